@@ -1,0 +1,352 @@
+//! `kokanee-bench compare`: all servers under the same load, interleaved in rounds, as one table.
+//!
+//! Other work on the machine disturbs single runs by a quarter and more. It disturbs neighbouring runs alike, so what
+//! counts is the ratio of two servers within one round; every other round runs the servers in reverse.
+
+use std::fs;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::{Args, ValueEnum};
+use kokanee_bench::{Bound, Options, Report, Scenario, run};
+use serde::Serialize;
+
+use super::cases::Case;
+use super::machine::{Pinning, Priority};
+use super::servers::{Running, Selection, Server};
+use super::table::{Spread, Table, number};
+use crate::note;
+use crate::single::seconds;
+
+/// Connections that are opened and closed before memory is measured, so that code and tables are in place.
+const FIRST_CONNECTIONS: usize = 100;
+
+/// Time between two runs.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The arguments of `kokanee-bench compare`.
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    #[command(flatten)]
+    selection: Selection,
+    /// The cases to run, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Case::value_variants().to_vec())]
+    cases: Vec<Case>,
+    /// Rounds of every case but idle.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Rounds of idle, whose figures hardly vary.
+    #[arg(long, default_value_t = 1)]
+    idle_rounds: usize,
+    /// Seconds of load in a run.
+    #[arg(long, value_parser = seconds, default_value = "1.5")]
+    time: Duration,
+    /// Seconds of load before a measurement.
+    #[arg(long, value_parser = seconds, default_value = "0.3")]
+    warmup: Duration,
+    /// Seconds of quiet before the memory is measured for the second time.
+    #[arg(long, value_parser = seconds, default_value = "10")]
+    quiet: Duration,
+    /// The server that the others are compared with.
+    #[arg(long, default_value = "socketioxide")]
+    against: String,
+    /// The CPU of the servers.
+    #[arg(long, default_value_t = 0)]
+    server_cpu: usize,
+    /// The CPU of the load generator.
+    #[arg(long, default_value_t = 1)]
+    load_cpu: usize,
+    /// Writes all reports to this file as JSON.
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+/// One run of one server.
+#[derive(Debug, Serialize)]
+struct Run {
+    case: &'static str,
+    server: String,
+    round: usize,
+    /// What was measured, or why nothing was.
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Report(Box<Report>),
+    Error(String),
+}
+
+/// A figure in the table: its name, its decimals, and how it is read from a report.
+type Figure = (&'static str, usize, fn(&Report) -> Option<f64>);
+
+/// What is compared under load.
+const CPU: &[Figure] = &[("CPU µs", 2, |report| Some(report.server?.cpu_per_message))];
+/// What is compared of idle connections.
+const MEMORY: &[Figure] = &[
+    ("RSS bytes", 0, |report| {
+        Some(report.memory?.open_per_connection)
+    }),
+    ("RSS bytes after 32 × 4 KB", 0, |report| {
+        Some(report.memory?.after_per_connection)
+    }),
+];
+/// What stands beside the comparison, as medians.
+const BESIDE: &[Figure] = &[
+    ("user %", 0, |report| {
+        Some(report.server?.user_share * 100.0)
+    }),
+    ("per second", 0, |report| Some(report.rate)),
+    ("p99 µs", 0, |report| Some(report.latency.p99)),
+    ("load busy %", 0, |report| Some(report.load_busy? * 100.0)),
+];
+/// A cell without a value.
+const NONE: &str = "–";
+
+impl Compare {
+    /// Runs the comparison and prints its table.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        ensure!(
+            self.rounds > 0 && self.idle_rounds > 0,
+            "at least one round is needed"
+        );
+        let servers = self
+            .selection
+            .servers(&["kokanee", "floor", "socketioxide", "node"])?;
+        let _priority = Priority::raise();
+        let mut runs = Vec::new();
+        for &case in &self.cases {
+            let servers: Vec<&Server> = servers
+                .iter()
+                .filter(|server| server.answers(case))
+                .collect();
+            if case == Case::Idle {
+                self.idle(&servers, &mut runs)?;
+            } else {
+                self.load(case, &servers, &mut runs)?;
+            }
+        }
+        if let Some(path) = &self.output {
+            let json = serde_json::to_vec_pretty(&runs)?;
+            fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+        let table = self.table(&names, &runs).render();
+        let (rounds, time) = (self.rounds, self.time.as_secs_f64());
+        let (server, load) = (self.server_cpu, self.load_cpu);
+        writeln!(
+            std::io::stdout(),
+            "{rounds} rounds of {time} s, servers on CPU {server}, load on CPU {load}\n\n{table}"
+        )?;
+        Ok(())
+    }
+
+    /// Runs a case: all servers stay up, one is under load at a time.
+    fn load(&self, case: Case, servers: &[&Server], runs: &mut Vec<Run>) -> anyhow::Result<()> {
+        let mut running = Vec::new();
+        for server in servers {
+            running.push((
+                server.name.as_str(),
+                self.pinning().start(|| server.start(&[]))?,
+            ));
+        }
+        for round in 0..self.rounds {
+            for position in 0..running.len() {
+                let index = if round % 2 == 0 {
+                    position
+                } else {
+                    running.len() - 1 - position
+                };
+                let (name, server) = &running[index];
+                let options = Options {
+                    bound: Bound::Time(self.time),
+                    warmup: self.warmup,
+                    pid: Some(server.pid()),
+                    ..case.options(&server.url)
+                };
+                if round == 0 && options.scenario == Scenario::Connect {
+                    measure(&options);
+                }
+                runs.push(Run {
+                    case: case.name(),
+                    server: (*name).to_owned(),
+                    round,
+                    outcome: measure(&options),
+                });
+                progress(runs);
+            }
+        }
+        running
+            .into_iter()
+            .try_for_each(|(_, server)| server.stop())
+    }
+
+    /// Measures memory: every server is started afresh.
+    fn idle(&self, servers: &[&Server], runs: &mut Vec<Run>) -> anyhow::Result<()> {
+        for round in 0..self.idle_rounds {
+            for server in servers {
+                let running: Running = self.pinning().start(|| server.start(&[]))?;
+                let mut first = Options::new(&*running.url, Scenario::Connect);
+                first.connections = FIRST_CONNECTIONS;
+                measure(&first);
+                let options = Options {
+                    pid: Some(running.pid()),
+                    hold: self.quiet,
+                    ..Case::Idle.options(&running.url)
+                };
+                let outcome = measure(&options);
+                runs.push(Run {
+                    case: Case::Idle.name(),
+                    server: server.name.clone(),
+                    round,
+                    outcome,
+                });
+                progress(runs);
+                running.stop()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn pinning(&self) -> Pinning {
+        Pinning {
+            server: self.server_cpu,
+            load: self.load_cpu,
+        }
+    }
+
+    fn table(&self, servers: &[&str], runs: &[Run]) -> Table {
+        let ratio = format!("{} ÷ it", self.against);
+        let mut head = vec!["scenario", "server", "figure", "median", "min", &ratio];
+        head.extend(BESIDE.iter().map(|(title, ..)| *title));
+        head.push("faults");
+        let mut table = Table::new(&head, 3);
+        for &case in &self.cases {
+            let of = |server: &str| -> Vec<&Run> {
+                runs.iter()
+                    .filter(|run| run.case == case.name() && run.server == server)
+                    .collect()
+            };
+            let against = of(&self.against);
+            for figure in if case == Case::Idle { MEMORY } else { CPU } {
+                for server in servers {
+                    let runs = of(server);
+                    if !runs.is_empty() {
+                        table.push(row(case, server, figure, &runs, &against));
+                    }
+                }
+            }
+        }
+        table
+    }
+}
+
+/// Returns a row of the table: a figure of one server's runs, and its ratio to other runs of the same rounds.
+fn row(case: Case, server: &str, figure: &Figure, runs: &[&Run], against: &[&Run]) -> Vec<String> {
+    let (title, decimals, read) = *figure;
+    let values = |read: fn(&Report) -> Option<f64>| {
+        Spread::of(runs.iter().filter_map(|run| read(run.report()?)))
+    };
+    let cell = |value: Option<f64>, decimals| {
+        value.map_or_else(|| NONE.to_owned(), |value| number(value, decimals))
+    };
+    let spread = values(read);
+    let ratio = Spread::of(
+        runs.iter()
+            .zip(against)
+            .filter_map(|(run, against)| Some(read(against.report()?)? / read(run.report()?)?)),
+    );
+    let mut row = vec![
+        case.title().to_owned(),
+        server.to_owned(),
+        title.to_owned(),
+        cell(spread.map(|spread| spread.median), decimals),
+        cell(spread.map(|spread| spread.min), decimals),
+        ratio.map_or_else(
+            || NONE.to_owned(),
+            |Spread { median, min, max }| format!("{median:.2} [{min:.2}–{max:.2}]"),
+        ),
+    ];
+    row.extend(
+        BESIDE
+            .iter()
+            .map(|(_, decimals, read)| cell(values(*read).map(|spread| spread.median), *decimals)),
+    );
+    row.push(faults(runs));
+    row
+}
+
+/// Sums up what a server did wrong.
+fn faults(runs: &[&Run]) -> String {
+    let failed = runs.iter().filter(|run| run.report().is_none()).count() as u64;
+    let sum = |read: fn(&Report) -> u64| runs.iter().filter_map(|run| run.report()).map(read).sum();
+    let faults = [
+        (failed, "failed"),
+        (sum(|report| report.out_of_order), "out of order"),
+        (sum(|report| report.unexpected), "unexpected"),
+    ];
+    let faults: Vec<_> = faults
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    if faults.is_empty() {
+        NONE.to_owned()
+    } else {
+        faults.join(", ")
+    }
+}
+
+impl Run {
+    fn report(&self) -> Option<&Report> {
+        match &self.outcome {
+            Outcome::Report(report) => Some(report),
+            Outcome::Error(_) => None,
+        }
+    }
+}
+
+/// Runs a load once the server that ran before has seen its connections end.
+fn measure(options: &Options) -> Outcome {
+    thread::sleep(PAUSE);
+    match run(options, &mut |_| ControlFlow::Continue(())) {
+        Ok(report) => Outcome::Report(Box::new(report)),
+        Err(error) => Outcome::Error(format!("{:#}", anyhow::Error::from(error))),
+    }
+}
+
+/// Tells about the last run.
+fn progress(runs: &[Run]) {
+    let Some(Run {
+        case,
+        server,
+        round,
+        outcome,
+    }) = runs.last()
+    else {
+        return;
+    };
+    let result = match outcome {
+        Outcome::Error(error) => format!("failed: {error}"),
+        Outcome::Report(report) => match (report.memory, report.server) {
+            (Some(memory), _) => {
+                format!(
+                    "{:.0} B, then {:.0} B",
+                    memory.open_per_connection, memory.after_per_connection
+                )
+            }
+            (None, Some(server)) => format!("{:.2} µs", server.cpu_per_message),
+            (None, None) => String::new(),
+        },
+    };
+    note(&format!(
+        "{case:10} round {:2}  {server:14} {result}",
+        round + 1
+    ));
+}

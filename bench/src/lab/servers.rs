@@ -1,0 +1,281 @@
+//! The servers of the comparison: how they are started, found and ended.
+//!
+//! A server is a program that listens on 127.0.0.1 on the port in `PORT` (0: any), prints one line that ends with its
+//! port, answers `echo` and `blast`, and ends on SIGTERM.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::cases::Case;
+use crate::note;
+
+/// How long a server may take to listen; node under a slow tool is the slowest.
+const START: Duration = Duration::from_secs(60);
+/// How long a server may take to end before it is killed.
+const END: Duration = Duration::from_secs(60);
+
+/// Name, command and whether it answers long polling, in the order of the table.
+const KNOWN: [(&str, &str, bool); 4] = [
+    ("kokanee", "target/release/kokanee-bench-server", true),
+    ("floor", "bench/peers/target/release/floor", false),
+    (
+        "socketioxide",
+        "bench/peers/target/release/socketioxide-peer",
+        true,
+    ),
+    ("node", "node bench/peers/node/server.mjs", true),
+];
+
+/// Which servers take part.
+#[derive(Debug, Args)]
+pub(super) struct Selection {
+    /// Names of the servers that take part, separated by commas; all known ones if absent.
+    #[arg(long, value_delimiter = ',')]
+    servers: Vec<String>,
+    /// Adds or replaces a server: NAME=COMMAND. The command prints one line that ends with the server's port.
+    #[arg(long = "server", value_name = "NAME=COMMAND", value_parser = definition)]
+    definitions: Vec<Server>,
+}
+
+/// A server that can be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Server {
+    pub(super) name: String,
+    command: Vec<String>,
+    answers_polling: bool,
+}
+
+/// A server process. Ends with the value.
+#[derive(Debug)]
+pub(super) struct Running {
+    child: Child,
+    /// The base URL.
+    pub(super) url: String,
+}
+
+impl Selection {
+    /// Returns the servers in the order of the table; leaves out known ones that are not built.
+    ///
+    /// # Errors
+    /// A name is unknown, or nothing is left.
+    pub(super) fn servers(&self, default: &[&str]) -> anyhow::Result<Vec<Server>> {
+        let mut known: Vec<Server> = KNOWN
+            .iter()
+            .map(|&(name, command, answers_polling)| Server {
+                answers_polling,
+                ..Server::new(name, command)
+            })
+            .collect();
+        for definition in &self.definitions {
+            match known
+                .iter_mut()
+                .find(|server| server.name == definition.name)
+            {
+                Some(server) => server.command.clone_from(&definition.command),
+                None => known.push(definition.clone()),
+            }
+        }
+        for name in &self.servers {
+            if !known.iter().any(|server| server.name == *name) {
+                bail!("no server is named {name:?}");
+            }
+        }
+        known.retain(|server| {
+            if self.servers.is_empty() {
+                default.contains(&server.name.as_str())
+                    || self.definitions.iter().any(|it| it.name == server.name)
+            } else {
+                self.servers.contains(&server.name)
+            }
+        });
+        for server in &known {
+            if !server.is_built() {
+                note(&format!(
+                    "{} is left out: {} does not exist",
+                    server.name,
+                    server.command.join(" ")
+                ));
+            }
+        }
+        known.retain(Server::is_built);
+        if known.is_empty() {
+            bail!("no server is built; start from the root of the repository");
+        }
+        Ok(known)
+    }
+}
+
+impl Server {
+    fn new(name: &str, command: &str) -> Self {
+        let command = command.split_whitespace().map(str::to_owned).collect();
+        Self {
+            name: name.to_owned(),
+            command,
+            answers_polling: true,
+        }
+    }
+
+    /// Tells whether a case can be run against it.
+    pub(super) fn answers(&self, case: Case) -> bool {
+        case != Case::Polling || self.answers_polling
+    }
+
+    /// Tells whether all paths of the command exist.
+    fn is_built(&self) -> bool {
+        self.command
+            .iter()
+            .filter(|word| word.contains('/'))
+            .all(|path| Path::new(path).exists())
+    }
+
+    /// Starts the server behind the words of `wrapper`, and waits until it listens.
+    ///
+    /// # Errors
+    /// It cannot be started, ends, or does not print a port in time.
+    pub(super) fn start(&self, wrapper: &[&OsStr]) -> anyhow::Result<Running> {
+        let mut words = wrapper
+            .iter()
+            .copied()
+            .chain(self.command.iter().map(OsStr::new));
+        let program = words
+            .next()
+            .with_context(|| format!("{} has an empty command", self.name))?;
+        let mut child = Command::new(program)
+            .args(words)
+            .env("PORT", "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.name))?;
+        let stdout = child.stdout.take();
+        // The value exists before the port is known, so that the process ends whatever goes wrong.
+        let mut running = Running {
+            child,
+            url: String::new(),
+        };
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            // Reads to the end, so that the server never blocks on a full pipe.
+            for line in stdout
+                .into_iter()
+                .flat_map(|stdout| BufReader::new(stdout).lines())
+                .map_while(Result::ok)
+            {
+                // The receiver is gone once the port is known.
+                let _ = sender.send(line);
+            }
+        });
+        let line = lines
+            .recv_timeout(START)
+            .with_context(|| format!("{} did not print its port", self.name))?;
+        let port =
+            port(&line).with_context(|| format!("{} printed no port: {line:?}", self.name))?;
+        running.url = format!("http://127.0.0.1:{port}");
+        Ok(running)
+    }
+}
+
+impl Running {
+    /// Returns the process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks the server to end and waits for it.
+    ///
+    /// # Errors
+    /// It had to be killed.
+    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+        self.terminate()
+    }
+
+    fn terminate(&mut self) -> anyhow::Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
+        kill(
+            Pid::from_raw(i32::try_from(self.child.id())?),
+            Signal::SIGTERM,
+        )?;
+        let start = Instant::now();
+        while start.elapsed() < END {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.child.kill()?;
+        self.child.wait()?;
+        bail!("a server did not end on SIGTERM")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Err(error) = self.terminate() {
+            note(&format!("{error:#}"));
+        }
+    }
+}
+
+fn definition(text: &str) -> Result<Server, String> {
+    match text.split_once('=') {
+        Some((name, command)) if !name.is_empty() && !command.trim().is_empty() => {
+            Ok(Server::new(name, command))
+        }
+        _ => Err("expected NAME=COMMAND".to_owned()),
+    }
+}
+
+/// Returns the number at the end of a line.
+fn port(line: &str) -> Option<u16> {
+    let line = line.trim_end_matches(|last: char| !last.is_ascii_digit());
+    line.rsplit(|digit: char| !digit.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_is_the_last_number_of_the_line() {
+        assert_eq!(port("listening on 127.0.0.1:3000"), Some(3000));
+        assert_eq!(port("http://127.0.0.1:3000/"), Some(3000));
+        assert_eq!(port("3000"), Some(3000));
+        assert_eq!(port("ready"), None);
+    }
+
+    #[test]
+    fn definition_replaces_a_known_server() {
+        let selection = Selection {
+            servers: vec!["floor".into()],
+            definitions: vec![definition("floor=sleep 1").unwrap()],
+        };
+        let servers = selection.servers(&[]).unwrap();
+        assert_eq!(servers.len(), 1);
+        assert_eq!(servers[0].command, ["sleep", "1"]);
+        assert!(!servers[0].answers(Case::Polling));
+    }
+
+    #[test]
+    fn unknown_server_is_refused() {
+        let selection = Selection {
+            servers: vec!["flor".into()],
+            definitions: Vec::new(),
+        };
+        assert!(selection.servers(&[]).is_err());
+    }
+}

@@ -1,0 +1,38 @@
+//! Load generator for Socket.IO servers: one thread, one event loop, prebuilt frames, exact counts.
+//!
+//! [`run`] opens connections to a server, keeps a fixed number of messages in flight (a closed loop) and returns a
+//! [`Report`]. It works against any Socket.IO v5 server that answers two events:
+//!
+//! * `echo` args…: emits `echo` with the same args back to the sender;
+//! * `blast` text: emits `blast` with the text to every socket of the namespace, the sender included
+//!   (or the demo server's `broadcast`, see [`Relay`]).
+//!
+//! The generator is meant to cost less than any server under test: it reads and writes in batches, never parses JSON
+//! and masks its frames with a zero key. Its own share of a core is part of the report.
+//!
+//! ```no_run
+//! use kokanee_bench::{Options, Scenario, run};
+//! use std::ops::ControlFlow;
+//!
+//! let options = Options::new("http://127.0.0.1:3000", Scenario::Echo);
+//! let report = run(&options, &mut |_| ControlFlow::Continue(()))?;
+//! println!("{:.0} messages/s, p99 {:.0} µs", report.rate, report.latency.p99);
+//! # Ok::<(), kokanee_bench::Error>(())
+//! ```
+
+mod client;
+mod error;
+mod fleet;
+mod http;
+mod load;
+mod options;
+pub mod process;
+mod report;
+mod run;
+mod target;
+mod websocket;
+
+pub use error::{Error, Violation};
+pub use options::{Bound, Options, Relay, Scenario};
+pub use report::{Latency, Memory, Report, ServerUse};
+pub use run::{Progress, run};

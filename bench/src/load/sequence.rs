@@ -1,0 +1,125 @@
+//! A sequence number of eight hexadecimal digits at a fixed place of a prebuilt event.
+
+use crate::client;
+use crate::target::Target;
+
+/// Number of digits.
+pub(super) const DIGITS: usize = 8;
+
+/// An event whose text argument starts with a sequence number, as it is sent and as it comes back.
+#[derive(Debug)]
+pub(super) struct Numbered {
+    wire: Vec<u8>,
+    /// Where the digits start in `wire`.
+    at: usize,
+    /// The answer up to the digits.
+    prefix: Vec<u8>,
+    /// The answer behind the digits, without what may follow the text argument.
+    filler: Vec<u8>,
+}
+
+impl Numbered {
+    /// Builds an event `[…request, text]` that comes back as `[answer, text]`, with a text of `payload` bytes.
+    pub(super) fn new(target: &Target, request: &[&str], answer: &str, payload: usize) -> Self {
+        let names = request
+            .iter()
+            .flat_map(|name| ["\"", name, "\","])
+            .collect::<String>();
+        let digits = "0".repeat(DIGITS);
+        let filler = "x".repeat(payload.saturating_sub(DIGITS));
+        let packet = target.event(&format!("[{names}\"{digits}{filler}\"]"));
+        let wire = client::wire(&packet, target.transport);
+        let at = wire.len() - "\"]".len() - filler.len() - DIGITS;
+        Self {
+            wire,
+            at,
+            prefix: target.event(&format!("[{answer:?},\"")).into_bytes(),
+            filler: format!("{filler}\"").into_bytes(),
+        }
+    }
+
+    /// Returns the event as it is sent; [`Numbered::number`] fills in the digits.
+    pub(super) fn wire(&self) -> &[u8] {
+        &self.wire
+    }
+
+    /// Writes a sequence number into a copy of the wire form.
+    pub(super) fn number(&self, wire: &mut [u8], number: u32) {
+        let digits = &mut wire[self.at..self.at + DIGITS];
+        for (index, digit) in digits.iter_mut().rev().enumerate() {
+            *digit = b"0123456789abcdef"[(number >> (4 * index)) as usize & 0xf];
+        }
+    }
+
+    /// Reads the sequence number of an answer; `None` if the packet is not one.
+    pub(super) fn read(&self, packet: &[u8]) -> Option<u32> {
+        let (digits, rest) = packet
+            .strip_prefix(self.prefix.as_slice())?
+            .split_at_checked(DIGITS)?;
+        if !rest.starts_with(&self.filler) {
+            return None;
+        }
+        digits.iter().try_fold(0, |number, &digit| {
+            let digit = char::from(digit).to_digit(16)?;
+            Some(number << 4 | digit)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{Options, Scenario};
+    use crate::target::Transport;
+
+    fn target(transport: Transport) -> Target {
+        Target::new(
+            &Options::new("http://127.0.0.1:1", Scenario::Echo),
+            transport,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn number_is_part_of_the_text_argument() {
+        let event = Numbered::new(&target(Transport::Polling), &["echo"], "echo", 10);
+        let mut wire = event.wire().to_vec();
+        event.number(&mut wire, 0x12ab);
+        assert_eq!(wire, br#"42["echo","000012abxx"]"#);
+        assert_eq!(event.read(&wire), Some(0x12ab));
+        assert_eq!(
+            event.read(br#"42["echo","000012abxx","offset"]"#),
+            Some(0x12ab)
+        );
+    }
+
+    #[test]
+    fn other_events_are_not_answers() {
+        let event = Numbered::new(&target(Transport::Polling), &["echo"], "echo", 10);
+        for packet in [
+            r#"42["echo","000012abyy"]"#,
+            r#"42["clock",{}]"#,
+            r#"42["echo","000012agxx"]"#,
+            r#"42["echo"]"#,
+        ] {
+            assert_eq!(event.read(packet.as_bytes()), None, "{packet}");
+        }
+    }
+
+    #[test]
+    fn digits_are_found_behind_the_frame_header() {
+        let event = Numbered::new(
+            &target(Transport::WebSocket),
+            &["broadcast", "blast"],
+            "blast",
+            200,
+        );
+        let mut wire = event.wire().to_vec();
+        event.number(&mut wire, u32::MAX);
+        let text = String::from_utf8_lossy(&wire[8..]);
+        assert!(
+            text.starts_with(r#"42["broadcast","blast","ffffffffxx"#),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! `kokanee-bench`: the load generator on one URL, and the comparison of Kokanee with its peers.
+
+#[cfg(target_os = "linux")]
+mod lab;
+mod single;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Load generator for Socket.IO servers, and the comparison of Kokanee with its peers.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Puts one server under load and prints what was measured.
+    Load(single::Load),
+    /// Compares servers: CPU time per message and memory per connection, interleaved in rounds.
+    #[cfg(target_os = "linux")]
+    Compare(lab::Compare),
+    /// Counts user-space instructions per message with callgrind.
+    #[cfg(target_os = "linux")]
+    Instructions(lab::Instructions),
+    /// Counts system calls per message with perf or strace.
+    #[cfg(target_os = "linux")]
+    Syscalls(lab::Syscalls),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Load(load) => load.run(),
+        #[cfg(target_os = "linux")]
+        Command::Compare(compare) => compare.run(),
+        #[cfg(target_os = "linux")]
+        Command::Instructions(instructions) => instructions.run(),
+        #[cfg(target_os = "linux")]
+        Command::Syscalls(syscalls) => syscalls.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes a line for the person who waits, beside the result on standard output.
+fn note(line: &str) {
+    // Nobody is left to be told if this fails.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

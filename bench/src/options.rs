@@ -1,0 +1,118 @@
+//! What to run: the scenario and its numbers.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What the connections do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Scenario {
+    /// Every connection keeps `window` echoes in flight over WebSocket.
+    Echo,
+    /// One connection keeps `window` broadcasts to all connections in flight over WebSocket.
+    Broadcast,
+    /// Every connection repeats POST (an `echo` event) and GET (its answer) over long polling.
+    Polling,
+    /// Opens WebSocket connections, each with one namespace.
+    Connect,
+    /// Opens WebSocket connections with one namespace and holds them.
+    Idle,
+}
+
+impl Scenario {
+    /// Returns the name as it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Broadcast => "broadcast",
+            Self::Polling => "polling",
+            Self::Connect => "connect",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+/// When a load ends. What is in flight then is still awaited, so all counts are exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// After this time.
+    Time(Duration),
+    /// After this many emitted events (of a broadcast: broadcasts, not deliveries).
+    Messages(u64),
+}
+
+/// The event that makes the server broadcast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Relay {
+    /// `blast` text, answered by `blast` text to every socket, the sender included.
+    #[default]
+    Blast,
+    /// The demo server's `broadcast` name text, answered by the event `name` to everybody else.
+    Broadcast,
+}
+
+/// A run: where, what, how much. [`Options::new`] fills in the defaults of the scenario.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `http://host:port`, with the path of the server if it is not `/socket.io/`.
+    pub url: String,
+    /// What the connections do.
+    pub scenario: Scenario,
+    /// Number of connections.
+    pub connections: usize,
+    /// Echoes in flight per connection, or broadcasts in flight in total.
+    pub window: usize,
+    /// Length of the text argument of an event in bytes, at least 8.
+    pub payload: usize,
+    /// When the load ends.
+    pub bound: Bound,
+    /// How long the same load runs before the measurement starts.
+    pub warmup: Duration,
+    /// The namespace to connect to.
+    pub namespace: String,
+    /// The `auth` object of the namespace connection.
+    pub auth: Option<serde_json::Value>,
+    /// The event that makes the server broadcast.
+    pub relay: Relay,
+    /// Handshakes in flight while connections are opened.
+    pub handshakes: usize,
+    /// The run fails after this time without an arrival.
+    pub stall: Duration,
+    /// How long `idle` holds the connections, after the burst if there is one.
+    pub hold: Duration,
+    /// Broadcasts of `payload` bytes that `idle` sends before it holds; 0 for none.
+    pub burst: u64,
+    /// Process id of a server on this machine, whose CPU time and memory are then part of the report (Linux).
+    pub pid: Option<u32>,
+}
+
+impl Options {
+    /// Returns the defaults of a scenario: 100 connections and 64 bytes for echoes, 1,000 connections and 128 bytes
+    /// for broadcasts, 1,000 connections to open, 10,000 to hold for 10 s; load for 10 s after 1 s of warm-up.
+    pub fn new(url: impl Into<String>, scenario: Scenario) -> Self {
+        let (connections, payload) = match scenario {
+            Scenario::Echo | Scenario::Polling => (100, 64),
+            Scenario::Broadcast => (1_000, 128),
+            Scenario::Connect => (1_000, 64),
+            Scenario::Idle => (10_000, 4_096),
+        };
+        Self {
+            url: url.into(),
+            scenario,
+            connections,
+            window: 1,
+            payload,
+            bound: Bound::Time(Duration::from_secs(10)),
+            warmup: Duration::from_secs(1),
+            namespace: "/".to_owned(),
+            auth: None,
+            relay: Relay::default(),
+            handshakes: 64,
+            stall: Duration::from_secs(10),
+            hold: Duration::from_secs(10),
+            burst: 0,
+            pid: None,
+        }
+    }
+}

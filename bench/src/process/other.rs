@@ -1,0 +1,27 @@
+//! Systems whose accounting is not read.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use super::Usage;
+
+/// Always fails: there is no reading.
+pub(super) fn usage(_pid: u32) -> io::Result<Usage> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+/// Always fails: there is no reading.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`].
+pub fn resident(_pid: u32) -> io::Result<u64> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+/// Returns nothing: there is no reading.
+pub fn thread_time() -> Option<Duration> {
+    None
+}
+
+/// Leaves the limit as it is.
+pub fn raise_descriptor_limit(_needed: u64) {}

@@ -1,0 +1,340 @@
+//! Runs against a small server in the same process: exact counts, and what ends a run.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "all of this file is test code, functions without #[test] included"
+)]
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use kokanee_bench::{Bound, Error, Options, Progress, Relay, Report, Scenario, Violation, run};
+
+const OPEN: &str =
+    r#"0{"sid":"abc","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
+
+/// How the server treats events.
+#[derive(Clone, Copy, PartialEq)]
+enum Manner {
+    Answers,
+    /// Does not answer the event with this number, counted over all connections from 0.
+    Swallows(usize),
+    /// Closes the connection that sends the event with this number.
+    Closes(usize),
+}
+
+struct Server {
+    manner: Manner,
+    events: AtomicUsize,
+    sockets: Mutex<Vec<TcpStream>>,
+}
+
+/// Starts a server that serves until the process ends, and returns its URL.
+fn serve(manner: Manner) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = Arc::new(Server {
+        manner,
+        events: AtomicUsize::new(0),
+        sockets: Mutex::default(),
+    });
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let server = Arc::clone(&server);
+            thread::spawn(move || server.connection(stream.unwrap()));
+        }
+    });
+    url
+}
+
+impl Server {
+    fn connection(&self, mut stream: TcpStream) -> Option<()> {
+        let mut input = Vec::new();
+        let mut replies = vec![OPEN.to_owned()];
+        loop {
+            let head = read_until_head_ends(&mut stream, &mut input)?;
+            if head.contains("transport=websocket") {
+                return self.websocket(stream, input);
+            }
+            let length = head.split("Content-Length: ").nth(1);
+            let length = length.map_or(0, |rest| rest.lines().next().unwrap().parse().unwrap());
+            let body = read_exact(&mut stream, &mut input, length)?;
+            let answer = if head.starts_with("POST ") {
+                for packet in String::from_utf8(body).unwrap().split('\u{1e}') {
+                    match packet {
+                        "40" => replies.push(r#"40{"sid":"def"}"#.into()),
+                        packet => replies.push(packet.to_owned()),
+                    }
+                }
+                "ok".to_owned()
+            } else {
+                std::mem::take(&mut replies).join("\u{1e}")
+            };
+            let length = answer.len();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{answer}"
+            )
+            .ok()?;
+        }
+    }
+
+    fn websocket(&self, mut stream: TcpStream, mut input: Vec<u8>) -> Option<()> {
+        write!(stream, "HTTP/1.1 101 Switching Protocols\r\n\r\n").ok()?;
+        send(&mut stream, OPEN)?;
+        loop {
+            let header = read_exact(&mut stream, &mut input, 2)?;
+            let length = match header[1] & 0x7f {
+                126 => {
+                    let length = read_exact(&mut stream, &mut input, 2)?;
+                    usize::from(u16::from_be_bytes([length[0], length[1]]))
+                }
+                length => usize::from(length),
+            };
+            assert_eq!(
+                read_exact(&mut stream, &mut input, 4)?,
+                [0; 4],
+                "the mask key"
+            );
+            let packet = String::from_utf8(read_exact(&mut stream, &mut input, length)?).unwrap();
+            if packet == "40" {
+                self.sockets
+                    .lock()
+                    .unwrap()
+                    .push(stream.try_clone().unwrap());
+                send(&mut stream, r#"40{"sid":"def"}"#)?;
+                send(&mut stream, "2")?;
+            }
+            if !packet.starts_with("42") {
+                continue;
+            }
+            let number = self.events.fetch_add(1, Ordering::Relaxed);
+            match self.manner {
+                Manner::Swallows(swallowed) if number == swallowed => continue,
+                Manner::Closes(closed) if number == closed => {
+                    return stream.shutdown(Shutdown::Both).ok();
+                }
+                _ => {}
+            }
+            if packet.starts_with(r#"42["blast","#) {
+                for socket in self.sockets.lock().unwrap().iter_mut() {
+                    send(socket, &packet)?;
+                }
+            } else if let Some(text) = packet.strip_prefix(r#"42["broadcast","#) {
+                let sender = stream.peer_addr().ok();
+                for socket in self.sockets.lock().unwrap().iter_mut() {
+                    if socket.peer_addr().ok() != sender {
+                        send(socket, &format!("42[{text}"))?;
+                    }
+                }
+            } else {
+                send(&mut stream, r#"42["clock",{"time":1}]"#)?;
+                send(&mut stream, &packet)?;
+            }
+        }
+    }
+}
+
+fn send(stream: &mut TcpStream, packet: &str) -> Option<()> {
+    let mut frame = vec![0x81];
+    match u8::try_from(packet.len()) {
+        Ok(length @ 0..=125) => frame.push(length),
+        _ => {
+            frame.push(126);
+            frame.extend(u16::try_from(packet.len()).unwrap().to_be_bytes());
+        }
+    }
+    frame.extend(packet.as_bytes());
+    stream.write_all(&frame).ok()
+}
+
+fn read_more(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<()> {
+    let mut buffer = [0; 4096];
+    let count = stream.read(&mut buffer).ok().filter(|count| *count > 0)?;
+    input.extend(&buffer[..count]);
+    Some(())
+}
+
+fn read_exact(stream: &mut TcpStream, input: &mut Vec<u8>, length: usize) -> Option<Vec<u8>> {
+    while input.len() < length {
+        read_more(stream, input)?;
+    }
+    Some(input.drain(..length).collect())
+}
+
+fn read_until_head_ends(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<String> {
+    loop {
+        if let Some(at) = input.windows(4).position(|window| window == b"\r\n\r\n") {
+            return Some(String::from_utf8(input.drain(..at + 4).collect()).unwrap());
+        }
+        read_more(stream, input)?;
+    }
+}
+
+/// Small numbers, so that a run takes milliseconds.
+fn options(url: String, scenario: Scenario) -> Options {
+    Options {
+        connections: 5,
+        payload: 200,
+        bound: Bound::Messages(50),
+        warmup: Duration::ZERO,
+        stall: Duration::from_millis(300),
+        hold: Duration::from_millis(50),
+        ..Options::new(url, scenario)
+    }
+}
+
+fn quietly(options: &Options) -> Result<Report, Error> {
+    run(options, &mut |_| ControlFlow::Continue(()))
+}
+
+#[test]
+fn count_of_echoes_is_exact() {
+    let report = quietly(&Options {
+        window: 4,
+        ..options(serve(Manner::Answers), Scenario::Echo)
+    })
+    .unwrap();
+    assert_eq!((report.messages, report.latency.count), (50, 50));
+    assert_eq!((report.out_of_order, report.unexpected), (0, 50));
+    assert!(report.latency.min > 0.0 && report.latency.max >= report.latency.p99);
+}
+
+#[test]
+fn every_delivery_of_a_broadcast_is_counted() {
+    let options = Options {
+        window: 3,
+        ..options(serve(Manner::Answers), Scenario::Broadcast)
+    };
+    let report = quietly(&options).unwrap();
+    assert_eq!((report.messages, report.latency.count), (250, 50));
+    assert_eq!((report.out_of_order, report.unexpected), (0, 0));
+}
+
+#[test]
+fn relayed_broadcast_has_one_recipient_less() {
+    let options = Options {
+        relay: Relay::Broadcast,
+        ..options(serve(Manner::Answers), Scenario::Broadcast)
+    };
+    assert_eq!(quietly(&options).unwrap().messages, 200);
+}
+
+#[test]
+fn polling_cycles_are_counted() {
+    let report = quietly(&options(serve(Manner::Answers), Scenario::Polling)).unwrap();
+    assert_eq!(
+        (report.messages, report.out_of_order, report.unexpected),
+        (50, 0, 0)
+    );
+}
+
+#[test]
+fn connections_are_counted() {
+    let report = quietly(&options(serve(Manner::Answers), Scenario::Connect)).unwrap();
+    assert_eq!((report.messages, report.latency.count), (5, 5));
+}
+
+#[test]
+fn idle_connections_are_held() {
+    let options = Options {
+        burst: 2,
+        ..options(serve(Manner::Answers), Scenario::Idle)
+    };
+    assert_eq!(quietly(&options).unwrap().messages, 5);
+}
+
+#[test]
+fn load_may_be_bounded_by_time_after_a_warmup() {
+    let options = Options {
+        bound: Bound::Time(Duration::from_millis(50)),
+        warmup: Duration::from_millis(20),
+        ..options(serve(Manner::Answers), Scenario::Echo)
+    };
+    let report = quietly(&options).unwrap();
+    assert!(report.messages > 0 && report.messages == report.latency.count);
+    assert!((0.05..1.0).contains(&report.elapsed_seconds));
+}
+
+#[test]
+fn lost_message_ends_the_run() {
+    let options = Options {
+        window: 2,
+        ..options(serve(Manner::Swallows(7)), Scenario::Echo)
+    };
+    let error = quietly(&options).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Stalled {
+                received: 49,
+                missing: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn lost_connection_ends_the_run() {
+    let error = quietly(&options(serve(Manner::Closes(20)), Scenario::Echo)).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Violation {
+                violation: Violation::Eof,
+                ..
+            } | Error::Connection { .. }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn callback_ends_the_load_early() {
+    let options = Options {
+        bound: Bound::Time(Duration::from_secs(60)),
+        ..options(serve(Manner::Answers), Scenario::Echo)
+    };
+    let mut seen = Vec::new();
+    let report = run(&options, &mut |progress| {
+        seen.push(progress);
+        match progress {
+            Progress::Running { .. } => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    })
+    .unwrap();
+    assert!(report.messages > 0 && report.elapsed_seconds < 10.0);
+    assert_eq!(seen.last(), Some(&Progress::Finished));
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    let refused = |change: fn(&mut Options)| {
+        let mut options = options("http://127.0.0.1:1".into(), Scenario::Echo);
+        change(&mut options);
+        matches!(quietly(&options), Err(Error::Range { .. }))
+    };
+    assert!(refused(|options| options.connections = 0));
+    assert!(refused(|options| options.window = 0));
+    assert!(refused(|options| options.payload = 7));
+}
+
+#[test]
+fn refused_connection_is_reported() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = quietly(&options(url, Scenario::Echo)).unwrap_err();
+    assert!(
+        matches!(error, Error::Connection { connection: 0, .. }),
+        "{error}"
+    );
+}

@@ -1,0 +1,220 @@
+//! Which member is in which room.
+//!
+//! Members and rooms are integers inside; a name is looked up once per operation. Every member is also in a room of its
+//! own, named after its id: that room exists as long as the member does, and is not stored.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use slab::Slab;
+
+use crate::Target;
+
+/// A member's place in its [`Rooms`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(u32);
+
+#[derive(Debug)]
+struct Member<M> {
+    id: Box<str>,
+    value: M,
+    seats: Vec<Seat>,
+}
+
+/// A member's place in a room, so that leaving a room of any size takes the same time.
+#[derive(Debug, Clone, Copy)]
+struct Seat {
+    room: u32,
+    position: u32,
+}
+
+#[derive(Debug)]
+struct Room {
+    name: Box<str>,
+    members: Vec<u32>,
+}
+
+/// Which member is in which room, with a value `M` for each member.
+#[derive(Debug)]
+pub struct Rooms<M> {
+    members: Slab<Member<M>>,
+    by_id: HashMap<Box<str>, u32, RandomState>,
+    rooms: Slab<Room>,
+    by_name: HashMap<Box<str>, u32, RandomState>,
+}
+
+impl<M> Default for Rooms<M> {
+    fn default() -> Self {
+        Self {
+            members: Slab::new(),
+            by_id: HashMap::default(),
+            rooms: Slab::new(),
+            by_name: HashMap::default(),
+        }
+    }
+}
+
+fn index(key: usize) -> u32 {
+    u32::try_from(key).expect("fewer than 2^32 members and rooms fit in memory")
+}
+
+impl<M> Rooms<M> {
+    /// Adds a member under its id. An id that is there already is replaced.
+    pub fn insert(&mut self, id: &str, value: M) -> Key {
+        if let Some(&old) = self.by_id.get(id) {
+            self.remove(Key(old));
+        }
+        let key = index(self.members.insert(Member { id: id.into(), value, seats: Vec::new() }));
+        self.by_id.insert(id.into(), key);
+        Key(key)
+    }
+
+    /// Removes a member from all its rooms.
+    pub fn remove(&mut self, key: Key) -> Option<M> {
+        self.leave_all(key);
+        let member = self.members.try_remove(key.0 as usize)?;
+        self.by_id.remove(&member.id);
+        if self.members.is_empty() {
+            self.release();
+        }
+        Some(member.value)
+    }
+
+    /// Gives back the memory that a crowd left behind.
+    fn release(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Puts a member in a room. `false` if it was there already, or is not a member.
+    pub fn join(&mut self, key: Key, room: &str) -> bool {
+        let Some(member) = self.members.get_mut(key.0 as usize) else { return false };
+        let room = match self.by_name.get(room) {
+            Some(&room) => room,
+            None => {
+                let id = index(self.rooms.insert(Room { name: room.into(), members: Vec::new() }));
+                self.by_name.insert(room.into(), id);
+                id
+            }
+        };
+        if member.seats.iter().any(|seat| seat.room == room) {
+            return false;
+        }
+        let members = &mut self.rooms[room as usize].members;
+        member.seats.push(Seat { room, position: index(members.len()) });
+        members.push(key.0);
+        true
+    }
+
+    /// Takes a member out of a room. `false` if it was not in it.
+    pub fn leave(&mut self, key: Key, room: &str) -> bool {
+        let Some(&room) = self.by_name.get(room) else { return false };
+        let Some(member) = self.members.get_mut(key.0 as usize) else { return false };
+        let Some(at) = member.seats.iter().position(|seat| seat.room == room) else { return false };
+        let seat = member.seats.remove(at);
+        self.stand_up(seat);
+        true
+    }
+
+    /// Takes a member out of all rooms but its own.
+    pub fn leave_all(&mut self, key: Key) {
+        let Some(member) = self.members.get_mut(key.0 as usize) else { return };
+        for seat in std::mem::take(&mut member.seats) {
+            self.stand_up(seat);
+        }
+    }
+
+    /// Empties a place; the room's last member takes it.
+    fn stand_up(&mut self, seat: Seat) {
+        let room = &mut self.rooms[seat.room as usize];
+        room.members.swap_remove(seat.position as usize);
+        if let Some(&moved) = room.members.get(seat.position as usize) {
+            let seats = &mut self.members[moved as usize].seats;
+            if let Some(other) = seats.iter_mut().find(|other| other.room == seat.room) {
+                other.position = seat.position;
+            }
+        }
+        if room.members.is_empty() {
+            let room = self.rooms.remove(seat.room as usize);
+            self.by_name.remove(&room.name);
+        }
+    }
+
+    /// The member with this id.
+    pub fn get(&self, id: &str) -> Option<&M> {
+        self.by_id.get(id).and_then(|&key| self.members.get(key as usize)).map(|member| &member.value)
+    }
+
+    /// The key of the member with this id.
+    pub fn key(&self, id: &str) -> Option<Key> {
+        self.by_id.get(id).map(|&key| Key(key))
+    }
+
+    /// Names of the rooms that a member has joined, in the order of joining, without its own.
+    pub fn rooms_of(&self, key: Key) -> impl Iterator<Item = &str> {
+        let seats = self.members.get(key.0 as usize).map_or(&[][..], |member| &member.seats);
+        seats.iter().map(|seat| &*self.rooms[seat.room as usize].name)
+    }
+
+    /// Number of rooms that a member has joined.
+    pub fn room_count_of(&self, key: Key) -> usize {
+        self.members.get(key.0 as usize).map_or(0, |member| member.seats.len())
+    }
+
+    /// Whether a member is in a room.
+    pub fn is_in(&self, key: Key, room: &str) -> bool {
+        let Some(member) = self.members.get(key.0 as usize) else { return false };
+        *member.id == *room
+            || self.by_name.get(room).is_some_and(|&room| member.seats.iter().any(|seat| seat.room == room))
+    }
+
+    /// Names of all rooms, without the members' own, and how many are in each.
+    pub fn rooms(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.rooms.iter().map(|(_, room)| (&*room.name, room.members.len()))
+    }
+
+    /// Number of members.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Calls `f` for every selected member, each once.
+    pub fn for_each(&self, target: &Target, mut f: impl FnMut(&M)) {
+        let mut excluded: Vec<u32> = target.except.iter().flat_map(|room| self.members_of(room)).collect();
+        excluded.sort_unstable();
+        let is_in = |key: u32| excluded.is_empty() || excluded.binary_search(&key).is_err();
+        match target.rooms.as_slice() {
+            [] => {
+                for (key, member) in &self.members {
+                    if is_in(index(key)) {
+                        f(&member.value);
+                    }
+                }
+            }
+            [room] => {
+                for key in self.members_of(room).filter(|&key| is_in(key)) {
+                    f(&self.members[key as usize].value);
+                }
+            }
+            rooms => {
+                let mut selected: Vec<u32> = rooms.iter().flat_map(|room| self.members_of(room)).collect();
+                selected.sort_unstable();
+                selected.dedup();
+                for key in selected.into_iter().filter(|&key| is_in(key)) {
+                    f(&self.members[key as usize].value);
+                }
+            }
+        }
+    }
+
+    /// The members of a room: of a stored one, and the one member whose own room it is.
+    fn members_of(&self, room: &str) -> impl Iterator<Item = u32> {
+        let stored = self.by_name.get(room).map_or(&[][..], |&room| &self.rooms[room as usize].members);
+        let own = self.by_id.get(room).copied().filter(|own| !stored.contains(own));
+        stored.iter().copied().chain(own)
+    }
+}

@@ -1,0 +1,355 @@
+//! What travels in `message` packets: [`Message`] on the way in, [`Outgoing`] on the way out.
+//!
+//! An [`Outgoing`] is encoded once and shared by every recipient. Its buffer leaves room for the longest WebSocket frame
+//! header in front of the packet, so the finished frame and the polling text are two slices of one allocation.
+
+use std::{
+    fmt,
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+use kokanee_websocket::{MAX_SERVER_HEADER_BYTES, OpCode, encode_header};
+
+/// Shared, immutable UTF-8 text: [`Bytes`] whose content was checked once.
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Str(Bytes);
+
+impl Str {
+    /// Checks `bytes` and takes them over without a copy.
+    ///
+    /// # Errors
+    /// [`InvalidUtf8`] when they are not UTF-8.
+    pub fn from_utf8(bytes: Bytes) -> Result<Self, InvalidUtf8> {
+        match simdutf8::basic::from_utf8(&bytes) {
+            Ok(_) => Ok(Self(bytes)),
+            Err(_) => Err(InvalidUtf8),
+        }
+    }
+
+    /// Wraps a literal without allocating.
+    pub const fn from_static(text: &'static str) -> Self {
+        Self(Bytes::from_static(text.as_bytes()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        // Invariant: every constructor checked the bytes or took them from a `str`; `slice` cuts at char boundaries only.
+        // The second check is cheap (SIMD), and the price of `forbid(unsafe_code)`.
+        simdutf8::basic::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// The text as bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A part of the text that shares its memory. `None` outside the text or inside a character.
+    pub fn slice(&self, start: usize, end: usize) -> Option<Self> {
+        let bytes = self.0.get(start..end)?;
+        let at_boundary = |byte: Option<&u8>| byte.is_none_or(|&b| b & 0xc0 != 0x80);
+        (at_boundary(bytes.first()) && at_boundary(self.0.get(end)))
+            .then(|| Self(self.0.slice(start..end)))
+    }
+
+    /// The bytes behind the text.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+/// The bytes are not UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("invalid UTF-8")]
+pub struct InvalidUtf8;
+
+impl Deref for Str {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl From<&str> for Str {
+    fn from(text: &str) -> Self {
+        Self(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+impl From<String> for Str {
+    fn from(text: String) -> Self {
+        Self(Bytes::from(text))
+    }
+}
+
+impl PartialEq<str> for Str {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Str {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl fmt::Debug for Str {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Str {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.as_str(), f)
+    }
+}
+
+/// The content of one received `message` packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// Text.
+    Text(Str),
+    /// Bytes.
+    Binary(Bytes),
+}
+
+impl Message {
+    /// Size of the content in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.as_bytes().len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether the content is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Bytes in front of a packet's text: room for the longest header of a server's frame.
+const HEADROOM: usize = MAX_SERVER_HEADER_BYTES;
+
+/// A message to send, encoded once and shared by all its recipients. Cloning counts a reference.
+#[derive(Clone)]
+pub struct Outgoing(Form);
+
+#[derive(Clone)]
+enum Form {
+    /// `[headroom with the frame header at its end]['4'][text]`; `frame` is where the header begins.
+    Text {
+        buffer: Bytes,
+        frame: u8,
+    },
+    Binary(Arc<BinaryForms>),
+}
+
+/// A binary message and the encodings that somebody has needed so far.
+struct BinaryForms {
+    data: Bytes,
+    websocket: OnceLock<Bytes>,
+    websocket_v3: OnceLock<Bytes>,
+    base64: OnceLock<Bytes>,
+    base64_frame: OnceLock<Bytes>,
+    base64_v3: OnceLock<Bytes>,
+    base64_v3_frame: OnceLock<Bytes>,
+}
+
+/// A buffer in which the text of one message is built in its final place.
+///
+/// ```
+/// use std::io::Write;
+/// let mut buffer = kokanee_engineio::TextBuffer::with_capacity(16);
+/// write!(buffer, "2[\"hi\"]").expect("writing to memory cannot fail");
+/// assert_eq!(&buffer.finish().polling_text().expect("it is text")[..], b"42[\"hi\"]");
+/// ```
+#[derive(Debug)]
+pub struct TextBuffer(Vec<u8>);
+
+impl TextBuffer {
+    /// Makes room for `text_bytes` bytes of text.
+    pub fn with_capacity(text_bytes: usize) -> Self {
+        let mut buffer = Vec::with_capacity(HEADROOM + 1 + text_bytes);
+        buffer.extend_from_slice(&[0; HEADROOM]);
+        buffer.push(b'4');
+        Self(buffer)
+    }
+
+    /// Appends text.
+    pub fn push_str(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// The text so far, for writers that know bytes only. What is appended must be UTF-8.
+    pub fn as_mut_vec(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+
+    /// Writes the frame header in front of the text and shares the result.
+    pub fn finish(self) -> Outgoing {
+        let mut buffer = self.0;
+        let header = encode_header(OpCode::Text, buffer.len() - HEADROOM, None);
+        let frame = HEADROOM - header.as_slice().len();
+        buffer[frame..HEADROOM].copy_from_slice(header.as_slice());
+        let frame = u8::try_from(frame).expect("HEADROOM is 10");
+        Outgoing(Form::Text {
+            buffer: Bytes::from(buffer),
+            frame,
+        })
+    }
+}
+
+impl std::io::Write for TextBuffer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Outgoing {
+    /// A text message.
+    pub fn text(text: &str) -> Self {
+        let mut buffer = TextBuffer::with_capacity(text.len());
+        buffer.push_str(text);
+        buffer.finish()
+    }
+
+    /// A binary message.
+    pub fn binary(data: Bytes) -> Self {
+        Self(Form::Binary(Arc::new(BinaryForms {
+            data,
+            websocket: OnceLock::new(),
+            websocket_v3: OnceLock::new(),
+            base64: OnceLock::new(),
+            base64_frame: OnceLock::new(),
+            base64_v3: OnceLock::new(),
+            base64_v3_frame: OnceLock::new(),
+        })))
+    }
+
+    /// The message, sharing its memory.
+    pub fn message(&self) -> Message {
+        match &self.0 {
+            Form::Text { buffer, .. } => Message::Text(Str(buffer.slice(HEADROOM + 1..))),
+            Form::Binary(forms) => Message::Binary(forms.data.clone()),
+        }
+    }
+
+    /// Whether the message is binary.
+    pub fn is_binary(&self) -> bool {
+        matches!(self.0, Form::Binary(_))
+    }
+
+    /// Size of the content in bytes, without type byte or frame header.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Form::Text { buffer, .. } => buffer.len() - HEADROOM - 1,
+            Form::Binary(forms) => forms.data.len(),
+        }
+    }
+
+    /// Whether the content is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The finished, unmasked WebSocket frame. `v3` puts the type byte in front of binary content; `base64` is for
+    /// clients that cannot take binary frames.
+    pub fn websocket_frame(&self, v3: bool, base64: bool) -> Bytes {
+        match &self.0 {
+            Form::Text { buffer, frame } => buffer.slice(usize::from(*frame)..),
+            Form::Binary(forms) => self.binary_frame(forms, v3, base64).clone(),
+        }
+    }
+
+    /// The same frame, borrowed.
+    pub fn websocket_slice(&self, v3: bool, base64: bool) -> &[u8] {
+        match &self.0 {
+            Form::Text { buffer, frame } => &buffer[usize::from(*frame)..],
+            Form::Binary(forms) => self.binary_frame(forms, v3, base64),
+        }
+    }
+
+    fn binary_frame<'a>(&self, forms: &'a BinaryForms, v3: bool, base64: bool) -> &'a Bytes {
+        match (v3, base64) {
+            (false, false) => forms
+                .websocket
+                .get_or_init(|| frame(OpCode::Binary, &[], &forms.data)),
+            (true, false) => forms
+                .websocket_v3
+                .get_or_init(|| frame(OpCode::Binary, &[4], &forms.data)),
+            (false, true) => forms
+                .base64_frame
+                .get_or_init(|| frame(OpCode::Text, &[], &self.base64(false))),
+            (true, true) => forms
+                .base64_v3_frame
+                .get_or_init(|| frame(OpCode::Text, &[], &self.base64(true))),
+        }
+    }
+
+    /// The packet text of a text message (`4` and the content). `None` for a binary one.
+    pub fn polling_text(&self) -> Option<Bytes> {
+        match &self.0 {
+            Form::Text { buffer, .. } => Some(buffer.slice(HEADROOM..)),
+            Form::Binary(_) => None,
+        }
+    }
+
+    /// The packet text: `4…` for text, `b…` (revision 3: `b4…`) for binary.
+    pub fn packet_text(&self, v3: bool) -> Bytes {
+        self.polling_text().unwrap_or_else(|| self.base64(v3))
+    }
+
+    fn base64(&self, v3: bool) -> Bytes {
+        let Form::Binary(forms) = &self.0 else {
+            return Bytes::new();
+        };
+        let (cell, prefix): (_, &[u8]) = if v3 {
+            (&forms.base64_v3, b"b4")
+        } else {
+            (&forms.base64, b"b")
+        };
+        cell.get_or_init(|| {
+            let mut text = Vec::with_capacity(prefix.len() + forms.data.len().div_ceil(3) * 4);
+            text.extend_from_slice(prefix);
+            text.extend_from_slice(
+                base64_simd::STANDARD
+                    .encode_to_string(&forms.data)
+                    .as_bytes(),
+            );
+            Bytes::from(text)
+        })
+        .clone()
+    }
+}
+
+/// One unmasked frame in one buffer.
+fn frame(opcode: OpCode, prefix: &[u8], data: &[u8]) -> Bytes {
+    let header = encode_header(opcode, prefix.len() + data.len(), None);
+    let mut frame = Vec::with_capacity(header.as_slice().len() + prefix.len() + data.len());
+    frame.extend_from_slice(header.as_slice());
+    frame.extend_from_slice(prefix);
+    frame.extend_from_slice(data);
+    Bytes::from(frame)
+}
+
+impl PartialEq for Outgoing {
+    fn eq(&self, other: &Self) -> bool {
+        self.message() == other.message()
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Outgoing").field(&self.message()).finish()
+    }
+}

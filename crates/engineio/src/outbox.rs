@@ -1,0 +1,184 @@
+//! The packets of one session that wait to be sent, in order.
+//!
+//! Owned by [`Session`](crate::Session). A packet that waits alone costs no allocation; the queue behind it exists only
+//! while there is a backlog.
+
+use std::{collections::VecDeque, io::IoSlice};
+
+use crate::{OutPacket, Revision};
+
+/// What a waiting packet counts beside its content, so that many empty ones are bounded too.
+pub(crate) const OVERHEAD_BYTES: usize = 64;
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    front: Option<Entry>,
+    // Invariant: empty while `front` is `None`.
+    rest: VecDeque<Entry>,
+    bytes: usize,
+    /// Bytes of the front packet's frame that were written already.
+    written: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    packet: OutPacket,
+    /// Belongs to the packet before it (an attachment): both are sent or both are dropped.
+    follows: bool,
+}
+
+impl Entry {
+    /// What counts for a waiting packet against the limit.
+    fn weight(&self) -> usize {
+        self.packet.len() + OVERHEAD_BYTES
+    }
+
+    fn starts_message(&self) -> bool {
+        !self.follows && matches!(self.packet, OutPacket::Message(_))
+    }
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, packet: OutPacket, follows: bool) {
+        let entry = Entry { packet, follows };
+        self.bytes += entry.weight();
+        if self.front.is_none() {
+            self.front = Some(entry);
+        } else {
+            self.rest.push_back(entry);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.front.is_none()
+    }
+
+    /// Whether the front packet's frame is partly written.
+    pub(crate) fn is_mid_frame(&self) -> bool {
+        self.written > 0
+    }
+
+    /// Size of what waits in bytes, an overhead for each packet included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &OutPacket> {
+        self.front
+            .iter()
+            .chain(&self.rest)
+            .map(|entry| &entry.packet)
+    }
+
+    /// Takes everything that waits.
+    pub(crate) fn take(&mut self) -> Vec<OutPacket> {
+        self.bytes = 0;
+        self.written = 0;
+        let rest = std::mem::take(&mut self.rest);
+        self.front
+            .take()
+            .into_iter()
+            .chain(rest)
+            .map(|entry| entry.packet)
+            .collect()
+    }
+
+    /// Puts packets that were taken but not delivered back in front.
+    pub(crate) fn restore(&mut self, packets: Vec<OutPacket>) {
+        for packet in packets.into_iter().rev() {
+            // An attachment is never dropped on its own: what came back counts as begun.
+            let entry = Entry {
+                packet,
+                follows: true,
+            };
+            self.bytes += entry.weight();
+            if let Some(front) = self.front.replace(entry) {
+                self.rest.push_front(front);
+            }
+        }
+    }
+
+    /// Drops what waits, but for a frame that is partly written: cutting it would garble the stream.
+    pub(crate) fn discard(&mut self) {
+        self.rest = VecDeque::new();
+        if self.written == 0 {
+            self.front = None;
+        }
+        self.bytes = self.front.as_ref().map_or(0, Entry::weight);
+    }
+
+    /// Drops the oldest message of which nothing was sent, attachments included. `false` if there is none.
+    pub(crate) fn drop_oldest(&mut self) -> bool {
+        if self.written == 0 && self.front.as_ref().is_some_and(Entry::starts_message) {
+            self.pop();
+            while self.front.as_ref().is_some_and(|entry| entry.follows) {
+                self.pop();
+            }
+            return true;
+        }
+        let Some(start) = self.rest.iter().position(Entry::starts_message) else {
+            return false;
+        };
+        let end = self
+            .rest
+            .iter()
+            .skip(start + 1)
+            .take_while(|entry| entry.follows)
+            .count()
+            + start
+            + 1;
+        let dropped: usize = self
+            .rest
+            .drain(start..end)
+            .map(|entry| entry.weight())
+            .sum();
+        self.bytes -= dropped;
+        true
+    }
+
+    fn pop(&mut self) {
+        if let Some(entry) = self.front.take() {
+            self.bytes -= entry.weight();
+        }
+        self.front = self.rest.pop_front();
+        if self.rest.is_empty() && self.rest.capacity() > 0 {
+            self.rest = VecDeque::new();
+        }
+    }
+
+    /// Fills `slices` with the unwritten bytes of the first frames and returns how many slices it used.
+    pub(crate) fn frames<'a>(
+        &'a self,
+        revision: Revision,
+        base64: bool,
+        slices: &mut [IoSlice<'a>],
+    ) -> usize {
+        let mut used = 0;
+        let mut skip = self.written;
+        for (slot, packet) in slices.iter_mut().zip(self.iter()) {
+            *slot = IoSlice::new(
+                packet
+                    .websocket_slice(revision, base64)
+                    .get(skip..)
+                    .unwrap_or_default(),
+            );
+            skip = 0;
+            used += 1;
+        }
+        used
+    }
+
+    /// Notes that `count` bytes of the frames were written.
+    pub(crate) fn advance(&mut self, revision: Revision, base64: bool, mut count: usize) {
+        while let Some(entry) = &self.front {
+            let left = entry.packet.websocket_slice(revision, base64).len() - self.written;
+            if count < left {
+                self.written += count;
+                return;
+            }
+            count -= left;
+            self.written = 0;
+            self.pop();
+        }
+    }
+}

@@ -1,0 +1,761 @@
+//! One Engine.IO session, server side: which transport carries it, what waits to be sent, when it is dead.
+//!
+//! The driver that owns a session feeds it requests, frames and the time (`handle_*`), gives it messages to send
+//! ([`Session::send`]), and after every input does what [`Session::poll_message`] and [`Session::poll_output`] return until
+//! both are empty; then it sleeps until [`Session::deadline`]. Spec: Engine.IO v4 and v3, "Protocol".
+//!
+//! ```text
+//!              first request                      close(), client's close, fault
+//!   (handshake) ───────────► Open ─────────────────────────────────────────────┐
+//!                            │  transport: Polling ──"2probe", "5"──► WebSocket │
+//!                            └──────────────────────────────────────────────────┤
+//!                                                                               ▼
+//!                                 Closing: what waits is still delivered ──► Closed
+//! ```
+
+use std::{
+    io::IoSlice,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    CloseReason, Message, OutPacket, Outgoing, Packet, PayloadDecoder, Revision,
+    heartbeat::{Beat, Heartbeat},
+    outbox::{OVERHEAD_BYTES, Outbox},
+    queue::Queue,
+};
+
+/// Interval at which pending polls are answered with a noop while a client upgrades. JavaScript: 100 ms.
+const UPGRADE_NOOP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The times and limits of a session. One value is shared by all sessions of a server.
+#[derive(Debug, Clone)]
+pub struct SessionConfig {
+    /// Time between a pong and the next ping. Default 25 s.
+    pub ping_interval: Duration,
+    /// Time in which a pong must come. Default 20 s.
+    pub ping_timeout: Duration,
+    /// Time in which an upgrade must be finished. Default 10 s.
+    pub upgrade_timeout: Duration,
+    /// Time in which a polling client must fetch the end of a session that the server closed. Default 30 s.
+    pub close_timeout: Duration,
+    /// Time in which a WebSocket peer must take some of what waits for it. Default 10 s.
+    pub write_timeout: Duration,
+    /// Bytes that may wait for one client, 64 bytes for each packet included. Default 1 MiB.
+    pub max_outbound_bytes: usize,
+    /// What happens to a message for which there is no room. Default: [`Overflow::Disconnect`].
+    pub overflow: Overflow,
+    /// Whether a polling session may move to a WebSocket. Default true.
+    pub allow_upgrades: bool,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            upgrade_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(10),
+            max_outbound_bytes: 1 << 20,
+            overflow: Overflow::Disconnect,
+            allow_upgrades: true,
+        }
+    }
+}
+
+/// What happens when more waits for a client than [`SessionConfig::max_outbound_bytes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overflow {
+    /// The client is disconnected with [`CloseReason::SlowConsumer`]: what it got before is complete.
+    #[default]
+    Disconnect,
+    /// The oldest waiting messages are dropped, and counted in [`Session::dropped`].
+    DropOldest,
+    /// The new message is dropped, and counted in [`Session::dropped`].
+    DropNewest,
+}
+
+/// What the driver must do. Frames of the WebSocket are not here: see [`Session::frames`].
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    /// Answer the pending GET with these packets.
+    PollResponse {
+        /// The packets of the body, in order.
+        packets: Vec<OutPacket>,
+        /// Whether one of them may be compressed.
+        compress: bool,
+    },
+    /// Answer the pending POST.
+    PostResponse(PostResponse),
+    /// Send this packet on the WebSocket that probes.
+    ProbePacket(OutPacket),
+    /// Close the WebSocket that probes. The session goes on.
+    CloseProbe,
+    /// The WebSocket that probed carries the session from now on.
+    Upgraded,
+    /// The session has ended for the application. What waits is still delivered until [`Output::Finished`].
+    Closed(CloseReason),
+    /// Close the WebSocket; everything that had to be sent is sent.
+    CloseWebSocket,
+    /// Nothing more comes: forget the session.
+    Finished,
+}
+
+/// The answer to a POST.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostResponse {
+    /// All packets were processed.
+    Ok,
+    /// A packet was not understood or not allowed; the session is closed.
+    BadRequest,
+}
+
+/// How the bytes of a session travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// HTTP long-polling.
+    Polling,
+    /// WebSocket.
+    WebSocket,
+}
+
+impl Transport {
+    /// The name in the `transport` parameter.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Polling => "polling",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// A GET or POST came while another one was in progress. It is refused, and the session is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("overlapping requests of one session")]
+pub struct Overlap;
+
+/// Why a WebSocket may not take over a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UpgradeRefused {
+    /// The session travels by WebSocket already, or another WebSocket is probing.
+    #[error("the session is upgraded or upgrading already")]
+    Taken,
+    /// Upgrades are switched off.
+    #[error("upgrades are not allowed")]
+    NotAllowed,
+    /// The session has ended.
+    #[error("the session is closed")]
+    Closed,
+}
+
+/// How a message is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendOptions {
+    /// Drop the message if the client cannot take it at once.
+    pub volatile: bool,
+    /// Allow compression.
+    pub compress: bool,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self {
+            volatile: false,
+            compress: true,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Ended for the application; what waits is delivered until then.
+    Closing {
+        until: Instant,
+    },
+    Closed,
+}
+
+/// A WebSocket that wants to take over.
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    until: Instant,
+    /// Set when the probe packet came: the next time at which a pending GET gets a noop.
+    noop_at: Option<Instant>,
+}
+
+/// One Engine.IO session, server side. See the [module](self) for how a driver uses it.
+#[derive(Debug)]
+pub struct Session {
+    config: Arc<SessionConfig>,
+    outbox: Outbox,
+    outputs: Queue<Output>,
+    /// The POST being processed: decoded packet by packet, so that a body of a million packets costs nothing extra.
+    post: Option<Box<PayloadDecoder>>,
+    probe: Option<Box<Probe>>,
+    heartbeat: Heartbeat,
+    state: State,
+    /// When the outbox last began to fill or got smaller.
+    progress: Instant,
+    /// While polling and no GET is pending: when the next one must have come.
+    poll_by: Option<Instant>,
+    dropped: u64,
+    revision: Revision,
+    transport: Transport,
+    base64: bool,
+    poll_pending: bool,
+    compress: bool,
+    reading_paused: bool,
+}
+
+impl Session {
+    /// Starts a session whose first request has just come. `base64` is for clients that cannot take binary.
+    ///
+    /// The driver sends the open packet with [`open`](Self::open).
+    pub fn new(
+        config: Arc<SessionConfig>,
+        revision: Revision,
+        transport: Transport,
+        base64: bool,
+        now: Instant,
+    ) -> Self {
+        Self {
+            heartbeat: Heartbeat::new(revision, config.ping_interval, config.ping_timeout, now),
+            config,
+            outbox: Outbox::default(),
+            outputs: Queue::default(),
+            post: None,
+            probe: None,
+            state: State::Open,
+            progress: now,
+            poll_by: None,
+            dropped: 0,
+            revision,
+            transport,
+            base64,
+            poll_pending: false,
+            compress: false,
+            reading_paused: false,
+        }
+    }
+
+    /// Sends the open packet.
+    pub fn open(&mut self, now: Instant, handshake: OutPacket) {
+        self.push(now, handshake, false);
+        if self.transport == Transport::Polling {
+            self.poll_by = Some(now + self.heartbeat.patience());
+        }
+    }
+
+    // Input from outside.
+
+    /// A GET came. Its answer is an [`Output::PollResponse`].
+    ///
+    /// # Errors
+    /// [`Overlap`] if another GET is pending: that one is answered with a close packet and the session ends.
+    pub fn handle_poll(&mut self, now: Instant) -> Result<(), Overlap> {
+        if self.poll_pending {
+            self.fail(CloseReason::TransportError);
+            return Err(Overlap);
+        }
+        self.poll_pending = true;
+        self.poll_by = None;
+        if self.state != State::Open && self.outbox.is_empty() {
+            // The end of an orderly close. The noop is what the JavaScript server sends here, too.
+            self.answer_poll(vec![OutPacket::Noop, OutPacket::Close], false);
+            self.finish();
+        } else {
+            self.flush(now);
+        }
+        Ok(())
+    }
+
+    /// The pending GET was given up by the client before it was answered. Nothing is lost: the next GET gets it.
+    pub fn handle_poll_aborted(&mut self, now: Instant) {
+        self.poll_pending = false;
+        self.poll_by = Some(now + self.heartbeat.patience());
+    }
+
+    /// The answer of a GET could not be delivered: its packets go first into the next one.
+    pub fn handle_poll_undelivered(&mut self, now: Instant, packets: Vec<OutPacket>) {
+        if self.state == State::Closed {
+            return;
+        }
+        if self.is_mid_frame() {
+            // Their place in the order is gone.
+            return self.fail(CloseReason::TransportError);
+        }
+        self.outbox.restore(packets);
+        self.flush(now);
+    }
+
+    /// The body of a POST came. Its messages are fetched with [`poll_message`](Self::poll_message); its answer is an
+    /// [`Output::PostResponse`].
+    ///
+    /// # Errors
+    /// [`Overlap`] if another POST is being processed; the session ends.
+    pub fn handle_post(&mut self, body: Bytes, binary_form: bool) -> Result<(), Overlap> {
+        if self.post.is_some() {
+            self.fail(CloseReason::TransportError);
+            return Err(Overlap);
+        }
+        if self.state == State::Open {
+            self.post = Some(Box::new(PayloadDecoder::new(
+                self.revision,
+                body,
+                binary_form,
+            )));
+        } else {
+            self.outputs
+                .push(Output::PostResponse(PostResponse::BadRequest));
+        }
+        Ok(())
+    }
+
+    /// The next message of the POST being processed. The driver may stop calling for a while: then the client's POST waits.
+    pub fn poll_message(&mut self, now: Instant) -> Option<Message> {
+        loop {
+            let next = self.post.as_mut()?.next();
+            match next {
+                Some(Ok(packet)) => {
+                    if let Some(message) = self.handle_packet(now, packet) {
+                        return Some(message);
+                    }
+                }
+                Some(Err(_)) => self.fail(CloseReason::ParseError),
+                None => {
+                    self.post = None;
+                    self.outputs.push(Output::PostResponse(PostResponse::Ok));
+                }
+            }
+        }
+    }
+
+    /// A message came on the session's WebSocket. Returns the content if it was a message packet.
+    pub fn handle_frame(&mut self, now: Instant, frame: Message) -> Option<Message> {
+        match self.decode_frame(frame) {
+            Ok(packet) => self.handle_packet(now, packet),
+            Err(_) => {
+                self.fail(CloseReason::ParseError);
+                None
+            }
+        }
+    }
+
+    /// A WebSocket asks to take over the session.
+    ///
+    /// # Errors
+    /// [`UpgradeRefused`]; the session goes on as it is.
+    pub fn handle_probe_opened(&mut self, now: Instant) -> Result<(), UpgradeRefused> {
+        if self.state != State::Open {
+            return Err(UpgradeRefused::Closed);
+        }
+        if self.transport == Transport::WebSocket || self.probe.is_some() {
+            return Err(UpgradeRefused::Taken);
+        }
+        if !self.config.allow_upgrades {
+            return Err(UpgradeRefused::NotAllowed);
+        }
+        self.probe = Some(Box::new(Probe {
+            until: now + self.config.upgrade_timeout,
+            noop_at: None,
+        }));
+        Ok(())
+    }
+
+    /// A message came on the WebSocket that probes.
+    pub fn handle_probe_frame(&mut self, now: Instant, frame: Message) {
+        let packet = self.decode_frame(frame);
+        let Some(probe) = &mut self.probe else { return };
+        match packet {
+            Ok(Packet::Ping(data)) if data == "probe" && probe.noop_at.is_none() => {
+                probe.noop_at = Some(now + UPGRADE_NOOP_INTERVAL);
+                self.outputs
+                    .push(Output::ProbePacket(OutPacket::pong(&data)));
+            }
+            // Without the probe before it nobody knows that this WebSocket carries data both ways.
+            Ok(Packet::Upgrade) if probe.noop_at.is_some() => self.upgrade(now),
+            _ => self.close_probe(),
+        }
+    }
+
+    /// The WebSocket that probes is gone. The session goes on polling.
+    pub fn handle_probe_closed(&mut self) {
+        self.probe = None;
+    }
+
+    /// The transport has ended: the peer closed it, or it failed.
+    pub fn handle_transport_closed(&mut self, reason: CloseReason) {
+        self.fail(reason);
+    }
+
+    /// The deadline has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let State::Closing { until } = self.state {
+            if until <= now {
+                self.finish();
+            }
+            return;
+        }
+        if self.state == State::Closed {
+            return;
+        }
+        if let Some(probe) = &mut self.probe {
+            if probe.until <= now {
+                self.close_probe();
+            } else if let Some(at) = &mut probe.noop_at
+                && *at <= now
+            {
+                *at = now + UPGRADE_NOOP_INTERVAL;
+                if self.poll_pending {
+                    self.answer_poll(vec![OutPacket::Noop], false);
+                    self.poll_by = Some(now + self.heartbeat.patience());
+                }
+            }
+        }
+        if self.write_deadline().is_some_and(|at| at <= now) {
+            return self.fail(CloseReason::SlowConsumer);
+        }
+        if self.poll_by.is_some_and(|at| at <= now) {
+            return self.fail(CloseReason::PingTimeout);
+        }
+        if self.heartbeat.deadline() <= now {
+            if self.reading_paused && self.heartbeat.is_awaiting() {
+                // We did not listen, so the silence says nothing about the peer.
+                return self.heartbeat.postpone(now);
+            }
+            match self.heartbeat.on_timeout(now) {
+                Beat::SendPing => self.push(now, OutPacket::Ping, false),
+                Beat::Dead => self.fail(CloseReason::PingTimeout),
+            }
+        }
+    }
+
+    /// Says that the driver stops or starts to read from the peer, because its handlers are behind.
+    pub fn set_reading_paused(&mut self, now: Instant, paused: bool) {
+        if self.reading_paused && !paused {
+            self.heartbeat.postpone(now);
+        }
+        self.reading_paused = paused;
+    }
+
+    // Commands.
+
+    /// Sends one packet of the layer above: a message and those that belong to it (its attachments). All of them are
+    /// sent, or none. Returns whether they were taken.
+    pub fn send<'a>(
+        &mut self,
+        now: Instant,
+        messages: impl Iterator<Item = &'a Outgoing> + Clone,
+        options: SendOptions,
+    ) -> bool {
+        if self.state != State::Open || (options.volatile && !self.is_writable()) {
+            return false;
+        }
+        let weight: usize = messages
+            .clone()
+            .map(|message| message.len() + OVERHEAD_BYTES)
+            .sum();
+        // One packet may be larger than the limit if it waits alone.
+        while !self.outbox.is_empty()
+            && self.outbox.bytes() + weight > self.config.max_outbound_bytes
+        {
+            match self.config.overflow {
+                Overflow::Disconnect => {
+                    self.fail(CloseReason::SlowConsumer);
+                    return false;
+                }
+                Overflow::DropOldest if self.outbox.drop_oldest() => self.dropped += 1,
+                Overflow::DropOldest | Overflow::DropNewest => {
+                    self.dropped += 1;
+                    return false;
+                }
+            }
+        }
+        self.compress |= options.compress;
+        let mut follows = false;
+        for message in messages {
+            self.push(now, OutPacket::Message(message.clone()), follows);
+            follows = true;
+        }
+        true
+    }
+
+    /// Closes the session. What waits is still delivered, for a limited time.
+    pub fn close(&mut self, now: Instant, reason: CloseReason) {
+        if self.state != State::Open {
+            return;
+        }
+        self.close_probe();
+        self.outputs.push(Output::Closed(reason));
+        let wait = match self.transport {
+            Transport::Polling => self.config.close_timeout,
+            Transport::WebSocket => self.config.write_timeout,
+        };
+        self.state = State::Closing { until: now + wait };
+        self.poll_by = None;
+        self.end_post();
+        self.flush(now);
+        self.finish_if_drained();
+    }
+
+    /// Ends the session at once and drops what waits.
+    pub fn fail(&mut self, reason: CloseReason) {
+        match self.state {
+            State::Open => self.outputs.push(Output::Closed(reason)),
+            State::Closing { .. } => {}
+            State::Closed => return,
+        }
+        self.close_probe();
+        self.outbox.discard();
+        self.end_post();
+        if self.poll_pending {
+            self.answer_poll(vec![OutPacket::Close], false);
+        }
+        self.finish();
+    }
+
+    // Outputs.
+
+    /// The next thing to do, until `None`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must be called. `None` when the session is finished.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Closed => None,
+            State::Closing { until } => Some(until),
+            State::Open => {
+                let mut deadline = self.heartbeat.deadline();
+                for other in [self.write_deadline(), self.poll_by].into_iter().flatten() {
+                    deadline = deadline.min(other);
+                }
+                if let Some(probe) = &self.probe {
+                    deadline =
+                        deadline.min(probe.noop_at.map_or(probe.until, |at| at.min(probe.until)));
+                }
+                Some(deadline)
+            }
+        }
+    }
+
+    /// Answers the pending GET if something waits. The driver calls it at the end of a turn, so that all packets of the
+    /// turn go out in one body.
+    pub fn flush(&mut self, now: Instant) {
+        if self.transport != Transport::Polling || !self.poll_pending || self.outbox.is_empty() {
+            return;
+        }
+        let packets = self.outbox.take();
+        let compress = std::mem::take(&mut self.compress);
+        self.answer_poll(packets, compress);
+        if self.state == State::Open {
+            self.poll_by = Some(now + self.heartbeat.patience());
+        }
+    }
+
+    /// Fills `slices` with what is to be written to the WebSocket and returns how many slices it used.
+    pub fn frames<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        if self.transport != Transport::WebSocket {
+            return 0;
+        }
+        self.outbox.frames(self.revision, self.base64, slices)
+    }
+
+    /// Notes that `count` bytes of the frames were written.
+    pub fn advance(&mut self, now: Instant, count: usize) {
+        self.outbox.advance(self.revision, self.base64, count);
+        self.progress = now;
+        self.finish_if_drained();
+    }
+
+    // Facts.
+
+    /// The transport that carries the session now.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// The protocol's revision.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Whether polling bodies and frames must be text only.
+    pub fn is_base64(&self) -> bool {
+        self.base64
+    }
+
+    /// Whether messages can be exchanged.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Whether a message sent now would leave at once.
+    pub fn is_writable(&self) -> bool {
+        self.outbox.is_empty() && (self.transport == Transport::WebSocket || self.poll_pending)
+    }
+
+    /// Whether everything that had to be sent was handed over.
+    pub fn is_drained(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// Whether a WebSocket frame is partly written: nothing may come between.
+    pub fn is_mid_frame(&self) -> bool {
+        self.outbox.is_mid_frame()
+    }
+
+    /// Bytes that wait to be sent, 64 for each packet included.
+    pub fn outbound_bytes(&self) -> usize {
+        self.outbox.bytes()
+    }
+
+    /// Whether a POST is being processed.
+    pub fn has_post(&self) -> bool {
+        self.post.is_some()
+    }
+
+    /// Number of messages that [`Overflow`] dropped.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    // Reactions.
+
+    fn decode_frame(&self, frame: Message) -> Result<Packet, crate::DecodeError> {
+        match frame {
+            Message::Text(text) => Packet::decode_text(self.revision, text),
+            Message::Binary(bytes) => Packet::decode_binary(self.revision, bytes),
+        }
+    }
+
+    fn handle_packet(&mut self, now: Instant, packet: Packet) -> Option<Message> {
+        if self.state != State::Open {
+            return None;
+        }
+        match (packet, self.revision) {
+            (Packet::Message(message), _) => {
+                self.heartbeat.on_packet(now);
+                return Some(message);
+            }
+            // A pong counts only for a ping that has left: blind pongs must not keep a client alive that never reads.
+            (Packet::Pong(_), Revision::V4) => {
+                if !self
+                    .outbox
+                    .iter()
+                    .any(|packet| matches!(packet, OutPacket::Ping))
+                {
+                    self.heartbeat.on_pong(now);
+                }
+            }
+            (Packet::Ping(_), Revision::V3) => {
+                self.heartbeat.on_ping(now);
+                if !self
+                    .outbox
+                    .iter()
+                    .any(|packet| matches!(packet, OutPacket::Pong(_)))
+                {
+                    self.push(now, OutPacket::pong(""), false);
+                }
+            }
+            // Spec, "Heartbeat": the direction is fixed in each revision.
+            (Packet::Ping(_), Revision::V4) | (Packet::Pong(_), Revision::V3) => {
+                self.fail(CloseReason::TransportError);
+            }
+            (Packet::Close, _) => self.on_close(),
+            (Packet::Open(_) | Packet::Upgrade | Packet::Noop, _) => self.heartbeat.on_packet(now),
+        }
+        None
+    }
+
+    /// The client's close packet. A pending GET is answered with a noop; the POST that brought it gets its `ok`.
+    fn on_close(&mut self) {
+        self.outputs
+            .push(Output::Closed(CloseReason::TransportClose));
+        self.outbox.discard();
+        self.close_probe();
+        if self.poll_pending {
+            self.answer_poll(vec![OutPacket::Noop], false);
+        }
+        if self.post.take().is_some() {
+            self.outputs.push(Output::PostResponse(PostResponse::Ok));
+        }
+        self.finish();
+    }
+
+    fn upgrade(&mut self, now: Instant) {
+        self.probe = None;
+        if self.poll_pending {
+            self.answer_poll(vec![OutPacket::Noop], false);
+        }
+        self.transport = Transport::WebSocket;
+        self.poll_by = None;
+        self.progress = now;
+        self.outputs.push(Output::Upgraded);
+    }
+
+    fn close_probe(&mut self) {
+        if self.probe.take().is_some() {
+            self.outputs.push(Output::CloseProbe);
+        }
+    }
+
+    fn push(&mut self, now: Instant, packet: OutPacket, follows: bool) {
+        if self.outbox.is_empty() {
+            self.progress = now;
+        }
+        self.outbox.push(packet, follows);
+    }
+
+    fn answer_poll(&mut self, packets: Vec<OutPacket>, compress: bool) {
+        self.poll_pending = false;
+        self.outputs
+            .push(Output::PollResponse { packets, compress });
+    }
+
+    fn end_post(&mut self) {
+        if self.post.take().is_some() {
+            self.outputs
+                .push(Output::PostResponse(PostResponse::BadRequest));
+        }
+    }
+
+    fn write_deadline(&self) -> Option<Instant> {
+        (self.transport == Transport::WebSocket && !self.outbox.is_empty())
+            .then(|| self.progress + self.config.write_timeout)
+    }
+
+    /// Closing ends when everything was delivered: on a WebSocket once it is written, on polling with the close packet.
+    fn finish_if_drained(&mut self) {
+        if !matches!(self.state, State::Closing { .. }) || !self.outbox.is_empty() {
+            return;
+        }
+        match self.transport {
+            Transport::WebSocket => self.finish(),
+            Transport::Polling if self.poll_pending => {
+                self.answer_poll(vec![OutPacket::Close], false);
+                self.finish();
+            }
+            // The next GET ends it.
+            Transport::Polling => {}
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.state == State::Closed {
+            return;
+        }
+        self.state = State::Closed;
+        self.poll_by = None;
+        if self.transport == Transport::WebSocket {
+            self.outputs.push(Output::CloseWebSocket);
+        }
+        self.outputs.push(Output::Finished);
+    }
+}

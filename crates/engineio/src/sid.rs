@@ -1,0 +1,75 @@
+//! Session ids: 20 characters of `[A-Za-z0-9_-]` that carry 120 random bits and nothing else.
+//!
+//! The id of a session is a secret: whoever knows it can speak for the client. Its `Debug` output therefore hides it.
+
+use std::fmt;
+
+/// Length of an id in characters.
+pub const SID_LENGTH: usize = 20;
+
+/// The id of a session. Secret; never log it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sid([u8; SID_LENGTH]);
+
+impl Sid {
+    /// Makes an id of 15 random bytes.
+    pub fn from_random(random: [u8; 15]) -> Self {
+        Self(encode_id(random))
+    }
+
+    /// Reads an id from a request. `None` if it cannot be one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let id: [u8; SID_LENGTH] = text.as_bytes().try_into().ok()?;
+        id.iter()
+            .all(|&c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-')
+            .then_some(Self(id))
+    }
+
+    /// The id's text, for the handshake packet and the `sid` parameter only.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Sid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sid(secret)")
+    }
+}
+
+/// Encodes 15 bytes as 20 characters of the URL-safe base64 alphabet.
+pub fn encode_id(random: [u8; 15]) -> [u8; SID_LENGTH] {
+    let mut id = [b'A'; SID_LENGTH];
+    let _ = base64_simd::URL_SAFE_NO_PAD.encode(&random, base64_simd::Out::from_slice(&mut id));
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_twenty_url_safe_characters() {
+        let id = Sid::from_random([0xfb; 15]);
+        assert_eq!(id.as_str(), "-_v7-_v7-_v7-_v7-_v7");
+        assert_eq!(Sid::parse(id.as_str()), Some(id));
+    }
+
+    #[test]
+    fn what_cannot_be_an_id_is_refused() {
+        for text in [
+            "",
+            "__proto__",
+            "-_v7-_v7-_v7-_v7-_v",
+            "-_v7-_v7-_v7-_v7-_v77",
+            "-_v7-_v7-_v7-_v7-_v\u{1}",
+        ] {
+            assert_eq!(Sid::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn debug_output_hides_the_id() {
+        assert_eq!(format!("{:?}", Sid::from_random([7; 15])), "Sid(secret)");
+    }
+}

@@ -1,0 +1,333 @@
+//! Acknowledgements: those we owe a client ([`Ack`]), and those that clients owe us.
+
+use std::{
+    collections::HashMap,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use kokanee_engineio::SendOptions;
+use kokanee_socketio::{AckId, Args, EncodedPacket, encode_ack, encode_ack_args};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::oneshot;
+
+use crate::{AckError, EmitError, Socket, error::EventError};
+
+/// Answers an event that the client sent with an acknowledgement, once. An extractor.
+///
+/// If the client did not ask for an answer, sending one does nothing.
+#[derive(Debug, Clone)]
+pub struct Ack(Option<Arc<Owed>>);
+
+#[derive(Debug)]
+struct Owed {
+    socket: Socket,
+    id: AckId,
+    answered: AtomicBool,
+}
+
+impl Ack {
+    pub(crate) fn new(socket: &Socket, id: Option<AckId>) -> Self {
+        Self(id.map(|id| {
+            Arc::new(Owed {
+                socket: socket.clone(),
+                id,
+                answered: AtomicBool::new(false),
+            })
+        }))
+    }
+
+    /// Whether the client asked for an answer that it has not got yet.
+    pub fn is_wanted(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|owed| !owed.answered.load(Ordering::Relaxed))
+    }
+
+    /// Answers. A tuple is spread over several arguments, `()` is none, everything else is one.
+    ///
+    /// # Errors
+    /// When the value cannot be encoded, an answer was sent before, or the socket is gone.
+    pub fn send<T: Serialize>(&self, args: T) -> Result<(), EmitError> {
+        self.answer(|owed| Ok(encode_ack(owed.socket.namespace().name(), owed.id, &args)?))
+    }
+
+    /// Answers with arguments as they were received.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_args(&self, args: &Args) -> Result<(), EmitError> {
+        self.answer(|owed| {
+            Ok(encode_ack_args(
+                owed.socket.namespace().name(),
+                owed.id,
+                args,
+            ))
+        })
+    }
+
+    fn answer(
+        &self,
+        encode: impl FnOnce(&Owed) -> Result<EncodedPacket, EmitError>,
+    ) -> Result<(), EmitError> {
+        let Some(owed) = &self.0 else { return Ok(()) };
+        // Encoded first: a value that cannot be encoded must not use up the only answer.
+        let packet = encode(owed)?;
+        if owed.answered.swap(true, Ordering::Relaxed) {
+            return Err(EmitError::AlreadyAcknowledged);
+        }
+        owed.socket.send_packet(packet, SendOptions::default())
+    }
+
+    /// Reports that the event was not handled.
+    pub(crate) fn send_error(&self, error: &EventError) {
+        #[derive(Serialize)]
+        struct Answer<'a> {
+            error: Fault<'a>,
+        }
+        #[derive(Serialize)]
+        struct Fault<'a> {
+            code: &'a str,
+            message: &'a str,
+        }
+        if self.is_wanted() {
+            let message = error.public_message();
+            // The client may be gone: then there is nobody to tell.
+            let _ = self.send(Answer {
+                error: Fault {
+                    code: error.code(),
+                    message: &message,
+                },
+            });
+        }
+    }
+}
+
+/// The acknowledgements that one socket owes us.
+#[derive(Debug, Default)]
+pub(crate) struct PendingAcks(Mutex<Option<Box<HashMap<AckId, Waiting>>>>);
+
+#[derive(Debug)]
+enum Waiting {
+    Single(oneshot::Sender<Args>),
+    Broadcast(Arc<Collector>),
+}
+
+impl PendingAcks {
+    fn with<R>(&self, f: impl FnOnce(&mut Option<Box<HashMap<AckId, Waiting>>>) -> R) -> R {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Registers a wait. `false` if too many are pending.
+    fn insert(&self, id: AckId, waiting: Waiting, max: usize) -> bool {
+        self.with(|pending| {
+            let pending = pending.get_or_insert_default();
+            if pending.len() >= max {
+                return false;
+            }
+            pending.insert(id, waiting);
+            true
+        })
+    }
+
+    fn remove(&self, id: AckId) -> Option<Waiting> {
+        self.with(|pending| {
+            let waiting = pending.as_mut()?.remove(&id);
+            if pending.as_ref().is_some_and(|pending| pending.is_empty()) {
+                *pending = None;
+            }
+            waiting
+        })
+    }
+
+    /// The client's answer. Unknown and repeated ones are ignored.
+    pub(crate) fn resolve(&self, id: AckId, args: Args) {
+        match self.remove(id) {
+            Some(Waiting::Single(sender)) => drop(sender.send(args)),
+            Some(Waiting::Broadcast(collector)) => collector.add(Some(args)),
+            None => {}
+        }
+    }
+
+    /// The socket is gone: nobody will answer.
+    pub(crate) fn fail_all(&self) {
+        for (_, waiting) in self
+            .with(Option::take)
+            .into_iter()
+            .flat_map(|pending| *pending)
+        {
+            if let Waiting::Broadcast(collector) = waiting {
+                collector.add(None);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.with(|pending| pending.as_ref().map_or(0, |pending| pending.len()))
+    }
+}
+
+/// Takes a pending wait back when its future is dropped or has timed out.
+#[derive(Debug)]
+struct Registration<'a> {
+    socket: &'a Socket,
+    id: AckId,
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        self.socket.acks().remove(self.id);
+    }
+}
+
+/// An event for one client that asks for an answer. Await it to send it; see [`Socket::emit_with_ack`].
+#[derive(Debug)]
+#[must_use = "nothing is sent until it is awaited"]
+pub struct EmitWithAck<T> {
+    socket: Socket,
+    id: AckId,
+    packet: Result<EncodedPacket, EmitError>,
+    timeout: Option<Duration>,
+    answer: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> EmitWithAck<T> {
+    pub(crate) fn new(socket: Socket, id: AckId, packet: Result<EncodedPacket, EmitError>) -> Self {
+        Self {
+            socket,
+            id,
+            packet,
+            timeout: None,
+            answer: std::marker::PhantomData,
+        }
+    }
+
+    /// Sets how long to wait for the answer. Without it the wait ends with the answer or the connection.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Waits for the raw arguments of the answer.
+    ///
+    /// # Errors
+    /// [`AckError`], but never its `Decode`.
+    pub async fn args(self) -> Result<Args, AckError> {
+        let Self {
+            socket,
+            id,
+            packet,
+            timeout,
+            ..
+        } = self;
+        let packet = packet?;
+        let (sender, receiver) = oneshot::channel();
+        let max = socket.namespace().limits().max_pending_acks;
+        if !socket.acks().insert(id, Waiting::Single(sender), max) {
+            return Err(AckError::TooManyPending { max });
+        }
+        let registration = Registration {
+            socket: &socket,
+            id,
+        };
+        socket.send_packet(packet, SendOptions::default())?;
+        let answer = match timeout {
+            None => receiver.await,
+            Some(timeout) => tokio::time::timeout(timeout, receiver)
+                .await
+                .map_err(|_| AckError::Timeout)?,
+        };
+        drop(registration);
+        answer.map_err(|_| AckError::Disconnected)
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> IntoFuture for EmitWithAck<T> {
+    type Output = Result<T, AckError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { Ok(self.args().await?.deserialize()?) })
+    }
+}
+
+/// Collects the answers to one broadcast.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    state: Mutex<Collected>,
+    done: tokio::sync::Notify,
+}
+
+#[derive(Debug)]
+struct Collected {
+    /// `None` until everybody was asked.
+    expected: Option<usize>,
+    finished: usize,
+    answers: Vec<Args>,
+}
+
+impl Collector {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(Collected {
+                expected: None,
+                finished: 0,
+                answers: Vec::new(),
+            }),
+            done: tokio::sync::Notify::new(),
+        })
+    }
+
+    fn update(&self, f: impl FnOnce(&mut Collected)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        f(&mut state);
+        if state.expected == Some(state.finished) {
+            self.done.notify_one();
+        }
+    }
+
+    /// An answer, or the end of a socket that will not answer.
+    fn add(&self, answer: Option<Args>) {
+        self.update(|state| {
+            state.finished += 1;
+            state.answers.extend(answer);
+        });
+    }
+
+    /// Registers one recipient. `false` if it cannot take another wait.
+    pub(crate) fn expect_from(self: &Arc<Self>, socket: &Socket, id: AckId) -> bool {
+        let max = socket.namespace().limits().max_pending_acks;
+        socket
+            .acks()
+            .insert(id, Waiting::Broadcast(Arc::clone(self)), max)
+    }
+
+    /// Waits for the answers of `recipients`, at most `timeout`. Returns them in the order of their arrival, and
+    /// whether all of them came.
+    pub(crate) async fn wait(
+        &self,
+        id: AckId,
+        recipients: &[Socket],
+        timeout: Duration,
+    ) -> (Vec<Args>, bool) {
+        self.update(|state| state.expected = Some(recipients.len()));
+        let all_ended = tokio::time::timeout(timeout, self.done.notified())
+            .await
+            .is_ok();
+        if !all_ended {
+            for socket in recipients {
+                socket.acks().remove(id);
+            }
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = std::mem::take(&mut state.answers);
+        let complete = answers.len() == recipients.len();
+        (answers, complete)
+    }
+}

@@ -1,0 +1,268 @@
+//! Broadcasts: whom they are for, and how one encoded packet reaches all of them.
+
+use std::time::Duration;
+
+use kokanee_cluster::Target;
+use kokanee_engineio::SendOptions;
+use kokanee_socketio::{Args, EncodedPacket, encode_event, encode_event_args};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{AckError, EmitError, Namespace, Socket, ack::Collector};
+
+/// Names of rooms: one, or several.
+pub trait IntoRooms {
+    /// The names.
+    fn into_rooms(self) -> Vec<String>;
+}
+
+impl IntoRooms for &str {
+    fn into_rooms(self) -> Vec<String> {
+        vec![self.to_owned()]
+    }
+}
+
+impl IntoRooms for String {
+    fn into_rooms(self) -> Vec<String> {
+        vec![self]
+    }
+}
+
+impl IntoRooms for &String {
+    fn into_rooms(self) -> Vec<String> {
+        vec![self.clone()]
+    }
+}
+
+impl IntoRooms for crate::SocketId {
+    fn into_rooms(self) -> Vec<String> {
+        vec![self.as_str().to_owned()]
+    }
+}
+
+impl<R: Into<String>> IntoRooms for Vec<R> {
+    fn into_rooms(self) -> Vec<String> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
+impl<R: Into<String>, const N: usize> IntoRooms for [R; N] {
+    fn into_rooms(self) -> Vec<String> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
+impl<R: AsRef<str>> IntoRooms for &[R] {
+    fn into_rooms(self) -> Vec<String> {
+        self.iter().map(|room| room.as_ref().to_owned()).collect()
+    }
+}
+
+/// The answers to a broadcast.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct BroadcastAnswers<T> {
+    /// The answers, in the order of their arrival.
+    pub answers: Vec<T>,
+    /// Whether every recipient has answered. If not, the rest went away or did not answer in time.
+    pub complete: bool,
+}
+
+/// A broadcast in the making: says whom it is for and how it is sent. Cheap to clone; every method returns a new value,
+/// so that an operator can be used several times.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is sent before emit"]
+pub struct BroadcastOperator {
+    namespace: Namespace,
+    target: Target,
+    options: SendOptions,
+    timeout: Option<Duration>,
+}
+
+impl BroadcastOperator {
+    pub(crate) fn new(namespace: Namespace) -> Self {
+        Self {
+            namespace,
+            target: Target::default(),
+            options: SendOptions::default(),
+            timeout: None,
+        }
+    }
+
+    /// Adds rooms. A socket in any of them gets the event, once.
+    pub fn to(mut self, rooms: impl IntoRooms) -> Self {
+        self.target.rooms.extend(rooms.into_rooms());
+        self
+    }
+
+    /// Same as [`to`](Self::to).
+    #[doc(alias = "in")]
+    pub fn within(self, rooms: impl IntoRooms) -> Self {
+        self.to(rooms)
+    }
+
+    /// Leaves out the sockets in these rooms. The id of a socket is a room, too.
+    pub fn except(mut self, rooms: impl IntoRooms) -> Self {
+        self.target.except.extend(rooms.into_rooms());
+        self
+    }
+
+    /// Stays on this node. A server without a cluster has no other, so it changes nothing there.
+    pub fn local(self) -> Self {
+        self
+    }
+
+    /// Passes by clients that cannot take the event at once.
+    pub fn volatile(mut self) -> Self {
+        self.options.volatile = true;
+        self
+    }
+
+    /// Says whether the event may be compressed. Default true.
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.options.compress = compress;
+        self
+    }
+
+    /// Sets how long [`emit_with_ack`](Self::emit_with_ack) waits for the answers. Default
+    /// [`Limits::ack_timeout`](crate::Limits::ack_timeout).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sends the event. It is encoded once, for all recipients.
+    ///
+    /// Broadcasts of one task arrive in their order everywhere. A recipient for whom
+    /// [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) wait already is disconnected as a slow consumer.
+    ///
+    /// # Errors
+    /// When the arguments cannot be encoded.
+    pub async fn emit<T: Serialize>(self, event: &str, args: T) -> Result<(), EmitError> {
+        let packet = encode_event(self.namespace.name(), None, event, &args)?.shared();
+        drop(args);
+        self.deliver(&packet).await;
+        Ok(())
+    }
+
+    /// Sends an event with arguments as they were received.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub async fn emit_args(self, event: &str, args: &Args) -> Result<(), EmitError> {
+        let packet = encode_event_args(self.namespace.name(), None, event, args)?.shared();
+        self.deliver(&packet).await;
+        Ok(())
+    }
+
+    /// Queues the packet for every recipient, then lets their tasks run if much is waiting: a burst of broadcasts must
+    /// not fill the queues of clients that would read it at once.
+    async fn deliver(&self, packet: &EncodedPacket) {
+        let mut longest = 0;
+        self.namespace.for_each(&self.target, |socket| {
+            // A recipient that has just gone is no error.
+            let queued = socket
+                .mailbox()
+                .emit(packet.clone(), self.options)
+                .unwrap_or_default();
+            longest = longest.max(queued);
+        });
+        if longest > self.namespace.limits().max_outbound_bytes / 4 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Sends an event and waits for the acknowledgements of all recipients: the first argument of each becomes a `T`,
+    /// or all of them if `T` is a tuple. Without recipients it ends at once.
+    ///
+    /// When some do not answer in time or go away, the rest is returned, with `complete: false`.
+    ///
+    /// # Errors
+    /// When the event cannot be encoded, or an answer does not fit `T`.
+    pub async fn emit_with_ack<T: DeserializeOwned>(
+        self,
+        event: &str,
+        args: impl Serialize,
+    ) -> Result<BroadcastAnswers<T>, AckError> {
+        let id = self.namespace.next_ack_id();
+        let packet = encode_event(self.namespace.name(), Some(id), event, &args)
+            .map_err(EmitError::from)?
+            .shared();
+        drop(args);
+        self.collect(id, packet).await
+    }
+
+    /// The same with arguments as they were received.
+    ///
+    /// # Errors
+    /// As [`emit_with_ack`](Self::emit_with_ack).
+    pub async fn emit_args_with_ack<T: DeserializeOwned>(
+        self,
+        event: &str,
+        args: &Args,
+    ) -> Result<BroadcastAnswers<T>, AckError> {
+        let id = self.namespace.next_ack_id();
+        let packet = encode_event_args(self.namespace.name(), Some(id), event, args)
+            .map_err(EmitError::from)?
+            .shared();
+        self.collect(id, packet).await
+    }
+
+    async fn collect<T: DeserializeOwned>(
+        self,
+        id: kokanee_socketio::AckId,
+        packet: EncodedPacket,
+    ) -> Result<BroadcastAnswers<T>, AckError> {
+        let collector = Collector::new();
+        let mut recipients = Vec::new();
+        self.namespace.for_each(&self.target, |socket| {
+            if collector.expect_from(socket, id) {
+                recipients.push(socket.clone());
+            }
+        });
+        for socket in &recipients {
+            if socket.send_packet(packet.clone(), self.options).is_err() {
+                // It left in this moment, and its wait was ended by its own exit.
+            }
+        }
+        let timeout = self.timeout.unwrap_or(self.namespace.limits().ack_timeout);
+        let (answers, complete) = collector.wait(id, &recipients, timeout).await;
+        let answers = answers
+            .iter()
+            .map(Args::deserialize)
+            .collect::<Result<_, _>>()?;
+        Ok(BroadcastAnswers { answers, complete })
+    }
+
+    /// The connected sockets that are addressed.
+    pub async fn fetch_sockets(self) -> Vec<Socket> {
+        let mut sockets = Vec::new();
+        self.namespace
+            .for_each(&self.target, |socket| sockets.push(socket.clone()));
+        sockets
+    }
+
+    /// Puts the sockets in rooms, where their limits allow it.
+    pub async fn sockets_join(self, rooms: impl IntoRooms) {
+        let rooms = rooms.into_rooms();
+        for socket in self.fetch_sockets().await {
+            if let Err(error) = socket.join(rooms.as_slice()) {
+                tracing::warn!(socket = %socket.id(), %error, "room not joined");
+            }
+        }
+    }
+
+    /// Takes the sockets out of rooms.
+    pub async fn sockets_leave(self, rooms: impl IntoRooms) {
+        let rooms = rooms.into_rooms();
+        for socket in self.fetch_sockets().await {
+            socket.leave(rooms.as_slice());
+        }
+    }
+
+    /// Disconnects the sockets; `close` closes their connections, too.
+    pub async fn disconnect_sockets(self, close: bool) {
+        for socket in self.fetch_sockets().await {
+            socket.disconnect(close);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The handshake cookie, by which a load balancer can send a session's requests to the same server.
+
+use std::{fmt::Write, time::Duration};
+
+use http::HeaderValue;
+use kokanee_engineio::Sid;
+
+/// Whether a browser sends the cookie with requests from other sites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// Never.
+    Strict,
+    /// With top-level navigation only.
+    Lax,
+    /// Always; needs `Secure`.
+    None,
+}
+
+/// A cookie with the session's id. Default: `io=…; Path=/; HttpOnly; SameSite=Lax`, and `Secure` under TLS.
+#[derive(Debug, Clone)]
+pub struct Cookie {
+    name: String,
+    path: Option<String>,
+    domain: Option<String>,
+    max_age: Option<Duration>,
+    http_only: bool,
+    secure: bool,
+    same_site: SameSite,
+}
+
+/// A part of a cookie has characters that would end it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid character in the cookie's {part}")]
+pub struct InvalidCookie {
+    part: &'static str,
+}
+
+impl Default for Cookie {
+    fn default() -> Self {
+        Self {
+            name: "io".to_owned(),
+            path: Some("/".to_owned()),
+            domain: None,
+            max_age: None,
+            http_only: true,
+            secure: false,
+            same_site: SameSite::Lax,
+        }
+    }
+}
+
+fn checked(part: &'static str, value: &str) -> Result<String, InvalidCookie> {
+    let fits = |c: char| {
+        c.is_ascii_graphic() && !matches!(c, ';' | ',' | '"' | '\\') && (part != "name" || c != '=')
+    };
+    if value.is_empty() || !value.chars().all(fits) {
+        return Err(InvalidCookie { part });
+    }
+    Ok(value.to_owned())
+}
+
+impl Cookie {
+    /// A cookie of this name.
+    ///
+    /// # Errors
+    /// [`InvalidCookie`] if the name cannot be one.
+    pub fn new(name: &str) -> Result<Self, InvalidCookie> {
+        Ok(Self {
+            name: checked("name", name)?,
+            ..Self::default()
+        })
+    }
+
+    /// Sets the path, or none. Default `/`.
+    ///
+    /// # Errors
+    /// [`InvalidCookie`] for characters that would end it.
+    pub fn path(mut self, path: Option<&str>) -> Result<Self, InvalidCookie> {
+        self.path = path.map(|path| checked("path", path)).transpose()?;
+        Ok(self)
+    }
+
+    /// Sets the domain. Default: none, the server's own.
+    ///
+    /// # Errors
+    /// [`InvalidCookie`] for characters that would end it.
+    pub fn domain(mut self, domain: &str) -> Result<Self, InvalidCookie> {
+        self.domain = Some(checked("domain", domain)?);
+        Ok(self)
+    }
+
+    /// Sets how long the browser keeps it. Default: as long as it runs.
+    #[must_use]
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = Some(max_age);
+        self
+    }
+
+    /// Sets whether scripts are kept from reading it. Default true.
+    #[must_use]
+    pub fn http_only(mut self, http_only: bool) -> Self {
+        self.http_only = http_only;
+        self
+    }
+
+    /// Sets whether it is sent over TLS only. Default: when the session was opened over TLS.
+    #[must_use]
+    pub fn secure(mut self, secure: bool) -> Self {
+        self.secure = secure;
+        self
+    }
+
+    /// Sets whether it is sent from other sites. Default [`SameSite::Lax`].
+    #[must_use]
+    pub fn same_site(mut self, same_site: SameSite) -> Self {
+        self.same_site = same_site;
+        self
+    }
+
+    pub(crate) fn header(&self, sid: &Sid, secure: bool) -> HeaderValue {
+        let mut cookie = format!("{}={}", self.name, sid.as_str());
+        let mut attribute = |name: &str, value: &str| {
+            // Writing to a string cannot fail.
+            let _ = write!(cookie, "; {name}{value}");
+        };
+        if let Some(max_age) = self.max_age {
+            attribute("Max-Age=", &max_age.as_secs().to_string());
+        }
+        if let Some(domain) = &self.domain {
+            attribute("Domain=", domain);
+        }
+        if let Some(path) = &self.path {
+            attribute("Path=", path);
+        }
+        if self.http_only {
+            attribute("HttpOnly", "");
+        }
+        if self.secure || secure {
+            attribute("Secure", "");
+        }
+        attribute(
+            "SameSite=",
+            match self.same_site {
+                SameSite::Strict => "Strict",
+                SameSite::Lax => "Lax",
+                SameSite::None => "None",
+            },
+        );
+        let mut header =
+            HeaderValue::try_from(cookie).unwrap_or_else(|_| HeaderValue::from_static(""));
+        header.set_sensitive(true);
+        header
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sid() -> Sid {
+        Sid::from_random([0; 15])
+    }
+
+    #[test]
+    fn the_default_is_that_of_the_javascript_server() {
+        let header = Cookie::default().header(&sid(), false);
+        assert_eq!(
+            header,
+            "io=AAAAAAAAAAAAAAAAAAAA; Path=/; HttpOnly; SameSite=Lax"
+        );
+    }
+
+    #[test]
+    fn all_attributes_can_be_set() {
+        let cookie = Cookie::new("sess")
+            .and_then(|cookie| cookie.path(None))
+            .expect("valid");
+        let cookie = cookie
+            .http_only(false)
+            .same_site(SameSite::Strict)
+            .max_age(Duration::from_secs(86400));
+        assert_eq!(
+            cookie.header(&sid(), true),
+            "sess=AAAAAAAAAAAAAAAAAAAA; Max-Age=86400; Secure; SameSite=Strict"
+        );
+    }
+
+    #[test]
+    fn what_would_end_an_attribute_is_refused() {
+        assert_eq!(
+            Cookie::new("a=b").unwrap_err(),
+            InvalidCookie { part: "name" }
+        );
+        assert!(
+            Cookie::new("a;b").is_err()
+                && Cookie::new("").is_err()
+                && Cookie::new("a\r\n").is_err()
+        );
+        assert!(Cookie::default().path(Some("/;Domain=evil")).is_err());
+        assert!(Cookie::default().domain("a\u{1}").is_err());
+    }
+}

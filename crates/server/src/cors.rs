@@ -1,0 +1,160 @@
+//! Cross-origin requests: which pages of other origins may read the server's answers. Spec: Fetch, "CORS protocol".
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// Which pages of other origins may use the server.
+#[derive(Clone)]
+pub struct Cors {
+    origins: Origins,
+    pub(crate) credentials: bool,
+    methods: HeaderValue,
+    allowed_headers: Option<HeaderValue>,
+    exposed_headers: Option<HeaderValue>,
+    max_age: Option<Duration>,
+}
+
+#[derive(Clone)]
+enum Origins {
+    Any,
+    List(Vec<String>),
+    Predicate(Arc<dyn Fn(&str) -> bool + Send + Sync>),
+}
+
+impl std::fmt::Debug for Cors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cors")
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Cors {
+    fn new(origins: Origins) -> Self {
+        Self {
+            origins,
+            credentials: false,
+            methods: HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE"),
+            allowed_headers: None,
+            exposed_headers: None,
+            max_age: None,
+        }
+    }
+
+    /// Pages of every origin.
+    pub fn any() -> Self {
+        Self::new(Origins::Any)
+    }
+
+    /// Pages of these origins, for instance `https://example.com`; compared as a whole.
+    pub fn origins<S: Into<String>>(origins: impl IntoIterator<Item = S>) -> Self {
+        let origins: Vec<String> = origins.into_iter().map(Into::into).collect();
+        if origins.iter().any(|origin| origin == "*") {
+            Self::any()
+        } else {
+            Self::new(Origins::List(origins))
+        }
+    }
+
+    /// Pages of origins for which the function answers true.
+    pub fn predicate(allow: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self::new(Origins::Predicate(Arc::new(allow)))
+    }
+
+    /// Lets browsers send cookies and other credentials. Never together with `*`: the page's origin is named instead, and
+    /// must be one of those allowed by list or predicate.
+    #[must_use]
+    pub fn credentials(mut self, allow: bool) -> Self {
+        self.credentials = allow;
+        self
+    }
+
+    /// Sets the request headers that pages may use. Default: those they ask for.
+    #[must_use]
+    pub fn allowed_headers(mut self, names: &[HeaderName]) -> Self {
+        self.allowed_headers = Some(join(names));
+        self
+    }
+
+    /// Sets the response headers that pages may read.
+    #[must_use]
+    pub fn exposed_headers(mut self, names: &[HeaderName]) -> Self {
+        self.exposed_headers = Some(join(names));
+        self
+    }
+
+    /// Sets how long a browser may keep the answer to a preflight request.
+    #[must_use]
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = Some(max_age);
+        self
+    }
+
+    /// Whether the origin is allowed by name, which `*` does not do.
+    pub(crate) fn names(&self, origin: &str) -> bool {
+        match &self.origins {
+            Origins::Any => false,
+            Origins::List(origins) => {
+                origin != "null" && origins.iter().any(|allowed| allowed == origin)
+            }
+            Origins::Predicate(allow) => origin != "null" && allow(origin),
+        }
+    }
+
+    /// Adds the headers that every answer carries.
+    pub(crate) fn apply(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        if let Origins::Any = self.origins {
+            response.insert(
+                header::ACCESS_CONTROL_ALLOW_ORIGIN,
+                HeaderValue::from_static("*"),
+            );
+        } else {
+            response.append(header::VARY, HeaderValue::from_static("Origin"));
+            let origin = request.get(header::ORIGIN);
+            if let Some(origin) =
+                origin.filter(|origin| origin.to_str().is_ok_and(|origin| self.names(origin)))
+            {
+                response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                if self.credentials {
+                    let yes = HeaderValue::from_static("true");
+                    response.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+                }
+            }
+        }
+        if let Some(exposed) = &self.exposed_headers {
+            response.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed.clone());
+        }
+    }
+
+    /// Adds what answers a preflight request.
+    pub(crate) fn apply_preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        self.apply(request, response);
+        response.insert(header::ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone());
+        let asked = || request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+        if self.allowed_headers.is_none() {
+            response.append(
+                header::VARY,
+                HeaderValue::from_static("Access-Control-Request-Headers"),
+            );
+        }
+        if let Some(allowed) = self.allowed_headers.clone().or_else(asked) {
+            response.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+        }
+        if let Some(max_age) = self.max_age {
+            response.insert(
+                header::ACCESS_CONTROL_MAX_AGE,
+                HeaderValue::from(max_age.as_secs()),
+            );
+        }
+    }
+}
+
+fn join(names: &[HeaderName]) -> HeaderValue {
+    let joined = names
+        .iter()
+        .map(HeaderName::as_str)
+        .collect::<Vec<_>>()
+        .join(",");
+    HeaderValue::try_from(joined).unwrap_or_else(|_| HeaderValue::from_static(""))
+}

@@ -1,0 +1,842 @@
+//! The task that owns one session: its transport, its Engine.IO [`Session`], its Socket.IO [`Connection`], its handlers.
+//!
+//! Everybody else sends it commands through its [`Mailbox`]. One turn does, in this order: commands, time, reading, handlers,
+//! answers, writing; it repeats while there is something to do, then sleeps until the mailbox, the transport, a handler or
+//! the deadline wakes it.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use kokanee_engineio::{
+    CloseReason, Message, OutPacket, Output, PostResponse, SendOptions, Session, Str, Transport,
+};
+use kokanee_socketio::{
+    AckId, Connection, EncodedPacket, Event, Input, ParserKind, ProtocolError, ProtocolVersion,
+    encode_connect, encode_connect_error, encode_disconnect, encode_legacy_connect_error,
+};
+use kokanee_websocket::CloseCode;
+use tokio::{sync::oneshot, time::Sleep};
+
+use crate::{
+    ConnectError, DisconnectReason, Socket, SocketId,
+    error::EventError,
+    events::{self, Running},
+    handler::MiddlewareFuture,
+    mailbox::{Command, Mailbox, PollReply, PostReply},
+    server::{ServerInner, random_id},
+    sessions::SessionGuard,
+    websocket::{ReadEnd, WebSocketIo},
+};
+
+/// Messages that one turn takes in before other tasks get their chance.
+const MESSAGES_PER_TURN: usize = 128;
+/// Rounds of one turn, for the same reason.
+const ROUNDS_PER_TURN: usize = 16;
+
+/// One socket of the connection, and what its handlers are doing.
+pub(crate) struct Member {
+    socket: Socket,
+    /// The middlewares, while they decide. Events wait meanwhile.
+    joining: Option<MiddlewareFuture>,
+    /// `on_connect` and events whose handlers wait for something.
+    running: Vec<Running>,
+    /// Events whose turn has not come.
+    waiting: VecDeque<(Event, Option<AckId>)>,
+}
+
+/// Rooms are left even if the task ends in an unforeseen way.
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.socket.exit();
+    }
+}
+
+pub(crate) struct Driver {
+    server: Arc<ServerInner>,
+    mailbox: Arc<Mailbox>,
+    session: Session,
+    connection: Connection<Member>,
+    websocket: Option<WebSocketIo>,
+    /// A WebSocket that wants to take over.
+    probe: Option<Box<WebSocketIo>>,
+    requests: Option<Box<Requests>>,
+    sleep: Pin<Box<Sleep>>,
+    sleeps_until: Instant,
+    /// Events that wait for a handler, and their size: what the client may still send is limited by it.
+    queued_events: usize,
+    queued_bytes: usize,
+    phase: Phase,
+    guard: SessionGuard,
+}
+
+/// HTTP requests that wait for their answer.
+#[derive(Default)]
+struct Requests {
+    poll: Option<oneshot::Sender<PollReply>>,
+    post: Option<oneshot::Sender<PostReply>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The session has ended for the application; its transport is being closed until then.
+    Closing {
+        until: Instant,
+    },
+    Done,
+}
+
+/// What a turn has found to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Some,
+    None,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        server: Arc<ServerInner>,
+        mailbox: Arc<Mailbox>,
+        session: Session,
+        websocket: Option<WebSocketIo>,
+        guard: SessionGuard,
+        now: Instant,
+    ) -> Self {
+        let version = match session.revision() {
+            kokanee_engineio::Revision::V3 => ProtocolVersion::V4,
+            kokanee_engineio::Revision::V4 => ProtocolVersion::V5,
+        };
+        let connection = Connection::new(&server.connection_config, version, now);
+        let sleeps_until = session.deadline().unwrap_or(now);
+        Self {
+            server,
+            mailbox,
+            session,
+            connection,
+            websocket,
+            probe: None,
+            requests: None,
+            sleep: Box::pin(tokio::time::sleep_until(sleeps_until.into())),
+            sleeps_until,
+            queued_events: 0,
+            queued_bytes: 0,
+            phase: Phase::Open,
+            guard,
+        }
+    }
+
+    /// Connects a client of an old revision to `/`, as those expect it.
+    pub(crate) fn connect_legacy(&mut self, cx: &mut Context<'_>, now: Instant) {
+        if self.connection.version() == ProtocolVersion::V4 {
+            self.join(cx, now, Str::from_static("/"), None);
+        }
+    }
+
+    // Commands.
+
+    fn take_commands(&mut self, now: Instant) {
+        let Some((first, rest)) = self.mailbox.take() else {
+            return;
+        };
+        self.handle_command(now, first);
+        for command in rest {
+            self.handle_command(now, command);
+        }
+    }
+
+    fn handle_command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Emit { packet, options } => self.send(now, &packet, options),
+            Command::Poll { reply } => {
+                if self.session.handle_poll(now).is_ok() {
+                    self.requests.get_or_insert_default().poll = Some(reply);
+                } else {
+                    let _ = reply.send(PollReply::Overlap);
+                }
+            }
+            Command::PollAborted => {
+                let requests = self.requests.get_or_insert_default();
+                // The GET may have been answered, and another one come, since it was given up.
+                if requests
+                    .poll
+                    .as_ref()
+                    .is_some_and(oneshot::Sender::is_closed)
+                {
+                    requests.poll = None;
+                    self.session.handle_poll_aborted(now);
+                }
+            }
+            Command::PollUndelivered { packets } => {
+                self.session.handle_poll_undelivered(now, packets)
+            }
+            Command::Post {
+                body,
+                binary_form,
+                reply,
+            } => {
+                if self.session.handle_post(body, binary_form).is_ok() {
+                    self.requests.get_or_insert_default().post = Some(reply);
+                } else {
+                    let _ = reply.send(PostReply::Overlap);
+                }
+            }
+            Command::Upgrade { websocket } => self.handle_upgrade(now, websocket),
+            Command::Fail { reason } => self.session.fail(reason),
+            Command::Close {
+                reason: Some(reason),
+            } => self.session.close(now, reason),
+            Command::Close { reason: None } => {
+                while !self.connection.is_empty() {
+                    self.disconnect(now, 0, DisconnectReason::ServerNamespaceDisconnect);
+                }
+                self.session.close(now, CloseReason::ForcedClose);
+            }
+            Command::Disconnect { socket } => {
+                if let Some(index) = self.index_of(socket) {
+                    self.disconnect(now, index, DisconnectReason::ServerNamespaceDisconnect);
+                }
+            }
+            Command::Overflow => self.session.fail(CloseReason::SlowConsumer),
+        }
+    }
+
+    fn index_of(&self, id: SocketId) -> Option<usize> {
+        self.connection
+            .sockets()
+            .position(|member| member.socket.id() == id)
+    }
+
+    fn handle_upgrade(&mut self, now: Instant, mut websocket: Box<WebSocketIo>) {
+        if self.session.handle_probe_opened(now).is_ok() {
+            self.probe = Some(websocket);
+        } else {
+            // The JavaScript server accepts such a WebSocket and closes it at once.
+            websocket.start_close(None);
+            let linger = self.server.limits.close_handshake_timeout;
+            tokio::spawn(tokio::time::timeout(linger, close_websocket(*websocket)));
+        }
+    }
+
+    /// Sends a packet in the encoding that this client uses.
+    fn send(&mut self, now: Instant, packet: &EncodedPacket, options: SendOptions) {
+        let msgpack = match self.server.connection_config.parser {
+            ParserKind::Default => false,
+            ParserKind::Msgpack => true,
+            ParserKind::Both => {
+                self.connection.decoder().peer_parser() == Some(ParserKind::Msgpack)
+            }
+        };
+        if msgpack {
+            self.session
+                .send(now, std::iter::once(&packet.msgpack()), options);
+        } else {
+            self.session.send(now, packet.default_frames(), options);
+        }
+    }
+
+    // Time.
+
+    fn handle_time(&mut self, now: Instant) {
+        if let Phase::Closing { until } = self.phase {
+            if until <= now {
+                self.phase = Phase::Done;
+            }
+            return;
+        }
+        if self.session.deadline().is_some_and(|at| at <= now) {
+            self.session.handle_timeout(now);
+        }
+        if let Err(error) = self.connection.handle_timeout(now) {
+            self.on_protocol_error(now, &error);
+        }
+        if self.message_deadline().is_some_and(|at| at <= now) {
+            if let Some(websocket) = &mut self.websocket {
+                websocket.start_close(Some(CloseCode::POLICY_VIOLATION));
+            }
+            self.session.fail(CloseReason::TransportError);
+        }
+    }
+
+    fn message_deadline(&self) -> Option<Instant> {
+        Some(self.websocket.as_ref()?.message_since()? + self.server.limits.message_timeout)
+    }
+
+    fn deadline(&self) -> Instant {
+        if let Phase::Closing { until } = self.phase {
+            return until;
+        }
+        [
+            self.session.deadline(),
+            self.connection.deadline(),
+            self.message_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(self.sleeps_until)
+    }
+
+    /// Makes sure that the task is woken at its deadline. A timer that fires too early is only set again.
+    fn poll_sleep(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
+        let deadline = self.deadline();
+        if deadline < self.sleeps_until || self.sleeps_until <= now {
+            self.sleep.as_mut().reset(deadline.into());
+            self.sleeps_until = deadline;
+            if self.sleep.as_mut().poll(cx).is_ready() {
+                return Progress::Some;
+            }
+        }
+        Progress::None
+    }
+
+    // Reading.
+
+    /// Whether handlers are so far behind that the client must wait.
+    fn is_paused(&self) -> bool {
+        let limits = &self.server.limits;
+        self.queued_events >= limits.max_queued_events
+            || self.queued_bytes >= limits.max_queued_bytes
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) -> Progress {
+        if self.phase != Phase::Open {
+            return Progress::None;
+        }
+        let paused = self.is_paused();
+        self.session.set_reading_paused(now, paused);
+        if paused || *budget == 0 {
+            return Progress::None;
+        }
+        if self.session.has_post() {
+            return self.read_post(cx, now, budget);
+        }
+        if self.probe.is_some() {
+            self.read_probe(cx, now);
+        }
+        self.read_websocket(cx, now, budget)
+    }
+
+    fn read_post(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) -> Progress {
+        while *budget > 0 && !self.is_paused() {
+            let Some(message) = self.session.poll_message(now) else {
+                break;
+            };
+            *budget -= 1;
+            self.handle_message(cx, now, message);
+        }
+        Progress::Some
+    }
+
+    fn read_websocket(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        budget: &mut usize,
+    ) -> Progress {
+        let Some(mut websocket) = self.websocket.take() else {
+            return Progress::None;
+        };
+        // A second context, as handlers run while the stream is read.
+        let mut handler_cx = Context::from_waker(cx.waker());
+        let read = websocket.poll_read(cx, now, |_, frame| {
+            *budget = budget.saturating_sub(1);
+            if let Some(message) = self.session.handle_frame(now, frame) {
+                self.handle_message(&mut handler_cx, now, message);
+            }
+            *budget > 0 && self.session.is_open() && !self.is_paused()
+        });
+        match websocket.read_end() {
+            Some(ReadEnd::Closed) => self
+                .session
+                .handle_transport_closed(CloseReason::TransportClose),
+            Some(ReadEnd::Failed) => self
+                .session
+                .handle_transport_closed(CloseReason::TransportError),
+            None => {}
+        }
+        self.websocket = Some(websocket);
+        if read.is_ready() {
+            Progress::Some
+        } else {
+            Progress::None
+        }
+    }
+
+    fn read_probe(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let Some(mut probe) = self.probe.take() else {
+            return;
+        };
+        let mut upgraded = false;
+        while !upgraded && probe.read_end().is_none() {
+            let read = probe.poll_read(cx, now, |probe, frame| {
+                self.session.handle_probe_frame(now, frame);
+                while let Some(output) = self.session.poll_output() {
+                    match output {
+                        Output::ProbePacket(packet) => {
+                            probe.send_now(self.session.revision(), &packet)
+                        }
+                        Output::CloseProbe => probe.start_close(None),
+                        Output::Upgraded => upgraded = true,
+                        other => self.handle_output(now, other),
+                    }
+                }
+                // What comes behind the upgrade packet is read as the session's.
+                !upgraded
+            });
+            if read.is_pending() {
+                break;
+            }
+        }
+        if upgraded {
+            tracing::debug!("upgraded to websocket");
+            self.websocket = Some(*probe);
+            self.mailbox.set_transport(Transport::WebSocket);
+        } else if probe.read_end().is_some() {
+            self.session.handle_probe_closed();
+            spawn_close(&self.server, *probe);
+        } else {
+            self.probe = Some(probe);
+        }
+    }
+
+    // Socket.IO.
+
+    fn handle_message(&mut self, cx: &mut Context<'_>, now: Instant, message: Message) {
+        match self
+            .connection
+            .handle_message(&self.server.connection_config, now, message)
+        {
+            Ok(None) => {}
+            Ok(Some(Input::Event { index, id, event })) => self.handle_event(cx, index, id, event),
+            Ok(Some(Input::Ack { index, id, args })) => {
+                if let Some(member) = self.connection.get_mut(index) {
+                    member.socket.acks().resolve(id, args);
+                }
+            }
+            Ok(Some(Input::Connect { namespace, auth })) => self.join(cx, now, namespace, auth),
+            Ok(Some(Input::Disconnect { index })) => {
+                self.leave(now, index, DisconnectReason::ClientNamespaceDisconnect);
+            }
+            Err(error) => self.on_protocol_error(now, &error),
+        }
+    }
+
+    fn on_protocol_error(&mut self, now: Instant, error: &ProtocolError) {
+        tracing::debug!(%error, "socket.io protocol error, closing");
+        if let (ProtocolError::TooManyNamespaces { .. }, Some(websocket)) =
+            (error, &mut self.websocket)
+        {
+            websocket.start_close(Some(CloseCode::POLICY_VIOLATION));
+        }
+        let reason = match error {
+            ProtocolError::NotJoined
+            | ProtocolError::AlreadyJoined
+            | ProtocolError::UnexpectedConnectError
+                if self.session.transport() == Transport::Polling
+                    && !self.session.is_writable() =>
+            {
+                CloseReason::ForcedServerClose
+            }
+            _ => CloseReason::ForcedClose,
+        };
+        self.session.close(now, reason);
+    }
+
+    fn join(&mut self, cx: &mut Context<'_>, now: Instant, name: Str, auth: Option<Str>) {
+        let Some(namespace) = self.server.namespace(&name) else {
+            return self.refuse(now, &name, &ConnectError::new("Invalid namespace"), true);
+        };
+        let Ok(id) = random_id().map(SocketId::from_random) else {
+            return self.refuse(now, &name, &ConnectError::new("internal error"), false);
+        };
+        let server = Arc::clone(&self.server);
+        let socket = Socket::new(id, namespace, server, Arc::clone(&self.mailbox), auth);
+        socket.enter();
+        let joining = events::start_middlewares(&socket);
+        let member = Member {
+            socket,
+            joining,
+            running: Vec::new(),
+            waiting: VecDeque::new(),
+        };
+        self.connection.join(name, member);
+        self.poll_joining(cx, now, self.connection.len() - 1);
+    }
+
+    /// Asks the middlewares of a socket for their decision. `true` if the member is gone.
+    fn poll_joining(&mut self, cx: &mut Context<'_>, now: Instant, index: usize) -> bool {
+        let Some(member) = self.connection.get_mut(index) else {
+            return true;
+        };
+        let verdict = match &mut member.joining {
+            None => Ok(()),
+            Some(joining) => match events::poll_caught(joining.as_mut(), cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(verdict)) => verdict,
+                Poll::Ready(Err(panic)) => {
+                    member
+                        .socket
+                        .namespace()
+                        .report(&member.socket, &EventError::Panic(panic));
+                    Err(ConnectError::new("internal error"))
+                }
+            },
+        };
+        member.joining = None;
+        match verdict {
+            Ok(()) => {
+                self.accept(cx, now, index);
+                false
+            }
+            Err(error) => {
+                let name = Str::from(member.socket.namespace().name());
+                self.forget(now, index);
+                self.refuse(now, &name, &error, false);
+                true
+            }
+        }
+    }
+
+    fn accept(&mut self, cx: &mut Context<'_>, now: Instant, index: usize) {
+        self.connection.accept(index);
+        self.guard.connected();
+        let Some(member) = self.connection.get_mut(index) else {
+            return;
+        };
+        let socket = member.socket.clone();
+        let reply = format!("{{\"sid\":\"{}\"}}", socket.id());
+        let reply = match self.connection.version() {
+            ProtocolVersion::V5 => encode_connect(socket.namespace().name(), Some(&reply)),
+            ProtocolVersion::V4 => encode_connect(socket.namespace().name(), None),
+        };
+        self.send(now, &reply, SendOptions::default());
+        // Connected before anybody can see it, and after the reply: no broadcast comes before it.
+        socket.set_connected();
+        let mut running = events::start_connect(&socket, cx);
+        if let Some(member) = self.connection.get_mut(index) {
+            member.running.append(&mut running);
+        }
+        self.run_waiting(cx, index);
+    }
+
+    fn refuse(
+        &mut self,
+        now: Instant,
+        namespace: &str,
+        error: &ConnectError,
+        unknown_namespace: bool,
+    ) {
+        let packet = match self.connection.version() {
+            ProtocolVersion::V4 if !unknown_namespace => {
+                encode_legacy_connect_error(namespace, &error.message, error.data.as_ref())
+            }
+            _ => encode_connect_error(namespace, &error.message, error.data.as_ref()),
+        };
+        match packet {
+            Ok(packet) => self.send(now, &packet, SendOptions::default()),
+            Err(error) => tracing::error!(%error, "refusal cannot be encoded"),
+        }
+    }
+
+    fn handle_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: usize,
+        id: Option<AckId>,
+        event: Event,
+    ) {
+        let Some(member) = self.connection.get_mut(index) else {
+            return;
+        };
+        if member.joining.is_none() && member.waiting.is_empty() && member.running.is_empty() {
+            // The straight way: nothing of this socket is going on.
+            member.running = events::start_event(&member.socket, &event, id, cx);
+            return;
+        }
+        self.queued_events += 1;
+        self.queued_bytes += event_bytes(&event);
+        member.waiting.push_back((event, id));
+        self.run_waiting(cx, index);
+    }
+
+    /// Starts waiting events while their socket allows it.
+    fn run_waiting(&mut self, cx: &mut Context<'_>, index: usize) {
+        let Some(member) = self.connection.get_mut(index) else {
+            return;
+        };
+        if member.joining.is_some() || member.waiting.is_empty() {
+            return;
+        }
+        let concurrency = member.socket.namespace().handlers().concurrency;
+        while member
+            .running
+            .iter()
+            .filter(|running| running.is_event())
+            .count()
+            < concurrency
+        {
+            let Some((event, id)) = member.waiting.pop_front() else {
+                break;
+            };
+            self.queued_events -= 1;
+            self.queued_bytes -= event_bytes(&event);
+            let mut running = events::start_event(&member.socket, &event, id, cx);
+            member.running.append(&mut running);
+        }
+        if member.waiting.is_empty() {
+            member.waiting = VecDeque::new();
+        }
+    }
+
+    /// Polls the handlers that wait for something.
+    fn poll_handlers(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let mut index = 0;
+        while let Some(member) = self.connection.get_mut(index) {
+            if member.joining.is_some() && self.poll_joining(cx, now, index) {
+                continue;
+            }
+            if let Some(member) = self.connection.get_mut(index)
+                && !member.running.is_empty()
+            {
+                let Member {
+                    socket, running, ..
+                } = member;
+                running.retain_mut(|handler| handler.poll(socket, cx).is_pending());
+                if running.is_empty() {
+                    *running = Vec::new();
+                }
+                self.run_waiting(cx, index);
+            }
+            index += 1;
+        }
+    }
+
+    // Leaving.
+
+    /// The server disconnects a socket: the client is told.
+    fn disconnect(&mut self, now: Instant, index: usize, reason: DisconnectReason) {
+        if let Some(member) = self.connection.get_mut(index) {
+            let packet = encode_disconnect(member.socket.namespace().name());
+            self.send(now, &packet, SendOptions::default());
+        }
+        self.leave(now, index, reason);
+    }
+
+    fn leave(&mut self, now: Instant, index: usize, reason: DisconnectReason) {
+        if let Some(member) = self.forget(now, index) {
+            self.end(member, reason);
+        }
+    }
+
+    fn forget(&mut self, now: Instant, index: usize) -> Option<Member> {
+        let member = self
+            .connection
+            .leave(&self.server.connection_config, now, index)?;
+        self.queued_events -= member.waiting.len();
+        self.queued_bytes -= member
+            .waiting
+            .iter()
+            .map(|(event, _)| event_bytes(event))
+            .sum::<usize>();
+        Some(member)
+    }
+
+    /// A socket has left: what it has begun goes on without the session, then `on_disconnect` runs.
+    fn end(&self, mut member: Member, reason: DisconnectReason) {
+        if !member.socket.exit() {
+            return;
+        }
+        let socket = member.socket.clone();
+        let running = std::mem::take(&mut member.running);
+        let waiting = std::mem::take(&mut member.waiting);
+        if running.is_empty()
+            && waiting.is_empty()
+            && socket.namespace().handlers().disconnect.is_empty()
+        {
+            return;
+        }
+        let guard = self.server.task_guard();
+        tokio::spawn(async move {
+            events::finish(socket, running, waiting, reason).await;
+            drop(guard);
+        });
+    }
+
+    // Outputs.
+
+    fn take_outputs(&mut self, now: Instant) -> Progress {
+        self.session.flush(now);
+        let mut progress = Progress::None;
+        while let Some(output) = self.session.poll_output() {
+            self.handle_output(now, output);
+            progress = Progress::Some;
+        }
+        progress
+    }
+
+    fn handle_output(&mut self, now: Instant, output: Output) {
+        match output {
+            Output::PollResponse { packets, compress } => self.answer_poll(packets, compress),
+            Output::PostResponse(response) => {
+                let reply = self
+                    .requests
+                    .as_mut()
+                    .and_then(|requests| requests.post.take());
+                if let Some(reply) = reply {
+                    let _ = reply.send(match response {
+                        PostResponse::Ok => PostReply::Ok,
+                        PostResponse::BadRequest => PostReply::BadRequest,
+                    });
+                }
+            }
+            Output::CloseProbe => {
+                if let Some(mut probe) = self.probe.take() {
+                    probe.start_close(None);
+                    spawn_close(&self.server, *probe);
+                }
+            }
+            Output::Closed(reason) => self.on_closed(reason),
+            Output::CloseWebSocket => {
+                if let Some(websocket) = &mut self.websocket {
+                    websocket.start_close(None);
+                }
+            }
+            Output::Finished => {
+                self.server.forget(&self.mailbox);
+                let wait = self.server.limits.close_handshake_timeout;
+                self.phase = if self.websocket.is_some() {
+                    Phase::Closing { until: now + wait }
+                } else {
+                    Phase::Done
+                };
+            }
+            // Only while a probe is being read, and handled there.
+            Output::ProbePacket(_) | Output::Upgraded => {}
+        }
+    }
+
+    fn answer_poll(&mut self, packets: Vec<OutPacket>, compress: bool) {
+        let Some(reply) = self
+            .requests
+            .as_mut()
+            .and_then(|requests| requests.poll.take())
+        else {
+            return;
+        };
+        let (revision, base64) = (self.session.revision(), self.session.is_base64());
+        if let Err(PollReply::Packets { packets, .. }) = reply.send(PollReply::Packets {
+            packets,
+            revision,
+            base64,
+            compress,
+        }) {
+            // The client gave up in this moment: the next GET gets it.
+            self.session
+                .handle_poll_undelivered(Instant::now(), packets);
+        }
+    }
+
+    fn on_closed(&mut self, reason: CloseReason) {
+        tracing::debug!(%reason, "session closed");
+        self.queued_events = 0;
+        self.queued_bytes = 0;
+        for member in self.connection.take_all() {
+            self.end(member, DisconnectReason::Session(reason));
+        }
+    }
+
+    // Writing.
+
+    fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
+        if let Some(websocket) = &mut self.websocket {
+            let written = websocket.poll_write(cx, now, Some(&mut self.session));
+            if let Poll::Ready(Err(_)) = written {
+                self.session
+                    .handle_transport_closed(CloseReason::TransportError);
+                if matches!(self.phase, Phase::Closing { .. }) {
+                    self.phase = Phase::Done;
+                }
+            }
+            if let (Phase::Closing { .. }, Poll::Ready(_)) = (self.phase, written)
+                && websocket.poll_linger(cx).is_ready()
+            {
+                self.phase = Phase::Done;
+            }
+        }
+        if let Some(probe) = &mut self.probe
+            && let Poll::Ready(Err(_)) = probe.poll_write(cx, now, None)
+        {
+            self.probe = None;
+            self.session.handle_probe_closed();
+        }
+        self.mailbox.set_outbound(self.session.outbound_bytes());
+    }
+}
+
+fn event_bytes(event: &Event) -> usize {
+    // What the queue itself needs for it counts, too.
+    event.args().size_bytes() + 128
+}
+
+/// Writes the close frame of a WebSocket that carries no session, and waits for the peer's end.
+async fn close_websocket(mut websocket: WebSocketIo) {
+    let now = Instant::now();
+    let written = std::future::poll_fn(|cx| websocket.poll_write(cx, now, None)).await;
+    if written.is_ok() {
+        std::future::poll_fn(|cx| websocket.poll_linger(cx)).await;
+    }
+}
+
+fn spawn_close(server: &ServerInner, websocket: WebSocketIo) {
+    tokio::spawn(tokio::time::timeout(
+        server.limits.close_handshake_timeout,
+        close_websocket(websocket),
+    ));
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let driver = self.get_mut();
+        let now = Instant::now();
+        let mut budget = MESSAGES_PER_TURN;
+        for _ in 0..ROUNDS_PER_TURN {
+            driver.take_commands(now);
+            driver.handle_time(now);
+            let read = driver.read(cx, now, &mut budget);
+            let was_paused = driver.is_paused();
+            driver.poll_handlers(cx, now);
+            let resumed = if was_paused && !driver.is_paused() {
+                Progress::Some
+            } else {
+                Progress::None
+            };
+            // What handlers have sent goes out together.
+            driver.take_commands(now);
+            driver.take_outputs(now);
+            driver.write(cx, now);
+            let outputs = driver.take_outputs(now);
+            if driver.phase == Phase::Done {
+                driver.mailbox.close();
+                return Poll::Ready(());
+            }
+            let woken = driver.poll_sleep(cx, now);
+            if budget == 0 {
+                break;
+            }
+            if [read, resumed, outputs, woken] == [Progress::None; 4] && driver.mailbox.sleep(cx) {
+                return Poll::Pending;
+            }
+        }
+        // Enough for one turn: other tasks first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

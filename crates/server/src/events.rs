@@ -1,0 +1,217 @@
+//! Calls the handlers of the application: inline as far as they do not wait, and never so that a panic reaches the session.
+
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context as TaskContext, Poll},
+};
+
+use kokanee_socketio::{AckId, Event};
+
+use crate::{
+    Ack, ConnectError, DisconnectReason, Socket,
+    error::EventError,
+    extract::Context,
+    handler::{ErasedHandler, HandlerFuture, MiddlewareFuture},
+};
+
+/// A handler that waits for something.
+pub(crate) struct Running {
+    future: HandlerFuture,
+    /// Whom to tell if it fails. `None` for handlers of connections.
+    ack: Option<Ack>,
+}
+
+impl Running {
+    /// Whether it handles an event.
+    pub(crate) fn is_event(&self) -> bool {
+        self.ack.is_some()
+    }
+
+    /// Polls the handler and reports how it ended.
+    pub(crate) fn poll(&mut self, socket: &Socket, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let error = match poll_caught(self.future.as_mut(), cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(Ok(()))) => return Poll::Ready(()),
+            Poll::Ready(Ok(Err(error))) => EventError::Handler(error),
+            Poll::Ready(Err(panic)) => EventError::Panic(panic),
+        };
+        self.report(socket, &error);
+        Poll::Ready(())
+    }
+
+    fn report(&self, socket: &Socket, error: &EventError) {
+        report(socket, self.ack.as_ref(), error);
+    }
+}
+
+fn report(socket: &Socket, ack: Option<&Ack>, error: &EventError) {
+    if let Some(ack) = ack {
+        ack.send_error(error);
+    }
+    // The application's own error handler may panic, too.
+    if catch_unwind(AssertUnwindSafe(|| {
+        socket.namespace().report(socket, error)
+    }))
+    .is_err()
+    {
+        tracing::error!("the error handler panicked");
+    }
+}
+
+/// Polls a future and turns a panic into its message.
+pub(crate) fn poll_caught<F: Future + ?Sized>(
+    future: Pin<&mut F>,
+    cx: &mut TaskContext<'_>,
+) -> Poll<Result<F::Output, String>> {
+    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic_message(&*panic))),
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let message = panic.downcast_ref::<&str>().copied();
+    message
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("unknown panic")
+        .to_owned()
+}
+
+/// Calls one handler and polls it once. What waits is returned.
+fn start(
+    handler: &ErasedHandler,
+    context: &Context<'_>,
+    ack: Option<&Ack>,
+    cx: &mut TaskContext<'_>,
+) -> Option<Running> {
+    let error = match catch_unwind(AssertUnwindSafe(|| handler(context))) {
+        Ok(Ok(future)) => {
+            let mut running = Running {
+                future,
+                ack: ack.cloned(),
+            };
+            return running
+                .poll(context.socket, cx)
+                .is_pending()
+                .then_some(running);
+        }
+        Ok(Err(error)) => EventError::Extract(error),
+        Err(panic) => EventError::Panic(panic_message(&*panic)),
+    };
+    report(context.socket, ack, &error);
+    None
+}
+
+/// Starts the handlers of an event.
+pub(crate) fn start_event(
+    socket: &Socket,
+    event: &Event,
+    id: Option<AckId>,
+    cx: &mut TaskContext<'_>,
+) -> Vec<Running> {
+    let ack = Ack::new(socket, id);
+    let context = Context {
+        event: Some(event),
+        ack: Some(&ack),
+        ..Context::new(socket)
+    };
+    let handlers = socket.namespace().handlers();
+    let listeners = socket.listeners();
+    let own = listeners
+        .as_ref()
+        .map_or(&[][..], |listeners| listeners.event(event.name()));
+    let all = handlers
+        .any
+        .iter()
+        .chain(handlers.event(event.name()))
+        .chain(own);
+    all.filter_map(|handler| start(handler, &context, Some(&ack), cx))
+        .collect()
+}
+
+/// Starts the handlers of a new connection.
+pub(crate) fn start_connect(socket: &Socket, cx: &mut TaskContext<'_>) -> Vec<Running> {
+    let context = Context::new(socket);
+    let handlers = socket.namespace().handlers();
+    handlers
+        .connect
+        .iter()
+        .filter_map(|handler| start(handler, &context, None, cx))
+        .collect()
+}
+
+/// The decision of the middlewares, one after the other. `None` if there are none.
+pub(crate) fn start_middlewares(socket: &Socket) -> Option<MiddlewareFuture> {
+    let handlers = socket.namespace().handlers();
+    if handlers.middlewares.is_empty() {
+        return None;
+    }
+    let socket = socket.clone();
+    Some(Box::pin(async move {
+        for middleware in &handlers.middlewares {
+            middleware(&Context::new(&socket))
+                .map_err(|error| ConnectError::new(error.to_string()))?
+                .await?;
+        }
+        Ok(())
+    }))
+}
+
+/// Ends what a socket that has left still has to do: handlers that run, events that wait, then `on_disconnect`, which
+/// does not wait for the rest longer than [`Limits::handler_drain_timeout`](crate::Limits::handler_drain_timeout).
+pub(crate) async fn finish(
+    socket: Socket,
+    running: Vec<Running>,
+    waiting: std::collections::VecDeque<(Event, Option<AckId>)>,
+    reason: DisconnectReason,
+) {
+    let (events, connects): (Vec<_>, Vec<_>) = running.into_iter().partition(Running::is_event);
+    if !connects.is_empty() {
+        // They may run for as long as they like.
+        tokio::spawn(run(socket.clone(), connects));
+    }
+    if !events.is_empty() || !waiting.is_empty() {
+        let drain = tokio::spawn(drain(socket.clone(), events, waiting));
+        let limit = socket.namespace().limits().handler_drain_timeout;
+        if tokio::time::timeout(limit, drain).await.is_err() {
+            tracing::warn!(socket = %socket.id(), "handlers still run after the disconnection");
+        }
+    }
+    let context = Context {
+        reason: Some(reason),
+        ..Context::new(&socket)
+    };
+    let handlers = socket.namespace().handlers();
+    for handler in &handlers.disconnect {
+        let started =
+            std::future::poll_fn(|cx| Poll::Ready(start(handler, &context, None, cx))).await;
+        run(socket.clone(), started.into_iter().collect()).await;
+    }
+}
+
+async fn drain(
+    socket: Socket,
+    running: Vec<Running>,
+    waiting: std::collections::VecDeque<(Event, Option<AckId>)>,
+) {
+    run(socket.clone(), running).await;
+    for (event, id) in waiting {
+        let started =
+            std::future::poll_fn(|cx| Poll::Ready(start_event(&socket, &event, id, cx))).await;
+        run(socket.clone(), started).await;
+    }
+}
+
+async fn run(socket: Socket, mut running: Vec<Running>) {
+    std::future::poll_fn(|cx| {
+        running.retain_mut(|handler| handler.poll(&socket, cx).is_pending());
+        if running.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}

@@ -1,0 +1,59 @@
+//! The Socket.IO server: [`Server`], its handlers, rooms and broadcasts, and the ways to host it.
+//!
+//! * [`Server::listen`] is a listener of its own, the fast path;
+//! * `Server` is a [`tower_service::Service`], and [`Server::layer`] puts it into an axum or hyper application;
+//! * [`Server::accept`] takes a stream that somebody else accepted, with its request already parsed.
+//!
+//! All of them lead to [`http`], which answers requests and starts a [`driver`] task for every session.
+
+mod accept;
+mod ack;
+mod admission;
+mod body;
+mod broadcast;
+mod client_bundle;
+mod compression;
+mod cookie;
+mod cors;
+mod driver;
+mod error;
+mod events;
+pub mod extract;
+mod handler;
+mod handshake;
+mod http;
+mod limits;
+mod listen;
+mod mailbox;
+mod namespace;
+mod reason;
+mod server;
+mod service;
+mod sessions;
+mod socket;
+mod static_files;
+#[cfg(feature = "tls")]
+mod tls;
+mod websocket;
+
+pub use self::{
+    ack::{Ack, EmitWithAck},
+    body::Body,
+    broadcast::{BroadcastAnswers, BroadcastOperator, IntoRooms},
+    cookie::{Cookie, InvalidCookie, SameSite},
+    cors::Cors,
+    error::{AckError, BoxError, EmitError, EventError, JoinError, ListenError},
+    extract::{Auth, Data, EventName, Extension, ExtractError, FromContext, State},
+    handler::{Handler, IntoOutcome, IntoVerdict, Middleware},
+    handshake::Handshake,
+    limits::Limits,
+    listen::Listener,
+    namespace::Namespace,
+    reason::{ConnectError, DisconnectReason},
+    server::{Server, ServerBuilder},
+    service::{PeerAddress, SocketIoLayer, SocketIoService},
+    socket::{Socket, SocketId},
+    static_files::StaticFile,
+};
+pub use kokanee_engineio::{CloseReason, Overflow, Revision, Transport};
+pub use kokanee_socketio::{Args, Event, ParserKind, Value};

@@ -1,0 +1,181 @@
+//! Every time and size that bounds what a client can cost, in one place.
+
+use std::time::Duration;
+
+use kokanee_engineio::{Overflow, SessionConfig};
+use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
+
+/// The limits of a server. They hold for every transport alike.
+///
+/// | limit | default | on breach |
+/// |---|---|---|
+/// | `max_message_bytes` | 1,000,000 | POST: 413, session closed (`transport error`); WebSocket: close 1009 |
+/// | `header_timeout`, `max_header_bytes`, `max_headers`, `max_url_bytes` | 10 s, 16 KiB, 100, 8 KiB | connection closed; 431; 431; 414 |
+/// | `body_timeout`, `min_body_rate` | 30 s, 1,000 B/s after 5 s | 408, session closed (`transport error`) |
+/// | `keep_alive_timeout` | 75 s | connection closed |
+/// | `ping_interval`, `ping_timeout` | 25 s, 20 s | session closed (`ping timeout`) |
+/// | `upgrade_timeout` | 10 s | probing WebSocket closed, session goes on polling |
+/// | `connect_timeout` | 45 s in no namespace | session closed (`forced close`) |
+/// | `close_timeout` | 30 s for polling to fetch the end, 5 s for a close frame's answer | connection closed |
+/// | `max_pending_sessions`, `max_pending_sessions_per_address` | 10,000, 256 not in a namespace yet | 503; 429 |
+/// | `max_namespaces`, `max_namespace_bytes` | 100 per connection, 255 | session closed, close 1008 / `Invalid namespace` |
+/// | `max_rooms`, `max_room_bytes` | 1,000 per socket, 255 | `join` returns an error |
+/// | `max_attachments`, `max_attachment_bytes`, `attachments_timeout` | 10, 10,000,000, 30 s | session closed (`forced close`) |
+/// | `max_depth` | 512 levels of JSON or msgpack | session closed (`forced close`) |
+/// | `max_fragments` | 16,384 per message | close 1008 |
+/// | `message_timeout` | 30 s for the rest of a started message | close 1008 (`transport error`) |
+/// | `max_outbound_bytes`, `write_timeout` | 1 MiB, 10 s without progress | session closed (`slow consumer`) |
+/// | `max_queued_events`, `max_queued_bytes` | 256, 1,000,000 per connection | not read from until handlers catch up |
+/// | `max_pending_acks` | 10,000 per socket | `emit_with_ack` returns an error |
+/// | `ack_timeout` | 10 s, broadcasts without `timeout` | what has come so far, with an error |
+/// | `handler_drain_timeout` | 5 s | `on_disconnect` runs although earlier handlers have not ended |
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Size of a POST body or of a WebSocket message, in bytes. JavaScript: `maxHttpBufferSize`.
+    pub max_message_bytes: usize,
+    /// Time in which the head of a request must be complete, and a TLS handshake.
+    pub header_timeout: Duration,
+    /// Size of a request's head in bytes.
+    pub max_header_bytes: usize,
+    /// Number of header fields of a request.
+    pub max_headers: usize,
+    /// Size of a request's target in bytes.
+    pub max_url_bytes: usize,
+    /// Time in which the body of a POST must be complete.
+    pub body_timeout: Duration,
+    /// Bytes per second that a body must bring after its first 5 s.
+    pub min_body_rate: usize,
+    /// Time that an HTTP connection may be idle between requests.
+    pub keep_alive_timeout: Duration,
+    /// Time between a pong and the next ping.
+    pub ping_interval: Duration,
+    /// Time in which a pong must come.
+    pub ping_timeout: Duration,
+    /// Time in which an upgrade must be finished.
+    pub upgrade_timeout: Duration,
+    /// Time that a client may spend in no namespace.
+    pub connect_timeout: Duration,
+    /// Time in which a polling client must fetch the end of a session that the server closed.
+    pub close_timeout: Duration,
+    /// Time in which the answer to a WebSocket close frame must come.
+    pub close_handshake_timeout: Duration,
+    /// Number of sessions that are in no namespace yet.
+    pub max_pending_sessions: usize,
+    /// The same for one peer address.
+    pub max_pending_sessions_per_address: usize,
+    /// Number of namespaces of one connection.
+    pub max_namespaces: usize,
+    /// Length of a namespace's name in bytes.
+    pub max_namespace_bytes: usize,
+    /// Number of rooms that a socket may join.
+    pub max_rooms: usize,
+    /// Length of a room's name in bytes.
+    pub max_room_bytes: usize,
+    /// Number of attachments of a packet.
+    pub max_attachments: usize,
+    /// Size of all attachments of a packet in bytes.
+    pub max_attachment_bytes: usize,
+    /// Time in which the attachments of a packet must come.
+    pub attachments_timeout: Duration,
+    /// Depth to which arrays and objects may be nested.
+    pub max_depth: usize,
+    /// Number of fragments of a WebSocket message.
+    pub max_fragments: usize,
+    /// Time in which a WebSocket message that has begun must be complete.
+    pub message_timeout: Duration,
+    /// Bytes that may wait for one client, 64 for each packet included.
+    pub max_outbound_bytes: usize,
+    /// What happens beyond `max_outbound_bytes`.
+    pub overflow: Overflow,
+    /// Time in which a client must take some of what waits for it.
+    pub write_timeout: Duration,
+    /// Number of events of one connection that may wait for a handler.
+    pub max_queued_events: usize,
+    /// Size of the events of one connection that may wait for a handler, in bytes.
+    pub max_queued_bytes: usize,
+    /// Number of acknowledgements that a socket may owe us.
+    pub max_pending_acks: usize,
+    /// Time in which a broadcast's acknowledgements must come, if the call does not say.
+    pub ack_timeout: Duration,
+    /// Time that handlers of events get to end before `on_disconnect` runs.
+    pub handler_drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 1_000_000,
+            header_timeout: Duration::from_secs(10),
+            max_header_bytes: 16 * 1024,
+            max_headers: 100,
+            max_url_bytes: 8 * 1024,
+            body_timeout: Duration::from_secs(30),
+            min_body_rate: 1_000,
+            keep_alive_timeout: Duration::from_secs(75),
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            upgrade_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(45),
+            close_timeout: Duration::from_secs(30),
+            close_handshake_timeout: Duration::from_secs(5),
+            max_pending_sessions: 10_000,
+            max_pending_sessions_per_address: 256,
+            max_namespaces: 100,
+            max_namespace_bytes: 255,
+            max_rooms: 1_000,
+            max_room_bytes: 255,
+            max_attachments: 10,
+            max_attachment_bytes: 10_000_000,
+            attachments_timeout: Duration::from_secs(30),
+            max_depth: 512,
+            max_fragments: 16_384,
+            message_timeout: Duration::from_secs(30),
+            max_outbound_bytes: 1 << 20,
+            overflow: Overflow::Disconnect,
+            write_timeout: Duration::from_secs(10),
+            max_queued_events: 256,
+            max_queued_bytes: 1_000_000,
+            max_pending_acks: 10_000,
+            ack_timeout: Duration::from_secs(10),
+            handler_drain_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn session(&self, allow_upgrades: bool) -> SessionConfig {
+        SessionConfig {
+            ping_interval: self.ping_interval,
+            ping_timeout: self.ping_timeout,
+            upgrade_timeout: self.upgrade_timeout,
+            close_timeout: self.close_timeout,
+            write_timeout: self.write_timeout,
+            max_outbound_bytes: self.max_outbound_bytes,
+            overflow: self.overflow,
+            allow_upgrades,
+        }
+    }
+
+    pub(crate) fn connection(&self, parser: ParserKind) -> ConnectionConfig {
+        ConnectionConfig {
+            parser,
+            decoder: DecoderLimits {
+                max_attachments: self.max_attachments,
+                max_attachment_bytes: self.max_attachment_bytes,
+                max_depth: self.max_depth,
+                max_namespace_bytes: self.max_namespace_bytes,
+            },
+            connect_timeout: self.connect_timeout,
+            attachments_timeout: self.attachments_timeout,
+            max_namespaces: self.max_namespaces,
+        }
+    }
+
+    pub(crate) fn websocket(&self) -> kokanee_websocket::Limits {
+        kokanee_websocket::Limits {
+            max_message_bytes: self.max_message_bytes,
+            max_fragments: self.max_fragments,
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! The server's own listener: HTTP/1.1 by hyper, TLS by rustls, deadlines of our own for what hyper has none.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use http::{Method, Request, Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::{
+    ListenError, Server,
+    body::Body,
+    http::{Deliveries, Peer, not_found},
+    static_files,
+};
+
+/// Connections that the system queues until we accept them.
+const BACKLOG: i32 = 4096;
+
+/// A bound address, not served yet.
+pub struct Listener {
+    server: Server,
+    listener: TcpListener,
+    address: SocketAddr,
+    #[cfg(feature = "tls")]
+    tls: Option<tokio_rustls::TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Listens on an address (`host:port`) until [`close`](Self::close).
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn listen(&self, address: &str) -> Result<(), ListenError> {
+        self.bind(address).await?.serve().await;
+        Ok(())
+    }
+
+    /// Binds an address (`host:port`; port 0 is any free one). Serve it with [`Listener::serve`].
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn bind(&self, address: &str) -> Result<Listener, ListenError> {
+        let error = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => ListenError::AddressInUse {
+                address: address.to_owned(),
+            },
+            _ => ListenError::Bind {
+                address: address.to_owned(),
+                source,
+            },
+        };
+        let addresses = tokio::net::lookup_host(address).await.map_err(error)?;
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for candidate in addresses {
+            match bind(candidate) {
+                Ok(listener) => {
+                    let address = listener.local_addr().map_err(error)?;
+                    return Ok(Listener {
+                        server: self.clone(),
+                        listener,
+                        address,
+                        #[cfg(feature = "tls")]
+                        tls: None,
+                    });
+                }
+                Err(source) => last = source,
+            }
+        }
+        Err(error(last))
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM,
+        Some(socket2::Protocol::TCP),
+    )?;
+    // A restarted server gets its port back at once. On Windows the option means something else.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+impl Listener {
+    /// The address, with the port that the system chose.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Encrypts the connections with the certificate chain and the key of two PEM files.
+    ///
+    /// # Errors
+    /// When the files cannot be read or do not fit together.
+    #[cfg(feature = "tls")]
+    pub fn tls(
+        mut self,
+        certificate: &std::path::Path,
+        key: &std::path::Path,
+    ) -> Result<Self, ListenError> {
+        self.tls = Some(crate::tls::acceptor(certificate, key)?);
+        Ok(self)
+    }
+
+    /// Serves until [`Server::close`].
+    pub async fn serve(self) {
+        let mut stop = self.server.inner().stop.subscribe();
+        let mut last_log: Option<Instant> = None;
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            match accepted {
+                Ok((stream, address)) => self.spawn(stream, address),
+                Err(error) => {
+                    // Out of file descriptors, mostly. It passes; the loop must not, nor fill the log.
+                    if last_log.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
+                        tracing::error!(%error, "cannot accept connections");
+                        last_log = Some(Instant::now());
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    fn spawn(&self, stream: TcpStream, address: SocketAddr) {
+        // Small frames must not wait for each other; without it the server is only slower.
+        let _ = stream.set_nodelay(true);
+        let server = self.server.clone();
+        #[cfg(feature = "tls")]
+        if let Some(tls) = self.tls.clone() {
+            tokio::spawn(async move {
+                let deadline = server.limits().header_timeout;
+                match tokio::time::timeout(deadline, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => serve_connection(server, stream, Some(address), true).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+                    Err(_) => tracing::debug!("TLS handshake too slow"),
+                }
+            });
+            return;
+        }
+        tokio::spawn(serve_connection(server, stream, Some(address), false));
+    }
+}
+
+impl Server {
+    /// Serves HTTP on a stream that somebody else accepted. Returns when the connection has ended, or has become a
+    /// WebSocket.
+    pub async fn serve_stream<S>(&self, stream: S, address: Option<SocketAddr>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        serve_connection(self.clone(), stream, address, false).await;
+    }
+}
+
+async fn serve_connection<S>(server: Server, stream: S, address: Option<SocketAddr>, secure: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = Arc::clone(&server.inner().limits);
+    let mut stop = server.inner().stop.subscribe();
+    let watch = Arc::new(Watch::new());
+    let stream = TokioIo::new(WatchedStream {
+        stream,
+        watch: Arc::clone(&watch),
+    });
+    let peer = Peer {
+        address,
+        secure,
+        deliveries: Some(Arc::clone(&watch.deliveries)),
+    };
+    let service = {
+        let watch = Arc::clone(&watch);
+        service_fn(move |request: Request<Incoming>| {
+            let (server, peer) = (server.clone(), peer.clone());
+            let busy = Busy::new(&watch);
+            async move {
+                let response = answer(&server, request, &peer).await;
+                drop(busy);
+                Ok::<_, Infallible>(response)
+            }
+        })
+    };
+    let mut http = http1::Builder::new();
+    http.max_buf_size(limits.max_header_bytes.max(8192));
+    if limits.max_headers != 100 {
+        http.max_headers(limits.max_headers);
+    }
+    let connection = http.serve_connection(stream, service).with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let mut stopping = false;
+    loop {
+        let deadline = watch.deadline(&limits);
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "HTTP connection ended");
+                }
+                return;
+            }
+            () = tokio::time::sleep_until(deadline.into()) => {
+                if watch.deadline(&limits) <= Instant::now() {
+                    tracing::debug!("HTTP connection too slow or idle, closing");
+                    return;
+                }
+            }
+            _ = stop.wait_for(|stop| *stop), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+async fn answer(server: &Server, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+    let path = request.uri().path();
+    if server.inner().is_ours(path) {
+        return server.respond(request, peer).await;
+    }
+    let file = {
+        let files = server
+            .inner()
+            .static_files
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        files.find(path)
+    };
+    let served = match file {
+        Some(file) => static_files::serve(file, request.method(), request.headers()).await,
+        None => None,
+    };
+    let mut response = served.unwrap_or_else(not_found);
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Body::empty();
+    }
+    response
+}
+
+/// What is known of an HTTP connection's progress, in milliseconds since it began; 0 is never.
+#[derive(Debug)]
+struct Watch {
+    start: Instant,
+    /// A request is being answered: the limits of the answer hold, not those of the connection.
+    busy: AtomicBool,
+    /// When the last answer was given, or the connection made.
+    idle_since: AtomicU64,
+    /// When the first byte of the next request came.
+    head_since: AtomicU64,
+    /// Since when a write has made no progress.
+    blocked_since: AtomicU64,
+    served: AtomicBool,
+    /// Dropped with the last handle of the connection: what was not delivered then goes back.
+    deliveries: Arc<Deliveries>,
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            busy: AtomicBool::new(false),
+            idle_since: AtomicU64::new(1),
+            head_since: AtomicU64::new(0),
+            blocked_since: AtomicU64::new(0),
+            served: AtomicBool::new(false),
+            deliveries: Arc::default(),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1)
+    }
+
+    fn at(&self, since: &AtomicU64) -> Option<Instant> {
+        match since.load(Ordering::Relaxed) {
+            0 => None,
+            millis => Some(self.start + Duration::from_millis(millis)),
+        }
+    }
+
+    /// When the connection is to be cut.
+    fn deadline(&self, limits: &crate::Limits) -> Instant {
+        if let Some(since) = self.at(&self.blocked_since) {
+            return since + limits.write_timeout;
+        }
+        if self.busy.load(Ordering::Relaxed) {
+            // Checked again when the answer may have been given.
+            return Instant::now() + limits.header_timeout;
+        }
+        if let Some(since) = self.at(&self.head_since) {
+            return since + limits.header_timeout;
+        }
+        let idle = if self.served.load(Ordering::Relaxed) {
+            limits.keep_alive_timeout
+        } else {
+            limits.header_timeout
+        };
+        self.at(&self.idle_since).unwrap_or(self.start) + idle
+    }
+}
+
+/// A request is being answered.
+struct Busy(Arc<Watch>);
+
+impl Busy {
+    fn new(watch: &Arc<Watch>) -> Self {
+        watch.busy.store(true, Ordering::Relaxed);
+        watch.served.store(true, Ordering::Relaxed);
+        watch.head_since.store(0, Ordering::Relaxed);
+        Self(Arc::clone(watch))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.idle_since.store(self.0.now(), Ordering::Relaxed);
+        self.0.busy.store(false, Ordering::Relaxed);
+    }
+}
+
+/// A stream that notes when bytes come and go.
+#[derive(Debug)]
+pub(crate) struct WatchedStream<S> {
+    stream: S,
+    watch: Arc<Watch>,
+}
+
+impl<S> WatchedStream<S> {
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+impl<S> WatchedStream<S> {
+    fn note_write<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let blocked = &self.watch.blocked_since;
+        if result.is_ready() {
+            if blocked.load(Ordering::Relaxed) != 0 {
+                blocked.store(0, Ordering::Relaxed);
+            }
+        } else if blocked.load(Ordering::Relaxed) == 0 {
+            blocked.store(self.watch.now(), Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let watch = &self.watch;
+        if buffer.filled().len() > before
+            && !watch.busy.load(Ordering::Relaxed)
+            && watch.head_since.load(Ordering::Relaxed) == 0
+        {
+            watch.head_since.store(watch.now(), Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note_write(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note_write(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// hyper flushes when it has written all it had.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        if let Poll::Ready(Ok(())) = result {
+            self.watch.deliveries.confirm();
+        }
+        result
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

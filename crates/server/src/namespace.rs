@@ -1,0 +1,365 @@
+//! A namespace: its handlers, its sockets and its rooms.
+
+use std::{
+    collections::HashMap,
+    hash::BuildHasher,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use foldhash::fast::{FixedState, RandomState};
+use kokanee_cluster::{Key, Rooms, Target};
+use kokanee_socketio::AckId;
+use serde::Serialize;
+
+use crate::{
+    BroadcastOperator, EmitError, Limits, Socket, SocketId,
+    broadcast::IntoRooms,
+    error::EventError,
+    extract::{OnConnect, OnDisconnect, OnEvent},
+    handler::{ErasedHandler, ErasedMiddleware, Handler, Middleware},
+};
+
+type ErrorHandler = Arc<dyn Fn(&Socket, &EventError) + Send + Sync>;
+
+/// The handlers of a namespace, or the listeners of one socket. Replaced as a whole when one is added.
+#[derive(Clone, Default)]
+pub(crate) struct Handlers {
+    pub(crate) middlewares: Vec<ErasedMiddleware>,
+    pub(crate) connect: Vec<ErasedHandler>,
+    pub(crate) disconnect: Vec<ErasedHandler>,
+    pub(crate) any: Vec<ErasedHandler>,
+    events: HashMap<Box<str>, Vec<ErasedHandler>, RandomState>,
+    error: Option<ErrorHandler>,
+    /// How many events of one socket are handled at the same time.
+    pub(crate) concurrency: usize,
+}
+
+impl Handlers {
+    pub(crate) fn new() -> Self {
+        Self {
+            concurrency: 1,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn on(&mut self, event: &str, handler: ErasedHandler) {
+        self.events.entry(event.into()).or_default().push(handler);
+    }
+
+    pub(crate) fn off(&mut self, event: &str) {
+        self.events.remove(event);
+    }
+
+    /// The handlers of an event.
+    pub(crate) fn event(&self, name: &str) -> &[ErasedHandler] {
+        self.events.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// A namespace of a server, for instance `/`. A cheap handle.
+#[derive(Clone)]
+pub struct Namespace(Arc<Inner>);
+
+struct Inner {
+    name: Box<str>,
+    limits: Arc<Limits>,
+    handlers: RwLock<Arc<Handlers>>,
+    shards: Box<[RwLock<Rooms<Socket>>]>,
+    ack_ids: AtomicU64,
+}
+
+impl std::fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Namespace")
+            .field("name", &self.0.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a socket is in its namespace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    shard: u32,
+    key: Key,
+}
+
+impl Namespace {
+    pub(crate) fn new(name: &str, limits: Arc<Limits>, shards: usize) -> Self {
+        Self(Arc::new(Inner {
+            name: name.into(),
+            limits,
+            handlers: RwLock::new(Arc::new(Handlers::new())),
+            shards: (0..shards.max(1)).map(|_| RwLock::default()).collect(),
+            ack_ids: AtomicU64::new(0),
+        }))
+    }
+
+    /// The name, with its leading `/`.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn next_ack_id(&self) -> AckId {
+        AckId(self.0.ack_ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    // Handlers.
+
+    pub(crate) fn handlers(&self) -> Arc<Handlers> {
+        Arc::clone(
+            &self
+                .0
+                .handlers
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Handlers)) -> &Self {
+        let mut handlers = self
+            .0
+            .handlers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut handlers));
+        self
+    }
+
+    /// Adds a middleware: an async function that decides whether a socket may join, before `on_connect`. Several run in
+    /// the order in which they were added; the first error refuses the socket.
+    ///
+    /// ```no_run
+    /// # use kokanee_server::{Auth, ConnectError, Server};
+    /// # let io = Server::new();
+    /// #[derive(serde::Deserialize)]
+    /// struct Login { token: String }
+    ///
+    /// io.of("/admin").middleware(async |Auth(login): Auth<Login>| {
+    ///     if login.token == "secret" { Ok(()) } else { Err(ConnectError::new("not authorized").data(401)) }
+    /// });
+    /// ```
+    pub fn middleware<Args, M: Middleware<Args>>(&self, middleware: M) -> &Self {
+        self.change(|handlers| handlers.middlewares.push(middleware.erase()))
+    }
+
+    /// Adds a handler of new sockets. It runs when the socket is connected; events are not held back by it.
+    pub fn on_connect<Args, H: Handler<Args, OnConnect>>(&self, handler: H) -> &Self {
+        self.change(|handlers| handlers.connect.push(handler.erase()))
+    }
+
+    /// Adds a handler of an event. Several handlers of one event run in the order in which they were added.
+    ///
+    /// The events of one socket are handled in order: the next one when the handlers of the one before have ended; see
+    /// [`concurrent`](Self::concurrent).
+    pub fn on<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) -> &Self {
+        self.change(|handlers| handlers.on(event, handler.erase()))
+    }
+
+    /// Adds a handler of every event, whatever its name. It runs before those of [`on`](Self::on).
+    pub fn on_any<Args, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
+        self.change(|handlers| handlers.any.push(handler.erase()))
+    }
+
+    /// Adds a handler of sockets that have left, for whatever reason. It runs exactly once for every socket that was
+    /// connected, after the handlers of its events.
+    pub fn on_disconnect<Args, H: Handler<Args, OnDisconnect>>(&self, handler: H) -> &Self {
+        self.change(|handlers| handlers.disconnect.push(handler.erase()))
+    }
+
+    /// Sets what is told of events that were not handled to their end: arguments that do not fit, errors and panics of
+    /// handlers. They are always logged; the client learns of them by its acknowledgement.
+    pub fn on_error(
+        &self,
+        handler: impl Fn(&Socket, &EventError) + Send + Sync + 'static,
+    ) -> &Self {
+        self.change(|handlers| handlers.error = Some(Arc::new(handler)))
+    }
+
+    /// Removes the handlers of an event.
+    pub fn off(&self, event: &str) -> &Self {
+        self.change(|handlers| handlers.off(event))
+    }
+
+    /// Handles up to `events` events of one socket at the same time, which gives up their order. Default 1.
+    pub fn concurrent(&self, events: usize) -> &Self {
+        self.change(|handlers| handlers.concurrency = events.max(1))
+    }
+
+    pub(crate) fn report(&self, socket: &Socket, error: &EventError) {
+        tracing::warn!(namespace = self.name(), socket = %socket.id(), %error, "event not handled");
+        if let Some(handler) = &self.handlers().error {
+            handler(socket, error);
+        }
+    }
+
+    // Sockets and rooms.
+
+    fn shard(&self, shard: u32) -> Option<&RwLock<Rooms<Socket>>> {
+        self.0.shards.get(shard as usize)
+    }
+
+    fn read(shard: &RwLock<Rooms<Socket>>) -> RwLockReadGuard<'_, Rooms<Socket>> {
+        shard.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(shard: &RwLock<Rooms<Socket>>) -> RwLockWriteGuard<'_, Rooms<Socket>> {
+        shard.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn insert(&self, socket: &Socket) -> Place {
+        let hash = FixedState::default().hash_one(socket.id());
+        let shard = u32::try_from(hash % self.0.shards.len() as u64).unwrap_or_default();
+        let key = Self::write(&self.0.shards[shard as usize])
+            .insert(socket.id().as_str(), socket.clone());
+        Place { shard, key }
+    }
+
+    /// Takes a socket out of the namespace and returns the rooms that it was in.
+    pub(crate) fn remove(&self, place: Place) -> Vec<String> {
+        let Some(shard) = self.shard(place.shard) else {
+            return Vec::new();
+        };
+        let mut rooms = Self::write(shard);
+        let names = rooms.rooms_of(place.key).map(str::to_owned).collect();
+        rooms.remove(place.key);
+        names
+    }
+
+    pub(crate) fn with_rooms<R>(
+        &self,
+        place: Place,
+        f: impl FnOnce(&Rooms<Socket>, Key) -> R,
+    ) -> Option<R> {
+        self.shard(place.shard)
+            .map(|shard| f(&Self::read(shard), place.key))
+    }
+
+    pub(crate) fn with_rooms_mut<R>(
+        &self,
+        place: Place,
+        f: impl FnOnce(&mut Rooms<Socket>, Key) -> R,
+    ) -> Option<R> {
+        self.shard(place.shard)
+            .map(|shard| f(&mut Self::write(shard), place.key))
+    }
+
+    /// Calls `f` for every connected socket of the target. A shard's lock is held meanwhile: `f` must be quick.
+    pub(crate) fn for_each(&self, target: &Target, mut f: impl FnMut(&Socket)) {
+        for shard in &self.0.shards {
+            Self::read(shard).for_each(target, |socket| {
+                if socket.is_connected() {
+                    f(socket);
+                }
+            });
+        }
+    }
+
+    /// The connected socket with this id.
+    pub fn socket(&self, id: SocketId) -> Option<Socket> {
+        let found = self
+            .0
+            .shards
+            .iter()
+            .find_map(|shard| Self::read(shard).get(id.as_str()).cloned());
+        found.filter(Socket::is_connected)
+    }
+
+    pub(crate) fn is_socket_id(&self, name: &str) -> bool {
+        self.0
+            .shards
+            .iter()
+            .any(|shard| Self::read(shard).get(name).is_some())
+    }
+
+    /// Number of sockets, those included that a middleware has not decided about.
+    pub fn socket_count(&self) -> usize {
+        self.0
+            .shards
+            .iter()
+            .map(|shard| Self::read(shard).len())
+            .sum()
+    }
+
+    /// The rooms of the namespace and how many sockets are in each, sorted by name.
+    pub fn rooms(&self) -> Vec<(String, usize)> {
+        let mut rooms = std::collections::BTreeMap::<String, usize>::new();
+        for shard in &self.0.shards {
+            for (name, count) in Self::read(shard).rooms() {
+                *rooms.entry(name.to_owned()).or_default() += count;
+            }
+        }
+        rooms.into_iter().collect()
+    }
+
+    // Broadcasts.
+
+    fn operator(&self) -> BroadcastOperator {
+        BroadcastOperator::new(self.clone())
+    }
+
+    /// Sends an event to every socket of the namespace.
+    ///
+    /// # Errors
+    /// When the arguments cannot be encoded.
+    pub async fn emit<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
+        self.operator().emit(event, args).await
+    }
+
+    /// Begins a broadcast to the sockets in these rooms.
+    pub fn to(&self, rooms: impl IntoRooms) -> BroadcastOperator {
+        self.operator().to(rooms)
+    }
+
+    /// Same as [`to`](Self::to).
+    #[doc(alias = "in")]
+    pub fn within(&self, rooms: impl IntoRooms) -> BroadcastOperator {
+        self.operator().to(rooms)
+    }
+
+    /// Begins a broadcast to all sockets but those in these rooms.
+    pub fn except(&self, rooms: impl IntoRooms) -> BroadcastOperator {
+        self.operator().except(rooms)
+    }
+
+    /// Begins a broadcast that stays on this node.
+    pub fn local(&self) -> BroadcastOperator {
+        self.operator().local()
+    }
+
+    /// Begins a broadcast that clients who cannot take it at once do not get.
+    pub fn volatile(&self) -> BroadcastOperator {
+        self.operator().volatile()
+    }
+
+    /// Begins a broadcast whose acknowledgements must come in this time.
+    pub fn timeout(&self, timeout: std::time::Duration) -> BroadcastOperator {
+        self.operator().timeout(timeout)
+    }
+
+    /// All connected sockets.
+    pub async fn fetch_sockets(&self) -> Vec<Socket> {
+        self.operator().fetch_sockets().await
+    }
+
+    /// Puts all sockets in these rooms.
+    pub async fn sockets_join(&self, rooms: impl IntoRooms) {
+        self.operator().sockets_join(rooms).await;
+    }
+
+    /// Takes all sockets out of these rooms.
+    pub async fn sockets_leave(&self, rooms: impl IntoRooms) {
+        self.operator().sockets_leave(rooms).await;
+    }
+
+    /// Disconnects all sockets; `close` closes their connections, too.
+    pub async fn disconnect_sockets(&self, close: bool) {
+        self.operator().disconnect_sockets(close).await;
+    }
+}

@@ -1,0 +1,464 @@
+//! The server: what it was built with, its namespaces, its end.
+
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use kokanee_engineio::{CloseReason, SessionConfig, Transport};
+use kokanee_socketio::{ConnectionConfig, ParserKind};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::{
+    BroadcastOperator, EmitError, Limits, Namespace, Socket,
+    admission::AllowRequest,
+    broadcast::IntoRooms,
+    client_bundle::ClientBundle,
+    cookie::Cookie,
+    cors::Cors,
+    extract::{OnConnect, OnDisconnect, OnEvent},
+    handler::{Handler, Middleware},
+    mailbox::{Command, Mailbox},
+    sessions::{Sessions, TaskGuard},
+    static_files::{StaticFile, StaticFiles},
+};
+
+/// A Socket.IO server. A cheap handle: clones are the same server.
+///
+/// Events, rooms and handlers of the namespace `/` can be reached through the server itself.
+///
+/// ```no_run
+/// use kokanee_server::{Ack, Data, Server, Socket};
+///
+/// # async fn run() -> Result<(), kokanee_server::ListenError> {
+/// let io = Server::new();
+/// io.on("hello", async |socket: Socket, Data(name): Data<String>, ack: Ack| {
+///     socket.broadcast().emit("joined", &name).await?;
+///     ack.send(format!("hello {name}"))
+/// });
+/// io.listen("127.0.0.1:3000").await
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Server(Arc<ServerInner>);
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("path", &self.0.path)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct ServerInner {
+    /// With a leading and without a trailing `/`.
+    pub(crate) path: String,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) session_config: Arc<SessionConfig>,
+    pub(crate) connection_config: ConnectionConfig,
+    pub(crate) transports: Vec<Transport>,
+    pub(crate) allow_eio3: bool,
+    pub(crate) compression_threshold: Option<usize>,
+    pub(crate) cors: Option<Cors>,
+    pub(crate) cookie: Option<Cookie>,
+    pub(crate) allow_request: Option<AllowRequest>,
+    pub(crate) client_bundle: Option<ClientBundle>,
+    pub(crate) static_files: RwLock<StaticFiles>,
+    pub(crate) sessions: Arc<Sessions>,
+    state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    namespaces: RwLock<HashMap<String, Namespace>>,
+    root: Namespace,
+    shards: usize,
+    closing: AtomicBool,
+    /// Tells listeners to stop.
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+/// `n` random bytes of the system's generator.
+pub(crate) fn random_id() -> Result<[u8; 15], getrandom::Error> {
+    let mut random = [0; 15];
+    getrandom::fill(&mut random)?;
+    Ok(random)
+}
+
+impl ServerInner {
+    pub(crate) fn namespace(&self, name: &str) -> Option<Namespace> {
+        if name == "/" {
+            return Some(self.root.clone());
+        }
+        self.namespaces
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    fn all_namespaces(&self) -> Vec<Namespace> {
+        self.namespaces
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) fn forget(&self, mailbox: &Mailbox) {
+        self.sessions.remove(&mailbox.sid);
+    }
+
+    pub(crate) fn task_guard(&self) -> TaskGuard {
+        self.sessions.task_guard()
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Server {
+    /// A server with the defaults of the JavaScript one.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Begins a server with settings of your own.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    pub(crate) fn from_inner(inner: Arc<ServerInner>) -> Self {
+        Self(inner)
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<ServerInner> {
+        &self.0
+    }
+
+    /// The namespace of this name, made if there is none. A missing leading `/` is added; `""` is `/`.
+    pub fn of(&self, name: &str) -> Namespace {
+        let name = if name.starts_with('/') {
+            name.to_owned()
+        } else {
+            format!("/{name}")
+        };
+        let mut namespaces = self
+            .0
+            .namespaces
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let make = || Namespace::new(&name, Arc::clone(&self.0.limits), self.0.shards);
+        namespaces.entry(name.clone()).or_insert_with(make).clone()
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// Number of open sessions.
+    pub fn session_count(&self) -> usize {
+        self.0.sessions.len()
+    }
+
+    pub(crate) fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.0.state.get(&TypeId::of::<T>())?)
+            .downcast()
+            .ok()
+    }
+
+    /// Serves a file or a directory below `url` with [`listen`](Self::listen), as python-socketio maps them: a URL is a
+    /// file, or a directory in which `index.html` answers for the directory itself.
+    pub fn serve_static(&self, url: &str, file: impl Into<StaticFile>) -> &Self {
+        let mut files = self
+            .0
+            .static_files
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        files.insert(url, file.into());
+        self
+    }
+
+    /// Ends the server: no new sessions are taken, sockets are told nothing (their clients come back to the next
+    /// server), what waits is sent, all `on_disconnect` handlers run. Returns when that is done, or after `deadline`.
+    ///
+    /// [`listen`](Self::listen) returns then. Returns whether all was done in time.
+    pub async fn close(&self, deadline: Duration) -> bool {
+        self.0.closing.store(true, Ordering::Relaxed);
+        for mailbox in self.0.sessions.all() {
+            // One that has ended meanwhile needs nothing.
+            let _ = mailbox.send(Command::Close {
+                reason: Some(CloseReason::ServerShuttingDown),
+            });
+        }
+        let done = tokio::time::timeout(deadline, self.0.sessions.wait_idle())
+            .await
+            .is_ok();
+        self.0.stop.send_replace(true);
+        done
+    }
+
+    // The namespace `/`.
+
+    /// Adds a middleware to `/`; see [`Namespace::middleware`].
+    pub fn middleware<Args, M: Middleware<Args>>(&self, middleware: M) -> &Self {
+        self.0.root.middleware(middleware);
+        self
+    }
+
+    /// Adds a handler of new sockets to `/`; see [`Namespace::on_connect`].
+    pub fn on_connect<Args, H: Handler<Args, OnConnect>>(&self, handler: H) -> &Self {
+        self.0.root.on_connect(handler);
+        self
+    }
+
+    /// Adds a handler of an event to `/`; see [`Namespace::on`].
+    pub fn on<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) -> &Self {
+        self.0.root.on(event, handler);
+        self
+    }
+
+    /// Adds a handler of every event to `/`; see [`Namespace::on_any`].
+    pub fn on_any<Args, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
+        self.0.root.on_any(handler);
+        self
+    }
+
+    /// Adds a handler of sockets that have left `/`; see [`Namespace::on_disconnect`].
+    pub fn on_disconnect<Args, H: Handler<Args, OnDisconnect>>(&self, handler: H) -> &Self {
+        self.0.root.on_disconnect(handler);
+        self
+    }
+
+    /// Sends an event to every socket of `/`.
+    ///
+    /// # Errors
+    /// When the arguments cannot be encoded.
+    pub async fn emit<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
+        self.0.root.emit(event, args).await
+    }
+
+    /// Begins a broadcast to these rooms of `/`.
+    pub fn to(&self, rooms: impl IntoRooms) -> BroadcastOperator {
+        self.0.root.to(rooms)
+    }
+
+    /// Same as [`to`](Self::to).
+    #[doc(alias = "in")]
+    pub fn within(&self, rooms: impl IntoRooms) -> BroadcastOperator {
+        self.0.root.to(rooms)
+    }
+
+    /// Begins a broadcast to `/` without these rooms.
+    pub fn except(&self, rooms: impl IntoRooms) -> BroadcastOperator {
+        self.0.root.except(rooms)
+    }
+
+    /// All connected sockets of `/`.
+    pub async fn fetch_sockets(&self) -> Vec<Socket> {
+        self.0.root.fetch_sockets().await
+    }
+
+    /// Puts all sockets of `/` in these rooms.
+    pub async fn sockets_join(&self, rooms: impl IntoRooms) {
+        self.0.root.sockets_join(rooms).await;
+    }
+
+    /// Takes all sockets of `/` out of these rooms.
+    pub async fn sockets_leave(&self, rooms: impl IntoRooms) {
+        self.0.root.sockets_leave(rooms).await;
+    }
+
+    /// Disconnects all sockets of every namespace; `close` closes their connections, too.
+    pub async fn disconnect_sockets(&self, close: bool) {
+        for namespace in self.0.all_namespaces() {
+            namespace.disconnect_sockets(close).await;
+        }
+    }
+}
+
+/// The settings of a [`Server`].
+#[derive(Clone)]
+#[must_use = "call build"]
+pub struct ServerBuilder {
+    path: String,
+    limits: Limits,
+    parser: ParserKind,
+    transports: Vec<Transport>,
+    allow_upgrades: bool,
+    allow_eio3: bool,
+    compression_threshold: Option<usize>,
+    cors: Option<Cors>,
+    cookie: Option<Cookie>,
+    allow_request: Option<AllowRequest>,
+    client_bundle: Option<ClientBundle>,
+    state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+}
+
+impl std::fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("path", &self.path)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for ServerBuilder {
+    fn default() -> Self {
+        Self {
+            path: "/socket.io".to_owned(),
+            limits: Limits::default(),
+            parser: ParserKind::Default,
+            transports: vec![Transport::Polling, Transport::WebSocket],
+            allow_upgrades: true,
+            allow_eio3: false,
+            compression_threshold: Some(1024),
+            cors: None,
+            cookie: None,
+            allow_request: None,
+            client_bundle: None,
+            state: HashMap::new(),
+        }
+    }
+}
+
+impl ServerBuilder {
+    /// Sets the path of the server's requests. Default `/socket.io`. It matches with and without a trailing `/`.
+    pub fn path(mut self, path: &str) -> Self {
+        self.path = format!("/{}", path.trim_matches('/'));
+        self
+    }
+
+    /// Sets the limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Changes some of the limits.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let builder = kokanee_server::Server::builder().with_limits(|limits| limits.ping_interval = Duration::from_secs(10));
+    /// ```
+    pub fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// Sets how packets are encoded. Default: the default parser, JSON with binary attachments.
+    pub fn parser(mut self, parser: ParserKind) -> Self {
+        self.parser = parser;
+        self
+    }
+
+    /// Sets the transports that clients may use. Default: both.
+    pub fn transports(mut self, transports: impl IntoIterator<Item = Transport>) -> Self {
+        self.transports = transports.into_iter().collect();
+        self
+    }
+
+    /// Sets whether a polling session may move to a WebSocket. Default true.
+    pub fn allow_upgrades(mut self, allow: bool) -> Self {
+        self.allow_upgrades = allow;
+        self
+    }
+
+    /// Sets whether clients of the JavaScript versions 1 and 2 are served (Engine.IO revision 3). Default false.
+    pub fn allow_eio3(mut self, allow: bool) -> Self {
+        self.allow_eio3 = allow;
+        self
+    }
+
+    /// Sets the size in bytes from which polling responses are compressed with gzip or deflate. Default 1024; `None` never.
+    pub fn http_compression(mut self, threshold: Option<usize>) -> Self {
+        self.compression_threshold = threshold;
+        self
+    }
+
+    /// Sets which pages of other origins may use the server. Default: none.
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = Some(cors);
+        self
+    }
+
+    /// Sets a cookie with the session's id, for load balancers. Default: none.
+    pub fn cookie(mut self, cookie: Cookie) -> Self {
+        self.cookie = Some(cookie);
+        self
+    }
+
+    /// Sets a hook that decides about every new session, whatever its transport. An error becomes the answer
+    /// `403 {"code":4,"message":"…"}`.
+    ///
+    /// ```
+    /// let builder = kokanee_server::Server::builder().allow_request(async |request: http::request::Parts| {
+    ///     if request.headers.contains_key("x-api-key") { Ok(()) } else { Err("api key missing".to_owned()) }
+    /// });
+    /// ```
+    pub fn allow_request<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: Fn(http::request::Parts) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.allow_request = Some(AllowRequest::new(hook));
+        self
+    }
+
+    /// Serves the official browser client below the path (`/socket.io/socket.io.js`), from a file or the directory
+    /// `dist` of the npm package `socket.io-client`.
+    pub fn serve_client(mut self, path: impl Into<std::path::PathBuf>) -> Self {
+        self.client_bundle = Some(ClientBundle::new(path.into()));
+        self
+    }
+
+    /// Gives the server a value, one of each type, that handlers get with [`State`](crate::State).
+    pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.state.insert(TypeId::of::<T>(), Arc::new(state));
+        self
+    }
+
+    /// Makes the server.
+    pub fn build(self) -> Server {
+        let limits = Arc::new(self.limits);
+        // A shard for each core that may broadcast, and some to spare.
+        let shards = std::thread::available_parallelism()
+            .map_or(4, usize::from)
+            .next_power_of_two()
+            .min(64);
+        let root = Namespace::new("/", Arc::clone(&limits), shards);
+        Server(Arc::new(ServerInner {
+            path: self.path,
+            session_config: Arc::new(limits.session(self.allow_upgrades)),
+            connection_config: limits.connection(self.parser),
+            limits,
+            transports: self.transports,
+            allow_eio3: self.allow_eio3,
+            compression_threshold: self.compression_threshold,
+            cors: self.cors,
+            cookie: self.cookie,
+            allow_request: self.allow_request,
+            client_bundle: self.client_bundle,
+            static_files: RwLock::default(),
+            sessions: Arc::default(),
+            state: self.state,
+            namespaces: RwLock::new(HashMap::from([("/".to_owned(), root.clone())])),
+            root,
+            shards,
+            closing: AtomicBool::new(false),
+            stop: watch::Sender::new(false),
+        }))
+    }
+}

@@ -1,0 +1,182 @@
+//! The server as a tower service: below axum, hyper or any other host of the family.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Either;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::{
+    Server,
+    body::Body,
+    http::{Answer, Peer, not_found},
+    listen::WatchedStream,
+    websocket::Stream,
+};
+
+/// The peer's address, for hosts that know it: put it in the request's extensions, and the server counts sessions per
+/// address and shows it in the [`Handshake`](crate::Handshake).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl Server {
+    /// Answers a request that is for this server, and takes over the connection if it becomes a WebSocket.
+    pub(crate) async fn respond<B>(&self, mut request: Request<B>, peer: &Peer) -> Response<Body>
+    where
+        B: http_body::Body<Data: Send, Error: std::fmt::Display> + Send,
+    {
+        let upgrade = hyper::upgrade::on(&mut request);
+        match self.inner().handle(request, peer).await {
+            Answer::Response(response) => response,
+            Answer::WebSocket { response, ticket } => {
+                tokio::spawn(hand_over(upgrade, ticket));
+                response
+            }
+        }
+    }
+
+    /// A layer that answers the server's requests and passes on all others.
+    ///
+    /// ```
+    /// # use kokanee_server::Server;
+    /// let io = Server::new();
+    /// let app: axum::Router = axum::Router::new()
+    ///     .route("/", axum::routing::get(async || "hello"))
+    ///     .layer(io.layer());
+    /// ```
+    pub fn layer(&self) -> SocketIoLayer {
+        SocketIoLayer {
+            server: self.clone(),
+        }
+    }
+}
+
+async fn hand_over(upgrade: OnUpgrade, ticket: crate::http::Ticket) {
+    match upgrade.await {
+        Ok(upgraded) => {
+            let (stream, unread) = unwrap_stream(upgraded);
+            ticket.run(stream, &unread);
+        }
+        Err(error) => tracing::debug!(%error, "upgrade failed"),
+    }
+}
+
+/// Takes the plain TCP stream out of hyper's wrappers, so that a WebSocket costs nothing but itself.
+fn unwrap_stream(upgraded: Upgraded) -> (Stream, Bytes) {
+    let upgraded = match upgraded.downcast::<TokioIo<WatchedStream<TcpStream>>>() {
+        Ok(parts) => {
+            return (
+                Stream::Tcp(parts.io.into_inner().into_inner()),
+                parts.read_buf,
+            );
+        }
+        Err(upgraded) => upgraded,
+    };
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => (Stream::Tcp(parts.io.into_inner()), parts.read_buf),
+        Err(upgraded) => (
+            Stream::Other(Box::pin(TokioIo::new(upgraded))),
+            Bytes::new(),
+        ),
+    }
+}
+
+/// What the host knows of the connection, from the request itself.
+fn peer_of<B>(request: &Request<B>) -> Peer {
+    Peer {
+        address: request
+            .extensions()
+            .get()
+            .map(|PeerAddress(address)| *address),
+        secure: request.uri().scheme() == Some(&http::uri::Scheme::HTTPS),
+        deliveries: None,
+    }
+}
+
+/// As a service of its own: requests that are not for the server are answered with 404.
+impl<B> tower_service::Service<Request<B>> for Server
+where
+    B: http_body::Body<Data: Send, Error: std::fmt::Display> + Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let server = self.clone();
+        Box::pin(async move {
+            if !server.inner().is_ours(request.uri().path()) {
+                return Ok(not_found());
+            }
+            let peer = peer_of(&request);
+            Ok(server.respond(request, &peer).await)
+        })
+    }
+}
+
+/// Made by [`Server::layer`].
+#[derive(Debug, Clone)]
+pub struct SocketIoLayer {
+    server: Server,
+}
+
+impl<S> tower_layer::Layer<S> for SocketIoLayer {
+    type Service = SocketIoService<S>;
+
+    fn layer(&self, inner: S) -> SocketIoService<S> {
+        SocketIoService {
+            server: self.server.clone(),
+            inner,
+        }
+    }
+}
+
+/// A service that answers the server's requests and passes on all others to `S`.
+#[derive(Debug, Clone)]
+pub struct SocketIoService<S> {
+    server: Server,
+    inner: S,
+}
+
+impl<S, B, R> tower_service::Service<Request<B>> for SocketIoService<S>
+where
+    S: tower_service::Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Send + 'static,
+    B: http_body::Body<Data: Send, Error: std::fmt::Display> + Send + 'static,
+{
+    type Response = Response<Either<Body, R>>;
+    type Error = S::Error;
+    type Future = BoxFuture<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if self.server.inner().is_ours(request.uri().path()) {
+            let server = self.server.clone();
+            let peer = peer_of(&request);
+            return Box::pin(
+                async move { Ok(server.respond(request, &peer).await.map(Either::Left)) },
+            );
+        }
+        let answer = self.inner.call(request);
+        Box::pin(async move { Ok(answer.await?.map(Either::Right)) })
+    }
+}

@@ -1,0 +1,509 @@
+//! A socket: one connection in one namespace, as handlers see it.
+
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+use kokanee_engineio::{SID_LENGTH, SendOptions, Str, Transport, encode_id};
+use kokanee_socketio::{Args, encode_event, encode_event_args};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    BroadcastOperator, EmitError, Handshake, JoinError, Namespace, Server,
+    ack::{EmitWithAck, PendingAcks},
+    broadcast::IntoRooms,
+    extract::OnEvent,
+    handler::Handler,
+    mailbox::{Command, Mailbox},
+    namespace::{Handlers, Place},
+    server::ServerInner,
+};
+
+/// The public id of a socket: 20 characters of `[A-Za-z0-9_-]`, unrelated to the session's secret id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId([u8; SID_LENGTH]);
+
+impl SocketId {
+    pub(crate) fn from_random(random: [u8; 15]) -> Self {
+        Self(encode_id(random))
+    }
+
+    /// The id of text, if it can be one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let id: [u8; SID_LENGTH] = text.as_bytes().try_into().ok()?;
+        id.iter()
+            .all(|&c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-')
+            .then_some(Self(id))
+    }
+
+    /// The id's text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for SocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for SocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for SocketId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// One connection in one namespace. A cheap handle; it may be kept after the connection has ended.
+#[derive(Clone)]
+pub struct Socket(Arc<Inner>);
+
+struct Inner {
+    id: SocketId,
+    namespace: Namespace,
+    server: Arc<ServerInner>,
+    mailbox: Arc<Mailbox>,
+    auth: Option<Str>,
+    place: OnceLock<Place>,
+    state: AtomicU8,
+    acks: PendingAcks,
+    /// What most sockets never need, in one allocation.
+    extra: Mutex<Option<Box<Extra>>>,
+}
+
+#[derive(Default)]
+struct Extra {
+    extensions: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    listeners: Option<Arc<Handlers>>,
+    /// The rooms at the moment of disconnection, for `on_disconnect`.
+    last_rooms: Vec<String>,
+}
+
+const JOINING: u8 = 0;
+const CONNECTED: u8 = 1;
+const DISCONNECTED: u8 = 2;
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("id", &self.0.id)
+            .field("namespace", &self.0.namespace.name())
+            .finish()
+    }
+}
+
+impl PartialEq for Socket {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for Socket {}
+
+impl Socket {
+    pub(crate) fn new(
+        id: SocketId,
+        namespace: Namespace,
+        server: Arc<ServerInner>,
+        mailbox: Arc<Mailbox>,
+        auth: Option<Str>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            id,
+            namespace,
+            server,
+            mailbox,
+            auth,
+            place: OnceLock::new(),
+            state: AtomicU8::new(JOINING),
+            acks: PendingAcks::default(),
+            extra: Mutex::new(None),
+        }))
+    }
+
+    // Life cycle, called by the driver.
+
+    /// Enters the namespace, not connected yet: broadcasts pass it by.
+    pub(crate) fn enter(&self) {
+        self.0.place.get_or_init(|| self.0.namespace.insert(self));
+    }
+
+    pub(crate) fn set_connected(&self) {
+        self.0.state.store(CONNECTED, Ordering::Release);
+    }
+
+    /// Leaves the namespace and all rooms, and fails what waits for the client's answers. Does nothing the second time.
+    /// Returns whether the socket was connected.
+    pub(crate) fn exit(&self) -> bool {
+        let before = self.0.state.swap(DISCONNECTED, Ordering::AcqRel);
+        if before == DISCONNECTED {
+            return false;
+        }
+        if let Some(place) = self.0.place.get() {
+            let rooms = self.0.namespace.remove(*place);
+            if !rooms.is_empty() {
+                self.with_extra(|extra| extra.last_rooms = rooms);
+            }
+        }
+        self.0.acks.fail_all();
+        before == CONNECTED
+    }
+
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        &self.0.mailbox
+    }
+
+    pub(crate) fn acks(&self) -> &PendingAcks {
+        &self.0.acks
+    }
+
+    pub(crate) fn listeners(&self) -> Option<Arc<Handlers>> {
+        self.lock_extra().as_ref()?.listeners.clone()
+    }
+
+    fn lock_extra(&self) -> std::sync::MutexGuard<'_, Option<Box<Extra>>> {
+        self.0.extra.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with_extra<R>(&self, f: impl FnOnce(&mut Extra) -> R) -> R {
+        f(self.lock_extra().get_or_insert_default())
+    }
+
+    // Facts.
+
+    /// The public id.
+    pub fn id(&self) -> SocketId {
+        self.0.id
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.0.namespace
+    }
+
+    /// The server.
+    pub fn server(&self) -> Server {
+        Server::from_inner(Arc::clone(&self.0.server))
+    }
+
+    /// How the client came.
+    pub fn handshake(&self) -> Handshake {
+        Handshake {
+            socket: self.clone(),
+        }
+    }
+
+    /// What the client sent with CONNECT as `auth`, in the type you expect. Absent auth is an empty object.
+    ///
+    /// # Errors
+    /// When it does not fit.
+    pub fn auth<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.0.auth.as_ref().map_or("{}", Str::as_str))
+    }
+
+    /// Whether the socket is connected: accepted by the middlewares, and not gone.
+    pub fn is_connected(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) == CONNECTED
+    }
+
+    /// The transport that carries the connection now.
+    pub fn transport(&self) -> Transport {
+        self.0.mailbox.transport()
+    }
+
+    /// The revision of Engine.IO that the client speaks.
+    pub fn revision(&self) -> kokanee_engineio::Revision {
+        self.0.mailbox.revision
+    }
+
+    // State of the application.
+
+    /// Stores a value in the socket, one of each type; returns the one that was there.
+    /// Handlers get it with the [`Extension`](crate::Extension) extractor.
+    pub fn insert<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
+        let old =
+            self.with_extra(|extra| extra.extensions.insert(TypeId::of::<T>(), Arc::new(value)));
+        old.and_then(|old| old.downcast().ok())
+    }
+
+    /// The value of this type that was stored.
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let value = Arc::clone(
+            self.lock_extra()
+                .as_ref()?
+                .extensions
+                .get(&TypeId::of::<T>())?,
+        );
+        value.downcast().ok()
+    }
+
+    // Events.
+
+    pub(crate) fn send_packet(
+        &self,
+        packet: kokanee_socketio::EncodedPacket,
+        options: SendOptions,
+    ) -> Result<(), EmitError> {
+        if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
+            return Err(EmitError::Disconnected);
+        }
+        self.0
+            .mailbox
+            .emit(packet, options)
+            .map(drop)
+            .map_err(|_gone| EmitError::Disconnected)
+    }
+
+    async fn send_at_the_clients_pace(
+        &self,
+        packet: kokanee_socketio::EncodedPacket,
+        options: SendOptions,
+    ) -> Result<(), EmitError> {
+        std::future::poll_fn(|cx| self.0.mailbox.poll_room(cx)).await;
+        self.send_packet(packet, options)
+    }
+
+    /// Sends an event. A tuple is spread over several arguments, `()` is none, everything else is one;
+    /// [`bytes::Bytes`] at any depth is sent as binary.
+    ///
+    /// Waits while more than half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) is on its way to
+    /// this client. Cancel safe: dropped before it is ready, nothing was sent.
+    ///
+    /// # Errors
+    /// When the arguments cannot be encoded or the socket is disconnected.
+    pub async fn emit<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
+        let packet = encode_event(self.0.namespace.name(), None, event, &args)?;
+        drop(args);
+        self.send_at_the_clients_pace(packet, SendOptions::default())
+            .await
+    }
+
+    /// Sends an event with arguments as they were received.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub async fn emit_args(&self, event: &str, args: &Args) -> Result<(), EmitError> {
+        let packet = encode_event_args(self.0.namespace.name(), None, event, args)?;
+        self.send_at_the_clients_pace(packet, SendOptions::default())
+            .await
+    }
+
+    /// Sends an event that the client does not get if it cannot take it at once.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub fn emit_volatile<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
+        let packet = encode_event(self.0.namespace.name(), None, event, &args)?;
+        self.send_packet(
+            packet,
+            SendOptions {
+                volatile: true,
+                compress: true,
+            },
+        )
+    }
+
+    /// Sends an event that is never compressed.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub async fn emit_uncompressed<T: Serialize>(
+        &self,
+        event: &str,
+        args: T,
+    ) -> Result<(), EmitError> {
+        let packet = encode_event(self.0.namespace.name(), None, event, &args)?;
+        drop(args);
+        self.send_at_the_clients_pace(
+            packet,
+            SendOptions {
+                volatile: false,
+                compress: false,
+            },
+        )
+        .await
+    }
+
+    /// Sends an event and waits for the client's answer: await what this returns, perhaps with a
+    /// [`timeout`](EmitWithAck::timeout). The answer's first argument becomes `T`, or all of them if `T` is a tuple.
+    ///
+    /// ```no_run
+    /// # async fn f(socket: kokanee_server::Socket) -> Result<(), kokanee_server::AckError> {
+    /// use std::time::Duration;
+    /// let name: String = socket.emit_with_ack("who are you?", ()).timeout(Duration::from_secs(5)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn emit_with_ack<T: DeserializeOwned>(
+        &self,
+        event: &str,
+        args: impl Serialize,
+    ) -> EmitWithAck<T> {
+        let id = self.0.namespace.next_ack_id();
+        let packet = encode_event(self.0.namespace.name(), Some(id), event, &args);
+        EmitWithAck::new(self.clone(), id, packet.map_err(EmitError::from))
+    }
+
+    /// The same with arguments as they were received.
+    pub fn emit_args_with_ack<T: DeserializeOwned>(
+        &self,
+        event: &str,
+        args: &Args,
+    ) -> EmitWithAck<T> {
+        let id = self.0.namespace.next_ack_id();
+        let packet = encode_event_args(self.0.namespace.name(), Some(id), event, args);
+        EmitWithAck::new(self.clone(), id, packet.map_err(EmitError::from))
+    }
+
+    /// Adds a listener to this socket alone, for state that a closure has captured. It runs after the namespace's
+    /// handlers of the event.
+    pub fn on<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) {
+        self.with_extra(|extra| {
+            let listeners = extra
+                .listeners
+                .get_or_insert_with(|| Arc::new(Handlers::new()));
+            Arc::make_mut(listeners).on(event, handler.erase());
+        });
+    }
+
+    /// Removes this socket's own listeners of an event.
+    pub fn off(&self, event: &str) {
+        self.with_extra(|extra| {
+            if let Some(listeners) = &mut extra.listeners {
+                Arc::make_mut(listeners).off(event);
+            }
+        });
+    }
+
+    // Rooms.
+
+    /// Joins rooms.
+    ///
+    /// # Errors
+    /// [`JoinError`] of the first room that cannot be joined; those before it are joined.
+    pub fn join(&self, rooms: impl IntoRooms) -> Result<(), JoinError> {
+        for room in rooms.into_rooms() {
+            if room != self.0.id.as_str() && self.0.namespace.is_socket_id(&room) {
+                return Err(JoinError::RoomOfSocket);
+            }
+            self.join_unchecked(&room)?;
+        }
+        Ok(())
+    }
+
+    /// Joins the room of another socket, and so gets what is sent to that socket alone.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub fn join_room_of(&self, other: SocketId) -> Result<(), JoinError> {
+        self.join_unchecked(other.as_str())
+    }
+
+    fn join_unchecked(&self, room: &str) -> Result<(), JoinError> {
+        let limits = self.0.namespace.limits();
+        if room.len() > limits.max_room_bytes {
+            return Err(JoinError::NameTooLong {
+                size: room.len(),
+                max: limits.max_room_bytes,
+            });
+        }
+        if room == self.0.id.as_str() {
+            return Ok(());
+        }
+        let place = *self.0.place.get().ok_or(JoinError::Disconnected)?;
+        let joined = self.0.namespace.with_rooms_mut(place, |rooms, key| {
+            // Checked under the lock: after `exit` the place may belong to another socket.
+            if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
+                return Err(JoinError::Disconnected);
+            }
+            if rooms.room_count_of(key) >= limits.max_rooms && !rooms.is_in(key, room) {
+                return Err(JoinError::TooManyRooms {
+                    max: limits.max_rooms,
+                });
+            }
+            rooms.join(key, room);
+            Ok(())
+        });
+        joined.unwrap_or(Err(JoinError::Disconnected))
+    }
+
+    /// Leaves rooms. Those that it is not in are passed over.
+    pub fn leave(&self, rooms: impl IntoRooms) {
+        let Some(&place) = self.0.place.get() else {
+            return;
+        };
+        self.0.namespace.with_rooms_mut(place, |all, key| {
+            if self.0.state.load(Ordering::Acquire) != DISCONNECTED {
+                for room in rooms.into_rooms() {
+                    all.leave(key, &room);
+                }
+            }
+        });
+    }
+
+    /// The rooms that it is in, but for its own. After disconnection, those it was in then.
+    pub fn rooms(&self) -> Vec<String> {
+        let current = self.0.place.get().and_then(|&place| {
+            self.0.namespace.with_rooms(place, |rooms, key| {
+                (self.0.state.load(Ordering::Acquire) != DISCONNECTED)
+                    .then(|| rooms.rooms_of(key).map(str::to_owned).collect::<Vec<_>>())
+            })
+        });
+        match current.flatten() {
+            Some(rooms) => rooms,
+            None => self
+                .lock_extra()
+                .as_ref()
+                .map(|extra| extra.last_rooms.clone())
+                .unwrap_or_default(),
+        }
+    }
+
+    // Broadcasts, to others.
+
+    /// Begins a broadcast to all other sockets of the namespace.
+    pub fn broadcast(&self) -> BroadcastOperator {
+        BroadcastOperator::new(self.0.namespace.clone()).except(self.0.id.as_str())
+    }
+
+    /// Begins a broadcast to the other sockets in these rooms.
+    pub fn to(&self, rooms: impl IntoRooms) -> BroadcastOperator {
+        self.broadcast().to(rooms)
+    }
+
+    /// Same as [`to`](Self::to).
+    #[doc(alias = "in")]
+    pub fn within(&self, rooms: impl IntoRooms) -> BroadcastOperator {
+        self.to(rooms)
+    }
+
+    /// Begins a broadcast to the other sockets but for those in these rooms.
+    pub fn except(&self, rooms: impl IntoRooms) -> BroadcastOperator {
+        self.broadcast().except(rooms)
+    }
+
+    // The end.
+
+    /// Disconnects the socket from its namespace. With `close` all namespaces of the client are left, and the
+    /// connection is closed when what waits has been sent.
+    pub fn disconnect(&self, close: bool) {
+        let command = if close {
+            Command::Close { reason: None }
+        } else {
+            Command::Disconnect { socket: self.0.id }
+        };
+        // A session that is gone needs no goodbye.
+        let _ = self.0.mailbox.send(command);
+    }
+}

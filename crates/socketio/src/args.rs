@@ -1,0 +1,397 @@
+//! The arguments of an event or acknowledgement: kept as they came, deserialised when a handler asks for a type.
+//!
+//! Arguments are JSON text with attachments whichever parser the peer uses, so they can be sent on as they are.
+
+use std::{any::type_name, fmt, sync::Arc};
+
+use bytes::Bytes;
+use kokanee_engineio::Str;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, DeserializeOwned, DeserializeSeed, Expected, IgnoredAny, SeqAccess, Visitor},
+    ser::SerializeTupleStruct,
+};
+
+use crate::{
+    EncodeError, MAX_DEPTH, Value, attachments::resolve, scan::Arguments, scan::scan_ack,
+    ser::JsonWriter,
+};
+
+/// The arguments of an event or an acknowledgement, still raw. Cloning counts references.
+///
+/// Serialised, arguments are a tuple: `encode_event(namespace, None, name, &args)` sends them on one by one.
+#[derive(Clone)]
+pub struct Args {
+    /// Text that ends with the array of arguments; an event's name may be its first element.
+    text: Str,
+    start: usize,
+    count: usize,
+    // Invariant: `None` instead of an empty slice; all placeholders are in canonical form and in range.
+    attachments: Option<Arc<[Bytes]>>,
+}
+
+impl Args {
+    /// No arguments.
+    pub const fn none() -> Self {
+        Self {
+            text: Str::from_static("[]"),
+            start: 1,
+            count: 0,
+            attachments: None,
+        }
+    }
+
+    /// Serialises arguments by the rule of [`encode_event`](crate::encode_event).
+    ///
+    /// # Errors
+    /// [`EncodeError`], as when they are sent.
+    pub fn from_serialize<T: Serialize + ?Sized>(args: &T) -> Result<Self, EncodeError> {
+        let mut text = Vec::from(b"[");
+        let mut writer = JsonWriter::new(&mut text, 1);
+        writer.write_args(args, !is_array::<T>())?;
+        let attachments = writer.finish()?;
+        Self::written(text, attachments)
+    }
+
+    /// One argument.
+    pub(crate) fn from_one<T: Serialize + ?Sized>(argument: &T) -> Result<Self, EncodeError> {
+        let mut text = Vec::from(b"[");
+        let mut writer = JsonWriter::new(&mut text, 1);
+        writer.write_args(argument, false)?;
+        let attachments = writer.finish()?;
+        Self::written(text, attachments)
+    }
+
+    /// Arguments from values, whose bytes are shared.
+    ///
+    /// # Errors
+    /// [`EncodeError`], as when they are sent.
+    pub fn from_values(args: impl IntoIterator<Item = Value>) -> Result<Self, EncodeError> {
+        let mut text = Vec::from(b"[");
+        let mut writer = JsonWriter::new(&mut text, 1);
+        for value in args {
+            writer.write_separator();
+            writer.write_value(&value)?;
+        }
+        let attachments = writer.finish()?;
+        Self::written(text, attachments)
+    }
+
+    /// `text` is an array but for its closing bracket.
+    fn written(mut text: Vec<u8>, attachments: Vec<Bytes>) -> Result<Self, EncodeError> {
+        text.push(b']');
+        let found =
+            scan_ack(&text, 0, MAX_DEPTH).map_err(|_| EncodeError::TooDeep { max: MAX_DEPTH })?;
+        let text = Str::from_utf8(Bytes::from(text)).expect("serializers write text");
+        Ok(Self::received(text, found).with_attachments(attachments))
+    }
+
+    pub(crate) fn received(text: Str, found: Arguments) -> Self {
+        let Arguments { start, count, end } = found;
+        // Whitespace may follow the array.
+        let text = if end == text.as_bytes().len() {
+            text
+        } else {
+            text.slice(0, end).unwrap_or_default()
+        };
+        Self {
+            text,
+            start,
+            count,
+            attachments: None,
+        }
+    }
+
+    pub(crate) fn with_attachments(mut self, attachments: Vec<Bytes>) -> Self {
+        self.attachments = (!attachments.is_empty()).then(|| attachments.into());
+        self
+    }
+
+    /// Deserialises the arguments.
+    ///
+    /// A tuple or tuple struct takes as many arguments as it has fields; every other type takes the first argument, and
+    /// so does an array `[T; N]`. Further arguments are ignored. Without arguments, `()` and `Option` are satisfied.
+    /// Deserialised bytes are copies; [`to_values`](Self::to_values) shares them.
+    ///
+    /// # Errors
+    /// [`ArgsError`] if the arguments are too few or do not fit `T`.
+    pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
+        let spread = !is_array::<T>();
+        let args = if self.attachments.is_none() {
+            let mut first = json_deserializer(self.raw_to_end());
+            let first = (self.count > 0).then_some(&mut first);
+            T::deserialize(ArgsDeserializer {
+                first,
+                all: self.elements(),
+                spread,
+            })
+        } else {
+            let values = self.to_values()?;
+            let all = de::value::SeqDeserializer::new(values.iter());
+            T::deserialize(ArgsDeserializer {
+                first: values.first(),
+                all,
+                spread,
+            })
+        };
+        args.map_err(ArgsError)
+    }
+
+    /// The arguments as values, whose bytes are shared.
+    ///
+    /// # Errors
+    /// [`ArgsError`] if a string contains half a surrogate pair, or a number exceeds the range of a double.
+    pub fn to_values(&self) -> Result<Vec<Value>, ArgsError> {
+        let elements = de::value::SeqAccessDeserializer::new(self.elements());
+        let mut values = Vec::<Value>::deserialize(elements).map_err(ArgsError)?;
+        if let Some(attachments) = &self.attachments {
+            let mut take = |num: Option<usize>| {
+                let attachment = num.and_then(|num| attachments.get(num));
+                attachment
+                    .cloned()
+                    .ok_or_else(|| ArgsError(de::Error::custom("illegal attachments")))
+            };
+            values
+                .iter_mut()
+                .try_for_each(|value| resolve(value, &mut take))?;
+        }
+        Ok(values)
+    }
+
+    /// The arguments as JSON text, separated by commas; bytes are placeholders.
+    pub fn json(&self) -> &str {
+        std::str::from_utf8(self.raw()).unwrap_or_default()
+    }
+
+    /// The bytes among the arguments.
+    pub fn attachments(&self) -> &[Bytes] {
+        self.attachments.as_deref().unwrap_or_default()
+    }
+
+    /// How many arguments there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are no arguments.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Bytes of memory that the text and the attachments take.
+    pub fn size_bytes(&self) -> usize {
+        self.text.as_bytes().len() + self.attachments().iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// The arguments' text, without brackets.
+    pub(crate) fn raw(&self) -> &[u8] {
+        let rest = self.raw_to_end();
+        rest.split_last().map_or(&[], |(_bracket, args)| args)
+    }
+
+    /// A part of the text between two ASCII characters.
+    pub(crate) fn text_part(&self, start: usize, end: usize) -> &str {
+        let part = self.text.as_bytes().get(start..end).unwrap_or_default();
+        std::str::from_utf8(part).unwrap_or_default()
+    }
+
+    fn raw_to_end(&self) -> &[u8] {
+        self.text.as_bytes().get(self.start..).unwrap_or_default()
+    }
+
+    fn elements(&self) -> Elements<'_> {
+        Elements {
+            rest: self.raw_to_end(),
+            count: self.count,
+        }
+    }
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
+/// Arguments are equal if their text and their attachments are: `1.0` and `1` are different.
+impl PartialEq for Args {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw() == other.raw() && self.attachments() == other.attachments()
+    }
+}
+
+impl fmt::Debug for Args {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}]", self.json())?;
+        if self.attachments.is_some() {
+            write!(f, " + {:?}", self.attachments())?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Args {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let values = self.to_values().map_err(serde::ser::Error::custom)?;
+        let mut tuple = serializer.serialize_tuple_struct("Args", values.len())?;
+        for value in &values {
+            tuple.serialize_field(value)?;
+        }
+        tuple.end()
+    }
+}
+
+/// The arguments do not fit the type that was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ArgsError(pub(crate) serde_json::Error);
+
+/// Whether `T` is an array `[T; N]`, which serde cannot tell from a tuple.
+pub(crate) fn is_array<T: ?Sized>() -> bool {
+    type_name::<T>().trim_start_matches('&').starts_with('[')
+}
+
+/// A deserializer of text that the scanner has accepted, depth included.
+fn json_deserializer(text: &[u8]) -> serde_json::Deserializer<serde_json::de::SliceRead<'_>> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    json.disable_recursion_limit();
+    json
+}
+
+/// The arguments in raw text, one after the other.
+struct Elements<'a> {
+    rest: &'a [u8],
+    count: usize,
+}
+
+impl<'de> SeqAccess<'de> for Elements<'de> {
+    type Error = serde_json::Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Self::Error> {
+        if self.count == 0 {
+            return Ok(None);
+        }
+        let mut json = json_deserializer(self.rest);
+        let element = seed.deserialize(&mut json)?;
+        let read = json.into_iter::<IgnoredAny>().byte_offset();
+        let rest = self.rest.get(read..).unwrap_or_default().trim_ascii_start();
+        let [b',' | b']', rest @ ..] = rest else {
+            return Err(de::Error::custom("the type does not read its argument"));
+        };
+        self.rest = rest;
+        self.count -= 1;
+        Ok(Some(element))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.count)
+    }
+}
+
+/// Chooses between the first argument and all of them by what the type asks for.
+struct ArgsDeserializer<D, A> {
+    /// The first argument, if there is one.
+    first: Option<D>,
+    all: A,
+    /// Whether a tuple takes all arguments.
+    spread: bool,
+}
+
+impl<'de, D: Deserializer<'de>, A> ArgsDeserializer<D, A> {
+    fn first(self, expected: &dyn Expected) -> Result<D, D::Error> {
+        self.first
+            .ok_or_else(|| de::Error::custom(format_args!("missing argument, expected {expected}")))
+    }
+}
+
+/// The methods for types that take the first argument.
+macro_rules! first_argument {
+    ($($method:ident($($parameter:ident: $type:ty),*))*) => {
+        $(fn $method<V: Visitor<'de>>(self, $($parameter: $type,)* visitor: V) -> Result<V::Value, D::Error> {
+            self.first(&visitor)?.$method($($parameter,)* visitor)
+        })*
+    };
+}
+
+impl<'de, D, A> Deserializer<'de> for ArgsDeserializer<D, A>
+where
+    D: Deserializer<'de>,
+    A: SeqAccess<'de, Error = D::Error>,
+{
+    type Error = D::Error;
+
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        if self.spread {
+            visitor.visit_seq(self.all)
+        } else {
+            self.first(&visitor)?.deserialize_tuple(len, visitor)
+        }
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        visitor.visit_seq(self.all)
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        match self.first {
+            Some(first) => first.deserialize_option(visitor),
+            None => visitor.visit_none(),
+        }
+    }
+
+    first_argument! {
+        deserialize_any()
+        deserialize_bool()
+        deserialize_i8()
+        deserialize_i16()
+        deserialize_i32()
+        deserialize_i64()
+        deserialize_i128()
+        deserialize_u8()
+        deserialize_u16()
+        deserialize_u32()
+        deserialize_u64()
+        deserialize_u128()
+        deserialize_f32()
+        deserialize_f64()
+        deserialize_char()
+        deserialize_str()
+        deserialize_string()
+        deserialize_bytes()
+        deserialize_byte_buf()
+        deserialize_newtype_struct(name: &'static str)
+        deserialize_seq()
+        deserialize_map()
+        deserialize_struct(name: &'static str, fields: &'static [&'static str])
+        deserialize_enum(name: &'static str, variants: &'static [&'static str])
+        deserialize_identifier()
+    }
+}

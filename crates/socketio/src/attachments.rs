@@ -1,0 +1,211 @@
+//! Where the binary parts of a packet belong: `{"_placeholder":true,"num":n}` stands for attachment `n`.
+//!
+//! When the last attachment is there, [`attach`] checks all placeholders of the packet's text without building anything,
+//! as long as they are written the way every encoder writes them. Text that is written otherwise is rewritten. So behind
+//! this module, in [`Args`] with attachments, each placeholder has the one canonical form and a valid number.
+
+use bytes::Bytes;
+use memchr::memmem;
+
+use crate::{Args, DecodeError, DecoderLimits, Event, Packet, Value, packet::Name};
+
+/// The text in front of the number of a placeholder.
+pub(crate) const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":"#;
+
+/// The key of a placeholder, as it is written and as it may be searched for: no string can contain it.
+const KEY: &[u8] = br#""_placeholder""#;
+
+/// Puts the attachments into the packet that announced them.
+pub(crate) fn attach(
+    packet: Packet,
+    attachments: Vec<Bytes>,
+    limits: &DecoderLimits,
+) -> Result<Packet, DecodeError> {
+    Ok(match packet {
+        Packet::Event {
+            namespace,
+            id,
+            event,
+        } => {
+            let (name, args) = event.into_parts();
+            let event = match attach_args(args, attachments, limits)? {
+                Attached::InPlace(args) => Event::received(name, args),
+                Attached::Rewritten { args, former } => match name {
+                    Name::InText { start, end } => Event::new(former.text_part(start, end), args),
+                    own @ Name::Own(_) => Event::received(own, args),
+                },
+            };
+            Packet::Event {
+                namespace,
+                id,
+                event,
+            }
+        }
+        Packet::Ack {
+            namespace,
+            id,
+            args,
+        } => {
+            let (Attached::InPlace(args) | Attached::Rewritten { args, .. }) =
+                attach_args(args, attachments, limits)?;
+            Packet::Ack {
+                namespace,
+                id,
+                args,
+            }
+        }
+        other => other,
+    })
+}
+
+enum Attached {
+    /// The text is as it was.
+    InPlace(Args),
+    /// The text had unusual placeholders and was written anew.
+    Rewritten { args: Args, former: Args },
+}
+
+fn attach_args(
+    args: Args,
+    attachments: Vec<Bytes>,
+    limits: &DecoderLimits,
+) -> Result<Attached, DecodeError> {
+    let mut budget = Budget::new(limits);
+    match check(args.raw(), &attachments, &mut budget)? {
+        Spelling::Canonical => Ok(Attached::InPlace(args.with_attachments(attachments))),
+        Spelling::Unusual => {
+            let mut values = args.to_values().map_err(|_| DecodeError::InvalidPayload)?;
+            let mut budget = Budget::new(limits);
+            let mut take = |num| budget.spend(&attachments, num).cloned();
+            values
+                .iter_mut()
+                .try_for_each(|value| resolve(value, &mut take))?;
+            let rewritten =
+                Args::from_values(values).map_err(|_| DecodeError::IllegalPlaceholder)?;
+            Ok(Attached::Rewritten {
+                args: rewritten,
+                former: args,
+            })
+        }
+    }
+}
+
+/// What placeholders may still refer to. An attachment counts once for each of its placeholders, because whoever reads
+/// the packet gets that many copies.
+struct Budget<'a> {
+    limits: &'a DecoderLimits,
+    references: usize,
+    bytes: usize,
+}
+
+impl<'a> Budget<'a> {
+    fn new(limits: &'a DecoderLimits) -> Self {
+        Self {
+            limits,
+            references: 0,
+            bytes: 0,
+        }
+    }
+
+    fn spend<'b>(
+        &mut self,
+        attachments: &'b [Bytes],
+        num: Option<usize>,
+    ) -> Result<&'b Bytes, DecodeError> {
+        let attachment = num
+            .and_then(|num| attachments.get(num))
+            .ok_or(DecodeError::IllegalPlaceholder)?;
+        self.references += 1;
+        self.bytes += attachment.len();
+        if self.references > self.limits.max_attachments {
+            return Err(DecodeError::TooManyAttachments {
+                max: self.limits.max_attachments,
+            });
+        }
+        if self.bytes > self.limits.max_attachment_bytes {
+            return Err(DecodeError::AttachmentsTooLarge {
+                max: self.limits.max_attachment_bytes,
+            });
+        }
+        Ok(attachment)
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Spelling {
+    Canonical,
+    Unusual,
+}
+
+/// Checks the placeholders in valid JSON text.
+fn check(
+    text: &[u8],
+    attachments: &[Bytes],
+    budget: &mut Budget<'_>,
+) -> Result<Spelling, DecodeError> {
+    // No encoder escapes letters. Where somebody did, the key may be hidden.
+    let escaped_letter = |at: usize| matches!(text.get(at + 4), Some(b'5' | b'6' | b'7'));
+    if memmem::find_iter(text, br"\u00").any(escaped_letter) {
+        return Ok(Spelling::Unusual);
+    }
+    for at in memmem::find_iter(text, KEY) {
+        let before = at.checked_sub(1);
+        // Behind a backslash it is a part of a string.
+        if before.and_then(|before| text.get(before)) == Some(&b'\\') {
+            continue;
+        }
+        let Some((num, _)) = before.and_then(|before| canonical_placeholder(text.get(before..)?))
+        else {
+            return Ok(Spelling::Unusual);
+        };
+        budget.spend(attachments, Some(num))?;
+    }
+    Ok(Spelling::Canonical)
+}
+
+/// If `text` begins with a placeholder in canonical form: its number, and its length in bytes.
+pub(crate) fn canonical_placeholder(text: &[u8]) -> Option<(usize, usize)> {
+    let rest = text.strip_prefix(PLACEHOLDER.as_bytes())?;
+    // Longer numbers are not canonical; they are beyond every limit, too.
+    let digits = rest
+        .iter()
+        .take(9)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let num = std::str::from_utf8(rest.get(..digits)?)
+        .ok()?
+        .parse()
+        .ok()?;
+    (rest.get(digits) == Some(&b'}')).then_some((num, PLACEHOLDER.len() + digits + 1))
+}
+
+/// Replaces the placeholders in a value, however they are written. `take` gets the number in each, if it has one.
+pub(crate) fn resolve<E>(
+    value: &mut Value,
+    take: &mut impl FnMut(Option<usize>) -> Result<Bytes, E>,
+) -> Result<(), E> {
+    match value {
+        Value::Array(elements) => elements
+            .iter_mut()
+            .try_for_each(|element| resolve(element, take)),
+        Value::Object(members) if members.get("_placeholder") == Some(&Value::Bool(true)) => {
+            let num = members
+                .get("num")
+                .and_then(Value::as_u64)
+                .and_then(|num| usize::try_from(num).ok());
+            *value = Value::Binary(take(num)?);
+            Ok(())
+        }
+        Value::Object(members) => members
+            .values_mut()
+            .try_for_each(|member| resolve(member, take)),
+        _ => Ok(()),
+    }
+}
+
+/// How many placeholders `text` contains, in the form that our encoder writes.
+pub(crate) fn count_placeholders(text: &[u8]) -> usize {
+    memmem::find_iter(text, br#""_placeholder":true"#)
+        .filter(|&at| at == 0 || text.get(at - 1) != Some(&b'\\'))
+        .count()
+}

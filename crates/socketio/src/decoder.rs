@@ -1,0 +1,360 @@
+//! From messages to packets: the state of one connection's parser.
+//!
+//! A text message is a packet of the default parser, or announces one whose attachments follow as binary messages. With
+//! the msgpack parser every binary message is a packet. Whatever is wrong here ends the connection.
+//!
+//! Spec: Socket.IO protocol v5, "Packet encoding"; error texts as in the JavaScript parsers.
+
+use bytes::Bytes;
+use kokanee_engineio::{Message, Str};
+
+use crate::{
+    AckId, Args, Event, MAX_DEPTH, Packet,
+    attachments::attach,
+    header::{Header, PacketType},
+    is_reserved_event_name, msgpack,
+    packet::Name,
+    scan::{NameSpan, ScanError, scan_ack, scan_event, scan_value},
+};
+
+/// Which parsers a [`Decoder`] understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ParserKind {
+    /// The default parser: JSON text with binary attachments.
+    #[default]
+    Default,
+    /// The msgpack parser: one binary message per packet.
+    Msgpack,
+    /// Whichever the peer uses in its first packet, and from then on that one alone.
+    Both,
+}
+
+/// Bounds on what one packet may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecoderLimits {
+    /// Most attachments of a packet, and most placeholders for them. Also holds for the binary values in a msgpack packet,
+    /// because they become attachments when it is sent on. Defaults to 10.
+    pub max_attachments: usize,
+    /// Most bytes of all attachments of a packet together; one with two placeholders counts twice. Defaults to 10,000,000.
+    pub max_attachment_bytes: usize,
+    /// Deepest nesting of arrays and objects. Defaults to [`MAX_DEPTH`], which is also the most.
+    pub max_depth: usize,
+    /// Longest namespace in bytes, without its `?query`. Defaults to 255.
+    pub max_namespace_bytes: usize,
+}
+
+impl Default for DecoderLimits {
+    fn default() -> Self {
+        Self {
+            max_attachments: 10,
+            max_attachment_bytes: 10_000_000,
+            max_depth: MAX_DEPTH,
+            max_namespace_bytes: 255,
+        }
+    }
+}
+
+/// Decodes the messages of one session into packets.
+///
+/// ```
+/// use kokanee_engineio::Message;
+/// use kokanee_socketio::{Decoder, DecoderLimits, Packet, ParserKind};
+///
+/// let mut decoder = Decoder::new(ParserKind::Default, DecoderLimits::default());
+/// let packet = decoder.decode(Message::Text(r#"2["sum",20,22]"#.into()))?;
+/// let Some(Packet::Event { event, .. }) = packet else { panic!("an event was sent") };
+/// assert_eq!(event.name(), "sum");
+/// assert_eq!(event.args().deserialize::<(i64, i64)>()?, (20, 22));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    limits: DecoderLimits,
+    parser: ParserKind,
+    waiting: Option<Box<Waiting>>,
+}
+
+/// A packet whose attachments have not all come.
+#[derive(Debug)]
+struct Waiting {
+    packet: Packet,
+    attachments: Vec<Bytes>,
+    announced: usize,
+    bytes: usize,
+}
+
+impl Decoder {
+    /// A decoder for a new session.
+    pub fn new(parser: ParserKind, limits: DecoderLimits) -> Self {
+        Self {
+            limits,
+            parser,
+            waiting: None,
+        }
+    }
+
+    /// Takes the next message. `None` while attachments are outstanding.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: the connection must be closed. What waited for attachments is dropped.
+    pub fn decode(&mut self, message: Message) -> Result<Option<Packet>, DecodeError> {
+        match message {
+            Message::Text(text) => self.on_text(text),
+            Message::Binary(bytes) => self.on_binary(bytes),
+        }
+    }
+
+    /// Whether a packet waits for attachments. The caller puts a deadline on that.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// The parser that the peer uses. `None` before its first packet if both are accepted.
+    pub fn peer_parser(&self) -> Option<ParserKind> {
+        (self.parser != ParserKind::Both).then_some(self.parser)
+    }
+
+    fn on_text(&mut self, text: Str) -> Result<Option<Packet>, DecodeError> {
+        if self.waiting.take().is_some() {
+            return Err(DecodeError::UnexpectedText);
+        }
+        if self.parser == ParserKind::Msgpack {
+            return Err(DecodeError::TextInsteadOfMsgpack);
+        }
+        let header = Header::parse(text.as_bytes(), &self.limits)?;
+        let namespace = match header.namespace {
+            None => Str::from_static("/"),
+            Some((start, end)) => part(&text, start, end),
+        };
+        let packet = packet(
+            header.packet_type,
+            namespace,
+            header.id,
+            text,
+            header.payload,
+            self.limits.max_depth,
+        )?;
+        self.parser = ParserKind::Default;
+        if header.attachments == 0 {
+            return Ok(Some(packet));
+        }
+        self.waiting = Some(Box::new(Waiting {
+            packet,
+            attachments: Vec::new(),
+            announced: header.attachments,
+            bytes: 0,
+        }));
+        Ok(None)
+    }
+
+    fn on_binary(&mut self, bytes: Bytes) -> Result<Option<Packet>, DecodeError> {
+        let Some(mut waiting) = self.waiting.take() else {
+            if self.parser == ParserKind::Default {
+                return Err(DecodeError::UnexpectedBinary);
+            }
+            let packet = msgpack::decode(&bytes, &self.limits)?;
+            self.parser = ParserKind::Msgpack;
+            return Ok(Some(packet));
+        };
+        waiting.bytes += bytes.len();
+        if waiting.bytes > self.limits.max_attachment_bytes {
+            return Err(DecodeError::AttachmentsTooLarge {
+                max: self.limits.max_attachment_bytes,
+            });
+        }
+        waiting.attachments.push(bytes);
+        if waiting.attachments.len() < waiting.announced {
+            self.waiting = Some(waiting);
+            return Ok(None);
+        }
+        let Waiting {
+            packet,
+            attachments,
+            ..
+        } = *waiting;
+        attach(packet, attachments, &self.limits).map(Some)
+    }
+}
+
+/// A packet whose payload is the JSON in `text` from `payload` on.
+pub(crate) fn packet(
+    packet_type: PacketType,
+    namespace: Str,
+    id: Option<AckId>,
+    text: Str,
+    payload: usize,
+    max_depth: usize,
+) -> Result<Packet, DecodeError> {
+    let bytes = text.as_bytes();
+    let scan_failed = |error| match error {
+        ScanError::Invalid => DecodeError::InvalidPayload,
+        ScanError::TooDeep => DecodeError::TooDeep {
+            max: max_depth.min(MAX_DEPTH),
+        },
+    };
+    Ok(match (packet_type, id) {
+        (PacketType::Event, id) => {
+            let (span, found) = scan_event(bytes, payload, max_depth).map_err(scan_failed)?;
+            let name = event_name(bytes, span)?;
+            Packet::Event {
+                namespace,
+                id,
+                event: Event::received(name, Args::received(text, found)),
+            }
+        }
+        (PacketType::Ack, Some(id)) => {
+            let found = scan_ack(bytes, payload, max_depth).map_err(scan_failed)?;
+            Packet::Ack {
+                namespace,
+                id,
+                args: Args::received(text, found),
+            }
+        }
+        (PacketType::Connect, None) => match bytes.get(payload) {
+            None => Packet::Connect {
+                namespace,
+                auth: None,
+            },
+            Some(b'{') => {
+                let end = scan_value(bytes, payload, max_depth).map_err(scan_failed)?;
+                Packet::Connect {
+                    namespace,
+                    auth: Some(part(&text, payload, end)),
+                }
+            }
+            Some(_) => return Err(DecodeError::InvalidPayload),
+        },
+        (PacketType::Disconnect, None) if payload == bytes.len() => {
+            Packet::Disconnect { namespace }
+        }
+        (PacketType::ConnectError, None) => match bytes.get(payload) {
+            // The specification demands a payload, a JavaScript client would crash without one; nothing is lost here.
+            None => Packet::ConnectError {
+                namespace,
+                data: None,
+            },
+            Some(b'{' | b'"') => {
+                let end = scan_value(bytes, payload, max_depth).map_err(scan_failed)?;
+                Packet::ConnectError {
+                    namespace,
+                    data: Some(part(&text, payload, end)),
+                }
+            }
+            Some(_) => return Err(DecodeError::InvalidPayload),
+        },
+        _ => return Err(DecodeError::InvalidPayload),
+    })
+}
+
+/// The name of an event, which may not be a reserved one however it is spelled.
+fn event_name(text: &[u8], span: NameSpan) -> Result<Name, DecodeError> {
+    let NameSpan {
+        start,
+        end,
+        escaped,
+    } = span;
+    let invalid = DecodeError::InvalidPayload;
+    if escaped {
+        let quoted = text.get(start - 1..=end).unwrap_or_default();
+        let Ok(name) = serde_json::from_slice::<Box<str>>(quoted) else {
+            return Err(invalid);
+        };
+        return if is_reserved_event_name(name.as_bytes()) {
+            Err(invalid)
+        } else {
+            Ok(Name::Own(name))
+        };
+    }
+    let name = text.get(start..end).unwrap_or_default();
+    if is_reserved_event_name(name) {
+        Err(invalid)
+    } else {
+        Ok(Name::InText { start, end })
+    }
+}
+
+/// A part of `text` between two ASCII characters.
+fn part(text: &Str, start: usize, end: usize) -> Str {
+    text.slice(start, end)
+        .expect("the parser stops at ASCII characters only")
+}
+
+/// The peer sent something that is not a packet. The connection must be closed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// A message without content.
+    #[error("empty packet")]
+    Empty,
+    /// The first character is no type.
+    #[error("unknown packet type {}", DisplayType(*found))]
+    UnknownPacketType {
+        /// The first byte.
+        found: u8,
+    },
+    /// The number of attachments is missing, zero or no number.
+    #[error("Illegal attachments")]
+    IllegalAttachmentCount,
+    /// More attachments than allowed.
+    #[error("too many attachments")]
+    TooManyAttachments {
+        /// The limit.
+        max: usize,
+    },
+    /// The attachments of one packet are too large.
+    #[error("attachments exceed {max} bytes")]
+    AttachmentsTooLarge {
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// A placeholder stands for no attachment.
+    #[error("illegal attachments")]
+    IllegalPlaceholder,
+    /// Text came instead of an attachment.
+    #[error("got plaintext data when reconstructing a packet")]
+    UnexpectedText,
+    /// An attachment came that nothing announced.
+    #[error("got binary data when not reconstructing a packet")]
+    UnexpectedBinary,
+    /// Text came from a peer that has to use msgpack.
+    #[error("got plaintext data instead of a msgpack packet")]
+    TextInsteadOfMsgpack,
+    /// A namespace of excessive length.
+    #[error("namespace longer than {max} bytes")]
+    NamespaceTooLong {
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// The acknowledgement id is no number, or exceeds 2^63 − 1.
+    #[error("invalid packet id")]
+    InvalidAckId,
+    /// The payload is not JSON, or not what this type of packet carries.
+    #[error("invalid payload")]
+    InvalidPayload,
+    /// Arrays and objects are nested too deep.
+    #[error("payload nested deeper than {max}")]
+    TooDeep {
+        /// The limit.
+        max: usize,
+    },
+    /// The packet is not msgpack, or not a map.
+    #[error("invalid msgpack")]
+    InvalidMsgpack,
+    /// The `type` of a msgpack packet is missing or unknown.
+    #[error("invalid packet type")]
+    InvalidPacketType,
+    /// The `nsp` of a msgpack packet is missing or no namespace.
+    #[error("invalid namespace")]
+    InvalidNamespace,
+}
+
+/// Shows a type character as JavaScript does: a digit as itself, anything else as `NaN`.
+struct DisplayType(u8);
+
+impl std::fmt::Display for DisplayType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            digit @ b'0'..=b'9' => write!(f, "{}", digit - b'0'),
+            _ => f.write_str("NaN"),
+        }
+    }
+}

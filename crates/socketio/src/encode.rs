@@ -1,0 +1,376 @@
+//! From events, acknowledgements and the rest to messages, once for all recipients.
+//!
+//! The text is built in the buffer in which it will be sent. Spec: Socket.IO protocol v5, "Packet encoding".
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use kokanee_engineio::{Message, Outgoing, TextBuffer};
+use serde::{Serialize, ser};
+
+use crate::{
+    AckId, Args,
+    args::is_array,
+    header::PacketType,
+    is_reserved_event_name, msgpack,
+    ser::{JsonWriter, write_string, write_u64},
+};
+
+/// Room for arguments of unknown size.
+const ARGS_BYTES_GUESS: usize = 128;
+
+/// A packet to send, encoded once and shared by all its recipients. Cloning counts references.
+#[derive(Debug, Clone)]
+pub struct EncodedPacket {
+    text: Outgoing,
+    rest: Option<Arc<Rest>>,
+}
+
+/// What few packets have.
+#[derive(Debug)]
+struct Rest {
+    attachments: Vec<Outgoing>,
+    msgpack: OnceLock<Outgoing>,
+}
+
+impl Rest {
+    fn new(attachments: Vec<Outgoing>) -> Arc<Self> {
+        Arc::new(Self {
+            attachments,
+            msgpack: OnceLock::new(),
+        })
+    }
+}
+
+impl EncodedPacket {
+    fn new(text: TextBuffer, attachments: Vec<Bytes>) -> Self {
+        let attachments: Vec<_> = attachments.into_iter().map(Outgoing::binary).collect();
+        let rest = (!attachments.is_empty()).then(|| Rest::new(attachments));
+        Self {
+            text: text.finish(),
+            rest,
+        }
+    }
+
+    /// The messages for a peer with the default parser: the text and then the attachments, with nothing between them.
+    pub fn default_frames(&self) -> impl Iterator<Item = &Outgoing> + Clone {
+        std::iter::once(&self.text).chain(self.attachments())
+    }
+
+    /// The text for a peer with the default parser.
+    pub fn first(&self) -> &Outgoing {
+        &self.text
+    }
+
+    /// The attachments for a peer with the default parser.
+    pub fn attachments(&self) -> &[Outgoing] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.attachments)
+    }
+
+    /// The one message for a peer with the msgpack parser.
+    ///
+    /// It is made on first need and kept if the packet is [`shared`](Self::shared) or has attachments.
+    pub fn msgpack(&self) -> Outgoing {
+        let encode = || {
+            let attachments: Vec<_> = self.attachments().iter().map(content).collect();
+            Outgoing::binary(Bytes::from(msgpack::encode(
+                &content(&self.text),
+                &attachments,
+            )))
+        };
+        match &self.rest {
+            Some(rest) => rest.msgpack.get_or_init(encode).clone(),
+            None => encode(),
+        }
+    }
+
+    /// Lets all clones made from now on share one msgpack message. For packets with many recipients of which some may
+    /// use msgpack; costs one allocation.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.rest.get_or_insert_with(|| Rest::new(Vec::new()));
+        self
+    }
+
+    /// Bytes of the text and the attachments.
+    pub fn size_bytes(&self) -> usize {
+        self.default_frames().map(Outgoing::len).sum()
+    }
+}
+
+/// The bytes of a message, shared.
+fn content(outgoing: &Outgoing) -> Bytes {
+    match outgoing.message() {
+        Message::Text(text) => text.into_bytes(),
+        Message::Binary(bytes) => bytes,
+    }
+}
+
+/// Encodes an event.
+///
+/// A tuple or tuple struct becomes as many arguments as it has fields, `()` and a unit struct none. Everything else is
+/// one argument, arrays, newtypes and options included. What serialises as bytes ([`Bytes`], [`Value::Binary`]) becomes
+/// an attachment. Numbers that are not finite become null.
+///
+/// `namespace` begins with a slash and contains no comma, here and in the other functions.
+///
+/// [`Value::Binary`]: crate::Value::Binary
+///
+/// # Errors
+/// [`EncodeError`] if the name is reserved, or the arguments cannot be written.
+pub fn encode_event<T: Serialize + ?Sized>(
+    namespace: &str,
+    id: Option<AckId>,
+    name: &str,
+    args: &T,
+) -> Result<EncodedPacket, EncodeError> {
+    check_name(name)?;
+    let mut text = Text::new(
+        PacketType::Event,
+        namespace,
+        id,
+        name.len() + ARGS_BYTES_GUESS,
+    );
+    text.write_name(name);
+    text.finish_with(args)
+}
+
+/// Encodes an event with arguments that were received, which are copied as they are.
+///
+/// # Errors
+/// [`EncodeError::ReservedName`].
+pub fn encode_event_args(
+    namespace: &str,
+    id: Option<AckId>,
+    name: &str,
+    args: &Args,
+) -> Result<EncodedPacket, EncodeError> {
+    check_name(name)?;
+    let mut text = Text::new(
+        PacketType::Event,
+        namespace,
+        id,
+        name.len() + args.raw().len(),
+    );
+    text.write_name(name);
+    if !args.is_empty() {
+        text.out().push(b',');
+    }
+    Ok(text.finish_with_raw(args))
+}
+
+/// Encodes an acknowledgement. `args` become its arguments as those of [`encode_event`] do.
+///
+/// # Errors
+/// [`EncodeError`] if the arguments cannot be written.
+pub fn encode_ack<T: Serialize + ?Sized>(
+    namespace: &str,
+    id: AckId,
+    args: &T,
+) -> Result<EncodedPacket, EncodeError> {
+    let mut text = Text::new(PacketType::Ack, namespace, Some(id), ARGS_BYTES_GUESS);
+    text.out().push(b'[');
+    text.finish_with(args)
+}
+
+/// Encodes an acknowledgement with arguments that were received, which are copied as they are.
+pub fn encode_ack_args(namespace: &str, id: AckId, args: &Args) -> EncodedPacket {
+    let mut text = Text::new(PacketType::Ack, namespace, Some(id), args.raw().len());
+    text.out().push(b'[');
+    text.finish_with_raw(args)
+}
+
+/// Encodes a CONNECT with a JSON object, given as text, as payload.
+pub fn encode_connect(namespace: &str, json: Option<&str>) -> EncodedPacket {
+    let json = json.unwrap_or_default();
+    let mut text = Text::new(PacketType::Connect, namespace, None, json.len());
+    text.buffer.push_str(json);
+    text.finish()
+}
+
+/// Encodes a DISCONNECT.
+pub fn encode_disconnect(namespace: &str) -> EncodedPacket {
+    Text::new(PacketType::Disconnect, namespace, None, 0).finish()
+}
+
+/// Encodes a `CONNECT_ERROR`, the refusal of a namespace.
+///
+/// # Errors
+/// [`EncodeError`] if the data cannot be written or contain bytes.
+pub fn encode_connect_error<T: Serialize + ?Sized>(
+    namespace: &str,
+    message: &str,
+    data: Option<&T>,
+) -> Result<EncodedPacket, EncodeError> {
+    let mut text = Text::new(
+        PacketType::ConnectError,
+        namespace,
+        None,
+        message.len() + ARGS_BYTES_GUESS,
+    );
+    let mut json = JsonWriter::new(text.out(), 0);
+    json.open(b'{')?;
+    json.write_member("message", message)?;
+    if let Some(data) = data {
+        json.write_member("data", data)?;
+    }
+    json.close("}");
+    json.finish_without_attachments()?;
+    Ok(text.finish())
+}
+
+/// Encodes the refusal of a namespace for clients of protocol revision 4 and older: the data alone if there are some,
+/// otherwise the message.
+///
+/// # Errors
+/// [`EncodeError`] if the data cannot be written or contain bytes.
+pub fn encode_legacy_connect_error<T: Serialize + ?Sized>(
+    namespace: &str,
+    message: &str,
+    data: Option<&T>,
+) -> Result<EncodedPacket, EncodeError> {
+    let mut text = Text::new(
+        PacketType::ConnectError,
+        namespace,
+        None,
+        message.len() + ARGS_BYTES_GUESS,
+    );
+    let mut json = JsonWriter::new(text.out(), 0);
+    match data {
+        Some(data) => data.serialize(&mut json)?,
+        None => message.serialize(&mut json)?,
+    }
+    json.finish_without_attachments()?;
+    Ok(text.finish())
+}
+
+fn check_name(name: &str) -> Result<(), EncodeError> {
+    if is_reserved_event_name(name) {
+        Err(EncodeError::ReservedName { name: name.into() })
+    } else {
+        Ok(())
+    }
+}
+
+/// The text of a packet in the making.
+struct Text {
+    buffer: TextBuffer,
+    packet_type: PacketType,
+    /// Offset in the buffer behind the packet's type.
+    head: usize,
+}
+
+impl Text {
+    /// Writes type, namespace and id.
+    fn new(
+        packet_type: PacketType,
+        namespace: &str,
+        id: Option<AckId>,
+        payload_bytes: usize,
+    ) -> Self {
+        // Comma, brackets, quotes and an id.
+        const REST_BYTES: usize = 24;
+        let mut buffer = TextBuffer::with_capacity(namespace.len() + payload_bytes + REST_BYTES);
+        let out = buffer.as_mut_vec();
+        out.push(packet_type.digit());
+        let head = out.len();
+        if namespace != "/" {
+            out.extend_from_slice(namespace.as_bytes());
+            out.push(b',');
+        }
+        if let Some(AckId(id)) = id {
+            write_u64(out, id);
+        }
+        Self {
+            buffer,
+            packet_type,
+            head,
+        }
+    }
+
+    fn out(&mut self) -> &mut Vec<u8> {
+        self.buffer.as_mut_vec()
+    }
+
+    /// Opens the array of an event.
+    fn write_name(&mut self, name: &str) {
+        self.out().push(b'[');
+        write_string(self.out(), name);
+    }
+
+    /// Writes the arguments and closes the array.
+    fn finish_with<T: Serialize + ?Sized>(
+        mut self,
+        args: &T,
+    ) -> Result<EncodedPacket, EncodeError> {
+        let mut json = JsonWriter::new(self.out(), 1);
+        json.write_args(args, !is_array::<T>())?;
+        let attachments = json.finish()?;
+        self.out().push(b']');
+        Ok(self.finish_with_attachments(attachments))
+    }
+
+    /// Copies the arguments and closes the array.
+    fn finish_with_raw(mut self, args: &Args) -> EncodedPacket {
+        self.out().extend_from_slice(args.raw());
+        self.out().push(b']');
+        self.finish_with_attachments(args.attachments().to_vec())
+    }
+
+    fn finish_with_attachments(mut self, attachments: Vec<Bytes>) -> EncodedPacket {
+        if attachments.is_empty() {
+            return self.finish();
+        }
+        // The number of attachments is known only now, and stands in front.
+        let Self {
+            head, packet_type, ..
+        } = self;
+        let rest = self.out().get(head..).unwrap_or_default();
+        let mut buffer = TextBuffer::with_capacity(rest.len() + 8);
+        let out = buffer.as_mut_vec();
+        out.push(packet_type.binary_digit());
+        write_u64(out, attachments.len() as u64);
+        out.push(b'-');
+        out.extend_from_slice(rest);
+        EncodedPacket::new(buffer, attachments)
+    }
+
+    fn finish(self) -> EncodedPacket {
+        EncodedPacket::new(self.buffer, Vec::new())
+    }
+}
+
+/// A packet cannot be encoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// The peers' libraries give this event name a meaning of their own.
+    #[error("{name:?} is a reserved event name")]
+    ReservedName {
+        /// The name.
+        name: Box<str>,
+    },
+    /// Arrays and objects are nested deeper than a receiver would accept.
+    #[error("arguments nested deeper than {max}")]
+    TooDeep {
+        /// The limit, [`MAX_DEPTH`](crate::MAX_DEPTH).
+        max: usize,
+    },
+    /// The key of a map is neither text nor a number.
+    #[error("a key must be text or a number")]
+    KeyNotText,
+    /// Beside bytes there is a map with `_placeholder: true`, which the receiver would take for bytes.
+    #[error("arguments with bytes may not contain a key `_placeholder` that is true")]
+    PlaceholderInData,
+    /// Bytes where the protocol has no place for them.
+    #[error("bytes are possible in events and acknowledgements only")]
+    BinaryNotAllowed,
+    /// The type refuses to be serialised.
+    #[error("{0}")]
+    Serialize(Box<str>),
+}
+
+impl ser::Error for EncodeError {
+    fn custom<T: std::fmt::Display>(message: T) -> Self {
+        Self::Serialize(message.to_string().into())
+    }
+}

@@ -1,0 +1,31 @@
+//! Socket.IO packets, parsers and connections without I/O.
+//!
+//! [`Decoder`] turns the messages of one Engine.IO session into [`Packet`]s; the `encode_*` functions turn events,
+//! acknowledgements and the rest into an [`EncodedPacket`] that every recipient shares. Arguments stay raw ([`Args`])
+//! until somebody asks for a type.
+//!
+//! Spec: Socket.IO protocol, revision 5 (revisions 4 and 3 differ in the connection, not in the packets), and the
+//! msgpack parser of the JavaScript family.
+
+mod args;
+mod attachments;
+mod connection;
+mod decoder;
+mod encode;
+mod header;
+mod msgpack;
+mod packet;
+mod scan;
+mod ser;
+mod value;
+
+pub use args::{Args, ArgsError};
+pub use connection::{Connection, ConnectionConfig, Input, ProtocolError, ProtocolVersion};
+pub use decoder::{DecodeError, Decoder, DecoderLimits, ParserKind};
+pub use encode::{
+    EncodeError, EncodedPacket, encode_ack, encode_ack_args, encode_connect, encode_connect_error,
+    encode_disconnect, encode_event, encode_event_args, encode_legacy_connect_error,
+};
+pub use packet::{AckId, Event, Packet, is_reserved_event_name};
+pub use scan::MAX_DEPTH;
+pub use value::{Value, from_value, to_value};

@@ -1,0 +1,659 @@
+//! The msgpack parser of the JavaScript family: one map `{type, nsp, data, id}` per packet, in one binary message.
+//!
+//! Packets are kept as JSON text with attachments whatever they came as, so this module translates: [`decode`] writes
+//! the data as JSON on the way in, [`encode`] reads the text of an encoded packet on the way out. JavaScript's
+//! `undefined` (extension 0 of one byte) vanishes, and a `Date` (extension 0 of eight bytes) is the text it is in JSON.
+
+use bytes::Bytes;
+use kokanee_engineio::Str;
+use serde::Serializer;
+
+use crate::{
+    AckId, DecodeError, DecoderLimits, EncodeError, Packet,
+    attachments::canonical_placeholder,
+    decoder::packet,
+    header::{Header, PacketType, check_namespace_length},
+    scan::{Token, Tokens},
+    ser::JsonWriter,
+};
+
+/// Decodes one packet.
+pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, DecodeError> {
+    let mut reader = Reader {
+        message,
+        at: 0,
+        limits,
+    };
+    let members = match reader.byte()? {
+        marker @ 0x80..=0x8f => u64::from(marker & 0x0f),
+        0xde => reader.number(2)?,
+        0xdf => reader.number(4)?,
+        _ => return Err(DecodeError::InvalidMsgpack),
+    };
+    let mut packet_type = None;
+    let mut namespace = None;
+    let mut id = None;
+    let mut data = (Vec::new(), Vec::new());
+    // Every member takes two bytes at least, so a false count ends with the message.
+    for _ in 0..members {
+        let key = reader.byte()?;
+        match reader.string(key)?.ok_or(DecodeError::InvalidMsgpack)? {
+            "type" => packet_type = reader.integer()?.and_then(PacketType::from_number),
+            "nsp" => {
+                let marker = reader.byte()?;
+                namespace = reader.string(marker)?;
+            }
+            "id" if reader.skip_undefined() => id = None,
+            "id" => {
+                let number = reader.integer()?.filter(|&id| i64::try_from(id).is_ok());
+                id = Some(AckId(number.ok_or(DecodeError::InvalidAckId)?));
+            }
+            "data" if reader.skip_undefined() => data = (Vec::new(), Vec::new()),
+            "data" => data = reader.json()?,
+            _ => {
+                reader.json()?;
+            }
+        }
+    }
+    if reader.at != message.len() {
+        return Err(DecodeError::InvalidMsgpack);
+    }
+    let packet_type = packet_type.ok_or(DecodeError::InvalidPacketType)?;
+    let namespace = namespace.ok_or(DecodeError::InvalidNamespace)?;
+    // A comma could not be sent to others: it ends a namespace in text.
+    if !namespace.starts_with('/') || namespace.contains(',') {
+        return Err(DecodeError::InvalidNamespace);
+    }
+    check_namespace_length(namespace.as_bytes(), limits)?;
+    let namespace = if namespace == "/" {
+        Str::from_static("/")
+    } else {
+        Str::from(namespace)
+    };
+    let (json, attachments) = data;
+    let text = Str::from_utf8(Bytes::from(json)).map_err(|_| DecodeError::InvalidMsgpack)?;
+    let packet = packet(packet_type, namespace, id, text, 0, limits.max_depth)?;
+    if attachments.is_empty() {
+        return Ok(packet);
+    }
+    match packet {
+        Packet::Event {
+            namespace,
+            id,
+            event,
+        } => {
+            let event = event.map_args(|args| args.with_attachments(attachments));
+            Ok(Packet::Event {
+                namespace,
+                id,
+                event,
+            })
+        }
+        Packet::Ack {
+            namespace,
+            id,
+            args,
+        } => Ok(Packet::Ack {
+            namespace,
+            id,
+            args: args.with_attachments(attachments),
+        }),
+        _ => Err(DecodeError::InvalidPayload),
+    }
+}
+
+/// Extension 0 of one byte.
+const UNDEFINED: [u8; 2] = [0xd4, 0x00];
+
+/// A message being read. Nothing is allocated by an announced length.
+struct Reader<'a> {
+    message: &'a Bytes,
+    at: usize,
+    limits: &'a DecoderLimits,
+}
+
+impl<'a> Reader<'a> {
+    /// One value as JSON, and its attachments.
+    fn json(&mut self) -> Result<(Vec<u8>, Vec<Bytes>), DecodeError> {
+        let mut text = Vec::new();
+        let mut json = JsonWriter::new(&mut text, 0);
+        self.value(&mut json)?;
+        let attachments = json.finish().map_err(written)?;
+        Ok((text, attachments))
+    }
+
+    /// Translates one value. The recursion is bounded by the depth that the writer allows.
+    fn value(&mut self, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
+        let marker = self.byte()?;
+        match marker {
+            0x00..=0x7f => json.serialize_u8(marker),
+            0xe0..=0xff => json.serialize_i8(i8::from_be_bytes([marker])),
+            0xcc => json.serialize_u64(self.number(1)?),
+            0xcd => json.serialize_u64(self.number(2)?),
+            0xce => json.serialize_u64(self.number(4)?),
+            0xcf => json.serialize_u64(self.number(8)?),
+            0xd0 => json.serialize_i64(self.signed(1)?),
+            0xd1 => json.serialize_i64(self.signed(2)?),
+            0xd2 => json.serialize_i64(self.signed(4)?),
+            0xd3 => json.serialize_i64(self.signed(8)?),
+            0xca => json.serialize_f64(f32::from_be_bytes(*self.chunk()?).into()),
+            0xcb => json.serialize_f64(f64::from_be_bytes(*self.chunk()?)),
+            0xc0 => json.serialize_unit(),
+            0xc2 | 0xc3 => json.serialize_bool(marker == 0xc3),
+            0xc4 => return self.sized_binary(1, json),
+            0xc5 => return self.sized_binary(2, json),
+            0xc6 => return self.sized_binary(4, json),
+            0x90..=0x9f => return self.array(u64::from(marker & 0x0f), json),
+            0xdc => return self.sized_array(2, json),
+            0xdd => return self.sized_array(4, json),
+            0x80..=0x8f => return self.map(u64::from(marker & 0x0f), json),
+            0xde => return self.sized_map(2, json),
+            0xdf => return self.sized_map(4, json),
+            0xc7 => return self.sized_extension(1, json),
+            0xc8 => return self.sized_extension(2, json),
+            0xc9 => return self.sized_extension(4, json),
+            0xd4..=0xd8 => return self.fixed_extension(1 << (marker - 0xd4), json),
+            _ => {
+                let text = self.string(marker)?.ok_or(DecodeError::InvalidMsgpack)?;
+                json.serialize_str(text)
+            }
+        }
+        .map_err(written)
+    }
+
+    fn sized_array(&mut self, size: usize, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
+        let length = self.number(size)?;
+        self.array(length, json)
+    }
+
+    fn array(&mut self, length: u64, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
+        json.open(b'[').map_err(written)?;
+        for _ in 0..length {
+            json.write_separator();
+            self.value(json)?;
+        }
+        json.close("]");
+        Ok(())
+    }
+
+    fn sized_map(&mut self, size: usize, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
+        let length = self.number(size)?;
+        self.map(length, json)
+    }
+
+    fn map(&mut self, length: u64, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
+        json.open(b'{').map_err(written)?;
+        for _ in 0..length {
+            let at = self.at;
+            let marker = self.byte()?;
+            let number;
+            let key = match self.string(marker)? {
+                Some(key) => key,
+                None => {
+                    // In JavaScript all keys are text.
+                    self.at = at;
+                    number = self
+                        .integer()?
+                        .ok_or(DecodeError::InvalidMsgpack)?
+                        .to_string();
+                    &number
+                }
+            };
+            if !self.skip_undefined() {
+                json.write_key(key);
+                self.value(json)?;
+            }
+        }
+        json.close("}");
+        Ok(())
+    }
+
+    fn sized_binary(&mut self, size: usize, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
+        let length = self.number(size)?;
+        self.binary(length, json)
+    }
+
+    fn binary(&mut self, length: u64, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
+        let bytes = self.take(length)?;
+        let bytes = self.message.slice_ref(bytes);
+        let DecoderLimits {
+            max_attachments,
+            max_attachment_bytes,
+            ..
+        } = *self.limits;
+        if json.attachments().len() >= max_attachments {
+            return Err(DecodeError::TooManyAttachments {
+                max: max_attachments,
+            });
+        }
+        if json.attachments().iter().map(Bytes::len).sum::<usize>() + bytes.len()
+            > max_attachment_bytes
+        {
+            return Err(DecodeError::AttachmentsTooLarge {
+                max: max_attachment_bytes,
+            });
+        }
+        json.write_binary(bytes).map_err(written)
+    }
+
+    /// An extension with a length: bytes if its type is 0, as JavaScript writes an `ArrayBuffer`.
+    fn sized_extension(
+        &mut self,
+        size: usize,
+        json: &mut JsonWriter<'_>,
+    ) -> Result<(), DecodeError> {
+        let length = self.number(size)?;
+        match self.signed(1)? {
+            0 => self.binary(length, json),
+            extension => self.unknown_extension(extension, length, json),
+        }
+    }
+
+    fn fixed_extension(
+        &mut self,
+        length: u64,
+        json: &mut JsonWriter<'_>,
+    ) -> Result<(), DecodeError> {
+        match (self.signed(1)?, length) {
+            // `undefined`, which is null in an array.
+            (0, 1) => {
+                self.take(1)?;
+                json.serialize_unit().map_err(written)
+            }
+            (0, 8) => match iso_8601(self.signed(8)?) {
+                Some(date) => json.serialize_str(&date),
+                None => json.serialize_unit(),
+            }
+            .map_err(written),
+            (0, _) => self.binary(length, json),
+            (extension, _) => self.unknown_extension(extension, length, json),
+        }
+    }
+
+    /// An extension that nobody has defined is `[type, bytes]`.
+    fn unknown_extension(
+        &mut self,
+        extension: i64,
+        length: u64,
+        json: &mut JsonWriter<'_>,
+    ) -> Result<(), DecodeError> {
+        json.open(b'[').map_err(written)?;
+        json.serialize_i64(extension).map_err(written)?;
+        json.write_separator();
+        self.binary(length, json)?;
+        json.close("]");
+        Ok(())
+    }
+
+    /// The rest of a string behind its marker. `None` if the marker is no string's.
+    fn string(&mut self, marker: u8) -> Result<Option<&'a str>, DecodeError> {
+        let length = match marker {
+            0xa0..=0xbf => u64::from(marker & 0x1f),
+            0xd9 => self.number(1)?,
+            0xda => self.number(2)?,
+            0xdb => self.number(4)?,
+            _ => return Ok(None),
+        };
+        let text = simdutf8::basic::from_utf8(self.take(length)?);
+        text.map(Some).map_err(|_| DecodeError::InvalidMsgpack)
+    }
+
+    /// A whole value that must be an integer. `None` if it is negative or something else.
+    fn integer(&mut self) -> Result<Option<u64>, DecodeError> {
+        Ok(match self.byte()? {
+            marker @ 0x00..=0x7f => Some(marker.into()),
+            0xcc => Some(self.number(1)?),
+            0xcd => Some(self.number(2)?),
+            0xce => Some(self.number(4)?),
+            0xcf => Some(self.number(8)?),
+            0xd0 => u64::try_from(self.signed(1)?).ok(),
+            0xd1 => u64::try_from(self.signed(2)?).ok(),
+            0xd2 => u64::try_from(self.signed(4)?).ok(),
+            0xd3 => u64::try_from(self.signed(8)?).ok(),
+            _ => None,
+        })
+    }
+
+    /// Takes JavaScript's `undefined`, if that comes next.
+    fn skip_undefined(&mut self) -> bool {
+        let rest = self.message.get(self.at..).unwrap_or_default();
+        let is_undefined = rest.starts_with(&UNDEFINED) && rest.len() > UNDEFINED.len();
+        if is_undefined {
+            self.at += UNDEFINED.len() + 1;
+        }
+        is_undefined
+    }
+
+    /// An unsigned number of 1 to 8 bytes, high byte first.
+    fn number(&mut self, size: usize) -> Result<u64, DecodeError> {
+        let bytes = self.take(size as u64)?;
+        Ok(bytes
+            .iter()
+            .fold(0, |number, &byte| number << 8 | u64::from(byte)))
+    }
+
+    /// A signed number of 1 to 8 bytes, high byte first.
+    fn signed(&mut self, size: usize) -> Result<i64, DecodeError> {
+        let unused_bits = 64 - 8 * size;
+        Ok((self.number(size)? << unused_bits).cast_signed() >> unused_bits)
+    }
+
+    fn byte(&mut self) -> Result<u8, DecodeError> {
+        self.chunk::<1>().map(|&[byte]| byte)
+    }
+
+    fn chunk<const N: usize>(&mut self) -> Result<&'a [u8; N], DecodeError> {
+        self.take(N as u64)?
+            .first_chunk()
+            .ok_or(DecodeError::InvalidMsgpack)
+    }
+
+    fn take(&mut self, length: u64) -> Result<&'a [u8], DecodeError> {
+        let rest = self.message.get(self.at..).unwrap_or_default();
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let taken = rest.get(..length).ok_or(DecodeError::InvalidMsgpack)?;
+        self.at += length;
+        Ok(taken)
+    }
+}
+
+/// What it means for the sender that its data cannot be written as JSON.
+fn written(error: EncodeError) -> DecodeError {
+    match error {
+        EncodeError::TooDeep { max } => DecodeError::TooDeep { max },
+        EncodeError::PlaceholderInData => DecodeError::IllegalPlaceholder,
+        _ => DecodeError::InvalidPayload,
+    }
+}
+
+/// A JavaScript date, milliseconds from 1970, as `toISOString` writes it. `None` if it is out of JavaScript's range.
+fn iso_8601(milliseconds: i64) -> Option<String> {
+    const DAY: i64 = 86_400_000;
+    const MAX: i64 = 100_000_000 * DAY;
+    if !(-MAX..=MAX).contains(&milliseconds) {
+        return None;
+    }
+    let (days, time) = (milliseconds.div_euclid(DAY), milliseconds.rem_euclid(DAY));
+    // Count from 0000-03-01 on: leap days end years that begin in March, and 400 of those have 146,097 days.
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = 400 * era + year_of_era + i64::from(month <= 2);
+    let year = match year {
+        0..=9999 => format!("{year:04}"),
+        _ => format!("{year:+07}"),
+    };
+    let (hours, minutes, seconds) = (time / 3_600_000, time / 60_000 % 60, time / 1_000 % 60);
+    let milliseconds = time % 1_000;
+    Some(format!(
+        "{year}-{month:02}-{day_of_month:02}T{hours:02}:{minutes:02}:{seconds:02}.{milliseconds:03}Z"
+    ))
+}
+
+/// Encodes a packet from its text in the default encoding and its attachments.
+pub(crate) fn encode(text: &[u8], attachments: &[Bytes]) -> Vec<u8> {
+    let unlimited = DecoderLimits {
+        max_attachments: usize::MAX,
+        max_attachment_bytes: usize::MAX,
+        max_depth: usize::MAX,
+        max_namespace_bytes: usize::MAX,
+    };
+    // Our own encoder wrote the text, so it has a head.
+    let Ok(header) = Header::parse(text, &unlimited) else {
+        return Vec::new();
+    };
+    let namespace = header
+        .namespace
+        .and_then(|(start, end)| text.get(start..end))
+        .unwrap_or(b"/");
+    let data = text.get(header.payload..).unwrap_or_default();
+    let mut writer = Writer(Vec::with_capacity(
+        text.len() + 24 + attachments.iter().map(Bytes::len).sum::<usize>(),
+    ));
+    let members = 2 + usize::from(!data.is_empty()) + usize::from(header.id.is_some());
+    writer.length(members, &MAP);
+    writer.string(b"type");
+    writer.integer(i128::from(header.packet_type.digit() - b'0'));
+    writer.string(b"nsp");
+    writer.string(namespace);
+    if !data.is_empty() {
+        writer.string(b"data");
+        writer.json(data, attachments);
+    }
+    if let Some(AckId(id)) = header.id {
+        writer.string(b"id");
+        writer.integer(id.into());
+    }
+    writer.0
+}
+
+/// How the lengths of one kind of value are written: in the marker, or in 1, 2 or 4 bytes behind one.
+struct Lengths {
+    fixed: Option<(u8, usize)>,
+    byte: Option<u8>,
+    two: u8,
+    four: u8,
+}
+
+const STRING: Lengths = Lengths {
+    fixed: Some((0xa0, 31)),
+    byte: Some(0xd9),
+    two: 0xda,
+    four: 0xdb,
+};
+const BINARY: Lengths = Lengths {
+    fixed: None,
+    byte: Some(0xc4),
+    two: 0xc5,
+    four: 0xc6,
+};
+const ARRAY: Lengths = Lengths {
+    fixed: Some((0x90, 15)),
+    byte: None,
+    two: 0xdc,
+    four: 0xdd,
+};
+const MAP: Lengths = Lengths {
+    fixed: Some((0x80, 15)),
+    byte: None,
+    two: 0xde,
+    four: 0xdf,
+};
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    /// Translates valid JSON text.
+    fn json(&mut self, text: &[u8], attachments: &[Bytes]) {
+        let lengths = count_elements(text);
+        let mut lengths = lengths.into_iter();
+        let mut tokens = Tokens::new(text);
+        loop {
+            let before = tokens.rest();
+            let Some(token) = tokens.next() else { return };
+            match token {
+                Token::Array => self.length(lengths.next().unwrap_or_default(), &ARRAY),
+                Token::Object => {
+                    let elements = lengths.next().unwrap_or_default();
+                    let object = before
+                        .get(before.len() - tokens.rest().len() - 1..)
+                        .unwrap_or_default();
+                    match canonical_placeholder(object)
+                        .and_then(|(num, length)| Some((attachments.get(num)?, length)))
+                    {
+                        Some((attachment, length)) => {
+                            self.sized(attachment, &BINARY);
+                            tokens.jump(length - 1);
+                        }
+                        None => self.length(elements / 2, &MAP),
+                    }
+                }
+                Token::Close => {}
+                Token::String(escaped) => self.escaped_string(escaped),
+                Token::Scalar(b"null") => self.0.push(0xc0),
+                Token::Scalar(b"false") => self.0.push(0xc2),
+                Token::Scalar(b"true") => self.0.push(0xc3),
+                Token::Scalar(number) => self.number(number),
+            }
+        }
+    }
+
+    fn escaped_string(&mut self, escaped: &[u8]) {
+        if memchr::memchr(b'\\', escaped).is_none() {
+            return self.string(escaped);
+        }
+        let mut text = Vec::with_capacity(escaped.len());
+        let mut rest = escaped;
+        while let Some(at) = memchr::memchr(b'\\', rest) {
+            let (plain, escape) = rest.split_at(at);
+            text.extend_from_slice(plain);
+            rest = unescape(escape, &mut text);
+        }
+        text.extend_from_slice(rest);
+        self.string(&text);
+    }
+
+    /// A number in the smallest form; whole numbers are integers, as far as a double holds them exactly.
+    fn number(&mut self, text: &[u8]) {
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        let text = std::str::from_utf8(text).unwrap_or_default();
+        if let Ok(integer) = text.parse::<i128>()
+            && i128::from(i64::MIN) <= integer
+            && integer <= i128::from(u64::MAX)
+        {
+            return self.integer(integer);
+        }
+        let number: f64 = text.parse().unwrap_or(f64::NAN);
+        if number.fract() == 0.0 && number.abs() <= EXACT {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the line above makes sure it fits"
+            )]
+            return self.integer(number as i128);
+        }
+        self.0.push(0xcb);
+        self.0.extend_from_slice(&number.to_be_bytes());
+    }
+
+    /// An integer between the least `i64` and the greatest `u64`.
+    fn integer(&mut self, number: i128) {
+        let (marker, size) = match number {
+            -32..=127 => (None, 1),
+            128..=0xff => (Some(0xcc), 1),
+            0x100..=0xffff => (Some(0xcd), 2),
+            0x1_0000..=0xffff_ffff => (Some(0xce), 4),
+            0x1_0000_0000.. => (Some(0xcf), 8),
+            -0x80..=-33 => (Some(0xd0), 1),
+            -0x8000..=-0x81 => (Some(0xd1), 2),
+            -0x8000_0000..=-0x8001 => (Some(0xd2), 4),
+            _ => (Some(0xd3), 8),
+        };
+        self.0.extend(marker);
+        let bytes = number.to_be_bytes();
+        self.0.extend_from_slice(&bytes[bytes.len() - size..]);
+    }
+
+    fn string(&mut self, text: &[u8]) {
+        self.sized(text, &STRING);
+    }
+
+    fn sized(&mut self, bytes: &[u8], lengths: &Lengths) {
+        self.length(bytes.len(), lengths);
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn length(&mut self, length: usize, lengths: &Lengths) {
+        let bytes = length.to_be_bytes();
+        let size = match *lengths {
+            Lengths {
+                fixed: Some((marker, max)),
+                ..
+            } if length <= max => {
+                return self.0.push(marker | bytes[bytes.len() - 1]);
+            }
+            Lengths {
+                byte: Some(marker), ..
+            } if length <= 0xff => {
+                self.0.push(marker);
+                1
+            }
+            Lengths { two: marker, .. } if length <= 0xffff => {
+                self.0.push(marker);
+                2
+            }
+            Lengths { four: marker, .. } => {
+                self.0.push(marker);
+                4
+            }
+        };
+        self.0.extend_from_slice(&bytes[bytes.len() - size..]);
+    }
+}
+
+/// How many tokens each array and object in valid JSON text has directly in it, in the order of their beginnings. An
+/// object has two for every member.
+fn count_elements(text: &[u8]) -> Vec<usize> {
+    let mut counts = Vec::new();
+    let mut open = Vec::new();
+    for token in Tokens::new(text) {
+        if token == Token::Close {
+            open.pop();
+            continue;
+        }
+        if let Some(count) = open
+            .last()
+            .and_then(|&innermost: &usize| counts.get_mut(innermost))
+        {
+            *count += 1;
+        }
+        if matches!(token, Token::Array | Token::Object) {
+            open.push(counts.len());
+            counts.push(0);
+        }
+    }
+    counts
+}
+
+/// Appends what the escape at the beginning of `text` stands for and returns what is behind it. Half a surrogate pair
+/// becomes U+FFFD: msgpack strings are UTF-8.
+fn unescape<'a>(text: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    let [b'\\', kind, rest @ ..] = text else {
+        return &[];
+    };
+    let character = match kind {
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => {
+            let (unit, mut rest) = hex_digits(rest);
+            let mut pair = None;
+            if (0xd800..0xdc00).contains(&unit)
+                && let Some(second) = rest.strip_prefix(b"\\u")
+                && let (low @ 0xdc00..=0xdfff, behind) = hex_digits(second)
+            {
+                pair = Some(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
+                rest = behind;
+            }
+            let character =
+                char::from_u32(pair.unwrap_or(unit)).unwrap_or(char::REPLACEMENT_CHARACTER);
+            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            return rest;
+        }
+        other => char::from(*other),
+    };
+    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    rest
+}
+
+/// The number that four digits stand for, and what is behind them.
+fn hex_digits(text: &[u8]) -> (u32, &[u8]) {
+    let (digits, rest) = text.split_at(text.len().min(4));
+    let digits = std::str::from_utf8(digits).unwrap_or_default();
+    (u32::from_str_radix(digits, 16).unwrap_or_default(), rest)
+}

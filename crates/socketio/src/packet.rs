@@ -1,0 +1,144 @@
+//! What a [`Decoder`](crate::Decoder) yields: packets with raw arguments.
+//!
+//! Binary is a property of the encoding: `BINARY_EVENT` and `BINARY_ACK` become [`Packet::Event`] and [`Packet::Ack`]
+//! once their attachments are there.
+
+use std::fmt;
+
+use kokanee_engineio::Str;
+
+use crate::Args;
+
+/// Identifies an acknowledgement within one namespace of one connection. At most 2^63 − 1 on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AckId(pub u64);
+
+impl fmt::Display for AckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// One received packet.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Packet {
+    /// The peer wants to join a namespace, or a server's answer that it has.
+    Connect {
+        /// The namespace, with its `?query` where an old client sent one.
+        namespace: Str,
+        /// The payload, a JSON object as text.
+        auth: Option<Str>,
+    },
+    /// The peer leaves a namespace.
+    Disconnect {
+        /// The namespace.
+        namespace: Str,
+    },
+    /// An event.
+    Event {
+        /// The namespace.
+        namespace: Str,
+        /// Set when the peer wants an acknowledgement.
+        id: Option<AckId>,
+        /// Name and arguments.
+        event: Event,
+    },
+    /// The acknowledgement of an event that was sent with this id.
+    Ack {
+        /// The namespace.
+        namespace: Str,
+        /// The id of the event.
+        id: AckId,
+        /// The arguments of the acknowledgement.
+        args: Args,
+    },
+    /// A server's refusal of a namespace.
+    ConnectError {
+        /// The namespace.
+        namespace: Str,
+        /// The payload, a JSON object or (revisions 3 and 4) string as text.
+        data: Option<Str>,
+    },
+}
+
+/// Name and arguments of an event. The name shares the memory of the arguments' text.
+#[derive(Clone, PartialEq)]
+pub struct Event {
+    name: Name,
+    args: Args,
+}
+
+/// Where the name is.
+#[derive(Clone, PartialEq)]
+pub(crate) enum Name {
+    /// A part of the arguments' text that needs no unescaping.
+    InText { start: usize, end: usize },
+    /// Anything else.
+    Own(Box<str>),
+}
+
+impl Event {
+    /// An event from its parts.
+    pub fn new(name: &str, args: Args) -> Self {
+        Self {
+            name: Name::Own(name.into()),
+            args,
+        }
+    }
+
+    pub(crate) fn received(name: Name, args: Args) -> Self {
+        Self { name, args }
+    }
+
+    /// The name. A number is delivered as its text.
+    pub fn name(&self) -> &str {
+        match &self.name {
+            Name::InText { start, end } => self.args.text_part(*start, *end),
+            Name::Own(name) => name,
+        }
+    }
+
+    /// The arguments.
+    pub fn args(&self) -> &Args {
+        &self.args
+    }
+
+    /// The name and the arguments, for the step that adds attachments.
+    pub(crate) fn into_parts(self) -> (Name, Args) {
+        (self.name, self.args)
+    }
+
+    pub(crate) fn map_args(self, change: impl FnOnce(Args) -> Args) -> Self {
+        Self {
+            name: self.name,
+            args: change(self.args),
+        }
+    }
+
+    /// The arguments, without a copy.
+    pub fn into_args(self) -> Args {
+        self.args
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("name", &self.name())
+            .field("args", &self.args)
+            .finish()
+    }
+}
+
+/// Whether an event may not have this name, because the peers' libraries give it a meaning of their own.
+pub fn is_reserved_event_name(name: impl AsRef<[u8]>) -> bool {
+    matches!(
+        name.as_ref(),
+        b"connect"
+            | b"connect_error"
+            | b"disconnect"
+            | b"disconnecting"
+            | b"newListener"
+            | b"removeListener"
+    )
+}

@@ -1,0 +1,716 @@
+//! One pass over the JSON text of a payload: is it strictly RFC 8259, and where are the name and the arguments?
+//!
+//! Called by the decoder for every packet with a payload, so that everything behind it may rely on valid text. The
+//! scanner keeps its nesting in a bit stack: no input makes it recurse.
+
+/// Deepest nesting of arrays and objects that is decoded or encoded, counting the array of arguments itself.
+pub const MAX_DEPTH: usize = 512;
+
+/// Why a payload is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ScanError {
+    /// Not JSON, or not what this kind of packet carries.
+    Invalid,
+    /// Nested deeper than allowed.
+    TooDeep,
+}
+
+/// Where the arguments are in the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    /// Offset of the first argument, or of the closing bracket if there is none.
+    pub(crate) start: usize,
+    /// How many there are.
+    pub(crate) count: usize,
+    /// Offset behind the closing bracket.
+    pub(crate) end: usize,
+}
+
+/// The first element of an event's array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NameSpan {
+    /// Offset of its text, without quotes.
+    pub(crate) start: usize,
+    /// Offset behind its text.
+    pub(crate) end: usize,
+    /// Whether the text contains escapes.
+    pub(crate) escaped: bool,
+}
+
+/// Scans the payload of an event, `["name",…]`. The name is a string or a number.
+pub(crate) fn scan_event(
+    text: &[u8],
+    at: usize,
+    max_depth: usize,
+) -> Result<(NameSpan, Arguments), ScanError> {
+    let mut scanner = Scanner { text, at };
+    scanner.expect(b'[')?;
+    let mut nesting = Nesting::new(max_depth);
+    nesting.push(Container::Array)?;
+    scanner.skip_whitespace();
+    let name = match scanner.peek() {
+        Some(b'"') => {
+            scanner.at += 1;
+            let start = scanner.at;
+            let escaped = scanner.string()?;
+            NameSpan {
+                start,
+                end: scanner.at - 1,
+                escaped,
+            }
+        }
+        Some(b'-' | b'0'..=b'9') => {
+            let start = scanner.at;
+            scanner.number()?;
+            NameSpan {
+                start,
+                end: scanner.at,
+                escaped: false,
+            }
+        }
+        _ => return Err(ScanError::Invalid),
+    };
+    scanner.skip_whitespace();
+    let arguments = match scanner.next() {
+        Some(b',') => {
+            let start = scanner.at;
+            let count = scanner.values(&mut nesting)?;
+            Arguments {
+                start,
+                count,
+                end: scanner.at,
+            }
+        }
+        Some(b']') => Arguments {
+            start: scanner.at - 1,
+            count: 0,
+            end: scanner.at,
+        },
+        _ => return Err(ScanError::Invalid),
+    };
+    scanner.finish()?;
+    Ok((name, arguments))
+}
+
+/// Scans the payload of an acknowledgement, `[…]`.
+pub(crate) fn scan_ack(text: &[u8], at: usize, max_depth: usize) -> Result<Arguments, ScanError> {
+    let mut scanner = Scanner { text, at };
+    scanner.expect(b'[')?;
+    let mut nesting = Nesting::new(max_depth);
+    nesting.push(Container::Array)?;
+    let start = scanner.at;
+    scanner.skip_whitespace();
+    let arguments = if scanner.peek() == Some(b']') {
+        scanner.at += 1;
+        Arguments {
+            start: scanner.at - 1,
+            count: 0,
+            end: scanner.at,
+        }
+    } else {
+        let count = scanner.values(&mut nesting)?;
+        Arguments {
+            start,
+            count,
+            end: scanner.at,
+        }
+    };
+    scanner.finish()?;
+    Ok(arguments)
+}
+
+/// Scans one value and returns the offset behind it. Nothing but whitespace may follow.
+pub(crate) fn scan_value(text: &[u8], at: usize, max_depth: usize) -> Result<usize, ScanError> {
+    let mut scanner = Scanner { text, at };
+    scanner.values(&mut Nesting::new(max_depth))?;
+    let end = scanner.at;
+    scanner.finish()?;
+    Ok(end)
+}
+
+/// Offset of the first `"`, `\` or control character from `at` on: what ends the plain part of a JSON string, and what
+/// has to be escaped in one. The length of `bytes` if there is none.
+pub(crate) fn find_special(bytes: &[u8], mut at: usize) -> usize {
+    // The compiler turns this block into a few vector instructions.
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+        if block
+            .iter()
+            .fold(false, |hit, &byte| hit | is_special(byte))
+        {
+            break;
+        }
+        at += 16;
+    }
+    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let hits = special_bits(u64::from_le_bytes(*word));
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|&byte| !is_special(byte)) {
+        at += 1;
+    }
+    at
+}
+
+const fn is_special(byte: u8) -> bool {
+    // Without branches, so that it can be computed for many bytes at once.
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+}
+
+/// Sets the top bit of the lowest byte of `word` that is special; bits above it may be set, too.
+const fn special_bits(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let zero_quote = quote.wrapping_sub(ONES) & !quote;
+    let zero_backslash = backslash.wrapping_sub(ONES) & !backslash;
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (zero_quote | zero_backslash | control) & (ONES * 0x80)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Container {
+    Array,
+    Object,
+}
+
+/// The open arrays and objects, one bit each.
+struct Nesting {
+    objects: [u64; MAX_DEPTH / 64],
+    depth: usize,
+    max_depth: usize,
+}
+
+impl Nesting {
+    fn new(max_depth: usize) -> Self {
+        Self {
+            objects: [0; MAX_DEPTH / 64],
+            depth: 0,
+            max_depth: max_depth.min(MAX_DEPTH),
+        }
+    }
+
+    fn push(&mut self, container: Container) -> Result<(), ScanError> {
+        if self.depth >= self.max_depth {
+            return Err(ScanError::TooDeep);
+        }
+        let bit = 1 << (self.depth % 64);
+        let word = &mut self.objects[self.depth / 64];
+        match container {
+            Container::Array => *word &= !bit,
+            Container::Object => *word |= bit,
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    fn pop(&mut self) {
+        self.depth -= 1;
+    }
+
+    fn innermost(&self) -> Option<Container> {
+        let index = self.depth.checked_sub(1)?;
+        let is_object = self.objects[index / 64] >> (index % 64) & 1 == 1;
+        Some(if is_object {
+            Container::Object
+        } else {
+            Container::Array
+        })
+    }
+}
+
+struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Scanner<'_> {
+    /// Scans values from the beginning of one until everything in `nesting` is closed. Returns how many values there
+    /// were at depth 1.
+    fn values(&mut self, nesting: &mut Nesting) -> Result<usize, ScanError> {
+        let mut count = 1;
+        'value: loop {
+            self.skip_whitespace();
+            match self.next().ok_or(ScanError::Invalid)? {
+                b'"' => {
+                    self.string()?;
+                }
+                b'{' => {
+                    nesting.push(Container::Object)?;
+                    self.skip_whitespace();
+                    match self.next() {
+                        Some(b'"') => {
+                            self.key()?;
+                            continue 'value;
+                        }
+                        Some(b'}') => nesting.pop(),
+                        _ => return Err(ScanError::Invalid),
+                    }
+                }
+                b'[' => {
+                    nesting.push(Container::Array)?;
+                    self.skip_whitespace();
+                    if self.peek() != Some(b']') {
+                        continue 'value;
+                    }
+                    self.at += 1;
+                    nesting.pop();
+                }
+                b'-' | b'0'..=b'9' => {
+                    self.at -= 1;
+                    self.number()?;
+                }
+                b't' => self.literal(b"rue")?,
+                b'f' => self.literal(b"alse")?,
+                b'n' => self.literal(b"ull")?,
+                _ => return Err(ScanError::Invalid),
+            }
+            // Behind a value.
+            while let Some(container) = nesting.innermost() {
+                self.skip_whitespace();
+                match (self.next(), container) {
+                    (Some(b','), Container::Array) => {
+                        count += usize::from(nesting.depth == 1);
+                        continue 'value;
+                    }
+                    (Some(b','), Container::Object) => {
+                        self.skip_whitespace();
+                        self.expect(b'"')?;
+                        self.key()?;
+                        continue 'value;
+                    }
+                    (Some(b']'), Container::Array) | (Some(b'}'), Container::Object) => {
+                        nesting.pop()
+                    }
+                    _ => return Err(ScanError::Invalid),
+                }
+            }
+            return Ok(count);
+        }
+    }
+
+    /// The rest of a key behind its opening quote, and the colon.
+    fn key(&mut self) -> Result<(), ScanError> {
+        self.string()?;
+        self.skip_whitespace();
+        self.expect(b':')
+    }
+
+    /// The rest of a string behind its opening quote. Returns whether it contains escapes.
+    fn string(&mut self) -> Result<bool, ScanError> {
+        let mut escaped = false;
+        loop {
+            self.at = find_special(self.text, self.at);
+            match self.next() {
+                Some(b'"') => return Ok(escaped),
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                _ => return Err(ScanError::Invalid),
+            }
+        }
+    }
+
+    /// The rest of an escape behind its backslash. Lone surrogates are allowed, as in JavaScript.
+    fn escape(&mut self) -> Result<(), ScanError> {
+        match self.next() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
+            Some(b'u') => {
+                let digits = self
+                    .text
+                    .get(self.at..self.at + 4)
+                    .ok_or(ScanError::Invalid)?;
+                self.at += 4;
+                if digits.iter().all(u8::is_ascii_hexdigit) {
+                    Ok(())
+                } else {
+                    Err(ScanError::Invalid)
+                }
+            }
+            _ => Err(ScanError::Invalid),
+        }
+    }
+
+    /// A number from its first byte on. One with a fraction or an exponent must fit a double: peers would read infinity,
+    /// and some write it back as text that is no JSON.
+    fn number(&mut self) -> Result<(), ScanError> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.next() {
+            Some(b'0') => {}
+            Some(b'1'..=b'9') => self.skip_digits(),
+            _ => return Err(ScanError::Invalid),
+        }
+        let mut integer = true;
+        if self.peek() == Some(b'.') {
+            integer = false;
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            integer = false;
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        if integer || self.fits_double(start) {
+            Ok(())
+        } else {
+            Err(ScanError::Invalid)
+        }
+    }
+
+    fn fits_double(&self, start: usize) -> bool {
+        let number = self
+            .text
+            .get(start..self.at)
+            .and_then(|bytes| std::str::from_utf8(bytes).ok());
+        number
+            .and_then(|text| text.parse::<f64>().ok())
+            .is_some_and(f64::is_finite)
+    }
+
+    /// One digit or more.
+    fn digits(&mut self) -> Result<(), ScanError> {
+        let start = self.at;
+        self.skip_digits();
+        if self.at > start {
+            Ok(())
+        } else {
+            Err(ScanError::Invalid)
+        }
+    }
+
+    fn skip_digits(&mut self) {
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn literal(&mut self, rest: &[u8]) -> Result<(), ScanError> {
+        if !self
+            .text
+            .get(self.at..)
+            .is_some_and(|text| text.starts_with(rest))
+        {
+            return Err(ScanError::Invalid);
+        }
+        self.at += rest.len();
+        Ok(())
+    }
+
+    /// Nothing but whitespace is left.
+    fn finish(&mut self) -> Result<(), ScanError> {
+        self.skip_whitespace();
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            Err(ScanError::Invalid)
+        }
+    }
+
+    fn skip_whitespace(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), ScanError> {
+        if self.next() == Some(byte) {
+            Ok(())
+        } else {
+            Err(ScanError::Invalid)
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+}
+
+/// A piece of valid JSON text, without commas and colons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Token<'a> {
+    /// `[`
+    Array,
+    /// `{`
+    Object,
+    /// `]` or `}`
+    Close,
+    /// The text of a string between its quotes, escapes untouched.
+    String(&'a [u8]),
+    /// A number, `true`, `false` or `null`.
+    Scalar(&'a [u8]),
+}
+
+/// Splits text that was scanned before. Anything else yields fewer or odd tokens.
+#[derive(Debug, Clone)]
+pub(crate) struct Tokens<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Tokens<'a> {
+    pub(crate) fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// The text behind the last token.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Jumps over `bytes` bytes.
+    pub(crate) fn jump(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        while let b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' = self.text.get(self.at)? {
+            self.at += 1;
+        }
+        let start = self.at;
+        self.at += 1;
+        Some(match self.text.get(start)? {
+            b'[' => Token::Array,
+            b'{' => Token::Object,
+            b']' | b'}' => Token::Close,
+            b'"' => {
+                loop {
+                    self.at = find_special(self.text, self.at);
+                    match self.text.get(self.at)? {
+                        b'"' => break,
+                        _ => self.at += 2,
+                    }
+                }
+                self.at += 1;
+                Token::String(self.text.get(start + 1..self.at - 1)?)
+            }
+            _ => {
+                let ends =
+                    |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
+                let bytes = self.text.get(start..)?;
+                let length = bytes.iter().position(ends).unwrap_or(bytes.len());
+                self.at = start + length;
+                Token::Scalar(bytes.get(..length)?)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn is_valid(text: &str) -> bool {
+        scan_value(text.as_bytes(), 0, MAX_DEPTH).is_ok()
+    }
+
+    /// What the scanner must agree with, but for numbers out of range and lone surrogates.
+    fn is_json(text: &str) -> bool {
+        let mut json = serde_json::Deserializer::from_str(text);
+        json.disable_recursion_limit();
+        serde::de::IgnoredAny::deserialize(&mut json).is_ok() && json.end().is_ok()
+    }
+
+    use serde::Deserialize;
+
+    #[test]
+    fn json_is_rfc_8259() {
+        for text in [
+            "0",
+            "-0",
+            "1.5e+10",
+            "1E-2",
+            "\"\"",
+            "\"\\u00e9\\n\\/\"",
+            "[]",
+            "{}",
+            " [ 1 , 2 ] ",
+            "{\"a\":{\"b\":[]}}",
+            "true",
+            "false",
+            "null",
+            "\"\u{7f}\"",
+            "{\"a\":1,\"a\":2}",
+            "\"\\ud800\"",
+            "[[],{},[{}]]",
+        ] {
+            assert!(is_valid(text), "{text}");
+        }
+        for text in [
+            "",
+            " ",
+            "01",
+            "+1",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "-",
+            "--1",
+            "0x1",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "nul",
+            "True",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "[",
+            "]",
+            "{",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{1:1}",
+            "{,}",
+            "[}",
+            "{]",
+            "\"",
+            "\"\\\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12g4\"",
+            "\"\n\"",
+            "\"\u{1f}\"",
+            "'a'",
+            "1 1",
+            "[]x",
+            "undefined",
+        ] {
+            assert!(!is_valid(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_a_double_are_refused_unless_they_are_integers() {
+        for text in ["1e99999", "-1e309", "1.8e308", "123456789.0e304"] {
+            assert!(!is_valid(text), "{text}");
+        }
+        assert!(!is_valid(&format!("{}.5", "9".repeat(400))));
+        assert!(is_valid(&"9".repeat(5000)));
+        assert!(is_valid("1e-99999"));
+    }
+
+    #[test]
+    fn nesting_is_counted_and_never_recursed() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        let objects = |depth: usize| "{\"a\":".repeat(depth - 1) + "{}" + &"}".repeat(depth - 1);
+        for text in [nested(512), objects(512)] {
+            assert!(is_valid(&text));
+        }
+        for text in [
+            nested(513),
+            objects(513),
+            nested(100_000),
+            "[".repeat(1_000_000),
+            "{\"\":[".repeat(500_000),
+        ] {
+            assert_eq!(
+                scan_value(text.as_bytes(), 0, usize::MAX),
+                Err(ScanError::TooDeep)
+            );
+        }
+        assert_eq!(scan_value(b"[[]]", 0, 1), Err(ScanError::TooDeep));
+    }
+
+    #[test]
+    fn arguments_are_located_and_counted() {
+        let event = |text: &str| {
+            scan_event(text.as_bytes(), 0, MAX_DEPTH)
+                .map(|(_, args)| (args.start, args.count, args.end))
+        };
+        assert_eq!(event(r#"["a"]"#), Ok((4, 0, 5)));
+        assert_eq!(event(r#"["a",1,[2,3],{"b":4,"c":5}]"#), Ok((5, 3, 27)));
+        assert_eq!(event("[ \"a\" , 1 ] \n"), Ok((7, 1, 11)));
+        let ack = |text: &str| {
+            scan_ack(text.as_bytes(), 0, MAX_DEPTH).map(|args| (args.start, args.count, args.end))
+        };
+        assert_eq!(ack("[]"), Ok((1, 0, 2)));
+        assert_eq!(ack("[ ]"), Ok((2, 0, 3)));
+        assert_eq!(ack("[1,[2,3]]"), Ok((1, 2, 9)));
+    }
+
+    #[test]
+    fn special_bytes_are_found_at_every_offset() {
+        for length in 0..70 {
+            let plain = vec![b'a'; length];
+            assert_eq!(find_special(&plain, 0), length);
+            for at in 0..length {
+                for special in [b'"', b'\\', 0, 0x1f] {
+                    let mut bytes = plain.clone();
+                    bytes[at] = special;
+                    assert_eq!(find_special(&bytes, 0), at);
+                    assert_eq!(find_special(&bytes, at + 1), length);
+                }
+                for plain_byte in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+                    let mut bytes = plain.clone();
+                    bytes[at] = plain_byte;
+                    assert_eq!(find_special(&bytes, 0), length);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tokens_follow_the_text() {
+        let tokens: Vec<_> = Tokens::new(br#" {"a\"":[1, true,"x"]} "#).collect();
+        assert_eq!(
+            tokens,
+            [
+                Token::Object,
+                Token::String(br#"a\""#),
+                Token::Array,
+                Token::Scalar(b"1"),
+                Token::Scalar(b"true"),
+                Token::String(b"x"),
+                Token::Close,
+                Token::Close
+            ]
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn scanner_agrees_with_serde_json_on_json_like_text(text in r#"([\[\]{},: ]|"[a\\"u0-9]*"|"[a-c]*"|true|null|-?[0-9.eE+-]{1,6}){0,12}"#) {
+            prop_assert_eq!(is_valid(&text), is_json(&text));
+        }
+
+        #[test]
+        fn scanner_agrees_with_serde_json_on_any_text(text in "\\PC{0,40}") {
+            prop_assert_eq!(is_valid(&text), is_json(&text));
+        }
+
+        #[test]
+        fn scanner_agrees_with_serde_json_on_arbitrary_strings(text in any::<String>()) {
+            let json = serde_json::to_string(&text).unwrap();
+            prop_assert!(is_valid(&json));
+            let broken = format!("\"{text}\"");
+            prop_assert_eq!(is_valid(&broken), is_json(&broken));
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What holds for all packets and for all input.
+
+use bytes::Bytes;
+use indexmap::IndexMap;
+use kokanee_engineio::Message;
+use kokanee_socketio::{
+    AckId, Args, Decoder, DecoderLimits, EncodedPacket, Packet, ParserKind, Value, encode_ack_args,
+    encode_event, encode_event_args, is_reserved_event_name,
+};
+use proptest::prelude::*;
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>()
+            .prop_filter("whole numbers change their form", |number| number.fract()
+                != 0.0)
+            .prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        "[a-z\"\\\\\n]{0,40}".prop_map(Value::from),
+        proptest::collection::vec(any::<u8>(), 0..40)
+            .prop_map(|bytes| Value::from(Bytes::from(bytes))),
+    ];
+    leaf.prop_recursive(6, 40, 6, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
+            proptest::collection::vec((any::<String>(), inner), 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect::<IndexMap<_, _>>())),
+        ]
+    })
+}
+
+fn decoder(parser: ParserKind) -> Decoder {
+    Decoder::new(
+        parser,
+        DecoderLimits {
+            max_attachments: 1000,
+            ..DecoderLimits::default()
+        },
+    )
+}
+
+fn decode_default(packet: &EncodedPacket) -> Packet {
+    let mut decoder = decoder(ParserKind::Default);
+    let mut decoded = None;
+    for frame in packet.default_frames() {
+        assert_eq!(decoded, None);
+        decoded = decoder.decode(frame.message()).unwrap();
+    }
+    decoded.unwrap()
+}
+
+fn decode_msgpack(packet: &EncodedPacket) -> Packet {
+    decoder(ParserKind::Msgpack)
+        .decode(packet.msgpack().message())
+        .unwrap()
+        .unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn events_survive_both_encodings(
+        namespace in "/[a-z/]{0,10}",
+        id in proptest::option::of(0..i64::MAX as u64),
+        name in any::<String>().prop_filter("reserved", |name| !is_reserved_event_name(name)),
+        values in proptest::collection::vec(value(), 0..4),
+    ) {
+        let args = Args::from_values(values.clone()).unwrap();
+        let spliced = encode_event_args(&namespace, id.map(AckId), &name, &args).unwrap();
+        let serialized = encode_event(&namespace, id.map(AckId), &name, &args).unwrap();
+        prop_assert!(spliced.default_frames().eq(serialized.default_frames()));
+        for packet in [decode_default(&spliced), decode_msgpack(&spliced)] {
+            let Packet::Event { namespace: got_namespace, id: got_id, event } = packet else { panic!() };
+            prop_assert_eq!(&got_namespace, namespace.as_str());
+            prop_assert_eq!(got_id, id.map(AckId));
+            prop_assert_eq!(event.name(), name.as_str());
+            prop_assert_eq!(event.args(), &args);
+            prop_assert_eq!(event.args().len(), values.len());
+            prop_assert_eq!(event.args().to_values().unwrap(), values.clone());
+            if let Some(first) = values.first() {
+                prop_assert_eq!(&event.args().deserialize::<Value>().unwrap(), first);
+            }
+        }
+    }
+
+    #[test]
+    fn acks_survive_both_encodings(id in 0..i64::MAX as u64, values in proptest::collection::vec(value(), 0..4)) {
+        let packet = encode_ack_args("/", AckId(id), &Args::from_values(values.clone()).unwrap());
+        for packet in [decode_default(&packet), decode_msgpack(&packet)] {
+            let Packet::Ack { id: got_id, args, .. } = packet else { panic!() };
+            prop_assert_eq!(got_id, AckId(id));
+            prop_assert_eq!(args.to_values().unwrap(), values.clone());
+        }
+    }
+
+    #[test]
+    fn json_of_serde_json_is_the_same(value in value()) {
+        let text = encode_event("/", None, "", &(&value,)).unwrap();
+        if text.attachments().is_empty() {
+            let json = serde_json::to_string(&("", &value)).unwrap();
+            prop_assert_eq!(text.first().message(), Message::Text(format!("2{json}").into()));
+        }
+    }
+
+    #[test]
+    fn arbitrary_messages_never_panic(messages in proptest::collection::vec(message(), 0..6)) {
+        for parser in [ParserKind::Default, ParserKind::Msgpack, ParserKind::Both] {
+            let mut decoder = Decoder::new(parser, DecoderLimits::default());
+            for message in &messages {
+                if let Ok(Some(packet)) = decoder.decode(message.clone()) {
+                    read_and_send_on(packet);
+                }
+            }
+        }
+    }
+}
+
+/// Does with a packet whatever an application may do.
+fn read_and_send_on(packet: Packet) {
+    let (name, args) = match packet {
+        Packet::Event { event, .. } => (event.name().to_owned(), event.into_args()),
+        Packet::Ack { args, .. } => (String::new(), args),
+        _ => return,
+    };
+    let raw = encode_event_args("/", None, &name, &args).unwrap();
+    let raw_again = decode_default(&raw);
+    assert!(matches!(raw_again, Packet::Event { event, .. } if event.args() == &args));
+    decode_msgpack(&raw);
+    if let Ok(values) = args.to_values() {
+        assert_eq!(values.len(), args.len());
+        let rebuilt = Args::from_values(values.clone()).unwrap();
+        assert_eq!(rebuilt.to_values().unwrap(), values);
+    }
+    let _ = args.deserialize::<(Value, Option<Bytes>)>();
+    let _ = args.deserialize::<String>();
+}
+
+/// Messages of which some are packets, or nearly.
+fn message() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        "\\PC{0,30}".prop_map(|text| Message::Text(text.into())),
+        r#"[0-9]([0-9]{1,2}-)?(/[a-z]{0,3},?)?[0-9]{0,3}(\[("[a-z\\u0-9]{0,5}"|1|null)(,("x"|1\.5|null|\[\]|\{"_placeholder":(true|1),"num":[012]\}|\{"num":0,"_placeholder":true\})){0,3}\])?"#
+            .prop_map(|text| Message::Text(text.into())),
+        proptest::collection::vec(any::<u8>(), 0..30).prop_map(|bytes| Message::Binary(bytes.into())),
+        proptest::collection::vec(any::<u8>(), 0..30).prop_map(|bytes| {
+            Message::Binary([b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa1a", &bytes[..]].concat().into())
+        }),
+    ]
+}

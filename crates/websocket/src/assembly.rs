@@ -1,0 +1,303 @@
+//! What a decoder holds of a frame or a fragmented message that has not arrived completely.
+//!
+//! The payload goes unmasked and checked into its message as it arrives, so nothing is kept twice
+//! and nothing is allocated for bytes that were only announced.
+
+use crate::{
+    decoder::{Limits, Role},
+    error::DecodeError,
+    header::{FrameHeader, MAX_CONTROL_PAYLOAD_BYTES, MAX_HEADER_BYTES, OpCode},
+    mask::{MaskKey, apply_mask},
+    message::Message,
+    text::TextBuffer,
+};
+
+/// An unfinished frame, an unfinished message, or one frame of the latter.
+#[derive(Debug, Default)]
+pub(crate) struct Assembly {
+    header: ShortBuffer<MAX_HEADER_BYTES>,
+    frame: Option<Frame>,
+    control: ShortBuffer<MAX_CONTROL_PAYLOAD_BYTES>,
+    data: Option<DataMessage>,
+}
+
+/// A frame whose header is complete and whose payload is not.
+#[derive(Debug)]
+struct Frame {
+    opcode: OpCode,
+    fin: bool,
+    key: MaskKey,
+    payload_len: usize,
+    received: usize,
+}
+
+/// A data message that is unfinished, or just complete.
+#[derive(Debug)]
+pub(crate) struct DataMessage {
+    body: Body,
+    /// Payload bytes of all its frames so far, by their headers.
+    announced: usize,
+    frames: usize,
+    is_complete: bool,
+}
+
+#[derive(Debug)]
+enum Body {
+    Text(TextBuffer),
+    Binary(Vec<u8>),
+}
+
+impl Assembly {
+    /// Takes bytes from the front of `input` until a message is complete or there are no more.
+    ///
+    /// Returns the opcode of the frame that completed the message, for
+    /// [`message`](Self::message).
+    pub(crate) fn feed(
+        &mut self,
+        input: &mut &mut [u8],
+        role: Role,
+        limits: Limits,
+    ) -> Result<Option<OpCode>, DecodeError> {
+        loop {
+            let mut frame = match self.frame.take() {
+                Some(frame) => frame,
+                None => match self.feed_header(input, role, limits)? {
+                    Some(frame) => frame,
+                    None => return Ok(None),
+                },
+            };
+            let part = take_front(input, frame.payload_len - frame.received);
+            if role == Role::Server {
+                apply_mask(part, frame.key, frame.received);
+            }
+            frame.received += part.len();
+            let is_frame_complete = frame.received == frame.payload_len;
+            let Frame { opcode, fin, .. } = frame;
+            if !is_frame_complete {
+                self.frame = Some(frame);
+            }
+            match &mut self.data {
+                Some(data) if !opcode.is_control() => {
+                    // The last frame tells how long the message is; before it only the limit does.
+                    let bound = if fin {
+                        data.announced
+                    } else {
+                        limits.max_message_bytes
+                    };
+                    data.body.push(part, bound)?;
+                    if is_frame_complete && fin {
+                        data.body.check_end()?;
+                        data.is_complete = true;
+                    }
+                }
+                _ => self.control.push(part),
+            }
+            if !is_frame_complete {
+                return Ok(None);
+            }
+            if fin {
+                return Ok(Some(opcode));
+            }
+        }
+    }
+
+    /// The message that the last byte of a frame with this opcode has completed.
+    pub(crate) fn message(&self, opcode: OpCode) -> Result<Message<'_>, DecodeError> {
+        match &self.data {
+            Some(data) if !opcode.is_control() => Ok(match &data.body {
+                Body::Text(text) => Message::Text(text.as_str()),
+                Body::Binary(bytes) => Message::Binary(bytes),
+            }),
+            _ => Message::decode(opcode, self.control.as_slice()),
+        }
+    }
+
+    /// Whether nothing is unfinished.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.frame.is_none()
+            && self.header.as_slice().is_empty()
+            && self.data.as_ref().is_none_or(|data| data.is_complete)
+    }
+
+    /// The bytes on the heap, this struct included.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let body = self.data.as_ref().map_or(0, |data| data.body.capacity());
+        size_of::<Self>() + body
+    }
+
+    /// Takes header bytes and begins the frame when its header is complete.
+    fn feed_header(
+        &mut self,
+        input: &mut &mut [u8],
+        role: Role,
+        limits: Limits,
+    ) -> Result<Option<Frame>, DecodeError> {
+        while !input.is_empty() {
+            self.header.push(take_front(input, 1));
+            let bytes = self.header.as_slice();
+            let Some(header) = FrameHeader::decode(bytes, role)? else {
+                continue;
+            };
+            let payload_len = admit(&header, self.data.as_ref(), limits)?;
+            let Some(key) = header.key(bytes, role) else {
+                continue;
+            };
+            self.header.clear();
+            self.begin_frame(header.opcode, payload_len);
+            return Ok(Some(Frame {
+                opcode: header.opcode,
+                fin: header.fin,
+                key,
+                payload_len,
+                received: 0,
+            }));
+        }
+        Ok(None)
+    }
+
+    fn begin_frame(&mut self, opcode: OpCode, payload_len: usize) {
+        match opcode {
+            OpCode::Text => {
+                let body = Body::Text(TextBuffer::default());
+                self.data = Some(DataMessage::begin(body, payload_len));
+            }
+            OpCode::Binary => {
+                let body = Body::Binary(Vec::new());
+                self.data = Some(DataMessage::begin(body, payload_len));
+            }
+            OpCode::Continuation => {
+                if let Some(data) = &mut self.data {
+                    data.announced += payload_len;
+                    data.frames += 1;
+                }
+            }
+            OpCode::Close | OpCode::Ping | OpCode::Pong => self.control.clear(),
+        }
+    }
+}
+
+impl DataMessage {
+    fn begin(body: Body, payload_len: usize) -> Self {
+        Self {
+            body,
+            announced: payload_len,
+            frames: 1,
+            is_complete: false,
+        }
+    }
+}
+
+impl Body {
+    fn push(&mut self, part: &[u8], bound: usize) -> Result<(), DecodeError> {
+        match self {
+            Self::Text(text) => text.push(part, bound),
+            Self::Binary(bytes) => {
+                bytes.reserve_exact(growth(bytes.len(), bytes.capacity(), part.len(), bound));
+                bytes.extend_from_slice(part);
+                Ok(())
+            }
+        }
+    }
+
+    fn check_end(&self) -> Result<(), DecodeError> {
+        match self {
+            Self::Text(text) => text.check_end(),
+            Self::Binary(_) => Ok(()),
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        match self {
+            Self::Text(text) => text.capacity(),
+            Self::Binary(bytes) => bytes.capacity(),
+        }
+    }
+}
+
+/// Bytes of which there are never more than `N`.
+#[derive(Debug)]
+struct ShortBuffer<const N: usize> {
+    bytes: [u8; N],
+    len: u8,
+}
+
+impl<const N: usize> Default for ShortBuffer<N> {
+    fn default() -> Self {
+        Self {
+            bytes: [0; N],
+            len: 0,
+        }
+    }
+}
+
+impl<const N: usize> ShortBuffer<N> {
+    #[expect(clippy::cast_possible_truncation, reason = "the buffer is shorter")]
+    fn push(&mut self, part: &[u8]) {
+        let len = usize::from(self.len);
+        let end = len + part.len();
+        self.bytes[len..end].copy_from_slice(part);
+        self.len = end as u8;
+    }
+
+    fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// Checks a frame against the message that it would begin or continue, and against the limits.
+///
+/// Returns the length of its payload.
+#[inline]
+pub(crate) fn admit(
+    header: &FrameHeader,
+    current: Option<&DataMessage>,
+    limits: Limits,
+) -> Result<usize, DecodeError> {
+    let before = match (header.opcode, current) {
+        (OpCode::Close | OpCode::Ping | OpCode::Pong, _) => {
+            // Bounded by its seven bits alone.
+            return Ok(usize::try_from(header.payload_len).unwrap_or(MAX_CONTROL_PAYLOAD_BYTES));
+        }
+        (OpCode::Continuation, None) => return Err(DecodeError::StrayContinuation),
+        (opcode @ (OpCode::Text | OpCode::Binary), Some(_)) => {
+            return Err(DecodeError::UnfinishedMessage { opcode });
+        }
+        (OpCode::Text | OpCode::Binary, None) => 0,
+        (OpCode::Continuation, Some(data)) if data.frames >= limits.max_fragments => {
+            return Err(DecodeError::TooManyFragments {
+                max: limits.max_fragments,
+            });
+        }
+        (OpCode::Continuation, Some(data)) => data.announced,
+    };
+    let max = limits.max_message_bytes;
+    match usize::try_from(header.payload_len) {
+        Ok(payload_len) if payload_len <= max - before => Ok(payload_len),
+        _ => Err(DecodeError::TooLarge {
+            size: header.payload_len.saturating_add(before as u64),
+            max,
+        }),
+    }
+}
+
+/// By how much a buffer grows to take `additional` bytes: it doubles, but never beyond `bound`.
+pub(crate) fn growth(len: usize, capacity: usize, additional: usize, bound: usize) -> usize {
+    let needed = len + additional;
+    if needed <= capacity {
+        0
+    } else {
+        needed.max(bound.min(capacity.saturating_mul(2))) - len
+    }
+}
+
+/// Splits at most `len` bytes off the front of `input`.
+fn take_front<'b>(input: &mut &'b mut [u8], len: usize) -> &'b mut [u8] {
+    let whole = std::mem::take(input);
+    let (front, rest) = whole.split_at_mut(len.min(whole.len()));
+    *input = rest;
+    front
+}

@@ -1,0 +1,210 @@
+//! From received bytes to messages (RFC 6455, 5 and 6.2).
+//!
+//! A frame that lies in the input as a whole is handed out from there. Everything else, split
+//! frames and fragmented messages, goes the slower way through an [`Assembly`].
+
+use std::mem;
+
+use crate::{
+    assembly::{Assembly, admit},
+    error::DecodeError,
+    header::{FrameHeader, OpCode},
+    mask::apply_mask,
+    message::Message,
+};
+
+/// Which end of the connection decodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A server: the frames of its peer must be masked.
+    Server,
+    /// A client: the frames of its peer must not be masked.
+    Client,
+}
+
+/// How much a peer may send as one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The payload bytes of a message, all its fragments together. Defaults to 1,000,000.
+    pub max_message_bytes: usize,
+    /// The frames of a message, empty ones included; at least one. Defaults to 16,384.
+    pub max_fragments: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 1_000_000,
+            max_fragments: 16_384,
+        }
+    }
+}
+
+/// Decodes what the peer sends, into messages.
+///
+/// It is small while nothing is unfinished, and holds only bytes that were received.
+#[derive(Debug)]
+pub struct Decoder {
+    state: State,
+    limits: Limits,
+    role: Role,
+}
+
+/// ```text
+///        whole frame                   part of a frame, or a fragment
+///         ┌─────┐        ┌───────────────────────────────────────────┐
+///         │     ▼        │                                           ▼
+///         └──── Idle ────┘         Delivered ◄── message ─── Assembling
+///                ▲   next call         │        complete
+///                └─────────────────────┘
+///
+///        a close frame ──► Closed              an error ──► Failed
+/// ```
+#[derive(Debug)]
+enum State {
+    /// Nothing is held.
+    Idle,
+    /// A frame or a message is unfinished; a control frame between fragments may be held too.
+    Assembling(Box<Assembly>),
+    /// Nothing is unfinished, but what was handed out last lives here until the next call.
+    Delivered(Box<Assembly>),
+    /// A close frame was handed out, perhaps from here.
+    Closed(Option<Box<Assembly>>),
+    /// The peer broke the protocol.
+    Failed(DecodeError),
+}
+
+impl Decoder {
+    /// A decoder at the start of a connection, after the opening handshake.
+    pub const fn new(role: Role, limits: Limits) -> Self {
+        Self {
+            state: State::Idle,
+            limits,
+            role,
+        }
+    }
+
+    /// Decodes the next message from the front of `input` and advances it.
+    ///
+    /// The payload is unmasked in place. `None` says that all input is consumed, and that nothing
+    /// handed out earlier is held any more. Whatever follows a close frame is discarded.
+    ///
+    /// # Errors
+    /// The first breach of the protocol or of the limits, as soon as it is there. The decoder has
+    /// then failed: each later call returns the same error and consumes nothing.
+    #[inline]
+    pub fn decode<'s, 'b: 's>(
+        &'s mut self,
+        input: &mut &'b mut [u8],
+    ) -> Result<Option<Message<'s>>, DecodeError> {
+        match &mut self.state {
+            State::Idle | State::Assembling(_) => {}
+            State::Delivered(_) => self.state = State::Idle,
+            State::Closed(held) => {
+                *held = None;
+                *input = &mut [];
+                return Ok(None);
+            }
+            State::Failed(error) => return Err(*error),
+        }
+        if matches!(self.state, State::Idle) {
+            match take_whole_message(input, self.role, self.limits) {
+                Ok(Some(message)) => {
+                    if matches!(message, Message::Close(_)) {
+                        self.state = State::Closed(None);
+                    }
+                    return Ok(Some(message));
+                }
+                Ok(None) if input.is_empty() => return Ok(None),
+                Ok(None) => {}
+                Err(error) => return Err(self.fail(error)),
+            }
+        }
+        self.assemble(input)
+    }
+
+    /// The bytes on the heap for an unfinished frame or message, or for the one handed out last.
+    pub fn buffered_bytes(&self) -> usize {
+        self.state.assembly().map_or(0, Assembly::heap_bytes)
+    }
+
+    /// Whether the peer owes the rest of a frame or of a fragmented message.
+    pub const fn is_mid_message(&self) -> bool {
+        matches!(self.state, State::Assembling(_))
+    }
+
+    /// Decodes the next message from what is held and what arrives.
+    fn assemble(&mut self, input: &mut &mut [u8]) -> Result<Option<Message<'_>>, DecodeError> {
+        let mut assembly = match mem::replace(&mut self.state, State::Idle) {
+            State::Assembling(assembly) => assembly,
+            _ => Box::default(),
+        };
+        let opcode = match assembly.feed(input, self.role, self.limits) {
+            Ok(Some(opcode)) => opcode,
+            Ok(None) => {
+                self.state = State::Assembling(assembly);
+                return Ok(None);
+            }
+            Err(error) => return Err(self.fail(error)),
+        };
+        // The verdict on a close frame, before the assembly is lent to the caller.
+        if let Err(error) = assembly.message(opcode) {
+            return Err(self.fail(error));
+        }
+        self.state = if opcode == OpCode::Close {
+            State::Closed(Some(assembly))
+        } else if assembly.is_complete() {
+            State::Delivered(assembly)
+        } else {
+            State::Assembling(assembly)
+        };
+        let assembly = self.state.assembly();
+        assembly
+            .map(|assembly| assembly.message(opcode))
+            .transpose()
+    }
+
+    #[cold]
+    fn fail(&mut self, error: DecodeError) -> DecodeError {
+        self.state = State::Failed(error);
+        error
+    }
+}
+
+impl State {
+    fn assembly(&self) -> Option<&Assembly> {
+        match self {
+            Self::Assembling(assembly)
+            | Self::Delivered(assembly)
+            | Self::Closed(Some(assembly)) => Some(assembly),
+            Self::Idle | Self::Closed(None) | Self::Failed(_) => None,
+        }
+    }
+}
+
+/// Takes the frame at the front of `input` if all of it is there and it is a whole message.
+#[inline]
+fn take_whole_message<'b>(
+    input: &mut &'b mut [u8],
+    role: Role,
+    limits: Limits,
+) -> Result<Option<Message<'b>>, DecodeError> {
+    let Some(header) = FrameHeader::decode(input, role)? else {
+        return Ok(None);
+    };
+    let payload_len = admit(&header, None, limits)?;
+    let Some(key) = header.key(input, role) else {
+        return Ok(None);
+    };
+    let header_len = header.len(role);
+    if !header.fin || input.len() - header_len < payload_len {
+        return Ok(None);
+    }
+    let (frame, rest) = mem::take(input).split_at_mut(header_len + payload_len);
+    *input = rest;
+    let payload = &mut frame[header_len..];
+    if role == Role::Server {
+        apply_mask(payload, key, 0);
+    }
+    Message::decode(header.opcode, payload).map(Some)
+}

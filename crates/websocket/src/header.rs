@@ -1,0 +1,341 @@
+//! The header of a frame: FIN, opcode, payload length and masking key.
+
+use crate::{decoder::Role, error::DecodeError, mask::MaskKey};
+
+/// The longest header a server sends: two bytes and a 64-bit length, never a masking key.
+pub const MAX_SERVER_HEADER_BYTES: usize = 10;
+
+/// The longest header there is: a server's header and the masking key of a client.
+pub const MAX_HEADER_BYTES: usize = MAX_SERVER_HEADER_BYTES + 4;
+
+/// The most payload a control frame (close, ping, pong) can carry.
+pub const MAX_CONTROL_PAYLOAD_BYTES: usize = 125;
+
+const FIN: u8 = 0b1000_0000;
+const RESERVED_BITS: u8 = 0b0111_0000;
+const OPCODE_BITS: u8 = 0b0000_1111;
+const MASKED: u8 = 0b1000_0000;
+const LENGTH_BITS: u8 = 0b0111_1111;
+const LENGTH_IS_U16: u8 = 126;
+const LENGTH_IS_U64: u8 = 127;
+
+/// What a frame carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum OpCode {
+    /// The next fragment of a message.
+    Continuation = 0x0,
+    /// UTF-8 text, or its first fragment.
+    Text = 0x1,
+    /// Bytes, or their first fragment.
+    Binary = 0x2,
+    /// The start or the answer of the closing handshake.
+    Close = 0x8,
+    /// A question whether the peer is there.
+    Ping = 0x9,
+    /// The answer to a ping.
+    Pong = 0xA,
+}
+
+impl OpCode {
+    /// Whether this is a control frame: short, never fragmented, allowed between fragments.
+    pub const fn is_control(self) -> bool {
+        matches!(self, Self::Close | Self::Ping | Self::Pong)
+    }
+
+    const fn from_bits(bits: u8) -> Option<Self> {
+        Some(match bits {
+            0x0 => Self::Continuation,
+            0x1 => Self::Text,
+            0x2 => Self::Binary,
+            0x8 => Self::Close,
+            0x9 => Self::Ping,
+            0xA => Self::Pong,
+            _ => return None,
+        })
+    }
+}
+
+/// An encoded frame header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    bytes: [u8; MAX_HEADER_BYTES],
+    len: u8,
+}
+
+impl Header {
+    /// The bytes to send before the payload.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// Encodes the header of an unfragmented frame.
+///
+/// A server passes no `mask`. A client passes a fresh random key and sends the payload masked
+/// with it, see [`apply_mask`](crate::apply_mask).
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "each arm is chosen by the range of the length"
+)]
+pub fn encode_header(opcode: OpCode, payload_len: usize, mask: Option<MaskKey>) -> Header {
+    let mut bytes = [0; MAX_HEADER_BYTES];
+    bytes[0] = FIN | opcode as u8;
+    let mut len = match payload_len {
+        0..=125 => {
+            bytes[1] = payload_len as u8;
+            2
+        }
+        126..=0xFFFF => {
+            bytes[1] = LENGTH_IS_U16;
+            bytes[2..4].copy_from_slice(&(payload_len as u16).to_be_bytes());
+            4
+        }
+        _ => {
+            bytes[1] = LENGTH_IS_U64;
+            bytes[2..10].copy_from_slice(&(payload_len as u64).to_be_bytes());
+            10
+        }
+    };
+    if let Some(key) = mask {
+        bytes[1] |= MASKED;
+        bytes[len..len + 4].copy_from_slice(&key);
+        len += 4;
+    }
+    Header {
+        bytes,
+        len: len as u8,
+    }
+}
+
+/// A received frame header up to the masking key, which may be still to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    pub(crate) opcode: OpCode,
+    pub(crate) fin: bool,
+    pub(crate) payload_len: u64,
+    /// Where the length ends: the masking key, if there is one, follows.
+    length_end: u8,
+}
+
+impl FrameHeader {
+    /// Decodes the header at the front of `bytes`; `None` asks for more of them.
+    ///
+    /// Each byte is judged as soon as it is there.
+    #[inline]
+    pub(crate) fn decode(bytes: &[u8], role: Role) -> Result<Option<Self>, DecodeError> {
+        let [first, second, extended @ ..] = bytes else {
+            return Ok(None);
+        };
+        let reserved = first & RESERVED_BITS;
+        if reserved != 0 {
+            return Err(DecodeError::ReservedBits {
+                bits: reserved >> 4,
+            });
+        }
+        let Some(opcode) = OpCode::from_bits(first & OPCODE_BITS) else {
+            return Err(DecodeError::ReservedOpCode {
+                opcode: first & OPCODE_BITS,
+            });
+        };
+        // "The server MUST close the connection upon receiving a frame that is not masked." (5.1)
+        match (role, second & MASKED != 0) {
+            (Role::Server, false) => return Err(DecodeError::Unmasked),
+            (Role::Client, true) => return Err(DecodeError::Masked),
+            _ => {}
+        }
+        let fin = first & FIN != 0;
+        let short_len = second & LENGTH_BITS;
+        if opcode.is_control() {
+            // "All control frames MUST have a payload length of 125 bytes or less and MUST NOT
+            // be fragmented." (5.5)
+            if !fin {
+                return Err(DecodeError::FragmentedControl { opcode });
+            }
+            if short_len >= LENGTH_IS_U16 {
+                return Err(DecodeError::ControlTooLong { opcode });
+            }
+        }
+        // A length in more bytes than it needs is accepted, as JavaScript peers do.
+        let (payload_len, length_end) = match short_len {
+            LENGTH_IS_U16 => match extended.first_chunk() {
+                Some(len) => (u64::from(u16::from_be_bytes(*len)), 4),
+                None => return Ok(None),
+            },
+            LENGTH_IS_U64 => match extended.first_chunk() {
+                Some(len) => (u64::from_be_bytes(*len), 10),
+                None => return Ok(None),
+            },
+            len => (u64::from(len), 2),
+        };
+        Ok(Some(Self {
+            opcode,
+            fin,
+            payload_len,
+            length_end,
+        }))
+    }
+
+    /// The bytes of the header, with the key of a client.
+    pub(crate) fn len(&self, role: Role) -> usize {
+        let key_len = match role {
+            Role::Server => size_of::<MaskKey>(),
+            Role::Client => 0,
+        };
+        usize::from(self.length_end) + key_len
+    }
+
+    /// The masking key, zero in a frame of a server; `None` if the header is not complete.
+    #[inline]
+    pub(crate) fn key(&self, bytes: &[u8], role: Role) -> Option<MaskKey> {
+        match role {
+            Role::Server => bytes
+                .get(usize::from(self.length_end)..)?
+                .first_chunk()
+                .copied(),
+            Role::Client => Some(MaskKey::default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(bytes: &[u8], role: Role) -> Result<Option<(OpCode, bool, u64)>, DecodeError> {
+        let header = FrameHeader::decode(bytes, role)?;
+        Ok(header.map(|header| (header.opcode, header.fin, header.payload_len)))
+    }
+
+    // The bytes of RFC 6455, 5.7.
+
+    #[test]
+    fn unmasked_text_of_the_rfc() {
+        assert_eq!(
+            encode_header(OpCode::Text, 5, None).as_slice(),
+            [0x81, 0x05]
+        );
+        assert_eq!(
+            decode(&[0x81, 0x05], Role::Client),
+            Ok(Some((OpCode::Text, true, 5)))
+        );
+    }
+
+    #[test]
+    fn masked_text_of_the_rfc() {
+        let bytes = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d];
+        let key = [0x37, 0xfa, 0x21, 0x3d];
+        assert_eq!(encode_header(OpCode::Text, 5, Some(key)).as_slice(), bytes);
+        let header = FrameHeader::decode(&bytes, Role::Server).unwrap().unwrap();
+        assert_eq!(header.len(Role::Server), 6);
+        assert_eq!(header.key(&bytes, Role::Server), Some(key));
+        assert_eq!(header.key(&bytes[..5], Role::Server), None);
+    }
+
+    #[test]
+    fn fragments_of_the_rfc() {
+        assert_eq!(
+            decode(&[0x01, 0x03], Role::Client),
+            Ok(Some((OpCode::Text, false, 3)))
+        );
+        assert_eq!(
+            decode(&[0x80, 0x02], Role::Client),
+            Ok(Some((OpCode::Continuation, true, 2)))
+        );
+    }
+
+    #[test]
+    fn ping_and_pong_of_the_rfc() {
+        let key = [0x37, 0xfa, 0x21, 0x3d];
+        assert_eq!(
+            encode_header(OpCode::Ping, 5, None).as_slice(),
+            [0x89, 0x05]
+        );
+        assert_eq!(
+            encode_header(OpCode::Pong, 5, Some(key)).as_slice(),
+            [0x8a, 0x85, 0x37, 0xfa, 0x21, 0x3d]
+        );
+    }
+
+    #[test]
+    fn lengths_of_the_rfc() {
+        assert_eq!(
+            encode_header(OpCode::Binary, 256, None).as_slice(),
+            [0x82, 0x7e, 0x01, 0x00]
+        );
+        assert_eq!(
+            encode_header(OpCode::Binary, 65536, None).as_slice(),
+            [0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0]
+        );
+    }
+
+    #[test]
+    fn length_takes_the_fewest_bytes() {
+        for (payload_len, header_len) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
+            let header = encode_header(OpCode::Binary, payload_len, None);
+            assert_eq!(header.as_slice().len(), header_len, "{payload_len}");
+            assert_eq!(
+                decode(header.as_slice(), Role::Client),
+                Ok(Some((OpCode::Binary, true, payload_len as u64)))
+            );
+        }
+    }
+
+    #[test]
+    fn longest_headers_are_what_the_constants_say() {
+        let server = encode_header(OpCode::Binary, 1 << 20, None);
+        assert_eq!(server.as_slice().len(), MAX_SERVER_HEADER_BYTES);
+        let client = encode_header(OpCode::Binary, 1 << 20, Some([1; 4]));
+        assert_eq!(client.as_slice().len(), MAX_HEADER_BYTES);
+    }
+
+    #[test]
+    fn length_in_more_bytes_than_needed_is_accepted() {
+        assert_eq!(
+            decode(&[0x82, 0x7e, 0, 5], Role::Client),
+            Ok(Some((OpCode::Binary, true, 5)))
+        );
+        assert_eq!(
+            decode(&[0x82, 0x7f, 0, 0, 0, 0, 0, 0, 0, 5], Role::Client),
+            Ok(Some((OpCode::Binary, true, 5)))
+        );
+    }
+
+    #[test]
+    fn header_is_incomplete_until_its_length_is_there() {
+        let header = [0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0];
+        for end in 0..header.len() {
+            assert_eq!(decode(&header[..end], Role::Server), Ok(None), "{end}");
+        }
+    }
+
+    #[test]
+    fn two_bytes_are_enough_to_refuse_a_frame() {
+        let refused = [
+            ([0xc1, 0x80], DecodeError::ReservedBits { bits: 0b100 }),
+            ([0x91, 0x80], DecodeError::ReservedBits { bits: 0b001 }),
+            ([0x83, 0x80], DecodeError::ReservedOpCode { opcode: 3 }),
+            ([0x8f, 0x80], DecodeError::ReservedOpCode { opcode: 15 }),
+            ([0x81, 0x00], DecodeError::Unmasked),
+            (
+                [0x09, 0x80],
+                DecodeError::FragmentedControl {
+                    opcode: OpCode::Ping,
+                },
+            ),
+            (
+                [0x88, 0xfe],
+                DecodeError::ControlTooLong {
+                    opcode: OpCode::Close,
+                },
+            ),
+        ];
+        for (bytes, error) in refused {
+            assert_eq!(decode(&bytes, Role::Server), Err(error), "{bytes:x?}");
+        }
+        assert_eq!(
+            decode(&[0x81, 0x80], Role::Client),
+            Err(DecodeError::Masked)
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! What the decoder hands out: data messages and control frames.
+
+use crate::{close::CloseFrame, error::DecodeError, header::OpCode};
+
+/// A received message or control frame, borrowed from the input or from the decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// A text message.
+    Text(&'a str),
+    /// A binary message.
+    Binary(&'a [u8]),
+    /// A ping, to be answered by a pong with the same payload.
+    Ping(&'a [u8]),
+    /// A pong, asked for or not.
+    Pong(&'a [u8]),
+    /// The start or the answer of the closing handshake; nothing follows.
+    Close(Option<CloseFrame<'a>>),
+}
+
+impl<'a> Message<'a> {
+    /// The message in the unmasked `payload` of a whole frame.
+    pub(crate) fn decode(opcode: OpCode, payload: &'a [u8]) -> Result<Self, DecodeError> {
+        Ok(match opcode {
+            OpCode::Text => match simdutf8::basic::from_utf8(payload) {
+                Ok(text) => Self::Text(text),
+                Err(_) => return Err(invalid_utf8(payload)),
+            },
+            OpCode::Binary => Self::Binary(payload),
+            OpCode::Ping => Self::Ping(payload),
+            OpCode::Pong => Self::Pong(payload),
+            OpCode::Close => Self::Close(CloseFrame::decode(payload)?),
+            OpCode::Continuation => return Err(DecodeError::StrayContinuation),
+        })
+    }
+}
+
+/// Looks for the first bad byte, which the fast check does not tell.
+#[cold]
+fn invalid_utf8(payload: &[u8]) -> DecodeError {
+    let offset = match str::from_utf8(payload) {
+        Ok(_) => payload.len(),
+        Err(error) => error.valid_up_to(),
+    };
+    DecodeError::InvalidUtf8 { offset }
+}
