@@ -24,7 +24,7 @@ const MAX_PAYLOAD: usize = 16 << 20;
 /// File descriptors beside the connections.
 const SPARE_DESCRIPTORS: u64 = 64;
 
-/// Where a run is. Given to the callback of [`run`], about four times a second.
+/// Where a run is. Given to the callback of [`run()`], about four times a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// Connections are being opened.
@@ -47,7 +47,7 @@ pub enum Progress {
     Finished,
 }
 
-/// The callback of [`run`]; `Break` ends the load early, what is in flight is still awaited.
+/// The callback of [`run()`]; `Break` ends the load early, what is in flight is still awaited.
 type Callback<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 /// Runs a scenario on the calling thread and blocks until it ends.

@@ -28,6 +28,7 @@
 //! * Hosting: [`Server::listen`], [`Server::layer`] for axum and tower, [`Server::accept`].
 
 pub use bytes;
+pub use http;
 pub use kokanee_server::*;
 
 /// The result of a program that may fail in several ways.

@@ -13,7 +13,7 @@ use serde::{
 };
 
 use crate::{
-    EncodeError, MAX_DEPTH, Value, attachments::resolve, scan::Arguments, scan::scan_ack,
+    EncodeError, MAX_DEPTH, Value, attachments::resolve, scan::Arguments, scan::find_special, scan::scan_ack,
     ser::JsonWriter,
 };
 
@@ -121,6 +121,7 @@ impl Args {
             let mut first = json_deserializer(self.raw_to_end());
             let first = (self.count > 0).then_some(&mut first);
             T::deserialize(ArgsDeserializer {
+                text: self.raw_to_end(),
                 first,
                 all: self.elements(),
                 spread,
@@ -129,6 +130,7 @@ impl Args {
             let values = self.to_values()?;
             let all = de::value::SeqDeserializer::new(values.iter());
             T::deserialize(ArgsDeserializer {
+                text: &[],
                 first: values.first(),
                 all,
                 spread,
@@ -258,6 +260,16 @@ fn json_deserializer(text: &[u8]) -> serde_json::Deserializer<serde_json::de::Sl
     json
 }
 
+/// The string at the beginning of `text`, if it is one without escapes.
+fn plain_string(text: &[u8]) -> Option<&str> {
+    let text = text.strip_prefix(b"\"")?;
+    let (plain, rest) = text.split_at_checked(find_special(text, 0))?;
+    if rest.first() != Some(&b'"') {
+        return None;
+    }
+    simdutf8::basic::from_utf8(plain).ok()
+}
+
 /// The arguments in raw text, one after the other.
 struct Elements<'a> {
     rest: &'a [u8],
@@ -292,7 +304,9 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
 }
 
 /// Chooses between the first argument and all of them by what the type asks for.
-struct ArgsDeserializer<D, A> {
+struct ArgsDeserializer<'de, D, A> {
+    /// The first argument's text, for the short way to a string; empty if there is only the long way.
+    text: &'de [u8],
     /// The first argument, if there is one.
     first: Option<D>,
     all: A,
@@ -300,7 +314,7 @@ struct ArgsDeserializer<D, A> {
     spread: bool,
 }
 
-impl<'de, D: Deserializer<'de>, A> ArgsDeserializer<D, A> {
+impl<'de, D: Deserializer<'de>, A> ArgsDeserializer<'de, D, A> {
     fn first(self, expected: &dyn Expected) -> Result<D, D::Error> {
         self.first
             .ok_or_else(|| de::Error::custom(format_args!("missing argument, expected {expected}")))
@@ -316,7 +330,7 @@ macro_rules! first_argument {
     };
 }
 
-impl<'de, D, A> Deserializer<'de> for ArgsDeserializer<D, A>
+impl<'de, D, A> Deserializer<'de> for ArgsDeserializer<'de, D, A>
 where
     D: Deserializer<'de>,
     A: SeqAccess<'de, Error = D::Error>,
@@ -367,6 +381,17 @@ where
         }
     }
 
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        match plain_string(self.text) {
+            Some(text) => visitor.visit_borrowed_str(text),
+            None => self.first(&visitor)?.deserialize_str(visitor),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.deserialize_str(visitor)
+    }
+
     first_argument! {
         deserialize_any()
         deserialize_bool()
@@ -383,8 +408,6 @@ where
         deserialize_f32()
         deserialize_f64()
         deserialize_char()
-        deserialize_str()
-        deserialize_string()
         deserialize_bytes()
         deserialize_byte_buf()
         deserialize_newtype_struct(name: &'static str)

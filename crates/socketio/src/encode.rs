@@ -43,15 +43,6 @@ impl Rest {
 }
 
 impl EncodedPacket {
-    fn new(text: TextBuffer, attachments: Vec<Bytes>) -> Self {
-        let attachments: Vec<_> = attachments.into_iter().map(Outgoing::binary).collect();
-        let rest = (!attachments.is_empty()).then(|| Rest::new(attachments));
-        Self {
-            text: text.finish(),
-            rest,
-        }
-    }
-
     /// The messages for a peer with the default parser: the text and then the attachments, with nothing between them.
     pub fn default_frames(&self) -> impl Iterator<Item = &Outgoing> + Clone {
         std::iter::once(&self.text).chain(self.attachments())
@@ -332,11 +323,18 @@ impl Text {
         write_u64(out, attachments.len() as u64);
         out.push(b'-');
         out.extend_from_slice(rest);
-        EncodedPacket::new(buffer, attachments)
+        let attachments = attachments.into_iter().map(Outgoing::binary).collect();
+        EncodedPacket {
+            text: buffer.finish(),
+            rest: Some(Rest::new(attachments)),
+        }
     }
 
     fn finish(self) -> EncodedPacket {
-        EncodedPacket::new(self.buffer, Vec::new())
+        EncodedPacket {
+            text: self.buffer.finish(),
+            rest: None,
+        }
     }
 }
 

@@ -130,44 +130,55 @@ pub(crate) fn scan_value(text: &[u8], at: usize, max_depth: usize) -> Result<usi
 
 /// Offset of the first `"`, `\` or control character from `at` on: what ends the plain part of a JSON string, and what
 /// has to be escaped in one. The length of `bytes` if there is none.
-pub(crate) fn find_special(bytes: &[u8], mut at: usize) -> usize {
-    // The compiler turns this block into a few vector instructions.
-    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-        if block
-            .iter()
-            .fold(false, |hit, &byte| hit | is_special(byte))
-        {
-            break;
+pub(crate) fn find_special(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let Some((first, long)) = rest.split_first_chunk::<8>() else {
+        let special = rest.iter().position(|&byte| distance(byte) == 0);
+        return special.map_or(bytes.len(), |special| at + special);
+    };
+    // Most keys and names end here.
+    if let Some(special) = find_in_word(*first) {
+        return at + special;
+    }
+    let (blocks, _) = long.as_chunks::<32>();
+    let plain = 8 + 32 * blocks.iter().take_while(|block| is_plain(block)).count();
+    let (words, _) = rest.get(plain..).unwrap_or_default().as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        if let Some(special) = find_in_word(*word) {
+            return at + plain + 8 * index + special;
         }
-        at += 16;
     }
-    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let hits = special_bits(u64::from_le_bytes(*word));
-        if hits != 0 {
-            return at + (hits.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    while bytes.get(at).is_some_and(|&byte| !is_special(byte)) {
-        at += 1;
-    }
-    at
+    // What is left fits one more word, together with bytes that are known to be plain.
+    let special = rest.last_chunk::<8>().and_then(|word| find_in_word(*word));
+    special.map_or(bytes.len(), |special| bytes.len() - 8 + special)
 }
 
-const fn is_special(byte: u8) -> bool {
-    // Without branches, so that it can be computed for many bytes at once.
-    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+/// Zero for special bytes alone.
+fn distance(byte: u8) -> u8 {
+    (byte ^ b'"').min(byte ^ b'\\').min(byte & 0xe0)
 }
 
-/// Sets the top bit of the lowest byte of `word` that is special; bits above it may be set, too.
-const fn special_bits(word: u64) -> u64 {
+/// The compiler turns this into two dozen vector instructions.
+fn is_plain(block: &[u8; 32]) -> bool {
+    let mut least = [0; 16];
+    for (index, least) in least.iter_mut().enumerate() {
+        *least = distance(block[index]).min(distance(block[index + 16]));
+    }
+    !least.iter().fold(false, |zero, &distance| zero | (distance == 0))
+}
+
+/// Index of the first special byte.
+fn find_in_word(word: [u8; 8]) -> Option<usize> {
     const ONES: u64 = u64::MAX / 255;
-    let quote = word ^ (ONES * b'"' as u64);
-    let backslash = word ^ (ONES * b'\\' as u64);
+    let word = u64::from_le_bytes(word);
+    let quote = word ^ (ONES * u64::from(b'"'));
+    let backslash = word ^ (ONES * u64::from(b'\\'));
     let zero_quote = quote.wrapping_sub(ONES) & !quote;
     let zero_backslash = backslash.wrapping_sub(ONES) & !backslash;
     let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (zero_quote | zero_backslash | control) & (ONES * 0x80)
+    // The top bit of the lowest special byte is set; bits above it may be set, too.
+    let bits = (zero_quote | zero_backslash | control) & (ONES * 0x80);
+    (bits != 0).then(|| (bits.trailing_zeros() / 8) as usize)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,29 @@
+//! The server that the benchmarks load: `echo` answers the sender, `blast` reaches everybody. One core.
+#![expect(clippy::print_stdout, reason = "the benchmark reads the address")]
+
+use kokanee::{Args, Namespace, Server, Socket};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> kokanee::Result<()> {
+    let io = Server::builder()
+        .with_limits(|limits| {
+            limits.max_pending_sessions = 100_000;
+            limits.max_pending_sessions_per_address = 100_000;
+        })
+        .build();
+    io.on("echo", async |socket: Socket, args: Args| socket.emit_args("echo", &args).await);
+    io.on("blast", async |namespace: Namespace, args: Args| namespace.local().emit_args("blast", &args).await);
+    let port = std::env::args().nth(1).unwrap_or_else(|| "0".to_owned());
+    let listener = io.bind(&format!("127.0.0.1:{port}")).await?;
+    println!("http://{}", listener.local_addr());
+    tokio::spawn({
+        let io = io.clone();
+        async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                io.close(std::time::Duration::from_secs(1)).await;
+            }
+        }
+    });
+    listener.serve().await;
+    Ok(())
+}
