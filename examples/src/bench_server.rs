@@ -1,7 +1,10 @@
 //! The server that the benchmarks load: `echo` answers the sender, `blast` reaches everybody. One core.
 #![expect(clippy::print_stdout, reason = "the benchmark reads the address")]
 
+use std::time::Duration;
+
 use kokanee::{Args, Namespace, Server, Socket};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> kokanee::Result<()> {
@@ -13,14 +16,15 @@ async fn main() -> kokanee::Result<()> {
         .build();
     io.on("echo", async |socket: Socket, args: Args| socket.emit_args("echo", &args).await);
     io.on("blast", async |namespace: Namespace, args: Args| namespace.local().emit_args("blast", &args).await);
-    let port = std::env::args().nth(1).unwrap_or_else(|| "0".to_owned());
+    let port = std::env::var("PORT").unwrap_or_else(|_| "0".to_owned());
     let listener = io.bind(&format!("127.0.0.1:{port}")).await?;
     println!("http://{}", listener.local_addr());
+    let mut terminate = signal(SignalKind::terminate())?;
     tokio::spawn({
         let io = io.clone();
         async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                io.close(std::time::Duration::from_secs(1)).await;
+            if terminate.recv().await.is_some() {
+                io.close(Duration::from_secs(1)).await;
             }
         }
     });

@@ -1,2 +1,62 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: what a developer and the CI run on this repository, one module per verb.
+//!
+//! A verb is a row of [`steps`]: each is printed, does its work in a child process that shares the terminal, and ends
+//! the verb if it fails. The tools that the steps need are found or installed by [`requirements`].
+
+mod bench;
+mod ci;
+mod fuzz;
+mod interop;
+mod lint;
+mod release;
+mod requirements;
+mod steps;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use steps::{Steps, say};
+
+const USAGE: &str = "\
+Usage: cargo xtask <verb>
+
+  test [--quick]                   installs what the tests need and runs all of them; --quick: the Rust tests only
+  interop                          the JavaScript, Python and browser suites against the built server
+  fuzz [--seconds N] [TARGET...]   every fuzz target, or those named, 60 seconds each
+  bench [ARGUMENTS...]             builds the peers and runs `kokanee-bench compare` with the arguments
+  lint                             formatting, clippy, documentation, dependencies, spelling
+  ci                               lint, then test";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut steps = Steps::default();
+    let result = run(&mut steps, &words);
+    steps.summarize();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(steps: &mut Steps, words: &[&str]) -> anyhow::Result<()> {
+    match words {
+        ["test"] => test::all(steps),
+        ["test", "--quick"] => test::quick(steps),
+        ["interop"] => interop::run(steps),
+        ["fuzz", arguments @ ..] => fuzz::run(steps, &fuzz::Options::parse(arguments)?),
+        ["bench", arguments @ ..] => bench::compare(steps, arguments),
+        ["lint"] => lint::run(steps),
+        ["ci"] => ci::run(steps),
+        ["help" | "--help" | "-h"] => {
+            say(USAGE);
+            Ok(())
+        }
+        [] => bail!("no verb\n\n{USAGE}"),
+        _ => bail!("cannot do `{}`\n\n{USAGE}", words.join(" ")),
+    }
+}

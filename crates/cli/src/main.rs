@@ -1,2 +1,22 @@
-//! placeholder
-fn main() {}
+//! The command `kokanee`. Each subcommand is a module; `args` says what it understands, `output` is all it writes.
+
+mod args;
+mod demo;
+mod escape;
+mod log;
+mod output;
+mod page;
+mod serve;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args),
+    }
+}

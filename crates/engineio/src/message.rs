@@ -4,7 +4,9 @@
 //! header in front of the packet, so the finished frame and the polling text are two slices of one allocation.
 
 use std::{
+    cell::Cell,
     fmt,
+    hash::{Hash, Hasher},
     ops::Deref,
     sync::{Arc, OnceLock},
 };
@@ -12,50 +14,68 @@ use std::{
 use bytes::Bytes;
 use kokanee_websocket::{MAX_SERVER_HEADER_BYTES, OpCode, encode_header};
 
-/// Shared, immutable UTF-8 text: [`Bytes`] whose content was checked once.
-#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Str(Bytes);
+/// Shared, immutable text. A copy or a part of it counts a reference.
+#[derive(Clone)]
+pub struct Str(Text);
+
+#[derive(Clone)]
+enum Text {
+    Static(&'static str),
+    /// Invariant: `start` and `end` are character boundaries of the text, in order.
+    Shared {
+        text: Arc<str>,
+        start: usize,
+        end: usize,
+    },
+}
 
 impl Str {
-    /// Checks `bytes` and takes them over without a copy.
+    /// Checks `bytes` and copies them.
     ///
     /// # Errors
     /// [`InvalidUtf8`] when they are not UTF-8.
-    pub fn from_utf8(bytes: Bytes) -> Result<Self, InvalidUtf8> {
-        match simdutf8::basic::from_utf8(&bytes) {
-            Ok(_) => Ok(Self(bytes)),
-            Err(_) => Err(InvalidUtf8),
-        }
+    pub fn from_utf8(bytes: &[u8]) -> Result<Self, InvalidUtf8> {
+        simdutf8::basic::from_utf8(bytes)
+            .map(Self::from)
+            .map_err(|_| InvalidUtf8)
     }
 
     /// Wraps a literal without allocating.
     pub const fn from_static(text: &'static str) -> Self {
-        Self(Bytes::from_static(text.as_bytes()))
+        Self(Text::Static(text))
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        // Invariant: every constructor checked the bytes or took them from a `str`; `slice` cuts at char boundaries only.
-        // The second check is cheap (SIMD), and the price of `forbid(unsafe_code)`.
-        simdutf8::basic::from_utf8(&self.0).unwrap_or_default()
+        match &self.0 {
+            Text::Static(text) => text,
+            Text::Shared { text, start, end } => text.get(*start..*end).unwrap_or_default(),
+        }
     }
 
     /// The text as bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Text::Static(text) => text.as_bytes(),
+            Text::Shared { text, start, end } => {
+                text.as_bytes().get(*start..*end).unwrap_or_default()
+            }
+        }
     }
 
     /// A part of the text that shares its memory. `None` outside the text or inside a character.
     pub fn slice(&self, start: usize, end: usize) -> Option<Self> {
-        let bytes = self.0.get(start..end)?;
-        let at_boundary = |byte: Option<&u8>| byte.is_none_or(|&b| b & 0xc0 != 0x80);
-        (at_boundary(bytes.first()) && at_boundary(self.0.get(end)))
-            .then(|| Self(self.0.slice(start..end)))
-    }
-
-    /// The bytes behind the text.
-    pub fn into_bytes(self) -> Bytes {
-        self.0
+        self.as_str().get(start..end)?;
+        Some(Self(match &self.0 {
+            Text::Static(text) => Text::Static(&text[start..end]),
+            Text::Shared {
+                text, start: base, ..
+            } => Text::Shared {
+                text: Arc::clone(text),
+                start: base + start,
+                end: base + end,
+            },
+        }))
     }
 }
 
@@ -63,6 +83,12 @@ impl Str {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("invalid UTF-8")]
 pub struct InvalidUtf8;
+
+impl Default for Str {
+    fn default() -> Self {
+        Self::from_static("")
+    }
+}
 
 impl Deref for Str {
     type Target = str;
@@ -74,25 +100,43 @@ impl Deref for Str {
 
 impl From<&str> for Str {
     fn from(text: &str) -> Self {
-        Self(Bytes::copy_from_slice(text.as_bytes()))
+        Self(Text::Shared {
+            text: Arc::from(text),
+            start: 0,
+            end: text.len(),
+        })
     }
 }
 
 impl From<String> for Str {
     fn from(text: String) -> Self {
-        Self(Bytes::from(text))
+        Self::from(text.as_str())
+    }
+}
+
+impl PartialEq for Str {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Str {}
+
+impl Hash for Str {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
 impl PartialEq<str> for Str {
     fn eq(&self, other: &str) -> bool {
-        self.0 == other.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
 impl PartialEq<&str> for Str {
     fn eq(&self, other: &&str) -> bool {
-        self.0 == other.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -141,10 +185,10 @@ pub struct Outgoing(Form);
 
 #[derive(Clone)]
 enum Form {
-    /// `[headroom with the frame header at its end]['4'][text]`; `frame` is where the header begins.
+    /// `[frame header]['4'][text]`, and the header's length.
     Text {
-        buffer: Bytes,
-        frame: u8,
+        buffer: Arc<[u8]>,
+        header: u8,
     },
     Binary(Arc<BinaryForms>),
 }
@@ -168,15 +212,25 @@ struct BinaryForms {
 /// write!(buffer, "2[\"hi\"]").expect("writing to memory cannot fail");
 /// assert_eq!(&buffer.finish().polling_text().expect("it is text")[..], b"42[\"hi\"]");
 /// ```
+///
+/// The buffer itself is reused by the messages of a thread; what is shared is a copy of just the right size.
 #[derive(Debug)]
 pub struct TextBuffer(Vec<u8>);
+
+/// What a thread keeps for its next message at most.
+const MAX_KEPT_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    static KEPT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 impl TextBuffer {
     /// Makes room for `text_bytes` bytes of text.
     pub fn with_capacity(text_bytes: usize) -> Self {
-        let mut buffer = Vec::with_capacity(HEADROOM + 1 + text_bytes);
-        buffer.extend_from_slice(&[0; HEADROOM]);
-        buffer.push(b'4');
+        let mut buffer = KEPT.take();
+        buffer.clear();
+        buffer.reserve(HEADROOM + 1 + text_bytes);
+        buffer.extend_from_slice(b"\0\0\0\0\0\0\0\0\0\04");
         Self(buffer)
     }
 
@@ -196,11 +250,15 @@ impl TextBuffer {
         let header = encode_header(OpCode::Text, buffer.len() - HEADROOM, None);
         let frame = HEADROOM - header.as_slice().len();
         buffer[frame..HEADROOM].copy_from_slice(header.as_slice());
-        let frame = u8::try_from(frame).expect("HEADROOM is 10");
-        Outgoing(Form::Text {
-            buffer: Bytes::from(buffer),
-            frame,
-        })
+        // Only what travels is copied: the header is as short as it can be.
+        let outgoing = Outgoing(Form::Text {
+            buffer: Arc::from(&buffer[frame..]),
+            header: u8::try_from(HEADROOM - frame).expect("HEADROOM is 10"),
+        });
+        if buffer.capacity() <= MAX_KEPT_BYTES {
+            KEPT.set(buffer);
+        }
+        outgoing
     }
 }
 
@@ -236,11 +294,21 @@ impl Outgoing {
         })))
     }
 
-    /// The message, sharing its memory.
+    /// The message's content. Binary content is shared, text is copied.
     pub fn message(&self) -> Message {
         match &self.0 {
-            Form::Text { buffer, .. } => Message::Text(Str(buffer.slice(HEADROOM + 1..))),
+            Form::Text { .. } => {
+                Message::Text(Str::from_utf8(self.text_bytes()).unwrap_or_default())
+            }
             Form::Binary(forms) => Message::Binary(forms.data.clone()),
+        }
+    }
+
+    /// The bytes of a text message; none of a binary one.
+    fn text_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Form::Text { buffer, header } => &buffer[usize::from(*header) + 1..],
+            Form::Binary(_) => &[],
         }
     }
 
@@ -252,7 +320,7 @@ impl Outgoing {
     /// Size of the content in bytes, without type byte or frame header.
     pub fn len(&self) -> usize {
         match &self.0 {
-            Form::Text { buffer, .. } => buffer.len() - HEADROOM - 1,
+            Form::Text { .. } => self.text_bytes().len(),
             Form::Binary(forms) => forms.data.len(),
         }
     }
@@ -266,7 +334,7 @@ impl Outgoing {
     /// clients that cannot take binary frames.
     pub fn websocket_frame(&self, v3: bool, base64: bool) -> Bytes {
         match &self.0 {
-            Form::Text { buffer, frame } => buffer.slice(usize::from(*frame)..),
+            Form::Text { buffer, .. } => share(buffer, 0),
             Form::Binary(forms) => self.binary_frame(forms, v3, base64).clone(),
         }
     }
@@ -274,7 +342,7 @@ impl Outgoing {
     /// The same frame, borrowed.
     pub fn websocket_slice(&self, v3: bool, base64: bool) -> &[u8] {
         match &self.0 {
-            Form::Text { buffer, frame } => &buffer[usize::from(*frame)..],
+            Form::Text { buffer, .. } => buffer,
             Form::Binary(forms) => self.binary_frame(forms, v3, base64),
         }
     }
@@ -299,7 +367,7 @@ impl Outgoing {
     /// The packet text of a text message (`4` and the content). `None` for a binary one.
     pub fn polling_text(&self) -> Option<Bytes> {
         match &self.0 {
-            Form::Text { buffer, .. } => Some(buffer.slice(HEADROOM..)),
+            Form::Text { buffer, header } => Some(share(buffer, usize::from(*header))),
             Form::Binary(_) => None,
         }
     }
@@ -330,6 +398,11 @@ impl Outgoing {
         })
         .clone()
     }
+}
+
+/// The bytes of a shared buffer from `start` on, without a copy.
+fn share(buffer: &Arc<[u8]>, start: usize) -> Bytes {
+    Bytes::from_owner(Arc::clone(buffer)).slice(start..)
 }
 
 /// One unmasked frame in one buffer.

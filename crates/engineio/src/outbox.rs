@@ -18,6 +18,8 @@ pub(crate) struct Outbox {
     bytes: usize,
     /// Bytes of the front packet's frame that were written already.
     written: usize,
+    /// How many of the packets are pings and pongs.
+    heartbeats: usize,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,10 @@ impl Entry {
         self.packet.len() + OVERHEAD_BYTES
     }
 
+    fn is_heartbeat(&self) -> bool {
+        matches!(self.packet, OutPacket::Ping | OutPacket::Pong(_))
+    }
+
     fn starts_message(&self) -> bool {
         !self.follows && matches!(self.packet, OutPacket::Message(_))
     }
@@ -42,6 +48,7 @@ impl Outbox {
     pub(crate) fn push(&mut self, packet: OutPacket, follows: bool) {
         let entry = Entry { packet, follows };
         self.bytes += entry.weight();
+        self.heartbeats += usize::from(entry.is_heartbeat());
         if self.front.is_none() {
             self.front = Some(entry);
         } else {
@@ -63,17 +70,16 @@ impl Outbox {
         self.bytes
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &OutPacket> {
-        self.front
-            .iter()
-            .chain(&self.rest)
-            .map(|entry| &entry.packet)
+    /// Whether a ping or a pong waits. Counted, not searched: a peer may ask a million times while much waits.
+    pub(crate) fn has_heartbeat(&self) -> bool {
+        self.heartbeats > 0
     }
 
     /// Takes everything that waits.
     pub(crate) fn take(&mut self) -> Vec<OutPacket> {
         self.bytes = 0;
         self.written = 0;
+        self.heartbeats = 0;
         let rest = std::mem::take(&mut self.rest);
         self.front
             .take()
@@ -92,6 +98,7 @@ impl Outbox {
                 follows: true,
             };
             self.bytes += entry.weight();
+            self.heartbeats += usize::from(entry.is_heartbeat());
             if let Some(front) = self.front.replace(entry) {
                 self.rest.push_front(front);
             }
@@ -105,6 +112,7 @@ impl Outbox {
             self.front = None;
         }
         self.bytes = self.front.as_ref().map_or(0, Entry::weight);
+        self.heartbeats = self.front.iter().filter(|entry| entry.is_heartbeat()).count();
     }
 
     /// Drops the oldest message of which nothing was sent, attachments included. `false` if there is none.
@@ -139,6 +147,7 @@ impl Outbox {
     fn pop(&mut self) {
         if let Some(entry) = self.front.take() {
             self.bytes -= entry.weight();
+            self.heartbeats -= usize::from(entry.is_heartbeat());
         }
         self.front = self.rest.pop_front();
         if self.rest.is_empty() && self.rest.capacity() > 0 {
@@ -155,9 +164,11 @@ impl Outbox {
     ) -> usize {
         let mut used = 0;
         let mut skip = self.written;
-        for (slot, packet) in slices.iter_mut().zip(self.iter()) {
+        let entries = self.front.iter().chain(&self.rest);
+        for (slot, entry) in slices.iter_mut().zip(entries) {
             *slot = IoSlice::new(
-                packet
+                entry
+                    .packet
                     .websocket_slice(revision, base64)
                     .get(skip..)
                     .unwrap_or_default(),
@@ -166,6 +177,12 @@ impl Outbox {
             used += 1;
         }
         used
+    }
+
+    /// The unwritten bytes of the only packet that waits.
+    pub(crate) fn only_frame(&self, revision: Revision, base64: bool) -> Option<&[u8]> {
+        let front = self.front.as_ref().filter(|_| self.rest.is_empty())?;
+        front.packet.websocket_slice(revision, base64).get(self.written..)
     }
 
     /// Notes that `count` bytes of the frames were written.

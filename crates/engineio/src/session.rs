@@ -208,6 +208,8 @@ pub struct Session {
     transport: Transport,
     base64: bool,
     poll_pending: bool,
+    /// Whether the WebSocket has carried anything: what went before it can no longer be sent again.
+    wrote_frames: bool,
     compress: bool,
     reading_paused: bool,
 }
@@ -238,6 +240,7 @@ impl Session {
             transport,
             base64,
             poll_pending: false,
+            wrote_frames: false,
             compress: false,
             reading_paused: false,
         }
@@ -253,7 +256,7 @@ impl Session {
 
     // Input from outside.
 
-    /// A GET came. Its answer is an [`Output::PollResponse`].
+    /// A GET came. Its answer is an [`Output::PollResponse`]; it has none if the session is finished.
     ///
     /// # Errors
     /// [`Overlap`] if another GET is pending: that one is answered with a close packet and the session ends.
@@ -261,6 +264,14 @@ impl Session {
         if self.poll_pending {
             self.fail(CloseReason::TransportError);
             return Err(Overlap);
+        }
+        if self.state == State::Closed {
+            return Ok(());
+        }
+        if self.transport == Transport::WebSocket {
+            // It has crossed the upgrade: nothing will come on this way any more.
+            self.answer_poll(vec![OutPacket::Noop], false);
+            return Ok(());
         }
         self.poll_pending = true;
         self.poll_by = None;
@@ -276,25 +287,34 @@ impl Session {
 
     /// The pending GET was given up by the client before it was answered. Nothing is lost: the next GET gets it.
     pub fn handle_poll_aborted(&mut self, now: Instant) {
+        if !self.poll_pending {
+            return;
+        }
         self.poll_pending = false;
         self.poll_by = Some(now + self.heartbeat.patience());
     }
 
     /// The answer of a GET could not be delivered: its packets go first into the next one.
-    pub fn handle_poll_undelivered(&mut self, now: Instant, packets: Vec<OutPacket>) {
-        if self.state == State::Closed {
+    ///
+    /// They must be those of the last answer. If a WebSocket has carried something since, the session ends.
+    pub fn handle_poll_undelivered(&mut self, now: Instant, mut packets: Vec<OutPacket>) {
+        packets.retain(|packet| !matches!(packet, OutPacket::Noop));
+        if self.state == State::Closed || packets.is_empty() {
             return;
         }
-        if self.is_mid_frame() {
+        if self.wrote_frames {
             // Their place in the order is gone.
             return self.fail(CloseReason::TransportError);
+        }
+        if self.outbox.is_empty() {
+            self.progress = now;
         }
         self.outbox.restore(packets);
         self.flush(now);
     }
 
     /// The body of a POST came. Its messages are fetched with [`poll_message`](Self::poll_message); its answer is an
-    /// [`Output::PostResponse`].
+    /// [`Output::PostResponse`]; it has none if the session is finished.
     ///
     /// # Errors
     /// [`Overlap`] if another POST is being processed; the session ends.
@@ -303,15 +323,18 @@ impl Session {
             self.fail(CloseReason::TransportError);
             return Err(Overlap);
         }
-        if self.state == State::Open {
-            self.post = Some(Box::new(PayloadDecoder::new(
-                self.revision,
-                body,
-                binary_form,
-            )));
-        } else {
-            self.outputs
-                .push(Output::PostResponse(PostResponse::BadRequest));
+        match self.state {
+            State::Open => {
+                self.post = Some(Box::new(PayloadDecoder::new(
+                    self.revision,
+                    body,
+                    binary_form,
+                )));
+            }
+            State::Closing { .. } => self
+                .outputs
+                .push(Output::PostResponse(PostResponse::BadRequest)),
+            State::Closed => {}
         }
         Ok(())
     }
@@ -460,6 +483,10 @@ impl Session {
             .clone()
             .map(|message| message.len() + OVERHEAD_BYTES)
             .sum();
+        if self.outbox.bytes() + weight > self.config.max_outbound_bytes {
+            // A client whose GET is pending is not slow: it gets what this turn has gathered so far.
+            self.flush(now);
+        }
         // One packet may be larger than the limit if it waits alone.
         while !self.outbox.is_empty()
             && self.outbox.bytes() + weight > self.config.max_outbound_bytes
@@ -511,7 +538,6 @@ impl Session {
             State::Closed => return,
         }
         self.close_probe();
-        self.outbox.discard();
         self.end_post();
         if self.poll_pending {
             self.answer_poll(vec![OutPacket::Close], false);
@@ -567,10 +593,22 @@ impl Session {
         self.outbox.frames(self.revision, self.base64, slices)
     }
 
+    /// What is to be written, if it is a single frame: the common case, which needs no list.
+    pub fn only_frame(&self) -> Option<&[u8]> {
+        if self.transport != Transport::WebSocket {
+            return None;
+        }
+        self.outbox.only_frame(self.revision, self.base64)
+    }
+
     /// Notes that `count` bytes of the frames were written.
     pub fn advance(&mut self, now: Instant, count: usize) {
+        if count == 0 {
+            return;
+        }
         self.outbox.advance(self.revision, self.base64, count);
         self.progress = now;
+        self.wrote_frames = true;
         self.finish_if_drained();
     }
 
@@ -646,21 +684,13 @@ impl Session {
             }
             // A pong counts only for a ping that has left: blind pongs must not keep a client alive that never reads.
             (Packet::Pong(_), Revision::V4) => {
-                if !self
-                    .outbox
-                    .iter()
-                    .any(|packet| matches!(packet, OutPacket::Ping))
-                {
+                if !self.outbox.has_heartbeat() {
                     self.heartbeat.on_pong(now);
                 }
             }
             (Packet::Ping(_), Revision::V3) => {
                 self.heartbeat.on_ping(now);
-                if !self
-                    .outbox
-                    .iter()
-                    .any(|packet| matches!(packet, OutPacket::Pong(_)))
-                {
+                if !self.outbox.has_heartbeat() {
                     self.push(now, OutPacket::pong(""), false);
                 }
             }
@@ -678,7 +708,6 @@ impl Session {
     fn on_close(&mut self) {
         self.outputs
             .push(Output::Closed(CloseReason::TransportClose));
-        self.outbox.discard();
         self.close_probe();
         if self.poll_pending {
             self.answer_poll(vec![OutPacket::Noop], false);
@@ -752,6 +781,7 @@ impl Session {
             return;
         }
         self.state = State::Closed;
+        self.outbox.discard();
         self.poll_by = None;
         if self.transport == Transport::WebSocket {
             self.outputs.push(Output::CloseWebSocket);

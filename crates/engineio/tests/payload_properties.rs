@@ -101,7 +101,7 @@ proptest! {
     fn packets_survive_a_websocket(revision in revision(), (sent, expected) in packet(), base64 in any::<bool>()) {
         let (opcode, content) = sent.websocket_content(revision, base64);
         let received = if opcode == kokanee_websocket::OpCode::Text {
-            Packet::decode_text(revision, Str::from_utf8(content).unwrap())
+            Packet::decode_text(revision, Str::from_utf8(&content).unwrap())
         } else {
             Packet::decode_binary(revision, content)
         };
@@ -130,7 +130,7 @@ proptest! {
     fn any_frame_is_decoded_or_refused(revision in revision(), frame in hostile_body()) {
         let frame = Bytes::from(frame);
         let _ = Packet::decode_binary(revision, frame.clone());
-        if let Ok(text) = Str::from_utf8(frame) {
+        if let Ok(text) = Str::from_utf8(&frame) {
             let first = text.as_bytes().first().copied();
             if Packet::decode_text(revision, text).is_ok() {
                 prop_assert!(matches!(first, Some(b'0'..=b'6' | b'b')));

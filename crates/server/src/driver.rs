@@ -9,7 +9,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
@@ -28,7 +28,8 @@ use crate::{
     error::EventError,
     events::{self, Running},
     handler::MiddlewareFuture,
-    mailbox::{Command, Mailbox, PollReply, PostReply},
+    mailbox::{Command, Mailbox, PollReply, PostReply, Turn, take_staged},
+    namespace::KeptHandlers,
     server::{ServerInner, random_id},
     sessions::SessionGuard,
     websocket::{ReadEnd, WebSocketIo},
@@ -42,12 +43,21 @@ const ROUNDS_PER_TURN: usize = 16;
 /// One socket of the connection, and what its handlers are doing.
 pub(crate) struct Member {
     socket: Socket,
+    handlers: KeptHandlers,
     /// The middlewares, while they decide. Events wait meanwhile.
     joining: Option<MiddlewareFuture>,
     /// `on_connect` and events whose handlers wait for something.
     running: Vec<Running>,
     /// Events whose turn has not come.
     waiting: VecDeque<(Event, Option<AckId>)>,
+}
+
+impl Member {
+    /// Starts the handlers of an event; those that wait for something are kept.
+    fn start(&mut self, event: &Event, id: Option<AckId>, cx: &mut Context<'_>) {
+        let handlers = self.handlers.get(self.socket.namespace());
+        self.running.append(&mut events::start_event(&self.socket, handlers, event, id, cx));
+    }
 }
 
 /// Rooms are left even if the task ends in an unforeseen way.
@@ -62,10 +72,12 @@ pub(crate) struct Driver {
     mailbox: Arc<Mailbox>,
     session: Session,
     connection: Connection<Member>,
-    websocket: Option<WebSocketIo>,
+    websocket: Option<Box<WebSocketIo>>,
     /// A WebSocket that wants to take over.
     probe: Option<Box<WebSocketIo>>,
     requests: Option<Box<Requests>>,
+    /// Says that the WebSocket can be read; see [`Mailbox`].
+    read_waker: Waker,
     sleep: Pin<Box<Sleep>>,
     sleeps_until: Instant,
     /// Events that wait for a handler, and their size: what the client may still send is limited by it.
@@ -112,18 +124,20 @@ impl Driver {
             kokanee_engineio::Revision::V3 => ProtocolVersion::V4,
             kokanee_engineio::Revision::V4 => ProtocolVersion::V5,
         };
+        let mailbox_handle = Arc::clone(&mailbox);
         let connection = Connection::new(&server.connection_config, version, now);
-        let sleeps_until = session.deadline().unwrap_or(now);
         Self {
             server,
             mailbox,
             session,
             connection,
-            websocket,
+            websocket: websocket.map(Box::new),
             probe: None,
             requests: None,
-            sleep: Box::pin(tokio::time::sleep_until(sleeps_until.into())),
-            sleeps_until,
+            read_waker: Waker::from(mailbox_handle),
+            sleep: Box::pin(tokio::time::sleep_until(now.into())),
+            // Over already: the first turn sets the timer, which a task must do itself to be woken.
+            sleeps_until: now,
             queued_events: 0,
             queued_bytes: 0,
             phase: Phase::Open,
@@ -141,6 +155,7 @@ impl Driver {
     // Commands.
 
     fn take_commands(&mut self, now: Instant) {
+        self.send_staged(now);
         let Some((first, rest)) = self.mailbox.take() else {
             return;
         };
@@ -148,6 +163,11 @@ impl Driver {
         for command in rest {
             self.handle_command(now, command);
         }
+    }
+
+    /// Sends what the session's own handlers have sent in this turn.
+    fn send_staged(&mut self, now: Instant) {
+        take_staged(|(packet, options)| self.send(now, &packet, options));
     }
 
     fn handle_command(&mut self, now: Instant, command: Command) {
@@ -304,68 +324,63 @@ impl Driver {
             || self.queued_bytes >= limits.max_queued_bytes
     }
 
-    fn read(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) -> Progress {
+    fn can_read(&self) -> bool {
+        self.websocket.is_some() && self.phase == Phase::Open && self.session.is_open() && !self.is_paused()
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) {
         if self.phase != Phase::Open {
-            return Progress::None;
+            return;
         }
         let paused = self.is_paused();
         self.session.set_reading_paused(now, paused);
-        if paused || *budget == 0 {
-            return Progress::None;
+        if paused {
+            return;
         }
+        while *budget > 0 && !self.is_paused() {
+            let Some(message) = self.session.poll_message(now) else { break };
+            *budget -= 1;
+            self.handle_message(cx, now, message);
+            self.send_staged(now);
+        }
+        // What a POST has brought was sent before what comes on a WebSocket.
         if self.session.has_post() {
-            return self.read_post(cx, now, budget);
+            return;
         }
         if self.probe.is_some() {
             self.read_probe(cx, now);
         }
-        self.read_websocket(cx, now, budget)
-    }
-
-    fn read_post(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) -> Progress {
-        while *budget > 0 && !self.is_paused() {
-            let Some(message) = self.session.poll_message(now) else {
-                break;
-            };
-            *budget -= 1;
-            self.handle_message(cx, now, message);
+        if self.websocket.is_some() && self.mailbox.take_readable() {
+            self.read_websocket(cx, now, budget);
         }
-        Progress::Some
     }
 
-    fn read_websocket(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Instant,
-        budget: &mut usize,
-    ) -> Progress {
-        let Some(mut websocket) = self.websocket.take() else {
-            return Progress::None;
-        };
-        // A second context, as handlers run while the stream is read.
-        let mut handler_cx = Context::from_waker(cx.waker());
-        let read = websocket.poll_read(cx, now, |_, frame| {
-            *budget = budget.saturating_sub(1);
-            if let Some(message) = self.session.handle_frame(now, frame) {
-                self.handle_message(&mut handler_cx, now, message);
+    fn read_websocket(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) {
+        let Some(mut websocket) = self.websocket.take() else { return };
+        let read_waker = self.read_waker.clone();
+        let mut read_cx = Context::from_waker(&read_waker);
+        loop {
+            if *budget == 0 || !self.session.is_open() || self.is_paused() {
+                // There may be more.
+                self.mailbox.set_readable();
+                break;
             }
-            *budget > 0 && self.session.is_open() && !self.is_paused()
-        });
-        match websocket.read_end() {
-            Some(ReadEnd::Closed) => self
-                .session
-                .handle_transport_closed(CloseReason::TransportClose),
-            Some(ReadEnd::Failed) => self
-                .session
-                .handle_transport_closed(CloseReason::TransportError),
-            None => {}
+            let read = websocket.poll_read(&mut read_cx, now, |_, frame| {
+                *budget = budget.saturating_sub(1);
+                if let Some(message) = self.session.handle_frame(now, frame) {
+                    self.handle_message(cx, now, message);
+                    self.send_staged(now);
+                }
+                *budget > 0 && self.session.is_open() && !self.is_paused()
+            });
+            match websocket.read_end() {
+                Some(ReadEnd::Closed) => self.session.handle_transport_closed(CloseReason::TransportClose),
+                Some(ReadEnd::Failed) => self.session.handle_transport_closed(CloseReason::TransportError),
+                None if read.is_pending() => break,
+                None => {}
+            }
         }
         self.websocket = Some(websocket);
-        if read.is_ready() {
-            Progress::Some
-        } else {
-            Progress::None
-        }
     }
 
     fn read_probe(&mut self, cx: &mut Context<'_>, now: Instant) {
@@ -395,8 +410,9 @@ impl Driver {
         }
         if upgraded {
             tracing::debug!("upgraded to websocket");
-            self.websocket = Some(*probe);
+            self.websocket = Some(probe);
             self.mailbox.set_transport(Transport::WebSocket);
+            self.mailbox.set_readable();
         } else if probe.read_end().is_some() {
             self.session.handle_probe_closed();
             spawn_close(&self.server, *probe);
@@ -459,9 +475,8 @@ impl Driver {
         let socket = Socket::new(id, namespace, server, Arc::clone(&self.mailbox), auth);
         socket.enter();
         let joining = events::start_middlewares(&socket);
-        let member = Member {
-            socket,
-            joining,
+        let handlers = KeptHandlers::new(socket.namespace());
+        let member = Member { socket, handlers, joining,
             running: Vec::new(),
             waiting: VecDeque::new(),
         };
@@ -504,6 +519,8 @@ impl Driver {
     }
 
     fn accept(&mut self, cx: &mut Context<'_>, now: Instant, index: usize) {
+        // What the middlewares have sent goes first, as with the JavaScript server.
+        self.take_commands(now);
         self.connection.accept(index);
         self.guard.connected();
         let Some(member) = self.connection.get_mut(index) else {
@@ -544,19 +561,11 @@ impl Driver {
         }
     }
 
-    fn handle_event(
-        &mut self,
-        cx: &mut Context<'_>,
-        index: usize,
-        id: Option<AckId>,
-        event: Event,
-    ) {
-        let Some(member) = self.connection.get_mut(index) else {
-            return;
-        };
+    fn handle_event(&mut self, cx: &mut Context<'_>, index: usize, id: Option<AckId>, event: Event) {
+        let Some(member) = self.connection.get_mut(index) else { return };
         if member.joining.is_none() && member.waiting.is_empty() && member.running.is_empty() {
             // The straight way: nothing of this socket is going on.
-            member.running = events::start_event(&member.socket, &event, id, cx);
+            member.start(&event, id, cx);
             return;
         }
         self.queued_events += 1;
@@ -567,27 +576,16 @@ impl Driver {
 
     /// Starts waiting events while their socket allows it.
     fn run_waiting(&mut self, cx: &mut Context<'_>, index: usize) {
-        let Some(member) = self.connection.get_mut(index) else {
-            return;
-        };
+        let Some(member) = self.connection.get_mut(index) else { return };
         if member.joining.is_some() || member.waiting.is_empty() {
             return;
         }
-        let concurrency = member.socket.namespace().handlers().concurrency;
-        while member
-            .running
-            .iter()
-            .filter(|running| running.is_event())
-            .count()
-            < concurrency
-        {
-            let Some((event, id)) = member.waiting.pop_front() else {
-                break;
-            };
+        let concurrency = member.handlers.get(member.socket.namespace()).concurrency;
+        while member.running.iter().filter(|running| running.is_event()).count() < concurrency {
+            let Some((event, id)) = member.waiting.pop_front() else { break };
             self.queued_events -= 1;
             self.queued_bytes -= event_bytes(&event);
-            let mut running = events::start_event(&member.socket, &event, id, cx);
-            member.running.append(&mut running);
+            member.start(&event, id, cx);
         }
         if member.waiting.is_empty() {
             member.waiting = VecDeque::new();
@@ -807,10 +805,14 @@ impl Future for Driver {
         let driver = self.get_mut();
         let now = Instant::now();
         let mut budget = MESSAGES_PER_TURN;
+        let _turn = Turn::begin(&driver.mailbox);
         for _ in 0..ROUNDS_PER_TURN {
             driver.take_commands(now);
-            driver.handle_time(now);
-            let read = driver.read(cx, now, &mut budget);
+            // No deadline is earlier than the timer.
+            if driver.sleeps_until <= now {
+                driver.handle_time(now);
+            }
+            driver.read(cx, now, &mut budget);
             let was_paused = driver.is_paused();
             driver.poll_handlers(cx, now);
             let resumed = if was_paused && !driver.is_paused() {
@@ -831,7 +833,9 @@ impl Future for Driver {
             if budget == 0 {
                 break;
             }
-            if [read, resumed, outputs, woken] == [Progress::None; 4] && driver.mailbox.sleep(cx) {
+            let idle = [resumed, outputs, woken] == [Progress::None; 3];
+            // The stream may have become readable before the mailbox knew whom to wake.
+            if idle && driver.mailbox.sleep(cx) && !(driver.can_read() && driver.mailbox.is_readable()) {
                 return Poll::Pending;
             }
         }

@@ -14,6 +14,7 @@ use crate::{
     error::EventError,
     extract::Context,
     handler::{ErasedHandler, HandlerFuture, MiddlewareFuture},
+    namespace::Handlers,
 };
 
 /// A handler that waits for something.
@@ -107,6 +108,7 @@ fn start(
 /// Starts the handlers of an event.
 pub(crate) fn start_event(
     socket: &Socket,
+    handlers: &Handlers,
     event: &Event,
     id: Option<AckId>,
     cx: &mut TaskContext<'_>,
@@ -117,7 +119,6 @@ pub(crate) fn start_event(
         ack: Some(&ack),
         ..Context::new(socket)
     };
-    let handlers = socket.namespace().handlers();
     let listeners = socket.listeners();
     let own = listeners
         .as_ref()
@@ -197,9 +198,10 @@ async fn drain(
     waiting: std::collections::VecDeque<(Event, Option<AckId>)>,
 ) {
     run(socket.clone(), running).await;
+    let handlers = socket.namespace().handlers();
     for (event, id) in waiting {
         let started =
-            std::future::poll_fn(|cx| Poll::Ready(start_event(&socket, &event, id, cx))).await;
+            std::future::poll_fn(|cx| Poll::Ready(start_event(&socket, &handlers, &event, id, cx))).await;
         run(socket.clone(), started).await;
     }
 }

@@ -1,12 +1,16 @@
 //! How the rest of the program reaches the task that owns a session: a queue of commands, and what anybody may read.
+//!
+//! Packets that the session's own handlers send do not even touch the queue: they are staged on the thread that runs the
+//! task, see [`Turn`].
 
 use std::{
+    cell::{Cell, RefCell},
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
-    task::{Context, Waker},
+    task::{Context, Poll, Wake, Waker},
 };
 
 use bytes::Bytes;
@@ -16,14 +20,14 @@ use tokio::sync::oneshot;
 
 use crate::{Limits, handshake::RequestHead, websocket::WebSocketIo};
 
+/// What a waiting packet counts beside its content.
+const OVERHEAD_BYTES: usize = 64;
+
 /// What a session's task can be asked for.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Send a packet.
-    Emit {
-        packet: EncodedPacket,
-        options: SendOptions,
-    },
+    Emit { packet: EncodedPacket, options: SendOptions },
     /// A GET came.
     Poll { reply: oneshot::Sender<PollReply> },
     /// A pending GET was given up.
@@ -31,11 +35,7 @@ pub(crate) enum Command {
     /// The answer of a GET was not delivered.
     PollUndelivered { packets: Vec<OutPacket> },
     /// The body of a POST came.
-    Post {
-        body: Bytes,
-        binary_form: bool,
-        reply: oneshot::Sender<PostReply>,
-    },
+    Post { body: Bytes, binary_form: bool, reply: oneshot::Sender<PostReply> },
     /// A WebSocket asks to take over the session.
     Upgrade { websocket: Box<WebSocketIo> },
     /// A request was broken so that the session cannot go on.
@@ -52,12 +52,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) enum PollReply {
     /// A payload.
-    Packets {
-        packets: Vec<OutPacket>,
-        revision: Revision,
-        base64: bool,
-        compress: bool,
-    },
+    Packets { packets: Vec<OutPacket>, revision: Revision, base64: bool, compress: bool },
     /// Another GET was pending.
     Overlap,
 }
@@ -77,24 +72,29 @@ pub(crate) struct Mailbox {
     pub(crate) revision: Revision,
     pub(crate) head: RequestHead,
     pub(crate) address: Option<SocketAddr>,
-    /// Bytes that wait in the session itself; those of the commands are counted in `queue`.
+    /// Bytes that wait in the session itself.
     outbound: AtomicUsize,
+    /// Bytes of the packets that wait here.
+    queued: AtomicUsize,
     transport: AtomicU8,
     /// A POST's body is being received.
     pub(crate) posting: AtomicBool,
+    /// The task has been woken, or runs and will look here again before it sleeps: no need to wake it.
+    awake: AtomicBool,
+    has_commands: AtomicBool,
+    /// Somebody waits for room.
+    has_waiters: AtomicBool,
+    /// The WebSocket may have something to read.
+    readable: AtomicBool,
     limits: Arc<Limits>,
     queue: Mutex<Queue>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Queue {
     first: Option<Command>,
     rest: Vec<Command>,
-    /// Bytes of the packets that wait here.
-    bytes: usize,
     waker: Option<Waker>,
-    /// The task runs and will look here again before it sleeps: no need to wake it.
-    running: bool,
     closed: bool,
     overflow: bool,
     /// Tasks that wait for room.
@@ -105,10 +105,63 @@ struct Queue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
 
+/// A packet that waits for its session on the thread that runs it.
+type Staged = (EncodedPacket, SendOptions);
+
+thread_local! {
+    /// The mailbox whose task runs on this thread now, by its address; 0 is none.
+    static RUNNING: Cell<usize> = const { Cell::new(0) };
+    static STAGE: RefCell<Vec<Staged>> = const { RefCell::new(Vec::new()) };
+    static STAGED_BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A turn of a session's task on this thread. While it lasts, what is sent to this session from this thread is staged.
+pub(crate) struct Turn;
+
+impl Turn {
+    pub(crate) fn begin(mailbox: &Mailbox) -> Self {
+        RUNNING.set(mailbox.address_in_memory());
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        RUNNING.set(0);
+    }
+}
+
+/// Takes what was staged in this turn, in order.
+pub(crate) fn take_staged(mut f: impl FnMut(Staged)) {
+    if STAGED_BYTES.replace(0) == 0 {
+        return;
+    }
+    let mut staged = STAGE.take();
+    staged.drain(..).for_each(&mut f);
+    // The memory is kept for the next turn, unless a burst has made it large.
+    if staged.capacity() <= 1024 {
+        STAGE.set(staged);
+    }
+}
+
 fn transport_code(transport: Transport) -> u8 {
     match transport {
         Transport::Polling => 0,
         Transport::WebSocket => 1,
+    }
+}
+
+/// As the waker of the WebSocket's reader: a turn that something else has caused does not try to read.
+impl Wake for Mailbox {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.set_readable();
+        if let Some(waker) = &self.lock().waker {
+            waker.wake_by_ref();
+        }
     }
 }
 
@@ -127,20 +180,21 @@ impl Mailbox {
             head,
             address,
             outbound: AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
             transport: AtomicU8::new(transport_code(transport)),
             posting: AtomicBool::new(false),
+            // The task is started right behind this, and looks here first.
+            awake: AtomicBool::new(true),
+            has_commands: AtomicBool::new(false),
+            has_waiters: AtomicBool::new(false),
+            readable: AtomicBool::new(true),
             limits,
-            queue: Mutex::new(Queue {
-                first: None,
-                rest: Vec::new(),
-                bytes: 0,
-                waker: None,
-                running: true,
-                closed: false,
-                overflow: false,
-                waiting: Vec::new(),
-            }),
+            queue: Mutex::default(),
         }
+    }
+
+    fn address_in_memory(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -149,79 +203,111 @@ impl Mailbox {
     }
 
     pub(crate) fn transport(&self) -> Transport {
-        if self.transport.load(Ordering::Relaxed) == 0 {
-            Transport::Polling
-        } else {
-            Transport::WebSocket
-        }
+        if self.transport.load(Ordering::Relaxed) == 0 { Transport::Polling } else { Transport::WebSocket }
     }
 
     pub(crate) fn set_transport(&self, transport: Transport) {
-        self.transport
-            .store(transport_code(transport), Ordering::Relaxed);
+        self.transport.store(transport_code(transport), Ordering::Relaxed);
     }
 
     /// Hands a command to the session's task.
     pub(crate) fn send(&self, command: Command) -> Result<(), Gone> {
-        let mut queue = self.lock();
+        self.push(&mut self.lock(), command)
+    }
+
+    fn push(&self, queue: &mut Queue, command: Command) -> Result<(), Gone> {
         if queue.closed {
             return Err(Gone);
         }
-        queue.push(command);
-        queue.wake_owner();
+        if queue.first.is_none() {
+            queue.first = Some(command);
+            self.has_commands.store(true, Ordering::Release);
+        } else {
+            queue.rest.push(command);
+        }
+        if !self.awake.swap(true, Ordering::AcqRel)
+            && let Some(waker) = &queue.waker
+        {
+            waker.wake_by_ref();
+        }
         Ok(())
+    }
+
+    /// Bytes that wait for the client.
+    fn waiting_bytes(&self) -> usize {
+        let staged = if RUNNING.get() == self.address_in_memory() { STAGED_BYTES.get() } else { 0 };
+        self.outbound.load(Ordering::Relaxed) + self.queued.load(Ordering::Relaxed) + staged
     }
 
     /// Hands a packet to the session's task. Returns the bytes that wait for the client now.
     ///
     /// A packet for which there is no room is not queued: the task is told, and applies the policy.
     pub(crate) fn emit(&self, packet: EncodedPacket, options: SendOptions) -> Result<usize, Gone> {
-        let weight = packet.size_bytes() + 64;
-        let mut queue = self.lock();
-        if queue.closed {
-            return Err(Gone);
-        }
-        let waiting = queue.bytes + self.outbound.load(Ordering::Relaxed);
+        let weight = packet.size_bytes() + OVERHEAD_BYTES;
+        let waiting = self.waiting_bytes();
         let is_full = waiting > 0 && waiting + weight > self.limits.max_outbound_bytes;
         if is_full && self.limits.overflow == Overflow::Disconnect {
-            if !options.volatile && !queue.overflow {
-                queue.overflow = true;
-                queue.push(Command::Overflow);
-                queue.wake_owner();
+            let mut queue = self.lock();
+            if !options.volatile && !std::mem::replace(&mut queue.overflow, true) {
+                self.push(&mut queue, Command::Overflow)?;
             }
             return Ok(waiting);
         }
-        queue.bytes += weight;
-        queue.push(Command::Emit { packet, options });
-        queue.wake_owner();
+        if RUNNING.get() == self.address_in_memory() {
+            STAGED_BYTES.set(STAGED_BYTES.get() + weight);
+            STAGE.with_borrow_mut(|staged| staged.push((packet, options)));
+        } else {
+            let mut queue = self.lock();
+            self.push(&mut queue, Command::Emit { packet, options })?;
+            self.queued.fetch_add(weight, Ordering::Relaxed);
+        }
         Ok(waiting + weight)
     }
 
     /// Waits until half of the outbound limit is free. For direct emits: a handler that sends much goes at the client's pace.
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> std::task::Poll<()> {
-        // Checked without the lock first: nearly always there is room.
-        let mut queue = self.lock();
-        let waiting = queue.bytes + self.outbound.load(Ordering::Relaxed);
-        if queue.closed || waiting <= self.limits.max_outbound_bytes / 2 {
-            return std::task::Poll::Ready(());
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // Nearly always there is room, so that is seen without the lock.
+        if self.has_room() {
+            return Poll::Ready(());
         }
-        if !queue
-            .waiting
-            .iter()
-            .any(|waker| waker.will_wake(cx.waker()))
-        {
+        let mut queue = self.lock();
+        if queue.closed || self.has_room() {
+            return Poll::Ready(());
+        }
+        if !queue.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
             queue.waiting.push(cx.waker().clone());
         }
-        std::task::Poll::Pending
+        self.has_waiters.store(true, Ordering::Release);
+        Poll::Pending
+    }
+
+    fn has_room(&self) -> bool {
+        self.waiting_bytes() <= self.limits.max_outbound_bytes / 2
     }
 
     // For the session's task.
 
-    /// Takes the waiting commands: the first, and those behind it. The task counts as running from now on.
+    /// Whether the WebSocket may have something to read, asked once.
+    pub(crate) fn take_readable(&self) -> bool {
+        self.readable.load(Ordering::Acquire) && self.readable.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_readable(&self) -> bool {
+        self.readable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_readable(&self) {
+        self.readable.store(true, Ordering::Release);
+    }
+
+    /// Takes the waiting commands: the first, and those behind it.
     pub(crate) fn take(&self) -> Option<(Command, Vec<Command>)> {
+        if !self.has_commands.load(Ordering::Acquire) {
+            return None;
+        }
         let mut queue = self.lock();
-        queue.running = true;
-        queue.bytes = 0;
+        self.has_commands.store(false, Ordering::Release);
+        self.queued.store(0, Ordering::Relaxed);
         queue.overflow = false;
         let first = queue.first.take()?;
         Some((first, std::mem::take(&mut queue.rest)))
@@ -229,63 +315,42 @@ impl Mailbox {
 
     /// Says that the task wants to sleep. `false` if commands came meanwhile.
     pub(crate) fn sleep(&self, cx: &Context<'_>) -> bool {
+        if !self.awake.load(Ordering::Acquire) {
+            // Nobody has sent anything since the task slept; it was woken by something else.
+            return true;
+        }
         let mut queue = self.lock();
         if queue.first.is_some() {
             return false;
         }
-        queue.running = false;
-        if !queue
-            .waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()))
-        {
+        if !queue.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             queue.waker = Some(cx.waker().clone());
         }
+        self.awake.store(false, Ordering::Release);
         true
     }
 
     /// Publishes what waits in the session, and wakes those who wait for room.
     pub(crate) fn set_outbound(&self, bytes: usize) {
-        if self.outbound.load(Ordering::Relaxed) != bytes {
-            self.outbound.store(bytes, Ordering::Relaxed);
-            if bytes <= self.limits.max_outbound_bytes / 2 {
-                self.wake_waiting();
-            }
+        if self.outbound.load(Ordering::Relaxed) == bytes {
+            return;
         }
-    }
-
-    fn wake_waiting(&self) {
-        let waiting = std::mem::take(&mut self.lock().waiting);
-        waiting.into_iter().for_each(Waker::wake);
+        self.outbound.store(bytes, Ordering::Relaxed);
+        if self.has_waiters.load(Ordering::Acquire) && self.has_room() {
+            let mut queue = self.lock();
+            self.has_waiters.store(false, Ordering::Release);
+            let waiting = std::mem::take(&mut queue.waiting);
+            drop(queue);
+            waiting.into_iter().for_each(Waker::wake);
+        }
     }
 
     /// Nobody takes commands any more.
     pub(crate) fn close(&self) {
         let mut queue = self.lock();
-        queue.closed = true;
-        queue.waker = None;
-        queue.first = None;
-        queue.rest = Vec::new();
+        let waiting = std::mem::take(&mut queue.waiting);
+        *queue = Queue { closed: true, ..Queue::default() };
         drop(queue);
-        self.wake_waiting();
-    }
-}
-
-impl Queue {
-    fn push(&mut self, command: Command) {
-        if self.first.is_none() {
-            self.first = Some(command);
-        } else {
-            self.rest.push(command);
-        }
-    }
-
-    fn wake_owner(&mut self) {
-        if !self.running {
-            self.running = true;
-            if let Some(waker) = &self.waker {
-                waker.wake_by_ref();
-            }
-        }
+        waiting.into_iter().for_each(Waker::wake);
     }
 }

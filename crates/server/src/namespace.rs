@@ -59,6 +59,28 @@ impl Handlers {
     }
 }
 
+/// The handlers as one socket keeps them, to be looked up without a lock.
+pub(crate) struct KeptHandlers {
+    handlers: Arc<Handlers>,
+    version: u64,
+}
+
+impl KeptHandlers {
+    pub(crate) fn new(namespace: &Namespace) -> Self {
+        // The version first: a change between the two is seen by the next `get`.
+        let version = namespace.0.version.load(Ordering::Acquire);
+        Self { handlers: namespace.handlers(), version }
+    }
+
+    /// The handlers, as they are now.
+    pub(crate) fn get(&mut self, namespace: &Namespace) -> &Handlers {
+        if namespace.0.version.load(Ordering::Acquire) != self.version {
+            *self = Self::new(namespace);
+        }
+        &self.handlers
+    }
+}
+
 /// A namespace of a server, for instance `/`. A cheap handle.
 #[derive(Clone)]
 pub struct Namespace(Arc<Inner>);
@@ -67,6 +89,8 @@ struct Inner {
     name: Box<str>,
     limits: Arc<Limits>,
     handlers: RwLock<Arc<Handlers>>,
+    /// Counts the changes of `handlers`, so that sockets can keep them.
+    version: AtomicU64,
     shards: Box<[RwLock<Rooms<Socket>>]>,
     ack_ids: AtomicU64,
 }
@@ -92,6 +116,7 @@ impl Namespace {
             name: name.into(),
             limits,
             handlers: RwLock::new(Arc::new(Handlers::new())),
+            version: AtomicU64::new(0),
             shards: (0..shards.max(1)).map(|_| RwLock::default()).collect(),
             ack_ids: AtomicU64::new(0),
         }))
@@ -129,6 +154,7 @@ impl Namespace {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         change(Arc::make_mut(&mut handlers));
+        self.0.version.fetch_add(1, Ordering::Release);
         self
     }
 

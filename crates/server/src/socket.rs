@@ -6,7 +6,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
 };
 
@@ -79,6 +79,7 @@ struct Inner {
     place: OnceLock<Place>,
     state: AtomicU8,
     acks: PendingAcks,
+    has_listeners: AtomicBool,
     /// What most sockets never need, in one allocation.
     extra: Mutex<Option<Box<Extra>>>,
 }
@@ -129,6 +130,7 @@ impl Socket {
             place: OnceLock::new(),
             state: AtomicU8::new(JOINING),
             acks: PendingAcks::default(),
+            has_listeners: AtomicBool::new(false),
             extra: Mutex::new(None),
         }))
     }
@@ -170,6 +172,9 @@ impl Socket {
     }
 
     pub(crate) fn listeners(&self) -> Option<Arc<Handlers>> {
+        if !self.0.has_listeners.load(Ordering::Acquire) {
+            return None;
+        }
         self.lock_extra().as_ref()?.listeners.clone()
     }
 
@@ -375,6 +380,7 @@ impl Socket {
                 .get_or_insert_with(|| Arc::new(Handlers::new()));
             Arc::make_mut(listeners).on(event, handler.erase());
         });
+        self.0.has_listeners.store(true, Ordering::Release);
     }
 
     /// Removes this socket's own listeners of an event.

@@ -1,28 +1,63 @@
-//! Static files beside the Socket.IO path, mapped as python-socketio maps them.
+//! Static files beside the Socket.IO path, mapped as python-socketio maps them, and files that are part of the program.
 
 use std::{
     collections::BTreeMap,
+    hash::BuildHasher,
     path::{Component, Path, PathBuf},
 };
 
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::body::Body;
 
 /// A file or a directory to serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticFile {
-    path: PathBuf,
+    content: Content,
     content_type: Option<String>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    Path(PathBuf),
+    Memory(&'static [u8]),
 }
 
 impl StaticFile {
     /// A file or directory; the type of its content follows from the name.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
-            path: path.into(),
+            content: Content::Path(path.into()),
             content_type: None,
+            headers: Vec::new(),
         }
+    }
+
+    /// A file that is part of the program. It answers for its URL alone, even where a directory is mapped to the same.
+    ///
+    /// ```no_run
+    /// # let io = kokanee_server::Server::new();
+    /// use kokanee_server::StaticFile;
+    ///
+    /// io.serve_static("/", StaticFile::embedded("text/html; charset=utf-8", b"<!doctype html><title>hello</title>"));
+    /// io.serve_static("/", "public");
+    /// ```
+    pub fn embedded(content_type: impl Into<String>, content: &'static [u8]) -> Self {
+        Self {
+            content: Content::Memory(content),
+            content_type: Some(content_type.into()),
+            headers: Vec::new(),
+        }
+    }
+
+    /// Adds a header to the answers with this file. Files in a directory do not get it.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     /// Sets the type of the content.
@@ -43,6 +78,7 @@ impl<P: Into<PathBuf>> From<P> for StaticFile {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct StaticFiles {
     files: BTreeMap<String, StaticFile>,
+    embedded: BTreeMap<String, StaticFile>,
 }
 
 impl StaticFiles {
@@ -52,15 +88,20 @@ impl StaticFiles {
         } else {
             format!("/{url}")
         };
-        self.files.insert(url, file);
+        match file.content {
+            Content::Path(_) => self.files.insert(url, file),
+            Content::Memory(_) => self.embedded.insert(url, file),
+        };
     }
 
-    /// The file of a URL's path: an exact match, else the longest mapped path above it with the rest appended.
+    /// The file of a URL's path: an exact match, an embedded file first, else the longest mapped path above it with the
+    /// rest appended.
     pub(crate) fn find(&self, url_path: &str) -> Option<StaticFile> {
         let decoded = percent_encoding::percent_decode_str(url_path)
             .decode_utf8()
             .ok()?;
-        if let Some(file) = self.files.get(&*decoded) {
+        let exact = self.embedded.get(&*decoded);
+        if let Some(file) = exact.or_else(|| self.files.get(&*decoded)) {
             return Some(file.clone());
         }
         let mut end = decoded.len();
@@ -71,17 +112,14 @@ impl StaticFiles {
                 .files
                 .get(&decoded[..=above])
                 .or_else(|| self.files.get(&decoded[..above]));
-            if let Some(mapped) = mapped {
+            if let Some(Content::Path(directory)) = mapped.map(|mapped| &mapped.content) {
                 let rest = Path::new(decoded[above..].trim_start_matches('/'));
                 // `..`, a root or a drive would lead out of the directory.
                 let inside = rest
                     .components()
                     .all(|part| matches!(part, Component::Normal(_)));
                 let clean = !decoded[above..].contains(['\0', '\\']);
-                return (inside && clean).then(|| StaticFile {
-                    path: mapped.path.join(rest),
-                    content_type: None,
-                });
+                return (inside && clean).then(|| StaticFile::new(directory.join(rest)));
             }
             end = above;
         }
@@ -104,21 +142,30 @@ fn content_type(path: &Path) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("application/octet-stream"))
 }
 
+/// Where the bytes of an answer come from, once it is known that they exist.
+enum Source {
+    Disk(PathBuf),
+    Memory(&'static [u8]),
+}
+
 /// Answers with a file. `None` if it does not exist: then the request is somebody else's.
 pub(crate) async fn serve(
     file: StaticFile,
     method: &Method,
     request: &HeaderMap,
 ) -> Option<Response<Body>> {
-    let mut path = file.path;
-    let mut metadata = tokio::fs::metadata(&path).await.ok()?;
-    if metadata.is_dir() {
-        path = path.join("index.html");
-        metadata = tokio::fs::metadata(&path).await.ok()?;
-    }
-    if !metadata.is_file() {
-        return None;
-    }
+    let (source, size, etag) = match file.content {
+        Content::Path(path) => {
+            let (path, metadata) = find_on_disk(path).await?;
+            let etag = etag(&metadata);
+            (Source::Disk(path), metadata.len(), etag)
+        }
+        Content::Memory(bytes) => {
+            let tag = format!("\"{:x}\"", FixedState::default().hash_one(bytes));
+            let etag = HeaderValue::try_from(tag).ok();
+            (Source::Memory(bytes), bytes.len() as u64, etag)
+        }
+    };
     let mut response = Response::new(Body::empty());
     if method != Method::GET && method != Method::HEAD {
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
@@ -127,15 +174,15 @@ pub(crate) async fn serve(
             .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Some(response);
     }
-    let etag = etag(&metadata);
     let explicit = file
         .content_type
         .and_then(|name| HeaderValue::try_from(name).ok());
+    let guessed = || match &source {
+        Source::Disk(path) => content_type(path),
+        Source::Memory(_) => HeaderValue::from_static("application/octet-stream"),
+    };
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        explicit.unwrap_or_else(|| content_type(&path)),
-    );
+    headers.insert(header::CONTENT_TYPE, explicit.unwrap_or_else(guessed));
     headers.insert(
         header::CACHE_CONTROL,
         HeaderValue::from_static("public, max-age=0"),
@@ -143,6 +190,11 @@ pub(crate) async fn serve(
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
+    );
+    headers.extend(
+        file.headers
+            .into_iter()
+            .map(|(name, value)| (Some(name), value)),
     );
     if let Some(etag) = &etag {
         headers.insert(header::ETAG, etag.clone());
@@ -152,11 +204,24 @@ pub(crate) async fn serve(
         return Some(response);
     }
     if method == Method::HEAD {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(metadata.len()));
-    } else {
-        *response.body_mut() = Body::file(tokio::fs::File::open(&path).await.ok()?, metadata.len());
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+        return Some(response);
     }
+    *response.body_mut() = match source {
+        Source::Disk(path) => Body::file(tokio::fs::File::open(&path).await.ok()?, size),
+        Source::Memory(bytes) => Body::full(Bytes::from_static(bytes)),
+    };
     Some(response)
+}
+
+/// The file of a path, which is that of `index.html` for a directory.
+async fn find_on_disk(mut path: PathBuf) -> Option<(PathBuf, std::fs::Metadata)> {
+    let mut metadata = tokio::fs::metadata(&path).await.ok()?;
+    if metadata.is_dir() {
+        path = path.join("index.html");
+        metadata = tokio::fs::metadata(&path).await.ok()?;
+    }
+    metadata.is_file().then_some((path, metadata))
 }
 
 /// A tag that changes with the file.
@@ -201,7 +266,10 @@ mod tests {
     }
 
     fn path(url: &str) -> Option<PathBuf> {
-        files().find(url).map(|file| file.path)
+        match files().find(url)?.content {
+            Content::Path(path) => Some(path),
+            Content::Memory(_) => None,
+        }
     }
 
     #[test]
@@ -213,10 +281,37 @@ mod tests {
         assert_eq!(path("/a/index.html"), Some("./pub/index.html".into()));
         assert_eq!(path("/zz"), Some("latency.html/zz".into()));
         let text = files().find("/f.txt").expect("mapped");
-        assert_eq!(
-            (text.path, text.content_type),
-            ("secret.txt".into(), Some("text/x".to_owned()))
-        );
+        assert_eq!(text, StaticFile::new("secret.txt").content_type("text/x"));
+    }
+
+    #[tokio::test]
+    async fn an_embedded_file_answers_for_its_url_alone() {
+        let mut files = files();
+        let page = StaticFile::embedded("text/html", b"<p>")
+            .header(header::CONTENT_LANGUAGE, HeaderValue::from_static("en"));
+        files.insert("/", page.clone());
+        assert_eq!(files.find("/"), Some(page.clone()));
+        assert_eq!(files.find("/zz"), Some(StaticFile::new("latency.html/zz")));
+
+        let answer = serve(page.clone(), &Method::HEAD, &HeaderMap::new())
+            .await
+            .expect("it exists");
+        let header = |name| {
+            answer
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
+        assert_eq!(header(header::CONTENT_TYPE), Some("text/html"));
+        assert_eq!(header(header::CONTENT_LANGUAGE), Some("en"));
+        assert_eq!(header(header::CONTENT_LENGTH), Some("3"));
+
+        let known = HeaderMap::from_iter([(
+            header::IF_NONE_MATCH,
+            answer.headers()[header::ETAG].clone(),
+        )]);
+        let answer = serve(page, &Method::GET, &known).await.expect("it exists");
+        assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
     }
 
     #[test]

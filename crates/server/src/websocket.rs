@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use kokanee_engineio::{Message, OutPacket, Revision, Session, Str};
+use kokanee_engineio::{Message, OutPacket, Revision, Session, Str, Transport};
 use kokanee_websocket::{
     CloseCode, CloseFrame, DecodeError, Decoder, Limits, Message as Frame, OpCode, Role,
     encode_header,
@@ -314,16 +314,21 @@ impl WebSocketIo {
             let Some(session) = session.as_mut() else {
                 break;
             };
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let used = session.frames(&mut slices);
-            if used == 0 {
-                if self.close.is_some() {
-                    self.begin_close_frame();
-                    continue;
+            let written = if let Some(frame) = session.only_frame() {
+                self.stream.poll_write(cx, &[IoSlice::new(frame)])
+            } else {
+                if session.is_drained() || session.transport() != Transport::WebSocket {
+                    if self.close.is_some() {
+                        self.begin_close_frame();
+                        continue;
+                    }
+                    break;
                 }
-                break;
-            }
-            let count = ready!(self.stream.poll_write(cx, &slices[..used]))?;
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                let used = session.frames(&mut slices);
+                self.stream.poll_write(cx, &slices[..used])
+            };
+            let count = ready!(written)?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

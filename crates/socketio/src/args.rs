@@ -13,7 +13,9 @@ use serde::{
 };
 
 use crate::{
-    EncodeError, MAX_DEPTH, Value, attachments::resolve, scan::Arguments, scan::find_special, scan::scan_ack,
+    EncodeError, MAX_DEPTH, Value,
+    attachments::resolve,
+    scan::{Arguments, ScanError, find_special, scan_ack},
     ser::JsonWriter,
 };
 
@@ -80,12 +82,16 @@ impl Args {
     /// `text` is an array but for its closing bracket.
     fn written(mut text: Vec<u8>, attachments: Vec<Bytes>) -> Result<Self, EncodeError> {
         text.push(b']');
-        let found =
-            scan_ack(&text, 0, MAX_DEPTH).map_err(|_| EncodeError::TooDeep { max: MAX_DEPTH })?;
-        let text = Str::from_utf8(Bytes::from(text)).expect("serializers write text");
+        let found = scan_ack(&text, 0, MAX_DEPTH).map_err(|error| match error {
+            ScanError::TooDeep => EncodeError::TooDeep { max: MAX_DEPTH },
+            // A type that serialises values without keys, for example.
+            ScanError::Invalid => EncodeError::Serialize("the arguments are not JSON".into()),
+        })?;
+        let text = Str::from_utf8(&text).expect("serializers write text");
         Ok(Self::received(text, found).with_attachments(attachments))
     }
 
+    #[inline]
     pub(crate) fn received(text: Str, found: Arguments) -> Self {
         let Arguments { start, count, end } = found;
         // Whitespace may follow the array.
@@ -118,10 +124,10 @@ impl Args {
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
         let spread = !is_array::<T>();
         let args = if self.attachments.is_none() {
-            let mut first = json_deserializer(self.raw_to_end());
+            let mut first = json_deserializer(self.text_to_end());
             let first = (self.count > 0).then_some(&mut first);
             T::deserialize(ArgsDeserializer {
-                text: self.raw_to_end(),
+                text: self.text_to_end(),
                 first,
                 all: self.elements(),
                 spread,
@@ -130,7 +136,7 @@ impl Args {
             let values = self.to_values()?;
             let all = de::value::SeqDeserializer::new(values.iter());
             T::deserialize(ArgsDeserializer {
-                text: &[],
+                text: "",
                 first: values.first(),
                 all,
                 spread,
@@ -162,7 +168,7 @@ impl Args {
 
     /// The arguments as JSON text, separated by commas; bytes are placeholders.
     pub fn json(&self) -> &str {
-        std::str::from_utf8(self.raw()).unwrap_or_default()
+        self.text_to_end().strip_suffix(']').unwrap_or_default()
     }
 
     /// The bytes among the arguments.
@@ -185,25 +191,19 @@ impl Args {
         self.text.as_bytes().len() + self.attachments().iter().map(Bytes::len).sum::<usize>()
     }
 
-    /// The arguments' text, without brackets.
-    pub(crate) fn raw(&self) -> &[u8] {
-        let rest = self.raw_to_end();
-        rest.split_last().map_or(&[], |(_bracket, args)| args)
-    }
-
     /// A part of the text between two ASCII characters.
     pub(crate) fn text_part(&self, start: usize, end: usize) -> &str {
-        let part = self.text.as_bytes().get(start..end).unwrap_or_default();
-        std::str::from_utf8(part).unwrap_or_default()
+        self.text.get(start..end).unwrap_or_default()
     }
 
-    fn raw_to_end(&self) -> &[u8] {
-        self.text.as_bytes().get(self.start..).unwrap_or_default()
+    /// The arguments' text and the bracket behind it.
+    fn text_to_end(&self) -> &str {
+        self.text.get(self.start..).unwrap_or_default()
     }
 
     fn elements(&self) -> Elements<'_> {
         Elements {
-            rest: self.raw_to_end(),
+            rest: self.text_to_end(),
             count: self.count,
         }
     }
@@ -218,7 +218,7 @@ impl Default for Args {
 /// Arguments are equal if their text and their attachments are: `1.0` and `1` are different.
 impl PartialEq for Args {
     fn eq(&self, other: &Self) -> bool {
-        self.raw() == other.raw() && self.attachments() == other.attachments()
+        self.json() == other.json() && self.attachments() == other.attachments()
     }
 }
 
@@ -254,25 +254,22 @@ pub(crate) fn is_array<T: ?Sized>() -> bool {
 }
 
 /// A deserializer of text that the scanner has accepted, depth included.
-fn json_deserializer(text: &[u8]) -> serde_json::Deserializer<serde_json::de::SliceRead<'_>> {
-    let mut json = serde_json::Deserializer::from_slice(text);
+fn json_deserializer(text: &str) -> serde_json::Deserializer<serde_json::de::StrRead<'_>> {
+    let mut json = serde_json::Deserializer::from_str(text);
     json.disable_recursion_limit();
     json
 }
 
 /// The string at the beginning of `text`, if it is one without escapes.
-fn plain_string(text: &[u8]) -> Option<&str> {
-    let text = text.strip_prefix(b"\"")?;
-    let (plain, rest) = text.split_at_checked(find_special(text, 0))?;
-    if rest.first() != Some(&b'"') {
-        return None;
-    }
-    simdutf8::basic::from_utf8(plain).ok()
+fn plain_string(text: &str) -> Option<&str> {
+    let text = text.strip_prefix('"')?;
+    let (plain, rest) = text.split_at_checked(find_special(text.as_bytes(), 0))?;
+    rest.starts_with('"').then_some(plain)
 }
 
 /// The arguments in raw text, one after the other.
 struct Elements<'a> {
-    rest: &'a [u8],
+    rest: &'a str,
     count: usize,
 }
 
@@ -289,8 +286,8 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
         let mut json = json_deserializer(self.rest);
         let element = seed.deserialize(&mut json)?;
         let read = json.into_iter::<IgnoredAny>().byte_offset();
-        let rest = self.rest.get(read..).unwrap_or_default().trim_ascii_start();
-        let [b',' | b']', rest @ ..] = rest else {
+        let rest = self.rest.get(read..).unwrap_or_default();
+        let Some(rest) = rest.trim_ascii_start().strip_prefix([',', ']']) else {
             return Err(de::Error::custom("the type does not read its argument"));
         };
         self.rest = rest;
@@ -306,7 +303,7 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
 /// Chooses between the first argument and all of them by what the type asks for.
 struct ArgsDeserializer<'de, D, A> {
     /// The first argument's text, for the short way to a string; empty if there is only the long way.
-    text: &'de [u8],
+    text: &'de str,
     /// The first argument, if there is one.
     first: Option<D>,
     all: A,

@@ -71,7 +71,7 @@ fn attach_args(
     limits: &DecoderLimits,
 ) -> Result<Attached, DecodeError> {
     let mut budget = Budget::new(limits);
-    match check(args.raw(), &attachments, &mut budget)? {
+    match check(args.json().as_bytes(), &attachments, &mut budget)? {
         Spelling::Canonical => Ok(Attached::InPlace(args.with_attachments(attachments))),
         Spelling::Unusual => {
             let mut values = args.to_values().map_err(|_| DecodeError::InvalidPayload)?;

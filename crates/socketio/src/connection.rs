@@ -170,11 +170,14 @@ impl<S> Connection<S> {
     ) -> Result<Option<Input>, ProtocolError> {
         let packet = self.decoder.decode(message)?;
         if self.decoder.is_waiting() {
-            self.attachments_by.get_or_insert(now + config.attachments_timeout);
+            self.attachments_by
+                .get_or_insert(now + config.attachments_timeout);
         } else {
             self.attachments_by = None;
         }
-        let Some(packet) = packet else { return Ok(None) };
+        let Some(packet) = packet else {
+            return Ok(None);
+        };
         let input = match packet {
             Packet::Connect { namespace, auth } => {
                 let (namespace, auth) = match self.version {
@@ -185,13 +188,33 @@ impl<S> Connection<S> {
                     return Err(ProtocolError::AlreadyJoined);
                 }
                 if self.memberships.len() >= config.max_namespaces {
-                    return Err(ProtocolError::TooManyNamespaces { max: config.max_namespaces });
+                    return Err(ProtocolError::TooManyNamespaces {
+                        max: config.max_namespaces,
+                    });
                 }
                 Input::Connect { namespace, auth }
             }
-            Packet::Event { namespace, id, event } => Input::Event { index: self.joined(&namespace)?, id, event },
-            Packet::Ack { namespace, id, args } => Input::Ack { index: self.joined(&namespace)?, id, args },
-            Packet::Disconnect { namespace } => Input::Disconnect { index: self.joined(&namespace)? },
+            Packet::Event {
+                namespace,
+                id,
+                event,
+            } => Input::Event {
+                index: self.joined(&namespace)?,
+                id,
+                event,
+            },
+            Packet::Ack {
+                namespace,
+                id,
+                args,
+            } => Input::Ack {
+                index: self.joined(&namespace)?,
+                id,
+                args,
+            },
+            Packet::Disconnect { namespace } => Input::Disconnect {
+                index: self.joined(&namespace)?,
+            },
             Packet::ConnectError { .. } => return Err(ProtocolError::UnexpectedConnectError),
         };
         Ok(Some(input))
@@ -223,7 +246,11 @@ impl<S> Connection<S> {
     pub fn join(&mut self, namespace: Str, socket: S) {
         // Grow by one: nearly every connection has a single namespace.
         self.memberships.reserve_exact(1);
-        self.memberships.push(Membership { namespace, connected: false, socket });
+        self.memberships.push(Membership {
+            namespace,
+            connected: false,
+            socket,
+        });
     }
 
     /// Marks a socket as connected.
@@ -240,7 +267,12 @@ impl<S> Connection<S> {
             return None;
         }
         let left = self.memberships.remove(index);
-        if self.connect_by.is_none() && !self.memberships.iter().any(|membership| membership.connected) {
+        if self.connect_by.is_none()
+            && !self
+                .memberships
+                .iter()
+                .any(|membership| membership.connected)
+        {
             self.connect_by = Some(now + config.connect_timeout);
         }
         Some(left.socket)
@@ -248,12 +280,16 @@ impl<S> Connection<S> {
 
     /// The socket at `index`.
     pub fn get_mut(&mut self, index: usize) -> Option<&mut S> {
-        self.memberships.get_mut(index).map(|membership| &mut membership.socket)
+        self.memberships
+            .get_mut(index)
+            .map(|membership| &mut membership.socket)
     }
 
     /// All sockets, with their namespace.
     pub fn sockets_mut(&mut self) -> impl Iterator<Item = &mut S> {
-        self.memberships.iter_mut().map(|membership| &mut membership.socket)
+        self.memberships
+            .iter_mut()
+            .map(|membership| &mut membership.socket)
     }
 
     /// All sockets.
@@ -275,11 +311,16 @@ impl<S> Connection<S> {
     pub fn take_all(&mut self) -> Vec<S> {
         self.connect_by = None;
         self.attachments_by = None;
-        std::mem::take(&mut self.memberships).into_iter().map(|membership| membership.socket).collect()
+        std::mem::take(&mut self.memberships)
+            .into_iter()
+            .map(|membership| membership.socket)
+            .collect()
     }
 
     fn find(&self, namespace: &Str) -> Option<usize> {
-        self.memberships.iter().position(|membership| membership.namespace == *namespace)
+        self.memberships
+            .iter()
+            .position(|membership| membership.namespace == *namespace)
     }
 
     fn joined(&self, namespace: &Str) -> Result<usize, ProtocolError> {
@@ -293,11 +334,21 @@ impl<S> Connection<S> {
 
 /// Old clients send their auth as the query of the namespace: `/admin?token=1` is `/admin` with `{"token":"1"}`.
 fn split_query(namespace: &Str) -> (Str, Option<Str>) {
-    let Some(at) = memchr::memchr(b'?', namespace.as_bytes()) else { return (namespace.clone(), None) };
+    let Some(at) = memchr::memchr(b'?', namespace.as_bytes()) else {
+        return (namespace.clone(), None);
+    };
     let path = namespace.slice(0, at).unwrap_or_default();
     let query = namespace.as_bytes().get(at + 1..).unwrap_or_default();
     let pairs: serde_json::Map<String, serde_json::Value> = form_urlencoded::parse(query)
-        .map(|(name, value)| (name.into_owned(), serde_json::Value::String(value.into_owned())))
+        .map(|(name, value)| {
+            (
+                name.into_owned(),
+                serde_json::Value::String(value.into_owned()),
+            )
+        })
         .collect();
-    (path, Some(Str::from(serde_json::Value::Object(pairs).to_string())))
+    (
+        path,
+        Some(Str::from(serde_json::Value::Object(pairs).to_string())),
+    )
 }

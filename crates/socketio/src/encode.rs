@@ -63,11 +63,17 @@ impl EncodedPacket {
     /// It is made on first need and kept if the packet is [`shared`](Self::shared) or has attachments.
     pub fn msgpack(&self) -> Outgoing {
         let encode = || {
-            let attachments: Vec<_> = self.attachments().iter().map(content).collect();
-            Outgoing::binary(Bytes::from(msgpack::encode(
-                &content(&self.text),
-                &attachments,
-            )))
+            let Message::Text(text) = self.text.message() else {
+                // Never the case: the first message is text.
+                return self.text.clone();
+            };
+            let bytes = |attachment: &Outgoing| match attachment.message() {
+                Message::Binary(bytes) => Some(bytes),
+                Message::Text(_) => None,
+            };
+            let attachments: Vec<_> = self.attachments().iter().filter_map(bytes).collect();
+            let packet = msgpack::encode(text.as_bytes(), &attachments);
+            Outgoing::binary(Bytes::from(packet))
         };
         match &self.rest {
             Some(rest) => rest.msgpack.get_or_init(encode).clone(),
@@ -86,14 +92,6 @@ impl EncodedPacket {
     /// Bytes of the text and the attachments.
     pub fn size_bytes(&self) -> usize {
         self.default_frames().map(Outgoing::len).sum()
-    }
-}
-
-/// The bytes of a message, shared.
-fn content(outgoing: &Outgoing) -> Bytes {
-    match outgoing.message() {
-        Message::Text(text) => text.into_bytes(),
-        Message::Binary(bytes) => bytes,
     }
 }
 
@@ -141,7 +139,7 @@ pub fn encode_event_args(
         PacketType::Event,
         namespace,
         id,
-        name.len() + args.raw().len(),
+        name.len() + args.json().len(),
     );
     text.write_name(name);
     if !args.is_empty() {
@@ -166,7 +164,7 @@ pub fn encode_ack<T: Serialize + ?Sized>(
 
 /// Encodes an acknowledgement with arguments that were received, which are copied as they are.
 pub fn encode_ack_args(namespace: &str, id: AckId, args: &Args) -> EncodedPacket {
-    let mut text = Text::new(PacketType::Ack, namespace, Some(id), args.raw().len());
+    let mut text = Text::new(PacketType::Ack, namespace, Some(id), args.json().len());
     text.out().push(b'[');
     text.finish_with_raw(args)
 }
@@ -303,7 +301,7 @@ impl Text {
 
     /// Copies the arguments and closes the array.
     fn finish_with_raw(mut self, args: &Args) -> EncodedPacket {
-        self.out().extend_from_slice(args.raw());
+        self.out().extend_from_slice(args.json().as_bytes());
         self.out().push(b']');
         self.finish_with_attachments(args.attachments().to_vec())
     }

@@ -71,7 +71,7 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
         Str::from(namespace)
     };
     let (json, attachments) = data;
-    let text = Str::from_utf8(Bytes::from(json)).map_err(|_| DecodeError::InvalidMsgpack)?;
+    let text = Str::from_utf8(&json).map_err(|_| DecodeError::InvalidMsgpack)?;
     let packet = packet(packet_type, namespace, id, text, 0, limits.max_depth)?;
     if attachments.is_empty() {
         return Ok(packet);
@@ -358,6 +358,7 @@ impl<'a> Reader<'a> {
 }
 
 /// What it means for the sender that its data cannot be written as JSON.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
 fn written(error: EncodeError) -> DecodeError {
     match error {
         EncodeError::TooDeep { max } => DecodeError::TooDeep { max },

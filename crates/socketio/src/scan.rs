@@ -131,54 +131,52 @@ pub(crate) fn scan_value(text: &[u8], at: usize, max_depth: usize) -> Result<usi
 /// Offset of the first `"`, `\` or control character from `at` on: what ends the plain part of a JSON string, and what
 /// has to be escaped in one. The length of `bytes` if there is none.
 pub(crate) fn find_special(bytes: &[u8], at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    let Some((first, long)) = rest.split_first_chunk::<8>() else {
-        let special = rest.iter().position(|&byte| distance(byte) == 0);
-        return special.map_or(bytes.len(), |special| at + special);
-    };
-    // Most keys and names end here.
-    if let Some(special) = find_in_word(*first) {
-        return at + special;
-    }
-    let (blocks, _) = long.as_chunks::<32>();
-    let plain = 8 + 32 * blocks.iter().take_while(|block| is_plain(block)).count();
-    let (words, _) = rest.get(plain..).unwrap_or_default().as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        if let Some(special) = find_in_word(*word) {
-            return at + plain + 8 * index + special;
+    let mut start = at;
+    while let Some(block) = bytes
+        .get(start..start + 16)
+        .and_then(|block| block.first_chunk())
+    {
+        if !is_plain(block) {
+            return start + find_in_block(*block);
         }
+        start += 16;
     }
-    // What is left fits one more word, together with bytes that are known to be plain.
-    let special = rest.last_chunk::<8>().and_then(|word| find_in_word(*word));
-    special.map_or(bytes.len(), |special| bytes.len() - 8 + special)
-}
-
-/// Zero for special bytes alone.
-fn distance(byte: u8) -> u8 {
-    (byte ^ b'"').min(byte ^ b'\\').min(byte & 0xe0)
-}
-
-/// The compiler turns this into two dozen vector instructions.
-fn is_plain(block: &[u8; 32]) -> bool {
-    let mut least = [0; 16];
-    for (index, least) in least.iter_mut().enumerate() {
-        *least = distance(block[index]).min(distance(block[index + 16]));
+    if start < bytes.len()
+        && start > at
+        && let Some(block) = bytes.last_chunk()
+    {
+        // The last block overlaps with what is known to be plain.
+        return bytes.len() - 16 + find_in_block(*block);
     }
-    !least.iter().fold(false, |zero, &distance| zero | (distance == 0))
+    while bytes
+        .get(start)
+        .is_some_and(|&byte| byte != b'"' && byte != b'\\' && byte >= 0x20)
+    {
+        start += 1;
+    }
+    start
 }
 
-/// Index of the first special byte.
-fn find_in_word(word: [u8; 8]) -> Option<usize> {
-    const ONES: u64 = u64::MAX / 255;
-    let word = u64::from_le_bytes(word);
-    let quote = word ^ (ONES * u64::from(b'"'));
-    let backslash = word ^ (ONES * u64::from(b'\\'));
+/// Whether none of the bytes is special. The compiler turns this into a few vector instructions.
+fn is_plain(block: &[u8; 16]) -> bool {
+    // Zero for special bytes alone.
+    let distance = |byte: u8| (byte ^ b'"').min(byte ^ b'\\').min(byte & 0xe0);
+    let special = |special, &byte: &u8| special | (distance(byte) == 0);
+    !block.iter().fold(false, special)
+}
+
+/// Index of the first special byte in a block. 16 if there is none.
+fn find_in_block(block: [u8; 16]) -> usize {
+    const ONES: u128 = u128::MAX / 255;
+    let block = u128::from_le_bytes(block);
+    let quote = block ^ (ONES * u128::from(b'"'));
+    let backslash = block ^ (ONES * u128::from(b'\\'));
     let zero_quote = quote.wrapping_sub(ONES) & !quote;
     let zero_backslash = backslash.wrapping_sub(ONES) & !backslash;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let control = block.wrapping_sub(ONES * 0x20) & !block;
     // The top bit of the lowest special byte is set; bits above it may be set, too.
     let bits = (zero_quote | zero_backslash | control) & (ONES * 0x80);
-    (bits != 0).then(|| (bits.trailing_zeros() / 8) as usize)
+    (bits.trailing_zeros() / 8) as usize
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -293,7 +291,7 @@ impl Scanner<'_> {
                         continue 'value;
                     }
                     (Some(b']'), Container::Array) | (Some(b'}'), Container::Object) => {
-                        nesting.pop()
+                        nesting.pop();
                     }
                     _ => return Err(ScanError::Invalid),
                 }

@@ -39,9 +39,9 @@ pub enum Value {
     /// Bytes, an attachment on the wire.
     Binary(Bytes),
     /// An array.
-    Array(Vec<Value>),
+    Array(Vec<Self>),
     /// An object, its members in the order of the wire.
-    Object(IndexMap<String, Value>),
+    Object(IndexMap<String, Self>),
 }
 
 impl Value {

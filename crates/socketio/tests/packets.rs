@@ -51,7 +51,7 @@ fn event(packet: Packet) -> Event {
 }
 
 fn args(packet: &str) -> Args {
-    match decode(packet).unwrap() {
+    match decode(packet).expect("a packet") {
         Packet::Event { event, .. } => event.into_args(),
         Packet::Ack { args, .. } => args,
         other => panic!("{other:?} has no arguments"),
@@ -554,13 +554,13 @@ mod validity {
     #[test]
     fn one_attachment_is_not_multiplied() {
         let placeholder = r#"{"_placeholder":true,"num":0}"#;
-        let many = vec![placeholder; 11].join(",");
+        let many = [placeholder; 11].join(",");
         let too_many = DecodeError::TooManyAttachments { max: 10 };
         assert_eq!(
             decode_with(&format!("51-[\"a\",{many}]"), &[b"x"]),
             Err(too_many.clone())
         );
-        let unusual = vec![r#"{"num":0,"_placeholder":true}"#; 11].join(",");
+        let unusual = [r#"{"num":0,"_placeholder":true}"#; 11].join(",");
         assert_eq!(
             decode_with(&format!("51-[\"a\",{unusual}]"), &[b"x"]),
             Err(too_many)
@@ -869,7 +869,10 @@ mod arguments {
     }
 
     fn json(args: &(impl Serialize + ?Sized)) -> String {
-        Args::from_serialize(args).unwrap().json().to_owned()
+        Args::from_serialize(args)
+            .expect("arguments")
+            .json()
+            .to_owned()
     }
 
     #[test]

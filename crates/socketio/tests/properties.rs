@@ -48,16 +48,16 @@ fn decode_default(packet: &EncodedPacket) -> Packet {
     let mut decoded = None;
     for frame in packet.default_frames() {
         assert_eq!(decoded, None);
-        decoded = decoder.decode(frame.message()).unwrap();
+        decoded = decoder.decode(frame.message()).expect("a packet");
     }
-    decoded.unwrap()
+    decoded.expect("a packet")
 }
 
 fn decode_msgpack(packet: &EncodedPacket) -> Packet {
     decoder(ParserKind::Msgpack)
         .decode(packet.msgpack().message())
-        .unwrap()
-        .unwrap()
+        .expect("a packet")
+        .expect("a packet")
 }
 
 proptest! {
@@ -127,14 +127,17 @@ fn read_and_send_on(packet: Packet) {
         Packet::Ack { args, .. } => (String::new(), args),
         _ => return,
     };
-    let raw = encode_event_args("/", None, &name, &args).unwrap();
+    let raw = encode_event_args("/", None, &name, &args).expect("what came in can go out");
     let raw_again = decode_default(&raw);
     assert!(matches!(raw_again, Packet::Event { event, .. } if event.args() == &args));
     decode_msgpack(&raw);
     if let Ok(values) = args.to_values() {
         assert_eq!(values.len(), args.len());
-        let rebuilt = Args::from_values(values.clone()).unwrap();
-        assert_eq!(rebuilt.to_values().unwrap(), values);
+        let rebuilt = Args::from_values(values.clone()).expect("what came in can go out");
+        assert_eq!(
+            rebuilt.to_values().expect("what came in can go out"),
+            values
+        );
     }
     let _ = args.deserialize::<(Value, Option<Bytes>)>();
     let _ = args.deserialize::<String>();

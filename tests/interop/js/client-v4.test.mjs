@@ -55,7 +55,7 @@ for (const { name, options, server: args = [] } of [...ways, ...bothParsers]) {
       firstTransport: options.transports?.[0] ?? "polling",
       lastTransport: upgrades ? "websocket" : options.transports[0],
       open: (t, { namespace = "/", token } = {}) => open(t, server.url + namespace, { ...options, ...(token && { auth: { token } }) }),
-      beside: (socket, namespace, token) => socket.io.socket(namespace, token && { auth: { token } }).connect(),
+      beside: (socket, namespace, token) => socket.io.socket(namespace, token && { auth: { token } }),
       refusal: async (socket) => (await next(socket, "connect_error"))[0],
     };
     defineCases(client);

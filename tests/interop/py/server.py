@@ -65,6 +65,11 @@ class Server:
         """Lets the process stand still; `stop` ends it all the same."""
         self._process.send_signal(signal.SIGSTOP)
 
+    def kill(self) -> None:
+        """Ends the process without a chance to say goodbye."""
+        self._process.kill()
+        self._process.wait()
+
     def stop(self) -> None:
         """Ends the process and waits for its end."""
         if self._process.poll() is not None:

@@ -1,0 +1,502 @@
+//! The event log: one line for each thing that happens to a socket, for people or as JSON.
+//!
+//! [`watch`](EventLog::watch) sees what comes in. What goes out is told by the demo's handlers: answers by [`Reply`], events by
+//! [`sent`](EventLog::sent).
+
+use std::{
+    fmt::Write,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use kokanee::{
+    Ack, Args, DisconnectReason, EmitError, Event, EventName, ExtractError, FromContext, Handshake, Namespace, Socket,
+    SocketId, State, Transport, Value,
+    extract::{Context, OnEvent},
+};
+use serde::Serialize;
+
+use crate::{escape, output::Output};
+
+/// Arguments whose JSON is longer are cut, in JSON lines too.
+const MAX_JSON_BYTES: usize = 4096;
+/// Characters of a socket's id that are shown.
+const SHORT_ID: usize = 6;
+
+/// Writes what happens. A cheap handle, and the server's state, so that every handler can have it.
+#[derive(Debug, Clone)]
+pub(crate) struct EventLog {
+    output: Output,
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Nothing is written.
+    Silent,
+    Plain,
+    Colored,
+    Json,
+}
+
+/// Whom an event was sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum To {
+    /// The socket itself.
+    Sender,
+    /// The others in a room.
+    Room,
+    /// All others.
+    Others,
+    /// Everybody in the namespace.
+    All,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy)]
+enum What<'a> {
+    Connect {
+        transport: Transport,
+        address: &'a str,
+    },
+    Refuse {
+        message: &'a str,
+    },
+    Disconnect {
+        reason: DisconnectReason,
+        transport: Transport,
+        lasted: Duration,
+    },
+    Receive {
+        name: &'a str,
+        args: &'a Args,
+        wants_ack: bool,
+    },
+    Answer {
+        name: &'a str,
+        args: &'a Args,
+    },
+    Send {
+        to: To,
+        name: &'a str,
+        args: &'a Args,
+    },
+    Fail {
+        message: &'a str,
+    },
+}
+
+impl EventLog {
+    pub(crate) fn new(output: Output, format: Format) -> Self {
+        Self { output, format }
+    }
+
+    /// Writes what comes to the sockets of a namespace. Its handlers must be added later than this is called, as handlers
+    /// run in the order in which they were added.
+    pub(crate) fn watch(&self, namespace: &Namespace) {
+        if self.format == Format::Silent {
+            return;
+        }
+        namespace.on_connect(async |socket: Socket, handshake: Handshake, log: State<Self>| {
+            let address = handshake.address().map_or_else(|| "?".to_owned(), |address| address.to_string());
+            let transport = socket.transport();
+            let address = &address;
+            log.write(&socket, What::Connect { transport, address });
+        });
+        namespace.on_any(async |socket: Socket, event: Event, ack: Ack, log: State<Self>| {
+            let (name, args, wants_ack) = (event.name(), event.args(), ack.is_wanted());
+            log.write(&socket, What::Receive { name, args, wants_ack });
+        });
+        namespace.on_disconnect(async |socket: Socket, reason: DisconnectReason, log: State<Self>| {
+            let transport = socket.transport();
+            // A clock that was set back is no reason for an error.
+            let lasted = socket.handshake().issued().elapsed().unwrap_or_default();
+            log.write(&socket, What::Disconnect { reason, transport, lasted });
+        });
+        let log = self.clone();
+        namespace.on_error(move |socket, error| {
+            let message = &error.to_string();
+            log.write(socket, What::Fail { message });
+        });
+    }
+
+    /// Writes that a socket was not let in.
+    pub(crate) fn refused(&self, socket: &Socket, message: &str) {
+        self.write(socket, What::Refuse { message });
+    }
+
+    /// Writes that an event was sent because of `socket`.
+    pub(crate) fn sent<T: Serialize>(&self, socket: &Socket, to: To, name: &str, args: &T) {
+        if self.format == Format::Silent {
+            return;
+        }
+        // What cannot be encoded was not sent, and its sender knows that.
+        if let Ok(args) = Args::from_serialize(args) {
+            let args = &args;
+            self.write(socket, What::Send { to, name, args });
+        }
+    }
+
+    fn write(&self, socket: &Socket, what: What<'_>) {
+        let namespace = socket.namespace().name();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        match self.format {
+            Format::Silent => {}
+            Format::Plain => self.output.out(text(now, namespace, socket.id(), what, Paint(false))),
+            Format::Colored => self.output.out(text(now, namespace, socket.id(), what, Paint(true))),
+            Format::Json => self.output.out(json(now, namespace, socket.id(), what)),
+        }
+    }
+}
+
+/// An [`Ack`] whose answer is in the event log.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    ack: Ack,
+    socket: Socket,
+    name: EventName,
+    log: State<EventLog>,
+}
+
+impl FromContext<OnEvent> for Reply {
+    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
+        Ok(Self {
+            ack: Ack::from_context(context)?,
+            socket: context.socket().clone(),
+            name: EventName::from_context(context)?,
+            log: <State<EventLog> as FromContext<OnEvent>>::from_context(context)?,
+        })
+    }
+}
+
+impl Reply {
+    /// Whether the client asked for an answer.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.ack.is_wanted()
+    }
+
+    /// Answers, as [`Ack::send`].
+    pub(crate) fn send<T: Serialize>(&self, args: T) -> Result<(), EmitError> {
+        self.send_args(&Args::from_serialize(&args)?)
+    }
+
+    /// Answers with arguments as they were received.
+    pub(crate) fn send_args(&self, args: &Args) -> Result<(), EmitError> {
+        if self.is_wanted() {
+            let name = &self.name.0;
+            self.log.write(&self.socket, What::Answer { name, args });
+        }
+        self.ack.send_args(args)
+    }
+}
+
+/// Puts colours around text, or does not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Paint(pub(crate) bool);
+
+impl Paint {
+    const DIM: u8 = 2;
+    const RED: u8 = 31;
+    const GREEN: u8 = 32;
+    const YELLOW: u8 = 33;
+    const BLUE: u8 = 34;
+    const MAGENTA: u8 = 35;
+    const CYAN: u8 = 36;
+
+    fn with(self, code: u8, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.with(Self::DIM, text)
+    }
+
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.with(1, text)
+    }
+
+    pub(crate) fn red(self, text: &str) -> String {
+        self.with(Self::RED, text)
+    }
+
+    /// The same socket has the same colour in all its lines.
+    fn socket(self, id: &str, text: &str) -> String {
+        const HUES: [u8; 5] = [Paint::CYAN, Paint::MAGENTA, Paint::BLUE, Paint::YELLOW, Paint::GREEN];
+        let sum: usize = id.bytes().map(usize::from).sum();
+        self.with(HUES[sum % HUES.len()], text)
+    }
+}
+
+/// A line for people.
+fn text(now: Duration, namespace: &str, socket: SocketId, what: What<'_>, paint: Paint) -> String {
+    let seconds = now.as_secs() % 86_400;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let time = format!("{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", now.subsec_millis());
+
+    let id = socket.as_str();
+    let short = id.get(..SHORT_ID).unwrap_or(id);
+    let (sign, who) = match what {
+        What::Connect { .. } => (paint.with(Paint::GREEN, "+"), short),
+        What::Disconnect { .. } => (paint.with(Paint::YELLOW, "-"), short),
+        What::Refuse { .. } | What::Fail { .. } => (paint.red("!"), short),
+        What::Receive { .. } => (paint.with(Paint::CYAN, "→"), short),
+        What::Answer { .. } | What::Send { to: To::Sender, .. } => (paint.with(Paint::MAGENTA, "←"), short),
+        What::Send { to, .. } => (paint.with(Paint::MAGENTA, "←"), to.name()),
+    };
+    let who = paint.socket(id, &format!("{who:SHORT_ID$}"));
+    let mut line = format!("{}  {sign}  {namespace:8}  {who}  ", paint.dim(&time));
+
+    let write_event = |line: &mut String, name: &str, args: &Args| {
+        line.push_str(&paint.bold(&escape::name(name)));
+        if !args.is_empty() {
+            line.push(' ');
+            line.push_str(&escape::args(args));
+        }
+    };
+    // Writing to a string cannot fail.
+    let _ = match what {
+        What::Connect { transport, address } => write!(line, "connected by {} from {address}", transport.as_str()),
+        What::Refuse { message } => write!(line, "refused: {}", escape::text(message)),
+        What::Disconnect { reason, transport, lasted } => {
+            let seconds = lasted.as_secs_f64();
+            write!(line, "disconnected: {reason}, after {seconds:.1} s, by {} at last", transport.as_str())
+        }
+        What::Receive { name, args, wants_ack } => {
+            write_event(&mut line, name, args);
+            line.push_str(&if wants_ack { paint.dim(" (ack)") } else { String::new() });
+            Ok(())
+        }
+        What::Answer { name, args } => {
+            line.push_str(&paint.dim("ack of "));
+            write_event(&mut line, name, args);
+            Ok(())
+        }
+        What::Send { name, args, .. } => {
+            write_event(&mut line, name, args);
+            Ok(())
+        }
+        What::Fail { message } => write!(line, "{}", escape::text(message)),
+    };
+    line
+}
+
+impl To {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sender => "sender",
+            Self::Room => "room",
+            Self::Others => "others",
+            Self::All => "all",
+        }
+    }
+}
+
+/// A line for programs. What is not known of an entry is not in it.
+#[derive(Serialize)]
+struct Record<'a> {
+    event: &'static str,
+    /// Milliseconds since 1970.
+    time: u64,
+    namespace: &'a str,
+    socket: SocketId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<To>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// The arguments, with `<3 bytes>` for binary data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    args: Option<Vec<serde_json::Value>>,
+    /// The beginning of arguments that are too long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    args_cut: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ack: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transport: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn json(now: Duration, namespace: &str, socket: SocketId, what: What<'_>) -> String {
+    let blank = Record {
+        event: "",
+        time: millis(now),
+        namespace,
+        socket,
+        to: None,
+        name: None,
+        args: None,
+        args_cut: None,
+        ack: None,
+        transport: None,
+        address: None,
+        reason: None,
+        ms: None,
+        message: None,
+    };
+    let record = match what {
+        What::Connect { transport, address } => Record {
+            event: "connect",
+            transport: Some(transport.as_str()),
+            address: Some(address),
+            ..blank
+        },
+        What::Refuse { message } => Record {
+            event: "refuse",
+            message: Some(escape::text(message)),
+            ..blank
+        },
+        What::Disconnect { reason, transport, lasted } => Record {
+            event: "disconnect",
+            reason: Some(reason.as_str()),
+            transport: Some(transport.as_str()),
+            ms: Some(millis(lasted)),
+            ..blank
+        },
+        What::Receive { name, args, wants_ack } => Record {
+            event: "receive",
+            ack: Some(wants_ack),
+            ..blank.event(name, args)
+        },
+        What::Answer { name, args } => Record {
+            event: "answer",
+            ..blank.event(name, args)
+        },
+        What::Send { to, name, args } => Record {
+            event: "send",
+            to: Some(to),
+            ..blank.event(name, args)
+        },
+        What::Fail { message } => Record {
+            event: "fail",
+            message: Some(escape::text(message)),
+            ..blank
+        },
+    };
+    json_line(&record)
+}
+
+/// One object as one line.
+pub(crate) fn json_line(object: &impl Serialize) -> String {
+    let line = serde_json::to_string(object).unwrap_or_else(|error| format!("{{\"event\":\"fail\",\"message\":\"{error}\"}}"));
+    escape::json(&line)
+}
+
+impl Record<'_> {
+    /// With an event. The name is cut, never escaped: JSON does that.
+    fn event(mut self, name: &str, args: &Args) -> Self {
+        self.name = Some(name.chars().take(escape::MAX_SHOWN).collect());
+        let is_short = args.json().len() <= MAX_JSON_BYTES;
+        self.args = is_short.then(|| args.to_values().ok()).flatten().map(|args| args.iter().map(json_value).collect());
+        self.args_cut = self.args.is_none().then(|| escape::args(args));
+        self
+    }
+}
+
+fn json_value(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Binary(bytes) => format!("<{} bytes>", bytes.len()).into(),
+        Value::Array(elements) => elements.iter().map(json_value).collect(),
+        Value::Object(members) => members.iter().map(|(key, member)| (key.clone(), json_value(member))).collect(),
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Number(number) => number.clone().into(),
+        Value::String(text) => text.as_str().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kokanee::bytes::Bytes;
+
+    use super::*;
+
+    const NOW: Duration = Duration::from_millis(1_700_000_000_123);
+
+    fn socket() -> SocketId {
+        SocketId::parse("AbCdEf0123456789_-xy").expect("an id")
+    }
+
+    fn plain(what: What<'_>) -> String {
+        text(NOW, "/", socket(), what, Paint(false))
+    }
+
+    fn args<T: Serialize>(value: T) -> Args {
+        Args::from_serialize(&value).expect("it can be encoded")
+    }
+
+    #[test]
+    fn a_line_has_time_direction_namespace_socket_and_event() {
+        let line = plain(What::Receive {
+            name: "echo",
+            args: &args(("hi", Bytes::from_static(b"abc"))),
+            wants_ack: true,
+        });
+        assert_eq!(line, r#"22:13:20.123Z  →  /         AbCdEf  echo "hi", <3 bytes> (ack)"#);
+        let line = plain(What::Send {
+            to: To::All,
+            name: "chat message",
+            args: &args("hi"),
+        });
+        assert_eq!(line, r#"22:13:20.123Z  ←  /         all     chat message "hi""#);
+    }
+
+    #[test]
+    fn clients_cannot_write_lines_or_colours() {
+        let evil = "x\r\n22:13:20.123Z  +  /  \u{1b}[31m\u{202e}";
+        for what in [
+            What::Receive { name: evil, args: &args((evil, [evil])), wants_ack: false },
+            What::Fail { message: evil },
+            What::Refuse { message: evil },
+        ] {
+            for line in [plain(what), json(NOW, "/", socket(), what)] {
+                assert!(!line.contains(|c: char| c.is_control() || c == '\u{202e}'), "{line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_arguments_are_cut() {
+        let long = args("x".repeat(10_000));
+        let what = What::Answer { name: "echo", args: &long };
+        assert!(plain(what).chars().count() < 200);
+        let record: serde_json::Value = serde_json::from_str(&json(NOW, "/", socket(), what)).expect("JSON");
+        assert_eq!(record.get("args"), None);
+        assert_eq!(record["args_cut"].as_str().map(|cut| cut.chars().count()), Some(escape::MAX_SHOWN + 1));
+    }
+
+    #[test]
+    fn a_json_line_has_what_is_known() {
+        let what = What::Receive {
+            name: "\u{9b}1m",
+            args: &args((1, Bytes::from_static(b"abc"))),
+            wants_ack: false,
+        };
+        assert_eq!(
+            json(NOW, "/private", socket(), what),
+            r#"{"event":"receive","time":1700000000123,"namespace":"/private","socket":"AbCdEf0123456789_-xy","name":"\u009b1m","args":[1,"<3 bytes>"],"ack":false}"#
+        );
+    }
+
+    #[test]
+    fn colours_are_only_used_when_asked_for() {
+        let what = What::Disconnect {
+            reason: DisconnectReason::ClientNamespaceDisconnect,
+            transport: Transport::Polling,
+            lasted: Duration::from_millis(4321),
+        };
+        let line = plain(what);
+        assert!(!line.contains('\u{1b}') && line.ends_with("disconnected: client namespace disconnect, after 4.3 s, by polling at last"));
+        assert!(text(NOW, "/", socket(), what, Paint(true)).contains("\u{1b}["));
+    }
+}

@@ -1,0 +1,210 @@
+//! All that the program writes, by a thread of its own: a terminal that stands still, or a pipe that nobody reads, holds
+//! up nothing else.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Receiver, Sender, SyncSender, TryRecvError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Lines that may wait to be written. Beyond it they are counted instead.
+const MAX_WAITING: usize = 8192;
+/// Bytes that are written at once.
+const BATCH_BYTES: usize = 16 * 1024;
+/// Time that the last lines get when the program ends.
+const FINISH_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A way to stdout and stderr that never waits. A cheap handle.
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    lines: SyncSender<Line>,
+    lost: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Line {
+    Out(String),
+    Err(String),
+    /// Tell when everything before this was written.
+    Finish(Sender<()>),
+}
+
+impl Output {
+    /// Starts the writing. `lost_line` is the line for a number of lines that were lost.
+    pub(crate) fn start(lost_line: fn(u64) -> String) -> io::Result<Self> {
+        let (lines, waiting) = mpsc::sync_channel(MAX_WAITING);
+        let lost = Arc::<AtomicU64>::default();
+        let writer = Writer {
+            out: Sink::new(io::stdout()),
+            err: Sink::new(io::stderr()),
+            lost: Arc::clone(&lost),
+            lost_line,
+        };
+        thread::Builder::new().name("output".to_owned()).spawn(move || writer.run(&waiting))?;
+        Ok(Self { lines, lost })
+    }
+
+    /// Writes a line to stdout.
+    pub(crate) fn out(&self, line: String) {
+        self.send(Line::Out(line));
+    }
+
+    /// Writes a line to stderr.
+    pub(crate) fn err(&self, line: String) {
+        self.send(Line::Err(line));
+    }
+
+    fn send(&self, line: Line) {
+        if self.lines.try_send(line).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until all lines are written, but not for long: nobody may read them.
+    pub(crate) fn finish(&self) {
+        let end = Instant::now() + FINISH_TIMEOUT;
+        let (done, is_done) = mpsc::channel();
+        let mut request = Line::Finish(done);
+        while let Err(mpsc::TrySendError::Full(unsent)) = self.lines.try_send(request) {
+            if Instant::now() >= end {
+                return;
+            }
+            request = unsent;
+            thread::sleep(Duration::from_millis(5));
+        }
+        // Too slow, or the thread has ended: there is nothing more to be done.
+        let _ = is_done.recv_timeout(end.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// The thread's side.
+struct Writer {
+    out: Sink<io::Stdout>,
+    err: Sink<io::Stderr>,
+    lost: Arc<AtomicU64>,
+    lost_line: fn(u64) -> String,
+}
+
+impl Writer {
+    fn run(mut self, lines: &Receiver<Line>) {
+        loop {
+            let line = match lines.try_recv() {
+                Ok(line) => line,
+                Err(TryRecvError::Disconnected) => return,
+                // What is there is written before the wait, not line by line.
+                Err(TryRecvError::Empty) => {
+                    self.flush();
+                    match lines.recv() {
+                        Ok(line) => line,
+                        Err(mpsc::RecvError) => return,
+                    }
+                }
+            };
+            self.report_lost();
+            match line {
+                Line::Out(line) => self.out.push(&line),
+                Line::Err(line) => self.err.push(&line),
+                Line::Finish(done) => {
+                    self.flush();
+                    // Nobody waits for it any more.
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+
+    fn report_lost(&mut self) {
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            self.out.push(&(self.lost_line)(lost));
+        }
+    }
+
+    fn flush(&mut self) {
+        self.report_lost();
+        self.out.flush();
+        self.err.flush();
+    }
+}
+
+/// One stream. After its first error, such as a closed pipe, it swallows everything.
+struct Sink<W> {
+    stream: W,
+    batch: Vec<u8>,
+    is_broken: bool,
+}
+
+impl<W: Write> Sink<W> {
+    fn new(stream: W) -> Self {
+        Self {
+            stream,
+            batch: Vec::new(),
+            is_broken: false,
+        }
+    }
+
+    fn push(&mut self, line: &str) {
+        if self.is_broken {
+            return;
+        }
+        self.batch.extend_from_slice(line.as_bytes());
+        self.batch.push(b'\n');
+        if self.batch.len() >= BATCH_BYTES {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.batch.is_empty() {
+            let written = self.stream.write_all(&self.batch).and_then(|()| self.stream.flush());
+            self.is_broken |= written.is_err();
+            self.batch.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Pipe {
+        written: Vec<u8>,
+        is_closed: bool,
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.is_closed {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            self.written.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn after_a_closed_pipe_nothing_is_written_or_kept() {
+        let mut sink = Sink::new(Pipe {
+            written: Vec::new(),
+            is_closed: false,
+        });
+        sink.push("one");
+        sink.flush();
+        sink.stream.is_closed = true;
+        sink.push("two");
+        sink.flush();
+        sink.stream.is_closed = false;
+        sink.push("three");
+        sink.flush();
+        assert_eq!(sink.stream.written, b"one\n");
+        assert!(sink.batch.is_empty());
+    }
+}

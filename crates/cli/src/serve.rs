@@ -1,0 +1,404 @@
+//! `kokanee serve`: puts the server together, announces it, and ends it on a signal.
+
+use std::{
+    env,
+    io::{self, IsTerminal},
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+
+use kokanee::{Cors, ListenError, Listener, Server};
+use serde::Serialize;
+use tokio::runtime;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    args::{ColorArg, ParserArg, ServeArgs, TransportArg},
+    demo, escape,
+    log::{EventLog, Format, Paint, json_line},
+    output::Output,
+    page,
+    signals::{Signal, Signals},
+};
+
+const PORT_IN_USE: u8 = 98;
+const FAILURE: u8 = 1;
+
+/// Why the server could not be started, or did not end as it should.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error("port {port} of {host} is in use")]
+    PortInUse { host: String, port: u16 },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("cannot serve {}: {source}", path.display())]
+    Files { path: PathBuf, source: io::Error },
+    #[error("cannot start: {0}")]
+    Start(#[source] io::Error),
+    #[error("the listener has ended")]
+    Ended,
+}
+
+impl ServeError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::PortInUse { .. } => PORT_IN_USE,
+            _ => FAILURE,
+        }
+    }
+
+    /// What the user can do.
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::PortInUse { .. } => Some("choose another one with --port, or any free one with --port 0"),
+            Self::Listen(ListenError::Bind { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("ports below 1024 need special rights; choose another one with --port")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &ServeArgs) -> ExitCode {
+    let lost_line = if args.json { lost_json } else { lost_text };
+    let output = match Output::start(lost_line) {
+        Ok(output) => output,
+        // Without threads there is nothing to be said, either.
+        Err(_) => return ExitCode::from(FAILURE),
+    };
+    report_traces(&args.log_level, &output);
+    let ended = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(ServeError::Start)
+        .and_then(|runtime| {
+            let ended = runtime.block_on(serve(args, &output));
+            // Handlers that still run are not waited for.
+            runtime.shutdown_background();
+            ended
+        });
+    let code = match ended {
+        Ok(None) => 0,
+        Ok(Some(signal)) => signal.exit_code(),
+        Err(error) => {
+            let paint = Paint(is_colored(args.color, &io::stderr()));
+            output.err(format!("{} {}", paint.red("error:"), escape::lines(&error.to_string())));
+            if let Some(hint) = error.hint() {
+                output.err(format!("{} {hint}", paint.dim("hint:")));
+            }
+            error.exit_code()
+        }
+    };
+    output.finish();
+    ExitCode::from(code)
+}
+
+/// Serves until a signal. Returns the second one, if it came before the end.
+async fn serve(args: &ServeArgs, output: &Output) -> Result<Option<Signal>, ServeError> {
+    let console = Console::new(args, output);
+    let client = find_client(args)?;
+    let io = build(args, &console, client.as_deref());
+    let has_page = serve_files(args, &io)?;
+    demo::register(&io);
+
+    let listener = bind(args, &io).await?;
+    let address = listener.local_addr();
+    // Before anybody knows the address: the first signal may come at once.
+    let mut signals = Signals::new().map_err(ServeError::Start)?;
+    let start = Instant::now();
+    let mut listening = tokio::spawn(listener.serve());
+    let clock = tokio::spawn(demo::run_clock(io.clone()));
+    console.announce(&url(args, address), address.port());
+    if has_page {
+        console.note(&client_note(args, client.as_deref()));
+    }
+
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        _ = &mut listening => return Err(ServeError::Ended),
+    };
+    console.stopping(signal, io.session_count());
+    let in_time = tokio::select! {
+        in_time = io.close(args.shutdown_timeout) => in_time,
+        second = signals.next() => return Ok(Some(second)),
+    };
+    clock.abort();
+    console.stopped(in_time, start.elapsed().as_secs());
+    Ok(None)
+}
+
+/// The server of the options, with the event log in front of all handlers.
+fn build(args: &ServeArgs, console: &Console, client: Option<&Path>) -> Server {
+    let log = EventLog::new(console.output.clone(), console.format());
+    let mut builder = Server::builder()
+        .path(&args.path)
+        .parser(args.parser.into())
+        .transports(args.transports.iter().copied().map(Into::into))
+        .allow_eio3(args.allow_eio3)
+        .with_limits(|limits| args.apply_limits(limits))
+        .state(log.clone());
+    if args.no_compression {
+        builder = builder.http_compression(None);
+    }
+    if !args.cors.is_empty() {
+        builder = builder.cors(Cors::origins(&args.cors));
+    }
+    if let Some(cookie) = &args.cookie {
+        builder = builder.cookie(cookie.clone());
+    }
+    if let Some(client) = client {
+        builder = builder.serve_client(client);
+    }
+    let io = builder.build();
+    for namespace in ["/", "/private"] {
+        log.watch(&io.of(namespace));
+    }
+    io
+}
+
+/// The official client to be served.
+fn find_client(args: &ServeArgs) -> Result<Option<PathBuf>, ServeError> {
+    match &args.serve_client {
+        Some(path) => {
+            check(path, &path.metadata())?;
+            Ok(Some(path.clone()))
+        }
+        None if args.no_serve_client => Ok(None),
+        None => Ok(page::find_client(Path::new("."))),
+    }
+}
+
+fn check<T>(path: &Path, found: &io::Result<T>) -> Result<(), ServeError> {
+    match found {
+        Ok(_) => Ok(()),
+        Err(error) => Err(ServeError::Files {
+            path: path.to_owned(),
+            source: error.kind().into(),
+        }),
+    }
+}
+
+/// Serves the directory of the options, and the demo page if that has none of its own. Returns whether the demo page is
+/// served.
+fn serve_files(args: &ServeArgs, io: &Server) -> Result<bool, ServeError> {
+    let mut has_page = true;
+    if let Some(directory) = &args.static_dir {
+        check(directory, &directory.read_dir())?;
+        io.serve_static("/", directory);
+        has_page = !directory.join("index.html").is_file();
+    }
+    if has_page {
+        page::serve(io);
+    }
+    Ok(has_page)
+}
+
+async fn bind(args: &ServeArgs, io: &Server) -> Result<Listener, ServeError> {
+    let host = in_url(&args.host);
+    let bound = io.bind(&format!("{host}:{}", args.port)).await;
+    let listener = bound.map_err(|error| match error {
+        ListenError::AddressInUse { .. } => ServeError::PortInUse {
+            host: args.host.clone(),
+            port: args.port,
+        },
+        other => other.into(),
+    })?;
+    match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => Ok(listener.tls(certificate, key)?),
+        _ => Ok(listener),
+    }
+}
+
+/// A host as it is written in URLs: IPv6 addresses are in brackets.
+fn in_url(host: &str) -> String {
+    match host.parse() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        _ => host.to_owned(),
+    }
+}
+
+/// The address to be opened in a browser on this machine.
+fn url(args: &ServeArgs, address: SocketAddr) -> String {
+    let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
+    let host = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
+        _ => in_url(&args.host),
+    };
+    format!("{scheme}://{host}:{}", address.port())
+}
+
+/// Which client the page uses, and what may keep it from working.
+fn client_note(args: &ServeArgs, client: Option<&Path>) -> String {
+    let has_websocket = args.transports.contains(&TransportArg::Websocket);
+    let what = match client {
+        Some(path) => format!("the official JavaScript client of {}", path.display()),
+        None => "its own small client, as the official one was not found (--serve-client PATH)".to_owned(),
+    };
+    let obstacle = if args.path != "/socket.io" {
+        "it connects to /socket.io only, and --path says otherwise"
+    } else if args.parser == ParserArg::Msgpack {
+        "it does not speak msgpack: --parser both serves it, too"
+    } else if client.is_none() && !has_websocket {
+        "that needs --transports websocket"
+    } else {
+        return format!("The page uses {what}.");
+    };
+    format!("The page uses {what}, but {obstacle}.")
+}
+
+/// Writes the library's own reports to stderr.
+fn report_traces(level: &str, output: &Output) {
+    let output = output.clone();
+    let report = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(level))
+        .with_ansi(false)
+        .with_writer(move || TraceWriter(output.clone()));
+    // There is no other subscriber in this program.
+    let _ = report.try_init();
+}
+
+/// Takes one report, which is written at once.
+struct TraceWriter(Output);
+
+impl io::Write for TraceWriter {
+    fn write(&mut self, report: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(report);
+        self.0.err(escape::lines(text.trim_end_matches('\n')));
+        Ok(report.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn is_colored(wish: ColorArg, stream: &impl IsTerminal) -> bool {
+    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    match wish {
+        ColorArg::Always => true,
+        ColorArg::Never => false,
+        ColorArg::Auto => stream.is_terminal() && !is_set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb"),
+    }
+}
+
+/// What the command itself says on stdout.
+struct Console {
+    output: Output,
+    is_quiet: bool,
+    is_json: bool,
+    paint: Paint,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Announcement<'a> {
+    Listening { url: &'a str, port: u16 },
+    Stopping { signal: &'a str, sessions: usize },
+    Stopped { complete: bool },
+    Lost { lines: u64 },
+}
+
+impl Console {
+    fn new(args: &ServeArgs, output: &Output) -> Self {
+        Self {
+            output: output.clone(),
+            is_quiet: args.quiet,
+            is_json: args.json,
+            paint: Paint(!args.json && is_colored(args.color, &io::stdout())),
+        }
+    }
+
+    /// How the event log writes.
+    fn format(&self) -> Format {
+        match (self.is_quiet, self.is_json, self.paint) {
+            (true, ..) => Format::Silent,
+            (false, true, _) => Format::Json,
+            (false, false, Paint(true)) => Format::Colored,
+            (false, false, Paint(false)) => Format::Plain,
+        }
+    }
+
+    fn announce(&self, url: &str, port: u16) {
+        self.output.out(if self.is_json {
+            json_line(&Announcement::Listening { url, port })
+        } else {
+            let (name, url) = (concat!("Kokanee ", env!("CARGO_PKG_VERSION")), self.paint.bold(url));
+            format!("{name} listens on {url} - open it in a browser; Ctrl-C stops it.")
+        });
+    }
+
+    fn say(&self, text: &str, announcement: &Announcement<'_>) {
+        if self.is_quiet {
+            return;
+        }
+        self.output.out(if self.is_json { json_line(announcement) } else { text.to_owned() });
+    }
+
+    fn note(&self, text: &str) {
+        if !self.is_quiet && !self.is_json {
+            self.output.out(self.paint.dim(text));
+        }
+    }
+
+    fn stopping(&self, signal: Signal, sessions: usize) {
+        let signal = signal.name();
+        let clients = match sessions {
+            0 => "nobody is connected".to_owned(),
+            1 => "1 client is disconnected".to_owned(),
+            many => format!("{many} clients are disconnected"),
+        };
+        let text = format!("{signal}: stopping, {clients}; again to stop at once.");
+        self.say(&text, &Announcement::Stopping { signal, sessions });
+    }
+
+    fn stopped(&self, complete: bool, seconds: u64) {
+        let text = if complete { "Stopped" } else { "Stopped, although some clients did not take their leave in time" };
+        self.say(&format!("{text}, after {seconds} s."), &Announcement::Stopped { complete });
+    }
+}
+
+fn lost_text(lines: u64) -> String {
+    format!("… {lines} lines are missing here: they came faster than they could be written")
+}
+
+fn lost_json(lines: u64) -> String {
+    json_line(&Announcement::Lost { lines })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn args(options: &[&str]) -> Box<ServeArgs> {
+        let Command::Serve(args) = Cli::parse_from([&["kokanee", "serve"], options].concat()).command;
+        args
+    }
+
+    #[test]
+    fn the_url_is_one_that_can_be_opened() {
+        let address = |text: &str| text.parse().expect("an address");
+        assert_eq!(url(&args(&[]), address("127.0.0.1:3000")), "http://127.0.0.1:3000");
+        assert_eq!(url(&args(&["--host", "0.0.0.0"]), address("0.0.0.0:80")), "http://127.0.0.1:80");
+        assert_eq!(url(&args(&["--host", "::1"]), address("[::1]:3000")), "http://[::1]:3000");
+        assert_eq!(url(&args(&["--host", "::"]), address("[::]:3000")), "http://[::1]:3000");
+        assert_eq!(url(&args(&["--host", "localhost"]), address("127.0.0.1:1")), "http://localhost:1");
+        let tls = args(&["--tls-cert", "c.pem", "--tls-key", "k.pem"]);
+        assert_eq!(url(&tls, address("127.0.0.1:3000")), "https://127.0.0.1:3000");
+    }
+
+    #[test]
+    fn the_note_says_which_client_the_page_uses() {
+        assert!(client_note(&args(&[]), Some(Path::new("dist"))).ends_with("official JavaScript client of dist."));
+        assert!(client_note(&args(&[]), None).contains("small client"));
+        assert!(client_note(&args(&["--parser", "msgpack"]), None).contains("but it does not speak msgpack"));
+        assert!(client_note(&args(&["--path", "/x"]), None).contains("but it connects to /socket.io only"));
+        assert!(client_note(&args(&["--transports", "polling"]), None).contains("but that needs"));
+    }
+}

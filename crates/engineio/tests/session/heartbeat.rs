@@ -1,0 +1,352 @@
+//! Who pings when, and when a silent peer is dead. The interval is 25 s, the timeout 20 s.
+
+use kokanee_engineio::{CloseReason, PostResponse, Revision, SessionConfig, Transport};
+
+use crate::pair::Pair;
+
+const TRANSPORTS: [Transport; 2] = [Transport::Polling, Transport::WebSocket];
+
+fn v3(transport: Transport) -> Pair {
+    Pair::new(Revision::V3, transport, SessionConfig::default())
+}
+
+/// A client that polls or reads all the time, and what it sends on its transport.
+struct Client {
+    pair: Pair,
+    transport: Transport,
+}
+
+impl Client {
+    fn new(revision: Revision, transport: Transport) -> Self {
+        let mut pair = Pair::new(revision, transport, SessionConfig::default());
+        if transport == Transport::Polling {
+            pair.client_polls();
+        }
+        Self { pair, transport }
+    }
+
+    fn sends(&mut self, packet: &str) {
+        match self.transport {
+            Transport::WebSocket => self.pair.client_sends_frame(packet),
+            Transport::Polling => {
+                let body = match self.pair.session.revision() {
+                    Revision::V4 => packet.to_owned(),
+                    Revision::V3 => format!("{}:{packet}", packet.len()),
+                };
+                self.pair.client_posts(body);
+            }
+        }
+    }
+
+    fn gets(&mut self) -> Vec<String> {
+        match self.transport {
+            Transport::WebSocket => self.pair.frames(),
+            Transport::Polling => {
+                let mut bodies = Vec::new();
+                while let Some(body) = self.pair.poll_body() {
+                    bodies.push(body);
+                    if !self.pair.is_finished() {
+                        self.pair.client_polls();
+                    }
+                }
+                bodies
+            }
+        }
+    }
+
+    #[track_caller]
+    fn dies_at(&mut self, milliseconds: u128) {
+        assert_eq!(self.pair.closed(), None);
+        self.pair.advance(200_000);
+        assert_eq!(self.pair.finished_at(), Some(milliseconds));
+        assert_eq!(self.pair.closed(), Some(CloseReason::PingTimeout));
+    }
+}
+
+#[test]
+fn the_server_pings_after_the_interval() {
+    for transport in TRANSPORTS {
+        let mut client = Client::new(Revision::V4, transport);
+        client.pair.advance(24_999);
+        assert!(client.gets().is_empty());
+        client.pair.advance(1);
+        assert_eq!(client.gets(), ["2"]);
+        client.pair.advance(300);
+        client.sends("3");
+        // The period is the interval and the time of the round trip.
+        client.pair.advance(24_999);
+        assert!(client.gets().is_empty());
+        client.pair.advance(1);
+        assert_eq!(client.gets(), ["2"]);
+        assert_eq!(client.pair.elapsed(), 50_300);
+    }
+}
+
+#[test]
+fn a_client_without_a_pong_is_dead() {
+    for transport in TRANSPORTS {
+        let mut client = Client::new(Revision::V4, transport);
+        client.pair.advance(25_000);
+        assert_eq!(client.gets(), ["2"]);
+        client.dies_at(45_000);
+    }
+}
+
+#[test]
+fn a_dead_client_s_get_is_answered() {
+    let mut pair = Pair::polling();
+    pair.client_polls();
+    pair.advance(25_000);
+    assert_eq!(pair.poll_body().unwrap(), "2");
+    pair.client_polls();
+    pair.advance(20_000);
+    assert_eq!(pair.poll_body().unwrap(), "1");
+    assert!(pair.is_finished());
+}
+
+#[test]
+fn a_pong_counts_once() {
+    for transport in TRANSPORTS {
+        let mut client = Client::new(Revision::V4, transport);
+        // Before the ping it is for nothing.
+        client.pair.advance(10_000);
+        client.sends("3");
+        client.pair.advance(15_000);
+        assert_eq!(client.gets(), ["2"]);
+        client.sends("3");
+        client.pair.advance(10_000);
+        client.sends("3");
+        client.pair.advance(15_000);
+        assert_eq!(client.gets(), ["2"]);
+        client.dies_at(70_000);
+    }
+}
+
+#[test]
+fn a_pong_for_a_ping_that_has_not_left_does_not_count() {
+    // It waits for a GET.
+    let mut pair = Pair::polling();
+    pair.advance(25_000);
+    assert_eq!(pair.client_posts("3"), Some(PostResponse::Ok));
+    pair.advance(20_000);
+    assert_eq!(pair.finished_at(), Some(45_000));
+    // It waits behind a frame that the client does not take.
+    let mut pair = Pair::websocket();
+    pair.client_takes(0);
+    pair.advance(20_000);
+    pair.server_sends("hello");
+    pair.advance(5_000);
+    pair.client_takes(3);
+    pair.client_sends_frame("3");
+    pair.client_takes(5);
+    assert_eq!(pair.frames(), ["4hello"]);
+    // Now a part of it has left.
+    pair.client_takes(2);
+    pair.client_sends_frame("3");
+    pair.client_takes(1);
+    assert_eq!(pair.frames(), ["2"]);
+    pair.advance(20_000);
+    assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
+    // The same with a pong in time.
+    let mut pair = Pair::websocket();
+    pair.client_takes(2);
+    pair.advance(25_000);
+    pair.client_takes(1);
+    pair.client_sends_frame("3");
+    pair.advance(20_000);
+    assert_eq!(pair.closed(), None);
+}
+
+#[test]
+fn a_ping_whose_answer_was_lost_has_not_left() {
+    let mut pair = Pair::polling();
+    pair.client_polls();
+    pair.client_loses_answers(true);
+    pair.advance(25_000);
+    pair.client_loses_answers(false);
+    pair.client_posts("3");
+    pair.client_polls();
+    assert_eq!(pair.poll_body().unwrap(), "2");
+    pair.advance(20_000);
+    assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
+}
+
+#[test]
+fn the_first_other_packet_extends_the_timeout_once() {
+    for transport in TRANSPORTS {
+        for other in ["4hello", "6", "5"] {
+            let mut client = Client::new(Revision::V4, transport);
+            // While nothing is awaited it does not count.
+            client.pair.advance(24_000);
+            client.sends(other);
+            client.pair.advance(1_000);
+            assert_eq!(client.gets(), ["2"]);
+            client.pair.advance(19_999);
+            client.sends(other);
+            client.pair.advance(10_000);
+            client.sends(other);
+            client.dies_at(64_999);
+        }
+    }
+}
+
+#[test]
+fn every_ping_has_its_own_extension() {
+    let mut client = Client::new(Revision::V4, Transport::WebSocket);
+    client.pair.advance(35_000);
+    client.sends("4hello");
+    client.pair.advance(15_000);
+    client.sends("3");
+    client.pair.advance(25_000);
+    assert_eq!(client.gets(), ["2", "2"]);
+    client.pair.advance(10_000);
+    client.sends("4hello");
+    client.dies_at(105_000);
+}
+
+#[test]
+fn the_direction_of_pings_is_fixed() {
+    for transport in TRANSPORTS {
+        for (revision, packet) in [
+            (Revision::V4, "2"),
+            (Revision::V4, "2probe"),
+            (Revision::V3, "3"),
+        ] {
+            let mut client = Client::new(revision, transport);
+            client.sends(packet);
+            assert_eq!(client.pair.closed(), Some(CloseReason::TransportError));
+            assert!(client.pair.is_finished());
+        }
+    }
+}
+
+#[test]
+fn revision_3_clients_ping() {
+    for transport in TRANSPORTS {
+        let mut client = Client::new(Revision::V3, transport);
+        let pong = if transport == Transport::Polling {
+            "1:3"
+        } else {
+            "3"
+        };
+        client.pair.advance(44_999);
+        assert!(client.gets().is_empty());
+        client.sends("2");
+        assert_eq!(client.gets(), [pong]);
+        client.pair.advance(30_000);
+        // The data of a ping is not sent back.
+        client.sends("2probe");
+        assert_eq!(client.gets(), [pong]);
+        client.pair.advance(10_000);
+        // Messages are no heartbeat.
+        client.sends("4hello");
+        assert_eq!(client.pair.server_messages(), ["hello"]);
+        client.dies_at(44_999 + 30_000 + 45_000);
+    }
+}
+
+#[test]
+fn revision_3_pings_are_answered_once_however_many_wait() {
+    let mut pair = v3(Transport::Polling);
+    pair.client_posts("1:2".repeat(1_000));
+    pair.client_polls();
+    assert_eq!(pair.poll_body().unwrap(), "1:3");
+    pair.client_posts("1:2");
+    pair.client_polls();
+    assert_eq!(pair.poll_body().unwrap(), "1:3");
+}
+
+#[test]
+fn heartbeats_are_found_without_a_search() {
+    // Much waits, and each of many pings asks whether a pong does.
+    let mut pair = v3(Transport::Polling);
+    for _ in 0..10_000 {
+        pair.server_sends("");
+    }
+    pair.client_posts("1:2".repeat(300_000));
+    assert_eq!(pair.closed(), None);
+    pair.client_polls();
+    assert!(pair.poll_body().unwrap().ends_with("1:41:3"));
+}
+
+#[test]
+fn an_upgraded_session_keeps_its_heartbeat() {
+    let mut pair = Pair::polling();
+    pair.advance(10_000);
+    pair.client_upgrades();
+    pair.advance(15_000);
+    assert_eq!(pair.frames(), ["2"]);
+    pair.client_sends_frame("3");
+    pair.advance(25_000);
+    assert_eq!(pair.frames(), ["2"]);
+    pair.advance(20_000);
+    assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
+    assert_eq!(pair.finished_at(), Some(70_000));
+
+    let mut pair = v3(Transport::Polling);
+    pair.advance(10_000);
+    pair.client_upgrades();
+    pair.advance(30_000);
+    pair.client_sends_frame("2");
+    assert_eq!(pair.frames(), ["3"]);
+    pair.advance(50_000);
+    assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
+    assert_eq!(pair.finished_at(), Some(85_000));
+}
+
+#[test]
+fn an_upgrade_during_a_ping_does_not_stop_the_clock() {
+    // The ping has left by polling.
+    let mut pair = Pair::polling();
+    pair.client_polls();
+    pair.advance(25_000);
+    assert_eq!(pair.poll_body().unwrap(), "2");
+    pair.client_polls();
+    pair.client_upgrades();
+    pair.advance(20_000);
+    assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
+    assert_eq!(pair.finished_at(), Some(45_000));
+    // It leaves by WebSocket, and is answered there.
+    let mut pair = Pair::polling();
+    pair.advance(25_000);
+    pair.client_upgrades();
+    assert_eq!(pair.frames(), ["2"]);
+    pair.client_sends_frame("3");
+    pair.advance(25_000);
+    assert_eq!(pair.frames(), ["2"]);
+    assert_eq!(pair.closed(), None);
+}
+
+#[test]
+fn while_the_server_does_not_read_nobody_is_dead() {
+    let mut pair = Pair::websocket();
+    pair.advance(20_000);
+    pair.server_pauses_reading(true);
+    pair.advance(5_000);
+    assert_eq!(pair.frames(), ["2"]);
+    pair.client_sends_frame("3");
+    pair.advance(1_000_000);
+    assert_eq!(pair.closed(), None);
+    pair.server_pauses_reading(false);
+    pair.advance(25_000);
+    assert_eq!(pair.frames(), ["2"], "the pong was there all the time");
+    // Nobody answers this one; the client has its whole time from the moment in which we listen again.
+    pair.advance(10_000);
+    pair.server_pauses_reading(true);
+    pair.advance(95_000);
+    pair.server_pauses_reading(false);
+    let resumed = pair.elapsed();
+    pair.advance(100_000);
+    assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
+    assert_eq!(pair.finished_at(), Some(resumed + 20_000));
+    // Revision 3.
+    let mut pair = v3(Transport::WebSocket);
+    pair.advance(40_000);
+    pair.server_pauses_reading(true);
+    pair.advance(1_000_000);
+    assert_eq!(pair.closed(), None);
+    pair.server_pauses_reading(false);
+    let resumed = pair.elapsed();
+    pair.advance(100_000);
+    assert_eq!(pair.finished_at(), Some(resumed + 45_000));
+}

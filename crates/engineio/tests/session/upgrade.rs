@@ -1,0 +1,324 @@
+//! From polling to a WebSocket, and all that can go wrong on the way.
+
+use kokanee_engineio::{
+    CloseReason, Message, PostResponse, Revision, SessionConfig, Transport, UpgradeRefused,
+};
+
+use crate::pair::Pair;
+
+fn v3() -> Pair {
+    Pair::new(Revision::V3, Transport::Polling, SessionConfig::default())
+}
+
+#[test]
+fn a_client_probes_and_upgrades() {
+    for mut pair in [Pair::polling(), v3()] {
+        pair.client_polls();
+        pair.probe_opens().unwrap();
+        assert!(pair.probe_frames().is_empty());
+        pair.probe_sends("2probe");
+        assert_eq!(pair.probe_frames(), ["3probe"]);
+        pair.advance(100);
+        assert!(pair.poll_body().unwrap().ends_with('6'));
+        pair.probe_sends("5");
+        assert_eq!(pair.session.transport(), Transport::WebSocket);
+        pair.server_sends("hello");
+        assert_eq!(pair.frames(), ["4hello"]);
+        pair.client_sends_frame("4world");
+        assert_eq!(pair.server_messages(), ["world"]);
+    }
+}
+
+#[test]
+fn a_pending_get_gets_a_noop_every_100_ms() {
+    for (mut pair, noop) in [(Pair::polling(), "6"), (v3(), "1:6")] {
+        pair.client_polls();
+        pair.probe_opens().unwrap();
+        pair.advance(1_000);
+        assert_eq!(pair.poll_body(), None, "before the probe nothing is sent");
+        pair.probe_sends("2probe");
+        pair.advance(99);
+        assert_eq!(pair.poll_body(), None);
+        pair.advance(1);
+        assert_eq!(pair.poll_body().unwrap(), noop);
+        // A GET that comes in between is answered with the next beat.
+        pair.advance(50);
+        pair.client_polls();
+        pair.advance(49);
+        assert_eq!(pair.poll_body(), None);
+        pair.advance(1);
+        assert_eq!(pair.poll_body().unwrap(), noop);
+        // Without a GET nothing is kept for the next one.
+        pair.advance(100);
+        pair.client_polls();
+        pair.advance(99);
+        assert_eq!(pair.poll_body(), None);
+        pair.advance(1);
+        assert_eq!(pair.poll_body().unwrap(), noop);
+        assert_eq!(pair.poll_body(), None);
+    }
+}
+
+#[test]
+fn messages_travel_by_polling_until_the_upgrade() {
+    let mut pair = Pair::polling();
+    pair.client_polls();
+    pair.probe_opens().unwrap();
+    pair.probe_sends("2probe");
+    pair.server_sends("one");
+    assert_eq!(pair.poll_body().unwrap(), "4one");
+    assert_eq!(pair.client_posts("4hello"), Some(PostResponse::Ok));
+    assert_eq!(pair.server_messages(), ["hello"]);
+    // What has not left goes the new way, in order.
+    pair.server_sends("two");
+    pair.server_sends("three");
+    pair.probe_sends("5");
+    pair.server_sends("four");
+    assert_eq!(pair.frames(), ["4two", "4three", "4four"]);
+}
+
+#[test]
+fn the_upgrade_answers_a_pending_get() {
+    let mut pair = Pair::polling();
+    pair.client_polls();
+    pair.client_upgrades();
+    assert_eq!(pair.poll_body().unwrap(), "6");
+    assert_eq!(pair.poll_body(), None);
+}
+
+#[test]
+fn a_get_that_crosses_the_upgrade_is_answered() {
+    let mut pair = Pair::polling();
+    pair.client_upgrades();
+    pair.client_polls();
+    assert_eq!(pair.poll_body().unwrap(), "6");
+    pair.client_aborts_poll();
+    // It changes nothing for the session, whose heartbeat goes on.
+    for _ in 0..5 {
+        pair.advance(25_000);
+        assert_eq!(pair.frames(), ["2"]);
+        pair.client_sends_frame("3");
+    }
+    assert_eq!(pair.closed(), None);
+}
+
+#[test]
+fn a_post_that_is_being_read_goes_before_the_frames() {
+    let mut pair = Pair::polling();
+    pair.server_pauses_reading(true);
+    assert_eq!(pair.client_posts("4one\x1e4two"), None);
+    pair.client_upgrades();
+    pair.client_sends_frame("4three");
+    pair.server_pauses_reading(false);
+    assert_eq!(pair.server_messages(), ["one", "two", "three"]);
+    assert_eq!(pair.post_answer(), Some(PostResponse::Ok));
+}
+
+#[test]
+fn an_upgrade_without_a_probe_is_refused() {
+    let mut pair = Pair::polling();
+    pair.probe_opens().unwrap();
+    pair.probe_sends("5");
+    assert!(!pair.is_probing());
+    assert_eq!(pair.session.transport(), Transport::Polling);
+    assert_eq!(pair.closed(), None);
+    pair.client_polls();
+    pair.server_sends("hello");
+    assert_eq!(pair.poll_body().unwrap(), "4hello");
+}
+
+#[test]
+fn any_other_packet_ends_the_probe_alone() {
+    for packet in [
+        "4hello", "2", "2probe2", "3probe", "1", "6", "0{}", "x", "", "b",
+    ] {
+        for probed in [false, true] {
+            let mut pair = Pair::polling();
+            pair.client_polls();
+            pair.probe_opens().unwrap();
+            if probed {
+                pair.probe_sends("2probe");
+                pair.probe_frames();
+            }
+            pair.probe_sends(packet);
+            assert!(!pair.is_probing(), "{packet:?}");
+            assert_eq!(pair.closed(), None);
+            assert!(pair.server_messages().is_empty());
+            // The session polls as before, without noops.
+            pair.advance(20_000);
+            assert_eq!(pair.poll_body(), None);
+            pair.server_sends("hello");
+            assert_eq!(pair.poll_body().unwrap(), "4hello");
+            // A packet that was on its way changes nothing, and the client may try again.
+            pair.probe_sends("5");
+            pair.client_upgrades();
+        }
+    }
+    let mut pair = Pair::polling();
+    pair.probe_opens().unwrap();
+    pair.probe_sends_frame(Message::Binary((&b"\x02probe"[..]).into()));
+    assert!(!pair.is_probing());
+    assert_eq!(pair.closed(), None);
+}
+
+#[test]
+fn a_probe_is_answered_once() {
+    let mut pair = Pair::polling();
+    pair.probe_opens().unwrap();
+    pair.probe_sends("2probe");
+    assert_eq!(pair.probe_frames(), ["3probe"]);
+    pair.probe_sends("2probe");
+    assert!(!pair.is_probing());
+    assert_eq!(pair.closed(), None);
+}
+
+#[test]
+fn a_probe_that_takes_too_long_ends_and_polling_goes_on() {
+    for probed in [false, true] {
+        let mut pair = Pair::polling();
+        pair.advance(5_000);
+        pair.probe_opens().unwrap();
+        if probed {
+            pair.advance(3_000);
+            pair.probe_sends("2probe");
+            pair.advance(6_999);
+        } else {
+            pair.advance(9_999);
+        }
+        assert!(pair.is_probing());
+        pair.advance(1);
+        assert_eq!(pair.elapsed(), 15_000);
+        assert!(!pair.is_probing());
+        assert_eq!(pair.closed(), None);
+        pair.client_polls();
+        pair.advance(1_000);
+        assert_eq!(pair.poll_body(), None, "no more noops");
+        pair.server_sends("hello");
+        assert_eq!(pair.poll_body().unwrap(), "4hello");
+        pair.client_upgrades();
+    }
+}
+
+#[test]
+fn a_probe_that_is_gone_leaves_polling_as_it_was() {
+    let mut pair = Pair::polling();
+    pair.client_polls();
+    pair.probe_opens().unwrap();
+    pair.probe_sends("2probe");
+    pair.probe_closes();
+    pair.advance(1_000);
+    assert_eq!(pair.poll_body(), None, "no more noops");
+    pair.server_sends("hello");
+    assert_eq!(pair.poll_body().unwrap(), "4hello");
+    pair.client_upgrades();
+}
+
+#[test]
+fn one_websocket_at_a_time_may_probe() {
+    let mut pair = Pair::polling();
+    pair.probe_opens().unwrap();
+    assert_eq!(pair.probe_opens(), Err(UpgradeRefused::Taken));
+    pair.probe_sends("2probe");
+    assert_eq!(pair.probe_opens(), Err(UpgradeRefused::Taken));
+    pair.probe_sends("5");
+    assert_eq!(pair.probe_opens(), Err(UpgradeRefused::Taken));
+    assert_eq!(pair.session.transport(), Transport::WebSocket);
+    assert_eq!(Pair::websocket().probe_opens(), Err(UpgradeRefused::Taken));
+}
+
+#[test]
+fn upgrades_can_be_switched_off() {
+    let config = SessionConfig {
+        allow_upgrades: false,
+        ..SessionConfig::default()
+    };
+    let mut pair = Pair::new(Revision::V4, Transport::Polling, config);
+    assert_eq!(pair.probe_opens(), Err(UpgradeRefused::NotAllowed));
+    assert_eq!(pair.closed(), None);
+}
+
+#[test]
+fn the_end_of_the_session_ends_the_probe() {
+    let mut pair = Pair::polling();
+    pair.client_polls();
+    pair.probe_opens().unwrap();
+    pair.probe_sends("2probe");
+    pair.server_closes();
+    assert!(!pair.is_probing());
+    assert_eq!(pair.poll_body().unwrap(), "1");
+    assert_eq!(pair.probe_opens(), Err(UpgradeRefused::Closed));
+    // Also while the close has to wait for the next GET.
+    let mut pair = Pair::polling();
+    pair.probe_opens().unwrap();
+    pair.probe_sends("2probe");
+    pair.server_closes();
+    assert!(!pair.is_probing());
+    pair.probe_sends("5");
+    assert_eq!(pair.session.transport(), Transport::Polling);
+    assert_eq!(pair.probe_opens(), Err(UpgradeRefused::Closed));
+    // And when it dies.
+    let mut pair = Pair::polling();
+    pair.probe_opens().unwrap();
+    pair.transport_closes(CloseReason::TransportError);
+    assert!(!pair.is_probing());
+    assert!(pair.is_finished());
+}
+
+#[test]
+fn an_answer_that_was_lost_goes_first_on_the_new_way() {
+    let mut pair = Pair::polling();
+    pair.client_polls();
+    pair.hold_loss = true;
+    pair.server_sends("one");
+    pair.client_upgrades();
+    // Long after the upgrade, and nothing has been written.
+    pair.advance(20_000);
+    pair.server_notices_loss();
+    assert_eq!(pair.frames(), ["4one"]);
+    pair.server_sends("two");
+    assert_eq!(pair.frames(), ["4two"]);
+    assert_eq!(pair.closed(), None);
+}
+
+#[test]
+fn an_answer_that_was_lost_has_its_whole_time_on_the_new_way() {
+    let mut pair = Pair::polling();
+    pair.client_polls();
+    pair.hold_loss = true;
+    pair.server_sends("one");
+    pair.client_upgrades();
+    pair.client_takes(0);
+    pair.advance(20_000);
+    pair.server_notices_loss();
+    pair.advance(4_000);
+    assert_eq!(pair.closed(), None);
+    pair.client_takes(usize::MAX);
+    assert_eq!(pair.frames(), ["4one"]);
+}
+
+#[test]
+fn an_answer_that_was_lost_is_not_sent_out_of_order() {
+    let mut pair = Pair::polling();
+    pair.client_polls();
+    pair.hold_loss = true;
+    pair.server_sends("one");
+    pair.client_upgrades();
+    pair.server_sends("two");
+    assert_eq!(pair.frames(), ["4two"]);
+    pair.server_notices_loss();
+    assert!(pair.frames().is_empty());
+    assert_eq!(pair.closed(), Some(CloseReason::TransportError));
+    assert!(pair.is_websocket_closed());
+}
+
+#[test]
+fn a_noop_that_was_lost_is_no_loss() {
+    let mut pair = Pair::polling();
+    pair.client_polls();
+    pair.hold_loss = true;
+    pair.client_upgrades();
+    pair.server_sends("one");
+    pair.server_notices_loss();
+    assert_eq!(pair.frames(), ["4one"]);
+    assert_eq!(pair.closed(), None);
+}

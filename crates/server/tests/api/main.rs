@@ -1,0 +1,19 @@
+//! The server's public API and what it promises, seen from both sides: handlers in this process, clients on the wire.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod acks;
+mod broadcast;
+mod disconnect;
+mod errors;
+mod extractors;
+mod handlers;
+mod hosting;
+mod journal;
+mod middleware;
+mod order;
+mod payloads;
+mod rooms;
+mod shutdown;
+mod slow_consumer;

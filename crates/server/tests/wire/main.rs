@@ -1,0 +1,21 @@
+//! Raw bytes against the running server: what a client, a proxy or an attacker may send, and exactly what must come back.
+//!
+//! Every test is a rule or a table of them; a table names the rows that fail. Each test has servers of its own
+//! ([`Bed`](bed::Bed)), so that any of them can run alone.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bed;
+
+mod admission;
+mod browser;
+mod frames;
+mod heartbeat;
+mod legacy;
+mod packets;
+mod polling;
+mod secrets;
+mod slow;
+mod upgrade;
+mod volume;

@@ -1,0 +1,51 @@
+//! `cargo xtask bench`: the comparison with the peers; and the gate on instructions, which is part of the tests.
+
+use anyhow::Result;
+
+use crate::{
+    release,
+    requirements::{self, Requirement},
+    steps::{Step, Steps, say},
+};
+
+/// The most user-space instructions that a message may cost, by case of the benchmark. They vary by 1 to 3 %.
+const GATE: &str = "echo=4000,echo16=1500,broadcast=800";
+
+/// Builds the peers and runs `kokanee-bench compare`.
+///
+/// # Errors
+/// A build fails, or a message was lost.
+pub(crate) fn compare(steps: &mut Steps, arguments: &[&str]) -> Result<()> {
+    requirements::install(steps, &[Requirement::Node])?;
+    requirements::npm_packages(steps, "bench/peers/node")?;
+    steps.run(&Step::new(
+        "peers",
+        "cargo build --release --manifest-path bench/peers/Cargo.toml --target-dir bench/peers/target",
+    ))?;
+    release::build(steps)?;
+    steps.run(&measurement("comparison", "compare").args(arguments))
+}
+
+/// Counts the instructions per message and fails if they are too many. Linux only.
+///
+/// # Errors
+/// Valgrind cannot be installed, or the gate is broken.
+pub(crate) fn gate(steps: &mut Steps) -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        say("\n── left out, as it needs Linux: instructions per message");
+        return Ok(());
+    }
+    requirements::install(steps, &[Requirement::Valgrind])?;
+    release::build(steps)?;
+    let step = measurement("instructions per message", "instructions");
+    steps.run(&step.args(["--servers", "kokanee", "--gate", GATE]))
+}
+
+/// A step that runs a measurement of `kokanee-bench`.
+fn measurement(name: &str, command: &str) -> Step {
+    let server = release::path(release::BENCH_SERVER);
+    Step::program(name, release::path(release::BENCH))
+        .arg(command)
+        .arg("--server")
+        .arg(format!("kokanee={}", server.display()))
+}

@@ -1,0 +1,60 @@
+//! `cargo xtask interop`: the published JavaScript and Python clients, and a browser, against the built server.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    release,
+    requirements::{self, Requirement},
+    steps::{Step, Steps, root},
+};
+
+const DIRECTORY: &str = "tests/interop";
+
+/// Installs what the suites need, builds the server and runs them.
+///
+/// # Errors
+/// A requirement cannot be installed, or a test fails.
+pub(crate) fn run(steps: &mut Steps) -> Result<()> {
+    requirements::install(
+        steps,
+        &[
+            Requirement::Node,
+            Requirement::Python,
+            Requirement::Chromium,
+        ],
+    )?;
+    requirements::npm_packages(steps, DIRECTORY)?;
+    let python = requirements::python_packages(steps)?;
+    let browser = requirements::browser().context("no browser is installed")?;
+    release::build(steps)?;
+
+    let server = release::path(release::SERVER);
+    let javascript = Step::new("javascript interop", "node --test --test-concurrency=1")
+        .args(javascript_suites()?)
+        .env("KOKANEE", &server)
+        .env("CHROMIUM", browser)
+        .within(DIRECTORY);
+    steps.run(&javascript)?;
+
+    let pytest = Step::program("python interop", python)
+        .args(["-m", "pytest", "-q", "py"])
+        .env("KOKANEE", &server)
+        .within(DIRECTORY);
+    steps.run(&pytest)
+}
+
+/// The files of the JavaScript suites, in order: Node 20 does not expand patterns itself.
+fn javascript_suites() -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root().join(DIRECTORY).join("js"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".test.mjs") {
+            files.push(format!("js/{name}"));
+        }
+    }
+    ensure!(!files.is_empty(), "{DIRECTORY}/js holds no suite");
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,30 @@
+//! The release programs that several verbs use. One command builds all of them, so that they share one build.
+
+use std::{env, path::PathBuf};
+
+use anyhow::Result;
+
+use crate::steps::{Step, Steps, root};
+
+/// The demo server, which the interop suites test.
+pub(crate) const SERVER: &str = "kokanee";
+/// The load generator.
+pub(crate) const BENCH: &str = "kokanee-bench";
+/// The server that the load generator measures.
+pub(crate) const BENCH_SERVER: &str = "bench-server";
+
+/// Builds the programs.
+///
+/// # Errors
+/// They do not compile.
+pub(crate) fn build(steps: &mut Steps) -> Result<()> {
+    let programs = [SERVER, BENCH, BENCH_SERVER].map(|name| ["--bin", name]);
+    steps.run(&Step::new("release build", "cargo build --release").args(programs.as_flattened()))
+}
+
+/// Returns the path of one of them.
+pub(crate) fn path(program: &str) -> PathBuf {
+    let target =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    root().join(target).join("release").join(program)
+}
