@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{
-    Args, Parser, Subcommand, ValueEnum, ValueHint,
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint,
     builder::{FalseyValueParser, NonEmptyStringValueParser},
 };
 use kokanee::{Cookie, Limits, ParserKind, Transport};
@@ -16,6 +16,17 @@ use tracing_subscriber::EnvFilter;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Parses the arguments of this process. Ends it if they are wrong, or ask for help.
+    pub(crate) fn from_process() -> Self {
+        // The help of each option would be twice as long with its environment variable.
+        let command =
+            Self::command().mut_subcommands(|command| command.mut_args(|arg| arg.hide_env(true)));
+        let matches = command.get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -32,22 +43,40 @@ Examples:
   kokanee serve --tls-cert cert.pem --tls-key key.pem
   kokanee serve --port 0 --json | jq             any free port, a log for programs
 
-Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failure, 2 wrong usage, 98 port in use, 130 or 143 stopped at once by a second signal.";
+Each option can be an environment variable, too: KOKANEE_PORT=8080, KOKANEE_CORS=a,b, KOKANEE_QUIET=1.
+
+Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failure, 2 wrong usage, 98 port in use, 130 or 143 stopped at once by a
+second signal.";
 
 /// Run a Socket.IO server: echo, rooms, chat, acks and more, and a page that shows them
 ///
-/// Any Socket.IO client can connect. Without options it listens on http://127.0.0.1:3000, shows a demo page there, and
-/// prints what happens, one line for each event. Times are UTC.
+/// Any Socket.IO client can connect. Without options it listens on port 3000 of this machine, shows a demo page
+/// there, and prints what happens, one line for each event. Times are UTC.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
 #[command(after_long_help = SERVE_HELP)]
 pub(crate) struct ServeArgs {
     /// Address or name to listen on
-    #[arg(long, env = "KOKANEE_HOST", default_value = "127.0.0.1", help_heading = "Network")]
+    #[arg(
+        long,
+        env = "KOKANEE_HOST",
+        default_value = "127.0.0.1",
+        help_heading = "Network"
+    )]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) host: String,
 
     /// Port to listen on; 0 is any free one
-    #[arg(short, long, env = "KOKANEE_PORT", default_value_t = 3000, help_heading = "Network")]
+    #[arg(
+        short,
+        long,
+        env = "KOKANEE_PORT",
+        default_value_t = 3000,
+        help_heading = "Network"
+    )]
     pub(crate) port: u16,
 
     /// Path of the Socket.IO requests
@@ -64,8 +93,14 @@ pub(crate) struct ServeArgs {
     #[arg(requires = "tls_cert", help_heading = "Network")]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// Origin whose pages may use the server, such as https://example.com, or * for all; can be repeated
-    #[arg(long, env = "KOKANEE_CORS", value_name = "ORIGIN", value_delimiter = ',', help_heading = "Network")]
+    /// Origin whose pages may use the server, such as `https://example.com`, or * for all; can be repeated
+    #[arg(
+        long,
+        env = "KOKANEE_CORS",
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        help_heading = "Network"
+    )]
     pub(crate) cors: Vec<String>,
 
     /// Set a cookie with the session's id, for load balancers; it is named `io` unless you say otherwise
@@ -78,17 +113,34 @@ pub(crate) struct ServeArgs {
     pub(crate) no_compression: bool,
 
     /// Time that clients get to leave when the server stops
-    #[arg(long, env = "KOKANEE_SHUTDOWN_TIMEOUT", value_name = "TIME", default_value = "3s")]
+    #[arg(
+        long,
+        env = "KOKANEE_SHUTDOWN_TIMEOUT",
+        value_name = "TIME",
+        default_value = "3s"
+    )]
     #[arg(value_parser = duration, help_heading = "Network")]
     pub(crate) shutdown_timeout: Duration,
 
     /// Transports that clients may use
-    #[arg(long, env = "KOKANEE_TRANSPORTS", value_name = "LIST", value_enum, value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "KOKANEE_TRANSPORTS",
+        value_name = "LIST",
+        value_enum,
+        value_delimiter = ','
+    )]
     #[arg(default_value = "polling,websocket", help_heading = "Protocol")]
     pub(crate) transports: Vec<TransportArg>,
 
     /// How packets are encoded; with `both` each client decides by its first packet
-    #[arg(long, env = "KOKANEE_PARSER", value_enum, default_value_t, help_heading = "Protocol")]
+    #[arg(
+        long,
+        env = "KOKANEE_PARSER",
+        value_enum,
+        default_value_t,
+        help_heading = "Protocol"
+    )]
     pub(crate) parser: ParserArg,
 
     /// Serve clients of the JavaScript versions 1 and 2, too
@@ -96,22 +148,42 @@ pub(crate) struct ServeArgs {
     pub(crate) allow_eio3: bool,
 
     /// Time between a pong and the next ping, such as 25s or 300ms
-    #[arg(long, env = "KOKANEE_PING_INTERVAL", value_name = "TIME", default_value = "25s")]
+    #[arg(
+        long,
+        env = "KOKANEE_PING_INTERVAL",
+        value_name = "TIME",
+        default_value = "25s"
+    )]
     #[arg(value_parser = duration, help_heading = "Protocol")]
     pub(crate) ping_interval: Duration,
 
     /// Time in which the pong must come
-    #[arg(long, env = "KOKANEE_PING_TIMEOUT", value_name = "TIME", default_value = "20s")]
+    #[arg(
+        long,
+        env = "KOKANEE_PING_TIMEOUT",
+        value_name = "TIME",
+        default_value = "20s"
+    )]
     #[arg(value_parser = duration, help_heading = "Protocol")]
     pub(crate) ping_timeout: Duration,
 
     /// Time in which a client must join a namespace
-    #[arg(long, env = "KOKANEE_CONNECT_TIMEOUT", value_name = "TIME", default_value = "45s")]
+    #[arg(
+        long,
+        env = "KOKANEE_CONNECT_TIMEOUT",
+        value_name = "TIME",
+        default_value = "45s"
+    )]
     #[arg(value_parser = duration, help_heading = "Protocol")]
     pub(crate) connect_timeout: Duration,
 
     /// Time in which an upgrade to a WebSocket must be finished
-    #[arg(long, env = "KOKANEE_UPGRADE_TIMEOUT", value_name = "TIME", default_value = "10s")]
+    #[arg(
+        long,
+        env = "KOKANEE_UPGRADE_TIMEOUT",
+        value_name = "TIME",
+        default_value = "10s"
+    )]
     #[arg(value_parser = duration, help_heading = "Protocol")]
     pub(crate) upgrade_timeout: Duration,
 
@@ -149,17 +221,30 @@ pub(crate) struct ServeArgs {
     pub(crate) json: bool,
 
     /// When to use colours; `auto` is in a terminal, unless `NO_COLOR` is set
-    #[arg(long, env = "KOKANEE_COLOR", value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
+    #[arg(
+        long,
+        env = "KOKANEE_COLOR",
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
     pub(crate) color: ColorArg,
 
     /// What the library reports on stderr: off, error, warn, info, debug, trace, or a filter such as `kokanee_server=debug`
-    #[arg(long, env = "KOKANEE_LOG_LEVEL", value_name = "LEVEL", default_value = "error")]
+    #[arg(
+        long,
+        env = "KOKANEE_LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value = "error"
+    )]
     #[arg(value_parser = log_level, help_heading = "Output")]
     pub(crate) log_level: String,
 }
 
 /// Limits that are worth a change from the command line; the library has more.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "the options have these names")]
 pub(crate) struct LimitArgs {
     /// Size of a message or of a long-polling body
     #[arg(long, env = "KOKANEE_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value_t = Limits::default().max_message_bytes)]
@@ -261,7 +346,9 @@ pub(crate) enum ColorArg {
 /// Parses a time such as `300ms`, `25s` or `2m`: at least 1 ms, at most a day.
 fn duration(text: &str) -> Result<Duration, String> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit_ms = match unit {
         "ms" => 1,
@@ -270,7 +357,10 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => return Err("a number with a unit is expected: 300ms, 25s, 2m or 1h".to_owned()),
     };
-    let ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms));
+    let ms = number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit_ms));
     match ms.map(Duration::from_millis) {
         Some(time) if !time.is_zero() && time <= DAY => Ok(time),
         _ => Err("from 1ms to 24h are possible".to_owned()),
@@ -296,8 +386,6 @@ fn log_level(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -311,7 +399,18 @@ mod tests {
         assert_eq!(duration("25s"), Ok(Duration::from_secs(25)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
-        for wrong in ["", "5", "s", "-1s", "1.5s", "0s", "25h", "99999999999999999999s", "18446744073709551615h", "1 s"] {
+        for wrong in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1.5s",
+            "0s",
+            "25h",
+            "99999999999999999999s",
+            "18446744073709551615h",
+            "1 s",
+        ] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }
@@ -342,8 +441,16 @@ mod tests {
             Ok::<_, clap::Error>(args.cookie.map(|cookie| format!("{cookie:?}")))
         };
         assert_eq!(cookie(&[]).expect("valid"), None);
-        assert!(cookie(&["--cookie"]).expect("valid").is_some_and(|cookie| cookie.contains("\"io\"")));
-        assert!(cookie(&["--cookie=sid"]).expect("valid").is_some_and(|cookie| cookie.contains("\"sid\"")));
+        assert!(
+            cookie(&["--cookie"])
+                .expect("valid")
+                .is_some_and(|cookie| cookie.contains("\"io\""))
+        );
+        assert!(
+            cookie(&["--cookie=sid"])
+                .expect("valid")
+                .is_some_and(|cookie| cookie.contains("\"sid\""))
+        );
         assert!(cookie(&["--cookie=a;b"]).is_err());
     }
 }

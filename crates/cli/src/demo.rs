@@ -7,8 +7,8 @@ use std::{
 };
 
 use kokanee::{
-    Args, Auth, ConnectError, Data, EmitError, ExtractError, FromContext, JoinError, Namespace, Server, Socket, SocketId, State,
-    Value,
+    Args, Auth, ConnectError, Data, EmitError, ExtractError, FromContext, JoinError, Namespace,
+    Server, Socket, SocketId, State, Value,
     bytes::Bytes,
     extract::{Context, OnEvent},
 };
@@ -31,7 +31,9 @@ pub(crate) fn register(io: &Server) {
         .on("echo", echo)
         .on("join", join)
         .on("leave", leave)
-        .on("rooms", async |socket: Socket, reply: Reply| reply.send(socket.rooms()))
+        .on("rooms", async |socket: Socket, reply: Reply| {
+            reply.send(socket.rooms())
+        })
         .on("room message", room_message)
         .on("chat message", chat_message)
         .on("binary", binary)
@@ -40,15 +42,18 @@ pub(crate) fn register(io: &Server) {
         .on("call everybody", call_everybody)
         .on("who", who)
         .on("sleep", sleep_for)
-        .on("disconnect me", async |socket: Socket, Data(close): Data<Option<bool>>| {
-            socket.disconnect(close == Some(true));
-        })
+        .on(
+            "disconnect me",
+            async |socket: Socket, Data(close): Data<Option<bool>>| {
+                socket.disconnect(close == Some(true));
+            },
+        )
         .on("fail", fail);
 
-    io.of("/private")
-        .middleware(authorize)
-        .on("echo", echo)
-        .on("whoami", async |Auth(auth): Auth<serde_json::Value>, reply: Reply| reply.send(auth));
+    io.of("/private").middleware(authorize).on("echo", echo).on(
+        "whoami",
+        async |Auth(auth): Auth<serde_json::Value>, reply: Reply| reply.send(auth),
+    );
 }
 
 /// Tells everybody the time, once a second.
@@ -69,7 +74,9 @@ pub(crate) async fn run_clock(io: Server) {
 }
 
 fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -123,7 +130,12 @@ enum RoomError {
     Emit(#[from] EmitError),
 }
 
-async fn join(socket: Socket, Data(room): Data<String>, reply: Reply, log: Log) -> Result<(), RoomError> {
+async fn join(
+    socket: Socket,
+    Data(room): Data<String>,
+    reply: Reply,
+    log: Log,
+) -> Result<(), RoomError> {
     socket.join(&room)?;
     let joined = Presence {
         room: &room,
@@ -134,7 +146,12 @@ async fn join(socket: Socket, Data(room): Data<String>, reply: Reply, log: Log) 
     Ok(reply.send(socket.rooms())?)
 }
 
-async fn leave(socket: Socket, Data(room): Data<String>, reply: Reply, log: Log) -> Result<(), EmitError> {
+async fn leave(
+    socket: Socket,
+    Data(room): Data<String>,
+    reply: Reply,
+    log: Log,
+) -> Result<(), EmitError> {
     socket.leave(&room);
     let left = Presence {
         room: &room,
@@ -206,7 +223,12 @@ struct Measured {
     length: usize,
 }
 
-async fn binary(socket: Socket, Data(bytes): Data<Bytes>, reply: Reply, log: Log) -> Result<(), EmitError> {
+async fn binary(
+    socket: Socket,
+    Data(bytes): Data<Bytes>,
+    reply: Reply,
+    log: Log,
+) -> Result<(), EmitError> {
     if reply.is_wanted() {
         let length = bytes.len();
         return reply.send(Measured { bytes, length });
@@ -233,7 +255,12 @@ impl FromContext<OnEvent> for Inner {
     }
 }
 
-async fn broadcast(socket: Socket, Inner { name, args }: Inner, reply: Reply, log: Log) -> Result<(), EmitError> {
+async fn broadcast(
+    socket: Socket,
+    Inner { name, args }: Inner,
+    reply: Reply,
+    log: Log,
+) -> Result<(), EmitError> {
     let others = socket.broadcast();
     let count = others.clone().fetch_sockets().await.len();
     others.emit_args(&name, &args).await?;
@@ -246,12 +273,21 @@ struct Failure {
     error: String,
 }
 
-async fn call_me(socket: Socket, Inner { name, args }: Inner, reply: Reply, log: Log) -> Result<(), EmitError> {
+async fn call_me(
+    socket: Socket,
+    Inner { name, args }: Inner,
+    reply: Reply,
+    log: Log,
+) -> Result<(), EmitError> {
     log.sent(&socket, To::Sender, &name, &args);
-    let call = socket.emit_args_with_ack::<()>(&name, &args).timeout(CALL_ONE_TIMEOUT);
+    let call = socket
+        .emit_args_with_ack::<()>(&name, &args)
+        .timeout(CALL_ONE_TIMEOUT);
     match call.args().await {
         Ok(answer) => reply.send_args(&answer),
-        Err(error) => reply.send(Failure { error: error.to_string() }),
+        Err(error) => reply.send(Failure {
+            error: error.to_string(),
+        }),
     }
 }
 
@@ -264,7 +300,9 @@ async fn call_everybody(
 ) -> Result<(), kokanee::BoxError> {
     log.sent(&socket, To::All, &name, &args);
     // An answer may be empty.
-    let call = namespace.timeout(CALL_ALL_TIMEOUT).emit_args_with_ack::<Option<Value>>(&name, &args);
+    let call = namespace
+        .timeout(CALL_ALL_TIMEOUT)
+        .emit_args_with_ack::<Option<Value>>(&name, &args);
     Ok(reply.send(call.await?.answers)?)
 }
 
@@ -283,12 +321,20 @@ async fn who(namespace: Namespace, reply: Reply) -> Result<(), EmitError> {
         rooms: socket.rooms(),
         transport: socket.transport().as_str(),
     };
-    let clients: Vec<_> = namespace.fetch_sockets().await.into_iter().map(describe).collect();
+    let clients: Vec<_> = namespace
+        .fetch_sockets()
+        .await
+        .into_iter()
+        .map(describe)
+        .collect();
     reply.send(clients)
 }
 
 async fn sleep_for(Data(ms): Data<f64>, reply: Reply) -> Result<(), EmitError> {
-    sleep(Duration::from_secs_f64(ms.clamp(0.0, LONGEST_SLEEP_MS) / 1000.0)).await;
+    sleep(Duration::from_secs_f64(
+        ms.clamp(0.0, LONGEST_SLEEP_MS) / 1000.0,
+    ))
+    .await;
     reply.send("slept")
 }
 
@@ -311,7 +357,11 @@ struct Hint {
     hint: &'static str,
 }
 
-async fn authorize(socket: Socket, login: Option<Auth<Login>>, log: Log) -> Result<(), ConnectError> {
+async fn authorize(
+    socket: Socket,
+    login: Option<Auth<Login>>,
+    log: Log,
+) -> Result<(), ConnectError> {
     // As long as asking a database may take.
     sleep(Duration::from_millis(20)).await;
     if login.is_some_and(|Auth(login)| login.token == TOKEN) {

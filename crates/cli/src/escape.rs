@@ -70,10 +70,16 @@ pub(crate) fn text(text: &str) -> String {
 pub(crate) fn name(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-:./@".contains(c);
     let words = name.split(' ');
-    if words.clone().all(|word| !word.is_empty() && word.chars().all(plain)) {
+    if words
+        .clone()
+        .all(|word| !word.is_empty() && word.chars().all(plain))
+    {
         return text(name);
     }
-    format!("\"{}\"", text(&name.replace('\\', "\\\\").replace('"', "\\\"")))
+    format!(
+        "\"{}\"",
+        text(&name.replace('\\', "\\\\").replace('"', "\\\""))
+    )
 }
 
 /// Text of several lines from the program itself or a library, in which text of clients may be: the lines stay.
@@ -134,7 +140,10 @@ pub(crate) fn args(args: &Args) -> String {
             _ if c.is_whitespace() => true,
             _ => {
                 // In the text of a string this would be full of backslashes: it is always a true placeholder.
-                if let Some((bytes, end)) = rest.strip_prefix(PLACEHOLDER).and_then(|num| binary(args, num)) {
+                if let Some((bytes, end)) = rest
+                    .strip_prefix(PLACEHOLDER)
+                    .and_then(|num| binary(args, num))
+                {
                     len = PLACEHOLDER.len() + end;
                     bytes.chars().all(|c| shown.push(c))
                 } else {
@@ -183,8 +192,22 @@ mod tests {
 
     #[test]
     fn a_line_stays_one_line() {
-        for breaking in ["a\nb", "a\r\nb", "a\u{85}b", "a\u{2028}b", "a\u{2029}b", "a\u{b}b", "a\u{c}b"] {
-            let all = [text(breaking), name(breaking), shown(breaking), json(&format!("\"{breaking}\""))].concat();
+        for breaking in [
+            "a\nb",
+            "a\r\nb",
+            "a\u{85}b",
+            "a\u{2028}b",
+            "a\u{2029}b",
+            "a\u{b}b",
+            "a\u{c}b",
+        ] {
+            let all = [
+                text(breaking),
+                name(breaking),
+                shown(breaking),
+                json(&format!("\"{breaking}\"")),
+            ]
+            .concat();
             assert!(all.chars().all(|c| !is_unsafe(c)), "{all:?}");
         }
     }
@@ -220,8 +243,14 @@ mod tests {
     #[test]
     fn binary_data_is_its_size() {
         let bytes = Bytes::from_static(b"abc");
-        assert_eq!(shown(("a,b", &bytes, [&bytes])), r#""a,b", <3 bytes>, [<3 bytes>]"#);
-        assert_eq!(shown((r#"{"_placeholder":true,"num":0}"#, &bytes)), r#""{\"_placeholder\":true,\"num\":0}", <3 bytes>"#);
+        assert_eq!(
+            shown(("a,b", &bytes, [&bytes])),
+            r#""a,b", <3 bytes>, [<3 bytes>]"#
+        );
+        assert_eq!(
+            shown((r#"{"_placeholder":true,"num":0}"#, &bytes)),
+            r#""{\"_placeholder\":true,\"num\":0}", <3 bytes>"#
+        );
     }
 
     #[test]

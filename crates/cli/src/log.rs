@@ -9,8 +9,8 @@ use std::{
 };
 
 use kokanee::{
-    Ack, Args, DisconnectReason, EmitError, Event, EventName, ExtractError, FromContext, Handshake, Namespace, Socket,
-    SocketId, State, Transport, Value,
+    Ack, Args, DisconnectReason, EmitError, Event, EventName, ExtractError, FromContext, Handshake,
+    Namespace, Socket, SocketId, State, Transport, Value,
     extract::{Context, OnEvent},
 };
 use serde::Serialize;
@@ -97,22 +97,44 @@ impl EventLog {
         if self.format == Format::Silent {
             return;
         }
-        namespace.on_connect(async |socket: Socket, handshake: Handshake, log: State<Self>| {
-            let address = handshake.address().map_or_else(|| "?".to_owned(), |address| address.to_string());
-            let transport = socket.transport();
-            let address = &address;
-            log.write(&socket, What::Connect { transport, address });
-        });
-        namespace.on_any(async |socket: Socket, event: Event, ack: Ack, log: State<Self>| {
-            let (name, args, wants_ack) = (event.name(), event.args(), ack.is_wanted());
-            log.write(&socket, What::Receive { name, args, wants_ack });
-        });
-        namespace.on_disconnect(async |socket: Socket, reason: DisconnectReason, log: State<Self>| {
-            let transport = socket.transport();
-            // A clock that was set back is no reason for an error.
-            let lasted = socket.handshake().issued().elapsed().unwrap_or_default();
-            log.write(&socket, What::Disconnect { reason, transport, lasted });
-        });
+        namespace.on_connect(
+            async |socket: Socket, handshake: Handshake, log: State<Self>| {
+                let address = handshake
+                    .address()
+                    .map_or_else(|| "?".to_owned(), |address| address.to_string());
+                let transport = socket.transport();
+                let address = &address;
+                log.write(&socket, What::Connect { transport, address });
+            },
+        );
+        namespace.on_any(
+            async |socket: Socket, event: Event, ack: Ack, log: State<Self>| {
+                let (name, args, wants_ack) = (event.name(), event.args(), ack.is_wanted());
+                log.write(
+                    &socket,
+                    What::Receive {
+                        name,
+                        args,
+                        wants_ack,
+                    },
+                );
+            },
+        );
+        namespace.on_disconnect(
+            async |socket: Socket, reason: DisconnectReason, log: State<Self>| {
+                let transport = socket.transport();
+                // A clock that was set back is no reason for an error.
+                let lasted = socket.handshake().issued().elapsed().unwrap_or_default();
+                log.write(
+                    &socket,
+                    What::Disconnect {
+                        reason,
+                        transport,
+                        lasted,
+                    },
+                );
+            },
+        );
         let log = self.clone();
         namespace.on_error(move |socket, error| {
             let message = &error.to_string();
@@ -139,11 +161,18 @@ impl EventLog {
 
     fn write(&self, socket: &Socket, what: What<'_>) {
         let namespace = socket.namespace().name();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         match self.format {
             Format::Silent => {}
-            Format::Plain => self.output.out(text(now, namespace, socket.id(), what, Paint(false))),
-            Format::Colored => self.output.out(text(now, namespace, socket.id(), what, Paint(true))),
+            Format::Plain => self
+                .output
+                .out(text(now, namespace, socket.id(), what, Paint(false))),
+            Format::Colored => {
+                self.output
+                    .out(text(now, namespace, socket.id(), what, Paint(true)))
+            }
             Format::Json => self.output.out(json(now, namespace, socket.id(), what)),
         }
     }
@@ -204,7 +233,11 @@ impl Paint {
     const CYAN: u8 = 36;
 
     fn with(self, code: u8, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     pub(crate) fn dim(self, text: &str) -> String {
@@ -221,7 +254,13 @@ impl Paint {
 
     /// The same socket has the same colour in all its lines.
     fn socket(self, id: &str, text: &str) -> String {
-        const HUES: [u8; 5] = [Paint::CYAN, Paint::MAGENTA, Paint::BLUE, Paint::YELLOW, Paint::GREEN];
+        const HUES: [u8; 5] = [
+            Paint::CYAN,
+            Paint::MAGENTA,
+            Paint::BLUE,
+            Paint::YELLOW,
+            Paint::GREEN,
+        ];
         let sum: usize = id.bytes().map(usize::from).sum();
         self.with(HUES[sum % HUES.len()], text)
     }
@@ -231,7 +270,10 @@ impl Paint {
 fn text(now: Duration, namespace: &str, socket: SocketId, what: What<'_>, paint: Paint) -> String {
     let seconds = now.as_secs() % 86_400;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let time = format!("{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", now.subsec_millis());
+    let time = format!(
+        "{hours:02}:{minutes:02}:{seconds:02}.{:03}Z",
+        now.subsec_millis()
+    );
 
     let id = socket.as_str();
     let short = id.get(..SHORT_ID).unwrap_or(id);
@@ -240,7 +282,9 @@ fn text(now: Duration, namespace: &str, socket: SocketId, what: What<'_>, paint:
         What::Disconnect { .. } => (paint.with(Paint::YELLOW, "-"), short),
         What::Refuse { .. } | What::Fail { .. } => (paint.red("!"), short),
         What::Receive { .. } => (paint.with(Paint::CYAN, "→"), short),
-        What::Answer { .. } | What::Send { to: To::Sender, .. } => (paint.with(Paint::MAGENTA, "←"), short),
+        What::Answer { .. } | What::Send { to: To::Sender, .. } => {
+            (paint.with(Paint::MAGENTA, "←"), short)
+        }
         What::Send { to, .. } => (paint.with(Paint::MAGENTA, "←"), to.name()),
     };
     let who = paint.socket(id, &format!("{who:SHORT_ID$}"));
@@ -255,15 +299,33 @@ fn text(now: Duration, namespace: &str, socket: SocketId, what: What<'_>, paint:
     };
     // Writing to a string cannot fail.
     let _ = match what {
-        What::Connect { transport, address } => write!(line, "connected by {} from {address}", transport.as_str()),
-        What::Refuse { message } => write!(line, "refused: {}", escape::text(message)),
-        What::Disconnect { reason, transport, lasted } => {
-            let seconds = lasted.as_secs_f64();
-            write!(line, "disconnected: {reason}, after {seconds:.1} s, by {} at last", transport.as_str())
+        What::Connect { transport, address } => {
+            write!(line, "connected by {} from {address}", transport.as_str())
         }
-        What::Receive { name, args, wants_ack } => {
+        What::Refuse { message } => write!(line, "refused: {}", escape::text(message)),
+        What::Disconnect {
+            reason,
+            transport,
+            lasted,
+        } => {
+            let seconds = lasted.as_secs_f64();
+            write!(
+                line,
+                "disconnected: {reason} ({}, {seconds:.1} s)",
+                transport.as_str()
+            )
+        }
+        What::Receive {
+            name,
+            args,
+            wants_ack,
+        } => {
             write_event(&mut line, name, args);
-            line.push_str(&if wants_ack { paint.dim(" (ack)") } else { String::new() });
+            line.push_str(&if wants_ack {
+                paint.dim(" (ack)")
+            } else {
+                String::new()
+            });
             Ok(())
         }
         What::Answer { name, args } => {
@@ -356,14 +418,22 @@ fn json(now: Duration, namespace: &str, socket: SocketId, what: What<'_>) -> Str
             message: Some(escape::text(message)),
             ..blank
         },
-        What::Disconnect { reason, transport, lasted } => Record {
+        What::Disconnect {
+            reason,
+            transport,
+            lasted,
+        } => Record {
             event: "disconnect",
-            reason: Some(reason.as_str()),
             transport: Some(transport.as_str()),
+            reason: Some(reason.as_str()),
             ms: Some(millis(lasted)),
             ..blank
         },
-        What::Receive { name, args, wants_ack } => Record {
+        What::Receive {
+            name,
+            args,
+            wants_ack,
+        } => Record {
             event: "receive",
             ack: Some(wants_ack),
             ..blank.event(name, args)
@@ -388,7 +458,8 @@ fn json(now: Duration, namespace: &str, socket: SocketId, what: What<'_>) -> Str
 
 /// One object as one line.
 pub(crate) fn json_line(object: &impl Serialize) -> String {
-    let line = serde_json::to_string(object).unwrap_or_else(|error| format!("{{\"event\":\"fail\",\"message\":\"{error}\"}}"));
+    let line = serde_json::to_string(object)
+        .unwrap_or_else(|error| format!("{{\"event\":\"fail\",\"message\":\"{error}\"}}"));
     escape::json(&line)
 }
 
@@ -397,7 +468,10 @@ impl Record<'_> {
     fn event(mut self, name: &str, args: &Args) -> Self {
         self.name = Some(name.chars().take(escape::MAX_SHOWN).collect());
         let is_short = args.json().len() <= MAX_JSON_BYTES;
-        self.args = is_short.then(|| args.to_values().ok()).flatten().map(|args| args.iter().map(json_value).collect());
+        self.args = is_short
+            .then(|| args.to_values().ok())
+            .flatten()
+            .map(|args| args.iter().map(json_value).collect());
         self.args_cut = self.args.is_none().then(|| escape::args(args));
         self
     }
@@ -407,7 +481,10 @@ fn json_value(value: &Value) -> serde_json::Value {
     match value {
         Value::Binary(bytes) => format!("<{} bytes>", bytes.len()).into(),
         Value::Array(elements) => elements.iter().map(json_value).collect(),
-        Value::Object(members) => members.iter().map(|(key, member)| (key.clone(), json_value(member))).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, member)| (key.clone(), json_value(member)))
+            .collect(),
         Value::Null => serde_json::Value::Null,
         Value::Bool(value) => (*value).into(),
         Value::Number(number) => number.clone().into(),
@@ -442,25 +519,38 @@ mod tests {
             args: &args(("hi", Bytes::from_static(b"abc"))),
             wants_ack: true,
         });
-        assert_eq!(line, r#"22:13:20.123Z  →  /         AbCdEf  echo "hi", <3 bytes> (ack)"#);
+        assert_eq!(
+            line,
+            r#"22:13:20.123Z  →  /         AbCdEf  echo "hi", <3 bytes> (ack)"#
+        );
         let line = plain(What::Send {
             to: To::All,
             name: "chat message",
             args: &args("hi"),
         });
-        assert_eq!(line, r#"22:13:20.123Z  ←  /         all     chat message "hi""#);
+        assert_eq!(
+            line,
+            r#"22:13:20.123Z  ←  /         all     chat message "hi""#
+        );
     }
 
     #[test]
     fn clients_cannot_write_lines_or_colours() {
         let evil = "x\r\n22:13:20.123Z  +  /  \u{1b}[31m\u{202e}";
         for what in [
-            What::Receive { name: evil, args: &args((evil, [evil])), wants_ack: false },
+            What::Receive {
+                name: evil,
+                args: &args((evil, [evil])),
+                wants_ack: false,
+            },
             What::Fail { message: evil },
             What::Refuse { message: evil },
         ] {
             for line in [plain(what), json(NOW, "/", socket(), what)] {
-                assert!(!line.contains(|c: char| c.is_control() || c == '\u{202e}'), "{line:?}");
+                assert!(
+                    !line.contains(|c: char| c.is_control() || c == '\u{202e}'),
+                    "{line:?}"
+                );
             }
         }
     }
@@ -468,11 +558,18 @@ mod tests {
     #[test]
     fn long_arguments_are_cut() {
         let long = args("x".repeat(10_000));
-        let what = What::Answer { name: "echo", args: &long };
+        let what = What::Answer {
+            name: "echo",
+            args: &long,
+        };
         assert!(plain(what).chars().count() < 200);
-        let record: serde_json::Value = serde_json::from_str(&json(NOW, "/", socket(), what)).expect("JSON");
+        let record: serde_json::Value =
+            serde_json::from_str(&json(NOW, "/", socket(), what)).expect("JSON");
         assert_eq!(record.get("args"), None);
-        assert_eq!(record["args_cut"].as_str().map(|cut| cut.chars().count()), Some(escape::MAX_SHOWN + 1));
+        assert_eq!(
+            record["args_cut"].as_str().map(|cut| cut.chars().count()),
+            Some(escape::MAX_SHOWN + 1)
+        );
     }
 
     #[test]
@@ -496,7 +593,10 @@ mod tests {
             lasted: Duration::from_millis(4321),
         };
         let line = plain(what);
-        assert!(!line.contains('\u{1b}') && line.ends_with("disconnected: client namespace disconnect, after 4.3 s, by polling at last"));
+        assert!(
+            !line.contains('\u{1b}')
+                && line.ends_with("disconnected: client namespace disconnect (polling, 4.3 s)")
+        );
         assert!(text(NOW, "/", socket(), what, Paint(true)).contains("\u{1b}["));
     }
 }

@@ -11,12 +11,10 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    match Cli::from_process().command {
         Command::Serve(args) => serve::run(&args),
     }
 }

@@ -45,7 +45,9 @@ impl Output {
             lost: Arc::clone(&lost),
             lost_line,
         };
-        thread::Builder::new().name("output".to_owned()).spawn(move || writer.run(&waiting))?;
+        thread::Builder::new()
+            .name("output".to_owned())
+            .spawn(move || writer.run(&waiting))?;
         Ok(Self { lines, lost })
     }
 
@@ -161,7 +163,10 @@ impl<W: Write> Sink<W> {
 
     fn flush(&mut self) {
         if !self.batch.is_empty() {
-            let written = self.stream.write_all(&self.batch).and_then(|()| self.stream.flush());
+            let written = self
+                .stream
+                .write_all(&self.batch)
+                .and_then(|()| self.stream.flush());
             self.is_broken |= written.is_err();
             self.batch.clear();
         }

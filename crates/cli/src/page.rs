@@ -13,11 +13,31 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 const FILES: [(&str, &str, &[u8]); 5] = [
-    ("/", "text/html; charset=utf-8", include_bytes!("../page/index.html")),
-    ("/page.css", "text/css; charset=utf-8", include_bytes!("../page/page.css")),
-    ("/page.js", "text/javascript; charset=utf-8", include_bytes!("../page/page.js")),
-    ("/client.js", "text/javascript; charset=utf-8", include_bytes!("../page/client.js")),
-    ("/favicon.svg", "image/svg+xml", include_bytes!("../page/favicon.svg")),
+    (
+        "/",
+        "text/html; charset=utf-8",
+        include_bytes!("../page/index.html"),
+    ),
+    (
+        "/page.css",
+        "text/css; charset=utf-8",
+        include_bytes!("../page/page.css"),
+    ),
+    (
+        "/page.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../page/page.js"),
+    ),
+    (
+        "/client.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../page/client.js"),
+    ),
+    (
+        "/favicon.svg",
+        "image/svg+xml",
+        include_bytes!("../page/favicon.svg"),
+    ),
 ];
 
 /// Where a project that uses the official client, or this one, has it.
@@ -30,7 +50,10 @@ const CLIENT_DIRECTORIES: [&str; 2] = [
 pub(crate) fn serve(io: &Server) {
     for (url, content_type, content) in FILES {
         let file = StaticFile::embedded(content_type, content);
-        io.serve_static(url, file.header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY));
+        io.serve_static(
+            url,
+            file.header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        );
     }
 }
 
@@ -50,8 +73,13 @@ mod tests {
     fn the_page_asks_for_nothing_that_is_not_served() {
         let (_, _, page) = FILES[0];
         let page = str::from_utf8(page).expect("the page is text");
-        let links = ["href=\"/", "src=\"/"].iter().flat_map(|attribute| page.split(attribute).skip(1));
-        let mut urls = links.filter_map(|rest| rest.split('"').next()).map(|path| format!("/{path}")).peekable();
+        let links = ["href=\"/", "src=\"/"]
+            .iter()
+            .flat_map(|attribute| page.split(attribute).skip(1));
+        let mut urls = links
+            .filter_map(|rest| rest.split('"').next())
+            .map(|path| format!("/{path}"))
+            .peekable();
         assert!(urls.peek().is_some());
         for url in urls {
             assert!(FILES.iter().any(|(served, ..)| *served == url), "{url}");

@@ -52,8 +52,12 @@ impl ServeError {
     /// What the user can do.
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::PortInUse { .. } => Some("choose another one with --port, or any free one with --port 0"),
-            Self::Listen(ListenError::Bind { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+            Self::PortInUse { .. } => {
+                Some("choose another one with --port, or any free one with --port 0")
+            }
+            Self::Listen(ListenError::Bind { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
                 Some("ports below 1024 need special rights; choose another one with --port")
             }
             _ => None,
@@ -64,10 +68,9 @@ impl ServeError {
 /// Runs the command.
 pub(crate) fn run(args: &ServeArgs) -> ExitCode {
     let lost_line = if args.json { lost_json } else { lost_text };
-    let output = match Output::start(lost_line) {
-        Ok(output) => output,
-        // Without threads there is nothing to be said, either.
-        Err(_) => return ExitCode::from(FAILURE),
+    let Ok(output) = Output::start(lost_line) else {
+        // The system gives no thread: then there is no server, and nothing that could say so.
+        return ExitCode::from(FAILURE);
     };
     report_traces(&args.log_level, &output);
     let ended = runtime::Builder::new_multi_thread()
@@ -85,7 +88,11 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
         Ok(Some(signal)) => signal.exit_code(),
         Err(error) => {
             let paint = Paint(is_colored(args.color, &io::stderr()));
-            output.err(format!("{} {}", paint.red("error:"), escape::lines(&error.to_string())));
+            output.err(format!(
+                "{} {}",
+                paint.red("error:"),
+                escape::lines(&error.to_string())
+            ));
             if let Some(hint) = error.hint() {
                 output.err(format!("{} {hint}", paint.dim("hint:")));
             }
@@ -222,7 +229,11 @@ fn in_url(host: &str) -> String {
 
 /// The address to be opened in a browser on this machine.
 fn url(args: &ServeArgs, address: SocketAddr) -> String {
-    let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
+    let scheme = if args.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let host = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
         IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
@@ -236,7 +247,8 @@ fn client_note(args: &ServeArgs, client: Option<&Path>) -> String {
     let has_websocket = args.transports.contains(&TransportArg::Websocket);
     let what = match client {
         Some(path) => format!("the official JavaScript client of {}", path.display()),
-        None => "its own small client, as the official one was not found (--serve-client PATH)".to_owned(),
+        None => "its own small client, as the official one was not found (--serve-client PATH)"
+            .to_owned(),
     };
     let obstacle = if args.path != "/socket.io" {
         "it connects to /socket.io only, and --path says otherwise"
@@ -281,7 +293,11 @@ fn is_colored(wish: ColorArg, stream: &impl IsTerminal) -> bool {
     match wish {
         ColorArg::Always => true,
         ColorArg::Never => false,
-        ColorArg::Auto => stream.is_terminal() && !is_set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb"),
+        ColorArg::Auto => {
+            stream.is_terminal()
+                && !is_set("NO_COLOR")
+                && env::var_os("TERM").is_none_or(|term| term != "dumb")
+        }
     }
 }
 
@@ -326,7 +342,10 @@ impl Console {
         self.output.out(if self.is_json {
             json_line(&Announcement::Listening { url, port })
         } else {
-            let (name, url) = (concat!("Kokanee ", env!("CARGO_PKG_VERSION")), self.paint.bold(url));
+            let (name, url) = (
+                concat!("Kokanee ", env!("CARGO_PKG_VERSION")),
+                self.paint.bold(url),
+            );
             format!("{name} listens on {url} - open it in a browser; Ctrl-C stops it.")
         });
     }
@@ -335,7 +354,11 @@ impl Console {
         if self.is_quiet {
             return;
         }
-        self.output.out(if self.is_json { json_line(announcement) } else { text.to_owned() });
+        self.output.out(if self.is_json {
+            json_line(announcement)
+        } else {
+            text.to_owned()
+        });
     }
 
     fn note(&self, text: &str) {
@@ -356,8 +379,15 @@ impl Console {
     }
 
     fn stopped(&self, complete: bool, seconds: u64) {
-        let text = if complete { "Stopped" } else { "Stopped, although some clients did not take their leave in time" };
-        self.say(&format!("{text}, after {seconds} s."), &Announcement::Stopped { complete });
+        let text = if complete {
+            "Stopped"
+        } else {
+            "Stopped, although some clients did not take their leave in time"
+        };
+        self.say(
+            &format!("{text}, after {seconds} s."),
+            &Announcement::Stopped { complete },
+        );
     }
 }
 
@@ -377,28 +407,56 @@ mod tests {
     use crate::args::{Cli, Command};
 
     fn args(options: &[&str]) -> Box<ServeArgs> {
-        let Command::Serve(args) = Cli::parse_from([&["kokanee", "serve"], options].concat()).command;
+        let Command::Serve(args) =
+            Cli::parse_from([&["kokanee", "serve"], options].concat()).command;
         args
     }
 
     #[test]
     fn the_url_is_one_that_can_be_opened() {
         let address = |text: &str| text.parse().expect("an address");
-        assert_eq!(url(&args(&[]), address("127.0.0.1:3000")), "http://127.0.0.1:3000");
-        assert_eq!(url(&args(&["--host", "0.0.0.0"]), address("0.0.0.0:80")), "http://127.0.0.1:80");
-        assert_eq!(url(&args(&["--host", "::1"]), address("[::1]:3000")), "http://[::1]:3000");
-        assert_eq!(url(&args(&["--host", "::"]), address("[::]:3000")), "http://[::1]:3000");
-        assert_eq!(url(&args(&["--host", "localhost"]), address("127.0.0.1:1")), "http://localhost:1");
+        assert_eq!(
+            url(&args(&[]), address("127.0.0.1:3000")),
+            "http://127.0.0.1:3000"
+        );
+        assert_eq!(
+            url(&args(&["--host", "0.0.0.0"]), address("0.0.0.0:80")),
+            "http://127.0.0.1:80"
+        );
+        assert_eq!(
+            url(&args(&["--host", "::1"]), address("[::1]:3000")),
+            "http://[::1]:3000"
+        );
+        assert_eq!(
+            url(&args(&["--host", "::"]), address("[::]:3000")),
+            "http://[::1]:3000"
+        );
+        assert_eq!(
+            url(&args(&["--host", "localhost"]), address("127.0.0.1:1")),
+            "http://localhost:1"
+        );
         let tls = args(&["--tls-cert", "c.pem", "--tls-key", "k.pem"]);
-        assert_eq!(url(&tls, address("127.0.0.1:3000")), "https://127.0.0.1:3000");
+        assert_eq!(
+            url(&tls, address("127.0.0.1:3000")),
+            "https://127.0.0.1:3000"
+        );
     }
 
     #[test]
     fn the_note_says_which_client_the_page_uses() {
-        assert!(client_note(&args(&[]), Some(Path::new("dist"))).ends_with("official JavaScript client of dist."));
+        assert!(
+            client_note(&args(&[]), Some(Path::new("dist")))
+                .ends_with("official JavaScript client of dist.")
+        );
         assert!(client_note(&args(&[]), None).contains("small client"));
-        assert!(client_note(&args(&["--parser", "msgpack"]), None).contains("but it does not speak msgpack"));
-        assert!(client_note(&args(&["--path", "/x"]), None).contains("but it connects to /socket.io only"));
+        assert!(
+            client_note(&args(&["--parser", "msgpack"]), None)
+                .contains("but it does not speak msgpack")
+        );
+        assert!(
+            client_note(&args(&["--path", "/x"]), None)
+                .contains("but it connects to /socket.io only")
+        );
         assert!(client_note(&args(&["--transports", "polling"]), None).contains("but that needs"));
     }
 }

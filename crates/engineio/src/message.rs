@@ -63,6 +63,15 @@ impl Str {
         }
     }
 
+    /// The text without its first byte, which is an ASCII character.
+    pub(crate) fn without_digit(mut self) -> Self {
+        match &mut self.0 {
+            Text::Static(text) => *text = text.get(1..).unwrap_or_default(),
+            Text::Shared { start, .. } => *start += 1,
+        }
+        self
+    }
+
     /// A part of the text that shares its memory. `None` outside the text or inside a character.
     pub fn slice(&self, start: usize, end: usize) -> Option<Self> {
         self.as_str().get(start..end)?;

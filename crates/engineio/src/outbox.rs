@@ -112,7 +112,11 @@ impl Outbox {
             self.front = None;
         }
         self.bytes = self.front.as_ref().map_or(0, Entry::weight);
-        self.heartbeats = self.front.iter().filter(|entry| entry.is_heartbeat()).count();
+        self.heartbeats = self
+            .front
+            .iter()
+            .filter(|entry| entry.is_heartbeat())
+            .count();
     }
 
     /// Drops the oldest message of which nothing was sent, attachments included. `false` if there is none.
@@ -182,7 +186,10 @@ impl Outbox {
     /// The unwritten bytes of the only packet that waits.
     pub(crate) fn only_frame(&self, revision: Revision, base64: bool) -> Option<&[u8]> {
         let front = self.front.as_ref().filter(|_| self.rest.is_empty())?;
-        front.packet.websocket_slice(revision, base64).get(self.written..)
+        front
+            .packet
+            .websocket_slice(revision, base64)
+            .get(self.written..)
     }
 
     /// Notes that `count` bytes of the frames were written.

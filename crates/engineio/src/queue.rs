@@ -19,6 +19,10 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     pub(crate) fn push(&mut self, item: T) {
         if self.first.is_none() {
             self.first = Some(item);

@@ -190,6 +190,10 @@ struct Probe {
 
 /// One Engine.IO session, server side. See the [module](self) for how a driver uses it.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that are independent of each other"
+)]
 pub struct Session {
     config: Arc<SessionConfig>,
     outbox: Outbox,
@@ -225,13 +229,14 @@ impl Session {
         base64: bool,
         now: Instant,
     ) -> Self {
+        let heartbeat = Heartbeat::new(revision, config.ping_interval, config.ping_timeout, now);
         Self {
-            heartbeat: Heartbeat::new(revision, config.ping_interval, config.ping_timeout, now),
             config,
             outbox: Outbox::default(),
             outputs: Queue::default(),
             post: None,
             probe: None,
+            heartbeat,
             state: State::Open,
             progress: now,
             poll_by: None,
@@ -359,6 +364,7 @@ impl Session {
     }
 
     /// A message came on the session's WebSocket. Returns the content if it was a message packet.
+    #[inline]
     pub fn handle_frame(&mut self, now: Instant, frame: Message) -> Option<Message> {
         match self.decode_frame(frame) {
             Ok(packet) => self.handle_packet(now, packet),
@@ -470,24 +476,39 @@ impl Session {
 
     /// Sends one packet of the layer above: a message and those that belong to it (its attachments). All of them are
     /// sent, or none. Returns whether they were taken.
-    pub fn send<'a>(
+    #[inline]
+    pub fn send(
         &mut self,
         now: Instant,
-        messages: impl Iterator<Item = &'a Outgoing> + Clone,
+        message: &Outgoing,
+        attachments: &[Outgoing],
         options: SendOptions,
     ) -> bool {
         if self.state != State::Open || (options.volatile && !self.is_writable()) {
             return false;
         }
-        let weight: usize = messages
-            .clone()
-            .map(|message| message.len() + OVERHEAD_BYTES)
-            .sum();
+        // One packet may be larger than the limit if it waits alone.
+        if !self.outbox.is_empty() && !self.make_room(now, message, attachments) {
+            return false;
+        }
+        self.compress |= options.compress;
+        self.push(now, OutPacket::Message(message.clone()), false);
+        for attachment in attachments {
+            self.push(now, OutPacket::Message(attachment.clone()), true);
+        }
+        true
+    }
+
+    /// Applies the policy if there is no room behind what waits. `false` if the new packet must not be sent.
+    fn make_room(&mut self, now: Instant, message: &Outgoing, attachments: &[Outgoing]) -> bool {
+        let weight = std::iter::once(message)
+            .chain(attachments)
+            .map(|part| part.len() + OVERHEAD_BYTES)
+            .sum::<usize>();
         if self.outbox.bytes() + weight > self.config.max_outbound_bytes {
             // A client whose GET is pending is not slow: it gets what this turn has gathered so far.
             self.flush(now);
         }
-        // One packet may be larger than the limit if it waits alone.
         while !self.outbox.is_empty()
             && self.outbox.bytes() + weight > self.config.max_outbound_bytes
         {
@@ -502,12 +523,6 @@ impl Session {
                     return false;
                 }
             }
-        }
-        self.compress |= options.compress;
-        let mut follows = false;
-        for message in messages {
-            self.push(now, OutPacket::Message(message.clone()), follows);
-            follows = true;
         }
         true
     }
@@ -573,6 +588,7 @@ impl Session {
 
     /// Answers the pending GET if something waits. The driver calls it at the end of a turn, so that all packets of the
     /// turn go out in one body.
+    #[inline]
     pub fn flush(&mut self, now: Instant) {
         if self.transport != Transport::Polling || !self.poll_pending || self.outbox.is_empty() {
             return;
@@ -594,6 +610,7 @@ impl Session {
     }
 
     /// What is to be written, if it is a single frame: the common case, which needs no list.
+    #[inline]
     pub fn only_frame(&self) -> Option<&[u8]> {
         if self.transport != Transport::WebSocket {
             return None;
@@ -602,6 +619,7 @@ impl Session {
     }
 
     /// Notes that `count` bytes of the frames were written.
+    #[inline]
     pub fn advance(&mut self, now: Instant, count: usize) {
         if count == 0 {
             return;
@@ -615,6 +633,7 @@ impl Session {
     // Facts.
 
     /// The transport that carries the session now.
+    #[inline]
     pub fn transport(&self) -> Transport {
         self.transport
     }
@@ -629,32 +648,44 @@ impl Session {
         self.base64
     }
 
+    /// Whether [`poll_output`](Self::poll_output) has something.
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
     /// Whether messages can be exchanged.
+    #[inline]
     pub fn is_open(&self) -> bool {
         self.state == State::Open
     }
 
     /// Whether a message sent now would leave at once.
+    #[inline]
     pub fn is_writable(&self) -> bool {
         self.outbox.is_empty() && (self.transport == Transport::WebSocket || self.poll_pending)
     }
 
     /// Whether everything that had to be sent was handed over.
+    #[inline]
     pub fn is_drained(&self) -> bool {
         self.outbox.is_empty()
     }
 
     /// Whether a WebSocket frame is partly written: nothing may come between.
+    #[inline]
     pub fn is_mid_frame(&self) -> bool {
         self.outbox.is_mid_frame()
     }
 
     /// Bytes that wait to be sent, 64 for each packet included.
+    #[inline]
     pub fn outbound_bytes(&self) -> usize {
         self.outbox.bytes()
     }
 
     /// Whether a POST is being processed.
+    #[inline]
     pub fn has_post(&self) -> bool {
         self.post.is_some()
     }
@@ -666,6 +697,7 @@ impl Session {
 
     // Reactions.
 
+    #[inline]
     fn decode_frame(&self, frame: Message) -> Result<Packet, crate::DecodeError> {
         match frame {
             Message::Text(text) => Packet::decode_text(self.revision, text),
@@ -673,6 +705,7 @@ impl Session {
         }
     }
 
+    #[inline]
     fn handle_packet(&mut self, now: Instant, packet: Packet) -> Option<Message> {
         if self.state != State::Open {
             return None;
@@ -735,6 +768,7 @@ impl Session {
         }
     }
 
+    #[inline]
     fn push(&mut self, now: Instant, packet: OutPacket, follows: bool) {
         if self.outbox.is_empty() {
             self.progress = now;

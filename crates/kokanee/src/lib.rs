@@ -33,3 +33,8 @@ pub use kokanee_server::*;
 
 /// The result of a program that may fail in several ways.
 pub type Result<T, E = BoxError> = std::result::Result<T, E>;
+
+/// Compiles the code of the README with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}

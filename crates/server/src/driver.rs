@@ -53,6 +53,11 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    /// Whether no handler of it is going on.
+    fn is_idle(&self) -> bool {
+        self.joining.is_none() && self.running.is_empty()
+    }
+
     /// Starts the handlers of an event; those that wait for something are kept.
     fn start(&mut self, event: &Event, id: Option<AckId>, cx: &mut Context<'_>) {
         let handlers = self.handlers.get(self.socket.namespace());
@@ -253,10 +258,9 @@ impl Driver {
             }
         };
         if msgpack {
-            self.session
-                .send(now, std::iter::once(&packet.msgpack()), options);
+            self.session.send(now, &packet.msgpack(), &[], options);
         } else {
-            self.session.send(now, packet.default_frames(), options);
+            self.session.send(now, packet.first(), packet.attachments(), options);
         }
     }
 
@@ -341,7 +345,6 @@ impl Driver {
             let Some(message) = self.session.poll_message(now) else { break };
             *budget -= 1;
             self.handle_message(cx, now, message);
-            self.send_staged(now);
         }
         // What a POST has brought was sent before what comes on a WebSocket.
         if self.session.has_post() {
@@ -369,7 +372,6 @@ impl Driver {
                 *budget = budget.saturating_sub(1);
                 if let Some(message) = self.session.handle_frame(now, frame) {
                     self.handle_message(cx, now, message);
-                    self.send_staged(now);
                 }
                 *budget > 0 && self.session.is_open() && !self.is_paused()
             });
@@ -549,6 +551,7 @@ impl Driver {
         error: &ConnectError,
         unknown_namespace: bool,
     ) {
+        self.send_staged(now);
         let packet = match self.connection.version() {
             ProtocolVersion::V4 if !unknown_namespace => {
                 encode_legacy_connect_error(namespace, &error.message, error.data.as_ref())
@@ -619,6 +622,7 @@ impl Driver {
 
     /// The server disconnects a socket: the client is told.
     fn disconnect(&mut self, now: Instant, index: usize, reason: DisconnectReason) {
+        self.send_staged(now);
         if let Some(member) = self.connection.get_mut(index) {
             let packet = encode_disconnect(member.socket.namespace().name());
             self.send(now, &packet, SendOptions::default());
@@ -751,6 +755,30 @@ impl Driver {
 
     // Writing.
 
+    /// The most frequent turn, of a broadcast's recipient: packets came, the WebSocket takes them at once, and there is
+    /// nothing else to do. `false` if there may be.
+    fn deliver(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let nothing_else = self.phase == Phase::Open
+            && self.probe.is_none()
+            && now < self.sleeps_until
+            && !self.mailbox.is_readable()
+            && self.connection.sockets().all(Member::is_idle);
+        let Some(websocket) = self.websocket.as_mut().filter(|_| nothing_else) else { return false };
+        // Behind what waits already it would only be looked at twice.
+        if !websocket.is_idle() || !self.session.is_drained() {
+            return false;
+        }
+        self.take_commands(now);
+        let Some(websocket) = &mut self.websocket else { return false };
+        let written = websocket.poll_write(cx, now, Some(&mut self.session));
+        matches!(written, Poll::Ready(Ok(())))
+            && self.session.is_open()
+            && self.session.is_drained()
+            && !self.session.has_output()
+            && self.probe.is_none()
+            && self.mailbox.sleep(cx)
+    }
+
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
         if let Some(websocket) = &mut self.websocket {
             let written = websocket.poll_write(cx, now, Some(&mut self.session));
@@ -804,6 +832,9 @@ impl Future for Driver {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let driver = self.get_mut();
         let now = Instant::now();
+        if driver.deliver(cx, now) {
+            return Poll::Pending;
+        }
         let mut budget = MESSAGES_PER_TURN;
         let _turn = Turn::begin(&driver.mailbox);
         for _ in 0..ROUNDS_PER_TURN {

@@ -119,14 +119,15 @@ pub(crate) fn start_event(
         ack: Some(&ack),
         ..Context::new(socket)
     };
+    let name = event.name();
     let listeners = socket.listeners();
     let own = listeners
         .as_ref()
-        .map_or(&[][..], |listeners| listeners.event(event.name()));
+        .map_or(&[][..], |listeners| listeners.event(name));
     let all = handlers
         .any
         .iter()
-        .chain(handlers.event(event.name()))
+        .chain(handlers.event(name))
         .chain(own);
     all.filter_map(|handler| start(handler, &context, Some(&ack), cx))
         .collect()

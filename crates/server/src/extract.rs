@@ -117,8 +117,10 @@ pub struct Data<T>(pub T);
 
 impl<T: DeserializeOwned> FromContext<OnEvent> for Data<T> {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
-        let args = context.event.map(Event::args).cloned().unwrap_or_default();
-        Ok(Self(args.deserialize()?))
+        match context.event {
+            Some(event) => Ok(Self(event.args().deserialize()?)),
+            None => Ok(Self(Args::none().deserialize()?)),
+        }
     }
 }
 

@@ -371,17 +371,12 @@ impl ServerInner {
         request: &HeaderMap,
         peer: &Peer,
     ) -> Response<Body> {
-        let (reply, mut answer) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         if mailbox.send(Command::Poll { reply }).is_err() {
             return Refusal::SessionUnknown.response(false);
         }
-        let mut abort = AbortPoll {
-            mailbox,
-            armed: true,
-        };
-        let answer = (&mut answer).await;
-        abort.armed = false;
-        match answer {
+        let mut pending = PendingPoll { mailbox, answer };
+        match (&mut pending.answer).await {
             Ok(PollReply::Packets {
                 packets,
                 revision,
@@ -492,18 +487,25 @@ impl ServerInner {
     }
 }
 
-/// Tells the session that its GET was given up, if this is dropped before the answer came.
-struct AbortPoll<'a> {
+/// A GET that waits for its answer. Dropped before it came, it tells the session that it was given up.
+struct PendingPoll<'a> {
     mailbox: &'a Mailbox,
-    armed: bool,
+    answer: oneshot::Receiver<PollReply>,
 }
 
-impl Drop for AbortPoll<'_> {
+impl Drop for PendingPoll<'_> {
     fn drop(&mut self) {
-        if self.armed {
-            // A session that has ended does not mind.
-            let _ = self.mailbox.send(Command::PollAborted);
+        if self.answer.is_terminated() {
+            return;
         }
+        // The answer comes before this, and is given back, or not at all.
+        self.answer.close();
+        let command = match self.answer.try_recv() {
+            Ok(PollReply::Packets { packets, .. }) => Command::PollUndelivered { packets },
+            _ => Command::PollAborted,
+        };
+        // A session that has ended does not mind.
+        let _ = self.mailbox.send(command);
     }
 }
 

@@ -156,6 +156,11 @@ impl WebSocketIo {
         }
     }
 
+    /// Whether nothing but the session's frames waits to be written.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.control.is_none() && self.pong.is_none() && self.close.is_none() && !self.close_sent && !self.unflushed
+    }
+
     /// Since when a message is unfinished.
     pub(crate) fn message_since(&self) -> Option<Instant> {
         self.message_since

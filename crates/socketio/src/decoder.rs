@@ -97,6 +97,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`DecodeError`]: the connection must be closed. What waited for attachments is dropped.
+    #[inline]
     pub fn decode(&mut self, message: Message) -> Result<Option<Packet>, DecodeError> {
         match message {
             Message::Text(text) => self.on_text(text),
@@ -105,15 +106,18 @@ impl Decoder {
     }
 
     /// Whether a packet waits for attachments. The caller puts a deadline on that.
+    #[inline]
     pub fn is_waiting(&self) -> bool {
         self.waiting.is_some()
     }
 
     /// The parser that the peer uses. `None` before its first packet if both are accepted.
+    #[inline]
     pub fn peer_parser(&self) -> Option<ParserKind> {
         (self.parser != ParserKind::Both).then_some(self.parser)
     }
 
+    #[inline]
     fn on_text(&mut self, text: Str) -> Result<Option<Packet>, DecodeError> {
         if self.waiting.take().is_some() {
             return Err(DecodeError::UnexpectedText);
@@ -177,6 +181,7 @@ impl Decoder {
 }
 
 /// A packet whose payload is the JSON in `text` from `payload` on.
+#[inline]
 pub(crate) fn packet(
     packet_type: PacketType,
     namespace: Str,

@@ -49,11 +49,13 @@ impl EncodedPacket {
     }
 
     /// The text for a peer with the default parser.
+    #[inline]
     pub fn first(&self) -> &Outgoing {
         &self.text
     }
 
     /// The attachments for a peer with the default parser.
+    #[inline]
     pub fn attachments(&self) -> &[Outgoing] {
         self.rest.as_ref().map_or(&[], |rest| &rest.attachments)
     }
@@ -90,6 +92,7 @@ impl EncodedPacket {
     }
 
     /// Bytes of the text and the attachments.
+    #[inline]
     pub fn size_bytes(&self) -> usize {
         self.default_frames().map(Outgoing::len).sum()
     }

@@ -1,7 +1,7 @@
 //! How sessions end: by the server, by the client, by a fault; and that every one of them does.
 
 use kokanee_engineio::{
-    CloseReason, Message, PostResponse, Revision, SendOptions, SessionConfig, Transport,
+    CloseReason, Message, Outgoing, PostResponse, Revision, SendOptions, SessionConfig, Transport,
 };
 
 use crate::pair::Pair;
@@ -64,10 +64,10 @@ fn what_one_turn_sends_is_delivered_before_its_close() {
     let mut pair = Pair::polling();
     pair.client_polls();
     let now = pair.session.deadline().unwrap();
-    let message = [kokanee_engineio::Outgoing::text("hello")];
+    let message = Outgoing::text("hello");
     assert!(
         pair.session
-            .send(now, message.iter(), SendOptions::default())
+            .send(now, &message, &[], SendOptions::default())
     );
     pair.server_closes();
     assert_eq!(pair.poll_body().unwrap(), "4hello");

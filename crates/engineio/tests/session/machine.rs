@@ -27,10 +27,11 @@ pub(crate) fn live(script: &[u8]) {
         ][usize::from(kind >> 4 & 3)],
         ..SessionConfig::default()
     };
+    let overflow = config.overflow;
     let mut life = Life {
-        overflow: config.overflow,
         pair: Pair::opening(revision, transport, config, kind & 0x80 != 0),
         revision,
+        overflow,
         accepted: Vec::new(),
         refused: 0,
         sent: Vec::new(),
@@ -111,7 +112,7 @@ impl Life {
                 self.pair.client_loses_answers(false);
             }
             15..=17 => self.client_sends(1 + script.byte() % 4),
-            18 => self.client_posts(anything(script), script.byte() & 1 == 1),
+            18 if !websocket => self.client_posts(anything(script), script.byte() & 1 == 1),
             19 if self.pair.is_post_pending() => drop(self.pair.try_post("4x", false)),
             20 | 21 => drop(self.pair.probe_opens()),
             22 | 23 => self.pair.probe_sends("2probe"),
@@ -127,8 +128,10 @@ impl Life {
             32 if websocket => self.pair.client_takes(usize::from(script.byte())),
             33 if websocket => self.pair.client_takes(usize::MAX),
             34 => self.pair.server_pauses_reading(!self.pair.is_paused()),
-            35 if script.byte() & 3 == 0 => self.pair.server_closes(),
-            36 if script.byte() & 7 == 0 => self.pair.transport_closes(CloseReason::TransportError),
+            35 if script.byte().is_multiple_of(4) => self.pair.server_closes(),
+            36 if script.byte().is_multiple_of(8) => {
+                self.pair.transport_closes(CloseReason::TransportError)
+            }
             37 => self.pair.fire_early(),
             38 if !websocket && self.pair.session.is_open() && !self.pair.is_probing() => {
                 self.pair.client_upgrades();
@@ -171,7 +174,8 @@ impl Life {
                 Revision::V3 => packets
                     .iter()
                     .map(|packet| format!("{}:{packet}", packet.len()))
-                    .collect(),
+                    .collect::<Vec<_>>()
+                    .concat(),
             };
             self.client_posts(body.into(), false);
         }

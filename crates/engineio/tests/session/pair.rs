@@ -28,6 +28,10 @@ pub(crate) const VOLATILE: SendOptions = SendOptions {
 pub(crate) const OPEN: &str =
     r#"0{"sid":"sockeye","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#;
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that are independent of each other"
+)]
 pub(crate) struct Pair {
     pub(crate) session: Session,
     revision: Revision,
@@ -66,13 +70,13 @@ struct ClientSocket {
 }
 
 impl ClientSocket {
-    fn new() -> Box<Self> {
-        Box::new(Self {
+    fn new() -> Self {
+        Self {
             window: usize::MAX,
             decoder: Decoder::new(Role::Client, Limits::default()),
             frames: VecDeque::new(),
             closed: false,
-        })
+        }
     }
 }
 
@@ -138,7 +142,7 @@ impl Pair {
             hold_loss: false,
             held: None,
             probe: None,
-            websocket: (transport == Transport::WebSocket).then(ClientSocket::new),
+            websocket: (transport == Transport::WebSocket).then(|| Box::new(ClientSocket::new())),
             received: Vec::new(),
         };
         pair.turn();
@@ -294,7 +298,9 @@ impl Pair {
 
     /// Sends a message with its attachments.
     pub(crate) fn server_sends_all(&mut self, messages: &[Outgoing], options: SendOptions) -> bool {
-        let sent = self.session.send(self.now, messages.iter(), options);
+        let sent = self
+            .session
+            .send(self.now, &messages[0], &messages[1..], options);
         self.turn();
         sent
     }
@@ -302,9 +308,9 @@ impl Pair {
     /// Sends several messages within one turn.
     pub(crate) fn server_sends_at_once<'a>(&mut self, messages: impl IntoIterator<Item = &'a str>) {
         for message in messages {
-            let message = [Outgoing::text(message)];
+            let message = Outgoing::text(message);
             self.session
-                .send(self.now, message.iter(), SendOptions::default());
+                .send(self.now, &message, &[], SendOptions::default());
         }
         self.turn();
     }
@@ -468,7 +474,7 @@ impl Pair {
             Output::Upgraded => {
                 assert!(self.probe.take().is_some(), "no probe to upgrade to");
                 assert!(!self.get_pending, "the GET was forgotten");
-                self.websocket = Some(ClientSocket::new());
+                self.websocket = Some(Box::new(ClientSocket::new()));
             }
             Output::Closed(reason) => {
                 assert_eq!(self.closed, None, "closed again: {reason}");
@@ -558,5 +564,6 @@ pub(crate) fn show(message: &Message) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::machine::live;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_session_keeps_its_promises(script in prop::collection::vec(any::<u8>(), 0..400)) {

@@ -109,6 +109,7 @@ impl Http {
         Self { stream, buffer: Vec::new() }
     }
 
+
     /// The stream, and what was read of it but not used.
     pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
         (self.stream, self.buffer)
@@ -117,6 +118,18 @@ impl Http {
     /// The stream itself, for half-closing and socket options.
     pub(crate) fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
+    }
+
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        socket.set_linger(Some(std::time::Duration::ZERO)).expect("a socket option");
+    }
+
+    /// Says that nothing more will be sent. Answers can still be read.
+    pub(crate) async fn shutdown(&mut self) {
+        // A server that has closed already is fine.
+        let _ = self.stream.shutdown().await;
     }
 
     /// Sends exactly these bytes.

@@ -1,6 +1,6 @@
 //! Engine.IO long-polling by hand: one connection for GETs, one for POSTs.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use super::{Http, Response, http, sid_of};
 
@@ -34,6 +34,13 @@ impl Polling {
     /// Sends a GET; its answer is read with [`answer`](Self::answer).
     pub(crate) async fn begin_poll(&mut self) {
         self.gets.send(http::get(&self.target, &[])).await;
+    }
+
+    /// Sends a GET and makes sure that it waits in the server.
+    pub(crate) async fn pending_poll(&mut self) {
+        self.begin_poll().await;
+        let waits = self.gets.is_silent_for(Duration::from_millis(50)).await;
+        assert!(waits, "the GET was answered at once");
     }
 
     /// The answer of the pending GET.

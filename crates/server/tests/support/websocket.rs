@@ -111,6 +111,12 @@ impl WebSocket {
         Self { stream, buffer, response }
     }
 
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        socket.set_linger(Some(Duration::ZERO)).expect("a socket option");
+    }
+
     /// Sends exactly these bytes.
     pub(crate) async fn send_raw(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send_raw(bytes).await.expect("the server reads");

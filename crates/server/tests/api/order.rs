@@ -1,0 +1,265 @@
+//! The order in which events are handled, and how far a client may be ahead of its handlers.
+
+use std::{sync::Arc, time::Duration};
+
+use kokanee_server::{Ack, Data, Server, ServerBuilder, State};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Semaphore,
+};
+
+use crate::{
+    journal::{Entries, Journal, journaling},
+    support::{Client, TestServer, frame, opcode, within},
+};
+
+/// Lets handlers of the event `wait` through, one for each permit.
+type Gate = Arc<Semaphore>;
+
+/// A server whose event `wait` notes its number, waits at the gate, and notes that it goes on; and a namespace `/other`
+/// in which events are answered at once.
+fn gated(change: impl FnOnce(ServerBuilder) -> ServerBuilder) -> (Server, Gate, Entries) {
+    let (builder, _, entries) = journaling();
+    let gate = Arc::new(Semaphore::new(0));
+    let io = change(builder).state(Arc::clone(&gate)).build();
+    io.on(
+        "wait",
+        async |Data(number): Data<u32>, journal: State<Journal>, gate: State<Gate>| {
+            journal.note(format!("{number}"));
+            gate.acquire().await.expect("never closed").forget();
+            journal.note(format!("{number} done"));
+        },
+    );
+    io.of("/other").on("echo", async |Data(number): Data<u32>, ack: Ack| ack.send(number));
+    (io, gate, entries)
+}
+
+/// Waits until the server has taken in everything that the client has sent before.
+async fn is_taken_in(client: &mut Client) {
+    let answer = client.emit_to_with_ack("/other", "echo", json!([1])).await;
+    assert_eq!(answer, json!([1]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_events_are_handled_in_their_order() {
+    let (builder, _, mut entries) = journaling();
+    let io = builder.build();
+    io.on("event", async |Data(number): Data<u32>, State(journal): State<Journal>| {
+        match number % 10 {
+            3 => tokio::task::yield_now().await,
+            7 => tokio::time::sleep(Duration::from_micros(300)).await,
+            _ => {}
+        }
+        journal.note(number);
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    let frames: Vec<u8> = (0..2000)
+        .flat_map(|number| frame(0x81, format!("42[\"event\",{number}]").as_bytes()))
+        .collect();
+    client.websocket().send_raw(frames).await;
+    let expected: Vec<String> = (0..2000).map(|number| number.to_string()).collect();
+    assert_eq!(entries.take(2000).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_post_with_two_thousand_events_is_handled_in_its_order() {
+    let (builder, _, mut entries) = journaling();
+    let io = builder.build();
+    io.on("event", async |Data(number): Data<u32>, State(journal): State<Journal>| {
+        if number % 100 == 0 {
+            tokio::task::yield_now().await;
+        }
+        journal.note(number);
+    });
+    let server = TestServer::start_with(io).await;
+    let mut polling = server.open_polling().await;
+    polling.join().await;
+    let packets: Vec<String> = (0..2000).map(|number| format!("42[\"event\",{number}]")).collect();
+    polling.send(&packets.join("\u{1e}")).await;
+    let expected: Vec<String> = (0..2000).map(|number| number.to_string()).collect();
+    assert_eq!(entries.take(2000).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_waits_for_the_handlers_of_the_one_before() {
+    let (io, gate, mut entries) = gated(|builder| builder);
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.join("/other", None).await.expect("accepted");
+    client.emit("wait", json!([1])).await;
+    client.emit("wait", json!([2])).await;
+    is_taken_in(&mut client).await;
+    assert_eq!(entries.next().await, "1");
+    assert!(entries.is_empty(), "the second waits");
+    gate.add_permits(2);
+    assert_eq!(entries.take(3).await, ["1 done", "2", "2 done"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sockets_of_one_connection_do_not_wait_for_each_other() {
+    let (io, gate, mut entries) = gated(|builder| builder);
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.join("/other", None).await.expect("accepted");
+    client.emit("wait", json!([1])).await;
+    is_taken_in(&mut client).await;
+    gate.add_permits(1);
+    assert_eq!(entries.take(2).await, ["1", "1 done"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_handles_as_many_events_at_a_time() {
+    let (io, gate, mut entries) = gated(|builder| builder);
+    io.of("/").concurrent(3);
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.join("/other", None).await.expect("accepted");
+    for number in 1..=5 {
+        client.emit("wait", json!([number])).await;
+    }
+    is_taken_in(&mut client).await;
+    assert_eq!(entries.take(3).await, ["1", "2", "3"]);
+    assert!(entries.is_empty(), "three at a time");
+    gate.add_permits(1);
+    let next = entries.take(2).await;
+    assert_eq!(next[1], "4", "{next:?}");
+    assert!(entries.is_empty());
+    gate.add_permits(4);
+    let rest = entries.take(5).await;
+    assert!(rest.contains(&"5".to_owned()) && rest.contains(&"5 done".to_owned()), "{rest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_waits_does_not_stop_heartbeats() {
+    let (io, gate, mut entries) = gated(|builder| {
+        builder.with_limits(|limits| {
+            limits.ping_interval = Duration::from_millis(60);
+            limits.ping_timeout = Duration::from_millis(1000);
+        })
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.emit("wait", json!([1])).await;
+    assert_eq!(entries.next().await, "1");
+    for _ in 0..5 {
+        assert_eq!(client.websocket().text().await, "2", "a ping");
+        client.websocket().send("3").await;
+    }
+    gate.add_permits(1);
+    assert_eq!(entries.next().await, "1 done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_not_read_from_is_not_taken_for_dead() {
+    let (io, gate, mut entries) = gated(|builder| {
+        builder.with_limits(|limits| {
+            limits.max_queued_events = 2;
+            limits.ping_interval = Duration::from_millis(50);
+            limits.ping_timeout = Duration::from_millis(100);
+        })
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    for number in 1..=6 {
+        client.emit("wait", json!([number])).await;
+    }
+    assert_eq!(entries.next().await, "1");
+    // The pongs stay unread behind the events for longer than any timeout.
+    let start = std::time::Instant::now();
+    let pings = async {
+        loop {
+            assert_eq!(client.websocket().text().await, "2", "a ping");
+            client.websocket().send("3").await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(600), pings).await;
+    assert!(start.elapsed() >= Duration::from_millis(600));
+    gate.add_permits(6);
+    let rest = entries.take(11).await;
+    assert_eq!(rest.last().map(String::as_str), Some("6 done"));
+    assert_eq!(server.io.session_count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_events_is_read_no_faster_than_it_is_handled() {
+    const EVENTS: usize = 2000;
+    const EVENT_BYTES: usize = 1000;
+    const PIPE_BYTES: usize = 4096;
+    let (io, gate, mut entries) =
+        gated(|builder| builder.with_limits(|limits| limits.max_queued_events = 8));
+    // A pipe instead of TCP, because its buffer is known: what has left the client beyond it was read by the server.
+    let (mut client, stream) = tokio::io::duplex(PIPE_BYTES);
+    let request = http::Request::builder()
+        .uri("/socket.io/?EIO=4&transport=websocket")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .body(http_body_util::Empty::<bytes::Bytes>::new())
+        .expect("a request");
+    io.accept(stream, request, b"", None).await.expect("the pipe is open");
+    let mut frames = frame(0x80 | opcode::TEXT, b"40");
+    let padding = "x".repeat(EVENT_BYTES);
+    for number in 0..EVENTS {
+        let event = format!("42[\"wait\",{number},\"{padding}\"]");
+        frames.extend(frame(0x80 | opcode::TEXT, event.as_bytes()));
+    }
+    let frame_bytes = frames.len() / EVENTS;
+    let mut written = 0;
+    while let Ok(count) =
+        tokio::time::timeout(Duration::from_millis(300), client.write(&frames[written..])).await
+    {
+        written += count.expect("the connection lives");
+    }
+    // One event is handled, eight wait, one read of the pipe is undecoded, and the pipe itself is full.
+    let most = (1 + 8) * frame_bytes + 2 * PIPE_BYTES + frame_bytes;
+    assert!(written <= most, "{written} bytes were taken, at most {most} should be");
+    assert_eq!(entries.next().await, "0");
+    assert!(entries.is_empty());
+
+    gate.add_permits(EVENTS);
+    let (mut reader, mut writer) = tokio::io::split(client);
+    let sink = tokio::spawn(async move {
+        let mut buffer = [0; 1024];
+        while matches!(reader.read(&mut buffer).await, Ok(1..)) {}
+    });
+    within("the rest is taken", writer.write_all(&frames[written..])).await.expect("it lives");
+    for number in 0..EVENTS {
+        assert_eq!(entries.next().await, format!("{number} done"));
+        if number + 1 < EVENTS {
+            assert_eq!(entries.next().await, format!("{}", number + 1));
+        }
+    }
+    sink.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_bytes_is_read_no_faster_than_it_is_handled() {
+    let (io, gate, mut entries) =
+        gated(|builder| builder.with_limits(|limits| limits.max_queued_bytes = 10_000));
+    let server = TestServer::start_with(io).await;
+    let mut polling = server.open_polling().await;
+    polling.join().await;
+    let padding = "x".repeat(5_000);
+    let packets: Vec<String> =
+        (0..20).map(|number| format!("42[\"wait\",{number},\"{padding}\"]")).collect();
+    let body = packets.join("\u{1e}");
+    let target = polling.target.clone();
+    let request = format!(
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    polling.posts().send(request).await;
+    assert_eq!(entries.next().await, "0");
+    assert!(
+        polling.posts().is_silent_for(Duration::from_millis(200)).await,
+        "the POST waits for the handlers"
+    );
+    gate.add_permits(20);
+    let response = polling.posts().response().await;
+    assert_eq!(response.brief(), (200, "ok".to_owned()));
+    let rest = entries.take(39).await;
+    assert_eq!(rest.last().map(String::as_str), Some("19 done"));
+}
