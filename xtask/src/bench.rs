@@ -8,8 +8,9 @@ use crate::{
     steps::{Step, Steps, say},
 };
 
-/// The most user-space instructions that a message may cost, by case of the benchmark. They vary by 1 to 3 %.
-const GATE: &str = "echo=4000,echo16=1500,broadcast=800";
+/// The most user-space instructions that a message may cost, by case of the benchmark: a tenth above what was measured,
+/// as they vary by up to 3 %, and somewhat more between processors.
+const GATE: &str = "echo=6400,echo16=4500,broadcast=1500";
 
 /// Builds the peers and runs `kokanee-bench compare`.
 ///

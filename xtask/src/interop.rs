@@ -11,6 +11,8 @@ use crate::{
 };
 
 const DIRECTORY: &str = "tests/interop";
+/// How many clients the upgrade test moves from polling to WebSocket; it does a fifth of them again in two variations.
+const UPGRADES: &str = "10000";
 
 /// Installs what the suites need, builds the server and runs them.
 ///
@@ -31,11 +33,15 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     release::build(steps)?;
 
     let server = release::path(release::SERVER);
-    let javascript = Step::new("javascript interop", "node --test --test-concurrency=1")
-        .args(javascript_suites()?)
-        .env("KOKANEE", &server)
-        .env("CHROMIUM", browser)
-        .within(DIRECTORY);
+    let javascript = Step::new(
+        "javascript interop",
+        "node --test --test-reporter=spec --test-concurrency=1",
+    )
+    .args(javascript_suites()?)
+    .env("KOKANEE", &server)
+    .env("CHROMIUM", browser)
+    .env("UPGRADES", UPGRADES)
+    .within(DIRECTORY);
     steps.run(&javascript)?;
 
     let pytest = Step::program("python interop", python)

@@ -11,7 +11,7 @@ pub(crate) const SERVER: &str = "kokanee";
 /// The load generator.
 pub(crate) const BENCH: &str = "kokanee-bench";
 /// The server that the load generator measures.
-pub(crate) const BENCH_SERVER: &str = "bench-server";
+pub(crate) const BENCH_SERVER: &str = "kokanee-bench-server";
 
 /// Builds the programs.
 ///

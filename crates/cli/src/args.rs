@@ -36,17 +36,17 @@ pub(crate) enum Command {
 
 const SERVE_HELP: &str = "\
 Examples:
-  kokanee serve                                  the demo server, with its page at http://127.0.0.1:3000
+  kokanee serve                                  a server and a page that shows it, on port 3000
   kokanee serve --host 0.0.0.0 --port 8080       for the whole network
   kokanee serve --static ./public                your own page; the server answers the demo events
   kokanee serve --cors https://app.example.com   for a page of another origin
   kokanee serve --tls-cert cert.pem --tls-key key.pem
   kokanee serve --port 0 --json | jq             any free port, a log for programs
 
-Each option can be an environment variable, too: KOKANEE_PORT=8080, KOKANEE_CORS=a,b, KOKANEE_QUIET=1.
+Each option can be an environment variable, too: KOKANEE_PORT=8080, KOKANEE_QUIET=1.
 
-Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failure, 2 wrong usage, 98 port in use, 130 or 143 stopped at once by a
-second signal.";
+Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failure, 2 wrong usage, 98 port in use,
+130 or 143 stopped at once by a second signal.";
 
 /// Run a Socket.IO server: echo, rooms, chat, acks and more, and a page that shows them
 ///
@@ -217,6 +217,10 @@ pub(crate) struct ServeArgs {
     pub(crate) quiet: bool,
 
     /// Print JSON, one object a line
+    ///
+    /// The member `event` says what a line is about: listening, connect, refuse, disconnect, receive, answer (an ack),
+    /// send, fail (of a handler), stopping, stopped, or lost (lines that came faster than they could be written). `time`
+    /// is in ms since 1970.
     #[arg(long, env = "KOKANEE_JSON", value_parser = FalseyValueParser::new(), help_heading = "Output")]
     pub(crate) json: bool,
 

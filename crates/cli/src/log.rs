@@ -164,17 +164,13 @@ impl EventLog {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        match self.format {
-            Format::Silent => {}
-            Format::Plain => self
-                .output
-                .out(text(now, namespace, socket.id(), what, Paint(false))),
-            Format::Colored => {
-                self.output
-                    .out(text(now, namespace, socket.id(), what, Paint(true)))
-            }
-            Format::Json => self.output.out(json(now, namespace, socket.id(), what)),
-        }
+        let line = match self.format {
+            Format::Silent => return,
+            Format::Plain => text(now, namespace, socket.id(), what, Paint(false)),
+            Format::Colored => text(now, namespace, socket.id(), what, Paint(true)),
+            Format::Json => json(now, namespace, socket.id(), what),
+        };
+        self.output.out(line);
     }
 }
 

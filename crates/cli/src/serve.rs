@@ -170,7 +170,7 @@ fn build(args: &ServeArgs, console: &Console, client: Option<&Path>) -> Server {
 fn find_client(args: &ServeArgs) -> Result<Option<PathBuf>, ServeError> {
     match &args.serve_client {
         Some(path) => {
-            check(path, &path.metadata())?;
+            usable(path, path.metadata())?;
             Ok(Some(path.clone()))
         }
         None if args.no_serve_client => Ok(None),
@@ -178,14 +178,12 @@ fn find_client(args: &ServeArgs) -> Result<Option<PathBuf>, ServeError> {
     }
 }
 
-fn check<T>(path: &Path, found: &io::Result<T>) -> Result<(), ServeError> {
-    match found {
-        Ok(_) => Ok(()),
-        Err(error) => Err(ServeError::Files {
-            path: path.to_owned(),
-            source: error.kind().into(),
-        }),
-    }
+/// What was asked of a path, or why it cannot be served.
+fn usable<T>(path: &Path, found: io::Result<T>) -> Result<T, ServeError> {
+    found.map_err(|source| ServeError::Files {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Serves the directory of the options, and the demo page if that has none of its own. Returns whether the demo page is
@@ -193,7 +191,7 @@ fn check<T>(path: &Path, found: &io::Result<T>) -> Result<(), ServeError> {
 fn serve_files(args: &ServeArgs, io: &Server) -> Result<bool, ServeError> {
     let mut has_page = true;
     if let Some(directory) = &args.static_dir {
-        check(directory, &directory.read_dir())?;
+        usable(directory, directory.read_dir())?;
         io.serve_static("/", directory);
         has_page = !directory.join("index.html").is_file();
     }
@@ -382,7 +380,7 @@ impl Console {
         let text = if complete {
             "Stopped"
         } else {
-            "Stopped, although some clients did not take their leave in time"
+            "Stopped before all clients and handlers were done"
         };
         self.say(
             &format!("{text}, after {seconds} s."),

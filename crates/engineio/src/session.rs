@@ -42,6 +42,8 @@ pub struct SessionConfig {
     pub upgrade_timeout: Duration,
     /// Time in which a polling client must fetch the end of a session that the server closed. Default 30 s.
     pub close_timeout: Duration,
+    /// Time in which a client that gave up its GET must send another one. Default 5 s.
+    pub aborted_poll_timeout: Duration,
     /// Time in which a WebSocket peer must take some of what waits for it. Default 10 s.
     pub write_timeout: Duration,
     /// Bytes that may wait for one client, 64 bytes for each packet included. Default 1 MiB.
@@ -59,6 +61,7 @@ impl Default for SessionConfig {
             ping_timeout: Duration::from_secs(20),
             upgrade_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(30),
+            aborted_poll_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(10),
             max_outbound_bytes: 1 << 20,
             overflow: Overflow::Disconnect,
@@ -212,6 +215,8 @@ pub struct Session {
     transport: Transport,
     base64: bool,
     poll_pending: bool,
+    /// The last GET was given up by the client.
+    poll_aborted: bool,
     /// Whether the WebSocket has carried anything: what went before it can no longer be sent again.
     wrote_frames: bool,
     compress: bool,
@@ -245,6 +250,7 @@ impl Session {
             transport,
             base64,
             poll_pending: false,
+            poll_aborted: false,
             wrote_frames: false,
             compress: false,
             reading_paused: false,
@@ -279,6 +285,7 @@ impl Session {
             return Ok(());
         }
         self.poll_pending = true;
+        self.poll_aborted = false;
         self.poll_by = None;
         if self.state != State::Open && self.outbox.is_empty() {
             // The end of an orderly close. The noop is what the JavaScript server sends here, too.
@@ -290,13 +297,15 @@ impl Session {
         Ok(())
     }
 
-    /// The pending GET was given up by the client before it was answered. Nothing is lost: the next GET gets it.
+    /// The pending GET was given up by the client before it was answered. Nothing is lost: the next GET gets it. But it
+    /// must come soon, as most clients that give up a GET are gone.
     pub fn handle_poll_aborted(&mut self, now: Instant) {
         if !self.poll_pending {
             return;
         }
         self.poll_pending = false;
-        self.poll_by = Some(now + self.heartbeat.patience());
+        self.poll_aborted = true;
+        self.poll_by = Some(now + self.config.aborted_poll_timeout.min(self.heartbeat.patience()));
     }
 
     /// The answer of a GET could not be delivered: its packets go first into the next one.
@@ -450,7 +459,8 @@ impl Session {
             return self.fail(CloseReason::SlowConsumer);
         }
         if self.poll_by.is_some_and(|at| at <= now) {
-            return self.fail(CloseReason::PingTimeout);
+            let reason = if self.poll_aborted { CloseReason::TransportError } else { CloseReason::PingTimeout };
+            return self.fail(reason);
         }
         if self.heartbeat.deadline() <= now {
             if self.reading_paused && self.heartbeat.is_awaiting() {

@@ -309,7 +309,7 @@ impl Collector {
     }
 
     /// Waits for the answers of `recipients`, at most `timeout`. Returns them in the order of their arrival, and
-    /// whether all of them came.
+    /// whether all of them came. Dropped before its end, it leaves nothing behind.
     pub(crate) async fn wait(
         &self,
         id: AckId,
@@ -317,17 +317,28 @@ impl Collector {
         timeout: Duration,
     ) -> (Vec<Args>, bool) {
         self.update(|state| state.expected = Some(recipients.len()));
-        let all_ended = tokio::time::timeout(timeout, self.done.notified())
-            .await
-            .is_ok();
-        if !all_ended {
-            for socket in recipients {
-                socket.acks().remove(id);
-            }
+        let mut asked = Asked { id, recipients };
+        if tokio::time::timeout(timeout, self.done.notified()).await.is_ok() {
+            asked.recipients = &[];
         }
+        drop(asked);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let answers = std::mem::take(&mut state.answers);
         let complete = answers.len() == recipients.len();
         (answers, complete)
+    }
+}
+
+/// Takes the pending waits of a broadcast back when it has timed out or is given up.
+struct Asked<'a> {
+    id: AckId,
+    recipients: &'a [Socket],
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        for socket in self.recipients {
+            socket.acks().remove(self.id);
+        }
     }
 }

@@ -237,6 +237,9 @@ impl ServerInner {
             hook(parts.clone())
                 .await
                 .map_err(|message| Refusal::Forbidden((!message.is_empty()).then_some(message)))?;
+            if self.is_closing() {
+                return Err(Refusal::Closing);
+            }
         }
         let revision = query.revision();
         if revision == Revision::V3 && !self.allow_eio3 {

@@ -174,7 +174,8 @@ impl BroadcastOperator {
     /// Sends an event and waits for the acknowledgements of all recipients: the first argument of each becomes a `T`,
     /// or all of them if `T` is a tuple. Without recipients it ends at once.
     ///
-    /// When some do not answer in time or go away, the rest is returned, with `complete: false`.
+    /// When some do not answer in time or go away, the rest is returned, with `complete: false`; so it is when a socket
+    /// is not asked because it owes [`Limits::max_pending_acks`](crate::Limits::max_pending_acks) answers already.
     ///
     /// # Errors
     /// When the event cannot be encoded, or an answer does not fit `T`.
@@ -214,9 +215,12 @@ impl BroadcastOperator {
     ) -> Result<BroadcastAnswers<T>, AckError> {
         let collector = Collector::new();
         let mut recipients = Vec::new();
+        let mut all_asked = true;
         self.namespace.for_each(&self.target, |socket| {
             if collector.expect_from(socket, id) {
                 recipients.push(socket.clone());
+            } else {
+                all_asked = false;
             }
         });
         for socket in &recipients {
@@ -230,7 +234,7 @@ impl BroadcastOperator {
             .iter()
             .map(Args::deserialize)
             .collect::<Result<_, _>>()?;
-        Ok(BroadcastAnswers { answers, complete })
+        Ok(BroadcastAnswers { answers, complete: complete && all_asked })
     }
 
     /// The connected sockets that are addressed.

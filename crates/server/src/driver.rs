@@ -89,6 +89,8 @@ pub(crate) struct Driver {
     queued_events: usize,
     queued_bytes: usize,
     phase: Phase,
+    /// What the WebSocket's close frame says, if not nothing.
+    close_code: Option<CloseCode>,
     guard: SessionGuard,
 }
 
@@ -146,6 +148,7 @@ impl Driver {
             queued_events: 0,
             queued_bytes: 0,
             phase: Phase::Open,
+            close_code: None,
             guard,
         }
     }
@@ -389,8 +392,8 @@ impl Driver {
         let Some(mut probe) = self.probe.take() else {
             return;
         };
-        let mut upgraded = false;
-        while !upgraded && probe.read_end().is_none() {
+        let (mut upgraded, mut refused) = (false, false);
+        while !upgraded && !refused && probe.read_end().is_none() {
             let read = probe.poll_read(cx, now, |probe, frame| {
                 self.session.handle_probe_frame(now, frame);
                 while let Some(output) = self.session.poll_output() {
@@ -398,13 +401,16 @@ impl Driver {
                         Output::ProbePacket(packet) => {
                             probe.send_now(self.session.revision(), &packet)
                         }
-                        Output::CloseProbe => probe.start_close(None),
+                        Output::CloseProbe => {
+                            refused = true;
+                            probe.start_close(None);
+                        }
                         Output::Upgraded => upgraded = true,
                         other => self.handle_output(now, other),
                     }
                 }
                 // What comes behind the upgrade packet is read as the session's.
-                !upgraded
+                !upgraded && !refused
             });
             if read.is_pending() {
                 break;
@@ -415,7 +421,7 @@ impl Driver {
             self.websocket = Some(probe);
             self.mailbox.set_transport(Transport::WebSocket);
             self.mailbox.set_readable();
-        } else if probe.read_end().is_some() {
+        } else if refused || probe.read_end().is_some() {
             self.session.handle_probe_closed();
             spawn_close(&self.server, *probe);
         } else {
@@ -447,10 +453,8 @@ impl Driver {
 
     fn on_protocol_error(&mut self, now: Instant, error: &ProtocolError) {
         tracing::debug!(%error, "socket.io protocol error, closing");
-        if let (ProtocolError::TooManyNamespaces { .. }, Some(websocket)) =
-            (error, &mut self.websocket)
-        {
-            websocket.start_close(Some(CloseCode::POLICY_VIOLATION));
+        if let ProtocolError::TooManyNamespaces { .. } = error {
+            self.close_code = Some(CloseCode::POLICY_VIOLATION);
         }
         let reason = match error {
             ProtocolError::NotJoined
@@ -497,10 +501,7 @@ impl Driver {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(verdict)) => verdict,
                 Poll::Ready(Err(panic)) => {
-                    member
-                        .socket
-                        .namespace()
-                        .report(&member.socket, &EventError::Panic(panic));
+                    events::report(&member.socket, None, &EventError::Panic(panic));
                     Err(ConnectError::new("internal error"))
                 }
             },
@@ -706,7 +707,7 @@ impl Driver {
             Output::Closed(reason) => self.on_closed(reason),
             Output::CloseWebSocket => {
                 if let Some(websocket) = &mut self.websocket {
-                    websocket.start_close(None);
+                    websocket.start_close(self.close_code);
                 }
             }
             Output::Finished => {
@@ -776,7 +777,10 @@ impl Driver {
             && self.session.is_drained()
             && !self.session.has_output()
             && self.probe.is_none()
-            && self.mailbox.sleep(cx)
+            && {
+                self.mailbox.set_outbound(0);
+                self.mailbox.sleep(cx)
+            }
     }
 
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) {

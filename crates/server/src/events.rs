@@ -47,7 +47,8 @@ impl Running {
     }
 }
 
-fn report(socket: &Socket, ack: Option<&Ack>, error: &EventError) {
+/// Tells the client and the application of an event that was not handled.
+pub(crate) fn report(socket: &Socket, ack: Option<&Ack>, error: &EventError) {
     if let Some(ack) = ack {
         ack.send_error(error);
     }

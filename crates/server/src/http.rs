@@ -151,6 +151,10 @@ fn start_session(
         now,
     );
     session.open(now, OutPacket::open(&handshake));
+    if server.is_closing() {
+        // The server's end has begun since the request was let in, and may not have seen this session.
+        session.close(now, CloseReason::ServerShuttingDown);
+    }
     let mut driver = Driver::new(Arc::clone(server), mailbox, session, websocket, guard, now);
     let mut started = false;
     tokio::spawn(std::future::poll_fn(move |cx| {

@@ -14,6 +14,7 @@ use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
 /// | `body_timeout`, `min_body_rate` | 30 s, 1,000 B/s after 5 s | 408, session closed (`transport error`) |
 /// | `keep_alive_timeout` | 75 s | connection closed |
 /// | `ping_interval`, `ping_timeout` | 25 s, 20 s | session closed (`ping timeout`) |
+/// | `aborted_poll_timeout` | 5 s until the next GET | session closed (`transport error`) |
 /// | `upgrade_timeout` | 10 s | probing WebSocket closed, session goes on polling |
 /// | `connect_timeout` | 45 s in no namespace | session closed (`forced close`) |
 /// | `close_timeout` | 30 s for polling to fetch the end, 5 s for a close frame's answer | connection closed |
@@ -52,6 +53,8 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// Time in which a pong must come.
     pub ping_timeout: Duration,
+    /// Time in which a client that gave up its GET must send another one. Nothing is lost until then.
+    pub aborted_poll_timeout: Duration,
     /// Time in which an upgrade must be finished.
     pub upgrade_timeout: Duration,
     /// Time that a client may spend in no namespace.
@@ -115,6 +118,7 @@ impl Default for Limits {
             keep_alive_timeout: Duration::from_secs(75),
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
+            aborted_poll_timeout: Duration::from_secs(5),
             upgrade_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(45),
             close_timeout: Duration::from_secs(30),
@@ -148,6 +152,7 @@ impl Limits {
         SessionConfig {
             ping_interval: self.ping_interval,
             ping_timeout: self.ping_timeout,
+            aborted_poll_timeout: self.aborted_poll_timeout,
             upgrade_timeout: self.upgrade_timeout,
             close_timeout: self.close_timeout,
             write_timeout: self.write_timeout,

@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence},
     },
     task::{Context, Poll, Wake, Waker},
 };
@@ -128,6 +128,8 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         RUNNING.set(0);
+        // Nothing is left, unless the turn panicked: it must not reach the next session.
+        take_staged(drop);
     }
 }
 
@@ -253,7 +255,8 @@ impl Mailbox {
             }
             return Ok(waiting);
         }
-        if RUNNING.get() == self.address_in_memory() {
+        // Behind what waits already: somebody else may have sent that before our handler went on.
+        if RUNNING.get() == self.address_in_memory() && !self.has_commands.load(Ordering::Acquire) {
             STAGED_BYTES.set(STAGED_BYTES.get() + weight);
             STAGE.with_borrow_mut(|staged| staged.push((packet, options)));
         } else {
@@ -271,13 +274,15 @@ impl Mailbox {
             return Poll::Ready(());
         }
         let mut queue = self.lock();
+        self.has_waiters.store(true, Ordering::Relaxed);
+        // Either the room is seen that the task has just made, or the task sees that somebody waits.
+        fence(Ordering::SeqCst);
         if queue.closed || self.has_room() {
             return Poll::Ready(());
         }
         if !queue.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
             queue.waiting.push(cx.waker().clone());
         }
-        self.has_waiters.store(true, Ordering::Release);
         Poll::Pending
     }
 
@@ -332,10 +337,11 @@ impl Mailbox {
 
     /// Publishes what waits in the session, and wakes those who wait for room.
     pub(crate) fn set_outbound(&self, bytes: usize) {
-        if self.outbound.load(Ordering::Relaxed) == bytes {
-            return;
+        if self.outbound.load(Ordering::Relaxed) != bytes {
+            self.outbound.store(bytes, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
         }
-        self.outbound.store(bytes, Ordering::Relaxed);
+        // There may be room although this is as it was: what was queued or staged has left at once.
         if self.has_waiters.load(Ordering::Acquire) && self.has_room() {
             let mut queue = self.lock();
             self.has_waiters.store(false, Ordering::Release);

@@ -285,7 +285,7 @@ impl<S> Connection<S> {
             .map(|membership| &mut membership.socket)
     }
 
-    /// All sockets, with their namespace.
+    /// All sockets, to be changed.
     pub fn sockets_mut(&mut self) -> impl Iterator<Item = &mut S> {
         self.memberships
             .iter_mut()

@@ -7,6 +7,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, statSync } from "node:fs";
 import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 
 /** Whether the suite runs against the original Node server. */
@@ -69,7 +70,7 @@ export async function startServer(args = [], port = undefined) {
 /** Starts the server without waiting for it. */
 export function launch(args) {
   const [program, ...first] = command();
-  const child = spawn(program, [...first, "serve", ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(program, [...first, "serve", ...args], { stdio: ["ignore", "pipe", "pipe"], cwd: tmpdir() });
   let output = "";
   const note = (chunk) => (output = (output + chunk).slice(-20_000));
   child.stdout.on("data", note);

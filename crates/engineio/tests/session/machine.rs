@@ -130,7 +130,7 @@ impl Life {
             34 => self.pair.server_pauses_reading(!self.pair.is_paused()),
             35 if script.byte().is_multiple_of(4) => self.pair.server_closes(),
             36 if script.byte().is_multiple_of(8) => {
-                self.pair.transport_closes(CloseReason::TransportError)
+                self.pair.transport_closes(CloseReason::TransportError);
             }
             37 => self.pair.fire_early(),
             38 if !websocket && self.pair.session.is_open() && !self.pair.is_probing() => {

@@ -15,7 +15,9 @@ fn reporting() -> (Server, Entries) {
     let (builder, journal, entries) = journaling();
     let io = builder.build();
     journal.note_errors(&io.of("/"));
-    io.on("echo", async |Data(value): Data<Value>, ack: Ack| ack.send(value));
+    io.on("echo", async |Data(value): Data<Value>, ack: Ack| {
+        ack.send(value)
+    });
     (io, entries)
 }
 
@@ -26,14 +28,19 @@ async fn assert_alive(client: &mut Client) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payload_that_does_not_fit_is_reported_and_answered() {
     let (io, mut entries) = reporting();
-    io.on("count", async |Data(_): Data<u32>, ack: Ack| ack.send("never"));
+    io.on("count", async |Data(_): Data<u32>, ack: Ack| {
+        ack.send("never")
+    });
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     let answer = client.emit_with_ack("count", json!(["many"])).await;
     let error = &answer[0]["error"];
     assert_eq!(error["code"], "invalid_payload");
     let message = error["message"].as_str().expect("a message");
-    assert!(message.contains("invalid type: string \"many\", expected u32"), "{message}");
+    assert!(
+        message.contains("invalid type: string \"many\", expected u32"),
+        "{message}"
+    );
     let reported = entries.next().await;
     assert_eq!(reported, format!("invalid_payload: {message}"));
     assert_alive(&mut client).await;
@@ -62,10 +69,19 @@ async fn an_error_of_the_handler_is_reported_and_answered() {
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     let answer = client.emit_with_ack("fail", json!([])).await;
-    assert_eq!(answer, json!([{ "error": { "code": "handler", "message": "out of fish" } }]));
+    assert_eq!(
+        answer,
+        json!([{ "error": { "code": "handler", "message": "out of fish" } }])
+    );
     let answer = client.emit_with_ack("wait and fail", json!([])).await;
-    assert_eq!(answer, json!([{ "error": { "code": "handler", "message": "out of patience" } }]));
-    assert_eq!(entries.take(2).await, ["handler: out of fish", "handler: out of patience"]);
+    assert_eq!(
+        answer,
+        json!([{ "error": { "code": "handler", "message": "out of patience" } }])
+    );
+    assert_eq!(
+        entries.take(2).await,
+        ["handler: out of fish", "handler: out of patience"]
+    );
     assert_alive(&mut client).await;
 }
 
@@ -78,7 +94,10 @@ async fn an_error_after_the_answer_is_reported_but_not_sent() {
     });
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
-    assert_eq!(client.emit_with_ack("fail", json!([])).await, json!(["done"]));
+    assert_eq!(
+        client.emit_with_ack("fail", json!([])).await,
+        json!(["done"])
+    );
     assert_eq!(entries.next().await, "handler: too late");
     assert_alive(&mut client).await;
 }
@@ -86,21 +105,34 @@ async fn an_error_after_the_answer_is_reported_but_not_sent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_of_a_handler_costs_its_event_alone() {
     let (io, mut entries) = reporting();
-    io.on("panic", async |_: Socket| -> () { panic!("the secret plan") });
-    io.on("panic", async |State(journal): State<Journal>| journal.note("the other handler"));
+    io.on("panic", async |_: Socket| -> () {
+        panic!("the secret plan")
+    });
+    io.on("panic", async |State(journal): State<Journal>| {
+        journal.note("the other handler");
+    });
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     let answer = client.emit_with_ack("panic", json!([])).await;
-    assert_eq!(answer, json!([{ "error": { "code": "panic", "message": "internal error" } }]));
+    assert_eq!(
+        answer,
+        json!([{ "error": { "code": "panic", "message": "internal error" } }])
+    );
     let entries = entries.take(2).await;
-    assert_eq!(entries, ["panic: handler panicked: the secret plan", "the other handler"]);
+    assert_eq!(
+        entries,
+        [
+            "panic: handler panicked: the secret plan",
+            "the other handler"
+        ]
+    );
     assert_alive(&mut client).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_behind_an_await_costs_its_event_alone() {
     let (io, mut entries) = reporting();
-    io.on("panic", async |Data(number): Data<u32>| {
+    io.on("panic", async |Data(number): Data<u32>| -> () {
         tokio::task::yield_now().await;
         panic!("number {number}");
     });
@@ -128,7 +160,10 @@ async fn a_panic_of_an_extractor_costs_its_event_alone() {
     let mut client = Client::connect(&server).await;
     let answer = client.emit_with_ack("panic", json!([])).await;
     assert_eq!(answer[0]["error"]["code"], "panic");
-    assert_eq!(entries.next().await, "panic: handler panicked: no such parameter");
+    assert_eq!(
+        entries.next().await,
+        "panic: handler panicked: no such parameter"
+    );
     assert_alive(&mut client).await;
 }
 
@@ -140,7 +175,10 @@ async fn a_panic_in_on_connect_costs_nothing_else() {
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     let entries = entries.take(2).await;
-    assert_eq!(entries, ["panic: handler panicked: on connect", "the other handler"]);
+    assert_eq!(
+        entries,
+        ["panic: handler panicked: on connect", "the other handler"]
+    );
     assert_alive(&mut client).await;
 }
 
@@ -152,7 +190,13 @@ async fn a_panic_in_on_disconnect_does_not_stop_the_other_handlers() {
     let server = TestServer::start_with(io).await;
     Client::connect(&server).await.close().await;
     let entries = entries.take(2).await;
-    assert_eq!(entries, ["panic: handler panicked: on disconnect", "the other handler"]);
+    assert_eq!(
+        entries,
+        [
+            "panic: handler panicked: on disconnect",
+            "the other handler"
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +210,10 @@ async fn a_panic_of_a_middleware_refuses_its_socket_alone() {
     let mut client = Client::connect(&server).await;
     let refusal = client.join("/admin", None).await.expect_err("refused");
     assert_eq!(refusal, json!({ "message": "internal error" }));
-    assert_eq!(admin_entries.next().await, "panic: handler panicked: the secret plan");
+    assert_eq!(
+        admin_entries.next().await,
+        "panic: handler panicked: the secret plan"
+    );
     assert_alive(&mut client).await;
     assert!(entries.is_empty(), "it is an error of the other namespace");
 }
@@ -176,7 +223,9 @@ async fn a_panic_of_on_error_itself_costs_nothing_else() {
     let io = Server::new();
     io.of("/").on_error(|_, _| panic!("on error"));
     io.on("fail", async || Err::<(), _>("out of fish"));
-    io.on("echo", async |Data(value): Data<Value>, ack: Ack| ack.send(value));
+    io.on("echo", async |Data(value): Data<Value>, ack: Ack| {
+        ack.send(value)
+    });
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     let answer = client.emit_with_ack("fail", json!([])).await;
@@ -190,7 +239,9 @@ async fn a_panic_of_on_error_for_a_middleware_costs_nothing_else() {
     let admin = io.of("/admin");
     admin.on_error(|_, _| panic!("on error"));
     admin.middleware(async |_: Socket| -> Result<(), String> { panic!("middleware") });
-    io.on("echo", async |Data(value): Data<Value>, ack: Ack| ack.send(value));
+    io.on("echo", async |Data(value): Data<Value>, ack: Ack| {
+        ack.send(value)
+    });
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     let refusal = client.join("/admin", None).await.expect_err("refused");

@@ -31,14 +31,21 @@ struct Order {
 #[tokio::test(flavor = "multi_thread")]
 async fn data_of_one_type_is_the_first_argument() {
     let io = Server::new();
-    io.on("hello", async |Data(name): Data<String>, ack: Ack| ack.send(format!("hello {name}")));
-    assert_eq!(answer(io, "hello", json!(["sockeye", "ignored"])).await, json!(["hello sockeye"]));
+    io.on("hello", async |Data(name): Data<String>, ack: Ack| {
+        ack.send(format!("hello {name}"))
+    });
+    assert_eq!(
+        answer(io, "hello", json!(["sockeye", "ignored"])).await,
+        json!(["hello sockeye"])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn data_of_a_tuple_is_all_arguments() {
     let io = Server::new();
-    io.on("sum", async |Data((a, b)): Data<(i64, i64)>, ack: Ack| ack.send(a + b));
+    io.on("sum", async |Data((a, b)): Data<(i64, i64)>, ack: Ack| {
+        ack.send(a + b)
+    });
     assert_eq!(answer(io, "sum", json!([20, 22])).await, json!([42]));
 }
 
@@ -55,19 +62,30 @@ async fn data_of_a_struct_is_an_object() {
 #[tokio::test(flavor = "multi_thread")]
 async fn data_of_unit_needs_no_arguments() {
     let io = Server::new();
-    io.on("tick", async |Data(()): Data<()>, ack: Ack| ack.send("tock"));
+    io.on("tick", async |Data(()): Data<()>, ack: Ack| {
+        ack.send("tock")
+    });
     assert_eq!(answer(io, "tick", json!([])).await, json!(["tock"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn data_of_an_option_may_be_missing_or_null() {
     let io = Server::new();
-    io.on("name", async |Data(name): Data<Option<String>>, ack: Ack| ack.send(name));
+    io.on(
+        "name",
+        async |Data(name): Data<Option<String>>, ack: Ack| ack.send(name),
+    );
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     assert_eq!(client.emit_with_ack("name", json!([])).await, json!([null]));
-    assert_eq!(client.emit_with_ack("name", json!([null])).await, json!([null]));
-    assert_eq!(client.emit_with_ack("name", json!(["chum"])).await, json!(["chum"]));
+    assert_eq!(
+        client.emit_with_ack("name", json!([null])).await,
+        json!([null])
+    );
+    assert_eq!(
+        client.emit_with_ack("name", json!(["chum"])).await,
+        json!(["chum"])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,23 +102,33 @@ async fn event_and_event_name_tell_which_event_it_was() {
     io.on_any(async |EventName(name): EventName, event: Event, ack: Ack| {
         ack.send((&*name, event.name(), event.args().len()))
     });
-    assert_eq!(answer(io, "anything", json!([1, 2, 3])).await, json!(["anything", "anything", 3]));
+    assert_eq!(
+        answer(io, "anything", json!([1, 2, 3])).await,
+        json!(["anything", "anything", 3])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ack_is_wanted_only_if_the_client_asked() {
     let (builder, _, mut entries) = journaling();
     let io = builder.build();
-    io.on("event", async |ack: Ack, State(journal): State<crate::journal::Journal>| {
-        journal.note(ack.is_wanted());
-        ack.send("answer").expect("without a question it does nothing");
-        journal.note(ack.is_wanted());
-    });
+    io.on(
+        "event",
+        async |ack: Ack, State(journal): State<crate::journal::Journal>| {
+            journal.note(ack.is_wanted());
+            ack.send("answer")
+                .expect("without a question it does nothing");
+            journal.note(ack.is_wanted());
+        },
+    );
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     client.emit("event", json!([])).await;
     assert_eq!(entries.take(2).await, ["false", "false"]);
-    assert_eq!(client.emit_with_ack("event", json!([])).await, json!(["answer"]));
+    assert_eq!(
+        client.emit_with_ack("event", json!([])).await,
+        json!(["answer"])
+    );
     assert_eq!(entries.take(2).await, ["true", "false"]);
 }
 
@@ -108,14 +136,18 @@ async fn ack_is_wanted_only_if_the_client_asked() {
 async fn state_is_shared_by_the_whole_server() {
     struct River(&'static str);
     let io = Server::builder().state(River("Fraser")).build();
-    io.on("river", async |river: State<River>, ack: Ack| ack.send(river.0.0));
+    io.on("river", async |river: State<River>, ack: Ack| {
+        ack.send(river.0.0)
+    });
     assert_eq!(answer(io, "river", json!([])).await, json!(["Fraser"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn state_that_was_not_given_is_an_error_of_ours() {
     let io = Server::new();
-    io.on("river", async |_: State<String>, ack: Ack| ack.send("never"));
+    io.on("river", async |_: State<String>, ack: Ack| {
+        ack.send("never")
+    });
     let answer = answer(io, "river", json!([])).await;
     assert_eq!(answer[0]["error"]["code"], "internal");
 }
@@ -128,7 +160,9 @@ async fn an_extension_belongs_to_its_socket() {
         socket.insert(User(user["name"].as_str().unwrap_or_default().to_owned()));
         Ok::<_, String>(())
     });
-    io.on("who", async |user: Extension<User>, ack: Ack| ack.send(&user.0.0));
+    io.on("who", async |user: Extension<User>, ack: Ack| {
+        ack.send(&user.0.0)
+    });
     let server = TestServer::start_with(io).await;
     let (mut ann, _) = Client::connect_to(&server, "/", Some(json!({ "name": "Ann" }))).await;
     let (mut bob, _) = Client::connect_to(&server, "/", Some(json!({ "name": "Bob" }))).await;
@@ -139,9 +173,12 @@ async fn an_extension_belongs_to_its_socket() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_extension_is_replaced_by_one_of_its_type() {
     let io = Server::new();
-    io.on("set", async |socket: Socket, Data(count): Data<u32>, ack: Ack| {
-        ack.send(socket.insert(count).map(|old: Arc<u32>| *old))
-    });
+    io.on(
+        "set",
+        async |socket: Socket, Data(count): Data<u32>, ack: Ack| {
+            ack.send(socket.insert(count).map(|old: Arc<u32>| *old))
+        },
+    );
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     assert_eq!(client.emit_with_ack("set", json!([1])).await, json!([null]));
@@ -155,10 +192,15 @@ async fn auth_is_what_the_client_sent_with_connect() {
         token: String,
     }
     let io = Server::new();
-    io.on("token", async |Auth(login): Auth<Login>, ack: Ack| ack.send(login.token));
+    io.on("token", async |Auth(login): Auth<Login>, ack: Ack| {
+        ack.send(login.token)
+    });
     let server = TestServer::start_with(io).await;
     let (mut client, _) = Client::connect_to(&server, "/", Some(json!({ "token": "abc" }))).await;
-    assert_eq!(client.emit_with_ack("token", json!([])).await, json!(["abc"]));
+    assert_eq!(
+        client.emit_with_ack("token", json!([])).await,
+        json!(["abc"])
+    );
     let mut without = Client::connect(&server).await;
     let answer = without.emit_with_ack("token", json!([])).await;
     assert_eq!(answer[0]["error"]["code"], "invalid_auth");
@@ -276,7 +318,10 @@ async fn an_extractor_of_the_application_serves_every_kind_of_handler() {
     io.on("name", async |Admin(name): Admin, ack: Ack| ack.send(name));
     let server = TestServer::start_with(io).await;
     let (mut client, _) = Client::connect_to(&server, "/", Some(json!({ "admin": "Ann" }))).await;
-    assert_eq!(client.emit_with_ack("name", json!([])).await, json!(["Ann"]));
+    assert_eq!(
+        client.emit_with_ack("name", json!([])).await,
+        json!(["Ann"])
+    );
     client.close().await;
     assert_eq!(entries.take(2).await, ["connect Ann", "disconnect Ann"]);
 }
@@ -287,11 +332,16 @@ async fn an_extractor_that_refuses_answers_and_the_connection_lives() {
     let io = builder.build();
     journal.note_errors(&io.of("/"));
     io.on("name", async |Admin(name): Admin, ack: Ack| ack.send(name));
-    io.on("echo", async |Data(value): Data<Value>, ack: Ack| ack.send(value));
+    io.on("echo", async |Data(value): Data<Value>, ack: Ack| {
+        ack.send(value)
+    });
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     let answer = client.emit_with_ack("name", json!([])).await;
-    assert_eq!(answer, json!([{ "error": { "code": "refused", "message": "admins only" } }]));
+    assert_eq!(
+        answer,
+        json!([{ "error": { "code": "refused", "message": "admins only" } }])
+    );
     assert_eq!(entries.next().await, "refused: admins only");
     assert_eq!(client.emit_with_ack("echo", json!([1])).await, json!([1]));
 }
@@ -299,20 +349,29 @@ async fn an_extractor_that_refuses_answers_and_the_connection_lives() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_option_or_a_result_lets_the_handler_run_without_its_parameter() {
     let io = Server::new();
-    io.on("try", async |admin: Option<Admin>, data: Result<Data<u32>, ExtractError>, ack: Ack| {
-        let data = data.map(|Data(number)| number).map_err(|error| error.code());
-        ack.send((admin.map(|Admin(name)| name), data))
-    });
+    io.on(
+        "try",
+        async |admin: Option<Admin>, data: Result<Data<u32>, ExtractError>, ack: Ack| {
+            let data = data
+                .map(|Data(number)| number)
+                .map_err(|error| error.code());
+            ack.send((admin.map(|Admin(name)| name), data))
+        },
+    );
     let server = TestServer::start_with(io).await;
     let mut guest = Client::connect(&server).await;
     let answer = guest.emit_with_ack("try", json!(["text"])).await;
     assert_eq!(answer, json!([null, { "Err": "invalid_payload" }]));
     let (mut admin, _) = Client::connect_to(&server, "/", Some(json!({ "admin": "Ann" }))).await;
-    assert_eq!(admin.emit_with_ack("try", json!([7])).await, json!(["Ann", { "Ok": 7 }]));
+    assert_eq!(
+        admin.emit_with_ack("try", json!([7])).await,
+        json!(["Ann", { "Ok": 7 }])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_parameters_are_as_good_as_one() {
+    #[expect(clippy::too_many_arguments, reason = "as many as a handler may have")]
     async fn handler(
         socket: Socket,
         _: Namespace,
@@ -355,7 +414,11 @@ async fn an_extractor_may_serve_one_kind_of_handler() {
     let sender = std::sync::Mutex::new(Some(sender));
     let io = Server::new();
     io.on_connect(move |OnlyConnects| {
-        let sender = sender.lock().expect("no panic").take().expect("one connection");
+        let sender = sender
+            .lock()
+            .expect("no panic")
+            .take()
+            .expect("one connection");
         async move { sender.send(()).expect("awaited") }
     });
     io.on("event", async |OnlyEvents, ack: Ack| ack.send("ok"));

@@ -21,23 +21,30 @@ fn gated() -> (Server, Gate, Entries) {
     let gate = Arc::new(Semaphore::new(0));
     let io = builder.state(Arc::clone(&gate)).build();
     let slow = io.of("/slow");
-    slow.middleware(async |socket: Socket, gate: State<Gate>, journal: State<Journal>| {
-        socket.join("patient").expect("a room");
-        journal.note("middleware");
-        match gate.acquire().await {
-            Ok(permit) => permit.forget(),
-            Err(_) => return Err(ConnectError::new("closed")),
-        }
-        Ok(())
-    });
+    slow.middleware(
+        async |socket: Socket, gate: State<Gate>, journal: State<Journal>| {
+            socket.join("patient").expect("a room");
+            journal.note("middleware");
+            match gate.acquire().await {
+                Ok(permit) => permit.forget(),
+                Err(_) => return Err(ConnectError::new("closed")),
+            }
+            Ok(())
+        },
+    );
     slow.on_connect(async |journal: State<Journal>| journal.note("connect"));
     slow.on_disconnect(async |reason: DisconnectReason, journal: State<Journal>| {
         journal.note(reason);
     });
-    slow.on("event", async |Data(number): Data<u32>, journal: State<Journal>| {
-        journal.note(number);
+    slow.on(
+        "event",
+        async |Data(number): Data<u32>, journal: State<Journal>| {
+            journal.note(number);
+        },
+    );
+    io.on("echo", async |Data(number): Data<u32>, ack: Ack| {
+        ack.send(number)
     });
-    io.on("echo", async |Data(number): Data<u32>, ack: Ack| ack.send(number));
     (io, gate, entries)
 }
 
@@ -67,7 +74,10 @@ async fn middlewares_run_one_after_the_other_then_on_connect() {
     io.on_connect(async |journal: State<Journal>| journal.note("connect"));
     let server = TestServer::start_with(io).await;
     Client::connect(&server).await;
-    assert_eq!(entries.take(4).await, ["first begins", "first ends", "second", "connect"]);
+    assert_eq!(
+        entries.take(4).await,
+        ["first begins", "first ends", "second", "connect"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,7 +92,10 @@ async fn the_first_refusal_ends_the_decision() {
     io.on_connect(async |journal: State<Journal>| journal.note("connect"));
     let server = TestServer::start_with(io).await;
     let mut client = Client::open(&server).await;
-    assert_eq!(client.join("/", None).await, Err(json!({ "message": "closed today" })));
+    assert_eq!(
+        client.join("/", None).await,
+        Err(json!({ "message": "closed today" }))
+    );
     assert!(entries.is_empty(), "nothing behind it runs");
     assert_eq!(server.io.of("/").socket_count(), 0);
 }
@@ -100,9 +113,15 @@ async fn a_refusal_carries_data() {
     let mut client = Client::open(&server).await;
     let refusal = client.join("/", Some(json!({ "token": "guess" }))).await;
     let data = json!({ "code": 401, "retry": false });
-    assert_eq!(refusal, Err(json!({ "message": "not authorized", "data": data })));
+    assert_eq!(
+        refusal,
+        Err(json!({ "message": "not authorized", "data": data }))
+    );
     // The session lives, and the client may try again.
-    client.join("/", Some(json!({ "token": "secret" }))).await.expect("accepted");
+    client
+        .join("/", Some(json!({ "token": "secret" })))
+        .await
+        .expect("accepted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +137,10 @@ async fn auth_that_does_not_fit_refuses() {
     let mut client = Client::open(&server).await;
     let refusal = client.join("/", None).await.expect_err("refused");
     let message = refusal["message"].as_str().expect("a message");
-    assert!(message.starts_with("invalid auth: missing field `token`"), "{message}");
+    assert!(
+        message.starts_with("invalid auth: missing field `token`"),
+        "{message}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,9 +178,15 @@ async fn events_sent_before_a_refusal_are_dropped() {
     assert_eq!(entries.next().await, "middleware");
     gate.close();
     let refusal = client.receive(|packet| packet.kind == '4').await;
-    assert_eq!((refusal.namespace.as_str(), &refusal.data["message"]), ("/slow", &json!("closed")));
+    assert_eq!(
+        (refusal.namespace.as_str(), &refusal.data["message"]),
+        ("/slow", &json!("closed"))
+    );
     is_taken_in(&mut client).await;
-    assert!(entries.is_empty(), "neither handlers nor on_disconnect have run");
+    assert!(
+        entries.is_empty(),
+        "neither handlers nor on_disconnect have run"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +198,13 @@ async fn a_room_joined_in_a_middleware_is_kept() {
         Client::connect_to(&server, "/slow", None).await
     };
     assert_eq!(entries.take(2).await, ["middleware", "connect"]);
-    server.io.of("/slow").to("patient").emit("hello", 1).await.expect("sent");
+    server
+        .io
+        .of("/slow")
+        .to("patient")
+        .emit("hello", 1)
+        .await
+        .expect("sent");
     assert_eq!(client.expect_event("hello").await, [1]);
 }
 
@@ -189,7 +223,10 @@ async fn broadcasts_pass_by_a_socket_that_is_not_accepted() {
     gate.add_permits(1);
     assert_eq!(entries.next().await, "connect");
     slow.to("patient").emit("in time", 3).await.expect("sent");
-    assert_eq!(client.receive(|packet| packet.kind == '0').await.namespace, "/slow");
+    assert_eq!(
+        client.receive(|packet| packet.kind == '0').await.namespace,
+        "/slow"
+    );
     assert_eq!(client.expect_event("in time").await, [3]);
 }
 

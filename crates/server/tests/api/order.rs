@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kokanee_server::{Ack, Data, Server, ServerBuilder, State};
+use kokanee_server::{Ack, Data, Server, ServerBuilder, Socket, State};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -31,7 +31,10 @@ fn gated(change: impl FnOnce(ServerBuilder) -> ServerBuilder) -> (Server, Gate, 
             journal.note(format!("{number} done"));
         },
     );
-    io.of("/other").on("echo", async |Data(number): Data<u32>, ack: Ack| ack.send(number));
+    io.of("/other")
+        .on("echo", async |Data(number): Data<u32>, ack: Ack| {
+            ack.send(number)
+        });
     (io, gate, entries)
 }
 
@@ -45,14 +48,17 @@ async fn is_taken_in(client: &mut Client) {
 async fn two_thousand_events_are_handled_in_their_order() {
     let (builder, _, mut entries) = journaling();
     let io = builder.build();
-    io.on("event", async |Data(number): Data<u32>, State(journal): State<Journal>| {
-        match number % 10 {
-            3 => tokio::task::yield_now().await,
-            7 => tokio::time::sleep(Duration::from_micros(300)).await,
-            _ => {}
-        }
-        journal.note(number);
-    });
+    io.on(
+        "event",
+        async |Data(number): Data<u32>, State(journal): State<Journal>| {
+            match number % 10 {
+                3 => tokio::task::yield_now().await,
+                7 => tokio::time::sleep(Duration::from_micros(300)).await,
+                _ => {}
+            }
+            journal.note(number);
+        },
+    );
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     let frames: Vec<u8> = (0..2000)
@@ -67,16 +73,21 @@ async fn two_thousand_events_are_handled_in_their_order() {
 async fn one_post_with_two_thousand_events_is_handled_in_its_order() {
     let (builder, _, mut entries) = journaling();
     let io = builder.build();
-    io.on("event", async |Data(number): Data<u32>, State(journal): State<Journal>| {
-        if number % 100 == 0 {
-            tokio::task::yield_now().await;
-        }
-        journal.note(number);
-    });
+    io.on(
+        "event",
+        async |Data(number): Data<u32>, State(journal): State<Journal>| {
+            if number % 100 == 0 {
+                tokio::task::yield_now().await;
+            }
+            journal.note(number);
+        },
+    );
     let server = TestServer::start_with(io).await;
     let mut polling = server.open_polling().await;
     polling.join().await;
-    let packets: Vec<String> = (0..2000).map(|number| format!("42[\"event\",{number}]")).collect();
+    let packets: Vec<String> = (0..2000)
+        .map(|number| format!("42[\"event\",{number}]"))
+        .collect();
     polling.send(&packets.join("\u{1e}")).await;
     let expected: Vec<String> = (0..2000).map(|number| number.to_string()).collect();
     assert_eq!(entries.take(2000).await, expected);
@@ -128,7 +139,10 @@ async fn concurrent_handles_as_many_events_at_a_time() {
     assert!(entries.is_empty());
     gate.add_permits(4);
     let rest = entries.take(5).await;
-    assert!(rest.contains(&"5".to_owned()) && rest.contains(&"5 done".to_owned()), "{rest:?}");
+    assert!(
+        rest.contains(&"5".to_owned()) && rest.contains(&"5 done".to_owned()),
+        "{rest:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +150,7 @@ async fn a_handler_that_waits_does_not_stop_heartbeats() {
     let (io, gate, mut entries) = gated(|builder| {
         builder.with_limits(|limits| {
             limits.ping_interval = Duration::from_millis(60);
-            limits.ping_timeout = Duration::from_millis(1000);
+            limits.ping_timeout = Duration::from_secs(1);
         })
     });
     let server = TestServer::start_with(io).await;
@@ -199,7 +213,9 @@ async fn a_flood_of_events_is_read_no_faster_than_it_is_handled() {
         .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
         .body(http_body_util::Empty::<bytes::Bytes>::new())
         .expect("a request");
-    io.accept(stream, request, b"", None).await.expect("the pipe is open");
+    io.accept(stream, request, b"", None)
+        .await
+        .expect("the pipe is open");
     let mut frames = frame(0x80 | opcode::TEXT, b"40");
     let padding = "x".repeat(EVENT_BYTES);
     for number in 0..EVENTS {
@@ -215,7 +231,10 @@ async fn a_flood_of_events_is_read_no_faster_than_it_is_handled() {
     }
     // One event is handled, eight wait, one read of the pipe is undecoded, and the pipe itself is full.
     let most = (1 + 8) * frame_bytes + 2 * PIPE_BYTES + frame_bytes;
-    assert!(written <= most, "{written} bytes were taken, at most {most} should be");
+    assert!(
+        written <= most,
+        "{written} bytes were taken, at most {most} should be"
+    );
     assert_eq!(entries.next().await, "0");
     assert!(entries.is_empty());
 
@@ -225,7 +244,9 @@ async fn a_flood_of_events_is_read_no_faster_than_it_is_handled() {
         let mut buffer = [0; 1024];
         while matches!(reader.read(&mut buffer).await, Ok(1..)) {}
     });
-    within("the rest is taken", writer.write_all(&frames[written..])).await.expect("it lives");
+    within("the rest is taken", writer.write_all(&frames[written..]))
+        .await
+        .expect("it lives");
     for number in 0..EVENTS {
         assert_eq!(entries.next().await, format!("{number} done"));
         if number + 1 < EVENTS {
@@ -243,8 +264,9 @@ async fn a_flood_of_bytes_is_read_no_faster_than_it_is_handled() {
     let mut polling = server.open_polling().await;
     polling.join().await;
     let padding = "x".repeat(5_000);
-    let packets: Vec<String> =
-        (0..20).map(|number| format!("42[\"wait\",{number},\"{padding}\"]")).collect();
+    let packets: Vec<String> = (0..20)
+        .map(|number| format!("42[\"wait\",{number},\"{padding}\"]"))
+        .collect();
     let body = packets.join("\u{1e}");
     let target = polling.target.clone();
     let request = format!(
@@ -254,7 +276,10 @@ async fn a_flood_of_bytes_is_read_no_faster_than_it_is_handled() {
     polling.posts().send(request).await;
     assert_eq!(entries.next().await, "0");
     assert!(
-        polling.posts().is_silent_for(Duration::from_millis(200)).await,
+        polling
+            .posts()
+            .is_silent_for(Duration::from_millis(200))
+            .await,
         "the POST waits for the handlers"
     );
     gate.add_permits(20);
@@ -262,4 +287,29 @@ async fn a_flood_of_bytes_is_read_no_faster_than_it_is_handled() {
     assert_eq!(response.brief(), (200, "ok".to_owned()));
     let rest = entries.take(39).await;
     assert_eq!(rest.last().map(String::as_str), Some("19 done"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_task_has_sent_before_the_handler_goes_on_comes_first() {
+    const ROUNDS: u32 = 3000;
+    let io = Server::new();
+    io.on("go", async |socket: Socket| {
+        for round in 0..ROUNDS {
+            let other = socket.clone();
+            let task = tokio::spawn(async move { other.emit("number", round * 2).await });
+            task.await.expect("no panic")?;
+            socket.emit("number", round * 2 + 1).await?;
+        }
+        Ok::<_, kokanee_server::EmitError>(())
+    });
+    // Events that wake the session's task all the time.
+    io.of("/noise").on("noise", async || {});
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.join("/noise", None).await.expect("accepted");
+    client.emit("go", json!([])).await;
+    for number in 0..ROUNDS * 2 {
+        client.emit_to("/noise", "noise", json!([])).await;
+        assert_eq!(client.expect_event("number").await, [number]);
+    }
 }

@@ -1,0 +1,5 @@
+//! `kokanee serve`, run as a program.
+
+mod demo;
+mod program;
+mod support;

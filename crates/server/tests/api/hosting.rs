@@ -1,0 +1,467 @@
+//! The same scenario under every host: the own listener, axum, hyper, accepted streams of any kind, TLS.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use kokanee_server::{Ack, Data, DisconnectReason, PeerAddress, Server, Socket, State};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+};
+use tower::Service as _;
+
+use crate::{
+    journal::{Entries, Journal, journaling},
+    support::{Http, Response, WebSocket, sid_of},
+};
+
+/// The server of the scenario.
+fn scenario() -> (Server, Entries) {
+    let (builder, _, entries) = journaling();
+    let io = builder.build();
+    io.on_connect(async |socket: Socket| {
+        socket
+            .emit(
+                "address",
+                socket.handshake().address().map(|address| address.ip()),
+            )
+            .await
+    });
+    io.on("double", async |Data(number): Data<i64>, ack: Ack| {
+        ack.send(number * 2)
+    });
+    io.on(
+        "reverse",
+        async |Data(data): Data<Bytes>, socket: Socket| {
+            let reversed: Bytes = data.iter().rev().copied().collect();
+            socket.emit("reversed", reversed).await
+        },
+    );
+    io.on_disconnect(async |reason: DisconnectReason, journal: State<Journal>| {
+        journal.note(reason);
+    });
+    (io, entries)
+}
+
+/// One request on a connection of its own, as some hosts close it behind each answer.
+async fn request(address: SocketAddr, method: &str, target: &str, body: &str) -> Response {
+    let mut http = Http::connect(address).await;
+    let length = body.len();
+    http.send(format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
+    ))
+    .await;
+    http.response().await
+}
+
+/// Plays the scenario: polling, upgrade, events, acknowledgement, binary, the end.
+async fn play(address: SocketAddr, entries: &mut Entries, ip: Option<&str>) {
+    let path = "/socket.io/?EIO=4&transport=";
+    let opened = request(address, "GET", &format!("{path}polling"), "").await;
+    assert_eq!(opened.status, 200, "{opened:?}");
+    let sid = sid_of(&opened.text());
+    let polling = format!("{path}polling&sid={sid}");
+    assert_eq!(
+        request(address, "POST", &polling, "40").await.brief(),
+        (200, "ok".to_owned())
+    );
+    let joined = request(address, "GET", &polling, "").await.text();
+    let (reply, hello) = joined.split_once('\u{1e}').expect("reply and event");
+    assert!(reply.starts_with("40{\"sid\":\""), "{reply}");
+    let ip = ip.map_or_else(|| "null".to_owned(), |ip| format!("\"{ip}\""));
+    assert_eq!(hello, format!("42[\"address\",{ip}]"));
+    let posted = request(address, "POST", &polling, "421[\"double\",21]").await;
+    assert_eq!(posted.status, 200);
+    assert_eq!(
+        request(address, "GET", &polling, "").await.text(),
+        "431[42]"
+    );
+
+    let mut websocket = WebSocket::connect(address, &format!("{path}websocket&sid={sid}")).await;
+    websocket.send("2probe").await;
+    assert_eq!(websocket.text().await, "3probe");
+    websocket.send("5").await;
+    websocket.send("422[\"double\",50]").await;
+    assert_eq!(websocket.text().await, "432[100]");
+    websocket
+        .send("451-[\"reverse\",{\"_placeholder\":true,\"num\":0}]")
+        .await;
+    websocket.send_binary(b"\x01\x02\x03").await;
+    assert_eq!(
+        websocket.text().await,
+        "451-[\"reversed\",{\"_placeholder\":true,\"num\":0}]"
+    );
+    assert_eq!(websocket.binary().await, b"\x03\x02\x01");
+    websocket.send_close(1000).await;
+    websocket.end().await;
+    assert_eq!(entries.next().await, "transport close");
+
+    let mut direct = WebSocket::connect(address, &format!("{path}websocket")).await;
+    assert!(direct.text().await.starts_with("0{\"sid\":"));
+    assert!(direct.join().await.starts_with("40{\"sid\":"));
+    assert_eq!(direct.text().await, format!("42[\"address\",{ip}]"));
+    direct.send("423[\"double\",4]").await;
+    assert_eq!(direct.text().await, "433[8]");
+    direct.send("41").await;
+    assert_eq!(entries.next().await, "client namespace disconnect");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_own_listener() {
+    let (io, mut entries) = scenario();
+    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr();
+    tokio::spawn(listener.serve());
+    play(address, &mut entries, Some("127.0.0.1")).await;
+    assert_eq!(request(address, "GET", "/elsewhere", "").await.status, 404);
+}
+
+async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    (listener, address)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_of_axum_beside_a_route_and_another_layer() {
+    let (io, mut entries) = scenario();
+    let cors = tower_http::cors::CorsLayer::permissive();
+    let app = axum::Router::new()
+        .route("/hello", axum::routing::get(async || "hello"))
+        .layer(io.layer())
+        .layer(cors);
+    let (listener, address) = listener().await;
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    play(address, &mut entries, None).await;
+    let hello = request(address, "GET", "/hello", "").await;
+    assert_eq!(hello.brief(), (200, "hello".to_owned()));
+    assert_eq!(hello.header("access-control-allow-origin"), Some("*"));
+    let ours = request(address, "GET", "/socket.io/?EIO=4&transport=polling", "").await;
+    assert_eq!(ours.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(request(address, "GET", "/elsewhere", "").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_of_axum() {
+    let (io, mut entries) = scenario();
+    let app = axum::Router::new()
+        .route("/hello", axum::routing::get(async || "hello"))
+        .fallback_service(io);
+    let (listener, address) = listener().await;
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    play(address, &mut entries, None).await;
+    assert_eq!(request(address, "GET", "/hello", "").await.text(), "hello");
+    assert_eq!(request(address, "GET", "/elsewhere", "").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_of_hyper_that_tells_the_address() {
+    let (io, mut entries) = scenario();
+    let (listener, address) = listener().await;
+    tokio::spawn(async move {
+        while let Ok((stream, peer)) = listener.accept().await {
+            let io = io.clone();
+            let service =
+                hyper::service::service_fn(move |mut request: Request<hyper::body::Incoming>| {
+                    request.extensions_mut().insert(PeerAddress(peer));
+                    io.clone().call(request)
+                });
+            let stream = hyper_util::rt::TokioIo::new(stream);
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new()
+                    .serve_connection(stream, service)
+                    .with_upgrades(),
+            );
+        }
+    });
+    play(address, &mut entries, Some("127.0.0.1")).await;
+    assert_eq!(request(address, "GET", "/elsewhere", "").await.status, 404);
+}
+
+/// Reads a request as another server would: head and body, and what came behind them.
+async fn read_request(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Option<(Request<Full<Bytes>>, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    let head_end = loop {
+        if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            break at;
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let mut rest = bytes.split_off(head_end + 4);
+    let head = String::from_utf8(bytes).expect("a head of text");
+    let mut lines = head.trim_end().split("\r\n");
+    let mut first = lines.next().expect("a request line").split(' ');
+    let mut request = Request::builder()
+        .method(first.next().expect("a method"))
+        .uri(first.next().expect("a target"));
+    let mut length = 0;
+    for line in lines {
+        let (name, value) = line.split_once(": ").expect("a header field");
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.parse().expect("a length");
+        }
+        request = request.header(name, value);
+    }
+    while rest.len() < length {
+        if stream.read_buf(&mut rest).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let unread = rest.split_off(length);
+    Some((request.body(Full::from(rest)).expect("a request"), unread))
+}
+
+async fn accept<S>(io: Server, mut stream: S, peer: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if let Some((request, unread)) = read_request(&mut stream).await {
+        io.accept(stream, request, &unread, Some(peer))
+            .await
+            .expect("the stream can be written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_tcp_stream_with_a_parsed_request() {
+    let (io, mut entries) = scenario();
+    let (listener, address) = listener().await;
+    tokio::spawn(async move {
+        while let Ok((stream, peer)) = listener.accept().await {
+            tokio::spawn(accept(io.clone(), stream, peer));
+        }
+    });
+    play(address, &mut entries, Some("127.0.0.1")).await;
+    assert_eq!(request(address, "GET", "/elsewhere", "").await.status, 404);
+}
+
+/// Passes what comes on TCP through a pipe in memory, whose other end `serve` gets.
+fn through_pipes<F>(
+    listener: TcpListener,
+    serve: impl Fn(tokio::io::DuplexStream, SocketAddr) -> F + Send + 'static,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    tokio::spawn(async move {
+        while let Ok((mut stream, peer)) = listener.accept().await {
+            // Small, so that every write is torn.
+            let (mut near, far) = tokio::io::duplex(61);
+            tokio::spawn(serve(far, peer));
+            tokio::spawn(async move { copy_bidirectional(&mut stream, &mut near).await });
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_pipe_with_a_parsed_request() {
+    let (io, mut entries) = scenario();
+    let (listener, address) = listener().await;
+    through_pipes(listener, move |stream, peer| {
+        accept(io.clone(), stream, peer)
+    });
+    play(address, &mut entries, Some("127.0.0.1")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_behind_the_request_is_not_lost() {
+    let (io, mut entries) = scenario();
+    let (mut client, stream) = tokio::io::duplex(4096);
+    let request = Request::builder()
+        .uri("/socket.io/?EIO=4&transport=websocket")
+        .header("connection", "keep-alive, Upgrade")
+        .header("upgrade", "WebSocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .body(Full::<Bytes>::default())
+        .expect("a request");
+    let mut unread = crate::support::frame(0x81, b"40");
+    unread.extend(crate::support::frame(0x81, b"41"));
+    io.accept(stream, request, &unread, None)
+        .await
+        .expect("the pipe is open");
+    assert_eq!(entries.next().await, "client namespace disconnect");
+    let mut answer = vec![0; 12];
+    client.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(answer, b"HTTP/1.1 101");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_served_with_http() {
+    let (io, mut entries) = scenario();
+    let (listener, address) = listener().await;
+    through_pipes(listener, move |stream, peer| {
+        let io = io.clone();
+        async move { io.serve_stream(stream, Some(peer)).await }
+    });
+    play(address, &mut entries, Some("127.0.0.1")).await;
+    assert_eq!(request(address, "GET", "/elsewhere", "").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tcp_stream_served_with_http() {
+    let (io, mut entries) = scenario();
+    let (listener, address) = listener().await;
+    tokio::spawn(async move {
+        while let Ok((stream, peer)) = listener.accept().await {
+            let io = io.clone();
+            tokio::spawn(async move { io.serve_stream(stream, Some(peer)).await });
+        }
+    });
+    play(address, &mut entries, Some("127.0.0.1")).await;
+}
+
+/// A self-signed certificate in two files, which go with this.
+struct Certificate {
+    directory: std::path::PathBuf,
+    der: tokio_rustls::rustls::pki_types::CertificateDer<'static>,
+}
+
+impl Certificate {
+    fn new(name: &str) -> Self {
+        let made =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let directory = std::env::temp_dir().join(format!("kokanee-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        std::fs::write(directory.join("cert.pem"), made.cert.pem()).expect("a file");
+        std::fs::write(directory.join("key.pem"), made.signing_key.serialize_pem())
+            .expect("a file");
+        Self {
+            directory,
+            der: made.cert.der().clone(),
+        }
+    }
+
+    fn connector(&self) -> tokio_rustls::TlsConnector {
+        let mut roots = tokio_rustls::rustls::RootCertStore::empty();
+        roots.add(self.der.clone()).expect("a certificate");
+        let config = tokio_rustls::rustls::ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tokio_rustls::TlsConnector::from(Arc::new(config))
+    }
+}
+
+impl Drop for Certificate {
+    fn drop(&mut self) {
+        // What stays in the temporary directory is found there.
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A TCP port whose connections go on encrypted to `target`, so that clients without TLS can be used.
+async fn encrypting(target: SocketAddr, certificate: &Certificate) -> SocketAddr {
+    let (listener, address) = listener().await;
+    let connector = certificate.connector();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let connector = connector.clone();
+            tokio::spawn(async move {
+                let tcp = TcpStream::connect(target)
+                    .await
+                    .expect("the server accepts");
+                let name = "localhost".try_into().expect("a name");
+                let mut tls = connector.connect(name, tcp).await.expect("TLS");
+                // The ends of connections are the test's own affair.
+                let _ = copy_bidirectional(&mut stream, &mut tls).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_own_listener_with_tls() {
+    let (io, mut entries) = scenario();
+    io.on("secure", async |socket: Socket, ack: Ack| {
+        ack.send(socket.handshake().secure())
+    });
+    let certificate = Certificate::new("listener");
+    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
+    let listener = listener
+        .tls(
+            &certificate.directory.join("cert.pem"),
+            &certificate.directory.join("key.pem"),
+        )
+        .expect("certificate and key fit");
+    let target = listener.local_addr();
+    tokio::spawn(listener.serve());
+    let address = encrypting(target, &certificate).await;
+    play(address, &mut entries, Some("127.0.0.1")).await;
+    let mut websocket = WebSocket::connect(address, "/socket.io/?EIO=4&transport=websocket").await;
+    websocket.text().await;
+    websocket.join().await;
+    websocket.text().await;
+    websocket.send("421[\"secure\"]").await;
+    assert_eq!(websocket.text().await, "431[true]");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_message_passes_tls_both_ways() {
+    let io = Server::new();
+    io.on("echo", async |Data(text): Data<String>, ack: Ack| {
+        ack.send(text)
+    });
+    let certificate = Certificate::new("large");
+    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
+    let listener = listener
+        .tls(
+            &certificate.directory.join("cert.pem"),
+            &certificate.directory.join("key.pem"),
+        )
+        .expect("certificate and key fit");
+    let target = listener.local_addr();
+    tokio::spawn(listener.serve());
+    let address = encrypting(target, &certificate).await;
+    let mut websocket = WebSocket::connect(address, "/socket.io/?EIO=4&transport=websocket").await;
+    websocket.text().await;
+    websocket.join().await;
+    let text = "0123456789".repeat(90_000);
+    websocket.send(&format!("421[\"echo\",\"{text}\"]")).await;
+    assert_eq!(websocket.text().await, format!("431[\"{text}\"]"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_no_certificate_are_an_error() {
+    let io = Server::new();
+    let certificate = Certificate::new("missing");
+    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
+    let (missing, key) = (
+        certificate.directory.join("none.pem"),
+        certificate.directory.join("key.pem"),
+    );
+    let error = listener
+        .tls(&missing, &key)
+        .expect_err("there is no such file");
+    assert!(
+        error.to_string().starts_with("TLS: cannot read "),
+        "{error}"
+    );
+    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
+    let error = listener
+        .tls(&key, &key)
+        .expect_err("a key is no certificate");
+    assert!(
+        error.to_string().starts_with("TLS: no certificate in "),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_in_use_is_a_helpful_error() {
+    let io = Server::new();
+    let first = io.bind("127.0.0.1:0").await.expect("a free port");
+    let address = first.local_addr().to_string();
+    let error = io.bind(&address).await.expect_err("it is in use");
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("address in use: {address}")),
+        "{error}"
+    );
+}

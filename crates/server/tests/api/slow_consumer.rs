@@ -1,0 +1,295 @@
+//! Clients that do not read: they are cut off within their limits, they cost nobody else anything, and nothing is lost
+//! silently on a connection that stays open.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use kokanee_server::{Ack, DisconnectReason, EmitError, Limits, Overflow, Server, Socket, State};
+use serde_json::json;
+
+use crate::{
+    journal::{Entries, Journal, journaling},
+    support::{Client, PATIENCE, TestServer, WebSocket, eventually, within},
+};
+
+/// Bytes that the kernel may take for a connection, more or less: what is sent beyond waits in the server.
+const RECEIVE_BUFFER_BYTES: usize = 8 * 1024;
+
+/// A server that notes how sockets end.
+fn noting(change: impl FnOnce(&mut Limits)) -> (Server, Entries) {
+    let (builder, _, entries) = journaling();
+    let io = builder.with_limits(change).build();
+    io.on_disconnect(
+        async |reason: DisconnectReason, State(journal): State<Journal>| {
+            journal.note(reason);
+        },
+    );
+    (io, entries)
+}
+
+/// A connected client that the test never reads from.
+async fn deaf(server: &TestServer) -> WebSocket {
+    let (mut websocket, _) = server.open_websocket().await;
+    let stream = socket2::SockRef::from(&*websocket.stream());
+    stream
+        .set_recv_buffer_size(RECEIVE_BUFFER_BYTES)
+        .expect("a socket option");
+    websocket.join().await;
+    websocket
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_never_reads_is_cut_off_and_the_others_lose_nothing() {
+    let (io, mut entries) = noting(|limits| {
+        limits.write_timeout = Duration::from_millis(500);
+        limits.close_handshake_timeout = Duration::from_millis(200);
+    });
+    let server = TestServer::start_with(io).await;
+    let _deaf = deaf(&server).await;
+    let mut reader = Client::connect(&server).await;
+    let text = "x".repeat(16 * 1024);
+    let sending = tokio::spawn({
+        let io = server.io.clone();
+        async move {
+            for number in 0..1000 {
+                io.emit("news", (number, &text)).await.expect("sent");
+                // At a pace at which a client that reads is never behind.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    });
+    for number in 0..1000 {
+        assert_eq!(reader.expect_event("news").await[0], number);
+    }
+    within("the end of the broadcasts", sending)
+        .await
+        .expect("no panic");
+    assert_eq!(entries.next().await, "slow consumer");
+    eventually("its session has ended", || server.io.session_count() == 1).await;
+    assert!(entries.is_empty(), "once, and nobody else");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_makes_no_progress_is_cut_off_though_little_waits() {
+    let (io, mut entries) = noting(|limits| {
+        limits.write_timeout = Duration::from_millis(200);
+        limits.max_outbound_bytes = 100 << 20;
+        limits.close_handshake_timeout = Duration::from_millis(200);
+    });
+    let server = TestServer::start_with(io).await;
+    let _deaf = deaf(&server).await;
+    let data = Bytes::from(vec![0; 16 << 20]);
+    server.io.emit("file", data).await.expect("sent");
+    assert_eq!(entries.next().await, "slow consumer");
+    assert!(
+        server.io.close(PATIENCE).await,
+        "its task ends, although nothing can be written"
+    );
+    assert!(entries.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_polling_client_that_fetches_nothing_is_cut_off_at_the_limit() {
+    let (io, mut entries) = noting(|limits| limits.max_outbound_bytes = 10_000);
+    let server = TestServer::start_with(io).await;
+    let mut polling = server.open_polling().await;
+    polling.join().await;
+    let text = "x".repeat(1000);
+    for _ in 0..9 {
+        server.io.emit("news", &text).await.expect("sent");
+    }
+    assert!(entries.is_empty());
+    server.io.emit("news", &text).await.expect("sent");
+    assert_eq!(entries.next().await, "slow consumer");
+    assert_eq!(
+        polling.get().await.status,
+        400,
+        "the session is unknown now"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_broadcasts_reaches_everybody_in_order() {
+    const CLIENTS: usize = 500;
+    const BROADCASTS: usize = 200;
+    let io = Server::builder()
+        .with_limits(|limits| limits.max_pending_sessions_per_address = CLIENTS)
+        .build();
+    let server = TestServer::start_with(io).await;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(Client::connect(&server).await);
+    }
+    let text = "x".repeat(100);
+    for number in 0..BROADCASTS {
+        server.io.emit("news", (number, &text)).await.expect("sent");
+    }
+    for client in &mut clients {
+        for number in 0..BROADCASTS {
+            assert_eq!(client.expect_event("news").await[0], number);
+        }
+    }
+    assert_eq!(server.io.session_count(), CLIENTS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_larger_than_the_limit_reaches_clients_that_read() {
+    const BROADCASTS: usize = 200;
+    let server = TestServer::start(Server::builder()).await;
+    let mut readers = Vec::new();
+    for _ in 0..10 {
+        let mut client = Client::connect(&server).await;
+        readers.push(tokio::spawn(async move {
+            for number in 0..BROADCASTS {
+                assert_eq!(client.expect_event("news").await[0], number);
+            }
+        }));
+    }
+    // 3 MB, three times what may wait for one client.
+    let text = "x".repeat(15_000);
+    for number in 0..BROADCASTS {
+        server.io.emit("news", (number, &text)).await.expect("sent");
+    }
+    for reader in readers {
+        within("every broadcast", reader)
+            .await
+            .expect("nothing is missing");
+    }
+}
+
+/// What a polling client gets after 20 events of 1,000 bytes when 10,000 bytes may wait.
+async fn numbers_that_stay(overflow: Overflow) -> Vec<u64> {
+    let (io, entries) = noting(|limits| {
+        limits.max_outbound_bytes = 10_000;
+        limits.overflow = overflow;
+    });
+    let server = TestServer::start_with(io).await;
+    let mut polling = server.open_polling().await;
+    polling.join().await;
+    let text = "x".repeat(1000 - 64 - "2[\"news\",00,\"\"]".len());
+    for number in 10..30 {
+        server.io.emit("news", (number, &text)).await.expect("sent");
+    }
+    let payload = polling.poll().await;
+    assert!(entries.is_empty(), "the connection lives");
+    payload
+        .split('\u{1e}')
+        .map(|packet| {
+            packet["42[\"news\",".len()..][..2]
+                .parse()
+                .expect("a number")
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_are_dropped_if_the_application_wants_it() {
+    assert_eq!(
+        numbers_that_stay(Overflow::DropOldest).await,
+        (20..30).collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_are_dropped_if_the_application_wants_it() {
+    assert_eq!(
+        numbers_that_stay(Overflow::DropNewest).await,
+        (10..20).collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_sends_much_goes_at_the_clients_pace() {
+    const PARTS: usize = 800;
+    let (io, entries) = noting(|_| {});
+    io.on("download", async |socket: Socket, ack: Ack| {
+        let part = Bytes::from(vec![7; 64 * 1024]);
+        for number in 0..PARTS {
+            socket.emit("part", (number, part.clone())).await?;
+        }
+        ack.send("done")
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.websocket().send("421[\"download\"]").await;
+    for number in 0..PARTS {
+        if number % 100 == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let part = client.event().await;
+        assert_eq!((part.name(), &part.args()[0]), ("part", &json!(number)));
+        assert_eq!(part.attachments[0].len(), 64 * 1024);
+    }
+    let ack = client.receive(|packet| packet.kind == '3').await;
+    assert_eq!(ack.data, json!(["done"]));
+    assert!(entries.is_empty(), "it was never taken for a slow consumer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_sends_large_events_goes_on_when_they_have_left() {
+    let io = Server::new();
+    io.on("download", async |socket: Socket| {
+        // Each alone is more than half of what may wait.
+        let part = "x".repeat(700_000);
+        for _ in 0..20 {
+            socket.emit("part", &part).await?;
+        }
+        Ok::<_, EmitError>(())
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.emit("download", json!([])).await;
+    for _ in 0..20 {
+        client.expect_event("part").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_task_that_sends_much_goes_at_the_clients_pace() {
+    let (io, entries) = noting(|_| {});
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    let socket = server.io.fetch_sockets().await.remove(0);
+    for task in 0..3 {
+        let socket = socket.clone();
+        tokio::spawn(async move {
+            let part = "x".repeat(300_000);
+            for number in 0..20 {
+                socket
+                    .emit("part", (task, number, &part))
+                    .await
+                    .expect("sent");
+            }
+        });
+    }
+    let mut next = [0; 3];
+    for _ in 0..60 {
+        let part = client.expect_event("part").await;
+        let task = usize::try_from(part[0].as_u64().expect("a task")).expect("small");
+        assert_eq!(part[1], next[task]);
+        next[task] += 1;
+    }
+    assert!(entries.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_waits_for_room_is_told_when_the_client_goes() {
+    let (io, mut entries) = noting(|limits| limits.write_timeout = Duration::from_millis(300));
+    let server = TestServer::start_with(io).await;
+    let deaf = deaf(&server).await;
+    let socket = server.io.fetch_sockets().await.remove(0);
+    let sending = tokio::spawn(async move {
+        let part = Bytes::from(vec![0; 256 * 1024]);
+        loop {
+            if let Err(error) = socket.emit("part", &part).await {
+                return error;
+            }
+        }
+    });
+    let error = within("the end of the wait", sending)
+        .await
+        .expect("no panic");
+    assert!(matches!(error, EmitError::Disconnected), "{error:?}");
+    assert_eq!(entries.next().await, "slow consumer");
+    drop(deaf);
+}

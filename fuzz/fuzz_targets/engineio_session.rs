@@ -1,0 +1,13 @@
+//! Random lives of sessions. The first byte chooses the settings, the others what happens: see `machine.rs`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../crates/engineio/tests/session/machine.rs"]
+mod machine;
+#[path = "../../crates/engineio/tests/session/pair.rs"]
+#[allow(dead_code, reason = "other tests use all of it")]
+mod pair;
+
+fuzz_target!(|script: &[u8]| machine::live(script));
