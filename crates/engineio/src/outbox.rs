@@ -10,6 +10,9 @@ use crate::{OutPacket, Revision};
 /// What a waiting packet counts beside its content, so that many empty ones are bounded too.
 pub(crate) const OVERHEAD_BYTES: usize = 64;
 
+/// Packets for which the queue makes room when a backlog begins.
+const BURST_PACKETS: usize = 15;
+
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     front: Option<Entry>,
@@ -52,6 +55,10 @@ impl Outbox {
         if self.front.is_none() {
             self.front = Some(entry);
         } else {
+            if self.rest.capacity() == 0 {
+                // A burst is seldom of two: no second and third growth.
+                self.rest.reserve(BURST_PACKETS);
+            }
             self.rest.push_back(entry);
         }
     }

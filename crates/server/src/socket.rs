@@ -4,14 +4,17 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     fmt,
+    future::Future,
+    pin::Pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
+    task::{Context, Poll, ready},
 };
 
 use kokanee_engineio::{SID_LENGTH, SendOptions, Str, Transport, encode_id};
-use kokanee_socketio::{Args, encode_event, encode_event_args};
+use kokanee_socketio::{Args, EncodeError, EncodedPacket, encode_event, encode_event_args};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -258,7 +261,7 @@ impl Socket {
 
     pub(crate) fn send_packet(
         &self,
-        packet: kokanee_socketio::EncodedPacket,
+        packet: EncodedPacket,
         options: SendOptions,
     ) -> Result<(), EmitError> {
         if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
@@ -271,15 +274,6 @@ impl Socket {
             .map_err(|_gone| EmitError::Disconnected)
     }
 
-    async fn send_at_the_clients_pace(
-        &self,
-        packet: kokanee_socketio::EncodedPacket,
-        options: SendOptions,
-    ) -> Result<(), EmitError> {
-        std::future::poll_fn(|cx| self.0.mailbox.poll_room(cx)).await;
-        self.send_packet(packet, options)
-    }
-
     /// Sends an event. A tuple is spread over several arguments, `()` is none, everything else is one;
     /// [`bytes::Bytes`] at any depth is sent as binary.
     ///
@@ -288,21 +282,20 @@ impl Socket {
     ///
     /// # Errors
     /// When the arguments cannot be encoded or the socket is disconnected.
-    pub async fn emit<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
-        let packet = encode_event(self.0.namespace.name(), None, event, &args)?;
-        drop(args);
-        self.send_at_the_clients_pace(packet, SendOptions::default())
-            .await
+    pub fn emit<T: Serialize>(&self, event: &str, args: T) -> Emit {
+        self.emit_packet(encode_event(self.0.namespace.name(), None, event, &args), SendOptions::default())
     }
 
     /// Sends an event with arguments as they were received.
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub async fn emit_args(&self, event: &str, args: &Args) -> Result<(), EmitError> {
-        let packet = encode_event_args(self.0.namespace.name(), None, event, args)?;
-        self.send_at_the_clients_pace(packet, SendOptions::default())
-            .await
+    pub fn emit_args(&self, event: &str, args: &Args) -> Emit {
+        self.emit_packet(encode_event_args(self.0.namespace.name(), None, event, args), SendOptions::default())
+    }
+
+    fn emit_packet(&self, packet: Result<EncodedPacket, EncodeError>, options: SendOptions) -> Emit {
+        Emit { socket: self.clone(), packet: Some(packet), options }
     }
 
     /// Sends an event that the client does not get if it cannot take it at once.
@@ -324,21 +317,9 @@ impl Socket {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub async fn emit_uncompressed<T: Serialize>(
-        &self,
-        event: &str,
-        args: T,
-    ) -> Result<(), EmitError> {
-        let packet = encode_event(self.0.namespace.name(), None, event, &args)?;
-        drop(args);
-        self.send_at_the_clients_pace(
-            packet,
-            SendOptions {
-                volatile: false,
-                compress: false,
-            },
-        )
-        .await
+    pub fn emit_uncompressed<T: Serialize>(&self, event: &str, args: T) -> Emit {
+        let packet = encode_event(self.0.namespace.name(), None, event, &args);
+        self.emit_packet(packet, SendOptions { volatile: false, compress: false })
     }
 
     /// Sends an event and waits for the client's answer: await what this returns, perhaps with a
@@ -511,5 +492,29 @@ impl Socket {
         };
         // A session that is gone needs no goodbye.
         let _ = self.0.mailbox.send(command);
+    }
+}
+
+/// An event on its way to one client. Await it to send it; see [`Socket::emit`].
+#[derive(Debug)]
+#[must_use = "nothing is sent until it is awaited"]
+pub struct Emit {
+    socket: Socket,
+    packet: Option<Result<EncodedPacket, EncodeError>>,
+    options: SendOptions,
+}
+
+impl Future for Emit {
+    type Output = Result<(), EmitError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let emit = self.get_mut();
+        ready!(emit.socket.0.mailbox.poll_room(cx));
+        Poll::Ready(match emit.packet.take() {
+            Some(Ok(packet)) => emit.socket.send_packet(packet, emit.options),
+            Some(Err(error)) => Err(error.into()),
+            // Polled again after its end, which is a mistake of the caller; nothing is sent twice.
+            None => Ok(()),
+        })
     }
 }

@@ -21,10 +21,7 @@ impl<'a> Message<'a> {
     /// The message in the unmasked `payload` of a whole frame.
     pub(crate) fn decode(opcode: OpCode, payload: &'a [u8]) -> Result<Self, DecodeError> {
         Ok(match opcode {
-            OpCode::Text => match simdutf8::basic::from_utf8(payload) {
-                Ok(text) => Self::Text(text),
-                Err(_) => return Err(invalid_utf8(payload)),
-            },
+            OpCode::Text => Self::Text(decode_text(payload)?),
             OpCode::Binary => Self::Binary(payload),
             OpCode::Ping => Self::Ping(payload),
             OpCode::Pong => Self::Pong(payload),
@@ -32,6 +29,18 @@ impl<'a> Message<'a> {
             OpCode::Continuation => return Err(DecodeError::StrayContinuation),
         })
     }
+}
+
+/// Vector instructions pay off for longer texts only.
+#[inline]
+fn decode_text(payload: &[u8]) -> Result<&str, DecodeError> {
+    const SHORT_BYTES: usize = 128;
+    let text = if payload.len() < SHORT_BYTES {
+        str::from_utf8(payload).ok()
+    } else {
+        simdutf8::basic::from_utf8(payload).ok()
+    };
+    text.ok_or_else(|| invalid_utf8(payload))
 }
 
 /// Looks for the first bad byte, which the fast check does not tell.
