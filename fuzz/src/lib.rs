@@ -1,10 +1,11 @@
-//! What the fuzz targets share: how an input is cut into messages.
+//! What the fuzz targets share: how an input is cut into messages, and when values are the same.
 //!
 //! The first bytes of an input choose the settings, the rest is what a peer sends. A message begins with a head of two
 //! bytes, little-endian: its lowest bit says whether it is binary, the others are its length. The last one may be shorter.
 
 use bytes::Bytes;
 use kokanee_engineio::{Message, Str};
+use kokanee_socketio::Value;
 
 /// Cuts `input` into messages. Bytes that are no text are sent as binary whatever their head says.
 pub fn messages(mut input: &[u8]) -> Vec<Message> {
@@ -19,4 +20,30 @@ pub fn messages(mut input: &[u8]) -> Vec<Message> {
         });
     }
     messages
+}
+
+/// Whether these are the same values for JavaScript, where `1.0` is `1`: msgpack writes it so.
+pub fn are_same(one: &[Value], other: &[Value]) -> bool {
+    one.len() == other.len()
+        && one
+            .iter()
+            .zip(other)
+            .all(|(one, other)| is_same(one, other))
+}
+
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            one == other || one.as_f64() == other.as_f64()
+        }
+        (Value::Array(one), Value::Array(other)) => are_same(one, other),
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|((key, one), (other_key, other))| key == other_key && is_same(one, other))
+        }
+        _ => one == other,
+    }
 }

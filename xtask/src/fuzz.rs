@@ -27,6 +27,9 @@ const FLAGS: &str = "\
     -Coverflow-checks \
     -Ccodegen-units=1";
 
+/// Seconds after which a single input counts as one that breaks its target.
+const INPUT_SECONDS: u32 = 10;
+
 /// What to fuzz, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -92,6 +95,8 @@ pub(crate) fn run(steps: &mut Steps, options: &Options) -> Result<()> {
         let program = format!("{DIRECTORY}/target/{host}/release/{target}");
         let step = Step::program(format!("fuzz {target}"), root().join(program))
             .arg(format!("-max_total_time={}", options.seconds))
+            .arg(format!("-timeout={INPUT_SECONDS}"))
+            .args(["-verbosity=0", "-print_final_stats=1"])
             .arg(format!("-artifact_prefix={}/", made("artifacts", &target)?))
             .arg(made("corpus", &target)?)
             .args(has_seeds.then_some(seeds));

@@ -318,7 +318,10 @@ impl Collector {
     ) -> (Vec<Args>, bool) {
         self.update(|state| state.expected = Some(recipients.len()));
         let mut asked = Asked { id, recipients };
-        if tokio::time::timeout(timeout, self.done.notified()).await.is_ok() {
+        if tokio::time::timeout(timeout, self.done.notified())
+            .await
+            .is_ok()
+        {
             asked.recipients = &[];
         }
         drop(asked);

@@ -234,7 +234,10 @@ impl BroadcastOperator {
             .iter()
             .map(Args::deserialize)
             .collect::<Result<_, _>>()?;
-        Ok(BroadcastAnswers { answers, complete: complete && all_asked })
+        Ok(BroadcastAnswers {
+            answers,
+            complete: complete && all_asked,
+        })
     }
 
     /// The connected sockets that are addressed.

@@ -61,7 +61,13 @@ impl Member {
     /// Starts the handlers of an event; those that wait for something are kept.
     fn start(&mut self, event: &Event, id: Option<AckId>, cx: &mut Context<'_>) {
         let handlers = self.handlers.get(self.socket.namespace());
-        self.running.append(&mut events::start_event(&self.socket, handlers, event, id, cx));
+        self.running.append(&mut events::start_event(
+            &self.socket,
+            handlers,
+            event,
+            id,
+            cx,
+        ));
     }
 }
 
@@ -263,7 +269,8 @@ impl Driver {
         if msgpack {
             self.session.send(now, &packet.msgpack(), &[], options);
         } else {
-            self.session.send(now, packet.first(), packet.attachments(), options);
+            self.session
+                .send(now, packet.first(), packet.attachments(), options);
         }
     }
 
@@ -332,7 +339,10 @@ impl Driver {
     }
 
     fn can_read(&self) -> bool {
-        self.websocket.is_some() && self.phase == Phase::Open && self.session.is_open() && !self.is_paused()
+        self.websocket.is_some()
+            && self.phase == Phase::Open
+            && self.session.is_open()
+            && !self.is_paused()
     }
 
     fn read(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) {
@@ -345,7 +355,9 @@ impl Driver {
             return;
         }
         while *budget > 0 && !self.is_paused() {
-            let Some(message) = self.session.poll_message(now) else { break };
+            let Some(message) = self.session.poll_message(now) else {
+                break;
+            };
             *budget -= 1;
             self.handle_message(cx, now, message);
         }
@@ -362,7 +374,9 @@ impl Driver {
     }
 
     fn read_websocket(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) {
-        let Some(mut websocket) = self.websocket.take() else { return };
+        let Some(mut websocket) = self.websocket.take() else {
+            return;
+        };
         let read_waker = self.read_waker.clone();
         let mut read_cx = Context::from_waker(&read_waker);
         loop {
@@ -379,8 +393,12 @@ impl Driver {
                 *budget > 0 && self.session.is_open() && !self.is_paused()
             });
             match websocket.read_end() {
-                Some(ReadEnd::Closed) => self.session.handle_transport_closed(CloseReason::TransportClose),
-                Some(ReadEnd::Failed) => self.session.handle_transport_closed(CloseReason::TransportError),
+                Some(ReadEnd::Closed) => self
+                    .session
+                    .handle_transport_closed(CloseReason::TransportClose),
+                Some(ReadEnd::Failed) => self
+                    .session
+                    .handle_transport_closed(CloseReason::TransportError),
                 None if read.is_pending() => break,
                 None => {}
             }
@@ -482,7 +500,10 @@ impl Driver {
         socket.enter();
         let joining = events::start_middlewares(&socket);
         let handlers = KeptHandlers::new(socket.namespace());
-        let member = Member { socket, handlers, joining,
+        let member = Member {
+            socket,
+            handlers,
+            joining,
             running: Vec::new(),
             waiting: VecDeque::new(),
         };
@@ -565,8 +586,16 @@ impl Driver {
         }
     }
 
-    fn handle_event(&mut self, cx: &mut Context<'_>, index: usize, id: Option<AckId>, event: Event) {
-        let Some(member) = self.connection.get_mut(index) else { return };
+    fn handle_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: usize,
+        id: Option<AckId>,
+        event: Event,
+    ) {
+        let Some(member) = self.connection.get_mut(index) else {
+            return;
+        };
         if member.joining.is_none() && member.waiting.is_empty() && member.running.is_empty() {
             // The straight way: nothing of this socket is going on.
             member.start(&event, id, cx);
@@ -580,13 +609,23 @@ impl Driver {
 
     /// Starts waiting events while their socket allows it.
     fn run_waiting(&mut self, cx: &mut Context<'_>, index: usize) {
-        let Some(member) = self.connection.get_mut(index) else { return };
+        let Some(member) = self.connection.get_mut(index) else {
+            return;
+        };
         if member.joining.is_some() || member.waiting.is_empty() {
             return;
         }
         let concurrency = member.handlers.get(member.socket.namespace()).concurrency;
-        while member.running.iter().filter(|running| running.is_event()).count() < concurrency {
-            let Some((event, id)) = member.waiting.pop_front() else { break };
+        while member
+            .running
+            .iter()
+            .filter(|running| running.is_event())
+            .count()
+            < concurrency
+        {
+            let Some((event, id)) = member.waiting.pop_front() else {
+                break;
+            };
             self.queued_events -= 1;
             self.queued_bytes -= event_bytes(&event);
             member.start(&event, id, cx);
@@ -764,13 +803,17 @@ impl Driver {
             && now < self.sleeps_until
             && !self.mailbox.is_readable()
             && self.connection.sockets().all(Member::is_idle);
-        let Some(websocket) = self.websocket.as_mut().filter(|_| nothing_else) else { return false };
+        let Some(websocket) = self.websocket.as_mut().filter(|_| nothing_else) else {
+            return false;
+        };
         // Behind what waits already it would only be looked at twice.
         if !websocket.is_idle() || !self.session.is_drained() {
             return false;
         }
         self.take_commands(now);
-        let Some(websocket) = &mut self.websocket else { return false };
+        let Some(websocket) = &mut self.websocket else {
+            return false;
+        };
         let written = websocket.poll_write(cx, now, Some(&mut self.session));
         matches!(written, Poll::Ready(Ok(())))
             && self.session.is_open()
@@ -870,7 +913,10 @@ impl Future for Driver {
             }
             let idle = [resumed, outputs, woken] == [Progress::None; 3];
             // The stream may have become readable before the mailbox knew whom to wake.
-            if idle && driver.mailbox.sleep(cx) && !(driver.can_read() && driver.mailbox.is_readable()) {
+            if idle
+                && driver.mailbox.sleep(cx)
+                && !(driver.can_read() && driver.mailbox.is_readable())
+            {
                 return Poll::Pending;
             }
         }

@@ -125,11 +125,7 @@ pub(crate) fn start_event(
     let own = listeners
         .as_ref()
         .map_or(&[][..], |listeners| listeners.event(name));
-    let all = handlers
-        .any
-        .iter()
-        .chain(handlers.event(name))
-        .chain(own);
+    let all = handlers.any.iter().chain(handlers.event(name)).chain(own);
     all.filter_map(|handler| start(handler, &context, Some(&ack), cx))
         .collect()
 }
@@ -203,7 +199,8 @@ async fn drain(
     let handlers = socket.namespace().handlers();
     for (event, id) in waiting {
         let started =
-            std::future::poll_fn(|cx| Poll::Ready(start_event(&socket, &handlers, &event, id, cx))).await;
+            std::future::poll_fn(|cx| Poll::Ready(start_event(&socket, &handlers, &event, id, cx)))
+                .await;
         run(socket.clone(), started).await;
     }
 }

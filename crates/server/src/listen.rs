@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -241,7 +241,32 @@ where
     }
 }
 
+/// Whether a request names its host once, as HTTP/1.1 demands. Spec: RFC 9112 3.2.
+fn names_its_host<B>(request: &Request<B>) -> bool {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    hosts == 1 || (hosts == 0 && request.version() != Version::HTTP_11)
+}
+
 async fn answer(server: &Server, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+    // A body may have both a length and chunks; hyper goes by the chunks and hides the length. A proxy in front that goes
+    // by the length would take another place for the end, so nothing may follow. Spec: RFC 9112 6.1.
+    let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let is_sound = names_its_host(&request);
+    let mut response = if is_sound {
+        route(server, request, peer).await
+    } else {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response
+    };
+    if is_chunked || !is_sound {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
+}
+
+async fn route(server: &Server, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
     let path = request.uri().path();
     if server.inner().is_ours(path) {
         return server.respond(request, peer).await;

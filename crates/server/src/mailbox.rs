@@ -27,7 +27,10 @@ const OVERHEAD_BYTES: usize = 64;
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Send a packet.
-    Emit { packet: EncodedPacket, options: SendOptions },
+    Emit {
+        packet: EncodedPacket,
+        options: SendOptions,
+    },
     /// A GET came.
     Poll { reply: oneshot::Sender<PollReply> },
     /// A pending GET was given up.
@@ -35,7 +38,11 @@ pub(crate) enum Command {
     /// The answer of a GET was not delivered.
     PollUndelivered { packets: Vec<OutPacket> },
     /// The body of a POST came.
-    Post { body: Bytes, binary_form: bool, reply: oneshot::Sender<PostReply> },
+    Post {
+        body: Bytes,
+        binary_form: bool,
+        reply: oneshot::Sender<PostReply>,
+    },
     /// A WebSocket asks to take over the session.
     Upgrade { websocket: Box<WebSocketIo> },
     /// A request was broken so that the session cannot go on.
@@ -52,7 +59,12 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) enum PollReply {
     /// A payload.
-    Packets { packets: Vec<OutPacket>, revision: Revision, base64: bool, compress: bool },
+    Packets {
+        packets: Vec<OutPacket>,
+        revision: Revision,
+        base64: bool,
+        compress: bool,
+    },
     /// Another GET was pending.
     Overlap,
 }
@@ -205,11 +217,16 @@ impl Mailbox {
     }
 
     pub(crate) fn transport(&self) -> Transport {
-        if self.transport.load(Ordering::Relaxed) == 0 { Transport::Polling } else { Transport::WebSocket }
+        if self.transport.load(Ordering::Relaxed) == 0 {
+            Transport::Polling
+        } else {
+            Transport::WebSocket
+        }
     }
 
     pub(crate) fn set_transport(&self, transport: Transport) {
-        self.transport.store(transport_code(transport), Ordering::Relaxed);
+        self.transport
+            .store(transport_code(transport), Ordering::Relaxed);
     }
 
     /// Hands a command to the session's task.
@@ -237,7 +254,11 @@ impl Mailbox {
 
     /// Bytes that wait for the client.
     fn waiting_bytes(&self) -> usize {
-        let staged = if RUNNING.get() == self.address_in_memory() { STAGED_BYTES.get() } else { 0 };
+        let staged = if RUNNING.get() == self.address_in_memory() {
+            STAGED_BYTES.get()
+        } else {
+            0
+        };
         self.outbound.load(Ordering::Relaxed) + self.queued.load(Ordering::Relaxed) + staged
     }
 
@@ -280,7 +301,11 @@ impl Mailbox {
         if queue.closed || self.has_room() {
             return Poll::Ready(());
         }
-        if !queue.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+        if !queue
+            .waiting
+            .iter()
+            .any(|waker| waker.will_wake(cx.waker()))
+        {
             queue.waiting.push(cx.waker().clone());
         }
         Poll::Pending
@@ -328,7 +353,11 @@ impl Mailbox {
         if queue.first.is_some() {
             return false;
         }
-        if !queue.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        if !queue
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
             queue.waker = Some(cx.waker().clone());
         }
         self.awake.store(false, Ordering::Release);
@@ -355,7 +384,10 @@ impl Mailbox {
     pub(crate) fn close(&self) {
         let mut queue = self.lock();
         let waiting = std::mem::take(&mut queue.waiting);
-        *queue = Queue { closed: true, ..Queue::default() };
+        *queue = Queue {
+            closed: true,
+            ..Queue::default()
+        };
         drop(queue);
         waiting.into_iter().for_each(Waker::wake);
     }

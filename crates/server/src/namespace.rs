@@ -69,7 +69,10 @@ impl KeptHandlers {
     pub(crate) fn new(namespace: &Namespace) -> Self {
         // The version first: a change between the two is seen by the next `get`.
         let version = namespace.0.version.load(Ordering::Acquire);
-        Self { handlers: namespace.handlers(), version }
+        Self {
+            handlers: namespace.handlers(),
+            version,
+        }
     }
 
     /// The handlers, as they are now.

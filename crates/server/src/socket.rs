@@ -283,7 +283,10 @@ impl Socket {
     /// # Errors
     /// When the arguments cannot be encoded or the socket is disconnected.
     pub fn emit<T: Serialize>(&self, event: &str, args: T) -> Emit {
-        self.emit_packet(encode_event(self.0.namespace.name(), None, event, &args), SendOptions::default())
+        self.emit_packet(
+            encode_event(self.0.namespace.name(), None, event, &args),
+            SendOptions::default(),
+        )
     }
 
     /// Sends an event with arguments as they were received.
@@ -291,11 +294,22 @@ impl Socket {
     /// # Errors
     /// As [`emit`](Self::emit).
     pub fn emit_args(&self, event: &str, args: &Args) -> Emit {
-        self.emit_packet(encode_event_args(self.0.namespace.name(), None, event, args), SendOptions::default())
+        self.emit_packet(
+            encode_event_args(self.0.namespace.name(), None, event, args),
+            SendOptions::default(),
+        )
     }
 
-    fn emit_packet(&self, packet: Result<EncodedPacket, EncodeError>, options: SendOptions) -> Emit {
-        Emit { socket: self.clone(), packet: Some(packet), options }
+    fn emit_packet(
+        &self,
+        packet: Result<EncodedPacket, EncodeError>,
+        options: SendOptions,
+    ) -> Emit {
+        Emit {
+            socket: self.clone(),
+            packet: Some(packet),
+            options,
+        }
     }
 
     /// Sends an event that the client does not get if it cannot take it at once.
@@ -319,7 +333,13 @@ impl Socket {
     /// As [`emit`](Self::emit).
     pub fn emit_uncompressed<T: Serialize>(&self, event: &str, args: T) -> Emit {
         let packet = encode_event(self.0.namespace.name(), None, event, &args);
-        self.emit_packet(packet, SendOptions { volatile: false, compress: false })
+        self.emit_packet(
+            packet,
+            SendOptions {
+                volatile: false,
+                compress: false,
+            },
+        )
     }
 
     /// Sends an event and waits for the client's answer: await what this returns, perhaps with a

@@ -158,7 +158,11 @@ impl WebSocketIo {
 
     /// Whether nothing but the session's frames waits to be written.
     pub(crate) fn is_idle(&self) -> bool {
-        self.control.is_none() && self.pong.is_none() && self.close.is_none() && !self.close_sent && !self.unflushed
+        self.control.is_none()
+            && self.pong.is_none()
+            && self.close.is_none()
+            && !self.close_sent
+            && !self.unflushed
     }
 
     /// Since when a message is unfinished.

@@ -228,3 +228,31 @@ async fn a_large_payload_passes_both_ways() {
     let answer = within("the echo", client.emit_with_ack("echo", json!([text]))).await;
     assert_eq!(answer[0].as_str(), Some(text.as_str()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volatile_event_is_for_a_client_that_can_take_it() {
+    let io = Server::new();
+    io.on_connect(async |socket: Socket| {
+        socket.emit_volatile("volatile", 1)?;
+        socket.emit_uncompressed("lasting", 2).await
+    });
+    let server = TestServer::start_with(io).await;
+    let mut polling = server.open_polling().await;
+    // No GET is pending while the POST is handled.
+    let joined = polling.join().await;
+    assert!(joined.ends_with("\"}\u{1e}42[\"lasting\",2]"), "{joined}");
+    let socket = server.io.fetch_sockets().await.remove(0);
+    polling.begin_poll().await;
+    // The GET is certainly pending when something has come of it.
+    socket.emit("wait", ()).await.expect("sent");
+    assert_eq!(polling.answer().await.text(), "42[\"wait\"]");
+    let mut websocket = Client::connect(&server).await;
+    websocket.expect_event("lasting").await;
+    let sockets = server.io.fetch_sockets().await;
+    for socket in sockets {
+        socket
+            .emit_volatile("volatile", 3)
+            .expect("sent, or passed by");
+    }
+    assert_eq!(websocket.expect_event("volatile").await, [3]);
+}

@@ -87,6 +87,8 @@ async fn on_disconnect_runs_once_for_each_of_a_hundred_clients() {
         "all was done in time"
     );
     within("listen returns", listening).await.expect("no panic");
+    let refused = tokio::net::TcpStream::connect(address).await;
+    refused.expect_err("nobody listens any more");
     let mut entries_noted = entries.take(100).await;
     entries_noted.sort();
     ids.sort();
@@ -257,4 +259,14 @@ async fn a_peer_that_is_stuck_does_not_hold_up_the_end() {
         1,
         "its handler has run all the same"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_disconnect_that_hangs_does_not_hold_up_the_end() {
+    let io = Server::new();
+    io.on_disconnect(async |_: Socket| std::future::pending::<()>().await);
+    let server = TestServer::start_with(io).await;
+    let _client = Client::connect(&server).await;
+    let closing = server.io.close(Duration::from_millis(200));
+    assert!(!within("the deadline", closing).await, "it is told so");
 }

@@ -293,3 +293,43 @@ async fn a_task_that_waits_for_room_is_told_when_the_client_goes() {
     assert_eq!(entries.next().await, "slow consumer");
     drop(deaf);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_from_a_handler_reaches_clients_that_read_though_a_thread_is_busy() {
+    const BROADCASTS: usize = 200;
+    let (io, entries) = noting(|_| {});
+    io.on("burst", async |socket: Socket| {
+        let text = "x".repeat(15_000);
+        for number in 0..BROADCASTS {
+            socket.namespace().emit("news", (number, &text)).await?;
+        }
+        Ok::<_, EmitError>(())
+    });
+    let server = TestServer::start_with(io).await;
+    let busy = tokio::spawn(async {
+        loop {
+            std::thread::sleep(Duration::from_millis(50));
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut readers = Vec::new();
+    for number in 0..10 {
+        let mut client = Client::connect(&server).await;
+        if number == 9 {
+            client.emit("burst", json!([])).await;
+        }
+        readers.push(tokio::spawn(async move {
+            for number in 0..BROADCASTS {
+                assert_eq!(client.expect_event("news").await[0], number);
+            }
+            client
+        }));
+    }
+    let mut clients = Vec::new();
+    for reader in readers {
+        let client = within("every broadcast", reader).await;
+        clients.push(client.expect("nothing is missing"));
+    }
+    assert!(entries.is_empty(), "nobody was taken for a slow consumer");
+    busy.abort();
+}

@@ -29,7 +29,10 @@ impl Received {
 
     /// The arguments of an event, behind its name.
     pub(crate) fn args(&self) -> &[Value] {
-        self.data.as_array().and_then(|data| data.get(1..)).unwrap_or_default()
+        self.data
+            .as_array()
+            .and_then(|data| data.get(1..))
+            .unwrap_or_default()
     }
 }
 
@@ -48,7 +51,12 @@ impl Client {
     /// Opens a session without joining anything.
     pub(crate) async fn open(server: &TestServer) -> Self {
         let (websocket, session) = server.open_websocket().await;
-        Self { websocket, session, waiting: VecDeque::new(), next_id: 0 }
+        Self {
+            websocket,
+            session,
+            waiting: VecDeque::new(),
+            next_id: 0,
+        }
     }
 
     /// Opens a session and joins `/`, which must succeed.
@@ -100,7 +108,9 @@ impl Client {
     /// Sends an event with attachments: `args` holds an object `{"_placeholder":true,"num":n}` for each.
     pub(crate) async fn emit_binary(&mut self, event: &str, args: Value, attachments: &[&[u8]]) {
         let data = event_data(event, args);
-        self.websocket.send(&format!("45{}-{data}", attachments.len())).await;
+        self.websocket
+            .send(&format!("45{}-{data}", attachments.len()))
+            .await;
         for attachment in attachments {
             self.websocket.send_binary(attachment).await;
         }
@@ -133,7 +143,8 @@ impl Client {
     /// Acknowledges an event that came. `args` is an array.
     pub(crate) async fn ack(&mut self, event: &Received, args: Value) {
         let id = event.id.expect("an event that wants an acknowledgement");
-        self.send_packet('3', &event.namespace, &format!("{id}{args}")).await;
+        self.send_packet('3', &event.namespace, &format!("{id}{args}"))
+            .await;
     }
 
     /// The next event of any namespace.
@@ -162,7 +173,8 @@ impl Client {
 
     /// Waits until the server disconnects the client from a namespace.
     pub(crate) async fn expect_disconnect(&mut self, namespace: &str) {
-        self.receive(|packet| packet.kind == '1' && packet.namespace == namespace).await;
+        self.receive(|packet| packet.kind == '1' && packet.namespace == namespace)
+            .await;
     }
 
     /// Leaves a namespace.
@@ -212,7 +224,11 @@ impl Client {
         loop {
             // Safe to be given up while it waits: a frame is taken out of the buffer as a whole.
             let frame = self.websocket.frame().await;
-            assert_ne!(frame.opcode(), opcode::CLOSE, "the server closed: {frame:?}");
+            assert_ne!(
+                frame.opcode(),
+                opcode::CLOSE,
+                "the server closed: {frame:?}"
+            );
             let text = frame.text();
             match text.chars().next() {
                 Some('2') => self.websocket.send("3").await,
@@ -238,7 +254,9 @@ impl Client {
 }
 
 fn event_data(event: &str, args: Value) -> String {
-    let Value::Array(mut args) = args else { panic!("arguments are an array, not {args}") };
+    let Value::Array(mut args) = args else {
+        panic!("arguments are an array, not {args}")
+    };
     args.insert(0, event.into());
     Value::Array(args).to_string()
 }
@@ -266,5 +284,14 @@ fn parse(text: &str) -> (Received, usize) {
         "" => Value::Null,
         json => serde_json::from_str(json).expect("JSON from the server"),
     };
-    (Received { kind, namespace, id, data, attachments: Vec::new() }, count)
+    (
+        Received {
+            kind,
+            namespace,
+            id,
+            data,
+            attachments: Vec::new(),
+        },
+        count,
+    )
 }

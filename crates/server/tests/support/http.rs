@@ -16,7 +16,9 @@ pub(crate) fn get(target: &str, headers: &[(&str, &str)]) -> Vec<u8> {
 
 /// The bytes of a POST.
 pub(crate) fn post(target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let has_type = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let has_type = headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     let mut all = headers.to_vec();
     if !has_type {
         all.push(("Content-Type", "text/plain;charset=UTF-8"));
@@ -72,13 +74,19 @@ pub(crate) struct Response {
 impl Response {
     /// The first field of this name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let field = self.headers.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
+        let field = self
+            .headers
+            .iter()
+            .find(|(field, _)| field.eq_ignore_ascii_case(name));
         field.map(|(_, value)| value.as_str())
     }
 
     /// All fields of this name.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
-        let fields = self.headers.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        let fields = self
+            .headers
+            .iter()
+            .filter(|(field, _)| field.eq_ignore_ascii_case(name));
         fields.map(|(_, value)| value.as_str()).collect()
     }
 
@@ -106,9 +114,11 @@ impl Http {
         let stream = within("a TCP connection", TcpStream::connect(address)).await;
         let stream = stream.expect("the server accepts");
         stream.set_nodelay(true).expect("a TCP option");
-        Self { stream, buffer: Vec::new() }
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
     }
-
 
     /// The stream, and what was read of it but not used.
     pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
@@ -123,7 +133,9 @@ impl Http {
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
         let socket = socket2::SockRef::from(&self.stream);
-        socket.set_linger(Some(std::time::Duration::ZERO)).expect("a socket option");
+        socket
+            .set_linger(Some(std::time::Duration::ZERO))
+            .expect("a socket option");
     }
 
     /// Says that nothing more will be sent. Answers can still be read.
@@ -158,7 +170,11 @@ impl Http {
     #[track_caller]
     pub(crate) fn response(&mut self) -> impl Future<Output = Response> {
         let answer = within("an HTTP answer", self.read_response());
-        async { answer.await.expect("an answer, not the end of the connection") }
+        async {
+            answer
+                .await
+                .expect("an answer, not the end of the connection")
+        }
     }
 
     /// Reads one answer; `None` if the connection ends before it is complete.
@@ -209,12 +225,21 @@ impl Http {
         let head = String::from_utf8(head).expect("a head of text");
         let mut lines = head.trim_end().split("\r\n");
         let status_line = lines.next().expect("a status line").to_owned();
-        let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        let status = status_line
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .expect("a status");
         let headers: Vec<(String, String)> = lines
             .map(|line| line.split_once(':').expect("a header field"))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let mut response = Response { status_line, status, headers, body: Vec::new() };
+        let mut response = Response {
+            status_line,
+            status,
+            headers,
+            body: Vec::new(),
+        };
         if response.header("transfer-encoding") == Some("chunked") {
             response.body = self.read_chunks().await?;
         } else if let Some(length) = response.header("content-length") {
@@ -260,5 +285,7 @@ impl Http {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }

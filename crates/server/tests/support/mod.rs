@@ -3,7 +3,11 @@
 //!
 //! Every wait ends with a panic after [`PATIENCE`]. A test needs `#[tokio::test(flavor = "multi_thread")]`.
 
-#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses a part of it"
+)]
 
 mod client;
 pub(crate) mod http;
@@ -51,7 +55,10 @@ pub(crate) fn eventually(
     async move {
         let start = Instant::now();
         while !condition() {
-            assert!(start.elapsed() < PATIENCE, "{caller}: not in {PATIENCE:?}: {what}");
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{caller}: not in {PATIENCE:?}: {what}"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -147,6 +154,8 @@ impl Drop for TestServer {
 /// The id in an open packet, alone (`0{…}`) or as the first of a revision 3 payload (`96:0{…}`).
 #[track_caller]
 pub(crate) fn sid_of(open: &str) -> String {
-    let (_, rest) = open.split_once("\"sid\":\"").unwrap_or_else(|| panic!("an open packet, not {open:?}"));
+    let (_, rest) = open
+        .split_once("\"sid\":\"")
+        .unwrap_or_else(|| panic!("an open packet, not {open:?}"));
     rest.chars().take_while(|c| *c != '"').collect()
 }

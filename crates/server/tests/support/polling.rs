@@ -28,7 +28,13 @@ impl Polling {
         let sid = sid_of(&opening);
         let target = format!("{target}&sid={sid}");
         let posts = Http::connect(address).await;
-        Self { sid, opening, target, gets, posts }
+        Self {
+            sid,
+            opening,
+            target,
+            gets,
+            posts,
+        }
     }
 
     /// Sends a GET; its answer is read with [`answer`](Self::answer).
@@ -70,7 +76,11 @@ impl Polling {
     /// POST of a payload that must be taken.
     pub(crate) async fn send(&mut self, payload: &str) {
         let response = self.post(payload).await;
-        assert_eq!(response.brief(), (200, "ok".to_owned()), "POST of {payload:?}");
+        assert_eq!(
+            response.brief(),
+            (200, "ok".to_owned()),
+            "POST of {payload:?}"
+        );
     }
 
     /// Joins `/` and returns the answer.

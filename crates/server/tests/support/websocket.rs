@@ -37,7 +37,11 @@ impl Frame {
     /// The payload as text.
     #[track_caller]
     pub(crate) fn text(&self) -> String {
-        assert_eq!(self.first_byte, 0x80 | opcode::TEXT, "a whole text frame, not {self:?}");
+        assert_eq!(
+            self.first_byte,
+            0x80 | opcode::TEXT,
+            "a whole text frame, not {self:?}"
+        );
         String::from_utf8(self.payload.clone()).expect("UTF-8 from the server")
     }
 }
@@ -58,7 +62,12 @@ pub(crate) fn frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut bytes = header(first_byte, payload.len() as u64, true);
     bytes.extend_from_slice(&MASK);
-    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    bytes.extend(
+        payload
+            .iter()
+            .zip(MASK.iter().cycle())
+            .map(|(byte, mask)| byte ^ mask),
+    );
     bytes
 }
 
@@ -106,15 +115,24 @@ impl WebSocket {
         let response = http.response().await;
         assert_eq!(response.status, 101, "{response:?}");
         assert_eq!(response.header("upgrade"), Some("websocket"));
-        assert_eq!(response.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+        assert_eq!(
+            response.header("sec-websocket-accept"),
+            Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+        );
         let (stream, buffer) = http.into_parts();
-        Self { stream, buffer, response }
+        Self {
+            stream,
+            buffer,
+            response,
+        }
     }
 
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
         let socket = socket2::SockRef::from(&self.stream);
-        socket.set_linger(Some(Duration::ZERO)).expect("a socket option");
+        socket
+            .set_linger(Some(Duration::ZERO))
+            .expect("a socket option");
     }
 
     /// Sends exactly these bytes.
@@ -129,7 +147,8 @@ impl WebSocket {
 
     /// Sends one text message.
     pub(crate) async fn send(&mut self, text: &str) {
-        self.send_raw(frame(0x80 | opcode::TEXT, text.as_bytes())).await;
+        self.send_raw(frame(0x80 | opcode::TEXT, text.as_bytes()))
+            .await;
     }
 
     /// Sends one binary message.
@@ -139,7 +158,8 @@ impl WebSocket {
 
     /// Sends a close frame with this code.
     pub(crate) async fn send_close(&mut self, code: u16) {
-        self.send_raw(frame(0x80 | opcode::CLOSE, &code.to_be_bytes())).await;
+        self.send_raw(frame(0x80 | opcode::CLOSE, &code.to_be_bytes()))
+            .await;
     }
 
     /// Reads one frame; `None` at the end of the stream.
@@ -174,7 +194,11 @@ impl WebSocket {
     /// Reads one binary message.
     pub(crate) async fn binary(&mut self) -> Vec<u8> {
         let frame = self.frame().await;
-        assert_eq!(frame.first_byte, 0x80 | opcode::BINARY, "a whole binary frame, not {frame:?}");
+        assert_eq!(
+            frame.first_byte,
+            0x80 | opcode::BINARY,
+            "a whole binary frame, not {frame:?}"
+        );
         frame.payload
     }
 
@@ -250,5 +274,11 @@ fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     };
     let end = start + usize::try_from(length).expect("a length");
     let payload = bytes.get(start..end)?.to_vec();
-    Some((Frame { first_byte, payload }, end))
+    Some((
+        Frame {
+            first_byte,
+            payload,
+        },
+        end,
+    ))
 }

@@ -25,16 +25,32 @@ fn refusals_are_json_with_a_code() {
             ("transport __proto__", "EIO=4&transport=__proto__", 0),
             ("transport constructor", "EIO=4&transport=constructor", 0),
             ("transport toString", "EIO=4&transport=toString", 0),
-            ("transport hasOwnProperty", "EIO=4&transport=hasOwnProperty", 0),
+            (
+                "transport hasOwnProperty",
+                "EIO=4&transport=hasOwnProperty",
+                0,
+            ),
             ("transport as array", "EIO=4&transport[]=polling", 0),
             ("transport with NUL", "EIO=4&transport=polling%00", 0),
             ("transport with space", "EIO=4&transport=+polling", 0),
             ("long transport", &long_transport, 0),
             ("transport not UTF-8", "EIO=4&transport=%ff%fe", 0),
-            ("unknown transport goes before unknown sid", "EIO=4&transport=x&sid=abc", 0),
+            (
+                "unknown transport goes before unknown sid",
+                "EIO=4&transport=x&sid=abc",
+                0,
+            ),
             ("empty transport", "EIO=4&transport=", 3),
-            ("transport twice", "EIO=4&transport=polling&transport=polling", 3),
-            ("two transports", "EIO=4&transport=polling&transport=websocket", 3),
+            (
+                "transport twice",
+                "EIO=4&transport=polling&transport=polling",
+                3,
+            ),
+            (
+                "two transports",
+                "EIO=4&transport=polling&transport=websocket",
+                3,
+            ),
             ("no EIO", "transport=polling", 5),
             ("revision 3", "EIO=3&transport=polling", 5),
             ("revision 2", "EIO=2&transport=polling", 5),
@@ -50,28 +66,76 @@ fn refusals_are_json_with_a_code() {
             ("empty sid", "EIO=4&transport=polling&sid=", 3),
             ("sid twice", "EIO=4&transport=polling&sid=a&sid=a", 3),
             ("unknown sid", "EIO=4&transport=polling&sid=abc", 1),
-            ("unknown sid of the right form", "EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA", 1),
+            (
+                "unknown sid of the right form",
+                "EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA",
+                1,
+            ),
             ("sid __proto__", "EIO=4&transport=polling&sid=__proto__", 1),
-            ("sid constructor", "EIO=4&transport=polling&sid=constructor", 1),
+            (
+                "sid constructor",
+                "EIO=4&transport=polling&sid=constructor",
+                1,
+            ),
             ("sid NUL", "EIO=4&transport=polling&sid=%00", 1),
-            ("sid with line feeds", "EIO=4&transport=polling&sid=a%0d%0aCRITICAL:%20x", 1),
-            ("sid with terminal colours", "EIO=4&transport=polling&sid=%1b[31mred", 1),
+            (
+                "sid with line feeds",
+                "EIO=4&transport=polling&sid=a%0d%0aCRITICAL:%20x",
+                1,
+            ),
+            (
+                "sid with terminal colours",
+                "EIO=4&transport=polling&sid=%1b[31mred",
+                1,
+            ),
             ("sid not UTF-8", "EIO=4&transport=polling&sid=%ff%fe", 1),
-            ("sid with broken escapes", "EIO=4&transport=polling&sid=%zz%", 1),
-            ("sid as a path", "EIO=4&transport=polling&sid=../../etc/passwd", 1),
-            ("sid with markup", "EIO=4&transport=polling&sid=%3Cscript%3E", 1),
+            (
+                "sid with broken escapes",
+                "EIO=4&transport=polling&sid=%zz%",
+                1,
+            ),
+            (
+                "sid as a path",
+                "EIO=4&transport=polling&sid=../../etc/passwd",
+                1,
+            ),
+            (
+                "sid with markup",
+                "EIO=4&transport=polling&sid=%3Cscript%3E",
+                1,
+            ),
             ("long sid", &long_sid, 1),
-            ("sid of 20 multi-byte characters", "EIO=4&transport=polling&sid=%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9", 1),
-            ("unknown sid of another revision", "EIO=3&transport=polling&sid=abc", 1),
-            ("transport websocket without upgrade", "EIO=4&transport=websocket", 3),
-            ("names of parameters are case-sensitive", "eio=4&TRANSPORT=polling", 0),
+            (
+                "sid of 20 multi-byte characters",
+                "EIO=4&transport=polling&sid=%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9",
+                1,
+            ),
+            (
+                "unknown sid of another revision",
+                "EIO=3&transport=polling&sid=abc",
+                1,
+            ),
+            (
+                "transport websocket without upgrade",
+                "EIO=4&transport=websocket",
+                3,
+            ),
+            (
+                "names of parameters are case-sensitive",
+                "eio=4&TRANSPORT=polling",
+                0,
+            ),
         ];
         let mut http = bed.http().await;
         for (name, query, code) in rows {
             let answer = http.get(&format!("/socket.io/?{query}")).await;
             assert_eq!(answer.status_line, "HTTP/1.1 400 Bad Request", "{name}");
             bed.check(name, answer.brief(), (400, error(*code)));
-            bed.check(format!("{name}: type"), answer.header("content-type"), Some("application/json"));
+            bed.check(
+                format!("{name}: type"),
+                answer.header("content-type"),
+                Some("application/json"),
+            );
         }
         // All of them on one connection, which is still good for a session.
         let answer = http.get("/socket.io/?EIO=4&transport=polling").await;
@@ -87,7 +151,10 @@ fn harmless_queries_open_a_session() {
         let rows = [
             ("plain", "EIO=4&transport=polling"),
             ("cache buster", "EIO=4&transport=polling&t=abc123"),
-            ("others twice", "EIO=4&transport=polling&a=1&a=2&__proto__=3"),
+            (
+                "others twice",
+                "EIO=4&transport=polling&a=1&a=2&__proto__=3",
+            ),
             ("escaped", "%45IO=%34&transpor%74=polling"),
             ("order", "transport=polling&EIO=4"),
             ("empty parts", "&&EIO=4&&transport=polling&"),
@@ -107,13 +174,25 @@ fn only_get_opens_a_session() {
         let mut bed = Bed::new().await;
         let target = "/socket.io/?EIO=4&transport=polling";
         for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
-            let answer = bed.request(http::request(method, target, &[], Some(b""))).await;
+            let answer = bed
+                .request(http::request(method, target, &[], Some(b"")))
+                .await;
             bed.check(method, answer.brief(), (400, error(2)));
         }
         let mut http = bed.http().await;
-        http.send(http::request("HEAD", target, &[("Connection", "close")], None)).await;
+        http.send(http::request(
+            "HEAD",
+            target,
+            &[("Connection", "close")],
+            None,
+        ))
+        .await;
         let answer = String::from_utf8(http.end().await).unwrap();
-        bed.check("HEAD", answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), true);
+        bed.check(
+            "HEAD",
+            answer.starts_with("HTTP/1.1 400 Bad Request\r\n"),
+            true,
+        );
         bed.check("HEAD has no body", answer.ends_with("\r\n\r\n"), true);
     });
 }
@@ -124,12 +203,24 @@ fn other_methods_with_a_session_are_not_allowed_and_harmless() {
         let mut bed = Bed::new().await;
         let mut polling = bed.polling().await;
         for method in ["PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
-            let answer = bed.request(http::request(method, &polling.target, &[], Some(b"x"))).await;
-            bed.check(method, answer.status_line.as_str(), "HTTP/1.1 405 Method Not Allowed");
+            let answer = bed
+                .request(http::request(method, &polling.target, &[], Some(b"x")))
+                .await;
+            bed.check(
+                method,
+                answer.status_line.as_str(),
+                "HTTP/1.1 405 Method Not Allowed",
+            );
             bed.check(method, answer.header("allow"), Some("GET, POST"));
         }
         let mut http = bed.http().await;
-        http.send(http::request("HEAD", &polling.target, &[("Connection", "close")], None)).await;
+        http.send(http::request(
+            "HEAD",
+            &polling.target,
+            &[("Connection", "close")],
+            None,
+        ))
+        .await;
         let answer = String::from_utf8(http.end().await).unwrap();
         bed.check("HEAD", answer.starts_with("HTTP/1.1 405 "), true);
         assert_alive(&mut polling).await;
@@ -144,26 +235,59 @@ fn requests_must_fit_their_session() {
         let sid = polling.sid.clone();
         let (mut websocket, other) = bed.open_websocket().await;
         let rows = [
-            ("revision 3 of a session of revision 4", format!("EIO=3&transport=polling&sid={sid}")),
+            (
+                "revision 3 of a session of revision 4",
+                format!("EIO=3&transport=polling&sid={sid}"),
+            ),
             ("no revision", format!("transport=polling&sid={sid}")),
             ("revision 5", format!("EIO=5&transport=polling&sid={sid}")),
-            ("websocket without upgrade", format!("EIO=4&transport=websocket&sid={sid}")),
-            ("polling a WebSocket session", format!("EIO=4&transport=polling&sid={other}")),
+            (
+                "websocket without upgrade",
+                format!("EIO=4&transport=websocket&sid={sid}"),
+            ),
+            (
+                "polling a WebSocket session",
+                format!("EIO=4&transport=polling&sid={other}"),
+            ),
         ];
         for (name, query) in &rows {
             let target = format!("/socket.io/?{query}");
-            bed.check(format!("GET: {name}"), bed.get(&target).await.brief(), (400, error(3)));
-            bed.check(format!("POST: {name}"), bed.post(&target, "41").await.brief(), (400, error(3)));
+            bed.check(
+                format!("GET: {name}"),
+                bed.get(&target).await.brief(),
+                (400, error(3)),
+            );
+            bed.check(
+                format!("POST: {name}"),
+                bed.post(&target, "41").await.brief(),
+                (400, error(3)),
+            );
         }
         let upgrades = [
-            ("revision 3", format!("EIO=3&transport=websocket&sid={sid}"), "Bad request"),
-            ("no revision", format!("transport=websocket&sid={sid}"), "Bad request"),
-            ("transport=polling", format!("EIO=4&transport=polling&sid={sid}"), "Bad request"),
+            (
+                "revision 3",
+                format!("EIO=3&transport=websocket&sid={sid}"),
+                "Bad request",
+            ),
+            (
+                "no revision",
+                format!("transport=websocket&sid={sid}"),
+                "Bad request",
+            ),
+            (
+                "transport=polling",
+                format!("EIO=4&transport=polling&sid={sid}"),
+                "Bad request",
+            ),
         ];
         for (name, query, message) in upgrades {
             let target = format!("/socket.io/?{query}");
             let answer = bed.request(http::upgrade(&target, &[])).await;
-            bed.check(format!("upgrade: {name}"), answer.brief(), (400, message.to_owned()));
+            bed.check(
+                format!("upgrade: {name}"),
+                answer.brief(),
+                (400, message.to_owned()),
+            );
         }
         assert_alive(&mut polling).await;
         websocket.join().await;
@@ -177,32 +301,116 @@ fn refused_websockets_get_text_before_any_101() {
         let target = |query: &str| format!("/socket.io/?{query}");
         let good = target("EIO=4&transport=websocket");
         let rows: Vec<(&str, Vec<u8>, &str)> = vec![
-            ("no transport", http::upgrade(&target("EIO=4"), &[]), "Transport unknown"),
-            ("transport=tobi", http::upgrade(&target("EIO=4&transport=tobi"), &[]), "Transport unknown"),
-            ("transport=__proto__", http::upgrade(&target("EIO=4&transport=__proto__"), &[]), "Transport unknown"),
-            ("transport=constructor", http::upgrade(&target("EIO=4&transport=constructor"), &[]), "Transport unknown"),
-            ("transport=webtransport", http::upgrade(&target("EIO=4&transport=webtransport"), &[]), "Transport unknown"),
-            ("transport=polling", http::upgrade(&target("EIO=4&transport=polling"), &[]), "Bad request"),
-            ("unknown sid", http::upgrade(&target("EIO=4&transport=websocket&sid=abc"), &[]), "Session ID unknown"),
-            ("sid __proto__", http::upgrade(&target("EIO=4&transport=websocket&sid=__proto__"), &[]), "Session ID unknown"),
-            ("empty sid", http::upgrade(&target("EIO=4&transport=websocket&sid="), &[]), "Bad request"),
-            ("EIO twice", http::upgrade(&target("EIO=4&EIO=4&transport=websocket"), &[]), "Bad request"),
-            ("revision 3", http::upgrade(&target("EIO=3&transport=websocket"), &[]), "Unsupported protocol version"),
-            ("no revision", http::upgrade(&target("transport=websocket"), &[]), "Unsupported protocol version"),
-            ("POST", http::request("POST", &good, &UPGRADE, Some(b"")), "Bad handshake method"),
-            ("no key", http::request("GET", &good, &UPGRADE[..3], None), "Missing or invalid Sec-WebSocket-Key header"),
-            ("short key", key(&good, "AAAA"), "Missing or invalid Sec-WebSocket-Key header"),
-            ("key of 17 bytes", key(&good, "AAAAAAAAAAAAAAAAAAAAAAA="), "Missing or invalid Sec-WebSocket-Key header"),
-            ("key without base64", key(&good, "!!!!!!!!!!!!!!!!!!!!!!=="), "Missing or invalid Sec-WebSocket-Key header"),
-            ("no version", http::request("GET", &good, &[UPGRADE[0], UPGRADE[1], UPGRADE[3]], None), "Missing or invalid Sec-WebSocket-Version header"),
-            ("version 12", version(&good, "12"), "Missing or invalid Sec-WebSocket-Version header"),
-            ("version with text", version(&good, "13x"), "Missing or invalid Sec-WebSocket-Version header"),
+            (
+                "no transport",
+                http::upgrade(&target("EIO=4"), &[]),
+                "Transport unknown",
+            ),
+            (
+                "transport=tobi",
+                http::upgrade(&target("EIO=4&transport=tobi"), &[]),
+                "Transport unknown",
+            ),
+            (
+                "transport=__proto__",
+                http::upgrade(&target("EIO=4&transport=__proto__"), &[]),
+                "Transport unknown",
+            ),
+            (
+                "transport=constructor",
+                http::upgrade(&target("EIO=4&transport=constructor"), &[]),
+                "Transport unknown",
+            ),
+            (
+                "transport=webtransport",
+                http::upgrade(&target("EIO=4&transport=webtransport"), &[]),
+                "Transport unknown",
+            ),
+            (
+                "transport=polling",
+                http::upgrade(&target("EIO=4&transport=polling"), &[]),
+                "Bad request",
+            ),
+            (
+                "unknown sid",
+                http::upgrade(&target("EIO=4&transport=websocket&sid=abc"), &[]),
+                "Session ID unknown",
+            ),
+            (
+                "sid __proto__",
+                http::upgrade(&target("EIO=4&transport=websocket&sid=__proto__"), &[]),
+                "Session ID unknown",
+            ),
+            (
+                "empty sid",
+                http::upgrade(&target("EIO=4&transport=websocket&sid="), &[]),
+                "Bad request",
+            ),
+            (
+                "EIO twice",
+                http::upgrade(&target("EIO=4&EIO=4&transport=websocket"), &[]),
+                "Bad request",
+            ),
+            (
+                "revision 3",
+                http::upgrade(&target("EIO=3&transport=websocket"), &[]),
+                "Unsupported protocol version",
+            ),
+            (
+                "no revision",
+                http::upgrade(&target("transport=websocket"), &[]),
+                "Unsupported protocol version",
+            ),
+            (
+                "POST",
+                http::request("POST", &good, &UPGRADE, Some(b"")),
+                "Bad handshake method",
+            ),
+            (
+                "no key",
+                http::request("GET", &good, &UPGRADE[..3], None),
+                "Missing or invalid Sec-WebSocket-Key header",
+            ),
+            (
+                "short key",
+                key(&good, "AAAA"),
+                "Missing or invalid Sec-WebSocket-Key header",
+            ),
+            (
+                "key of 17 bytes",
+                key(&good, "AAAAAAAAAAAAAAAAAAAAAAA="),
+                "Missing or invalid Sec-WebSocket-Key header",
+            ),
+            (
+                "key without base64",
+                key(&good, "!!!!!!!!!!!!!!!!!!!!!!=="),
+                "Missing or invalid Sec-WebSocket-Key header",
+            ),
+            (
+                "no version",
+                http::request("GET", &good, &[UPGRADE[0], UPGRADE[1], UPGRADE[3]], None),
+                "Missing or invalid Sec-WebSocket-Version header",
+            ),
+            (
+                "version 12",
+                version(&good, "12"),
+                "Missing or invalid Sec-WebSocket-Version header",
+            ),
+            (
+                "version with text",
+                version(&good, "13x"),
+                "Missing or invalid Sec-WebSocket-Version header",
+            ),
         ];
         for (name, request, message) in rows {
             let mut http = bed.http().await;
             http.send(request).await;
             let answer = http.response().await;
-            bed.check(name, answer.status_line.as_str(), "HTTP/1.1 400 Bad Request");
+            bed.check(
+                name,
+                answer.status_line.as_str(),
+                "HTTP/1.1 400 Bad Request",
+            );
             bed.check(name, answer.text(), message.to_owned());
             bed.check(name, answer.header("content-type"), Some("text/html"));
             bed.check(name, answer.header("connection"), Some("close"));
@@ -223,12 +431,27 @@ const UPGRADE: [(&str, &str); 4] = [
 ];
 
 fn key(target: &str, key: &str) -> Vec<u8> {
-    http::request("GET", target, &[UPGRADE[0], UPGRADE[1], UPGRADE[2], ("Sec-WebSocket-Key", key)], None)
+    http::request(
+        "GET",
+        target,
+        &[
+            UPGRADE[0],
+            UPGRADE[1],
+            UPGRADE[2],
+            ("Sec-WebSocket-Key", key),
+        ],
+        None,
+    )
 }
 
 fn version(target: &str, version: &str) -> Vec<u8> {
     let version = ("Sec-WebSocket-Version", version);
-    http::request("GET", target, &[UPGRADE[0], UPGRADE[1], version, UPGRADE[3]], None)
+    http::request(
+        "GET",
+        target,
+        &[UPGRADE[0], UPGRADE[1], version, UPGRADE[3]],
+        None,
+    )
 }
 
 #[test]
@@ -247,8 +470,15 @@ fn websocket_requests_are_recognised_as_rfc_6455_says() {
             ("a longer token", "Upgradexyz", "websocket", 400),
         ];
         for (name, connection, upgrade, status) in rows {
-            let headers = [("Connection", connection), ("Upgrade", upgrade), UPGRADE[2], UPGRADE[3]];
-            let answer = bed.request(http::request("GET", target, &headers, None)).await;
+            let headers = [
+                ("Connection", connection),
+                ("Upgrade", upgrade),
+                UPGRADE[2],
+                UPGRADE[3],
+            ];
+            let answer = bed
+                .request(http::request("GET", target, &headers, None))
+                .await;
             bed.check(name, answer.status, status);
         }
     });
@@ -260,26 +490,72 @@ fn the_101_is_exact() {
         let mut bed = Bed::new().await;
         let target = "/socket.io/?EIO=4&transport=websocket";
         let plain = bed.request(http::upgrade(target, &[])).await;
-        bed.check("status", plain.status_line.as_str(), "HTTP/1.1 101 Switching Protocols");
+        bed.check(
+            "status",
+            plain.status_line.as_str(),
+            "HTTP/1.1 101 Switching Protocols",
+        );
         bed.check("upgrade", plain.header("upgrade"), Some("websocket"));
         bed.check("connection", plain.header("connection"), Some("Upgrade"));
-        bed.check("accept", plain.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
-        for absent in ["sec-websocket-protocol", "sec-websocket-extensions", "set-cookie", "content-length", "access-control-allow-origin"] {
+        bed.check(
+            "accept",
+            plain.header("sec-websocket-accept"),
+            Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        );
+        for absent in [
+            "sec-websocket-protocol",
+            "sec-websocket-extensions",
+            "set-cookie",
+            "content-length",
+            "access-control-allow-origin",
+        ] {
             bed.check(absent, plain.header(absent), None);
         }
-        let deflate = ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits");
+        let deflate = (
+            "Sec-WebSocket-Extensions",
+            "permessage-deflate; client_max_window_bits",
+        );
         let answer = bed.request(http::upgrade(target, &[deflate])).await;
-        bed.check("no compression", answer.header("sec-websocket-extensions"), None);
-        let answer = bed.request(http::upgrade(target, &[("Sec-WebSocket-Protocol", "chat, superchat")])).await;
-        bed.check("first protocol", answer.header("sec-websocket-protocol"), Some("chat"));
+        bed.check(
+            "no compression",
+            answer.header("sec-websocket-extensions"),
+            None,
+        );
+        let answer = bed
+            .request(http::upgrade(
+                target,
+                &[("Sec-WebSocket-Protocol", "chat, superchat")],
+            ))
+            .await;
+        bed.check(
+            "first protocol",
+            answer.header("sec-websocket-protocol"),
+            Some("chat"),
+        );
         let long = ["a,"; 4000].concat();
-        let answer = bed.request(http::upgrade(target, &[("Sec-WebSocket-Protocol", &long)])).await;
-        bed.check("long protocol list", answer.header("sec-websocket-protocol"), Some("a"));
+        let answer = bed
+            .request(http::upgrade(target, &[("Sec-WebSocket-Protocol", &long)]))
+            .await;
+        bed.check(
+            "long protocol list",
+            answer.header("sec-websocket-protocol"),
+            Some("a"),
+        );
         let spaces = format!("a{}b", " ".repeat(8000));
-        let answer = bed.request(http::upgrade(target, &[("Sec-WebSocket-Protocol", &spaces)])).await;
+        let answer = bed
+            .request(http::upgrade(
+                target,
+                &[("Sec-WebSocket-Protocol", &spaces)],
+            ))
+            .await;
         bed.check("hostile protocol", matches!(answer.status, 101 | 400), true);
         let extensions = format!("a;b=\"{}", ";c=\"".repeat(2000));
-        let answer = bed.request(http::upgrade(target, &[("Sec-WebSocket-Extensions", &extensions)])).await;
+        let answer = bed
+            .request(http::upgrade(
+                target,
+                &[("Sec-WebSocket-Extensions", &extensions)],
+            ))
+            .await;
         bed.check("hostile extensions", answer.status, 101);
     });
 }
@@ -315,7 +591,12 @@ fn the_path_matches_exactly() {
             }
         }
         for path in ["/socket.io/x", "/x"] {
-            let answer = bed.request(http::upgrade(&format!("{path}?EIO=4&transport=websocket"), &[])).await;
+            let answer = bed
+                .request(http::upgrade(
+                    &format!("{path}?EIO=4&transport=websocket"),
+                    &[],
+                ))
+                .await;
             bed.check(format!("upgrade {path}"), answer.status, 404);
         }
     });
@@ -347,49 +628,92 @@ fn transports_can_be_switched_off() {
         bed.check("polling off", answer.brief(), (400, error(0)));
         bed.check("websocket on", bed.open_websocket().await.1.len(), 20);
         let mut bed = Bed::with(Server::builder().transports([Transport::Polling])).await;
-        let answer = bed.request(http::upgrade("/socket.io/?EIO=4&transport=websocket", &[])).await;
-        bed.check("websocket off", answer.brief(), (400, "Transport unknown".to_owned()));
+        let answer = bed
+            .request(http::upgrade("/socket.io/?EIO=4&transport=websocket", &[]))
+            .await;
+        bed.check(
+            "websocket off",
+            answer.brief(),
+            (400, "Transport unknown".to_owned()),
+        );
         let polling = bed.open_polling().await;
-        bed.check("no upgrade offered", polling.opening.contains("\"upgrades\":[],"), true);
+        bed.check(
+            "no upgrade offered",
+            polling.opening.contains("\"upgrades\":[],"),
+            true,
+        );
         let target = format!("/socket.io/?EIO=4&transport=websocket&sid={}", polling.sid);
         let answer = bed.request(http::upgrade(&target, &[])).await;
-        bed.check("no upgrade taken", answer.brief(), (400, "Transport unknown".to_owned()));
+        bed.check(
+            "no upgrade taken",
+            answer.brief(),
+            (400, "Transport unknown".to_owned()),
+        );
     });
 }
 
 #[test]
 fn the_application_decides_about_new_sessions_only() {
     run(async {
-        let builder = Server::builder().allow_request(async |request: ::http::request::Parts| {
-            match request.headers.get("x-verdict").map(|value| value.as_bytes()) {
+        let builder =
+            Server::builder().allow_request(async |request: ::http::request::Parts| match request
+                .headers
+                .get("x-verdict")
+                .map(|value| value.as_bytes())
+            {
                 None => Ok(()),
                 Some(b"empty") => Err(String::new()),
                 Some(_) => Err("your \"key\" is <missing>\n".to_owned()),
-            }
-        });
+            });
         let mut bed = Bed::with(builder).await;
         let target = "/socket.io/?EIO=4&transport=polling";
         let no = ("X-Verdict", "no");
         let answer = bed.request(http::get(target, &[no])).await;
-        bed.check("status", answer.status_line.as_str(), "HTTP/1.1 403 Forbidden");
+        bed.check(
+            "status",
+            answer.status_line.as_str(),
+            "HTTP/1.1 403 Forbidden",
+        );
         bed.check(
             "message",
             answer.text(),
             "{\"code\":4,\"message\":\"your \\\"key\\\" is <missing>\\n\"}".to_owned(),
         );
-        bed.check("type", answer.header("content-type"), Some("application/json"));
-        let answer = bed.request(http::get(target, &[("X-Verdict", "empty")])).await;
+        bed.check(
+            "type",
+            answer.header("content-type"),
+            Some("application/json"),
+        );
+        let answer = bed
+            .request(http::get(target, &[("X-Verdict", "empty")]))
+            .await;
         bed.check("no message", answer.brief(), (403, error(4)));
         let upgrade = "/socket.io/?EIO=4&transport=websocket";
         let answer = bed.request(http::upgrade(upgrade, &[no])).await;
-        bed.check("upgrade", answer.brief(), (400, "your \"key\" is <missing>\n".to_owned()));
-        let answer = bed.request(http::upgrade(upgrade, &[("X-Verdict", "empty")])).await;
-        bed.check("upgrade, no message", answer.brief(), (400, "Forbidden".to_owned()));
+        bed.check(
+            "upgrade",
+            answer.brief(),
+            (400, "your \"key\" is <missing>\n".to_owned()),
+        );
+        let answer = bed
+            .request(http::upgrade(upgrade, &[("X-Verdict", "empty")]))
+            .await;
+        bed.check(
+            "upgrade, no message",
+            answer.brief(),
+            (400, "Forbidden".to_owned()),
+        );
 
         let polling = bed.open_polling().await;
         let answer = bed.request(http::post(&polling.target, &[no], b"40")).await;
-        bed.check("not asked about a known session", answer.brief(), (200, "ok".to_owned()));
-        let answer = bed.request(http::get("/socket.io/?EIO=3&transport=polling", &[no])).await;
+        bed.check(
+            "not asked about a known session",
+            answer.brief(),
+            (200, "ok".to_owned()),
+        );
+        let answer = bed
+            .request(http::get("/socket.io/?EIO=3&transport=polling", &[no]))
+            .await;
         bed.check("asked before the revision is checked", answer.status, 403);
     });
 }
@@ -399,11 +723,20 @@ fn hostile_origins_are_refused() {
     run(async {
         let mut bed = Bed::new().await;
         let target = "/socket.io/?EIO=4&transport=polling";
-        for (name, origin) in [("control", "http://a\x01b"), ("delete", "http://a\x7fb"), ("NUL", "a\0b")] {
+        for (name, origin) in [
+            ("control", "http://a\x01b"),
+            ("delete", "http://a\x7fb"),
+            ("NUL", "a\0b"),
+        ] {
             let answer = bed.request(http::get(target, &[("Origin", origin)])).await;
             bed.check(name, answer.status, 400);
         }
-        for (name, origin) in [("tab", "http://a\tb"), ("latin", "http://a\u{e9}"), ("null", "null"), ("other site", "https://evil.example")] {
+        for (name, origin) in [
+            ("tab", "http://a\tb"),
+            ("latin", "http://a\u{e9}"),
+            ("null", "null"),
+            ("other site", "https://evil.example"),
+        ] {
             let answer = bed.request(http::get(target, &[("Origin", origin)])).await;
             bed.check(name, answer.status, 200);
         }
@@ -424,8 +757,16 @@ fn sessions_that_join_nothing_are_limited() {
         let (mut first, _second) = (bed.open_polling().await, bed.open_websocket().await);
         let full = "Too many connections from this address";
         let answer = bed.get(target).await;
-        bed.check("status", answer.status_line.as_str(), "HTTP/1.1 429 Too Many Requests");
-        bed.check("body", answer.text(), format!("{{\"code\":3,\"message\":\"{full}\"}}"));
+        bed.check(
+            "status",
+            answer.status_line.as_str(),
+            "HTTP/1.1 429 Too Many Requests",
+        );
+        bed.check(
+            "body",
+            answer.text(),
+            format!("{{\"code\":3,\"message\":\"{full}\"}}"),
+        );
         bed.check("retry", answer.header("retry-after"), Some("5"));
         let answer = bed.request(&upgrade).await;
         bed.check("upgrade", answer.brief(), (429, full.to_owned()));
@@ -433,15 +774,31 @@ fn sessions_that_join_nothing_are_limited() {
         bed.check("one has joined", bed.get(target).await.status, 200);
         bed.check("full again", bed.get(target).await.status, 429);
         bed.sessions(0).await;
-        bed.check("the silent ones have timed out", bed.get(target).await.status, 200);
+        bed.check(
+            "the silent ones have timed out",
+            bed.get(target).await.status,
+            200,
+        );
 
         let mut bed = Bed::limited(|limits| limits.max_pending_sessions = 1).await;
         let polling = bed.open_polling().await;
         let answer = bed.get(target).await;
-        bed.check("server full", answer.status_line.as_str(), "HTTP/1.1 503 Service Unavailable");
-        bed.check("server full", answer.text(), "{\"code\":3,\"message\":\"Server is full\"}".to_owned());
+        bed.check(
+            "server full",
+            answer.status_line.as_str(),
+            "HTTP/1.1 503 Service Unavailable",
+        );
+        bed.check(
+            "server full",
+            answer.text(),
+            "{\"code\":3,\"message\":\"Server is full\"}".to_owned(),
+        );
         bed.check("server full", answer.header("retry-after"), Some("5"));
-        bed.check("upgrade", bed.request(&upgrade).await.brief(), (503, "Server is full".to_owned()));
+        bed.check(
+            "upgrade",
+            bed.request(&upgrade).await.brief(),
+            (503, "Server is full".to_owned()),
+        );
         let answer = bed.post(&polling.target, "1").await;
         bed.check("closed", answer.brief(), (200, "ok".to_owned()));
         bed.sessions(0).await;
@@ -478,7 +835,11 @@ fn session_ids_are_random_and_of_a_fixed_form() {
         for _ in 0..100 {
             let sid = bed.open_polling().await.sid;
             assert_eq!(sid.len(), 20, "{sid}");
-            assert!(sid.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_".contains(&c)), "{sid}");
+            assert!(
+                sid.bytes()
+                    .all(|c| c.is_ascii_alphanumeric() || b"-_".contains(&c)),
+                "{sid}"
+            );
             ends.insert(sid[16..].to_owned());
             assert!(seen.insert(sid), "an id came twice");
         }

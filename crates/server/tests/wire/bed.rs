@@ -54,6 +54,21 @@ pub(crate) fn run_alone(test: impl Future<Output = ()>) {
     block_on(test);
 }
 
+/// Runs one test on this thread alone, whose log goes to `subscriber`.
+pub(crate) fn run_logged(
+    subscriber: impl tracing::Subscriber + Send + Sync + 'static,
+    test: impl Future<Output = ()>,
+) {
+    let _process = PROCESS.read().unwrap_or_else(PoisonError::into_inner);
+    let _finished = Finished;
+    let _logged = tracing::subscriber::set_default(subscriber);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(test);
+}
+
 fn block_on(test: impl Future<Output = ()>) {
     let _finished = Finished;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -70,7 +85,10 @@ struct Finished;
 
 impl Drop for Finished {
     fn drop(&mut self) {
-        let tests: usize = SOURCES.iter().map(|source| source.matches("\n#[test]\n").count()).sum();
+        let tests: usize = SOURCES
+            .iter()
+            .map(|source| source.matches("\n#[test]\n").count())
+            .sum();
         if TESTS.fetch_add(1, Ordering::AcqRel) + 1 == tests {
             let cases = CASES.load(Ordering::Acquire);
             // Past the test harness, which would keep it to itself.
@@ -125,7 +143,12 @@ impl Bed {
         });
         io.on("bye", async |socket: Socket| socket.disconnect(true));
         let server = TestServer::start_with(io).await;
-        Self { server, log, checks: 0, failures: Vec::new() }
+        Self {
+            server,
+            log,
+            checks: 0,
+            failures: Vec::new(),
+        }
     }
 
     /// What the handlers of `/` have seen: `connect`, `event <name>`, `disconnect: <reason>`.
@@ -155,7 +178,9 @@ impl Bed {
     pub(crate) fn reason(&self) -> impl Future<Output = String> {
         let log = self.log.clone();
         let find = move || {
-            log.lock().iter().find_map(|line| Some(line.strip_prefix("disconnect: ")?.to_owned()))
+            log.lock()
+                .iter()
+                .find_map(|line| Some(line.strip_prefix("disconnect: ")?.to_owned()))
         };
         let waiting = eventually("a socket has left", {
             let find = find.clone();
@@ -171,7 +196,9 @@ impl Bed {
     #[track_caller]
     pub(crate) fn sessions(&self, count: usize) -> impl Future<Output = ()> {
         let io = self.server.io.clone();
-        eventually("the number of sessions", move || io.session_count() == count)
+        eventually("the number of sessions", move || {
+            io.session_count() == count
+        })
     }
 
     /// Opens a polling session that has joined `/`.
@@ -198,11 +225,18 @@ impl Bed {
     }
 
     /// One case of a table: notes whether a value is as expected. All that are not are reported in the end.
-    pub(crate) fn check<T: PartialEq + Debug>(&mut self, name: impl AsRef<str>, actual: T, expected: T) {
+    pub(crate) fn check<T: PartialEq + Debug>(
+        &mut self,
+        name: impl AsRef<str>,
+        actual: T,
+        expected: T,
+    ) {
         self.checks += 1;
         if actual != expected {
             let name = name.as_ref();
-            self.failures.push(format!("{name}:\n    is       {actual:?}\n    expected {expected:?}"));
+            self.failures.push(format!(
+                "{name}:\n    is       {actual:?}\n    expected {expected:?}"
+            ));
         }
     }
 }
@@ -271,7 +305,9 @@ impl Table {
     }
 
     async fn join_one(&mut self) -> bool {
-        let Some(joined) = self.running.join_next_with_id().await else { return false };
+        let Some(joined) = self.running.join_next_with_id().await else {
+            return false;
+        };
         if let Err(error) = joined {
             let name = self.names.remove(&error.id()).unwrap_or_default();
             let panic = error.into_panic();
@@ -340,8 +376,14 @@ pub(crate) fn is_json_error(response: &Response, code: u8) -> bool {
 /// Resident memory of this process in bytes.
 pub(crate) fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
-    let kibibytes: usize =
-        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .expect("VmRSS");
+    let kibibytes: usize = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|number| number.parse().ok())
+        .expect("a number");
     kibibytes * 1024
 }

@@ -40,7 +40,9 @@ fn the_handshake_counts_its_packets_and_joins_by_itself() {
         for query in ["EIO=3", "EIO=3&b64=1", "EIO=2"] {
             let mut polling = bed.open_polling_with(query).await;
             let sid = polling.sid.clone();
-            let packet = format!("0{{\"sid\":\"{sid}\",\"upgrades\":[\"websocket\"],\"pingInterval\":25000,\"pingTimeout\":20000,\"maxPayload\":1000000}}");
+            let packet = format!(
+                "0{{\"sid\":\"{sid}\",\"upgrades\":[\"websocket\"],\"pingInterval\":25000,\"pingTimeout\":20000,\"maxPayload\":1000000}}"
+            );
             let mut all = polling.opening.clone();
             if !all.ends_with("2:40") {
                 all.push_str(&polling.poll().await);
@@ -51,7 +53,10 @@ fn the_handshake_counts_its_packets_and_joins_by_itself() {
         let answer = bed.get("/socket.io/?transport=polling").await;
         assert_eq!(answer.status, 200);
         assert!(answer.text().contains(":0{\"sid\":"), "{answer:?}");
-        assert_eq!(answer.header("content-type"), Some("text/plain; charset=UTF-8"));
+        assert_eq!(
+            answer.header("content-type"),
+            Some("text/plain; charset=UTF-8")
+        );
     });
 }
 
@@ -69,7 +74,9 @@ fn lengths_are_utf_16() {
             polling.send(sent).await;
             bed.check(sent, polling.poll().await, answer.to_owned());
         }
-        polling.send("15:421[\"echo\",\"€\"]15:422[\"echo\",\"é\"]").await;
+        polling
+            .send("15:421[\"echo\",\"€\"]15:422[\"echo\",\"é\"]")
+            .await;
         let mut all = polling.poll().await;
         while all.matches(':').count() < 2 {
             all.push_str(&polling.poll().await);
@@ -92,22 +99,32 @@ fn bad_payloads_end_the_session() {
             ("hexadecimal length", b"0x2:42", "parse error"),
             ("length with a space", b" 2:42", "parse error"),
             ("too long", b"20:42[\"a\"]", "parse error"),
-            ("huge length", b"99999999999999999999999999:4", "parse error"),
+            (
+                "huge length",
+                b"99999999999999999999999999:4",
+                "parse error",
+            ),
             ("digits behind", b"7:42[\"a\"]12", "parse error"),
             ("revision 4", b"42[\"a\"]", "parse error"),
-            ("half of an astral character", "13:421[\"echo\",\"😀\"]".as_bytes(), "parse error"),
+            (
+                "half of an astral character",
+                "13:421[\"echo\",\"😀\"]".as_bytes(),
+                "parse error",
+            ),
             ("not UTF-8", b"7:42[\"\xff\"]", "parse error"),
             ("a pong", b"1:3", "transport error"),
         ];
         for (name, body, reason) in rows {
-            table.case(name, async move {
-                let bed = bed().await;
-                let mut polling = open(&bed).await;
-                let answer = polling.post(body).await;
-                assert_eq!(answer.brief(), (400, error(3)));
-                assert_eq!(bed.reason().await, reason);
-                assert_gone(&bed, &polling).await;
-            }).await;
+            table
+                .case(name, async move {
+                    let bed = bed().await;
+                    let mut polling = open(&bed).await;
+                    let answer = polling.post(body).await;
+                    assert_eq!(answer.brief(), (400, error(3)));
+                    assert_eq!(bed.reason().await, reason);
+                    assert_gone(&bed, &polling).await;
+                })
+                .await;
         }
         table.finish().await;
     });
@@ -127,15 +144,23 @@ fn binary_payloads_go_both_ways() {
         payload.extend_from_slice(event);
         payload.extend_from_slice(&[0x01, 5, 0xff, 4, 1, 2, 3, 4]);
         let octets = [("Content-Type", "application/octet-stream")];
-        let answer = bed.request(http::post(&polling.target, &octets, &payload)).await;
+        let answer = bed
+            .request(http::post(&polling.target, &octets, &payload))
+            .await;
         assert_eq!(answer.brief(), (200, "ok".to_owned()));
         let answer = polling.get().await;
-        assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/octet-stream")
+        );
         assert_eq!(answer.body, payload);
         // Text alone stays text.
         polling.send("15:421[\"echo\",\"€\"]").await;
         let answer = polling.get().await;
-        assert_eq!(answer.header("content-type"), Some("text/plain; charset=UTF-8"));
+        assert_eq!(
+            answer.header("content-type"),
+            Some("text/plain; charset=UTF-8")
+        );
         assert_eq!(answer.text(), "8:431[\"€\"]");
     });
 }
@@ -149,21 +174,28 @@ fn bad_binary_payloads_end_the_session() {
             ("digit above 9", vec![0, 10, 0xff, b'2']),
             ("ASCII digits", b"\x001\xff2".to_vec()),
             ("no end of the length", vec![0, 1, 2, 3]),
-            ("311 digits", [vec![0], vec![1; 311], vec![0xff, b'2']].concat()),
+            (
+                "311 digits",
+                [vec![0], vec![1; 311], vec![0xff, b'2']].concat(),
+            ),
             ("too long", vec![0, 9, 0xff, b'2']),
             ("unknown type", vec![1, 1, 0xff, 9]),
             ("empty", vec![]),
         ];
         for (name, body) in rows {
-            table.case(name, async move {
-                let bed = bed().await;
-                let polling = open(&bed).await;
-                let octets = [("Content-Type", "application/octet-stream")];
-                let answer = bed.request(http::post(&polling.target, &octets, &body)).await;
-                assert_eq!(answer.brief(), (400, error(3)));
-                assert_eq!(bed.reason().await, "parse error");
-                assert_gone(&bed, &polling).await;
-            }).await;
+            table
+                .case(name, async move {
+                    let bed = bed().await;
+                    let polling = open(&bed).await;
+                    let octets = [("Content-Type", "application/octet-stream")];
+                    let answer = bed
+                        .request(http::post(&polling.target, &octets, &body))
+                        .await;
+                    assert_eq!(answer.brief(), (400, error(3)));
+                    assert_eq!(bed.reason().await, "parse error");
+                    assert_gone(&bed, &polling).await;
+                })
+                .await;
         }
         table.finish().await;
     });
@@ -174,13 +206,18 @@ fn base64_is_for_clients_without_binary() {
     run(async {
         let bed = bed().await;
         let mut polling = open(&bed).await;
-        polling.send("47:451-7[\"echo\",{\"_placeholder\":true,\"num\":0},\"€\"]").await;
+        polling
+            .send("47:451-7[\"echo\",{\"_placeholder\":true,\"num\":0},\"€\"]")
+            .await;
         polling.send("6:b4CQg=").await;
         let mut all = polling.poll().await;
         while !all.contains("b4") {
             all.push_str(&polling.poll().await);
         }
-        assert_eq!(all, "40:461-7[{\"_placeholder\":true,\"num\":0},\"€\"]6:b4CQg=");
+        assert_eq!(
+            all,
+            "40:461-7[{\"_placeholder\":true,\"num\":0},\"€\"]6:b4CQg="
+        );
     });
 }
 
@@ -293,12 +330,20 @@ fn revisions_do_not_mix() {
         let polling = open(&bed).await;
         let target = format!("/socket.io/?EIO=4&transport=polling&sid={}", polling.sid);
         bed.check("GET", bed.get(&target).await.brief(), (400, error(3)));
-        bed.check("POST", bed.post(&target, "1").await.brief(), (400, error(3)));
+        bed.check(
+            "POST",
+            bed.post(&target, "1").await.brief(),
+            (400, error(3)),
+        );
         let target = format!("/socket.io/?EIO=4&transport=websocket&sid={}", polling.sid);
         let answer = bed.request(http::upgrade(&target, &[])).await;
         bed.check("upgrade", answer.brief(), (400, "Bad request".to_owned()));
         let mut modern = bed.open_polling().await;
-        bed.check("revision 4 beside it", modern.join().await.starts_with("40{\"sid\":"), true);
+        bed.check(
+            "revision 4 beside it",
+            modern.join().await.starts_with("40{\"sid\":"),
+            true,
+        );
     });
 }
 
@@ -312,46 +357,67 @@ fn namespaces_of_old_clients() {
             ("with a query", "40/foo?token=1234&uid=abcd,", "40/foo,"),
             ("refused with text", "40/no,", "44/no,\"Not authorized\""),
             ("refused with data", "40/data,", "44/data,{\"code\":7}"),
-            ("unknown", "40/zzz,", "44/zzz,{\"message\":\"Invalid namespace\"}"),
+            (
+                "unknown",
+                "40/zzz,",
+                "44/zzz,{\"message\":\"Invalid namespace\"}",
+            ),
         ];
         for (name, sent, expected) in rows {
-            table.case(name, async move {
+            table
+                .case(name, async move {
+                    let bed = bed().await;
+                    bed.io.of("/foo");
+                    bed.io
+                        .of("/no")
+                        .middleware(async || Err::<(), _>("Not authorized"));
+                    bed.io.of("/data").middleware(async || {
+                        Err::<(), _>(ConnectError::new("no").data(serde_json::json!({"code": 7})))
+                    });
+                    let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
+                    assert_eq!(websocket.text().await, "40");
+                    websocket.send(sent).await;
+                    assert_eq!(websocket.text().await, expected);
+                    websocket.send("421[\"echo\",1]").await;
+                    assert_eq!(websocket.text().await, "431[1]");
+                })
+                .await;
+        }
+        table
+            .case("the query is the auth", async {
                 let bed = bed().await;
-                bed.io.of("/foo");
-                bed.io.of("/no").middleware(async || Err::<(), _>("Not authorized"));
-                bed.io.of("/data").middleware(async || Err::<(), _>(ConnectError::new("no").data(serde_json::json!({"code": 7}))));
+                bed.io.of("/foo").middleware(
+                    async |kokanee_server::Auth(auth): kokanee_server::Auth<serde_json::Value>| {
+                        Err::<(), _>(auth.to_string())
+                    },
+                );
                 let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
                 assert_eq!(websocket.text().await, "40");
-                websocket.send(sent).await;
-                assert_eq!(websocket.text().await, expected);
-                websocket.send("421[\"echo\",1]").await;
-                assert_eq!(websocket.text().await, "431[1]");
-            }).await;
-        }
-        table.case("the query is the auth", async {
-            let bed = bed().await;
-            bed.io.of("/foo").middleware(async |kokanee_server::Auth(auth): kokanee_server::Auth<serde_json::Value>| {
-                Err::<(), _>(auth.to_string())
-            });
-            let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
-            assert_eq!(websocket.text().await, "40");
-            websocket.send("40/foo?token=a%20b&__proto__=x,").await;
-            assert_eq!(websocket.text().await, "44/foo,\"{\\\"token\\\":\\\"a b\\\",\\\"__proto__\\\":\\\"x\\\"}\"");
-        }).await;
-        table.case("CONNECT of / is one too many", async {
-            let bed = bed().await;
-            let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
-            assert_eq!(websocket.text().await, "40");
-            websocket.send("40").await;
-            assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
-            assert_eq!(bed.reason().await, "forced close");
-        }).await;
-        table.case("/ is refused", async {
-            let bed = bed().await;
-            bed.io.middleware(async || Err::<(), _>("Not authorized"));
-            let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
-            assert_eq!(websocket.text().await, "44\"Not authorized\"");
-        }).await;
+                websocket.send("40/foo?token=a%20b&__proto__=x,").await;
+                assert_eq!(
+                    websocket.text().await,
+                    "44/foo,\"{\\\"token\\\":\\\"a b\\\",\\\"__proto__\\\":\\\"x\\\"}\""
+                );
+            })
+            .await;
+        table
+            .case("CONNECT of / is one too many", async {
+                let bed = bed().await;
+                let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
+                assert_eq!(websocket.text().await, "40");
+                websocket.send("40").await;
+                assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
+                assert_eq!(bed.reason().await, "forced close");
+            })
+            .await;
+        table
+            .case("/ is refused", async {
+                let bed = bed().await;
+                bed.io.middleware(async || Err::<(), _>("Not authorized"));
+                let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
+                assert_eq!(websocket.text().await, "44\"Not authorized\"");
+            })
+            .await;
         table.finish().await;
     });
 }
@@ -361,7 +427,9 @@ fn namespaces_of_old_clients() {
 /// The payload inside a JSONP answer with this index.
 fn jsonp(answer: &Response, index: &str) -> String {
     let text = answer.text();
-    let inner = text.strip_prefix(&format!("___eio[{index}](")).and_then(|rest| rest.strip_suffix(");"));
+    let inner = text
+        .strip_prefix(&format!("___eio[{index}]("))
+        .and_then(|rest| rest.strip_suffix(");"));
     let inner = inner.unwrap_or_else(|| panic!("{text:?}"));
     serde_json::from_str(inner).unwrap()
 }
@@ -373,29 +441,72 @@ fn jsonp_wraps_payloads() {
         let answer = bed.get(&format!("{TARGET}&b64=1&j=0")).await;
         let opening = jsonp(&answer, "0");
         bed.check("open", opening.contains(":0{\"sid\":\""), true);
-        bed.check("type", answer.header("content-type"), Some("text/javascript; charset=UTF-8"));
-        bed.check("nosniff", answer.header("x-content-type-options"), Some("nosniff"));
-        let target = format!("{TARGET}&b64=1&sid={}&j=1", crate::support::sid_of(&opening));
+        bed.check(
+            "type",
+            answer.header("content-type"),
+            Some("text/javascript; charset=UTF-8"),
+        );
+        bed.check(
+            "nosniff",
+            answer.header("x-content-type-options"),
+            Some("nosniff"),
+        );
+        let target = format!(
+            "{TARGET}&b64=1&sid={}&j=1",
+            crate::support::sid_of(&opening)
+        );
         if !opening.ends_with("2:40") {
-            bed.check("join", jsonp(&bed.get(&target).await, "1"), "2:40".to_owned());
+            bed.check(
+                "join",
+                jsonp(&bed.get(&target).await, "1"),
+                "2:40".to_owned(),
+            );
         }
         let form = [("Content-Type", "application/x-www-form-urlencoded")];
         let post = |body: &str| http::post(&target, &form, body.as_bytes());
-        let answer = bed.request(post("d=19%3A421%5B%22echo%22%2C%22a%2Bb%20%E2%82%AC%22%5D")).await;
+        let answer = bed
+            .request(post("d=19%3A421%5B%22echo%22%2C%22a%2Bb%20%E2%82%AC%22%5D"))
+            .await;
         bed.check("POST", answer.brief(), (200, "ok".to_owned()));
-        bed.check("echo", jsonp(&bed.get(&target).await, "1"), "12:431[\"a+b €\"]".to_owned());
+        bed.check(
+            "echo",
+            jsonp(&bed.get(&target).await, "1"),
+            "12:431[\"a+b €\"]".to_owned(),
+        );
         // A line feed travels as \n, a backslash before n as \\n.
-        let answer = bed.request(post("d=16%3A421%5B%22echo%22%2C%22%5C%5Cn%22%5D")).await;
+        let answer = bed
+            .request(post("d=16%3A421%5B%22echo%22%2C%22%5C%5Cn%22%5D"))
+            .await;
         bed.check("POST with escapes", answer.brief(), (200, "ok".to_owned()));
-        bed.check("escapes", jsonp(&bed.get(&target).await, "1"), "9:431[\"\\n\"]".to_owned());
+        bed.check(
+            "escapes",
+            jsonp(&bed.get(&target).await, "1"),
+            "9:431[\"\\n\"]".to_owned(),
+        );
         let answer = bed.request(post("x=1")).await;
-        bed.check("POST without its field", answer.brief(), (200, "ok".to_owned()));
+        bed.check(
+            "POST without its field",
+            answer.brief(),
+            (200, "ok".to_owned()),
+        );
         // Line separators would end a line of script.
-        let answer = bed.request(post("d=16%3A421%5B%22echo%22%2C%22%E2%80%A8%E2%80%A9%22%5D")).await;
+        let answer = bed
+            .request(post(
+                "d=16%3A421%5B%22echo%22%2C%22%E2%80%A8%E2%80%A9%22%5D",
+            ))
+            .await;
         bed.check("POST with line separators", answer.status, 200);
         let answer = bed.get(&target).await;
-        bed.check("no line separators", answer.text().contains(['\u{2028}', '\u{2029}']), false);
-        bed.check("line separators", jsonp(&answer, "1").ends_with("431[\"\u{2028}\u{2029}\"]"), true);
+        bed.check(
+            "no line separators",
+            answer.text().contains(['\u{2028}', '\u{2029}']),
+            false,
+        );
+        bed.check(
+            "line separators",
+            jsonp(&answer, "1").ends_with("431[\"\u{2028}\u{2029}\"]"),
+            true,
+        );
     });
 }
 
@@ -403,10 +514,20 @@ fn jsonp_wraps_payloads() {
 fn the_index_of_jsonp_is_digits() {
     run(async {
         let mut bed = bed().await;
-        for (sent, index) in [("alert(1)//", "1"), ("%3C/script%3E7", "7"), ("0", "0"), ("", ""), ("abc", "")] {
+        for (sent, index) in [
+            ("alert(1)//", "1"),
+            ("%3C/script%3E7", "7"),
+            ("0", "0"),
+            ("", ""),
+            ("abc", ""),
+        ] {
             let answer = bed.get(&format!("{TARGET}&b64=1&j={sent}")).await;
             bed.check(sent, answer.status, 200);
-            bed.check(sent, answer.text().starts_with(&format!("___eio[{index}](")), true);
+            bed.check(
+                sent,
+                answer.text().starts_with(&format!("___eio[{index}](")),
+                true,
+            );
         }
     });
 }
@@ -417,7 +538,10 @@ fn jsonp_is_not_for_revision_4() {
         let bed = bed().await;
         let answer = bed.get("/socket.io/?EIO=4&transport=polling&j=0").await;
         assert!(answer.text().starts_with("0{\"sid\":\""), "{answer:?}");
-        assert_eq!(answer.header("content-type"), Some("text/plain; charset=UTF-8"));
+        assert_eq!(
+            answer.header("content-type"),
+            Some("text/plain; charset=UTF-8")
+        );
         let bed = Bed::with(Server::builder().transports([Transport::Polling])).await;
         let answer = bed.get(&format!("{TARGET}&j=0")).await;
         assert_eq!(answer.brief(), (400, error(5)), "off by default");

@@ -20,10 +20,25 @@ fn the_handshake_is_exact() {
         let sid = crate::support::sid_of(&answer.text());
         bed.check("status", answer.status_line.as_str(), "HTTP/1.1 200 OK");
         bed.check("body", answer.text(), format!("0{{\"sid\":\"{sid}\",\"upgrades\":[\"websocket\"],\"pingInterval\":25000,\"pingTimeout\":20000,\"maxPayload\":1000000}}"));
-        bed.check("type", answer.header("content-type"), Some("text/plain; charset=UTF-8"));
-        bed.check("length", answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
+        bed.check(
+            "type",
+            answer.header("content-type"),
+            Some("text/plain; charset=UTF-8"),
+        );
+        bed.check(
+            "length",
+            answer.header("content-length"),
+            Some(answer.body.len().to_string().as_str()),
+        );
         bed.check("cache", answer.header("cache-control"), Some("no-store"));
-        for absent in ["set-cookie", "access-control-allow-origin", "content-encoding", "x-xss-protection", "vary", "server"] {
+        for absent in [
+            "set-cookie",
+            "access-control-allow-origin",
+            "content-encoding",
+            "x-xss-protection",
+            "vary",
+            "server",
+        ] {
             bed.check(absent, answer.header(absent), None);
         }
     });
@@ -32,15 +47,22 @@ fn the_handshake_is_exact() {
 #[test]
 fn the_handshake_tells_the_settings() {
     run(async {
-        let builder = Server::builder().allow_upgrades(false).with_limits(|limits| {
-            limits.ping_interval = Duration::from_millis(12_345);
-            limits.ping_timeout = Duration::from_millis(6_789);
-            limits.max_message_bytes = 4_321;
-        });
+        let builder = Server::builder()
+            .allow_upgrades(false)
+            .with_limits(|limits| {
+                limits.ping_interval = Duration::from_millis(12_345);
+                limits.ping_timeout = Duration::from_millis(6_789);
+                limits.max_message_bytes = 4_321;
+            });
         let bed = Bed::with(builder).await;
         let polling = bed.open_polling().await;
         let sid = &polling.sid;
-        assert_eq!(polling.opening, format!("0{{\"sid\":\"{sid}\",\"upgrades\":[],\"pingInterval\":12345,\"pingTimeout\":6789,\"maxPayload\":4321}}"));
+        assert_eq!(
+            polling.opening,
+            format!(
+                "0{{\"sid\":\"{sid}\",\"upgrades\":[],\"pingInterval\":12345,\"pingTimeout\":6789,\"maxPayload\":4321}}"
+            )
+        );
     });
 }
 
@@ -64,17 +86,39 @@ fn old_internet_explorers_are_told_that_this_is_no_attack() {
         let mut bed = Bed::new().await;
         for (name, agent, expected) in [
             ("IE 8", "Mozilla/4.0 (compatible;MSIE 8.0)", Some("0")),
-            ("IE 11", "Mozilla/5.0 (Windows NT; Trident/7.0; rv:11.0) like Gecko", Some("0")),
-            ("Firefox", "Mozilla/5.0 (X11; rv:140.0) Gecko Firefox/140.0", None),
+            (
+                "IE 11",
+                "Mozilla/5.0 (Windows NT; Trident/7.0; rv:11.0) like Gecko",
+                Some("0"),
+            ),
+            (
+                "Firefox",
+                "Mozilla/5.0 (X11; rv:140.0) Gecko Firefox/140.0",
+                None,
+            ),
         ] {
             let agent = [("User-Agent", agent)];
             let answer = bed.request(http::get(TARGET, &agent)).await;
-            bed.check(format!("{name}: open"), answer.header("x-xss-protection"), expected);
+            bed.check(
+                format!("{name}: open"),
+                answer.header("x-xss-protection"),
+                expected,
+            );
             let polling = bed.open_polling().await;
-            let answer = bed.request(http::post(&polling.target, &agent, b"40")).await;
-            bed.check(format!("{name}: POST"), answer.header("x-xss-protection"), expected);
+            let answer = bed
+                .request(http::post(&polling.target, &agent, b"40"))
+                .await;
+            bed.check(
+                format!("{name}: POST"),
+                answer.header("x-xss-protection"),
+                expected,
+            );
             let answer = bed.request(http::get(&polling.target, &agent)).await;
-            bed.check(format!("{name}: GET"), answer.header("x-xss-protection"), expected);
+            bed.check(
+                format!("{name}: GET"),
+                answer.header("x-xss-protection"),
+                expected,
+            );
         }
     });
 }
@@ -85,7 +129,12 @@ fn a_get_waits_until_there_is_something() {
         let bed = Bed::new().await;
         let mut polling = bed.polling().await;
         polling.begin_poll().await;
-        assert!(polling.gets().is_silent_for(Duration::from_millis(200)).await);
+        assert!(
+            polling
+                .gets()
+                .is_silent_for(Duration::from_millis(200))
+                .await
+        );
         bed.socket().await.emit("news", 1).await.unwrap();
         assert_eq!(polling.answer().await.text(), "42[\"news\",1]");
     });
@@ -117,7 +166,9 @@ fn packets_of_a_post_are_handled_in_order() {
     run(async {
         let bed = Bed::new().await;
         let mut polling = bed.open_polling().await;
-        let many: Vec<String> = (0..40).map(|n| format!("42{n}[\"echo\",{n},\"é€😀\"]")).collect();
+        let many: Vec<String> = (0..40)
+            .map(|n| format!("42{n}[\"echo\",{n},\"é€😀\"]"))
+            .collect();
         polling.send(&format!("40{RS}{}", many.join(RS))).await;
         let mut got = Vec::new();
         while got.len() < 41 {
@@ -142,12 +193,24 @@ fn binary_travels_as_base64() {
             ("URL-safe", "b-_-_", "b+/+/"),
         ] {
             polling.send(&format!("451-{event}{RS}{sent}")).await;
-            bed.check(name, polling.poll().await, format!("451-{event}{RS}{returned}"));
+            bed.check(
+                name,
+                polling.poll().await,
+                format!("451-{event}{RS}{returned}"),
+            );
         }
         let all: Vec<u8> = (0..=255).collect();
         let payload = "bAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0BBQkNERUZHSElKS0xNTk9QUVJTVFVWV1hZWltcXV5fYGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6e3x9fn+AgYKDhIWGh4iJiouMjY6PkJGSk5SVlpeYmZqbnJ2en6ChoqOkpaanqKmqq6ytrq+wsbKztLW2t7i5uru8vb6/wMHCw8TFxsfIycrLzM3Oz9DR0tPU1dbX2Nna29zd3t/g4eLj5OXm5+jp6uvs7e7v8PHy8/T19vf4+fr7/P3+/w==";
-        bed.socket().await.emit("all", bytes::Bytes::from(all)).await.unwrap();
-        bed.check("from the server", polling.poll().await, format!("451-[\"all\",{{\"_placeholder\":true,\"num\":0}}]{RS}{payload}"));
+        bed.socket()
+            .await
+            .emit("all", bytes::Bytes::from(all))
+            .await
+            .unwrap();
+        bed.check(
+            "from the server",
+            polling.poll().await,
+            format!("451-[\"all\",{{\"_placeholder\":true,\"num\":0}}]{RS}{payload}"),
+        );
     });
 }
 
@@ -179,7 +242,11 @@ fn a_second_post_is_refused_and_ends_the_session() {
         assert_eq!(second.brief(), (400, String::new()));
         assert_eq!(bed.reason().await, "transport error");
         assert_gone(&bed, &polling).await;
-        assert_eq!(bed.log(), ["connect", "disconnect: transport error"], "neither POST was handled");
+        assert_eq!(
+            bed.log(),
+            ["connect", "disconnect: transport error"],
+            "neither POST was handled"
+        );
     });
 }
 
@@ -188,7 +255,10 @@ fn binary_posts_are_refused_at_once() {
     run(async {
         let bed = Bed::new().await;
         let mut polling = bed.polling().await;
-        let head = format!("POST {} HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 100\r\n\r\n", polling.target);
+        let head = format!(
+            "POST {} HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 100\r\n\r\n",
+            polling.target
+        );
         polling.posts().send(head).await;
         // The body has not come, and nobody waits for it.
         let answer = polling.posts().response().await;
@@ -206,7 +276,9 @@ fn many_binary_posts_leave_nothing_behind() {
         for _ in 0..300 {
             let polling = bed.open_polling().await;
             let octets = [("Content-Type", "application/octet-stream")];
-            let answer = bed.request(http::post(&polling.target, &octets, b"\x00\x01")).await;
+            let answer = bed
+                .request(http::post(&polling.target, &octets, b"\x00\x01"))
+                .await;
             assert_eq!(answer.status, 400);
         }
         bed.sessions(0).await;
@@ -220,8 +292,14 @@ fn compressed_posts_are_not_inflated() {
         for encoding in ["gzip", "deflate", "br", "x"] {
             let polling = bed.open_polling().await;
             let encoding = [("Content-Encoding", encoding)];
-            let answer = bed.request(http::post(&polling.target, &encoding, b"\x1f\x8b")).await;
-            bed.check(encoding[0].1, answer.status_line.as_str(), "HTTP/1.1 415 Unsupported Media Type");
+            let answer = bed
+                .request(http::post(&polling.target, &encoding, b"\x1f\x8b"))
+                .await;
+            bed.check(
+                encoding[0].1,
+                answer.status_line.as_str(),
+                "HTTP/1.1 415 Unsupported Media Type",
+            );
         }
     });
 }
@@ -230,60 +308,81 @@ fn compressed_posts_are_not_inflated() {
 fn too_large_posts_get_413_and_end_the_session() {
     run(async {
         let mut table = Table::default();
-        table.case("announced", async {
-            let bed = Bed::new().await;
-            let mut polling = bed.polling().await;
-            let head = format!("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000001\r\n\r\n", polling.target);
-            polling.posts().send(head).await;
-            // Refused before any of it was read.
-            let answer = polling.posts().response().await;
-            assert_eq!(answer.status_line, "HTTP/1.1 413 Payload Too Large");
-            assert_eq!(answer.text(), "");
-            polling.posts().end().await;
-            assert_eq!(bed.reason().await, "transport error");
-            assert_gone(&bed, &polling).await;
-        }).await;
-        table.case("chunked", async {
-            let bed = Bed::limited(|limits| limits.max_message_bytes = 1000).await;
-            let mut polling = bed.polling().await;
-            let head = format!("POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", polling.target);
-            polling.posts().send(head).await;
-            for _ in 0..11 {
-                let _ = polling.posts().try_send(format!("64\r\n{}\r\n", "x".repeat(100))).await;
-            }
-            assert_eq!(polling.posts().response().await.status, 413);
-            assert_eq!(bed.reason().await, "transport error");
-            assert_gone(&bed, &polling).await;
-        }).await;
-        table.case("the whole of a 5 MB body is sent", async {
-            let bed = Bed::new().await;
-            let mut polling = bed.polling().await;
-            let body = format!("42[\"a\",\"{}\"]", "x".repeat(5_000_000));
-            let mut http = bed.http().await;
-            let _ = http.try_send(http::post(&polling.target, &[], body.as_bytes())).await;
-            // A client that is still sending may see a reset in place of the answer.
-            if let Some(answer) = http.try_response().await {
-                assert_eq!(answer.status, 413);
-            }
-            assert_eq!(bed.reason().await, "transport error");
-            polling.begin_poll().await;
-            assert!(is_json_error(&polling.answer().await, 1));
-        }).await;
-        table.case("a pending GET gets the end", async {
-            let bed = Bed::limited(|limits| limits.max_message_bytes = 1000).await;
-            let mut polling = bed.polling().await;
-            polling.pending_poll().await;
-            assert_eq!(polling.post("x".repeat(1001)).await.status, 413);
-            assert_eq!(polling.answer().await.brief(), (200, "1".to_owned()));
-        }).await;
-        table.case("exactly the limit is fine", async {
-            let bed = Bed::new().await;
-            let mut polling = bed.polling().await;
-            let body = format!("427[\"echo\",\"{}\"]", "x".repeat(1_000_000 - 15));
-            assert_eq!(body.len(), 1_000_000 - 1);
-            polling.send(&format!("{body} ")).await;
-            assert_eq!(polling.poll().await.len(), body.len() - 7);
-        }).await;
+        table
+            .case("announced", async {
+                let bed = Bed::new().await;
+                let mut polling = bed.polling().await;
+                let head = format!(
+                    "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000001\r\n\r\n",
+                    polling.target
+                );
+                polling.posts().send(head).await;
+                // Refused before any of it was read.
+                let answer = polling.posts().response().await;
+                assert_eq!(answer.status_line, "HTTP/1.1 413 Payload Too Large");
+                assert_eq!(answer.text(), "");
+                polling.posts().end().await;
+                assert_eq!(bed.reason().await, "transport error");
+                assert_gone(&bed, &polling).await;
+            })
+            .await;
+        table
+            .case("chunked", async {
+                let bed = Bed::limited(|limits| limits.max_message_bytes = 1000).await;
+                let mut polling = bed.polling().await;
+                let head = format!(
+                    "POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+                    polling.target
+                );
+                polling.posts().send(head).await;
+                for _ in 0..11 {
+                    let _ = polling
+                        .posts()
+                        .try_send(format!("64\r\n{}\r\n", "x".repeat(100)))
+                        .await;
+                }
+                assert_eq!(polling.posts().response().await.status, 413);
+                assert_eq!(bed.reason().await, "transport error");
+                assert_gone(&bed, &polling).await;
+            })
+            .await;
+        table
+            .case("the whole of a 5 MB body is sent", async {
+                let bed = Bed::new().await;
+                let mut polling = bed.polling().await;
+                let body = format!("42[\"a\",\"{}\"]", "x".repeat(5_000_000));
+                let mut http = bed.http().await;
+                let _ = http
+                    .try_send(http::post(&polling.target, &[], body.as_bytes()))
+                    .await;
+                // A client that is still sending may see a reset in place of the answer.
+                if let Some(answer) = http.try_response().await {
+                    assert_eq!(answer.status, 413);
+                }
+                assert_eq!(bed.reason().await, "transport error");
+                polling.begin_poll().await;
+                assert!(is_json_error(&polling.answer().await, 1));
+            })
+            .await;
+        table
+            .case("a pending GET gets the end", async {
+                let bed = Bed::limited(|limits| limits.max_message_bytes = 1000).await;
+                let mut polling = bed.polling().await;
+                polling.pending_poll().await;
+                assert_eq!(polling.post("x".repeat(1001)).await.status, 413);
+                assert_eq!(polling.answer().await.brief(), (200, "1".to_owned()));
+            })
+            .await;
+        table
+            .case("exactly the limit is fine", async {
+                let bed = Bed::new().await;
+                let mut polling = bed.polling().await;
+                let body = format!("427[\"echo\",\"{}\"]", "x".repeat(1_000_000 - 15));
+                assert_eq!(body.len(), 1_000_000 - 1);
+                polling.send(&format!("{body} ")).await;
+                assert_eq!(polling.poll().await.len(), body.len() - 7);
+            })
+            .await;
         table.case("exactly the limit in chunks is fine", async {
             let bed = Bed::limited(|limits| limits.max_message_bytes = 100).await;
             let mut polling = bed.polling().await;
@@ -311,30 +410,48 @@ fn bad_packets_get_400_and_end_the_session() {
             ("capital B", b"BAQID".to_vec(), "parse error"),
             ("separator alone", b"\x1e".to_vec(), "parse error"),
             ("separator behind", b"42[\"a\"]\x1e".to_vec(), "parse error"),
-            ("two separators", b"42[\"a\"]\x1e\x1e42[\"b\"]".to_vec(), "parse error"),
+            (
+                "two separators",
+                b"42[\"a\"]\x1e\x1e42[\"b\"]".to_vec(),
+                "parse error",
+            ),
             ("not base64", b"b=!=".to_vec(), "parse error"),
             ("revision 3", b"7:42[\"a\"]".to_vec(), "parse error"),
             ("not UTF-8", b"42[\"\xff\"]".to_vec(), "parse error"),
             ("half a character", b"42[\"\xe2\x82".to_vec(), "parse error"),
-            ("surrogate in UTF-8", b"42[\"\xed\xa0\x80\"]".to_vec(), "parse error"),
+            (
+                "surrogate in UTF-8",
+                b"42[\"\xed\xa0\x80\"]".to_vec(),
+                "parse error",
+            ),
             ("overlong NUL", b"42[\"\xc0\x80\"]".to_vec(), "parse error"),
-            ("beyond Unicode", b"42[\"\xf4\x90\x80\x80\"]".to_vec(), "parse error"),
+            (
+                "beyond Unicode",
+                b"42[\"\xf4\x90\x80\x80\"]".to_vec(),
+                "parse error",
+            ),
             ("latin type", b"\xe9".to_vec(), "parse error"),
             ("NUL", b"\0".to_vec(), "parse error"),
-            ("a megabyte of separators", vec![0x1e; 1_000_000], "parse error"),
+            (
+                "a megabyte of separators",
+                vec![0x1e; 1_000_000],
+                "parse error",
+            ),
             ("ping of revision 3", b"2".to_vec(), "transport error"),
             ("probe", b"2probe".to_vec(), "transport error"),
         ];
         for (name, body, reason) in rows {
-            table.case(name, async move {
-                let bed = Bed::new().await;
-                let mut polling = bed.polling().await;
-                let answer = polling.post(body).await;
-                assert_eq!(answer.brief(), (400, error(3)));
-                assert_eq!(answer.header("content-type"), Some("application/json"));
-                assert_eq!(bed.reason().await, reason);
-                assert_gone(&bed, &polling).await;
-            }).await;
+            table
+                .case(name, async move {
+                    let bed = Bed::new().await;
+                    let mut polling = bed.polling().await;
+                    let answer = polling.post(body).await;
+                    assert_eq!(answer.brief(), (400, error(3)));
+                    assert_eq!(answer.header("content-type"), Some("application/json"));
+                    assert_eq!(bed.reason().await, reason);
+                    assert_gone(&bed, &polling).await;
+                })
+                .await;
         }
         table.finish().await;
     });
@@ -346,11 +463,16 @@ fn packets_before_a_bad_one_are_delivered() {
         let bed = Bed::new().await;
         let mut polling = bed.polling().await;
         polling.pending_poll().await;
-        let answer = polling.post(format!("42[\"a\"]{RS}42[\"b\"]{RS}x{RS}42[\"c\"]")).await;
+        let answer = polling
+            .post(format!("42[\"a\"]{RS}42[\"b\"]{RS}x{RS}42[\"c\"]"))
+            .await;
         assert_eq!(answer.brief(), (400, error(3)));
         assert_eq!(polling.answer().await.brief(), (200, "1".to_owned()));
         assert_eq!(bed.reason().await, "parse error");
-        assert_eq!(bed.log(), ["connect", "event a", "event b", "disconnect: parse error"]);
+        assert_eq!(
+            bed.log(),
+            ["connect", "event a", "event b", "disconnect: parse error"]
+        );
         assert_gone(&bed, &polling).await;
     });
 }
@@ -361,7 +483,11 @@ fn harmless_packets_are_ignored() {
         let mut bed = Bed::new().await;
         let mut polling = bed.polling().await;
         for packet in ["3", "3probe", "0", "0{\"sid\":\"x\"}", "5", "6", "6x"] {
-            bed.check(packet, polling.post(packet).await.brief(), (200, "ok".to_owned()));
+            bed.check(
+                packet,
+                polling.post(packet).await.brief(),
+                (200, "ok".to_owned()),
+            );
         }
         assert_alive(&mut polling).await;
     });
@@ -380,9 +506,14 @@ fn the_close_packet_ends_the_session() {
 
         let bed = Bed::new().await;
         let mut polling = bed.polling().await;
-        polling.send(&format!("42[\"a\"]{RS}1{RS}42[\"late\"]{RS}x")).await;
+        polling
+            .send(&format!("42[\"a\"]{RS}1{RS}42[\"late\"]{RS}x"))
+            .await;
         assert_eq!(bed.reason().await, "transport close");
-        assert_eq!(bed.log(), ["connect", "event a", "disconnect: transport close"]);
+        assert_eq!(
+            bed.log(),
+            ["connect", "event a", "disconnect: transport close"]
+        );
         assert_gone(&bed, &polling).await;
     });
 }
@@ -458,7 +589,11 @@ fn an_aborted_post_ends_the_session() {
             let bed = Bed::new().await;
             let polling = bed.polling().await;
             let mut http = bed.http().await;
-            http.send(format!("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n42[\"a\"]", polling.target)).await;
+            http.send(format!(
+                "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n42[\"a\"]",
+                polling.target
+            ))
+            .await;
             tokio::time::sleep(Duration::from_millis(50)).await;
             if reset {
                 http.reset();
@@ -477,7 +612,12 @@ fn a_post_without_body_is_an_empty_one() {
     run(async {
         let bed = Bed::new().await;
         let polling = bed.polling().await;
-        let answer = bed.request(format!("POST {} HTTP/1.1\r\nHost: x\r\n\r\n", polling.target)).await;
+        let answer = bed
+            .request(format!(
+                "POST {} HTTP/1.1\r\nHost: x\r\n\r\n",
+                polling.target
+            ))
+            .await;
         assert_eq!(answer.brief(), (400, error(3)));
         assert_eq!(bed.reason().await, "parse error");
     });
@@ -489,7 +629,11 @@ fn posts_may_wait_for_permission_and_come_in_pieces() {
         let bed = Bed::new().await;
         let mut polling = bed.polling().await;
         let mut http = bed.http().await;
-        http.send(format!("POST {} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n", polling.target)).await;
+        http.send(format!(
+            "POST {} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n",
+            polling.target
+        ))
+        .await;
         for byte in "42[\"a\"]".bytes() {
             http.send([byte]).await;
             tokio::time::sleep(Duration::from_millis(3)).await;
@@ -515,10 +659,21 @@ fn a_close_by_the_server_is_fetched_in_order() {
         assert_eq!(bed.reason().await, "server namespace disconnect");
         assert_eq!(polling.poll().await, "41");
         let answer = polling.post("42[\"late\"]").await;
-        assert_eq!(answer.brief(), (400, error(3)), "a POST while the end waits");
+        assert_eq!(
+            answer.brief(),
+            (400, error(3)),
+            "a POST while the end waits"
+        );
         assert_eq!(polling.poll().await, format!("6{RS}1"));
         assert_gone(&bed, &polling).await;
-        assert_eq!(bed.log(), ["connect", "event bye", "disconnect: server namespace disconnect"]);
+        assert_eq!(
+            bed.log(),
+            [
+                "connect",
+                "event bye",
+                "disconnect: server namespace disconnect"
+            ]
+        );
 
         let bed = Bed::new().await;
         let mut polling = bed.polling().await;
@@ -553,7 +708,12 @@ fn answers_are_compressed_if_the_client_can_and_it_is_worth_it() {
             ("gzip", "gzip", &*long, Some("gzip")),
             ("deflate", "deflate", &long, Some("deflate")),
             ("both", "deflate, gzip, br", &long, Some("gzip")),
-            ("by weight", "gzip;q=0.5, deflate;q=0.9", &long, Some("deflate")),
+            (
+                "by weight",
+                "gzip;q=0.5, deflate;q=0.9",
+                &long,
+                Some("deflate"),
+            ),
             ("refused", "gzip;q=0, deflate;q=0", &long, None),
             ("brotli only", "br", &long, None),
             ("identity", "identity", &long, None),
@@ -561,7 +721,9 @@ fn answers_are_compressed_if_the_client_can_and_it_is_worth_it() {
         ];
         for (name, accept, text, encoding) in rows {
             socket.emit("text", text).await.unwrap();
-            let answer = bed.request(http::get(&polling.target, &[("Accept-Encoding", accept)])).await;
+            let answer = bed
+                .request(http::get(&polling.target, &[("Accept-Encoding", accept)]))
+                .await;
             bed.check(name, answer.header("content-encoding"), encoding);
             let plain = format!("42[\"text\",\"{text}\"]");
             let body = match encoding {
@@ -572,13 +734,21 @@ fn answers_are_compressed_if_the_client_can_and_it_is_worth_it() {
             bed.check(name, String::from_utf8(body).unwrap(), plain);
         }
         socket.emit_uncompressed("text", &long).await.unwrap();
-        let answer = bed.request(http::get(&polling.target, &[("Accept-Encoding", "gzip")])).await;
-        bed.check("uncompressed by wish", answer.header("content-encoding"), None);
+        let answer = bed
+            .request(http::get(&polling.target, &[("Accept-Encoding", "gzip")]))
+            .await;
+        bed.check(
+            "uncompressed by wish",
+            answer.header("content-encoding"),
+            None,
+        );
 
         let mut bed = Bed::with(Server::builder().http_compression(None)).await;
         let polling = bed.polling().await;
         bed.socket().await.emit("text", &long).await.unwrap();
-        let answer = bed.request(http::get(&polling.target, &[("Accept-Encoding", "gzip")])).await;
+        let answer = bed
+            .request(http::get(&polling.target, &[("Accept-Encoding", "gzip")]))
+            .await;
         bed.check("switched off", answer.header("content-encoding"), None);
     });
 }

@@ -24,119 +24,162 @@ fn hurry(limits: &mut Limits) {
 fn slow_connections_are_closed() {
     run(async {
         let mut table = Table::default();
-        table.case("silence", async {
-            let bed = Bed::limited(hurry).await;
-            let start = Instant::now();
-            assert_eq!(bed.http().await.end().await, b"");
-            assert!(start.elapsed() >= SHORT / 2);
-        }).await;
-        table.case("half a head", async {
-            let bed = Bed::limited(hurry).await;
-            let mut http = bed.http().await;
-            http.send("GET / HTTP/1.1\r\nHost: x\r\n").await;
-            http.end().await;
-        }).await;
-        for (name, piece) in [("a head that drips", "x"), ("header fields that drip", "A: b\r\n")] {
-            table.case(name, async move {
+        table
+            .case("silence", async {
+                let bed = Bed::limited(hurry).await;
+                let start = Instant::now();
+                assert_eq!(bed.http().await.end().await, b"");
+                assert!(start.elapsed() >= SHORT / 2);
+            })
+            .await;
+        table
+            .case("half a head", async {
                 let bed = Bed::limited(hurry).await;
                 let mut http = bed.http().await;
-                http.send("GET / HTTP/1.1\r\nHost: x\r\nX: ").await;
+                http.send("GET / HTTP/1.1\r\nHost: x\r\n").await;
+                http.end().await;
+            })
+            .await;
+        for (name, piece) in [
+            ("a head that drips", "x"),
+            ("header fields that drip", "A: b\r\n"),
+        ] {
+            table
+                .case(name, async move {
+                    let bed = Bed::limited(hurry).await;
+                    let mut http = bed.http().await;
+                    http.send("GET / HTTP/1.1\r\nHost: x\r\nX: ").await;
+                    let start = Instant::now();
+                    while http.try_send(piece).await.is_ok() {
+                        // The whole head has one deadline, whatever comes meanwhile.
+                        assert!(start.elapsed() < PATIENCE);
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                })
+                .await;
+        }
+        table
+            .case("empty lines that drip", async {
+                let bed = Bed::limited(hurry).await;
+                let mut http = bed.http().await;
                 let start = Instant::now();
-                while http.try_send(piece).await.is_ok() {
-                    // The whole head has one deadline, whatever comes meanwhile.
+                while http.try_send("\r\n").await.is_ok() {
                     assert!(start.elapsed() < PATIENCE);
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
-            }).await;
-        }
-        table.case("empty lines that drip", async {
-            let bed = Bed::limited(hurry).await;
-            let mut http = bed.http().await;
-            let start = Instant::now();
-            while http.try_send("\r\n").await.is_ok() {
-                assert!(start.elapsed() < PATIENCE);
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }).await;
-        table.case("idle after an answer", async {
-            let bed = Bed::limited(hurry).await;
-            let mut http = bed.http().await;
-            let start = Instant::now();
-            assert_eq!(http.get(TARGET).await.status, 200);
-            assert_eq!(http.end().await, b"");
-            assert!(start.elapsed() >= SHORT, "it is kept for a while");
-        }).await;
-        table.case("half a head after an answer", async {
-            let bed = Bed::limited(hurry).await;
-            let mut http = bed.http().await;
-            assert_eq!(http.get(TARGET).await.status, 200);
-            http.send("GET / HT").await;
-            http.end().await;
-        }).await;
-        table.case("a pending GET is not idle", async {
-            let bed = Bed::limited(hurry).await;
-            let mut polling = bed.polling().await;
-            polling.begin_poll().await;
-            assert!(polling.gets().is_silent_for(SHORT * 4).await);
-            bed.socket().await.emit("news", 1).await.unwrap();
-            assert_eq!(polling.answer().await.text(), "42[\"news\",1]");
-        }).await;
-        table.case("a body that stalls", async {
-            let bed = Bed::limited(hurry).await;
-            let mut polling = bed.polling().await;
-            let head = format!("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n42[", polling.target);
-            polling.posts().send(head).await;
-            let answer = polling.posts().response().await;
-            assert_eq!(answer.status_line, "HTTP/1.1 408 Request Timeout");
-            assert_eq!(answer.header("connection"), Some("close"));
-            assert_eq!(bed.reason().await, "transport error");
-            polling.posts().end().await;
-        }).await;
-        table.case("a body that drips", async {
-            let bed = Bed::limited(hurry).await;
-            let mut polling = bed.polling().await;
-            let head = format!("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n", polling.target);
-            polling.posts().send(head).await;
-            let start = Instant::now();
-            while polling.posts().try_send("4").await.is_ok() && start.elapsed() < SHORT * 4 {
-                tokio::time::sleep(Duration::from_millis(30)).await;
-            }
-            assert_eq!(bed.reason().await, "transport error");
-        }).await;
-        table.case("a chunked body that stalls", async {
-            let bed = Bed::limited(hurry).await;
-            let mut polling = bed.polling().await;
-            let head = format!("POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n42", polling.target);
-            polling.posts().send(head).await;
-            assert_eq!(polling.posts().response().await.status, 408);
-            assert_eq!(bed.reason().await, "transport error");
-        }).await;
-        table.case("a body that nobody reads", async {
-            let bed = Bed::limited(hurry).await;
-            let mut http = bed.http().await;
-            http.send("POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n").await;
-            let start = Instant::now();
-            while http.try_send("x").await.is_ok() {
-                assert!(start.elapsed() < PATIENCE);
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }).await;
-        table.case("an answer that is not read", async {
-            let bed = Bed::limited(|limits| {
-                hurry(limits);
-                limits.max_outbound_bytes = 64 << 20;
             })
             .await;
-            let polling = bed.polling().await;
-            let mut http = bed.http().await;
-            socket2::SockRef::from(&*http.stream()).set_recv_buffer_size(4096).unwrap();
-            bed.socket().await.emit("big", "x".repeat(30_000_000)).await.unwrap();
-            http.send(http::get(&polling.target, &[])).await;
-            tokio::time::sleep(SHORT * 5).await;
-            // Cut off, so what is left of the answer does not come.
-            let got = http.end().await;
-            assert!(got.len() < 30_000_000, "{} bytes", got.len());
-        }).await;
+        table
+            .case("idle after an answer", async {
+                let bed = Bed::limited(hurry).await;
+                let mut http = bed.http().await;
+                let start = Instant::now();
+                assert_eq!(http.get(TARGET).await.status, 200);
+                assert_eq!(http.end().await, b"");
+                assert!(start.elapsed() >= SHORT, "it is kept for a while");
+            })
+            .await;
+        table
+            .case("half a head after an answer", async {
+                let bed = Bed::limited(hurry).await;
+                let mut http = bed.http().await;
+                assert_eq!(http.get(TARGET).await.status, 200);
+                http.send("GET / HT").await;
+                http.end().await;
+            })
+            .await;
+        table
+            .case("a pending GET is not idle", async {
+                let bed = Bed::limited(hurry).await;
+                let mut polling = bed.polling().await;
+                polling.begin_poll().await;
+                assert!(polling.gets().is_silent_for(SHORT * 4).await);
+                bed.socket().await.emit("news", 1).await.unwrap();
+                assert_eq!(polling.answer().await.text(), "42[\"news\",1]");
+            })
+            .await;
+        table
+            .case("a body that stalls", async {
+                let bed = Bed::limited(hurry).await;
+                let mut polling = bed.polling().await;
+                let head = format!(
+                    "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n42[",
+                    polling.target
+                );
+                polling.posts().send(head).await;
+                let answer = polling.posts().response().await;
+                assert_eq!(answer.status_line, "HTTP/1.1 408 Request Timeout");
+                assert_eq!(answer.header("connection"), Some("close"));
+                assert_eq!(bed.reason().await, "transport error");
+                polling.posts().end().await;
+            })
+            .await;
+        table
+            .case("a body that drips", async {
+                let bed = Bed::limited(hurry).await;
+                let mut polling = bed.polling().await;
+                let head = format!(
+                    "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
+                    polling.target
+                );
+                polling.posts().send(head).await;
+                let start = Instant::now();
+                while polling.posts().try_send("4").await.is_ok() && start.elapsed() < SHORT * 4 {
+                    tokio::time::sleep(Duration::from_millis(30)).await;
+                }
+                assert_eq!(bed.reason().await, "transport error");
+            })
+            .await;
+        table
+            .case("a chunked body that stalls", async {
+                let bed = Bed::limited(hurry).await;
+                let mut polling = bed.polling().await;
+                let head = format!(
+                    "POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n42",
+                    polling.target
+                );
+                polling.posts().send(head).await;
+                assert_eq!(polling.posts().response().await.status, 408);
+                assert_eq!(bed.reason().await, "transport error");
+            })
+            .await;
+        table
+            .case("a body that nobody reads", async {
+                let bed = Bed::limited(hurry).await;
+                let mut http = bed.http().await;
+                http.send("POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+                    .await;
+                let start = Instant::now();
+                while http.try_send("x").await.is_ok() {
+                    assert!(start.elapsed() < PATIENCE);
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            })
+            .await;
+        table
+            .case("an answer that is not read", async {
+                let bed = Bed::limited(|limits| {
+                    hurry(limits);
+                    limits.max_outbound_bytes = 64 << 20;
+                })
+                .await;
+                let polling = bed.polling().await;
+                let mut http = bed.http().await;
+                socket2::SockRef::from(&*http.stream())
+                    .set_recv_buffer_size(4096)
+                    .unwrap();
+                bed.socket()
+                    .await
+                    .emit("big", "x".repeat(30_000_000))
+                    .await
+                    .unwrap();
+                http.send(http::get(&polling.target, &[])).await;
+                tokio::time::sleep(SHORT * 5).await;
+                // Cut off, so what is left of the answer does not come.
+                let got = http.end().await;
+                assert!(got.len() < 30_000_000, "{} bytes", got.len());
+            })
+            .await;
         table.finish().await;
     });
 }
@@ -161,39 +204,113 @@ fn heads_that_could_be_read_in_two_ways_are_refused() {
         let mut bed = Bed::new().await;
         let mut polling = bed.polling().await;
         let target = polling.target.clone();
-        let post = |fields: &str, body: &str| format!("POST {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n{body}");
+        let post = |fields: &str, body: &str| {
+            format!("POST {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n{body}")
+        };
         let rows = [
-            ("two lengths", post("Content-Length: 7\r\nContent-Length: 8\r\n", "42[\"a\"]")),
-            ("two lengths in one field", post("Content-Length: 7, 8\r\n", "42[\"a\"]")),
-            ("length and chunks", post("Content-Length: 7\r\nTransfer-Encoding: chunked\r\n", "7\r\n42[\"a\"]\r\n0\r\n\r\n")),
-            ("chunks and length", post("Transfer-Encoding: chunked\r\nContent-Length: 7\r\n", "7\r\n42[\"a\"]\r\n0\r\n\r\n")),
-            ("length with a plus", post("Content-Length: +7\r\n", "42[\"a\"]")),
-            ("length negative", post("Content-Length: -7\r\n", "42[\"a\"]")),
-            ("length hexadecimal", post("Content-Length: 0x7\r\n", "42[\"a\"]")),
-            ("length with text", post("Content-Length: 7x\r\n", "42[\"a\"]")),
-            ("length too large", post("Content-Length: 99999999999999999999\r\n", "")),
-            ("other encoding", post("Transfer-Encoding: gzip\r\n", "42[\"a\"]")),
-            ("chunked is not last", post("Transfer-Encoding: chunked, gzip\r\n", "42[\"a\"]")),
-            ("space before the colon", post("Content-Length : 7\r\n", "42[\"a\"]")),
-            ("folded field", post("X: a\r\n b\r\nContent-Length: 7\r\n", "42[\"a\"]")),
+            (
+                "two lengths",
+                post("Content-Length: 7\r\nContent-Length: 8\r\n", "42[\"a\"]"),
+            ),
+            (
+                "two lengths in one field",
+                post("Content-Length: 7, 8\r\n", "42[\"a\"]"),
+            ),
+            (
+                "length with a plus",
+                post("Content-Length: +7\r\n", "42[\"a\"]"),
+            ),
+            (
+                "length negative",
+                post("Content-Length: -7\r\n", "42[\"a\"]"),
+            ),
+            (
+                "length hexadecimal",
+                post("Content-Length: 0x7\r\n", "42[\"a\"]"),
+            ),
+            (
+                "length with text",
+                post("Content-Length: 7x\r\n", "42[\"a\"]"),
+            ),
+            (
+                "length too large",
+                post("Content-Length: 99999999999999999999\r\n", ""),
+            ),
+            (
+                "other encoding",
+                post("Transfer-Encoding: gzip\r\n", "42[\"a\"]"),
+            ),
+            (
+                "chunked is not last",
+                post("Transfer-Encoding: chunked, gzip\r\n", "42[\"a\"]"),
+            ),
+            (
+                "space before the colon",
+                post("Content-Length : 7\r\n", "42[\"a\"]"),
+            ),
+            (
+                "folded field",
+                post("X: a\r\n b\r\nContent-Length: 7\r\n", "42[\"a\"]"),
+            ),
             ("no host", format!("GET {TARGET} HTTP/1.1\r\n\r\n")),
-            ("two hosts", format!("GET {TARGET} HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")),
-            ("NUL in a field", format!("GET {TARGET} HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n")),
+            (
+                "two hosts",
+                format!("GET {TARGET} HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"),
+            ),
+            (
+                "NUL in a field",
+                format!("GET {TARGET} HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n"),
+            ),
             ("no version", format!("GET {TARGET}\r\nHost: x\r\n\r\n")),
-            ("version 3", format!("GET {TARGET} HTTP/3.0\r\nHost: x\r\n\r\n")),
-            ("space in the target", "GET /socket.io/?EIO=4 &transport=polling HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()),
-            ("garbage", "\x16\x03\x01\x02\x00\x01\x00\x01\u{7f}\r\n\r\n".to_owned()),
+            (
+                "version 3",
+                format!("GET {TARGET} HTTP/3.0\r\nHost: x\r\n\r\n"),
+            ),
+            (
+                "space in the target",
+                "GET /socket.io/?EIO=4 &transport=polling HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            ),
+            (
+                "garbage",
+                "\x16\x03\x01\x02\x00\x01\x00\x01\u{7f}\r\n\r\n".to_owned(),
+            ),
         ];
         for (name, request) in rows {
             let mut http = bed.http().await;
             http.send(&request).await;
             let answer = tokio::time::timeout(Duration::from_secs(2), http.try_response()).await;
-            bed.check(name, answer.ok().flatten().map(|answer| answer.status), Some(400));
+            bed.check(
+                name,
+                answer.ok().flatten().map(|answer| answer.status),
+                Some(400),
+            );
             let ends = tokio::time::timeout(Duration::from_secs(2), http.end()).await;
             bed.check(format!("{name}: the connection ends"), ends, Ok(Vec::new()));
         }
+        // A length beside the chunked encoding does not count; what a proxy may take for the next request is not read.
+        let hidden = String::from_utf8(http::post(&target, &[], b"42[\"a\"]")).unwrap();
+        let smuggled = format!("7\r\n42[\"b\"]\r\n0\r\n\r\n{hidden}");
+        for fields in [
+            "Transfer-Encoding: chunked\r\nContent-Length: 7\r\n",
+            "Content-Length: 7\r\nTransfer-Encoding: chunked\r\n",
+        ] {
+            let mut http = bed.http().await;
+            http.send(&post(fields, &smuggled)).await;
+            let answer = http.response().await;
+            bed.check(fields, matches!(answer.status, 200 | 400), true);
+            let ends = tokio::time::timeout(Duration::from_secs(2), http.end()).await;
+            bed.check(
+                format!("{fields}: the connection ends"),
+                ends,
+                Ok(Vec::new()),
+            );
+        }
         let log = bed.log();
-        bed.check("none was handled", log.iter().filter(|line| *line == "event a").count(), 0);
+        bed.check(
+            "none was handled",
+            log.iter().filter(|line| *line == "event a").count(),
+            0,
+        );
         assert_alive_or_gone(&mut polling).await;
     });
 }
@@ -212,22 +329,33 @@ fn chunked_bodies_are_read_strictly() {
             ("size with a plus", "+7\r\n42[\"a\"]\r\n0\r\n\r\n"),
             ("size negative", "-7\r\n42[\"a\"]\r\n0\r\n\r\n"),
             ("size not hexadecimal", "x\r\n42[\"a\"]\r\n0\r\n\r\n"),
-            ("size too large", "ffffffffffffffffff\r\n42[\"a\"]\r\n0\r\n\r\n"),
+            (
+                "size too large",
+                "ffffffffffffffffff\r\n42[\"a\"]\r\n0\r\n\r\n",
+            ),
             ("size missing", "\r\n42[\"a\"]\r\n0\r\n\r\n"),
             ("chunk too short", "7\r\n42\r\n0\r\n\r\n"),
             ("chunk too long", "2\r\n42[\"a\"]\r\n0\r\n\r\n"),
         ] {
-            table.case(name, async move {
-                let bed = Bed::limited(|limits| limits.body_timeout = Duration::from_millis(500)).await;
-                let polling = bed.polling().await;
-                let mut http = bed.http().await;
-                http.send(format!("POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{body}", polling.target)).await;
-                if let Some(answer) = http.try_response().await {
-                    assert!(matches!(answer.status, 400 | 408 | 413), "{answer:?}");
-                }
-                assert_eq!(bed.reason().await, "transport error");
-                assert_eq!(bed.log(), ["connect", "disconnect: transport error"]);
-            }).await;
+            table
+                .case(name, async move {
+                    let bed =
+                        Bed::limited(|limits| limits.body_timeout = Duration::from_millis(500))
+                            .await;
+                    let polling = bed.polling().await;
+                    let mut http = bed.http().await;
+                    http.send(format!(
+                        "POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{body}",
+                        polling.target
+                    ))
+                    .await;
+                    if let Some(answer) = http.try_response().await {
+                        assert!(matches!(answer.status, 400 | 408 | 413), "{answer:?}");
+                    }
+                    assert_eq!(bed.reason().await, "transport error");
+                    assert_eq!(bed.log(), ["connect", "disconnect: transport error"]);
+                })
+                .await;
         }
         table.finish().await;
     });
@@ -241,8 +369,18 @@ fn large_heads_are_refused() {
             let fields: String = (0..count).map(|n| format!("X-{n}: y\r\n")).collect();
             format!("GET {TARGET} HTTP/1.1\r\nHost: x\r\n{fields}\r\n")
         };
-        let long = |bytes: usize| format!("GET {TARGET} HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(bytes));
-        let url = |bytes: usize| format!("GET {TARGET}&x={} HTTP/1.1\r\nHost: x\r\n\r\n", "y".repeat(bytes));
+        let long = |bytes: usize| {
+            format!(
+                "GET {TARGET} HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+                "y".repeat(bytes)
+            )
+        };
+        let url = |bytes: usize| {
+            format!(
+                "GET {TARGET}&x={} HTTP/1.1\r\nHost: x\r\n\r\n",
+                "y".repeat(bytes)
+            )
+        };
         let rows = [
             ("99 fields", many(98), 200),
             ("2,500 fields", many(2500), 431),
@@ -264,9 +402,16 @@ fn large_heads_are_refused() {
             let cut_off = status != 200 && name.contains("00 KB") || name.contains("MB");
             bed.check(name, answer.or(cut_off.then_some(status)), Some(status));
         }
-        let upgrade = format!("/socket.io/?EIO=4&transport=websocket&x={}", "y".repeat(9_000));
+        let upgrade = format!(
+            "/socket.io/?EIO=4&transport=websocket&x={}",
+            "y".repeat(9_000)
+        );
         let answer = bed.request(http::upgrade(&upgrade, &[])).await;
-        bed.check("9 KB of URL, upgrade", answer.brief(), (414, "URL too long".to_owned()));
+        bed.check(
+            "9 KB of URL, upgrade",
+            answer.brief(),
+            (414, "URL too long".to_owned()),
+        );
     });
 }
 
@@ -279,10 +424,22 @@ fn the_limits_of_heads_can_be_set() {
         })
         .await;
         let answer = bed.get(&format!("{TARGET}&x={}", "y".repeat(100))).await;
-        bed.check("URL", answer.brief(), (414, "{\"code\":3,\"message\":\"URL too long\"}".to_owned()));
+        bed.check(
+            "URL",
+            answer.brief(),
+            (414, "{\"code\":3,\"message\":\"URL too long\"}".to_owned()),
+        );
         let fields = [("A", "1"), ("B", "2"), ("C", "3"), ("D", "4"), ("E", "5")];
-        bed.check("5 fields", bed.request(http::get(TARGET, &fields[..4])).await.status, 200);
-        bed.check("6 fields", bed.request(http::get(TARGET, &fields)).await.status, 431);
+        bed.check(
+            "5 fields",
+            bed.request(http::get(TARGET, &fields[..4])).await.status,
+            200,
+        );
+        bed.check(
+            "6 fields",
+            bed.request(http::get(TARGET, &fields)).await.status,
+            431,
+        );
     });
 }
 

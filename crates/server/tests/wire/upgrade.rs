@@ -21,7 +21,10 @@ fn an_upgrade_moves_the_session() {
         assert_alive(&mut polling).await;
         websocket.send("5").await;
         assert_websocket_alive(&mut websocket).await;
-        for answer in [bed.get(&polling.target).await, bed.post(&polling.target, "41").await] {
+        for answer in [
+            bed.get(&polling.target).await,
+            bed.post(&polling.target, "41").await,
+        ] {
             assert_eq!(answer.brief(), (400, error(3)), "a poll after the upgrade");
         }
         assert_websocket_alive(&mut websocket).await;
@@ -54,7 +57,11 @@ fn a_pending_get_gets_noops_during_an_upgrade() {
         let mut websocket = bed.probe(&polling.sid).await;
         websocket.send("2probe").await;
         assert_eq!(websocket.text().await, "3probe");
-        assert_eq!(polling.answer().await.brief(), (200, "6".to_owned()), "the GET that waited");
+        assert_eq!(
+            polling.answer().await.brief(),
+            (200, "6".to_owned()),
+            "the GET that waited"
+        );
         let start = Instant::now();
         for _ in 0..3 {
             assert_eq!(polling.poll().await, "6", "a GET that comes meanwhile");
@@ -81,7 +88,10 @@ fn a_get_that_waits_at_the_end_of_the_upgrade_gets_a_noop() {
         websocket.send("2probe").await;
         assert_eq!(websocket.text().await, "3probe");
         polling.begin_poll().await;
-        polling.gets().is_silent_for(Duration::from_millis(20)).await;
+        polling
+            .gets()
+            .is_silent_for(Duration::from_millis(20))
+            .await;
         websocket.send("5").await;
         assert_eq!(polling.answer().await.brief(), (200, "6".to_owned()));
         assert_websocket_alive(&mut websocket).await;
@@ -98,11 +108,17 @@ fn what_waits_is_sent_on_the_websocket() {
         assert_eq!(websocket.text().await, "3probe");
         let socket = bed.socket().await;
         socket.emit("a", 1).await.unwrap();
-        socket.emit("b", bytes::Bytes::from_static(b"\x01\x02")).await.unwrap();
+        socket
+            .emit("b", bytes::Bytes::from_static(b"\x01\x02"))
+            .await
+            .unwrap();
         assert!(websocket.is_silent_for(Duration::from_millis(50)).await);
         websocket.send("5").await;
         assert_eq!(websocket.text().await, "42[\"a\",1]");
-        assert_eq!(websocket.text().await, "451-[\"b\",{\"_placeholder\":true,\"num\":0}]");
+        assert_eq!(
+            websocket.text().await,
+            "451-[\"b\",{\"_placeholder\":true,\"num\":0}]"
+        );
         assert_eq!(websocket.binary().await, b"\x01\x02");
     });
 }
@@ -132,7 +148,11 @@ fn nothing_is_lost_or_doubled_by_an_upgrade() {
             websocket.send("2probe").await;
             assert_eq!(websocket.text().await, "3probe");
             for _ in 0..round % 4 {
-                polling.poll().await.split(RS).for_each(|packet| _ = check(packet));
+                polling
+                    .poll()
+                    .await
+                    .split(RS)
+                    .for_each(|packet| _ = check(packet));
             }
             websocket.send("5").await;
             while check(&websocket.text().await) < 200 {}
@@ -160,24 +180,29 @@ fn whatever_is_not_the_probe_closes_that_websocket_alone() {
             ("garbage", frame(0x81, b"x")),
             ("empty", frame(0x81, b"")),
             ("binary", frame(0x82, b"2probe")),
-            ("probe twice", [frame(0x81, b"2probe"), frame(0x81, b"2probe")].concat()),
+            (
+                "probe twice",
+                [frame(0x81, b"2probe"), frame(0x81, b"2probe")].concat(),
+            ),
         ];
         for (name, bytes) in rows {
-            table.case(name, async move {
-                let bed = Bed::new().await;
-                let mut polling = bed.polling().await;
-                let mut websocket = bed.probe(&polling.sid).await;
-                websocket.send_raw(bytes).await;
-                assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
-                assert_alive(&mut polling).await;
-                // The next one may try again.
-                let mut websocket = bed.probe(&polling.sid).await;
-                websocket.send("2probe").await;
-                assert_eq!(websocket.text().await, "3probe");
-                websocket.send("5").await;
-                assert_websocket_alive(&mut websocket).await;
-                assert_eq!(bed.log(), ["connect", "event echo", "event echo"]);
-            }).await;
+            table
+                .case(name, async move {
+                    let bed = Bed::new().await;
+                    let mut polling = bed.polling().await;
+                    let mut websocket = bed.probe(&polling.sid).await;
+                    websocket.send_raw(bytes).await;
+                    assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
+                    assert_alive(&mut polling).await;
+                    // The next one may try again.
+                    let mut websocket = bed.probe(&polling.sid).await;
+                    websocket.send("2probe").await;
+                    assert_eq!(websocket.text().await, "3probe");
+                    websocket.send("5").await;
+                    assert_websocket_alive(&mut websocket).await;
+                    assert_eq!(bed.log(), ["connect", "event echo", "event echo"]);
+                })
+                .await;
         }
         table.finish().await;
     });
@@ -189,28 +214,30 @@ fn a_probing_websocket_that_ends_leaves_the_session_polling() {
         let mut table = Table::default();
         for (name, probed) in [("before the probe", false), ("after the probe", true)] {
             for how in ["close frame", "end of stream", "reset"] {
-                table.case(format!("{how} {name}"), async move {
-                    let bed = Bed::new().await;
-                    let mut polling = bed.polling().await;
-                    let mut websocket = bed.probe(&polling.sid).await;
-                    if probed {
+                table
+                    .case(format!("{how} {name}"), async move {
+                        let bed = Bed::new().await;
+                        let mut polling = bed.polling().await;
+                        let mut websocket = bed.probe(&polling.sid).await;
+                        if probed {
+                            websocket.send("2probe").await;
+                            assert_eq!(websocket.text().await, "3probe");
+                        }
+                        match how {
+                            "close frame" => {
+                                websocket.send_close(1001).await;
+                                assert_eq!(websocket.end().await, WebSocketEnd::Code(1001));
+                            }
+                            "reset" => websocket.reset(),
+                            _ => drop(websocket),
+                        }
+                        assert_alive(&mut polling).await;
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        let mut websocket = bed.probe(&polling.sid).await;
                         websocket.send("2probe").await;
                         assert_eq!(websocket.text().await, "3probe");
-                    }
-                    match how {
-                        "close frame" => {
-                            websocket.send_close(1001).await;
-                            assert_eq!(websocket.end().await, WebSocketEnd::Code(1001));
-                        }
-                        "reset" => websocket.reset(),
-                        _ => drop(websocket),
-                    }
-                    assert_alive(&mut polling).await;
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    let mut websocket = bed.probe(&polling.sid).await;
-                    websocket.send("2probe").await;
-                    assert_eq!(websocket.text().await, "3probe");
-                }).await;
+                    })
+                    .await;
             }
         }
         table.finish().await;
@@ -235,12 +262,20 @@ fn a_second_websocket_is_closed_and_the_first_goes_on() {
         assert_websocket_alive(&mut first).await;
         let mut second = bed.probe(&polling.sid).await;
         second.send("2probe").await;
-        assert_eq!(second.drain().await, (Vec::new(), WebSocketEnd::NoCode), "after the upgrade");
+        assert_eq!(
+            second.drain().await,
+            (Vec::new(), WebSocketEnd::NoCode),
+            "after the upgrade"
+        );
         assert_websocket_alive(&mut first).await;
 
         let (mut direct, sid) = bed.open_websocket().await;
         let mut second = bed.probe(&sid).await;
-        assert_eq!(second.end().await, WebSocketEnd::NoCode, "of a session that began so");
+        assert_eq!(
+            second.end().await,
+            WebSocketEnd::NoCode,
+            "of a session that began so"
+        );
         direct.join().await;
     });
 }
@@ -249,7 +284,8 @@ fn a_second_websocket_is_closed_and_the_first_goes_on() {
 fn an_upgrade_that_takes_too_long_is_given_up() {
     run(async {
         for probed in [false, true] {
-            let bed = Bed::limited(|limits| limits.upgrade_timeout = Duration::from_millis(250)).await;
+            let bed =
+                Bed::limited(|limits| limits.upgrade_timeout = Duration::from_millis(250)).await;
             let mut polling = bed.polling().await;
             let mut websocket = bed.probe(&polling.sid).await;
             if probed {
@@ -260,7 +296,12 @@ fn an_upgrade_that_takes_too_long_is_given_up() {
             assert_alive(&mut polling).await;
             polling.pending_poll().await;
             // No more noops.
-            assert!(polling.gets().is_silent_for(Duration::from_millis(250)).await);
+            assert!(
+                polling
+                    .gets()
+                    .is_silent_for(Duration::from_millis(250))
+                    .await
+            );
         }
     });
 }
@@ -284,16 +325,22 @@ fn upgrades_that_are_switched_off_are_refused_before_the_101() {
 fn a_session_that_ends_takes_its_probe_along() {
     run(async {
         let mut table = Table::default();
-        for (name, post) in [("closed by the client", "1"), ("bad packet", "x"), ("closed by the server", "42[\"bye\"]")] {
-            table.case(name, async move {
-                let bed = Bed::new().await;
-                let mut polling = bed.polling().await;
-                let mut websocket = bed.probe(&polling.sid).await;
-                websocket.send("2probe").await;
-                assert_eq!(websocket.text().await, "3probe");
-                polling.post(post).await;
-                assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
-            }).await;
+        for (name, post) in [
+            ("closed by the client", "1"),
+            ("bad packet", "x"),
+            ("closed by the server", "42[\"bye\"]"),
+        ] {
+            table
+                .case(name, async move {
+                    let bed = Bed::new().await;
+                    let mut polling = bed.polling().await;
+                    let mut websocket = bed.probe(&polling.sid).await;
+                    websocket.send("2probe").await;
+                    assert_eq!(websocket.text().await, "3probe");
+                    polling.post(post).await;
+                    assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
+                })
+                .await;
         }
         table.finish().await;
     });
@@ -307,8 +354,13 @@ fn pings_of_the_websocket_protocol_are_answered_while_probing() {
         let mut websocket = bed.probe(&polling.sid).await;
         websocket.send_raw(frame(0x89, b"are you there")).await;
         let pong = websocket.frame().await;
-        assert_eq!((pong.opcode(), &pong.payload[..]), (opcode::PONG, &b"are you there"[..]));
-        websocket.send_raw([frame(0x01, b"2pr"), frame(0x89, b""), frame(0x80, b"obe")].concat()).await;
+        assert_eq!(
+            (pong.opcode(), &pong.payload[..]),
+            (opcode::PONG, &b"are you there"[..])
+        );
+        websocket
+            .send_raw([frame(0x01, b"2pr"), frame(0x89, b""), frame(0x80, b"obe")].concat())
+            .await;
         let (mut texts, mut pongs) = (Vec::new(), 0);
         while texts.is_empty() || pongs == 0 {
             let frame = websocket.frame().await;
@@ -345,11 +397,17 @@ fn resets_at_any_byte_of_an_upgrade_request_are_harmless() {
     run(async {
         let bed = Bed::limited(|limits| limits.max_pending_sessions_per_address = 10_000).await;
         let mut polling = bed.polling().await;
-        let known = http::upgrade(&format!("/socket.io/?EIO=4&transport=websocket&sid={}", polling.sid), &[]);
+        let known = http::upgrade(
+            &format!("/socket.io/?EIO=4&transport=websocket&sid={}", polling.sid),
+            &[],
+        );
         let fresh = http::upgrade("/socket.io/?EIO=4&transport=websocket", &[]);
         let unknown = http::upgrade("/socket.io/?EIO=4&transport=websocket&sid=abc", &[]);
         for request in [known, fresh, unknown] {
-            for count in (0..=request.len()).step_by(3).chain([request.len() - 1, request.len()]) {
+            for count in (0..=request.len())
+                .step_by(3)
+                .chain([request.len() - 1, request.len()])
+            {
                 let mut http = bed.http().await;
                 http.send(&request[..count]).await;
                 if count % 2 == 0 {
@@ -371,24 +429,36 @@ fn bytes_behind_an_upgrade_request_are_harmless() {
             ("text", b"test".to_vec()),
             ("zeros", vec![0; 100]),
             ("reserved bits", frame(0xf1, b"x")),
-            ("another request", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
+            (
+                "another request",
+                b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+            ),
             ("ones", vec![0xff; 5000]),
         ] {
             for known in [false, true] {
                 let behind = behind.clone();
-                table.case(format!("{name}, known session: {known}"), async move {
-                    let bed = Bed::new().await;
-                    let mut polling = bed.polling().await;
-                    let sid = if known { format!("&sid={}", polling.sid) } else { String::new() };
-                    let mut request = http::upgrade(&format!("/socket.io/?EIO=4&transport=websocket{sid}"), &[]);
-                    request.extend_from_slice(&behind);
-                    let mut http = bed.http().await;
-                    http.send(request).await;
-                    assert_eq!(http.response().await.status, 101);
-                    within("the end", http.end()).await;
-                    bed.sessions(1).await;
-                    assert_alive(&mut polling).await;
-                }).await;
+                table
+                    .case(format!("{name}, known session: {known}"), async move {
+                        let bed = Bed::new().await;
+                        let mut polling = bed.polling().await;
+                        let sid = if known {
+                            format!("&sid={}", polling.sid)
+                        } else {
+                            String::new()
+                        };
+                        let mut request = http::upgrade(
+                            &format!("/socket.io/?EIO=4&transport=websocket{sid}"),
+                            &[],
+                        );
+                        request.extend_from_slice(&behind);
+                        let mut http = bed.http().await;
+                        http.send(request).await;
+                        assert_eq!(http.response().await.status, 101);
+                        within("the end", http.end()).await;
+                        bed.sessions(1).await;
+                        assert_alive(&mut polling).await;
+                    })
+                    .await;
             }
         }
         table.finish().await;
