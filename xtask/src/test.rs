@@ -35,11 +35,14 @@ pub(crate) fn all(steps: &mut Steps) -> Result<()> {
 /// A test fails.
 pub(crate) fn quick(steps: &mut Steps) -> Result<()> {
     if find("cargo-nextest").is_some() {
-        steps.run(&Step::new("rust tests", "cargo nextest run --workspace"))?;
+        steps.run(&Step::new(
+            "rust tests",
+            "cargo nextest run --workspace --no-fail-fast",
+        ))?;
     } else {
         steps.run(&Step::new(
             "rust tests",
-            "cargo test --workspace --all-targets",
+            "cargo test --workspace --all-targets --no-fail-fast",
         ))?;
     }
     steps.run(&Step::new(

@@ -14,13 +14,14 @@ const DOCUMENTS: [&str; 6] = [
     "tests/interop/README.md",
 ];
 /// A word that begins with one of these is a path from the root of the repository.
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 9] = [
     ".cargo/",
     ".ci/",
     "bench/",
     "crates/",
     "docs/",
     "examples/",
+    "fuzz/",
     "tests/",
     "xtask/",
 ];

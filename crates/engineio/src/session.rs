@@ -271,7 +271,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Overlap`] if another GET is pending: that one is answered with a close packet and the session ends.
-    pub fn handle_poll(&mut self, now: Instant) -> Result<(), Overlap> {
+    pub fn handle_poll(&mut self) -> Result<(), Overlap> {
         if self.poll_pending {
             self.fail(CloseReason::TransportError);
             return Err(Overlap);
@@ -291,8 +291,6 @@ impl Session {
             // The end of an orderly close. The noop is what the JavaScript server sends here, too.
             self.answer_poll(vec![OutPacket::Noop, OutPacket::Close], false);
             self.finish();
-        } else {
-            self.flush(now);
         }
         Ok(())
     }
@@ -564,9 +562,6 @@ impl Session {
         }
         self.close_probe();
         self.end_post();
-        if self.poll_pending {
-            self.answer_poll(vec![OutPacket::Close], false);
-        }
         self.finish();
     }
 
@@ -811,10 +806,7 @@ impl Session {
         }
         match self.transport {
             Transport::WebSocket => self.finish(),
-            Transport::Polling if self.poll_pending => {
-                self.answer_poll(vec![OutPacket::Close], false);
-                self.finish();
-            }
+            Transport::Polling if self.poll_pending => self.finish(),
             // The next GET ends it.
             Transport::Polling => {}
         }
@@ -827,6 +819,9 @@ impl Session {
         self.state = State::Closed;
         self.outbox.discard();
         self.poll_by = None;
+        if self.poll_pending {
+            self.answer_poll(vec![OutPacket::Close], false);
+        }
         if self.transport == Transport::WebSocket {
             self.outputs.push(Output::CloseWebSocket);
         }

@@ -94,6 +94,8 @@ pub(crate) struct Driver {
     /// Events that wait for a handler, and their size: what the client may still send is limited by it.
     queued_events: usize,
     queued_bytes: usize,
+    /// The answer of a POST is being written. Some clients take it badly if what their POST has caused arrives first.
+    post_leaves: bool,
     phase: Phase,
     /// What the WebSocket's close frame says, if not nothing.
     close_code: Option<CloseCode>,
@@ -153,6 +155,7 @@ impl Driver {
             sleeps_until: now,
             queued_events: 0,
             queued_bytes: 0,
+            post_leaves: false,
             phase: Phase::Open,
             close_code: None,
             guard,
@@ -188,7 +191,7 @@ impl Driver {
         match command {
             Command::Emit { packet, options } => self.send(now, &packet, options),
             Command::Poll { reply } => {
-                if self.session.handle_poll(now).is_ok() {
+                if self.session.handle_poll().is_ok() {
                     self.requests.get_or_insert_default().poll = Some(reply);
                 } else {
                     let _ = reply.send(PollReply::Overlap);
@@ -220,6 +223,7 @@ impl Driver {
                     let _ = reply.send(PostReply::Overlap);
                 }
             }
+            Command::PostAnswered => self.post_leaves = false,
             Command::Upgrade { websocket } => self.handle_upgrade(now, websocket),
             Command::Fail { reason } => self.session.fail(reason),
             Command::Close {
@@ -713,7 +717,9 @@ impl Driver {
     // Outputs.
 
     fn take_outputs(&mut self, now: Instant) -> Progress {
-        self.session.flush(now);
+        if !self.post_leaves {
+            self.session.flush(now);
+        }
         let mut progress = Progress::None;
         while let Some(output) = self.session.poll_output() {
             self.handle_output(now, output);
@@ -731,10 +737,12 @@ impl Driver {
                     .as_mut()
                     .and_then(|requests| requests.post.take());
                 if let Some(reply) = reply {
-                    let _ = reply.send(match response {
+                    let sent = reply.send(match response {
                         PostResponse::Ok => PostReply::Ok,
                         PostResponse::BadRequest => PostReply::BadRequest,
                     });
+                    // A client that has given up its POST waits for nothing.
+                    self.post_leaves = sent.is_ok();
                 }
             }
             Output::CloseProbe => {

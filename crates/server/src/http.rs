@@ -523,7 +523,10 @@ struct Posting<'a> {
 impl Drop for Posting<'_> {
     fn drop(&mut self) {
         self.mailbox.posting.store(false, Ordering::Release);
-        if !self.complete {
+        if self.complete {
+            // A session that has ended needs to know nothing.
+            let _ = self.mailbox.send(Command::PostAnswered);
+        } else {
             fail(self.mailbox);
         }
     }

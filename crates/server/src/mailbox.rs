@@ -43,6 +43,8 @@ pub(crate) enum Command {
         binary_form: bool,
         reply: oneshot::Sender<PostReply>,
     },
+    /// The answer of a POST is on its way.
+    PostAnswered,
     /// A WebSocket asks to take over the session.
     Upgrade { websocket: Box<WebSocketIo> },
     /// A request was broken so that the session cannot go on.
@@ -116,6 +118,9 @@ struct Queue {
 /// The session has ended: nobody takes commands any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
+
+/// Bytes beyond which a turn stages no more.
+const MAX_STAGED_BYTES: usize = 64 * 1024;
 
 /// A packet that waits for its session on the thread that runs it.
 type Staged = (EncodedPacket, SendOptions);
@@ -277,7 +282,11 @@ impl Mailbox {
             return Ok(waiting);
         }
         // Behind what waits already: somebody else may have sent that before our handler went on.
-        if RUNNING.get() == self.address_in_memory() && !self.has_commands.load(Ordering::Acquire) {
+        // Nor much at a time, because other threads do not see what is staged.
+        if RUNNING.get() == self.address_in_memory()
+            && STAGED_BYTES.get() < MAX_STAGED_BYTES
+            && !self.has_commands.load(Ordering::Acquire)
+        {
             STAGED_BYTES.set(STAGED_BYTES.get() + weight);
             STAGE.with_borrow_mut(|staged| staged.push((packet, options)));
         } else {
@@ -337,6 +346,9 @@ impl Mailbox {
         }
         let mut queue = self.lock();
         self.has_commands.store(false, Ordering::Release);
+        // Counted there until the end of the turn tells how much of it is left: never too little, not even for a moment.
+        self.outbound
+            .fetch_add(self.queued.load(Ordering::Relaxed), Ordering::Relaxed);
         self.queued.store(0, Ordering::Relaxed);
         queue.overflow = false;
         let first = queue.first.take()?;

@@ -108,7 +108,7 @@ impl Life {
             13 => self.pair.client_aborts_poll(),
             14 => {
                 self.pair.client_loses_answers(true);
-                self.server_sends(3, 0, SendOptions::default());
+                self.server_sends(3, usize::from(script.byte() % 3), SendOptions::default());
                 self.pair.client_loses_answers(false);
             }
             15..=17 => self.client_sends(1 + script.byte() % 4),

@@ -56,6 +56,8 @@ pub(crate) struct Pair {
     pub(crate) hold_loss: bool,
     held: Option<Vec<OutPacket>>,
     probe: Option<VecDeque<String>>,
+    /// Bytes that the client takes from a WebSocket when it has upgraded.
+    pub(crate) first_window: usize,
     websocket: Option<Box<ClientSocket>>,
     received: Vec<Message>,
 }
@@ -70,9 +72,9 @@ struct ClientSocket {
 }
 
 impl ClientSocket {
-    fn new() -> Self {
+    fn new(window: usize) -> Self {
         Self {
-            window: usize::MAX,
+            window,
             decoder: Decoder::new(Role::Client, Limits::default()),
             frames: VecDeque::new(),
             closed: false,
@@ -142,7 +144,9 @@ impl Pair {
             hold_loss: false,
             held: None,
             probe: None,
-            websocket: (transport == Transport::WebSocket).then(|| Box::new(ClientSocket::new())),
+            first_window: usize::MAX,
+            websocket: (transport == Transport::WebSocket)
+                .then(|| Box::new(ClientSocket::new(usize::MAX))),
             received: Vec::new(),
         };
         pair.turn();
@@ -156,7 +160,7 @@ impl Pair {
     }
 
     pub(crate) fn try_poll(&mut self) -> Result<(), Overlap> {
-        let polled = self.session.handle_poll(self.now);
+        let polled = self.session.handle_poll();
         if polled.is_ok() {
             self.get_pending = !self.finished;
         }
@@ -474,7 +478,7 @@ impl Pair {
             Output::Upgraded => {
                 assert!(self.probe.take().is_some(), "no probe to upgrade to");
                 assert!(!self.get_pending, "the GET was forgotten");
-                self.websocket = Some(Box::new(ClientSocket::new()));
+                self.websocket = Some(Box::new(ClientSocket::new(self.first_window)));
             }
             Output::Closed(reason) => {
                 assert_eq!(self.closed, None, "closed again: {reason}");

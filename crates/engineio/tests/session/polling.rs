@@ -269,11 +269,21 @@ fn a_client_that_does_not_poll_is_dead() {
         pair.client_posts("1:2");
         pair.advance(10_000);
     }
+    assert_eq!(pair.finished_at(), Some(15_000));
+    assert_eq!(pair.closed(), Some(CloseReason::TransportError));
+    // A GET that was answered is not followed by another one.
+    let mut pair = v3();
+    pair.client_polls();
+    pair.server_sends("x");
+    for _ in 0..4 {
+        pair.client_posts("1:2");
+        pair.advance(10_000);
+    }
     assert_eq!(pair.closed(), None);
     pair.advance(4_999);
     assert_eq!(pair.closed(), None);
     pair.advance(1);
-    assert_eq!(pair.finished_at(), Some(55_000));
+    assert_eq!(pair.finished_at(), Some(45_000));
     assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
 }
 

@@ -40,16 +40,18 @@ fn with_attachments(name: &str, attachments: usize) -> Vec<Outgoing> {
 /// The names of all messages that came, attachments included.
 fn received(pair: &mut Pair) -> Vec<String> {
     pair.client_takes(usize::MAX);
-    pair.received()
-        .iter()
-        .map(|message| match message {
-            Message::Text(text) => text.trim_end_matches('-').to_owned(),
-            Message::Binary(bytes) => {
-                let name = String::from_utf8(bytes.to_vec()).unwrap();
-                format!("+{}", name.trim_end_matches('-'))
-            }
-        })
-        .collect()
+    pair.received().iter().map(name).collect()
+}
+
+/// The name of a message, with a plus if it is an attachment.
+fn name(message: &Message) -> String {
+    match message {
+        Message::Text(text) => text.trim_end_matches('-').to_owned(),
+        Message::Binary(bytes) => {
+            let name = String::from_utf8(bytes.to_vec()).unwrap();
+            format!("+{}", name.trim_end_matches('-'))
+        }
+    }
 }
 
 #[test]
@@ -161,6 +163,29 @@ fn attachments_of_an_event_that_has_left_are_not_dropped() {
         assert_eq!(names.last().map(String::as_str), Some("e"));
         assert_eq!(pair.session.dropped() + names.len() as u64, 7);
     }
+}
+
+#[test]
+fn an_event_whose_answer_was_lost_is_not_dropped() {
+    let config = SessionConfig {
+        max_outbound_bytes: 400,
+        overflow: Overflow::DropOldest,
+        ..SessionConfig::default()
+    };
+    let mut pair = Pair::new(Revision::V4, Transport::Polling, config);
+    pair.client_polls();
+    pair.client_loses_answers(true);
+    assert!(pair.server_sends_all(&with_attachments("a", 1), SendOptions::default()));
+    pair.client_loses_answers(false);
+    assert_eq!(pair.session.outbound_bytes(), 200);
+    for name in ["b", "c", "d"] {
+        assert!(send(&mut pair, name));
+    }
+    assert!(!pair.server_sends_all(&with_attachments("e", 2), SendOptions::default()));
+    assert_eq!(pair.session.dropped(), 4);
+    pair.client_polls();
+    let names: Vec<_> = pair.received().iter().map(name).collect();
+    assert_eq!(names, ["a", "+a"]);
 }
 
 #[test]

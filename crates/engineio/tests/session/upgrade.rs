@@ -322,3 +322,36 @@ fn a_noop_that_was_lost_is_no_loss() {
     assert_eq!(pair.frames(), ["4one"]);
     assert_eq!(pair.closed(), None);
 }
+
+#[test]
+fn what_waits_at_the_upgrade_has_its_whole_time_on_the_new_way() {
+    let mut pair = Pair::polling();
+    pair.first_window = 0;
+    pair.server_sends("hello");
+    pair.advance(20_000);
+    pair.client_upgrades();
+    pair.advance(9_999);
+    assert_eq!(pair.closed(), None);
+    pair.advance(1);
+    assert_eq!(pair.closed(), Some(CloseReason::SlowConsumer));
+}
+
+#[test]
+fn a_noop_must_be_followed_by_a_get() {
+    let mut pair = v3();
+    pair.client_polls();
+    pair.advance(30_000);
+    pair.client_posts("1:2");
+    pair.client_polls();
+    pair.probe_opens().unwrap();
+    pair.probe_sends("2probe");
+    pair.advance(100);
+    pair.probe_closes();
+    for _ in 0..2 {
+        pair.advance(20_000);
+        pair.client_posts("1:2");
+    }
+    pair.advance(20_000);
+    assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
+    assert_eq!(pair.finished_at(), Some(75_100));
+}

@@ -242,10 +242,10 @@ async fn a_peer_that_is_stuck_does_not_hold_up_the_end() {
     let socket = server.io.fetch_sockets().await.remove(0);
     // Until the kernel takes no more, and half of the limit waits here.
     let data = Bytes::from(vec![0; 256 * 1024]);
-    while tokio::time::timeout(Duration::from_millis(200), socket.emit("part", &data))
-        .await
-        .is_ok()
-    {}
+    let wait = Duration::from_millis(200);
+    while let Ok(sent) = tokio::time::timeout(wait, socket.emit("part", &data)).await {
+        sent.expect("it waits for room instead of being cut off");
+    }
     let start = Instant::now();
     let done = server.io.close(Duration::from_millis(300)).await;
     assert!(!done, "it is told so");

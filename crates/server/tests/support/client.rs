@@ -9,7 +9,7 @@ use super::{TestServer, WebSocket, WebSocketEnd, opcode, within};
 /// A packet that came for a socket of the client: an event, an acknowledgement, or anything else.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Received {
-    /// The packet's type: `'0'` CONNECT to `'4'` CONNECT_ERROR; binary ones are `'2'` and `'3'`, too.
+    /// The packet's type: `'0'` CONNECT to `'4'` `CONNECT_ERROR`; binary ones are `'2'` and `'3'`, too.
     pub(crate) kind: char,
     /// The namespace.
     pub(crate) namespace: String,
@@ -275,7 +275,7 @@ fn parse(text: &str) -> (Received, usize) {
     let mut namespace = "/".to_owned();
     if rest.starts_with('/') {
         let (name, after) = rest.split_once(',').unwrap_or((rest, ""));
-        namespace = name.to_owned();
+        name.clone_into(&mut namespace);
         rest = after;
     }
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();

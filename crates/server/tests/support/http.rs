@@ -1,6 +1,6 @@
 //! A raw HTTP/1.1 client: sends exactly the bytes it is given, reads status, header fields and body.
 
-use std::{io, net::SocketAddr};
+use std::{fmt::Write, io, net::SocketAddr};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -35,10 +35,10 @@ pub(crate) fn request(
 ) -> Vec<u8> {
     let mut head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n");
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     if let Some(body) = body {
-        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        let _ = write!(head, "Content-Length: {}\r\n", body.len());
     }
     head.push_str("\r\n");
     let mut request = head.into_bytes();

@@ -40,7 +40,9 @@ pub(crate) fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F
     async move {
         match tokio::time::timeout(PATIENCE, future).await {
             Ok(output) => output,
-            Err(_) => panic!("{caller}: {what} has not come in {PATIENCE:?}"),
+            Err(tokio::time::error::Elapsed { .. }) => {
+                panic!("{caller}: {what} has not come in {PATIENCE:?}")
+            }
         }
     }
 }

@@ -80,10 +80,10 @@ pub(crate) fn header(first_byte: u8, length: u64, masked: bool) -> Vec<u8> {
     {
         bytes.push(bit | short);
     } else if let Ok(medium) = u16::try_from(length) {
-        bytes.push(bit | 126);
+        bytes.push(bit | 0x7e);
         bytes.extend_from_slice(&medium.to_be_bytes());
     } else {
-        bytes.push(bit | 127);
+        bytes.push(bit | 0x7f);
         bytes.extend_from_slice(&length.to_be_bytes());
     }
     bytes

@@ -532,7 +532,7 @@ fn the_101_is_exact() {
             answer.header("sec-websocket-protocol"),
             Some("chat"),
         );
-        let long = ["a,"; 4000].concat();
+        let long = "a,".repeat(4000);
         let answer = bed
             .request(http::upgrade(target, &[("Sec-WebSocket-Protocol", &long)]))
             .await;
@@ -659,7 +659,7 @@ fn the_application_decides_about_new_sessions_only() {
             Server::builder().allow_request(async |request: ::http::request::Parts| match request
                 .headers
                 .get("x-verdict")
-                .map(|value| value.as_bytes())
+                .map(::http::HeaderValue::as_bytes)
             {
                 None => Ok(()),
                 Some(b"empty") => Err(String::new()),

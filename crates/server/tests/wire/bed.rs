@@ -2,6 +2,7 @@
 //! cases that share a shape.
 
 use std::{
+    collections::HashMap,
     fmt::{Debug, Write as _},
     future::Future,
     io::Write as _,
@@ -10,14 +11,15 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use kokanee_server::{
     Ack, Args, DisconnectReason, EventName, Limits, Server, ServerBuilder, Socket,
 };
+use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::support::{Polling, Response, TestServer, WebSocket, eventually};
+use crate::support::{PATIENCE, Polling, Response, TestServer, WebSocket, eventually};
 
 /// Between two packets of a payload.
 pub(crate) const RS: &str = "\x1e";
@@ -160,16 +162,18 @@ impl Bed {
     #[track_caller]
     pub(crate) fn saw(&self, line: &str) -> impl Future<Output = ()> {
         let log = self.log.clone();
-        let what = format!("in the log: {line:?}");
         let line = line.to_owned();
-        let waiting = eventually("the line", {
-            let line = line.clone();
-            let log = log.clone();
-            move || log.lock().contains(&line)
-        });
+        let caller = std::panic::Location::caller();
         async move {
-            let waited = tokio::time::timeout(Duration::from_secs(8), waiting).await;
-            assert!(waited.is_ok(), "{what}, not {:?}", log.lock());
+            let start = Instant::now();
+            while !log.lock().contains(&line) {
+                let seen = log.lock().clone();
+                assert!(
+                    start.elapsed() < PATIENCE,
+                    "{caller}: {line:?} is not in the log: {seen:?}"
+                );
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
         }
     }
 
@@ -225,6 +229,10 @@ impl Bed {
     }
 
     /// One case of a table: notes whether a value is as expected. All that are not are reported in the end.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "what is expected is mostly made at the call"
+    )]
     pub(crate) fn check<T: PartialEq + Debug>(
         &mut self,
         name: impl AsRef<str>,
@@ -244,8 +252,8 @@ impl Bed {
 impl Drop for Bed {
     fn drop(&mut self) {
         CASES.fetch_add(self.checks.max(1), Ordering::AcqRel);
-        if !std::thread::panicking() && !self.failures.is_empty() {
-            panic!("{}", report(&self.failures));
+        if !std::thread::panicking() {
+            assert!(self.failures.is_empty(), "{}", report(&self.failures));
         }
     }
 }
@@ -280,27 +288,38 @@ impl Log {
 
 /// Cases that each need more than a comparison. They run at the same time, a few at once; those that panic are reported
 /// together, by name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Table {
-    running: tokio::task::JoinSet<()>,
-    names: std::collections::HashMap<tokio::task::Id, String>,
+    /// Cases that run at the same time.
+    turns: Arc<Semaphore>,
+    running: JoinSet<()>,
+    names: HashMap<tokio::task::Id, String>,
     failures: Vec<String>,
 }
 
-impl Table {
-    /// Cases that run at the same time.
-    const AT_ONCE: usize = 16;
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(16)),
+            running: JoinSet::new(),
+            names: HashMap::new(),
+            failures: Vec::new(),
+        }
+    }
+}
 
-    /// Starts a case.
-    pub(crate) async fn case(
+impl Table {
+    /// Adds a case.
+    pub(crate) fn case(
         &mut self,
         name: impl Into<String>,
         case: impl Future<Output = ()> + Send + 'static,
     ) {
-        while self.running.len() >= Self::AT_ONCE {
-            self.join_one().await;
-        }
-        let task = self.running.spawn(case);
+        let turns = Arc::clone(&self.turns);
+        let task = self.running.spawn(async move {
+            let _turn = turns.acquire_owned().await;
+            case.await;
+        });
         self.names.insert(task.id(), name.into());
     }
 

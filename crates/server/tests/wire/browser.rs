@@ -23,7 +23,7 @@ fn cors_fields(answer: &Response) -> Vec<(String, String)> {
         .filter_map(|(name, value)| {
             let short = name
                 .strip_prefix("access-control-")
-                .or((name == "vary").then_some("vary"));
+                .or_else(|| (name == "vary").then_some("vary"));
             Some((short?.to_owned(), value.clone()))
         })
         .collect();

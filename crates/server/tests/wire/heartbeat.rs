@@ -50,132 +50,120 @@ fn the_first_ping_comes_one_interval_after_the_handshake() {
 fn a_client_without_pongs_is_given_up() {
     run(async {
         let mut table = Table::default();
-        table
-            .case("websocket", async {
+        table.case("websocket", async {
+            let bed = Bed::limited(quick).await;
+            let mut websocket = bed.joined().await;
+            let (frames, end) = websocket.drain().await;
+            assert_eq!(frames.len(), 1, "one ping: {frames:?}");
+            assert_eq!(end, WebSocketEnd::NoCode);
+            assert_eq!(bed.reason().await, "ping timeout");
+        });
+        table.case("websocket before anything was joined", async {
+            let bed = Bed::limited(quick).await;
+            let (mut websocket, _) = bed.open_websocket().await;
+            assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
+            bed.sessions(0).await;
+        });
+        table.case("polling with a pending GET", async {
+            let bed = Bed::limited(quick).await;
+            let mut polling = bed.polling().await;
+            assert_eq!(polling.poll().await, "2");
+            assert_eq!(polling.poll().await, "1");
+            assert_eq!(bed.reason().await, "ping timeout");
+            assert_gone(&bed, &polling).await;
+        });
+        table.case("polling without any GET", async {
+            let bed = Bed::limited(quick).await;
+            let polling = bed.polling().await;
+            assert_eq!(bed.reason().await, "ping timeout");
+            assert_gone(&bed, &polling).await;
+        });
+        table.case("polling before anything was joined", async {
+            let bed = Bed::limited(quick).await;
+            let polling = bed.open_polling().await;
+            bed.sessions(0).await;
+            assert_gone(&bed, &polling).await;
+        });
+        table.case(
+            "a client that reads a ping and answers another packet for ever",
+            async {
                 let bed = Bed::limited(quick).await;
                 let mut websocket = bed.joined().await;
-                let (frames, end) = websocket.drain().await;
-                assert_eq!(frames.len(), 1, "one ping: {frames:?}");
-                assert_eq!(end, WebSocketEnd::NoCode);
-                assert_eq!(bed.reason().await, "ping timeout");
-            })
-            .await;
-        table
-            .case("websocket before anything was joined", async {
-                let bed = Bed::limited(quick).await;
-                let (mut websocket, _) = bed.open_websocket().await;
-                assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
-                bed.sessions(0).await;
-            })
-            .await;
-        table
-            .case("polling with a pending GET", async {
-                let bed = Bed::limited(quick).await;
-                let mut polling = bed.polling().await;
-                assert_eq!(polling.poll().await, "2");
-                assert_eq!(polling.poll().await, "1");
-                assert_eq!(bed.reason().await, "ping timeout");
-                assert_gone(&bed, &polling).await;
-            })
-            .await;
-        table
-            .case("polling without any GET", async {
-                let bed = Bed::limited(quick).await;
-                let polling = bed.polling().await;
-                assert_eq!(bed.reason().await, "ping timeout");
-                assert_gone(&bed, &polling).await;
-            })
-            .await;
-        table
-            .case("polling before anything was joined", async {
-                let bed = Bed::limited(quick).await;
-                let polling = bed.open_polling().await;
-                bed.sessions(0).await;
-                assert_gone(&bed, &polling).await;
-            })
-            .await;
-        table
-            .case(
-                "a client that reads a ping and answers another packet for ever",
-                async {
-                    let bed = Bed::limited(quick).await;
-                    let mut websocket = bed.joined().await;
-                    for _ in 0..100 {
-                        if websocket
-                            .try_send_raw(crate::support::frame(0x81, b"42[\"busy\"]"))
-                            .await
-                            .is_err()
-                        {
-                            break;
-                        }
-                        tokio::time::sleep(Duration::from_millis(30)).await;
-                        if bed.io.session_count() == 0 {
-                            break;
-                        }
+                for _ in 0..100 {
+                    if websocket
+                        .try_send_raw(crate::support::frame(0x81, b"42[\"busy\"]"))
+                        .await
+                        .is_err()
+                    {
+                        break;
                     }
-                    assert_eq!(bed.reason().await, "ping timeout");
-                },
-            )
-            .await;
+                    tokio::time::sleep(Duration::from_millis(30)).await;
+                    if bed.io.session_count() == 0 {
+                        break;
+                    }
+                }
+                assert_eq!(bed.reason().await, "ping timeout");
+            },
+        );
         table.finish().await;
     });
 }
 
 #[test]
-fn blind_pongs_do_not_keep_a_client_alive() {
+fn blind_pongs_do_not_keep_a_polling_client_alive() {
+    run(async {
+        let bed = Bed::limited(quick).await;
+        let mut polling = bed.polling().await;
+        for _ in 0..100 {
+            if polling.post("3").await.status != 200 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        assert_eq!(bed.reason().await, "ping timeout");
+        assert_gone(&bed, &polling).await;
+    });
+}
+
+#[test]
+fn blind_pongs_do_not_keep_a_websocket_alive_that_is_not_read() {
     run(async {
         let mut table = Table::default();
-        table
-            .case("polling without GETs", async {
-                let bed = Bed::limited(quick).await;
-                let mut polling = bed.polling().await;
-                for _ in 0..100 {
-                    if polling.post("3").await.status != 200 {
-                        break;
-                    }
-                    tokio::time::sleep(Duration::from_millis(30)).await;
-                }
-                assert_eq!(bed.reason().await, "ping timeout");
-                assert_gone(&bed, &polling).await;
-            })
-            .await;
-        let short_writes = |limits: &mut Limits| limits.write_timeout = Duration::from_millis(500);
-        let settings: [(&str, fn(&mut Limits)); 2] =
-            [("slow consumer", short_writes), ("ping timeout", quick)];
-        for (reason, change) in settings {
-            table
-                .case(
-                    format!("websocket that does not read: {reason}"),
-                    async move {
-                        let bed = Bed::limited(change).await;
-                        let mut websocket = bed.joined().await;
-                        let socket = bed.socket().await;
-                        let emitter = tokio::spawn(async move {
-                            let text = "x".repeat(100_000);
-                            // As much as no system buffers by itself.
-                            for _ in 0..1000 {
-                                if socket.emit("flood", &text).await.is_err() {
-                                    return;
-                                }
+        for reason in ["slow consumer", "ping timeout"] {
+            table.case(
+                format!("websocket that does not read: {reason}"),
+                async move {
+                    let bed = Bed::limited(|limits| match reason {
+                        "ping timeout" => quick(limits),
+                        _ => limits.write_timeout = Duration::from_millis(500),
+                    })
+                    .await;
+                    let mut websocket = bed.joined().await;
+                    let socket = bed.socket().await;
+                    let emitter = tokio::spawn(async move {
+                        let text = "x".repeat(100_000);
+                        // As much as no system buffers by itself.
+                        for _ in 0..1000 {
+                            if socket.emit("flood", &text).await.is_err() {
+                                return;
                             }
-                            panic!("100 MB were taken for a client that reads nothing");
-                        });
-                        let start = Instant::now();
-                        while bed.io.session_count() > 0 && start.elapsed() < Duration::from_secs(8)
-                        {
-                            let pong = crate::support::frame(0x81, b"3");
-                            let _ = tokio::time::timeout(
-                                Duration::from_millis(50),
-                                websocket.try_send_raw(pong),
-                            )
-                            .await;
-                            tokio::time::sleep(Duration::from_millis(30)).await;
                         }
-                        assert_eq!(bed.reason().await, reason);
-                        emitter.await.unwrap();
-                    },
-                )
-                .await;
+                        panic!("100 MB were taken for a client that reads nothing");
+                    });
+                    let start = Instant::now();
+                    while bed.io.session_count() > 0 && start.elapsed() < Duration::from_secs(8) {
+                        let pong = crate::support::frame(0x81, b"3");
+                        let _ = tokio::time::timeout(
+                            Duration::from_millis(50),
+                            websocket.try_send_raw(pong),
+                        )
+                        .await;
+                        tokio::time::sleep(Duration::from_millis(30)).await;
+                    }
+                    assert_eq!(bed.reason().await, reason);
+                    emitter.await.expect("it has stopped");
+                },
+            );
         }
         table.finish().await;
     });
@@ -213,63 +201,51 @@ fn a_client_must_join_something_in_time() {
     run(async {
         let mut table = Table::default();
         let hurry = |limits: &mut Limits| limits.connect_timeout = Duration::from_millis(250);
-        table
-            .case("websocket", async move {
-                let bed = Bed::limited(hurry).await;
-                let (mut websocket, _) = bed.open_websocket().await;
-                assert_eq!(websocket.drain().await, (Vec::new(), WebSocketEnd::NoCode));
-                bed.sessions(0).await;
-            })
-            .await;
-        table
-            .case("polling with a pending GET", async move {
-                let bed = Bed::limited(hurry).await;
-                let mut polling = bed.open_polling().await;
-                assert_eq!(polling.poll().await, "1");
-                assert_gone(&bed, &polling).await;
-            })
-            .await;
-        table
-            .case("polling without GET", async move {
-                let bed = Bed::limited(hurry).await;
-                let mut polling = bed.open_polling().await;
-                tokio::time::sleep(Duration::from_millis(500)).await;
-                assert_eq!(polling.poll().await, format!("6{RS}1"));
-                assert_gone(&bed, &polling).await;
-            })
-            .await;
-        table
-            .case("unknown namespaces do not count", async move {
-                let bed = Bed::limited(hurry).await;
-                let (mut websocket, _) = bed.open_websocket().await;
-                websocket.send("40/nope,").await;
-                assert_eq!(
-                    websocket.text().await,
-                    "44/nope,{\"message\":\"Invalid namespace\"}"
-                );
-                assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
-            })
-            .await;
-        table
-            .case("joined: no limit", async move {
-                let bed = Bed::limited(hurry).await;
-                let mut websocket = bed.joined().await;
-                tokio::time::sleep(Duration::from_millis(500)).await;
-                assert_websocket_alive(&mut websocket).await;
-            })
-            .await;
-        table
-            .case("left again: the limit is back", async move {
-                let bed = Bed::limited(hurry).await;
-                let mut websocket = bed.joined().await;
-                websocket.send("41").await;
-                assert_eq!(bed.reason().await, "client namespace disconnect");
-                websocket.join().await;
-                websocket.send("41").await;
-                assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
-                bed.sessions(0).await;
-            })
-            .await;
+        table.case("websocket", async move {
+            let bed = Bed::limited(hurry).await;
+            let (mut websocket, _) = bed.open_websocket().await;
+            assert_eq!(websocket.drain().await, (Vec::new(), WebSocketEnd::NoCode));
+            bed.sessions(0).await;
+        });
+        table.case("polling with a pending GET", async move {
+            let bed = Bed::limited(hurry).await;
+            let mut polling = bed.open_polling().await;
+            assert_eq!(polling.poll().await, "1");
+            assert_gone(&bed, &polling).await;
+        });
+        table.case("polling without GET", async move {
+            let bed = Bed::limited(hurry).await;
+            let mut polling = bed.open_polling().await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            assert_eq!(polling.poll().await, format!("6{RS}1"));
+            assert_gone(&bed, &polling).await;
+        });
+        table.case("unknown namespaces do not count", async move {
+            let bed = Bed::limited(hurry).await;
+            let (mut websocket, _) = bed.open_websocket().await;
+            websocket.send("40/nope,").await;
+            assert_eq!(
+                websocket.text().await,
+                "44/nope,{\"message\":\"Invalid namespace\"}"
+            );
+            assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
+        });
+        table.case("joined: no limit", async move {
+            let bed = Bed::limited(hurry).await;
+            let mut websocket = bed.joined().await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            assert_websocket_alive(&mut websocket).await;
+        });
+        table.case("left again: the limit is back", async move {
+            let bed = Bed::limited(hurry).await;
+            let mut websocket = bed.joined().await;
+            websocket.send("41").await;
+            assert_eq!(bed.reason().await, "client namespace disconnect");
+            websocket.join().await;
+            websocket.send("41").await;
+            assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
+            bed.sessions(0).await;
+        });
         table.finish().await;
     });
 }

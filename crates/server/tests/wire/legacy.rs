@@ -115,16 +115,14 @@ fn bad_payloads_end_the_session() {
             ("a pong", b"1:3", "transport error"),
         ];
         for (name, body, reason) in rows {
-            table
-                .case(name, async move {
-                    let bed = bed().await;
-                    let mut polling = open(&bed).await;
-                    let answer = polling.post(body).await;
-                    assert_eq!(answer.brief(), (400, error(3)));
-                    assert_eq!(bed.reason().await, reason);
-                    assert_gone(&bed, &polling).await;
-                })
-                .await;
+            table.case(name, async move {
+                let bed = bed().await;
+                let mut polling = open(&bed).await;
+                let answer = polling.post(body).await;
+                assert_eq!(answer.brief(), (400, error(3)));
+                assert_eq!(bed.reason().await, reason);
+                assert_gone(&bed, &polling).await;
+            });
         }
         table.finish().await;
     });
@@ -183,19 +181,17 @@ fn bad_binary_payloads_end_the_session() {
             ("empty", vec![]),
         ];
         for (name, body) in rows {
-            table
-                .case(name, async move {
-                    let bed = bed().await;
-                    let polling = open(&bed).await;
-                    let octets = [("Content-Type", "application/octet-stream")];
-                    let answer = bed
-                        .request(http::post(&polling.target, &octets, &body))
-                        .await;
-                    assert_eq!(answer.brief(), (400, error(3)));
-                    assert_eq!(bed.reason().await, "parse error");
-                    assert_gone(&bed, &polling).await;
-                })
-                .await;
+            table.case(name, async move {
+                let bed = bed().await;
+                let polling = open(&bed).await;
+                let octets = [("Content-Type", "application/octet-stream")];
+                let answer = bed
+                    .request(http::post(&polling.target, &octets, &body))
+                    .await;
+                assert_eq!(answer.brief(), (400, error(3)));
+                assert_eq!(bed.reason().await, "parse error");
+                assert_gone(&bed, &polling).await;
+            });
         }
         table.finish().await;
     });
@@ -364,60 +360,52 @@ fn namespaces_of_old_clients() {
             ),
         ];
         for (name, sent, expected) in rows {
-            table
-                .case(name, async move {
-                    let bed = bed().await;
-                    bed.io.of("/foo");
-                    bed.io
-                        .of("/no")
-                        .middleware(async || Err::<(), _>("Not authorized"));
-                    bed.io.of("/data").middleware(async || {
-                        Err::<(), _>(ConnectError::new("no").data(serde_json::json!({"code": 7})))
-                    });
-                    let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
-                    assert_eq!(websocket.text().await, "40");
-                    websocket.send(sent).await;
-                    assert_eq!(websocket.text().await, expected);
-                    websocket.send("421[\"echo\",1]").await;
-                    assert_eq!(websocket.text().await, "431[1]");
-                })
-                .await;
+            table.case(name, async move {
+                let bed = bed().await;
+                bed.io.of("/foo");
+                bed.io
+                    .of("/no")
+                    .middleware(async || Err::<(), _>("Not authorized"));
+                bed.io.of("/data").middleware(async || {
+                    Err::<(), _>(ConnectError::new("no").data(serde_json::json!({"code": 7})))
+                });
+                let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
+                assert_eq!(websocket.text().await, "40");
+                websocket.send(sent).await;
+                assert_eq!(websocket.text().await, expected);
+                websocket.send("421[\"echo\",1]").await;
+                assert_eq!(websocket.text().await, "431[1]");
+            });
         }
-        table
-            .case("the query is the auth", async {
-                let bed = bed().await;
-                bed.io.of("/foo").middleware(
-                    async |kokanee_server::Auth(auth): kokanee_server::Auth<serde_json::Value>| {
-                        Err::<(), _>(auth.to_string())
-                    },
-                );
-                let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
-                assert_eq!(websocket.text().await, "40");
-                websocket.send("40/foo?token=a%20b&__proto__=x,").await;
-                assert_eq!(
-                    websocket.text().await,
-                    "44/foo,\"{\\\"token\\\":\\\"a b\\\",\\\"__proto__\\\":\\\"x\\\"}\""
-                );
-            })
-            .await;
-        table
-            .case("CONNECT of / is one too many", async {
-                let bed = bed().await;
-                let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
-                assert_eq!(websocket.text().await, "40");
-                websocket.send("40").await;
-                assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
-                assert_eq!(bed.reason().await, "forced close");
-            })
-            .await;
-        table
-            .case("/ is refused", async {
-                let bed = bed().await;
-                bed.io.middleware(async || Err::<(), _>("Not authorized"));
-                let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
-                assert_eq!(websocket.text().await, "44\"Not authorized\"");
-            })
-            .await;
+        table.case("the query is the auth", async {
+            let bed = bed().await;
+            bed.io.of("/foo").middleware(
+                async |kokanee_server::Auth(auth): kokanee_server::Auth<serde_json::Value>| {
+                    Err::<(), _>(auth.to_string())
+                },
+            );
+            let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
+            assert_eq!(websocket.text().await, "40");
+            websocket.send("40/foo?token=a%20b&__proto__=x,").await;
+            assert_eq!(
+                websocket.text().await,
+                "44/foo,\"{\\\"token\\\":\\\"a b\\\",\\\"__proto__\\\":\\\"x\\\"}\""
+            );
+        });
+        table.case("CONNECT of / is one too many", async {
+            let bed = bed().await;
+            let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
+            assert_eq!(websocket.text().await, "40");
+            websocket.send("40").await;
+            assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
+            assert_eq!(bed.reason().await, "forced close");
+        });
+        table.case("/ is refused", async {
+            let bed = bed().await;
+            bed.io.middleware(async || Err::<(), _>("Not authorized"));
+            let (mut websocket, _) = bed.open_websocket_with("EIO=3").await;
+            assert_eq!(websocket.text().await, "44\"Not authorized\"");
+        });
         table.finish().await;
     });
 }
@@ -431,7 +419,7 @@ fn jsonp(answer: &Response, index: &str) -> String {
         .strip_prefix(&format!("___eio[{index}]("))
         .and_then(|rest| rest.strip_suffix(");"));
     let inner = inner.unwrap_or_else(|| panic!("{text:?}"));
-    serde_json::from_str(inner).unwrap()
+    serde_json::from_str(inner).expect("a JSON string")
 }
 
 #[test]

@@ -12,6 +12,16 @@ use crate::{
 
 const TARGET: &str = "/socket.io/?EIO=4&transport=polling";
 
+/// The head of a POST whose body has this length.
+fn head(target: &str, length: usize) -> String {
+    format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n")
+}
+
+/// The head of a POST whose body comes in chunks.
+fn chunked_head(target: &str) -> String {
+    format!("POST {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+}
+
 #[test]
 fn the_handshake_is_exact() {
     run(async {
@@ -199,17 +209,25 @@ fn binary_travels_as_base64() {
                 format!("451-{event}{RS}{returned}"),
             );
         }
-        let all: Vec<u8> = (0..=255).collect();
-        let payload = "bAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0BBQkNERUZHSElKS0xNTk9QUVJTVFVWV1hZWltcXV5fYGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6e3x9fn+AgYKDhIWGh4iJiouMjY6PkJGSk5SVlpeYmZqbnJ2en6ChoqOkpaanqKmqq6ytrq+wsbKztLW2t7i5uru8vb6/wMHCw8TFxsfIycrLzM3Oz9DR0tPU1dbX2Nna29zd3t/g4eLj5OXm5+jp6uvs7e7v8PHy8/T19vf4+fr7/P3+/w==";
+        let all: Vec<u8> = (0..=u8::MAX).cycle().take(768).collect();
         bed.socket()
             .await
             .emit("all", bytes::Bytes::from(all))
             .await
             .unwrap();
+        let answer = polling.poll().await;
+        let sent = answer
+            .strip_prefix(&format!(
+                "451-[\"all\",{{\"_placeholder\":true,\"num\":0}}]{RS}b"
+            ))
+            .expect("an event and its attachment");
+        bed.check("length", sent.len(), 1024);
+        polling.send(&format!("451-{event}{RS}b{sent}")).await;
+        let answer = polling.poll().await;
         bed.check(
-            "from the server",
-            polling.poll().await,
-            format!("451-[\"all\",{{\"_placeholder\":true,\"num\":0}}]{RS}{payload}"),
+            "every byte",
+            answer.ends_with(&format!("{RS}b{sent}")),
+            true,
         );
     });
 }
@@ -308,93 +326,78 @@ fn compressed_posts_are_not_inflated() {
 fn too_large_posts_get_413_and_end_the_session() {
     run(async {
         let mut table = Table::default();
-        table
-            .case("announced", async {
-                let bed = Bed::new().await;
-                let mut polling = bed.polling().await;
-                let head = format!(
-                    "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000001\r\n\r\n",
-                    polling.target
-                );
-                polling.posts().send(head).await;
-                // Refused before any of it was read.
-                let answer = polling.posts().response().await;
-                assert_eq!(answer.status_line, "HTTP/1.1 413 Payload Too Large");
-                assert_eq!(answer.text(), "");
-                polling.posts().end().await;
-                assert_eq!(bed.reason().await, "transport error");
-                assert_gone(&bed, &polling).await;
-            })
-            .await;
-        table
-            .case("chunked", async {
-                let bed = Bed::limited(|limits| limits.max_message_bytes = 1000).await;
-                let mut polling = bed.polling().await;
-                let head = format!(
-                    "POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
-                    polling.target
-                );
-                polling.posts().send(head).await;
-                for _ in 0..11 {
-                    let _ = polling
-                        .posts()
-                        .try_send(format!("64\r\n{}\r\n", "x".repeat(100)))
-                        .await;
-                }
-                assert_eq!(polling.posts().response().await.status, 413);
-                assert_eq!(bed.reason().await, "transport error");
-                assert_gone(&bed, &polling).await;
-            })
-            .await;
-        table
-            .case("the whole of a 5 MB body is sent", async {
-                let bed = Bed::new().await;
-                let mut polling = bed.polling().await;
-                let body = format!("42[\"a\",\"{}\"]", "x".repeat(5_000_000));
-                let mut http = bed.http().await;
-                let _ = http
-                    .try_send(http::post(&polling.target, &[], body.as_bytes()))
+        table.case("announced", async {
+            let bed = Bed::new().await;
+            let mut polling = bed.polling().await;
+            let head = head(&polling.target, 1_000_001);
+            polling.posts().send(head).await;
+            // Refused before any of it was read.
+            let answer = polling.posts().response().await;
+            assert_eq!(answer.status_line, "HTTP/1.1 413 Payload Too Large");
+            assert_eq!(answer.text(), "");
+            polling.posts().end().await;
+            assert_eq!(bed.reason().await, "transport error");
+            assert_gone(&bed, &polling).await;
+        });
+        table.case("chunked", async {
+            let bed = Bed::limited(|limits| limits.max_message_bytes = 1000).await;
+            let mut polling = bed.polling().await;
+            let head = chunked_head(&polling.target);
+            polling.posts().send(head).await;
+            for _ in 0..11 {
+                let _ = polling
+                    .posts()
+                    .try_send(format!("64\r\n{}\r\n", "x".repeat(100)))
                     .await;
-                // A client that is still sending may see a reset in place of the answer.
-                if let Some(answer) = http.try_response().await {
-                    assert_eq!(answer.status, 413);
-                }
-                assert_eq!(bed.reason().await, "transport error");
-                polling.begin_poll().await;
-                assert!(is_json_error(&polling.answer().await, 1));
-            })
-            .await;
-        table
-            .case("a pending GET gets the end", async {
-                let bed = Bed::limited(|limits| limits.max_message_bytes = 1000).await;
-                let mut polling = bed.polling().await;
-                polling.pending_poll().await;
-                assert_eq!(polling.post("x".repeat(1001)).await.status, 413);
-                assert_eq!(polling.answer().await.brief(), (200, "1".to_owned()));
-            })
-            .await;
-        table
-            .case("exactly the limit is fine", async {
-                let bed = Bed::new().await;
-                let mut polling = bed.polling().await;
-                let body = format!("427[\"echo\",\"{}\"]", "x".repeat(1_000_000 - 15));
-                assert_eq!(body.len(), 1_000_000 - 1);
-                polling.send(&format!("{body} ")).await;
-                assert_eq!(polling.poll().await.len(), body.len() - 7);
-            })
-            .await;
+            }
+            assert_eq!(polling.posts().response().await.status, 413);
+            assert_eq!(bed.reason().await, "transport error");
+            assert_gone(&bed, &polling).await;
+        });
+        table.case("the whole of a 5 MB body is sent", async {
+            let bed = Bed::new().await;
+            let mut polling = bed.polling().await;
+            let body = format!("42[\"a\",\"{}\"]", "x".repeat(5_000_000));
+            let mut http = bed.http().await;
+            let _ = http
+                .try_send(http::post(&polling.target, &[], body.as_bytes()))
+                .await;
+            // A client that is still sending may see a reset in place of the answer.
+            if let Some(answer) = http.try_response().await {
+                assert_eq!(answer.status, 413);
+            }
+            assert_eq!(bed.reason().await, "transport error");
+            polling.begin_poll().await;
+            assert!(is_json_error(&polling.answer().await, 1));
+        });
+        table.case("a pending GET gets the end", async {
+            let bed = Bed::limited(|limits| limits.max_message_bytes = 1000).await;
+            let mut polling = bed.polling().await;
+            polling.pending_poll().await;
+            assert_eq!(polling.post("x".repeat(1001)).await.status, 413);
+            assert_eq!(polling.answer().await.brief(), (200, "1".to_owned()));
+        });
+        table.case("exactly the limit is fine", async {
+            let bed = Bed::new().await;
+            let mut polling = bed.polling().await;
+            let body = format!("427[\"echo\",\"{}\"]", "x".repeat(1_000_000 - 15));
+            assert_eq!(body.len(), 1_000_000 - 1);
+            polling.send(&format!("{body} ")).await;
+            assert_eq!(polling.poll().await.len(), body.len() - 7);
+        });
         table.case("exactly the limit in chunks is fine", async {
             let bed = Bed::limited(|limits| limits.max_message_bytes = 100).await;
             let mut polling = bed.polling().await;
             let body = format!("42[\"a\",\"{}\"]", "x".repeat(100 - 10));
             assert_eq!(body.len(), 100);
             let (first, second) = body.split_at(37);
-            let target = polling.target.clone();
-            polling.posts().send(format!("POST {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n25\r\n{first}\r\n3f\r\n{second}\r\n0\r\n\r\n")).await;
-            assert_eq!(polling.posts().response().await.brief(), (200, "ok".to_owned()));
+            let head = chunked_head(&polling.target);
+            let request = format!("{head}25\r\n{first}\r\n3f\r\n{second}\r\n0\r\n\r\n");
+            let answer = bed.request(request).await;
+            assert_eq!(answer.brief(), (200, "ok".to_owned()));
             bed.saw("event a").await;
             assert_alive(&mut polling).await;
-        }).await;
+        });
         table.finish().await;
     });
 }
@@ -441,17 +444,15 @@ fn bad_packets_get_400_and_end_the_session() {
             ("probe", b"2probe".to_vec(), "transport error"),
         ];
         for (name, body, reason) in rows {
-            table
-                .case(name, async move {
-                    let bed = Bed::new().await;
-                    let mut polling = bed.polling().await;
-                    let answer = polling.post(body).await;
-                    assert_eq!(answer.brief(), (400, error(3)));
-                    assert_eq!(answer.header("content-type"), Some("application/json"));
-                    assert_eq!(bed.reason().await, reason);
-                    assert_gone(&bed, &polling).await;
-                })
-                .await;
+            table.case(name, async move {
+                let bed = Bed::new().await;
+                let mut polling = bed.polling().await;
+                let answer = polling.post(body).await;
+                assert_eq!(answer.brief(), (400, error(3)));
+                assert_eq!(answer.header("content-type"), Some("application/json"));
+                assert_eq!(bed.reason().await, reason);
+                assert_gone(&bed, &polling).await;
+            });
         }
         table.finish().await;
     });
@@ -755,6 +756,6 @@ fn answers_are_compressed_if_the_client_can_and_it_is_worth_it() {
 
 fn inflate(mut reader: impl std::io::Read) -> Vec<u8> {
     let mut bytes = Vec::new();
-    reader.read_to_end(&mut bytes).unwrap();
+    reader.read_to_end(&mut bytes).expect("compressed data");
     bytes
 }

@@ -35,18 +35,22 @@ impl Subscriber for Recorder {
     }
 
     fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        span.record(&mut Fields(&mut self.0.lock().unwrap()));
+        span.record(&mut Fields(
+            &mut self.0.lock().expect("no panic while it is held"),
+        ));
         span::Id::from_u64(1)
     }
 
     fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut Fields(&mut self.0.lock().unwrap()));
+        values.record(&mut Fields(
+            &mut self.0.lock().expect("no panic while it is held"),
+        ));
     }
 
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut log = self.0.lock().unwrap();
+        let mut log = self.0.lock().expect("no panic while it is held");
         let metadata = event.metadata();
         let _ = write!(log, "{} {}", metadata.level(), metadata.target());
         event.record(&mut Fields(&mut log));
@@ -71,7 +75,7 @@ fn ids_of_sessions_are_told_once_and_never_logged() {
             .of("/no")
             .middleware(async || Err::<(), _>("refused"));
         let mut sids = Vec::new();
-        let mut bodies = String::new();
+        let mut bodies: Vec<String> = Vec::new();
         // A session with everything that may be logged, by each transport, and its upgrade.
         let mut polling = bed.open_polling().await;
         sids.push(polling.sid.clone());
@@ -80,7 +84,7 @@ fn ids_of_sessions_are_told_once_and_never_logged() {
                 "40{RS}40/no,{RS}40/nope,{RS}42[\"fail\"]{RS}421[\"echo\",1]"
             ))
             .await;
-        bodies.push_str(&polling.poll().await);
+        bodies.push(polling.poll().await);
         for target in [
             polling.target.replace("EIO=4", "EIO=3"),
             polling.target.replace("polling", "websocket"),
@@ -95,45 +99,50 @@ fn ids_of_sessions_are_told_once_and_never_logged() {
             ] {
                 let answer = bed.request(request).await;
                 if answer.status != 101 {
-                    bodies.push_str(&format!("{answer:?}"));
+                    bodies.push(format!("{answer:?}"));
                 }
             }
         }
         let mut websocket = bed.probe(&polling.sid).await;
         websocket.send("2probe").await;
-        bodies.push_str(&websocket.text().await);
+        bodies.push(websocket.text().await);
         websocket.send("5").await;
         websocket.send("421[\"echo\",1]").await;
-        bodies.push_str(&websocket.text().await);
+        bodies.push(websocket.text().await);
         websocket.send_raw(frame(0xf1, b"broken")).await;
-        bodies.push_str(&format!("{:?}", websocket.drain().await));
+        bodies.push(format!("{:?}", websocket.drain().await));
 
         for body in ["9", "2", "4x", "1", "42[\"bye\"]"] {
             let mut polling = bed.polling().await;
             sids.push(polling.sid.clone());
-            bodies.push_str(&format!("{:?}", polling.post(body).await));
-            bodies.push_str(&format!("{:?}", polling.get().await));
+            bodies.push(format!("{:?}", polling.post(body).await));
+            bodies.push(format!("{:?}", polling.get().await));
             let (mut websocket, sid) = bed.open_websocket().await;
             sids.push(sid);
-            bodies.push_str(&websocket.join().await);
+            bodies.push(websocket.join().await);
             websocket.send(body).await;
-            bodies.push_str(&format!("{:?}", websocket.drain().await));
+            bodies.push(format!("{:?}", websocket.drain().await));
         }
         let old = bed.open_polling_with("EIO=3&b64=1").await;
         sids.push(old.sid.clone());
-        bodies.push_str(&format!("{:?}", bed.post(&old.target, "bad").await));
+        bodies.push(format!("{:?}", bed.post(&old.target, "bad").await));
         let octets = [("Content-Type", "application/octet-stream")];
         let polling = bed.open_polling().await;
         sids.push(polling.sid.clone());
-        bodies.push_str(&format!(
+        bodies.push(format!(
             "{:?}",
             bed.request(http::post(&polling.target, &octets, b"x"))
                 .await
         ));
         bed.io.close(std::time::Duration::from_secs(2)).await;
 
-        let log = recorder.0.lock().unwrap().clone();
+        let log = recorder
+            .0
+            .lock()
+            .expect("no panic while it is held")
+            .clone();
         assert!(log.contains("session closed"), "the recorder works: {log}");
+        let bodies = bodies.join("\n");
         for sid in &sids {
             assert!(!log.contains(sid.as_str()), "{sid} was logged:\n{log}");
             assert!(
@@ -161,7 +170,11 @@ fn what_clients_send_cannot_forge_lines_of_the_log() {
         websocket.send("42[\"a\\nCRITICAL\\u001b[31m\"]").await;
         websocket.send("4\nCRITICAL\x1b[31m").await;
         websocket.end().await;
-        let log = recorder.0.lock().unwrap().clone();
+        let log = recorder
+            .0
+            .lock()
+            .expect("no panic while it is held")
+            .clone();
         assert!(!log.is_empty());
         assert!(!log.contains('\x1b'), "{log:?}");
         assert!(

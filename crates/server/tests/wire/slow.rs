@@ -24,162 +24,138 @@ fn hurry(limits: &mut Limits) {
 fn slow_connections_are_closed() {
     run(async {
         let mut table = Table::default();
-        table
-            .case("silence", async {
-                let bed = Bed::limited(hurry).await;
-                let start = Instant::now();
-                assert_eq!(bed.http().await.end().await, b"");
-                assert!(start.elapsed() >= SHORT / 2);
-            })
-            .await;
-        table
-            .case("half a head", async {
-                let bed = Bed::limited(hurry).await;
-                let mut http = bed.http().await;
-                http.send("GET / HTTP/1.1\r\nHost: x\r\n").await;
-                http.end().await;
-            })
-            .await;
+        table.case("silence", async {
+            let bed = Bed::limited(hurry).await;
+            let start = Instant::now();
+            assert_eq!(bed.http().await.end().await, b"");
+            assert!(start.elapsed() >= SHORT / 2);
+        });
+        table.case("half a head", async {
+            let bed = Bed::limited(hurry).await;
+            let mut http = bed.http().await;
+            http.send("GET / HTTP/1.1\r\nHost: x\r\n").await;
+            http.end().await;
+        });
         for (name, piece) in [
             ("a head that drips", "x"),
             ("header fields that drip", "A: b\r\n"),
         ] {
-            table
-                .case(name, async move {
-                    let bed = Bed::limited(hurry).await;
-                    let mut http = bed.http().await;
-                    http.send("GET / HTTP/1.1\r\nHost: x\r\nX: ").await;
-                    let start = Instant::now();
-                    while http.try_send(piece).await.is_ok() {
-                        // The whole head has one deadline, whatever comes meanwhile.
-                        assert!(start.elapsed() < PATIENCE);
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                })
-                .await;
+            table.case(name, async move {
+                let bed = Bed::limited(hurry).await;
+                let mut http = bed.http().await;
+                http.send("GET / HTTP/1.1\r\nHost: x\r\nX: ").await;
+                let start = Instant::now();
+                while http.try_send(piece).await.is_ok() {
+                    // The whole head has one deadline, whatever comes meanwhile.
+                    assert!(start.elapsed() < PATIENCE);
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            });
         }
-        table
-            .case("empty lines that drip", async {
-                let bed = Bed::limited(hurry).await;
-                let mut http = bed.http().await;
-                let start = Instant::now();
-                while http.try_send("\r\n").await.is_ok() {
-                    assert!(start.elapsed() < PATIENCE);
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            })
-            .await;
-        table
-            .case("idle after an answer", async {
-                let bed = Bed::limited(hurry).await;
-                let mut http = bed.http().await;
-                let start = Instant::now();
-                assert_eq!(http.get(TARGET).await.status, 200);
-                assert_eq!(http.end().await, b"");
-                assert!(start.elapsed() >= SHORT, "it is kept for a while");
-            })
-            .await;
-        table
-            .case("half a head after an answer", async {
-                let bed = Bed::limited(hurry).await;
-                let mut http = bed.http().await;
-                assert_eq!(http.get(TARGET).await.status, 200);
-                http.send("GET / HT").await;
-                http.end().await;
-            })
-            .await;
-        table
-            .case("a pending GET is not idle", async {
-                let bed = Bed::limited(hurry).await;
-                let mut polling = bed.polling().await;
-                polling.begin_poll().await;
-                assert!(polling.gets().is_silent_for(SHORT * 4).await);
-                bed.socket().await.emit("news", 1).await.unwrap();
-                assert_eq!(polling.answer().await.text(), "42[\"news\",1]");
-            })
-            .await;
-        table
-            .case("a body that stalls", async {
-                let bed = Bed::limited(hurry).await;
-                let mut polling = bed.polling().await;
-                let head = format!(
-                    "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n42[",
-                    polling.target
-                );
-                polling.posts().send(head).await;
-                let answer = polling.posts().response().await;
-                assert_eq!(answer.status_line, "HTTP/1.1 408 Request Timeout");
-                assert_eq!(answer.header("connection"), Some("close"));
-                assert_eq!(bed.reason().await, "transport error");
-                polling.posts().end().await;
-            })
-            .await;
-        table
-            .case("a body that drips", async {
-                let bed = Bed::limited(hurry).await;
-                let mut polling = bed.polling().await;
-                let head = format!(
-                    "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
-                    polling.target
-                );
-                polling.posts().send(head).await;
-                let start = Instant::now();
-                while polling.posts().try_send("4").await.is_ok() && start.elapsed() < SHORT * 4 {
-                    tokio::time::sleep(Duration::from_millis(30)).await;
-                }
-                assert_eq!(bed.reason().await, "transport error");
-            })
-            .await;
-        table
-            .case("a chunked body that stalls", async {
-                let bed = Bed::limited(hurry).await;
-                let mut polling = bed.polling().await;
-                let head = format!(
-                    "POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n42",
-                    polling.target
-                );
-                polling.posts().send(head).await;
-                assert_eq!(polling.posts().response().await.status, 408);
-                assert_eq!(bed.reason().await, "transport error");
-            })
-            .await;
-        table
-            .case("a body that nobody reads", async {
-                let bed = Bed::limited(hurry).await;
-                let mut http = bed.http().await;
-                http.send("POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
-                    .await;
-                let start = Instant::now();
-                while http.try_send("x").await.is_ok() {
-                    assert!(start.elapsed() < PATIENCE);
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            })
-            .await;
-        table
-            .case("an answer that is not read", async {
-                let bed = Bed::limited(|limits| {
-                    hurry(limits);
-                    limits.max_outbound_bytes = 64 << 20;
-                })
+        table.case("empty lines that drip", async {
+            let bed = Bed::limited(hurry).await;
+            let mut http = bed.http().await;
+            let start = Instant::now();
+            while http.try_send("\r\n").await.is_ok() {
+                assert!(start.elapsed() < PATIENCE);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        table.case("idle after an answer", async {
+            let bed = Bed::limited(hurry).await;
+            let mut http = bed.http().await;
+            let start = Instant::now();
+            assert_eq!(http.get(TARGET).await.status, 200);
+            assert_eq!(http.end().await, b"");
+            assert!(start.elapsed() >= SHORT, "it is kept for a while");
+        });
+        table.case("half a head after an answer", async {
+            let bed = Bed::limited(hurry).await;
+            let mut http = bed.http().await;
+            assert_eq!(http.get(TARGET).await.status, 200);
+            http.send("GET / HT").await;
+            http.end().await;
+        });
+        table.case("a pending GET is not idle", async {
+            let bed = Bed::limited(hurry).await;
+            let mut polling = bed.polling().await;
+            polling.begin_poll().await;
+            assert!(polling.gets().is_silent_for(SHORT * 4).await);
+            bed.socket().await.emit("news", 1).await.unwrap();
+            assert_eq!(polling.answer().await.text(), "42[\"news\",1]");
+        });
+        table.case("a body that stalls", async {
+            let bed = Bed::limited(hurry).await;
+            let mut polling = bed.polling().await;
+            let head = format!(
+                "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n42[",
+                polling.target
+            );
+            polling.posts().send(head).await;
+            let answer = polling.posts().response().await;
+            assert_eq!(answer.status_line, "HTTP/1.1 408 Request Timeout");
+            assert_eq!(answer.header("connection"), Some("close"));
+            assert_eq!(bed.reason().await, "transport error");
+            polling.posts().end().await;
+        });
+        table.case("a body that drips", async {
+            let bed = Bed::limited(hurry).await;
+            let mut polling = bed.polling().await;
+            let head = format!(
+                "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
+                polling.target
+            );
+            polling.posts().send(head).await;
+            let start = Instant::now();
+            while polling.posts().try_send("4").await.is_ok() && start.elapsed() < SHORT * 4 {
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+            assert_eq!(bed.reason().await, "transport error");
+        });
+        table.case("a chunked body that stalls", async {
+            let bed = Bed::limited(hurry).await;
+            let mut polling = bed.polling().await;
+            let head = format!(
+                "POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n42",
+                polling.target
+            );
+            polling.posts().send(head).await;
+            assert_eq!(polling.posts().response().await.status, 408);
+            assert_eq!(bed.reason().await, "transport error");
+        });
+        table.case("a body that nobody reads", async {
+            let bed = Bed::limited(hurry).await;
+            let mut http = bed.http().await;
+            http.send("POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
                 .await;
-                let polling = bed.polling().await;
-                let mut http = bed.http().await;
-                socket2::SockRef::from(&*http.stream())
-                    .set_recv_buffer_size(4096)
-                    .unwrap();
-                bed.socket()
-                    .await
-                    .emit("big", "x".repeat(30_000_000))
-                    .await
-                    .unwrap();
-                http.send(http::get(&polling.target, &[])).await;
-                tokio::time::sleep(SHORT * 5).await;
-                // Cut off, so what is left of the answer does not come.
-                let got = http.end().await;
-                assert!(got.len() < 30_000_000, "{} bytes", got.len());
+            let start = Instant::now();
+            while http.try_send("x").await.is_ok() {
+                assert!(start.elapsed() < PATIENCE);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        table.case("an answer that is not read", async {
+            let bed = Bed::limited(|limits| {
+                hurry(limits);
+                limits.max_outbound_bytes = 64 << 20;
             })
             .await;
+            let polling = bed.polling().await;
+            let mut http = bed.http().await;
+            socket2::SockRef::from(&*http.stream())
+                .set_recv_buffer_size(4096)
+                .unwrap();
+            bed.socket()
+                .await
+                .emit("big", "x".repeat(30_000_000))
+                .await
+                .unwrap();
+            http.send(http::get(&polling.target, &[])).await;
+            tokio::time::sleep(SHORT * 5).await;
+            // Cut off, so what is left of the answer does not come.
+            let got = http.end().await;
+            assert!(got.len() < 30_000_000, "{} bytes", got.len());
+        });
         table.finish().await;
     });
 }
@@ -337,25 +313,22 @@ fn chunked_bodies_are_read_strictly() {
             ("chunk too short", "7\r\n42\r\n0\r\n\r\n"),
             ("chunk too long", "2\r\n42[\"a\"]\r\n0\r\n\r\n"),
         ] {
-            table
-                .case(name, async move {
-                    let bed =
-                        Bed::limited(|limits| limits.body_timeout = Duration::from_millis(500))
-                            .await;
-                    let polling = bed.polling().await;
-                    let mut http = bed.http().await;
-                    http.send(format!(
-                        "POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{body}",
-                        polling.target
-                    ))
-                    .await;
-                    if let Some(answer) = http.try_response().await {
-                        assert!(matches!(answer.status, 400 | 408 | 413), "{answer:?}");
-                    }
-                    assert_eq!(bed.reason().await, "transport error");
-                    assert_eq!(bed.log(), ["connect", "disconnect: transport error"]);
-                })
+            table.case(name, async move {
+                let bed =
+                    Bed::limited(|limits| limits.body_timeout = Duration::from_millis(500)).await;
+                let polling = bed.polling().await;
+                let mut http = bed.http().await;
+                http.send(format!(
+                    "POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{body}",
+                    polling.target
+                ))
                 .await;
+                if let Some(answer) = http.try_response().await {
+                    assert!(matches!(answer.status, 400 | 408 | 413), "{answer:?}");
+                }
+                assert_eq!(bed.reason().await, "transport error");
+                assert_eq!(bed.log(), ["connect", "disconnect: transport error"]);
+            });
         }
         table.finish().await;
     });
@@ -366,7 +339,8 @@ fn large_heads_are_refused() {
     run(async {
         let mut bed = Bed::new().await;
         let many = |count: usize| {
-            let fields: String = (0..count).map(|n| format!("X-{n}: y\r\n")).collect();
+            let fields: Vec<String> = (0..count).map(|n| format!("X-{n}: y\r\n")).collect();
+            let fields = fields.concat();
             format!("GET {TARGET} HTTP/1.1\r\nHost: x\r\n{fields}\r\n")
         };
         let long = |bytes: usize| {
@@ -399,8 +373,10 @@ fn large_heads_are_refused() {
             let _ = http.try_send(request).await;
             let answer = http.try_response().await.map(|answer| answer.status);
             // A reset may overtake the answer when much was left unread.
-            let cut_off = status != 200 && name.contains("00 KB") || name.contains("MB");
-            bed.check(name, answer.or(cut_off.then_some(status)), Some(status));
+            let may_be_cut_off = name.starts_with("100 KB") || name.starts_with("1 MB");
+            if answer.is_some() || !may_be_cut_off {
+                bed.check(name, answer, Some(status));
+            }
         }
         let upgrade = format!(
             "/socket.io/?EIO=4&transport=websocket&x={}",

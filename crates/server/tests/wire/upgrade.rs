@@ -186,23 +186,21 @@ fn whatever_is_not_the_probe_closes_that_websocket_alone() {
             ),
         ];
         for (name, bytes) in rows {
-            table
-                .case(name, async move {
-                    let bed = Bed::new().await;
-                    let mut polling = bed.polling().await;
-                    let mut websocket = bed.probe(&polling.sid).await;
-                    websocket.send_raw(bytes).await;
-                    assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
-                    assert_alive(&mut polling).await;
-                    // The next one may try again.
-                    let mut websocket = bed.probe(&polling.sid).await;
-                    websocket.send("2probe").await;
-                    assert_eq!(websocket.text().await, "3probe");
-                    websocket.send("5").await;
-                    assert_websocket_alive(&mut websocket).await;
-                    assert_eq!(bed.log(), ["connect", "event echo", "event echo"]);
-                })
-                .await;
+            table.case(name, async move {
+                let bed = Bed::new().await;
+                let mut polling = bed.polling().await;
+                let mut websocket = bed.probe(&polling.sid).await;
+                websocket.send_raw(bytes).await;
+                assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
+                assert_alive(&mut polling).await;
+                // The next one may try again.
+                let mut websocket = bed.probe(&polling.sid).await;
+                websocket.send("2probe").await;
+                assert_eq!(websocket.text().await, "3probe");
+                websocket.send("5").await;
+                assert_websocket_alive(&mut websocket).await;
+                assert_eq!(bed.log(), ["connect", "event echo", "event echo"]);
+            });
         }
         table.finish().await;
     });
@@ -214,30 +212,28 @@ fn a_probing_websocket_that_ends_leaves_the_session_polling() {
         let mut table = Table::default();
         for (name, probed) in [("before the probe", false), ("after the probe", true)] {
             for how in ["close frame", "end of stream", "reset"] {
-                table
-                    .case(format!("{how} {name}"), async move {
-                        let bed = Bed::new().await;
-                        let mut polling = bed.polling().await;
-                        let mut websocket = bed.probe(&polling.sid).await;
-                        if probed {
-                            websocket.send("2probe").await;
-                            assert_eq!(websocket.text().await, "3probe");
-                        }
-                        match how {
-                            "close frame" => {
-                                websocket.send_close(1001).await;
-                                assert_eq!(websocket.end().await, WebSocketEnd::Code(1001));
-                            }
-                            "reset" => websocket.reset(),
-                            _ => drop(websocket),
-                        }
-                        assert_alive(&mut polling).await;
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                        let mut websocket = bed.probe(&polling.sid).await;
+                table.case(format!("{how} {name}"), async move {
+                    let bed = Bed::new().await;
+                    let mut polling = bed.polling().await;
+                    let mut websocket = bed.probe(&polling.sid).await;
+                    if probed {
                         websocket.send("2probe").await;
                         assert_eq!(websocket.text().await, "3probe");
-                    })
-                    .await;
+                    }
+                    match how {
+                        "close frame" => {
+                            websocket.send_close(1001).await;
+                            assert_eq!(websocket.end().await, WebSocketEnd::Code(1001));
+                        }
+                        "reset" => websocket.reset(),
+                        _ => drop(websocket),
+                    }
+                    assert_alive(&mut polling).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    let mut websocket = bed.probe(&polling.sid).await;
+                    websocket.send("2probe").await;
+                    assert_eq!(websocket.text().await, "3probe");
+                });
             }
         }
         table.finish().await;
@@ -330,17 +326,15 @@ fn a_session_that_ends_takes_its_probe_along() {
             ("bad packet", "x"),
             ("closed by the server", "42[\"bye\"]"),
         ] {
-            table
-                .case(name, async move {
-                    let bed = Bed::new().await;
-                    let mut polling = bed.polling().await;
-                    let mut websocket = bed.probe(&polling.sid).await;
-                    websocket.send("2probe").await;
-                    assert_eq!(websocket.text().await, "3probe");
-                    polling.post(post).await;
-                    assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
-                })
-                .await;
+            table.case(name, async move {
+                let bed = Bed::new().await;
+                let mut polling = bed.polling().await;
+                let mut websocket = bed.probe(&polling.sid).await;
+                websocket.send("2probe").await;
+                assert_eq!(websocket.text().await, "3probe");
+                polling.post(post).await;
+                assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
+            });
         }
         table.finish().await;
     });
@@ -437,28 +431,24 @@ fn bytes_behind_an_upgrade_request_are_harmless() {
         ] {
             for known in [false, true] {
                 let behind = behind.clone();
-                table
-                    .case(format!("{name}, known session: {known}"), async move {
-                        let bed = Bed::new().await;
-                        let mut polling = bed.polling().await;
-                        let sid = if known {
-                            format!("&sid={}", polling.sid)
-                        } else {
-                            String::new()
-                        };
-                        let mut request = http::upgrade(
-                            &format!("/socket.io/?EIO=4&transport=websocket{sid}"),
-                            &[],
-                        );
-                        request.extend_from_slice(&behind);
-                        let mut http = bed.http().await;
-                        http.send(request).await;
-                        assert_eq!(http.response().await.status, 101);
-                        within("the end", http.end()).await;
-                        bed.sessions(1).await;
-                        assert_alive(&mut polling).await;
-                    })
-                    .await;
+                table.case(format!("{name}, known session: {known}"), async move {
+                    let bed = Bed::new().await;
+                    let mut polling = bed.polling().await;
+                    let sid = if known {
+                        format!("&sid={}", polling.sid)
+                    } else {
+                        String::new()
+                    };
+                    let mut request =
+                        http::upgrade(&format!("/socket.io/?EIO=4&transport=websocket{sid}"), &[]);
+                    request.extend_from_slice(&behind);
+                    let mut http = bed.http().await;
+                    http.send(request).await;
+                    assert_eq!(http.response().await.status, 101);
+                    within("the end", http.end()).await;
+                    bed.sessions(1).await;
+                    assert_alive(&mut polling).await;
+                });
             }
         }
         table.finish().await;

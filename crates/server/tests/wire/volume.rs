@@ -43,7 +43,7 @@ fn a_post_of_half_a_million_packets_leaves_room_for_others() {
         let mut polling = bed.polling().await;
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let neighbour = neighbour(&bed, stopped).await;
-        let body = ["3"; 500_000].join(RS);
+        let body = vec!["3"; 500_000].join(RS);
         assert_eq!(body.len(), 999_999);
         let before = resident_bytes();
         for _ in 0..5 {
@@ -68,7 +68,7 @@ fn many_events_in_one_post_are_all_delivered() {
         let mut polling = bed.polling().await;
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let neighbour = neighbour(&bed, stopped).await;
-        let body = ["42[\"a\"]"; 100_000].join(RS);
+        let body = vec!["42[\"a\"]"; 100_000].join(RS);
         polling.send(&body).await;
         stop.send(()).unwrap();
         let longest = neighbour.await.unwrap();
@@ -205,8 +205,10 @@ fn announced_sizes_allocate_nothing() {
                 .await;
             websocket.send_raw([0; 14]).await;
             let polling = bed.open_polling().await;
+            let target = polling.target.clone();
             let (_, mut posts) = polling.into_connections();
-            posts.send("POST /socket.io/?EIO=4&transport=polling&sid=x HTTP/1.1\r\nHost: x\r\nContent-Length: 99000000\r\n\r\nabc").await;
+            let head = format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 99000000");
+            posts.send(format!("{head}\r\n\r\nabc")).await;
             kept.push((websocket, posts));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
