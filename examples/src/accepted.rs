@@ -15,7 +15,11 @@ use tokio::{
 async fn main() -> kokanee::Result<()> {
     let io = Server::new();
     io.on("echo", async |socket: Socket, args: Args, ack: Ack| {
-        if ack.is_wanted() { ack.send_args(&args) } else { socket.emit_args("echo", &args).await }
+        if ack.is_wanted() {
+            ack.send_args(&args)
+        } else {
+            socket.emit_args("echo", &args).await
+        }
     });
     let port = std::env::var("PORT").unwrap_or_else(|_| "5003".to_owned());
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
@@ -35,9 +39,14 @@ async fn serve(io: Server, mut stream: TcpStream) -> io::Result<()> {
     let head = read_head(&mut stream).await?;
     let mut lines = head.split("\r\n");
     let mut request_line = lines.next().unwrap_or_default().split(' ');
-    let (method, target) = (request_line.next().unwrap_or_default(), request_line.next().unwrap_or_default());
+    let (method, target) = (
+        request_line.next().unwrap_or_default(),
+        request_line.next().unwrap_or_default(),
+    );
     if !target.starts_with("/socket.io") {
-        return stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nhi\n").await;
+        return stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nhi\n")
+            .await;
     }
     let mut request = Request::builder().method(method).uri(target);
     for (name, value) in lines.filter_map(|line| line.split_once(": ")) {

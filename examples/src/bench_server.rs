@@ -14,8 +14,12 @@ async fn main() -> kokanee::Result<()> {
             limits.max_pending_sessions_per_address = 100_000;
         })
         .build();
-    io.on("echo", async |socket: Socket, args: Args| socket.emit_args("echo", &args).await);
-    io.on("blast", async |namespace: Namespace, args: Args| namespace.local().emit_args("blast", &args).await);
+    io.on("echo", async |socket: Socket, args: Args| {
+        socket.emit_args("echo", &args).await
+    });
+    io.on("blast", async |namespace: Namespace, args: Args| {
+        namespace.local().emit_args("blast", &args).await
+    });
     let port = std::env::var("PORT").unwrap_or_else(|_| "0".to_owned());
     let listener = io.bind(&format!("127.0.0.1:{port}")).await?;
     println!("http://{}", listener.local_addr());

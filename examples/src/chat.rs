@@ -13,10 +13,15 @@ async fn main() -> kokanee::Result<()> {
         println!("connect {}", socket.id());
         socket.join("lobby")
     });
-    chat.on("my_message", async |socket: Socket, Data(text): Data<String>| {
-        socket.to("lobby").emit("my_message", &text).await
+    chat.on(
+        "my_message",
+        async |socket: Socket, Data(text): Data<String>| {
+            socket.to("lobby").emit("my_message", &text).await
+        },
+    );
+    chat.on("sum", async |Data((a, b)): Data<(i64, i64)>, ack: Ack| {
+        ack.send(a + b)
     });
-    chat.on("sum", async |Data((a, b)): Data<(i64, i64)>, ack: Ack| ack.send(a + b));
     chat.on_disconnect(async |socket: Socket, reason: DisconnectReason| {
         println!("disconnect {} {reason}", socket.id());
     });

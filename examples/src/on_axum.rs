@@ -11,7 +11,11 @@ use tower_http::trace::TraceLayer;
 async fn main() -> kokanee::Result<()> {
     let io = Server::new();
     io.on("echo", async |socket: Socket, args: Args, ack: Ack| {
-        if ack.is_wanted() { ack.send_args(&args) } else { socket.emit_args("echo", &args).await }
+        if ack.is_wanted() {
+            ack.send_args(&args)
+        } else {
+            socket.emit_args("echo", &args).await
+        }
     });
     let app = Router::new()
         .route("/hello", get(async || "hello"))

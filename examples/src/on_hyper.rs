@@ -11,7 +11,11 @@ use kokanee::{Ack, Args, Server, Socket};
 async fn main() -> kokanee::Result<()> {
     let io = Server::new();
     io.on("echo", async |socket: Socket, args: Args, ack: Ack| {
-        if ack.is_wanted() { ack.send_args(&args) } else { socket.emit_args("echo", &args).await }
+        if ack.is_wanted() {
+            ack.send_args(&args)
+        } else {
+            socket.emit_args("echo", &args).await
+        }
     });
     let port = std::env::var("PORT").unwrap_or_else(|_| "5002".to_owned());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
@@ -20,7 +24,9 @@ async fn main() -> kokanee::Result<()> {
         let (stream, _) = listener.accept().await?;
         let service = TowerToHyperService::new(io.clone());
         tokio::spawn(async move {
-            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
+            let connection = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
             if let Err(error) = connection.await {
                 println!("connection ended: {error}");
             }

@@ -39,7 +39,7 @@ struct Room {
 pub struct Rooms<M> {
     members: Slab<Member<M>>,
     by_id: HashMap<Box<str>, u32, RandomState>,
-    rooms: Slab<Room>,
+    slots: Slab<Room>,
     by_name: HashMap<Box<str>, u32, RandomState>,
 }
 
@@ -48,7 +48,7 @@ impl<M> Default for Rooms<M> {
         Self {
             members: Slab::new(),
             by_id: HashMap::default(),
-            rooms: Slab::new(),
+            slots: Slab::new(),
             by_name: HashMap::default(),
         }
     }
@@ -64,7 +64,11 @@ impl<M> Rooms<M> {
         if let Some(&old) = self.by_id.get(id) {
             self.remove(Key(old));
         }
-        let key = index(self.members.insert(Member { id: id.into(), value, seats: Vec::new() }));
+        let key = index(self.members.insert(Member {
+            id: id.into(),
+            value,
+            seats: Vec::new(),
+        }));
         self.by_id.insert(id.into(), key);
         Key(key)
     }
@@ -87,11 +91,16 @@ impl<M> Rooms<M> {
 
     /// Puts a member in a room. `false` if it was there already, or is not a member.
     pub fn join(&mut self, key: Key, room: &str) -> bool {
-        let Some(member) = self.members.get_mut(key.0 as usize) else { return false };
+        let Some(member) = self.members.get_mut(key.0 as usize) else {
+            return false;
+        };
         let room = match self.by_name.get(room) {
             Some(&room) => room,
             None => {
-                let id = index(self.rooms.insert(Room { name: room.into(), members: Vec::new() }));
+                let id = index(self.slots.insert(Room {
+                    name: room.into(),
+                    members: Vec::new(),
+                }));
                 self.by_name.insert(room.into(), id);
                 id
             }
@@ -99,17 +108,26 @@ impl<M> Rooms<M> {
         if member.seats.iter().any(|seat| seat.room == room) {
             return false;
         }
-        let members = &mut self.rooms[room as usize].members;
-        member.seats.push(Seat { room, position: index(members.len()) });
+        let members = &mut self.slots[room as usize].members;
+        member.seats.push(Seat {
+            room,
+            position: index(members.len()),
+        });
         members.push(key.0);
         true
     }
 
     /// Takes a member out of a room. `false` if it was not in it.
     pub fn leave(&mut self, key: Key, room: &str) -> bool {
-        let Some(&room) = self.by_name.get(room) else { return false };
-        let Some(member) = self.members.get_mut(key.0 as usize) else { return false };
-        let Some(at) = member.seats.iter().position(|seat| seat.room == room) else { return false };
+        let Some(&room) = self.by_name.get(room) else {
+            return false;
+        };
+        let Some(member) = self.members.get_mut(key.0 as usize) else {
+            return false;
+        };
+        let Some(at) = member.seats.iter().position(|seat| seat.room == room) else {
+            return false;
+        };
         let seat = member.seats.remove(at);
         self.stand_up(seat);
         true
@@ -117,7 +135,9 @@ impl<M> Rooms<M> {
 
     /// Takes a member out of all rooms but its own.
     pub fn leave_all(&mut self, key: Key) {
-        let Some(member) = self.members.get_mut(key.0 as usize) else { return };
+        let Some(member) = self.members.get_mut(key.0 as usize) else {
+            return;
+        };
         for seat in std::mem::take(&mut member.seats) {
             self.stand_up(seat);
         }
@@ -125,7 +145,7 @@ impl<M> Rooms<M> {
 
     /// Empties a place; the room's last member takes it.
     fn stand_up(&mut self, seat: Seat) {
-        let room = &mut self.rooms[seat.room as usize];
+        let room = &mut self.slots[seat.room as usize];
         room.members.swap_remove(seat.position as usize);
         if let Some(&moved) = room.members.get(seat.position as usize) {
             let seats = &mut self.members[moved as usize].seats;
@@ -134,14 +154,17 @@ impl<M> Rooms<M> {
             }
         }
         if room.members.is_empty() {
-            let room = self.rooms.remove(seat.room as usize);
+            let room = self.slots.remove(seat.room as usize);
             self.by_name.remove(&room.name);
         }
     }
 
     /// The member with this id.
     pub fn get(&self, id: &str) -> Option<&M> {
-        self.by_id.get(id).and_then(|&key| self.members.get(key as usize)).map(|member| &member.value)
+        self.by_id
+            .get(id)
+            .and_then(|&key| self.members.get(key as usize))
+            .map(|member| &member.value)
     }
 
     /// The key of the member with this id.
@@ -151,25 +174,39 @@ impl<M> Rooms<M> {
 
     /// Names of the rooms that a member has joined, in the order of joining, without its own.
     pub fn rooms_of(&self, key: Key) -> impl Iterator<Item = &str> {
-        let seats = self.members.get(key.0 as usize).map_or(&[][..], |member| &member.seats);
-        seats.iter().map(|seat| &*self.rooms[seat.room as usize].name)
+        let seats = self
+            .members
+            .get(key.0 as usize)
+            .map_or(&[][..], |member| &member.seats);
+        seats
+            .iter()
+            .map(|seat| &*self.slots[seat.room as usize].name)
     }
 
     /// Number of rooms that a member has joined.
     pub fn room_count_of(&self, key: Key) -> usize {
-        self.members.get(key.0 as usize).map_or(0, |member| member.seats.len())
+        self.members
+            .get(key.0 as usize)
+            .map_or(0, |member| member.seats.len())
     }
 
     /// Whether a member is in a room.
     pub fn is_in(&self, key: Key, room: &str) -> bool {
-        let Some(member) = self.members.get(key.0 as usize) else { return false };
+        let Some(member) = self.members.get(key.0 as usize) else {
+            return false;
+        };
         *member.id == *room
-            || self.by_name.get(room).is_some_and(|&room| member.seats.iter().any(|seat| seat.room == room))
+            || self
+                .by_name
+                .get(room)
+                .is_some_and(|&room| member.seats.iter().any(|seat| seat.room == room))
     }
 
     /// Names of all rooms, without the members' own, and how many are in each.
     pub fn rooms(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.rooms.iter().map(|(_, room)| (&*room.name, room.members.len()))
+        self.slots
+            .iter()
+            .map(|(_, room)| (&*room.name, room.members.len()))
     }
 
     /// Number of members.
@@ -184,7 +221,11 @@ impl<M> Rooms<M> {
 
     /// Calls `f` for every selected member, each once.
     pub fn for_each(&self, target: &Target, mut f: impl FnMut(&M)) {
-        let mut excluded: Vec<u32> = target.except.iter().flat_map(|room| self.members_of(room)).collect();
+        let mut excluded: Vec<u32> = target
+            .except
+            .iter()
+            .flat_map(|room| self.members_of(room))
+            .collect();
         excluded.sort_unstable();
         let is_in = |key: u32| excluded.is_empty() || excluded.binary_search(&key).is_err();
         match target.rooms.as_slice() {
@@ -201,7 +242,10 @@ impl<M> Rooms<M> {
                 }
             }
             rooms => {
-                let mut selected: Vec<u32> = rooms.iter().flat_map(|room| self.members_of(room)).collect();
+                let mut selected: Vec<u32> = rooms
+                    .iter()
+                    .flat_map(|room| self.members_of(room))
+                    .collect();
                 selected.sort_unstable();
                 selected.dedup();
                 for key in selected.into_iter().filter(|&key| is_in(key)) {
@@ -213,8 +257,15 @@ impl<M> Rooms<M> {
 
     /// The members of a room: of a stored one, and the one member whose own room it is.
     fn members_of(&self, room: &str) -> impl Iterator<Item = u32> {
-        let stored = self.by_name.get(room).map_or(&[][..], |&room| &self.rooms[room as usize].members);
-        let own = self.by_id.get(room).copied().filter(|own| !stored.contains(own));
+        let stored = self
+            .by_name
+            .get(room)
+            .map_or(&[][..], |&room| &self.slots[room as usize].members);
+        let own = self
+            .by_id
+            .get(room)
+            .copied()
+            .filter(|own| !stored.contains(own));
         stored.iter().copied().chain(own)
     }
 }

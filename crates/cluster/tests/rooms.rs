@@ -8,14 +8,24 @@ use proptest::prelude::*;
 fn selected(rooms: &Rooms<u8>, in_rooms: &[&str], except: &[&str]) -> Vec<u8> {
     let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     let mut members = Vec::new();
-    rooms.for_each(&Target { rooms: own(in_rooms), except: own(except) }, |&member| members.push(member));
+    rooms.for_each(
+        &Target {
+            rooms: own(in_rooms),
+            except: own(except),
+        },
+        |&member| members.push(member),
+    );
     members.sort_unstable();
     members
 }
 
 fn three() -> (Rooms<u8>, [kokanee_cluster::Key; 3]) {
     let mut rooms = Rooms::default();
-    let keys = [rooms.insert("a", 1), rooms.insert("b", 2), rooms.insert("c", 3)];
+    let keys = [
+        rooms.insert("a", 1),
+        rooms.insert("b", 2),
+        rooms.insert("c", 3),
+    ];
     (rooms, keys)
 }
 

@@ -239,7 +239,7 @@ impl TextBuffer {
         let mut buffer = KEPT.take();
         buffer.clear();
         buffer.reserve(HEADROOM + 1 + text_bytes);
-        buffer.extend_from_slice(b"\0\0\0\0\0\0\0\0\0\04");
+        buffer.extend_from_slice(b"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x004");
         Self(buffer)
     }
 

@@ -303,7 +303,12 @@ impl Session {
         }
         self.poll_pending = false;
         self.poll_aborted = true;
-        self.poll_by = Some(now + self.config.aborted_poll_timeout.min(self.heartbeat.patience()));
+        self.poll_by = Some(
+            now + self
+                .config
+                .aborted_poll_timeout
+                .min(self.heartbeat.patience()),
+        );
     }
 
     /// The answer of a GET could not be delivered: its packets go first into the next one.
@@ -457,7 +462,11 @@ impl Session {
             return self.fail(CloseReason::SlowConsumer);
         }
         if self.poll_by.is_some_and(|at| at <= now) {
-            let reason = if self.poll_aborted { CloseReason::TransportError } else { CloseReason::PingTimeout };
+            let reason = if self.poll_aborted {
+                CloseReason::TransportError
+            } else {
+                CloseReason::PingTimeout
+            };
             return self.fail(reason);
         }
         if self.heartbeat.deadline() <= now {

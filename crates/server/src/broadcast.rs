@@ -9,6 +9,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{AckError, EmitError, Namespace, Socket, ack::Collector};
 
+/// Longest wait of a broadcast for the tasks of its recipients.
+const MAX_WAIT_FOR_TASKS: Duration = Duration::from_millis(100);
+
 /// Names of rooms: one, or several.
 pub trait IntoRooms {
     /// The names.
@@ -154,20 +157,25 @@ impl BroadcastOperator {
         Ok(())
     }
 
-    /// Queues the packet for every recipient, then lets their tasks run if much is waiting: a burst of broadcasts must
-    /// not fill the queues of clients that would read it at once.
+    /// Queues the packet for every recipient. If the tasks of recipients are far behind, it waits until the last of them
+    /// has run: a burst of broadcasts must not fill the queues of clients that would read it at once. It does not wait
+    /// for clients.
     async fn deliver(&self, packet: &EncodedPacket) {
-        let mut longest = 0;
+        let mut most = self.namespace.limits().max_outbound_bytes / 4;
+        let mut fullest: Option<Socket> = None;
         self.namespace.for_each(&self.target, |socket| {
             // A recipient that has just gone is no error.
-            let queued = socket
-                .mailbox()
-                .emit(packet.clone(), self.options)
-                .unwrap_or_default();
-            longest = longest.max(queued);
+            let _ = socket.mailbox().emit(packet.clone(), self.options);
+            let queued = socket.mailbox().queued_bytes();
+            if queued > most {
+                most = queued;
+                fullest = Some(socket.clone());
+            }
         });
-        if longest > self.namespace.limits().max_outbound_bytes / 4 {
-            tokio::task::yield_now().await;
+        if let Some(socket) = fullest {
+            let taken = std::future::poll_fn(|cx| socket.mailbox().poll_taken(cx));
+            // One whose thread is blocked by a handler must not hold up everybody.
+            let _ = tokio::time::timeout(MAX_WAIT_FOR_TASKS, taken).await;
         }
     }
 
@@ -228,7 +236,9 @@ impl BroadcastOperator {
                 // It left in this moment, and its wait was ended by its own exit.
             }
         }
-        let timeout = self.timeout.unwrap_or(self.namespace.limits().ack_timeout);
+        let timeout = self
+            .timeout
+            .unwrap_or_else(|| self.namespace.limits().ack_timeout);
         let (answers, complete) = collector.wait(id, &recipients, timeout).await;
         let answers = answers
             .iter()
@@ -241,6 +251,10 @@ impl BroadcastOperator {
     }
 
     /// The connected sockets that are addressed.
+    #[expect(
+        clippy::unused_async,
+        reason = "with a cluster it asks the other nodes"
+    )]
     pub async fn fetch_sockets(self) -> Vec<Socket> {
         let mut sockets = Vec::new();
         self.namespace

@@ -210,7 +210,7 @@ impl Driver {
                 }
             }
             Command::PollUndelivered { packets } => {
-                self.session.handle_poll_undelivered(now, packets)
+                self.session.handle_poll_undelivered(now, packets);
             }
             Command::Post {
                 body,
@@ -421,7 +421,7 @@ impl Driver {
                 while let Some(output) = self.session.poll_output() {
                     match output {
                         Output::ProbePacket(packet) => {
-                            probe.send_now(self.session.revision(), &packet)
+                            probe.send_now(self.session.revision(), &packet);
                         }
                         Output::CloseProbe => {
                             refused = true;

@@ -54,7 +54,7 @@ pub(crate) fn report(socket: &Socket, ack: Option<&Ack>, error: &EventError) {
     }
     // The application's own error handler may panic, too.
     if catch_unwind(AssertUnwindSafe(|| {
-        socket.namespace().report(socket, error)
+        socket.namespace().report(socket, error);
     }))
     .is_err()
     {

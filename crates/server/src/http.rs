@@ -1,5 +1,5 @@
 //! From a request to a response: routes what is below the server's path, opens sessions, and hands polls, posts and
-//! WebSockets to the task of their session. Every host of the server calls this.
+//! `WebSockets` to the task of their session. Every host of the server calls this.
 
 use std::{
     net::SocketAddr,
@@ -230,7 +230,7 @@ impl ServerInner {
                 transport,
                 revision,
             }) => self.open(parts, &query, transport, revision, peer).await,
-            Ok(Admitted::Known { mailbox }) if to_websocket => match self.check_websocket(parts) {
+            Ok(Admitted::Known { mailbox }) if to_websocket => match check_websocket(parts) {
                 Ok(response) => {
                     let ticket = Ticket {
                         server: Arc::clone(self),
@@ -238,7 +238,7 @@ impl ServerInner {
                     };
                     Answer::WebSocket { response, ticket }
                 }
-                Err(refusal) => refusal.into(),
+                Err(refusal) => (*refusal).into(),
             },
             Ok(Admitted::Known { mailbox }) => match parts.method {
                 Method::GET => self
@@ -268,9 +268,9 @@ impl ServerInner {
         let to_websocket = transport == Transport::WebSocket;
         let mut upgrade = None;
         if to_websocket {
-            match self.check_websocket(parts) {
+            match check_websocket(parts) {
                 Ok(response) => upgrade = Some(response),
-                Err(refusal) => return refusal.into(),
+                Err(refusal) => return (*refusal).into(),
             }
         }
         let guard = match self
@@ -289,15 +289,12 @@ impl ServerInner {
         let mailbox = Arc::new(Mailbox::new(
             sid, revision, transport, head, address, limits,
         ));
-        let mut response = match upgrade {
-            Some(response) => response,
-            None => {
-                self.sessions.insert(&mailbox);
-                start_session(self, Arc::clone(&mailbox), guard, query.base64, None);
-                let mut response = self.poll(&mailbox, query, &parts.headers, peer).await;
-                self.add_cookie(&mut response, &sid, secure);
-                return response.into();
-            }
+        let Some(mut response) = upgrade else {
+            self.sessions.insert(&mailbox);
+            start_session(self, Arc::clone(&mailbox), guard, query.base64, None);
+            let mut response = self.poll(&mailbox, query, &parts.headers, peer).await;
+            self.add_cookie(&mut response, &sid, secure);
+            return response.into();
         };
         self.add_cookie(&mut response, &sid, secure);
         let owner = Owner::New {
@@ -320,52 +317,6 @@ impl ServerInner {
                 .headers_mut()
                 .append(header::SET_COOKIE, cookie.header(sid, secure));
         }
-    }
-
-    /// Answers a WebSocket's opening handshake. Spec: RFC 6455 4.2.
-    fn check_websocket(&self, parts: &Parts) -> Result<Response<Body>, Response<Body>> {
-        if parts.method != Method::GET {
-            return Err(Refusal::BadHandshakeMethod.response(true));
-        }
-        let key = parts
-            .headers
-            .get(header::SEC_WEBSOCKET_KEY)
-            .map(HeaderValue::as_bytes);
-        let Some(key) = key.filter(|key| kokanee_websocket::is_valid_key(key)) else {
-            return Err(bad_websocket("Missing or invalid Sec-WebSocket-Key header"));
-        };
-        if parts
-            .headers
-            .get(header::SEC_WEBSOCKET_VERSION)
-            .is_none_or(|version| version != "13")
-        {
-            let mut response = bad_websocket("Missing or invalid Sec-WebSocket-Version header");
-            response.headers_mut().insert(
-                header::SEC_WEBSOCKET_VERSION,
-                HeaderValue::from_static("13"),
-            );
-            return Err(response);
-        }
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        if let Ok(accept) = HeaderValue::try_from(kokanee_websocket::accept_key(key)) {
-            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-        }
-        let protocol = parts
-            .headers
-            .get(header::SEC_WEBSOCKET_PROTOCOL)
-            .and_then(|value| value.to_str().ok());
-        let first = protocol
-            .and_then(|value| value.split(',').next())
-            .map(str::trim)
-            .filter(|name| !name.is_empty());
-        if let Some(Ok(first)) = first.map(HeaderValue::try_from) {
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, first);
-        }
-        Ok(response)
     }
 
     async fn poll(
@@ -592,6 +543,54 @@ where
         whole.extend_from_slice(&rest);
         whole.freeze()
     })
+}
+
+/// Answers a WebSocket's opening handshake. Spec: RFC 6455 4.2.
+fn check_websocket(parts: &Parts) -> Result<Response<Body>, Box<Response<Body>>> {
+    if parts.method != Method::GET {
+        return Err(Box::new(Refusal::BadHandshakeMethod.response(true)));
+    }
+    let key = parts
+        .headers
+        .get(header::SEC_WEBSOCKET_KEY)
+        .map(HeaderValue::as_bytes);
+    let Some(key) = key.filter(|key| kokanee_websocket::is_valid_key(key)) else {
+        return Err(Box::new(bad_websocket(
+            "Missing or invalid Sec-WebSocket-Key header",
+        )));
+    };
+    if parts
+        .headers
+        .get(header::SEC_WEBSOCKET_VERSION)
+        .is_none_or(|version| version != "13")
+    {
+        let mut response = bad_websocket("Missing or invalid Sec-WebSocket-Version header");
+        response.headers_mut().insert(
+            header::SEC_WEBSOCKET_VERSION,
+            HeaderValue::from_static("13"),
+        );
+        return Err(Box::new(response));
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(accept) = HeaderValue::try_from(kokanee_websocket::accept_key(key)) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    let protocol = parts
+        .headers
+        .get(header::SEC_WEBSOCKET_PROTOCOL)
+        .and_then(|value| value.to_str().ok());
+    let first = protocol
+        .and_then(|value| value.split(',').next())
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
+    if let Some(Ok(first)) = first.map(HeaderValue::try_from) {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, first);
+    }
+    Ok(response)
 }
 
 fn status(status: StatusCode) -> Response<Body> {

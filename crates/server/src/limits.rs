@@ -19,7 +19,7 @@ use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
 /// | `connect_timeout` | 45 s in no namespace | session closed (`forced close`) |
 /// | `close_timeout` | 30 s for polling to fetch the end, 5 s for a close frame's answer | connection closed |
 /// | `max_pending_sessions`, `max_pending_sessions_per_address` | 10,000, 256 not in a namespace yet | 503; 429 |
-/// | `max_namespaces`, `max_namespace_bytes` | 100 per connection, 255 | session closed, close 1008 / `Invalid namespace` |
+/// | `max_namespaces`, `max_namespace_bytes` | 100 per connection, 255 | session closed: close 1008; `forced close` |
 /// | `max_rooms`, `max_room_bytes` | 1,000 per socket, 255 | `join` returns an error |
 /// | `max_attachments`, `max_attachment_bytes`, `attachments_timeout` | 10, 10,000,000, 30 s | session closed (`forced close`) |
 /// | `max_depth` | 512 levels of JSON or msgpack | session closed (`forced close`) |

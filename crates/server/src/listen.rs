@@ -34,7 +34,7 @@ const BACKLOG: i32 = 4096;
 /// A bound address, not served yet.
 pub struct Listener {
     server: Server,
-    listener: TcpListener,
+    socket: TcpListener,
     address: SocketAddr,
     #[cfg(feature = "tls")]
     tls: Option<tokio_rustls::TlsAcceptor>,
@@ -80,7 +80,7 @@ impl Server {
                     let address = listener.local_addr().map_err(error)?;
                     return Ok(Listener {
                         server: self.clone(),
-                        listener,
+                        socket: listener,
                         address,
                         #[cfg(feature = "tls")]
                         tls: None,
@@ -134,7 +134,7 @@ impl Listener {
         let mut last_log: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+                accepted = self.socket.accept() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match accepted {

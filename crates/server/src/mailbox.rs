@@ -320,6 +320,22 @@ impl Mailbox {
         Poll::Pending
     }
 
+    /// Bytes of the packets that the session's task has not taken yet.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the session's task has taken what is queued.
+    pub(crate) fn poll_taken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.lock();
+        if queue.closed || self.queued_bytes() == 0 {
+            return Poll::Ready(());
+        }
+        self.has_waiters.store(true, Ordering::Relaxed);
+        queue.waiting.push(cx.waker().clone());
+        Poll::Pending
+    }
+
     fn has_room(&self) -> bool {
         self.waiting_bytes() <= self.limits.max_outbound_bytes / 2
     }
@@ -351,8 +367,12 @@ impl Mailbox {
             .fetch_add(self.queued.load(Ordering::Relaxed), Ordering::Relaxed);
         self.queued.store(0, Ordering::Relaxed);
         queue.overflow = false;
-        let first = queue.first.take()?;
-        Some((first, std::mem::take(&mut queue.rest)))
+        let (first, rest) = (queue.first.take(), std::mem::take(&mut queue.rest));
+        let waiting = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        // Those who wait for room look again, and wait on if there is none.
+        waiting.into_iter().for_each(Waker::wake);
+        Some((first?, rest))
     }
 
     /// Says that the task wants to sleep. `false` if commands came meanwhile.

@@ -59,9 +59,9 @@ impl std::fmt::Debug for Server {
 pub(crate) struct ServerInner {
     /// With a leading and without a trailing `/`.
     pub(crate) path: String,
-    pub(crate) limits: Arc<Limits>,
     pub(crate) session_config: Arc<SessionConfig>,
     pub(crate) connection_config: ConnectionConfig,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) transports: Vec<Transport>,
     pub(crate) allow_eio3: bool,
     pub(crate) compression_threshold: Option<usize>,

@@ -13,8 +13,8 @@ use kokanee_socketio::{
 
 /// A connection whose sockets are the names of their namespaces. It has just been opened.
 struct Peer {
-    config: ConnectionConfig,
     connection: Connection<String>,
+    config: ConnectionConfig,
     start: Instant,
     now: Instant,
 }

@@ -166,6 +166,11 @@ fn an_aborted_get_loses_nothing() {
     assert_eq!(pair.closed(), None);
     pair.client_polls();
     assert_eq!(pair.poll_body().unwrap(), "4hello");
+    // And it is forgotten: the client has its usual time for the next GET.
+    pair.advance(44_999);
+    assert_eq!(pair.closed(), None);
+    pair.advance(1);
+    assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
 }
 
 #[test]

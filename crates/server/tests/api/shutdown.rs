@@ -161,16 +161,15 @@ async fn nobody_new_is_taken_while_the_server_ends() {
     // A client that does not fetch its end keeps the server from ending at once.
     let mut last = server.open_polling().await;
     last.join().await;
+    let mut told = server.open_polling().await;
+    told.join().await;
+    told.begin_poll().await;
     let closing = tokio::spawn({
         let io = server.io.clone();
         async move { io.close(PATIENCE).await }
     });
-    let refused = loop {
-        let response = server.get("/socket.io/?EIO=4&transport=polling").await;
-        if response.status != 200 {
-            break response;
-        }
-    };
+    assert_eq!(told.answer().await.text(), "1", "the end has begun");
+    let refused = server.get("/socket.io/?EIO=4&transport=polling").await;
     assert_eq!(refused.status, 503, "{refused:?}");
     assert!(refused.header("retry-after").is_some());
     let mut http = server.http().await;
@@ -182,7 +181,8 @@ async fn nobody_new_is_taken_while_the_server_ends() {
     .await;
     assert_eq!(http.response().await.status, 503);
     last.poll().await;
-    within("the end", closing).await.expect("no panic");
+    last.poll().await;
+    assert!(within("the end", closing).await.expect("no panic"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
