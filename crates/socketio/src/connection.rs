@@ -123,7 +123,7 @@ struct Membership<S> {
     socket: S,
 }
 
-/// The namespaces of one client over one session, server side. See the [module](self).
+/// The namespaces of one client over one session, server side.
 #[derive(Debug)]
 pub struct Connection<S> {
     decoder: Decoder,
