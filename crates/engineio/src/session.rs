@@ -191,7 +191,11 @@ struct Probe {
     noop_at: Option<Instant>,
 }
 
-/// One Engine.IO session, server side. See the [module](self) for how a driver uses it.
+/// One Engine.IO session, server side.
+///
+/// The driver that owns it feeds it requests, frames and the time (`handle_*`), gives it messages to send
+/// ([`send`](Self::send)), and after every input does what [`poll_message`](Self::poll_message) and
+/// [`poll_output`](Self::poll_output) return until both are empty; then it sleeps until [`deadline`](Self::deadline).
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
