@@ -191,24 +191,15 @@ impl Driver {
         match command {
             Command::Emit { packet, options } => self.send(now, &packet, options),
             Command::Poll { reply } => {
+                // The GET before it may have been given up a moment ago: that is no overlap.
+                self.forget_aborted_poll(now);
                 if self.session.handle_poll().is_ok() {
                     self.requests.get_or_insert_default().poll = Some(reply);
                 } else {
                     let _ = reply.send(PollReply::Overlap);
                 }
             }
-            Command::PollAborted => {
-                let requests = self.requests.get_or_insert_default();
-                // The GET may have been answered, and another one come, since it was given up.
-                if requests
-                    .poll
-                    .as_ref()
-                    .is_some_and(oneshot::Sender::is_closed)
-                {
-                    requests.poll = None;
-                    self.session.handle_poll_aborted(now);
-                }
-            }
+            Command::PollAborted => self.forget_aborted_poll(now),
             Command::PollUndelivered { packets } => {
                 self.session.handle_poll_undelivered(now, packets);
             }
@@ -241,6 +232,21 @@ impl Driver {
                 }
             }
             Command::Overflow => self.session.fail(CloseReason::SlowConsumer),
+        }
+    }
+
+    /// Takes note of a GET that the client has given up. It may have been answered, and another one come, since then.
+    fn forget_aborted_poll(&mut self, now: Instant) {
+        let Some(requests) = &mut self.requests else {
+            return;
+        };
+        if requests
+            .poll
+            .as_ref()
+            .is_some_and(oneshot::Sender::is_closed)
+        {
+            requests.poll = None;
+            self.session.handle_poll_aborted(now);
         }
     }
 

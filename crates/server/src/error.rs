@@ -98,11 +98,12 @@ impl EventError {
         }
     }
 
-    /// What the client may know: the details of a panic are not its business.
+    /// What the client may know: panics and mistakes in the server's own set-up are not its business.
     pub(crate) fn public_message(&self) -> String {
         match self {
             Self::Panic(_) => "internal error".to_owned(),
-            other => other.to_string(),
+            Self::Extract(error) => error.public_message(),
+            Self::Handler(error) => error.to_string(),
         }
     }
 }

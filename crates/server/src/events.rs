@@ -151,7 +151,7 @@ pub(crate) fn start_middlewares(socket: &Socket) -> Option<MiddlewareFuture> {
     Some(Box::pin(async move {
         for middleware in &handlers.middlewares {
             middleware(&Context::new(&socket))
-                .map_err(|error| ConnectError::new(error.to_string()))?
+                .map_err(|error| ConnectError::new(error.public_message()))?
                 .await?;
         }
         Ok(())

@@ -97,6 +97,14 @@ impl ExtractError {
         }
     }
 
+    /// What the client may know of it.
+    pub(crate) fn public_message(&self) -> String {
+        match self {
+            Self::State { .. } | Self::Extension { .. } => "internal error".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// An error of your own extractor.
     pub fn other(error: impl Into<crate::BoxError>) -> Self {
         Self::Other(error.into())

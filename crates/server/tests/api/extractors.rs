@@ -150,6 +150,7 @@ async fn state_that_was_not_given_is_an_error_of_ours() {
     });
     let answer = answer(io, "river", json!([])).await;
     assert_eq!(answer[0]["error"]["code"], "internal");
+    assert_eq!(answer[0]["error"]["message"], "internal error");
 }
 
 #[tokio::test(flavor = "multi_thread")]
