@@ -28,7 +28,7 @@ use crate::{
     error::EventError,
     events::{self, Running},
     handler::MiddlewareFuture,
-    mailbox::{Command, Mailbox, PollReply, PostReply, Turn, take_staged},
+    mailbox::{Command, HeldPoll, Mailbox, PollReply, PostReply, Turn, take_staged},
     namespace::KeptHandlers,
     server::{ServerInner, random_id},
     sessions::SessionGuard,
@@ -94,8 +94,6 @@ pub(crate) struct Driver {
     /// Events that wait for a handler, and their size: what the client may still send is limited by it.
     queued_events: usize,
     queued_bytes: usize,
-    /// The answer of a POST is being written. Some clients take it badly if what their POST has caused arrives first.
-    post_leaves: bool,
     phase: Phase,
     /// What the WebSocket's close frame says, if not nothing.
     close_code: Option<CloseCode>,
@@ -106,7 +104,7 @@ pub(crate) struct Driver {
 #[derive(Default)]
 struct Requests {
     poll: Option<oneshot::Sender<PollReply>>,
-    post: Option<oneshot::Sender<PostReply>>,
+    post: Option<oneshot::Sender<(PostReply, Option<HeldPoll>)>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -155,7 +153,6 @@ impl Driver {
             sleeps_until: now,
             queued_events: 0,
             queued_bytes: 0,
-            post_leaves: false,
             phase: Phase::Open,
             close_code: None,
             guard,
@@ -211,10 +208,9 @@ impl Driver {
                 if self.session.handle_post(body, binary_form).is_ok() {
                     self.requests.get_or_insert_default().post = Some(reply);
                 } else {
-                    let _ = reply.send(PostReply::Overlap);
+                    let _ = reply.send((PostReply::Overlap, None));
                 }
             }
-            Command::PostAnswered => self.post_leaves = false,
             Command::Upgrade { websocket } => self.handle_upgrade(now, websocket),
             Command::Fail { reason } => self.session.fail(reason),
             Command::Close {
@@ -723,34 +719,31 @@ impl Driver {
     // Outputs.
 
     fn take_outputs(&mut self, now: Instant) -> Progress {
-        if !self.post_leaves {
-            self.session.flush(now);
-        }
+        self.session.flush(now);
         let mut progress = Progress::None;
+        let mut posted = None;
+        let mut behind = None;
         while let Some(output) = self.session.poll_output() {
-            self.handle_output(now, output);
+            match output {
+                Output::PostResponse(response) => posted = Some(response),
+                // What a POST has caused does not overtake its answer.
+                Output::PollResponse { packets, compress } if posted.is_some() => {
+                    behind = self.poll_answer(packets, compress);
+                }
+                other => self.handle_output(now, other),
+            }
             progress = Progress::Some;
+        }
+        if let Some(response) = posted {
+            self.answer_post(response, behind);
         }
         progress
     }
 
     fn handle_output(&mut self, now: Instant, output: Output) {
         match output {
-            Output::PollResponse { packets, compress } => self.answer_poll(packets, compress),
-            Output::PostResponse(response) => {
-                let reply = self
-                    .requests
-                    .as_mut()
-                    .and_then(|requests| requests.post.take());
-                if let Some(reply) = reply {
-                    let sent = reply.send(match response {
-                        PostResponse::Ok => PostReply::Ok,
-                        PostResponse::BadRequest => PostReply::BadRequest,
-                    });
-                    // A client that has given up its POST waits for nothing.
-                    self.post_leaves = sent.is_ok();
-                }
-            }
+            Output::PollResponse { packets, compress } => drop(self.poll_answer(packets, compress)),
+            Output::PostResponse(response) => self.answer_post(response, None),
             Output::CloseProbe => {
                 if let Some(mut probe) = self.probe.take() {
                     probe.start_close(None);
@@ -777,24 +770,31 @@ impl Driver {
         }
     }
 
-    fn answer_poll(&mut self, packets: Vec<OutPacket>, compress: bool) {
-        let Some(reply) = self
-            .requests
-            .as_mut()
-            .and_then(|requests| requests.poll.take())
-        else {
-            return;
-        };
+    /// The answer to the pending GET, given when it is dropped.
+    fn poll_answer(&mut self, packets: Vec<OutPacket>, compress: bool) -> Option<HeldPoll> {
+        let reply = self.requests.as_mut()?.poll.take()?;
         let (revision, base64) = (self.session.revision(), self.session.is_base64());
-        if let Err(PollReply::Packets { packets, .. }) = reply.send(PollReply::Packets {
+        let answer = PollReply::Packets {
             packets,
             revision,
             base64,
             compress,
-        }) {
-            // The client gave up in this moment: the next GET gets it.
-            self.session
-                .handle_poll_undelivered(Instant::now(), packets);
+        };
+        Some(HeldPoll::new(reply, answer, &self.mailbox))
+    }
+
+    fn answer_post(&mut self, response: PostResponse, behind: Option<HeldPoll>) {
+        let reply = self
+            .requests
+            .as_mut()
+            .and_then(|requests| requests.post.take());
+        if let Some(reply) = reply {
+            let answer = match response {
+                PostResponse::Ok => PostReply::Ok,
+                PostResponse::BadRequest => PostReply::BadRequest,
+            };
+            // If the client has given up its POST, the GET's answer is given here.
+            let _ = reply.send((answer, behind));
         }
     }
 

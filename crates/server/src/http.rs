@@ -431,12 +431,13 @@ impl ServerInner {
         {
             return Refusal::SessionUnknown.response(false);
         }
+        // The GET's answer, if there is one, is given when this returns: behind the POST's own.
         let answer = answer.await;
         drop(posting);
         match answer {
-            Ok(PostReply::Ok) => posted(request),
-            Ok(PostReply::BadRequest) => Refusal::BadRequest.response(false),
-            Ok(PostReply::Overlap) => bad_request(),
+            Ok((PostReply::Ok, _behind)) => posted(request),
+            Ok((PostReply::BadRequest, _behind)) => Refusal::BadRequest.response(false),
+            Ok((PostReply::Overlap, _behind)) => bad_request(),
             Err(_) => Refusal::SessionUnknown.response(false),
         }
     }
@@ -474,10 +475,7 @@ struct Posting<'a> {
 impl Drop for Posting<'_> {
     fn drop(&mut self) {
         self.mailbox.posting.store(false, Ordering::Release);
-        if self.complete {
-            // A session that has ended needs to know nothing.
-            let _ = self.mailbox.send(Command::PostAnswered);
-        } else {
+        if !self.complete {
             fail(self.mailbox);
         }
     }

@@ -41,10 +41,8 @@ pub(crate) enum Command {
     Post {
         body: Bytes,
         binary_form: bool,
-        reply: oneshot::Sender<PostReply>,
+        reply: oneshot::Sender<(PostReply, Option<HeldPoll>)>,
     },
-    /// The answer of a POST is on its way.
-    PostAnswered,
     /// A WebSocket asks to take over the session.
     Upgrade { websocket: Box<WebSocketIo> },
     /// A request was broken so that the session cannot go on.
@@ -77,6 +75,39 @@ pub(crate) enum PostReply {
     Ok,
     BadRequest,
     Overlap,
+}
+
+/// The answer to a GET that goes with the answer to a POST, and leaves when that one does: some clients take it badly if
+/// what their POST has caused overtakes its `ok`. It is given when this is dropped.
+#[derive(Debug)]
+pub(crate) struct HeldPoll {
+    reply: Option<(oneshot::Sender<PollReply>, PollReply)>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl HeldPoll {
+    pub(crate) fn new(
+        reply: oneshot::Sender<PollReply>,
+        answer: PollReply,
+        mailbox: &Arc<Mailbox>,
+    ) -> Self {
+        Self {
+            reply: Some((reply, answer)),
+            mailbox: Arc::clone(mailbox),
+        }
+    }
+}
+
+impl Drop for HeldPoll {
+    fn drop(&mut self) {
+        let Some((reply, answer)) = self.reply.take() else {
+            return;
+        };
+        if let Err(PollReply::Packets { packets, .. }) = reply.send(answer) {
+            // The client gave up in this moment. A session that has ended does not mind.
+            let _ = self.mailbox.send(Command::PollUndelivered { packets });
+        }
+    }
 }
 
 /// One session, as everybody but its task sees it.
