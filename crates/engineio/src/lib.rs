@@ -23,4 +23,4 @@ pub use session::{
     Output, Overflow, Overlap, PostResponse, SendOptions, Session, SessionConfig, Transport,
     UpgradeRefused,
 };
-pub use sid::{SID_LENGTH, Sid, encode_id};
+pub use sid::{SID_LENGTH, Sid, encode_id, parse_id};

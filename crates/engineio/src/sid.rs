@@ -19,10 +19,7 @@ impl Sid {
 
     /// Reads an id from a request. `None` if it cannot be one.
     pub fn parse(text: &str) -> Option<Self> {
-        let id: [u8; SID_LENGTH] = text.as_bytes().try_into().ok()?;
-        id.iter()
-            .all(|&c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-')
-            .then_some(Self(id))
+        parse_id(text).map(Self)
     }
 
     /// The id's text, for the handshake packet and the `sid` parameter only.
@@ -35,6 +32,14 @@ impl fmt::Debug for Sid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sid(secret)")
     }
+}
+
+/// The characters of an id, if the text can be one.
+pub fn parse_id(text: &str) -> Option<[u8; SID_LENGTH]> {
+    let id: [u8; SID_LENGTH] = text.as_bytes().try_into().ok()?;
+    id.iter()
+        .all(|&c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-')
+        .then_some(id)
 }
 
 /// Encodes 15 bytes as 20 characters of the URL-safe base64 alphabet.

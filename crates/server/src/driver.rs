@@ -258,8 +258,7 @@ impl Driver {
         } else {
             // The JavaScript server accepts such a WebSocket and closes it at once.
             websocket.start_close(None);
-            let linger = self.server.limits.close_handshake_timeout;
-            tokio::spawn(tokio::time::timeout(linger, close_websocket(*websocket)));
+            spawn_close(&self.server, *websocket);
         }
     }
 

@@ -298,10 +298,10 @@ impl Mailbox {
         self.outbound.load(Ordering::Relaxed) + self.queued.load(Ordering::Relaxed) + staged
     }
 
-    /// Hands a packet to the session's task. Returns the bytes that wait for the client now.
+    /// Hands a packet to the session's task.
     ///
     /// A packet for which there is no room is not queued: the task is told, and applies the policy.
-    pub(crate) fn emit(&self, packet: EncodedPacket, options: SendOptions) -> Result<usize, Gone> {
+    pub(crate) fn emit(&self, packet: EncodedPacket, options: SendOptions) -> Result<(), Gone> {
         let weight = packet.size_bytes() + OVERHEAD_BYTES;
         let waiting = self.waiting_bytes();
         let is_full = waiting > 0 && waiting + weight > self.limits.max_outbound_bytes;
@@ -310,7 +310,7 @@ impl Mailbox {
             if !options.volatile && !std::mem::replace(&mut queue.overflow, true) {
                 self.push(&mut queue, Command::Overflow)?;
             }
-            return Ok(waiting);
+            return Ok(());
         }
         // Behind what waits already: somebody else may have sent that before our handler went on.
         // Nor much at a time, because other threads do not see what is staged.
@@ -325,7 +325,7 @@ impl Mailbox {
             self.push(&mut queue, Command::Emit { packet, options })?;
             self.queued.fetch_add(weight, Ordering::Relaxed);
         }
-        Ok(waiting + weight)
+        Ok(())
     }
 
     /// Waits until half of the outbound limit is free. For direct emits: a handler that sends much goes at the client's pace.

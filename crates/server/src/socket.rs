@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use kokanee_engineio::{SID_LENGTH, SendOptions, Str, Transport, encode_id};
+use kokanee_engineio::{SID_LENGTH, SendOptions, Str, Transport, encode_id, parse_id};
 use kokanee_socketio::{Args, EncodeError, EncodedPacket, encode_event, encode_event_args};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -39,10 +39,7 @@ impl SocketId {
 
     /// The id of text, if it can be one.
     pub fn parse(text: &str) -> Option<Self> {
-        let id: [u8; SID_LENGTH] = text.as_bytes().try_into().ok()?;
-        id.iter()
-            .all(|&c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-')
-            .then_some(Self(id))
+        parse_id(text).map(Self)
     }
 
     /// The id's text.
@@ -270,7 +267,6 @@ impl Socket {
         self.0
             .mailbox
             .emit(packet, options)
-            .map(drop)
             .map_err(|_gone| EmitError::Disconnected)
     }
 
