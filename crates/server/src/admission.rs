@@ -1,7 +1,7 @@
 //! Which requests are let in: the checks of a request that belongs to the server, in the order of the JavaScript server,
 //! and what a refusal looks like.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{borrow::Cow, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
@@ -123,21 +123,21 @@ impl Refusal {
 
 /// The parameters of a request that the server looks at.
 #[derive(Debug, Default)]
-pub(crate) struct Query {
-    pub(crate) transport: Option<String>,
-    pub(crate) sid: Option<String>,
-    pub(crate) revision: Option<String>,
+pub(crate) struct Query<'a> {
+    pub(crate) transport: Option<Cow<'a, str>>,
+    pub(crate) sid: Option<Cow<'a, str>>,
+    pub(crate) revision: Option<Cow<'a, str>>,
     pub(crate) base64: bool,
     /// The digits of `j`: the client polls by JSONP.
     pub(crate) jsonp: Option<String>,
 }
 
-impl Query {
+impl<'a> Query<'a> {
     /// Reads the parameters as a browser's URL does. `None` if one that matters is there twice, or is empty: two readers
     /// of the same request must not see different things.
-    pub(crate) fn parse(query: &str) -> Option<Self> {
+    pub(crate) fn parse(query: &'a str) -> Option<Self> {
         let mut parsed = Self::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        for (name, value) in query.split('&').filter_map(decode_pair) {
             let slot = match &*name {
                 "transport" => &mut parsed.transport,
                 "sid" => &mut parsed.sid,
@@ -152,7 +152,7 @@ impl Query {
                 }
                 _ => continue,
             };
-            if value.is_empty() || slot.replace(value.into_owned()).is_some() {
+            if value.is_empty() || slot.replace(value).is_some() {
                 return None;
             }
         }
@@ -166,6 +166,15 @@ impl Query {
             Revision::V3
         }
     }
+}
+
+/// Name and value of one parameter. Most have nothing to decode, and are not copied.
+fn decode_pair(pair: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+    if pair.contains(['%', '+']) {
+        return form_urlencoded::parse(pair.as_bytes()).next();
+    }
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    Some((name.into(), value.into()))
 }
 
 /// A request that passed the checks.
@@ -197,7 +206,11 @@ pub(crate) fn is_websocket_request(headers: &HeaderMap) -> bool {
 
 impl ServerInner {
     /// Checks a request. The order is the JavaScript server's, as a client may see it.
-    pub(crate) async fn admit(&self, parts: &Parts, query: &Query) -> Result<Admitted, Refusal> {
+    pub(crate) async fn admit(
+        &self,
+        parts: &Parts,
+        query: &Query<'_>,
+    ) -> Result<Admitted, Refusal> {
         let to_websocket = is_websocket_request(&parts.headers);
         let transport = match query.transport.as_deref() {
             Some("polling") => Transport::Polling,

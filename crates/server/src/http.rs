@@ -257,7 +257,7 @@ impl ServerInner {
     async fn open(
         self: &Arc<Self>,
         parts: &Parts,
-        query: &Query,
+        query: &Query<'_>,
         transport: Transport,
         revision: Revision,
         peer: &Peer,
@@ -322,7 +322,7 @@ impl ServerInner {
     async fn poll(
         &self,
         mailbox: &Arc<Mailbox>,
-        query: &Query,
+        query: &Query<'_>,
         request: &HeaderMap,
         peer: &Peer,
     ) -> Response<Body> {
@@ -375,7 +375,7 @@ impl ServerInner {
     async fn post<B>(
         &self,
         mailbox: &Arc<Mailbox>,
-        query: &Query,
+        query: &Query<'_>,
         request: &HeaderMap,
         body: B,
     ) -> Response<Body>
