@@ -9,7 +9,9 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
+};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use kokanee_engineio::{
@@ -547,6 +549,9 @@ where
 fn check_websocket(parts: &Parts) -> Result<Response<Body>, Box<Response<Body>>> {
     if parts.method != Method::GET {
         return Err(Box::new(Refusal::BadHandshakeMethod.response(true)));
+    }
+    if parts.version < Version::HTTP_11 {
+        return Err(Box::new(bad_websocket("WebSocket needs HTTP/1.1")));
     }
     let key = parts
         .headers

@@ -419,6 +419,16 @@ fn refused_websockets_get_text_before_any_101() {
             }
             bed.check(format!("{name}: the end"), http.end().await, Vec::new());
         }
+        let old = String::from_utf8(http::request("GET", &good, &UPGRADE, None)).expect("text");
+        let mut http = bed.http().await;
+        http.send(old.replacen("HTTP/1.1", "HTTP/1.0", 1)).await;
+        let answer = http.response().await;
+        bed.check("HTTP/1.0", answer.status, 400);
+        bed.check(
+            "HTTP/1.0",
+            answer.text(),
+            "WebSocket needs HTTP/1.1".to_owned(),
+        );
         bed.check("none opens a session", bed.io.session_count(), 0);
     });
 }
