@@ -11,6 +11,7 @@ mod packet;
 mod payload;
 mod payload_v3;
 mod queue;
+mod run;
 mod session;
 mod sid;
 
@@ -19,6 +20,7 @@ pub use handshake::{Handshake, HandshakeError};
 pub use message::{InvalidUtf8, Message, Outgoing, Str, TextBuffer};
 pub use packet::{ControlText, DecodeError, OutPacket, Packet, PacketType, Revision};
 pub use payload::{PayloadBody, PayloadDecoder, decode_jsonp_form, encode_jsonp, encode_payload};
+pub use run::FrameRun;
 pub use session::{
     Output, Overflow, Overlap, PostResponse, SendOptions, Session, SessionConfig, Transport,
     UpgradeRefused,

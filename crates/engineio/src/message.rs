@@ -23,10 +23,19 @@ enum Text {
     Static(&'static str),
     /// Invariant: `start` and `end` are character boundaries of the text, in order.
     Shared {
-        text: Arc<str>,
+        // Not `Arc<str>`: the memory of a message that nobody has kept is used again, see `Str::received`.
+        text: Arc<String>,
         start: usize,
         end: usize,
     },
+}
+
+/// The longest text whose memory a thread uses again.
+const MAX_SPARE_BYTES: usize = 512;
+
+thread_local! {
+    /// The last short text that was received. Free again when nobody else holds it.
+    static SPARE: Cell<Option<Arc<String>>> = const { Cell::new(None) };
 }
 
 impl Str {
@@ -45,7 +54,30 @@ impl Str {
         Self(Text::Static(text))
     }
 
+    /// Copies the text of a message. If nobody has kept the one before, its memory is used again: a message that is
+    /// handled at once costs no allocation.
+    #[inline]
+    pub fn received(text: &str) -> Self {
+        if text.len() > MAX_SPARE_BYTES {
+            return Self::from(text);
+        }
+        let mut shared = SPARE.take().unwrap_or_default();
+        if let Some(spare) = Arc::get_mut(&mut shared) {
+            spare.clear();
+            spare.push_str(text);
+        } else {
+            shared = Arc::new(text.to_owned());
+        }
+        SPARE.set(Some(Arc::clone(&shared)));
+        Self(Text::Shared {
+            text: shared,
+            start: 0,
+            end: text.len(),
+        })
+    }
+
     /// The text.
+    #[inline]
     pub fn as_str(&self) -> &str {
         match &self.0 {
             Text::Static(text) => text,
@@ -54,6 +86,7 @@ impl Str {
     }
 
     /// The text as bytes.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Text::Static(text) => text.as_bytes(),
@@ -64,6 +97,7 @@ impl Str {
     }
 
     /// The text without its first byte, which is an ASCII character.
+    #[inline]
     pub(crate) fn without_digit(mut self) -> Self {
         match &mut self.0 {
             Text::Static(text) => *text = text.get(1..).unwrap_or_default(),
@@ -109,17 +143,18 @@ impl Deref for Str {
 
 impl From<&str> for Str {
     fn from(text: &str) -> Self {
-        Self(Text::Shared {
-            text: Arc::from(text),
-            start: 0,
-            end: text.len(),
-        })
+        Self::from(text.to_owned())
     }
 }
 
 impl From<String> for Str {
-    fn from(text: String) -> Self {
-        Self::from(text.as_str())
+    fn from(mut text: String) -> Self {
+        text.shrink_to_fit();
+        Self(Text::Shared {
+            start: 0,
+            end: text.len(),
+            text: Arc::new(text),
+        })
     }
 }
 
@@ -188,18 +223,70 @@ impl Message {
 /// Bytes in front of a packet's text: room for the longest header of a server's frame.
 const HEADROOM: usize = MAX_SERVER_HEADER_BYTES;
 
-/// A message to send, encoded once and shared by all its recipients. Cloning counts a reference.
+/// A message to send, encoded once and shared by all its recipients.
+///
+/// Cloning counts a reference, once the message is [`shared`](Self::shared): a text that has just been built lies in a
+/// buffer of its thread, and is copied by its first clone.
 #[derive(Clone)]
 pub struct Outgoing(Form);
 
-#[derive(Clone)]
 enum Form {
     /// `[frame header]['4'][text]`, and the header's length.
     Text {
-        buffer: Arc<[u8]>,
+        frame: Frame,
         header: u8,
     },
     Binary(Arc<BinaryForms>),
+}
+
+/// The frame of a text message.
+enum Frame {
+    /// It has been built, and nobody else has it. What is in front of the offset is not part of it.
+    Own(Vec<u8>, u8),
+    Shared(Arc<[u8]>),
+}
+
+impl Frame {
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Own(buffer, start) => buffer.get(usize::from(*start)..).unwrap_or_default(),
+            Self::Shared(frame) => frame,
+        }
+    }
+
+    /// Only what travels is copied.
+    fn share(&self) -> Arc<[u8]> {
+        match self {
+            Self::Own(..) => Arc::from(self.as_slice()),
+            Self::Shared(frame) => Arc::clone(frame),
+        }
+    }
+}
+
+impl Drop for Frame {
+    /// The memory is kept for the next message of the thread.
+    #[inline]
+    fn drop(&mut self) {
+        if let Self::Own(buffer, _) = self
+            && buffer.capacity() <= MAX_KEPT_BYTES
+        {
+            // Fails when the thread ends.
+            let _ = KEPT.try_with(|kept| kept.set(std::mem::take(buffer)));
+        }
+    }
+}
+
+impl Clone for Form {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Text { frame, header } => Self::Text {
+                frame: Frame::Shared(frame.share()),
+                header: *header,
+            },
+            Self::Binary(forms) => Self::Binary(Arc::clone(forms)),
+        }
+    }
 }
 
 /// A binary message and the encodings that somebody has needed so far.
@@ -222,7 +309,7 @@ struct BinaryForms {
 /// assert_eq!(&buffer.finish().polling_text().expect("it is text")[..], b"42[\"hi\"]");
 /// ```
 ///
-/// The buffer itself is reused by the messages of a thread; what is shared is a copy of just the right size.
+/// The buffer is used again by the next message of the thread, as soon as this one was copied into what is sent.
 #[derive(Debug)]
 pub struct TextBuffer(Vec<u8>);
 
@@ -253,21 +340,18 @@ impl TextBuffer {
         &mut self.0
     }
 
-    /// Writes the frame header in front of the text and shares the result.
+    /// Writes the frame header in front of the text.
+    #[inline]
     pub fn finish(self) -> Outgoing {
         let mut buffer = self.0;
         let header = encode_header(OpCode::Text, buffer.len() - HEADROOM, None);
-        let frame = HEADROOM - header.as_slice().len();
-        buffer[frame..HEADROOM].copy_from_slice(header.as_slice());
-        // Only what travels is copied: the header is as short as it can be.
-        let outgoing = Outgoing(Form::Text {
-            buffer: Arc::from(&buffer[frame..]),
-            header: u8::try_from(HEADROOM - frame).expect("HEADROOM is 10"),
-        });
-        if buffer.capacity() <= MAX_KEPT_BYTES {
-            KEPT.set(buffer);
-        }
-        outgoing
+        let start = HEADROOM - header.as_slice().len();
+        buffer[start..HEADROOM].copy_from_slice(header.as_slice());
+        let narrow = |size| u8::try_from(size).expect("HEADROOM is 10");
+        Outgoing(Form::Text {
+            frame: Frame::Own(buffer, narrow(start)),
+            header: narrow(HEADROOM - start),
+        })
     }
 }
 
@@ -303,6 +387,12 @@ impl Outgoing {
         })))
     }
 
+    /// Makes all clones share one buffer, of just the right size. For messages with many recipients.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        self.clone()
+    }
+
     /// The message's content. Binary content is shared, text is copied.
     pub fn message(&self) -> Message {
         match &self.0 {
@@ -316,7 +406,7 @@ impl Outgoing {
     /// The bytes of a text message; none of a binary one.
     fn text_bytes(&self) -> &[u8] {
         match &self.0 {
-            Form::Text { buffer, header } => &buffer[usize::from(*header) + 1..],
+            Form::Text { frame, header } => &frame.as_slice()[usize::from(*header) + 1..],
             Form::Binary(_) => &[],
         }
     }
@@ -343,15 +433,16 @@ impl Outgoing {
     /// clients that cannot take binary frames.
     pub fn websocket_frame(&self, v3: bool, base64: bool) -> Bytes {
         match &self.0 {
-            Form::Text { buffer, .. } => share(buffer, 0),
+            Form::Text { frame, .. } => share(frame.share(), 0),
             Form::Binary(forms) => self.binary_frame(forms, v3, base64).clone(),
         }
     }
 
     /// The same frame, borrowed.
+    #[inline]
     pub fn websocket_slice(&self, v3: bool, base64: bool) -> &[u8] {
         match &self.0 {
-            Form::Text { buffer, .. } => buffer,
+            Form::Text { frame, .. } => frame.as_slice(),
             Form::Binary(forms) => self.binary_frame(forms, v3, base64),
         }
     }
@@ -376,7 +467,7 @@ impl Outgoing {
     /// The packet text of a text message (`4` and the content). `None` for a binary one.
     pub fn polling_text(&self) -> Option<Bytes> {
         match &self.0 {
-            Form::Text { buffer, header } => Some(share(buffer, usize::from(*header))),
+            Form::Text { frame, header } => Some(share(frame.share(), usize::from(*header))),
             Form::Binary(_) => None,
         }
     }
@@ -410,8 +501,8 @@ impl Outgoing {
 }
 
 /// The bytes of a shared buffer from `start` on, without a copy.
-fn share(buffer: &Arc<[u8]>, start: usize) -> Bytes {
-    Bytes::from_owner(Arc::clone(buffer)).slice(start..)
+fn share(buffer: Arc<[u8]>, start: usize) -> Bytes {
+    Bytes::from_owner(buffer).slice(start..)
 }
 
 /// One unmasked frame in one buffer.

@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, io::IoSlice};
 
-use crate::{OutPacket, Revision};
+use crate::{FrameRun, OutPacket, Revision};
 
 /// What a waiting packet counts beside its content, so that many empty ones are bounded too.
 pub(crate) const OVERHEAD_BYTES: usize = 64;
@@ -26,30 +26,73 @@ pub(crate) struct Outbox {
 }
 
 #[derive(Debug)]
-struct Entry {
-    packet: OutPacket,
-    /// Belongs to the packet before it (an attachment): both are sent or both are dropped.
-    follows: bool,
+enum Entry {
+    Packet {
+        packet: OutPacket,
+        /// Belongs to the packet before it (an attachment): both are sent or both are dropped.
+        follows: bool,
+    },
+    /// Messages that are not told apart any more, for a WebSocket.
+    Run(FrameRun),
 }
 
 impl Entry {
     /// What counts for a waiting packet against the limit.
     fn weight(&self) -> usize {
-        self.packet.len() + OVERHEAD_BYTES
+        match self {
+            Self::Packet { packet, .. } => packet.len() + OVERHEAD_BYTES,
+            Self::Run(run) => run.weight(),
+        }
     }
 
     fn is_heartbeat(&self) -> bool {
-        matches!(self.packet, OutPacket::Ping | OutPacket::Pong(_))
+        let Self::Packet { packet, .. } = self else {
+            return false;
+        };
+        matches!(packet, OutPacket::Ping | OutPacket::Pong(_))
     }
 
     fn starts_message(&self) -> bool {
-        !self.follows && matches!(self.packet, OutPacket::Message(_))
+        matches!(
+            self,
+            Self::Packet {
+                packet: OutPacket::Message(_),
+                follows: false
+            }
+        )
+    }
+
+    fn follows(&self) -> bool {
+        matches!(self, Self::Packet { follows: true, .. })
+    }
+
+    /// What is written to a WebSocket.
+    fn frames(&self, revision: Revision, base64: bool) -> &[u8] {
+        match self {
+            Self::Packet { packet, .. } => packet.websocket_slice(revision, base64),
+            Self::Run(run) => run.as_slice(),
+        }
     }
 }
 
 impl Outbox {
     pub(crate) fn push(&mut self, packet: OutPacket, follows: bool) {
-        let entry = Entry { packet, follows };
+        self.push_entry(Entry::Packet { packet, follows });
+    }
+
+    /// Adds finished frames. Only for a WebSocket, and if no policy wants to drop single messages.
+    pub(crate) fn push_run(&mut self, run: FrameRun) {
+        // A frame that is partly written is in front, and stays as it is.
+        if let Some(Entry::Run(last)) = self.rest.back_mut()
+            && last.append(&run)
+        {
+            self.bytes += run.weight();
+            return;
+        }
+        self.push_entry(Entry::Run(run));
+    }
+
+    fn push_entry(&mut self, entry: Entry) {
         self.bytes += entry.weight();
         self.heartbeats += usize::from(entry.is_heartbeat());
         if self.front.is_none() {
@@ -92,7 +135,11 @@ impl Outbox {
             .take()
             .into_iter()
             .chain(rest)
-            .map(|entry| entry.packet)
+            .filter_map(|entry| match entry {
+                Entry::Packet { packet, .. } => Some(packet),
+                // Never the case: those who take packets do not use a WebSocket.
+                Entry::Run(_) => None,
+            })
             .collect()
     }
 
@@ -100,7 +147,7 @@ impl Outbox {
     pub(crate) fn restore(&mut self, packets: Vec<OutPacket>) {
         for packet in packets.into_iter().rev() {
             // An attachment is never dropped on its own: what came back counts as begun.
-            let entry = Entry {
+            let entry = Entry::Packet {
                 packet,
                 follows: true,
             };
@@ -130,7 +177,7 @@ impl Outbox {
     pub(crate) fn drop_oldest(&mut self) -> bool {
         if self.written == 0 && self.front.as_ref().is_some_and(Entry::starts_message) {
             self.pop();
-            while self.front.as_ref().is_some_and(|entry| entry.follows) {
+            while self.front.as_ref().is_some_and(Entry::follows) {
                 self.pop();
             }
             return true;
@@ -142,7 +189,7 @@ impl Outbox {
             .rest
             .iter()
             .skip(start + 1)
-            .take_while(|entry| entry.follows)
+            .take_while(|entry| entry.follows())
             .count()
             + start
             + 1;
@@ -179,8 +226,7 @@ impl Outbox {
         for (slot, entry) in slices.iter_mut().zip(entries) {
             *slot = IoSlice::new(
                 entry
-                    .packet
-                    .websocket_slice(revision, base64)
+                    .frames(revision, base64)
                     .get(skip..)
                     .unwrap_or_default(),
             );
@@ -193,16 +239,13 @@ impl Outbox {
     /// The unwritten bytes of the only packet that waits.
     pub(crate) fn only_frame(&self, revision: Revision, base64: bool) -> Option<&[u8]> {
         let front = self.front.as_ref().filter(|_| self.rest.is_empty())?;
-        front
-            .packet
-            .websocket_slice(revision, base64)
-            .get(self.written..)
+        front.frames(revision, base64).get(self.written..)
     }
 
     /// Notes that `count` bytes of the frames were written.
     pub(crate) fn advance(&mut self, revision: Revision, base64: bool, mut count: usize) {
         while let Some(entry) = &self.front {
-            let left = entry.packet.websocket_slice(revision, base64).len() - self.written;
+            let left = entry.frames(revision, base64).len() - self.written;
             if count < left {
                 self.written += count;
                 return;

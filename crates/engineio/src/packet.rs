@@ -767,7 +767,9 @@ mod tests {
             OutPacket::Noop,
         ];
         for size in [0, 1, 2, 3, 123, 124, 125, 126, 65_534, 65_535] {
-            packets.push(OutPacket::Message(Outgoing::text(&"x".repeat(size))));
+            packets.push(OutPacket::Message(
+                Outgoing::text(&"x".repeat(size)).shared(),
+            ));
             packets.push(OutPacket::Message(Outgoing::binary(vec![7; size].into())));
         }
         packets

@@ -22,7 +22,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    CloseReason, Message, OutPacket, Outgoing, Packet, PayloadDecoder, Revision,
+    CloseReason, FrameRun, Message, OutPacket, Outgoing, Packet, PayloadDecoder, Revision,
     heartbeat::{Beat, Heartbeat},
     outbox::{OVERHEAD_BYTES, Outbox},
     queue::Queue,
@@ -518,6 +518,44 @@ impl Session {
             self.push(now, OutPacket::Message(attachment.clone()), true);
         }
         true
+    }
+
+    /// Whether [`send_run`](Self::send_run) may be used: a WebSocket carries the session, and no policy drops single messages.
+    #[inline]
+    pub fn takes_runs(&self) -> bool {
+        self.transport == Transport::WebSocket && self.config.overflow == Overflow::Disconnect
+    }
+
+    /// Sends many text messages at once; see [`takes_runs`](Self::takes_runs). All of them are taken, or none.
+    pub fn send_run(&mut self, now: Instant, run: FrameRun) {
+        if self.state != State::Open || run.is_empty() {
+            return;
+        }
+        if self.outbox.is_empty() {
+            self.progress = now;
+        } else if self.outbox.bytes() + run.weight() > self.config.max_outbound_bytes {
+            return self.fail(CloseReason::SlowConsumer);
+        }
+        self.outbox.push_run(run);
+    }
+
+    /// The finished frame of a message for this session's WebSocket.
+    #[inline]
+    pub fn frame_of<'a>(&self, message: &'a Outgoing) -> &'a [u8] {
+        message.websocket_slice(self.revision.is_v3(), self.base64)
+    }
+
+    /// Sends a message of whose [frame](Self::frame_of) the driver has written the first `written` bytes already; nothing
+    /// else may have been waiting. Returns whether that was all of it.
+    pub fn send_begun(&mut self, now: Instant, message: &Outgoing, written: usize) -> bool {
+        if written == self.frame_of(message).len() {
+            self.progress = now;
+            self.wrote_frames = true;
+            return true;
+        }
+        self.push(now, OutPacket::Message(message.clone()), false);
+        self.advance(now, written);
+        false
     }
 
     /// Applies the policy if there is no room behind what waits. `false` if the new packet must not be sent.

@@ -201,7 +201,7 @@ fn no_packets_are_an_empty_body() {
 
 #[test]
 fn body_of_one_packet_is_the_packets_own_text() {
-    let message = Outgoing::text("hello");
+    let message = Outgoing::text("hello").shared();
     let shared = message.polling_text().unwrap();
     let body = encode(&[OutPacket::Message(message)]);
     assert_eq!(body, "4hello");

@@ -14,7 +14,8 @@ use std::{
 };
 
 use kokanee_engineio::{
-    CloseReason, Message, OutPacket, Output, PostResponse, SendOptions, Session, Str, Transport,
+    CloseReason, FrameRun, Message, OutPacket, Output, PostResponse, SendOptions, Session, Str,
+    Transport,
 };
 use kokanee_socketio::{
     AckId, Connection, EncodedPacket, Event, Input, ParserKind, ProtocolError, ProtocolVersion,
@@ -173,15 +174,44 @@ impl Driver {
         let Some((first, rest)) = self.mailbox.take() else {
             return;
         };
-        self.handle_command(now, first);
-        for command in rest {
-            self.handle_command(now, command);
+        if rest.is_empty() || !self.takes_runs() {
+            for command in std::iter::once(first).chain(rest) {
+                self.handle_command(now, command);
+            }
+            return;
         }
+        // A burst of short texts is written as one piece.
+        let mut run = FrameRun::default();
+        for command in std::iter::once(first).chain(rest) {
+            match command {
+                Command::Emit { packet, options }
+                    if is_short(&packet, options) && run.takes(packet.first()) =>
+                {
+                    run.push(packet.first());
+                }
+                command => {
+                    self.session.send_run(now, std::mem::take(&mut run));
+                    self.handle_command(now, command);
+                }
+            }
+        }
+        self.session.send_run(now, run);
+    }
+
+    /// Whether texts may be sent as finished frames. With both parsers the client's first packet decides.
+    fn takes_runs(&self) -> bool {
+        self.session.takes_runs()
+            && self.connection.decoder().peer_parser() == Some(ParserKind::Default)
     }
 
     /// Sends what the session's own handlers have sent in this turn.
     fn send_staged(&mut self, now: Instant) {
-        take_staged(|(packet, options)| self.send(now, &packet, options));
+        take_staged(|staged| {
+            self.session.send_run(now, std::mem::take(&mut staged.run));
+            for (packet, options) in staged.packets.drain(..) {
+                self.send(now, &packet, options);
+            }
+        });
     }
 
     fn handle_command(&mut self, now: Instant, command: Command) {
@@ -264,14 +294,7 @@ impl Driver {
 
     /// Sends a packet in the encoding that this client uses.
     fn send(&mut self, now: Instant, packet: &EncodedPacket, options: SendOptions) {
-        let msgpack = match self.server.connection_config.parser {
-            ParserKind::Default => false,
-            ParserKind::Msgpack => true,
-            ParserKind::Both => {
-                self.connection.decoder().peer_parser() == Some(ParserKind::Msgpack)
-            }
-        };
-        if msgpack {
+        if self.connection.decoder().peer_parser() == Some(ParserKind::Msgpack) {
             self.session.send(now, &packet.msgpack(), &[], options);
         } else {
             self.session
@@ -820,8 +843,19 @@ impl Driver {
             return false;
         };
         // Behind what waits already it would only be looked at twice.
-        if !websocket.is_idle() || !self.session.is_drained() {
+        if !websocket.is_idle() || !self.session.is_drained() || !self.session.is_open() {
             return false;
+        }
+        let is_default = self.connection.decoder().peer_parser() != Some(ParserKind::Msgpack);
+        if let Some(packet) = self.mailbox.take_only_packet(cx, is_default) {
+            let message = packet.first();
+            let frame = self.session.frame_of(message);
+            let written = match websocket.poll_write_frame(cx, frame) {
+                Poll::Ready(Ok(written)) => written,
+                // Failed streams fail again.
+                Poll::Ready(Err(_)) | Poll::Pending => 0,
+            };
+            return self.session.send_begun(now, message, written) && websocket.is_idle();
         }
         self.take_commands(now);
         let Some(websocket) = &mut self.websocket else {
@@ -865,6 +899,12 @@ impl Driver {
     }
 }
 
+/// Whether copying the packet is cheaper than another reference to it.
+fn is_short(packet: &EncodedPacket, options: SendOptions) -> bool {
+    const SHORT_BYTES: usize = 512;
+    !options.volatile && packet.attachments().is_empty() && packet.first().len() <= SHORT_BYTES
+}
+
 fn event_bytes(event: &Event) -> usize {
     // What the queue itself needs for it counts, too.
     event.args().size_bytes() + 128
@@ -896,7 +936,7 @@ impl Future for Driver {
             return Poll::Pending;
         }
         let mut budget = MESSAGES_PER_TURN;
-        let _turn = Turn::begin(&driver.mailbox);
+        let _turn = Turn::begin(&driver.mailbox, driver.takes_runs());
         for _ in 0..ROUNDS_PER_TURN {
             driver.take_commands(now);
             // No deadline is earlier than the timer.

@@ -14,7 +14,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use kokanee_engineio::{CloseReason, OutPacket, Overflow, Revision, SendOptions, Sid, Transport};
+use kokanee_engineio::{
+    CloseReason, FrameRun, OutPacket, Overflow, Revision, SendOptions, Sid, Transport,
+};
 use kokanee_socketio::EncodedPacket;
 use tokio::sync::oneshot;
 
@@ -146,6 +148,13 @@ struct Queue {
     waiting: Vec<Waker>,
 }
 
+impl Queue {
+    /// Whether this is who is woken by commands.
+    fn knows(&self, waker: &Waker) -> bool {
+        self.waker.as_ref().is_some_and(|own| own.will_wake(waker))
+    }
+}
+
 /// The session has ended: nobody takes commands any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
@@ -153,13 +162,20 @@ pub(crate) struct Gone;
 /// Bytes beyond which a turn stages no more.
 const MAX_STAGED_BYTES: usize = 64 * 1024;
 
-/// A packet that waits for its session on the thread that runs it.
-type Staged = (EncodedPacket, SendOptions);
+/// What waits for its session on the thread that runs it, in this order.
+#[derive(Debug, Default)]
+pub(crate) struct Staged {
+    /// Texts for a WebSocket, ready to be written.
+    pub(crate) run: FrameRun,
+    pub(crate) packets: Vec<(EncodedPacket, SendOptions)>,
+}
 
 thread_local! {
     /// The mailbox whose task runs on this thread now, by its address; 0 is none.
     static RUNNING: Cell<usize> = const { Cell::new(0) };
-    static STAGE: RefCell<Vec<Staged>> = const { RefCell::new(Vec::new()) };
+    /// Whether its texts may become a run.
+    static TAKES_RUNS: Cell<bool> = const { Cell::new(false) };
+    static STAGE: RefCell<Staged> = RefCell::default();
     static STAGED_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -167,8 +183,10 @@ thread_local! {
 pub(crate) struct Turn;
 
 impl Turn {
-    pub(crate) fn begin(mailbox: &Mailbox) -> Self {
+    /// `takes_runs` says that the session takes text messages as finished frames, until the end of the turn.
+    pub(crate) fn begin(mailbox: &Mailbox, takes_runs: bool) -> Self {
         RUNNING.set(mailbox.address_in_memory());
+        TAKES_RUNS.set(takes_runs);
         Self
     }
 }
@@ -177,21 +195,38 @@ impl Drop for Turn {
     fn drop(&mut self) {
         RUNNING.set(0);
         // Nothing is left, unless the turn panicked: it must not reach the next session.
-        take_staged(drop);
+        take_staged(|staged| *staged = Staged::default());
     }
 }
 
-/// Takes what was staged in this turn, in order.
-pub(crate) fn take_staged(mut f: impl FnMut(Staged)) {
+/// Takes what was staged in this turn.
+pub(crate) fn take_staged(f: impl FnOnce(&mut Staged)) {
     if STAGED_BYTES.replace(0) == 0 {
         return;
     }
     let mut staged = STAGE.take();
-    staged.drain(..).for_each(&mut f);
+    f(&mut staged);
+    staged.packets.clear();
     // The memory is kept for the next turn, unless a burst has made it large.
-    if staged.capacity() <= 1024 {
+    if staged.packets.capacity() <= 1024 {
         STAGE.set(staged);
     }
+}
+
+fn stage(packet: EncodedPacket, options: SendOptions, weight: usize) {
+    STAGED_BYTES.set(STAGED_BYTES.get() + weight);
+    STAGE.with_borrow_mut(|staged| {
+        if TAKES_RUNS.get()
+            && staged.packets.is_empty()
+            && packet.attachments().is_empty()
+            && !options.volatile
+            && staged.run.takes(packet.first())
+        {
+            staged.run.push(packet.first());
+        } else {
+            staged.packets.push((packet, options));
+        }
+    });
 }
 
 fn transport_code(transport: Transport) -> u8 {
@@ -318,8 +353,7 @@ impl Mailbox {
             && STAGED_BYTES.get() < MAX_STAGED_BYTES
             && !self.has_commands.load(Ordering::Acquire)
         {
-            STAGED_BYTES.set(STAGED_BYTES.get() + weight);
-            STAGE.with_borrow_mut(|staged| staged.push((packet, options)));
+            stage(packet, options, weight);
         } else {
             let mut queue = self.lock();
             self.push(&mut queue, Command::Emit { packet, options })?;
@@ -406,6 +440,35 @@ impl Mailbox {
         Some((first?, rest))
     }
 
+    /// Takes the packet that is the only command, if that is so and it is one message, and says that the task will sleep.
+    pub(crate) fn take_only_packet(
+        &self,
+        cx: &Context<'_>,
+        is_default: bool,
+    ) -> Option<EncodedPacket> {
+        if !self.has_commands.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut queue = self.lock();
+        let is_packet = matches!(&queue.first, Some(Command::Emit { packet, .. })
+            if is_default && packet.attachments().is_empty());
+        if !is_packet
+            || !queue.rest.is_empty()
+            || !queue.waiting.is_empty()
+            || !queue.knows(cx.waker())
+        {
+            return None;
+        }
+        let Some(Command::Emit { packet, .. }) = queue.first.take() else {
+            return None;
+        };
+        self.has_commands.store(false, Ordering::Release);
+        self.queued.store(0, Ordering::Relaxed);
+        // Whoever sends something from now on wakes the task.
+        self.awake.store(false, Ordering::Release);
+        Some(packet)
+    }
+
     /// Says that the task wants to sleep. `false` if commands came meanwhile.
     pub(crate) fn sleep(&self, cx: &Context<'_>) -> bool {
         if !self.awake.load(Ordering::Acquire) {
@@ -416,11 +479,7 @@ impl Mailbox {
         if queue.first.is_some() {
             return false;
         }
-        if !queue
-            .waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()))
-        {
+        if !queue.knows(cx.waker()) {
             queue.waker = Some(cx.waker().clone());
         }
         self.awake.store(false, Ordering::Release);

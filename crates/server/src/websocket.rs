@@ -224,7 +224,7 @@ impl WebSocketIo {
         );
         loop {
             let message = match decoder.decode(&mut input) {
-                Ok(Some(Frame::Text(text))) => Message::Text(Str::from(text)),
+                Ok(Some(Frame::Text(text))) => Message::Text(Str::received(text)),
                 Ok(Some(Frame::Binary(bytes))) => Message::Binary(Bytes::copy_from_slice(bytes)),
                 Ok(Some(Frame::Ping(payload))) => {
                     self.pong = Some(payload.to_vec());
@@ -349,6 +349,17 @@ impl WebSocketIo {
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes a frame of the session if it can, before anything else. Returns how much of it was taken.
+    pub(crate) fn poll_write_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        frame: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(self.stream.poll_write(cx, &[IoSlice::new(frame)]))?;
+        self.unflushed = !matches!(self.stream, Stream::Tcp(_));
+        Poll::Ready(Ok(written))
     }
 
     fn begin_close_frame(&mut self) {

@@ -171,6 +171,14 @@ impl Args {
         self.text_to_end().strip_suffix(']').unwrap_or_default()
     }
 
+    /// The bytes of [`json`](Self::json).
+    #[inline]
+    pub(crate) fn json_bytes(&self) -> &[u8] {
+        let bytes = self.text.as_bytes();
+        let end = bytes.len().saturating_sub(1);
+        bytes.get(self.start..end).unwrap_or_default()
+    }
+
     /// The bytes among the arguments.
     pub fn attachments(&self) -> &[Bytes] {
         self.attachments.as_deref().unwrap_or_default()

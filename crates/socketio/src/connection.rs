@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use kokanee_engineio::{Message, Str};
 
-use crate::{AckId, Args, DecodeError, Decoder, DecoderLimits, Event, Packet, ParserKind};
+use crate::{
+    AckId, Args, DecodeError, Decoder, DecoderLimits, Event, Packet, ParserKind, decoder::Content,
+};
 
 /// The revision of the Socket.IO protocol that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -168,7 +170,23 @@ impl<S> Connection<S> {
         now: Instant,
         message: Message,
     ) -> Result<Option<Input>, ProtocolError> {
-        let packet = self.decoder.decode(message)?;
+        let packet = match message {
+            Message::Text(text) => {
+                let (header, content) = self.decoder.parse(text.as_bytes())?;
+                match content {
+                    // The frequent case, without the detour over a packet.
+                    Content::Event(name, args) if header.attachments == 0 => {
+                        return Ok(Some(Input::Event {
+                            index: self.joined(header.namespace(&text))?,
+                            id: header.id,
+                            event: Event::received(name, Args::received(text, args)),
+                        }));
+                    }
+                    content => self.decoder.on_parsed(text, header, content)?,
+                }
+            }
+            binary @ Message::Binary(_) => self.decoder.decode(binary)?,
+        };
         if self.decoder.is_waiting() {
             self.attachments_by
                 .get_or_insert(now + config.attachments_timeout);
@@ -317,16 +335,25 @@ impl<S> Connection<S> {
             .collect()
     }
 
-    fn find(&self, namespace: &Str) -> Option<usize> {
-        self.memberships
-            .iter()
-            .position(|membership| membership.namespace == *namespace)
+    #[inline]
+    fn find(&self, namespace: &str) -> Option<usize> {
+        // All begin with a slash.
+        let is_root = namespace.len() == 1;
+        self.memberships.iter().position(|membership| {
+            let own = membership.namespace.as_bytes();
+            own.len() == namespace.len() && (is_root || own == namespace.as_bytes())
+        })
     }
 
-    fn joined(&self, namespace: &Str) -> Result<usize, ProtocolError> {
+    #[inline]
+    fn joined(&self, namespace: &str) -> Result<usize, ProtocolError> {
         match self.version {
             ProtocolVersion::V5 => self.find(namespace),
-            ProtocolVersion::V4 => self.find(&split_query(namespace).0),
+            ProtocolVersion::V4 => self.find(
+                namespace
+                    .split_once('?')
+                    .map_or(namespace, |(path, _)| path),
+            ),
         }
         .ok_or(ProtocolError::NotJoined)
     }

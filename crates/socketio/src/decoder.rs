@@ -14,7 +14,7 @@ use crate::{
     header::{Header, PacketType},
     is_reserved_event_name, msgpack,
     packet::Name,
-    scan::{NameSpan, ScanError, scan_ack, scan_event, scan_value},
+    scan::{Arguments, NameSpan, ScanError, scan_ack, scan_event, scan_value},
 };
 
 /// Which parsers a [`Decoder`] understands.
@@ -119,26 +119,37 @@ impl Decoder {
 
     #[inline]
     fn on_text(&mut self, text: Str) -> Result<Option<Packet>, DecodeError> {
+        let (header, content) = self.parse(text.as_bytes())?;
+        self.on_parsed(text, header, content)
+    }
+
+    /// Finds the parts of a text message.
+    #[inline]
+    pub(crate) fn parse(&mut self, text: &[u8]) -> Result<(Header, Content), DecodeError> {
         if self.waiting.take().is_some() {
             return Err(DecodeError::UnexpectedText);
         }
         if self.parser == ParserKind::Msgpack {
             return Err(DecodeError::TextInsteadOfMsgpack);
         }
-        let header = Header::parse(text.as_bytes(), &self.limits)?;
+        let header = Header::parse(text, &self.limits)?;
+        let content = Content::parse(header, text, self.limits.max_depth)?;
+        self.parser = ParserKind::Default;
+        Ok((header, content))
+    }
+
+    /// Makes a packet of the parts, or waits for its attachments.
+    pub(crate) fn on_parsed(
+        &mut self,
+        text: Str,
+        header: Header,
+        content: Content,
+    ) -> Result<Option<Packet>, DecodeError> {
         let namespace = match header.namespace {
             None => Str::from_static("/"),
             Some((start, end)) => part(&text, start, end),
         };
-        let packet = packet(
-            header.packet_type,
-            namespace,
-            header.id,
-            text,
-            header.payload,
-            self.limits.max_depth,
-        )?;
-        self.parser = ParserKind::Default;
+        let packet = content.into_packet(namespace, header.id, text);
         if header.attachments == 0 {
             return Ok(Some(packet));
         }
@@ -180,78 +191,93 @@ impl Decoder {
     }
 }
 
-/// A packet whose payload is the JSON in `text` from `payload` on.
-#[inline]
-pub(crate) fn packet(
-    packet_type: PacketType,
-    namespace: Str,
-    id: Option<AckId>,
-    text: Str,
-    payload: usize,
-    max_depth: usize,
-) -> Result<Packet, DecodeError> {
-    let bytes = text.as_bytes();
-    let scan_failed = |error| match error {
-        ScanError::Invalid => DecodeError::InvalidPayload,
-        ScanError::TooDeep => DecodeError::TooDeep {
-            max: max_depth.min(MAX_DEPTH),
-        },
-    };
-    Ok(match (packet_type, id) {
-        (PacketType::Event, id) => {
-            let (span, found) = scan_event(bytes, payload, max_depth).map_err(scan_failed)?;
-            let name = event_name(bytes, span)?;
-            Packet::Event {
+/// Where the parts of a payload are.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// Name and arguments.
+    Event(Name, Arguments),
+    /// The arguments of an acknowledgement.
+    Ack(Arguments),
+    /// The beginning and end of the JSON, if there is one.
+    Connect(Option<(usize, usize)>),
+    Disconnect,
+    /// As for `Connect`.
+    ConnectError(Option<(usize, usize)>),
+}
+
+impl Content {
+    /// Checks the payload of a packet.
+    #[inline]
+    pub(crate) fn parse(
+        header: Header,
+        text: &[u8],
+        max_depth: usize,
+    ) -> Result<Self, DecodeError> {
+        let scan_failed = |error| match error {
+            ScanError::Invalid => DecodeError::InvalidPayload,
+            ScanError::TooDeep => DecodeError::TooDeep {
+                max: max_depth.min(MAX_DEPTH),
+            },
+        };
+        let payload = header.payload;
+        let json = || {
+            let end = scan_value(text, payload, max_depth).map_err(scan_failed)?;
+            Ok(Some((payload, end)))
+        };
+        Ok(match (header.packet_type, header.id) {
+            (PacketType::Event, _) => {
+                let (span, found) = scan_event(text, payload, max_depth).map_err(scan_failed)?;
+                Self::Event(event_name(text, span)?, found)
+            }
+            (PacketType::Ack, Some(_)) => {
+                Self::Ack(scan_ack(text, payload, max_depth).map_err(scan_failed)?)
+            }
+            (PacketType::Connect, None) => match text.get(payload) {
+                None => Self::Connect(None),
+                Some(b'{') => Self::Connect(json()?),
+                Some(_) => return Err(DecodeError::InvalidPayload),
+            },
+            (PacketType::Disconnect, None) if payload == text.len() => Self::Disconnect,
+            (PacketType::ConnectError, None) => match text.get(payload) {
+                // The specification demands a payload, a JavaScript client would crash without one; nothing is lost here.
+                None => Self::ConnectError(None),
+                Some(b'{' | b'"') => Self::ConnectError(json()?),
+                Some(_) => return Err(DecodeError::InvalidPayload),
+            },
+            _ => return Err(DecodeError::InvalidPayload),
+        })
+    }
+
+    /// The packet whose parts were found in `text`.
+    pub(crate) fn into_packet(self, namespace: Str, id: Option<AckId>, text: Str) -> Packet {
+        let json = |span: Option<(usize, usize)>| span.map(|(start, end)| part(&text, start, end));
+        match (self, id) {
+            (Self::Event(name, found), id) => Packet::Event {
                 namespace,
                 id,
                 event: Event::received(name, Args::received(text, found)),
-            }
-        }
-        (PacketType::Ack, Some(id)) => {
-            let found = scan_ack(bytes, payload, max_depth).map_err(scan_failed)?;
-            Packet::Ack {
+            },
+            (Self::Ack(found), id) => Packet::Ack {
                 namespace,
-                id,
+                // Checked when it was parsed.
+                id: id.unwrap_or(AckId(0)),
                 args: Args::received(text, found),
-            }
-        }
-        (PacketType::Connect, None) => match bytes.get(payload) {
-            None => Packet::Connect {
-                namespace,
-                auth: None,
             },
-            Some(b'{') => {
-                let end = scan_value(bytes, payload, max_depth).map_err(scan_failed)?;
-                Packet::Connect {
-                    namespace,
-                    auth: Some(part(&text, payload, end)),
-                }
-            }
-            Some(_) => return Err(DecodeError::InvalidPayload),
-        },
-        (PacketType::Disconnect, None) if payload == bytes.len() => {
-            Packet::Disconnect { namespace }
-        }
-        (PacketType::ConnectError, None) => match bytes.get(payload) {
-            // The specification demands a payload, a JavaScript client would crash without one; nothing is lost here.
-            None => Packet::ConnectError {
+            (Self::Connect(span), _) => Packet::Connect {
                 namespace,
-                data: None,
+                auth: json(span),
             },
-            Some(b'{' | b'"') => {
-                let end = scan_value(bytes, payload, max_depth).map_err(scan_failed)?;
-                Packet::ConnectError {
-                    namespace,
-                    data: Some(part(&text, payload, end)),
-                }
-            }
-            Some(_) => return Err(DecodeError::InvalidPayload),
-        },
-        _ => return Err(DecodeError::InvalidPayload),
-    })
+            (Self::Disconnect, _) => Packet::Disconnect { namespace },
+            (Self::ConnectError(span), _) => Packet::ConnectError {
+                namespace,
+                data: json(span),
+            },
+        }
+    }
 }
 
 /// The name of an event, which may not be a reserved one however it is spelled.
+#[inline]
 fn event_name(text: &[u8], span: NameSpan) -> Result<Name, DecodeError> {
     let NameSpan {
         start,

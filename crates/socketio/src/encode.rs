@@ -87,6 +87,7 @@ impl EncodedPacket {
     /// use msgpack; costs one allocation.
     #[must_use]
     pub fn shared(mut self) -> Self {
+        self.text = self.text.shared();
         self.rest.get_or_insert_with(|| Rest::new(Vec::new()));
         self
     }
@@ -142,7 +143,7 @@ pub fn encode_event_args(
         PacketType::Event,
         namespace,
         id,
-        name.len() + args.json().len(),
+        name.len() + args.json_bytes().len(),
     );
     text.write_name(name);
     if !args.is_empty() {
@@ -167,7 +168,12 @@ pub fn encode_ack<T: Serialize + ?Sized>(
 
 /// Encodes an acknowledgement with arguments that were received, which are copied as they are.
 pub fn encode_ack_args(namespace: &str, id: AckId, args: &Args) -> EncodedPacket {
-    let mut text = Text::new(PacketType::Ack, namespace, Some(id), args.json().len());
+    let mut text = Text::new(
+        PacketType::Ack,
+        namespace,
+        Some(id),
+        args.json_bytes().len(),
+    );
     text.out().push(b'[');
     text.finish_with_raw(args)
 }
@@ -303,10 +309,15 @@ impl Text {
     }
 
     /// Copies the arguments and closes the array.
+    #[inline]
     fn finish_with_raw(mut self, args: &Args) -> EncodedPacket {
-        self.out().extend_from_slice(args.json().as_bytes());
+        self.out().extend_from_slice(args.json_bytes());
         self.out().push(b']');
-        self.finish_with_attachments(args.attachments().to_vec())
+        if args.attachments().is_empty() {
+            self.finish()
+        } else {
+            self.finish_with_attachments(args.attachments().to_vec())
+        }
     }
 
     fn finish_with_attachments(mut self, attachments: Vec<Bytes>) -> EncodedPacket {

@@ -70,6 +70,15 @@ const MAX_COUNT_DIGITS: usize = 8;
 const MAX_ID_DIGITS: usize = 19;
 
 impl Header {
+    /// The namespace in the `text` that was parsed.
+    #[inline]
+    pub(crate) fn namespace<'a>(&self, text: &'a str) -> &'a str {
+        match self.namespace {
+            None => "/",
+            Some((start, end)) => text.get(start..end).unwrap_or_default(),
+        }
+    }
+
     /// Parses the head of `text` in time linear in the head's length.
     pub(crate) fn parse(text: &[u8], limits: &DecoderLimits) -> Result<Self, DecodeError> {
         let (packet_type, binary) = match *text.first().ok_or(DecodeError::Empty)? {

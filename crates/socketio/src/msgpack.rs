@@ -11,7 +11,7 @@ use serde::Serializer;
 use crate::{
     AckId, DecodeError, DecoderLimits, EncodeError, Packet,
     attachments::canonical_placeholder,
-    decoder::packet,
+    decoder::Content,
     header::{Header, PacketType, check_namespace_length},
     scan::{Token, Tokens},
     ser::JsonWriter,
@@ -72,7 +72,15 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
     };
     let (json, attachments) = data;
     let text = Str::from_utf8(&json).map_err(|_| DecodeError::InvalidMsgpack)?;
-    let packet = packet(packet_type, namespace, id, text, 0, limits.max_depth)?;
+    let header = Header {
+        packet_type,
+        attachments: 0,
+        namespace: None,
+        id,
+        payload: 0,
+    };
+    let content = Content::parse(header, text.as_bytes(), limits.max_depth)?;
+    let packet = content.into_packet(namespace, id, text);
     if attachments.is_empty() {
         return Ok(packet);
     }

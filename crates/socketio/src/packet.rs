@@ -69,7 +69,7 @@ pub struct Event {
 }
 
 /// Where the name is.
-#[derive(Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Name {
     /// A part of the arguments' text that needs no unescaping.
     InText { start: usize, end: usize },

@@ -3,6 +3,8 @@
 //! Called by the decoder for every packet with a payload, so that everything behind it may rely on valid text. The
 //! scanner keeps its nesting in a bit stack: no input makes it recurse.
 
+use wide::u8x16;
+
 /// Deepest nesting of arrays and objects that is decoded or encoded, counting the array of arguments itself.
 pub const MAX_DEPTH: usize = 512;
 
@@ -130,53 +132,43 @@ pub(crate) fn scan_value(text: &[u8], at: usize, max_depth: usize) -> Result<usi
 
 /// Offset of the first `"`, `\` or control character from `at` on: what ends the plain part of a JSON string, and what
 /// has to be escaped in one. The length of `bytes` if there is none.
+#[inline]
 pub(crate) fn find_special(bytes: &[u8], at: usize) -> usize {
     let mut start = at;
     while let Some(block) = bytes
         .get(start..start + 16)
         .and_then(|block| block.first_chunk())
     {
-        if !is_plain(block) {
-            return start + find_in_block(*block);
+        let found = special_bytes(block);
+        if found != 0 {
+            return start + found.trailing_zeros() as usize;
         }
         start += 16;
     }
-    if start < bytes.len()
-        && start > at
-        && let Some(block) = bytes.last_chunk()
-    {
-        // The last block overlaps with what is known to be plain.
-        return bytes.len() - 16 + find_in_block(*block);
+    let Some(block) = bytes.last_chunk() else {
+        let mut block = [b'"'; 16];
+        let rest = bytes.get(start..).unwrap_or_default();
+        block[..rest.len()].copy_from_slice(rest);
+        return start + special_bytes(&block).trailing_zeros() as usize;
+    };
+    // The last block overlaps with what was looked at before.
+    let base = bytes.len() - 16;
+    let found = special_bytes(block) >> (start - base) << (start - base);
+    if found == 0 {
+        bytes.len()
+    } else {
+        base + found.trailing_zeros() as usize
     }
-    while bytes
-        .get(start)
-        .is_some_and(|&byte| byte != b'"' && byte != b'\\' && byte >= 0x20)
-    {
-        start += 1;
-    }
-    start
 }
 
-/// Whether none of the bytes is special. The compiler turns this into a few vector instructions.
-fn is_plain(block: &[u8; 16]) -> bool {
-    // Zero for special bytes alone.
-    let distance = |byte: u8| (byte ^ b'"').min(byte ^ b'\\').min(byte & 0xe0);
-    let special = |special, &byte: &u8| special | (distance(byte) == 0);
-    !block.iter().fold(false, special)
-}
-
-/// Index of the first special byte in a block. 16 if there is none.
-fn find_in_block(block: [u8; 16]) -> usize {
-    const ONES: u128 = u128::MAX / 255;
-    let block = u128::from_le_bytes(block);
-    let quote = block ^ (ONES * u128::from(b'"'));
-    let backslash = block ^ (ONES * u128::from(b'\\'));
-    let zero_quote = quote.wrapping_sub(ONES) & !quote;
-    let zero_backslash = backslash.wrapping_sub(ONES) & !backslash;
-    let control = block.wrapping_sub(ONES * 0x20) & !block;
-    // The top bit of the lowest special byte is set; bits above it may be set, too.
-    let bits = (zero_quote | zero_backslash | control) & (ONES * 0x80);
-    (bits.trailing_zeros() / 8) as usize
+/// Which bytes of a block are special: bit 0 for the first one.
+#[inline]
+fn special_bytes(block: &[u8; 16]) -> u32 {
+    let block = u8x16::new(*block);
+    let control = block.simd_eq(block.min(u8x16::splat(0x1f)));
+    let quote = block.simd_eq(u8x16::splat(b'"'));
+    let backslash = block.simd_eq(u8x16::splat(b'\\'));
+    (control | quote | backslash).to_bitmask()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,80 @@
+//! Finished frames of several text messages, one behind the other: what one turn of a session's task sends is one piece
+//! of memory, written with one call.
+//!
+//! Filled by the driver, kept by the [`Outbox`](crate::outbox) until it is written. Only for a WebSocket: the packets cannot
+//! be told apart any more.
+
+use std::cell::Cell;
+
+use crate::{Outgoing, outbox::OVERHEAD_BYTES};
+
+/// The memory that a thread keeps for its next run at most, and the bytes beyond which a run takes no more.
+const MAX_RUN_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    static KEPT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Frames of text messages, one behind the other. Its memory is used again by the next one of the thread.
+#[derive(Debug, Default)]
+pub struct FrameRun {
+    bytes: Vec<u8>,
+    packets: usize,
+}
+
+impl FrameRun {
+    /// Whether [`push`](Self::push) may add this message: a text, and neither it nor what is here already is long.
+    #[inline]
+    pub fn takes(&self, message: &Outgoing) -> bool {
+        !message.is_binary() && self.bytes.len() + message.len() < MAX_RUN_BYTES
+    }
+
+    /// Adds the frame of a text message.
+    #[inline]
+    pub fn push(&mut self, message: &Outgoing) {
+        if self.packets == 0 {
+            self.bytes = KEPT.take();
+            self.bytes.clear();
+        }
+        self.bytes
+            .extend_from_slice(message.websocket_slice(false, false));
+        self.packets += 1;
+    }
+
+    /// Adds all of `other`, if that makes no long run.
+    pub(crate) fn append(&mut self, other: &Self) -> bool {
+        let fits = self.bytes.len() + other.bytes.len() < MAX_RUN_BYTES;
+        if fits {
+            self.bytes.extend_from_slice(&other.bytes);
+            self.packets += other.packets;
+        }
+        fits
+    }
+
+    /// Whether there are no frames.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.packets == 0
+    }
+
+    /// The frames.
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What it counts while it waits: its bytes, and an overhead for each packet.
+    #[inline]
+    pub(crate) fn weight(&self) -> usize {
+        self.bytes.len() + self.packets * OVERHEAD_BYTES
+    }
+}
+
+impl Drop for FrameRun {
+    fn drop(&mut self) {
+        if self.bytes.capacity() > 0 && self.bytes.capacity() <= 2 * MAX_RUN_BYTES {
+            // Fails when the thread ends.
+            let _ = KEPT.try_with(|kept| kept.set(std::mem::take(&mut self.bytes)));
+        }
+    }
+}
