@@ -19,11 +19,14 @@ use kokanee_websocket::{MAX_SERVER_HEADER_BYTES, OpCode, encode_header};
 pub struct Str(Text);
 
 #[derive(Clone)]
+#[expect(
+    clippy::rc_buffer,
+    reason = "unlike `Arc<str>` its memory can be used again, see `Str::received`"
+)]
 enum Text {
     Static(&'static str),
     /// Invariant: `start` and `end` are character boundaries of the text, in order.
     Shared {
-        // Not `Arc<str>`: the memory of a message that nobody has kept is used again, see `Str::received`.
         text: Arc<String>,
         start: usize,
         end: usize,
@@ -33,9 +36,11 @@ enum Text {
 /// The longest text whose memory a thread uses again.
 const MAX_SPARE_BYTES: usize = 512;
 
+type Spare = Cell<Option<Arc<String>>>;
+
 thread_local! {
     /// The last short text that was received. Free again when nobody else holds it.
-    static SPARE: Cell<Option<Arc<String>>> = const { Cell::new(None) };
+    static SPARE: Spare = const { Cell::new(None) };
 }
 
 impl Str {
@@ -93,6 +98,21 @@ impl Str {
             Text::Shared { text, start, end } => {
                 text.as_bytes().get(*start..*end).unwrap_or_default()
             }
+        }
+    }
+
+    /// A part of the text, borrowed. `None` outside the text or inside a character.
+    #[inline]
+    pub fn part(&self, start: usize, end: usize) -> Option<&str> {
+        match &self.0 {
+            Text::Static(text) => text.get(start..end),
+            Text::Shared {
+                text,
+                start: base,
+                end: last,
+            } => text
+                .get(base + start..base + end)
+                .filter(|_| base + end <= *last),
         }
     }
 
@@ -322,6 +342,7 @@ thread_local! {
 
 impl TextBuffer {
     /// Makes room for `text_bytes` bytes of text.
+    #[inline]
     pub fn with_capacity(text_bytes: usize) -> Self {
         let mut buffer = KEPT.take();
         buffer.clear();
@@ -390,7 +411,10 @@ impl Outgoing {
     /// Makes all clones share one buffer, of just the right size. For messages with many recipients.
     #[must_use]
     pub fn shared(self) -> Self {
-        self.clone()
+        // A clone of a text that is not shared is one that is.
+        let shared = self.clone();
+        drop(self);
+        shared
     }
 
     /// The message's content. Binary content is shared, text is copied.

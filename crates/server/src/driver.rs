@@ -62,13 +62,7 @@ impl Member {
     /// Starts the handlers of an event; those that wait for something are kept.
     fn start(&mut self, event: &Event, id: Option<AckId>, cx: &mut Context<'_>) {
         let handlers = self.handlers.get(self.socket.namespace());
-        self.running.append(&mut events::start_event(
-            &self.socket,
-            handlers,
-            event,
-            id,
-            cx,
-        ));
+        events::start_event(&self.socket, handlers, event, id, cx, &mut self.running);
     }
 }
 
@@ -587,9 +581,8 @@ impl Driver {
         self.send(now, &reply, SendOptions::default());
         // Connected before anybody can see it, and after the reply: no broadcast comes before it.
         socket.set_connected();
-        let mut running = events::start_connect(&socket, cx);
         if let Some(member) = self.connection.get_mut(index) {
-            member.running.append(&mut running);
+            events::start_connect(&socket, cx, &mut member.running);
         }
         self.run_waiting(cx, index);
     }

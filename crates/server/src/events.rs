@@ -13,7 +13,7 @@ use crate::{
     Ack, ConnectError, DisconnectReason, Socket,
     error::EventError,
     extract::Context,
-    handler::{ErasedHandler, HandlerFuture, MiddlewareFuture},
+    handler::{ErasedHandler, HandlerFuture, MiddlewareFuture, Started},
     namespace::Handlers,
 };
 
@@ -32,11 +32,11 @@ impl Running {
 
     /// Polls the handler and reports how it ended.
     pub(crate) fn poll(&mut self, socket: &Socket, cx: &mut TaskContext<'_>) -> Poll<()> {
-        let error = match poll_caught(self.future.as_mut(), cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(Ok(()))) => return Poll::Ready(()),
-            Poll::Ready(Ok(Err(error))) => EventError::Handler(error),
-            Poll::Ready(Err(panic)) => EventError::Panic(panic),
+        let error = match caught(|| self.future.as_mut().poll_outcome(cx)) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(Ok(()))) => return Poll::Ready(()),
+            Ok(Poll::Ready(Err(error))) => EventError::Handler(error),
+            Err(panic) => EventError::Panic(panic),
         };
         self.report(socket, &error);
         Poll::Ready(())
@@ -67,10 +67,15 @@ pub(crate) fn poll_caught<F: Future + ?Sized>(
     future: Pin<&mut F>,
     cx: &mut TaskContext<'_>,
 ) -> Poll<Result<F::Output, String>> {
-    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+    match caught(|| future.poll(cx)) {
         Ok(poll) => poll.map(Ok),
-        Err(panic) => Poll::Ready(Err(panic_message(&*panic))),
+        Err(panic) => Poll::Ready(Err(panic)),
     }
+}
+
+/// Calls code of the application and turns a panic into its message.
+fn caught<R>(f: impl FnOnce() -> R) -> Result<R, String> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| panic_message(&*panic))
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
@@ -81,39 +86,38 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
         .to_owned()
 }
 
-/// Calls one handler and polls it once. What waits is returned.
+/// Calls one handler and polls it once. What waits is added to `running`.
 fn start(
     handler: &ErasedHandler,
     context: &Context<'_>,
     ack: Option<&Ack>,
     cx: &mut TaskContext<'_>,
-) -> Option<Running> {
-    let error = match catch_unwind(AssertUnwindSafe(|| handler(context))) {
-        Ok(Ok(future)) => {
-            let mut running = Running {
+    running: &mut Vec<Running>,
+) {
+    let error = match caught(|| handler.start(context, cx)) {
+        Ok(Ok(Started::Ended(Ok(())))) => return,
+        Ok(Ok(Started::Waits(future))) => {
+            return running.push(Running {
                 future,
                 ack: ack.cloned(),
-            };
-            return running
-                .poll(context.socket, cx)
-                .is_pending()
-                .then_some(running);
+            });
         }
+        Ok(Ok(Started::Ended(Err(error)))) => EventError::Handler(error),
         Ok(Err(error)) => EventError::Extract(error),
-        Err(panic) => EventError::Panic(panic_message(&*panic)),
+        Err(panic) => EventError::Panic(panic),
     };
     report(context.socket, ack, &error);
-    None
 }
 
-/// Starts the handlers of an event.
+/// Starts the handlers of an event. Those that wait for something are added to `running`.
 pub(crate) fn start_event(
     socket: &Socket,
     handlers: &Handlers,
     event: &Event,
     id: Option<AckId>,
     cx: &mut TaskContext<'_>,
-) -> Vec<Running> {
+    running: &mut Vec<Running>,
+) {
     let ack = Ack::new(socket, id);
     let context = Context {
         event: Some(event),
@@ -121,24 +125,25 @@ pub(crate) fn start_event(
         ..Context::new(socket)
     };
     let name = event.name();
-    let listeners = socket.listeners();
-    let own = listeners
-        .as_ref()
-        .map_or(&[][..], |listeners| listeners.event(name));
-    let all = handlers.any.iter().chain(handlers.event(name)).chain(own);
-    all.filter_map(|handler| start(handler, &context, Some(&ack), cx))
-        .collect()
+    for handler in &handlers.any {
+        start(handler, &context, Some(&ack), cx, running);
+    }
+    for handler in handlers.event(name) {
+        start(handler, &context, Some(&ack), cx, running);
+    }
+    if let Some(own) = socket.listeners() {
+        for handler in own.event(name) {
+            start(handler, &context, Some(&ack), cx, running);
+        }
+    }
 }
 
-/// Starts the handlers of a new connection.
-pub(crate) fn start_connect(socket: &Socket, cx: &mut TaskContext<'_>) -> Vec<Running> {
+/// Starts the handlers of a new connection. Those that wait for something are added to `running`.
+pub(crate) fn start_connect(socket: &Socket, cx: &mut TaskContext<'_>, running: &mut Vec<Running>) {
     let context = Context::new(socket);
-    let handlers = socket.namespace().handlers();
-    handlers
-        .connect
-        .iter()
-        .filter_map(|handler| start(handler, &context, None, cx))
-        .collect()
+    for handler in &socket.namespace().handlers().connect {
+        start(handler, &context, None, cx, running);
+    }
 }
 
 /// The decision of the middlewares, one after the other. `None` if there are none.
@@ -184,9 +189,13 @@ pub(crate) async fn finish(
     };
     let handlers = socket.namespace().handlers();
     for handler in &handlers.disconnect {
-        let started =
-            std::future::poll_fn(|cx| Poll::Ready(start(handler, &context, None, cx))).await;
-        run(socket.clone(), started.into_iter().collect()).await;
+        let mut running = Vec::new();
+        std::future::poll_fn(|cx| {
+            start(handler, &context, None, cx, &mut running);
+            Poll::Ready(())
+        })
+        .await;
+        run(socket.clone(), running).await;
     }
 }
 
@@ -198,10 +207,13 @@ async fn drain(
     run(socket.clone(), running).await;
     let handlers = socket.namespace().handlers();
     for (event, id) in waiting {
-        let started =
-            std::future::poll_fn(|cx| Poll::Ready(start_event(&socket, &handlers, &event, id, cx)))
-                .await;
-        run(socket.clone(), started).await;
+        let mut running = Vec::new();
+        std::future::poll_fn(|cx| {
+            start_event(&socket, &handlers, &event, id, cx, &mut running);
+            Poll::Ready(())
+        })
+        .await;
+        run(socket.clone(), running).await;
     }
 }
 

@@ -1,17 +1,66 @@
 //! Handlers: async functions of the application, with [extractors](crate::extract) as parameters.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+};
 
 use crate::{
     BoxError, ConnectError,
     extract::{Context, ExtractError, FromContext},
+    spare,
 };
 
-pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+/// A handler that has been called, and how it ends.
+pub(crate) trait Call {
+    /// Polls it.
+    fn poll_outcome(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<(), BoxError>>;
+}
+
+impl<F: Future<Output: IntoOutcome>> Call for Option<F> {
+    fn poll_outcome(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<(), BoxError>> {
+        match self.as_pin_mut() {
+            Some(future) => future.poll(cx).map(IntoOutcome::into_outcome),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// A handler that waits for something.
+pub(crate) type HandlerFuture = Pin<Box<dyn Call + Send>>;
+
+/// What became of a handler when it was called and polled for the first time.
+pub(crate) enum Started {
+    Ended(Result<(), BoxError>),
+    Waits(HandlerFuture),
+}
+
+type Start =
+    dyn Fn(&Context<'_>, &mut TaskContext<'_>) -> Result<Started, ExtractError> + Send + Sync;
 
 /// A handler without its parameters' types.
-pub(crate) type ErasedHandler =
-    Arc<dyn Fn(&Context<'_>) -> Result<HandlerFuture, ExtractError> + Send + Sync>;
+#[derive(Clone)]
+#[expect(unnameable_types, reason = "only `Handler` makes and uses it")]
+pub struct ErasedHandler(Arc<Start>);
+
+impl std::fmt::Debug for ErasedHandler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ErasedHandler")
+    }
+}
+
+impl ErasedHandler {
+    /// Calls the handler and polls it once.
+    pub(crate) fn start(
+        &self,
+        context: &Context<'_>,
+        cx: &mut TaskContext<'_>,
+    ) -> Result<Started, ExtractError> {
+        (self.0)(context, cx)
+    }
+}
 
 pub(crate) type MiddlewareFuture = Pin<Box<dyn Future<Output = Result<(), ConnectError>> + Send>>;
 pub(crate) type ErasedMiddleware =
@@ -92,10 +141,17 @@ macro_rules! impl_handler {
             $($param: FromContext<K> + 'static,)*
         {
             fn erase(self) -> ErasedHandler {
-                Arc::new(move |_context: &Context<'_>| {
+                ErasedHandler(Arc::new(move |_context: &Context<'_>, cx: &mut TaskContext<'_>| {
                     let future = self($($param::from_context(_context)?),*);
-                    Ok(Box::pin(async move { future.await.into_outcome() }) as HandlerFuture)
-                })
+                    let mut place = spare::place(future);
+                    Ok(match place.as_mut().poll_outcome(cx) {
+                        Poll::Pending => Started::Waits(place),
+                        Poll::Ready(outcome) => {
+                            spare::keep(place);
+                            Started::Ended(outcome)
+                        }
+                    })
+                }))
             }
         }
 

@@ -31,6 +31,7 @@ mod server;
 mod service;
 mod sessions;
 mod socket;
+mod spare;
 mod static_files;
 #[cfg(feature = "tls")]
 mod tls;

@@ -213,8 +213,7 @@ pub(crate) fn take_staged(f: impl FnOnce(&mut Staged)) {
     }
 }
 
-fn stage(packet: EncodedPacket, options: SendOptions, weight: usize) {
-    STAGED_BYTES.set(STAGED_BYTES.get() + weight);
+fn stage(packet: EncodedPacket, options: SendOptions) {
     STAGE.with_borrow_mut(|staged| {
         if TAKES_RUNS.get()
             && staged.packets.is_empty()
@@ -330,7 +329,12 @@ impl Mailbox {
         } else {
             0
         };
-        self.outbound.load(Ordering::Relaxed) + self.queued.load(Ordering::Relaxed) + staged
+        staged + self.handed_over_bytes()
+    }
+
+    /// Bytes that every thread knows of.
+    fn handed_over_bytes(&self) -> usize {
+        self.outbound.load(Ordering::Relaxed) + self.queued.load(Ordering::Relaxed)
     }
 
     /// Hands a packet to the session's task.
@@ -338,7 +342,9 @@ impl Mailbox {
     /// A packet for which there is no room is not queued: the task is told, and applies the policy.
     pub(crate) fn emit(&self, packet: EncodedPacket, options: SendOptions) -> Result<(), Gone> {
         let weight = packet.size_bytes() + OVERHEAD_BYTES;
-        let waiting = self.waiting_bytes();
+        let is_running = RUNNING.get() == self.address_in_memory();
+        let staged = if is_running { STAGED_BYTES.get() } else { 0 };
+        let waiting = staged + self.handed_over_bytes();
         let is_full = waiting > 0 && waiting + weight > self.limits.max_outbound_bytes;
         if is_full && self.limits.overflow == Overflow::Disconnect {
             let mut queue = self.lock();
@@ -349,11 +355,9 @@ impl Mailbox {
         }
         // Behind what waits already: somebody else may have sent that before our handler went on.
         // Nor much at a time, because other threads do not see what is staged.
-        if RUNNING.get() == self.address_in_memory()
-            && STAGED_BYTES.get() < MAX_STAGED_BYTES
-            && !self.has_commands.load(Ordering::Acquire)
-        {
-            stage(packet, options, weight);
+        if is_running && staged < MAX_STAGED_BYTES && !self.has_commands.load(Ordering::Acquire) {
+            STAGED_BYTES.set(staged + weight);
+            stage(packet, options);
         } else {
             let mut queue = self.lock();
             self.push(&mut queue, Command::Emit { packet, options })?;

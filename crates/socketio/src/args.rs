@@ -201,7 +201,7 @@ impl Args {
 
     /// A part of the text between two ASCII characters.
     pub(crate) fn text_part(&self, start: usize, end: usize) -> &str {
-        self.text.get(start..end).unwrap_or_default()
+        self.text.part(start, end).unwrap_or_default()
     }
 
     /// The arguments' text and the bracket behind it.

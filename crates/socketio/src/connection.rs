@@ -182,7 +182,7 @@ impl<S> Connection<S> {
                             event: Event::received(name, Args::received(text, args)),
                         }));
                     }
-                    content => self.decoder.on_parsed(text, header, content)?,
+                    content => self.decoder.on_parsed(text, header, content),
                 }
             }
             binary @ Message::Binary(_) => self.decoder.decode(binary)?,

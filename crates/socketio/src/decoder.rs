@@ -120,7 +120,7 @@ impl Decoder {
     #[inline]
     fn on_text(&mut self, text: Str) -> Result<Option<Packet>, DecodeError> {
         let (header, content) = self.parse(text.as_bytes())?;
-        self.on_parsed(text, header, content)
+        Ok(self.on_parsed(text, header, content))
     }
 
     /// Finds the parts of a text message.
@@ -144,14 +144,14 @@ impl Decoder {
         text: Str,
         header: Header,
         content: Content,
-    ) -> Result<Option<Packet>, DecodeError> {
+    ) -> Option<Packet> {
         let namespace = match header.namespace {
             None => Str::from_static("/"),
             Some((start, end)) => part(&text, start, end),
         };
         let packet = content.into_packet(namespace, header.id, text);
         if header.attachments == 0 {
-            return Ok(Some(packet));
+            return Some(packet);
         }
         self.waiting = Some(Box::new(Waiting {
             packet,
@@ -159,7 +159,7 @@ impl Decoder {
             announced: header.attachments,
             bytes: 0,
         }));
-        Ok(None)
+        None
     }
 
     fn on_binary(&mut self, bytes: Bytes) -> Result<Option<Packet>, DecodeError> {

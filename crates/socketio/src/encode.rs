@@ -95,7 +95,7 @@ impl EncodedPacket {
     /// Bytes of the text and the attachments.
     #[inline]
     pub fn size_bytes(&self) -> usize {
-        self.default_frames().map(Outgoing::len).sum()
+        self.text.len() + self.attachments().iter().map(Outgoing::len).sum::<usize>()
     }
 }
 
