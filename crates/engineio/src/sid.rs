@@ -34,11 +34,22 @@ impl fmt::Debug for Sid {
     }
 }
 
+/// Which bytes an id may consist of.
+const IS_ALLOWED: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        allowed[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        byte += 1;
+    }
+    allowed
+};
+
 /// The characters of an id, if the text can be one.
 pub fn parse_id(text: &str) -> Option<[u8; SID_LENGTH]> {
     let id: [u8; SID_LENGTH] = text.as_bytes().try_into().ok()?;
     id.iter()
-        .all(|&c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-')
+        .all(|&byte| IS_ALLOWED[usize::from(byte)])
         .then_some(id)
 }
 

@@ -137,7 +137,7 @@ impl<'a> Query<'a> {
     /// of the same request must not see different things.
     pub(crate) fn parse(query: &'a str) -> Option<Self> {
         let mut parsed = Self::default();
-        for (name, value) in query.split('&').filter_map(decode_pair) {
+        for (name, value) in pairs(query) {
             let slot = match &*name {
                 "transport" => &mut parsed.transport,
                 "sid" => &mut parsed.sid,
@@ -168,13 +168,40 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Name and value of one parameter. Most have nothing to decode, and are not copied.
-fn decode_pair(pair: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
-    if pair.contains(['%', '+']) {
-        return form_urlencoded::parse(pair.as_bytes()).next();
-    }
-    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-    Some((name.into(), value.into()))
+/// The parameters of a query, in one pass. Most have nothing to decode, and are not copied.
+fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let rest = query
+            .as_bytes()
+            .get(start..)
+            .filter(|rest| !rest.is_empty())?;
+        let (mut end, mut equals, mut is_plain) = (rest.len(), None, true);
+        for (index, byte) in rest.iter().enumerate() {
+            match byte {
+                b'&' => {
+                    end = index;
+                    break;
+                }
+                b'=' if equals.is_none() => equals = Some(index),
+                b'%' | b'+' => is_plain = false,
+                _ => {}
+            }
+        }
+        // Between ASCII characters.
+        let part = |from: usize, to: usize| query.get(start + from..start + to).unwrap_or_default();
+        let pair = if is_plain {
+            let name_end = equals.unwrap_or(end);
+            let value_start = equals.map_or(end, |equals| equals + 1);
+            (part(0, name_end).into(), part(value_start, end).into())
+        } else {
+            form_urlencoded::parse(part(0, end).as_bytes())
+                .next()
+                .unwrap_or_default()
+        };
+        start += end + 1;
+        Some(pair)
+    })
 }
 
 /// A request that passed the checks.

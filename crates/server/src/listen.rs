@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::{Future, poll_fn},
     io,
     net::SocketAddr,
     pin::Pin,
@@ -9,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -199,7 +200,7 @@ where
         deliveries: Some(Arc::clone(&watch.deliveries)),
     };
     let service = {
-        let watch = Arc::clone(&watch);
+        let (watch, server) = (Arc::clone(&watch), server.clone());
         service_fn(move |request: Request<Incoming>| {
             let (server, peer) = (server.clone(), peer.clone());
             let busy = Busy::new(&watch);
@@ -217,28 +218,45 @@ where
     }
     let connection = http.serve_connection(stream, service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
+    let stopped = async {
+        // It fails if the server is gone, which is as good a reason to stop.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    let mut stopped = std::pin::pin!(stopped);
+    let mut sleep = std::pin::pin!(tokio::time::sleep_until(watch.deadline(&limits).into()));
     let mut stopping = false;
-    loop {
-        let deadline = watch.deadline(&limits);
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "HTTP connection ended");
-                }
-                return;
+    // Whom the timer and the stop signal wake. They are asked when that changes or they have called, not at every turn.
+    let mut registered: Option<Waker> = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "HTTP connection ended");
             }
-            () = tokio::time::sleep_until(deadline.into()) => {
-                if watch.deadline(&limits) <= Instant::now() {
-                    tracing::debug!("HTTP connection too slow or idle, closing");
-                    return;
-                }
-            }
-            _ = stop.wait_for(|stop| *stop), if !stopping => {
+            return Poll::Ready(());
+        }
+        let is_registered = registered
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !is_registered || server.inner().is_closing() {
+            registered = Some(cx.waker().clone());
+            if !stopping && stopped.as_mut().poll(cx).is_ready() {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
+                cx.waker().wake_by_ref();
             }
         }
-    }
+        let asks_timer = !is_registered || sleep.is_elapsed();
+        while asks_timer && sleep.as_mut().poll(cx).is_ready() {
+            let deadline = watch.deadline(&limits);
+            if deadline <= Instant::now() {
+                tracing::debug!("HTTP connection too slow or idle, closing");
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline.into());
+        }
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Whether a request names its host once, as HTTP/1.1 demands. Spec: RFC 9112 3.2.
