@@ -1,11 +1,22 @@
-//! Socket.IO on plain hyper: the server is the service of each connection.
+//! Socket.IO on plain hyper, beside a route of one's own: requests below `/socket.io` go to the server.
 //!
 //! Run it with `cargo run --bin on-hyper`; `PORT` sets the port.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
-use hyper::server::conn::http1;
-use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use kokanee::{Ack, Args, Server, Socket};
+use std::convert::Infallible;
+
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use kokanee::{Ack, Args, Body, Server, Socket};
+use tower_service::Service;
+
+/// `/health` is ours, everything else the server's.
+async fn route(mut io: Server, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    if request.uri().path() == "/health" {
+        return Ok(Response::new(Body::full("ok\n")));
+    }
+    io.call(request).await
+}
 
 #[tokio::main]
 async fn main() -> kokanee::Result<()> {
@@ -22,7 +33,8 @@ async fn main() -> kokanee::Result<()> {
     println!("listening on http://{}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
-        let service = TowerToHyperService::new(io.clone());
+        let io = io.clone();
+        let service = service_fn(move |request| route(io.clone(), request));
         tokio::spawn(async move {
             let connection = http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)

@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, Waker},
     time::Instant,
 };
@@ -889,6 +889,18 @@ impl Driver {
             self.session.handle_probe_closed();
         }
         self.mailbox.set_outbound(self.session.outbound_bytes());
+        self.note_dropped();
+    }
+
+    /// Tells the application what the policy for slow clients has dropped.
+    fn note_dropped(&self) {
+        let dropped = self.session.dropped();
+        let before = self.mailbox.dropped.swap(dropped, Ordering::Relaxed);
+        if dropped > 0 && before == 0 {
+            let socket = self.connection.sockets().next();
+            let socket = socket.map(|member| tracing::field::display(member.socket.id()));
+            tracing::warn!(socket, "slow client, dropping messages");
+        }
     }
 }
 

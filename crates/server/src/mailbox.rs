@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence},
     },
     task::{Context, Poll, Wake, Waker},
 };
@@ -123,6 +123,8 @@ pub(crate) struct Mailbox {
     outbound: AtomicUsize,
     /// Bytes of the packets that wait here.
     queued: AtomicUsize,
+    /// Messages that the policy for slow clients has dropped.
+    pub(crate) dropped: AtomicU64,
     transport: AtomicU8,
     /// A POST's body is being received.
     pub(crate) posting: AtomicBool,
@@ -265,6 +267,7 @@ impl Mailbox {
             address,
             outbound: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
             transport: AtomicU8::new(transport_code(transport)),
             posting: AtomicBool::new(false),
             // The task is started right behind this, and looks here first.

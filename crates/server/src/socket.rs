@@ -228,6 +228,13 @@ impl Socket {
         self.0.mailbox.transport()
     }
 
+    /// How many messages to this client were dropped, because it did not take them in time and
+    /// [`Limits::overflow`](crate::Limits::overflow) says so. Those of all its namespaces together; 0 with the default
+    /// policy, which disconnects instead.
+    pub fn dropped(&self) -> u64 {
+        self.0.mailbox.dropped.load(Ordering::Relaxed)
+    }
+
     /// The revision of Engine.IO that the client speaks.
     pub fn revision(&self) -> kokanee_engineio::Revision {
         self.0.mailbox.revision

@@ -1,20 +1,20 @@
 //! The same scenario under every host: the own listener, axum, hyper, accepted streams of any kind, TLS.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use kokanee_server::{Ack, Data, DisconnectReason, PeerAddress, Server, Socket, State};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, copy_bidirectional},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
 };
 use tower::Service as _;
 
 use crate::{
     journal::{Entries, Journal, journaling},
-    support::{Http, Response, WebSocket, sid_of},
+    support::{Http, Response, WebSocket, sid_of, within},
 };
 
 /// The server of the scenario.
@@ -424,6 +424,33 @@ async fn a_large_message_passes_tls_both_ways() {
     let text = "0123456789".repeat(90_000);
     websocket.send(&format!("421[\"echo\",\"{text}\"]")).await;
     assert_eq!(websocket.text().await, format!("431[\"{text}\"]"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_shake_hands_is_cut() {
+    let io = Server::builder()
+        .with_limits(|limits| limits.header_timeout = Duration::from_millis(100))
+        .build();
+    let certificate = Certificate::new("silent");
+    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
+    let listener = listener
+        .tls(
+            &certificate.directory.join("cert.pem"),
+            &certificate.directory.join("key.pem"),
+        )
+        .expect("certificate and key fit");
+    let target = listener.local_addr();
+    tokio::spawn(listener.serve());
+    for hello in [b"".as_slice(), b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"] {
+        let mut stream = TcpStream::connect(target)
+            .await
+            .expect("the server accepts");
+        stream.write_all(hello).await.expect("there is room");
+        let mut answer = Vec::new();
+        // An alert may come before the end, or a reset.
+        let read = within("the end of the connection", stream.read_to_end(&mut answer)).await;
+        assert!(read.is_err() || !answer.starts_with(b"HTTP"), "{answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -172,6 +172,11 @@ async fn numbers_that_stay(overflow: Overflow) -> Vec<u64> {
     }
     let payload = polling.poll().await;
     assert!(entries.is_empty(), "the connection lives");
+    let socket = server.io.fetch_sockets().await.remove(0);
+    eventually("all dropped messages are counted", || {
+        socket.dropped() == 10
+    })
+    .await;
     payload
         .split('\u{1e}')
         .map(|packet| {

@@ -13,6 +13,7 @@ mod browser;
 mod frames;
 mod heartbeat;
 mod legacy;
+mod msgpack;
 mod packets;
 mod polling;
 mod secrets;
