@@ -344,3 +344,22 @@ fn options_reach_the_server() {
         400
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn running_out_of_descriptors_passes() {
+    let server = Server::start_with_descriptors(48);
+    // More than it can accept; those beyond wait in the kernel.
+    let held: Vec<_> = (0..100)
+        .map(|_| std::net::TcpStream::connect(("127.0.0.1", server.port)).expect("it listens"))
+        .collect();
+    assert!(
+        held.iter().all(|stream| stream.peer_addr().is_ok()),
+        "nobody is turned away"
+    );
+    drop(held);
+    assert_eq!(server.get("/").status, 200);
+    let mut client = Client::open(&server);
+    let answer = client.call(&json!(["echo", "still here"]));
+    assert_eq!(answer, json!(["still here"]));
+}

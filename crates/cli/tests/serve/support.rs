@@ -36,16 +36,27 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `kokanee serve` with these options on a free port, and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut child = kokanee(
-            &[
-                &["serve", "--port", "0", "--json", "--no-serve-client"],
-                args,
-            ]
-            .concat(),
-        )
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+        let fixed = ["serve", "--port", "0", "--json", "--no-serve-client"];
+        Self::start_command(kokanee(&[&fixed, args].concat()))
+    }
+
+    /// Starts a server that may have so many files and connections open.
+    #[cfg(unix)]
+    pub(crate) fn start_with_descriptors(count: usize) -> Self {
+        let script =
+            format!("ulimit -n {count} && exec \"$0\" serve --port 0 --json --no-serve-client");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &script, env!("CARGO_BIN_EXE_kokanee")])
+            .stdin(Stdio::null());
+        Self::start_command(command)
+    }
+
+    fn start_command(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
         let lines = read_lines(child.stdout.take().expect("a pipe"));
         let mut server = Self {
             child,
