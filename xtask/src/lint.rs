@@ -13,6 +13,7 @@ const SANS_IO: [&str; 4] = [
     "kokanee-engineio",
     "kokanee-socketio",
     "kokanee-cluster",
+    "kokanee-handler",
 ];
 /// The crates that would bring it in.
 const IO: [&str; 4] = ["hyper", "mio", "socket2", "tokio"];

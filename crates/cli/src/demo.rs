@@ -247,7 +247,7 @@ struct Inner {
 
 impl FromContext<OnEvent> for Inner {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
-        let args = Args::from_context(context)?;
+        let args = <Args as FromContext<OnEvent>>::from_context(context)?;
         let (name,) = args.deserialize::<(String,)>()?;
         let rest = args.to_values()?.into_iter().skip(1);
         let args = Args::from_values(rest).map_err(ExtractError::other)?;

@@ -186,9 +186,9 @@ pub(crate) struct Reply {
 impl FromContext<OnEvent> for Reply {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
         Ok(Self {
-            ack: Ack::from_context(context)?,
+            ack: <Ack as FromContext<OnEvent>>::from_context(context)?,
             socket: context.socket().clone(),
-            name: EventName::from_context(context)?,
+            name: <EventName as FromContext<OnEvent>>::from_context(context)?,
             log: <State<EventLog> as FromContext<OnEvent>>::from_context(context)?,
         })
     }

@@ -1,110 +1,28 @@
-//! Acknowledgements: those we owe a client ([`Ack`]), and those that clients owe us.
+//! Acknowledgements: those we owe a client ([`Ack`](kokanee_handler::Ack)), and those that clients owe us.
 
 use std::{
     collections::HashMap,
     future::{Future, IntoFuture},
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use kokanee_engineio::SendOptions;
-use kokanee_socketio::{AckId, Args, EncodedPacket, encode_ack, encode_ack_args};
-use serde::{Serialize, de::DeserializeOwned};
+use kokanee_handler::{AckError, AckSink, EmitError};
+use kokanee_socketio::{AckId, Args, EncodedPacket};
+use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use crate::{AckError, EmitError, Socket, error::EventError};
+use crate::Socket;
 
-/// Answers an event that the client sent with an acknowledgement, once. An extractor.
-///
-/// If the client did not ask for an answer, sending one does nothing.
-#[derive(Debug, Clone)]
-pub struct Ack(Option<Arc<Owed>>);
-
-#[derive(Debug)]
-struct Owed {
-    socket: Socket,
-    id: AckId,
-    answered: AtomicBool,
-}
-
-impl Ack {
-    pub(crate) fn new(socket: &Socket, id: Option<AckId>) -> Self {
-        Self(id.map(|id| {
-            Arc::new(Owed {
-                socket: socket.clone(),
-                id,
-                answered: AtomicBool::new(false),
-            })
-        }))
+impl AckSink for Socket {
+    fn namespace_name(&self) -> &str {
+        self.namespace().name()
     }
 
-    /// Whether the client asked for an answer that it has not got yet.
-    pub fn is_wanted(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_some_and(|owed| !owed.answered.load(Ordering::Relaxed))
-    }
-
-    /// Answers. A tuple is spread over several arguments, `()` is none, everything else is one.
-    ///
-    /// # Errors
-    /// When the value cannot be encoded, an answer was sent before, or the socket is gone.
-    pub fn send<T: Serialize>(&self, args: T) -> Result<(), EmitError> {
-        self.answer(|owed| Ok(encode_ack(owed.socket.namespace().name(), owed.id, &args)?))
-    }
-
-    /// Answers with arguments as they were received.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    pub fn send_args(&self, args: &Args) -> Result<(), EmitError> {
-        self.answer(|owed| {
-            Ok(encode_ack_args(
-                owed.socket.namespace().name(),
-                owed.id,
-                args,
-            ))
-        })
-    }
-
-    fn answer(
-        &self,
-        encode: impl FnOnce(&Owed) -> Result<EncodedPacket, EmitError>,
-    ) -> Result<(), EmitError> {
-        let Some(owed) = &self.0 else { return Ok(()) };
-        // Encoded first: a value that cannot be encoded must not use up the only answer.
-        let packet = encode(owed)?;
-        if owed.answered.swap(true, Ordering::Relaxed) {
-            return Err(EmitError::AlreadyAcknowledged);
-        }
-        owed.socket.send_packet(packet, SendOptions::default())
-    }
-
-    /// Reports that the event was not handled.
-    pub(crate) fn send_error(&self, error: &EventError) {
-        #[derive(Serialize)]
-        struct Answer<'a> {
-            error: Fault<'a>,
-        }
-        #[derive(Serialize)]
-        struct Fault<'a> {
-            code: &'a str,
-            message: &'a str,
-        }
-        if self.is_wanted() {
-            let message = error.public_message();
-            // The client may be gone: then there is nobody to tell.
-            let _ = self.send(Answer {
-                error: Fault {
-                    code: error.code(),
-                    message: &message,
-                },
-            });
-        }
+    fn send_ack(&self, packet: EncodedPacket) -> Result<(), EmitError> {
+        self.send_packet(packet, SendOptions::default())
     }
 }
 

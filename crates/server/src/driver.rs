@@ -17,6 +17,7 @@ use kokanee_engineio::{
     CloseReason, FrameRun, Message, OutPacket, Output, PostResponse, SendOptions, Session, Str,
     Transport,
 };
+use kokanee_handler::{EventError, poll_caught};
 use kokanee_socketio::{
     AckId, Connection, EncodedPacket, Event, Input, ParserKind, ProtocolError, ProtocolVersion,
     encode_connect, encode_connect_error, encode_disconnect, encode_legacy_connect_error,
@@ -26,7 +27,6 @@ use tokio::{sync::oneshot, time::Sleep};
 
 use crate::{
     ConnectError, DisconnectReason, Socket, SocketId,
-    error::EventError,
     events::{self, Running},
     handler::MiddlewareFuture,
     mailbox::{Command, HeldPoll, Mailbox, PollReply, PostReply, Turn, take_staged},
@@ -540,7 +540,7 @@ impl Driver {
         };
         let verdict = match &mut member.joining {
             None => Ok(()),
-            Some(joining) => match events::poll_caught(joining.as_mut(), cx) {
+            Some(joining) => match poll_caught(joining.as_mut(), cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(verdict)) => verdict,
                 Poll::Ready(Err(panic)) => {

@@ -1,19 +1,12 @@
 //! Calls the handlers of the application: inline as far as they do not wait, and never so that a panic reaches the session.
 
-use std::{
-    future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    task::{Context as TaskContext, Poll},
-};
+use std::task::{Context as TaskContext, Poll};
 
+use kokanee_handler::{Ack, Erased, EventError, HandlerFuture, Kind, Started, caught};
 use kokanee_socketio::{AckId, Event};
 
 use crate::{
-    Ack, ConnectError, DisconnectReason, Socket,
-    error::EventError,
-    extract::Context,
-    handler::{ErasedHandler, HandlerFuture, MiddlewareFuture, Started},
+    ConnectError, DisconnectReason, Socket, extract::Context, handler::MiddlewareFuture,
     namespace::Handlers,
 };
 
@@ -53,42 +46,14 @@ pub(crate) fn report(socket: &Socket, ack: Option<&Ack>, error: &EventError) {
         ack.send_error(error);
     }
     // The application's own error handler may panic, too.
-    if catch_unwind(AssertUnwindSafe(|| {
-        socket.namespace().report(socket, error);
-    }))
-    .is_err()
-    {
+    if caught(|| socket.namespace().report(socket, error)).is_err() {
         tracing::error!("the error handler panicked");
     }
 }
 
-/// Polls a future and turns a panic into its message.
-pub(crate) fn poll_caught<F: Future + ?Sized>(
-    future: Pin<&mut F>,
-    cx: &mut TaskContext<'_>,
-) -> Poll<Result<F::Output, String>> {
-    match caught(|| future.poll(cx)) {
-        Ok(poll) => poll.map(Ok),
-        Err(panic) => Poll::Ready(Err(panic)),
-    }
-}
-
-/// Calls code of the application and turns a panic into its message.
-fn caught<R>(f: impl FnOnce() -> R) -> Result<R, String> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| panic_message(&*panic))
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let message = panic.downcast_ref::<&str>().copied();
-    message
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("unknown panic")
-        .to_owned()
-}
-
 /// Calls one handler and polls it once. What waits is added to `running`.
-fn start(
-    handler: &ErasedHandler,
+fn start<K: for<'a> Kind<Context<'a> = Context<'a>>>(
+    handler: &Erased<K>,
     context: &Context<'_>,
     ack: Option<&Ack>,
     cx: &mut TaskContext<'_>,
@@ -118,7 +83,7 @@ pub(crate) fn start_event(
     cx: &mut TaskContext<'_>,
     running: &mut Vec<Running>,
 ) {
-    let ack = Ack::new(socket, id);
+    let ack = id.map_or_else(Ack::default, |id| Ack::new(socket.clone(), id));
     let context = Context {
         event: Some(event),
         ack: Some(&ack),

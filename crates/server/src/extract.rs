@@ -3,12 +3,13 @@
 //! A handler is an async function whose parameters implement [`FromContext`] for its kind: [`OnEvent`], [`OnConnect`] or
 //! [`OnDisconnect`]. Implement it for your own types, for instance a user that a middleware has stored.
 
-use std::{convert::Infallible, ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc};
 
-use kokanee_socketio::{Args, ArgsError, Event};
+use kokanee_handler::{Ack, EventKind, ExtractError, FromContext, Kind};
+use kokanee_socketio::Event;
 use serde::de::DeserializeOwned;
 
-use crate::{Ack, DisconnectReason, Handshake, Namespace, Server, Socket, SocketId};
+use crate::{DisconnectReason, Handshake, Namespace, Server, Socket, SocketId};
 
 /// Marks what is given to handlers of events.
 #[derive(Debug)]
@@ -19,6 +20,32 @@ pub enum OnConnect {}
 /// Marks what is given to handlers of ended connections.
 #[derive(Debug)]
 pub enum OnDisconnect {}
+
+impl Kind for OnEvent {
+    type Context<'a> = Context<'a>;
+}
+
+impl Kind for OnConnect {
+    type Context<'a> = Context<'a>;
+}
+
+impl Kind for OnDisconnect {
+    type Context<'a> = Context<'a>;
+}
+
+impl EventKind for OnEvent {
+    fn event<'c>(context: &'c Context<'_>) -> Option<&'c Event> {
+        context.event
+    }
+
+    fn ack(context: &Context<'_>) -> Ack {
+        context.ack.cloned().unwrap_or_default()
+    }
+}
+
+/// What can happen on the server: bound of extractors that every handler may have.
+pub trait ServerKind: for<'a> Kind<Context<'a> = Context<'a>> {}
+impl<K: for<'a> Kind<Context<'a> = Context<'a>>> ServerKind for K {}
 
 /// What happened to a socket.
 #[derive(Debug)]
@@ -50,154 +77,31 @@ impl<'a> Context<'a> {
     }
 }
 
-/// A parameter of handlers of kind `K`.
-pub trait FromContext<K>: Sized {
-    /// Makes the parameter.
-    ///
-    /// # Errors
-    /// What is missing or does not fit. The handler is not called then, and the error is reported.
-    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError>;
-}
-
-/// A handler's parameter could not be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExtractError {
-    /// The event's arguments do not fit the handler's type.
-    #[error("invalid payload: {0}")]
-    Payload(#[from] ArgsError),
-    /// The connection's `auth` does not fit.
-    #[error("invalid auth: {0}")]
-    Auth(serde_json::Error),
-    /// Nothing of this type was given to [`ServerBuilder::state`](crate::ServerBuilder::state).
-    #[error("no state of type {type_name}")]
-    State {
-        /// The type's name.
-        type_name: &'static str,
-    },
-    /// Nothing of this type was stored in the socket.
-    #[error("no extension of type {type_name}")]
-    Extension {
-        /// The type's name.
-        type_name: &'static str,
-    },
-    /// An extractor of the application refused.
-    #[error("{0}")]
-    Other(crate::BoxError),
-}
-
-impl ExtractError {
-    /// A short, stable name of the error, as the client sees it.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Payload(_) => "invalid_payload",
-            Self::Auth(_) => "invalid_auth",
-            Self::State { .. } | Self::Extension { .. } => "internal",
-            Self::Other(_) => "refused",
-        }
-    }
-
-    /// What the client may know of it.
-    pub(crate) fn public_message(&self) -> String {
-        match self {
-            Self::State { .. } | Self::Extension { .. } => "internal error".to_owned(),
-            other => other.to_string(),
-        }
-    }
-
-    /// An error of your own extractor.
-    pub fn other(error: impl Into<crate::BoxError>) -> Self {
-        Self::Other(error.into())
-    }
-}
-
-impl From<Infallible> for ExtractError {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
-
-/// The arguments of an event: a tuple takes all of them, any other type the first.
-///
-/// Binary arguments, at any depth, come as [`bytes::Bytes`] (or anything that deserializes from bytes).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Data<T>(pub T);
-
-impl<T: DeserializeOwned> FromContext<OnEvent> for Data<T> {
-    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
-        match context.event {
-            Some(event) => Ok(Self(event.args().deserialize()?)),
-            None => Ok(Self(Args::none().deserialize()?)),
-        }
-    }
-}
-
-/// The arguments as they came, to be passed on or read later.
-impl FromContext<OnEvent> for Args {
-    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
-        Ok(context.event.map(Event::args).cloned().unwrap_or_default())
-    }
-}
-
-/// The event itself: name and arguments.
-impl FromContext<OnEvent> for Event {
-    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
-        context
-            .event
-            .cloned()
-            .ok_or_else(|| ExtractError::other("there is no event"))
-    }
-}
-
-/// The name of the event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventName(pub kokanee_engineio::Str);
-
-impl FromContext<OnEvent> for EventName {
-    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
-        Ok(Self(
-            context
-                .event
-                .map(|event| event.name().into())
-                .unwrap_or_default(),
-        ))
-    }
-}
-
-impl FromContext<OnEvent> for Ack {
-    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
-        Ok(context
-            .ack
-            .cloned()
-            .unwrap_or_else(|| Self::new(context.socket, None)))
-    }
-}
-
-impl<K> FromContext<K> for Socket {
+impl<K: ServerKind> FromContext<K> for Socket {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
         Ok(context.socket.clone())
     }
 }
 
-impl<K> FromContext<K> for SocketId {
+impl<K: ServerKind> FromContext<K> for SocketId {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
         Ok(context.socket.id())
     }
 }
 
-impl<K> FromContext<K> for Namespace {
+impl<K: ServerKind> FromContext<K> for Namespace {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
         Ok(context.socket.namespace().clone())
     }
 }
 
-impl<K> FromContext<K> for Server {
+impl<K: ServerKind> FromContext<K> for Server {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
         Ok(context.socket.server())
     }
 }
 
-impl<K> FromContext<K> for Handshake {
+impl<K: ServerKind> FromContext<K> for Handshake {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
         Ok(context.socket.handshake())
     }
@@ -215,7 +119,7 @@ impl FromContext<OnDisconnect> for DisconnectReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Auth<T>(pub T);
 
-impl<K, T: DeserializeOwned> FromContext<K> for Auth<T> {
+impl<K: ServerKind, T: DeserializeOwned> FromContext<K> for Auth<T> {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
         context.socket.auth().map(Self).map_err(ExtractError::Auth)
     }
@@ -233,7 +137,7 @@ impl<T> Deref for State<T> {
     }
 }
 
-impl<K, T: Send + Sync + 'static> FromContext<K> for State<T> {
+impl<K: ServerKind, T: Send + Sync + 'static> FromContext<K> for State<T> {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
         let missing = ExtractError::State {
             type_name: std::any::type_name::<T>(),
@@ -254,25 +158,11 @@ impl<T> Deref for Extension<T> {
     }
 }
 
-impl<K, T: Send + Sync + 'static> FromContext<K> for Extension<T> {
+impl<K: ServerKind, T: Send + Sync + 'static> FromContext<K> for Extension<T> {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
         let missing = ExtractError::Extension {
             type_name: std::any::type_name::<T>(),
         };
         context.socket.extension().map(Self).ok_or(missing)
-    }
-}
-
-/// A parameter that may be missing.
-impl<K, T: FromContext<K>> FromContext<K> for Option<T> {
-    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
-        Ok(T::from_context(context).ok())
-    }
-}
-
-/// A parameter whose error the handler wants to see.
-impl<K, T: FromContext<K>> FromContext<K> for Result<T, ExtractError> {
-    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
-        Ok(T::from_context(context))
     }
 }

@@ -31,21 +31,20 @@ mod server;
 mod service;
 mod sessions;
 mod socket;
-mod spare;
 mod static_files;
 #[cfg(feature = "tls")]
 mod tls;
 mod websocket;
 
 pub use self::{
-    ack::{Ack, EmitWithAck},
+    ack::EmitWithAck,
     body::Body,
     broadcast::{BroadcastAnswers, BroadcastOperator, IntoRooms},
     cookie::{Cookie, InvalidCookie, SameSite},
     cors::Cors,
-    error::{AckError, BoxError, EmitError, EventError, JoinError, ListenError},
-    extract::{Auth, Data, EventName, Extension, ExtractError, FromContext, State},
-    handler::{Handler, IntoOutcome, IntoVerdict, Middleware},
+    error::{JoinError, ListenError},
+    extract::{Auth, Extension, State},
+    handler::{IntoVerdict, Middleware},
     handshake::Handshake,
     limits::Limits,
     listen::Listener,
@@ -57,4 +56,8 @@ pub use self::{
     static_files::StaticFile,
 };
 pub use kokanee_engineio::{CloseReason, Overflow, Revision, Transport};
+pub use kokanee_handler::{
+    Ack, AckError, BoxError, Data, EmitError, EventError, EventName, ExtractError, FromContext,
+    Handler, IntoOutcome, Kind,
+};
 pub use kokanee_socketio::{Args, Event, ParserKind, Value};

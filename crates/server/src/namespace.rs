@@ -11,15 +11,15 @@ use std::{
 
 use foldhash::fast::{FixedState, RandomState};
 use kokanee_cluster::{Key, Rooms, Target};
+use kokanee_handler::{EmitError, Erased, EventError, Handler};
 use kokanee_socketio::AckId;
 use serde::Serialize;
 
 use crate::{
-    BroadcastOperator, EmitError, Limits, Socket, SocketId,
+    BroadcastOperator, Limits, Socket, SocketId,
     broadcast::IntoRooms,
-    error::EventError,
     extract::{OnConnect, OnDisconnect, OnEvent},
-    handler::{ErasedHandler, ErasedMiddleware, Handler, Middleware},
+    handler::{ErasedMiddleware, Middleware},
 };
 
 type ErrorHandler = Arc<dyn Fn(&Socket, &EventError) + Send + Sync>;
@@ -28,10 +28,10 @@ type ErrorHandler = Arc<dyn Fn(&Socket, &EventError) + Send + Sync>;
 #[derive(Clone, Default)]
 pub(crate) struct Handlers {
     pub(crate) middlewares: Vec<ErasedMiddleware>,
-    pub(crate) connect: Vec<ErasedHandler>,
-    pub(crate) disconnect: Vec<ErasedHandler>,
-    pub(crate) any: Vec<ErasedHandler>,
-    events: HashMap<Box<str>, Vec<ErasedHandler>, RandomState>,
+    pub(crate) connect: Vec<Erased<OnConnect>>,
+    pub(crate) disconnect: Vec<Erased<OnDisconnect>>,
+    pub(crate) any: Vec<Erased<OnEvent>>,
+    events: HashMap<Box<str>, Vec<Erased<OnEvent>>, RandomState>,
     error: Option<ErrorHandler>,
     /// How many events of one socket are handled at the same time.
     pub(crate) concurrency: usize,
@@ -45,7 +45,7 @@ impl Handlers {
         }
     }
 
-    pub(crate) fn on(&mut self, event: &str, handler: ErasedHandler) {
+    pub(crate) fn on(&mut self, event: &str, handler: Erased<OnEvent>) {
         self.events.entry(event.into()).or_default().push(handler);
     }
 
@@ -54,7 +54,7 @@ impl Handlers {
     }
 
     /// The handlers of an event.
-    pub(crate) fn event(&self, name: &str) -> &[ErasedHandler] {
+    pub(crate) fn event(&self, name: &str) -> &[Erased<OnEvent>] {
         self.events.get(name).map_or(&[], Vec::as_slice)
     }
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use kokanee_engineio::{CloseReason, SessionConfig, Transport};
+use kokanee_handler::Handler;
 use kokanee_socketio::{ConnectionConfig, ParserKind};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -23,7 +24,7 @@ use crate::{
     cookie::Cookie,
     cors::Cors,
     extract::{OnConnect, OnDisconnect, OnEvent},
-    handler::{Handler, Middleware},
+    handler::Middleware,
     mailbox::{Command, Mailbox},
     sessions::{Sessions, TaskGuard},
     static_files::{StaticFile, StaticFiles},

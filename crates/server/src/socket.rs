@@ -14,15 +14,15 @@ use std::{
 };
 
 use kokanee_engineio::{SID_LENGTH, SendOptions, Str, Transport, encode_id, parse_id};
+use kokanee_handler::{EmitError, Handler};
 use kokanee_socketio::{Args, EncodeError, EncodedPacket, encode_event, encode_event_args};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    BroadcastOperator, EmitError, Handshake, JoinError, Namespace, Server,
+    BroadcastOperator, Handshake, JoinError, Namespace, Server,
     ack::{EmitWithAck, PendingAcks},
     broadcast::IntoRooms,
     extract::OnEvent,
-    handler::Handler,
     mailbox::{Command, Mailbox},
     namespace::{Handlers, Place},
     server::ServerInner,

@@ -1,7 +1,8 @@
 //! Events that are not handled to their end: payloads that do not fit, errors, panics. Each costs itself alone.
 
 use kokanee_server::{
-    Ack, BoxError, Data, ExtractError, FromContext, Server, Socket, State, extract::Context,
+    Ack, BoxError, Data, ExtractError, FromContext, Server, Socket, State,
+    extract::{Context, ServerKind},
 };
 use serde_json::{Value, json};
 
@@ -146,7 +147,7 @@ async fn a_panic_behind_an_await_costs_its_event_alone() {
 
 struct Panicking;
 
-impl<K> FromContext<K> for Panicking {
+impl<K: ServerKind> FromContext<K> for Panicking {
     fn from_context(_: &Context<'_>) -> Result<Self, ExtractError> {
         panic!("no such parameter")
     }

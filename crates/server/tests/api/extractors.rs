@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kokanee_server::{
     Ack, Args, Auth, Data, Event, EventName, Extension, ExtractError, FromContext, Handshake,
     Namespace, Server, Socket, SocketId, State, Transport,
-    extract::{Context, OnConnect, OnEvent},
+    extract::{Context, OnConnect, OnEvent, ServerKind},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -292,7 +292,7 @@ async fn socket_namespace_server_and_id_are_those_of_the_event() {
 /// A user that an extractor of the application finds in the connection's auth.
 struct Admin(String);
 
-impl<K> FromContext<K> for Admin {
+impl<K: ServerKind> FromContext<K> for Admin {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
         let auth: Value = context.socket().auth().map_err(ExtractError::other)?;
         match auth["admin"].as_str() {

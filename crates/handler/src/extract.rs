@@ -1,0 +1,160 @@
+//! Extractors: how a handler's parameters are made from what happened.
+
+use std::convert::Infallible;
+
+use kokanee_engineio::Str;
+use kokanee_socketio::{Args, ArgsError, Event};
+use serde::de::DeserializeOwned;
+
+use crate::Ack;
+
+/// Something that can happen, for which there are handlers: an event, a connection, its end.
+pub trait Kind: 'static {
+    /// What is known when it happens.
+    type Context<'a>;
+}
+
+/// A kind of event that the peer has sent.
+pub trait EventKind: Kind {
+    /// The event.
+    fn event<'c>(context: &'c Self::Context<'_>) -> Option<&'c Event>;
+
+    /// What answers it. It may be an [`Ack`] that nobody wants.
+    fn ack(context: &Self::Context<'_>) -> Ack;
+}
+
+/// A parameter of handlers of kind `K`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a parameter of this handler",
+    note = "parameters are extractors: Socket, Data<T>, Args, Event, EventName, Ack, State<T>, … or your own FromContext"
+)]
+pub trait FromContext<K: Kind>: Sized {
+    /// Makes the parameter.
+    ///
+    /// # Errors
+    /// What is missing or does not fit. The handler is not called then, and the error is reported.
+    fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError>;
+}
+
+/// A handler's parameter could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtractError {
+    /// The event's arguments do not fit the handler's type.
+    #[error("invalid payload: {0}")]
+    Payload(#[from] ArgsError),
+    /// The connection's `auth` does not fit.
+    #[error("invalid auth: {0}")]
+    Auth(serde_json::Error),
+    /// The application has no state of this type.
+    #[error("no state of type {type_name}")]
+    State {
+        /// The type's name.
+        type_name: &'static str,
+    },
+    /// Nothing of this type was stored in the socket.
+    #[error("no extension of type {type_name}")]
+    Extension {
+        /// The type's name.
+        type_name: &'static str,
+    },
+    /// An extractor of the application refused.
+    #[error("{0}")]
+    Other(crate::BoxError),
+}
+
+impl ExtractError {
+    /// A short, stable name of the error, as the peer sees it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Payload(_) => "invalid_payload",
+            Self::Auth(_) => "invalid_auth",
+            Self::State { .. } | Self::Extension { .. } => "internal",
+            Self::Other(_) => "refused",
+        }
+    }
+
+    /// What the peer may know of it.
+    pub fn public_message(&self) -> String {
+        match self {
+            Self::State { .. } | Self::Extension { .. } => "internal error".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    /// An error of your own extractor.
+    pub fn other(error: impl Into<crate::BoxError>) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<Infallible> for ExtractError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// The arguments of an event: a tuple takes all of them, any other type the first.
+///
+/// Binary arguments, at any depth, come as `bytes::Bytes` (or anything that deserializes from bytes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Data<T>(pub T);
+
+impl<K: EventKind, T: DeserializeOwned> FromContext<K> for Data<T> {
+    fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
+        match K::event(context) {
+            Some(event) => Ok(Self(event.args().deserialize()?)),
+            None => Ok(Self(Args::none().deserialize()?)),
+        }
+    }
+}
+
+/// The arguments as they came, to be passed on or read later.
+impl<K: EventKind> FromContext<K> for Args {
+    fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
+        Ok(K::event(context)
+            .map(Event::args)
+            .cloned()
+            .unwrap_or_default())
+    }
+}
+
+/// The event itself: name and arguments.
+impl<K: EventKind> FromContext<K> for Event {
+    fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
+        K::event(context)
+            .cloned()
+            .ok_or_else(|| ExtractError::other("there is no event"))
+    }
+}
+
+/// The name of the event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventName(pub Str);
+
+impl<K: EventKind> FromContext<K> for EventName {
+    fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
+        let name = K::event(context).map(|event| event.name().into());
+        Ok(Self(name.unwrap_or_default()))
+    }
+}
+
+impl<K: EventKind> FromContext<K> for Ack {
+    fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
+        Ok(K::ack(context))
+    }
+}
+
+/// A parameter that may be missing.
+impl<K: Kind, T: FromContext<K>> FromContext<K> for Option<T> {
+    fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
+        Ok(T::from_context(context).ok())
+    }
+}
+
+/// A parameter whose error the handler wants to see.
+impl<K: Kind, T: FromContext<K>> FromContext<K> for Result<T, ExtractError> {
+    fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
+        Ok(T::from_context(context))
+    }
+}

@@ -1,0 +1,157 @@
+//! [`Handler`]: an async function that can be called with what happened, whatever its parameters are.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use crate::{BoxError, ExtractError, FromContext, Kind, spare};
+
+/// What a handler may return: nothing, or a `Result` whose error goes to the application's `on_error` and to the peer's
+/// acknowledgement.
+pub trait IntoOutcome {
+    /// The error, if there was one.
+    ///
+    /// # Errors
+    /// The handler's own.
+    fn into_outcome(self) -> Result<(), BoxError>;
+}
+
+impl IntoOutcome for () {
+    fn into_outcome(self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError>> IntoOutcome for Result<(), E> {
+    fn into_outcome(self) -> Result<(), BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
+/// A handler that has been called, and how it ends.
+pub trait Call: Send {
+    /// Polls it.
+    fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>>;
+}
+
+impl<F: Future<Output: IntoOutcome> + Send> Call for Option<F> {
+    fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        match self.as_pin_mut() {
+            Some(future) => future.poll(cx).map(IntoOutcome::into_outcome),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// A handler that waits for something.
+pub type HandlerFuture = Pin<Box<dyn Call>>;
+
+/// What became of a handler when it was called and polled for the first time.
+#[expect(missing_debug_implementations, reason = "it holds a future")]
+pub enum Started {
+    /// It has ended.
+    Ended(Result<(), BoxError>),
+    /// It waits for something.
+    Waits(HandlerFuture),
+}
+
+type Start<K> = dyn Fn(&<K as Kind>::Context<'_>, &mut Context<'_>) -> Result<Started, ExtractError>
+    + Send
+    + Sync;
+
+/// A handler without its parameters' types.
+pub struct Erased<K: Kind>(Arc<Start<K>>);
+
+impl<K: Kind> Clone for Erased<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K: Kind> fmt::Debug for Erased<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Erased")
+    }
+}
+
+impl<K: Kind> Erased<K> {
+    /// Calls the handler and polls it once.
+    ///
+    /// # Errors
+    /// A parameter that could not be made.
+    #[inline]
+    pub fn start(
+        &self,
+        context: &K::Context<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<Started, ExtractError> {
+        (self.0)(context, cx)
+    }
+
+    fn new<Fut>(
+        call: impl Fn(&K::Context<'_>) -> Result<Fut, ExtractError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output: IntoOutcome> + Send + 'static,
+    {
+        Self(Arc::new(
+            move |context: &K::Context<'_>, cx: &mut Context<'_>| {
+                let mut place = spare::place(call(context)?);
+                Ok(match place.as_mut().poll_outcome(cx) {
+                    Poll::Pending => Started::Waits(place),
+                    Poll::Ready(outcome) => {
+                        spare::keep(place);
+                        Started::Ended(outcome)
+                    }
+                })
+            },
+        ))
+    }
+}
+
+/// An async function that can handle what `K` says.
+///
+/// Implemented for functions and closures of up to eight parameters that implement [`FromContext<K>`]. A closure that
+/// keeps something of its own clones it into the future: `move |s: Socket| { let db = db.clone(); async move { … } }`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler",
+    note = "a handler is an async function; every parameter must be an extractor of this kind (Socket, Data<T>, Ack, State<T>, …)",
+    note = "it returns nothing, or a Result<(), E>; its future must be Send"
+)]
+pub trait Handler<Args, K: Kind>: Send + Sync + 'static {
+    /// Forgets the parameters' types.
+    #[doc(hidden)]
+    fn erase(self) -> Erased<K>;
+}
+
+macro_rules! impl_handler {
+    ($($param:ident),*) => {
+        impl<F, Fut, K, $($param),*> Handler<($($param,)*), K> for F
+        where
+            K: Kind,
+            F: Fn($($param),*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output: IntoOutcome> + Send + 'static,
+            $($param: FromContext<K> + 'static,)*
+        {
+            fn erase(self) -> Erased<K> {
+                Erased::new(move |_context: &K::Context<'_>| {
+                    Ok(self($($param::from_context(_context)?),*))
+                })
+            }
+        }
+    };
+}
+
+impl_handler!();
+impl_handler!(A);
+impl_handler!(A, B);
+impl_handler!(A, B, C);
+impl_handler!(A, B, C, D);
+impl_handler!(A, B, C, D, E);
+impl_handler!(A, B, C, D, E, G);
+impl_handler!(A, B, C, D, E, G, H);
+impl_handler!(A, B, C, D, E, G, H, I);

@@ -1,0 +1,19 @@
+//! Handlers of events, for server and client alike: async functions whose parameters are extracted from what happened.
+//!
+//! Each side names what can happen to it ([`Kind`]) and what is known then ([`Kind::Context`]); how a handler is called,
+//! what it may return, what it can extract from any event and how its end is caught are here, once. No I/O and no runtime.
+
+mod ack;
+mod call;
+mod error;
+mod extract;
+mod handler;
+mod spare;
+
+pub use self::{
+    ack::{Ack, AckSink},
+    call::{caught, poll_caught},
+    error::{AckError, BoxError, EmitError, EventError},
+    extract::{Data, EventKind, EventName, ExtractError, FromContext, Kind},
+    handler::{Call, Erased, Handler, HandlerFuture, IntoOutcome, Started},
+};
