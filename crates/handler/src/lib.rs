@@ -9,6 +9,7 @@ mod error;
 mod extract;
 mod handler;
 mod spare;
+mod typed;
 
 pub use self::{
     ack::{Ack, AckSink},
@@ -16,4 +17,5 @@ pub use self::{
     error::{AckError, BoxError, EmitError, EventError},
     extract::{Data, EventKind, EventName, ExtractError, FromContext, Kind},
     handler::{Call, Erased, Handler, HandlerFuture, IntoOutcome, Started},
+    typed::{Typed, TypedAck, TypedArgs, TypedEvent},
 };

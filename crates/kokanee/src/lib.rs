@@ -23,12 +23,14 @@
 //! ```
 //!
 //! * Handlers are async functions with [extractors](extract) as parameters; see [`Namespace::on`].
+//! * Typed events, one definition for both sides: [`derive@Event`], [`Namespace::on_typed`], [`Socket::emit_typed`].
 //! * Rooms and broadcasts: [`Socket::join`], [`Socket::to`], [`BroadcastOperator`].
 //! * What bounds a client's cost, and what happens on breach: [`Limits`].
 //! * Hosting: [`Server::listen`], [`Server::layer`] for axum and tower, [`Server::accept`].
 
 pub use bytes;
 pub use http;
+pub use kokanee_derive::Event;
 pub use kokanee_server::*;
 
 /// The result of a program that may fail in several ways.

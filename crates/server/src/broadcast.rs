@@ -147,6 +147,17 @@ impl BroadcastOperator {
         Ok(())
     }
 
+    /// Sends a typed event.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub async fn emit_typed<E: kokanee_handler::TypedEvent>(
+        self,
+        event: &E,
+    ) -> Result<(), EmitError> {
+        self.emit(E::NAME, event).await
+    }
+
     /// Sends an event with arguments as they were received.
     ///
     /// # Errors

@@ -58,6 +58,6 @@ pub use self::{
 pub use kokanee_engineio::{CloseReason, Overflow, Revision, Transport};
 pub use kokanee_handler::{
     Ack, AckError, BoxError, Data, EmitError, EventError, EventName, ExtractError, FromContext,
-    Handler, IntoOutcome, Kind,
+    Handler, IntoOutcome, Kind, Typed, TypedAck, TypedArgs, TypedEvent,
 };
 pub use kokanee_socketio::{Args, Event, ParserKind, Value};

@@ -11,7 +11,7 @@ use std::{
 
 use foldhash::fast::{FixedState, RandomState};
 use kokanee_cluster::{Key, Rooms, Target};
-use kokanee_handler::{EmitError, Erased, EventError, Handler};
+use kokanee_handler::{EmitError, Erased, EventError, Handler, TypedArgs, TypedEvent};
 use kokanee_socketio::AckId;
 use serde::Serialize;
 
@@ -191,6 +191,20 @@ impl Namespace {
         self.change(|handlers| handlers.on(event, handler.erase()))
     }
 
+    /// Adds a handler of the typed event that is its first parameter.
+    ///
+    /// ```no_run
+    /// # use kokanee_server::{Server, Typed, TypedAck, TypedEvent};
+    /// # let io = Server::new();
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Sum(i64, i64);
+    /// # impl TypedEvent for Sum { const NAME: &'static str = "sum"; type Ack = i64; }
+    /// io.of("/").on_typed(async |Typed(Sum(a, b)): Typed<Sum>, ack: TypedAck<Sum>| ack.send(a + b));
+    /// ```
+    pub fn on_typed<Args: TypedArgs, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
+        self.on(Args::Event::NAME, handler)
+    }
+
     /// Adds a handler of every event, whatever its name. It runs before those of [`on`](Self::on).
     pub fn on_any<Args, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
         self.change(|handlers| handlers.any.push(handler.erase()))
@@ -339,6 +353,14 @@ impl Namespace {
     /// When the arguments cannot be encoded.
     pub async fn emit<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
         self.operator().emit(event, args).await
+    }
+
+    /// Sends a typed event to every socket of the namespace.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub async fn emit_typed<E: TypedEvent>(&self, event: &E) -> Result<(), EmitError> {
+        self.emit(E::NAME, event).await
     }
 
     /// Begins a broadcast to the sockets in these rooms.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use kokanee_engineio::{CloseReason, SessionConfig, Transport};
-use kokanee_handler::Handler;
+use kokanee_handler::{Handler, TypedArgs, TypedEvent};
 use kokanee_socketio::{ConnectionConfig, ParserKind};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -230,6 +230,12 @@ impl Server {
         self
     }
 
+    /// As [`Namespace::on_typed`] on `/`.
+    pub fn on_typed<Args: TypedArgs, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
+        self.0.root.on_typed(handler);
+        self
+    }
+
     /// Adds a handler of every event to `/`; see [`Namespace::on_any`].
     pub fn on_any<Args, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
         self.0.root.on_any(handler);
@@ -248,6 +254,14 @@ impl Server {
     /// When the arguments cannot be encoded.
     pub async fn emit<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
         self.0.root.emit(event, args).await
+    }
+
+    /// As [`Namespace::emit_typed`] on `/`.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub async fn emit_typed<E: TypedEvent>(&self, event: &E) -> Result<(), EmitError> {
+        self.0.root.emit_typed(event).await
     }
 
     /// Begins a broadcast to these rooms of `/`.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use kokanee_engineio::{SID_LENGTH, SendOptions, Str, Transport, encode_id, parse_id};
-use kokanee_handler::{EmitError, Handler};
+use kokanee_handler::{EmitError, Handler, TypedArgs, TypedEvent};
 use kokanee_socketio::{Args, EncodeError, EncodedPacket, encode_event, encode_event_args};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -292,6 +292,14 @@ impl Socket {
         )
     }
 
+    /// Sends a typed event.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub fn emit_typed<E: TypedEvent>(&self, event: &E) -> Emit {
+        self.emit(E::NAME, event)
+    }
+
     /// Sends an event with arguments as they were received.
     ///
     /// # Errors
@@ -364,6 +372,11 @@ impl Socket {
         EmitWithAck::new(self.clone(), id, packet.map_err(EmitError::from))
     }
 
+    /// Sends a typed event and waits for its answer, as [`emit_with_ack`](Self::emit_with_ack).
+    pub fn emit_typed_with_ack<E: TypedEvent>(&self, event: &E) -> EmitWithAck<E::Ack> {
+        self.emit_with_ack(E::NAME, event)
+    }
+
     /// The same with arguments as they were received.
     pub fn emit_args_with_ack<T: DeserializeOwned>(
         &self,
@@ -385,6 +398,11 @@ impl Socket {
             Arc::make_mut(listeners).on(event, handler.erase());
         });
         self.0.has_listeners.store(true, Ordering::Release);
+    }
+
+    /// Adds a listener of a typed event to this socket alone, as [`Namespace::on_typed`].
+    pub fn on_typed<Args: TypedArgs, H: Handler<Args, OnEvent>>(&self, handler: H) {
+        self.on(Args::Event::NAME, handler);
     }
 
     /// Removes this socket's own listeners of an event.

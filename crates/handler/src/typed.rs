@@ -1,0 +1,97 @@
+//! Events whose name, arguments and acknowledgement are one type, shared by server and client.
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Ack, Data, EmitError, EventKind, ExtractError, FromContext};
+
+/// A type that is the arguments of one event. Implemented by `#[derive(Event)]`.
+pub trait TypedEvent: Serialize + DeserializeOwned {
+    /// The event's name.
+    const NAME: &'static str;
+    /// What its acknowledgement carries; `()` if it has none.
+    type Ack: Serialize + DeserializeOwned;
+}
+
+/// The arguments of a typed event: the first parameter of its handlers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Typed<E>(pub E);
+
+impl<K: EventKind, E: TypedEvent> FromContext<K> for Typed<E> {
+    fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
+        <Data<E> as FromContext<K>>::from_context(context).map(|Data(event)| Self(event))
+    }
+}
+
+/// Answers a typed event, once and with the type that belongs to it. An extractor.
+pub struct TypedAck<E> {
+    ack: Ack,
+    event: PhantomData<fn(E)>,
+}
+
+impl<E: TypedEvent> TypedAck<E> {
+    /// Whether the peer asked for an answer that it has not got yet.
+    pub fn is_wanted(&self) -> bool {
+        self.ack.is_wanted()
+    }
+
+    /// Answers. If the peer did not ask for an answer, this does nothing.
+    ///
+    /// # Errors
+    /// As [`Ack::send`].
+    pub fn send(&self, answer: E::Ack) -> Result<(), EmitError> {
+        self.ack.send(answer)
+    }
+}
+
+impl<E> Clone for TypedAck<E> {
+    fn clone(&self) -> Self {
+        Self {
+            ack: self.ack.clone(),
+            event: PhantomData,
+        }
+    }
+}
+
+impl<E> fmt::Debug for TypedAck<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ack.fmt(f)
+    }
+}
+
+impl<K: EventKind, E: TypedEvent> FromContext<K> for TypedAck<E> {
+    fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
+        Ok(Self {
+            ack: K::ack(context),
+            event: PhantomData,
+        })
+    }
+}
+
+/// The parameters of a handler that begin with a typed event, which says what the handler is for.
+#[diagnostic::on_unimplemented(
+    message = "the first parameter must be `Typed<E>`",
+    note = "the handler's event is known by it: async |Typed(event): Typed<MyEvent>, …| …"
+)]
+pub trait TypedArgs {
+    /// The event.
+    type Event: TypedEvent;
+}
+
+macro_rules! impl_typed_args {
+    ($($param:ident),*) => {
+        impl<Head: TypedEvent, $($param),*> TypedArgs for (Typed<Head>, $($param,)*) {
+            type Event = Head;
+        }
+    };
+}
+
+impl_typed_args!();
+impl_typed_args!(A);
+impl_typed_args!(A, B);
+impl_typed_args!(A, B, C);
+impl_typed_args!(A, B, C, D);
+impl_typed_args!(A, B, C, D, E);
+impl_typed_args!(A, B, C, D, E, G);
+impl_typed_args!(A, B, C, D, E, G, H);
