@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The crates that know no I/O.
-const SANS_IO: [&str; 4] = [
+const SANS_IO: [&str; 5] = [
     "kokanee-websocket",
     "kokanee-engineio",
     "kokanee-socketio",
