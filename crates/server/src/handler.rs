@@ -28,7 +28,7 @@ impl<E: Into<ConnectError>> IntoVerdict for Result<(), E> {
     }
 }
 
-/// An async function that decides whether a socket may join: as [`Handler`], but it returns a `Result` whose error
+/// An async function that decides whether a socket may join: as [`Handler`](crate::Handler), but it returns a `Result` whose error
 /// becomes a [`ConnectError`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a middleware",
