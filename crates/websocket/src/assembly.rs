@@ -1,16 +1,27 @@
 //! What a decoder holds of a frame or a fragmented message that has not arrived completely.
 //!
 //! The payload goes unmasked and checked into its message as it arrives, so nothing is kept twice
-//! and nothing is allocated for bytes that were only announced.
+//! and nothing is allocated for bytes that were only announced. That of a compressed message is
+//! gathered, and inflated when it is complete.
 
 use crate::{
     decoder::{Limits, Role},
     error::DecodeError,
     header::{FrameHeader, MAX_CONTROL_PAYLOAD_BYTES, MAX_HEADER_BYTES, OpCode},
+    inflater::Inflater,
     mask::{MaskKey, apply_mask},
     message::Message,
     text::TextBuffer,
 };
+
+/// What a decoder knows beside its state.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) role: Role,
+    pub(crate) limits: Limits,
+    /// There if compression was negotiated.
+    pub(crate) inflater: Option<Box<Inflater>>,
+}
 
 /// An unfinished frame, an unfinished message, or one frame of the latter.
 #[derive(Debug, Default)]
@@ -45,6 +56,8 @@ pub(crate) struct DataMessage {
 enum Body {
     Text(TextBuffer),
     Binary(Vec<u8>),
+    /// What a text or binary message has come in so far.
+    Compressed(OpCode, Vec<u8>),
 }
 
 impl Assembly {
@@ -55,19 +68,18 @@ impl Assembly {
     pub(crate) fn feed(
         &mut self,
         input: &mut &mut [u8],
-        role: Role,
-        limits: Limits,
+        rules: &mut Rules,
     ) -> Result<Option<OpCode>, DecodeError> {
         loop {
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
-                None => match self.feed_header(input, role, limits)? {
+                None => match self.feed_header(input, rules)? {
                     Some(frame) => frame,
                     None => return Ok(None),
                 },
             };
             let part = take_front(input, frame.payload_len - frame.received);
-            if role == Role::Server {
+            if rules.role == Role::Server {
                 apply_mask(part, frame.key, frame.received);
             }
             frame.received += part.len();
@@ -82,11 +94,11 @@ impl Assembly {
                     let bound = if fin {
                         data.announced
                     } else {
-                        limits.max_message_bytes
+                        rules.limits.max_message_bytes
                     };
                     data.body.push(part, bound)?;
                     if is_frame_complete && fin {
-                        data.body.check_end()?;
+                        data.body.finish(rules)?;
                         data.is_complete = true;
                     }
                 }
@@ -106,7 +118,7 @@ impl Assembly {
         match &self.data {
             Some(data) if !opcode.is_control() => Ok(match &data.body {
                 Body::Text(text) => Message::Text(text.as_str()),
-                Body::Binary(bytes) => Message::Binary(bytes),
+                Body::Binary(bytes) | Body::Compressed(_, bytes) => Message::Binary(bytes),
             }),
             _ => Message::decode(opcode, self.control.as_slice()),
         }
@@ -129,21 +141,21 @@ impl Assembly {
     fn feed_header(
         &mut self,
         input: &mut &mut [u8],
-        role: Role,
-        limits: Limits,
+        rules: &Rules,
     ) -> Result<Option<Frame>, DecodeError> {
         while !input.is_empty() {
             self.header.push(take_front(input, 1));
             let bytes = self.header.as_slice();
-            let Some(header) = FrameHeader::decode(bytes, role)? else {
+            let may_compress = rules.inflater.is_some();
+            let Some(header) = FrameHeader::decode(bytes, rules.role, may_compress)? else {
                 continue;
             };
-            let payload_len = admit(&header, self.data.as_ref(), limits)?;
-            let Some(key) = header.key(bytes, role) else {
+            let payload_len = admit(&header, self.data.as_ref(), rules.limits)?;
+            let Some(key) = header.key(bytes, rules.role) else {
                 continue;
             };
             self.header.clear();
-            self.begin_frame(header.opcode, payload_len);
+            self.begin_frame(&header, payload_len);
             return Ok(Some(Frame {
                 opcode: header.opcode,
                 fin: header.fin,
@@ -155,8 +167,12 @@ impl Assembly {
         Ok(None)
     }
 
-    fn begin_frame(&mut self, opcode: OpCode, payload_len: usize) {
-        match opcode {
+    fn begin_frame(&mut self, header: &FrameHeader, payload_len: usize) {
+        match header.opcode {
+            opcode if header.is_compressed => {
+                let body = Body::Compressed(opcode, Vec::new());
+                self.data = Some(DataMessage::begin(body, payload_len));
+            }
             OpCode::Text => {
                 let body = Body::Text(TextBuffer::default());
                 self.data = Some(DataMessage::begin(body, payload_len));
@@ -188,10 +204,22 @@ impl DataMessage {
 }
 
 impl Body {
+    /// The content of a compressed message.
+    fn inflate(opcode: OpCode, payload: &[u8], rules: &mut Rules) -> Result<Self, DecodeError> {
+        let Some(inflater) = &mut rules.inflater else {
+            return Err(DecodeError::InvalidCompression);
+        };
+        let content = inflater.inflate(payload, rules.limits.max_message_bytes)?;
+        Ok(match opcode {
+            OpCode::Text => Self::Text(TextBuffer::from_bytes(content)?),
+            _ => Self::Binary(content),
+        })
+    }
+
     fn push(&mut self, part: &[u8], bound: usize) -> Result<(), DecodeError> {
         match self {
             Self::Text(text) => text.push(part, bound),
-            Self::Binary(bytes) => {
+            Self::Binary(bytes) | Self::Compressed(_, bytes) => {
                 bytes.reserve_exact(growth(bytes.len(), bytes.capacity(), part.len(), bound));
                 bytes.extend_from_slice(part);
                 Ok(())
@@ -199,17 +227,20 @@ impl Body {
         }
     }
 
-    fn check_end(&self) -> Result<(), DecodeError> {
+    /// Checks the end of the message, and inflates one that is compressed.
+    fn finish(&mut self, rules: &mut Rules) -> Result<(), DecodeError> {
         match self {
-            Self::Text(text) => text.check_end(),
-            Self::Binary(_) => Ok(()),
+            Self::Text(text) => text.check_end()?,
+            Self::Binary(_) => {}
+            Self::Compressed(opcode, payload) => *self = Self::inflate(*opcode, payload, rules)?,
         }
+        Ok(())
     }
 
     fn capacity(&self) -> usize {
         match self {
             Self::Text(text) => text.capacity(),
-            Self::Binary(bytes) => bytes.capacity(),
+            Self::Binary(bytes) | Self::Compressed(_, bytes) => bytes.capacity(),
         }
     }
 }

@@ -1,14 +1,16 @@
 //! From received bytes to messages (RFC 6455, 5 and 6.2).
 //!
 //! A frame that lies in the input as a whole is handed out from there. Everything else, split
-//! frames and fragmented messages, goes the slower way through an [`Assembly`].
+//! frames, fragmented and compressed messages, goes the slower way through an [`Assembly`].
 
 use std::mem;
 
 use crate::{
-    assembly::{Assembly, admit},
+    assembly::{Assembly, Rules, admit},
+    deflate::DeflateAgreement,
     error::DecodeError,
     header::{FrameHeader, OpCode},
+    inflater::Inflater,
     mask::apply_mask,
     message::Message,
 };
@@ -26,6 +28,8 @@ pub enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The payload bytes of a message, all its fragments together. Defaults to 1,000,000.
+    ///
+    /// A compressed message may have as many compressed, and as many when inflated.
     pub max_message_bytes: usize,
     /// The frames of a message, empty ones included; at least one. Defaults to 16,384.
     pub max_fragments: usize,
@@ -42,12 +46,13 @@ impl Default for Limits {
 
 /// Decodes what the peer sends, into messages.
 ///
-/// It is small while nothing is unfinished, and holds only bytes that were received.
+/// It is small while nothing is unfinished, and holds only bytes that were received: a compressed
+/// message is inflated when it is complete. Only a peer that keeps its compression context makes it
+/// hold more, see [`DeflateOptions`](crate::DeflateOptions).
 #[derive(Debug)]
 pub struct Decoder {
     state: State,
-    limits: Limits,
-    role: Role,
+    rules: Rules,
 }
 
 /// ```text
@@ -79,9 +84,19 @@ impl Decoder {
     pub const fn new(role: Role, limits: Limits) -> Self {
         Self {
             state: State::Idle,
-            limits,
-            role,
+            rules: Rules {
+                role,
+                limits,
+                inflater: None,
+            },
         }
+    }
+
+    /// A decoder at the start of a connection on which compression was negotiated.
+    pub fn with_deflate(role: Role, limits: Limits, agreement: &DeflateAgreement) -> Self {
+        let mut decoder = Self::new(role, limits);
+        decoder.rules.inflater = Some(Box::new(Inflater::new(agreement.peer)));
+        decoder
     }
 
     /// Decodes the next message from the front of `input` and advances it.
@@ -108,7 +123,7 @@ impl Decoder {
             State::Failed(error) => return Err(*error),
         }
         if matches!(self.state, State::Idle) {
-            match take_whole_message(input, self.role, self.limits) {
+            match take_whole_message(input, &self.rules) {
                 Ok(Some(message)) => {
                     if matches!(message, Message::Close(_)) {
                         self.state = State::Closed(None);
@@ -128,6 +143,12 @@ impl Decoder {
         self.state.assembly().map_or(0, Assembly::heap_bytes)
     }
 
+    /// The bytes on the heap, about, for what the peer's compressed messages may refer to.
+    pub fn context_bytes(&self) -> usize {
+        let inflater = self.rules.inflater.as_ref();
+        inflater.map_or(0, |inflater| inflater.heap_bytes())
+    }
+
     /// Whether the peer owes the rest of a frame or of a fragmented message.
     pub const fn is_mid_message(&self) -> bool {
         matches!(self.state, State::Assembling(_))
@@ -139,7 +160,7 @@ impl Decoder {
             State::Assembling(assembly) => assembly,
             _ => Box::default(),
         };
-        let opcode = match assembly.feed(input, self.role, self.limits) {
+        let opcode = match assembly.feed(input, &mut self.rules) {
             Ok(Some(opcode)) => opcode,
             Ok(None) => {
                 self.state = State::Assembling(assembly);
@@ -182,22 +203,22 @@ impl State {
     }
 }
 
-/// Takes the frame at the front of `input` if all of it is there and it is a whole message.
+/// Takes the frame at the front of `input` if all of it is there and it is a whole message, uncompressed.
 #[inline]
 fn take_whole_message<'b>(
     input: &mut &'b mut [u8],
-    role: Role,
-    limits: Limits,
+    rules: &Rules,
 ) -> Result<Option<Message<'b>>, DecodeError> {
-    let Some(header) = FrameHeader::decode(input, role)? else {
+    let role = rules.role;
+    let Some(header) = FrameHeader::decode(input, role, rules.inflater.is_some())? else {
         return Ok(None);
     };
-    let payload_len = admit(&header, None, limits)?;
+    let payload_len = admit(&header, None, rules.limits)?;
     let Some(key) = header.key(input, role) else {
         return Ok(None);
     };
     let header_len = header.len(role);
-    if !header.fin || input.len() - header_len < payload_len {
+    if !header.fin || header.is_compressed || input.len() - header_len < payload_len {
         return Ok(None);
     }
     let (frame, rest) = mem::take(input).split_at_mut(header_len + payload_len);

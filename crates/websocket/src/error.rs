@@ -7,7 +7,7 @@ use crate::{close::CloseCode, header::OpCode};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// A reserved bit is set although no extension was negotiated.
+    /// A reserved bit is set to which no negotiated extension gives a meaning in this frame.
     #[error("reserved bits {bits:#05b} are set without an extension")]
     ReservedBits {
         /// RSV1, RSV2 and RSV3 as a three-bit number.
@@ -46,10 +46,11 @@ pub enum DecodeError {
         /// The kind of the new message.
         opcode: OpCode,
     },
-    /// The message is too large, by the headers of its frames so far.
+    /// The message is too large, by the headers of its frames so far or by what it inflates to.
     #[error("message of {size} bytes exceeds the limit of {max}")]
     TooLarge {
-        /// The payload bytes that the frames of the message announce so far.
+        /// The payload bytes that the frames of the message announce so far, or the first byte of
+        /// its content that is one too many.
         size: u64,
         /// The limit in bytes.
         max: usize,
@@ -60,6 +61,9 @@ pub enum DecodeError {
         /// The limit in frames.
         max: usize,
     },
+    /// The payload of a compressed message is damaged, or ends too early.
+    #[error("compressed message cannot be inflated")]
+    InvalidCompression,
     /// A text message is not UTF-8.
     #[error("text message is not UTF-8 at byte {offset}")]
     InvalidUtf8 {
@@ -97,9 +101,9 @@ impl DecodeError {
             | Self::UnfinishedMessage { .. }
             | Self::TruncatedCloseCode
             | Self::InvalidCloseCode { .. } => CloseCode::PROTOCOL_ERROR,
-            Self::InvalidUtf8 { .. } | Self::InvalidCloseReason { .. } => {
-                CloseCode::INVALID_PAYLOAD
-            }
+            Self::InvalidCompression
+            | Self::InvalidUtf8 { .. }
+            | Self::InvalidCloseReason { .. } => CloseCode::INVALID_PAYLOAD,
             Self::TooLarge { .. } => CloseCode::TOO_LARGE,
             Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
         }

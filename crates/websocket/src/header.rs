@@ -13,6 +13,8 @@ pub const MAX_CONTROL_PAYLOAD_BYTES: usize = 125;
 
 const FIN: u8 = 0b1000_0000;
 const RESERVED_BITS: u8 = 0b0111_0000;
+/// RSV1: the message that begins with this frame is compressed (RFC 7692, 6).
+const COMPRESSED: u8 = 0b0100_0000;
 const OPCODE_BITS: u8 = 0b0000_1111;
 const MASKED: u8 = 0b1000_0000;
 const LENGTH_BITS: u8 = 0b0111_1111;
@@ -64,6 +66,13 @@ pub struct Header {
 }
 
 impl Header {
+    /// Marks the message as compressed by permessage-deflate.
+    #[must_use]
+    pub const fn compressed(mut self) -> Self {
+        self.bytes[0] |= COMPRESSED;
+        self
+    }
+
     /// The bytes to send before the payload.
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
@@ -113,6 +122,8 @@ pub fn encode_header(opcode: OpCode, payload_len: usize, mask: Option<MaskKey>) 
 pub(crate) struct FrameHeader {
     pub(crate) opcode: OpCode,
     pub(crate) fin: bool,
+    /// Whether the message that begins with this frame is compressed.
+    pub(crate) is_compressed: bool,
     pub(crate) payload_len: u64,
     /// Where the length ends: the masking key, if there is one, follows.
     length_end: u8,
@@ -121,14 +132,23 @@ pub(crate) struct FrameHeader {
 impl FrameHeader {
     /// Decodes the header at the front of `bytes`; `None` asks for more of them.
     ///
-    /// Each byte is judged as soon as it is there.
+    /// Each byte is judged as soon as it is there. Only if `may_compress` is said can a message be
+    /// compressed.
     #[inline]
-    pub(crate) fn decode(bytes: &[u8], role: Role) -> Result<Option<Self>, DecodeError> {
+    pub(crate) fn decode(
+        bytes: &[u8],
+        role: Role,
+        may_compress: bool,
+    ) -> Result<Option<Self>, DecodeError> {
         let [first, second, extended @ ..] = bytes else {
             return Ok(None);
         };
         let reserved = first & RESERVED_BITS;
-        if reserved != 0 {
+        // "An endpoint MUST NOT set the 'Per-Message Compressed' bit of control frames and
+        // non-first fragments of a data message." (RFC 7692, 6)
+        if reserved != 0
+            && !(may_compress && reserved == COMPRESSED && begins_message(first & OPCODE_BITS))
+        {
             return Err(DecodeError::ReservedBits {
                 bits: reserved >> 4,
             });
@@ -171,6 +191,7 @@ impl FrameHeader {
         Ok(Some(Self {
             opcode,
             fin,
+            is_compressed: reserved != 0,
             payload_len,
             length_end,
         }))
@@ -198,12 +219,16 @@ impl FrameHeader {
     }
 }
 
+fn begins_message(opcode: u8) -> bool {
+    opcode == OpCode::Text as u8 || opcode == OpCode::Binary as u8
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn decode(bytes: &[u8], role: Role) -> Result<Option<(OpCode, bool, u64)>, DecodeError> {
-        let header = FrameHeader::decode(bytes, role)?;
+        let header = FrameHeader::decode(bytes, role, false)?;
         Ok(header.map(|header| (header.opcode, header.fin, header.payload_len)))
     }
 
@@ -226,7 +251,9 @@ mod tests {
         let bytes = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d];
         let key = [0x37, 0xfa, 0x21, 0x3d];
         assert_eq!(encode_header(OpCode::Text, 5, Some(key)).as_slice(), bytes);
-        let header = FrameHeader::decode(&bytes, Role::Server).unwrap().unwrap();
+        let header = FrameHeader::decode(&bytes, Role::Server, false)
+            .unwrap()
+            .unwrap();
         assert_eq!(header.len(Role::Server), 6);
         assert_eq!(header.key(&bytes, Role::Server), Some(key));
         assert_eq!(header.key(&bytes[..5], Role::Server), None);

@@ -4,7 +4,9 @@
 //! The caller owns the socket. Received bytes go through a [`Decoder`], which hands out
 //! [`Message`]s borrowed from those bytes wherever it can; a frame to send is an
 //! [`encode_header`] followed by the payload, which a client also masks with [`apply_mask`].
-//! There are no extensions: a reserved bit is a protocol error.
+//! Of the extensions there is permessage-deflate (RFC 7692), which both ends have to want:
+//! [`DeflateOptions`] negotiates it, [`Decoder::with_deflate`] and [`Compressor`] do it. Without it
+//! a reserved bit is a protocol error.
 //!
 //! ```
 //! use kokanee_websocket::{Decoder, Limits, Message, OpCode, Role, apply_mask, encode_header};
@@ -31,16 +33,24 @@
 
 mod assembly;
 mod close;
+mod compressor;
 mod decoder;
+mod deflate;
 mod error;
+mod extension;
 mod handshake;
 mod header;
+mod inflater;
 mod mask;
 mod message;
 mod text;
 
 pub use close::{CloseCode, CloseFrame, ClosePayload, MAX_CLOSE_REASON_BYTES};
+pub use compressor::Compressor;
 pub use decoder::{Decoder, Limits, Role};
+pub use deflate::{
+    DeflateAgreement, DeflateOptions, EXTENSIONS_HEADER, NegotiationError, WindowBits,
+};
 pub use error::DecodeError;
 pub use handshake::{KEY_BYTES, VERSION, accept_key, encode_key, is_valid_key};
 pub use header::{

@@ -40,6 +40,22 @@ impl TextBuffer {
         }
     }
 
+    /// The text of a message that is there as a whole.
+    ///
+    /// # Errors
+    /// [`DecodeError::InvalidUtf8`] at the first byte that no text can have in this place.
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Self, DecodeError> {
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Self {
+                text,
+                ..Self::default()
+            }),
+            Err(error) => Err(DecodeError::InvalidUtf8 {
+                offset: error.utf8_error().valid_up_to(),
+            }),
+        }
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }

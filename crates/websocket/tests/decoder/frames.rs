@@ -33,6 +33,11 @@ impl Frame {
         self
     }
 
+    /// Marks the message as compressed.
+    pub(crate) fn compressed(self) -> Self {
+        self.reserved_bits(4)
+    }
+
     /// Announces the whole payload and stops after `sent` bytes of it.
     pub(crate) fn cut_after(mut self, sent: usize) -> Self {
         self.sent = sent;
@@ -157,7 +162,11 @@ pub(crate) fn decode_in_chunks(
     role: Role,
     limits: Limits,
 ) -> Outcome {
-    let mut decoder = Decoder::new(role, limits);
+    feed_in_chunks(&mut Decoder::new(role, limits), bytes, sizes)
+}
+
+/// Feeds `bytes` to this decoder in chunks of these sizes, over and over.
+pub(crate) fn feed_in_chunks(decoder: &mut Decoder, bytes: &[u8], sizes: &[usize]) -> Outcome {
     let mut events = Vec::new();
     let mut error = None;
     let mut rest = bytes;
@@ -168,7 +177,7 @@ pub(crate) fn decode_in_chunks(
         let (chunk, after) = rest.split_at(size.clamp(1, rest.len()));
         rest = after;
         let mut chunk = chunk.to_vec();
-        error = decode_chunk(&mut decoder, &mut chunk, &mut events).err();
+        error = decode_chunk(decoder, &mut chunk, &mut events).err();
     }
     if !decoder.is_mid_message() {
         assert_eq!(decoder.buffered_bytes(), 0);
