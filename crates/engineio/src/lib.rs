@@ -2,6 +2,7 @@
 //!
 //! Spec: Engine.IO protocol, revision 4 and revision 3. What goes out is encoded once ([`Outgoing`]) and shared.
 
+mod client_session;
 mod close;
 mod handshake;
 mod heartbeat;
@@ -15,6 +16,7 @@ mod run;
 mod session;
 mod sid;
 
+pub use client_session::{ClientOutput, ClientSession, ClientSessionConfig};
 pub use close::CloseReason;
 pub use handshake::{Handshake, HandshakeError};
 pub use message::{InvalidUtf8, Message, Outgoing, Str, TextBuffer};

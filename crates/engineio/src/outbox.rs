@@ -202,11 +202,38 @@ impl Outbox {
         true
     }
 
+    /// The packet that waits in front.
+    pub(crate) fn peek_packet(&self) -> Option<&OutPacket> {
+        match self.front.as_ref()? {
+            Entry::Packet { packet, .. } => Some(packet),
+            Entry::Run(_) => None,
+        }
+    }
+
+    /// Takes the packet in front, for those who write it themselves.
+    pub(crate) fn pop_packet(&mut self) -> Option<OutPacket> {
+        let Some(Entry::Packet { .. }) = self.front else {
+            return None;
+        };
+        let entry = self.front.take()?;
+        self.bytes -= entry.weight();
+        self.heartbeats -= usize::from(entry.is_heartbeat());
+        self.advance_front();
+        match entry {
+            Entry::Packet { packet, .. } => Some(packet),
+            Entry::Run(_) => None,
+        }
+    }
+
     fn pop(&mut self) {
         if let Some(entry) = self.front.take() {
             self.bytes -= entry.weight();
             self.heartbeats -= usize::from(entry.is_heartbeat());
         }
+        self.advance_front();
+    }
+
+    fn advance_front(&mut self) {
         self.front = self.rest.pop_front();
         if self.rest.is_empty() && self.rest.capacity() > 0 {
             self.rest = VecDeque::new();

@@ -9,6 +9,7 @@
 
 mod args;
 mod attachments;
+mod client_connection;
 mod connection;
 mod decoder;
 mod encode;
@@ -20,6 +21,7 @@ mod ser;
 mod value;
 
 pub use args::{Args, ArgsError};
+pub use client_connection::{ClientConnection, ClientInput};
 pub use connection::{Connection, ConnectionConfig, Input, ProtocolError, ProtocolVersion};
 pub use decoder::{DecodeError, Decoder, DecoderLimits, ParserKind};
 pub use encode::{

@@ -1,0 +1,599 @@
+//! One Engine.IO session, client side: which transport carries it, what waits to be sent, when the server is dead.
+//!
+//! The mirror image of [`Session`](crate::Session). The driver does what [`ClientSession::poll_output`] says (requests, a
+//! second connection for the upgrade), feeds the answers back (`handle_*`), writes [`ClientSession::poll_packet`] to the
+//! WebSocket, and sleeps until [`ClientSession::deadline`]. Spec: Engine.IO v4 and v3, "Protocol".
+//!
+//! ```text
+//!                open packet                    close(), server's close, fault
+//!   Opening ─────────────────► Open ────────────────────────────────────────────────┐
+//!                               │ Polling ──"2probe"──"3probe"──(pause)──"5"──► WebSocket │
+//!                               └────────────────────────────────────────────────────┤
+//!                                                                                    ▼
+//!                                     Closing: what waits is still sent ──► Closed
+//! ```
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    CloseReason, Handshake, Message, OutPacket, Outgoing, Packet, PayloadDecoder, Revision,
+    SendOptions, Transport,
+    heartbeat::{Beat, Heartbeat},
+    outbox::{OVERHEAD_BYTES, Outbox},
+    queue::Queue,
+};
+
+/// The times and limits of a client's sessions.
+#[derive(Debug, Clone)]
+pub struct ClientSessionConfig {
+    /// The revision to speak. Default: revision 4.
+    pub revision: Revision,
+    /// Whether a polling session moves to a WebSocket if the server offers it. Default true.
+    pub upgrade: bool,
+    /// Time in which an upgrade must be finished; after it the session goes on polling. Default 10 s.
+    pub upgrade_timeout: Duration,
+    /// Time in which the server must take some of what waits for it on a WebSocket. Default 10 s.
+    pub write_timeout: Duration,
+    /// Time in which what waits must be sent when the client closes the session. Default 10 s.
+    pub close_timeout: Duration,
+    /// Bytes that may wait to be sent, 64 for each packet included. Default 1 MiB.
+    pub max_outbound_bytes: usize,
+}
+
+impl Default for ClientSessionConfig {
+    fn default() -> Self {
+        Self {
+            revision: Revision::V4,
+            upgrade: true,
+            upgrade_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(10),
+            max_outbound_bytes: 1 << 20,
+        }
+    }
+}
+
+/// What the driver must do. Packets for the WebSocket are not here: see [`ClientSession::poll_packet`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClientOutput {
+    /// The open packet came.
+    Opened(Handshake),
+    /// Send a GET. Its answer goes to [`ClientSession::handle_poll_response`].
+    Poll,
+    /// Send a POST with these packets. Its answer goes to [`ClientSession::handle_post_response`].
+    Post(Vec<OutPacket>),
+    /// Open a WebSocket beside the polling session, with its id.
+    OpenProbe,
+    /// Send this packet on the WebSocket that probes.
+    ProbePacket(OutPacket),
+    /// Drop the WebSocket that probes, or the attempt to open it.
+    CloseProbe,
+    /// The WebSocket that probed carries the session from now on.
+    Upgraded,
+    /// The session goes on polling.
+    UpgradeFailed,
+    /// The session has ended for the application. What waits is still sent until [`ClientOutput::Finished`].
+    Closed(CloseReason),
+    /// Close the WebSocket when what waits is written.
+    CloseWebSocket,
+    /// Nothing more comes: forget the session.
+    Finished,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Opening,
+    Open,
+    Closing { until: Instant },
+    Closed,
+}
+
+/// What stands between two packets of a payload, at most: revision 3 puts a length in front of each, digits and a colon, or
+/// up to ten bytes in the binary form.
+const SEPARATOR_BYTES: usize = 11;
+
+/// How far an upgrade has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upgrade {
+    /// The WebSocket is being opened, or its probe is under way.
+    Probing { until: Instant },
+    /// The probe was answered: no new request is made, and those under way are waited for.
+    Pausing { until: Instant },
+}
+
+/// One Engine.IO session, client side.
+#[derive(Debug)]
+pub struct ClientSession {
+    config: Arc<ClientSessionConfig>,
+    outbox: Outbox,
+    outputs: Queue<ClientOutput>,
+    /// The answer of a GET, decoded packet by packet.
+    received: Option<Box<PayloadDecoder>>,
+    heartbeat: Option<Heartbeat>,
+    upgrade: Option<Upgrade>,
+    max_payload: Option<usize>,
+    state: State,
+    transport: Transport,
+    /// When the outbox last began to fill or got smaller.
+    progress: Instant,
+    poll_pending: bool,
+    post_pending: bool,
+}
+
+impl ClientSession {
+    /// A session of which nothing has been received. On polling its first output is a [`ClientOutput::Poll`]; on a
+    /// WebSocket the server speaks first.
+    pub fn new(config: Arc<ClientSessionConfig>, transport: Transport, now: Instant) -> Self {
+        let mut session = Self {
+            config,
+            outbox: Outbox::default(),
+            outputs: Queue::default(),
+            received: None,
+            heartbeat: None,
+            upgrade: None,
+            max_payload: None,
+            state: State::Opening,
+            transport,
+            progress: now,
+            poll_pending: false,
+            post_pending: false,
+        };
+        session.request(now);
+        session
+    }
+
+    // Input from outside.
+
+    /// A message came on the session's WebSocket. Returns the content if it was a message packet.
+    pub fn handle_frame(&mut self, now: Instant, frame: Message) -> Option<Message> {
+        match self.decode_frame(frame) {
+            Ok(packet) => self.handle_packet(now, packet),
+            Err(_) => {
+                self.fail(CloseReason::ParseError);
+                None
+            }
+        }
+    }
+
+    /// The pending GET was answered. Its messages are fetched with [`poll_message`](Self::poll_message).
+    pub fn handle_poll_response(&mut self, _now: Instant, body: Bytes, binary_form: bool) {
+        self.poll_pending = false;
+        if self.state == State::Closed {
+            return;
+        }
+        self.received = Some(Box::new(PayloadDecoder::new(
+            self.config.revision,
+            body,
+            binary_form,
+        )));
+    }
+
+    /// The next message of the last GET's answer. The next request is made when there is none.
+    pub fn poll_message(&mut self, now: Instant) -> Option<Message> {
+        loop {
+            match self.received.as_mut()?.next() {
+                Some(Ok(packet)) => {
+                    if let Some(message) = self.handle_packet(now, packet) {
+                        return Some(message);
+                    }
+                }
+                Some(Err(_)) => self.fail(CloseReason::ParseError),
+                None => {
+                    self.received = None;
+                    self.request(now);
+                }
+            }
+        }
+    }
+
+    /// The pending POST was answered.
+    pub fn handle_post_response(&mut self, now: Instant) {
+        self.post_pending = false;
+        self.progress = now;
+        self.request(now);
+        self.finish_if_drained();
+    }
+
+    /// The WebSocket that shall take over is open.
+    pub fn handle_probe_opened(&mut self, _now: Instant) {
+        if let Some(Upgrade::Probing { .. }) = self.upgrade {
+            self.outputs
+                .push(ClientOutput::ProbePacket(OutPacket::Probe));
+        }
+    }
+
+    /// A message came on the WebSocket that probes.
+    pub fn handle_probe_frame(&mut self, now: Instant, frame: Message) {
+        let packet = self.decode_frame(frame);
+        match (self.upgrade, packet) {
+            (Some(Upgrade::Probing { until }), Ok(Packet::Pong(data))) if data == "probe" => {
+                // From here on nothing new goes by polling. The server ends the pending GET with a noop.
+                self.upgrade = Some(Upgrade::Pausing { until });
+                self.upgrade_if_paused(now);
+            }
+            (Some(_), _) => self.end_upgrade(now),
+            (None, _) => {}
+        }
+    }
+
+    /// The WebSocket that probes is gone, or could not be opened. The session goes on polling.
+    pub fn handle_probe_closed(&mut self, now: Instant) {
+        if self.upgrade.is_some() {
+            self.end_upgrade(now);
+        }
+    }
+
+    /// The transport has ended: the server closed it, or it failed.
+    pub fn handle_transport_closed(&mut self, reason: CloseReason) {
+        self.fail(reason);
+    }
+
+    /// The machine was suspended for this long, which the monotonic clock has not seen. If the server cannot have waited
+    /// so long, the session ends.
+    pub fn handle_resumed(&mut self, _now: Instant, suspended: Duration) {
+        if self
+            .heartbeat
+            .as_ref()
+            .is_some_and(|heartbeat| suspended > heartbeat.patience())
+        {
+            self.fail(CloseReason::PingTimeout);
+        }
+    }
+
+    /// The deadline has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self.state {
+            State::Closing { until } => {
+                if until <= now {
+                    self.finish();
+                }
+                return;
+            }
+            State::Closed | State::Opening => return,
+            State::Open => {}
+        }
+        if let Some(Upgrade::Probing { until } | Upgrade::Pausing { until }) = self.upgrade
+            && until <= now
+        {
+            self.end_upgrade(now);
+        }
+        if self.write_deadline().is_some_and(|at| at <= now) {
+            return self.fail(CloseReason::TransportError);
+        }
+        if let Some(heartbeat) = &mut self.heartbeat
+            && heartbeat.deadline() <= now
+        {
+            match heartbeat.on_timeout(now) {
+                Beat::SendPing => self.push(now, OutPacket::Ping, false),
+                Beat::Dead => self.fail(CloseReason::PingTimeout),
+            }
+        }
+    }
+
+    // Commands.
+
+    /// Sends one packet of the layer above: a message and those that belong to it (its attachments). All of them are
+    /// taken, or none. Returns whether they were.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        message: &Outgoing,
+        attachments: &[Outgoing],
+        options: SendOptions,
+    ) -> bool {
+        if self.state != State::Open || (options.volatile && !self.is_writable()) {
+            return false;
+        }
+        let weight = std::iter::once(message)
+            .chain(attachments)
+            .map(|part| part.len() + OVERHEAD_BYTES)
+            .sum::<usize>();
+        // One packet may be larger than the limit if it waits alone.
+        if !self.outbox.is_empty() && self.outbox.bytes() + weight > self.config.max_outbound_bytes
+        {
+            return false;
+        }
+        self.push(now, OutPacket::Message(message.clone()), false);
+        for attachment in attachments {
+            self.push(now, OutPacket::Message(attachment.clone()), true);
+        }
+        true
+    }
+
+    /// Ends the session in order: what waits is sent first, then the server is told.
+    pub fn close(&mut self, now: Instant) {
+        match self.state {
+            State::Opening => return self.fail(CloseReason::ForcedClose),
+            State::Open => {}
+            State::Closing { .. } | State::Closed => return,
+        }
+        if self.upgrade.is_some() {
+            // Nothing was sent on it yet but the probe.
+            self.end_upgrade(now);
+        }
+        self.outputs
+            .push(ClientOutput::Closed(CloseReason::ForcedClose));
+        self.state = State::Closing {
+            until: now + self.config.close_timeout,
+        };
+        self.heartbeat = None;
+        if self.transport == Transport::Polling {
+            self.push(now, OutPacket::Close, false);
+        }
+        self.request(now);
+        self.finish_if_drained();
+    }
+
+    // Outputs.
+
+    /// The next thing to do, until `None`.
+    pub fn poll_output(&mut self) -> Option<ClientOutput> {
+        // Gathered as late as possible, so that one POST takes all that was sent meanwhile.
+        if self.outputs.is_empty() {
+            self.post();
+        }
+        self.outputs.pop()
+    }
+
+    /// The next packet to write to the session's WebSocket.
+    pub fn poll_packet(&mut self, now: Instant) -> Option<OutPacket> {
+        if self.transport != Transport::WebSocket {
+            return None;
+        }
+        let packet = self.outbox.pop_packet()?;
+        self.progress = now;
+        self.finish_if_drained();
+        Some(packet)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must be called. `None` while the session is opening, for which the
+    /// driver has a deadline of its own, and when it is finished.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Opening | State::Closed => None,
+            State::Closing { until } => Some(until),
+            State::Open => {
+                let upgrade = self.upgrade.map(|upgrade| match upgrade {
+                    Upgrade::Probing { until } | Upgrade::Pausing { until } => until,
+                });
+                let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
+                [heartbeat, upgrade, self.write_deadline()]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
+        }
+    }
+
+    // Facts.
+
+    /// The transport that carries the session now.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// The protocol's revision.
+    pub fn revision(&self) -> Revision {
+        self.config.revision
+    }
+
+    /// Whether messages can be exchanged.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Whether a message sent now would leave at once.
+    pub fn is_writable(&self) -> bool {
+        self.state == State::Open
+            && self.outbox.is_empty()
+            && match self.transport {
+                Transport::WebSocket => true,
+                Transport::Polling => !self.post_pending && self.can_request(),
+            }
+    }
+
+    /// Whether nothing waits to be sent.
+    pub fn is_drained(&self) -> bool {
+        self.outbox.is_empty() && !self.post_pending
+    }
+
+    /// Bytes that wait to be sent, 64 for each packet included.
+    pub fn outbound_bytes(&self) -> usize {
+        self.outbox.bytes()
+    }
+
+    // Reactions.
+
+    fn decode_frame(&self, frame: Message) -> Result<Packet, crate::DecodeError> {
+        match frame {
+            Message::Text(text) => Packet::decode_text(self.config.revision, text),
+            Message::Binary(bytes) => Packet::decode_binary(self.config.revision, bytes),
+        }
+    }
+
+    fn handle_packet(&mut self, now: Instant, packet: Packet) -> Option<Message> {
+        match (self.state, packet) {
+            (State::Opening, Packet::Open(json)) => match Handshake::decode(&json) {
+                Ok(handshake) => self.on_open(now, handshake),
+                Err(_) => self.fail(CloseReason::ParseError),
+            },
+            // Nothing may come before the open packet, and no second one after it.
+            (State::Opening, _) | (State::Open, Packet::Open(_)) => {
+                self.fail(CloseReason::TransportError);
+            }
+            (State::Open, packet) => return self.handle_open_packet(now, packet),
+            // The application has ended it: what comes is for nobody.
+            (State::Closing { .. } | State::Closed, _) => {}
+        }
+        None
+    }
+
+    fn handle_open_packet(&mut self, now: Instant, packet: Packet) -> Option<Message> {
+        let heartbeat = self.heartbeat.as_mut()?;
+        // Whatever the server sends shows that it lives.
+        heartbeat.on_packet(now);
+        match (packet, self.config.revision) {
+            (Packet::Message(message), _) => {
+                heartbeat.on_ping(now);
+                return Some(message);
+            }
+            (Packet::Ping(data), Revision::V4) => {
+                heartbeat.on_ping(now);
+                if !self.outbox.has_heartbeat() {
+                    self.push(now, OutPacket::pong(&data), false);
+                }
+            }
+            (Packet::Pong(_), Revision::V3) => heartbeat.on_pong(now),
+            // Spec, "Heartbeat": the direction is fixed in each revision.
+            (Packet::Ping(_), Revision::V3) | (Packet::Pong(_), Revision::V4) => {
+                self.fail(CloseReason::TransportError);
+            }
+            (Packet::Close, _) => self.on_close(),
+            (Packet::Noop | Packet::Upgrade | Packet::Open(_), _) => heartbeat.on_ping(now),
+        }
+        None
+    }
+
+    fn on_open(&mut self, now: Instant, handshake: Handshake) {
+        self.state = State::Open;
+        // The client's part of a revision is the server's part of the other.
+        let mirrored = match self.config.revision {
+            Revision::V3 => Revision::V4,
+            Revision::V4 => Revision::V3,
+        };
+        self.heartbeat = Some(Heartbeat::new(
+            mirrored,
+            handshake.ping_interval,
+            handshake.ping_timeout,
+            now,
+        ));
+        self.max_payload = handshake.max_payload;
+        let offers_websocket = handshake.upgrades.iter().any(|name| *name == "websocket");
+        self.outputs.push(ClientOutput::Opened(handshake));
+        if self.transport == Transport::Polling && self.config.upgrade && offers_websocket {
+            self.upgrade = Some(Upgrade::Probing {
+                until: now + self.config.upgrade_timeout,
+            });
+            self.outputs.push(ClientOutput::OpenProbe);
+        }
+    }
+
+    /// The server's close packet.
+    fn on_close(&mut self) {
+        self.fail(CloseReason::TransportClose);
+    }
+
+    /// Makes the requests that are due.
+    fn request(&mut self, now: Instant) {
+        if self.transport != Transport::Polling {
+            return;
+        }
+        if let Some(Upgrade::Pausing { .. }) = self.upgrade {
+            return self.upgrade_if_paused(now);
+        }
+        let polls = matches!(self.state, State::Opening | State::Open);
+        if polls && !self.poll_pending && self.received.is_none() {
+            self.poll_pending = true;
+            self.outputs.push(ClientOutput::Poll);
+        }
+    }
+
+    fn can_request(&self) -> bool {
+        !matches!(self.upgrade, Some(Upgrade::Pausing { .. }))
+    }
+
+    /// Puts what waits into a POST, as much as the server takes.
+    fn post(&mut self) {
+        if self.transport != Transport::Polling
+            || self.post_pending
+            || self.outbox.is_empty()
+            || !self.can_request()
+            || !matches!(self.state, State::Open | State::Closing { .. })
+        {
+            return;
+        }
+        let max = self.max_payload.unwrap_or(usize::MAX);
+        let mut packets = Vec::new();
+        let mut size = 0;
+        while let Some(next) = self.outbox.peek_packet() {
+            let bytes = next.text_len(self.config.revision) + SEPARATOR_BYTES;
+            if !packets.is_empty() && size + bytes > max {
+                break;
+            }
+            size += bytes;
+            packets.extend(self.outbox.pop_packet());
+        }
+        self.post_pending = true;
+        self.outputs.push(ClientOutput::Post(packets));
+    }
+
+    /// Once nothing is under way by polling, the WebSocket takes over: no message is lost, doubled or overtaken.
+    fn upgrade_if_paused(&mut self, now: Instant) {
+        if self.poll_pending || self.post_pending || self.received.is_some() {
+            return;
+        }
+        self.upgrade = None;
+        self.transport = Transport::WebSocket;
+        self.progress = now;
+        self.outputs
+            .push(ClientOutput::ProbePacket(OutPacket::Upgrade));
+        self.outputs.push(ClientOutput::Upgraded);
+    }
+
+    fn end_upgrade(&mut self, now: Instant) {
+        self.upgrade = None;
+        self.outputs.push(ClientOutput::CloseProbe);
+        self.outputs.push(ClientOutput::UpgradeFailed);
+        self.request(now);
+    }
+
+    fn push(&mut self, now: Instant, packet: OutPacket, follows: bool) {
+        if self.outbox.is_empty() {
+            self.progress = now;
+        }
+        self.outbox.push(packet, follows);
+    }
+
+    fn write_deadline(&self) -> Option<Instant> {
+        (self.transport == Transport::WebSocket && !self.outbox.is_empty())
+            .then(|| self.progress + self.config.write_timeout)
+    }
+
+    fn fail(&mut self, reason: CloseReason) {
+        match self.state {
+            State::Opening | State::Open => self.outputs.push(ClientOutput::Closed(reason)),
+            State::Closing { .. } => {}
+            State::Closed => return,
+        }
+        self.outbox.discard();
+        self.finish();
+    }
+
+    /// Closing ends when everything has left.
+    fn finish_if_drained(&mut self) {
+        if matches!(self.state, State::Closing { .. }) && self.is_drained() {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.state == State::Closed {
+            return;
+        }
+        self.state = State::Closed;
+        self.received = None;
+        self.heartbeat = None;
+        if self.upgrade.take().is_some() {
+            self.outputs.push(ClientOutput::CloseProbe);
+        }
+        if self.transport == Transport::WebSocket {
+            self.outputs.push(ClientOutput::CloseWebSocket);
+        }
+        self.outputs.push(ClientOutput::Finished);
+    }
+}
