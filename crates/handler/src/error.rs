@@ -17,6 +17,12 @@ pub enum EmitError {
     /// The socket is not connected any more.
     #[error("the socket is disconnected")]
     Disconnected,
+    /// The socket is not connected, and so much waits already that this event is not kept for later.
+    #[error("not connected, and the send buffer of {max} bytes is full")]
+    BufferFull {
+        /// The limit in bytes.
+        max: usize,
+    },
     /// The acknowledgement was sent before.
     #[error("the event is acknowledged already")]
     AlreadyAcknowledged,

@@ -8,6 +8,7 @@ mod call;
 mod error;
 mod extract;
 mod handler;
+mod running;
 mod spare;
 mod typed;
 
@@ -17,5 +18,6 @@ pub use self::{
     error::{AckError, BoxError, EmitError, EventError},
     extract::{Data, EventKind, EventName, ExtractError, FromContext, Kind},
     handler::{Call, Erased, Handler, HandlerFuture, IntoOutcome, Started},
+    running::{Running, start},
     typed::{Typed, TypedAck, TypedArgs, TypedEvent},
 };

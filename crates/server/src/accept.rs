@@ -4,6 +4,7 @@ use std::{any::Any, io, net::SocketAddr};
 
 use http::{Request, Response, header};
 use http_body_util::BodyExt;
+use kokanee_io::Stream;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -13,7 +14,6 @@ use crate::{
     Server,
     body::Body,
     http::{Answer, Peer, not_found},
-    websocket::Stream,
 };
 
 impl Server {

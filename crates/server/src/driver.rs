@@ -17,7 +17,8 @@ use kokanee_engineio::{
     CloseReason, FrameRun, Message, OutPacket, Output, PostResponse, SendOptions, Session, Str,
     Transport,
 };
-use kokanee_handler::{EventError, poll_caught};
+use kokanee_handler::{EventError, Running, poll_caught};
+use kokanee_io::{ReadEnd, WebSocketIo};
 use kokanee_socketio::{
     AckId, Connection, EncodedPacket, Event, Input, ParserKind, ProtocolError, ProtocolVersion,
     encode_connect, encode_connect_error, encode_disconnect, encode_legacy_connect_error,
@@ -26,14 +27,12 @@ use kokanee_websocket::CloseCode;
 use tokio::{sync::oneshot, time::Sleep};
 
 use crate::{
-    ConnectError, DisconnectReason, Socket, SocketId,
-    events::{self, Running},
+    ConnectError, DisconnectReason, Socket, SocketId, events,
     handler::MiddlewareFuture,
     mailbox::{Command, HeldPoll, Mailbox, PollReply, PostReply, Turn, take_staged},
     namespace::KeptHandlers,
     server::{ServerInner, random_id},
     sessions::SessionGuard,
-    websocket::{ReadEnd, WebSocketIo},
 };
 
 /// Messages that one turn takes in before other tasks get their chance.
@@ -439,7 +438,7 @@ impl Driver {
                 while let Some(output) = self.session.poll_output() {
                     match output {
                         Output::ProbePacket(packet) => {
-                            probe.send_now(self.session.revision(), &packet);
+                            probe.send_now(packet.websocket_slice(self.session.revision(), false));
                         }
                         Output::CloseProbe => {
                             refused = true;
@@ -544,7 +543,7 @@ impl Driver {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(verdict)) => verdict,
                 Poll::Ready(Err(panic)) => {
-                    events::report(&member.socket, None, &EventError::Panic(panic));
+                    events::report(&member.socket, &EventError::Panic(panic));
                     Err(ConnectError::new("internal error"))
                 }
             },
@@ -669,7 +668,7 @@ impl Driver {
                 let Member {
                     socket, running, ..
                 } = member;
-                running.retain_mut(|handler| handler.poll(socket, cx).is_pending());
+                running.retain_mut(|handler| events::poll(handler, socket, cx).is_pending());
                 if running.is_empty() {
                     *running = Vec::new();
                 }
@@ -883,7 +882,7 @@ impl Driver {
             }
         }
         if let Some(probe) = &mut self.probe
-            && let Poll::Ready(Err(_)) = probe.poll_write(cx, now, None)
+            && let Poll::Ready(Err(_)) = probe.poll_write(cx, now, None::<&mut Session>)
         {
             self.probe = None;
             self.session.handle_probe_closed();
@@ -918,7 +917,8 @@ fn event_bytes(event: &Event) -> usize {
 /// Writes the close frame of a WebSocket that carries no session, and waits for the peer's end.
 async fn close_websocket(mut websocket: WebSocketIo) {
     let now = Instant::now();
-    let written = std::future::poll_fn(|cx| websocket.poll_write(cx, now, None)).await;
+    let written =
+        std::future::poll_fn(|cx| websocket.poll_write(cx, now, None::<&mut Session>)).await;
     if written.is_ok() {
         std::future::poll_fn(|cx| websocket.poll_linger(cx)).await;
     }

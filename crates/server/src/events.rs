@@ -2,76 +2,40 @@
 
 use std::task::{Context as TaskContext, Poll};
 
-use kokanee_handler::{Ack, Erased, EventError, HandlerFuture, Kind, Started, caught};
+use kokanee_handler::{Ack, Erased, EventError, Running, caught};
 use kokanee_socketio::{AckId, Event};
 
 use crate::{
-    ConnectError, DisconnectReason, Socket, extract::Context, handler::MiddlewareFuture,
+    ConnectError, DisconnectReason, Socket,
+    extract::{Context, ServerKind},
+    handler::MiddlewareFuture,
     namespace::Handlers,
 };
 
-/// A handler that waits for something.
-pub(crate) struct Running {
-    future: HandlerFuture,
-    /// Whom to tell if it fails. `None` for handlers of connections.
-    ack: Option<Ack>,
-}
-
-impl Running {
-    /// Whether it handles an event.
-    pub(crate) fn is_event(&self) -> bool {
-        self.ack.is_some()
-    }
-
-    /// Polls the handler and reports how it ended.
-    pub(crate) fn poll(&mut self, socket: &Socket, cx: &mut TaskContext<'_>) -> Poll<()> {
-        let error = match caught(|| self.future.as_mut().poll_outcome(cx)) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(Ok(()))) => return Poll::Ready(()),
-            Ok(Poll::Ready(Err(error))) => EventError::Handler(error),
-            Err(panic) => EventError::Panic(panic),
-        };
-        self.report(socket, &error);
-        Poll::Ready(())
-    }
-
-    fn report(&self, socket: &Socket, error: &EventError) {
-        report(socket, self.ack.as_ref(), error);
-    }
-}
-
-/// Tells the client and the application of an event that was not handled.
-pub(crate) fn report(socket: &Socket, ack: Option<&Ack>, error: &EventError) {
-    if let Some(ack) = ack {
-        ack.send_error(error);
-    }
+/// Tells the application of an event that was not handled.
+pub(crate) fn report(socket: &Socket, error: &EventError) {
     // The application's own error handler may panic, too.
     if caught(|| socket.namespace().report(socket, error)).is_err() {
         tracing::error!("the error handler panicked");
     }
 }
 
+/// Polls a handler that waits for something.
+pub(crate) fn poll(running: &mut Running, socket: &Socket, cx: &mut TaskContext<'_>) -> Poll<()> {
+    running.poll(cx, |error| report(socket, error))
+}
+
 /// Calls one handler and polls it once. What waits is added to `running`.
-fn start<K: for<'a> Kind<Context<'a> = Context<'a>>>(
+fn start<K: ServerKind>(
     handler: &Erased<K>,
     context: &Context<'_>,
     ack: Option<&Ack>,
     cx: &mut TaskContext<'_>,
     running: &mut Vec<Running>,
 ) {
-    let error = match caught(|| handler.start(context, cx)) {
-        Ok(Ok(Started::Ended(Ok(())))) => return,
-        Ok(Ok(Started::Waits(future))) => {
-            return running.push(Running {
-                future,
-                ack: ack.cloned(),
-            });
-        }
-        Ok(Ok(Started::Ended(Err(error)))) => EventError::Handler(error),
-        Ok(Err(error)) => EventError::Extract(error),
-        Err(panic) => EventError::Panic(panic),
-    };
-    report(context.socket, ack, &error);
+    kokanee_handler::start(handler, context, ack, cx, running, |error| {
+        report(context.socket, error);
+    });
 }
 
 /// Starts the handlers of an event. Those that wait for something are added to `running`.
@@ -184,7 +148,7 @@ async fn drain(
 
 async fn run(socket: Socket, mut running: Vec<Running>) {
     std::future::poll_fn(|cx| {
-        running.retain_mut(|handler| handler.poll(&socket, cx).is_pending());
+        running.retain_mut(|handler| poll(handler, &socket, cx).is_pending());
         if running.is_empty() {
             Poll::Ready(())
         } else {

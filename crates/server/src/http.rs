@@ -18,6 +18,7 @@ use kokanee_engineio::{
     CloseReason, Handshake, OutPacket, Revision, Session, Sid, Str, Transport, decode_jsonp_form,
     encode_jsonp, encode_payload,
 };
+use kokanee_io::{Stream, WebSocketIo};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -29,7 +30,6 @@ use crate::{
     mailbox::{Command, Mailbox, PollReply, PostReply},
     server::{ServerInner, random_id},
     sessions::SessionGuard,
-    websocket::{Stream, WebSocketIo},
 };
 
 /// The answer to a request.

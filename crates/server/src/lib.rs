@@ -34,7 +34,6 @@ mod socket;
 mod static_files;
 #[cfg(feature = "tls")]
 mod tls;
-mod websocket;
 
 pub use self::{
     ack::EmitWithAck,

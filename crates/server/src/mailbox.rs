@@ -17,10 +17,11 @@ use bytes::Bytes;
 use kokanee_engineio::{
     CloseReason, FrameRun, OutPacket, Overflow, Revision, SendOptions, Sid, Transport,
 };
+use kokanee_io::WebSocketIo;
 use kokanee_socketio::EncodedPacket;
 use tokio::sync::oneshot;
 
-use crate::{Limits, handshake::RequestHead, websocket::WebSocketIo};
+use crate::{Limits, handshake::RequestHead};
 
 /// What a waiting packet counts beside its content.
 const OVERHEAD_BYTES: usize = 64;

@@ -12,6 +12,7 @@ use http::{Request, Response};
 use http_body_util::Either;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use kokanee_io::Stream;
 use tokio::net::TcpStream;
 
 use crate::{
@@ -19,7 +20,6 @@ use crate::{
     body::Body,
     http::{Answer, Peer, not_found},
     listen::WatchedStream,
-    websocket::Stream,
 };
 
 /// The peer's address, for hosts that know it: put it in the request's extensions, and the server counts sessions per

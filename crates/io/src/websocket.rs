@@ -1,7 +1,7 @@
 //! A WebSocket over a stream: reads into the worker thread's buffer, decodes every frame that a read has brought, and
 //! writes what waits with one call.
 //!
-//! Owned by the [driver](crate::driver). It keeps no buffer while nothing is unfinished.
+//! Owned by the task of a session. It keeps no buffer while nothing is unfinished.
 
 use std::{
     cell::RefCell,
@@ -12,15 +12,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use kokanee_engineio::{Message, OutPacket, Revision, Session, Str, Transport};
+use kokanee_engineio::{Message, Session, Str, Transport};
 use kokanee_websocket::{
-    CloseCode, CloseFrame, DecodeError, Decoder, Limits, Message as Frame, OpCode, Role,
-    encode_header,
+    CloseCode, CloseFrame, DecodeError, Decoder, Limits, MaskKey, Message as Frame, OpCode, Role,
+    apply_mask, encode_header,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::Stream;
 
 /// Size of the read buffer that each worker thread has.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -31,90 +30,57 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
 }
 
-/// A stream that carries a WebSocket: plain TCP, or anything else behind a box.
-pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Other(Pin<Box<dyn Duplex>>),
+/// What a session wants to have written: finished frames, in order.
+pub trait Frames {
+    /// Whether a frame is partly written: nothing may come between.
+    fn is_mid_frame(&self) -> bool;
+
+    /// Whether nothing waits, for a WebSocket.
+    fn is_drained(&self) -> bool;
+
+    /// What is to be written, if it is a single piece.
+    fn only_frame(&self) -> Option<&[u8]>;
+
+    /// Fills `slices` with what is to be written and returns how many it used.
+    fn frames<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize;
+
+    /// Notes that `count` bytes were written.
+    fn advance(&mut self, now: Instant, count: usize);
 }
 
-/// A stream that can be read and written.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send {}
-impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
-
-impl Stream {
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Other(stream) => stream.as_mut().poll_read(cx, buffer),
-        }
+impl Frames for Session {
+    fn is_mid_frame(&self) -> bool {
+        Self::is_mid_frame(self)
     }
 
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match (self, slices) {
-            (Self::Tcp(stream), [only]) => Pin::new(stream).poll_write(cx, only),
-            (Self::Tcp(stream), _) => Pin::new(stream).poll_write_vectored(cx, slices),
-            (Self::Other(stream), _) if stream.is_write_vectored() => {
-                stream.as_mut().poll_write_vectored(cx, slices)
-            }
-            (Self::Other(stream), [only]) => stream.as_mut().poll_write(cx, only),
-            (Self::Other(stream), _) => stream.as_mut().poll_write(cx, &join(slices)),
-        }
+    fn is_drained(&self) -> bool {
+        Self::is_drained(self) || self.transport() != Transport::WebSocket
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            // The kernel sends what it has.
-            Self::Tcp(_) => Poll::Ready(Ok(())),
-            Self::Other(stream) => stream.as_mut().poll_flush(cx),
-        }
+    fn only_frame(&self) -> Option<&[u8]> {
+        Self::only_frame(self)
     }
 
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Other(stream) => stream.as_mut().poll_shutdown(cx),
-        }
+    fn frames<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        Self::frames(self, slices)
     }
-}
 
-/// One buffer for streams (TLS) that would make a record of every slice; bounded, as a record is.
-fn join(slices: &[IoSlice<'_>]) -> Vec<u8> {
-    const RECORD_BYTES: usize = 16 * 1024;
-    let mut joined = Vec::with_capacity(
-        slices
-            .iter()
-            .map(|slice| slice.len())
-            .sum::<usize>()
-            .min(RECORD_BYTES),
-    );
-    for slice in slices {
-        if joined.len() + slice.len() > RECORD_BYTES && !joined.is_empty() {
-            break;
-        }
-        joined.extend_from_slice(slice);
+    fn advance(&mut self, now: Instant, count: usize) {
+        Self::advance(self, now, count);
     }
-    joined
 }
 
 /// Why reading has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ReadEnd {
+pub enum ReadEnd {
     /// A close frame, or the end of the stream.
     Closed,
     /// The stream failed, or the peer broke the protocol.
     Failed,
 }
 
-/// A WebSocket, server side, after its opening handshake.
-pub(crate) struct WebSocketIo {
+/// A WebSocket after its opening handshake.
+pub struct WebSocketIo {
     stream: Stream,
     decoder: Decoder,
     /// Bytes that were read but not decoded: the handshake left them, or reading was paused in the middle of a read.
@@ -130,6 +96,8 @@ pub(crate) struct WebSocketIo {
     read_end: Option<ReadEnd>,
     /// When the unfinished message began.
     message_since: Option<Instant>,
+    /// Where a client's control frames get their keys from. `None` for a server, which does not mask.
+    mask: Option<fn() -> MaskKey>,
 }
 
 impl std::fmt::Debug for WebSocketIo {
@@ -141,10 +109,25 @@ impl std::fmt::Debug for WebSocketIo {
 }
 
 impl WebSocketIo {
-    pub(crate) fn new(stream: Stream, unread: &[u8], limits: Limits) -> Self {
+    /// The server's end. `unread` was read behind the request already.
+    pub fn new(stream: Stream, unread: &[u8], limits: Limits) -> Self {
+        Self::with_decoder(stream, unread, Decoder::new(Role::Server, limits), None)
+    }
+
+    /// The client's end, with a decoder of the client's role. `mask` gives a fresh, unpredictable key for each frame.
+    pub fn client(stream: Stream, unread: &[u8], decoder: Decoder, mask: fn() -> MaskKey) -> Self {
+        Self::with_decoder(stream, unread, decoder, Some(mask))
+    }
+
+    fn with_decoder(
+        stream: Stream,
+        unread: &[u8],
+        decoder: Decoder,
+        mask: Option<fn() -> MaskKey>,
+    ) -> Self {
         Self {
             stream,
-            decoder: Decoder::new(Role::Server, limits),
+            decoder,
             unread: unread.to_vec(),
             control: None,
             pong: None,
@@ -153,11 +136,12 @@ impl WebSocketIo {
             unflushed: false,
             read_end: None,
             message_since: None,
+            mask,
         }
     }
 
     /// Whether nothing but the session's frames waits to be written.
-    pub(crate) fn is_idle(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         self.control.is_none()
             && self.pong.is_none()
             && self.close.is_none()
@@ -166,17 +150,18 @@ impl WebSocketIo {
     }
 
     /// Since when a message is unfinished.
-    pub(crate) fn message_since(&self) -> Option<Instant> {
+    pub fn message_since(&self) -> Option<Instant> {
         self.message_since
     }
 
-    pub(crate) fn read_end(&self) -> Option<ReadEnd> {
+    /// Why reading has ended, if it has.
+    pub fn read_end(&self) -> Option<ReadEnd> {
         self.read_end
     }
 
     /// Reads once and hands every message to `f` until it returns `false`; what is not decoded then is kept for the next
     /// call. Ready when something was read or reading has ended.
-    pub(crate) fn poll_read(
+    pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
@@ -202,7 +187,7 @@ impl WebSocketIo {
                 &mut own
             };
             let mut read = ReadBuf::new(buffer);
-            match ready!(self.stream.poll_read(cx, &mut read)) {
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
                 Ok(()) if read.filled().is_empty() => self.read_end = Some(ReadEnd::Closed),
                 Ok(()) => self.decode(now, read.filled_mut(), f),
                 Err(_) => self.read_end = Some(ReadEnd::Failed),
@@ -266,7 +251,7 @@ impl WebSocketIo {
     }
 
     /// Sends a close frame when the frame being written is complete. Frames after it are not sent.
-    pub(crate) fn start_close(&mut self, code: Option<CloseCode>) {
+    pub fn start_close(&mut self, code: Option<CloseCode>) {
         if self.close.is_none() && !self.close_sent {
             self.close = Some(match code {
                 Some(code) => CloseFrame { code, reason: "" }.encode().as_slice().to_vec(),
@@ -275,24 +260,27 @@ impl WebSocketIo {
         }
     }
 
-    /// Writes one packet that the session does not carry: the answer to a probe.
-    pub(crate) fn send_now(&mut self, revision: Revision, packet: &OutPacket) {
-        // A probe is the first and only packet before the upgrade, so nothing can be in the way.
-        self.control = Some((packet.websocket_slice(revision, false).to_vec(), 0));
+    /// Writes one finished frame that the session does not carry: a packet of a probe.
+    pub fn send_now(&mut self, frame: &[u8]) {
+        // A probe has one packet under way at a time, so nothing can be in the way.
+        self.control = Some((frame.to_vec(), 0));
     }
 
     /// Writes what waits: control frames, then the session's. Ready when all is written.
-    pub(crate) fn poll_write(
+    ///
+    /// # Errors
+    /// The stream's.
+    pub fn poll_write<F: Frames>(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
-        mut session: Option<&mut Session>,
+        mut session: Option<&mut F>,
     ) -> Poll<io::Result<()>> {
         loop {
             if let Some((frame, written)) = &mut self.control {
                 let count = ready!(
-                    self.stream
-                        .poll_write(cx, &[IoSlice::new(&frame[*written..])])
+                    Pin::new(&mut self.stream)
+                        .poll_write_vectored(cx, &[IoSlice::new(&frame[*written..])])
                 )?;
                 if count == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -311,7 +299,7 @@ impl WebSocketIo {
                 break;
             }
             if !mid_frame && let Some(payload) = self.pong.take() {
-                self.control = Some((control_frame(OpCode::Pong, &payload), 0));
+                self.control = Some((self.control_frame(OpCode::Pong, payload), 0));
                 continue;
             }
             // A close frame that answers the peer's, or an error, overtakes what waits: nobody reads that any more.
@@ -324,9 +312,9 @@ impl WebSocketIo {
                 break;
             };
             let written = if let Some(frame) = session.only_frame() {
-                self.stream.poll_write(cx, &[IoSlice::new(frame)])
+                Pin::new(&mut self.stream).poll_write_vectored(cx, &[IoSlice::new(frame)])
             } else {
-                if session.is_drained() || session.transport() != Transport::WebSocket {
+                if session.is_drained() {
                     if self.close.is_some() {
                         self.begin_close_frame();
                         continue;
@@ -335,7 +323,7 @@ impl WebSocketIo {
                 }
                 let mut slices = [IoSlice::new(&[]); MAX_SLICES];
                 let used = session.frames(&mut slices);
-                self.stream.poll_write(cx, &slices[..used])
+                Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..used])
             };
             let count = ready!(written)?;
             if count == 0 {
@@ -345,39 +333,43 @@ impl WebSocketIo {
             session.advance(now, count);
         }
         if self.unflushed {
-            ready!(self.stream.poll_flush(cx))?;
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
     }
 
     /// Writes a frame of the session if it can, before anything else. Returns how much of it was taken.
-    pub(crate) fn poll_write_frame(
+    ///
+    /// # Errors
+    /// The stream's.
+    pub fn poll_write_frame(
         &mut self,
         cx: &mut Context<'_>,
         frame: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(self.stream.poll_write(cx, &[IoSlice::new(frame)]))?;
+        let written =
+            ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &[IoSlice::new(frame)]))?;
         self.unflushed = !matches!(self.stream, Stream::Tcp(_));
         Poll::Ready(Ok(written))
     }
 
     fn begin_close_frame(&mut self) {
         let payload = self.close.take().unwrap_or_default();
-        self.control = Some((control_frame(OpCode::Close, &payload), 0));
+        self.control = Some((self.control_frame(OpCode::Close, payload), 0));
         self.close_sent = true;
     }
 
     /// After the close frame: ends our side, then waits for the peer's end, so that no reset overtakes the close frame.
-    pub(crate) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.stream.poll_shutdown(cx).is_pending() {
+    pub fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if Pin::new(&mut self.stream).poll_shutdown(cx).is_pending() {
             return Poll::Pending;
         }
         let mut sink = [0; 4096];
         // Bounded: a peer that floods is left to the deadline of the caller, a piece at a time.
         for _ in 0..16 {
             let mut buffer = ReadBuf::new(&mut sink);
-            match ready!(self.stream.poll_read(cx, &mut buffer)) {
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
                 Ok(()) if !buffer.filled().is_empty() => {}
                 _ => return Poll::Ready(()),
             }
@@ -385,12 +377,13 @@ impl WebSocketIo {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
-}
 
-fn control_frame(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
-    let mut frame = encode_header(opcode, payload.len(), None)
-        .as_slice()
-        .to_vec();
-    frame.extend_from_slice(payload);
-    frame
+    fn control_frame(&self, opcode: OpCode, mut payload: Vec<u8>) -> Vec<u8> {
+        let key = self.mask.map(|mask| mask());
+        if let Some(key) = key {
+            apply_mask(&mut payload, key, 0);
+        }
+        let header = encode_header(opcode, payload.len(), key);
+        [header.as_slice(), &payload].concat()
+    }
 }

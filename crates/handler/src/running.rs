@@ -1,0 +1,65 @@
+//! Handlers that have been started: those that wait for something are kept, and polled until they end.
+
+use std::task::{Context, Poll};
+
+use crate::{Ack, Erased, EventError, HandlerFuture, Kind, Started, caught};
+
+/// A handler that waits for something.
+#[expect(missing_debug_implementations, reason = "it holds a future")]
+pub struct Running {
+    future: HandlerFuture,
+    /// Whom to tell if it fails. `None` for handlers of anything but events.
+    ack: Option<Ack>,
+}
+
+impl Running {
+    /// Whether it handles an event.
+    pub fn is_event(&self) -> bool {
+        self.ack.is_some()
+    }
+
+    /// Polls the handler. If it fails, the peer learns of it by its acknowledgement, and the application by `report`.
+    pub fn poll(&mut self, cx: &mut Context<'_>, report: impl FnOnce(&EventError)) -> Poll<()> {
+        let error = match caught(|| self.future.as_mut().poll_outcome(cx)) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(Ok(()))) => return Poll::Ready(()),
+            Ok(Poll::Ready(Err(error))) => EventError::Handler(error),
+            Err(panic) => EventError::Panic(panic),
+        };
+        tell(self.ack.as_ref(), &error, report);
+        Poll::Ready(())
+    }
+}
+
+/// Calls one handler and polls it once. If it waits, it is added to `running`.
+pub fn start<K: Kind>(
+    handler: &Erased<K>,
+    context: &K::Context<'_>,
+    ack: Option<&Ack>,
+    cx: &mut Context<'_>,
+    running: &mut Vec<Running>,
+    report: impl FnOnce(&EventError),
+) {
+    let error = match caught(|| handler.start(context, cx)) {
+        Ok(Ok(Started::Ended(Ok(())))) => return,
+        Ok(Ok(Started::Waits(future))) => {
+            return running.push(Running {
+                future,
+                ack: ack.cloned(),
+            });
+        }
+        Ok(Ok(Started::Ended(Err(error)))) => EventError::Handler(error),
+        Ok(Err(error)) => EventError::Extract(error),
+        Err(panic) => EventError::Panic(panic),
+    };
+    tell(ack, &error, report);
+}
+
+/// Tells the peer and the application of an event that was not handled.
+fn tell(ack: Option<&Ack>, error: &EventError, report: impl FnOnce(&EventError)) {
+    if let Some(ack) = ack {
+        ack.send_error(error);
+    }
+    // The application's own error handler may panic, too. It is told of nothing then.
+    let _ = caught(|| report(error));
+}

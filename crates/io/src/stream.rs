@@ -1,0 +1,113 @@
+//! A byte stream that carries HTTP or a WebSocket: plain TCP, or anything else behind a box.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+/// A stream that carries a WebSocket: plain TCP, or anything else behind a box.
+pub enum Stream {
+    /// Plain TCP, the fast path.
+    Tcp(TcpStream),
+    /// TLS, a Unix socket, a proxy's tunnel.
+    Other(Pin<Box<dyn Duplex>>),
+}
+
+/// A stream that can be read and written.
+pub trait Duplex: AsyncRead + AsyncWrite + Send {}
+impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tcp(_) => "Stream::Tcp",
+            Self::Other(_) => "Stream::Other",
+        })
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Other(stream) => stream.as_mut().poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Other(stream) => stream.as_mut().poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match (self.get_mut(), slices) {
+            (Self::Tcp(stream), [only]) => Pin::new(stream).poll_write(cx, only),
+            (Self::Tcp(stream), _) => Pin::new(stream).poll_write_vectored(cx, slices),
+            (Self::Other(stream), _) if stream.is_write_vectored() => {
+                stream.as_mut().poll_write_vectored(cx, slices)
+            }
+            (Self::Other(stream), [only]) => stream.as_mut().poll_write(cx, only),
+            (Self::Other(stream), _) => stream.as_mut().poll_write(cx, &join(slices)),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            // The kernel sends what it has.
+            Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Other(stream) => stream.as_mut().poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Other(stream) => stream.as_mut().poll_shutdown(cx),
+        }
+    }
+}
+
+/// One buffer for streams (TLS) that would make a record of every slice; bounded, as a record is.
+fn join(slices: &[IoSlice<'_>]) -> Vec<u8> {
+    const RECORD_BYTES: usize = 16 * 1024;
+    let mut joined = Vec::with_capacity(
+        slices
+            .iter()
+            .map(|slice| slice.len())
+            .sum::<usize>()
+            .min(RECORD_BYTES),
+    );
+    for slice in slices {
+        if joined.len() + slice.len() > RECORD_BYTES && !joined.is_empty() {
+            break;
+        }
+        joined.extend_from_slice(slice);
+    }
+    joined
+}
