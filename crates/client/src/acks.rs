@@ -1,0 +1,223 @@
+//! The acknowledgements that the server owes us.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::{Future, IntoFuture},
+    marker::PhantomData,
+    pin::Pin,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use kokanee_handler::{AckError, AckSink, EmitError};
+use kokanee_socketio::{AckId, Args, EncodedPacket};
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+
+use crate::{Socket, hub::Outgoing, socket::Core};
+
+type Answer = Result<Args, AckError>;
+
+#[derive(Debug)]
+struct Waiting {
+    sender: oneshot::Sender<Answer>,
+    /// Whether the event has left.
+    sent: bool,
+}
+
+/// The acknowledgements that one socket waits for. Mostly none, so the map is behind a pointer.
+#[expect(clippy::box_collection, reason = "keeps the idle socket small")]
+#[derive(Debug, Default)]
+pub(crate) struct PendingAcks(Mutex<Option<Box<HashMap<AckId, Waiting>>>>);
+
+impl PendingAcks {
+    fn with<R>(&self, f: impl FnOnce(&mut Option<Box<HashMap<AckId, Waiting>>>) -> R) -> R {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn insert(&self, id: AckId, sender: oneshot::Sender<Answer>, max: usize) -> bool {
+        self.with(|pending| {
+            let pending = pending.get_or_insert_default();
+            if pending.len() >= max {
+                return false;
+            }
+            let waiting = Waiting {
+                sender,
+                sent: false,
+            };
+            pending.insert(id, waiting);
+            true
+        })
+    }
+
+    fn remove(&self, id: AckId) -> Option<Waiting> {
+        self.with(|pending| {
+            let waiting = pending.as_mut()?.remove(&id);
+            if pending.as_ref().is_some_and(|pending| pending.is_empty()) {
+                *pending = None;
+            }
+            waiting
+        })
+    }
+
+    /// The event has left.
+    pub(crate) fn mark_sent(&self, id: AckId) {
+        self.with(|pending| {
+            if let Some(waiting) = pending.as_mut().and_then(|pending| pending.get_mut(&id)) {
+                waiting.sent = true;
+            }
+        });
+    }
+
+    /// The end of a wait. Unknown and repeated answers are ignored.
+    pub(crate) fn resolve(&self, id: AckId, answer: Answer) {
+        if let Some(waiting) = self.remove(id) {
+            // Whoever asked may have given up.
+            let _ = waiting.sender.send(answer);
+        }
+    }
+
+    /// The connection has ended: events that have left are not answered any more.
+    pub(crate) fn fail_sent(&self, keep: Option<AckId>) {
+        let failed = self.with(|pending| {
+            let Some(map) = pending else {
+                return Vec::new();
+            };
+            let ids = map
+                .iter()
+                .filter(|(id, waiting)| waiting.sent && Some(**id) != keep);
+            let ids: Vec<_> = ids.map(|(id, _)| *id).collect();
+            ids.into_iter().filter_map(|id| map.remove(&id)).collect()
+        });
+        for waiting in failed {
+            let _ = waiting.sender.send(Err(AckError::Disconnected));
+        }
+    }
+}
+
+/// Takes a pending wait back when its future is dropped or has timed out.
+struct Registration<'a> {
+    socket: &'a Socket,
+    id: AckId,
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        self.socket.core().acks.remove(self.id);
+    }
+}
+
+/// An event that asks for an answer. Await it to send it; see [`Socket::emit_with_ack`].
+#[must_use = "nothing is sent until it is awaited"]
+pub struct EmitWithAck<T> {
+    socket: Socket,
+    id: AckId,
+    packet: Result<EncodedPacket, EmitError>,
+    timeout: Option<Duration>,
+    answer: PhantomData<fn() -> T>,
+}
+
+impl<T> fmt::Debug for EmitWithAck<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmitWithAck")
+            .field("id", &self.id)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: DeserializeOwned> EmitWithAck<T> {
+    pub(crate) fn new(
+        socket: Socket,
+        id: AckId,
+        packet: Result<EncodedPacket, EmitError>,
+        timeout: Option<Duration>,
+    ) -> Self {
+        Self {
+            socket,
+            id,
+            packet,
+            timeout,
+            answer: PhantomData,
+        }
+    }
+
+    /// Sets how long to wait for the answer, the time included in which the socket is not connected. Without it, and
+    /// without [`ack_timeout`](crate::ClientBuilder::ack_timeout), the wait ends with the answer or the connection.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Waits for the raw arguments of the answer.
+    ///
+    /// # Errors
+    /// [`AckError`], but never its `Decode`.
+    pub async fn args(self) -> Result<Args, AckError> {
+        let Self {
+            socket,
+            id,
+            packet,
+            timeout,
+            ..
+        } = self;
+        let packet = packet?;
+        let (sender, receiver) = oneshot::channel();
+        let options = socket.options();
+        let max = options.max_pending_acks;
+        if !socket.core().acks.insert(id, sender, max) {
+            return Err(AckError::TooManyPending { max });
+        }
+        let retried = options.retries.is_some();
+        let registration = Registration {
+            socket: &socket,
+            id,
+        };
+        socket.send_packet(Outgoing {
+            packet,
+            options: kokanee_engineio::SendOptions::default(),
+            ack: Some(id),
+            retried,
+        })?;
+        let answer = match timeout.filter(|_| !retried) {
+            None => receiver.await,
+            Some(timeout) => tokio::time::timeout(timeout, receiver)
+                .await
+                .map_err(|_| AckError::Timeout)?,
+        };
+        drop(registration);
+        answer.unwrap_or(Err(AckError::Disconnected))
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> IntoFuture for EmitWithAck<T> {
+    type Output = Result<T, AckError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { Ok(self.args().await?.deserialize()?) })
+    }
+}
+
+/// Where the acknowledgements that we owe go.
+pub(crate) struct Sink(pub(crate) std::sync::Arc<Core>);
+
+impl AckSink for Sink {
+    fn namespace_name(&self) -> &str {
+        &self.0.namespace
+    }
+
+    fn send_ack(&self, packet: EncodedPacket) -> Result<(), EmitError> {
+        if !self.0.is_connected() {
+            // Nobody waits for it any more.
+            return Err(EmitError::Disconnected);
+        }
+        self.0.send(Outgoing {
+            packet,
+            options: kokanee_engineio::SendOptions::default(),
+            ack: None,
+            retried: false,
+        })
+    }
+}

@@ -1,0 +1,410 @@
+//! [`Client`] and its options.
+
+use std::{
+    future::Future,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use kokanee_engineio::{ClientSessionConfig, Revision, Transport};
+use kokanee_socketio::{DecoderLimits, ParserKind};
+use serde::Serialize;
+
+use crate::{
+    ConnectFailure, Socket,
+    driver::Driver,
+    engine::{EngineConfig, Proxy, Target, TlsOptions},
+    hub::Hub,
+    reconnect::Reconnection,
+    socket::{Core, Guard},
+};
+
+/// The entry: makes connections to Socket.IO servers.
+#[derive(Debug)]
+pub struct Client;
+
+impl Client {
+    /// Connects with default options, and returns when the namespace has accepted. The URL's path is the namespace.
+    ///
+    /// # Errors
+    /// Why the connection could not be made, with a hint.
+    pub async fn connect(url: &str) -> Result<Socket, ConnectFailure> {
+        Self::builder(url).connect().await
+    }
+
+    /// Begins with a URL: `http`, `https`, `ws` or `wss`, host, port, the namespace as path, and perhaps a query.
+    pub fn builder(url: &str) -> ClientBuilder {
+        ClientBuilder::new(url)
+    }
+}
+
+type AuthFuture = Pin<Box<dyn Future<Output = serde_json::Value> + Send>>;
+
+/// What is sent with CONNECT.
+#[derive(Clone, Default)]
+pub(crate) enum Auth {
+    #[default]
+    None,
+    Value(serde_json::Value),
+    Function(Arc<dyn Fn() -> AuthFuture + Send + Sync>),
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // It may be a secret.
+        f.write_str("Auth")
+    }
+}
+
+/// What all sockets of a connection share.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) engine: Arc<EngineConfig>,
+    pub(crate) reconnection: Reconnection,
+    pub(crate) retry_first_connect: bool,
+    pub(crate) parser: ParserKind,
+    pub(crate) decoder: DecoderLimits,
+    pub(crate) auth: Auth,
+    pub(crate) ack_timeout: Option<Duration>,
+    pub(crate) retries: Option<u32>,
+    pub(crate) send_buffer_bytes: usize,
+    pub(crate) max_pending_acks: usize,
+}
+
+/// The options of a client.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
+#[must_use = "a builder does nothing until it connects"]
+pub struct ClientBuilder {
+    url: String,
+    path: String,
+    query: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
+    cookies: bool,
+    transports: Vec<Transport>,
+    try_all_transports: bool,
+    remember_upgrade: bool,
+    proxy: Option<String>,
+    tls: TlsOptions,
+    unix_socket: Option<PathBuf>,
+    compression: bool,
+    connect_timeout: Duration,
+    max_message_bytes: usize,
+    session: ClientSessionConfig,
+    reconnection: Reconnection,
+    retry_first_connect: bool,
+    parser: ParserKind,
+    auth: Auth,
+    ack_timeout: Option<Duration>,
+    retries: Option<u32>,
+    send_buffer_bytes: usize,
+    max_pending_acks: usize,
+}
+
+impl ClientBuilder {
+    fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            path: "/socket.io/".to_owned(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            cookies: true,
+            transports: vec![Transport::Polling, Transport::WebSocket],
+            try_all_transports: false,
+            remember_upgrade: false,
+            proxy: None,
+            tls: TlsOptions::default(),
+            unix_socket: None,
+            compression: false,
+            connect_timeout: Duration::from_secs(20),
+            max_message_bytes: 100_000_000,
+            session: ClientSessionConfig::default(),
+            reconnection: Reconnection::default(),
+            retry_first_connect: false,
+            parser: ParserKind::Default,
+            auth: Auth::None,
+            ack_timeout: None,
+            retries: None,
+            send_buffer_bytes: 1 << 20,
+            max_pending_acks: 10_000,
+        }
+    }
+
+    /// Sets what is sent to every namespace when it is connected. JavaScript: `auth`. Default: nothing.
+    pub fn auth(mut self, auth: impl Serialize) -> Self {
+        // What cannot be written is no object, which connecting refuses.
+        self.auth = Auth::Value(serde_json::to_value(auth).unwrap_or_default());
+        self
+    }
+
+    /// Sets a function that is called before every connection for what is sent, for instance a fresh token.
+    pub fn auth_with<F, Fut, T>(mut self, auth: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = T> + Send + 'static,
+        T: Serialize,
+    {
+        self.auth = Auth::Function(Arc::new(move || {
+            let value = auth();
+            Box::pin(async move { serde_json::to_value(value.await).unwrap_or_default() })
+        }));
+        self
+    }
+
+    /// Sets the server's path. JavaScript: `path`. Default `/socket.io/`.
+    pub fn path(mut self, path: &str) -> Self {
+        self.path = format!("/{}/", path.trim_matches('/'));
+        if self.path == "//" {
+            self.path.truncate(1);
+        }
+        self
+    }
+
+    /// Sets the transports to use, the first one first. JavaScript: `transports`. Default polling, then WebSocket.
+    pub fn transports(mut self, transports: impl IntoIterator<Item = Transport>) -> Self {
+        self.transports = transports.into_iter().collect();
+        self
+    }
+
+    /// Sets whether a polling session moves to a WebSocket. JavaScript: `upgrade`. Default true.
+    pub fn upgrade(mut self, upgrade: bool) -> Self {
+        self.session.upgrade = upgrade;
+        self
+    }
+
+    /// Sets whether to begin with a WebSocket if the last connection was one. JavaScript: `rememberUpgrade`. Default false.
+    pub fn remember_upgrade(mut self, remember: bool) -> Self {
+        self.remember_upgrade = remember;
+        self
+    }
+
+    /// Sets whether the next transport is tried if one fails. JavaScript: `tryAllTransports`. Default false.
+    pub fn try_all_transports(mut self, all: bool) -> Self {
+        self.try_all_transports = all;
+        self
+    }
+
+    /// Adds a parameter to the query of every request. JavaScript: `query`.
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        self.query.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds a header to every request. JavaScript: `extraHeaders`.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets whether cookies of the server are sent back. JavaScript: `withCredentials`. Default true.
+    pub fn cookies(mut self, cookies: bool) -> Self {
+        self.cookies = cookies;
+        self
+    }
+
+    /// Sets a proxy: `http://[user:password@]host:port` (by CONNECT) or `socks5://…`. Default none.
+    pub fn proxy(mut self, url: &str) -> Self {
+        self.proxy = Some(url.to_owned());
+        self
+    }
+
+    /// Trusts the certificates in this PEM, beside those that the system trusts.
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.tls.roots.push(pem.into());
+        self
+    }
+
+    /// Shows the server this certificate chain and key, both PEM.
+    pub fn client_certificate(
+        mut self,
+        chain: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.tls.client = Some((chain.into(), key.into()));
+        self
+    }
+
+    /// Believes any server, whatever its certificate. **Anybody between you and the server can then read and change
+    /// everything**: for tests on your own machine only.
+    pub fn danger_accept_invalid_certificates(mut self) -> Self {
+        self.tls.accept_invalid = true;
+        self
+    }
+
+    /// Connects through a Unix-domain socket; the URL's host is then only a name.
+    pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.unix_socket = Some(path.into());
+        self
+    }
+
+    /// Sets the revision of Engine.IO. Default revision 4; servers v2 speak revision 3.
+    pub fn revision(mut self, revision: Revision) -> Self {
+        self.session.revision = revision;
+        self
+    }
+
+    /// Sets how packets are encoded. It must be what the server uses. Default: the default parser.
+    pub fn parser(mut self, parser: ParserKind) -> Self {
+        self.parser = parser;
+        self
+    }
+
+    /// Sets whether compression of the WebSocket (permessage-deflate) is offered. Default false.
+    pub fn compression(mut self, compression: bool) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// Sets whether the client connects again when the connection is lost. JavaScript: `reconnection`. Default true.
+    pub fn reconnection(mut self, reconnection: bool) -> Self {
+        self.reconnection.enabled = reconnection;
+        self
+    }
+
+    /// Sets after how many attempts the client gives up. JavaScript: `reconnectionAttempts`. Default: never.
+    pub fn reconnection_attempts(mut self, attempts: u32) -> Self {
+        self.reconnection.attempts = Some(attempts);
+        self
+    }
+
+    /// Sets the delay before the first attempt; it doubles with each. JavaScript: `reconnectionDelay`. Default 1 s.
+    pub fn reconnection_delay(mut self, delay: Duration) -> Self {
+        self.reconnection.delay = delay;
+        self
+    }
+
+    /// Sets the longest delay. JavaScript: `reconnectionDelayMax`. Default 5 s.
+    pub fn reconnection_delay_max(mut self, delay: Duration) -> Self {
+        self.reconnection.delay_max = delay;
+        self
+    }
+
+    /// Sets how much of the delay is left to chance, from 0 to 1. JavaScript: `randomizationFactor`. Default 0.5.
+    pub fn randomization_factor(mut self, factor: f64) -> Self {
+        self.reconnection.randomization = factor.clamp(0.0, 1.0);
+        self
+    }
+
+    /// Sets whether a failure of the very first connection is followed by further attempts, too. Default false:
+    /// [`connect`](Self::connect) returns it.
+    pub fn retry_first_connect(mut self, retry: bool) -> Self {
+        self.retry_first_connect = retry;
+        self
+    }
+
+    /// Sets the time for dialling and handshake. JavaScript: `timeout`. Default 20 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how long an acknowledgement is waited for. JavaScript: `ackTimeout`. Default: as long as the connection.
+    pub fn ack_timeout(mut self, timeout: Duration) -> Self {
+        self.ack_timeout = Some(timeout);
+        self
+    }
+
+    /// Sends every event until the server has acknowledged it, up to `retries` times more: at least once, in order, one
+    /// under way. [`ack_timeout`](Self::ack_timeout) says when to try again, 10 s if it is not set. The server must
+    /// acknowledge every event. JavaScript: `retries`. Default: no retries.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = Some(retries);
+        self
+    }
+
+    /// Sets how many bytes may wait to be sent, 64 for each packet included. Default 1 MiB.
+    pub fn send_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.send_buffer_bytes = bytes;
+        self
+    }
+
+    /// Sets the longest message that is received, in bytes. Default 100 MB.
+    pub fn max_message_bytes(mut self, bytes: usize) -> Self {
+        self.max_message_bytes = bytes;
+        self
+    }
+
+    /// Makes a socket that is not connected yet, so that handlers can be added first. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// An option that cannot be used.
+    pub fn build(mut self) -> Result<Socket, ConnectFailure> {
+        let target = Target::parse(&self.url)?;
+        let unusable =
+            |option: &'static str, reason: &dyn std::fmt::Display| ConnectFailure::Option {
+                option,
+                reason: reason.to_string(),
+            };
+        if self.transports.is_empty() {
+            return Err(unusable("transports", &"there is none"));
+        }
+        if !self.transports.contains(&Transport::WebSocket) {
+            self.session.upgrade = false;
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let name =
+                HeaderName::try_from(name.as_str()).map_err(|error| unusable("header", &error))?;
+            let value = HeaderValue::try_from(value.as_str())
+                .map_err(|error| unusable("header", &error))?;
+            headers.append(name, value);
+        }
+        // The session must take what waits for room here.
+        self.session.max_outbound_bytes = usize::MAX;
+        let namespace = target.namespace.clone();
+        let tls = target.secure.then(|| self.tls.configure()).transpose()?;
+        let engine = EngineConfig {
+            target,
+            path: self.path,
+            query: form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(&self.query)
+                .finish(),
+            headers,
+            cookies: self.cookies,
+            transports: self.transports,
+            try_all_transports: self.try_all_transports,
+            remember_upgrade: self.remember_upgrade,
+            proxy: self.proxy.as_deref().map(Proxy::parse).transpose()?,
+            tls,
+            unix_socket: self.unix_socket,
+            compression: self.compression,
+            connect_timeout: self.connect_timeout,
+            max_message_bytes: self.max_message_bytes,
+            session: Arc::new(self.session),
+            upgraded: AtomicBool::new(false),
+        };
+        let options = Options {
+            engine: Arc::new(engine),
+            reconnection: self.reconnection,
+            retry_first_connect: self.retry_first_connect,
+            parser: self.parser,
+            decoder: DecoderLimits {
+                max_attachments: 10_000,
+                max_attachment_bytes: self.max_message_bytes,
+                ..DecoderLimits::default()
+            },
+            auth: self.auth,
+            ack_timeout: self.ack_timeout,
+            retries: self.retries,
+            send_buffer_bytes: self.send_buffer_bytes,
+            max_pending_acks: self.max_pending_acks,
+        };
+        let hub = Arc::new(Hub::new(Arc::new(options)));
+        let guard = Arc::new(Guard(Arc::clone(&hub)));
+        tokio::spawn(Driver::new(Arc::clone(&hub), Arc::downgrade(&guard)));
+        Ok(Socket::new(Arc::new(Core::new(hub, &namespace)), guard))
+    }
+
+    /// Connects, and returns when the namespace has accepted.
+    ///
+    /// # Errors
+    /// Why the connection could not be made, with a hint.
+    pub async fn connect(self) -> Result<Socket, ConnectFailure> {
+        let socket = self.build()?;
+        socket.connect().await?;
+        Ok(socket)
+    }
+}

@@ -1,0 +1,1114 @@
+//! The task that owns one connection: its engine, the namespaces on it, their handlers, and what happens between two
+//! connections.
+//!
+//! Handles send it commands through the [`Hub`]. One turn does: commands, the link, handlers, timers; it repeats while
+//! there is something to do.
+//!
+//! ```text
+//!            connect()                opened                     lost
+//!   Idle ───────────────► Opening ───────────► Open ────────────────────┐
+//!    ▲                      ▲  │ failed                                 ▼
+//!    │ disconnect(), gave up│  └──────────────────────────────────► Waiting
+//!    └──────────────────────┴───────────── back-off is over ───────────┘
+//! ```
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{Context as TaskContext, Poll},
+    time::{Duration, Instant},
+};
+
+use kokanee_engineio::{CloseReason, Message, Revision, SendOptions, Str};
+use kokanee_handler::{Ack, AckError, Erased, Running, start};
+use kokanee_socketio::{
+    AckId, ClientConnection, ClientInput, EncodedPacket, Event, ParserKind, ProtocolVersion,
+    encode_connect, encode_disconnect,
+};
+use tokio::{sync::oneshot, time::Sleep};
+
+use crate::{
+    ConnectFailure, DisconnectReason, Socket,
+    acks::Sink,
+    client::Auth,
+    engine::{Engine, UpgradeEvent},
+    extract::{ClientKind, Context},
+    handlers::Handlers,
+    hub::{Command, Hub, Outgoing},
+    reconnect::random,
+    socket::{Core, Guard},
+    stream::Received,
+};
+
+/// How long an event with retries waits for its acknowledgement, unless the application says otherwise.
+const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Events that wait for a handler before the client stops to read.
+const MAX_QUEUED_EVENTS: usize = 1024;
+/// Rounds of one turn, after which other tasks get their chance.
+const ROUNDS_PER_TURN: usize = 16;
+
+type Opening = Pin<Box<dyn Future<Output = Result<Engine, ConnectFailure>> + Send>>;
+type Joining = Pin<Box<dyn Future<Output = serde_json::Value> + Send>>;
+type Done<T> = oneshot::Sender<T>;
+
+/// The connection to the server.
+enum Link {
+    Idle,
+    Opening(Opening),
+    Open(Box<Open>),
+    /// Until the next attempt.
+    Waiting(Pin<Box<Sleep>>),
+}
+
+/// A connection that is up.
+struct Open {
+    engine: Engine,
+    /// Each namespace and the key of its member.
+    connection: ClientConnection<u64>,
+    /// We have ended it; the reason that sockets are told.
+    closing: bool,
+}
+
+/// How far a socket has come.
+enum Phase {
+    /// It does not want to be connected.
+    Idle,
+    /// It will be connected when the link is up.
+    Wanted,
+    /// Its `auth` is being made.
+    Authenticating(Joining),
+    /// CONNECT was sent.
+    Joining,
+    Connected,
+}
+
+/// One socket, and what its handlers are doing.
+struct Member {
+    key: u64,
+    core: Arc<Core>,
+    phase: Phase,
+    waiters: Vec<Done<Result<(), ConnectFailure>>>,
+    /// Packets that wait for the connection.
+    buffer: VecDeque<Outgoing>,
+    /// Packets that are sent until they are acknowledged, one at a time.
+    retried: VecDeque<Retried>,
+    running: Vec<Running>,
+    /// Events whose turn has not come.
+    waiting: VecDeque<(Event, Option<AckId>)>,
+}
+
+struct Retried {
+    outgoing: Outgoing,
+    tries: u32,
+    /// When the server must have acknowledged it. `None`: it is not under way.
+    until: Option<Instant>,
+}
+
+/// The task.
+pub(crate) struct Driver {
+    hub: Arc<Hub>,
+    guard: Weak<Guard>,
+    link: Link,
+    members: Vec<Member>,
+    next_key: u64,
+    /// Attempts since the last connection.
+    attempts: u32,
+    /// Whether a connection was ever made.
+    was_open: bool,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Those who wait for what was sent to be on the wire.
+    flushing: Vec<Done<()>>,
+    shutdown: bool,
+}
+
+/// What a turn has found to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Some,
+    None,
+}
+
+impl Driver {
+    pub(crate) fn new(hub: Arc<Hub>, guard: Weak<Guard>) -> Self {
+        Self {
+            hub,
+            guard,
+            link: Link::Idle,
+            members: Vec::new(),
+            next_key: 0,
+            attempts: 0,
+            was_open: false,
+            timer: None,
+            flushing: Vec::new(),
+            shutdown: false,
+        }
+    }
+
+    fn member(&mut self, core: &Arc<Core>) -> &mut Member {
+        let found = self
+            .members
+            .iter()
+            .position(|member| Arc::ptr_eq(&member.core, core));
+        let index = found.unwrap_or_else(|| {
+            self.next_key += 1;
+            self.members.reserve_exact(1);
+            self.members.push(Member {
+                key: self.next_key,
+                core: Arc::clone(core),
+                phase: Phase::Idle,
+                waiters: Vec::new(),
+                buffer: VecDeque::new(),
+                retried: VecDeque::new(),
+                running: Vec::new(),
+                waiting: VecDeque::new(),
+            });
+            self.members.len() - 1
+        });
+        &mut self.members[index]
+    }
+
+    fn by_key(&mut self, key: u64) -> Option<&mut Member> {
+        self.members.iter_mut().find(|member| member.key == key)
+    }
+
+    /// Whether some socket wants to be connected.
+    fn is_wanted(&self) -> bool {
+        self.members
+            .iter()
+            .any(|member| !matches!(member.phase, Phase::Idle))
+    }
+
+    // Commands.
+
+    fn take_commands(&mut self, cx: &mut TaskContext<'_>) -> Progress {
+        let commands = self.hub.take();
+        if commands.is_empty() {
+            return Progress::None;
+        }
+        for command in commands {
+            self.handle_command(cx, command);
+        }
+        Progress::Some
+    }
+
+    fn handle_command(&mut self, cx: &mut TaskContext<'_>, command: Command) {
+        match command {
+            Command::Connect { socket, done } => self.on_connect_command(&socket, done),
+            Command::Emit { socket, outgoing } => self.on_emit(&socket, outgoing),
+            Command::Disconnect { socket, done } => {
+                self.disconnect(cx, &socket);
+                self.flushing.extend(done);
+                self.close_if_unwanted();
+            }
+            Command::Reconnect => {
+                if let Link::Open(open) = &self.link
+                    && !open.closing
+                {
+                    self.on_lost(cx, CloseReason::TransportClose);
+                }
+            }
+            // Whoever has room again is looked at in this turn.
+            Command::Resume => {}
+            Command::Shutdown => {
+                self.shutdown = true;
+                self.close_all(cx);
+            }
+        }
+    }
+
+    fn on_connect_command(
+        &mut self,
+        core: &Arc<Core>,
+        done: Option<Done<Result<(), ConnectFailure>>>,
+    ) {
+        let member = self.member(core);
+        if matches!(member.phase, Phase::Connected) {
+            if let Some(done) = done {
+                // Whoever asked may have given up.
+                let _ = done.send(Ok(()));
+            }
+            return;
+        }
+        member.waiters.extend(done);
+        if matches!(member.phase, Phase::Idle) {
+            member.phase = Phase::Wanted;
+        }
+        match &self.link {
+            // Somebody asks for it now: no more waiting.
+            Link::Idle | Link::Waiting(_) => self.open(),
+            Link::Opening(_) | Link::Open(_) => {}
+        }
+    }
+
+    fn open(&mut self) {
+        let config = Arc::clone(&self.hub.options.engine);
+        self.link = Link::Opening(Box::pin(async move { Engine::open(&config).await }));
+    }
+
+    fn on_emit(&mut self, core: &Arc<Core>, outgoing: Outgoing) {
+        if outgoing.retried {
+            self.member(core).retried.push_back(Retried {
+                outgoing,
+                tries: 0,
+                until: None,
+            });
+            return self.send_retried();
+        }
+        let member = self.member(core);
+        if !matches!(member.phase, Phase::Connected) {
+            if outgoing.options.volatile {
+                self.hub.release(outgoing.weight());
+            } else {
+                member.buffer.push_back(outgoing);
+            }
+            return;
+        }
+        if let Some(id) = outgoing.ack {
+            core.acks.mark_sent(id);
+        }
+        self.send(&outgoing.packet, outgoing.options);
+        self.hub.release(outgoing.weight());
+    }
+
+    /// Sends a packet in the encoding of this client. Without a connection it is dropped.
+    fn send(&mut self, packet: &EncodedPacket, options: SendOptions) {
+        let Link::Open(open) = &mut self.link else {
+            return;
+        };
+        if self.hub.options.parser == ParserKind::Msgpack {
+            open.engine.send(&packet.msgpack(), &[], options);
+        } else {
+            open.engine
+                .send(packet.first(), packet.attachments(), options);
+        }
+    }
+
+    // Joining and leaving.
+
+    /// Asks for the `auth` of every socket that wants to be connected, and sends its CONNECT.
+    fn join_wanted(&mut self, cx: &mut TaskContext<'_>) -> Progress {
+        let Link::Open(open) = &self.link else {
+            return Progress::None;
+        };
+        if open.closing {
+            return Progress::None;
+        }
+        let mut progress = Progress::None;
+        let mut ready = Vec::new();
+        for member in &mut self.members {
+            if let Phase::Wanted = member.phase {
+                let auth: Joining = match &self.hub.options.auth {
+                    Auth::None => Box::pin(std::future::ready(serde_json::Value::Null)),
+                    Auth::Value(value) => Box::pin(std::future::ready(value.clone())),
+                    Auth::Function(function) => function(),
+                };
+                member.phase = Phase::Authenticating(auth);
+            }
+            if let Phase::Authenticating(auth) = &mut member.phase
+                && let Poll::Ready(auth) = auth.as_mut().poll(cx)
+            {
+                member.phase = Phase::Joining;
+                ready.push((member.key, Arc::clone(&member.core), auth));
+            }
+        }
+        for (key, core, auth) in ready {
+            progress = Progress::Some;
+            self.join(key, &core, auth);
+        }
+        progress
+    }
+
+    fn join(&mut self, key: u64, core: &Arc<Core>, auth: serde_json::Value) {
+        let Link::Open(open) = &mut self.link else {
+            return;
+        };
+        open.connection
+            .join(Str::from(core.namespace.to_string()), key);
+        let packet = match open.connection.version() {
+            ProtocolVersion::V5 => {
+                let auth = with_recovery(auth, core);
+                encode_connect(
+                    &core.namespace,
+                    auth.map(|auth| auth.to_string()).as_deref(),
+                )
+            }
+            // The server connects `/` by itself.
+            ProtocolVersion::V4 if &*core.namespace == "/" => return,
+            ProtocolVersion::V4 => encode_connect(&legacy_namespace(&core.namespace, &auth), None),
+        };
+        self.send(&packet, SendOptions::default());
+    }
+
+    fn disconnect(&mut self, cx: &mut TaskContext<'_>, core: &Arc<Core>) {
+        let member = self.member(core);
+        let key = member.key;
+        let phase = std::mem::replace(&mut member.phase, Phase::Idle);
+        for waiter in member.waiters.drain(..) {
+            // Whoever asked may have given up.
+            let _ = waiter.send(Err(ConnectFailure::GivenUp));
+        }
+        if matches!(phase, Phase::Connected | Phase::Joining) {
+            self.send(&encode_disconnect(&core.namespace), SendOptions::default());
+            self.leave(key);
+        }
+        if let Phase::Connected = phase {
+            self.on_disconnected(cx, key, DisconnectReason::Client);
+        }
+    }
+
+    /// Takes a socket out of the connection.
+    fn leave(&mut self, key: u64) {
+        if let Link::Open(open) = &mut self.link {
+            let index = open.connection.sockets().position(|&other| other == key);
+            index.and_then(|index| open.connection.leave(index));
+        }
+    }
+
+    fn close_all(&mut self, cx: &mut TaskContext<'_>) {
+        let cores: Vec<_> = self
+            .members
+            .iter()
+            .map(|member| Arc::clone(&member.core))
+            .collect();
+        for core in cores {
+            self.disconnect(cx, &core);
+        }
+        self.close_if_unwanted();
+    }
+
+    /// Without any socket that wants it, there is no connection.
+    fn close_if_unwanted(&mut self) {
+        if self.is_wanted() {
+            return;
+        }
+        match &mut self.link {
+            Link::Idle => {}
+            Link::Opening(_) | Link::Waiting(_) => {
+                self.link = Link::Idle;
+                self.attempts = 0;
+            }
+            Link::Open(open) => {
+                if !std::mem::replace(&mut open.closing, true) {
+                    open.engine.close();
+                }
+            }
+        }
+    }
+
+    // The link.
+
+    fn poll_link(&mut self, cx: &mut TaskContext<'_>) -> Progress {
+        match &mut self.link {
+            Link::Idle => Progress::None,
+            Link::Waiting(sleep) => {
+                if sleep.as_mut().poll(cx).is_pending() {
+                    return Progress::None;
+                }
+                self.attempts += 1;
+                let attempt = self.attempts;
+                self.each(cx, attempt, None, |handlers| &handlers.reconnect_attempt);
+                self.open();
+                Progress::Some
+            }
+            Link::Opening(opening) => {
+                match opening.as_mut().poll(cx) {
+                    Poll::Pending => return Progress::None,
+                    Poll::Ready(Ok(engine)) => self.on_open(engine),
+                    Poll::Ready(Err(failure)) => self.on_open_failed(cx, failure),
+                }
+                Progress::Some
+            }
+            Link::Open(_) => self.poll_open(cx),
+        }
+    }
+
+    fn on_open(&mut self, engine: Engine) {
+        let version = match engine.revision() {
+            Revision::V3 => ProtocolVersion::V4,
+            Revision::V4 => ProtocolVersion::V5,
+        };
+        let options = &self.hub.options;
+        let connection = ClientConnection::new(options.parser, options.decoder.clone(), version);
+        self.hub.set_transport(Some(engine.transport()));
+        self.link = Link::Open(Box::new(Open {
+            engine,
+            connection,
+            closing: false,
+        }));
+        self.was_open = true;
+    }
+
+    fn on_open_failed(&mut self, cx: &mut TaskContext<'_>, failure: ConnectFailure) {
+        tracing::debug!(%failure, "connecting failed");
+        self.link = Link::Idle;
+        let failure = Arc::new(failure);
+        self.each_failure(cx, &failure);
+        let retries = self.hub.options.reconnection.enabled
+            && (self.was_open || self.hub.options.retry_first_connect);
+        if !retries {
+            return self.give_up(&failure);
+        }
+        self.wait_for_next(cx, &failure);
+    }
+
+    /// Nobody tries to connect any more.
+    fn give_up(&mut self, failure: &ConnectFailure) {
+        self.attempts = 0;
+        for member in &mut self.members {
+            member.phase = Phase::Idle;
+            for waiter in member.waiters.drain(..) {
+                // Whoever asked may have given up.
+                let _ = waiter.send(Err(failure.duplicate()));
+            }
+        }
+    }
+
+    /// Begins to wait for the next attempt, if there is one.
+    fn wait_for_next(&mut self, cx: &mut TaskContext<'_>, failure: &ConnectFailure) {
+        let reconnection = &self.hub.options.reconnection;
+        if reconnection
+            .attempts
+            .is_some_and(|attempts| self.attempts >= attempts)
+        {
+            self.each(cx, 0, None, |handlers| &handlers.reconnect_failed);
+            return self.give_up(failure);
+        }
+        let delay = reconnection.delay(self.attempts, random());
+        self.link = Link::Waiting(Box::pin(tokio::time::sleep(delay)));
+    }
+
+    fn poll_open(&mut self, cx: &mut TaskContext<'_>) -> Progress {
+        let paused = self.is_behind();
+        let Link::Open(open) = &mut self.link else {
+            return Progress::None;
+        };
+        open.engine.set_paused(paused);
+        let mut messages = Vec::new();
+        let turn = open.engine.poll(cx, &mut |message| messages.push(message));
+        self.hub.set_outbound(open.engine.outbound_bytes());
+        let upgrade = open.engine.take_upgrade_event();
+        let is_flushed = open.engine.outbound_bytes() == 0;
+        if let Some(UpgradeEvent::Done) = upgrade {
+            self.hub.set_transport(Some(open.engine.transport()));
+            self.each(cx, 0, None, |handlers| &handlers.upgrade);
+        }
+        let mut progress = if messages.is_empty() && upgrade.is_none() {
+            Progress::None
+        } else {
+            Progress::Some
+        };
+        for message in messages {
+            self.handle_message(cx, message);
+        }
+        if let Poll::Ready(reason) = turn {
+            self.on_lost(cx, reason);
+            return Progress::Some;
+        }
+        let closing = matches!(&self.link, Link::Open(open) if open.closing);
+        if is_flushed && !closing && !self.flushing.is_empty() {
+            self.flushed();
+            progress = Progress::Some;
+        }
+        progress
+    }
+
+    /// What had to be on the wire is.
+    fn flushed(&mut self) {
+        for done in self.flushing.drain(..) {
+            // Whoever asked may have given up.
+            let _ = done.send(());
+        }
+    }
+
+    /// Whether handlers or readers are so far behind that the server must wait.
+    fn is_behind(&self) -> bool {
+        self.members.iter().any(|member| {
+            member.waiting.len() >= MAX_QUEUED_EVENTS
+                || member
+                    .core
+                    .subscribers()
+                    .iter()
+                    .any(crate::stream::Subscriber::is_full)
+        })
+    }
+
+    /// The connection has ended: sockets are disconnected, and connected again if they are wanted.
+    fn on_lost(&mut self, cx: &mut TaskContext<'_>, reason: CloseReason) {
+        let Link::Open(open) = std::mem::replace(&mut self.link, Link::Idle) else {
+            return;
+        };
+        let closing = open.closing;
+        drop(open);
+        self.hub.set_transport(None);
+        self.hub.set_outbound(0);
+        let lost: Vec<_> = self
+            .members
+            .iter_mut()
+            .filter(|member| !matches!(member.phase, Phase::Idle))
+            .map(|member| {
+                let phase = std::mem::replace(&mut member.phase, Phase::Wanted);
+                (member.key, matches!(phase, Phase::Connected))
+            })
+            .collect();
+        for (key, was_connected) in lost {
+            if was_connected {
+                self.on_disconnected(cx, key, DisconnectReason::Session(reason));
+            }
+        }
+        self.flushed();
+        if !self.is_wanted() {
+            return;
+        }
+        let failure = ConnectFailure::Interrupted {
+            source: std::io::Error::other(reason.as_str()),
+        };
+        if closing {
+            // Somebody has connected a socket while the last connection was being closed.
+            self.open();
+        } else if self.hub.options.reconnection.enabled {
+            self.wait_for_next(cx, &failure);
+        } else {
+            self.give_up(&failure);
+        }
+    }
+
+    fn on_disconnected(&mut self, cx: &mut TaskContext<'_>, key: u64, reason: DisconnectReason) {
+        let guard = self.guard.upgrade();
+        let Some(member) = self.by_key(key) else {
+            return;
+        };
+        member.core.set_connected(false);
+        {
+            let mut state = member.core.state();
+            state.id = None;
+            state.recovered = false;
+            if matches!(reason, DisconnectReason::Client | DisconnectReason::Server) {
+                state.pid = None;
+                state.offset = None;
+            }
+        }
+        for retried in &mut member.retried {
+            retried.until = None;
+        }
+        let keep = member
+            .retried
+            .front()
+            .and_then(|retried| retried.outgoing.ack);
+        member.core.acks.fail_sent(keep);
+        let handlers = member.core.handlers();
+        if let Some(guard) = guard {
+            let socket = Socket::new(Arc::clone(&member.core), guard);
+            let context = Context {
+                reason: Some(reason),
+                ..Context::new(&socket)
+            };
+            for handler in &handlers.disconnect {
+                call(handler, &context, cx, &mut member.running);
+            }
+        }
+    }
+
+    // Messages.
+
+    fn handle_message(&mut self, cx: &mut TaskContext<'_>, message: Message) {
+        let Link::Open(open) = &mut self.link else {
+            return;
+        };
+        match open.connection.handle_message(message) {
+            Ok(Some(input)) => self.handle_input(cx, input),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(%error, "protocol error, closing");
+                self.on_lost(cx, CloseReason::ParseError);
+            }
+        }
+    }
+
+    fn handle_input(&mut self, cx: &mut TaskContext<'_>, input: ClientInput) {
+        let index = match &input {
+            ClientInput::Connected { index, .. }
+            | ClientInput::Refused { index, .. }
+            | ClientInput::OlderServer { index }
+            | ClientInput::Event { index, .. }
+            | ClientInput::Ack { index, .. }
+            | ClientInput::Disconnected { index } => *index,
+        };
+        let Link::Open(open) = &mut self.link else {
+            return;
+        };
+        let Some(key) = open.connection.get_mut(index).copied() else {
+            return;
+        };
+        match input {
+            ClientInput::Connected { sid, pid, .. } => {
+                let sid = sid.or_else(|| self.legacy_id(key));
+                self.on_connected(cx, key, sid, pid);
+            }
+            ClientInput::Refused { message, data, .. } => {
+                open.connection.leave(index);
+                self.on_refused(cx, key, ConnectFailure::Refused { message, data });
+            }
+            ClientInput::OlderServer { .. } => {
+                open.connection.leave(index);
+                let failure = ConnectFailure::WrongRevision {
+                    revision: 4,
+                    other: 3,
+                };
+                self.on_refused(cx, key, failure);
+            }
+            ClientInput::Event { id, event, .. } => self.on_event(cx, key, id, event),
+            ClientInput::Ack { id, args, .. } => self.on_ack(key, id, args),
+            ClientInput::Disconnected { .. } => {
+                open.connection.leave(index);
+                if let Some(member) = self.by_key(key) {
+                    member.phase = Phase::Idle;
+                }
+                self.on_disconnected(cx, key, DisconnectReason::Server);
+                self.close_if_unwanted();
+            }
+        }
+    }
+
+    /// The id of a socket whose server does not name it: revision 4 and older derive it from the session's.
+    fn legacy_id(&mut self, key: u64) -> Option<Str> {
+        let Link::Open(open) = &self.link else {
+            return None;
+        };
+        let sid = open.engine.sid()?.to_owned();
+        let namespace = &self.by_key(key)?.core.namespace;
+        Some(Str::from(if **namespace == *"/" {
+            sid
+        } else {
+            format!("{namespace}#{sid}")
+        }))
+    }
+
+    fn on_connected(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        key: u64,
+        sid: Option<Str>,
+        pid: Option<Str>,
+    ) {
+        let guard = self.guard.upgrade();
+        let attempts = self.attempts;
+        let Some(member) = self.by_key(key) else {
+            return;
+        };
+        if !matches!(member.phase, Phase::Joining) {
+            return;
+        }
+        member.phase = Phase::Connected;
+        {
+            let mut state = member.core.state();
+            // As in JavaScript: the same private id again says that the server has restored the state.
+            state.recovered = pid.is_some() && state.pid == pid;
+            if !state.recovered {
+                state.offset = None;
+            }
+            state.pid = pid;
+            state.id = sid;
+        }
+        member.core.set_connected(true);
+        for waiter in member.waiters.drain(..) {
+            // Whoever asked may have given up.
+            let _ = waiter.send(Ok(()));
+        }
+        let core = Arc::clone(&member.core);
+        let buffer = std::mem::take(&mut member.buffer);
+        for outgoing in buffer {
+            self.on_emit(&core, outgoing);
+        }
+        self.send_retried();
+        let Some(member) = self.by_key(key) else {
+            return;
+        };
+        if let Some(guard) = guard {
+            let handlers = member.core.handlers();
+            let socket = Socket::new(core, guard);
+            let context = Context {
+                attempt: attempts,
+                ..Context::new(&socket)
+            };
+            for handler in &handlers.connect {
+                call(handler, &context, cx, &mut member.running);
+            }
+            if attempts > 0 {
+                for handler in &handlers.reconnect {
+                    call(handler, &context, cx, &mut member.running);
+                }
+            }
+        }
+        if !self
+            .members
+            .iter()
+            .any(|member| matches!(member.phase, Phase::Wanted | Phase::Joining))
+        {
+            self.attempts = 0;
+        }
+    }
+
+    fn on_refused(&mut self, cx: &mut TaskContext<'_>, key: u64, failure: ConnectFailure) {
+        let guard = self.guard.upgrade();
+        let failure = Arc::new(failure);
+        if let Some(member) = self.by_key(key) {
+            member.phase = Phase::Idle;
+            for waiter in member.waiters.drain(..) {
+                // Whoever asked may have given up.
+                let _ = waiter.send(Err(failure.duplicate()));
+            }
+            if let Some(guard) = guard {
+                let handlers = member.core.handlers();
+                let socket = Socket::new(Arc::clone(&member.core), guard);
+                let context = Context {
+                    failure: Some(&failure),
+                    ..Context::new(&socket)
+                };
+                for handler in &handlers.connect_error {
+                    call(handler, &context, cx, &mut member.running);
+                }
+            }
+        }
+        self.close_if_unwanted();
+    }
+
+    fn on_event(&mut self, cx: &mut TaskContext<'_>, key: u64, id: Option<AckId>, event: Event) {
+        let guard = self.guard.upgrade();
+        let Some(member) = self.by_key(key) else {
+            return;
+        };
+        {
+            let mut state = member.core.state();
+            // Servers that recover connections put an offset behind the arguments.
+            if state.pid.is_some()
+                && let Some(offset) = last_string(&event)
+            {
+                state.offset = Some(offset);
+            }
+        }
+        for subscriber in member.core.subscribers() {
+            subscriber.push(Received {
+                event: event.clone(),
+                ack: ack_of(&member.core, id),
+            });
+        }
+        member.waiting.push_back((event, id));
+        if let Some(guard) = guard {
+            member.run_waiting(&guard, cx);
+        }
+    }
+
+    fn on_ack(&mut self, key: u64, id: AckId, args: kokanee_socketio::Args) {
+        let Some(member) = self.by_key(key) else {
+            return;
+        };
+        let is_front = member
+            .retried
+            .front()
+            .is_some_and(|retried| retried.outgoing.ack == Some(id));
+        let released = is_front.then(|| member.retried.pop_front()).flatten();
+        member.core.acks.resolve(id, Ok(args));
+        if let Some(retried) = released {
+            self.hub.release(retried.outgoing.weight());
+            self.send_retried();
+        }
+    }
+
+    // Retries.
+
+    /// Sends the next packet of each socket that is sent until it is acknowledged.
+    fn send_retried(&mut self) {
+        let timeout = self.hub.options.ack_timeout.unwrap_or(DEFAULT_ACK_TIMEOUT);
+        let mut packets = Vec::new();
+        for member in &mut self.members {
+            if matches!(member.phase, Phase::Connected)
+                && let Some(retried) = member.retried.front_mut()
+                && retried.until.is_none()
+            {
+                retried.until = Some(Instant::now() + timeout);
+                retried.tries += 1;
+                packets.push(retried.outgoing.packet.clone());
+            }
+        }
+        for packet in packets {
+            self.send(&packet, SendOptions::default());
+        }
+    }
+
+    /// Sends again what was not acknowledged in time, or gives it up.
+    fn check_retried(&mut self) {
+        let now = Instant::now();
+        let retries = self.hub.options.retries.unwrap_or(0);
+        for member in &mut self.members {
+            let Some(retried) = member.retried.front_mut() else {
+                continue;
+            };
+            if retried.until.is_none_or(|until| until > now) {
+                continue;
+            }
+            retried.until = None;
+            if retried.tries > retries
+                && let Some(given_up) = member.retried.pop_front()
+            {
+                self.hub.release(given_up.outgoing.weight());
+                if let Some(id) = given_up.outgoing.ack {
+                    member.core.acks.resolve(id, Err(AckError::Timeout));
+                }
+            }
+        }
+        self.send_retried();
+    }
+
+    fn poll_timer(&mut self, cx: &mut TaskContext<'_>) -> Progress {
+        let next = self
+            .members
+            .iter()
+            .filter_map(|member| member.retried.front()?.until)
+            .min();
+        let Some(next) = next else {
+            self.timer = None;
+            return Progress::None;
+        };
+        let next = tokio::time::Instant::from(next);
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
+        if timer.deadline() != next {
+            timer.as_mut().reset(next);
+        }
+        if timer.as_mut().poll(cx).is_pending() {
+            return Progress::None;
+        }
+        self.check_retried();
+        Progress::Some
+    }
+
+    // Handlers.
+
+    /// Calls the life-cycle handlers of every socket that wants to be connected.
+    fn each<K: ClientKind>(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        attempt: u32,
+        failure: Option<&Arc<ConnectFailure>>,
+        select: impl Fn(&Handlers) -> &Vec<Erased<K>>,
+    ) {
+        let Some(guard) = self.guard.upgrade() else {
+            return;
+        };
+        for member in &mut self.members {
+            if matches!(member.phase, Phase::Idle) {
+                continue;
+            }
+            let handlers = member.core.handlers();
+            let socket = Socket::new(Arc::clone(&member.core), Arc::clone(&guard));
+            let context = Context {
+                failure,
+                attempt,
+                ..Context::new(&socket)
+            };
+            for handler in select(&handlers) {
+                call(handler, &context, cx, &mut member.running);
+            }
+        }
+    }
+
+    fn each_failure(&mut self, cx: &mut TaskContext<'_>, failure: &Arc<ConnectFailure>) {
+        let attempt = self.attempts;
+        self.each(cx, attempt, Some(failure), |handlers| {
+            &handlers.connect_error
+        });
+    }
+
+    /// Polls the handlers that wait for something.
+    fn poll_handlers(&mut self, cx: &mut TaskContext<'_>) {
+        let guard = self.guard.upgrade();
+        for member in &mut self.members {
+            if member.running.is_empty() {
+                continue;
+            }
+            let core = &member.core;
+            member
+                .running
+                .retain_mut(|running| running.poll(cx, |error| core.report(error)).is_pending());
+            if member.running.is_empty() {
+                member.running = Vec::new();
+            }
+            if let Some(guard) = &guard {
+                member.run_waiting(guard, cx);
+            }
+        }
+    }
+
+    /// Everything has ended: those who wait are told.
+    fn finish(&mut self) {
+        self.hub.close();
+        for member in &mut self.members {
+            for waiter in member.waiters.drain(..) {
+                // Whoever asked may have given up.
+                let _ = waiter.send(Err(ConnectFailure::GivenUp));
+            }
+            for subscriber in member.core.subscribers() {
+                subscriber.end();
+            }
+        }
+        self.flushed();
+    }
+}
+
+impl Member {
+    /// Starts waiting events while no other is being handled.
+    fn run_waiting(&mut self, guard: &Arc<Guard>, cx: &mut TaskContext<'_>) {
+        while !self.running.iter().any(Running::is_event) {
+            let Some((event, id)) = self.waiting.pop_front() else {
+                break;
+            };
+            self.start(guard, &event, id, cx);
+        }
+        if self.waiting.is_empty() && self.waiting.capacity() > 0 {
+            self.waiting = VecDeque::new();
+        }
+    }
+
+    fn start(
+        &mut self,
+        guard: &Arc<Guard>,
+        event: &Event,
+        id: Option<AckId>,
+        cx: &mut TaskContext<'_>,
+    ) {
+        let socket = Socket::new(Arc::clone(&self.core), Arc::clone(guard));
+        let ack = ack_of(&self.core, id);
+        let context = Context {
+            event: Some(event),
+            ack: Some(&ack),
+            ..Context::new(&socket)
+        };
+        let handlers = self.core.handlers();
+        let name = event.name();
+        if handlers.has_once(name) {
+            // Before the call: the handler may add itself again.
+            self.core.change(|handlers| handlers.remove_once(name));
+        }
+        let core = &self.core;
+        for handler in handlers.any.iter().chain(handlers.event(name)) {
+            start(
+                handler,
+                &context,
+                Some(&ack),
+                cx,
+                &mut self.running,
+                |error| {
+                    core.report(error);
+                },
+            );
+        }
+    }
+}
+
+/// Calls a handler of the life cycle.
+fn call<K: ClientKind>(
+    handler: &Erased<K>,
+    context: &Context<'_>,
+    cx: &mut TaskContext<'_>,
+    running: &mut Vec<Running>,
+) {
+    let socket = context.socket();
+    start(handler, context, None, cx, running, |error| {
+        socket.core().report(error);
+    });
+}
+
+fn ack_of(core: &Arc<Core>, id: Option<AckId>) -> Ack {
+    id.map_or_else(Ack::default, |id| Ack::new(Sink(Arc::clone(core)), id))
+}
+
+/// The last argument, if it is text: an offset of a server that recovers connections.
+fn last_string(event: &Event) -> Option<Str> {
+    if !event.args().json().ends_with('"') {
+        return None;
+    }
+    let values = event.args().to_values().ok()?;
+    match values.last()? {
+        kokanee_socketio::Value::String(text) => Some(Str::from(text.as_str())),
+        _ => None,
+    }
+}
+
+/// The `auth` of a socket whose state the server may have kept. Spec: Socket.IO, "Connection state recovery".
+fn with_recovery(auth: serde_json::Value, core: &Core) -> Option<serde_json::Value> {
+    let state = core.state();
+    let Some(pid) = &state.pid else {
+        return auth.is_object().then_some(auth);
+    };
+    let mut object = match auth {
+        serde_json::Value::Object(object) => object,
+        _ => serde_json::Map::new(),
+    };
+    object.insert("pid".to_owned(), pid.as_str().into());
+    if let Some(offset) = &state.offset {
+        object.insert("offset".to_owned(), offset.as_str().into());
+    }
+    Some(serde_json::Value::Object(object))
+}
+
+/// Old servers take the `auth` as the query of the namespace.
+fn legacy_namespace(namespace: &str, auth: &serde_json::Value) -> String {
+    let Some(object) = auth.as_object().filter(|object| !object.is_empty()) else {
+        return namespace.to_owned();
+    };
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in object {
+        match value.as_str() {
+            Some(text) => query.append_pair(name, text),
+            None => query.append_pair(name, &value.to_string()),
+        };
+    }
+    format!("{namespace}?{}", query.finish())
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let driver = self.get_mut();
+        for _ in 0..ROUNDS_PER_TURN {
+            let found = [
+                driver.take_commands(cx),
+                driver.join_wanted(cx),
+                driver.poll_link(cx),
+                driver.poll_timer(cx),
+            ];
+            driver.poll_handlers(cx);
+            // Without a connection nothing is left to be sent.
+            if !matches!(driver.link, Link::Open(_)) {
+                driver.flushed();
+            }
+            let is_over = driver.shutdown
+                && matches!(driver.link, Link::Idle)
+                && driver
+                    .members
+                    .iter()
+                    .all(|member| member.running.is_empty());
+            if is_over {
+                driver.finish();
+                return Poll::Ready(());
+            }
+            if found == [Progress::None; 4] && driver.hub.sleep(cx) {
+                return Poll::Pending;
+            }
+        }
+        // Enough for one turn: other tasks first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// A task that is dropped with its runtime leaves nobody waiting.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

@@ -1,0 +1,293 @@
+//! HTTP requests of a session: one keep-alive connection each for GETs and POSTs, by hyper.
+
+use std::{future::Future, io, pin::Pin, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use kokanee_engineio::{Revision, Transport};
+use kokanee_io::Stream;
+
+use super::{EngineConfig, cookies::Cookies, dial::dial};
+use crate::ConnectFailure;
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// Whether the body is in the binary form of revision 3.
+    pub(crate) fn is_binary(&self) -> bool {
+        self.headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes() == b"application/octet-stream")
+    }
+}
+
+type Connection = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
+
+/// A connection for requests one after the other. Dialled on first use, and again when the server has closed it.
+#[derive(Default)]
+pub(crate) struct Lane(Option<Dialled>);
+
+type Dialled = (http1::SendRequest<Full<Bytes>>, Pin<Box<Connection>>);
+
+impl Lane {
+    /// Makes a request and reads its whole answer. The lane comes back with it.
+    pub(crate) async fn exchange(
+        mut self,
+        config: Arc<EngineConfig>,
+        request: Request<Full<Bytes>>,
+    ) -> (Self, Result<Answer, ConnectFailure>) {
+        let answer = self.try_exchange(&config, request).await;
+        if answer.is_err() {
+            self.0 = None;
+        }
+        (self, answer)
+    }
+
+    async fn try_exchange(
+        &mut self,
+        config: &EngineConfig,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Answer, ConnectFailure> {
+        loop {
+            let is_fresh = self.0.is_none();
+            let (sender, connection) = match &mut self.0 {
+                Some(open) => open,
+                closed => closed.insert(connect(config).await?),
+            };
+            let ready = drive(connection.as_mut(), sender.ready()).await;
+            if ready.is_ok() {
+                match drive(connection.as_mut(), sender.try_send_request(request)).await {
+                    Ok(response) => {
+                        return drive(connection.as_mut(), read(response, config)).await;
+                    }
+                    Err(mut error) => match error.take_message() {
+                        // Nothing of it was sent: the server has closed a connection that was idle.
+                        Some(unsent) if !is_fresh => request = unsent,
+                        _ => return Err(interrupted(error.into_error())),
+                    },
+                }
+            } else if let (Err(error), true) = (ready, is_fresh) {
+                return Err(interrupted(error));
+            }
+            self.0 = None;
+        }
+    }
+}
+
+/// Polls a connection while something waits for its answer.
+async fn drive<C: Future, F: Future>(mut connection: Pin<&mut C>, future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut ended = false;
+    std::future::poll_fn(|cx| {
+        if !ended {
+            ended = connection.as_mut().poll(cx).is_ready();
+        }
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
+fn interrupted(error: hyper::Error) -> ConnectFailure {
+    ConnectFailure::Interrupted {
+        source: io::Error::other(error),
+    }
+}
+
+async fn connect(
+    config: &EngineConfig,
+) -> Result<(http1::SendRequest<Full<Bytes>>, Pin<Box<Connection>>), ConnectFailure> {
+    let stream = dial(config).await?;
+    let (sender, connection) = http1::Builder::new()
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(interrupted)?;
+    Ok((sender, Box::pin(connection)))
+}
+
+/// Reads a body of bounded size.
+async fn read(
+    response: Response<Incoming>,
+    config: &EngineConfig,
+) -> Result<Answer, ConnectFailure> {
+    let (parts, mut incoming) = response.into_parts();
+    let mut body = BytesMut::new();
+    while let Some(frame) = incoming.frame().await {
+        if let Ok(data) = frame.map_err(interrupted)?.into_data() {
+            if body.len() + data.len() > config.max_message_bytes {
+                return Err(ConnectFailure::Interrupted {
+                    source: io::Error::new(
+                        io::ErrorKind::FileTooLarge,
+                        format!("an answer of more than {} bytes", config.max_message_bytes),
+                    ),
+                });
+            }
+            body.extend_from_slice(&data);
+        }
+    }
+    Ok(Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: body.freeze(),
+    })
+}
+
+/// A request of a session.
+pub(crate) fn request(
+    config: &EngineConfig,
+    cookies: &Cookies,
+    method: Method,
+    transport: Transport,
+    sid: Option<&str>,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, ConnectFailure> {
+    let revision = match config.session.revision {
+        Revision::V3 => 3,
+        Revision::V4 => 4,
+    };
+    let mut url = format!(
+        "{}?EIO={revision}&transport={}",
+        config.path,
+        transport.as_str()
+    );
+    if let Some(sid) = sid {
+        url.push_str("&sid=");
+        url.extend(form_urlencoded::byte_serialize(sid.as_bytes()));
+    }
+    for query in [&config.target.query, &config.query] {
+        if !query.is_empty() {
+            url.push('&');
+            url.push_str(query);
+        }
+    }
+    let mut builder = Request::builder()
+        .method(method)
+        .uri(url)
+        .header(header::HOST, config.target.authority())
+        .header(header::ACCEPT, "*/*");
+    if let Some(credentials) = &config.target.credentials {
+        let encoded = base64_simd::STANDARD.encode_to_string(credentials);
+        builder = builder.header(header::AUTHORIZATION, format!("Basic {encoded}"));
+    }
+    let mut request = builder
+        .body(Full::new(body))
+        .map_err(|error| ConnectFailure::Option {
+            option: "path or query",
+            reason: error.to_string(),
+        })?;
+    let headers = request.headers_mut();
+    for (name, value) in &config.headers {
+        headers.insert(name, value.clone());
+    }
+    if let Some(cookies) = cookies.header() {
+        headers.insert(header::COOKIE, cookies);
+    }
+    Ok(request)
+}
+
+/// The body of a POST, with its content type.
+pub(crate) fn post(
+    config: &EngineConfig,
+    cookies: &Cookies,
+    sid: Option<&str>,
+    body: Bytes,
+    binary: bool,
+) -> Result<Request<Full<Bytes>>, ConnectFailure> {
+    let mut request = request(config, cookies, Method::POST, Transport::Polling, sid, body)?;
+    let content_type = if binary {
+        "application/octet-stream"
+    } else {
+        "text/plain;charset=UTF-8"
+    };
+    request
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    Ok(request)
+}
+
+/// The texts of Engine.IO's codes 0 to 5.
+const FAULTS: [&str; 6] = [
+    "Transport unknown",
+    "Session ID unknown",
+    "Bad handshake method",
+    "Bad request",
+    "Forbidden",
+    "Unsupported protocol version",
+];
+
+/// What an answer that opens no session means.
+pub(crate) fn refusal(config: &EngineConfig, answer: &Answer) -> ConnectFailure {
+    #[derive(serde::Deserialize)]
+    struct Fault {
+        code: i64,
+        message: String,
+    }
+    let revision = config.session.revision;
+    // To requests for a WebSocket the JavaScript server answers with the text alone.
+    let fault = serde_json::from_slice(&answer.body).ok().or_else(|| {
+        let text = std::str::from_utf8(&answer.body).ok()?.trim();
+        let code = FAULTS.iter().position(|fault| *fault == text)?;
+        Some(Fault {
+            code: i64::try_from(code).ok()?,
+            message: text.to_owned(),
+        })
+    });
+    if let Some(Fault { code, message }) = fault {
+        return match code {
+            0 => ConnectFailure::Transport {
+                transport: config
+                    .transports
+                    .first()
+                    .map_or("", |transport| transport.as_str()),
+            },
+            5 => wrong_revision(revision),
+            _ => ConnectFailure::Rejected {
+                status: answer.status,
+                code,
+                message,
+            },
+        };
+    }
+    let mut reason = format!("it answered HTTP {}", answer.status);
+    if let Some(location) = answer.headers.get(header::LOCATION) {
+        reason.push_str(" to ");
+        reason.push_str(&String::from_utf8_lossy(location.as_bytes()));
+    } else if answer.status.is_success() {
+        reason = String::from("its answer is no handshake");
+    }
+    ConnectFailure::NotSocketIo {
+        path: config.path.clone(),
+        reason,
+    }
+}
+
+/// The server speaks the other revision.
+pub(crate) fn wrong_revision(revision: Revision) -> ConnectFailure {
+    let (revision, other) = match revision {
+        Revision::V3 => (3, 4),
+        Revision::V4 => (4, 3),
+    };
+    ConnectFailure::WrongRevision { revision, other }
+}
+
+/// Whether a body is the handshake of the revision that was not asked for: `96:0{…` is one of revision 3.
+pub(crate) fn is_other_revision(revision: Revision, body: &[u8]) -> bool {
+    match revision {
+        Revision::V4 => {
+            let digits = body.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            digits > 0
+                && body
+                    .get(digits..)
+                    .is_some_and(|rest| rest.starts_with(b":0{"))
+        }
+        Revision::V3 => body.starts_with(b"0{"),
+    }
+}

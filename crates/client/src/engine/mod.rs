@@ -1,0 +1,762 @@
+//! One Engine.IO connection over real transports: dialling, long-polling, WebSocket, the upgrade between them.
+//!
+//! [`Engine`] owns the [`ClientSession`] and does its I/O; the [driver](crate::driver) polls it, and knows nothing of
+//! HTTP. Everything happens inside that one task: dropping an engine drops its connections.
+
+mod cookies;
+mod dial;
+mod error;
+mod http;
+mod mask;
+mod proxy;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod url;
+mod websocket;
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    path::PathBuf,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant, SystemTime},
+};
+
+use ::http::{HeaderMap, Method};
+use bytes::Bytes;
+use kokanee_engineio::{
+    ClientOutput, ClientSession, ClientSessionConfig, CloseReason, Message, OutPacket, Outgoing,
+    Revision, SendOptions, Transport, encode_payload,
+};
+use kokanee_io::ReadEnd;
+use tokio::time::Sleep;
+
+pub use self::error::ConnectFailure;
+use self::{
+    cookies::Cookies,
+    http::{Answer, Lane, is_other_revision, post, refusal, request, wrong_revision},
+    websocket::WebSocket,
+};
+pub(crate) use self::{proxy::Proxy, tls::TlsOptions, url::Target};
+
+/// Messages that one turn takes in before other tasks get their chance.
+const MESSAGES_PER_TURN: usize = 128;
+/// Rounds of one turn, for the same reason.
+const ROUNDS_PER_TURN: usize = 16;
+/// A wall clock that is so much ahead of the monotonic one has seen a suspended machine.
+const SUSPENDED: Duration = Duration::from_secs(10);
+
+/// Where and how to connect. Shared by all connections that a client makes one after the other.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
+pub(crate) struct EngineConfig {
+    pub(crate) target: Target,
+    /// The server's path, with the slash at its end.
+    pub(crate) path: String,
+    /// Parameters of the application, encoded.
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) cookies: bool,
+    /// The transports to use, the first one first. Never empty.
+    pub(crate) transports: Vec<Transport>,
+    pub(crate) try_all_transports: bool,
+    /// Begin with a WebSocket if the last connection got as far.
+    pub(crate) remember_upgrade: bool,
+    pub(crate) proxy: Option<Proxy>,
+    /// Set for `https` and `wss`.
+    pub(crate) tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
+    pub(crate) unix_socket: Option<PathBuf>,
+    /// Offer permessage-deflate.
+    pub(crate) compression: bool,
+    /// Time for dialling and handshakes, until the open packet.
+    pub(crate) connect_timeout: Duration,
+    /// Longest message or body that is received.
+    pub(crate) max_message_bytes: usize,
+    pub(crate) session: Arc<ClientSessionConfig>,
+    /// Whether the last connection was a WebSocket in the end.
+    pub(crate) upgraded: AtomicBool,
+}
+
+impl EngineConfig {
+    /// The transports to try, in order.
+    fn order(&self) -> Vec<Transport> {
+        let mut order = self.transports.clone();
+        if self.remember_upgrade
+            && self.upgraded.load(Ordering::Relaxed)
+            && let Some(at) = order
+                .iter()
+                .position(|&transport| transport == Transport::WebSocket)
+        {
+            order.rotate_left(at);
+        }
+        order
+    }
+}
+
+/// What became of an upgrade to a WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UpgradeEvent {
+    /// The WebSocket carries the session.
+    Done,
+    /// The session goes on polling.
+    Failed,
+}
+
+type Exchange = Pin<Box<dyn Future<Output = (Lane, Result<Answer, ConnectFailure>)> + Send>>;
+type Probing = Pin<Box<dyn Future<Output = Result<WebSocket, ConnectFailure>> + Send>>;
+
+/// A connection for one kind of requests: free, or with a request under way.
+enum Way {
+    Free(Lane),
+    Busy(Exchange),
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self::Free(Lane::default())
+    }
+}
+
+impl Way {
+    fn start(&mut self, exchange: impl FnOnce(Lane) -> Exchange) {
+        if let Self::Free(lane) = self {
+            *self = Self::Busy(exchange(std::mem::take(lane)));
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, ConnectFailure>> {
+        let Self::Busy(exchange) = self else {
+            return Poll::Pending;
+        };
+        let (lane, answer) = std::task::ready!(exchange.as_mut().poll(cx));
+        *self = Self::Free(lane);
+        Poll::Ready(answer)
+    }
+}
+
+/// The two connections of long-polling.
+#[derive(Default)]
+struct Polling {
+    get: Way,
+    post: Way,
+}
+
+/// A WebSocket that is to take over.
+enum Probe {
+    Dialling(Probing),
+    Open(Box<WebSocket>),
+}
+
+/// One Engine.IO connection.
+pub(crate) struct Engine {
+    config: Arc<EngineConfig>,
+    session: ClientSession,
+    websocket: Option<Box<WebSocket>>,
+    polling: Option<Box<Polling>>,
+    probe: Option<Probe>,
+    cookies: Cookies,
+    sid: Option<Box<str>>,
+    /// Messages that came with the open packet.
+    early: VecDeque<Message>,
+    sleep: Pin<Box<Sleep>>,
+    sleeps_until: Instant,
+    /// When the task last looked at the clocks.
+    looked: (Instant, SystemTime),
+    upgrade_event: Option<UpgradeEvent>,
+    closed: Option<CloseReason>,
+    finished: bool,
+    paused: bool,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("transport", &self.session.transport())
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a turn has found to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Some,
+    None,
+}
+
+impl Engine {
+    /// Connects and shakes hands; ready when the open packet has come. Dropping it gives everything up.
+    ///
+    /// # Errors
+    /// [`ConnectFailure`] of the last transport that was tried.
+    pub(crate) async fn open(config: &Arc<EngineConfig>) -> Result<Self, ConnectFailure> {
+        let attempt = async {
+            let mut last = None;
+            for transport in config.order() {
+                match Self::open_with(config, transport).await {
+                    Ok(engine) => return Ok(engine),
+                    Err(failure) if config.try_all_transports => last = Some(failure),
+                    Err(failure) => return Err(failure),
+                }
+            }
+            Err(last.unwrap_or(ConnectFailure::Option {
+                option: "transports",
+                reason: "there is none".to_owned(),
+            }))
+        };
+        let opened = tokio::time::timeout(config.connect_timeout, attempt).await;
+        let opened = opened.unwrap_or(Err(ConnectFailure::Timeout {
+            after: config.connect_timeout,
+        }));
+        if opened.is_err() {
+            // The WebSocket of the last time may not be possible any more.
+            config.upgraded.store(false, Ordering::Relaxed);
+        }
+        opened
+    }
+
+    async fn open_with(
+        config: &Arc<EngineConfig>,
+        transport: Transport,
+    ) -> Result<Self, ConnectFailure> {
+        let mut cookies = Cookies::default();
+        let websocket = match transport {
+            Transport::WebSocket => {
+                Some(Box::new(websocket::open(config, &mut cookies, None).await?))
+            }
+            Transport::Polling => None,
+        };
+        let polling = websocket.is_none().then(Box::default);
+        let now = Instant::now();
+        let mut engine = Self {
+            config: Arc::clone(config),
+            session: ClientSession::new(Arc::clone(&config.session), transport, now),
+            websocket,
+            polling,
+            probe: None,
+            cookies,
+            sid: None,
+            early: VecDeque::new(),
+            sleep: Box::pin(tokio::time::sleep_until(now.into())),
+            sleeps_until: now,
+            looked: (now, SystemTime::now()),
+            upgrade_event: None,
+            closed: None,
+            finished: false,
+            paused: false,
+        };
+        std::future::poll_fn(|cx| engine.poll_open(cx)).await?;
+        Ok(engine)
+    }
+
+    /// Polls until the open packet is there.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectFailure>> {
+        let (mut messages, mut failure) = (Vec::new(), None);
+        let turn = self.poll_turn(cx, &mut |message| messages.push(message), &mut failure);
+        self.early.extend(messages);
+        if let Some(failure) = failure {
+            return Poll::Ready(Err(failure));
+        }
+        if self.sid.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        match turn {
+            Poll::Ready(_) => Poll::Ready(Err(ConnectFailure::NotSocketIo {
+                path: self.config.path.clone(),
+                reason: "it closed the connection before its handshake".to_owned(),
+            })),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Reads, writes, upgrades and watches the time as far as possible without waiting; hands every received message to
+    /// `on_message`. Ready when the session has ended and everything that had to be sent is on the wire.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        on_message: &mut dyn FnMut(Message),
+    ) -> Poll<CloseReason> {
+        while let Some(message) = self.early.pop_front() {
+            on_message(message);
+        }
+        self.poll_turn(cx, on_message, &mut None)
+    }
+
+    /// Sends a message and its attachments, after everything before them. `false` if they were not taken: the session has
+    /// ended, or a volatile message would have to wait.
+    pub(crate) fn send(
+        &mut self,
+        message: &Outgoing,
+        attachments: &[Outgoing],
+        options: SendOptions,
+    ) -> bool {
+        self.session
+            .send(Instant::now(), message, attachments, options)
+    }
+
+    /// Ends the session in order: what waits is sent first. [`poll`](Self::poll) is ready when that is done.
+    pub(crate) fn close(&mut self) {
+        self.session.close(Instant::now());
+    }
+
+    /// Stops or goes on to read from the server.
+    pub(crate) fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// The transport that carries the session now.
+    pub(crate) fn transport(&self) -> Transport {
+        self.session.transport()
+    }
+
+    /// The session's id.
+    pub(crate) fn sid(&self) -> Option<&str> {
+        self.sid.as_deref()
+    }
+
+    /// The protocol's revision.
+    pub(crate) fn revision(&self) -> Revision {
+        self.session.revision()
+    }
+
+    /// Bytes that wait to be sent.
+    pub(crate) fn outbound_bytes(&self) -> usize {
+        self.session.outbound_bytes()
+    }
+
+    /// What became of the upgrade, once.
+    pub(crate) fn take_upgrade_event(&mut self) -> Option<UpgradeEvent> {
+        self.upgrade_event.take()
+    }
+
+    // The turn: time, reading, outputs, writing; again while there is something to do.
+
+    fn poll_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        on_message: &mut dyn FnMut(Message),
+        failure: &mut Option<ConnectFailure>,
+    ) -> Poll<CloseReason> {
+        let now = Instant::now();
+        self.watch_clocks(now);
+        let mut budget = MESSAGES_PER_TURN;
+        for _ in 0..ROUNDS_PER_TURN {
+            if self.session.deadline().is_some_and(|at| at <= now) {
+                self.session.handle_timeout(now);
+            }
+            let mut progress = self.take_outputs(now);
+            for found in [
+                self.read_polling(cx, now, &mut budget, on_message, failure),
+                self.read_probe(cx, now),
+                self.read_websocket(cx, now, &mut budget, on_message),
+                self.take_outputs(now),
+                self.write(cx, now),
+                self.take_outputs(now),
+                self.poll_sleep(cx, now),
+            ] {
+                if found == Progress::Some {
+                    progress = Progress::Some;
+                }
+            }
+            if let (Some(reason), true) = (self.closed, self.finished)
+                && self.is_written(cx, now)
+            {
+                return Poll::Ready(reason);
+            }
+            if failure.is_some() || progress == Progress::None {
+                return Poll::Pending;
+            }
+            if budget == 0 {
+                break;
+            }
+        }
+        // Enough for one turn: other tasks first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The monotonic clock stands still while the machine is suspended, and so do all timers; the wall clock does not.
+    fn watch_clocks(&mut self, now: Instant) {
+        let wall = SystemTime::now();
+        let (then, wall_then) = std::mem::replace(&mut self.looked, (now, wall));
+        let elapsed = wall.duration_since(wall_then).unwrap_or_default();
+        if elapsed > now.duration_since(then) + SUSPENDED {
+            tracing::debug!(?elapsed, "the machine was suspended");
+            self.session.handle_resumed(now, elapsed);
+        }
+    }
+
+    fn poll_sleep(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
+        let Some(deadline) = self.session.deadline() else {
+            return Progress::None;
+        };
+        if deadline < self.sleeps_until || self.sleeps_until <= now {
+            self.sleep.as_mut().reset(deadline.into());
+            self.sleeps_until = deadline;
+            if self.sleep.as_mut().poll(cx).is_ready() {
+                return Progress::Some;
+            }
+        }
+        Progress::None
+    }
+
+    // Reading.
+
+    fn read_polling(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        budget: &mut usize,
+        on_message: &mut dyn FnMut(Message),
+        failure: &mut Option<ConnectFailure>,
+    ) -> Progress {
+        let mut progress = Progress::None;
+        if self.paused {
+            return progress;
+        }
+        let Some(mut polling) = self.polling.take() else {
+            return progress;
+        };
+        if let Poll::Ready(answer) = polling.get.poll(cx) {
+            progress = Progress::Some;
+            self.on_get(now, answer, failure);
+        }
+        while *budget > 0
+            && let Some(message) = self.session.poll_message(now)
+        {
+            *budget -= 1;
+            progress = Progress::Some;
+            on_message(message);
+        }
+        if let Poll::Ready(answer) = polling.post.poll(cx) {
+            progress = Progress::Some;
+            self.on_post(now, answer);
+        }
+        self.polling = Some(polling);
+        progress
+    }
+
+    fn on_get(
+        &mut self,
+        now: Instant,
+        answer: Result<Answer, ConnectFailure>,
+        failure: &mut Option<ConnectFailure>,
+    ) {
+        let is_opening = self.sid.is_none();
+        match answer {
+            Ok(answer) if answer.status.is_success() => {
+                if is_opening {
+                    let revision = self.session.revision();
+                    if is_other_revision(revision, &answer.body) {
+                        *failure = Some(wrong_revision(revision));
+                        return;
+                    }
+                    if self.config.cookies {
+                        self.cookies.take(&answer.headers);
+                    }
+                }
+                let binary = answer.is_binary();
+                self.session
+                    .handle_poll_response(now, answer.body.clone(), binary);
+                if is_opening && !self.session.is_open() {
+                    // Nothing is decoded before it is asked for, the open packet excepted.
+                    let refused = refusal(&self.config, &answer);
+                    self.note_opening(now, refused, failure);
+                }
+            }
+            Ok(answer) if is_opening => *failure = Some(refusal(&self.config, &answer)),
+            Err(error) if is_opening => *failure = Some(error),
+            Ok(answer) => {
+                tracing::debug!(status = %answer.status, "poll refused");
+                self.session
+                    .handle_transport_closed(CloseReason::TransportError);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "poll failed");
+                self.session
+                    .handle_transport_closed(CloseReason::TransportError);
+            }
+        }
+    }
+
+    /// The first answer was decoded as far as its open packet, or has none.
+    fn note_opening(
+        &mut self,
+        now: Instant,
+        refused: ConnectFailure,
+        failure: &mut Option<ConnectFailure>,
+    ) {
+        if let Some(message) = self.session.poll_message(now) {
+            self.early.push_back(message);
+        }
+        if !self.session.is_open() {
+            *failure = Some(refused);
+        }
+    }
+
+    fn on_post(&mut self, now: Instant, answer: Result<Answer, ConnectFailure>) {
+        match answer {
+            Ok(answer) if answer.status.is_success() => self.session.handle_post_response(now),
+            Ok(answer) => {
+                tracing::debug!(status = %answer.status, "post refused");
+                self.session
+                    .handle_transport_closed(CloseReason::TransportError);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "post failed");
+                self.session
+                    .handle_transport_closed(CloseReason::TransportError);
+            }
+        }
+    }
+
+    fn read_websocket(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        budget: &mut usize,
+        on_message: &mut dyn FnMut(Message),
+    ) -> Progress {
+        let mut progress = Progress::None;
+        let Some(websocket) = self.websocket.as_mut().filter(|_| !self.paused) else {
+            return progress;
+        };
+        while *budget > 0 && websocket.io.read_end().is_none() {
+            let session = &mut self.session;
+            let read = websocket.io.poll_read(cx, now, |_, frame| {
+                *budget = budget.saturating_sub(1);
+                if let Some(message) = session.handle_frame(now, frame) {
+                    on_message(message);
+                }
+                *budget > 0
+            });
+            match websocket.io.read_end() {
+                Some(ReadEnd::Closed) => {
+                    self.session
+                        .handle_transport_closed(CloseReason::TransportClose);
+                }
+                Some(ReadEnd::Failed) => {
+                    self.session
+                        .handle_transport_closed(CloseReason::TransportError);
+                }
+                None if read.is_pending() => break,
+                None => {}
+            }
+            progress = Progress::Some;
+        }
+        progress
+    }
+
+    fn read_probe(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
+        let mut progress = Progress::None;
+        if let Some(Probe::Dialling(dialling)) = &mut self.probe {
+            match dialling.as_mut().poll(cx) {
+                Poll::Pending => return progress,
+                Poll::Ready(Ok(websocket)) => {
+                    self.probe = Some(Probe::Open(Box::new(websocket)));
+                    self.session.handle_probe_opened(now);
+                }
+                Poll::Ready(Err(error)) => {
+                    tracing::debug!(%error, "upgrade failed");
+                    self.probe = None;
+                    self.session.handle_probe_closed(now);
+                }
+            }
+            progress = Progress::Some;
+            let _ = self.take_outputs(now);
+        }
+        let Some(Probe::Open(mut websocket)) = self.probe.take() else {
+            return progress;
+        };
+        let session = &mut self.session;
+        while websocket.io.read_end().is_none() {
+            let mut upgraded = false;
+            let read = websocket.io.poll_read(cx, now, |_, frame| {
+                session.handle_probe_frame(now, frame);
+                upgraded = true;
+                // What comes behind the answer to the probe is for the session.
+                false
+            });
+            if read.is_pending() {
+                break;
+            }
+            progress = Progress::Some;
+            if upgraded {
+                break;
+            }
+        }
+        if websocket.io.read_end().is_some() {
+            session.handle_probe_closed(now);
+            return Progress::Some;
+        }
+        self.probe = Some(Probe::Open(websocket));
+        progress
+    }
+
+    // Outputs.
+
+    fn take_outputs(&mut self, now: Instant) -> Progress {
+        let mut progress = Progress::None;
+        while let Some(output) = self.session.poll_output() {
+            progress = Progress::Some;
+            self.handle_output(now, output);
+        }
+        progress
+    }
+
+    fn handle_output(&mut self, now: Instant, output: ClientOutput) {
+        match output {
+            ClientOutput::Opened(handshake) => {
+                self.sid = Some(handshake.sid.as_str().into());
+                if self.session.transport() == Transport::WebSocket {
+                    self.config.upgraded.store(true, Ordering::Relaxed);
+                }
+            }
+            ClientOutput::Poll => {
+                let request = request(
+                    &self.config,
+                    &self.cookies,
+                    Method::GET,
+                    Transport::Polling,
+                    self.sid.as_deref(),
+                    Bytes::new(),
+                );
+                self.exchange(request, |polling| &mut polling.get);
+            }
+            ClientOutput::Post(packets) => {
+                let body = encode_payload(
+                    self.session.revision(),
+                    &packets,
+                    self.session.revision() == Revision::V3,
+                );
+                let request = post(
+                    &self.config,
+                    &self.cookies,
+                    self.sid.as_deref(),
+                    body.bytes,
+                    body.binary,
+                );
+                self.exchange(request, |polling| &mut polling.post);
+            }
+            ClientOutput::OpenProbe => {
+                let config = Arc::clone(&self.config);
+                let mut cookies = self.cookies.clone();
+                let sid = self.sid.clone();
+                self.probe = Some(Probe::Dialling(Box::pin(async move {
+                    let opened = websocket::open(&config, &mut cookies, sid.as_deref());
+                    tokio::time::timeout(config.session.upgrade_timeout, opened)
+                        .await
+                        .unwrap_or(Err(ConnectFailure::Timeout {
+                            after: config.session.upgrade_timeout,
+                        }))
+                })));
+            }
+            ClientOutput::ProbePacket(packet) => self.send_on_probe(&packet),
+            ClientOutput::CloseProbe => self.probe = None,
+            ClientOutput::Upgraded => {
+                if let Some(Probe::Open(websocket)) = self.probe.take() {
+                    self.websocket = Some(websocket);
+                }
+                self.polling = None;
+                self.upgrade_event = Some(UpgradeEvent::Done);
+                self.config.upgraded.store(true, Ordering::Relaxed);
+            }
+            ClientOutput::UpgradeFailed => {
+                self.probe = None;
+                self.upgrade_event = Some(UpgradeEvent::Failed);
+            }
+            ClientOutput::Closed(reason) => {
+                tracing::debug!(%reason, "session closed");
+                self.closed = Some(reason);
+            }
+            ClientOutput::CloseWebSocket => {
+                if let Some(websocket) = &mut self.websocket {
+                    websocket.pending.fill(&mut self.session, now);
+                    websocket.io.start_close(None);
+                }
+            }
+            ClientOutput::Finished => self.finished = true,
+        }
+    }
+
+    /// Starts a request; a request that cannot even be made ends the session.
+    fn exchange(
+        &mut self,
+        request: Result<::http::Request<http_body_util::Full<Bytes>>, ConnectFailure>,
+        way: impl FnOnce(&mut Polling) -> &mut Way,
+    ) {
+        let polling = self.polling.get_or_insert_default();
+        match request {
+            Ok(request) => {
+                let config = Arc::clone(&self.config);
+                way(polling).start(|lane| Box::pin(lane.exchange(config, request)));
+            }
+            Err(error) => {
+                tracing::debug!(%error, "request cannot be made");
+                self.session
+                    .handle_transport_closed(CloseReason::TransportError);
+            }
+        }
+    }
+
+    fn send_on_probe(&mut self, packet: &OutPacket) {
+        if let Some(Probe::Open(websocket)) = &mut self.probe {
+            let frame = packet.websocket_slice(self.session.revision(), false);
+            // In order with what the session sends once it is upgraded.
+            websocket.pending.push(frame);
+        }
+    }
+
+    // Writing.
+
+    fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
+        let mut progress = Progress::None;
+        if let Some(websocket) = &mut self.websocket {
+            loop {
+                websocket.pending.fill(&mut self.session, now);
+                let had_work = !websocket.pending.is_empty();
+                match websocket
+                    .io
+                    .poll_write(cx, now, Some(&mut websocket.pending))
+                {
+                    Poll::Ready(Ok(())) if had_work => progress = Progress::Some,
+                    Poll::Ready(Ok(())) | Poll::Pending => break,
+                    Poll::Ready(Err(_)) => {
+                        self.session
+                            .handle_transport_closed(CloseReason::TransportError);
+                        self.websocket = None;
+                        return Progress::Some;
+                    }
+                }
+            }
+        }
+        if let Some(Probe::Open(websocket)) = &mut self.probe
+            && let Poll::Ready(Err(_)) =
+                websocket
+                    .io
+                    .poll_write(cx, now, Some(&mut websocket.pending))
+        {
+            self.probe = None;
+            self.session.handle_probe_closed(now);
+            return Progress::Some;
+        }
+        progress
+    }
+
+    /// Whether the end of the session is on the wire.
+    fn is_written(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        match &mut self.websocket {
+            Some(websocket) => websocket
+                .io
+                .poll_write(cx, now, Some(&mut websocket.pending))
+                .is_ready(),
+            None => true,
+        }
+    }
+}

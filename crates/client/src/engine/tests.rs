@@ -1,0 +1,299 @@
+//! The engine against a running server, below Socket.IO: transports, upgrade, order, ends.
+
+use std::collections::BTreeSet;
+
+use kokanee_server::{Args, Server, Socket};
+use kokanee_socketio::{Decoder, DecoderLimits, Packet, ParserKind};
+
+use super::*;
+
+/// Longest wait for anything that must happen.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn config(address: std::net::SocketAddr) -> EngineConfig {
+    EngineConfig {
+        target: Target::parse(&format!("http://{address}")).expect("a URL"),
+        path: "/socket.io/".to_owned(),
+        query: String::new(),
+        headers: HeaderMap::new(),
+        cookies: true,
+        transports: vec![Transport::Polling, Transport::WebSocket],
+        try_all_transports: false,
+        remember_upgrade: false,
+        proxy: None,
+        tls: None,
+        unix_socket: None,
+        compression: false,
+        connect_timeout: PATIENCE,
+        max_message_bytes: 10_000_000,
+        session: Arc::default(),
+        upgraded: AtomicBool::new(false),
+    }
+}
+
+/// A server that sends every event back, and what it listens on.
+async fn serve(builder: kokanee_server::ServerBuilder) -> (Server, std::net::SocketAddr) {
+    let io = builder.build();
+    io.on_any(async |socket: Socket, args: Args| socket.emit_args("echo", &args).await);
+    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr();
+    tokio::spawn(listener.serve());
+    (io, address)
+}
+
+/// An engine, and what it has received.
+#[derive(Debug)]
+struct Peer {
+    engine: Engine,
+    inbox: VecDeque<Message>,
+}
+
+async fn open(config: EngineConfig) -> Result<Peer, ConnectFailure> {
+    let engine = Engine::open(&Arc::new(config)).await?;
+    Ok(Peer {
+        engine,
+        inbox: VecDeque::new(),
+    })
+}
+
+/// The next message.
+async fn next(peer: &mut Peer) -> Message {
+    let Peer { engine, inbox } = peer;
+    let run = std::future::poll_fn(|cx| {
+        if let Some(message) = inbox.pop_front() {
+            return Poll::Ready(Ok(message));
+        }
+        let turn = engine.poll(cx, &mut |message| inbox.push_back(message));
+        match inbox.pop_front() {
+            Some(message) => Poll::Ready(Ok(message)),
+            None => turn.map(Err),
+        }
+    });
+    tokio::time::timeout(PATIENCE, run)
+        .await
+        .expect("in time")
+        .expect("the session goes on")
+}
+
+/// Receives until `done` likes a message.
+async fn until(peer: &mut Peer, mut done: impl FnMut(Message) -> bool) {
+    while !done(next(peer).await) {}
+}
+
+fn send(peer: &mut Peer, text: &str) {
+    assert!(
+        peer.engine
+            .send(&Outgoing::text(text), &[], SendOptions::default())
+    );
+}
+
+async fn join(peer: &mut Peer) {
+    send(peer, "0");
+    until(
+        peer,
+        |message| matches!(message, Message::Text(text) if text.starts_with("0{")),
+    )
+    .await;
+}
+
+fn number(message: Message) -> u64 {
+    let mut decoder = Decoder::new(ParserKind::Default, DecoderLimits::default());
+    let Ok(Some(Packet::Event { event, .. })) = decoder.decode(message) else {
+        panic!("an event")
+    };
+    event.args().deserialize().expect("a number")
+}
+
+/// Sends numbered events, a few at a time, and checks that all come back in order.
+async fn exchange(peer: &mut Peer, count: u64) {
+    let mut sent = 0;
+    for expected in 0..count {
+        while sent < count && sent < expected + 7 {
+            send(peer, &format!("2[\"n\",{sent}]"));
+            sent += 1;
+        }
+        assert_eq!(number(next(peer).await), expected);
+    }
+}
+
+#[tokio::test]
+async fn every_transport_carries_messages_in_order() {
+    let (_io, address) = serve(Server::builder()).await;
+    for transports in [vec![Transport::WebSocket], vec![Transport::Polling]] {
+        let upgrade = transports.len() > 1;
+        let session = ClientSessionConfig {
+            upgrade,
+            ..ClientSessionConfig::default()
+        };
+        let first = transports[0];
+        let mut peer = open(EngineConfig {
+            transports,
+            session: Arc::new(session),
+            ..config(address)
+        })
+        .await
+        .expect("connected");
+        join(&mut peer).await;
+        exchange(&mut peer, 300).await;
+        assert_eq!(peer.engine.transport(), first);
+        peer.engine.close();
+        let end = std::future::poll_fn(|cx| peer.engine.poll(cx, &mut drop));
+        let reason = tokio::time::timeout(PATIENCE, end).await.expect("in time");
+        assert_eq!(reason, CloseReason::ForcedClose);
+    }
+}
+
+#[tokio::test]
+async fn upgrades_lose_and_reorder_nothing() {
+    let (_io, address) = serve(Server::builder()).await;
+    let mut done = BTreeSet::new();
+    for _ in 0..50 {
+        let mut peer = open(config(address)).await.expect("connected");
+        join(&mut peer).await;
+        exchange(&mut peer, 200).await;
+        done.insert(peer.engine.take_upgrade_event() == Some(UpgradeEvent::Done));
+        assert_eq!(peer.engine.transport(), Transport::WebSocket);
+    }
+    assert_eq!(done, BTreeSet::from([true]));
+}
+
+#[tokio::test]
+async fn old_servers_are_spoken_to_in_their_revision() {
+    let (_io, address) = serve(Server::builder().allow_eio3(true)).await;
+    for transports in [
+        vec![Transport::WebSocket],
+        vec![Transport::Polling, Transport::WebSocket],
+    ] {
+        let session = ClientSessionConfig {
+            revision: Revision::V3,
+            ..ClientSessionConfig::default()
+        };
+        let mut peer = open(EngineConfig {
+            transports,
+            session: Arc::new(session),
+            ..config(address)
+        })
+        .await
+        .expect("connected");
+        until(
+            &mut peer,
+            |message| matches!(message, Message::Text(text) if text == "0"),
+        )
+        .await;
+        exchange(&mut peer, 200).await;
+    }
+}
+
+#[tokio::test]
+async fn failures_say_what_is_wrong() {
+    let (_io, address) = serve(Server::builder()).await;
+    let fails = async |config: EngineConfig| open(config).await.expect_err("a failure").to_string();
+    for transports in [vec![Transport::Polling], vec![Transport::WebSocket]] {
+        let with = |change: &dyn Fn(&mut EngineConfig)| {
+            let mut config = EngineConfig {
+                transports: transports.clone(),
+                ..config(address)
+            };
+            change(&mut config);
+            config
+        };
+        let error = fails(with(&|config| config.path = "/elsewhere/".to_owned())).await;
+        assert_eq!(
+            error,
+            "not a Socket.IO server: it answered HTTP 404 Not Found; is the path \"/elsewhere/\" right?"
+        );
+        let error = fails(with(&|config| {
+            config.session = Arc::new(ClientSessionConfig {
+                revision: Revision::V3,
+                ..ClientSessionConfig::default()
+            });
+        }))
+        .await;
+        assert_eq!(
+            error,
+            "the server does not speak revision 3 of Engine.IO; try revision 4"
+        );
+        let error = fails(with(&|config| config.target.port = 1)).await;
+        assert!(
+            error.starts_with("cannot connect to 127.0.0.1:1: "),
+            "{error}"
+        );
+        let error = fails(with(&|config| {
+            config.target.host = "kokanee.invalid".to_owned();
+        }))
+        .await;
+        assert!(
+            error.starts_with("cannot find the address of kokanee.invalid: "),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn bytes_travel_both_ways_compressed_or_not() {
+    let io = Server::new();
+    io.on("blob", async |socket: Socket, args: Args| {
+        socket.emit_args("blob", &args).await
+    });
+    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr();
+    tokio::spawn(listener.serve());
+    for transports in [vec![Transport::Polling], vec![Transport::WebSocket]] {
+        let mut peer = open(EngineConfig {
+            transports,
+            compression: true,
+            session: Arc::new(ClientSessionConfig {
+                upgrade: false,
+                ..ClientSessionConfig::default()
+            }),
+            ..config(address)
+        })
+        .await
+        .expect("connected");
+        join(&mut peer).await;
+        let bytes = Bytes::from(vec![7; 100_000]);
+        let sent = peer.engine.send(
+            &Outgoing::text("51-[\"blob\",{\"_placeholder\":true,\"num\":0}]"),
+            &[Outgoing::binary(bytes.clone())],
+            SendOptions::default(),
+        );
+        assert!(sent);
+        until(&mut peer, |message| match message {
+            Message::Text(_) => false,
+            Message::Binary(received) => {
+                assert_eq!(received, bytes);
+                true
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_is_noticed() {
+    for transports in [vec![Transport::Polling], vec![Transport::WebSocket]] {
+        let (io, address) = serve(Server::builder()).await;
+        let mut peer = open(EngineConfig {
+            transports,
+            session: Arc::new(ClientSessionConfig {
+                upgrade: false,
+                ..ClientSessionConfig::default()
+            }),
+            ..config(address)
+        })
+        .await
+        .expect("connected");
+        join(&mut peer).await;
+        let (ended, _) = tokio::join!(
+            tokio::time::timeout(
+                PATIENCE,
+                std::future::poll_fn(|cx| peer.engine.poll(cx, &mut drop))
+            ),
+            io.close(Duration::from_secs(1)),
+        );
+        assert!(matches!(
+            ended.expect("in time"),
+            CloseReason::TransportClose | CloseReason::TransportError
+        ));
+    }
+}

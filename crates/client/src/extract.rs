@@ -1,0 +1,131 @@
+//! What handlers of the client can have as parameters.
+//!
+//! Handlers of events: [`Socket`], [`Data<T>`](kokanee_handler::Data), [`Ack`], `Args`, `Event`, `EventName`, and your own
+//! types that implement [`FromContext`]. Handlers of the life cycle: [`Socket`] and what is named at each method.
+
+use std::{ops::Deref, sync::Arc};
+
+use kokanee_handler::{Ack, EventKind, ExtractError, FromContext, Kind};
+use kokanee_socketio::Event;
+
+use crate::{ConnectFailure, DisconnectReason, Socket};
+
+/// What happened to a socket.
+#[derive(Debug)]
+pub struct Context<'a> {
+    pub(crate) socket: &'a Socket,
+    pub(crate) event: Option<&'a Event>,
+    pub(crate) ack: Option<&'a Ack>,
+    pub(crate) reason: Option<DisconnectReason>,
+    pub(crate) failure: Option<&'a Arc<ConnectFailure>>,
+    pub(crate) attempt: u32,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(socket: &'a Socket) -> Self {
+        Self {
+            socket,
+            event: None,
+            ack: None,
+            reason: None,
+            failure: None,
+            attempt: 0,
+        }
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &'a Socket {
+        self.socket
+    }
+
+    /// The event, for handlers of events.
+    pub fn event(&self) -> Option<&'a Event> {
+        self.event
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug)]
+            pub enum $name {}
+
+            impl Kind for $name {
+                type Context<'a> = Context<'a>;
+            }
+        )*
+    };
+}
+
+kinds! {
+    /// Marks what is given to handlers of events.
+    OnEvent,
+    /// Marks what is given to handlers of connections and reconnections.
+    OnConnect,
+    /// Marks what is given to handlers of disconnections.
+    OnDisconnect,
+    /// Marks what is given to handlers of failed connections.
+    OnConnectError,
+    /// Marks what is given to handlers of attempts to reconnect.
+    OnAttempt,
+}
+
+impl EventKind for OnEvent {
+    fn event<'c>(context: &'c Context<'_>) -> Option<&'c Event> {
+        context.event
+    }
+
+    fn ack(context: &Context<'_>) -> Ack {
+        context.ack.cloned().unwrap_or_default()
+    }
+}
+
+/// What can happen on the client: bound of extractors that every handler may have.
+pub trait ClientKind: for<'a> Kind<Context<'a> = Context<'a>> {}
+impl<K: for<'a> Kind<Context<'a> = Context<'a>>> ClientKind for K {}
+
+impl<K: ClientKind> FromContext<K> for Socket {
+    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
+        Ok(context.socket.clone())
+    }
+}
+
+impl FromContext<OnDisconnect> for DisconnectReason {
+    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
+        context
+            .reason
+            .ok_or_else(|| ExtractError::other("there is no reason"))
+    }
+}
+
+/// Why a connection could not be made.
+#[derive(Debug, Clone)]
+pub struct Failure(pub Arc<ConnectFailure>);
+
+impl Deref for Failure {
+    type Target = ConnectFailure;
+
+    fn deref(&self) -> &ConnectFailure {
+        &self.0
+    }
+}
+
+impl FromContext<OnConnectError> for Failure {
+    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
+        let failure = context.failure.cloned();
+        failure
+            .map(Self)
+            .ok_or_else(|| ExtractError::other("there is no failure"))
+    }
+}
+
+/// The number of an attempt to reconnect, from 1 on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt(pub u32);
+
+impl FromContext<OnAttempt> for Attempt {
+    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
+        Ok(Self(context.attempt))
+    }
+}

@@ -1,0 +1,72 @@
+//! The handlers of one socket. Replaced as a whole when one is added, so that they can be called without a lock.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use kokanee_handler::{Erased, EventError};
+use kokanee_socketio::Event;
+
+use crate::extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent};
+
+type ErrorHandler = Arc<dyn Fn(&EventError) + Send + Sync>;
+type OutgoingHandler = Arc<dyn Fn(&Event) + Send + Sync>;
+
+#[derive(Clone, Default)]
+pub(crate) struct Handlers {
+    pub(crate) connect: Vec<Erased<OnConnect>>,
+    pub(crate) disconnect: Vec<Erased<OnDisconnect>>,
+    pub(crate) connect_error: Vec<Erased<OnConnectError>>,
+    pub(crate) reconnect_attempt: Vec<Erased<OnAttempt>>,
+    pub(crate) reconnect: Vec<Erased<OnAttempt>>,
+    pub(crate) reconnect_failed: Vec<Erased<OnConnect>>,
+    pub(crate) upgrade: Vec<Erased<OnConnect>>,
+    pub(crate) any: Vec<Erased<OnEvent>>,
+    pub(crate) outgoing: Vec<OutgoingHandler>,
+    events: HashMap<Box<str>, Vec<Listener>>,
+    pub(crate) error: Option<ErrorHandler>,
+}
+
+#[derive(Clone)]
+struct Listener {
+    handler: Erased<OnEvent>,
+    once: bool,
+}
+
+impl Handlers {
+    pub(crate) fn on(&mut self, event: &str, handler: Erased<OnEvent>, once: bool) {
+        self.events
+            .entry(event.into())
+            .or_default()
+            .push(Listener { handler, once });
+    }
+
+    pub(crate) fn off(&mut self, event: &str) {
+        self.events.remove(event);
+    }
+
+    /// The handlers of an event.
+    pub(crate) fn event(&self, name: &str) -> impl Iterator<Item = &Erased<OnEvent>> {
+        let listeners = self.events.get(name).map_or(&[][..], Vec::as_slice);
+        listeners.iter().map(|listener| &listener.handler)
+    }
+
+    /// Whether some of an event's handlers are called for the last time.
+    pub(crate) fn has_once(&self, name: &str) -> bool {
+        self.events
+            .get(name)
+            .is_some_and(|listeners| listeners.iter().any(|listener| listener.once))
+    }
+
+    pub(crate) fn remove_once(&mut self, name: &str) {
+        if let Some(listeners) = self.events.get_mut(name) {
+            listeners.retain(|listener| !listener.once);
+        }
+    }
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handlers")
+            .field("events", &self.events.keys())
+            .finish_non_exhaustive()
+    }
+}

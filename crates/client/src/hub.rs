@@ -1,0 +1,225 @@
+//! How handles reach the task that owns the connection: a queue of commands, and what anybody may read.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use kokanee_engineio::{SendOptions, Transport};
+use kokanee_socketio::{AckId, EncodedPacket};
+use tokio::sync::oneshot;
+
+use crate::{ConnectFailure, client::Options, socket::Core};
+
+/// What a waiting packet counts beside its content.
+const OVERHEAD_BYTES: usize = 64;
+
+/// What the connection's task can be asked for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Connect a socket.
+    Connect {
+        socket: Arc<Core>,
+        done: Option<oneshot::Sender<Result<(), ConnectFailure>>>,
+    },
+    /// Send a packet, now or when the socket is connected.
+    Emit {
+        socket: Arc<Core>,
+        outgoing: Outgoing,
+    },
+    /// Disconnect a socket.
+    Disconnect {
+        socket: Arc<Core>,
+        done: Option<oneshot::Sender<()>>,
+    },
+    /// Close the transport as a failure would, to connect again.
+    Reconnect,
+    /// A reader of events has caught up: read on.
+    Resume,
+    /// There are no handles any more.
+    Shutdown,
+}
+
+/// A packet on its way.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) packet: EncodedPacket,
+    pub(crate) options: SendOptions,
+    pub(crate) ack: Option<AckId>,
+    /// Sent again until it is acknowledged.
+    pub(crate) retried: bool,
+}
+
+impl Outgoing {
+    pub(crate) fn weight(&self) -> usize {
+        self.packet.size_bytes() + OVERHEAD_BYTES
+    }
+}
+
+/// One connection, as everybody but its task sees it.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) options: Arc<Options>,
+    queue: Mutex<Queue>,
+    has_commands: AtomicBool,
+    /// Bytes of packets that were not handed to the session yet.
+    queued: AtomicUsize,
+    /// Bytes that wait in the session.
+    outbound: AtomicUsize,
+    /// 0: none, 1: polling, 2: WebSocket.
+    transport: AtomicU8,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    commands: VecDeque<Command>,
+    waker: Option<Waker>,
+    /// Those who wait for room.
+    waiting: Vec<Waker>,
+    closed: bool,
+}
+
+/// The task has ended: nobody takes commands any more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gone;
+
+impl Hub {
+    pub(crate) fn new(options: Arc<Options>) -> Self {
+        Self {
+            options,
+            queue: Mutex::default(),
+            has_commands: AtomicBool::new(false),
+            queued: AtomicUsize::new(0),
+            outbound: AtomicUsize::new(0),
+            transport: AtomicU8::new(0),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // No code that holds the lock can panic half-way.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a command to the connection's task.
+    pub(crate) fn send(&self, command: Command) -> Result<(), Gone> {
+        let mut queue = self.lock();
+        if queue.closed {
+            return Err(Gone);
+        }
+        if let Command::Emit { outgoing, .. } = &command {
+            self.queued.fetch_add(outgoing.weight(), Ordering::Relaxed);
+        }
+        queue.commands.push_back(command);
+        let was_idle = !self.has_commands.swap(true, Ordering::AcqRel);
+        if was_idle && let Some(waker) = &queue.waker {
+            waker.wake_by_ref();
+        }
+        Ok(())
+    }
+
+    /// Bytes that wait to be sent.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.queued.load(Ordering::Relaxed) + self.outbound.load(Ordering::Relaxed)
+    }
+
+    fn has_room(&self) -> bool {
+        self.waiting_bytes() <= self.options.send_buffer_bytes / 2
+    }
+
+    /// Waits until half of the send buffer is free.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.has_room() {
+            return Poll::Ready(());
+        }
+        let mut queue = self.lock();
+        if queue.closed || self.has_room() {
+            return Poll::Ready(());
+        }
+        if !queue
+            .waiting
+            .iter()
+            .any(|waker| waker.will_wake(cx.waker()))
+        {
+            queue.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// The transport that carries the connection now.
+    pub(crate) fn transport(&self) -> Option<Transport> {
+        match self.transport.load(Ordering::Relaxed) {
+            0 => None,
+            1 => Some(Transport::Polling),
+            _ => Some(Transport::WebSocket),
+        }
+    }
+
+    // For the connection's task.
+
+    /// Takes the waiting commands.
+    pub(crate) fn take(&self) -> VecDeque<Command> {
+        if !self.has_commands.load(Ordering::Acquire) {
+            return VecDeque::new();
+        }
+        let mut queue = self.lock();
+        self.has_commands.store(false, Ordering::Release);
+        std::mem::take(&mut queue.commands)
+    }
+
+    /// Says that the task wants to sleep. `false` if commands came meanwhile.
+    pub(crate) fn sleep(&self, cx: &Context<'_>) -> bool {
+        let mut queue = self.lock();
+        if !queue.commands.is_empty() {
+            return false;
+        }
+        if !queue
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            queue.waker = Some(cx.waker().clone());
+        }
+        true
+    }
+
+    /// A packet was handed to the session, or given up.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.queued.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Publishes what waits in the session, and wakes those who wait for room.
+    pub(crate) fn set_outbound(&self, bytes: usize) {
+        self.outbound.store(bytes, Ordering::Relaxed);
+        if self.has_room() {
+            let waiting = std::mem::take(&mut self.lock().waiting);
+            waiting.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    pub(crate) fn set_transport(&self, transport: Option<Transport>) {
+        let code = match transport {
+            None => 0,
+            Some(Transport::Polling) => 1,
+            Some(Transport::WebSocket) => 2,
+        };
+        self.transport.store(code, Ordering::Relaxed);
+    }
+
+    /// Nobody takes commands any more.
+    pub(crate) fn close(&self) {
+        let mut queue = self.lock();
+        let ended = std::mem::replace(
+            &mut *queue,
+            Queue {
+                closed: true,
+                ..Queue::default()
+            },
+        );
+        drop(queue);
+        ended.waiting.into_iter().for_each(Waker::wake);
+    }
+}

@@ -1,0 +1,44 @@
+//! The Socket.IO client: connects to any Socket.IO server, over long-polling and WebSocket, and connects again by itself.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use kokanee_client::{Client, Data};
+//!
+//! # async fn f() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let socket = Client::connect("http://localhost:5000").await?;
+//! socket.on("my_message", async |Data(text): Data<String>| println!("{text}"));
+//! let sum: i64 = socket.emit_with_ack("sum", (20, 22)).timeout(Duration::from_secs(1)).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! * [`Client::builder`] has all options; [`Socket`] is the handle of one namespace, [`Socket::of`] adds others.
+//! * What can go wrong while connecting is [`ConnectFailure`], with a hint in its text.
+//! * One task owns a connection: `driver.rs` does Socket.IO and reconnects, `engine/` does Engine.IO over real transports.
+
+mod acks;
+mod client;
+mod driver;
+mod engine;
+pub mod extract;
+mod handlers;
+mod hub;
+mod reason;
+mod reconnect;
+mod socket;
+mod stream;
+
+pub use self::{
+    acks::EmitWithAck,
+    client::{Client, ClientBuilder},
+    engine::ConnectFailure,
+    extract::{Attempt, Failure},
+    reason::DisconnectReason,
+    socket::{Emit, Socket},
+    stream::{Events, Received},
+};
+pub use kokanee_engineio::{CloseReason, Revision, Transport};
+pub use kokanee_handler::{
+    Ack, AckError, BoxError, Data, EmitError, EventError, EventName, ExtractError, FromContext,
+    Handler, IntoOutcome, Kind, Typed, TypedAck, TypedArgs, TypedEvent,
+};
+pub use kokanee_socketio::{Args, Event, ParserKind, Value};

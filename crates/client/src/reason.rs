@@ -1,0 +1,39 @@
+//! Why a socket was disconnected.
+
+use std::fmt;
+
+use kokanee_engineio::CloseReason;
+
+/// Why a socket was disconnected. Shown as the JavaScript client's texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// The server has disconnected the socket. It is not connected again by itself.
+    Server,
+    /// [`Socket::disconnect`](crate::Socket::disconnect) was called, or all handles were dropped.
+    Client,
+    /// The server has sent what cannot be understood.
+    ParseError,
+    /// The session has ended.
+    Session(CloseReason),
+}
+
+impl DisconnectReason {
+    /// The reason's text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "io server disconnect",
+            Self::Client => "io client disconnect",
+            Self::ParseError | Self::Session(CloseReason::ParseError) => "parse error",
+            Self::Session(CloseReason::PingTimeout) => "ping timeout",
+            Self::Session(CloseReason::TransportClose) => "transport close",
+            Self::Session(_) => "transport error",
+        }
+    }
+}
+
+impl fmt::Display for DisconnectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,518 @@
+//! A socket: one namespace of a connection, as the application sees it.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use kokanee_engineio::{SendOptions, Str, Transport};
+use kokanee_handler::{EmitError, EventError, Handler, TypedArgs, TypedEvent};
+use kokanee_socketio::{
+    AckId, Args, EncodeError, EncodedPacket, Event, encode_event, encode_event_args,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::oneshot;
+
+use crate::{
+    ConnectFailure, EmitWithAck, Events,
+    client::Options,
+    extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
+    handlers::Handlers,
+    hub::{Command, Hub, Outgoing},
+    stream::Subscriber,
+};
+
+/// A socket without the handles' guard: what the connection's task and acknowledgements hold.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) namespace: Box<str>,
+    handlers: RwLock<Arc<Handlers>>,
+    state: Mutex<State>,
+    connected: AtomicBool,
+    pub(crate) acks: crate::acks::PendingAcks,
+    ack_ids: AtomicU64,
+    has_subscribers: AtomicBool,
+}
+
+/// What the server says of the socket.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) id: Option<Str>,
+    pub(crate) recovered: bool,
+    /// For servers that recover connections: the private id, and the last offset that was received.
+    pub(crate) pid: Option<Str>,
+    pub(crate) offset: Option<Str>,
+    subscribers: Vec<Subscriber>,
+}
+
+impl Core {
+    pub(crate) fn new(hub: Arc<Hub>, namespace: &str) -> Self {
+        Self {
+            hub,
+            namespace: namespace.into(),
+            handlers: RwLock::default(),
+            state: Mutex::default(),
+            connected: AtomicBool::new(false),
+            acks: crate::acks::PendingAcks::default(),
+            ack_ids: AtomicU64::new(0),
+            has_subscribers: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn handlers(&self) -> Arc<Handlers> {
+        Arc::clone(&self.handlers.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Handlers)) {
+        let mut handlers = self
+            .handlers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut handlers));
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_connected(&self, connected: bool) {
+        self.connected.store(connected, Ordering::Release);
+    }
+
+    pub(crate) fn send(self: &Arc<Self>, outgoing: Outgoing) -> Result<(), EmitError> {
+        let command = Command::Emit {
+            socket: Arc::clone(self),
+            outgoing,
+        };
+        self.hub.send(command).map_err(|_| EmitError::Disconnected)
+    }
+
+    /// Those who read the events as a stream.
+    pub(crate) fn subscribers(&self) -> Vec<Subscriber> {
+        if !self.has_subscribers.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut state = self.state();
+        state.subscribers.retain(Subscriber::is_alive);
+        self.has_subscribers
+            .store(!state.subscribers.is_empty(), Ordering::Release);
+        state.subscribers.clone()
+    }
+
+    pub(crate) fn report(&self, error: &EventError) {
+        tracing::warn!(namespace = &*self.namespace, %error, "event not handled");
+        if let Some(handler) = &self.handlers().error {
+            handler(error);
+        }
+    }
+}
+
+/// Ends the connection when the last handle is dropped.
+#[derive(Debug)]
+pub(crate) struct Guard(pub(crate) Arc<Hub>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // If the task has ended already, there is nothing to end.
+        let _ = self.0.send(Command::Shutdown);
+    }
+}
+
+/// One namespace of a connection to a server. A cheap handle: when the last one of a connection is dropped, the connection
+/// is closed. (A handler that keeps one in its closure keeps the connection open; handlers get one as a parameter.)
+#[derive(Debug, Clone)]
+pub struct Socket {
+    core: Arc<Core>,
+    guard: Arc<Guard>,
+}
+
+impl Socket {
+    pub(crate) fn new(core: Arc<Core>, guard: Arc<Guard>) -> Self {
+        Self { core, guard }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.core.hub.options
+    }
+
+    // Facts.
+
+    /// The namespace's name, for instance `/`.
+    pub fn namespace(&self) -> &str {
+        &self.core.namespace
+    }
+
+    /// The socket's id, which the server knows it by. `None` while it is not connected. With servers of Socket.IO 2 it is
+    /// derived from the session's id, as those do, and is then as secret as that.
+    pub fn id(&self) -> Option<String> {
+        let state = self.core.state();
+        state.id.as_ref().map(|id| id.as_str().to_owned())
+    }
+
+    /// Whether the socket is connected: the namespace has accepted it.
+    pub fn is_connected(&self) -> bool {
+        self.core.is_connected()
+    }
+
+    /// Whether the server has restored the socket's state with the last connection, and what was sent meanwhile.
+    pub fn is_recovered(&self) -> bool {
+        self.core.state().recovered
+    }
+
+    /// The transport that carries the connection now.
+    pub fn transport(&self) -> Option<Transport> {
+        self.core.hub.transport()
+    }
+
+    /// Another namespace over the same connection. Connect it with [`connect`](Self::connect).
+    #[must_use]
+    pub fn of(&self, namespace: &str) -> Self {
+        let namespace = if namespace.starts_with('/') {
+            namespace.to_owned()
+        } else {
+            format!("/{namespace}")
+        };
+        Self {
+            core: Arc::new(Core::new(Arc::clone(&self.core.hub), &namespace)),
+            guard: Arc::clone(&self.guard),
+        }
+    }
+
+    // Connection.
+
+    /// Connects, and waits until the namespace has accepted.
+    ///
+    /// # Errors
+    /// Why it could not be connected. Without [`retry_first_connect`](crate::ClientBuilder::retry_first_connect) the
+    /// first failure is returned, and nothing more is tried.
+    pub async fn connect(&self) -> Result<(), ConnectFailure> {
+        let (sender, receiver) = oneshot::channel();
+        let command = Command::Connect {
+            socket: Arc::clone(&self.core),
+            done: Some(sender),
+        };
+        self.core
+            .hub
+            .send(command)
+            .map_err(|_| ConnectFailure::GivenUp)?;
+        receiver.await.unwrap_or(Err(ConnectFailure::GivenUp))
+    }
+
+    /// Disconnects from the namespace; with the last namespace the connection is closed. Returns when that is on the
+    /// wire, what was sent before included. The socket does not connect again by itself.
+    pub async fn disconnect(&self) {
+        let (sender, receiver) = oneshot::channel();
+        let command = Command::Disconnect {
+            socket: Arc::clone(&self.core),
+            done: Some(sender),
+        };
+        if self.core.hub.send(command).is_ok() {
+            // It is dropped if the task ends first, which is as good.
+            let _ = receiver.await;
+        }
+    }
+
+    /// Cuts the transport, as if the network had failed: all namespaces are connected again.
+    pub fn reconnect(&self) {
+        // A connection that is closed stays so.
+        let _ = self.core.hub.send(Command::Reconnect);
+    }
+
+    // Events out.
+
+    pub(crate) fn send_packet(&self, outgoing: Outgoing) -> Result<(), EmitError> {
+        let max = self.options().send_buffer_bytes;
+        if !self.is_connected() {
+            if outgoing.options.volatile {
+                return Ok(());
+            }
+            let waiting = self.core.hub.waiting_bytes();
+            if waiting > 0 && waiting + outgoing.weight() > max {
+                return Err(EmitError::BufferFull { max });
+            }
+        }
+        self.core.send(outgoing)
+    }
+
+    fn emit_packet(&self, packet: Result<EncodedPacket, EncodeError>, volatile: bool) -> Emit {
+        let retried = self.options().retries.is_some() && !volatile;
+        Emit {
+            socket: self.clone(),
+            outgoing: Some(packet.map(|packet| Outgoing {
+                packet,
+                options: SendOptions {
+                    volatile,
+                    ..SendOptions::default()
+                },
+                ack: None,
+                retried,
+            })),
+        }
+    }
+
+    /// An id for the next event that is to be acknowledged.
+    fn next_ack_id(&self) -> AckId {
+        AckId(self.core.ack_ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// With retries every event is acknowledged, asked for or not.
+    fn own_ack_id(&self) -> Option<AckId> {
+        self.options().retries.map(|_| self.next_ack_id())
+    }
+
+    fn note_outgoing(&self, event: &str, args: impl FnOnce() -> Option<Args>) {
+        let handlers = self.core.handlers();
+        if !handlers.outgoing.is_empty()
+            && let Some(args) = args()
+        {
+            let event = Event::new(event, args);
+            for handler in &handlers.outgoing {
+                handler(&event);
+            }
+        }
+    }
+
+    /// Sends an event. A tuple is spread over several arguments, `()` is none, everything else is one;
+    /// [`bytes::Bytes`] at any depth is sent as binary.
+    ///
+    /// While the socket is not connected, the event waits in the send buffer and leaves with the next connection. Waits
+    /// while more than half of the send buffer is on its way. Cancel safe: dropped before it is ready, nothing was sent.
+    ///
+    /// # Errors
+    /// When the arguments cannot be encoded, the send buffer is full, or the client is closed.
+    pub fn emit<T: Serialize>(&self, event: &str, args: T) -> Emit {
+        self.note_outgoing(event, || Args::from_serialize(&args).ok());
+        let id = self.own_ack_id();
+        let mut emit = self.emit_packet(encode_event(self.namespace(), id, event, &args), false);
+        emit.set_ack(id);
+        emit
+    }
+
+    /// Sends an event with arguments as they were received.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub fn emit_args(&self, event: &str, args: &Args) -> Emit {
+        self.note_outgoing(event, || Some(args.clone()));
+        let id = self.own_ack_id();
+        let mut emit =
+            self.emit_packet(encode_event_args(self.namespace(), id, event, args), false);
+        emit.set_ack(id);
+        emit
+    }
+
+    /// Sends a typed event.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub fn emit_typed<E: TypedEvent>(&self, event: &E) -> Emit {
+        self.emit(E::NAME, event)
+    }
+
+    /// Sends an event that is dropped if it cannot leave at once.
+    ///
+    /// # Errors
+    /// When the arguments cannot be encoded, or the client is closed.
+    pub fn emit_volatile<T: Serialize>(&self, event: &str, args: T) -> Emit {
+        self.note_outgoing(event, || Args::from_serialize(&args).ok());
+        self.emit_packet(encode_event(self.namespace(), None, event, &args), true)
+    }
+
+    /// Sends an event and waits for the server's answer: await what this returns, perhaps with a
+    /// [`timeout`](EmitWithAck::timeout). The answer's first argument becomes `T`, or all of them if `T` is a tuple.
+    ///
+    /// ```no_run
+    /// # async fn f(socket: kokanee_client::Socket) -> Result<(), kokanee_client::AckError> {
+    /// use std::time::Duration;
+    /// let sum: i64 = socket.emit_with_ack("sum", (20, 22)).timeout(Duration::from_secs(1)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn emit_with_ack<T: DeserializeOwned>(
+        &self,
+        event: &str,
+        args: impl Serialize,
+    ) -> EmitWithAck<T> {
+        self.note_outgoing(event, || Args::from_serialize(&args).ok());
+        let id = self.next_ack_id();
+        let packet = encode_event(self.namespace(), Some(id), event, &args);
+        let timeout = self.options().ack_timeout;
+        EmitWithAck::new(self.clone(), id, packet.map_err(EmitError::from), timeout)
+    }
+
+    /// The same with arguments as they were received.
+    pub fn emit_args_with_ack<T: DeserializeOwned>(
+        &self,
+        event: &str,
+        args: &Args,
+    ) -> EmitWithAck<T> {
+        self.note_outgoing(event, || Some(args.clone()));
+        let id = self.next_ack_id();
+        let packet = encode_event_args(self.namespace(), Some(id), event, args);
+        let timeout = self.options().ack_timeout;
+        EmitWithAck::new(self.clone(), id, packet.map_err(EmitError::from), timeout)
+    }
+
+    /// Sends a typed event and waits for its answer, as [`emit_with_ack`](Self::emit_with_ack).
+    pub fn emit_typed_with_ack<E: TypedEvent>(&self, event: &E) -> EmitWithAck<E::Ack> {
+        self.emit_with_ack(E::NAME, event)
+    }
+
+    // Events in.
+
+    /// Adds a handler of an event. Several handlers of one event run in the order in which they were added; the next
+    /// event is handled when they have ended.
+    pub fn on<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) -> &Self {
+        self.core
+            .change(|handlers| handlers.on(event, handler.erase(), false));
+        self
+    }
+
+    /// Adds a handler that is called for one event only.
+    pub fn once<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) -> &Self {
+        self.core
+            .change(|handlers| handlers.on(event, handler.erase(), true));
+        self
+    }
+
+    /// Adds a handler of the typed event that is its first parameter, a [`Typed<E>`](kokanee_handler::Typed).
+    pub fn on_typed<Args: TypedArgs, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
+        self.on(Args::Event::NAME, handler)
+    }
+
+    /// Adds a handler of every event, whatever its name. It runs before those of [`on`](Self::on).
+    pub fn on_any<Args, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
+        self.core
+            .change(|handlers| handlers.any.push(handler.erase()));
+        self
+    }
+
+    /// Adds what is told of every event that this socket emits, before it leaves. It must be quick.
+    pub fn on_any_outgoing(&self, handler: impl Fn(&Event) + Send + Sync + 'static) -> &Self {
+        self.core
+            .change(|handlers| handlers.outgoing.push(Arc::new(handler)));
+        self
+    }
+
+    /// Removes the handlers of an event.
+    pub fn off(&self, event: &str) -> &Self {
+        self.core.change(|handlers| handlers.off(event));
+        self
+    }
+
+    /// The events that come from now on, as a stream. If its reader is behind, the client stops to read from the server.
+    pub fn events(&self) -> Events {
+        let subscriber = Subscriber::default();
+        let mut state = self.core.state();
+        state.subscribers.push(subscriber.clone());
+        self.core.has_subscribers.store(true, Ordering::Release);
+        drop(state);
+        Events::new(subscriber, self.clone())
+    }
+
+    // Life cycle.
+
+    /// Adds a handler of connections: the first one and those after it. See [`is_recovered`](Self::is_recovered).
+    pub fn on_connect<Args, H: Handler<Args, OnConnect>>(&self, handler: H) -> &Self {
+        self.core
+            .change(|handlers| handlers.connect.push(handler.erase()));
+        self
+    }
+
+    /// Adds a handler of disconnections; its parameter may be the [`DisconnectReason`](crate::DisconnectReason).
+    pub fn on_disconnect<Args, H: Handler<Args, OnDisconnect>>(&self, handler: H) -> &Self {
+        self.core
+            .change(|handlers| handlers.disconnect.push(handler.erase()));
+        self
+    }
+
+    /// Adds a handler of failed connections; its parameter may be the [`Failure`](crate::Failure).
+    pub fn on_connect_error<Args, H: Handler<Args, OnConnectError>>(&self, handler: H) -> &Self {
+        self.core
+            .change(|handlers| handlers.connect_error.push(handler.erase()));
+        self
+    }
+
+    /// Adds a handler of attempts to reconnect; its parameter may be the number of the [`Attempt`](crate::Attempt).
+    pub fn on_reconnect_attempt<Args, H: Handler<Args, OnAttempt>>(&self, handler: H) -> &Self {
+        self.core
+            .change(|handlers| handlers.reconnect_attempt.push(handler.erase()));
+        self
+    }
+
+    /// Adds a handler of reconnections; its parameter may be the number of the [`Attempt`](crate::Attempt).
+    pub fn on_reconnect<Args, H: Handler<Args, OnAttempt>>(&self, handler: H) -> &Self {
+        self.core
+            .change(|handlers| handlers.reconnect.push(handler.erase()));
+        self
+    }
+
+    /// Adds a handler of the end of all attempts, see
+    /// [`reconnection_attempts`](crate::ClientBuilder::reconnection_attempts).
+    pub fn on_reconnect_failed<Args, H: Handler<Args, OnConnect>>(&self, handler: H) -> &Self {
+        self.core
+            .change(|handlers| handlers.reconnect_failed.push(handler.erase()));
+        self
+    }
+
+    /// Adds a handler of upgrades to a WebSocket.
+    pub fn on_upgrade<Args, H: Handler<Args, OnConnect>>(&self, handler: H) -> &Self {
+        self.core
+            .change(|handlers| handlers.upgrade.push(handler.erase()));
+        self
+    }
+
+    /// Sets what is told of events that were not handled to their end: arguments that do not fit, errors and panics of
+    /// handlers. They are always logged; the server learns of them by its acknowledgement.
+    pub fn on_error(&self, handler: impl Fn(&EventError) + Send + Sync + 'static) -> &Self {
+        self.core
+            .change(|handlers| handlers.error = Some(Arc::new(handler)));
+        self
+    }
+}
+
+/// An event on its way. Await it to send it; see [`Socket::emit`].
+#[derive(Debug)]
+#[must_use = "nothing is sent until it is awaited"]
+pub struct Emit {
+    socket: Socket,
+    outgoing: Option<Result<Outgoing, EncodeError>>,
+}
+
+impl Emit {
+    fn set_ack(&mut self, id: Option<AckId>) {
+        if let Some(Ok(outgoing)) = &mut self.outgoing {
+            outgoing.ack = id;
+        }
+    }
+}
+
+impl Future for Emit {
+    type Output = Result<(), EmitError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let emit = self.get_mut();
+        if emit.socket.is_connected() {
+            ready!(emit.socket.core.hub.poll_room(cx));
+        }
+        Poll::Ready(match emit.outgoing.take() {
+            Some(Ok(outgoing)) => emit.socket.send_packet(outgoing),
+            Some(Err(error)) => Err(error.into()),
+            // Polled again after its end, which is a mistake of the caller; nothing is sent twice.
+            None => Ok(()),
+        })
+    }
+}

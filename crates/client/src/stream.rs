@@ -1,0 +1,116 @@
+//! Events as a stream, for code that asks for the next one instead of being called.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use futures_util::Stream;
+use kokanee_handler::Ack;
+use kokanee_socketio::Event;
+
+use crate::{Socket, hub::Command};
+
+/// Events that wait before the client stops to read from the server.
+const MAX_WAITING: usize = 256;
+
+/// An event of a stream.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// Name and arguments.
+    pub event: Event,
+    /// Answers it, if the server asked for an acknowledgement.
+    pub ack: Ack,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Received>,
+    waker: Option<Waker>,
+    ended: bool,
+}
+
+/// The receiving end that the connection's task fills.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Subscriber(Arc<Mutex<State>>);
+
+impl Subscriber {
+    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn push(&self, received: Received) {
+        let waker = self.with(|state| {
+            state.queue.push_back(received);
+            state.waker.take()
+        });
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Whether the reader is behind.
+    pub(crate) fn is_full(&self) -> bool {
+        self.with(|state| state.queue.len() >= MAX_WAITING)
+    }
+
+    /// Whether somebody reads.
+    pub(crate) fn is_alive(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    /// No event comes any more.
+    pub(crate) fn end(&self) {
+        let waker = self.with(|state| {
+            state.ended = true;
+            state.waker.take()
+        });
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// The events of a socket, from the moment on at which it was made; see [`Socket::events`]. It goes on over
+/// reconnections, and ends when the client is closed.
+#[derive(Debug)]
+pub struct Events {
+    subscriber: Subscriber,
+    socket: Socket,
+}
+
+impl Events {
+    pub(crate) fn new(subscriber: Subscriber, socket: Socket) -> Self {
+        Self { subscriber, socket }
+    }
+
+    /// The next event. `None` when the client was closed.
+    pub async fn next(&mut self) -> Option<Received> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for Events {
+    type Item = Received;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
+        let (polled, was_full) = self.subscriber.with(|state| {
+            let was_full = state.queue.len() >= MAX_WAITING;
+            match state.queue.pop_front() {
+                Some(received) => (Poll::Ready(Some(received)), was_full),
+                None if state.ended => (Poll::Ready(None), false),
+                None => {
+                    state.waker = Some(cx.waker().clone());
+                    (Poll::Pending, false)
+                }
+            }
+        });
+        if was_full {
+            // Reading goes on. A client that is closed does not read.
+            let _ = self.socket.core().hub.send(Command::Resume);
+        }
+        polled
+    }
+}

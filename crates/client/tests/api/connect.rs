@@ -1,0 +1,212 @@
+//! Connecting: when it resolves, with what it fails, namespaces, the end.
+
+use kokanee_client::{Client, ConnectFailure, DisconnectReason, Failure, Socket, Transport};
+use kokanee_server::{Auth, ConnectError, DisconnectReason as ServerReason, Handshake, Server};
+use serde_json::{Value, json};
+
+use crate::support::{echo_server, journal, serve, within};
+
+#[tokio::test]
+async fn connect_resolves_when_the_namespace_has_accepted() {
+    let io = echo_server();
+    let address = serve(&io, 0).await;
+    for transports in [
+        vec![Transport::WebSocket],
+        vec![Transport::Polling],
+        vec![Transport::Polling, Transport::WebSocket],
+    ] {
+        let socket = Client::builder(&format!("http://{address}"))
+            .transports(transports.clone())
+            .connect();
+        let socket = within("the connection", socket).await.expect("accepted");
+        assert!(socket.is_connected());
+        assert_eq!(socket.id().map(|id| id.len()), Some(20));
+        assert_eq!(socket.namespace(), "/");
+        let answer: String = within("an answer", async {
+            socket.emit_with_ack("echo", "hi").await.expect("answered")
+        })
+        .await;
+        assert_eq!(answer, "hi");
+        within("the disconnection", socket.disconnect()).await;
+        assert!(!socket.is_connected());
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_comes_with_its_data() {
+    let io = Server::new();
+    io.of("/admin").middleware(async |Auth(auth): Auth<Value>| {
+        if auth["token"] == "secret" {
+            Ok(())
+        } else {
+            Err(ConnectError::new("not authorized").data(json!({"code": 401})))
+        }
+    });
+    let address = serve(&io, 0).await;
+    let url = format!("http://{address}/admin");
+    let failure = within("a refusal", Client::connect(&url)).await;
+    let Err(ConnectFailure::Refused { message, data }) = failure else {
+        panic!("{failure:?}")
+    };
+    assert_eq!(
+        (message.as_str(), data),
+        ("not authorized", Some(json!({"code": 401})))
+    );
+    let socket = Client::builder(&url)
+        .auth(json!({"token": "secret"}))
+        .connect();
+    assert!(within("acceptance", socket).await.is_ok());
+    let socket = Client::builder(&url)
+        .auth_with(|| async { json!({"token": "secret"}) })
+        .connect();
+    assert!(within("acceptance", socket).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_unknown_namespace_is_refused() {
+    let io = Server::new();
+    let address = serve(&io, 0).await;
+    let failure = within(
+        "a refusal",
+        Client::connect(&format!("http://{address}/nowhere")),
+    )
+    .await;
+    assert_eq!(
+        failure.expect_err("refused").to_string(),
+        "refused by the server: Invalid namespace"
+    );
+}
+
+#[tokio::test]
+async fn namespaces_share_a_connection() {
+    let io = echo_server();
+    io.of("/chat")
+        .on("name", async |ack: kokanee_server::Ack| ack.send("chat"));
+    let (note, mut ended) = journal();
+    io.on_disconnect(move |reason: ServerReason| {
+        note(reason.to_string());
+        async {}
+    });
+    let address = serve(&io, 0).await;
+    let root = within("/", Client::connect(&format!("http://{address}")))
+        .await
+        .expect("accepted");
+    let chat = root.of("/chat");
+    within("/chat", chat.connect()).await.expect("accepted");
+    assert_eq!(io.session_count(), 1);
+    let name: String = within("an answer", async {
+        chat.emit_with_ack("name", ()).await.expect("answered")
+    })
+    .await;
+    assert_eq!(name, "chat");
+    within("the end of /chat", chat.disconnect()).await;
+    assert!(root.is_connected());
+    let echo: i64 = within("an answer", async {
+        root.emit_with_ack("echo", 7).await.expect("answered")
+    })
+    .await;
+    assert_eq!(echo, 7);
+    within("the end", root.disconnect()).await;
+    assert_eq!(ended.next().await, "client namespace disconnect");
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_closes_the_connection() {
+    let io = echo_server();
+    let (note, mut ended) = journal();
+    io.on_disconnect(move |reason: ServerReason| {
+        note(reason.to_string());
+        async {}
+    });
+    let address = serve(&io, 0).await;
+    let socket = within(
+        "the connection",
+        Client::connect(&format!("http://{address}")),
+    )
+    .await
+    .expect("accepted");
+    let copy = socket.clone();
+    drop(socket);
+    assert!(copy.is_connected());
+    drop(copy);
+    assert_eq!(ended.next().await, "client namespace disconnect");
+}
+
+#[tokio::test]
+async fn handlers_of_the_life_cycle_are_called() {
+    let io = echo_server();
+    io.on("bye", async |socket: kokanee_server::Socket| {
+        socket.disconnect(false);
+    });
+    let address = serve(&io, 0).await;
+    let socket = Client::builder(&format!("http://{address}"))
+        .build()
+        .expect("usable options");
+    let (note, mut seen) = journal();
+    let noted = note.clone();
+    socket.on_connect(move |socket: Socket| {
+        noted(format!("connect {}", socket.is_connected()));
+        async {}
+    });
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        note(format!("disconnect {reason}"));
+        async {}
+    });
+    within("the connection", socket.connect())
+        .await
+        .expect("accepted");
+    assert_eq!(seen.next().await, "connect true");
+    within("the end", socket.disconnect()).await;
+    assert_eq!(seen.next().await, "disconnect io client disconnect");
+    within("the connection", socket.connect())
+        .await
+        .expect("accepted again");
+    assert_eq!(seen.next().await, "connect true");
+    socket.emit("bye", ()).await.expect("sent");
+    assert_eq!(seen.next().await, "disconnect io server disconnect");
+    assert!(!socket.is_connected());
+}
+
+#[tokio::test]
+async fn connect_errors_are_told_to_handlers_too() {
+    let socket = Client::builder("http://127.0.0.1:1")
+        .build()
+        .expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on_connect_error(move |failure: Failure| {
+        note(failure.to_string());
+        async {}
+    });
+    let failure = within("a failure", socket.connect())
+        .await
+        .expect_err("nobody listens");
+    assert_eq!(seen.next().await, failure.to_string());
+    assert!(
+        matches!(failure, ConnectFailure::Unreachable { .. }),
+        "{failure}"
+    );
+}
+
+#[tokio::test]
+async fn query_and_headers_reach_the_server() {
+    let io = Server::new();
+    let (note, mut seen) = journal();
+    io.on_connect(move |handshake: Handshake| {
+        note((
+            handshake.query("room").unwrap_or_default(),
+            handshake.query("from").unwrap_or_default(),
+            handshake.header("x-token").unwrap_or_default().to_owned(),
+        ));
+        async {}
+    });
+    let address = serve(&io, 0).await;
+    let socket = Client::builder(&format!("http://{address}?from=url"))
+        .query("room", "a b")
+        .header("X-Token", "t")
+        .connect();
+    let _socket = within("the connection", socket).await.expect("accepted");
+    assert_eq!(
+        seen.next().await,
+        ("a b".into(), "url".into(), "t".to_owned())
+    );
+}

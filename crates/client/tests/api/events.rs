@@ -1,0 +1,266 @@
+//! Events and acknowledgements, both ways.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use kokanee_client::{
+    Ack, AckError, Client, Data, EmitError, EventName, ParserKind, Socket, Transport,
+};
+use kokanee_server::Server;
+use serde_json::{Value, json};
+
+use crate::support::{add_echo, echo_server, journal, serve, within};
+
+async fn connect(io: &Server) -> Socket {
+    let address = serve(io, 0).await;
+    within(
+        "the connection",
+        Client::connect(&format!("http://{address}")),
+    )
+    .await
+    .expect("accepted")
+}
+
+#[tokio::test]
+async fn events_come_in_order_while_handlers_wait() {
+    let socket = connect(&echo_server()).await;
+    let (note, mut seen) = journal();
+    socket.on("echo", move |Data(number): Data<u64>| {
+        let note = note.clone();
+        async move {
+            if number % 3 == 0 {
+                tokio::task::yield_now().await;
+            }
+            note(number);
+        }
+    });
+    for number in 0..100_u64 {
+        socket.emit("echo", number).await.expect("sent");
+    }
+    for number in 0..100 {
+        assert_eq!(seen.next().await, number);
+    }
+}
+
+#[tokio::test]
+async fn binary_travels_at_any_depth_with_both_parsers() {
+    for parser in [ParserKind::Default, ParserKind::Msgpack] {
+        let io = Server::builder().parser(parser).build();
+        add_echo(&io);
+        let address = serve(&io, 0).await;
+        for transports in [vec![Transport::Polling], vec![Transport::WebSocket]] {
+            let socket = Client::builder(&format!("http://{address}"))
+                .parser(parser)
+                .transports(transports)
+                .connect();
+            let socket = within("the connection", socket).await.expect("accepted");
+            let bytes = Bytes::from(vec![0, 255, 7]);
+            let (text, inner): (String, Vec<Bytes>) = within("an answer", async {
+                socket
+                    .emit_with_ack("echo", ("x", vec![bytes.clone(), Bytes::new()]))
+                    .await
+                    .expect("answered")
+            })
+            .await;
+            assert_eq!((text.as_str(), inner), ("x", vec![bytes, Bytes::new()]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_server_can_ask_for_an_answer() {
+    let io = Server::new();
+    let socket = connect(&io).await;
+    socket.on("sum", async |Data((a, b)): Data<(i64, i64)>, ack: Ack| {
+        ack.send(a + b)
+    });
+    socket.on("wrong", async |Data(_): Data<i64>, ack: Ack| ack.send(0));
+    let peer = io.fetch_sockets().await.remove(0);
+    let sum: i64 = within("an answer", async {
+        peer.emit_with_ack("sum", (20, 22)).await.expect("answered")
+    })
+    .await;
+    assert_eq!(sum, 42);
+    let error: Value = within("an answer", async {
+        peer.emit_with_ack("wrong", "text").await.expect("answered")
+    })
+    .await;
+    assert_eq!(error["error"]["code"], "invalid_payload");
+}
+
+#[tokio::test]
+async fn answers_that_do_not_come_end_with_the_time_or_the_connection() {
+    let io = Server::new();
+    io.on("silence", async || {});
+    let socket = connect(&io).await;
+    let none = socket
+        .emit_with_ack::<()>("silence", ())
+        .timeout(Duration::from_millis(50));
+    let error = within("the end of the time", none.args()).await;
+    assert!(matches!(error, Err(AckError::Timeout)), "{error:?}");
+    let pending = tokio::spawn(socket.emit_with_ack::<()>("silence", ()).args());
+    within("the server's view", async {
+        while io.fetch_sockets().await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // The event is on its way before the connection ends.
+    let _: Result<(), _> = within("a round trip", async {
+        socket
+            .emit_with_ack::<()>("silence", ())
+            .timeout(Duration::from_millis(50))
+            .await
+    })
+    .await;
+    within("the end", socket.disconnect()).await;
+    let error = within("the end of the wait", pending)
+        .await
+        .expect("no panic");
+    assert!(matches!(error, Err(AckError::Disconnected)), "{error:?}");
+}
+
+#[tokio::test]
+async fn once_any_and_off() {
+    let socket = connect(&echo_server()).await;
+    let (note, mut seen) = journal();
+    let noted = note.clone();
+    socket.once("echo", move |Data(text): Data<String>| {
+        noted(format!("once {text}"));
+        async {}
+    });
+    let noted = note.clone();
+    socket.on_any(move |EventName(name): EventName| {
+        noted(format!("any {name}"));
+        async {}
+    });
+    let noted = note.clone();
+    socket.on_any_outgoing(move |event| noted(format!("out {}", event.name())));
+    let noted = note.clone();
+    socket.on("echo", move || {
+        noted("removed before it is called".to_owned());
+        async {}
+    });
+    socket.off("echo");
+    let noted = note.clone();
+    socket.once("echo", move |Data(text): Data<String>| {
+        noted(format!("once {text}"));
+        async {}
+    });
+    socket.emit("echo", "a").await.expect("sent");
+    assert_eq!(seen.next().await, "out echo");
+    assert_eq!(seen.next().await, "any echo");
+    assert_eq!(seen.next().await, "once a");
+    socket.emit("echo", "b").await.expect("sent");
+    assert_eq!(seen.next().await, "out echo");
+    assert_eq!(seen.next().await, "any echo");
+    let _: Value = within("a round trip", async {
+        socket.emit_with_ack("echo", 1).await.expect("answered")
+    })
+    .await;
+    assert_eq!(seen.next().await, "out echo");
+    assert!(seen.is_empty(), "once is once");
+}
+
+#[tokio::test]
+async fn what_is_sent_before_the_connection_leaves_with_it() {
+    let io = echo_server();
+    let address = serve(&io, 0).await;
+    let socket = Client::builder(&format!("http://{address}"))
+        .send_buffer_bytes(1000)
+        .build()
+        .expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on("echo", move |Data(number): Data<u64>| {
+        note(number);
+        async {}
+    });
+    for number in 0..5_u64 {
+        socket.emit("echo", number).await.expect("kept");
+    }
+    socket.emit_volatile("echo", 99).await.expect("dropped");
+    let full = socket.emit("echo", "x".repeat(2000)).await;
+    assert!(
+        matches!(full, Err(EmitError::BufferFull { max: 1000 })),
+        "{full:?}"
+    );
+    within("the connection", socket.connect())
+        .await
+        .expect("accepted");
+    for number in 0..5 {
+        assert_eq!(seen.next().await, number);
+    }
+    assert!(seen.is_empty());
+}
+
+#[tokio::test]
+async fn events_can_be_read_as_a_stream() {
+    let socket = connect(&echo_server()).await;
+    let mut events = socket.events();
+    let sender = socket.clone();
+    let sending = tokio::spawn(async move {
+        for number in 0..2000_u64 {
+            sender.emit("echo", number).await.expect("sent");
+        }
+    });
+    for number in 0..2000_u64 {
+        let received = within("an event", events.next())
+            .await
+            .expect("the client lives");
+        assert_eq!(received.event.name(), "echo");
+        assert_eq!(
+            received
+                .event
+                .args()
+                .deserialize::<u64>()
+                .expect("a number"),
+            number
+        );
+    }
+    sending.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_event_alone() {
+    let socket = connect(&echo_server()).await;
+    let (note, mut seen) = journal();
+    let noted = note.clone();
+    socket.on_error(move |error| noted(error.to_string()));
+    socket.on("echo", move |Data(text): Data<String>| {
+        assert!(text != "bad", "no good");
+        note(text);
+        async {}
+    });
+    for text in ["bad", "good"] {
+        socket.emit("echo", text).await.expect("sent");
+    }
+    assert_eq!(seen.next().await, "handler panicked: no good");
+    assert_eq!(seen.next().await, "good");
+}
+
+#[tokio::test]
+async fn large_messages_go_in_pieces_of_what_the_server_takes() {
+    let io = Server::builder()
+        .with_limits(|limits| limits.max_message_bytes = 20_000)
+        .build();
+    add_echo(&io);
+    let address = serve(&io, 0).await;
+    let socket = Client::builder(&format!("http://{address}"))
+        .transports([Transport::Polling])
+        .connect();
+    let socket = within("the connection", socket).await.expect("accepted");
+    let (note, mut seen) = journal();
+    socket.on("echo", move |Data((number, _)): Data<(u64, Value)>| {
+        note(number);
+        async {}
+    });
+    for number in 0..50_u64 {
+        socket
+            .emit("echo", (number, json!("x".repeat(3000))))
+            .await
+            .expect("sent");
+    }
+    for number in 0..50 {
+        assert_eq!(seen.next().await, number);
+    }
+}

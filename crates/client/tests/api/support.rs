@@ -1,0 +1,71 @@
+//! Servers for the tests, and waits that end.
+
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+use kokanee_server::{Ack, Args, Server, Socket};
+
+/// Longest wait for anything that must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for a future, and panics with `what` if it takes too long.
+#[track_caller]
+pub(crate) fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let waited = tokio::time::timeout(PATIENCE, future).await;
+        waited.unwrap_or_else(|_| panic!("{caller}: {what} has not come in {PATIENCE:?}"))
+    }
+}
+
+/// A server that answers `echo`, by acknowledgement if one is wanted.
+pub(crate) fn echo_server() -> Server {
+    let io = Server::new();
+    add_echo(&io);
+    io
+}
+
+pub(crate) fn add_echo(io: &Server) {
+    io.on("echo", async |socket: Socket, args: Args, ack: Ack| {
+        if ack.is_wanted() {
+            ack.send_args(&args)
+        } else {
+            socket.emit_args("echo", &args).await
+        }
+    });
+}
+
+/// Serves on a port of 127.0.0.1; 0 is a free one.
+pub(crate) async fn serve(io: &Server, port: u16) -> SocketAddr {
+    let listener = io
+        .bind(&format!("127.0.0.1:{port}"))
+        .await
+        .expect("a free port");
+    let address = listener.local_addr();
+    tokio::spawn(listener.serve());
+    address
+}
+
+/// A channel that handlers write to.
+pub(crate) struct Journal<T>(tokio::sync::mpsc::UnboundedReceiver<T>);
+
+/// Both ends of a journal.
+pub(crate) fn journal<T: Send + 'static>()
+-> (impl Fn(T) + Clone + Send + Sync + 'static, Journal<T>) {
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    // The test may have ended.
+    (move |entry| drop(sender.send(entry)), Journal(receiver))
+}
+
+impl<T> Journal<T> {
+    /// The next entry.
+    #[track_caller]
+    pub(crate) fn next(&mut self) -> impl Future<Output = T> {
+        let next = within("an entry", self.0.recv());
+        async { next.await.expect("the handlers live") }
+    }
+
+    /// Whether nothing was written since.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
