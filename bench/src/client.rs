@@ -114,7 +114,7 @@ impl Client {
 
     /// Takes bytes of the server; appends what is to be sent to `outbox.own`.
     ///
-    /// `on_event` gets each event packet (`42…`) and returns whether it answers an event of the load.
+    /// `on_event` gets each event packet (`42…`) and acknowledgement (`43…`), and returns whether it answers an event of the load.
     ///
     /// # Errors
     /// What the server did wrong.
@@ -225,7 +225,7 @@ impl Stage {
             })
         };
         match (packet, &*self) {
-            ([b'4', b'2', ..], Self::Ready) => Ok(Reaction::Event),
+            ([b'4', b'2' | b'3', ..], Self::Ready) => Ok(Reaction::Event),
             ([b'2', ..], Self::Joining | Self::Ready) => Ok(Reaction::Pong),
             ([b'1', ..] | [b'4', b'1', ..], _) => closed(),
             ([b'0', ..], Self::Opening) => {

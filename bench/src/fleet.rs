@@ -1,16 +1,17 @@
 //! All connections of a run on one event loop: opens them, reads in batches, writes once per read.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
+use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::client::Client;
 use crate::error::{Error, Violation};
 use crate::load::{Load, Outbox};
-use crate::report::{histogram, record};
+use crate::report::Recorder;
 use crate::target::Target;
 
 /// Bytes of one read; the messages of a whole burst fit.
@@ -32,10 +33,13 @@ pub(crate) struct Fleet {
     target: Target,
     poll: Poll,
     events: Events,
-    links: Vec<Link>,
+    /// `None` where a connection is cut or lost.
+    links: Vec<Option<Link>>,
     /// Number of links whose namespace has accepted them.
     ready: usize,
-    handshakes: Histogram<u64>,
+    handshakes: Recorder,
+    /// Handshakes that were recorded.
+    accepted: u64,
     scratch: Vec<u8>,
     outbox: Outbox,
 }
@@ -63,7 +67,8 @@ impl Fleet {
             events: Events::with_capacity(EVENTS),
             links: Vec::new(),
             ready: 0,
-            handshakes: histogram(),
+            handshakes: Recorder::new(),
+            accepted: 0,
             scratch: vec![0; SCRATCH],
             outbox: Outbox::default(),
         })
@@ -84,9 +89,14 @@ impl Fleet {
         self.links.len()
     }
 
-    /// Returns the times from the start of a connection to the accepted namespace, in nanoseconds.
-    pub(crate) fn handshakes(&self) -> &Histogram<u64> {
-        &self.handshakes
+    /// Returns the times from the start of a connection to the accepted namespace.
+    pub(crate) fn handshakes(&mut self) -> &mut Recorder {
+        &mut self.handshakes
+    }
+
+    /// Returns how often a namespace has accepted a connection.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted
     }
 
     /// Starts one more connection.
@@ -95,6 +105,15 @@ impl Fleet {
     /// [`Error::Connection`].
     pub(crate) fn start(&mut self) -> Result<(), Error> {
         let index = self.links.len();
+        self.links.push(None);
+        self.restart(index, Instant::now())
+    }
+
+    /// Starts a connection that is cut or lost. The time until its namespace accepts it counts from `since`.
+    ///
+    /// # Errors
+    /// [`Error::Connection`].
+    pub(crate) fn restart(&mut self, index: usize, since: Instant) -> Result<(), Error> {
         let failed = |source| Error::Connection {
             connection: index,
             source,
@@ -108,14 +127,20 @@ impl Fleet {
                 Interest::READABLE | Interest::WRITABLE,
             )
             .map_err(failed)?;
-        self.links.push(Link {
+        self.links[index] = Some(Link {
             stream,
             client: Client::new(self.target.transport),
             backlog: Vec::new(),
             is_connected: false,
-            started: Instant::now(),
+            started: since,
         });
         Ok(())
+    }
+
+    /// Closes all connections at once.
+    pub(crate) fn cut(&mut self) {
+        self.links.fill_with(|| None);
+        self.ready = 0;
     }
 
     /// Lets the load emit outside of a turn, and sends it.
@@ -134,80 +159,130 @@ impl Fleet {
     /// [`Error::Connection`] or [`Error::Violation`] of the first connection that fails.
     pub(crate) fn turn(
         &mut self,
+        load: Option<&mut dyn Load>,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        self.process(load, timeout, None)
+    }
+
+    /// As [`turn`](Self::turn), but connections that fail are closed and added to `lost`.
+    ///
+    /// # Errors
+    /// [`Error::EventLoop`].
+    pub(crate) fn turn_with_losses(
+        &mut self,
+        timeout: Duration,
+        lost: &mut Vec<usize>,
+    ) -> Result<(), Error> {
+        self.process(None, timeout, Some(lost))
+    }
+
+    fn process(
+        &mut self,
         mut load: Option<&mut dyn Load>,
         timeout: Duration,
+        mut lost: Option<&mut Vec<usize>>,
     ) -> Result<(), Error> {
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             result => result.map_err(Error::EventLoop)?,
         }
-        for event in &self.events {
-            let index = event.token().0;
-            let link = &mut self.links[index];
-            let failed = |source| Error::Connection {
-                connection: index,
-                source,
+        let events = mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in &events {
+            let served = match &mut load {
+                Some(load) => self.serve(event, Some(&mut **load)),
+                None => self.serve(event, None),
             };
-            if !link.is_connected && !link.connect(&self.target).map_err(failed)? {
-                continue;
-            }
-            if event.is_writable() && !link.backlog.is_empty() {
-                link.flush().map_err(failed)?;
-            }
-            if !event.is_readable() {
-                continue;
-            }
-            loop {
-                let count = match link.stream.read(&mut self.scratch) {
-                    Ok(0) => {
-                        return Err(Error::Violation {
-                            connection: index,
-                            violation: Violation::Eof,
-                        });
-                    }
-                    Ok(count) => count,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                    Err(error) => return Err(failed(error)),
+            if let Err(error) = served {
+                let Some(lost) = &mut lost else {
+                    return Err(error);
                 };
-                let now = Instant::now();
-                let was_ready = link.client.is_ready();
-                self.outbox.reading = Some(index);
-                link.client
-                    .receive(
-                        &self.scratch[..count],
-                        &self.target,
-                        &mut self.outbox,
-                        |packet, outbox| {
-                            load.as_mut()
-                                .is_some_and(|load| load.on_event(index, packet, now, outbox))
-                        },
-                    )
-                    .map_err(|violation| Error::Violation {
-                        connection: index,
-                        violation,
-                    })?;
-                if !was_ready && link.client.is_ready() {
-                    self.ready += 1;
-                    record(&mut self.handshakes, now - link.started);
-                }
-                if !self.outbox.own.is_empty() {
-                    link.write(&self.outbox.own).map_err(failed)?;
-                    self.outbox.own.clear();
-                }
-                if SHORT_READ_IS_LAST && count < self.scratch.len() {
-                    break;
+                let index = event.token().0;
+                if let Some(link) = self.links[index].take() {
+                    self.ready -= usize::from(link.client.is_ready());
+                    lost.push(index);
                 }
             }
         }
+        self.events = events;
         self.send_others()
+    }
+
+    /// Handles the readiness of one connection.
+    fn serve(&mut self, event: &Event, mut load: Option<&mut dyn Load>) -> Result<(), Error> {
+        let index = event.token().0;
+        let Some(link) = &mut self.links[index] else {
+            return Ok(());
+        };
+        let failed = |source| Error::Connection {
+            connection: index,
+            source,
+        };
+        if !link.is_connected && !link.connect(&self.target).map_err(failed)? {
+            return Ok(());
+        }
+        if event.is_writable() && !link.backlog.is_empty() {
+            link.flush().map_err(failed)?;
+        }
+        if !event.is_readable() {
+            return Ok(());
+        }
+        loop {
+            let count = match link.stream.read(&mut self.scratch) {
+                Ok(0) => {
+                    return Err(Error::Violation {
+                        connection: index,
+                        violation: Violation::Eof,
+                    });
+                }
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(failed(error)),
+            };
+            let now = Instant::now();
+            let was_ready = link.client.is_ready();
+            self.outbox.reading = Some(index);
+            let received = link.client.receive(
+                &self.scratch[..count],
+                &self.target,
+                &mut self.outbox,
+                |packet, outbox| {
+                    load.as_mut()
+                        .is_some_and(|load| load.on_event(index, packet, now, outbox))
+                },
+            );
+            if let Err(violation) = received {
+                // What it would have sent must not go to the next one.
+                self.outbox.own.clear();
+                self.ready += usize::from(!was_ready && link.client.is_ready());
+                return Err(Error::Violation {
+                    connection: index,
+                    violation,
+                });
+            }
+            if !was_ready && link.client.is_ready() {
+                self.ready += 1;
+                self.accepted += 1;
+                self.handshakes.record(now - link.started);
+            }
+            if !self.outbox.own.is_empty() {
+                link.write(&self.outbox.own).map_err(failed)?;
+                self.outbox.own.clear();
+            }
+            if SHORT_READ_IS_LAST && count < self.scratch.len() {
+                return Ok(());
+            }
+        }
     }
 
     /// Sends what handlers emitted on other connections than the one that was read.
     fn send_others(&mut self) -> Result<(), Error> {
         let mut out = Vec::new();
         for (connection, wire) in self.outbox.others.drain(..) {
-            let link = &mut self.links[connection];
+            let Some(link) = &mut self.links[connection] else {
+                continue;
+            };
             link.client.submit(&wire, &self.target, &mut out);
             link.write(&out)
                 .map_err(|source| Error::Connection { connection, source })?;

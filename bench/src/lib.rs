@@ -25,14 +25,16 @@ mod error;
 mod fleet;
 mod http;
 mod load;
+mod meter;
 mod options;
 pub mod process;
 mod report;
 mod run;
+mod storm;
 mod target;
 mod websocket;
 
 pub use error::{Error, Violation};
 pub use options::{Bound, Options, Relay, Scenario};
-pub use report::{Latency, Memory, Report, ServerUse};
+pub use report::{Latency, Memory, Quantile, Report, Sample, ServerUse, Wave};
 pub use run::{Progress, run};

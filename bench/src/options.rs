@@ -18,6 +18,8 @@ pub enum Scenario {
     Connect,
     /// Opens WebSocket connections with one namespace and holds them.
     Idle,
+    /// Opens WebSocket connections, cuts all of them at once and lets all of them come back, in several waves.
+    Storm,
 }
 
 impl Scenario {
@@ -29,6 +31,7 @@ impl Scenario {
             Self::Polling => "polling",
             Self::Connect => "connect",
             Self::Idle => "idle",
+            Self::Storm => "storm",
         }
     }
 }
@@ -75,6 +78,10 @@ pub struct Options {
     pub auth: Option<serde_json::Value>,
     /// The event that makes the server broadcast.
     pub relay: Relay,
+    /// The name of the event that is sent as an echo.
+    pub event: String,
+    /// Whether an echo is an acknowledgement instead of an event with the same arguments.
+    pub ack: bool,
     /// Handshakes in flight while connections are opened.
     pub handshakes: usize,
     /// The run fails after this time without an arrival.
@@ -83,18 +90,25 @@ pub struct Options {
     pub hold: Duration,
     /// Broadcasts of `payload` bytes that `idle` sends before it holds; 0 for none.
     pub burst: u64,
+    /// How often a storm cuts the connections.
+    pub waves: usize,
+    /// The time over which the connections of a storm come back, evenly; zero for all at once.
+    pub spread: Duration,
+    /// Length of an interval of the timeline.
+    pub interval: Duration,
     /// Process id of a server on this machine, whose CPU time and memory are then part of the report (Linux).
     pub pid: Option<u32>,
 }
 
 impl Options {
     /// Returns the defaults of a scenario: 100 connections and 64 bytes for echoes, 1,000 connections and 128 bytes
-    /// for broadcasts, 1,000 connections to open, 10,000 to hold for 10 s; load for 10 s after 1 s of warm-up.
+    /// for broadcasts, 1,000 connections to open, 10,000 to hold for 10 s, 1,000 to cut three times; load for 10 s after
+    /// 1 s of warm-up. The timeline is in seconds, of a storm in twentieths of them.
     pub fn new(url: impl Into<String>, scenario: Scenario) -> Self {
         let (connections, payload) = match scenario {
             Scenario::Echo | Scenario::Polling => (100, 64),
             Scenario::Broadcast => (1_000, 128),
-            Scenario::Connect => (1_000, 64),
+            Scenario::Connect | Scenario::Storm => (1_000, 64),
             Scenario::Idle => (10_000, 4_096),
         };
         Self {
@@ -108,10 +122,18 @@ impl Options {
             namespace: "/".to_owned(),
             auth: None,
             relay: Relay::default(),
+            event: "echo".to_owned(),
+            ack: false,
             handshakes: 64,
             stall: Duration::from_secs(10),
             hold: Duration::from_secs(10),
             burst: 0,
+            waves: 3,
+            spread: Duration::ZERO,
+            interval: match scenario {
+                Scenario::Storm => Duration::from_millis(50),
+                _ => Duration::from_secs(1),
+            },
             pid: None,
         }
     }

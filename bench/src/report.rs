@@ -39,6 +39,70 @@ pub struct Report {
     pub server: Option<ServerUse>,
     /// Memory of the server process, if its id was given and the scenario is `idle`.
     pub memory: Option<Memory>,
+    /// Attempts to connect that failed and were repeated. Only `storm` survives them.
+    #[serde(default)]
+    pub failures: u64,
+    /// The course of the measured part, one sample after another.
+    #[serde(default)]
+    pub timeline: Vec<Sample>,
+    /// The latency by quantile, as far as the number of samples tells quantiles apart.
+    #[serde(default)]
+    pub distribution: Vec<Quantile>,
+    /// The waves of a storm.
+    #[serde(default)]
+    pub waves: Vec<Wave>,
+}
+
+/// What happened in one interval of the measured part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// When the interval ended, in seconds from the start.
+    pub at: f64,
+    /// Length of the interval in seconds.
+    pub seconds: f64,
+    /// Messages that arrived in the interval.
+    pub messages: u64,
+    /// Connections that were open at its end.
+    pub open: u64,
+    /// Attempts to connect that failed in the interval.
+    pub failures: u64,
+    /// Latency of the messages that arrived in the interval.
+    pub latency: Latency,
+    /// CPU time that the server used per time, 1 is one core; if its process id was given.
+    pub cpu: Option<f64>,
+    /// Resident memory of the server in bytes at the end of the interval, if its process id was given.
+    pub memory: Option<u64>,
+}
+
+impl Sample {
+    /// Returns the messages per second.
+    pub fn rate(&self) -> f64 {
+        if self.seconds > 0.0 {
+            float(self.messages) / self.seconds
+        } else {
+            0.0
+        }
+    }
+}
+
+/// One point of the distribution of the latency.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Quantile {
+    /// The share of samples that are at or below the value, 0 to 1.
+    pub quantile: f64,
+    /// The latency in microseconds.
+    pub micros: f64,
+}
+
+/// All connections were cut, and came back.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Wave {
+    /// Seconds from the cut until the last connection was back.
+    pub seconds: f64,
+    /// Attempts that failed and were repeated.
+    pub failures: u64,
+    /// From the cut until a connection was back.
+    pub latency: Latency,
 }
 
 /// Quantiles of a latency in microseconds.
@@ -123,6 +187,79 @@ impl Memory {
     }
 }
 
+/// The quantiles of [`Report::distribution`], but for 0 and 1.
+const QUANTILES: [f64; 17] = [
+    0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999,
+    0.999_99,
+];
+
+impl Quantile {
+    /// Reads the distribution of a histogram of nanoseconds.
+    pub(crate) fn distribution(histogram: &Histogram<u64>) -> Vec<Self> {
+        if histogram.is_empty() {
+            return Vec::new();
+        }
+        let count = float(histogram.len());
+        let known = QUANTILES
+            .into_iter()
+            .filter(|quantile| (1.0 - quantile) * count >= 1.0);
+        let inner = known.map(|quantile| Self {
+            quantile,
+            micros: micros(histogram.value_at_quantile(quantile)),
+        });
+        let first = Self {
+            quantile: 0.0,
+            micros: micros(histogram.min()),
+        };
+        let last = Self {
+            quantile: 1.0,
+            micros: micros(histogram.max()),
+        };
+        [first].into_iter().chain(inner).chain([last]).collect()
+    }
+}
+
+/// Latencies of a whole run and of the interval under way. Each is recorded once.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorder {
+    interval: Histogram<u64>,
+    /// Of the intervals that have ended.
+    ended: Histogram<u64>,
+}
+
+impl Recorder {
+    pub(crate) fn new() -> Self {
+        Self {
+            interval: histogram(),
+            ended: histogram(),
+        }
+    }
+
+    pub(crate) fn record(&mut self, duration: Duration) {
+        record(&mut self.interval, duration);
+    }
+
+    /// Ends the interval and returns its latency.
+    pub(crate) fn end_interval(&mut self) -> Latency {
+        let latency = Latency::of(&self.interval);
+        self.ended += &self.interval;
+        self.interval.reset();
+        latency
+    }
+
+    /// Ends the interval and returns the whole histogram.
+    pub(crate) fn total(&mut self) -> &Histogram<u64> {
+        self.end_interval();
+        &self.ended
+    }
+
+    /// Starts again at zero.
+    pub(crate) fn clear(&mut self) {
+        self.interval.reset();
+        self.ended.reset();
+    }
+}
+
 /// Converts a count for a division; counts here are far below 2^52.
 #[expect(
     clippy::cast_precision_loss,
@@ -175,6 +312,36 @@ mod tests {
         assert!(
             near(min, 1_000.0) && near(p50, 51_000.0) && near(p99, 100_000.0) && near(max, 600e6)
         );
+    }
+
+    #[test]
+    fn intervals_add_up_to_the_whole() {
+        let mut recorder = Recorder::new();
+        recorder.record(Duration::from_millis(1));
+        assert_eq!(recorder.end_interval().count, 1);
+        recorder.record(Duration::from_millis(2));
+        recorder.record(Duration::from_millis(3));
+        assert_eq!(recorder.end_interval().count, 2);
+        assert_eq!(recorder.end_interval().count, 0);
+        assert_eq!(recorder.total().len(), 3);
+    }
+
+    #[test]
+    fn distribution_goes_as_far_as_the_samples_tell() {
+        let mut samples = histogram();
+        for milliseconds in 1..=100 {
+            record(&mut samples, Duration::from_millis(milliseconds));
+        }
+        let quantiles: Vec<_> = Quantile::distribution(&samples)
+            .iter()
+            .map(|point| point.quantile)
+            .collect();
+        assert_eq!(
+            (quantiles.first(), quantiles.last()),
+            (Some(&0.0), Some(&1.0))
+        );
+        assert!(quantiles.contains(&0.98) && !quantiles.contains(&0.995));
+        assert!(quantiles.is_sorted());
     }
 
     #[test]

@@ -3,12 +3,16 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
+
 use crate::error::Error;
 use crate::fleet::Fleet;
 use crate::load::{Broadcast, Budget, Echo, Load, Tally};
-use crate::options::{Bound, Options, Scenario};
-use crate::process::{self, Usage};
-use crate::report::{Latency, Memory, Report, ServerUse, float};
+use crate::meter::{Counts, Meter, Reading, Timeline};
+use crate::options::{Bound, Options, Relay, Scenario};
+use crate::process;
+use crate::report::{Latency, Memory, Quantile, Report, Sample, ServerUse, Wave, float};
+use crate::storm::Storm;
 use crate::target::{Target, Transport};
 
 /// How long a turn of the event loop waits for events.
@@ -25,7 +29,7 @@ const MAX_PAYLOAD: usize = 16 << 20;
 const SPARE_DESCRIPTORS: u64 = 64;
 
 /// Where a run is. Given to the callback of [`run()`], about four times a second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Progress {
     /// Connections are being opened.
     Opening {
@@ -43,6 +47,15 @@ pub enum Progress {
         /// Messages that arrived since the start.
         messages: u64,
     },
+    /// An interval of the timeline has ended.
+    Interval(Sample),
+    /// A wave of a storm: all connections are cut.
+    Cut {
+        /// Number of the wave, counted from 1.
+        wave: usize,
+        /// Waves in total.
+        waves: usize,
+    },
     /// The measured part has ended; the connections are still open.
     Finished,
 }
@@ -55,14 +68,16 @@ type Callback<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 /// # Errors
 /// See [`Error`]: the first lost connection, violation of the protocol or missing message ends the run.
 pub fn run(options: &Options, progress: &mut Callback<'_>) -> Result<Report, Error> {
+    let sends_broadcasts = options.scenario == Scenario::Broadcast || options.burst > 0;
     check(
         "connections",
         options.connections,
-        1 + usize::from(options.relay == crate::Relay::Broadcast),
+        1 + usize::from(sends_broadcasts && options.relay == Relay::Broadcast),
         1 << 20,
     )?;
     check("handshakes", options.handshakes, 1, 1 << 20)?;
     check("window", options.window, 1, MAX_WINDOW)?;
+    check("waves", options.waves, 1, 1 << 16)?;
     check("payload", options.payload, 8, MAX_PAYLOAD)?;
     process::raise_descriptor_limit(options.connections as u64 + SPARE_DESCRIPTORS);
 
@@ -76,11 +91,14 @@ pub fn run(options: &Options, progress: &mut Callback<'_>) -> Result<Report, Err
         progress,
         fleet: Fleet::new(Target::new(options, transport)?)?,
         is_interrupted: false,
+        timeline: None,
+        failures: 0,
     };
     match options.scenario {
         Scenario::Echo | Scenario::Polling | Scenario::Broadcast => run.load(),
         Scenario::Connect => run.connect(),
         Scenario::Idle => run.idle(),
+        Scenario::Storm => run.storm(),
     }
 }
 
@@ -98,6 +116,10 @@ struct Run<'a, 'b> {
     progress: &'a mut Callback<'b>,
     fleet: Fleet,
     is_interrupted: bool,
+    /// Of the measured part, while it lasts.
+    timeline: Option<Timeline>,
+    /// Attempts to connect that failed in the measured part.
+    failures: u64,
 }
 
 impl Run<'_, '_> {
@@ -117,39 +139,30 @@ impl Run<'_, '_> {
         let mut load: Box<dyn Load> = if self.options.scenario == Scenario::Broadcast {
             Box::new(Broadcast::new(target, connections, window, payload, relay))
         } else {
-            Box::new(Echo::new(
-                target,
-                connections,
-                window,
-                payload,
-                Instant::now(),
-            ))
+            Box::new(Echo::new(target, self.options, window, Instant::now()))
         };
         if !warmup.is_zero() {
             self.drive(load.as_mut(), Bound::Time(warmup))?;
         }
-        self.report(Progress::Started);
-        let meter = Meter::start(self.options.pid)?;
+        let meter = self.begin()?;
         self.drive(load.as_mut(), bound)?;
         let reading = meter.stop()?;
+        let tally = load.tally_mut();
+        let samples = self.end(tally);
         self.report(Progress::Finished);
-        let tally = load.tally();
-        let mut report = self.describe(&reading, tally.messages, Latency::of(&tally.latency));
+        let mut report = self.describe(&reading, tally.messages, tally.latency.total(), samples);
         (report.out_of_order, report.unexpected) = (tally.out_of_order, tally.unexpected);
         Ok(report)
     }
 
     fn connect(mut self) -> Result<Report, Error> {
-        self.report(Progress::Started);
-        let meter = Meter::start(self.options.pid)?;
+        let meter = self.begin()?;
         self.open()?;
         let reading = meter.stop()?;
+        let samples = self.end_of_handshakes();
         self.report(Progress::Finished);
-        Ok(self.describe(
-            &reading,
-            self.fleet.ready() as u64,
-            Latency::of(self.fleet.handshakes()),
-        ))
+        let latency = self.fleet.handshakes().total().clone();
+        Ok(self.describe(&reading, self.fleet.ready() as u64, &latency, samples))
     }
 
     fn idle(mut self) -> Result<Report, Error> {
@@ -163,8 +176,7 @@ impl Run<'_, '_> {
             ..
         } = *self.options;
         let before = self.resident()?;
-        self.report(Progress::Started);
-        let meter = Meter::start(pid)?;
+        let meter = self.begin()?;
         self.open()?;
         let reading = meter.stop()?;
         self.rest(SETTLE)?;
@@ -177,18 +189,156 @@ impl Run<'_, '_> {
                 payload,
                 relay,
             );
+            // The timeline counts handshakes, not deliveries.
+            let timeline = self.timeline.take();
             self.drive(&mut load, Bound::Messages(burst))?;
+            self.timeline = timeline;
         }
         self.rest(hold)?;
         let after = self.resident()?;
+        let samples = self.end_of_handshakes();
         self.report(Progress::Finished);
-        let mut report = self.describe(
-            &reading,
-            connections as u64,
-            Latency::of(self.fleet.handshakes()),
-        );
+        let latency = self.fleet.handshakes().total().clone();
+        let mut report = self.describe(&reading, connections as u64, &latency, samples);
         report.memory = pid.map(|_| Memory::of(before, open, after, connections));
         Ok(report)
+    }
+
+    fn storm(mut self) -> Result<Report, Error> {
+        self.open()?;
+        self.rest(SETTLE)?;
+        self.fleet.handshakes().clear();
+        let total = self.fleet.ready();
+        let waves_in_total = self.options.waves;
+        let mut waves = Vec::new();
+        let meter = self.begin()?;
+        for wave in 1..=waves_in_total {
+            self.report(Progress::Cut {
+                wave,
+                waves: waves_in_total,
+            });
+            waves.extend(self.wave(total)?);
+            self.rest(SETTLE)?;
+            if self.is_interrupted {
+                break;
+            }
+        }
+        let reading = meter.stop()?;
+        let samples = self.end_of_handshakes();
+        self.report(Progress::Finished);
+        let messages = (waves.len() * total) as u64;
+        let latency = self.fleet.handshakes().total().clone();
+        let mut report = self.describe(&reading, messages, &latency, samples);
+        // The time between the waves is no part of them.
+        report.elapsed_seconds = waves.iter().map(|wave: &Wave| wave.seconds).sum();
+        report.rate = float(messages) / report.elapsed_seconds.max(f64::EPSILON);
+        report.failures = self.failures;
+        report.waves = waves;
+        Ok(report)
+    }
+
+    /// Cuts all connections and waits until all are back. `None` if it was interrupted.
+    fn wave(&mut self, total: usize) -> Result<Option<Wave>, Error> {
+        let failures = self.failures;
+        let earlier = self.fleet.handshakes().total().clone();
+        let mut storm = Storm::begin(&mut self.fleet, self.options.spread, Instant::now());
+        let mut patience = Patience::new(self.options.stall);
+        let mut next_report = Instant::now() + PROGRESS;
+        while self.fleet.ready() < total {
+            storm.turn(&mut self.fleet, TURN)?;
+            self.failures = failures + storm.failures;
+            let now = Instant::now();
+            let open = self.fleet.ready();
+            patience.check(open as u64, (total - open) as u64, now)?;
+            self.sample_handshakes(now);
+            if now >= next_report {
+                next_report = now + PROGRESS;
+                self.report(Progress::Opening { open, total });
+            }
+            if self.is_interrupted {
+                return Ok(None);
+            }
+        }
+        let seconds = storm.start().elapsed().as_secs_f64();
+        self.end_interval_of_handshakes(Instant::now());
+        let mut latency = self.fleet.handshakes().total().clone();
+        latency
+            .subtract(&earlier)
+            .expect("what was there before is still there");
+        Ok(Some(Wave {
+            seconds,
+            failures: storm.failures,
+            latency: Latency::of(&latency),
+        }))
+    }
+
+    /// Starts the measured part.
+    fn begin(&mut self) -> Result<Meter, Error> {
+        let Options { pid, interval, .. } = *self.options;
+        self.report(Progress::Started);
+        let meter = Meter::start(pid)?;
+        // Loads begin at zero, handshakes may not.
+        let counts = match self.options.scenario {
+            Scenario::Storm => self.counts(self.fleet.accepted()),
+            _ => self.counts(0),
+        };
+        self.timeline = Some(Timeline::new(pid, interval, Instant::now(), counts));
+        Ok(meter)
+    }
+
+    /// Ends an interval of a load if it is due.
+    fn sample(&mut self, now: Instant, tally: &mut Tally) {
+        let counts = self.counts(tally.messages);
+        let timeline = self.timeline.as_mut();
+        if let Some(timeline) = timeline.filter(|timeline| timeline.is_due(now)) {
+            let sample = timeline.sample(now, counts, &mut tally.latency);
+            self.report(Progress::Interval(sample));
+        }
+    }
+
+    /// The same where the messages are handshakes.
+    fn sample_handshakes(&mut self, now: Instant) {
+        if self
+            .timeline
+            .as_ref()
+            .is_some_and(|timeline| timeline.is_due(now))
+        {
+            self.end_interval_of_handshakes(now);
+        }
+    }
+
+    fn end_interval_of_handshakes(&mut self, now: Instant) {
+        let counts = self.counts(self.fleet.accepted());
+        if let Some(timeline) = &mut self.timeline {
+            let sample = timeline.sample(now, counts, self.fleet.handshakes());
+            self.report(Progress::Interval(sample));
+        }
+    }
+
+    /// Ends the timeline of a load.
+    fn end(&mut self, tally: &mut Tally) -> Vec<Sample> {
+        let counts = self.counts(tally.messages);
+        let timeline = self.timeline.take();
+        timeline.map_or_else(Vec::new, |timeline| {
+            timeline.finish(Instant::now(), counts, &mut tally.latency)
+        })
+    }
+
+    /// The same where the messages were handshakes.
+    fn end_of_handshakes(&mut self) -> Vec<Sample> {
+        let counts = self.counts(self.fleet.accepted());
+        let timeline = self.timeline.take();
+        timeline.map_or_else(Vec::new, |timeline| {
+            timeline.finish(Instant::now(), counts, self.fleet.handshakes())
+        })
+    }
+
+    fn counts(&self, messages: u64) -> Counts {
+        Counts {
+            messages,
+            open: self.fleet.ready() as u64,
+            failures: self.failures,
+        }
     }
 
     /// Opens all connections.
@@ -206,6 +356,7 @@ impl Run<'_, '_> {
             let open = self.fleet.ready();
             let now = Instant::now();
             patience.check(open as u64, (total - open) as u64, now)?;
+            self.sample_handshakes(now);
             if now >= next_report {
                 next_report = now + PROGRESS;
                 self.report(Progress::Opening { open, total });
@@ -227,7 +378,8 @@ impl Run<'_, '_> {
         while load.in_flight() > 0 {
             self.fleet.turn(Some(load), TURN)?;
             let now = Instant::now();
-            let Tally { messages, .. } = *load.tally();
+            self.sample(now, load.tally_mut());
+            let messages = load.tally().messages;
             patience.check(messages, load.in_flight(), now)?;
             if now >= next_report {
                 next_report = now + PROGRESS;
@@ -248,6 +400,7 @@ impl Run<'_, '_> {
         let start = Instant::now();
         while start.elapsed() < time && !self.is_interrupted {
             self.fleet.turn(None, TURN.min(time))?;
+            self.sample_handshakes(Instant::now());
         }
         Ok(())
     }
@@ -272,7 +425,13 @@ impl Run<'_, '_> {
         })
     }
 
-    fn describe(&self, reading: &Reading, messages: u64, latency: Latency) -> Report {
+    fn describe(
+        &self,
+        reading: &Reading,
+        messages: u64,
+        latency: &Histogram<u64>,
+        timeline: Vec<Sample>,
+    ) -> Report {
         let options = self.options;
         let elapsed_seconds = reading.elapsed.as_secs_f64();
         Report {
@@ -284,7 +443,7 @@ impl Run<'_, '_> {
             messages,
             elapsed_seconds,
             rate: float(messages) / elapsed_seconds,
-            latency,
+            latency: Latency::of(latency),
             out_of_order: 0,
             unexpected: 0,
             load_busy: reading.own.map(|own| own.as_secs_f64() / elapsed_seconds),
@@ -294,6 +453,10 @@ impl Run<'_, '_> {
                 user_share: usage.user_share(),
             }),
             memory: None,
+            failures: 0,
+            timeline,
+            distribution: Quantile::distribution(latency),
+            waves: Vec::new(),
         }
     }
 }
@@ -330,51 +493,4 @@ impl Patience {
             _ => Ok(()),
         }
     }
-}
-
-/// The clocks at the start of the measured part.
-struct Meter {
-    start: Instant,
-    own: Option<Duration>,
-    server: Option<(u32, Usage)>,
-}
-
-/// What passed on the clocks of a [`Meter`].
-struct Reading {
-    elapsed: Duration,
-    own: Option<Duration>,
-    server: Option<Usage>,
-}
-
-impl Meter {
-    fn start(pid: Option<u32>) -> Result<Self, Error> {
-        let server = pid.map(|pid| Ok((pid, usage(pid)?))).transpose()?;
-        let own = process::thread_time();
-        Ok(Self {
-            start: Instant::now(),
-            own,
-            server,
-        })
-    }
-
-    fn stop(self) -> Result<Reading, Error> {
-        let elapsed = self.start.elapsed();
-        let own = self
-            .own
-            .zip(process::thread_time())
-            .map(|(start, end)| end.saturating_sub(start));
-        let server = self
-            .server
-            .map(|(pid, start)| Ok(usage(pid)?.since(start)))
-            .transpose()?;
-        Ok(Reading {
-            elapsed,
-            own,
-            server,
-        })
-    }
-}
-
-fn usage(pid: u32) -> Result<Usage, Error> {
-    Usage::of(pid).map_err(|source| Error::Process { pid, source })
 }

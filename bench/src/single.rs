@@ -87,7 +87,10 @@ impl Load {
                         elapsed.as_secs_f64()
                     ));
                 }
-                Progress::Started | Progress::Finished => {}
+                Progress::Started
+                | Progress::Interval(_)
+                | Progress::Cut { .. }
+                | Progress::Finished => {}
             }
             ControlFlow::Continue(())
         })?;

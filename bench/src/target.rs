@@ -73,6 +73,11 @@ impl Target {
         })
     }
 
+    /// Returns the beginning of an acknowledgement, up to its id.
+    pub(crate) fn ack(&self) -> Vec<u8> {
+        format!("43{}", self.namespace).into_bytes()
+    }
+
     /// Returns the text of an event with arguments that are JSON already.
     pub(crate) fn event(&self, json: &str) -> String {
         format!("42{}{json}", self.namespace)

@@ -132,6 +132,10 @@ impl Server {
                         send(socket, &format!("42[{text}"))?;
                     }
                 }
+            } else if let Some((id, _)) = packet[2..].split_once('[')
+                && !id.is_empty()
+            {
+                send(&mut stream, &format!("43{id}[]"))?;
             } else {
                 send(&mut stream, r#"42["clock",{"time":1}]"#)?;
                 send(&mut stream, &packet)?;
@@ -203,6 +207,80 @@ fn count_of_echoes_is_exact() {
     assert_eq!((report.messages, report.latency.count), (50, 50));
     assert_eq!((report.out_of_order, report.unexpected), (0, 50));
     assert!(report.latency.min > 0.0 && report.latency.max >= report.latency.p99);
+}
+
+#[test]
+fn acknowledgements_are_counted_as_echoes() {
+    let options = Options {
+        window: 4,
+        event: "chat".into(),
+        ack: true,
+        ..options(serve(Manner::Answers), Scenario::Echo)
+    };
+    let report = quietly(&options).unwrap();
+    assert_eq!((report.messages, report.latency.count), (50, 50));
+    assert_eq!((report.out_of_order, report.unexpected), (0, 0));
+}
+
+#[test]
+fn the_timeline_adds_up_to_the_whole() {
+    let options = Options {
+        bound: Bound::Time(Duration::from_millis(100)),
+        interval: Duration::from_millis(20),
+        pid: cfg!(target_os = "linux").then(std::process::id),
+        ..options(serve(Manner::Answers), Scenario::Echo)
+    };
+    let mut live = 0;
+    let report = run(&options, &mut |progress| {
+        live += usize::from(matches!(progress, Progress::Interval(_)));
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let samples = &report.timeline;
+    assert!(
+        samples.len() >= live && live >= 2,
+        "{live} of {}",
+        samples.len()
+    );
+    let messages: u64 = samples.iter().map(|sample| sample.messages).sum();
+    let latencies: u64 = samples.iter().map(|sample| sample.latency.count).sum();
+    assert!(report.messages - messages <= report.messages / 2);
+    assert_eq!(messages, latencies);
+    assert!(samples.iter().all(|sample| sample.open == 5));
+    if cfg!(target_os = "linux") {
+        assert!(
+            samples
+                .iter()
+                .all(|sample| sample.memory.unwrap() > 0 && sample.cpu.is_some())
+        );
+    }
+    assert_eq!(
+        report.distribution.first().map(|point| point.quantile),
+        Some(0.0)
+    );
+}
+
+#[test]
+fn a_storm_brings_every_connection_back_in_each_wave() {
+    let options = Options {
+        waves: 2,
+        spread: Duration::from_millis(20),
+        ..options(serve(Manner::Answers), Scenario::Storm)
+    };
+    let mut cuts = Vec::new();
+    let report = run(&options, &mut |progress| {
+        if let Progress::Cut { wave, waves } = progress {
+            cuts.push((wave, waves));
+        }
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!(cuts, [(1, 2), (2, 2)]);
+    assert_eq!((report.messages, report.latency.count), (10, 10));
+    assert_eq!((report.failures, report.waves.len()), (0, 2));
+    assert!(report.waves.iter().all(|wave| wave.latency.count == 5));
+    let messages: u64 = report.timeline.iter().map(|sample| sample.messages).sum();
+    assert_eq!(messages, 10);
 }
 
 #[test]

@@ -176,7 +176,7 @@ fn load(case: Case, messages: u64) -> Option<Options> {
             options.connections = RECIPIENTS;
             messages.div_ceil(RECIPIENTS as u64)
         }
-        Scenario::Connect | Scenario::Idle => return None,
+        Scenario::Connect | Scenario::Idle | Scenario::Storm => return None,
     };
     options.bound = Bound::Messages(events);
     options.warmup = Duration::ZERO;

@@ -6,7 +6,6 @@ use std::time::Instant;
 use super::sequence::Numbered;
 use super::{Budget, Load, Outbox, Tally, latency};
 use crate::options::Relay;
-use crate::report::record;
 use crate::target::Target;
 
 /// Number of the connection that emits.
@@ -113,7 +112,7 @@ impl Load for Broadcast {
         self.tally.out_of_order += u64::from(*expected != number);
         *expected = number.wrapping_add(1);
         if missing == 0 {
-            record(&mut self.tally.latency, latency(sent, now));
+            self.tally.latency.record(latency(sent, now));
             while self
                 .flights
                 .front()
@@ -128,6 +127,10 @@ impl Load for Broadcast {
 
     fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    fn tally_mut(&mut self) -> &mut Tally {
+        &mut self.tally
     }
 
     fn stop(&mut self) {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::sequence::Numbered;
 use super::{Budget, Load, Outbox, Tally, latency};
-use crate::report::record;
+use crate::options::Options;
 use crate::target::Target;
 
 /// The load of the scenarios echo and polling.
@@ -30,13 +30,18 @@ struct Lane {
 }
 
 impl Echo {
-    pub(crate) fn new(
-        target: &Target,
-        connections: usize,
-        window: u32,
-        payload: usize,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(target: &Target, options: &Options, window: u32, now: Instant) -> Self {
+        let Options {
+            connections,
+            payload,
+            ..
+        } = *options;
+        let event = options.event.as_str();
+        let event = if options.ack {
+            Numbered::with_ack(target, event, payload)
+        } else {
+            Numbered::new(target, &[event], event, payload)
+        };
         // Twice the window, so that an event which is overtaken keeps its time of sending for a while.
         let lane = Lane {
             next: 0,
@@ -44,7 +49,7 @@ impl Echo {
             sent: vec![now; window as usize * 2],
         };
         Self {
-            event: Numbered::new(target, &["echo"], "echo", payload),
+            event,
             window,
             lanes: vec![lane; connections],
             budget: Budget::SPENT,
@@ -100,7 +105,9 @@ impl Load for Echo {
             self.tally.unexpected += 1;
             return false;
         };
-        record(&mut self.tally.latency, latency(*lane.sent_at(number), now));
+        self.tally
+            .latency
+            .record(latency(*lane.sent_at(number), now));
         self.tally.out_of_order += u64::from(number != lane.expected);
         lane.expected = number.wrapping_add(1);
         self.tally.messages += 1;
@@ -111,6 +118,10 @@ impl Load for Echo {
 
     fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    fn tally_mut(&mut self) -> &mut Tally {
+        &mut self.tally
     }
 
     fn stop(&mut self) {
@@ -125,14 +136,18 @@ impl Load for Echo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Bound, Options, Scenario};
+    use crate::options::{Bound, Scenario};
     use crate::target::Transport;
 
     fn echo(connections: usize, window: u32, messages: u64) -> (Echo, Outbox) {
-        let options = Options::new("http://127.0.0.1:1", Scenario::Echo);
+        let options = Options {
+            connections,
+            payload: 8,
+            ..Options::new("http://127.0.0.1:1", Scenario::Echo)
+        };
         let target = Target::new(&options, Transport::Polling).unwrap();
         let now = Instant::now();
-        let mut echo = Echo::new(&target, connections, window, 8, now);
+        let mut echo = Echo::new(&target, &options, window, now);
         let mut outbox = Outbox::default();
         echo.begin(
             Budget::new(Bound::Messages(messages), now),

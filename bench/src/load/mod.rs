@@ -6,10 +6,8 @@ mod sequence;
 
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-
 use crate::options::Bound;
-use crate::report::histogram;
+use crate::report::Recorder;
 
 pub(crate) use broadcast::Broadcast;
 pub(crate) use echo::Echo;
@@ -31,6 +29,9 @@ pub(crate) trait Load {
     /// Returns the figures since `begin`.
     fn tally(&self) -> &Tally;
 
+    /// Returns the same for what closes an interval.
+    fn tally_mut(&mut self) -> &mut Tally;
+
     /// Ends the sending; what is in flight is still awaited.
     fn stop(&mut self);
 
@@ -47,8 +48,8 @@ pub(crate) struct Tally {
     pub(crate) out_of_order: u64,
     /// Events that do not belong to the load.
     pub(crate) unexpected: u64,
-    /// Latencies in nanoseconds.
-    pub(crate) latency: Histogram<u64>,
+    /// Latencies.
+    pub(crate) latency: Recorder,
 }
 
 /// What may still be emitted.
@@ -71,18 +72,17 @@ pub(crate) struct Outbox {
 
 impl Tally {
     pub(crate) fn new() -> Self {
-        let latency = histogram();
         Self {
             messages: 0,
             out_of_order: 0,
             unexpected: 0,
-            latency,
+            latency: Recorder::new(),
         }
     }
 
     /// Starts again at zero.
     fn clear(&mut self) {
-        self.latency.reset();
+        self.latency.clear();
         (self.messages, self.out_of_order, self.unexpected) = (0, 0, 0);
     }
 }

@@ -1,10 +1,17 @@
-//! A sequence number of eight hexadecimal digits at a fixed place of a prebuilt event.
+//! A sequence number at a fixed place of a prebuilt event: eight hexadecimal digits that begin its text argument, or the
+//! ten decimal digits of the id that its acknowledgement has.
 
 use crate::client;
 use crate::target::Target;
 
-/// Number of digits.
+/// Number of digits in a text argument.
 pub(super) const DIGITS: usize = 8;
+
+/// Added to a number to make an id of it: all of them have [`ID_DIGITS`] digits.
+const FIRST_ID: u64 = 1_000_000_000;
+
+/// Number of digits of an id.
+const ID_DIGITS: usize = 10;
 
 /// An event whose text argument starts with a sequence number, as it is sent and as it comes back.
 #[derive(Debug)]
@@ -16,6 +23,8 @@ pub(super) struct Numbered {
     prefix: Vec<u8>,
     /// The answer behind the digits, without what may follow the text argument.
     filler: Vec<u8>,
+    /// Whether the number is the id of an acknowledgement.
+    is_id: bool,
 }
 
 impl Numbered {
@@ -35,6 +44,23 @@ impl Numbered {
             at,
             prefix: target.event(&format!("[{answer:?},\"")).into_bytes(),
             filler: format!("{filler}\"").into_bytes(),
+            is_id: false,
+        }
+    }
+
+    /// Builds an event `[event, text]` that is acknowledged, whatever with, and has a text of `payload` bytes.
+    pub(super) fn with_ack(target: &Target, event: &str, payload: usize) -> Self {
+        let text = "x".repeat(payload);
+        let behind = format!("[{event:?},\"{text}\"]");
+        let packet = target.event(&format!("{FIRST_ID}{behind}"));
+        let wire = client::wire(&packet, target.transport);
+        let at = wire.len() - behind.len() - ID_DIGITS;
+        Self {
+            wire,
+            at,
+            prefix: target.ack(),
+            filler: b"[".to_vec(),
+            is_id: true,
         }
     }
 
@@ -45,6 +71,14 @@ impl Numbered {
 
     /// Writes a sequence number into a copy of the wire form.
     pub(super) fn number(&self, wire: &mut [u8], number: u32) {
+        if self.is_id {
+            let mut id = FIRST_ID + u64::from(number);
+            for digit in wire[self.at..self.at + ID_DIGITS].iter_mut().rev() {
+                *digit = b"0123456789"[(id % 10) as usize];
+                id /= 10;
+            }
+            return;
+        }
         let digits = &mut wire[self.at..self.at + DIGITS];
         for (index, digit) in digits.iter_mut().rev().enumerate() {
             *digit = b"0123456789abcdef"[(number >> (4 * index)) as usize & 0xf];
@@ -53,11 +87,16 @@ impl Numbered {
 
     /// Reads the sequence number of an answer; `None` if the packet is not one.
     pub(super) fn read(&self, packet: &[u8]) -> Option<u32> {
+        let length = if self.is_id { ID_DIGITS } else { DIGITS };
         let (digits, rest) = packet
             .strip_prefix(self.prefix.as_slice())?
-            .split_at_checked(DIGITS)?;
+            .split_at_checked(length)?;
         if !rest.starts_with(&self.filler) {
             return None;
+        }
+        if self.is_id {
+            let id: u64 = str::from_utf8(digits).ok()?.parse().ok()?;
+            return u32::try_from(id.checked_sub(FIRST_ID)?).ok();
         }
         digits.iter().try_fold(0, |number, &digit| {
             let digit = char::from(digit).to_digit(16)?;
@@ -78,6 +117,20 @@ mod tests {
             transport,
         )
         .unwrap()
+    }
+
+    #[test]
+    fn number_is_the_id_of_an_acknowledgement() {
+        let event = Numbered::with_ack(&target(Transport::Polling), "chat", 3);
+        let mut wire = event.wire().to_vec();
+        event.number(&mut wire, 42);
+        assert_eq!(wire, br#"421000000042["chat","xxx"]"#);
+        assert_eq!(event.read(br#"431000000042["ok"]"#), Some(42));
+        assert_eq!(event.read(br"431000000042"), None);
+        assert_eq!(event.read(br"4342[]"), None);
+        event.number(&mut wire, u32::MAX);
+        assert_eq!(wire, br#"425294967295["chat","xxx"]"#);
+        assert_eq!(event.read(br"435294967295[]"), Some(u32::MAX));
     }
 
     #[test]

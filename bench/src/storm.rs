@@ -1,0 +1,150 @@
+//! The scenario storm: all connections are cut at once and come back, as after the restart of a server or a proxy.
+//!
+//! Attempts that fail are repeated with the back-off of the reference's clients: 1 s, doubled each time up to 5 s, with
+//! half of it up or down by chance.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::fleet::Fleet;
+
+/// The delay before the second attempt.
+const DELAY: Duration = Duration::from_secs(1);
+/// The longest delay.
+const MAX_DELAY: Duration = Duration::from_secs(5);
+/// How far chance moves a delay.
+const RANDOMIZATION: f64 = 0.5;
+
+/// A wave under way: what is to be started when.
+#[derive(Debug)]
+pub(crate) struct Storm {
+    /// When the connections were cut.
+    start: Instant,
+    /// Connections to be started, the next one last.
+    due: Vec<(Instant, usize)>,
+    /// Attempts of each connection.
+    attempts: Vec<u32>,
+    chance: Chance,
+    lost: Vec<usize>,
+    pub(crate) failures: u64,
+}
+
+impl Storm {
+    /// Cuts all connections of a fleet. They come back within `spread`.
+    pub(crate) fn begin(fleet: &mut Fleet, spread: Duration, now: Instant) -> Self {
+        let count = fleet.len();
+        fleet.cut();
+        let mut chance = Chance::default();
+        let mut due: Vec<_> = (0..count)
+            .map(|index| (now + spread.mul_f64(chance.next()), index))
+            .collect();
+        due.sort_unstable_by(|a, b| b.cmp(a));
+        Self {
+            start: now,
+            due,
+            attempts: vec![0; count],
+            chance,
+            lost: Vec::new(),
+            failures: 0,
+        }
+    }
+
+    /// When the connections were cut.
+    pub(crate) fn start(&self) -> Instant {
+        self.start
+    }
+
+    /// Starts what is due, waits for events for at most `timeout`, and plans new attempts for what failed.
+    ///
+    /// # Errors
+    /// [`Error::EventLoop`].
+    pub(crate) fn turn(&mut self, fleet: &mut Fleet, timeout: Duration) -> Result<(), Error> {
+        let now = Instant::now();
+        while let Some((_, index)) = self.due.pop_if(|(at, _)| *at <= now) {
+            if fleet.restart(index, self.start).is_err() {
+                self.lost.push(index);
+            }
+        }
+        let next = self
+            .due
+            .last()
+            .map(|(at, _)| at.saturating_duration_since(now));
+        fleet.turn_with_losses(
+            next.map_or(timeout, |next| next.min(timeout)),
+            &mut self.lost,
+        )?;
+        if !self.lost.is_empty() {
+            let now = Instant::now();
+            for index in std::mem::take(&mut self.lost) {
+                self.failures += 1;
+                let delay = delay(self.attempts[index], self.chance.next());
+                self.attempts[index] += 1;
+                self.due.push((now + delay, index));
+            }
+            self.due.sort_unstable_by(|a, b| b.cmp(a));
+        }
+        Ok(())
+    }
+}
+
+/// The delay before another attempt, of which `attempts` have failed before.
+fn delay(attempts: u32, chance: f64) -> Duration {
+    let delay = DELAY.saturating_mul(2_u32.saturating_pow(attempts));
+    delay
+        .mul_f64(1.0 + RANDOMIZATION * (2.0 * chance - 1.0))
+        .min(MAX_DELAY)
+}
+
+/// Numbers that look random, the same in each run.
+#[derive(Debug)]
+struct Chance(u64);
+
+impl Default for Chance {
+    fn default() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+impl Chance {
+    /// The next number, from 0 to 1.
+    fn next(&mut self) -> f64 {
+        // xorshift64
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let [.., a, b, c, d] = self.0.to_be_bytes();
+        f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_a_limit_with_jitter() {
+        let seconds = |attempts, chance| delay(attempts, chance).as_secs_f64();
+        let near = |value: f64, expected: f64| (value - expected).abs() < 1e-9;
+        assert!(near(seconds(0, 0.0), 0.5) && near(seconds(0, 1.0), 1.5));
+        assert!(near(seconds(1, 0.5), 2.0) && near(seconds(2, 0.5), 4.0));
+        assert!(near(seconds(3, 0.5), 5.0) && near(seconds(40, 1.0), 5.0));
+    }
+
+    #[test]
+    fn chance_spreads_over_its_range() {
+        let mut chance = Chance::default();
+        let mut tenths = [0; 10];
+        for _ in 0..10_000 {
+            let number = chance.next();
+            let tenth = tenths
+                .iter_mut()
+                .enumerate()
+                .find(|(index, _)| number * 10.0 <= f64::from(u8::try_from(*index).unwrap() + 1));
+            *tenth.unwrap().1 += 1;
+        }
+        assert!(
+            tenths.iter().all(|&count| (800..1200).contains(&count)),
+            "{tenths:?}"
+        );
+    }
+}
