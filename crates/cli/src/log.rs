@@ -15,7 +15,7 @@ use kokanee::{
 };
 use serde::Serialize;
 
-use crate::{escape, output::Output};
+use crate::{escape, output::Output, paint::Paint};
 
 /// Arguments whose JSON is longer are cut, in JSON lines too.
 const MAX_JSON_BYTES: usize = 4096;
@@ -215,75 +215,30 @@ impl Reply {
     }
 }
 
-/// Puts colours around text, or does not.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Paint(pub(crate) bool);
-
-impl Paint {
-    const DIM: u8 = 2;
-    const RED: u8 = 31;
-    const GREEN: u8 = 32;
-    const YELLOW: u8 = 33;
-    const BLUE: u8 = 34;
-    const MAGENTA: u8 = 35;
-    const CYAN: u8 = 36;
-
-    fn with(self, code: u8, text: &str) -> String {
-        if self.0 {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
-    }
-
-    pub(crate) fn dim(self, text: &str) -> String {
-        self.with(Self::DIM, text)
-    }
-
-    pub(crate) fn bold(self, text: &str) -> String {
-        self.with(1, text)
-    }
-
-    pub(crate) fn red(self, text: &str) -> String {
-        self.with(Self::RED, text)
-    }
-
-    /// The same socket has the same colour in all its lines.
-    fn socket(self, id: &str, text: &str) -> String {
-        const HUES: [u8; 5] = [
-            Paint::CYAN,
-            Paint::MAGENTA,
-            Paint::BLUE,
-            Paint::YELLOW,
-            Paint::GREEN,
-        ];
-        let sum: usize = id.bytes().map(usize::from).sum();
-        self.with(HUES[sum % HUES.len()], text)
-    }
+/// The time of day in UTC, of a time since 1970.
+pub(crate) fn clock(now: Duration) -> String {
+    let seconds = now.as_secs() % 86_400;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!(
+        "{hours:02}:{minutes:02}:{seconds:02}.{:03}Z",
+        now.subsec_millis()
+    )
 }
 
 /// A line for people.
 fn text(now: Duration, namespace: &str, socket: SocketId, what: What<'_>, paint: Paint) -> String {
-    let seconds = now.as_secs() % 86_400;
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let time = format!(
-        "{hours:02}:{minutes:02}:{seconds:02}.{:03}Z",
-        now.subsec_millis()
-    );
-
+    let time = clock(now);
     let id = socket.as_str();
     let short = id.get(..SHORT_ID).unwrap_or(id);
     let (sign, who) = match what {
-        What::Connect { .. } => (paint.with(Paint::GREEN, "+"), short),
-        What::Disconnect { .. } => (paint.with(Paint::YELLOW, "-"), short),
+        What::Connect { .. } => (paint.green("+"), short),
+        What::Disconnect { .. } => (paint.yellow("-"), short),
         What::Refuse { .. } | What::Fail { .. } => (paint.red("!"), short),
-        What::Receive { .. } => (paint.with(Paint::CYAN, "→"), short),
-        What::Answer { .. } | What::Send { to: To::Sender, .. } => {
-            (paint.with(Paint::MAGENTA, "←"), short)
-        }
-        What::Send { to, .. } => (paint.with(Paint::MAGENTA, "←"), to.name()),
+        What::Receive { .. } => (paint.cyan("→"), short),
+        What::Answer { .. } | What::Send { to: To::Sender, .. } => (paint.magenta("←"), short),
+        What::Send { to, .. } => (paint.magenta("←"), to.name()),
     };
-    let who = paint.socket(id, &format!("{who:SHORT_ID$}"));
+    let who = paint.by_id(id, &format!("{who:SHORT_ID$}"));
     let mut line = format!("{}  {sign}  {namespace:8}  {who}  ", paint.dim(&time));
 
     let write_event = |line: &mut String, name: &str, args: &Args| {
@@ -381,7 +336,7 @@ struct Record<'a> {
     message: Option<String>,
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

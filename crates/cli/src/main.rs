@@ -1,13 +1,28 @@
 //! The command `kokanee`. Each subcommand is a module; `args` says what it understands, `output` is all it writes.
 
 mod args;
+mod arguments;
+mod bench;
+mod completions;
+mod connect;
 mod demo;
+mod emit;
+mod entry;
 mod escape;
+mod exit;
+mod inspect;
+mod listen;
 mod log;
 mod output;
 mod page;
+mod paint;
+mod peer;
+mod pretty;
 mod serve;
 mod signals;
+mod trace;
+mod url;
+mod value;
 
 use std::process::ExitCode;
 
@@ -16,5 +31,12 @@ use crate::args::{Cli, Command};
 fn main() -> ExitCode {
     match Cli::from_process().command {
         Command::Serve(args) => serve::run(&args),
+        Command::Connect(args) => connect::run(&args),
+        Command::Emit(args) => emit::run(&args),
+        Command::Listen(args) => listen::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Completions(args) => completions::print(args.shell),
+        Command::Man(args) => completions::man(&args),
     }
 }

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{self, Receiver, Sender, SyncSender, TryRecvError},
     },
     thread,
@@ -24,12 +24,17 @@ const FINISH_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) struct Output {
     lines: SyncSender<Line>,
     lost: Arc<AtomicU64>,
+    is_closed: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
 enum Line {
     Out(String),
     Err(String),
+    /// Text with escape sequences for the terminal on stdout, as it is.
+    Screen(String),
+    /// Replace the transient line on stderr, which stays below everything else.
+    Status(String),
     /// Tell when everything before this was written.
     Finish(Sender<()>),
 }
@@ -39,16 +44,28 @@ impl Output {
     pub(crate) fn start(lost_line: fn(u64) -> String) -> io::Result<Self> {
         let (lines, waiting) = mpsc::sync_channel(MAX_WAITING);
         let lost = Arc::<AtomicU64>::default();
+        let is_closed = Arc::<AtomicBool>::default();
         let writer = Writer {
             out: Sink::new(io::stdout()),
             err: Sink::new(io::stderr()),
             lost: Arc::clone(&lost),
+            is_closed: Arc::clone(&is_closed),
             lost_line,
+            status: String::new(),
         };
         thread::Builder::new()
             .name("output".to_owned())
             .spawn(move || writer.run(&waiting))?;
-        Ok(Self { lines, lost })
+        Ok(Self {
+            lines,
+            lost,
+            is_closed,
+        })
+    }
+
+    /// Starts the writing for a command that loses no line: it uses [`print`](Self::print).
+    pub(crate) fn start_patient() -> io::Result<Self> {
+        Self::start(|lines| format!("{lines} lines are missing"))
     }
 
     /// Writes a line to stdout.
@@ -59,6 +76,45 @@ impl Output {
     /// Writes a line to stderr.
     pub(crate) fn err(&self, line: String) {
         self.send(Line::Err(line));
+    }
+
+    /// Writes a line to stdout, and waits if many lines are to be written before it. No line is lost.
+    pub(crate) fn print(&self, line: String) {
+        self.wait_to_send(Line::Out(line));
+    }
+
+    /// Writes a line to stderr as [`print`](Self::print) does.
+    pub(crate) fn print_err(&self, line: String) {
+        self.wait_to_send(Line::Err(line));
+    }
+
+    /// Writes to the terminal on stdout what moves its cursor. Nothing is added.
+    pub(crate) fn screen(&self, text: String) {
+        self.wait_to_send(Line::Screen(text));
+    }
+
+    /// Shows a line on stderr until the next one replaces it; an empty one removes it. For terminals only.
+    pub(crate) fn status(&self, line: String) {
+        // The next one shows more than the one that does not fit.
+        let _ = self.lines.try_send(Line::Status(line));
+    }
+
+    /// Whether nobody reads stdout any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
+    fn wait_to_send(&self, line: Line) {
+        // The thread lives as long as this handle.
+        let _ = self.lines.send(line);
+    }
+
+    /// Waits until all lines are written, however slowly they are read.
+    pub(crate) fn finish_patiently(&self) {
+        let (done, is_done) = mpsc::channel();
+        self.wait_to_send(Line::Finish(done));
+        // An error says that the thread has ended: then there is nothing to wait for.
+        let _ = is_done.recv();
     }
 
     fn send(&self, line: Line) {
@@ -89,7 +145,10 @@ struct Writer {
     out: Sink<io::Stdout>,
     err: Sink<io::Stderr>,
     lost: Arc<AtomicU64>,
+    is_closed: Arc<AtomicBool>,
     lost_line: fn(u64) -> String,
+    /// The transient line that is shown.
+    status: String,
 }
 
 impl Writer {
@@ -109,14 +168,34 @@ impl Writer {
             };
             self.report_lost();
             match line {
-                Line::Out(line) => self.out.push(&line),
-                Line::Err(line) => self.err.push(&line),
+                Line::Out(line) => {
+                    self.hide_status();
+                    self.out.push(&line);
+                }
+                Line::Err(line) => {
+                    self.hide_status();
+                    self.err.push(&line);
+                }
+                Line::Screen(text) => self.out.write(&text),
+                Line::Status(line) => {
+                    self.hide_status();
+                    self.out.flush();
+                    self.err.write(&line);
+                    self.status = line;
+                }
                 Line::Finish(done) => {
                     self.flush();
                     // Nobody waits for it any more.
                     let _ = done.send(());
                 }
             }
+        }
+    }
+
+    fn hide_status(&mut self) {
+        if !std::mem::take(&mut self.status).is_empty() {
+            self.err.write("\r\x1b[2K");
+            self.err.flush();
         }
     }
 
@@ -131,6 +210,9 @@ impl Writer {
         self.report_lost();
         self.out.flush();
         self.err.flush();
+        if self.out.is_broken {
+            self.is_closed.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -151,11 +233,15 @@ impl<W: Write> Sink<W> {
     }
 
     fn push(&mut self, line: &str) {
+        self.write(line);
+        self.write("\n");
+    }
+
+    fn write(&mut self, text: &str) {
         if self.is_broken {
             return;
         }
-        self.batch.extend_from_slice(line.as_bytes());
-        self.batch.push(b'\n');
+        self.batch.extend_from_slice(text.as_bytes());
         if self.batch.len() >= BATCH_BYTES {
             self.flush();
         }

@@ -1,8 +1,7 @@
 //! `kokanee serve`: puts the server together, announces it, and ends it on a signal.
 
 use std::{
-    env,
-    io::{self, IsTerminal},
+    io,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -12,15 +11,16 @@ use std::{
 use kokanee::{Cors, ListenError, Listener, Server};
 use serde::Serialize;
 use tokio::runtime;
-use tracing_subscriber::EnvFilter;
 
 use crate::{
-    args::{ColorArg, ParserArg, ServeArgs, TransportArg},
+    args::{ParserArg, ServeArgs, TransportArg},
     demo, escape,
-    log::{EventLog, Format, Paint, json_line},
+    log::{EventLog, Format, json_line},
     output::Output,
     page,
+    paint::Paint,
     signals::{Signal, Signals},
+    trace::report_traces,
 };
 
 const PORT_IN_USE: u8 = 98;
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
         Ok(None) => 0,
         Ok(Some(signal)) => signal.exit_code(),
         Err(error) => {
-            let paint = Paint(is_colored(args.color, &io::stderr()));
+            let paint = Paint::for_stderr(args.color);
             output.err(format!(
                 "{} {}",
                 paint.red("error:"),
@@ -260,45 +260,6 @@ fn client_note(args: &ServeArgs, client: Option<&Path>) -> String {
     format!("The page uses {what}, but {obstacle}.")
 }
 
-/// Writes the library's own reports to stderr.
-fn report_traces(level: &str, output: &Output) {
-    let output = output.clone();
-    let report = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(level))
-        .with_ansi(false)
-        .with_writer(move || TraceWriter(output.clone()));
-    // There is no other subscriber in this program.
-    let _ = report.try_init();
-}
-
-/// Takes one report, which is written at once.
-struct TraceWriter(Output);
-
-impl io::Write for TraceWriter {
-    fn write(&mut self, report: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(report);
-        self.0.err(escape::lines(text.trim_end_matches('\n')));
-        Ok(report.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn is_colored(wish: ColorArg, stream: &impl IsTerminal) -> bool {
-    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    match wish {
-        ColorArg::Always => true,
-        ColorArg::Never => false,
-        ColorArg::Auto => {
-            stream.is_terminal()
-                && !is_set("NO_COLOR")
-                && env::var_os("TERM").is_none_or(|term| term != "dumb")
-        }
-    }
-}
-
 /// What the command itself says on stdout.
 struct Console {
     output: Output,
@@ -322,7 +283,7 @@ impl Console {
             output: output.clone(),
             is_quiet: args.quiet,
             is_json: args.json,
-            paint: Paint(!args.json && is_colored(args.color, &io::stdout())),
+            paint: Paint(!args.json && Paint::for_stdout(args.color).0),
         }
     }
 
@@ -405,9 +366,10 @@ mod tests {
     use crate::args::{Cli, Command};
 
     fn args(options: &[&str]) -> Box<ServeArgs> {
-        let Command::Serve(args) =
-            Cli::parse_from([&["kokanee", "serve"], options].concat()).command;
-        args
+        match Cli::parse_from([&["kokanee", "serve"], options].concat()).command {
+            Command::Serve(args) => args,
+            other => panic!("{other:?} is another command"),
+        }
     }
 
     #[test]

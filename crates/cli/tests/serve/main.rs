@@ -1,5 +1,7 @@
 //! `kokanee serve`, run as a program.
 
 mod demo;
+#[path = "../support/process.rs"]
+mod process;
 mod program;
 mod support;

@@ -1,0 +1,191 @@
+//! Options of `kokanee bench`.
+
+use std::{num::NonZeroU64, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum, ValueHint, builder::FalseyValueParser};
+use kokanee_bench::{Relay, Scenario};
+
+use super::{ColorArg, duration, json_or_file, path, time};
+
+const HELP: &str = "\
+Scenarios:
+  echo       every connection keeps --window events in flight, which the server sends back
+  broadcast  one connection keeps --window broadcasts to all others in flight
+  idle       connections are opened and held; the memory of the server is what matters
+  storm      all connections are cut at once and come back, --waves times
+  polling    as echo, over long-polling: one POST and one GET for each event
+  connect    connections are opened, --handshakes at a time
+
+The server has to know the events: echo (the same arguments back) and broadcast, as `kokanee serve` does. idle, storm and
+connect work with any Socket.IO server, and so does echo with --ack and the name of any event that is acknowledged.
+The generator uses one core, plain http and Engine.IO 4. A lost message ends the run.
+
+Examples:
+  kokanee bench http://127.0.0.1:3000                              echoes on 100 connections, for 10 s
+  kokanee bench http://127.0.0.1:3000 broadcast -c 500 --pid $(pidof kokanee)
+  kokanee bench http://127.0.0.1:3000/chat echo --ack --event message -t 30s
+  kokanee bench http://127.0.0.1:3000 storm -c 2000 --waves 5 --html storm.html
+  kokanee bench http://127.0.0.1:3000 idle -c 10000 --hold 1m --json
+
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server, 4 nothing arrived for too long, 5 the server
+does not keep to the protocol, 6 no connection, 7 a connection was lost, 130 interrupted by Ctrl-C.";
+
+/// Put a server under load and measure it: rate, latency, CPU and memory
+///
+/// The path of the URL is the namespace. What is measured is printed when the run ends, as text, as JSON (--json) or as a
+/// page with charts (--html FILE). With --pid the CPU time and the memory of a server on this machine are part of it.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub(crate) struct BenchArgs {
+    /// The server: `http://host:port`, with the namespace as its path
+    #[arg(value_hint = ValueHint::Url)]
+    pub(crate) url: String,
+
+    /// What the connections do
+    #[arg(value_enum, default_value_t)]
+    pub(crate) scenario: ScenarioArg,
+
+    /// Number of connections
+    #[arg(short, long, value_name = "COUNT", help_heading = "Load")]
+    pub(crate) connections: Option<usize>,
+
+    /// Events in flight on each connection, or broadcasts in flight
+    #[arg(
+        short,
+        long,
+        value_name = "COUNT",
+        default_value_t = 1,
+        help_heading = "Load"
+    )]
+    pub(crate) window: usize,
+
+    /// Size of the text argument of each event
+    #[arg(short, long, value_name = "BYTES", help_heading = "Load")]
+    pub(crate) payload: Option<usize>,
+
+    /// Time of load
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = "Load")]
+    pub(crate) time: Duration,
+
+    /// End after this many events instead
+    #[arg(
+        short,
+        long,
+        value_name = "COUNT",
+        conflicts_with = "time",
+        help_heading = "Load"
+    )]
+    pub(crate) messages: Option<NonZeroU64>,
+
+    /// Time of load before the measurement begins
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time, help_heading = "Load")]
+    pub(crate) warmup: Duration,
+
+    /// Name of the event of echo and polling
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "echo",
+        help_heading = "Load"
+    )]
+    pub(crate) event: String,
+
+    /// Echoes are acknowledgements, whatever they carry
+    #[arg(long, help_heading = "Load")]
+    pub(crate) ack: bool,
+
+    /// The event that makes the server broadcast
+    #[arg(long, value_enum, default_value = "broadcast", help_heading = "Load")]
+    pub(crate) relay: Relay,
+
+    /// Handshakes in flight while connections are opened, but in a storm
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 64,
+        help_heading = "Load"
+    )]
+    pub(crate) handshakes: usize,
+
+    /// Time to hold the connections of idle
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = "Load")]
+    pub(crate) hold: Duration,
+
+    /// How often a storm cuts the connections
+    #[arg(long, value_name = "COUNT", default_value_t = 3, help_heading = "Load")]
+    pub(crate) waves: usize,
+
+    /// Time over which the connections of a storm come back; 0s is all at once
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time, help_heading = "Load")]
+    pub(crate) spread: Duration,
+
+    /// End the run if nothing arrives for this time
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = "Load")]
+    pub(crate) timeout: Duration,
+
+    /// Path of the Socket.IO requests
+    #[arg(long, env = "KOKANEE_PATH", default_value = "/socket.io", value_parser = path, help_heading = "Server")]
+    pub(crate) path: String,
+
+    /// `auth` of the connections: JSON, or @FILE with it
+    #[arg(long, env = "KOKANEE_AUTH", value_name = "JSON", value_parser = json_or_file, help_heading = "Server")]
+    pub(crate) auth: Option<serde_json::Value>,
+
+    /// Process id of the server, to measure its CPU time and memory (Linux)
+    #[arg(long, help_heading = "Server")]
+    pub(crate) pid: Option<u32>,
+
+    /// Print the result as JSON
+    #[arg(long, env = "KOKANEE_JSON", value_parser = FalseyValueParser::new(), help_heading = "Output")]
+    pub(crate) json: bool,
+
+    /// Write the result as a page with charts, which needs no other file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Do not show the progress
+    #[arg(short, long, env = "KOKANEE_QUIET", value_parser = FalseyValueParser::new(), help_heading = "Output")]
+    pub(crate) quiet: bool,
+
+    /// When to use colours; `auto` is in a terminal, unless `NO_COLOR` is set
+    #[arg(
+        long,
+        env = "KOKANEE_COLOR",
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub(crate) color: ColorArg,
+}
+
+/// What the connections do; the help of the command tells more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum ScenarioArg {
+    /// Events come back
+    #[default]
+    Echo,
+    /// One event goes to all
+    Broadcast,
+    /// Connections are held
+    Idle,
+    /// Connections are cut and come back
+    Storm,
+    /// Events come back over long-polling
+    Polling,
+    /// Connections are opened
+    Connect,
+}
+
+impl From<ScenarioArg> for Scenario {
+    fn from(scenario: ScenarioArg) -> Self {
+        match scenario {
+            ScenarioArg::Echo => Self::Echo,
+            ScenarioArg::Broadcast => Self::Broadcast,
+            ScenarioArg::Idle => Self::Idle,
+            ScenarioArg::Storm => Self::Storm,
+            ScenarioArg::Polling => Self::Polling,
+            ScenarioArg::Connect => Self::Connect,
+        }
+    }
+}

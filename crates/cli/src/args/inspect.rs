@@ -1,0 +1,76 @@
+//! Options of `kokanee inspect`.
+
+use clap::{Args, ValueEnum, builder::FalseyValueParser, value_parser};
+
+use super::{ColorArg, ParserArg};
+
+const HELP: &str = "\
+Examples:
+  kokanee inspect '42/chat,7[\"hello\",{\"a\":1}]'   a packet
+  kokanee inspect '81 8a 37 fa 21 3d 03 c8 7a'      WebSocket frames in hex
+  kokanee inspect @body.bin --revision 3            a long-polling body in a file
+  xclip -o | kokanee inspect -                      lines, as browsers show them: one message each
+  kokanee inspect @capture.txt --json | jq          one object for each packet
+
+Lines may begin with an arrow (> or →: sent by the client, < or ←: sent by the server); # begins a comment.
+
+Exit codes: 0 all is right, 1 the input cannot be read, 2 wrong usage, 5 something in the input is wrong.";
+
+/// Decode captured frames, payloads and packets, and point at what is wrong
+///
+/// The input is text, hex or bytes: WebSocket frames, the body of a long-polling request, single packets of Engine.IO or
+/// Socket.IO, or many lines of those. What it is, and of which revision of the protocol, is guessed unless you say it.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub(crate) struct InspectArgs {
+    /// What is to be decoded: itself, @FILE, or - for the standard input
+    pub(crate) input: Option<String>,
+
+    /// What the input is
+    #[arg(long = "as", value_name = "FORM", value_enum, default_value_t)]
+    pub(crate) form: InspectForm,
+
+    /// Revision of the Engine.IO protocol: 3 (Socket.IO 1 and 2) or 4 (since Socket.IO 3); guessed by default
+    #[arg(short, long, value_parser = value_parser!(u8).range(3..=4))]
+    pub(crate) revision: Option<u8>,
+
+    /// How Socket.IO packets are encoded
+    #[arg(long, env = "KOKANEE_PARSER", value_enum, default_value = "both")]
+    pub(crate) parser: ParserArg,
+
+    /// Show messages of Engine.IO as they are, not as Socket.IO packets
+    #[arg(long)]
+    pub(crate) engine_io: bool,
+
+    /// Print JSON, one object for each packet; bytes are `{"_binary": "<base64>"}`
+    #[arg(long, env = "KOKANEE_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+
+    /// When to use colours; `auto` is in a terminal, unless `NO_COLOR` is set
+    #[arg(
+        long,
+        env = "KOKANEE_COLOR",
+        value_name = "WHEN",
+        value_enum,
+        default_value_t
+    )]
+    pub(crate) color: ColorArg,
+}
+
+/// What the input can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum InspectForm {
+    /// Guess
+    #[default]
+    Auto,
+    /// WebSocket frames, as bytes or hex
+    Frame,
+    /// The body of a long-polling request or answer
+    Payload,
+    /// One Engine.IO packet, such as the content of a text frame
+    Packet,
+    /// One Socket.IO packet: text, or msgpack as bytes or hex
+    Message,
+    /// Many lines, each a packet, a payload or frames in hex
+    Lines,
+}

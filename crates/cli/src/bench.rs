@@ -1,0 +1,298 @@
+//! `kokanee bench`: runs a load of the library `kokanee-bench`, shows how it goes, and tells what was measured.
+
+mod chart;
+mod html;
+mod progress;
+mod text;
+
+use std::{
+    fs, io,
+    ops::ControlFlow,
+    process::{self, ExitCode},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use kokanee_bench::{Bound, Error, Options, Report, Violation, run as run_load};
+use tokio::runtime;
+
+use crate::{
+    args::BenchArgs, bench::progress::Reporter, escape, exit::Exit, output::Output, paint::Paint,
+    signals::Signals, url::ServerUrl,
+};
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+enum BenchError {
+    #[error("{0}")]
+    Url(String),
+    #[error("the load generator speaks plain http only")]
+    Tls,
+    #[error(transparent)]
+    Run(#[from] Error),
+    #[error("cannot write {path}: {source}")]
+    Html { path: String, source: io::Error },
+}
+
+impl BenchError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Url(_) | Self::Tls => Exit::Usage,
+            Self::Html { .. } => Exit::Failure,
+            Self::Run(error) => match error {
+                Error::Url { .. } | Error::Range { .. } => Exit::Usage,
+                Error::Resolve { .. } => Exit::Unreachable,
+                Error::Connection { source, .. } if is_loss(source) => Exit::Lost,
+                Error::Connection { .. } => Exit::Unreachable,
+                Error::Stalled { .. } => Exit::Timeout,
+                Error::Interrupted => Exit::Interrupted,
+                Error::Violation { violation, .. } => match violation {
+                    Violation::Refused { .. } => Exit::Refused,
+                    Violation::Eof | Violation::Closed { .. } => Exit::Lost,
+                    _ => Exit::Protocol,
+                },
+                _ => Exit::Failure,
+            },
+        }
+    }
+
+    /// What the user can do.
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Tls => Some("for TLS, put the load on the server behind the proxy"),
+            Self::Run(Error::Stalled { .. }) => Some(
+                "does the server answer this event? --event and --ack say what is sent; idle, storm and connect need none",
+            ),
+            Self::Run(Error::Violation {
+                violation: Violation::Status { .. },
+                ..
+            }) => Some("is this a Socket.IO server? --path says where its requests go"),
+            Self::Run(Error::Process { .. }) => {
+                Some("--pid works on Linux, for a process of this machine")
+            }
+            Self::Run(Error::Connection { source, .. })
+                if source.raw_os_error() == Some(TOO_MANY_FILES) =>
+            {
+                Some("raise the limit of open files: ulimit -n")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `EMFILE`.
+const TOO_MANY_FILES: i32 = 24;
+
+fn is_loss(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+    )
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &BenchArgs) -> ExitCode {
+    let Ok(output) = Output::start_patient() else {
+        return Exit::Failure.into();
+    };
+    let is_interrupted = Arc::<AtomicBool>::default();
+    watch_signals(&is_interrupted);
+    let exit = match measure(args, &output, &is_interrupted) {
+        Ok(()) if is_interrupted.load(Ordering::Relaxed) => Exit::Interrupted,
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            let paint = Paint::for_stderr(args.color);
+            let mut reason = error.to_string();
+            if let BenchError::Run(error) = &error
+                && let Some(source) = std::error::Error::source(error)
+            {
+                reason = format!("{reason}: {source}");
+            }
+            output.print_err(format!(
+                "{} {}",
+                paint.red("error:"),
+                escape::lines(&reason)
+            ));
+            if let Some(hint) = error.hint() {
+                output.print_err(format!("{} {hint}", paint.dim("hint:")));
+            }
+            error.exit()
+        }
+    };
+    output.finish_patiently();
+    exit.into()
+}
+
+fn measure(
+    args: &BenchArgs,
+    output: &Output,
+    is_interrupted: &AtomicBool,
+) -> Result<(), BenchError> {
+    let options = options(args)?;
+    let mut reporter = Reporter::new(args, output.clone());
+    let report = run_load(&options, &mut |progress| {
+        reporter.on_progress(progress);
+        if is_interrupted.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    reporter.finish();
+    let report = report?;
+    tell(args, &report, output);
+    if let Some(path) = &args.html {
+        let page = html::page(&report, &options, &args.url);
+        fs::write(path, page).map_err(|source| BenchError::Html {
+            path: path.display().to_string(),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+fn tell(args: &BenchArgs, report: &Report, output: &Output) {
+    if args.json {
+        let json = serde_json::to_string_pretty(report).unwrap_or_else(|error| error.to_string());
+        output.print(escape::lines(&json));
+    } else {
+        for line in text::lines(report, Paint::for_stdout(args.color)) {
+            output.print(line);
+        }
+    }
+}
+
+/// The library's options.
+fn options(args: &BenchArgs) -> Result<Options, BenchError> {
+    let url = ServerUrl::parse(&args.url).map_err(BenchError::Url)?;
+    if url.origin.starts_with("https") {
+        return Err(BenchError::Tls);
+    }
+    let url_with_path = format!("{}{}/", url.origin, args.path);
+    let defaults = Options::new(url_with_path, args.scenario.into());
+    Ok(Options {
+        connections: args.connections.unwrap_or(defaults.connections),
+        window: args.window,
+        payload: args.payload.unwrap_or(defaults.payload),
+        bound: match args.messages {
+            Some(messages) => Bound::Messages(messages.get()),
+            None => Bound::Time(args.time),
+        },
+        warmup: args.warmup,
+        namespace: url.namespace,
+        auth: args.auth.clone(),
+        relay: args.relay,
+        event: args.event.clone(),
+        ack: args.ack,
+        handshakes: args.handshakes,
+        stall: args.timeout,
+        hold: args.hold,
+        waves: args.waves,
+        spread: args.spread,
+        pid: args.pid,
+        ..defaults
+    })
+}
+
+/// The first signal ends the run as soon as everything in flight has arrived, the second one ends the program.
+fn watch_signals(is_interrupted: &Arc<AtomicBool>) {
+    let is_interrupted = Arc::clone(is_interrupted);
+    let watch = move || {
+        let Ok(runtime) = runtime::Builder::new_current_thread().enable_all().build() else {
+            return;
+        };
+        runtime.block_on(async {
+            // Without it a signal ends the program at once.
+            let Ok(mut signals) = Signals::new() else {
+                return;
+            };
+            signals.next().await;
+            is_interrupted.store(true, Ordering::Relaxed);
+            let second = signals.next().await;
+            #[expect(
+                clippy::exit,
+                reason = "the load runs on another thread, which may be stuck"
+            )]
+            process::exit(second.exit_code().into());
+        });
+    };
+    // The same holds without a thread.
+    let _ = thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(watch);
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use kokanee_bench::Scenario;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn parse(arguments: &[&str]) -> Box<BenchArgs> {
+        match Cli::parse_from([&["kokanee", "bench"], arguments].concat()).command {
+            Command::Bench(args) => args,
+            other => panic!("{other:?} is another command"),
+        }
+    }
+
+    #[test]
+    fn path_of_the_url_and_path_of_the_requests_are_two_things() {
+        let args = parse(&[
+            "http://127.0.0.1:3000/chat",
+            "storm",
+            "--path",
+            "/io",
+            "--auth",
+            "{\"a\":1}",
+        ]);
+        let options = options(&args).expect("valid");
+        assert_eq!(options.url, "http://127.0.0.1:3000/io/");
+        assert_eq!(options.namespace, "/chat");
+        assert_eq!(options.scenario, Scenario::Storm);
+        assert_eq!(options.connections, 1000);
+        assert_eq!(options.auth, Some(serde_json::json!({"a": 1})));
+    }
+
+    #[test]
+    fn errors_have_codes_of_their_own() {
+        let violation = |violation| {
+            BenchError::Run(Error::Violation {
+                connection: 0,
+                violation,
+            })
+        };
+        let connection = |kind: io::ErrorKind| {
+            BenchError::Run(Error::Connection {
+                connection: 0,
+                source: kind.into(),
+            })
+        };
+        let status = "HTTP/1.1 404 Not Found".to_owned();
+        for (error, exit) in [
+            (BenchError::Tls, Exit::Usage),
+            (
+                violation(Violation::Refused {
+                    packet: String::new(),
+                }),
+                Exit::Refused,
+            ),
+            (violation(Violation::Status { status }), Exit::Protocol),
+            (violation(Violation::Eof), Exit::Lost),
+            (
+                connection(io::ErrorKind::ConnectionRefused),
+                Exit::Unreachable,
+            ),
+            (connection(io::ErrorKind::ConnectionReset), Exit::Lost),
+            (BenchError::Run(Error::Interrupted), Exit::Interrupted),
+        ] {
+            assert_eq!(error.exit(), exit, "{error}");
+        }
+    }
+}

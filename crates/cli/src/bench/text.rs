@@ -1,0 +1,278 @@
+//! The result for people, as text.
+
+use kokanee_bench::{Report, Scenario};
+
+use crate::paint::Paint;
+
+/// Cells of the longest bar.
+const BAR: usize = 40;
+/// Intervals of the line of rates.
+const SPARKS: usize = 60;
+
+/// The lines of a result.
+pub(crate) fn lines(report: &Report, paint: Paint) -> Vec<String> {
+    let mut lines = vec![
+        paint.bold(&headline(report)),
+        String::new(),
+        format!(
+            "{} {} in {:.2} s, {} per second",
+            paint.bold(&count(report.messages)),
+            unit(report.scenario),
+            report.elapsed_seconds,
+            paint.bold(&number(report.rate)),
+        ),
+    ];
+    lines.extend(waves(report));
+    lines.extend(distribution(report, paint));
+    lines.extend(sparkline(report, paint));
+    lines.extend(resources(report));
+    lines.extend(warnings(report, paint));
+    lines
+}
+
+/// What was run.
+pub(crate) fn headline(report: &Report) -> String {
+    let connections = count(report.connections as u64);
+    let name = report.scenario.name();
+    let bytes = report.payload_bytes;
+    let load = match report.scenario {
+        Scenario::Echo => format!(", {} in flight on each, {bytes} bytes", report.window),
+        Scenario::Broadcast => format!(", {} broadcasts in flight, {bytes} bytes", report.window),
+        Scenario::Polling => format!(", {bytes} bytes"),
+        Scenario::Storm => format!(", {} waves", report.waves.len()),
+        Scenario::Idle | Scenario::Connect => String::new(),
+    };
+    format!("{name} on {connections} connections{load}")
+}
+
+/// What is counted.
+pub(crate) fn unit(scenario: Scenario) -> &'static str {
+    match scenario {
+        Scenario::Echo => "echoes",
+        Scenario::Polling => "polling cycles",
+        Scenario::Broadcast => "deliveries",
+        Scenario::Connect | Scenario::Idle => "connections opened",
+        Scenario::Storm => "reconnections",
+    }
+}
+
+/// From when to when the latency is.
+pub(crate) fn latency_of(scenario: Scenario) -> &'static str {
+    match scenario {
+        Scenario::Echo | Scenario::Polling => "from an event to its answer",
+        Scenario::Broadcast => "from an event to its last delivery",
+        Scenario::Connect | Scenario::Idle => {
+            "from the start of a connection to the accepted namespace"
+        }
+        Scenario::Storm => "from the cut to the accepted namespace",
+    }
+}
+
+fn waves(report: &Report) -> Vec<String> {
+    let line = |(index, wave): (usize, &kokanee_bench::Wave)| {
+        format!(
+            "  wave {}: all back after {}, half after {}, {} failed attempts",
+            index + 1,
+            time(wave.seconds * 1e6),
+            time(wave.latency.p50),
+            count(wave.failures)
+        )
+    };
+    report.waves.iter().enumerate().map(line).collect()
+}
+
+/// The latency as bars.
+fn distribution(report: &Report, paint: Paint) -> Vec<String> {
+    let latency = &report.latency;
+    if latency.count == 0 {
+        return Vec::new();
+    }
+    let head = format!("Latency, {}:", latency_of(report.scenario));
+    let rows = [
+        ("min", latency.min),
+        ("p50", latency.p50),
+        ("p90", latency.p90),
+        ("p99", latency.p99),
+        ("p99.9", latency.p999),
+        ("max", latency.max),
+    ];
+    let row = |(name, micros): (&str, f64)| {
+        let bar = paint.cyan(&"█".repeat(cells(micros, latency.max)));
+        format!("  {name:>6}  {:>9}  {bar}", time(micros))
+    };
+    let rows = rows.into_iter().map(row);
+    [String::new(), head].into_iter().chain(rows).collect()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "from 0 to the length of a bar"
+)]
+fn cells(value: f64, max: f64) -> usize {
+    (value / max.max(f64::EPSILON) * BAR as f64)
+        .round()
+        .clamp(0.0, BAR as f64) as usize
+}
+
+/// The rate of each interval.
+fn sparkline(report: &Report, paint: Paint) -> Vec<String> {
+    const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let samples = &report.timeline;
+    if samples.len() < 2 {
+        return Vec::new();
+    }
+    let group = samples.len().div_ceil(SPARKS);
+    let rates: Vec<f64> = samples
+        .chunks(group)
+        .map(|chunk| {
+            let messages: f64 = chunk
+                .iter()
+                .map(|sample| sample.rate() * sample.seconds)
+                .sum();
+            messages
+                / chunk
+                    .iter()
+                    .map(|sample| sample.seconds)
+                    .sum::<f64>()
+                    .max(f64::EPSILON)
+        })
+        .collect();
+    let max = rates.iter().copied().fold(0.0, f64::max);
+    let level = |rate: &f64| LEVELS[(cells(*rate, max) * (LEVELS.len() - 1)).div_ceil(BAR)];
+    let line: String = rates.iter().map(level).collect();
+    let end = samples.last().map_or(0.0, |sample| sample.at);
+    vec![
+        String::new(),
+        format!("Rate over {end:.1} s, at most {} per second:", number(max)),
+        format!("  {}", paint.cyan(&line)),
+    ]
+}
+
+fn resources(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(server) = &report.server {
+        lines.push(format!(
+            "Server: {:.2} µs of CPU for each of them, {:.0} % of it in user space, {:.2} s in all",
+            server.cpu_per_message,
+            server.user_share * 100.0,
+            server.cpu_seconds
+        ));
+    }
+    if let Some(memory) = &report.memory {
+        lines.push(format!(
+            "Memory of the server: {} before, {} with all connections ({:.0} bytes each), {} at the end",
+            bytes(memory.before),
+            bytes(memory.open),
+            memory.open_per_connection,
+            bytes(memory.after)
+        ));
+    } else if let Some(memory) = report.timeline.last().and_then(|sample| sample.memory) {
+        lines.push(format!(
+            "Memory of the server: {} at the end",
+            bytes(memory)
+        ));
+    }
+    if let Some(busy) = report.load_busy {
+        lines.push(format!("Load generator: {:.0} % of a core", busy * 100.0));
+    }
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
+    lines
+}
+
+/// What makes the figures doubtful.
+pub(crate) fn doubts(report: &Report) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if report.out_of_order > 0 {
+        doubts.push(format!(
+            "{} messages arrived out of order",
+            count(report.out_of_order)
+        ));
+    }
+    if report.load_busy.is_some_and(|busy| busy > 0.9) {
+        doubts.push("the load generator was busy: it limits the rate".to_owned());
+    }
+    if report.failures > 0 {
+        doubts.push(format!(
+            "{} attempts to connect failed and were repeated",
+            count(report.failures)
+        ));
+    }
+    doubts
+}
+
+fn warnings(report: &Report, paint: Paint) -> Vec<String> {
+    let doubts = doubts(report).into_iter();
+    doubts
+        .map(|doubt| format!("{} {doubt}", paint.yellow("note:")))
+        .collect()
+}
+
+/// A count with separators.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number with as many digits as matter.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it is positive and far below 2^52"
+)]
+pub(crate) fn number(value: f64) -> String {
+    match value {
+        value if value < 10.0 => format!("{value:.2}"),
+        value if value < 100.0 => format!("{value:.1}"),
+        value => count(value.round() as u64),
+    }
+}
+
+/// A time in microseconds with its best unit.
+pub(crate) fn time(micros: f64) -> String {
+    match micros {
+        micros if micros < 1_000.0 => format!("{micros:.0} µs"),
+        micros if micros < 10_000.0 => format!("{:.2} ms", micros / 1e3),
+        micros if micros < 100_000.0 => format!("{:.1} ms", micros / 1e3),
+        micros if micros < 1_000_000.0 => format!("{:.0} ms", micros / 1e3),
+        micros => format!("{:.2} s", micros / 1e6),
+    }
+}
+
+/// A size with its best unit.
+#[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+pub(crate) fn bytes(size: u64) -> String {
+    match size {
+        size if size < 1 << 10 => format!("{size} B"),
+        size if size < 1 << 20 => format!("{:.1} KiB", size as f64 / 1024.0),
+        size if size < 1 << 30 => format!("{:.1} MiB", size as f64 / 1_048_576.0),
+        size => format!("{:.2} GiB", size as f64 / 1_073_741_824.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(number(2.345), "2.35");
+        assert_eq!(number(99_999.6), "100,000");
+        assert_eq!(time(12.4), "12 µs");
+        assert_eq!(time(1_234.0), "1.23 ms");
+        assert_eq!(time(2_500_000.0), "2.50 s");
+        assert_eq!(bytes(1536), "1.5 KiB");
+    }
+}

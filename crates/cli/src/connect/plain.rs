@@ -1,0 +1,106 @@
+//! A session without a terminal: lines in, lines out. It ends with its input, when all answers are there.
+
+use std::{io, io::BufRead, thread};
+
+use tokio::sync::mpsc;
+
+use super::{
+    command,
+    session::{Said, Session},
+};
+use crate::{
+    args::ConnectArgs,
+    escape,
+    output::Output,
+    paint::Paint,
+    peer::{self, PeerError},
+    signals::Signals,
+};
+
+/// Lines that were read and wait.
+const MAX_LINES: usize = 64;
+
+/// Runs the session.
+pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerError> {
+    let (reporter, mut notices) = peer::notices();
+    let (outcomes, mut outcome) = mpsc::unbounded_channel();
+    let mut signals = Signals::new().map_err(PeerError::Start)?;
+    let mut session = Session::new(&args.connection, reporter, outcomes)?;
+    let printer = Printer {
+        output,
+        paint: Paint::for_stdout(args.connection.color),
+        is_json: args.json,
+    };
+    if let Some(socket) = session.socket().cloned() {
+        peer::connect(&socket, &mut signals).await?;
+    }
+    let mut lines = read_lines()?;
+    let mut has_input = true;
+    let ended = loop {
+        if (!has_input && session.waiting() == 0) || printer.output.is_closed() {
+            break Ok(());
+        }
+        let said = tokio::select! {
+            biased;
+            signal = signals.next() => break Err(PeerError::Interrupted(signal)),
+            Some(outcome) = outcome.recv() => session.on_outcome(outcome),
+            Some(notice) = notices.recv() => vec![session.on_notice(&notice)],
+            line = lines.recv(), if has_input => match line.as_deref().map(command::parse) {
+                None => {
+                    has_input = false;
+                    Vec::new()
+                }
+                Some(Ok(None)) => Vec::new(),
+                Some(Ok(Some(command))) => session.on_command(command).await,
+                Some(Err(reason)) => vec![Said::Note(reason)],
+            },
+        };
+        if !printer.print(said) {
+            break Ok(());
+        }
+    };
+    session.leave().await;
+    // What came before the goodbye.
+    while let Ok(notice) = notices.try_recv() {
+        printer.print(vec![session.on_notice(&notice)]);
+    }
+    ended
+}
+
+/// Writes what a session says.
+struct Printer {
+    output: Output,
+    paint: Paint,
+    is_json: bool,
+}
+
+impl Printer {
+    /// Returns whether the session goes on.
+    fn print(&self, said: Vec<Said>) -> bool {
+        for said in said {
+            match said {
+                Said::Entry(entry) if self.is_json => self.output.print(entry.json()),
+                Said::Entry(entry) => self.output.print(entry.text(self.paint)),
+                Said::Note(text) => self.output.print_err(escape::lines(&text)),
+                Said::Clear => {}
+                Said::Quit => return false,
+            }
+        }
+        true
+    }
+}
+
+/// The lines of the standard input, by a thread: it cannot be waited for in another way.
+fn read_lines() -> Result<mpsc::Receiver<String>, PeerError> {
+    let (sender, receiver) = mpsc::channel(MAX_LINES);
+    let read = move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    };
+    let thread = thread::Builder::new().name("input".to_owned());
+    thread.spawn(read).map_err(PeerError::Start)?;
+    Ok(receiver)
+}

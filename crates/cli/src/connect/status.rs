@@ -1,0 +1,122 @@
+//! The status line: where this session is, how it is connected, and how fast answers come.
+
+use std::time::Duration;
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::escape;
+
+/// How a namespace is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum State {
+    /// The first connection is being made.
+    #[default]
+    Connecting,
+    Connected,
+    /// The connection is lost; this is the attempt to make it again.
+    Reconnecting(u32),
+    /// It is not connected, and will not be by itself.
+    Disconnected,
+}
+
+/// What the status line shows.
+#[derive(Debug, Default)]
+pub(crate) struct Status {
+    pub(crate) url: String,
+    pub(crate) namespace: String,
+    pub(crate) state: State,
+    pub(crate) transport: Option<&'static str>,
+    /// The socket's id.
+    pub(crate) id: Option<String>,
+    /// Time that the last answer took.
+    pub(crate) latency: Option<Duration>,
+    /// Joined namespaces.
+    pub(crate) namespaces: usize,
+    /// How often a lost connection was made again.
+    pub(crate) reconnections: u32,
+    /// Answers that are still to come.
+    pub(crate) waiting: usize,
+}
+
+impl Status {
+    /// The line, of which as much as fits into `width` columns: the most important is at its beginning.
+    pub(crate) fn line(&self, width: usize) -> String {
+        let state = match self.state {
+            State::Connecting => "◌ connecting".to_owned(),
+            State::Connected => "● connected".to_owned(),
+            State::Reconnecting(attempt) => format!("◌ reconnecting, attempt {attempt}"),
+            State::Disconnected => "○ disconnected".to_owned(),
+        };
+        let is_connected = self.state == State::Connected;
+        let mut parts = vec![state, escape::text(&self.namespace)];
+        parts.extend(self.transport.filter(|_| is_connected).map(str::to_owned));
+        parts.extend(
+            self.latency
+                .map(|latency| format!("answer {:.1} ms", latency.as_secs_f64() * 1000.0)),
+        );
+        if self.waiting > 0 {
+            parts.push(format!("waiting for {}", self.waiting));
+        }
+        if self.reconnections > 0 {
+            parts.push(format!("reconnected {}×", self.reconnections));
+        }
+        if self.namespaces > 1 {
+            parts.push(format!("{} namespaces", self.namespaces));
+        }
+        parts.extend(
+            self.id
+                .as_deref()
+                .filter(|_| is_connected)
+                .map(escape::text),
+        );
+        parts.push(escape::text(&self.url));
+        let mut line = String::new();
+        for part in parts {
+            let separator = if line.is_empty() { " " } else { "  " };
+            if line.width() + separator.len() + part.width() > width {
+                break;
+            }
+            line.push_str(separator);
+            line.push_str(&part);
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_matters_most_is_shown_first() {
+        let status = Status {
+            url: "http://localhost:3000".to_owned(),
+            namespace: "/chat".to_owned(),
+            state: State::Connected,
+            transport: Some("websocket"),
+            id: Some("AbCdEf".to_owned()),
+            latency: Some(Duration::from_micros(1250)),
+            namespaces: 2,
+            reconnections: 1,
+            waiting: 3,
+        };
+        assert_eq!(
+            status.line(200),
+            " ● connected  /chat  websocket  answer 1.2 ms  waiting for 3  reconnected 1×  2 namespaces  AbCdEf  http://localhost:3000"
+        );
+        assert_eq!(status.line(25), " ● connected  /chat");
+        assert_eq!(status.line(3), "");
+    }
+
+    #[test]
+    fn what_is_lost_is_not_shown_as_there() {
+        let status = Status {
+            namespace: "/".to_owned(),
+            state: State::Reconnecting(3),
+            transport: Some("websocket"),
+            id: Some("AbCdEf".to_owned()),
+            ..Status::default()
+        };
+        assert_eq!(status.line(80).trim_end(), " ◌ reconnecting, attempt 3  /");
+    }
+}

@@ -1,0 +1,204 @@
+//! A session in a terminal: keys in, the log above, the status and the typed line below.
+
+use std::{path::PathBuf, thread, time::Duration};
+
+use crossterm::{
+    event::{self, Event as Key, KeyEventKind},
+    terminal,
+};
+use tokio::{sync::mpsc, time::interval};
+
+use super::{
+    command,
+    editor::{Editor, Reaction},
+    history::{self, History},
+    screen::Screen,
+    session::{Said, Session},
+};
+use crate::{
+    args::ConnectArgs,
+    escape,
+    output::Output,
+    paint::Paint,
+    peer::{self, PeerError},
+    signals::Signals,
+};
+
+/// Keys that were pressed and wait.
+const MAX_KEYS: usize = 256;
+/// Things that are shown at once before keys are looked at again.
+const MAX_SHOWN: usize = 64;
+/// Time between two looks at the transport, which changes without notice.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// Runs the session.
+pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerError> {
+    let (reporter, mut notices) = peer::notices();
+    let (outcomes, mut outcome) = mpsc::unbounded_channel();
+    let mut signals = Signals::new().map_err(PeerError::Start)?;
+    let mut session = Session::new(&args.connection, reporter, outcomes)?;
+    let file = history::path().filter(|_| !args.no_history);
+    let history = file.as_deref().map(History::load).unwrap_or_default();
+    let mut window = Window::open(output, Paint::for_stdout(args.connection.color), history)?;
+    window.show(&mut session, Vec::new());
+
+    // The first connection: a failure of it ends the program.
+    let socket = session.socket().cloned();
+    let first = async {
+        match &socket {
+            Some(socket) => peer::connect(socket, &mut signals).await,
+            None => Ok(()),
+        }
+    };
+    if let Err(error) = first.await {
+        window.close(file);
+        return Err(error);
+    }
+    let mut keys = read_keys()?;
+    let mut refresh = interval(REFRESH);
+    let ended = loop {
+        let mut said = tokio::select! {
+            signal = signals.next() => break Err(PeerError::Interrupted(signal)),
+            Some(key) = keys.recv() => window.on_key(key, &mut session).await,
+            Some(outcome) = outcome.recv() => session.on_outcome(outcome),
+            Some(notice) = notices.recv() => vec![session.on_notice(&notice)],
+            _ = refresh.tick() => Vec::new(),
+        };
+        // Whatever came meanwhile is shown together.
+        while said.len() < MAX_SHOWN {
+            match notices.try_recv() {
+                Ok(notice) => said.push(session.on_notice(&notice)),
+                Err(_) => break,
+            }
+        }
+        if said.iter().any(|said| matches!(said, Said::Quit)) {
+            break Ok(());
+        }
+        window.show(&mut session, said);
+    };
+    session.leave().await;
+    let mut last = Vec::new();
+    while let Ok(notice) = notices.try_recv() {
+        last.push(session.on_notice(&notice));
+    }
+    window.show(&mut session, last);
+    window.close(file);
+    ended
+}
+
+/// The keys that are pressed, by a thread: it cannot be waited for in another way.
+fn read_keys() -> Result<mpsc::Receiver<Key>, PeerError> {
+    let (sender, receiver) = mpsc::channel(MAX_KEYS);
+    let read = move || {
+        while let Ok(key) = event::read() {
+            if sender.blocking_send(key).is_err() {
+                return;
+            }
+        }
+    };
+    let thread = thread::Builder::new().name("keys".to_owned());
+    thread.spawn(read).map_err(PeerError::Start)?;
+    Ok(receiver)
+}
+
+/// Puts the terminal back as it was, whatever happens.
+struct RawMode;
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        // There is nothing else to be tried.
+        let _ = terminal::disable_raw_mode();
+    }
+}
+
+/// What is seen.
+struct Window {
+    screen: Screen,
+    output: Output,
+    editor: Editor,
+    paint: Paint,
+    width: usize,
+    raw: RawMode,
+}
+
+impl Window {
+    fn open(output: Output, paint: Paint, history: History) -> Result<Self, PeerError> {
+        let (columns, _) = terminal::size().map_err(PeerError::Start)?;
+        terminal::enable_raw_mode().map_err(PeerError::Start)?;
+        let raw = RawMode;
+        // Pasted text comes as one event, not as keys.
+        output.screen("\x1b[?2004h".to_owned());
+        Ok(Self {
+            screen: Screen::new(output.clone(), paint, columns),
+            output,
+            editor: Editor::new(history),
+            paint,
+            width: columns.into(),
+            raw,
+        })
+    }
+
+    /// Shows what was said, and the two lines below it.
+    fn show(&mut self, session: &mut Session, said: Vec<Said>) {
+        let mut lines = Vec::new();
+        let mut is_cleared = false;
+        for said in said {
+            match said {
+                Said::Entry(entry) => lines.push(entry.text(self.paint)),
+                Said::Note(text) => lines.push(self.paint.dim(&escape::lines(&text))),
+                Said::Clear => is_cleared = true,
+                Said::Quit => {}
+            }
+        }
+        let status = session.status().line(self.width.saturating_sub(1));
+        let view = self.editor.view(self.screen.input_width());
+        if is_cleared {
+            self.screen.clear(&status, view);
+        } else {
+            self.screen.show(&lines, &status, view);
+        }
+    }
+
+    /// Handles a key. Returns what the session has to say.
+    async fn on_key(&mut self, key: Key, session: &mut Session) -> Vec<Said> {
+        match key {
+            Key::Key(key) if key.kind != KeyEventKind::Release => {
+                match self.editor.on_key(key, session.names().typed()) {
+                    Reaction::Edited => Vec::new(),
+                    Reaction::Clear => vec![Said::Clear],
+                    Reaction::Quit => vec![Said::Quit],
+                    Reaction::Candidates(names) => vec![Said::Note(names.join("  "))],
+                    Reaction::Line(line) => match command::parse(&line) {
+                        Ok(None) => Vec::new(),
+                        Ok(Some(command)) => session.on_command(command).await,
+                        Err(reason) => vec![Said::Note(format!("{line}: {reason}"))],
+                    },
+                }
+            }
+            Key::Paste(text) => {
+                self.editor.paste(&text);
+                Vec::new()
+            }
+            Key::Resize(columns, _) => {
+                self.width = columns.into();
+                self.screen.resize(columns);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes the two lines away and keeps what was typed.
+    fn close(mut self, file: Option<PathBuf>) {
+        self.screen.leave();
+        self.output.screen("\x1b[?2004l".to_owned());
+        // What is still to be written needs the terminal as it is now.
+        self.output.finish();
+        drop(self.raw);
+        let history = self.editor.into_history();
+        if let Some(Err(error)) = file.map(|path| history.save(&path)) {
+            self.output
+                .print_err(format!("the history was not written: {error}"));
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! A client of the library with the options of the command line: how it is made, what it reports, how its failures are
+//! told and become exit codes. Used by `emit`, `listen` and `connect`.
+
+use std::{
+    fs, io,
+    path::Path,
+    pin::Pin,
+    process::ExitCode,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use kokanee::{Ack, Args, Event, Transport};
+use kokanee_client::{
+    AckError, Attempt, Client, ConnectFailure, DisconnectReason, EmitError, Failure, Socket,
+};
+use kokanee_engineio::Revision;
+use kokanee_socketio::Value;
+use tokio::{runtime, sync::mpsc};
+
+use crate::{
+    args::ConnectionArgs,
+    entry::{Entry, What},
+    escape,
+    exit::Exit,
+    output::Output,
+    paint::Paint,
+    signals::{Signal, Signals},
+    trace::report_traces,
+};
+
+/// Notices that wait to be taken. Beyond it the connection is not read from.
+const MAX_NOTICES: usize = 256;
+/// Time that the goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Why a command has ended otherwise than it should.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PeerError {
+    #[error(transparent)]
+    Connect(#[from] ConnectFailure),
+    #[error("{0}")]
+    Argument(String),
+    #[error("cannot read {path}: {source}")]
+    Read { path: String, source: io::Error },
+    #[error("cannot send the event: {0}")]
+    Emit(#[from] EmitError),
+    #[error("no answer within {0:?}")]
+    AckTimeout(Duration),
+    #[error("no event within {0:?}")]
+    Silence(Duration),
+    #[error("the connection was lost: {0}")]
+    Lost(&'static str),
+    #[error("interrupted by {}", .0.name())]
+    Interrupted(Signal),
+    #[error("cannot start: {0}")]
+    Start(#[source] io::Error),
+}
+
+impl PeerError {
+    fn exit(&self) -> ExitCode {
+        let exit = match self {
+            Self::Connect(failure) => exit_of(failure),
+            Self::Argument(_) => Exit::Usage,
+            Self::Read { .. } | Self::Emit(_) | Self::Start(_) => Exit::Failure,
+            Self::AckTimeout(_) | Self::Silence(_) => Exit::Timeout,
+            Self::Lost(_) => Exit::Lost,
+            Self::Interrupted(signal) => return ExitCode::from(signal.exit_code()),
+        };
+        exit.into()
+    }
+}
+
+/// The exit code of a connection that could not be made.
+fn exit_of(failure: &ConnectFailure) -> Exit {
+    match failure {
+        ConnectFailure::Url { .. } | ConnectFailure::Option { .. } => Exit::Usage,
+        ConnectFailure::Refused { .. } | ConnectFailure::Rejected { .. } => Exit::Refused,
+        ConnectFailure::Timeout { .. } => Exit::Timeout,
+        ConnectFailure::NotSocketIo { .. }
+        | ConnectFailure::WrongRevision { .. }
+        | ConnectFailure::Transport { .. } => Exit::Protocol,
+        ConnectFailure::Dns { .. }
+        | ConnectFailure::Unreachable { .. }
+        | ConnectFailure::Proxy { .. }
+        | ConnectFailure::Tls { .. } => Exit::Unreachable,
+        ConnectFailure::Interrupted { .. } => Exit::Lost,
+        _ => Exit::Failure,
+    }
+}
+
+/// Runs a command on a runtime, and tells why it failed.
+pub(crate) fn run<F>(args: &ConnectionArgs, command: impl FnOnce(Output) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), PeerError>>,
+{
+    let Ok(output) = Output::start_patient() else {
+        return Exit::Failure.into();
+    };
+    report_traces(&args.log_level, &output);
+    let ended = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(PeerError::Start)
+        .and_then(|runtime| {
+            let ended = runtime.block_on(command(output.clone()));
+            runtime.shutdown_background();
+            ended
+        });
+    let exit = match ended {
+        Ok(()) => Exit::Success.into(),
+        Err(error) => {
+            tell(&error, args, &output);
+            error.exit()
+        }
+    };
+    output.finish_patiently();
+    exit
+}
+
+fn tell(error: &PeerError, args: &ConnectionArgs, output: &Output) {
+    let paint = Paint::for_stderr(args.color);
+    let text = escape::lines(&error.to_string()).replace('\n', " ");
+    output.print_err(format!("{} {text}", paint.red("error:")));
+    if let PeerError::Connect(ConnectFailure::Refused {
+        data: Some(data), ..
+    }) = error
+    {
+        let data = escape::json(&data.to_string());
+        output.print_err(format!("{} {data}", paint.dim("data:")));
+    }
+}
+
+/// A socket with these options, not connected yet. Needs a runtime.
+pub(crate) fn socket(args: &ConnectionArgs, reconnection: bool) -> Result<Socket, PeerError> {
+    let mut builder = Client::builder(&args.url)
+        .path(&args.path)
+        .transports(args.transports.iter().copied().map(Transport::from))
+        .upgrade(!args.no_upgrade)
+        .revision(match args.revision {
+            3 => Revision::V3,
+            _ => Revision::V4,
+        })
+        .parser(args.parser.into())
+        .compression(args.compression)
+        .reconnection(reconnection)
+        .connect_timeout(args.connect_timeout);
+    if let Some(auth) = &args.auth {
+        builder = builder.auth(auth);
+    }
+    for (name, value) in &args.header {
+        builder = builder.header(name, value);
+    }
+    for (name, value) in &args.query {
+        builder = builder.query(name, value);
+    }
+    if let Some(proxy) = &args.proxy {
+        builder = builder.proxy(proxy);
+    }
+    if let Some(path) = &args.unix_socket {
+        builder = builder.unix_socket(path);
+    }
+    if let Some(path) = &args.ca {
+        builder = builder.root_certificate(read(path)?);
+    }
+    if let (Some(chain), Some(key)) = (&args.cert, &args.key) {
+        builder = builder.client_certificate(read(chain)?, read(key)?);
+    }
+    if args.insecure {
+        builder = builder.danger_accept_invalid_certificates();
+    }
+    Ok(builder.build()?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, PeerError> {
+    fs::read(path).map_err(|source| PeerError::Read {
+        path: path.display().to_string(),
+        source,
+    })
+}
+
+/// Arguments of an event from values.
+pub(crate) fn pack(values: Vec<Value>) -> Result<Args, PeerError> {
+    Args::from_values(values).map_err(|error| PeerError::Argument(error.to_string()))
+}
+
+/// Connects, unless a signal comes first.
+pub(crate) async fn connect(socket: &Socket, signals: &mut Signals) -> Result<(), PeerError> {
+    tokio::select! {
+        connected = socket.connect() => Ok(connected?),
+        signal = signals.next() => Err(PeerError::Interrupted(signal)),
+    }
+}
+
+/// Disconnects, but does not wait for long: what was sent is then on its way, or the network is down.
+pub(crate) async fn leave(socket: &Socket) {
+    // Whether it was in time makes no difference: the program ends.
+    let _ = tokio::time::timeout(GOODBYE, socket.disconnect()).await;
+}
+
+/// What became of an event that was to be answered.
+pub(crate) fn answer(result: Result<Args, AckError>, timeout: Duration) -> Result<Args, PeerError> {
+    result.map_err(|error| match error {
+        AckError::Timeout => PeerError::AckTimeout(timeout),
+        AckError::Disconnected => PeerError::Lost("before the answer came"),
+        AckError::Emit(error) => PeerError::Emit(error),
+        other => PeerError::Argument(other.to_string()),
+    })
+}
+
+/// Something that has happened to a socket.
+#[derive(Debug)]
+pub(crate) struct Notice {
+    /// Since 1970.
+    pub(crate) time: Duration,
+    pub(crate) namespace: String,
+    pub(crate) kind: NoticeKind,
+}
+
+/// What has happened.
+#[derive(Debug)]
+pub(crate) enum NoticeKind {
+    Connect {
+        id: Option<String>,
+        transport: Option<Transport>,
+        recovered: bool,
+    },
+    Upgrade,
+    Disconnect(DisconnectReason),
+    Failure(Arc<ConnectFailure>),
+    Attempt(u32),
+    GaveUp,
+    Event(Event, Ack),
+}
+
+/// The end that takes notices.
+pub(crate) type Notices = mpsc::Receiver<Notice>;
+/// The end that sockets report to.
+pub(crate) type Reporter = mpsc::Sender<Notice>;
+
+/// A queue of notices.
+pub(crate) fn notices() -> (Reporter, Notices) {
+    mpsc::channel(MAX_NOTICES)
+}
+
+/// Lets a socket report whatever happens to it. Whoever takes the notices slowly slows the connection down.
+pub(crate) fn watch(socket: &Socket, reporter: &Reporter) {
+    let report = |reporter: &Reporter, socket: &Socket, kind: NoticeKind| {
+        let reporter = reporter.clone();
+        let notice = Notice {
+            time: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
+            namespace: socket.namespace().to_owned(),
+            kind,
+        };
+        async move {
+            // Without a taker the program is ending.
+            let _ = reporter.send(notice).await;
+        }
+    };
+    let to = reporter.clone();
+    socket.on_any(move |socket: Socket, event: Event, ack: Ack| {
+        report(&to, &socket, NoticeKind::Event(event, ack))
+    });
+    let to = reporter.clone();
+    socket.on_connect(move |socket: Socket| {
+        let kind = NoticeKind::Connect {
+            id: socket.id(),
+            transport: socket.transport(),
+            recovered: socket.is_recovered(),
+        };
+        report(&to, &socket, kind)
+    });
+    let to = reporter.clone();
+    socket.on_disconnect(move |socket: Socket, reason: DisconnectReason| {
+        report(&to, &socket, NoticeKind::Disconnect(reason))
+    });
+    let to = reporter.clone();
+    socket.on_connect_error(move |socket: Socket, failure: Failure| {
+        report(&to, &socket, NoticeKind::Failure(failure.0))
+    });
+    let to = reporter.clone();
+    socket.on_reconnect_attempt(move |socket: Socket, attempt: Attempt| {
+        report(&to, &socket, NoticeKind::Attempt(attempt.0))
+    });
+    let to = reporter.clone();
+    socket.on_reconnect_failed(move |socket: Socket| report(&to, &socket, NoticeKind::GaveUp));
+    let to = reporter.clone();
+    socket.on_upgrade(move |socket: Socket| report(&to, &socket, NoticeKind::Upgrade));
+}
+
+impl Notice {
+    /// The entry of the log. `number` is what an event can be answered by.
+    pub(crate) fn entry(&self, number: Option<u64>) -> Entry {
+        let what = match &self.kind {
+            NoticeKind::Connect {
+                id,
+                transport,
+                recovered,
+            } => What::Connect {
+                id: id.clone().unwrap_or_default(),
+                transport: transport.map_or("?", Transport::as_str),
+                recovered: *recovered,
+            },
+            NoticeKind::Upgrade => What::Upgrade {
+                transport: Transport::WebSocket.as_str(),
+            },
+            NoticeKind::Disconnect(reason) => What::Disconnect {
+                reason: reason.to_string(),
+            },
+            NoticeKind::Failure(failure) => What::Error {
+                message: failure.to_string(),
+                data: match &**failure {
+                    ConnectFailure::Refused { data, .. } => data.clone(),
+                    _ => None,
+                },
+            },
+            NoticeKind::Attempt(attempt) => What::Reconnecting { attempt: *attempt },
+            NoticeKind::GaveUp => What::Error {
+                message: "no further attempt to connect is made".to_owned(),
+                data: None,
+            },
+            NoticeKind::Event(event, _) => What::Receive {
+                name: event.name().to_owned(),
+                args: event.args().clone(),
+                ack: number,
+            },
+        };
+        Entry {
+            time: self.time,
+            namespace: self.namespace.clone(),
+            what,
+        }
+    }
+}
+
+/// Polls a future once, so that what it sends is sent now, in this order.
+pub(crate) async fn begin<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    std::future::poll_fn(|context: &mut Context<'_>| Poll::Ready(future.as_mut().poll(context)))
+        .await
+}

@@ -1,0 +1,173 @@
+//! `kokanee bench` as a program, against `kokanee serve`.
+
+#[path = "../support/process.rs"]
+mod process;
+
+use std::{fs, net::TcpListener, process::Output};
+
+use serde_json::Value;
+
+use process::{Server, kokanee};
+
+fn bench(args: &[&str]) -> Output {
+    kokanee(&[&["bench"], args].concat())
+        .output()
+        .expect("the binary starts")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs a load that ends after some events, and returns its report.
+fn report(server: &Server, args: &[&str]) -> Value {
+    let output = bench(
+        &[
+            &[&*server.url("")],
+            args,
+            &["--json", "--quiet", "--warmup", "0s"],
+        ]
+        .concat(),
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn every_scenario_runs_against_the_demo_server() {
+    let server = Server::start(&[]);
+    for (args, messages) in [
+        (&["echo", "-c", "5", "-m", "50"][..], 50),
+        (
+            &["echo", "-c", "5", "-m", "50", "--ack", "--window", "4"],
+            50,
+        ),
+        (&["broadcast", "-c", "5", "-m", "10"], 40),
+        (&["polling", "-c", "5", "-m", "50"], 50),
+        (&["connect", "-c", "20"], 20),
+        (&["idle", "-c", "20", "--hold", "50ms"], 20),
+        (&["storm", "-c", "20", "--waves", "2"], 40),
+    ] {
+        let report = report(&server, args);
+        assert_eq!(report["messages"], messages, "{args:?}");
+        assert_eq!(report["scenario"], args[0]);
+        assert_eq!(report["out_of_order"], 0);
+        assert!(
+            report["timeline"]
+                .as_array()
+                .is_some_and(|samples| !samples.is_empty())
+        );
+        assert!(report["latency"]["p99"].as_f64() > Some(0.0));
+    }
+}
+
+#[test]
+fn a_namespace_is_the_path_and_auth_opens_it() {
+    let server = Server::start(&[]);
+    let refused = bench(&[&server.url("/private"), "-c", "2", "-m", "2"]);
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(
+        stderr(&refused).contains("not authorized"),
+        "{}",
+        stderr(&refused)
+    );
+    let output = bench(&[
+        &server.url("/private"),
+        "-c",
+        "2",
+        "-m",
+        "20",
+        "--auth",
+        r#"{"token":"kokanee"}"#,
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(
+        text.starts_with("echo on 2 connections, 1 in flight on each, 64 bytes\n"),
+        "{text}"
+    );
+    assert!(text.contains("20 echoes in "), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn cpu_and_memory_of_the_server_are_measured() {
+    let server = Server::start(&[]);
+    let pid = server.pid().to_string();
+    let report = report(
+        &server,
+        &["idle", "-c", "20", "--hold", "50ms", "--pid", &pid],
+    );
+    assert!(report["server"]["cpu_seconds"].as_f64() > Some(0.0));
+    assert!(report["memory"]["open"].as_u64() > Some(100_000));
+    assert!(report["timeline"][0]["memory"].as_u64() > Some(100_000));
+}
+
+#[test]
+fn the_page_needs_no_other_file() {
+    let server = Server::start(&[]);
+    let file = format!("{}/report.html", env!("CARGO_TARGET_TMPDIR"));
+    report(
+        &server,
+        &["storm", "-c", "20", "--waves", "2", "--html", &file],
+    );
+    let page = fs::read_to_string(file).expect("the page");
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+    assert!(page.contains("<svg ") && page.contains("prefers-color-scheme: dark"));
+    for loaded in ["<script", "<link", "<img", "src=", "@import", "url("] {
+        assert!(!page.contains(loaded), "{loaded}");
+    }
+    assert!(!page.contains("NaN"));
+}
+
+#[test]
+fn failures_have_codes_and_hints() {
+    let server = Server::start(&[]);
+    let url = server.url("");
+    let output = bench(&[
+        &url,
+        "--event",
+        "nobody answers",
+        "--timeout",
+        "300ms",
+        "-c",
+        "1",
+    ]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(stderr(&output).contains("hint: does the server answer this event?"));
+    let output = bench(&[&url, "--path", "/elsewhere", "-c", "1"]);
+    assert_eq!(output.status.code(), Some(5));
+    assert!(stderr(&output).contains("404"));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let closed = format!("http://{}", listener.local_addr().expect("an address"));
+    drop(listener);
+    assert_eq!(bench(&[&closed, "-c", "1"]).status.code(), Some(6));
+    assert_eq!(
+        bench(&["https://127.0.0.1", "-c", "1"]).status.code(),
+        Some(2)
+    );
+    assert_eq!(bench(&[&url, "-c", "0"]).status.code(), Some(2));
+    let output = bench(&[
+        &url,
+        "-c",
+        "1",
+        "-m",
+        "1",
+        "--html",
+        "/no/such/directory/x.html",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn progress_is_told_on_stderr() {
+    let server = Server::start(&[]);
+    let output = bench(&[&server.url(""), "storm", "-c", "10", "--waves", "1"]);
+    let told = stderr(&output);
+    assert!(
+        told.contains("wave 1 of 1: all connections are cut"),
+        "{told}"
+    );
+    assert!(!told.contains('\u{1b}'), "{told}");
+}
