@@ -1,4 +1,5 @@
-//! `cargo xtask interop`: the published JavaScript and Python clients, and a browser, against the built server.
+//! `cargo xtask interop`: the published JavaScript and Python clients, and a browser, against the built server; and the
+//! client of this project against the published servers.
 
 use std::fs;
 
@@ -6,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{
     release,
-    requirements::{self, Requirement},
+    requirements::{self, Requirement, find},
     steps::{Step, Steps, root},
 };
 
@@ -48,7 +49,18 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
         .args(["-m", "pytest", "-q", "py"])
         .env("KOKANEE", &server)
         .within(DIRECTORY);
-    steps.run(&pytest)
+    steps.run(&pytest)?;
+    steps.run(&rust_client())
+}
+
+/// The tests that are ignored elsewhere, as they need what was installed here.
+fn rust_client() -> Step {
+    let line = if find("cargo-nextest").is_some() {
+        "cargo nextest run --package kokanee-client-interop --run-ignored only --no-fail-fast"
+    } else {
+        "cargo test --package kokanee-client-interop --no-fail-fast -- --ignored"
+    };
+    Step::new("rust client interop", line)
 }
 
 /// The files of the JavaScript suites, in order: Node 20 does not expand patterns itself.

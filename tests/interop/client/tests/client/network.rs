@@ -1,0 +1,214 @@
+//! What happens to networks and servers: cuts, restarts, and many clients that come back at once.
+
+use std::time::{Duration, Instant};
+
+use kokanee_client::{Client, Socket};
+use kokanee_client_interop::{Kind, KokaneeServer, Program, Relay, free_port, until, within};
+use serde_json::json;
+
+use crate::support::{Numbers, Way, call, revision, values};
+
+const SHORT: Duration = Duration::from_millis(20);
+const LONGER: Duration = Duration::from_millis(100);
+
+/// Cuts the connection again and again while the server emits a numbered event every few milliseconds.
+async fn recovers_over_cuts(way: Way) {
+    const TICKS: usize = 400;
+    let program = Program::start(Kind::SocketIo4, &["--recovery", "60000"], 0).await;
+    let relay = Relay::start(program.port()).await;
+    let client = way
+        .apply(Client::builder(&relay.url("/")))
+        .reconnection_delay(SHORT)
+        .reconnection_delay_max(LONGER);
+    let socket = within("connected", client.connect()).await.unwrap();
+    assert!(!socket.is_recovered());
+    let id = socket.id();
+    let ticks = Numbers::of(&socket, "tick");
+    call(&socket, "ticks", values(json!([TICKS, 5]))).await;
+    for cut in 1..=6 {
+        until("ticks between cuts", || ticks.count() >= cut * 50).await;
+        relay.refuse(true);
+        relay.cut();
+        until("the loss is noticed", || !socket.is_connected()).await;
+        relay.refuse(false);
+        until("connected again", || socket.is_connected()).await;
+        assert!(socket.is_recovered());
+        assert_eq!(socket.id(), id);
+    }
+    until("all ticks", || ticks.count() >= TICKS).await;
+    ticks.check(TICKS as u64);
+    socket.disconnect().await;
+    program.stop().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Node and its packages"]
+async fn cuts_are_recovered_from_over_polling() {
+    recovers_over_cuts(Way::Polling).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Node and its packages"]
+async fn cuts_are_recovered_from_over_websocket() {
+    recovers_over_cuts(Way::WebSocket).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Node and its packages"]
+async fn cuts_are_recovered_from_over_an_upgrade() {
+    recovers_over_cuts(Way::Upgrade).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Node and its packages"]
+async fn server_without_recovery_gives_a_new_id_after_a_cut() {
+    let program = Program::start(Kind::SocketIo4, &[], 0).await;
+    let relay = Relay::start(program.port()).await;
+    let client = Client::builder(&relay.url("/")).reconnection_delay(SHORT);
+    let socket = within("connected", client.connect()).await.unwrap();
+    let id = socket.id();
+    relay.cut();
+    until("the loss is noticed", || !socket.is_connected()).await;
+    until("connected again", || socket.is_connected()).await;
+    assert!(!socket.is_recovered());
+    assert_ne!(socket.id(), id);
+    socket.disconnect().await;
+    program.stop().await;
+}
+
+/// A server that comes back on the port that it had.
+enum Restarting {
+    Program(Box<Program>),
+    Kokanee(KokaneeServer),
+}
+
+impl Restarting {
+    async fn start(kind: Option<Kind>, port: u16) -> Self {
+        match kind {
+            Some(kind) => Self::Program(Box::new(Program::start(kind, &[], port).await)),
+            None => {
+                let builder = kokanee_server::Server::builder();
+                Self::Kokanee(KokaneeServer::start(builder, port).await)
+            }
+        }
+    }
+
+    async fn stop(self, abruptly: bool) {
+        match self {
+            Self::Program(program) if abruptly => program.kill().await,
+            Self::Program(program) => program.stop().await,
+            Self::Kokanee(kokanee) => kokanee.stop().await,
+        }
+    }
+}
+
+/// Connects again when the server is back, and sends what was emitted meanwhile.
+async fn survives_restarts(kind: Option<Kind>, way: Way) {
+    const ROUNDS: usize = 4;
+    let port = free_port().await;
+    let mut server = Restarting::start(kind, port).await;
+    let client = Client::builder(&format!("http://127.0.0.1:{port}/"))
+        .reconnection_delay(SHORT)
+        .reconnection_delay_max(LONGER);
+    let client = match kind {
+        Some(kind) => client.revision(revision(kind)),
+        None => client,
+    };
+    let socket = within("connected", way.apply(client).connect())
+        .await
+        .unwrap();
+    let said = Numbers::of(&socket, "said");
+    for round in 0..ROUNDS {
+        server.stop(round % 2 == 0).await;
+        until("the loss is noticed", || !socket.is_connected()).await;
+        // Buffered, as in JavaScript.
+        within("buffered", socket.emit("say", round)).await.unwrap();
+        server = Restarting::start(kind, port).await;
+        until("connected again", || socket.is_connected()).await;
+        until("what was buffered", || said.count() > round).await;
+    }
+    said.check(ROUNDS as u64);
+    socket.disconnect().await;
+    server.stop(false).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Node and its packages"]
+async fn restarts_of_socket_io_4_are_survived() {
+    for way in [Way::Polling, Way::WebSocket, Way::Upgrade] {
+        survives_restarts(Some(Kind::SocketIo4), way).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Node and its packages"]
+async fn restarts_of_socket_io_2_are_survived() {
+    for way in [Way::Polling, Way::WebSocket, Way::Upgrade] {
+        survives_restarts(Some(Kind::SocketIo2), way).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Python and its packages"]
+async fn restarts_of_python_are_survived() {
+    for way in [Way::Polling, Way::WebSocket, Way::Upgrade] {
+        survives_restarts(Some(Kind::Python), way).await;
+    }
+}
+
+#[tokio::test]
+async fn restarts_of_kokanee_are_survived() {
+    for way in [Way::Polling, Way::WebSocket, Way::Upgrade] {
+        survives_restarts(None, way).await;
+    }
+}
+
+/// Cuts a thousand clients off at once, and looks at when they try again.
+#[tokio::test]
+#[ignore = "takes several seconds and a thousand connections"]
+async fn thousand_clients_come_back_spread_over_time() {
+    const CLIENTS: usize = 1000;
+    let builder = kokanee_server::Server::builder();
+    let server = KokaneeServer::start(builder, 0).await;
+    let relay = Relay::start(server.port()).await;
+    let mut sockets: Vec<Socket> = Vec::new();
+    for _ in 0..CLIENTS {
+        let client = Way::WebSocket.apply(Client::builder(&relay.url("/")));
+        let client = client.reconnection_delay(Duration::from_secs(2));
+        sockets.push(within("connected", client.connect()).await.unwrap());
+    }
+    let cut = Instant::now();
+    relay.cut();
+    until("the loss is noticed", || {
+        sockets.iter().all(|socket| !socket.is_connected())
+    })
+    .await;
+    until("connected again", || {
+        sockets.iter().all(Socket::is_connected)
+    })
+    .await;
+    // By the formula of the reference: 2 s, half of it left to chance, so 1 s to 3 s.
+    let mut attempts = vec![0; 10];
+    for attempt in relay.accepted().into_iter().filter(|at| *at > cut) {
+        let after = attempt.duration_since(cut).as_secs_f64();
+        assert!((0.9..4.0).contains(&after), "an attempt after {after} s");
+        let tenth = ((after - 1.0) * 5.0).clamp(0.0, 9.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "0 to 9"
+        )]
+        let tenth = tenth as usize;
+        attempts[tenth] += 1;
+    }
+    assert_eq!(attempts.iter().sum::<usize>(), CLIENTS, "{attempts:?}");
+    // Evenly spread, each fifth of a second has 100.
+    assert!(
+        attempts.iter().all(|&count| (30..250).contains(&count)),
+        "{attempts:?}"
+    );
+    for socket in sockets {
+        socket.disconnect().await;
+    }
+    server.stop().await;
+}
