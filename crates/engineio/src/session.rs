@@ -539,6 +539,18 @@ impl Session {
         self.outbox.push_run(run);
     }
 
+    /// The same, if the driver has written the first `written` bytes already; nothing else may have been waiting.
+    #[inline]
+    pub fn send_run_begun(&mut self, now: Instant, run: FrameRun, written: usize) {
+        if written == run.as_slice().len() {
+            self.progress = now;
+            self.wrote_frames = true;
+        } else {
+            self.send_run(now, run);
+            self.advance(now, written);
+        }
+    }
+
     /// The finished frame of a message for this session's WebSocket.
     #[inline]
     pub fn frame_of<'a>(&self, message: &'a Outgoing) -> &'a [u8] {

@@ -29,7 +29,7 @@ use tokio::{sync::oneshot, time::Sleep};
 use crate::{
     ConnectError, DisconnectReason, Socket, SocketId, events,
     handler::MiddlewareFuture,
-    mailbox::{Command, HeldPoll, Mailbox, PollReply, PostReply, Turn, take_staged},
+    mailbox::{Command, HeldPoll, Mailbox, PollReply, PostReply, Turn, take_only_run, take_staged},
     namespace::KeptHandlers,
     server::{ServerInner, random_id},
     sessions::SessionGuard,
@@ -375,7 +375,7 @@ impl Driver {
         if paused {
             return;
         }
-        while *budget > 0 && !self.is_paused() {
+        while *budget > 0 && self.session.has_post() && !self.is_paused() {
             let Some(message) = self.session.poll_message(now) else {
                 break;
             };
@@ -734,6 +734,9 @@ impl Driver {
 
     fn take_outputs(&mut self, now: Instant) -> Progress {
         self.session.flush(now);
+        if !self.session.has_output() {
+            return Progress::None;
+        }
         let mut progress = Progress::None;
         let mut posted = None;
         let mut behind = None;
@@ -841,12 +844,7 @@ impl Driver {
         let is_default = self.connection.decoder().peer_parser() != Some(ParserKind::Msgpack);
         if let Some(packet) = self.mailbox.take_only_packet(cx, is_default) {
             let message = packet.first();
-            let frame = self.session.frame_of(message);
-            let written = match websocket.poll_write_frame(cx, frame) {
-                Poll::Ready(Ok(written)) => written,
-                // Failed streams fail again.
-                Poll::Ready(Err(_)) | Poll::Pending => 0,
-            };
+            let written = write_frame(websocket, cx, self.session.frame_of(message));
             return self.session.send_begun(now, message, written) && websocket.is_idle();
         }
         self.take_commands(now);
@@ -863,6 +861,21 @@ impl Driver {
                 self.mailbox.set_outbound(0);
                 self.mailbox.sleep(cx)
             }
+    }
+
+    /// Writes what the session's own handlers have sent in this turn, if nothing is in front of it: past the session's
+    /// queue.
+    fn write_staged(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let Some(websocket) = &mut self.websocket else {
+            return;
+        };
+        if !websocket.is_idle() || !self.session.is_drained() || !self.session.is_open() {
+            return;
+        }
+        if let Some(run) = take_only_run() {
+            let written = write_frame(websocket, cx, run.as_slice());
+            self.session.send_run_begun(now, run, written);
+        }
     }
 
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
@@ -900,6 +913,15 @@ impl Driver {
             let socket = socket.map(|member| tracing::field::display(member.socket.id()));
             tracing::warn!(socket, "slow client, dropping messages");
         }
+    }
+}
+
+/// Writes a frame past the session's queue. Returns how many bytes of it were taken.
+fn write_frame(websocket: &mut WebSocketIo, cx: &mut Context<'_>, frame: &[u8]) -> usize {
+    match websocket.poll_write_frame(cx, frame) {
+        Poll::Ready(Ok(written)) => written,
+        // A stream that has failed fails again.
+        Poll::Ready(Err(_)) | Poll::Pending => 0,
     }
 }
 
@@ -957,6 +979,7 @@ impl Future for Driver {
                 Progress::None
             };
             // What handlers have sent goes out together.
+            driver.write_staged(cx, now);
             driver.take_commands(now);
             driver.take_outputs(now);
             driver.write(cx, now);

@@ -166,11 +166,20 @@ pub(crate) struct Gone;
 const MAX_STAGED_BYTES: usize = 64 * 1024;
 
 /// What waits for its session on the thread that runs it, in this order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Staged {
     /// Texts for a WebSocket, ready to be written.
     pub(crate) run: FrameRun,
     pub(crate) packets: Vec<(EncodedPacket, SendOptions)>,
+}
+
+impl Staged {
+    const fn new() -> Self {
+        Self {
+            run: FrameRun::new(),
+            packets: Vec::new(),
+        }
+    }
 }
 
 thread_local! {
@@ -178,7 +187,7 @@ thread_local! {
     static RUNNING: Cell<usize> = const { Cell::new(0) };
     /// Whether its texts may become a run.
     static TAKES_RUNS: Cell<bool> = const { Cell::new(false) };
-    static STAGE: RefCell<Staged> = RefCell::default();
+    static STAGE: RefCell<Staged> = const { RefCell::new(Staged::new()) };
     static STAGED_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -198,22 +207,38 @@ impl Drop for Turn {
     fn drop(&mut self) {
         RUNNING.set(0);
         // Nothing is left, unless the turn panicked: it must not reach the next session.
-        take_staged(|staged| *staged = Staged::default());
+        take_staged(|staged| *staged = Staged::new());
     }
 }
 
-/// Takes what was staged in this turn.
+/// Takes what was staged in this turn. Nothing may be staged meanwhile.
+#[inline]
 pub(crate) fn take_staged(f: impl FnOnce(&mut Staged)) {
     if STAGED_BYTES.replace(0) == 0 {
         return;
     }
-    let mut staged = STAGE.take();
-    f(&mut staged);
-    staged.packets.clear();
-    // The memory is kept for the next turn, unless a burst has made it large.
-    if staged.packets.capacity() <= 1024 {
-        STAGE.set(staged);
+    STAGE.with_borrow_mut(|staged| {
+        f(staged);
+        staged.packets.clear();
+        // The memory is kept for the next turn, unless a burst has made it large.
+        if staged.packets.capacity() > 1024 {
+            staged.packets = Vec::new();
+        }
+    });
+}
+
+/// Takes the run that was staged in this turn, if there is nothing else.
+#[inline]
+pub(crate) fn take_only_run() -> Option<FrameRun> {
+    if STAGED_BYTES.get() == 0 {
+        return None;
     }
+    STAGE.with_borrow_mut(|staged| {
+        staged.packets.is_empty().then(|| {
+            STAGED_BYTES.set(0);
+            std::mem::take(&mut staged.run)
+        })
+    })
 }
 
 fn stage(packet: EncodedPacket, options: SendOptions) {
