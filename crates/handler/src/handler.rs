@@ -39,6 +39,7 @@ pub trait Call: Send {
 }
 
 impl<F: Future<Output: IntoOutcome> + Send> Call for Option<F> {
+    #[inline]
     fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match self.as_pin_mut() {
             Some(future) => future.poll(cx).map(IntoOutcome::into_outcome),

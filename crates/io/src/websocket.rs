@@ -79,6 +79,15 @@ pub enum ReadEnd {
     Failed,
 }
 
+/// What is left to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// There may be more: read again.
+    Perhaps,
+    /// Nothing now: the task is woken when there is.
+    Nothing,
+}
+
 /// A WebSocket after its opening handshake.
 pub struct WebSocketIo {
     stream: Stream,
@@ -201,20 +210,20 @@ impl WebSocketIo {
     }
 
     /// Reads once and hands every message to `f` until it returns `false`; what is not decoded then is kept for the next
-    /// call. Ready when something was read or reading has ended.
+    /// call. Ready when something was read or reading has ended, with what is left to be read.
     pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
         f: impl FnMut(&mut ControlFrames, Message) -> bool,
-    ) -> Poll<()> {
+    ) -> Poll<Rest> {
         if self.read_end.is_some() {
             return Poll::Pending;
         }
         if !self.unread.is_empty() {
             let mut unread = std::mem::take(&mut self.unread);
             self.decode(now, &mut unread, f);
-            return Poll::Ready(());
+            return Poll::Ready(Rest::Perhaps);
         }
         SCRATCH.with(|scratch| {
             // A handler that runs inside `f` cannot come back here, unless it blocks on a runtime of its own.
@@ -230,11 +239,25 @@ impl WebSocketIo {
             let mut read = ReadBuf::new(buffer);
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
                 Ok(()) if read.filled().is_empty() => self.read_end = Some(ReadEnd::Closed),
-                Ok(()) => self.decode(now, read.filled_mut(), f),
+                Ok(()) => {
+                    let is_short = read.remaining() > 0;
+                    self.decode(now, read.filled_mut(), f);
+                    if is_short && self.unread.is_empty() {
+                        return Poll::Ready(self.rest(cx));
+                    }
+                }
                 Err(_) => self.read_end = Some(ReadEnd::Failed),
             }
-            Poll::Ready(())
+            Poll::Ready(Rest::Perhaps)
         })
+    }
+
+    /// After a read that did not fill the buffer: the stream is empty, unless it has become readable again since then.
+    fn rest(&self, cx: &mut Context<'_>) -> Rest {
+        match &self.stream {
+            Stream::Tcp(stream) if stream.poll_read_ready(cx).is_pending() => Rest::Nothing,
+            Stream::Tcp(_) | Stream::Other(_) => Rest::Perhaps,
+        }
     }
 
     fn decode(

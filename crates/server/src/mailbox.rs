@@ -211,8 +211,12 @@ impl Drop for Turn {
     }
 }
 
+/// Whether something was staged in this turn.
+pub(crate) fn has_staged() -> bool {
+    STAGED_BYTES.get() > 0
+}
+
 /// Takes what was staged in this turn. Nothing may be staged meanwhile.
-#[inline]
 pub(crate) fn take_staged(f: impl FnOnce(&mut Staged)) {
     if STAGED_BYTES.replace(0) == 0 {
         return;
@@ -230,7 +234,7 @@ pub(crate) fn take_staged(f: impl FnOnce(&mut Staged)) {
 /// Takes the run that was staged in this turn, if there is nothing else.
 #[inline]
 pub(crate) fn take_only_run() -> Option<FrameRun> {
-    if STAGED_BYTES.get() == 0 {
+    if !has_staged() {
         return None;
     }
     STAGE.with_borrow_mut(|staged| {
@@ -239,21 +243,6 @@ pub(crate) fn take_only_run() -> Option<FrameRun> {
             std::mem::take(&mut staged.run)
         })
     })
-}
-
-fn stage(packet: EncodedPacket, options: SendOptions) {
-    STAGE.with_borrow_mut(|staged| {
-        if TAKES_RUNS.get()
-            && staged.packets.is_empty()
-            && packet.attachments().is_empty()
-            && !options.volatile
-            && staged.run.takes(packet.first())
-        {
-            staged.run.push(packet.first());
-        } else {
-            staged.packets.push((packet, options));
-        }
-    });
 }
 
 fn transport_code(transport: Transport) -> u8 {
@@ -352,6 +341,7 @@ impl Mailbox {
     }
 
     /// Bytes that wait for the client.
+    #[inline]
     fn waiting_bytes(&self) -> usize {
         let staged = if RUNNING.get() == self.address_in_memory() {
             STAGED_BYTES.get()
@@ -366,10 +356,46 @@ impl Mailbox {
         self.outbound.load(Ordering::Relaxed) + self.queued.load(Ordering::Relaxed)
     }
 
+    /// Stages a packet, if this session's task runs on this thread and nothing stands against it: the frequent case of
+    /// a handler that answers, in which the packet is only looked at.
+    #[inline]
+    pub(crate) fn try_stage(&self, packet: &EncodedPacket, options: SendOptions) -> bool {
+        if RUNNING.get() != self.address_in_memory()
+            || !TAKES_RUNS.get()
+            || options.volatile
+            || !packet.attachments().is_empty()
+        {
+            return false;
+        }
+        let weight = packet.first().len() + OVERHEAD_BYTES;
+        let staged = STAGED_BYTES.get();
+        // What waits already is in front: somebody else may have sent that before our handler went on.
+        if staged + weight > MAX_STAGED_BYTES
+            || staged + self.handed_over_bytes() + weight > self.limits.max_outbound_bytes
+            || self.has_commands()
+        {
+            return false;
+        }
+        let is_staged = STAGE.with_borrow_mut(|stage| {
+            let takes = stage.packets.is_empty() && stage.run.takes(packet.first());
+            if takes {
+                stage.run.push(packet.first());
+            }
+            takes
+        });
+        if is_staged {
+            STAGED_BYTES.set(staged + weight);
+        }
+        is_staged
+    }
+
     /// Hands a packet to the session's task.
     ///
     /// A packet for which there is no room is not queued: the task is told, and applies the policy.
     pub(crate) fn emit(&self, packet: EncodedPacket, options: SendOptions) -> Result<(), Gone> {
+        if self.try_stage(&packet, options) {
+            return Ok(());
+        }
         let weight = packet.size_bytes() + OVERHEAD_BYTES;
         let is_running = RUNNING.get() == self.address_in_memory();
         let staged = if is_running { STAGED_BYTES.get() } else { 0 };
@@ -382,11 +408,10 @@ impl Mailbox {
             }
             return Ok(());
         }
-        // Behind what waits already: somebody else may have sent that before our handler went on.
-        // Nor much at a time, because other threads do not see what is staged.
-        if is_running && staged < MAX_STAGED_BYTES && !self.has_commands.load(Ordering::Acquire) {
+        // As for `try_stage`. Not much at a time, because other threads do not see what is staged.
+        if is_running && staged < MAX_STAGED_BYTES && !self.has_commands() {
             STAGED_BYTES.set(staged + weight);
-            stage(packet, options);
+            STAGE.with_borrow_mut(|stage| stage.packets.push((packet, options)));
         } else {
             let mut queue = self.lock();
             self.push(&mut queue, Command::Emit { packet, options })?;
@@ -396,6 +421,7 @@ impl Mailbox {
     }
 
     /// Waits until half of the outbound limit is free. For direct emits: a handler that sends much goes at the client's pace.
+    #[inline]
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         // Nearly always there is room, so that is seen without the lock.
         if self.has_room() {
@@ -434,6 +460,7 @@ impl Mailbox {
         Poll::Pending
     }
 
+    #[inline]
     fn has_room(&self) -> bool {
         self.waiting_bytes() <= self.limits.max_outbound_bytes / 2
     }
@@ -453,9 +480,14 @@ impl Mailbox {
         self.readable.store(true, Ordering::Release);
     }
 
+    /// Whether commands wait.
+    pub(crate) fn has_commands(&self) -> bool {
+        self.has_commands.load(Ordering::Acquire)
+    }
+
     /// Takes the waiting commands: the first, and those behind it.
     pub(crate) fn take(&self) -> Option<(Command, Vec<Command>)> {
-        if !self.has_commands.load(Ordering::Acquire) {
+        if !self.has_commands() {
             return None;
         }
         let mut queue = self.lock();
@@ -479,7 +511,7 @@ impl Mailbox {
         cx: &Context<'_>,
         is_default: bool,
     ) -> Option<EncodedPacket> {
-        if !self.has_commands.load(Ordering::Acquire) {
+        if !self.has_commands() {
             return None;
         }
         let mut queue = self.lock();

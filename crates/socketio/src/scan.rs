@@ -40,6 +40,7 @@ pub(crate) struct NameSpan {
 }
 
 /// Scans the payload of an event, `["name",…]`. The name is a string or a number.
+#[inline]
 pub(crate) fn scan_event(
     text: &[u8],
     at: usize,
@@ -144,8 +145,14 @@ pub(crate) fn find_special(bytes: &[u8], at: usize) -> usize {
         }
         passed += 16;
     }
-    let is_special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    at + passed + tail.iter().position(is_special).unwrap_or(tail.len())
+    let found = tail.iter().position(|&byte| is_special(byte));
+    at + passed + found.unwrap_or(tail.len())
+}
+
+/// Whether a byte ends the plain part of a JSON string.
+#[inline]
+pub(crate) fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 /// Which bytes of a block are special: bit 0 for the first one.
@@ -404,6 +411,7 @@ impl Scanner<'_> {
         }
     }
 
+    #[inline]
     fn skip_whitespace(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
@@ -418,6 +426,7 @@ impl Scanner<'_> {
         }
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }

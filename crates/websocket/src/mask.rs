@@ -7,6 +7,7 @@ pub type MaskKey = [u8; 4];
 ///
 /// `offset` is the position of `payload[0]` within the payload of the frame, so that a payload
 /// can be masked in pieces.
+#[inline]
 pub fn apply_mask(payload: &mut [u8], key: MaskKey, offset: usize) {
     let key = u32::from_le_bytes(key)
         .rotate_right(8 * (offset % 4) as u32)
