@@ -386,6 +386,8 @@ impl WebSocketIo {
 
     /// Writes a frame of the session if it can, before anything else. Returns how much of it was taken.
     ///
+    /// What is not taken must be written with [`poll_write`](Self::poll_write): this call alone need not wake the task.
+    ///
     /// # Errors
     /// The stream's.
     pub fn poll_write_frame(
@@ -393,9 +395,16 @@ impl WebSocketIo {
         cx: &mut Context<'_>,
         frame: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Stream::Tcp(stream) = &self.stream {
+            // Without registering for a wake-up, which is needed only if this fails.
+            return match stream.try_write(frame) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                written => Poll::Ready(written),
+            };
+        }
         let written =
             ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &[IoSlice::new(frame)]))?;
-        self.unflushed = !matches!(self.stream, Stream::Tcp(_));
+        self.unflushed = true;
         Poll::Ready(Ok(written))
     }
 

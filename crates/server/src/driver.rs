@@ -164,6 +164,64 @@ impl Driver {
         }
     }
 
+    // The turn.
+
+    /// Everything that there is to do, up to a limit.
+    #[inline(never)]
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = Instant::now();
+        let mut budget = MESSAGES_PER_TURN;
+        let _turn = Turn::begin(&self.mailbox, self.takes_runs());
+        for _ in 0..ROUNDS_PER_TURN {
+            if self.has_commands() {
+                self.take_commands(now);
+            }
+            // No deadline is earlier than the timer.
+            if self.sleeps_until <= now {
+                self.handle_time(now);
+            }
+            self.read(cx, now, &mut budget);
+            let was_paused = self.is_paused();
+            self.poll_handlers(cx, now);
+            let resumed = if was_paused && !self.is_paused() {
+                Progress::Some
+            } else {
+                Progress::None
+            };
+            // What handlers have sent goes out together.
+            self.write_staged(cx, now);
+            if self.has_commands() {
+                self.take_commands(now);
+            }
+            if self.session.has_output() {
+                self.take_outputs(now);
+            }
+            self.write(cx, now);
+            let outputs = if self.session.has_output() {
+                self.take_outputs(now);
+                Progress::Some
+            } else {
+                Progress::None
+            };
+            if self.phase == Phase::Done {
+                self.mailbox.close();
+                return Poll::Ready(());
+            }
+            let woken = self.poll_sleep(cx, now);
+            if budget == 0 {
+                break;
+            }
+            let idle = [resumed, outputs, woken] == [Progress::None; 3];
+            // The stream may have become readable before the mailbox knew whom to wake.
+            if idle && self.mailbox.sleep(cx) && !(self.can_read() && self.mailbox.is_readable()) {
+                return Poll::Pending;
+            }
+        }
+        // Enough for one turn: other tasks first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     // Commands.
 
     /// Whether there is something to be taken, of others or of the session's own handlers.
@@ -989,59 +1047,6 @@ impl Future for Driver {
         if driver.deliver(cx) {
             return Poll::Pending;
         }
-        let now = Instant::now();
-        let mut budget = MESSAGES_PER_TURN;
-        let _turn = Turn::begin(&driver.mailbox, driver.takes_runs());
-        for _ in 0..ROUNDS_PER_TURN {
-            if driver.has_commands() {
-                driver.take_commands(now);
-            }
-            // No deadline is earlier than the timer.
-            if driver.sleeps_until <= now {
-                driver.handle_time(now);
-            }
-            driver.read(cx, now, &mut budget);
-            let was_paused = driver.is_paused();
-            driver.poll_handlers(cx, now);
-            let resumed = if was_paused && !driver.is_paused() {
-                Progress::Some
-            } else {
-                Progress::None
-            };
-            // What handlers have sent goes out together.
-            driver.write_staged(cx, now);
-            if driver.has_commands() {
-                driver.take_commands(now);
-            }
-            if driver.session.has_output() {
-                driver.take_outputs(now);
-            }
-            driver.write(cx, now);
-            let outputs = if driver.session.has_output() {
-                driver.take_outputs(now);
-                Progress::Some
-            } else {
-                Progress::None
-            };
-            if driver.phase == Phase::Done {
-                driver.mailbox.close();
-                return Poll::Ready(());
-            }
-            let woken = driver.poll_sleep(cx, now);
-            if budget == 0 {
-                break;
-            }
-            let idle = [resumed, outputs, woken] == [Progress::None; 3];
-            // The stream may have become readable before the mailbox knew whom to wake.
-            if idle
-                && driver.mailbox.sleep(cx)
-                && !(driver.can_read() && driver.mailbox.is_readable())
-            {
-                return Poll::Pending;
-            }
-        }
-        // Enough for one turn: other tasks first.
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        driver.turn(cx)
     }
 }

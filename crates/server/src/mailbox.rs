@@ -7,7 +7,7 @@ use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence},
     },
     task::{Context, Poll, Wake, Waker},
@@ -19,6 +19,7 @@ use kokanee_engineio::{
 };
 use kokanee_io::WebSocketIo;
 use kokanee_socketio::EncodedPacket;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::{Limits, handshake::RequestHead};
@@ -260,7 +261,7 @@ impl Wake for Mailbox {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.set_readable();
-        if let Some(waker) = &self.lock().waker {
+        if let Some(waker) = &self.queue.lock().waker {
             waker.wake_by_ref();
         }
     }
@@ -299,11 +300,6 @@ impl Mailbox {
         std::ptr::from_ref(self).addr()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // No code that holds the lock can panic half-way.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn transport(&self) -> Transport {
         if self.transport.load(Ordering::Relaxed) == 0 {
             Transport::Polling
@@ -319,9 +315,10 @@ impl Mailbox {
 
     /// Hands a command to the session's task.
     pub(crate) fn send(&self, command: Command) -> Result<(), Gone> {
-        self.push(&mut self.lock(), command)
+        self.push(&mut self.queue.lock(), command)
     }
 
+    #[inline]
     fn push(&self, queue: &mut Queue, command: Command) -> Result<(), Gone> {
         if queue.closed {
             return Err(Gone);
@@ -392,17 +389,18 @@ impl Mailbox {
     /// Hands a packet to the session's task.
     ///
     /// A packet for which there is no room is not queued: the task is told, and applies the policy.
+    #[inline]
     pub(crate) fn emit(&self, packet: EncodedPacket, options: SendOptions) -> Result<(), Gone> {
-        if self.try_stage(&packet, options) {
+        let is_running = RUNNING.get() == self.address_in_memory();
+        if is_running && self.try_stage(&packet, options) {
             return Ok(());
         }
         let weight = packet.size_bytes() + OVERHEAD_BYTES;
-        let is_running = RUNNING.get() == self.address_in_memory();
         let staged = if is_running { STAGED_BYTES.get() } else { 0 };
         let waiting = staged + self.handed_over_bytes();
         let is_full = waiting > 0 && waiting + weight > self.limits.max_outbound_bytes;
         if is_full && self.limits.overflow == Overflow::Disconnect {
-            let mut queue = self.lock();
+            let mut queue = self.queue.lock();
             if !options.volatile && !std::mem::replace(&mut queue.overflow, true) {
                 self.push(&mut queue, Command::Overflow)?;
             }
@@ -413,7 +411,7 @@ impl Mailbox {
             STAGED_BYTES.set(staged + weight);
             STAGE.with_borrow_mut(|stage| stage.packets.push((packet, options)));
         } else {
-            let mut queue = self.lock();
+            let mut queue = self.queue.lock();
             self.push(&mut queue, Command::Emit { packet, options })?;
             self.queued.fetch_add(weight, Ordering::Relaxed);
         }
@@ -427,7 +425,7 @@ impl Mailbox {
         if self.has_room() {
             return Poll::Ready(());
         }
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         self.has_waiters.store(true, Ordering::Relaxed);
         // Either the room is seen that the task has just made, or the task sees that somebody waits.
         fence(Ordering::SeqCst);
@@ -451,7 +449,7 @@ impl Mailbox {
 
     /// Waits until the session's task has taken what is queued.
     pub(crate) fn poll_taken(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         if queue.closed || self.queued_bytes() == 0 {
             return Poll::Ready(());
         }
@@ -490,7 +488,7 @@ impl Mailbox {
         if !self.has_commands() {
             return None;
         }
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         self.has_commands.store(false, Ordering::Release);
         // Counted there until the end of the turn tells how much of it is left: never too little, not even for a moment.
         self.outbound
@@ -506,6 +504,7 @@ impl Mailbox {
     }
 
     /// Takes the packet that is the only command, if that is so and it is one message, and says that the task will sleep.
+    #[inline]
     pub(crate) fn take_only_packet(
         &self,
         cx: &Context<'_>,
@@ -514,7 +513,7 @@ impl Mailbox {
         if !self.has_commands() {
             return None;
         }
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         let is_packet = matches!(&queue.first, Some(Command::Emit { packet, .. })
             if is_default && packet.attachments().is_empty());
         if !is_packet
@@ -540,7 +539,7 @@ impl Mailbox {
             // Nobody has sent anything since the task slept; it was woken by something else.
             return true;
         }
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         if queue.first.is_some() {
             return false;
         }
@@ -559,7 +558,7 @@ impl Mailbox {
         }
         // There may be room although this is as it was: what was queued or staged has left at once.
         if self.has_waiters.load(Ordering::Acquire) && self.has_room() {
-            let mut queue = self.lock();
+            let mut queue = self.queue.lock();
             self.has_waiters.store(false, Ordering::Release);
             let waiting = std::mem::take(&mut queue.waiting);
             drop(queue);
@@ -569,7 +568,7 @@ impl Mailbox {
 
     /// Nobody takes commands any more.
     pub(crate) fn close(&self) {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         let waiting = std::mem::take(&mut queue.waiting);
         *queue = Queue {
             closed: true,
