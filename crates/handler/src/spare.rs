@@ -35,11 +35,10 @@ impl<F: 'static> Placed<F> {
     pub(crate) fn new(future: F) -> Self {
         // Fails when the thread ends.
         let last = LAST.try_with(Cell::take).ok().flatten();
-        let kept = match last.map(|last| last.downcast::<Kept<F>>()) {
-            Some(Ok(kept)) => Some(kept),
-            Some(Err(other)) => from_shelf(other),
-            None => None,
-        };
+        let kept = last.and_then(|last| match last.downcast::<Kept<F>>() {
+            Ok(kept) => Some(kept),
+            Err(other) => from_shelf(other),
+        });
         let Some(mut kept) = kept else {
             return Self(Box::new(Kept(Box::pin(Some(future)))));
         };
@@ -94,7 +93,7 @@ mod tests {
     fn a_place_is_used_again_by_futures_of_its_kind_alone() {
         let first = |n: u8| Placed::new(async move { n });
         let second = |n: u64| Placed::new(async move { n });
-        let mut run = || {
+        let run = || {
             let mut a = first(1);
             let places = address(&mut a);
             a.end();

@@ -393,12 +393,9 @@ impl Driver {
         if let Phase::Closing { until } = self.phase {
             return until;
         }
-        let mut deadline = self.session.deadline();
-        for other in [self.connection.deadline(), self.message_deadline()] {
-            if let Some(other) = other {
-                deadline = Some(deadline.map_or(other, |deadline| deadline.min(other)));
-            }
-        }
+        let others = [self.connection.deadline(), self.message_deadline()];
+        let deadline = self.session.deadline().into_iter();
+        let deadline = deadline.chain(others.into_iter().flatten()).min();
         deadline.unwrap_or(self.sleeps_until)
     }
 

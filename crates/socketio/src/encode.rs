@@ -36,6 +36,8 @@ struct Parts {
     text: Outgoing,
     attachments: Vec<Outgoing>,
     msgpack: OnceLock<Outgoing>,
+    /// Bytes of the text and the attachments: asked for by every recipient.
+    size: usize,
 }
 
 impl EncodedPacket {
@@ -95,17 +97,22 @@ impl EncodedPacket {
     }
 
     fn from_parts(text: Outgoing, attachments: Vec<Outgoing>) -> Self {
+        let size = text.len() + attachments.iter().map(Outgoing::len).sum::<usize>();
         Self(Form::Parts(Arc::new(Parts {
             text,
             attachments,
             msgpack: OnceLock::new(),
+            size,
         })))
     }
 
     /// Bytes of the text and the attachments.
     #[inline]
     pub fn size_bytes(&self) -> usize {
-        self.first().len() + self.attachments().iter().map(Outgoing::len).sum::<usize>()
+        match &self.0 {
+            Form::Text(text) => text.len(),
+            Form::Parts(parts) => parts.size,
+        }
     }
 }
 

@@ -294,7 +294,17 @@ impl Scanner<'_> {
     }
 
     /// The rest of a string behind its opening quote. Returns whether it contains escapes.
+    #[inline]
     fn string(&mut self) -> Result<bool, ScanError> {
+        let end = find_special(self.text, self.at);
+        if self.text.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Ok(false);
+        }
+        self.escaped_string()
+    }
+
+    fn escaped_string(&mut self) -> Result<bool, ScanError> {
         let mut escaped = false;
         loop {
             self.at = find_special(self.text, self.at);

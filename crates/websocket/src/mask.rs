@@ -9,9 +9,9 @@ pub type MaskKey = [u8; 4];
 /// can be masked in pieces.
 #[inline]
 pub fn apply_mask(payload: &mut [u8], key: MaskKey, offset: usize) {
-    let key = u32::from_le_bytes(key)
-        .rotate_right(8 * (offset % 4) as u32)
-        .to_le_bytes();
+    #[expect(clippy::cast_possible_truncation, reason = "it is less than 4")]
+    let turned = 8 * (offset % 4) as u32;
+    let key = u32::from_le_bytes(key).rotate_right(turned).to_le_bytes();
     let narrow = u32::from_ne_bytes(key);
     // Both halves are the same, so this holds in either byte order.
     let wide = u64::from(narrow) << 32 | u64::from(narrow);
