@@ -110,6 +110,12 @@ pub enum ConnectFailure {
         /// The data that it sent along.
         data: Option<serde_json::Value>,
     },
+    /// The blocking client has no thread for its background.
+    #[error("cannot start the background thread: {source}")]
+    Background {
+        /// What the system says.
+        source: io::Error,
+    },
     /// The client was told to disconnect, or dropped.
     #[error("the connection was given up")]
     GivenUp,
@@ -169,6 +175,9 @@ impl ConnectFailure {
             Self::Refused { message, data } => Self::Refused {
                 message: message.clone(),
                 data: data.clone(),
+            },
+            Self::Background { source } => Self::Background {
+                source: copy(source),
             },
             Self::GivenUp => Self::GivenUp,
         }
