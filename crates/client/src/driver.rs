@@ -1187,7 +1187,10 @@ impl Future for Driver {
                 driver.poll_link(cx),
                 driver.poll_timer(cx),
             ];
+            let was_behind = driver.is_behind();
             driver.poll_handlers(cx);
+            // While handlers are behind nothing is read, so nothing but this says that there is more.
+            let resumed = was_behind && !driver.is_behind();
             // Without a connection nothing is left to be sent.
             if !matches!(driver.link, Link::Open(_)) {
                 driver.flushed();
@@ -1202,7 +1205,7 @@ impl Future for Driver {
                 driver.finish();
                 return Poll::Ready(());
             }
-            if found == [Progress::None; 4] && driver.hub.sleep(cx) {
+            if found == [Progress::None; 4] && !resumed && driver.hub.sleep(cx) {
                 return Poll::Pending;
             }
         }

@@ -188,8 +188,15 @@ async fn with_retries_every_event_arrives_in_order() {
     for number in 0..10_u64 {
         socket.emit("job", number).await.expect("taken");
     }
-    for number in 0..10 {
-        assert_eq!(seen.next().await, number);
+    let mut last = 0;
+    while last < 9 {
+        // At least once: when an answer is late, the event comes again. But none is left out or overtaken.
+        let number = seen.next().await;
+        assert!(
+            number == last || number == last + 1,
+            "{number} behind {last}"
+        );
+        last = number;
     }
     let answer: String = within("an answer", async {
         socket.emit_with_ack("job", 10_u64).await.expect("answered")
