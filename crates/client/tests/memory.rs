@@ -44,7 +44,7 @@ fn settled_bytes() -> usize {
     before
 }
 
-/// A server of WebSockets that accepts everybody, and is then silent. Its sockets come back when it ends.
+/// A server that accepts everybody, and is then silent. Its sockets come back when it ends.
 fn serve(connections: usize) -> (SocketAddr, mpsc::Receiver<Vec<TcpStream>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
