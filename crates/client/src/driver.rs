@@ -594,6 +594,8 @@ impl Driver {
                 self.on_disconnected(cx, key, DisconnectReason::Session(reason));
             }
         }
+        // Without a connection nobody waits for room: there is, or the event is not taken.
+        self.hub.wake_waiting();
         self.flushed();
         let failure = ConnectFailure::Interrupted {
             source: std::io::Error::other(reason.as_str()),

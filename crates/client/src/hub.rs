@@ -217,9 +217,14 @@ impl Hub {
     pub(crate) fn set_outbound(&self, bytes: usize) {
         self.outbound.store(bytes, Ordering::Relaxed);
         if self.has_room() {
-            let waiting = std::mem::take(&mut self.lock().waiting);
-            waiting.into_iter().for_each(Waker::wake);
+            self.wake_waiting();
         }
+    }
+
+    /// Lets those who wait for room look again.
+    pub(crate) fn wake_waiting(&self) {
+        let waiting = std::mem::take(&mut self.lock().waiting);
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) fn set_transport(&self, transport: Option<Transport>) {

@@ -547,6 +547,40 @@ async fn a_message_larger_than_allowed_ends_the_connection() {
     );
 }
 
+#[tokio::test]
+async fn an_emit_that_waits_for_room_ends_with_the_connection() {
+    let raw = Raw::start().await;
+    let builder = websocket(&raw).retries(1).reconnection(false);
+    let builder = builder.send_buffer_bytes(1000);
+    let (connected, wire) = tokio::join!(within("the connection", builder.connect()), raw.joined());
+    let socket = connected.expect("accepted");
+    // The server acknowledges nothing, so they wait here.
+    let waiting = loop {
+        let mut emit = Box::pin(socket.emit("x", "x".repeat(100)));
+        if tokio::time::timeout(SHORT, &mut emit).await.is_err() {
+            break emit;
+        }
+    };
+    drop(wire);
+    within("the end of the wait", waiting)
+        .await
+        .expect("there is room for it, or would be an error");
+    assert!(!socket.is_connected());
+    // And then there is none.
+    let mut emits = 0;
+    let failure = loop {
+        match within("an answer", socket.emit("x", "x".repeat(100))).await {
+            Ok(()) => emits += 1,
+            Err(failure) => break failure,
+        }
+        assert!(emits < 10, "the buffer has an end");
+    };
+    assert_eq!(
+        failure.to_string(),
+        "not connected, and the send buffer of 1000 bytes is full"
+    );
+}
+
 // Order.
 
 #[tokio::test]
