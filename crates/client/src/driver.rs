@@ -126,6 +126,8 @@ pub(crate) struct Driver {
     /// Whether a connection was ever made.
     was_open: bool,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Handlers or readers are behind, so nothing is read.
+    paused: bool,
     /// Those who wait for what was sent to be on the wire.
     flushing: Vec<Done<()>>,
     shutdown: bool,
@@ -149,6 +151,7 @@ impl Driver {
             attempts: 0,
             was_open: false,
             timer: None,
+            paused: false,
             flushing: Vec::new(),
             shutdown: false,
         }
@@ -516,11 +519,11 @@ impl Driver {
     }
 
     fn poll_open(&mut self, cx: &mut TaskContext<'_>) -> Progress {
-        let paused = self.is_behind();
+        self.paused = self.is_behind();
         let Link::Open(open) = &mut self.link else {
             return Progress::None;
         };
-        open.engine.set_paused(paused);
+        open.engine.set_paused(self.paused);
         let mut messages = Vec::new();
         let turn = open.engine.poll(cx, &mut |message| messages.push(message));
         self.hub.set_outbound(open.engine.outbound_bytes());
@@ -563,11 +566,7 @@ impl Driver {
         self.members.iter().any(|member| {
             member.waiting.len() >= MAX_QUEUED_EVENTS
                 || member.waiting_bytes >= MAX_QUEUED_BYTES
-                || member
-                    .core
-                    .subscribers()
-                    .iter()
-                    .any(crate::stream::Subscriber::is_full)
+                || member.core.has_slow_reader()
         })
     }
 
@@ -578,6 +577,7 @@ impl Driver {
         };
         let closing = open.closing;
         drop(open);
+        self.paused = false;
         self.hub.set_transport(None);
         self.hub.set_outbound(0);
         let lost: Vec<_> = self
@@ -854,12 +854,10 @@ impl Driver {
                 state.offset = Some(offset);
             }
         }
-        for subscriber in member.core.subscribers() {
-            subscriber.push(Received {
-                event: event.clone(),
-                ack: ack_of(&member.core, id),
-            });
-        }
+        member.core.publish(|| Received {
+            event: event.clone(),
+            ack: ack_of(&member.core, id),
+        });
         member.waiting_bytes += event.args().size_bytes();
         member.waiting.push_back((event, id));
         if let Some(guard) = guard {
@@ -1189,10 +1187,9 @@ impl Future for Driver {
                 driver.poll_link(cx),
                 driver.poll_timer(cx),
             ];
-            let was_behind = driver.is_behind();
             driver.poll_handlers(cx);
             // While handlers are behind nothing is read, so nothing but this says that there is more.
-            let resumed = was_behind && !driver.is_behind();
+            let resumed = driver.paused && !driver.is_behind();
             // Without a connection nothing is left to be sent.
             if !matches!(driver.link, Link::Open(_)) {
                 driver.flushed();

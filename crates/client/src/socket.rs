@@ -24,7 +24,7 @@ use crate::{
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
     handlers::Handlers,
     hub::{Command, Hub, Outgoing},
-    stream::Subscriber,
+    stream::{Received, Subscriber},
 };
 
 /// A socket without the handles' guard: what the connection's task and acknowledgements hold.
@@ -123,6 +123,22 @@ impl Core {
         self.has_subscribers
             .store(!state.subscribers.is_empty(), Ordering::Release);
         state.subscribers.clone()
+    }
+
+    /// Gives an event to those who read the events as a stream.
+    pub(crate) fn publish(&self, received: impl Fn() -> Received) {
+        for subscriber in self.subscribers() {
+            subscriber.push(received());
+        }
+    }
+
+    /// Whether one of them is behind.
+    pub(crate) fn has_slow_reader(&self) -> bool {
+        self.has_subscribers.load(Ordering::Acquire) && {
+            let state = self.state();
+            let mut alive = state.subscribers.iter().filter(|other| other.is_alive());
+            alive.any(Subscriber::is_full)
+        }
     }
 
     pub(crate) fn report(&self, error: &EventError) {
