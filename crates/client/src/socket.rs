@@ -437,7 +437,9 @@ impl Socket {
     // Events in.
 
     /// Adds a handler of an event. Several handlers of one event run in the order in which they were added; the next
-    /// event is handled when they have ended.
+    /// event is handled when they have ended. A handler that waits does not stop heartbeats. But when 1024 events or 8 MiB of
+    /// them wait for their handlers, the client stops to read: the server has to wait, and may take us for dead if that
+    /// lasts.
     pub fn on<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) -> &Self {
         self.core
             .change(|handlers| handlers.on(event, handler.erase(), false));

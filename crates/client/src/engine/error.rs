@@ -59,13 +59,17 @@ pub enum ConnectFailure {
         source: io::Error,
     },
     /// The server did not answer in time.
-    #[error("no connection within {after:?}")]
+    #[error(
+        "no connection within {after:?}; is the address right, and does the server speak Socket.IO?"
+    )]
     Timeout {
         /// The time that was given.
         after: Duration,
     },
     /// The connection broke before the session was open.
-    #[error("the connection ended during the handshake: {source}")]
+    #[error(
+        "the connection ended during the handshake: {source}; does the server speak Socket.IO, and expect TLS or not?"
+    )]
     Interrupted {
         /// What the system says.
         source: io::Error,
