@@ -26,6 +26,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
             Requirement::Node,
             Requirement::Python,
             Requirement::Chromium,
+            Requirement::Tmux,
         ],
     )?;
     requirements::npm_packages(steps, DIRECTORY)?;
@@ -56,9 +57,9 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
 /// The tests that are ignored elsewhere, as they need what was installed here.
 fn rust_client() -> Step {
     let line = if find("cargo-nextest").is_some() {
-        "cargo nextest run --package kokanee-client-interop --run-ignored only --no-fail-fast"
+        "cargo nextest run --package kokanee-client-interop --package kokanee-cli --run-ignored only --no-fail-fast"
     } else {
-        "cargo test --package kokanee-client-interop --no-fail-fast -- --ignored"
+        "cargo test --package kokanee-client-interop --package kokanee-cli --no-fail-fast -- --ignored"
     };
     Step::new("rust client interop", line)
 }

@@ -26,6 +26,8 @@ pub(crate) enum Requirement {
     Python,
     /// A browser for the demo page.
     Chromium,
+    /// A terminal for the interactive client.
+    Tmux,
     /// The instruction counter of the benchmark's gate.
     Valgrind,
     /// The compiler of the fuzzing engine.
@@ -38,6 +40,7 @@ impl Requirement {
             Self::Node => &["nodejs", "npm"],
             Self::Python => &["python3", "python3-venv"],
             Self::Chromium => &["chromium"],
+            Self::Tmux => &["tmux"],
             Self::Valgrind => &["valgrind"],
             Self::CxxCompiler => &["g++"],
         }
@@ -50,6 +53,7 @@ impl Requirement {
                 says(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_some()
             }
             Self::Chromium => browser().is_some(),
+            Self::Tmux => find("tmux").is_some(),
             Self::Valgrind => find("valgrind").is_some(),
             Self::CxxCompiler => find("c++").is_some(),
         }

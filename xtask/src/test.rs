@@ -19,6 +19,7 @@ pub(crate) fn all(steps: &mut Steps) -> Result<()> {
             Requirement::Node,
             Requirement::Python,
             Requirement::Chromium,
+            Requirement::Tmux,
             Requirement::Valgrind,
             Requirement::CxxCompiler,
         ],

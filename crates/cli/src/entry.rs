@@ -150,14 +150,14 @@ impl Entry {
                 elapsed,
             } => {
                 let time = elapsed.as_secs_f64() * 1000.0;
-                let head = format!("ack {number} of {} after {time:.1} ms", escape::name(name));
+                let head = format!("ack {number} of {} after {time:.1} ms:", escape::name(name));
                 (
                     paint.cyan("←"),
                     format!("{} {}", paint.dim(&head), shown(args, paint)),
                 )
             }
             What::Answered { number, args } => {
-                let head = paint.dim(&format!("answer to {number}"));
+                let head = paint.dim(&format!("answer to {number}:"));
                 (paint.magenta("→"), format!("{head} {}", shown(args, paint)))
             }
             What::Failure { name, reason } => {
@@ -364,7 +364,7 @@ mod tests {
         };
         assert_eq!(
             text(answer),
-            "22:13:20.123Z  ←  /         ack 3 of echo after 1.2 ms 1"
+            "22:13:20.123Z  ←  /         ack 3 of echo after 1.2 ms: 1"
         );
     }
 

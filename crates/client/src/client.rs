@@ -19,7 +19,7 @@ use crate::{
     engine::{EngineConfig, Proxy, Target, TlsOptions},
     hub::Hub,
     reconnect::Reconnection,
-    socket::{Core, Guard},
+    socket::Guard,
 };
 
 /// The entry: makes connections to Socket.IO servers.
@@ -295,7 +295,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the time for dialling and handshake. JavaScript: `timeout`. Default 20 s.
+    /// Sets the time for dialling and handshake, and again for the answer of a namespace. JavaScript: `timeout`. Default 20 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -395,7 +395,7 @@ impl ClientBuilder {
         let hub = Arc::new(Hub::new(Arc::new(options)));
         let guard = Arc::new(Guard(Arc::clone(&hub)));
         tokio::spawn(Driver::new(Arc::clone(&hub), Arc::downgrade(&guard)));
-        Ok(Socket::new(Arc::new(Core::new(hub, &namespace)), guard))
+        Ok(Socket::new(hub.socket(&namespace), guard))
     }
 
     /// Connects, and returns when the namespace has accepted.

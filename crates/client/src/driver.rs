@@ -44,8 +44,11 @@ use crate::{
 
 /// How long an event with retries waits for its acknowledgement, unless the application says otherwise.
 const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Events that wait for a handler before the client stops to read.
+/// Events that wait for a handler before the client stops to read, and their bytes.
 const MAX_QUEUED_EVENTS: usize = 1024;
+const MAX_QUEUED_BYTES: usize = 8 << 20;
+/// Longest text that is taken for an offset of a server that recovers connections.
+const MAX_OFFSET_BYTES: usize = 64;
 /// Rounds of one turn, after which other tasks get their chance.
 const ROUNDS_PER_TURN: usize = 16;
 
@@ -79,8 +82,10 @@ enum Phase {
     Wanted,
     /// Its `auth` is being made.
     Authenticating(Joining),
-    /// CONNECT was sent.
-    Joining,
+    /// CONNECT was sent. The namespace must have answered by then.
+    Joining {
+        until: Instant,
+    },
     Connected,
 }
 
@@ -89,14 +94,17 @@ struct Member {
     key: u64,
     core: Arc<Core>,
     phase: Phase,
+    /// Whether a namespace has ever accepted it.
+    was_connected: bool,
     waiters: Vec<Done<Result<(), ConnectFailure>>>,
     /// Packets that wait for the connection.
     buffer: VecDeque<Outgoing>,
     /// Packets that are sent until they are acknowledged, one at a time.
     retried: VecDeque<Retried>,
     running: Vec<Running>,
-    /// Events whose turn has not come.
+    /// Events whose turn has not come, and their bytes.
     waiting: VecDeque<(Event, Option<AckId>)>,
+    waiting_bytes: usize,
 }
 
 struct Retried {
@@ -118,6 +126,8 @@ pub(crate) struct Driver {
     /// Whether a connection was ever made.
     was_open: bool,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Handlers or readers are behind, so nothing is read.
+    paused: bool,
     /// Those who wait for what was sent to be on the wire.
     flushing: Vec<Done<()>>,
     shutdown: bool,
@@ -141,6 +151,7 @@ impl Driver {
             attempts: 0,
             was_open: false,
             timer: None,
+            paused: false,
             flushing: Vec::new(),
             shutdown: false,
         }
@@ -152,21 +163,41 @@ impl Driver {
             .iter()
             .position(|member| Arc::ptr_eq(&member.core, core));
         let index = found.unwrap_or_else(|| {
+            self.forget_unused();
             self.next_key += 1;
             self.members.reserve_exact(1);
             self.members.push(Member {
                 key: self.next_key,
                 core: Arc::clone(core),
                 phase: Phase::Idle,
+                was_connected: false,
                 waiters: Vec::new(),
                 buffer: VecDeque::new(),
                 retried: VecDeque::new(),
                 running: Vec::new(),
                 waiting: VecDeque::new(),
+                waiting_bytes: 0,
             });
             self.members.len() - 1
         });
         &mut self.members[index]
+    }
+
+    /// Forgets sockets that nobody can use any more.
+    fn forget_unused(&mut self) {
+        let hub = &self.hub;
+        self.members.retain(|member| {
+            let is_used = Arc::strong_count(&member.core) > 1
+                || !matches!(member.phase, Phase::Idle)
+                || !member.running.is_empty();
+            if !is_used {
+                let retried = member.retried.iter().map(|retried| &retried.outgoing);
+                for outgoing in member.buffer.iter().chain(retried) {
+                    hub.release(outgoing.weight());
+                }
+            }
+            is_used
+        });
     }
 
     fn by_key(&mut self, key: u64) -> Option<&mut Member> {
@@ -196,6 +227,7 @@ impl Driver {
     fn handle_command(&mut self, cx: &mut TaskContext<'_>, command: Command) {
         match command {
             Command::Connect { socket, done } => self.on_connect_command(&socket, done),
+            Command::Await { socket, done } => self.on_await(&socket, done),
             Command::Emit { socket, outgoing } => self.on_emit(&socket, outgoing),
             Command::Disconnect { socket, done } => {
                 self.disconnect(cx, &socket);
@@ -207,6 +239,8 @@ impl Driver {
                     && !open.closing
                 {
                     self.on_lost(cx, CloseReason::TransportClose);
+                } else if let Link::Waiting(sleep) = &mut self.link {
+                    sleep.as_mut().reset(tokio::time::Instant::now());
                 }
             }
             // Whoever has room again is looked at in this turn.
@@ -234,12 +268,24 @@ impl Driver {
         member.waiters.extend(done);
         if matches!(member.phase, Phase::Idle) {
             member.phase = Phase::Wanted;
+            member.core.set_active(true);
         }
         match &self.link {
             // Somebody asks for it now: no more waiting.
             Link::Idle | Link::Waiting(_) => self.open(),
             Link::Opening(_) | Link::Open(_) => {}
         }
+    }
+
+    fn on_await(&mut self, core: &Arc<Core>, done: Done<Result<(), ConnectFailure>>) {
+        let member = self.member(core);
+        let answer = match member.phase {
+            Phase::Connected => Ok(()),
+            Phase::Idle => Err(ConnectFailure::GivenUp),
+            _ => return member.waiters.push(done),
+        };
+        // Whoever asked may have given up.
+        let _ = done.send(answer);
     }
 
     fn open(&mut self) {
@@ -296,6 +342,7 @@ impl Driver {
             return Progress::None;
         }
         let mut progress = Progress::None;
+        let until = Instant::now() + self.hub.options.engine.connect_timeout;
         let mut ready = Vec::new();
         for member in &mut self.members {
             if let Phase::Wanted = member.phase {
@@ -309,7 +356,7 @@ impl Driver {
             if let Phase::Authenticating(auth) = &mut member.phase
                 && let Poll::Ready(auth) = auth.as_mut().poll(cx)
             {
-                member.phase = Phase::Joining;
+                member.phase = Phase::Joining { until };
                 ready.push((member.key, Arc::clone(&member.core), auth));
             }
         }
@@ -344,12 +391,8 @@ impl Driver {
     fn disconnect(&mut self, cx: &mut TaskContext<'_>, core: &Arc<Core>) {
         let member = self.member(core);
         let key = member.key;
-        let phase = std::mem::replace(&mut member.phase, Phase::Idle);
-        for waiter in member.waiters.drain(..) {
-            // Whoever asked may have given up.
-            let _ = waiter.send(Err(ConnectFailure::GivenUp));
-        }
-        if matches!(phase, Phase::Connected | Phase::Joining) {
+        let phase = member.rest(&ConnectFailure::GivenUp);
+        if matches!(phase, Phase::Connected | Phase::Joining { .. }) {
             self.send(&encode_disconnect(&core.namespace), SendOptions::default());
             self.leave(key);
         }
@@ -457,11 +500,7 @@ impl Driver {
     fn give_up(&mut self, failure: &ConnectFailure) {
         self.attempts = 0;
         for member in &mut self.members {
-            member.phase = Phase::Idle;
-            for waiter in member.waiters.drain(..) {
-                // Whoever asked may have given up.
-                let _ = waiter.send(Err(failure.duplicate()));
-            }
+            member.rest(failure);
         }
     }
 
@@ -480,11 +519,11 @@ impl Driver {
     }
 
     fn poll_open(&mut self, cx: &mut TaskContext<'_>) -> Progress {
-        let paused = self.is_behind();
+        self.paused = self.is_behind();
         let Link::Open(open) = &mut self.link else {
             return Progress::None;
         };
-        open.engine.set_paused(paused);
+        open.engine.set_paused(self.paused);
         let mut messages = Vec::new();
         let turn = open.engine.poll(cx, &mut |message| messages.push(message));
         self.hub.set_outbound(open.engine.outbound_bytes());
@@ -526,11 +565,8 @@ impl Driver {
     fn is_behind(&self) -> bool {
         self.members.iter().any(|member| {
             member.waiting.len() >= MAX_QUEUED_EVENTS
-                || member
-                    .core
-                    .subscribers()
-                    .iter()
-                    .any(crate::stream::Subscriber::is_full)
+                || member.waiting_bytes >= MAX_QUEUED_BYTES
+                || member.core.has_slow_reader()
         })
     }
 
@@ -541,6 +577,7 @@ impl Driver {
         };
         let closing = open.closing;
         drop(open);
+        self.paused = false;
         self.hub.set_transport(None);
         self.hub.set_outbound(0);
         let lost: Vec<_> = self
@@ -557,13 +594,18 @@ impl Driver {
                 self.on_disconnected(cx, key, DisconnectReason::Session(reason));
             }
         }
+        // Without a connection nobody waits for room: there is, or the event is not taken.
+        self.hub.wake_waiting();
         self.flushed();
-        if !self.is_wanted() {
-            return;
-        }
         let failure = ConnectFailure::Interrupted {
             source: std::io::Error::other(reason.as_str()),
         };
+        if !closing && !self.hub.options.retry_first_connect {
+            self.fail_first(cx, &failure);
+        }
+        if !self.is_wanted() {
+            return;
+        }
         if closing {
             // Somebody has connected a socket while the last connection was being closed.
             self.open();
@@ -571,6 +613,21 @@ impl Driver {
             self.wait_for_next(cx, &failure);
         } else {
             self.give_up(&failure);
+        }
+    }
+
+    /// Sockets that were never connected are not connected again by themselves.
+    fn fail_first(&mut self, cx: &mut TaskContext<'_>, failure: &ConnectFailure) {
+        let first =
+            |member: &&Member| !member.was_connected && !matches!(member.phase, Phase::Idle);
+        let keys: Vec<_> = self
+            .members
+            .iter()
+            .filter(first)
+            .map(|member| member.key)
+            .collect();
+        for key in keys {
+            self.on_refused(cx, key, failure.duplicate());
         }
     }
 
@@ -662,10 +719,14 @@ impl Driver {
             ClientInput::Ack { id, args, .. } => self.on_ack(key, id, args),
             ClientInput::Disconnected { .. } => {
                 open.connection.leave(index);
-                if let Some(member) = self.by_key(key) {
-                    member.phase = Phase::Idle;
+                let Some(member) = self.by_key(key) else {
+                    return;
+                };
+                let phase = member.rest(&ConnectFailure::GivenUp);
+                // A server may refuse in this way, too.
+                if matches!(phase, Phase::Connected) {
+                    self.on_disconnected(cx, key, DisconnectReason::Server);
                 }
-                self.on_disconnected(cx, key, DisconnectReason::Server);
                 self.close_if_unwanted();
             }
         }
@@ -697,10 +758,11 @@ impl Driver {
         let Some(member) = self.by_key(key) else {
             return;
         };
-        if !matches!(member.phase, Phase::Joining) {
+        if !matches!(member.phase, Phase::Joining { .. }) {
             return;
         }
         member.phase = Phase::Connected;
+        member.was_connected = true;
         {
             let mut state = member.core.state();
             // As in JavaScript: the same private id again says that the server has restored the state.
@@ -741,10 +803,15 @@ impl Driver {
                 }
             }
         }
-        if !self
+        self.end_attempts();
+    }
+
+    /// When every socket has its answer, the next loss starts with the first attempt again.
+    fn end_attempts(&mut self) {
+        if self
             .members
             .iter()
-            .any(|member| matches!(member.phase, Phase::Wanted | Phase::Joining))
+            .all(|member| matches!(member.phase, Phase::Idle | Phase::Connected))
         {
             self.attempts = 0;
         }
@@ -754,11 +821,7 @@ impl Driver {
         let guard = self.guard.upgrade();
         let failure = Arc::new(failure);
         if let Some(member) = self.by_key(key) {
-            member.phase = Phase::Idle;
-            for waiter in member.waiters.drain(..) {
-                // Whoever asked may have given up.
-                let _ = waiter.send(Err(failure.duplicate()));
-            }
+            member.rest(&failure);
             if let Some(guard) = guard {
                 let handlers = member.core.handlers();
                 let socket = Socket::new(Arc::clone(&member.core), guard);
@@ -771,6 +834,7 @@ impl Driver {
                 }
             }
         }
+        self.end_attempts();
         self.close_if_unwanted();
     }
 
@@ -781,19 +845,20 @@ impl Driver {
         };
         {
             let mut state = member.core.state();
-            // Servers that recover connections put an offset behind the arguments.
+            // Servers that recover connections put an offset behind the arguments, but not of events that they want to
+            // have acknowledged.
             if state.pid.is_some()
-                && let Some(offset) = last_string(&event)
+                && id.is_none()
+                && let Some(offset) = offset_of(&event)
             {
                 state.offset = Some(offset);
             }
         }
-        for subscriber in member.core.subscribers() {
-            subscriber.push(Received {
-                event: event.clone(),
-                ack: ack_of(&member.core, id),
-            });
-        }
+        member.core.publish(|| Received {
+            event: event.clone(),
+            ack: ack_of(&member.core, id),
+        });
+        member.waiting_bytes += event.args().size_bytes();
         member.waiting.push_back((event, id));
         if let Some(guard) = guard {
             member.run_waiting(&guard, cx);
@@ -861,12 +926,32 @@ impl Driver {
         self.send_retried();
     }
 
+    /// Cuts off servers that do not answer a CONNECT.
+    fn check_joining(&mut self, cx: &mut TaskContext<'_>) {
+        let now = Instant::now();
+        let late = |member: &&Member| member.joins_until().is_some_and(|until| until <= now);
+        let options = Arc::clone(&self.hub.options);
+        let Some(member) = self.members.iter().find(late) else {
+            return;
+        };
+        let key = member.key;
+        if member.was_connected || options.retry_first_connect {
+            // As if the network had failed: perhaps the next connection is a better one.
+            return self.on_lost(cx, CloseReason::PingTimeout);
+        }
+        let core = Arc::clone(&member.core);
+        self.send(&encode_disconnect(&core.namespace), SendOptions::default());
+        self.leave(key);
+        let after = options.engine.connect_timeout;
+        self.on_refused(cx, key, ConnectFailure::Timeout { after });
+    }
+
     fn poll_timer(&mut self, cx: &mut TaskContext<'_>) -> Progress {
-        let next = self
-            .members
-            .iter()
-            .filter_map(|member| member.retried.front()?.until)
-            .min();
+        let deadlines = |member: &Member| {
+            let retry = member.retried.front().and_then(|retried| retried.until);
+            [retry, member.joins_until()].into_iter().flatten().min()
+        };
+        let next = self.members.iter().filter_map(deadlines).min();
         let Some(next) = next else {
             self.timer = None;
             return Progress::None;
@@ -882,6 +967,7 @@ impl Driver {
             return Progress::None;
         }
         self.check_retried();
+        self.check_joining(cx);
         Progress::Some
     }
 
@@ -959,12 +1045,33 @@ impl Driver {
 }
 
 impl Member {
+    /// It does not want to be connected any more; those who wait for it are told why. Returns how far it had come.
+    fn rest(&mut self, failure: &ConnectFailure) -> Phase {
+        let phase = std::mem::replace(&mut self.phase, Phase::Idle);
+        for waiter in self.waiters.drain(..) {
+            // Whoever asked may have given up.
+            let _ = waiter.send(Err(failure.duplicate()));
+        }
+        self.core.set_connected(false);
+        self.core.set_active(false);
+        phase
+    }
+
+    /// When its namespace must have answered.
+    fn joins_until(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Joining { until } => Some(until),
+            _ => None,
+        }
+    }
+
     /// Starts waiting events while no other is being handled.
     fn run_waiting(&mut self, guard: &Arc<Guard>, cx: &mut TaskContext<'_>) {
         while !self.running.iter().any(Running::is_event) {
             let Some((event, id)) = self.waiting.pop_front() else {
                 break;
             };
+            self.waiting_bytes -= event.args().size_bytes();
             self.start(guard, &event, id, cx);
         }
         if self.waiting.is_empty() && self.waiting.capacity() > 0 {
@@ -1025,16 +1132,15 @@ fn ack_of(core: &Arc<Core>, id: Option<AckId>) -> Ack {
     id.map_or_else(Ack::default, |id| Ack::new(Sink(Arc::clone(core)), id))
 }
 
-/// The last argument, if it is text: an offset of a server that recovers connections.
-fn last_string(event: &Event) -> Option<Str> {
-    if !event.args().json().ends_with('"') {
-        return None;
-    }
-    let values = event.args().to_values().ok()?;
-    match values.last()? {
-        kokanee_socketio::Value::String(text) => Some(Str::from(text.as_str())),
-        _ => None,
-    }
+/// The last argument, if it can be the offset of a server that recovers connections: a short text without spaces. Any other
+/// text, taken for one, would cost us the recovery.
+fn offset_of(event: &Event) -> Option<Str> {
+    let is_offset = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let rest = event.args().json().strip_suffix('"')?;
+    let (before, text) = rest.rsplit_once('"')?;
+    let is_whole = before.is_empty() || before.ends_with(',');
+    (is_whole && !text.is_empty() && text.len() <= MAX_OFFSET_BYTES && text.bytes().all(is_offset))
+        .then(|| Str::from(text))
 }
 
 /// The `auth` of a socket whose state the server may have kept. Spec: Socket.IO, "Connection state recovery".
@@ -1082,6 +1188,8 @@ impl Future for Driver {
                 driver.poll_timer(cx),
             ];
             driver.poll_handlers(cx);
+            // While handlers are behind nothing is read, so nothing but this says that there is more.
+            let resumed = driver.paused && !driver.is_behind();
             // Without a connection nothing is left to be sent.
             if !matches!(driver.link, Link::Open(_)) {
                 driver.flushed();
@@ -1096,7 +1204,7 @@ impl Future for Driver {
                 driver.finish();
                 return Poll::Ready(());
             }
-            if found == [Progress::None; 4] && driver.hub.sleep(cx) {
+            if found == [Progress::None; 4] && !resumed && driver.hub.sleep(cx) {
                 return Poll::Pending;
             }
         }
@@ -1110,5 +1218,36 @@ impl Future for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kokanee_socketio::{Args, Value};
+
+    use super::*;
+
+    fn offset(args: &[Value]) -> Option<String> {
+        let args = Args::from_values(args.iter().cloned()).expect("values");
+        offset_of(&Event::new("x", args)).map(|offset| offset.as_str().to_owned())
+    }
+
+    #[test]
+    fn an_offset_is_a_short_text_behind_the_arguments() {
+        assert_eq!(offset(&["Q84fHBt".into()]).as_deref(), Some("Q84fHBt"));
+        assert_eq!(
+            offset(&[1.into(), "1700-0".into()]).as_deref(),
+            Some("1700-0")
+        );
+        assert_eq!(
+            offset(&["a b".into(), "x.0".into()]).as_deref(),
+            Some("x.0")
+        );
+        for text in ["", "two words", "quote\"", "end\\", "ä", &"x".repeat(65)] {
+            assert_eq!(offset(&[text.into()]), None, "{text}");
+        }
+        assert_eq!(offset(&[]), None);
+        assert_eq!(offset(&[1.into()]), None);
+        assert_eq!(offset(&["x".into(), 1.into()]), None);
     }
 }

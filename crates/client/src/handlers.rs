@@ -20,6 +20,8 @@ pub(crate) struct Handlers {
     pub(crate) reconnect_failed: Vec<Erased<OnConnect>>,
     pub(crate) upgrade: Vec<Erased<OnConnect>>,
     pub(crate) any: Vec<Erased<OnEvent>>,
+    /// For events without a handler of their own.
+    pub(crate) fallback: Vec<Erased<OnEvent>>,
     pub(crate) outgoing: Vec<OutgoingHandler>,
     events: HashMap<Box<str>, Vec<Listener>>,
     pub(crate) error: Option<ErrorHandler>,
@@ -43,10 +45,15 @@ impl Handlers {
         self.events.remove(event);
     }
 
-    /// The handlers of an event.
+    /// The handlers of an event, or those for events that have none.
     pub(crate) fn event(&self, name: &str) -> impl Iterator<Item = &Erased<OnEvent>> {
         let listeners = self.events.get(name).map_or(&[][..], Vec::as_slice);
-        listeners.iter().map(|listener| &listener.handler)
+        let fallback = match listeners {
+            [] => self.fallback.as_slice(),
+            _ => &[],
+        };
+        let own = listeners.iter().map(|listener| &listener.handler);
+        own.chain(fallback)
     }
 
     /// Whether some of an event's handlers are called for the last time.
@@ -59,6 +66,9 @@ impl Handlers {
     pub(crate) fn remove_once(&mut self, name: &str) {
         if let Some(listeners) = self.events.get_mut(name) {
             listeners.retain(|listener| !listener.once);
+            if listeners.is_empty() {
+                self.events.remove(name);
+            }
         }
     }
 }

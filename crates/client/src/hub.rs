@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -25,6 +25,11 @@ pub(crate) enum Command {
     Connect {
         socket: Arc<Core>,
         done: Option<oneshot::Sender<Result<(), ConnectFailure>>>,
+    },
+    /// Say when a socket is connected, or that it will not be.
+    Await {
+        socket: Arc<Core>,
+        done: oneshot::Sender<Result<(), ConnectFailure>>,
     },
     /// Send a packet, now or when the socket is connected.
     Emit {
@@ -65,6 +70,8 @@ impl Outgoing {
 pub(crate) struct Hub {
     pub(crate) options: Arc<Options>,
     queue: Mutex<Queue>,
+    /// The sockets, one for each namespace.
+    sockets: Mutex<Vec<Weak<Core>>>,
     has_commands: AtomicBool,
     /// Bytes of packets that were not handed to the session yet.
     queued: AtomicUsize,
@@ -92,6 +99,7 @@ impl Hub {
         Self {
             options,
             queue: Mutex::default(),
+            sockets: Mutex::default(),
             has_commands: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             outbound: AtomicUsize::new(0),
@@ -102,6 +110,20 @@ impl Hub {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // No code that holds the lock can panic half-way.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The socket of a namespace: there is one at a time, however often it is asked for.
+    pub(crate) fn socket(self: &Arc<Self>, namespace: &str) -> Arc<Core> {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = sockets.iter().filter_map(Weak::upgrade);
+        if let Some(core) = known.find(|core| *core.namespace == *namespace) {
+            return core;
+        }
+        sockets.retain(|core| core.strong_count() > 0);
+        sockets.reserve_exact(1);
+        let core = Arc::new(Core::new(Arc::clone(self), namespace));
+        sockets.push(Arc::downgrade(&core));
+        core
     }
 
     /// Hands a command to the connection's task.
@@ -195,9 +217,14 @@ impl Hub {
     pub(crate) fn set_outbound(&self, bytes: usize) {
         self.outbound.store(bytes, Ordering::Relaxed);
         if self.has_room() {
-            let waiting = std::mem::take(&mut self.lock().waiting);
-            waiting.into_iter().for_each(Waker::wake);
+            self.wake_waiting();
         }
+    }
+
+    /// Lets those who wait for room look again.
+    pub(crate) fn wake_waiting(&self) {
+        let waiting = std::mem::take(&mut self.lock().waiting);
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) fn set_transport(&self, transport: Option<Transport>) {

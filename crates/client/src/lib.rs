@@ -12,10 +12,12 @@
 //! ```
 //!
 //! * [`Client::builder`] has all options; [`Socket`] is the handle of one namespace, [`Socket::of`] adds others.
+//! * [`SimpleClient`] is for scripts that ask for the next event; [`blocking`] is for programs that are not async.
 //! * What can go wrong while connecting is [`ConnectFailure`], with a hint in its text.
 //! * One task owns a connection: `driver.rs` does Socket.IO and reconnects, `engine/` does Engine.IO over real transports.
 
 mod acks;
+pub mod blocking;
 mod client;
 mod driver;
 mod engine;
@@ -24,6 +26,7 @@ mod handlers;
 mod hub;
 mod reason;
 mod reconnect;
+mod simple;
 mod socket;
 mod stream;
 
@@ -33,6 +36,7 @@ pub use self::{
     engine::ConnectFailure,
     extract::{Attempt, Failure},
     reason::DisconnectReason,
+    simple::{ReceiveError, SimpleClient},
     socket::{Emit, Socket},
     stream::{Events, Received},
 };

@@ -24,7 +24,7 @@ use crate::{
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
     handlers::Handlers,
     hub::{Command, Hub, Outgoing},
-    stream::Subscriber,
+    stream::{Received, Subscriber},
 };
 
 /// A socket without the handles' guard: what the connection's task and acknowledgements hold.
@@ -35,6 +35,7 @@ pub(crate) struct Core {
     handlers: RwLock<Arc<Handlers>>,
     state: Mutex<State>,
     connected: AtomicBool,
+    active: AtomicBool,
     pub(crate) acks: crate::acks::PendingAcks,
     ack_ids: AtomicU64,
     has_subscribers: AtomicBool,
@@ -59,6 +60,7 @@ impl Core {
             handlers: RwLock::default(),
             state: Mutex::default(),
             connected: AtomicBool::new(false),
+            active: AtomicBool::new(false),
             acks: crate::acks::PendingAcks::default(),
             ack_ids: AtomicU64::new(0),
             has_subscribers: AtomicBool::new(false),
@@ -89,6 +91,20 @@ impl Core {
         self.connected.store(connected, Ordering::Release);
     }
 
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_active(&self, active: bool) {
+        self.active.store(active, Ordering::Release);
+        if !active {
+            // Some of them wait only as long as there is hope.
+            for subscriber in self.subscribers() {
+                subscriber.wake();
+            }
+        }
+    }
+
     pub(crate) fn send(self: &Arc<Self>, outgoing: Outgoing) -> Result<(), EmitError> {
         let command = Command::Emit {
             socket: Arc::clone(self),
@@ -107,6 +123,22 @@ impl Core {
         self.has_subscribers
             .store(!state.subscribers.is_empty(), Ordering::Release);
         state.subscribers.clone()
+    }
+
+    /// Gives an event to those who read the events as a stream.
+    pub(crate) fn publish(&self, received: impl Fn() -> Received) {
+        for subscriber in self.subscribers() {
+            subscriber.push(received());
+        }
+    }
+
+    /// Whether one of them is behind.
+    pub(crate) fn has_slow_reader(&self) -> bool {
+        self.has_subscribers.load(Ordering::Acquire) && {
+            let state = self.state();
+            let mut alive = state.subscribers.iter().filter(|other| other.is_alive());
+            alive.any(Subscriber::is_full)
+        }
     }
 
     pub(crate) fn report(&self, error: &EventError) {
@@ -168,6 +200,12 @@ impl Socket {
         self.core.is_connected()
     }
 
+    /// Whether the socket is connected, or will be: it was told to connect, and neither it nor the server has ended that, nor
+    /// has the client given up. JavaScript: `active`.
+    pub fn is_active(&self) -> bool {
+        self.core.is_active()
+    }
+
     /// Whether the server has restored the socket's state with the last connection, and what was sent meanwhile.
     pub fn is_recovered(&self) -> bool {
         self.core.state().recovered
@@ -178,7 +216,8 @@ impl Socket {
         self.core.hub.transport()
     }
 
-    /// Another namespace over the same connection. Connect it with [`connect`](Self::connect).
+    /// Another namespace over the same connection. Connect it with [`connect`](Self::connect). There is one socket for each
+    /// namespace: asked for again while a handle of it lives or it is connected, it is the same one.
     #[must_use]
     pub fn of(&self, namespace: &str) -> Self {
         let namespace = if namespace.starts_with('/') {
@@ -187,14 +226,15 @@ impl Socket {
             format!("/{namespace}")
         };
         Self {
-            core: Arc::new(Core::new(Arc::clone(&self.core.hub), &namespace)),
+            core: self.core.hub.socket(&namespace),
             guard: Arc::clone(&self.guard),
         }
     }
 
     // Connection.
 
-    /// Connects, and waits until the namespace has accepted.
+    /// Connects, and waits until the namespace has accepted. Dropped before it is ready, the socket goes on connecting until
+    /// it is [disconnected](Self::disconnect).
     ///
     /// # Errors
     /// Why it could not be connected. Without [`retry_first_connect`](crate::ClientBuilder::retry_first_connect) the
@@ -204,6 +244,28 @@ impl Socket {
         let command = Command::Connect {
             socket: Arc::clone(&self.core),
             done: Some(sender),
+        };
+        self.core
+            .hub
+            .send(command)
+            .map_err(|_| ConnectFailure::GivenUp)?;
+        receiver.await.unwrap_or(Err(ConnectFailure::GivenUp))
+    }
+
+    /// Waits until the socket is connected, for instance again after a loss. Unlike [`connect`](Self::connect) it starts
+    /// nothing. Cancel safe.
+    ///
+    /// # Errors
+    /// [`ConnectFailure::GivenUp`] if the socket is not [active](Self::is_active), and why it could not be connected if that
+    /// is found out meanwhile.
+    pub async fn connected(&self) -> Result<(), ConnectFailure> {
+        if self.is_connected() {
+            return Ok(());
+        }
+        let (done, receiver) = oneshot::channel();
+        let command = Command::Await {
+            socket: Arc::clone(&self.core),
+            done,
         };
         self.core
             .hub
@@ -226,7 +288,8 @@ impl Socket {
         }
     }
 
-    /// Cuts the transport, as if the network had failed: all namespaces are connected again.
+    /// Cuts the transport, as if the network had failed: all namespaces are connected again. While the client waits for its
+    /// next attempt, that is made at once.
     pub fn reconnect(&self) {
         // A connection that is closed stays so.
         let _ = self.core.hub.send(Command::Reconnect);
@@ -374,7 +437,9 @@ impl Socket {
     // Events in.
 
     /// Adds a handler of an event. Several handlers of one event run in the order in which they were added; the next
-    /// event is handled when they have ended.
+    /// event is handled when they have ended. A handler that waits does not stop heartbeats. But when 1024 events or 8 MiB of
+    /// them wait for their handlers, the client stops to read: the server has to wait, and may take us for dead if that
+    /// lasts.
     pub fn on<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) -> &Self {
         self.core
             .change(|handlers| handlers.on(event, handler.erase(), false));
@@ -397,6 +462,13 @@ impl Socket {
     pub fn on_any<Args, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
         self.core
             .change(|handlers| handlers.any.push(handler.erase()));
+        self
+    }
+
+    /// Adds a handler of events that have no handler by their name.
+    pub fn on_fallback<Args, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
+        self.core
+            .change(|handlers| handlers.fallback.push(handler.erase()));
         self
     }
 

@@ -9,12 +9,14 @@ use std::{
 
 use futures_util::Stream;
 use kokanee_handler::Ack;
-use kokanee_socketio::Event;
+use kokanee_socketio::{ArgsError, Event};
+use serde::de::DeserializeOwned;
 
 use crate::{Socket, hub::Command};
 
-/// Events that wait before the client stops to read from the server.
+/// Events that wait before the client stops to read from the server, and their bytes.
 const MAX_WAITING: usize = 256;
+const MAX_WAITING_BYTES: usize = 8 << 20;
 
 /// An event of a stream.
 #[derive(Debug, Clone)]
@@ -25,11 +27,37 @@ pub struct Received {
     pub ack: Ack,
 }
 
+impl Received {
+    /// The event's name.
+    pub fn name(&self) -> &str {
+        self.event.name()
+    }
+
+    /// The event's arguments as a type: a tuple takes all of them, any other type the first.
+    ///
+    /// # Errors
+    /// The arguments do not fit.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
+        self.event.args().deserialize()
+    }
+
+    fn weight(&self) -> usize {
+        self.event.args().size_bytes()
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Received>,
+    bytes: usize,
     waker: Option<Waker>,
     ended: bool,
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        self.queue.len() >= MAX_WAITING || self.bytes >= MAX_WAITING_BYTES
+    }
 }
 
 /// The receiving end that the connection's task fills.
@@ -43,6 +71,7 @@ impl Subscriber {
 
     pub(crate) fn push(&self, received: Received) {
         let waker = self.with(|state| {
+            state.bytes += received.weight();
             state.queue.push_back(received);
             state.waker.take()
         });
@@ -53,7 +82,14 @@ impl Subscriber {
 
     /// Whether the reader is behind.
     pub(crate) fn is_full(&self) -> bool {
-        self.with(|state| state.queue.len() >= MAX_WAITING)
+        self.with(|state| state.is_full())
+    }
+
+    /// Lets the reader look again.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = self.with(|state| state.waker.take()) {
+            waker.wake();
+        }
     }
 
     /// Whether somebody reads.
@@ -63,13 +99,8 @@ impl Subscriber {
 
     /// No event comes any more.
     pub(crate) fn end(&self) {
-        let waker = self.with(|state| {
-            state.ended = true;
-            state.waker.take()
-        });
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.with(|state| state.ended = true);
+        self.wake();
     }
 }
 
@@ -86,7 +117,7 @@ impl Events {
         Self { subscriber, socket }
     }
 
-    /// The next event. `None` when the client was closed.
+    /// The next event. `None` when the client was closed. Cancel safe.
     pub async fn next(&mut self) -> Option<Received> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -97,9 +128,12 @@ impl Stream for Events {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
         let (polled, was_full) = self.subscriber.with(|state| {
-            let was_full = state.queue.len() >= MAX_WAITING;
+            let was_full = state.is_full();
             match state.queue.pop_front() {
-                Some(received) => (Poll::Ready(Some(received)), was_full),
+                Some(received) => {
+                    state.bytes -= received.weight();
+                    (Poll::Ready(Some(received)), was_full)
+                }
                 None if state.ended => (Poll::Ready(None), false),
                 None => {
                     state.waker = Some(cx.waker().clone());

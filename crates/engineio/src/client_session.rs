@@ -97,6 +97,9 @@ enum State {
 /// up to ten bytes in the binary form.
 const SEPARATOR_BYTES: usize = 11;
 
+/// Packets of one POST, at most. python-socketio's server takes no more, unless it is told to.
+const MAX_PACKETS_PER_POST: usize = 16;
+
 /// How far an upgrade has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Upgrade {
@@ -123,6 +126,8 @@ pub struct ClientSession {
     progress: Instant,
     poll_pending: bool,
     post_pending: bool,
+    /// The driver does not read from the server.
+    reading_paused: bool,
 }
 
 impl ClientSession {
@@ -142,6 +147,7 @@ impl ClientSession {
             progress: now,
             poll_pending: false,
             post_pending: false,
+            reading_paused: false,
         };
         session.request(now);
         session
@@ -268,11 +274,26 @@ impl ClientSession {
         if let Some(heartbeat) = &mut self.heartbeat
             && heartbeat.deadline() <= now
         {
+            if self.reading_paused && heartbeat.is_awaiting() {
+                // We did not listen, so the silence says nothing about the server.
+                return heartbeat.postpone(now);
+            }
             match heartbeat.on_timeout(now) {
                 Beat::SendPing => self.push(now, OutPacket::Ping, false),
                 Beat::Dead => self.fail(CloseReason::PingTimeout),
             }
         }
+    }
+
+    /// Says that the driver stops or starts to read from the server, because its handlers are behind.
+    pub fn set_reading_paused(&mut self, now: Instant, paused: bool) {
+        if self.reading_paused
+            && !paused
+            && let Some(heartbeat) = &mut self.heartbeat
+        {
+            heartbeat.postpone(now);
+        }
+        self.reading_paused = paused;
     }
 
     // Commands.
@@ -522,7 +543,8 @@ impl ClientSession {
         let mut size = 0;
         while let Some(next) = self.outbox.peek_packet() {
             let bytes = next.text_len(self.config.revision) + SEPARATOR_BYTES;
-            if !packets.is_empty() && size + bytes > max {
+            let is_full = size + bytes > max || packets.len() >= MAX_PACKETS_PER_POST;
+            if is_full && !packets.is_empty() {
                 break;
             }
             size += bytes;

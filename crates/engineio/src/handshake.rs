@@ -60,7 +60,7 @@ impl Handshake {
     /// Parses the JSON of an open packet.
     ///
     /// Unknown keys are ignored, `upgrades` and `maxPayload` may be missing or null, a `maxPayload` of 0 is none, and
-    /// durations may be fractions.
+    /// durations may be fractions; those of more than a year are taken as a year.
     ///
     /// # Errors
     /// [`HandshakeError`] when the JSON is malformed, lacks a key, has an empty `sid` or an impossible duration.
@@ -137,8 +137,12 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Longest duration that is taken from the wire; what is longer means "never", and would overflow clocks.
+const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 fn duration(key: &'static str, milliseconds: f64) -> Result<Duration, HandshakeError> {
     Duration::try_from_secs_f64(milliseconds / 1000.0)
+        .map(|duration| duration.min(MAX_DURATION))
         .map_err(|_| HandshakeError::Duration { key, milliseconds })
 }
 
@@ -248,6 +252,16 @@ mod tests {
             with_interval("0").map(|handshake| handshake.ping_interval),
             Ok(Duration::ZERO)
         );
+    }
+
+    #[test]
+    fn durations_of_centuries_are_shortened_to_a_year() {
+        for interval in ["1e14", "1e22"] {
+            assert_eq!(
+                with_interval(interval).map(|handshake| handshake.ping_interval),
+                Ok(MAX_DURATION)
+            );
+        }
     }
 
     #[test]

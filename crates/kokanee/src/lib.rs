@@ -1,5 +1,7 @@
-//! Socket.IO for Rust. Any Socket.IO client can talk to this server: JavaScript, Python, Java, Swift, C#, old (v2) and
-//! new (v3, v4), over long-polling and WebSocket.
+//! Socket.IO for Rust: a server and a client, over long-polling and WebSocket. Any Socket.IO client can talk to this server,
+//! and this client to any Socket.IO server: JavaScript, Python, Java, Swift, C#, old (v2) and new (v3, v4).
+//!
+//! A server:
 //!
 //! ```no_run
 //! use kokanee::{Ack, Data, DisconnectReason, Server, Socket};
@@ -22,16 +24,49 @@
 //! }
 //! ```
 //!
-//! * Handlers are async functions with [extractors](extract) as parameters; see [`Namespace::on`].
-//! * Typed events, one definition for both sides: [`derive@Event`], [`Namespace::on_typed`], [`Socket::emit_typed`].
+//! And a client of it:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use kokanee::{Client, Data};
+//!
+//! # async fn f() -> kokanee::Result<()> {
+//! let socket = Client::connect("http://localhost:5000").await?;
+//! socket.on("my_message", async |Data(text): Data<String>| println!("{text}"));
+//! let sum: i64 = socket.emit_with_ack("sum", (20, 22)).timeout(Duration::from_secs(1)).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! What both sides share is here. What has the same name on both sides, as `Socket`, `Emit` and `DisconnectReason`, is the
+//! server's here and the client's in [`client`].
+//!
+//! * Handlers are async functions with [extractors](extract) as parameters; see [`Namespace::on`] and
+//!   [`client::Socket::on`].
+//! * Typed events, one definition for both sides: [`derive@Event`], [`Namespace::on_typed`], [`Socket::emit_typed`],
+//!   [`client::Socket::emit_typed`].
 //! * Rooms and broadcasts: [`Socket::join`], [`Socket::to`], [`BroadcastOperator`].
 //! * What bounds a client's cost, and what happens on breach: [`Limits`].
 //! * Hosting: [`Server::listen`], [`Server::layer`] for axum and tower, [`Server::accept`].
+//! * The client's options are those of [`ClientBuilder`]; [`SimpleClient`] is for scripts, [`client::blocking`] for programs
+//!   that are not async.
+//!
+//! The features `server`, `client` and `tls` (of the server's own listener) are on by default.
 
 pub use bytes;
 pub use http;
+#[cfg(feature = "client")]
+pub use kokanee_client as client;
+#[cfg(feature = "client")]
+pub use kokanee_client::{Client, ClientBuilder, ConnectFailure, SimpleClient};
 pub use kokanee_derive::Event;
+pub use kokanee_engineio::{CloseReason, Revision, Transport};
+pub use kokanee_handler::{
+    Ack, AckError, BoxError, Data, EmitError, EventError, EventName, ExtractError, FromContext,
+    Handler, IntoOutcome, Kind, Typed, TypedAck, TypedArgs, TypedEvent,
+};
+#[cfg(feature = "server")]
 pub use kokanee_server::*;
+pub use kokanee_socketio::{Args, Event, ParserKind, Value};
 
 /// The result of a program that may fail in several ways.
 pub type Result<T, E = BoxError> = std::result::Result<T, E>;

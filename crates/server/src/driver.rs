@@ -93,6 +93,8 @@ pub(crate) struct Driver {
     queued_events: usize,
     queued_bytes: usize,
     phase: Phase,
+    /// A POST or a WebSocket for an upgrade has come that was not looked at.
+    unread: bool,
     /// What the WebSocket's close frame says, if not nothing.
     close_code: Option<CloseCode>,
     guard: SessionGuard,
@@ -152,6 +154,7 @@ impl Driver {
             queued_events: 0,
             queued_bytes: 0,
             phase: Phase::Open,
+            unread: false,
             close_code: None,
             guard,
         }
@@ -211,7 +214,8 @@ impl Driver {
             if budget == 0 {
                 break;
             }
-            let idle = [resumed, outputs, woken] == [Progress::None; 3];
+            // What came with the commands behind the reading must not wait for whatever wakes the task next.
+            let idle = [resumed, outputs, woken] == [Progress::None; 3] && !self.unread;
             // The stream may have become readable before the mailbox knew whom to wake.
             if idle && self.mailbox.sleep(cx) && !(self.can_read() && self.mailbox.is_readable()) {
                 return Poll::Pending;
@@ -295,6 +299,7 @@ impl Driver {
                 binary_form,
                 reply,
             } => {
+                self.unread = true;
                 if self.session.handle_post(body, binary_form).is_ok() {
                     self.requests.get_or_insert_default().post = Some(reply);
                 } else {
@@ -344,6 +349,7 @@ impl Driver {
 
     fn handle_upgrade(&mut self, now: Instant, mut websocket: Box<WebSocketIo>) {
         if self.session.handle_probe_opened(now).is_ok() {
+            self.unread = true;
             self.probe = Some(websocket);
         } else {
             // The JavaScript server accepts such a WebSocket and closes it at once.
@@ -431,6 +437,7 @@ impl Driver {
     }
 
     fn read(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) {
+        self.unread = false;
         if self.phase != Phase::Open {
             return;
         }
@@ -927,6 +934,7 @@ impl Driver {
             && self.session.is_drained()
             && !self.session.has_output()
             && self.probe.is_none()
+            && !self.unread
             && {
                 self.mailbox.set_outbound(0);
                 self.mailbox.sleep(cx)

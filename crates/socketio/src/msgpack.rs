@@ -48,7 +48,10 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
                 let number = reader.integer()?.filter(|&id| i64::try_from(id).is_ok());
                 id = Some(AckId(number.ok_or(DecodeError::InvalidAckId)?));
             }
-            "data" if reader.skip_undefined() => data = (Vec::new(), Vec::new()),
+            // python-socketio sends nil for no data.
+            "data" if reader.skip_undefined() || reader.skip_nil() => {
+                data = (Vec::new(), Vec::new());
+            }
             "data" => data = reader.json()?,
             _ => {
                 reader.json()?;
@@ -330,6 +333,12 @@ impl<'a> Reader<'a> {
             self.at += UNDEFINED.len() + 1;
         }
         is_undefined
+    }
+
+    fn skip_nil(&mut self) -> bool {
+        let is_nil = self.message.get(self.at) == Some(&0xc0);
+        self.at += usize::from(is_nil);
+        is_nil
     }
 
     /// An unsigned number of 1 to 8 bytes, high byte first.

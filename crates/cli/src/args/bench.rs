@@ -16,8 +16,8 @@ Scenarios:
   polling    as echo, over long-polling: one POST and one GET for each event
   connect    connections are opened, --handshakes at a time
 
-The server has to know the events: echo (the same arguments back) and broadcast, as `kokanee serve` does. idle, storm and
-connect work with any Socket.IO server, and so does echo with --ack and the name of any event that is acknowledged.
+The server has to know the events: echo (the same arguments back) and broadcast, as `kokanee serve` does. idle, storm and \
+connect work with any Socket.IO server, and so does echo with --ack and the name of any event that is acknowledged. \
 The generator uses one core, plain http and Engine.IO 4. A lost message ends the run.
 
 Examples:
@@ -27,7 +27,7 @@ Examples:
   kokanee bench http://127.0.0.1:3000 storm -c 2000 --waves 5 --html storm.html
   kokanee bench http://127.0.0.1:3000 idle -c 10000 --hold 1m --json
 
-Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server, 4 nothing arrived for too long, 5 the server
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server, 4 nothing arrived for too long, 5 the server \
 does not keep to the protocol, 6 no connection, 7 a connection was lost, 130 interrupted by Ctrl-C.";
 
 /// Put a server under load and measure it: rate, latency, CPU and memory

@@ -10,15 +10,15 @@ use super::{ColorArg, ParserArg, TransportArg, duration, json_or_file, log_level
 macro_rules! exit_codes {
     () => {
         "\
-Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server or its namespace, 4 timeout, 5 the server does
-not speak the protocol (or another revision), 6 no connection: no such host, nobody listens, TLS or the proxy failed,
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server or its namespace, 4 timeout, 5 the server does \
+not speak the protocol (or another revision), 6 no connection: no such host, nobody listens, TLS or the proxy failed, \
 7 the connection was lost or closed by the server, 130 interrupted by Ctrl-C."
     };
 }
 
 const EMIT_HELP: &str = concat!(
     "\
-Each argument of the event is JSON; what is no JSON is text. @FILE is the content of a file as binary data, and the
+Each argument of the event is JSON; what is no JSON is text. @FILE is the content of a file as binary data, and the \
 JSON {\"_binary\": \"<base64>\"} is binary data, too. Answers are printed as JSON, one array of arguments a line.
 
 Examples:
@@ -48,7 +48,7 @@ Examples:
 
 const CONNECT_HELP: &str = concat!(
     "\
-What you type is an event and its arguments: JSON, plain words, or @FILE for binary data. A name with spaces is written
+What you type is an event and its arguments: JSON, plain words, or @FILE for binary data. A name with spaces is written \
 in quotes. With a ? in front an answer is asked for. Commands begin with a slash; /help lists them.
 
   echo 1 {\"a\": 2}            emits the event echo with two arguments
@@ -57,7 +57,7 @@ in quotes. With a ? in front an answer is asked for. Commands begin with a slash
   /join lobby                 joins a room of the demo server
   /ns admin                   joins the namespace /admin
 
-Tab completes the names of events that came, the arrows recall what was typed before. Without a terminal, lines are read
+Tab completes the names of events that came, the arrows recall what was typed before. Without a terminal, lines are read \
 from the standard input and events are written to the standard output, one a line.
 
 Examples:

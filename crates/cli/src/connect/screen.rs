@@ -21,6 +21,8 @@ pub(crate) struct Screen {
     paint: Paint,
     width: usize,
     is_drawn: bool,
+    /// Rows that the status takes beside its own, because the terminal has become narrower.
+    wrapped: usize,
 }
 
 impl Screen {
@@ -30,11 +32,15 @@ impl Screen {
             paint,
             width: usize::from(width),
             is_drawn: false,
+            wrapped: 0,
         }
     }
 
+    /// Takes note of another width. Terminals wrap what was drawn for the old one.
     pub(crate) fn resize(&mut self, width: u16) {
+        let drawn = self.width.saturating_sub(1);
         self.width = usize::from(width);
+        self.wrapped += wrapped_rows(drawn, self.width);
     }
 
     /// Columns for the line that is typed.
@@ -68,8 +74,9 @@ impl Screen {
 
     /// The cursor is on the last of the two rows: back to the beginning of the first, and nothing below.
     fn erase(&mut self) -> String {
+        let rows = 1 + std::mem::take(&mut self.wrapped);
         if std::mem::take(&mut self.is_drawn) {
-            format!("\r\x1b[1A{CLEAR_BELOW}")
+            format!("\r\x1b[{rows}A{CLEAR_BELOW}")
         } else {
             format!("\r{CLEAR_BELOW}")
         }
@@ -85,6 +92,11 @@ impl Screen {
         let _ = write!(text, "\x1b[{column}C");
         self.is_drawn = true;
     }
+}
+
+/// Rows that a line of `columns` takes beyond its first.
+fn wrapped_rows(columns: usize, width: usize) -> usize {
+    columns.saturating_sub(1) / width.max(1)
 }
 
 /// As much of a text as fits into `width` columns, filled up with spaces.
@@ -106,6 +118,15 @@ fn cut(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_narrower_terminal_wraps_what_was_drawn() {
+        assert_eq!(wrapped_rows(99, 100), 0);
+        assert_eq!(wrapped_rows(99, 99), 0);
+        assert_eq!(wrapped_rows(99, 98), 1);
+        assert_eq!(wrapped_rows(99, 40), 2);
+        assert_eq!(wrapped_rows(0, 0), 0);
+    }
 
     #[test]
     fn the_status_has_exactly_the_width() {

@@ -5,6 +5,8 @@ mod emit;
 mod listen;
 #[path = "../support/process.rs"]
 mod process;
+#[cfg(unix)]
+mod screen;
 
 use std::{net::TcpListener, process::Output};
 

@@ -59,13 +59,17 @@ pub enum ConnectFailure {
         source: io::Error,
     },
     /// The server did not answer in time.
-    #[error("no connection within {after:?}")]
+    #[error(
+        "no connection within {after:?}; is the address right, and does the server speak Socket.IO?"
+    )]
     Timeout {
         /// The time that was given.
         after: Duration,
     },
     /// The connection broke before the session was open.
-    #[error("the connection ended during the handshake: {source}")]
+    #[error(
+        "the connection ended during the handshake: {source}; does the server speak Socket.IO, and expect TLS or not?"
+    )]
     Interrupted {
         /// What the system says.
         source: io::Error,
@@ -109,6 +113,12 @@ pub enum ConnectFailure {
         message: String,
         /// The data that it sent along.
         data: Option<serde_json::Value>,
+    },
+    /// The blocking client has no thread for its background.
+    #[error("cannot start the background thread: {source}")]
+    Background {
+        /// What the system says.
+        source: io::Error,
     },
     /// The client was told to disconnect, or dropped.
     #[error("the connection was given up")]
@@ -169,6 +179,9 @@ impl ConnectFailure {
             Self::Refused { message, data } => Self::Refused {
                 message: message.clone(),
                 data: data.clone(),
+            },
+            Self::Background { source } => Self::Background {
+                source: copy(source),
             },
             Self::GivenUp => Self::GivenUp,
         }

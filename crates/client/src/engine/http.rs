@@ -36,7 +36,7 @@ type Connection = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
 #[derive(Default)]
 pub(crate) struct Lane(Option<Dialled>);
 
-type Dialled = (http1::SendRequest<Full<Bytes>>, Pin<Box<Connection>>);
+type Dialled = (http1::SendRequest<Full<Bytes>>, Driven<Connection>);
 
 impl Lane {
     /// Makes a request and reads its whole answer. The lane comes back with it.
@@ -63,12 +63,10 @@ impl Lane {
                 Some(open) => open,
                 closed => closed.insert(connect(config).await?),
             };
-            let ready = drive(connection.as_mut(), sender.ready()).await;
+            let ready = connection.drive(sender.ready()).await;
             if ready.is_ok() {
-                match drive(connection.as_mut(), sender.try_send_request(request)).await {
-                    Ok(response) => {
-                        return drive(connection.as_mut(), read(response, config)).await;
-                    }
+                match connection.drive(sender.try_send_request(request)).await {
+                    Ok(response) => return connection.drive(read(response, config)).await,
                     Err(mut error) => match error.take_message() {
                         // Nothing of it was sent: the server has closed a connection that was idle.
                         Some(unsent) if !is_fresh => request = unsent,
@@ -83,17 +81,28 @@ impl Lane {
     }
 }
 
-/// Polls a connection while something waits for its answer.
-async fn drive<C: Future, F: Future>(mut connection: Pin<&mut C>, future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    let mut ended = false;
-    std::future::poll_fn(|cx| {
-        if !ended {
-            ended = connection.as_mut().poll(cx).is_ready();
-        }
-        future.as_mut().poll(cx)
-    })
-    .await
+/// A connection that is polled while something waits for it.
+pub(crate) struct Driven<C>(Option<Pin<Box<C>>>);
+
+impl<C: Future> Driven<C> {
+    pub(crate) fn new(connection: C) -> Self {
+        Self(Some(Box::pin(connection)))
+    }
+
+    /// Waits for a future that the connection serves.
+    pub(crate) async fn drive<F: Future>(&mut self, future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|cx| {
+            if let Some(connection) = &mut self.0
+                && connection.as_mut().poll(cx).is_ready()
+            {
+                // Dropped at once: a request that it has not taken fails then, instead of waiting for ever.
+                self.0 = None;
+            }
+            future.as_mut().poll(cx)
+        })
+        .await
+    }
 }
 
 fn interrupted(error: hyper::Error) -> ConnectFailure {
@@ -102,15 +111,13 @@ fn interrupted(error: hyper::Error) -> ConnectFailure {
     }
 }
 
-async fn connect(
-    config: &EngineConfig,
-) -> Result<(http1::SendRequest<Full<Bytes>>, Pin<Box<Connection>>), ConnectFailure> {
+async fn connect(config: &EngineConfig) -> Result<Dialled, ConnectFailure> {
     let stream = dial(config).await?;
     let (sender, connection) = http1::Builder::new()
         .handshake(TokioIo::new(stream))
         .await
         .map_err(interrupted)?;
-    Ok((sender, Box::pin(connection)))
+    Ok((sender, Driven::new(connection)))
 }
 
 /// Reads a body of bounded size.

@@ -45,8 +45,9 @@ use self::{
 };
 pub(crate) use self::{proxy::Proxy, tls::TlsOptions, url::Target};
 
-/// Messages that one turn takes in before other tasks get their chance.
+/// Messages that one turn takes in before other tasks get their chance. A large one counts as one for every so many bytes.
 const MESSAGES_PER_TURN: usize = 128;
+const BYTES_PER_MESSAGE: usize = 16 * 1024;
 /// Rounds of one turn, for the same reason.
 const ROUNDS_PER_TURN: usize = 16;
 /// A wall clock that is so much ahead of the monotonic one has seen a suspended machine.
@@ -267,11 +268,26 @@ impl Engine {
             return Poll::Ready(Ok(()));
         }
         match turn {
-            Poll::Ready(_) => Poll::Ready(Err(ConnectFailure::NotSocketIo {
-                path: self.config.path.clone(),
-                reason: "it closed the connection before its handshake".to_owned(),
-            })),
+            Poll::Ready(reason) => Poll::Ready(Err(self.no_handshake(reason))),
             Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// The connection has ended before its open packet.
+    fn no_handshake(&self, reason: CloseReason) -> ConnectFailure {
+        let revision = self.session.revision();
+        let read_end = self.websocket.as_ref().and_then(|ws| ws.io.read_end());
+        if revision == Revision::V3 && read_end == Some(ReadEnd::Failed) {
+            // The JavaScript server refuses this revision with the text of an HTTP answer inside the WebSocket.
+            return wrong_revision(revision);
+        }
+        let reason = match reason {
+            CloseReason::ParseError => "its first packet is no handshake",
+            _ => "it closed the connection before its handshake",
+        };
+        ConnectFailure::NotSocketIo {
+            path: self.config.path.clone(),
+            reason: reason.to_owned(),
         }
     }
 
@@ -307,7 +323,10 @@ impl Engine {
 
     /// Stops or goes on to read from the server.
     pub(crate) fn set_paused(&mut self, paused: bool) {
-        self.paused = paused;
+        if self.paused != paused {
+            self.session.set_reading_paused(Instant::now(), paused);
+            self.paused = paused;
+        }
     }
 
     /// The transport that carries the session now.
@@ -430,7 +449,7 @@ impl Engine {
         while *budget > 0
             && let Some(message) = self.session.poll_message(now)
         {
-            *budget -= 1;
+            *budget = budget.saturating_sub(1 + message.len() / BYTES_PER_MESSAGE);
             progress = Progress::Some;
             on_message(message);
         }
@@ -530,7 +549,7 @@ impl Engine {
         while *budget > 0 && websocket.io.read_end().is_none() {
             let session = &mut self.session;
             let read = websocket.io.poll_read(cx, now, |_, frame| {
-                *budget = budget.saturating_sub(1);
+                *budget = budget.saturating_sub(1 + frame.len() / BYTES_PER_MESSAGE);
                 if let Some(message) = session.handle_frame(now, frame) {
                     on_message(message);
                 }

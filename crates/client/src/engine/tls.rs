@@ -30,8 +30,21 @@ pub(crate) struct TlsOptions {
 }
 
 impl TlsOptions {
-    /// Makes rustls' configuration.
+    /// Rustls' configuration: without options one for all clients, which keeps the system's certificates once.
     pub(crate) fn configure(&self) -> Result<Arc<ClientConfig>, ConnectFailure> {
+        static PLAIN: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+        if !self.roots.is_empty() || self.client.is_some() || self.accept_invalid {
+            return self.make();
+        }
+        match PLAIN.get() {
+            Some(config) => Ok(Arc::clone(config)),
+            None => self
+                .make()
+                .map(|config| Arc::clone(PLAIN.get_or_init(|| config))),
+        }
+    }
+
+    fn make(&self) -> Result<Arc<ClientConfig>, ConnectFailure> {
         let unusable = |option, reason: &dyn std::fmt::Display| ConnectFailure::Option {
             option,
             reason: reason.to_string(),

@@ -2,7 +2,6 @@
 
 use std::{
     cell::Cell,
-    future::Future,
     io::{self, IoSlice},
     time::Instant,
 };
@@ -23,7 +22,7 @@ use super::{
     EngineConfig,
     cookies::Cookies,
     dial::dial,
-    http::{Answer, refusal, request},
+    http::{Answer, Driven, refusal, request},
     mask::mask_key,
 };
 use crate::ConnectFailure;
@@ -75,7 +74,7 @@ pub(crate) async fn open(
         .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
         .await
         .map_err(|error| interrupted(io::Error::other(error)))?;
-    let mut connection = std::pin::pin!(connection.with_upgrades());
+    let mut connection = Driven::new(connection.with_upgrades());
     let exchange = async {
         let response = sender.send_request(request).await;
         let response = response.map_err(|error| interrupted(io::Error::other(error)))?;
@@ -89,15 +88,7 @@ pub(crate) async fn open(
             upgraded.map_err(|error| interrupted(io::Error::other(error)))?,
         ))
     };
-    let mut exchange = std::pin::pin!(exchange);
-    let mut ended = false;
-    let (headers, upgraded) = std::future::poll_fn(|cx| {
-        if !ended {
-            ended = connection.as_mut().poll(cx).is_ready();
-        }
-        exchange.as_mut().poll(cx)
-    })
-    .await?;
+    let (headers, upgraded) = connection.drive(exchange).await?;
     let agreement = check(config, &headers, &key, deflate.as_ref())?;
     cookies.take(&headers);
     let parts = upgraded

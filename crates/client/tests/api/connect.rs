@@ -111,6 +111,38 @@ async fn namespaces_share_a_connection() {
 }
 
 #[tokio::test]
+async fn a_namespace_has_one_socket() {
+    let io = echo_server();
+    let (note, mut joined) = journal();
+    io.of("/chat").on_connect(move || {
+        note(());
+        async {}
+    });
+    let address = serve(&io, 0).await;
+    let root = within("/", Client::connect(&format!("http://{address}")))
+        .await
+        .expect("accepted");
+    let chat = root.of("/chat");
+    within("/chat", chat.connect()).await.expect("accepted");
+    joined.next().await;
+    let same = root.of("chat");
+    assert!(same.is_connected(), "the same socket");
+    within("/chat", same.connect()).await.expect("it is there");
+    assert!(joined.is_empty(), "it was joined once");
+    assert_eq!(root.of("/").id(), root.id());
+    // Left and forgotten, it can be joined anew, any number of times.
+    within("the end", same.disconnect()).await;
+    assert!(!chat.is_connected() && !chat.is_active());
+    drop((chat, same));
+    for _ in 0..3 {
+        let chat = root.of("/chat");
+        within("/chat", chat.connect()).await.expect("accepted");
+        joined.next().await;
+        within("the end", chat.disconnect()).await;
+    }
+}
+
+#[tokio::test]
 async fn dropping_the_last_handle_closes_the_connection() {
     let io = echo_server();
     let (note, mut ended) = journal();

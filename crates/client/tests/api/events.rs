@@ -163,6 +163,29 @@ async fn once_any_and_off() {
 }
 
 #[tokio::test]
+async fn the_fallback_gets_what_nobody_else_wants() {
+    let socket = connect(&echo_server()).await;
+    let (note, mut seen) = journal();
+    let noted = note.clone();
+    socket.on_fallback(
+        move |EventName(name): EventName, Data(text): Data<String>| {
+            noted(format!("{name} {text}"));
+            async {}
+        },
+    );
+    socket.emit("echo", "first").await.expect("sent");
+    assert_eq!(seen.next().await, "echo first");
+    socket.once("echo", move |Data(text): Data<String>| {
+        note(format!("once {text}"));
+        async {}
+    });
+    socket.emit("echo", "second").await.expect("sent");
+    assert_eq!(seen.next().await, "once second");
+    socket.emit("echo", "third").await.expect("sent");
+    assert_eq!(seen.next().await, "echo third");
+}
+
+#[tokio::test]
 async fn what_is_sent_before_the_connection_leaves_with_it() {
     let io = echo_server();
     let address = serve(&io, 0).await;

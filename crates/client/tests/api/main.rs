@@ -1,6 +1,11 @@
-//! The client's API against servers in this process.
+//! The client's API against servers in this process, and against scripted ones.
 
+mod blocking;
 mod connect;
 mod events;
+mod misbehaving;
+mod raw;
 mod reconnect;
+mod simple;
 mod support;
+mod transports;

@@ -1,16 +1,28 @@
 //! The order in which events are handled, and how far a client may be ahead of its handlers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
 use kokanee_server::{Ack, Data, Server, ServerBuilder, Socket, State};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Semaphore,
 };
+use tower::Service as _;
 
 use crate::{
-    journal::{Entries, Journal, journaling},
+    journal::{Entries, Journal, journal, journaling},
     support::{Client, TestServer, frame, opcode, within},
 };
 
@@ -205,13 +217,13 @@ async fn a_flood_of_events_is_read_no_faster_than_it_is_handled() {
         gated(|builder| builder.with_limits(|limits| limits.max_queued_events = 8));
     // A pipe instead of TCP, because its buffer is known: what has left the client beyond it was read by the server.
     let (mut client, stream) = tokio::io::duplex(PIPE_BYTES);
-    let request = http::Request::builder()
+    let request = Request::builder()
         .uri("/socket.io/?EIO=4&transport=websocket")
         .header("connection", "upgrade")
         .header("upgrade", "websocket")
         .header("sec-websocket-version", "13")
         .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
-        .body(http_body_util::Empty::<bytes::Bytes>::new())
+        .body(http_body_util::Empty::<Bytes>::new())
         .expect("a request");
     io.accept(stream, request, b"", None)
         .await
@@ -312,4 +324,52 @@ async fn what_another_task_has_sent_before_the_handler_goes_on_comes_first() {
         client.emit_to("/noise", "noise", json!([])).await;
         assert_eq!(client.expect_event("number").await, [number]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_comes_within_a_turn_is_read_in_that_turn() {
+    let io = Server::new();
+    let (gate, target) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(OnceLock::<String>::new()),
+    );
+    let (seen, mut entries) = journal();
+    let noted = seen.clone();
+    let (own, waits, place) = (io.clone(), Arc::clone(&gate), Arc::clone(&target));
+    io.of("/").concurrent(2).on("first", move || {
+        let (mut own, waits, place) = (own.clone(), Arc::clone(&waits), Arc::clone(&place));
+        noted.note("first");
+        async move {
+            // Handlers that wait are polled in every turn of their session: this one waits for a turn, not for a waker.
+            poll_fn(|_| {
+                if waits.load(Ordering::SeqCst) {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            })
+            .await;
+            let target = place.get().expect("it is known").as_str();
+            let body = Full::new(Bytes::from_static(b"42[\"second\"]"));
+            let request = Request::post(target).body(body).expect("a request");
+            let mut call = own.call(request);
+            // Polled once, it hands the POST over: in the middle of the turn of its own session.
+            poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_ready())).await;
+            tokio::spawn(call);
+        }
+    });
+    io.on("second", move || {
+        seen.note("second");
+        async {}
+    });
+    let server = TestServer::start_with(io).await;
+    let mut polling = server.open_polling().await;
+    target.set(polling.target.clone()).expect("set once");
+    polling.join().await;
+    polling.send("42[\"first\"]").await;
+    assert_eq!(entries.next().await, "first");
+    gate.store(true, Ordering::SeqCst);
+    // A turn that a command has caused, so that the next command wakes nobody.
+    polling.begin_poll().await;
+    assert_eq!(entries.next().await, "second");
 }

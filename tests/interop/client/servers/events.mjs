@@ -5,7 +5,7 @@
 // | `echo` ...args                  | acknowledges with the same arguments                                          |
 // | `say` ...args                   | emits `said` with the same arguments                                          |
 // | `call me` name, ...args         | emits `name` with the arguments, and `answered` with the client's answer      |
-// | `burst` count                   | emits `number` with 0 to count - 1, then acknowledges                         |
+// | `burst` count                   | emits `number` with 0 to count - 1, then acknowledges if asked to             |
 // | `number` n                      | notes it: each has to be one more than the last                               |
 // | `report`                        | acknowledges with `{received, error}` about the numbers                       |
 // | `ticks` count, ms               | acknowledges, then emits `tick` with 0 to count - 1 at that interval          |
@@ -24,7 +24,7 @@ export function serve(io, socket) {
   socket.on("call me", (name, ...args) => socket.emit(name, ...args, (...answer) => socket.emit("answered", ...answer)));
   socket.on("burst", (count, ack) => {
     for (let n = 0; n < count; n++) socket.emit("number", n);
-    ack();
+    ack?.();
   });
   socket.on("number", (n) => {
     if (n !== next) error ??= `${n} instead of ${next}`;

@@ -6,6 +6,8 @@ use kokanee_client::{Client, Socket};
 use kokanee_client_interop::{Kind, KokaneeServer, Program, Relay, free_port, until, within};
 use serde_json::json;
 
+use tokio::time::sleep;
+
 use crate::support::{Numbers, Way, call, revision, values};
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -14,7 +16,10 @@ const LONGER: Duration = Duration::from_millis(100);
 /// Cuts the connection again and again while the server emits a numbered event every few milliseconds.
 async fn recovers_over_cuts(way: Way) {
     const TICKS: usize = 400;
-    let program = Program::start(Kind::SocketIo4, &["--recovery", "60000"], 0).await;
+    const PING: [&str; 4] = ["--ping-interval", "500", "--ping-timeout", "500"];
+    let recovery = ["--recovery", "60000"];
+    let options = [&recovery[..], &PING].concat();
+    let program = Program::start(Kind::SocketIo4, &options, 0).await;
     let relay = Relay::start(program.port()).await;
     let client = way
         .apply(Client::builder(&relay.url("/")))
@@ -30,6 +35,11 @@ async fn recovers_over_cuts(way: Way) {
         relay.refuse(true);
         relay.cut();
         until("the loss is noticed", || !socket.is_connected()).await;
+        if way == Way::Polling {
+            // Between two GETs the original server sees a cut by its heartbeat alone, and until then it does not let the
+            // session be recovered.
+            sleep(Duration::from_millis(1200)).await;
+        }
         relay.refuse(false);
         until("connected again", || socket.is_connected()).await;
         assert!(socket.is_recovered());
@@ -188,25 +198,23 @@ async fn thousand_clients_come_back_spread_over_time() {
     })
     .await;
     // By the formula of the reference: 2 s, half of it left to chance, so 1 s to 3 s.
-    let mut attempts = vec![0; 10];
-    for attempt in relay.accepted().into_iter().filter(|at| *at > cut) {
-        let after = attempt.duration_since(cut).as_secs_f64();
-        assert!((0.9..4.0).contains(&after), "an attempt after {after} s");
-        let tenth = ((after - 1.0) * 5.0).clamp(0.0, 9.0);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "0 to 9"
-        )]
-        let tenth = tenth as usize;
-        attempts[tenth] += 1;
-    }
-    assert_eq!(attempts.iter().sum::<usize>(), CLIENTS, "{attempts:?}");
-    // Evenly spread, each fifth of a second has 100.
-    assert!(
-        attempts.iter().all(|&count| (30..250).contains(&count)),
-        "{attempts:?}"
-    );
+    let mut attempts: Vec<Instant> = relay.accepted();
+    attempts.retain(|at| *at > cut);
+    attempts.sort();
+    assert_eq!(attempts.len(), CLIENTS);
+    let (first, last) = (attempts[0], attempts[CLIENTS - 1]);
+    assert!(first - cut >= Duration::from_secs(1), "too early");
+    assert!(last - first >= Duration::from_millis(1500), "too close");
+    // Evenly spread, each fifth of a second has 100 of them.
+    let most = attempts
+        .iter()
+        .enumerate()
+        .map(|(index, at)| {
+            let slot = &attempts[index..];
+            slot.partition_point(|other| *other - *at < Duration::from_millis(200))
+        })
+        .max();
+    assert!(most < Some(300), "a spike of {most:?}");
     for socket in sockets {
         socket.disconnect().await;
     }

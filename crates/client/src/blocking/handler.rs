@@ -1,0 +1,64 @@
+//! Handlers that are plain functions: they run on a thread that may block, and the client's task waits for them.
+
+use std::{future::Future, panic::resume_unwind, sync::Arc};
+
+use kokanee_handler::{BoxError, FromContext, IntoOutcome, Kind};
+
+/// A plain function that can handle what `K` says.
+///
+/// Implemented for functions and closures of up to eight parameters that implement [`FromContext<K>`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a blocking handler",
+    note = "a blocking handler is a plain function, not an async one; every parameter must be an extractor of this kind",
+    note = "it returns nothing, or a Result<(), E>"
+)]
+pub trait Handler<Args, K: Kind>: Send + Sync + 'static {
+    /// The handler as the client's task calls it.
+    #[doc(hidden)]
+    fn into_async(self) -> impl kokanee_handler::Handler<Args, K>;
+}
+
+/// Runs a function on a thread that may block. A panic comes out where it is awaited.
+fn run(
+    function: impl FnOnce() -> Result<(), BoxError> + Send + 'static,
+) -> impl Future<Output = Result<(), BoxError>> + Send {
+    let running = tokio::task::spawn_blocking(function);
+    async move {
+        match running.await {
+            Ok(outcome) => outcome,
+            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+macro_rules! impl_handler {
+    ($($param:ident),*) => {
+        impl<F, R, K, $($param),*> Handler<($($param,)*), K> for F
+        where
+            K: Kind,
+            F: Fn($($param),*) -> R + Send + Sync + 'static,
+            R: IntoOutcome,
+            $($param: FromContext<K> + Send + 'static,)*
+        {
+            fn into_async(self) -> impl kokanee_handler::Handler<($($param,)*), K> {
+                let function = Arc::new(self);
+                #[allow(non_snake_case, reason = "parameters are named after their types, if there are any")]
+                move |$($param: $param),*| {
+                    let function = Arc::clone(&function);
+                    run(move || function($($param),*).into_outcome())
+                }
+            }
+        }
+    };
+}
+
+impl_handler!();
+impl_handler!(A);
+impl_handler!(A, B);
+impl_handler!(A, B, C);
+impl_handler!(A, B, C, D);
+impl_handler!(A, B, C, D, E);
+impl_handler!(A, B, C, D, E, G);
+impl_handler!(A, B, C, D, E, G, H);
+impl_handler!(A, B, C, D, E, G, H, I);

@@ -1,0 +1,699 @@
+//! Servers that do what no server should: the client neither panics nor hangs nor grows, and says what is wrong.
+
+use std::time::Duration;
+
+use kokanee_client::{
+    Client, ClientBuilder, ConnectFailure, Data, DisconnectReason, Failure, Socket, Transport,
+};
+use kokanee_websocket::{OpCode, encode_header};
+
+use crate::{
+    raw::{ACCEPTED, OPEN, Raw},
+    support::{journal, within},
+};
+
+const SHORT: Duration = Duration::from_millis(200);
+
+fn client(raw: &Raw, transport: Transport) -> ClientBuilder {
+    Client::builder(&raw.url())
+        .transports([transport])
+        .reconnection_delay(Duration::from_millis(5))
+}
+
+fn websocket(raw: &Raw) -> ClientBuilder {
+    client(raw, Transport::WebSocket)
+}
+
+/// Connects to a server whose part is `script`.
+async fn fails(builder: ClientBuilder, script: impl Future<Output = ()>) -> ConnectFailure {
+    let connecting = within("a failure", builder.connect());
+    let (failure, ()) = tokio::join!(connecting, script);
+    failure.expect_err("nobody could connect to this")
+}
+
+// Garbage.
+
+#[tokio::test]
+async fn garbage_instead_of_an_answer_is_an_error() {
+    let many = "x".repeat(300_000);
+    let answers: [&[u8]; 12] = [
+        b"",
+        b"\0\xff\x00\xff",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0{\"sid\"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n",
+        b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 301 Moved Permanently\r\nLocation: https://elsewhere/\r\nContent-Length: 0\r\n\r\n",
+        many.as_bytes(),
+    ];
+    for transport in [Transport::Polling, Transport::WebSocket] {
+        for answer in answers {
+            let raw = Raw::start().await;
+            let failure = fails(client(&raw, transport), async {
+                let mut wire = raw.accept().await;
+                wire.request().await;
+                wire.write(answer).await;
+            })
+            .await;
+            assert!(
+                matches!(
+                    failure,
+                    ConnectFailure::NotSocketIo { .. } | ConnectFailure::Interrupted { .. }
+                ),
+                "{}: {failure}",
+                answer.escape_ascii()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn frames_that_are_none_are_an_error() {
+    let huge = encode_header(OpCode::Text, usize::MAX >> 1, None);
+    let frames: [&[u8]; 6] = [
+        b"\xff\xff\xff\xff",
+        b"\x81\x80masked",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        // A continuation of nothing, text that is not UTF-8, 8 EiB.
+        b"\x80\x01x",
+        b"\x81\x02\xff\xfe",
+        huge.as_slice(),
+    ];
+    for frame in frames {
+        let raw = Raw::start().await;
+        let failure = fails(websocket(&raw), async {
+            let mut wire = raw.websocket().await;
+            wire.write(frame).await;
+            wire.closed().await;
+        })
+        .await;
+        assert!(
+            matches!(failure, ConnectFailure::NotSocketIo { .. }),
+            "{failure}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn open_packets_that_are_none_are_an_error() {
+    for open in [
+        "",
+        "0",
+        "0{",
+        "0[]",
+        "0null",
+        "0{}",
+        "0not json",
+        r#"0{"sid":"x"}"#,
+        r#"0{"sid":"","pingInterval":1,"pingTimeout":1}"#,
+        r#"0{"sid":"x","pingInterval":-1,"pingTimeout":1}"#,
+        "1",
+        "2",
+        "40",
+        "6",
+        "9",
+        "hello",
+    ] {
+        for transport in [Transport::Polling, Transport::WebSocket] {
+            let raw = Raw::start().await;
+            let failure = fails(client(&raw, transport), async {
+                let mut wire = raw.accept().await;
+                if transport == Transport::WebSocket {
+                    wire.upgrade().await;
+                    wire.text(open).await;
+                    wire.closed().await;
+                } else {
+                    wire.request().await;
+                    wire.answer("", open).await;
+                }
+            })
+            .await;
+            assert!(
+                matches!(failure, ConnectFailure::NotSocketIo { .. }),
+                "{open:?}: {failure}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn times_beyond_all_clocks_are_no_danger() {
+    let raw = Raw::start().await;
+    let script = async {
+        let mut wire = raw.websocket().await;
+        wire.text(r#"0{"sid":"x","pingInterval":1e22,"pingTimeout":1e22}"#)
+            .await;
+        assert_eq!(wire.next().await, "40");
+        wire.text(ACCEPTED).await;
+        wire
+    };
+    let (socket, _wire) = tokio::join!(within("the connection", websocket(&raw).connect()), script);
+    assert!(socket.expect("accepted").is_connected());
+}
+
+#[tokio::test]
+async fn garbage_right_behind_the_acceptance_ends_the_connection() {
+    // The JavaScript client is left with a socket that is connected to nothing.
+    for garbage in [
+        "4x",
+        "4",
+        "42[",
+        "42{}",
+        "45-[]",
+        "451-[\"x\"]",
+        "x",
+        "42[1.5.5]",
+    ] {
+        let raw = Raw::start().await;
+        let socket = websocket(&raw).build().expect("usable options");
+        let (note, mut seen) = journal();
+        let noted = note.clone();
+        socket.on_connect(move || {
+            noted("connect".to_owned());
+            async {}
+        });
+        socket.on_disconnect(move |reason: DisconnectReason| {
+            note(format!("disconnect {reason}"));
+            async {}
+        });
+        let script = async {
+            let mut wire = raw.websocket().await;
+            wire.text(OPEN).await;
+            wire.next().await;
+            let frame = |text: &str| {
+                let header = encode_header(OpCode::Text, text.len(), None);
+                [header.as_slice(), text.as_bytes()].concat()
+            };
+            // In one write, so that both are read at once.
+            wire.write(&[frame(ACCEPTED), frame(garbage)].concat())
+                .await;
+            if garbage == "451-[\"x\"]" {
+                // Valid so far: its attachment is the garbage.
+                wire.text("42[\"y\"]").await;
+            }
+            wire.closed().await;
+        };
+        let (connected, ()) = tokio::join!(within("the connection", socket.connect()), script);
+        connected.expect("it was accepted first");
+        assert_eq!(seen.next().await, "connect");
+        assert_eq!(seen.next().await, "disconnect parse error", "{garbage}");
+        assert!(!socket.is_connected(), "{garbage}");
+        assert!(socket.is_active(), "it connects again");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_without_a_reason_is_a_refusal() {
+    for (refusal, text) in [
+        ("44", "refused by the server: not accepted"),
+        ("44\"no\"", "refused by the server: no"),
+        ("44{}", "refused by the server: not accepted"),
+        ("44{\"message\":7}", "refused by the server: not accepted"),
+        ("44{\"message\":\"no\"}", "refused by the server: no"),
+        ("41", "the connection was given up"),
+    ] {
+        let raw = Raw::start().await;
+        let failure = fails(websocket(&raw), async {
+            let mut wire = raw.websocket().await;
+            wire.text(OPEN).await;
+            wire.next().await;
+            wire.text(refusal).await;
+            wire.closed().await;
+        })
+        .await;
+        assert_eq!(failure.to_string(), text, "{refusal}");
+    }
+}
+
+// Half a handshake.
+
+#[tokio::test]
+async fn servers_that_fall_silent_are_given_up_in_time() {
+    for depth in 0..4 {
+        let raw = Raw::start().await;
+        let builder = websocket(&raw).connect_timeout(SHORT);
+        let failure = fails(builder, async {
+            let mut wire = raw.accept().await;
+            if depth > 0 {
+                wire.upgrade().await;
+            }
+            if depth > 1 {
+                wire.text(OPEN).await;
+            }
+            if depth > 2 {
+                // Not the namespace that was asked for.
+                wire.text("40/other,{\"sid\":\"x\"}").await;
+            }
+            wire.closed().await;
+        })
+        .await;
+        assert!(
+            matches!(failure, ConnectFailure::Timeout { after } if after == SHORT),
+            "{depth}: {failure}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn servers_that_close_half_way_are_an_error() {
+    for depth in 0..4 {
+        let raw = Raw::start().await;
+        let failure = fails(websocket(&raw), async {
+            let mut wire = raw.accept().await;
+            if depth > 0 {
+                wire.request().await;
+            }
+            if depth > 1 {
+                drop(wire);
+                return;
+            }
+            wire.write(b"HTTP/1.1 101 Swi").await;
+        })
+        .await;
+        assert!(
+            matches!(failure, ConnectFailure::Interrupted { .. }),
+            "{depth}: {failure}"
+        );
+        let raw = Raw::start().await;
+        let failure = fails(websocket(&raw), async {
+            let mut wire = raw.websocket().await;
+            if depth > 0 {
+                wire.text(OPEN).await;
+                wire.next().await;
+            }
+        })
+        .await;
+        assert!(
+            matches!(
+                failure,
+                ConnectFailure::Interrupted { .. } | ConnectFailure::NotSocketIo { .. }
+            ),
+            "{depth}: {failure}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_silent_namespace_does_not_stop_reconnecting() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw)
+        .connect_timeout(SHORT)
+        .build()
+        .expect("usable options");
+    let connecting = within("the connection", socket.connect());
+    let (connected, first) = tokio::join!(connecting, raw.joined());
+    connected.expect("accepted");
+    drop(first);
+    // The second connection is never accepted, the third is.
+    let mut second = raw.websocket().await;
+    second.text(OPEN).await;
+    second.closed().await;
+    let _third = raw.joined().await;
+    within("connected again", socket.connected())
+        .await
+        .expect("accepted");
+}
+
+// In the middle of a packet.
+
+#[tokio::test]
+async fn a_connection_that_ends_within_a_binary_packet_leaves_nothing_behind() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on("x", move |args: kokanee_client::Args| {
+        note(args.json().to_owned());
+        async {}
+    });
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    wire.text("452-[\"x\",{\"_placeholder\":true,\"num\":0},{\"_placeholder\":true,\"num\":1}]")
+        .await;
+    wire.frame(OpCode::Binary, b"first").await;
+    // And half of the second.
+    wire.write(b"\x82\x06sec").await;
+    drop(wire);
+    let mut wire = raw.joined().await;
+    wire.text("42[\"x\",\"whole\"]").await;
+    assert_eq!(seen.next().await, "\"whole\"");
+    // An attachment that belongs to nothing.
+    wire.frame(OpCode::Binary, b"stray").await;
+    wire.closed().await;
+    let mut wire = raw.joined().await;
+    wire.text("42[\"x\",\"again\"]").await;
+    assert_eq!(seen.next().await, "\"again\"");
+}
+
+// Heartbeats.
+
+#[tokio::test]
+async fn a_server_that_never_pings_is_left() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        note(reason.to_string());
+        async {}
+    });
+    let script = async {
+        let mut wire = raw.websocket().await;
+        wire.text(r#"0{"sid":"x","upgrades":[],"pingInterval":100,"pingTimeout":100}"#)
+            .await;
+        wire.next().await;
+        wire.text(ACCEPTED).await;
+        wire.closed().await;
+    };
+    let (connected, ()) = tokio::join!(within("the connection", socket.connect()), script);
+    connected.expect("accepted");
+    assert_eq!(seen.next().await, "ping timeout");
+    let _wire = raw.joined().await;
+    within("connected again", socket.connected())
+        .await
+        .expect("accepted");
+}
+
+#[tokio::test]
+async fn a_close_packet_over_websocket_ends_the_session_at_once() {
+    // The JavaScript client ignores it, and waits for the ping timeout.
+    let raw = Raw::start().await;
+    let socket = websocket(&raw)
+        .reconnection(false)
+        .build()
+        .expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        note(reason.to_string());
+        async {}
+    });
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    wire.text("1").await;
+    assert_eq!(seen.next().await, "transport close");
+    wire.closed().await;
+    assert!(!socket.is_active());
+}
+
+// Floods.
+
+#[tokio::test]
+async fn a_flood_of_events_is_read_as_fast_as_they_are_handled() {
+    const LIMIT: usize = 256 << 20;
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let (note, mut seen) = journal();
+    let handler_gate = std::sync::Arc::clone(&gate);
+    socket.on("x", move |Data(text): Data<String>| {
+        let (gate, note) = (std::sync::Arc::clone(&handler_gate), note.clone());
+        async move {
+            let _permit = gate.acquire().await;
+            note(text.len());
+        }
+    });
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    let event = format!("42[\"x\",\"{}\"]", "x".repeat(100_000));
+    let header = encode_header(OpCode::Text, event.len(), None);
+    let frame = [header.as_slice(), event.as_bytes()].concat();
+    let taken = wire.flood(&frame, LIMIT).await;
+    // 8 MiB wait for the handler, the rest in the buffers of the system.
+    assert!(taken < 64 << 20, "{taken} bytes were taken");
+    // It goes on when the handlers do.
+    gate.add_permits(1 << 20);
+    for _ in 0..taken / frame.len() {
+        assert_eq!(seen.next().await, 100_000);
+    }
+    assert!(socket.is_connected());
+}
+
+#[tokio::test]
+async fn a_flood_of_nothing_costs_nothing() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on("end", move || {
+        note(());
+        async {}
+    });
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    let frames: Vec<u8> = [
+        "2",
+        "6",
+        "4399[]",
+        "43999999[1]",
+        "40{\"sid\":\"other\"}",
+        "40/nowhere,{\"sid\":\"x\"}",
+        "44/nowhere,{\"message\":\"no\"}",
+        "41/nowhere,",
+        "42/nowhere,[\"x\"]",
+        "42[\"nobody listens\"]",
+    ]
+    .iter()
+    .flat_map(|text| {
+        let header = encode_header(OpCode::Text, text.len(), None);
+        [header.as_slice(), text.as_bytes()].concat()
+    })
+    .collect();
+    let reader = async {
+        for _ in 0..2000 {
+            wire.write(&frames).await;
+        }
+        wire.text("42[\"end\"]").await;
+    };
+    within("the flood", reader).await;
+    seen.next().await;
+    assert!(socket.is_connected());
+    assert_eq!(socket.id().as_deref(), Some("public"));
+}
+
+#[tokio::test]
+async fn attachments_without_end_are_refused() {
+    // More than anybody may announce, and digits without end.
+    let digits = format!("45{}-[\"x\"]", "1".repeat(100_000));
+    for packet in ["4510001-[\"x\"]", &digits] {
+        let raw = Raw::start().await;
+        let socket = websocket(&raw).build().expect("usable options");
+        let (note, mut seen) = journal();
+        socket.on_disconnect(move |reason: DisconnectReason| {
+            note(reason.to_string());
+            async {}
+        });
+        let (connected, mut wire) =
+            tokio::join!(within("the connection", socket.connect()), raw.joined());
+        connected.expect("accepted");
+        wire.text(packet).await;
+        assert_eq!(seen.next().await, "parse error");
+    }
+    // Attachments that are announced, but too large together.
+    let raw = Raw::start().await;
+    let builder = websocket(&raw).max_message_bytes(1 << 20);
+    let socket = builder.build().expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        note(reason.to_string());
+        async {}
+    });
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    let placeholders: Vec<_> = (0..10)
+        .map(|num| format!("{{\"_placeholder\":true,\"num\":{num}}}"))
+        .collect();
+    wire.text(&format!("4510-[\"x\",{}]", placeholders.join(",")))
+        .await;
+    for _ in 0..9 {
+        wire.frame(OpCode::Binary, &vec![0; 200_000]).await;
+    }
+    assert_eq!(seen.next().await, "parse error");
+}
+
+#[tokio::test]
+async fn a_message_larger_than_allowed_ends_the_connection() {
+    let raw = Raw::start().await;
+    let builder = websocket(&raw).max_message_bytes(1000);
+    let socket = builder.build().expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        note(reason.to_string());
+        async {}
+    });
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    wire.text(&format!("42[\"x\",\"{}\"]", "x".repeat(1000)))
+        .await;
+    assert_eq!(seen.next().await, "transport error");
+    // And a polling answer.
+    let raw = Raw::start().await;
+    let builder = client(&raw, Transport::Polling).max_message_bytes(1000);
+    let failure = fails(builder, async {
+        let mut wire = raw.accept().await;
+        wire.request().await;
+        wire.answer("", &"x".repeat(5000)).await;
+    })
+    .await;
+    assert!(
+        matches!(failure, ConnectFailure::Interrupted { .. }),
+        "{failure}"
+    );
+}
+
+#[tokio::test]
+async fn an_emit_that_waits_for_room_ends_with_the_connection() {
+    let raw = Raw::start().await;
+    let builder = websocket(&raw).retries(1).reconnection(false);
+    let builder = builder.send_buffer_bytes(1000);
+    let (connected, wire) = tokio::join!(within("the connection", builder.connect()), raw.joined());
+    let socket = connected.expect("accepted");
+    // The server acknowledges nothing, so they wait here.
+    let waiting = loop {
+        let mut emit = Box::pin(socket.emit("x", "x".repeat(100)));
+        if tokio::time::timeout(SHORT, &mut emit).await.is_err() {
+            break emit;
+        }
+    };
+    drop(wire);
+    within("the end of the wait", waiting)
+        .await
+        .expect("there is room for it, or would be an error");
+    assert!(!socket.is_connected());
+    // And then there is none.
+    let mut emits = 0;
+    let failure = loop {
+        match within("an answer", socket.emit("x", "x".repeat(100))).await {
+            Ok(()) => emits += 1,
+            Err(failure) => break failure,
+        }
+        assert!(emits < 10, "the buffer has an end");
+    };
+    assert_eq!(
+        failure.to_string(),
+        "not connected, and the send buffer of 1000 bytes is full"
+    );
+}
+
+// Order.
+
+#[tokio::test]
+async fn the_last_failure_comes_before_the_end_of_all_attempts() {
+    // The JavaScript client says `reconnect_failed` first.
+    let socket = Client::builder("http://127.0.0.1:1")
+        .reconnection_delay(Duration::from_millis(1))
+        .reconnection_attempts(2)
+        .retry_first_connect(true)
+        .build()
+        .expect("usable options");
+    let (note, mut seen) = journal();
+    let noted = note.clone();
+    socket.on_connect_error(move |_: Failure| {
+        noted("connect error");
+        async {}
+    });
+    socket.on_reconnect_failed(move |_: Socket| {
+        note("failed");
+        async {}
+    });
+    let failure = within("a failure", socket.connect()).await;
+    assert!(
+        matches!(failure, Err(ConnectFailure::Unreachable { .. })),
+        "{failure:?}"
+    );
+    for expected in ["connect error", "connect error", "connect error", "failed"] {
+        assert_eq!(seen.next().await, expected);
+    }
+    assert!(!socket.is_active());
+}
+
+#[tokio::test]
+async fn volatile_events_are_dropped_while_the_namespace_has_not_accepted() {
+    // The JavaScript client keeps them if the transport happens to be writable.
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let script = async {
+        let mut wire = raw.websocket().await;
+        wire.text(OPEN).await;
+        assert_eq!(wire.next().await, "40");
+        socket.emit_volatile("dropped", 1).await.expect("dropped");
+        socket.emit("kept", 2).await.expect("kept");
+        wire.text(ACCEPTED).await;
+        assert_eq!(wire.next().await, "42[\"kept\",2]");
+    };
+    let (connected, ()) = tokio::join!(within("the connection", socket.connect()), script);
+    connected.expect("accepted");
+}
+
+#[tokio::test]
+async fn only_what_can_be_an_offset_is_one() {
+    // The JavaScript client takes any text at the end of any event, which costs it the recovery.
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    socket.on("ask", async |ack: kokanee_client::Ack| ack.send(()));
+    let script = async {
+        let mut wire = raw.websocket().await;
+        wire.text(OPEN).await;
+        assert_eq!(wire.next().await, "40");
+        wire.text(r#"40{"sid":"public","pid":"private"}"#).await;
+        wire.text(r#"42["x",1,"Q84fHBt"]"#).await;
+        wire.text(r#"42["volatile","a sentence, no offset"]"#).await;
+        wire.text(r#"427["ask","text"]"#).await;
+        assert_eq!(wire.next().await, "437[]");
+    };
+    let (connected, ()) = tokio::join!(within("the connection", socket.connect()), script);
+    connected.expect("accepted");
+    let mut wire = raw.websocket().await;
+    wire.text(OPEN).await;
+    assert_eq!(
+        wire.next().await,
+        r#"40{"pid":"private","offset":"Q84fHBt"}"#
+    );
+    wire.text(r#"40{"sid":"public","pid":"private"}"#).await;
+    within("recovered", async {
+        while !socket.is_recovered() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+// The end.
+
+#[test]
+fn disconnect_returns_when_the_close_is_on_the_wire() {
+    let server = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let client = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let raw = server.block_on(Raw::start());
+    let builder = websocket(&raw);
+    let connecting = client.spawn(builder.connect());
+    let mut wire = server.block_on(raw.joined());
+    let socket = client
+        .block_on(connecting)
+        .expect("no panic")
+        .expect("accepted");
+    client.block_on(async {
+        socket.emit("last", 1).await.expect("sent");
+        within("the end", socket.disconnect()).await;
+    });
+    // Nobody is left who could write.
+    client.shutdown_background();
+    server.block_on(async {
+        assert_eq!(wire.next().await, "42[\"last\",1]");
+        assert_eq!(wire.next().await, "41");
+        assert_eq!(wire.next().await, "closed");
+    });
+}

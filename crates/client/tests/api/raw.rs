@@ -1,0 +1,205 @@
+//! A server that does what a test says: bytes, HTTP and WebSocket frames by hand.
+
+use bytes::Bytes;
+use kokanee_websocket::{Decoder, Limits, Message, OpCode, Role, accept_key, encode_header};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::support::within;
+
+/// The open packet of a server that pings rarely.
+pub(crate) const OPEN: &str = r#"0{"sid":"secret","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
+/// The acceptance of `/`.
+pub(crate) const ACCEPTED: &str = r#"40{"sid":"public"}"#;
+
+/// Listens on a free port of the loopback interface.
+pub(crate) struct Raw {
+    listener: TcpListener,
+}
+
+impl Raw {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        Self {
+            listener: listener.expect("a free port"),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.listener.local_addr().expect("bound"))
+    }
+
+    /// The next connection.
+    pub(crate) async fn accept(&self) -> Wire {
+        let (stream, _) = within("a connection", self.listener.accept())
+            .await
+            .expect("accepted");
+        stream.set_nodelay(true).expect("a socket option");
+        Wire {
+            stream,
+            unread: Vec::new(),
+            decoder: Decoder::new(Role::Server, Limits::default()),
+        }
+    }
+
+    /// The next connection, its opening handshake done.
+    pub(crate) async fn websocket(&self) -> Wire {
+        let mut wire = self.accept().await;
+        wire.upgrade().await;
+        wire
+    }
+
+    /// The next connection whose client has joined `/`.
+    pub(crate) async fn joined(&self) -> Wire {
+        let mut wire = self.websocket().await;
+        wire.text(OPEN).await;
+        assert!(wire.next().await.starts_with("40"));
+        wire.text(ACCEPTED).await;
+        wire
+    }
+}
+
+/// One connection.
+pub(crate) struct Wire {
+    stream: TcpStream,
+    unread: Vec<u8>,
+    decoder: Decoder,
+}
+
+impl Wire {
+    /// Reads the head of a request.
+    pub(crate) async fn request(&mut self) -> String {
+        let end = loop {
+            let found = self.unread.windows(4).position(|four| four == b"\r\n\r\n");
+            match found {
+                Some(at) => break at + 4,
+                None => assert!(self.read().await > 0, "the client has closed"),
+            }
+        };
+        let head: Vec<u8> = self.unread.drain(..end).collect();
+        String::from_utf8(head).expect("text")
+    }
+
+    /// Reads a request and its body.
+    pub(crate) async fn post(&mut self) -> (String, String) {
+        let head = self.request().await;
+        let length = head
+            .lines()
+            .find_map(|line| {
+                line.to_lowercase()
+                    .strip_prefix("content-length: ")?
+                    .parse()
+                    .ok()
+            })
+            .unwrap_or(0_usize);
+        while self.unread.len() < length {
+            assert!(self.read().await > 0, "the client has closed");
+        }
+        let body: Vec<u8> = self.unread.drain(..length).collect();
+        (head, String::from_utf8(body).expect("text"))
+    }
+
+    async fn read(&mut self) -> usize {
+        let read = within("bytes", self.stream.read_buf(&mut self.unread)).await;
+        read.unwrap_or(0)
+    }
+
+    /// Writes bytes. The client may have gone.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// Answers a request with 200, these headers, and this body.
+    pub(crate) async fn answer(&mut self, headers: &str, body: &str) {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{headers}\r\n",
+            body.len()
+        );
+        self.write(&[head.as_bytes(), body.as_bytes()].concat())
+            .await;
+    }
+
+    /// Makes the opening handshake. Returns the request.
+    pub(crate) async fn upgrade(&mut self) -> String {
+        let head = self.request().await;
+        let key = head
+            .lines()
+            .find_map(|line| line.strip_prefix("sec-websocket-key: "))
+            .expect("a request for a WebSocket");
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {}\r\n\r\n",
+            accept_key(key.as_bytes())
+        );
+        self.write(answer.as_bytes()).await;
+        head
+    }
+
+    /// Sends a text frame.
+    pub(crate) async fn text(&mut self, text: &str) {
+        self.frame(OpCode::Text, text.as_bytes()).await;
+    }
+
+    /// Sends a frame.
+    pub(crate) async fn frame(&mut self, opcode: OpCode, content: &[u8]) {
+        let header = encode_header(opcode, content.len(), None);
+        self.write(&[header.as_slice(), content].concat()).await;
+    }
+
+    /// The next message: its text, or the bytes' debug form. `closed` when the client has closed.
+    pub(crate) async fn next(&mut self) -> String {
+        loop {
+            let mut input = &mut self.unread[..];
+            let before = input.len();
+            let message = match self.decoder.decode(&mut input).expect("valid frames") {
+                Some(Message::Text(text)) => Some(text.to_owned()),
+                Some(Message::Binary(bytes)) => {
+                    Some(format!("{:?}", Bytes::copy_from_slice(bytes)))
+                }
+                Some(Message::Close(_)) => Some("closed".to_owned()),
+                Some(Message::Ping(_) | Message::Pong(_)) => Some(String::new()),
+                None => None,
+            };
+            let used = before - input.len();
+            self.unread.drain(..used);
+            match message {
+                Some(message) if message.is_empty() => {}
+                Some(message) => return message,
+                None => {
+                    if self.read().await == 0 {
+                        return "closed".to_owned();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until the client has closed, whatever it sends before.
+    pub(crate) async fn closed(&mut self) {
+        while self.read().await > 0 {}
+    }
+
+    /// Writes as much as the client takes within a moment. Returns how much that was.
+    pub(crate) async fn flood(&mut self, bytes: &[u8], limit: usize) -> usize {
+        let mut written = 0;
+        let moment = std::time::Duration::from_millis(500);
+        while written < limit {
+            match tokio::time::timeout(moment, self.stream.write(bytes)).await {
+                Ok(Ok(count)) if count == bytes.len() => written += count,
+                Ok(Ok(count)) => {
+                    written += count;
+                    // The rest of the frame, or it would be another one.
+                    let rest = self.stream.write_all(&bytes[count..]);
+                    match tokio::time::timeout(moment, rest).await {
+                        Ok(Ok(())) => written += bytes.len() - count,
+                        _ => break,
+                    }
+                }
+                _ => break,
+            }
+        }
+        written
+    }
+}

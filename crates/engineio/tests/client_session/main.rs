@@ -1,0 +1,366 @@
+//! The client's session with a scripted server at its other end: wire text in the tests, on a virtual clock.
+
+#![expect(clippy::unwrap_used, reason = "tests and their helpers")]
+
+mod client;
+mod machine;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use client::{Client, OPEN, UPGRADES, VOLATILE};
+use kokanee_engineio::{CloseReason, Outgoing, Revision, SendOptions, Transport};
+use proptest::prelude::*;
+
+// Polling.
+
+#[test]
+fn one_get_follows_the_other() {
+    let mut client = Client::polling(OPEN);
+    assert_eq!(client.outputs(), ["opened", "GET"]);
+    client.answers("4hello\u{1e}4world");
+    assert_eq!(client.messages(), ["hello", "world"]);
+    assert_eq!(client.outputs(), ["GET"]);
+    client.answers("6");
+    assert_eq!(client.outputs(), ["GET"]);
+}
+
+#[test]
+fn one_post_takes_what_was_sent_while_the_last_was_under_way() {
+    let mut client = Client::polling(OPEN);
+    client.outputs();
+    client.send("a");
+    assert_eq!(client.outputs(), ["POST 4a"]);
+    client.send("b");
+    client.send("c");
+    assert!(client.outputs().is_empty());
+    client.accepts();
+    assert_eq!(client.outputs(), ["POST 4b\u{1e}4c"]);
+    client.accepts();
+    assert!(client.outputs().is_empty());
+}
+
+#[test]
+fn posts_are_cut_to_what_the_server_takes() {
+    let mut client = Client::polling(OPEN);
+    client.outputs();
+    client.send("first");
+    client.outputs();
+    let texts: Vec<String> = (0..10).map(|digit| digit.to_string().repeat(30)).collect();
+    for text in &texts {
+        client.send(text);
+    }
+    let mut arrived = Vec::new();
+    for _ in 0..20 {
+        if client.posts == 0 {
+            break;
+        }
+        client.accepts();
+        for output in client.outputs() {
+            let body = output.strip_prefix("POST ").unwrap();
+            assert!(body.len() <= 100, "{} bytes", body.len());
+            arrived.extend(body.split('\u{1e}').map(|packet| packet[1..].to_owned()));
+        }
+    }
+    assert_eq!(arrived, texts, "everything, in order");
+    // What is too large alone is for the server to refuse.
+    client.send(&"x".repeat(200));
+    assert_eq!(client.outputs(), [format!("POST 4{}", "x".repeat(200))]);
+}
+
+#[test]
+fn posts_have_at_most_16_packets() {
+    // The limit in bytes is far.
+    let mut client = Client::polling(&OPEN.replace("\"maxPayload\":100", "\"maxPayload\":1000000"));
+    client.outputs();
+    client.send("first");
+    for _ in 0..20 {
+        client.send("");
+    }
+    client.outputs();
+    client.accepts();
+    assert_eq!(
+        client.outputs(),
+        [format!("POST {}", ["4"; 16].join("\u{1e}"))]
+    );
+    client.accepts();
+    assert_eq!(
+        client.outputs(),
+        [format!("POST {}", ["4"; 4].join("\u{1e}"))]
+    );
+}
+
+#[test]
+fn attachments_follow_their_message_over_several_posts() {
+    let mut client = Client::polling(OPEN);
+    client.outputs();
+    let attachment = Outgoing::binary(Bytes::from(vec![0; 60]));
+    let message = Outgoing::text("52-[\"x\"]");
+    let taken = client.session.send(
+        client.now,
+        &message,
+        &[attachment.clone(), attachment],
+        SendOptions::default(),
+    );
+    assert!(taken);
+    client.turn();
+    client.send("behind");
+    let packet = format!("b{}", "A".repeat(80));
+    assert_eq!(client.outputs(), ["POST 452-[\"x\"]"]);
+    client.accepts();
+    assert_eq!(client.outputs(), [format!("POST {packet}")]);
+    client.accepts();
+    assert_eq!(client.outputs(), [format!("POST {packet}")]);
+    client.accepts();
+    assert_eq!(client.outputs(), ["POST 4behind"]);
+}
+
+#[test]
+fn volatile_messages_never_wait() {
+    let mut client = Client::polling(OPEN);
+    client.outputs();
+    client.send_with("now", VOLATILE);
+    assert_eq!(client.outputs(), ["POST 4now"]);
+    client.send_with("late", VOLATILE);
+    client.accepts();
+    assert!(client.outputs().is_empty());
+    // Nor is it kept for a session that is not open yet.
+    let mut client = Client::new(Revision::V4, Transport::Polling);
+    client.send_with("early", VOLATILE);
+    client.answers(OPEN);
+    assert_eq!(client.outputs(), ["GET", "opened", "GET"]);
+}
+
+// The upgrade.
+
+#[test]
+fn the_websocket_takes_over_when_nothing_is_under_way() {
+    let mut client = Client::polling(UPGRADES);
+    assert_eq!(client.outputs(), ["opened", "dial", "GET"]);
+    client.send("by polling");
+    client.session.handle_probe_opened(client.now);
+    client.turn();
+    assert_eq!(client.outputs(), ["POST 4by polling", "probe 2probe"]);
+    client.probe_frame("3probe");
+    // Both requests are waited for, and what is sent meanwhile.
+    client.send("by WebSocket");
+    assert!(client.outputs().is_empty());
+    client.accepts();
+    assert!(client.outputs().is_empty());
+    client.answers("4last\u{1e}6");
+    assert_eq!(client.messages(), ["last"]);
+    assert_eq!(client.outputs(), ["probe 5", "upgraded", "4by WebSocket"]);
+    client.frame("4first");
+    assert_eq!(client.messages(), ["first"]);
+    assert_eq!(client.session.transport(), Transport::WebSocket);
+}
+
+#[test]
+fn a_probe_that_fails_keeps_polling() {
+    let fail: [fn(&mut Client); 4] = [
+        |client| {
+            client.session.handle_probe_closed(client.now);
+            client.turn();
+        },
+        |client| client.probe_frame("4no pong"),
+        |client| client.probe_frame("nonsense"),
+        |client| client.advance(10_000),
+    ];
+    for fail in fail {
+        let mut client = Client::polling(UPGRADES);
+        client.session.handle_probe_opened(client.now);
+        client.turn();
+        client.outputs();
+        fail(&mut client);
+        assert_eq!(client.outputs(), ["drop probe", "upgrade failed"]);
+        client.send("a");
+        client.answers("4b");
+        assert_eq!(client.outputs(), ["POST 4a", "GET"]);
+        assert_eq!(client.messages(), ["b"]);
+        assert_eq!(client.closed, None);
+    }
+}
+
+#[test]
+fn an_upgrade_that_cannot_end_its_requests_is_given_up() {
+    let mut client = Client::polling(UPGRADES);
+    client.session.handle_probe_opened(client.now);
+    client.probe_frame("3probe");
+    client.send("kept");
+    client.outputs();
+    client.advance(10_000);
+    assert_eq!(
+        client.outputs(),
+        ["drop probe", "upgrade failed", "POST 4kept"]
+    );
+}
+
+// The heartbeat.
+
+#[test]
+fn pings_are_answered() {
+    let mut client = Client::websocket();
+    client.frame("2");
+    assert_eq!(client.outputs(), ["3"]);
+    let mut client = Client::polling(OPEN);
+    client.outputs();
+    client.answers("2");
+    assert_eq!(client.outputs(), ["GET", "POST 3"]);
+    // Many pings while the POST is under way are answered once.
+    for _ in 0..100 {
+        client.answers("2\u{1e}2");
+    }
+    client.outputs();
+    client.accepts();
+    assert_eq!(client.outputs(), ["POST 3"]);
+}
+
+#[test]
+fn a_server_that_is_silent_is_dead() {
+    let mut client = Client::websocket();
+    client.advance(44_000);
+    client.frame("2");
+    client.advance(44_999);
+    assert_eq!(client.closed, None);
+    client.advance(1);
+    assert_eq!(client.closed_at(CloseReason::PingTimeout), 44_000 + 45_000);
+    assert!(client.is_finished);
+}
+
+#[test]
+fn revision_3_clients_ping() {
+    let mut client = Client::new(Revision::V3, Transport::WebSocket);
+    client.frame(OPEN);
+    client.advance(25_000);
+    assert_eq!(client.outputs(), ["opened", "2"]);
+    client.frame("3");
+    client.advance(25_000);
+    assert_eq!(client.outputs(), ["2"]);
+    client.advance(20_000);
+    assert_eq!(client.closed_at(CloseReason::PingTimeout), 70_000);
+}
+
+#[test]
+fn while_the_client_does_not_read_the_server_is_not_dead() {
+    let mut client = Client::websocket();
+    client.advance(20_000);
+    client.session.set_reading_paused(client.now, true);
+    client.advance(1_000_000);
+    assert_eq!(client.closed, None);
+    client.session.set_reading_paused(client.now, false);
+    client.advance(44_999);
+    assert_eq!(client.closed, None);
+    client.advance(1);
+    assert_eq!(client.closed_at(CloseReason::PingTimeout), 1_065_000);
+}
+
+#[test]
+fn a_suspended_machine_has_missed_its_pings() {
+    let mut client = Client::websocket();
+    client
+        .session
+        .handle_resumed(client.now, Duration::from_secs(45));
+    client.turn();
+    assert_eq!(client.closed, None, "the server may still wait");
+    client
+        .session
+        .handle_resumed(client.now, Duration::from_secs(46));
+    client.turn();
+    client.closed_at(CloseReason::PingTimeout);
+}
+
+// Ends.
+
+#[test]
+fn the_servers_close_packet_ends_the_session_on_any_transport() {
+    let mut client = Client::websocket();
+    client.frame("1");
+    assert_eq!(
+        client.outputs(),
+        ["closed: transport close", "close WebSocket", "finished"]
+    );
+    let mut client = Client::polling(OPEN);
+    client.outputs();
+    client.answers("4last\u{1e}1\u{1e}4never");
+    assert_eq!(client.messages(), ["last"]);
+    assert_eq!(client.outputs(), ["closed: transport close", "finished"]);
+}
+
+#[test]
+fn closing_sends_what_waits_first() {
+    let mut client = Client::polling(OPEN);
+    client.outputs();
+    client.send("a");
+    client.send("b");
+    client.session.close(client.now);
+    client.turn();
+    assert_eq!(client.outputs(), ["POST 4a", "closed: forced close"]);
+    client.accepts();
+    assert_eq!(client.outputs(), ["POST 4b\u{1e}1"]);
+    client.accepts();
+    assert_eq!(client.outputs(), ["finished"]);
+    // A server that takes nothing cannot hold it up.
+    let mut client = Client::polling(OPEN);
+    client.send("a");
+    client.session.close(client.now);
+    client.turn();
+    client.advance(10_000);
+    assert!(client.is_finished);
+}
+
+#[test]
+fn closing_drops_a_probe() {
+    let mut client = Client::polling(UPGRADES);
+    client.outputs();
+    client.session.close(client.now);
+    client.turn();
+    assert_eq!(
+        client.outputs(),
+        [
+            "drop probe",
+            "upgrade failed",
+            "closed: forced close",
+            "POST 1"
+        ]
+    );
+}
+
+#[test]
+fn nothing_but_an_open_packet_begins_a_session() {
+    for first in [
+        "", "4early", "1", "2", "6", "0", "0{}", "0[]", "x", "96:0{}", "b",
+    ] {
+        let mut client = Client::new(Revision::V4, Transport::WebSocket);
+        client.frame(first);
+        assert!(client.closed.is_some() && client.is_finished, "{first:?}");
+        assert!(client.messages().is_empty());
+    }
+}
+
+#[test]
+fn what_breaks_the_protocol_ends_an_open_session() {
+    for (packet, reason) in [
+        (OPEN, CloseReason::TransportError),
+        // The server pings in this revision.
+        ("3", CloseReason::TransportError),
+        ("x", CloseReason::ParseError),
+        ("", CloseReason::ParseError),
+        ("b!", CloseReason::ParseError),
+    ] {
+        let mut client = Client::websocket();
+        client.frame(packet);
+        client.closed_at(reason);
+        assert!(client.is_finished, "{packet:?}");
+    }
+}
+
+// Any server.
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_server_makes_the_session_panic_or_overlap(script in prop::collection::vec(any::<u8>(), 0..200)) {
+        machine::live(&script);
+    }
+}

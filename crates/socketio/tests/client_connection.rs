@@ -1,0 +1,155 @@
+//! The client's side of a connection: wire text in, what it asks for out.
+
+#![expect(clippy::unwrap_used, reason = "tests and their helpers")]
+
+use bytes::Bytes;
+use kokanee_engineio::Message;
+use kokanee_socketio::{
+    AckId, ClientConnection, ClientInput, DecodeError, DecoderLimits, ParserKind, ProtocolVersion,
+};
+
+/// A connection with a socket in each of these namespaces.
+fn joined(version: ProtocolVersion, namespaces: &[&'static str]) -> ClientConnection<&'static str> {
+    let mut connection =
+        ClientConnection::new(ParserKind::Default, DecoderLimits::default(), version);
+    for namespace in namespaces {
+        connection.join((*namespace).into(), *namespace);
+    }
+    connection
+}
+
+fn v5() -> ClientConnection<&'static str> {
+    joined(ProtocolVersion::V5, &["/", "/chat"])
+}
+
+/// What one text asks for, in words; empty if nothing.
+fn take(connection: &mut ClientConnection<&'static str>, text: &str) -> String {
+    describe(connection, Message::Text(text.into())).unwrap()
+}
+
+fn describe(
+    connection: &mut ClientConnection<&'static str>,
+    message: Message,
+) -> Result<String, DecodeError> {
+    let Some(input) = connection.handle_message(message)? else {
+        return Ok(String::new());
+    };
+    let (index, text) = match input {
+        ClientInput::Connected { index, sid, pid } => {
+            let text = |id: Option<kokanee_engineio::Str>| id.map(|id| id.as_str().to_owned());
+            (index, format!("connected {:?} {:?}", text(sid), text(pid)))
+        }
+        ClientInput::Refused {
+            index,
+            message,
+            data,
+        } => (index, format!("refused {message} {data:?}")),
+        ClientInput::OlderServer { index } => (index, "older server".to_owned()),
+        ClientInput::Event { index, id, event } => {
+            let attachments = event.args().attachments().len();
+            let (name, json) = (event.name(), event.args().json());
+            let id = id.map(|AckId(id)| id);
+            (index, format!("event {name} {json} {id:?} {attachments}"))
+        }
+        ClientInput::Ack {
+            index,
+            id: AckId(id),
+            args,
+        } => (index, format!("ack {id} {}", args.json())),
+        ClientInput::Disconnected { index } => (index, "disconnected".to_owned()),
+    };
+    let socket = connection.get_mut(index).unwrap();
+    Ok(format!("{socket}: {text}"))
+}
+
+#[test]
+fn packets_find_their_namespace() {
+    let mut connection = v5();
+    for (text, input) in [
+        (r#"0{"sid":"a"}"#, r#"/: connected Some("a") None"#),
+        (
+            r#"0/chat,{"sid":"b","pid":"p"}"#,
+            r#"/chat: connected Some("b") Some("p")"#,
+        ),
+        (r#"2["x",1]"#, "/: event x 1 None 0"),
+        (r#"2/chat,12["x"]"#, "/chat: event x  Some(12) 0"),
+        ("3/chat,7[true]", "/chat: ack 7 true"),
+        ("1/chat,", "/chat: disconnected"),
+        ("1", "/: disconnected"),
+    ] {
+        assert_eq!(take(&mut connection, text), input, "{text}");
+    }
+}
+
+#[test]
+fn what_is_for_nobody_is_ignored() {
+    let mut connection = v5();
+    connection.leave(1);
+    for text in [
+        r#"0/other,{"sid":"a"}"#,
+        r#"2/chat,["crossed our leaving"]"#,
+        "3/chat,7[]",
+        "1/chat,",
+        r#"4/other,{"message":"no"}"#,
+    ] {
+        assert_eq!(take(&mut connection, text), "", "{text}");
+    }
+    assert_eq!(connection.len(), 1);
+}
+
+#[test]
+fn refusals_have_many_forms() {
+    for (text, input) in [
+        (r#"4{"message":"no"}"#, "/: refused no None"),
+        (
+            r#"4{"message":"no","data":{"code":1}}"#,
+            r#"/: refused no Some(Object {"code": Number(1)})"#,
+        ),
+        // Without a message, and as old servers send them.
+        ("4", "/: refused not accepted None"),
+        (r#"4"no""#, "/: refused no None"),
+        (
+            r#"4/chat,{"code":1}"#,
+            r#"/chat: refused not accepted Some(Object {"code": Number(1)})"#,
+        ),
+    ] {
+        assert_eq!(take(&mut v5(), text), input, "{text}");
+    }
+}
+
+#[test]
+fn an_acceptance_without_an_id_is_an_older_servers() {
+    for text in ["0", "0{}", r#"0{"sid":7}"#] {
+        assert_eq!(take(&mut v5(), text), "/: older server", "{text}");
+    }
+    let mut old = joined(ProtocolVersion::V4, &["/", "/chat"]);
+    assert_eq!(take(&mut old, "0"), "/: connected None None");
+    // The query of the namespace comes back.
+    assert_eq!(
+        take(&mut old, "0/chat?token=1,"),
+        "/chat: connected None None"
+    );
+}
+
+#[test]
+fn attachments_are_waited_for() {
+    let mut connection = v5();
+    assert_eq!(
+        take(
+            &mut connection,
+            r#"52-["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#
+        ),
+        ""
+    );
+    let bytes = || Message::Binary(Bytes::from_static(b"x"));
+    assert_eq!(describe(&mut connection, bytes()), Ok(String::new()));
+    let event = describe(&mut connection, bytes()).unwrap();
+    assert!(
+        event.starts_with("/: event x ") && event.ends_with(" None 2"),
+        "{event}"
+    );
+    // Nothing else may come between, and no bytes without an event.
+    assert!(describe(&mut connection, bytes()).is_err());
+    take(&mut connection, r#"51-["x",{"_placeholder":true,"num":0}]"#);
+    assert!(describe(&mut connection, Message::Text("2[\"y\"]".into())).is_err());
+}

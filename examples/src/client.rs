@@ -1,0 +1,33 @@
+//! A client in twenty lines: prints what comes, asks for a sum, says something.
+//!
+//! Start a server with `cargo run --bin chat`, then this with `cargo run --bin client`.
+#![expect(clippy::print_stdout, reason = "an example shows what happens")]
+
+use std::time::Duration;
+
+use kokanee::{
+    Client, Data,
+    client::{DisconnectReason, Failure},
+};
+
+#[tokio::main]
+async fn main() -> kokanee::Result<()> {
+    let url = std::env::args().nth(1);
+    let url = url.as_deref().unwrap_or("http://127.0.0.1:5000");
+    let socket = Client::connect(url).await?;
+    println!("connected as {}", socket.id().unwrap_or_default());
+    socket.on("my_message", async |Data(text): Data<String>| {
+        println!("{text}");
+    });
+    // It connects again by itself; these say how that goes.
+    socket.on_disconnect(async |reason: DisconnectReason| println!("disconnected: {reason}"));
+    socket.on_connect_error(async |failure: Failure| println!("{}", *failure));
+    let sum: i64 = socket
+        .emit_with_ack("sum", (20, 22))
+        .timeout(Duration::from_secs(1))
+        .await?;
+    println!("20 + 22 = {sum}");
+    socket.emit("my_message", "hello").await?;
+    socket.disconnect().await;
+    Ok(())
+}
