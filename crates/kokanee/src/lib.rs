@@ -31,6 +31,8 @@
 pub use bytes;
 pub use http;
 pub use kokanee_derive::Event;
+#[cfg(feature = "net")]
+pub use kokanee_net as net;
 pub use kokanee_server::*;
 
 /// The result of a program that may fail in several ways.
