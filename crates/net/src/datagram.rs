@@ -38,6 +38,15 @@ impl Datagram {
     pub async fn reply(&self, data: &[u8]) -> Result<(), NetError> {
         self.socket.send_to(data, &self.peer).await
     }
+
+    /// The way back to the sender, without what it said: to be kept for later answers.
+    #[must_use]
+    pub fn without_data(self) -> Self {
+        Self {
+            data: Bytes::new(),
+            ..self
+        }
+    }
 }
 
 #[derive(Debug)]

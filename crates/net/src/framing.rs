@@ -134,6 +134,10 @@ impl Framing {
     /// # Errors
     /// [`NetError::FrameTooLarge`] or [`NetError::FrameCut`]; frames before it are lost.
     pub fn decode_all(&self, piece: &[u8], max_bytes: usize) -> Result<Vec<Bytes>, NetError> {
+        if *self == Self::Raw {
+            // Even an empty datagram says something.
+            return Ok(vec![Bytes::copy_from_slice(piece)]);
+        }
         let mut cutter = Cutter::new(self, max_bytes);
         let mut buffer = BytesMut::from(piece);
         let mut frames = Vec::new();
