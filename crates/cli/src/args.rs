@@ -17,11 +17,11 @@ pub(crate) use bench::BenchArgs;
 pub(crate) use client::{ConnectArgs, ConnectionArgs, EmitArgs, ListenArgs};
 pub(crate) use completions::{CompletionsArgs, ManArgs};
 pub(crate) use inspect::{InspectArgs, InspectForm};
-pub(crate) use serve::ServeArgs;
+pub(crate) use serve::{RawArgs, ServeArgs};
 pub(crate) use sockets::{
     MessageArgs, TcpArgs, TcpClientArgs, TcpCommand, TcpConnectArgs, TcpEchoArgs, TcpListenArgs,
     TcpSendArgs, TcpServerArgs, UdpArgs, UdpCommand, UdpConnectArgs, UdpListenArgs, UdpSendArgs,
-    ViewArgs,
+    ViewArgs, address,
 };
 
 /// Socket.IO for the terminal

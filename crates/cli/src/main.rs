@@ -18,6 +18,7 @@ mod page;
 mod paint;
 mod peer;
 mod pretty;
+mod raw;
 mod serve;
 mod signals;
 mod sockets;

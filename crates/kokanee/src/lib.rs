@@ -26,14 +26,15 @@
 //! * Typed events, one definition for both sides: [`derive@Event`], [`Namespace::on_typed`], [`Socket::emit_typed`].
 //! * Rooms and broadcasts: [`Socket::join`], [`Socket::to`], [`BroadcastOperator`].
 //! * What bounds a client's cost, and what happens on breach: [`Limits`].
+//! * Sockets below Socket.IO, and raw peers in a namespace: `net` and `bridge`, with the feature `net`.
 //! * Hosting: [`Server::listen`], [`Server::layer`] for axum and tower, [`Server::accept`].
 
 pub use bytes;
 pub use http;
 pub use kokanee_derive::Event;
-#[cfg(feature = "net")]
-pub use kokanee_net as net;
 pub use kokanee_server::*;
+#[cfg(feature = "net")]
+pub use {kokanee_bridge as bridge, kokanee_net as net};
 
 /// The result of a program that may fail in several ways.
 pub type Result<T, E = BoxError> = std::result::Result<T, E>;
