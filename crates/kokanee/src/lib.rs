@@ -43,3 +43,8 @@ pub type Result<T, E = BoxError> = std::result::Result<T, E>;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod readme {}
+
+/// Runs the programs of the guide with the documentation tests.
+#[cfg(all(doctest, feature = "net"))]
+#[doc = include_str!("../../../docs/from-socket-to-event.md")]
+mod guide {}
