@@ -378,6 +378,8 @@ impl Framed {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn cut(framing: &Framing, pieces: &[&[u8]], max: usize) -> Result<Vec<Bytes>, NetError> {
@@ -503,5 +505,29 @@ mod tests {
             matches!(error, NetError::FrameTooLarge { max: 255 }),
             "{error}"
         );
+    }
+
+    proptest! {
+        /// However the bytes arrive, the frames are the same; and no bytes cause a panic or a large buffer.
+        #[test]
+        fn pieces_make_no_difference(
+            framing in prop::sample::select(vec![
+                "lines", "length-prefixed:1", "length-prefixed:2", "length-prefixed:8", "delimiter:ab", "delimiter:aab",
+            ]),
+            // Few different bytes, so that they often mean something.
+            data in prop::collection::vec(prop::sample::select(vec![0, 1, 2, 3, b'a', b'b', b'\r', b'\n', 255]), 0..200),
+            splits in prop::collection::vec(0_usize..200, 0..10),
+        ) {
+            let framing: Framing = framing.parse().expect("a framing");
+            let mut splits = splits;
+            splits.push(0);
+            splits.push(data.len());
+            splits.retain(|at| *at <= data.len());
+            splits.sort_unstable();
+            let pieces: Vec<_> = splits.windows(2).map(|two| &data[two[0]..two[1]]).collect();
+            let whole = cut(&framing, &[&data], 50).map_err(|error| error.to_string());
+            let in_pieces = cut(&framing, &pieces, 50).map_err(|error| error.to_string());
+            prop_assert_eq!(whole, in_pieces);
+        }
     }
 }
