@@ -24,7 +24,7 @@ const ALL: &str = "all";
 /// | `max_datagram_peers` | 1,000 | datagrams of further senders are thrown away, and counted in the log |
 /// | `datagram_idle_timeout` | 60 s without a datagram | the peer is closed (`idle`) |
 /// | `half_open_timeout` | 0: a peer that ends its side is closed | the peer is closed |
-/// | `max_message_bytes` | 256 KiB from a client to a peer | `data` fails |
+/// | `max_message_bytes` | 64 KiB either way | from a client: `data` fails; from a peer: it is closed |
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BridgeLimits {
@@ -36,7 +36,9 @@ pub struct BridgeLimits {
     pub datagram_idle_timeout: Duration,
     /// Time that clients get to answer a peer that has ended its side.
     pub half_open_timeout: Duration,
-    /// Size of a message from a client to a peer in bytes.
+    /// Size of a message in bytes, either way. As JSON, control characters take six times their size: the default leaves
+    /// such a message well below half of [`Limits::max_outbound_bytes`](kokanee_server::Limits::max_outbound_bytes), so
+    /// that no peer can make a client a slow consumer.
     pub max_message_bytes: usize,
 }
 
@@ -47,7 +49,7 @@ impl Default for BridgeLimits {
             max_datagram_peers: 1_000,
             datagram_idle_timeout: Duration::from_secs(60),
             half_open_timeout: Duration::ZERO,
-            max_message_bytes: 256 * 1024,
+            max_message_bytes: 64 * 1024,
         }
     }
 }
@@ -135,6 +137,10 @@ impl OpenPeer {
     pub(crate) async fn close(self, reason: &str) {
         if self.bridge.0.peers.remove(&self.peer.facts.id) {
             self.tell("close", (&self.peer.facts.id, reason)).await;
+            // Clients may be in a limited number of rooms.
+            let room = Peer::room(&self.peer.facts.id);
+            let watchers = self.bridge.0.namespace.to(&room);
+            watchers.sockets_leave(&room).await;
         }
     }
 

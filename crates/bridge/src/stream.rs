@@ -64,7 +64,9 @@ impl Stream {
         let peer = bridge.open(facts, Sink::Stream(queue), owner).await;
         Self {
             peer,
-            frames: reader.framed(&bridge.0.framing),
+            frames: reader
+                .framed(&bridge.0.framing)
+                .at_most(bridge.0.limits.max_message_bytes),
             drain,
             half_open_timeout: bridge.0.limits.half_open_timeout,
         }

@@ -209,6 +209,19 @@ impl Cutter {
         }
     }
 
+    fn lower(&mut self, max: usize) {
+        match self {
+            Self::Raw => {}
+            Self::LengthPrefixed {
+                codec, max_bytes, ..
+            } => {
+                *max_bytes = max.min(*max_bytes);
+                codec.set_max_frame_length(*max_bytes);
+            }
+            Self::Delimited { max_bytes, .. } => *max_bytes = max.min(*max_bytes),
+        }
+    }
+
     /// The next complete frame.
     fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, NetError> {
         match self {
@@ -293,6 +306,13 @@ impl FrameReader {
             buffer: BytesMut::new(),
             is_ended: false,
         }
+    }
+
+    /// Lowers the size that a frame may have, in bytes. Frames of [`Framing::Raw`] are at most 64 KiB anyway.
+    #[must_use]
+    pub fn at_most(mut self, max_bytes: usize) -> Self {
+        self.cutter.lower(max_bytes);
+        self
     }
 
     /// Receives a frame. `None` when the peer has ended its side. Cancel safe.

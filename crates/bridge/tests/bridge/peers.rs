@@ -83,7 +83,46 @@ async fn lines_are_text_and_what_is_no_text_stays_bytes() {
         "text or bytes are expected"
     );
     let error = client.fails("data", (&id, "x".repeat(300_000))).await;
-    assert_eq!(error, "message of 300000 bytes exceeds the limit of 262144");
+    assert_eq!(error, "message of 300000 bytes exceeds the limit of 65536");
+}
+
+#[tokio::test]
+async fn a_peer_with_a_large_message_is_closed_and_its_watchers_are_kept() {
+    let bed = Bed::start(Bridge::builder().framing(Framing::Lines)).await;
+    let mut client = bed.client().await;
+    let mut raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
+    let (id, _) = client.open().await;
+    // As JSON this is six times as large.
+    let mut line = vec![0; 65_536];
+    line.push(b'\n');
+    for _ in 0..10 {
+        raw.send_all(&line).await.expect("sent");
+        assert_eq!(text(&client.event("data").await[1]).len(), 65_536);
+    }
+    line.push(0);
+    line.rotate_right(1);
+    raw.send_all(&line).await.expect("sent");
+    let close = client.event("close").await;
+    assert_eq!(text(&close[0]), id);
+    assert_eq!(text(&close[1]), "frame exceeds the limit of 65536 bytes");
+    assert!(client.socket.is_connected());
+}
+
+#[tokio::test]
+async fn watching_many_peers_one_after_another_has_no_end() {
+    let io = Server::builder()
+        .with_limits(|limits| limits.max_rooms = 3)
+        .build();
+    let server = TcpServer::bind("127.0.0.1:0").await;
+    let bed = Bed::start_with(io, server, Bridge::builder()).await;
+    let mut client = bed.client().await;
+    for _ in 0..5 {
+        let raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
+        let (id, _) = client.open().await;
+        assert_eq!(text(&client.ask("watch", id).await), "ok");
+        drop(raw);
+        client.event("close").await;
+    }
 }
 
 #[tokio::test]
