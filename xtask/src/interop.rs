@@ -25,6 +25,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
         &[
             Requirement::Node,
             Requirement::Python,
+            Requirement::SocketTools,
             Requirement::Chromium,
             Requirement::Tmux,
         ],

@@ -24,6 +24,8 @@ pub(crate) enum Requirement {
     Node,
     /// Python 3 that can make virtual environments.
     Python,
+    /// netcat, socat and openssl: peers for raw sockets.
+    SocketTools,
     /// A browser for the demo page.
     Chromium,
     /// A terminal for the interactive client.
@@ -39,6 +41,7 @@ impl Requirement {
         match self {
             Self::Node => &["nodejs", "npm"],
             Self::Python => &["python3", "python3-venv"],
+            Self::SocketTools => &["netcat-openbsd", "socat", "openssl"],
             Self::Chromium => &["chromium"],
             Self::Tmux => &["tmux"],
             Self::Valgrind => &["valgrind"],
@@ -52,6 +55,9 @@ impl Requirement {
             Self::Python => {
                 says(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_some()
             }
+            Self::SocketTools => ["nc", "socat", "openssl"]
+                .into_iter()
+                .all(|program| find(program).is_some()),
             Self::Chromium => browser().is_some(),
             Self::Tmux => find("tmux").is_some(),
             Self::Valgrind => find("valgrind").is_some(),

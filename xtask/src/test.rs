@@ -18,6 +18,7 @@ pub(crate) fn all(steps: &mut Steps) -> Result<()> {
         &[
             Requirement::Node,
             Requirement::Python,
+            Requirement::SocketTools,
             Requirement::Chromium,
             Requirement::Tmux,
             Requirement::Valgrind,

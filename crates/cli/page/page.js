@@ -17,8 +17,12 @@ const MAX_SHOWN_CHARACTERS = 20_000;
 
 const byId = (id) => document.getElementById(id);
 
-/** The one socket of this page; set by `start`. */
+const SOCKET_OPTIONS = { reconnectionDelay: 500, reconnectionDelayMax: 4000 };
+
+/** The one socket of this page in the namespace `/`; set by `start`. */
 let socket = null;
+/** Joins another namespace; set by `start`. */
+let openNamespace = null;
 
 /** The last events that came in, oldest first, for `window.kokanee`. */
 const received = [];
@@ -400,6 +404,9 @@ function startConnection() {
   socket.on("connect_error", onConnectError);
   socket.on("welcome", (welcome) => {
     byId("server-name").textContent = String(welcome?.server ?? "–");
+    for (const namespace of welcome?.bridges ?? []) {
+      joinBridge(String(namespace));
+    }
   });
   socket.on("clock", (clock) => {
     byId("clock-time").textContent = formatTime(new Date(Number(clock?.time)));
@@ -682,6 +689,148 @@ function startRooms() {
   showRooms([]);
 }
 
+// --------------------------------------------------------------------------------------------------- raw peers
+
+/** The sockets of the namespaces in which raw peers appear, by their names. */
+const bridges = new Map();
+/** The raw peers that are there, by namespace and id. */
+const rawPeers = new Map();
+
+const rawKey = (namespace, id) => `${namespace} ${id}`;
+const rawName = (namespace, peer) => `${namespace.slice(1)} ${peer.direction === "out" ? "to " : ""}${peer.address}`;
+
+function noteRaw(text) {
+  addToFeed(byId("raw-feed"), element("li", "note", text));
+}
+
+function showRawPeers() {
+  const peers = [...rawPeers];
+  byId("raw-peers").replaceChildren(
+    ...peers.map(([key, { namespace, peer }]) => {
+      const item = element("li");
+      const button = element("button", "", rawName(namespace, peer));
+      button.type = "button";
+      button.addEventListener("click", () => {
+        byId("raw-target").value = key;
+        byId("raw-text").focus();
+      });
+      item.append(button);
+      return item;
+    }),
+  );
+  const target = byId("raw-target");
+  const chosen = target.value;
+  const options = peers.map(([key, { namespace, peer }]) => new Option(rawName(namespace, peer), key));
+  target.replaceChildren(...(options.length > 0 ? options : [new Option("no peer", "")]));
+  target.value = rawPeers.has(chosen) ? chosen : (peers.at(-1)?.[0] ?? "");
+  for (const id of ["raw-target", "raw-text", "raw-close"]) {
+    byId(id).disabled = peers.length === 0;
+  }
+}
+
+function addRawPeer(namespace, peer) {
+  rawPeers.set(rawKey(namespace, peer?.id), { namespace, peer });
+}
+
+function forgetRawPeers(namespace) {
+  for (const [key, known] of rawPeers) {
+    if (known.namespace === namespace) {
+      rawPeers.delete(key);
+    }
+  }
+}
+
+function joinBridge(namespace) {
+  document.querySelector(".raw").hidden = false;
+  if (bridges.has(namespace)) {
+    return;
+  }
+  const token = new URLSearchParams(location.search).get("token");
+  const bridge = openNamespace(namespace, token === null ? {} : { token });
+  bridges.set(namespace, bridge);
+  bridge.onAny((name, ...args) => record("in", `${namespace} ${name}`, args.filter((arg) => typeof arg !== "function")));
+  bridge.on("connect_error", (error) => {
+    byId("raw-result").textContent = `${namespace}: ${error.message}. A token is given as ?token=… in the address.`;
+  });
+  bridge.on("disconnect", () => {
+    forgetRawPeers(namespace);
+    showRawPeers();
+  });
+  bridge.on("peers", (peers) => {
+    forgetRawPeers(namespace);
+    for (const peer of peers) {
+      addRawPeer(namespace, peer);
+    }
+    byId("raw-result").textContent = "";
+    showRawPeers();
+  });
+  bridge.on("open", (peer) => {
+    addRawPeer(namespace, peer);
+    noteRaw(`${rawName(namespace, peer)} is here`);
+    showRawPeers();
+  });
+  bridge.on("data", (id, payload) => {
+    const known = rawPeers.get(rawKey(namespace, id));
+    const bytes = asBytes(payload);
+    const text = bytes === null ? String(payload) : textOrHex(bytes);
+    addToFeed(byId("raw-feed"), message({ by: known ? rawName(namespace, known.peer) : String(id), text, mine: false }));
+  });
+  bridge.on("end", (id) => noteRaw(`${rawNameOf(namespace, id)} sends nothing more`));
+  bridge.on("close", (id, reason) => {
+    noteRaw(`${rawNameOf(namespace, id)} has gone: ${reason}`);
+    rawPeers.delete(rawKey(namespace, id));
+    showRawPeers();
+  });
+}
+
+function rawNameOf(namespace, id) {
+  const known = rawPeers.get(rawKey(namespace, id));
+  return known ? rawName(namespace, known.peer) : `${namespace} ${id}`;
+}
+
+/** Bytes as text if they are text, otherwise in hexadecimal. */
+function textOrHex(bytes) {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    if (!/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/.test(text)) {
+      return text;
+    }
+  } catch {
+    // No text: shown as what it is.
+  }
+  return bytes.length > 64 ? `${hex(bytes.subarray(0, 64))} … ${bytes.length.toLocaleString("en")} bytes` : hex(bytes);
+}
+
+/** Asks the bridge of the chosen peer for something, and tells what went wrong. */
+async function askBridge(name, args) {
+  const known = rawPeers.get(byId("raw-target").value);
+  if (known === undefined) {
+    byId("raw-result").textContent = "Nobody is connected.";
+    return false;
+  }
+  const { namespace, peer } = known;
+  record("out", `${namespace} ${name}`, [peer.id, ...args]);
+  const asked = bridges.get(namespace).timeout(ACK_TIMEOUT_MS).emitWithAck(name, peer.id, ...args);
+  const problem = await problemOf(asked.then((answer) => ({ answer: [answer] })));
+  byId("raw-result").textContent = problem === "" ? "" : `Not done: ${problem}.`;
+  return problem === "" ? known : false;
+}
+
+function startRaw() {
+  byId("raw-form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const input = byId("raw-text");
+    const text = input.value;
+    const known = await askBridge("data", [text]);
+    if (known) {
+      input.value = "";
+      addToFeed(byId("raw-feed"), message({ by: `you to ${rawName(known.namespace, known.peer)}`, text, mine: true }));
+    }
+  });
+  byId("raw-close").addEventListener("click", () => askBridge("close", []));
+  showRawPeers();
+}
+
 // ---------------------------------------------------------------------------------------------- emit any event
 
 const PRESETS = [
@@ -839,13 +988,17 @@ async function start() {
   startLog();
   setState("connecting");
   const io = await chooseClient();
-  socket = io({ reconnectionDelay: 500, reconnectionDelayMax: 4000 });
+  socket = io(SOCKET_OPTIONS);
+  // The official client puts namespaces on one connection, the small one makes another.
+  openNamespace = (namespace, auth) =>
+    socket.io.socket?.(namespace, { auth }) ?? io({ ...SOCKET_OPTIONS, namespace, auth });
   startConnection();
   startLatency();
   startChat();
   startRooms();
   startEmit();
   startBinary();
+  startRaw();
 }
 
 start();

@@ -5,6 +5,7 @@ mod client;
 mod completions;
 mod inspect;
 mod serve;
+mod sockets;
 
 use std::{fs, time::Duration};
 
@@ -16,7 +17,12 @@ pub(crate) use bench::BenchArgs;
 pub(crate) use client::{ConnectArgs, ConnectionArgs, EmitArgs, ListenArgs};
 pub(crate) use completions::{CompletionsArgs, ManArgs};
 pub(crate) use inspect::{InspectArgs, InspectForm};
-pub(crate) use serve::ServeArgs;
+pub(crate) use serve::{RawArgs, ServeArgs};
+pub(crate) use sockets::{
+    MessageArgs, TcpArgs, TcpClientArgs, TcpCommand, TcpConnectArgs, TcpEchoArgs, TcpListenArgs,
+    TcpSendArgs, TcpServerArgs, UdpArgs, UdpCommand, UdpConnectArgs, UdpListenArgs, UdpSendArgs,
+    ViewArgs, address,
+};
 
 /// Socket.IO for the terminal
 #[derive(Debug, Parser)]
@@ -46,6 +52,8 @@ pub(crate) enum Command {
     Listen(Box<ListenArgs>),
     Bench(Box<BenchArgs>),
     Inspect(InspectArgs),
+    Tcp(Box<TcpArgs>),
+    Udp(Box<UdpArgs>),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }

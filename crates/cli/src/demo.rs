@@ -87,18 +87,28 @@ struct Clock {
     uptime: u64,
 }
 
+/// The namespaces in which raw peers appear. The server's state.
+#[derive(Debug)]
+pub(crate) struct Bridges(pub(crate) Vec<&'static str>);
+
 #[derive(Serialize)]
 struct Welcome {
     id: SocketId,
     transport: &'static str,
     server: &'static str,
+    bridges: Vec<&'static str>,
 }
 
-async fn welcome(socket: Socket, log: Log) -> Result<(), EmitError> {
+async fn welcome(
+    socket: Socket,
+    log: Log,
+    State(bridges): State<Bridges>,
+) -> Result<(), EmitError> {
     let welcome = Welcome {
         id: socket.id(),
         transport: socket.transport().as_str(),
         server: SERVER,
+        bridges: bridges.0.clone(),
     };
     log.sent(&socket, To::Sender, "welcome", &welcome);
     socket.emit("welcome", welcome).await

@@ -22,6 +22,8 @@ pub(crate) enum Exit {
     Unreachable = 6,
     /// The connection was lost, or closed by the server.
     Lost = 7,
+    /// The address is in use.
+    AddressInUse = 98,
     /// Ctrl-C, as shells count.
     Interrupted = 130,
 }

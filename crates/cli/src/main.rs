@@ -18,8 +18,10 @@ mod page;
 mod paint;
 mod peer;
 mod pretty;
+mod raw;
 mod serve;
 mod signals;
+mod sockets;
 mod trace;
 mod url;
 mod value;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         Command::Listen(args) => listen::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Tcp(args) => sockets::tcp(&args),
+        Command::Udp(args) => sockets::udp(&args),
         Command::Completions(args) => completions::print(args.shell),
         Command::Man(args) => completions::man(&args),
     }

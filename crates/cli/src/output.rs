@@ -33,6 +33,8 @@ enum Line {
     Err(String),
     /// Text with escape sequences for the terminal on stdout, as it is.
     Screen(String),
+    /// Bytes for stdout, as they are.
+    Bytes(Vec<u8>),
     /// Replace the transient line on stderr, which stays below everything else.
     Status(String),
     /// Tell when everything before this was written.
@@ -86,6 +88,12 @@ impl Output {
     /// Writes a line to stderr as [`print`](Self::print) does.
     pub(crate) fn print_err(&self, line: String) {
         self.wait_to_send(Line::Err(line));
+    }
+
+    /// Writes bytes to stdout, nothing added, and waits until they are written.
+    pub(crate) fn print_bytes(&self, bytes: Vec<u8>) {
+        self.wait_to_send(Line::Bytes(bytes));
+        self.finish_patiently();
     }
 
     /// Writes to the terminal on stdout what moves its cursor. Nothing is added.
@@ -176,11 +184,12 @@ impl Writer {
                     self.hide_status();
                     self.err.push(&line);
                 }
-                Line::Screen(text) => self.out.write(&text),
+                Line::Screen(text) => self.out.write(text.as_bytes()),
+                Line::Bytes(bytes) => self.out.write(&bytes),
                 Line::Status(line) => {
                     self.hide_status();
                     self.out.flush();
-                    self.err.write(&line);
+                    self.err.write(line.as_bytes());
                     self.status = line;
                 }
                 Line::Finish(done) => {
@@ -194,7 +203,7 @@ impl Writer {
 
     fn hide_status(&mut self) {
         if !std::mem::take(&mut self.status).is_empty() {
-            self.err.write("\r\x1b[2K");
+            self.err.write(b"\r\x1b[2K");
             self.err.flush();
         }
     }
@@ -233,15 +242,15 @@ impl<W: Write> Sink<W> {
     }
 
     fn push(&mut self, line: &str) {
-        self.write(line);
-        self.write("\n");
+        self.write(line.as_bytes());
+        self.write(b"\n");
     }
 
-    fn write(&mut self, text: &str) {
+    fn write(&mut self, bytes: &[u8]) {
         if self.is_broken {
             return;
         }
-        self.batch.extend_from_slice(text.as_bytes());
+        self.batch.extend_from_slice(bytes);
         if self.batch.len() >= BATCH_BYTES {
             self.flush();
         }

@@ -8,17 +8,19 @@ use std::{
     time::Instant,
 };
 
-use kokanee::{Cors, ListenError, Listener, Server};
+use kokanee::{Cors, ListenError, Listener, Server, net::NetError};
 use serde::Serialize;
 use tokio::runtime;
 
 use crate::{
     args::{ParserArg, ServeArgs, TransportArg},
-    demo, escape,
+    demo::{self, Bridges},
+    escape,
     log::{EventLog, Format, json_line},
     output::Output,
     page,
     paint::Paint,
+    raw::{self, RawSockets},
     signals::{Signal, Signals},
     trace::report_traces,
 };
@@ -35,6 +37,8 @@ enum ServeError {
     Listen(#[from] ListenError),
     #[error("cannot serve {}: {source}", path.display())]
     Files { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Net(#[from] NetError),
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
     #[error("the listener has ended")]
@@ -44,7 +48,7 @@ enum ServeError {
 impl ServeError {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::PortInUse { .. } => PORT_IN_USE,
+            Self::PortInUse { .. } | Self::Net(NetError::AddressInUse { .. }) => PORT_IN_USE,
             _ => FAILURE,
         }
     }
@@ -112,6 +116,9 @@ async fn serve(args: &ServeArgs, output: &Output) -> Result<Option<Signal>, Serv
     demo::register(&io);
 
     let listener = bind(args, &io).await?;
+    let raw = RawSockets::bind(&args.raw, &args.host).await?;
+    let bridged = raw.addresses();
+    let raw = raw.serve(&io, &args.raw);
     let address = listener.local_addr();
     // Before anybody knows the address: the first signal may come at once.
     let mut signals = Signals::new().map_err(ServeError::Start)?;
@@ -119,6 +126,9 @@ async fn serve(args: &ServeArgs, output: &Output) -> Result<Option<Signal>, Serv
     let mut listening = tokio::spawn(listener.serve());
     let clock = tokio::spawn(demo::run_clock(io.clone()));
     console.announce(&url(args, address), address.port());
+    for (namespace, address) in bridged {
+        console.bridged(namespace, &address);
+    }
     if has_page {
         console.note(&client_note(args, client.as_deref()));
     }
@@ -128,8 +138,13 @@ async fn serve(args: &ServeArgs, output: &Output) -> Result<Option<Signal>, Serv
         _ = &mut listening => return Err(ServeError::Ended),
     };
     console.stopping(signal, io.session_count());
+    let closing = async {
+        // First, so that clients learn that the raw peers have gone.
+        let raw_in_time = raw.close(args.shutdown_timeout).await;
+        io.close(args.shutdown_timeout).await && raw_in_time
+    };
     let in_time = tokio::select! {
-        in_time = io.close(args.shutdown_timeout) => in_time,
+        in_time = closing => in_time,
         second = signals.next() => return Ok(Some(second)),
     };
     clock.abort();
@@ -146,6 +161,7 @@ fn build(args: &ServeArgs, console: &Console, client: Option<&Path>) -> Server {
         .transports(args.transports.iter().copied().map(Into::into))
         .allow_eio3(args.allow_eio3)
         .with_limits(|limits| args.apply_limits(limits))
+        .state(Bridges(raw::namespaces(&args.raw)))
         .state(log.clone());
     if args.no_compression {
         builder = builder.http_compression(None);
@@ -160,7 +176,10 @@ fn build(args: &ServeArgs, console: &Console, client: Option<&Path>) -> Server {
         builder = builder.serve_client(client);
     }
     let io = builder.build();
-    for namespace in ["/", "/private"] {
+    for namespace in ["/", "/private"]
+        .into_iter()
+        .chain(raw::namespaces(&args.raw))
+    {
         log.watch(&io.of(namespace));
     }
     io
@@ -271,10 +290,24 @@ struct Console {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Announcement<'a> {
-    Listening { url: &'a str, port: u16 },
-    Stopping { signal: &'a str, sessions: usize },
-    Stopped { complete: bool },
-    Lost { lines: u64 },
+    Listening {
+        url: &'a str,
+        port: u16,
+    },
+    Bridge {
+        namespace: &'a str,
+        address: &'a str,
+    },
+    Stopping {
+        signal: &'a str,
+        sessions: usize,
+    },
+    Stopped {
+        complete: bool,
+    },
+    Lost {
+        lines: u64,
+    },
 }
 
 impl Console {
@@ -307,6 +340,11 @@ impl Console {
             );
             format!("{name} listens on {url} - open it in a browser; Ctrl-C stops it.")
         });
+    }
+
+    fn bridged(&self, namespace: &str, address: &str) {
+        let text = format!("Raw peers of {address} appear in the namespace {namespace}.");
+        self.say(&text, &Announcement::Bridge { namespace, address });
     }
 
     fn say(&self, text: &str, announcement: &Announcement<'_>) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kokanee_net::Backoff;
+
 /// How a client reconnects.
 #[derive(Debug, Clone)]
 pub(crate) struct Reconnection {
@@ -29,23 +31,13 @@ impl Default for Reconnection {
 impl Reconnection {
     /// The delay before attempt `attempt`, which counts from 0. `random` is from 0 to 1, and different each time.
     pub(crate) fn delay(&self, attempt: u32, random: f64) -> Duration {
-        let base = self.delay.as_secs_f64() * 2_f64.powi(attempt.min(60).cast_signed());
-        let deviation = random * self.randomization * base;
-        // As in JavaScript: a digit of the same random number decides the direction.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a digit"
-        )]
-        let up = (random * 10.0) as u32 % 2 == 1;
-        let delay = if up {
-            base + deviation
-        } else {
-            base - deviation
+        let backoff = Backoff {
+            delay: self.delay,
+            delay_max: self.delay_max,
+            randomization: self.randomization,
+            attempts: self.attempts,
         };
-        Duration::try_from_secs_f64(delay.max(0.0))
-            .unwrap_or(self.delay_max)
-            .min(self.delay_max)
+        backoff.delay_at(attempt, random)
     }
 }
 

@@ -46,6 +46,7 @@
 //!   [`client::Socket::emit_typed`].
 //! * Rooms and broadcasts: [`Socket::join`], [`Socket::to`], [`BroadcastOperator`].
 //! * What bounds a client's cost, and what happens on breach: [`Limits`].
+//! * Sockets below Socket.IO, and raw peers in a namespace: `net` and `bridge`, with the feature `net`.
 //! * Hosting: [`Server::listen`], [`Server::layer`] for axum and tower, [`Server::accept`].
 //! * The client's options are those of [`ClientBuilder`]; [`SimpleClient`] is for scripts, [`client::blocking`] for programs
 //!   that are not async.
@@ -67,6 +68,8 @@ pub use kokanee_handler::{
 #[cfg(feature = "server")]
 pub use kokanee_server::*;
 pub use kokanee_socketio::{Args, Event, ParserKind, Value};
+#[cfg(feature = "net")]
+pub use {kokanee_bridge as bridge, kokanee_net as net};
 
 /// The result of a program that may fail in several ways.
 pub type Result<T, E = BoxError> = std::result::Result<T, E>;
@@ -75,3 +78,8 @@ pub type Result<T, E = BoxError> = std::result::Result<T, E>;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod readme {}
+
+/// Runs the programs of the guide with the documentation tests.
+#[cfg(all(doctest, feature = "net"))]
+#[doc = include_str!("../../../docs/from-socket-to-event.md")]
+mod guide {}

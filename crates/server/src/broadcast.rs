@@ -147,6 +147,29 @@ impl BroadcastOperator {
         Ok(())
     }
 
+    /// Sends the event as [`emit`](Self::emit) does, but at the pace of the slowest recipient: each gets it when it has
+    /// room, as with [`Socket::emit`], and this returns when the last has got it. One that takes nothing holds it up
+    /// until it is disconnected, after [`Limits::write_timeout`](crate::Limits::write_timeout).
+    ///
+    /// For whoever reads from somewhere and can wait: nothing piles up, and nobody is disconnected for being slow. Not
+    /// cancel safe: some recipients may have got it.
+    ///
+    /// # Errors
+    /// When the arguments cannot be encoded.
+    pub async fn emit_patiently<T: Serialize>(self, event: &str, args: T) -> Result<(), EmitError> {
+        let packet = encode_event(self.namespace.name(), None, event, &args)?.shared();
+        drop(args);
+        let options = self.options;
+        let emits = self
+            .fetch_sockets()
+            .await
+            .into_iter()
+            .map(|socket| socket.emit_encoded(packet.clone(), options));
+        // A recipient that has gone meanwhile is no error.
+        let _ = futures_util::future::join_all(emits).await;
+        Ok(())
+    }
+
     /// Sends a typed event.
     ///
     /// # Errors

@@ -312,6 +312,11 @@ impl Socket {
         )
     }
 
+    /// Sends a packet that others get, too.
+    pub(crate) fn emit_encoded(&self, packet: EncodedPacket, options: SendOptions) -> Emit {
+        self.emit_packet(Ok(packet), options)
+    }
+
     fn emit_packet(
         &self,
         packet: Result<EncodedPacket, EncodeError>,

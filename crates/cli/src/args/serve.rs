@@ -6,9 +6,9 @@ use clap::{
     Args, ValueHint,
     builder::{FalseyValueParser, NonEmptyStringValueParser},
 };
-use kokanee::{Cookie, Limits};
+use kokanee::{Cookie, Limits, bridge::Rule, net::Framing};
 
-use super::{ColorArg, ParserArg, TransportArg, duration, log_level, path};
+use super::{ColorArg, ParserArg, TransportArg, duration, log_level, path, time};
 
 const SERVE_HELP: &str = "\
 Examples:
@@ -17,6 +17,7 @@ Examples:
   kokanee serve --static ./public                your own page; the server answers the demo events
   kokanee serve --cors https://app.example.com   for a page of another origin
   kokanee serve --tls-cert cert.pem --tls-key key.pem
+  kokanee serve --tcp 7000 --framing lines       raw TCP peers as peers of the namespace /tcp
   kokanee serve --port 0 --json | jq             any free port, a log for programs
 
 Each option can be an environment variable, too: KOKANEE_PORT=8080, KOKANEE_QUIET=1.
@@ -185,6 +186,9 @@ pub(crate) struct ServeArgs {
     #[arg(conflicts_with = "serve_client", help_heading = "Page and files")]
     pub(crate) no_serve_client: bool,
 
+    #[command(flatten, next_help_heading = "Raw sockets")]
+    pub(crate) raw: RawArgs,
+
     #[command(flatten, next_help_heading = "Limits")]
     pub(crate) limits: LimitArgs,
 
@@ -220,6 +224,56 @@ pub(crate) struct ServeArgs {
     )]
     #[arg(value_parser = log_level, help_heading = "Output")]
     pub(crate) log_level: String,
+}
+
+/// Raw sockets whose peers appear in a namespace.
+#[derive(Debug, Args)]
+pub(crate) struct RawArgs {
+    /// Let what connects by TCP appear in the namespace /tcp: a port of --host, or host:port
+    #[arg(long, env = "KOKANEE_TCP", value_name = "ADDRESS")]
+    pub(crate) tcp: Option<String>,
+
+    /// Let what sends UDP datagrams appear in the namespace /udp: a port of --host, or host:port
+    #[arg(long, env = "KOKANEE_UDP", value_name = "ADDRESS")]
+    pub(crate) udp: Option<String>,
+
+    /// Let what connects to this Unix socket appear in the namespace /unix
+    #[cfg(unix)]
+    #[arg(long, env = "KOKANEE_UNIX", value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) unix: Option<PathBuf>,
+
+    /// How their bytes become messages: raw, lines, length-prefixed, length-prefixed:2, delimiter:TEXT
+    #[arg(
+        long,
+        env = "KOKANEE_FRAMING",
+        value_name = "FRAMING",
+        default_value = "raw"
+    )]
+    pub(crate) framing: Framing,
+
+    /// Target that clients of /tcp may have connected to: a name, an address or a network, with its port or *; can be
+    /// repeated. By default there is none
+    #[arg(
+        long,
+        env = "KOKANEE_ALLOW_TARGET",
+        value_name = "HOST:PORT",
+        value_delimiter = ','
+    )]
+    pub(crate) allow_target: Vec<Rule>,
+
+    /// Let only clients whose `auth` is `{token: TOKEN}` into these namespaces
+    #[arg(
+        long,
+        env = "KOKANEE_RAW_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) raw_token: Option<String>,
+
+    /// Time that clients get to answer a raw peer that has ended its side
+    #[arg(long, env = "KOKANEE_HALF_OPEN", value_name = "TIME", default_value = "0s", value_parser = time)]
+    pub(crate) half_open: Duration,
 }
 
 /// Limits that are worth a change from the command line; the library has more.

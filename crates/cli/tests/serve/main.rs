@@ -4,4 +4,5 @@ mod demo;
 #[path = "../support/process.rs"]
 mod process;
 mod program;
+mod raw;
 mod support;

@@ -1,0 +1,312 @@
+//! [`Bridge`]: the handlers of its namespace, and what every transport needs.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use kokanee_net::{Framing, NetError};
+use kokanee_server::{Ack, Data, EmitError, JoinError, Namespace, Socket, Value};
+use serde::Serialize;
+
+use crate::{
+    dial,
+    peers::{Facts, Peer, Peers, Sink},
+    targets::Rule,
+};
+
+/// The room of those who watch every peer.
+const ALL: &str = "all";
+
+/// Times and sizes that bound what a bridge costs, beside the [limits](kokanee_net::Limits) of its servers.
+///
+/// | limit | default | on breach |
+/// |---|---|---|
+/// | `max_dialled` | 100 connections that clients have asked for | `dial` fails |
+/// | `max_datagram_peers` | 1,000 | datagrams of further senders are thrown away, and counted in the log |
+/// | `datagram_idle_timeout` | 60 s without a datagram | the peer is closed (`idle`) |
+/// | `half_open_timeout` | 0: a peer that ends its side is closed | the peer is closed |
+/// | `max_message_bytes` | 64 KiB either way | from a client: `data` fails; from a peer: it is closed |
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BridgeLimits {
+    /// Number of connections that clients have asked for, at the same time.
+    pub max_dialled: usize,
+    /// Number of senders of datagrams that count as peers at the same time.
+    pub max_datagram_peers: usize,
+    /// Time after which a sender of datagrams counts as gone.
+    pub datagram_idle_timeout: Duration,
+    /// Time that clients get to answer a peer that has ended its side.
+    pub half_open_timeout: Duration,
+    /// Size of a message in bytes, either way. As JSON, control characters take six times their size: the default leaves
+    /// such a message well below half of [`Limits::max_outbound_bytes`](kokanee_server::Limits::max_outbound_bytes), so
+    /// that no peer can make a client a slow consumer.
+    pub max_message_bytes: usize,
+}
+
+impl Default for BridgeLimits {
+    fn default() -> Self {
+        Self {
+            max_dialled: 100,
+            max_datagram_peers: 1_000,
+            datagram_idle_timeout: Duration::from_secs(60),
+            half_open_timeout: Duration::ZERO,
+            max_message_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// What a client asked for was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BridgeError {
+    #[error("no such peer: {0}")]
+    NoSuchPeer(String),
+    #[error("text or bytes are expected")]
+    NotData,
+    #[error("message of {size} bytes exceeds the limit of {max}")]
+    TooLarge { size: usize, max: usize },
+    #[error("target not allowed: {0}")]
+    NotAllowed(String),
+    #[error("{max} connections were asked for already, which is the limit")]
+    TooManyDialled { max: usize },
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error(transparent)]
+    Emit(#[from] EmitError),
+    #[error(transparent)]
+    Join(#[from] JoinError),
+}
+
+/// The bridge of one namespace. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct Bridge(pub(crate) Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) namespace: Namespace,
+    pub(crate) framing: Framing,
+    pub(crate) limits: BridgeLimits,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) peers: Peers,
+}
+
+impl Bridge {
+    /// Begins a bridge.
+    pub fn builder() -> BridgeBuilder {
+        BridgeBuilder::default()
+    }
+
+    /// Number of peers.
+    pub fn peer_count(&self) -> usize {
+        self.0.peers.list().len()
+    }
+
+    /// Tells clients of a new peer.
+    pub(crate) async fn open(&self, facts: Facts, sink: Sink, owner: Option<&Socket>) -> OpenPeer {
+        let peer = self.0.peers.add(facts, sink, owner.map(Socket::id));
+        let open = OpenPeer {
+            bridge: self.clone(),
+            peer,
+        };
+        open.tell("open", &open.peer.facts).await;
+        open
+    }
+}
+
+/// A peer that clients know of. When it is dropped, they learn that it has gone.
+pub(crate) struct OpenPeer {
+    bridge: Bridge,
+    pub(crate) peer: Arc<Peer>,
+}
+
+impl OpenPeer {
+    /// Hands a message to the clients that watch this peer, at the pace of the slowest of them.
+    pub(crate) async fn received(&self, frame: Bytes) {
+        let id = &self.peer.facts.id;
+        let is_textual = self.bridge.0.framing.is_textual();
+        match str::from_utf8(&frame) {
+            Ok(text) if is_textual => self.tell("data", (id, text)).await,
+            _ => self.tell("data", (id, &frame)).await,
+        }
+    }
+
+    /// Tells that the peer sends nothing more.
+    pub(crate) async fn ended(&self) {
+        self.tell("end", &self.peer.facts.id).await;
+    }
+
+    /// Tells that the peer has gone.
+    pub(crate) async fn close(self, reason: &str) {
+        if self.bridge.0.peers.remove(&self.peer.facts.id) {
+            self.tell("close", (&self.peer.facts.id, reason)).await;
+            // Clients may be in a limited number of rooms.
+            let room = Peer::room(&self.peer.facts.id);
+            let watchers = self.bridge.0.namespace.to(&room);
+            watchers.sockets_leave(&room).await;
+        }
+    }
+
+    async fn tell<T: Serialize>(&self, event: &str, args: T) {
+        let rooms = [ALL.to_owned(), Peer::room(&self.peer.facts.id)];
+        let watchers = self.bridge.0.namespace.to(rooms);
+        // Texts and bytes can always be encoded, and there is no other error.
+        let _ = watchers.emit_patiently(event, args).await;
+    }
+}
+
+impl Drop for OpenPeer {
+    /// For a task that was cut off; otherwise the peer was removed before.
+    fn drop(&mut self) {
+        let id = self.peer.facts.id.clone();
+        if self.bridge.0.peers.remove(&id)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let watchers = self
+                .bridge
+                .0
+                .namespace
+                .to([ALL.to_owned(), Peer::room(&id)]);
+            runtime.spawn(watchers.emit("close", (id, "cut off")));
+        }
+    }
+}
+
+/// The settings of a [`Bridge`].
+#[derive(Debug, Clone, Default)]
+#[must_use = "call attach"]
+pub struct BridgeBuilder {
+    framing: Framing,
+    limits: BridgeLimits,
+    rules: Vec<Rule>,
+}
+
+impl BridgeBuilder {
+    /// Sets how the bytes of peers become messages, and messages bytes. Default [`Framing::Raw`].
+    pub fn framing(mut self, framing: Framing) -> Self {
+        self.framing = framing;
+        self
+    }
+
+    /// Changes some of the limits.
+    pub fn with_limits(mut self, change: impl FnOnce(&mut BridgeLimits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// Allows clients to have targets dialled. Default: none.
+    pub fn allow_target(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Makes the bridge, and adds its handlers to a namespace. One namespace has one bridge.
+    pub fn attach(self, namespace: &Namespace) -> Bridge {
+        let bridge = Bridge(Arc::new(Inner {
+            namespace: namespace.clone(),
+            framing: self.framing,
+            limits: self.limits,
+            rules: self.rules,
+            peers: Peers::default(),
+        }));
+        register(&bridge, namespace);
+        bridge
+    }
+}
+
+fn register(bridge: &Bridge, namespace: &Namespace) {
+    let it = bridge.clone();
+    namespace.on_connect(move |socket: Socket| {
+        let it = it.clone();
+        async move {
+            socket.join(ALL)?;
+            socket.emit("peers", it.0.peers.list()).await?;
+            Ok::<_, BridgeError>(())
+        }
+    });
+    let it = bridge.clone();
+    namespace.on("peers", move |ack: Ack| {
+        let list = it.0.peers.list();
+        async move { ack.send(list) }
+    });
+    let it = bridge.clone();
+    namespace.on(
+        "data",
+        move |Data((id, payload)): Data<(String, Value)>, ack: Ack| {
+            let it = it.clone();
+            async move {
+                send(&it, id, &payload).await?;
+                Ok::<_, BridgeError>(ack.send("ok")?)
+            }
+        },
+    );
+    let it = bridge.clone();
+    namespace.on("close", move |Data(id): Data<String>, ack: Ack| {
+        let found = it.0.peers.find(&id).ok_or(BridgeError::NoSuchPeer(id));
+        async move {
+            found?.close.notify_one();
+            Ok::<_, BridgeError>(ack.send("ok")?)
+        }
+    });
+    let it = bridge.clone();
+    namespace.on(
+        "watch",
+        move |socket: Socket, Data(id): Data<String>, ack: Ack| {
+            let room = room(&it, id);
+            async move {
+                socket.join(room?)?;
+                Ok::<_, BridgeError>(ack.send("ok")?)
+            }
+        },
+    );
+    namespace.on(
+        "unwatch",
+        async |socket: Socket, Data(id): Data<String>, ack: Ack| {
+            socket.leave(if id == ALL { id } else { Peer::room(&id) });
+            ack.send("ok")
+        },
+    );
+    let it = bridge.clone();
+    namespace.on(
+        "dial",
+        move |socket: Socket, Data(target): Data<String>, ack: Ack| {
+            let it = it.clone();
+            async move {
+                let id = dial::dial(&it, &socket, &target).await?;
+                Ok::<_, BridgeError>(ack.send(id)?)
+            }
+        },
+    );
+    let it = bridge.clone();
+    namespace.on_disconnect(move |socket: Socket| {
+        it.0.peers.close_those_of(socket.id());
+        async {}
+    });
+}
+
+fn room(bridge: &Bridge, id: String) -> Result<String, BridgeError> {
+    if id == ALL {
+        return Ok(id);
+    }
+    match bridge.0.peers.find(&id) {
+        Some(_) => Ok(Peer::room(&id)),
+        None => Err(BridgeError::NoSuchPeer(id)),
+    }
+}
+
+async fn send(bridge: &Bridge, id: String, payload: &Value) -> Result<(), BridgeError> {
+    let bytes: &[u8] = match payload {
+        Value::String(text) => text.as_bytes(),
+        Value::Binary(bytes) => bytes,
+        _ => return Err(BridgeError::NotData),
+    };
+    let max = bridge.0.limits.max_message_bytes;
+    if bytes.len() > max {
+        let size = bytes.len();
+        return Err(BridgeError::TooLarge { size, max });
+    }
+    let frame = bridge.0.framing.encode(bytes)?;
+    let peer = bridge
+        .0
+        .peers
+        .find(&id)
+        .ok_or(BridgeError::NoSuchPeer(id))?;
+    Ok(peer.send(frame).await?)
+}

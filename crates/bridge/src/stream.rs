@@ -1,0 +1,117 @@
+//! Peers with a connection: TCP and Unix sockets, accepted or dialled.
+
+use std::time::Duration;
+
+use kokanee_net::{Connection, Endpoint, NetError, TcpServer};
+use kokanee_server::Socket;
+
+use crate::{
+    Bridge,
+    bridge::OpenPeer,
+    peers::{Facts, Sink},
+};
+
+/// Time in which what waits must leave when a peer is closed.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+impl Bridge {
+    /// Lets every connection of a TCP server be a peer, until the server is
+    /// [closed](kokanee_net::ServerHandle::close).
+    pub async fn serve_tcp(&self, server: TcpServer) {
+        let bridge = self.clone();
+        server
+            .serve(move |connection| bridge.clone().accepted(connection))
+            .await;
+    }
+
+    /// The same for a Unix socket.
+    #[cfg(unix)]
+    pub async fn serve_unix(&self, server: kokanee_net::UnixServer) {
+        let bridge = self.clone();
+        server
+            .serve(move |connection| bridge.clone().accepted(connection))
+            .await;
+    }
+
+    async fn accepted(self, connection: Connection) {
+        let stream = Stream::open(&self, connection, "in", None).await;
+        stream.run().await;
+    }
+}
+
+/// A connection that is a peer.
+pub(crate) struct Stream {
+    peer: OpenPeer,
+    frames: kokanee_net::FrameReader,
+    drain: kokanee_net::Drain,
+    half_open_timeout: Duration,
+}
+
+impl Stream {
+    pub(crate) async fn open(
+        bridge: &Bridge,
+        connection: Connection,
+        direction: &'static str,
+        owner: Option<&Socket>,
+    ) -> Self {
+        let transport = match connection.local() {
+            Endpoint::Inet(_) => "tcp",
+            Endpoint::Unix(_) | Endpoint::Unnamed => "unix",
+        };
+        let facts = Facts::new(connection.peer(), transport, direction);
+        let (reader, writer) = connection.into_split();
+        let (queue, drain) = writer.queued();
+        let peer = bridge.open(facts, Sink::Stream(queue), owner).await;
+        Self {
+            peer,
+            frames: reader
+                .framed(&bridge.0.framing)
+                .at_most(bridge.0.limits.max_message_bytes),
+            drain,
+            half_open_timeout: bridge.0.limits.half_open_timeout,
+        }
+    }
+
+    pub(crate) fn id(&self) -> String {
+        self.peer.peer.facts.id.clone()
+    }
+
+    /// Carries messages both ways until one side ends it.
+    pub(crate) async fn run(self) {
+        let Self {
+            peer,
+            mut frames,
+            drain,
+            half_open_timeout,
+        } = self;
+        let reading = async {
+            while let Some(frame) = frames.next().await? {
+                peer.received(frame).await;
+            }
+            if half_open_timeout > Duration::ZERO {
+                peer.ended().await;
+                tokio::time::sleep(half_open_timeout).await;
+            }
+            Ok::<_, NetError>(())
+        };
+        let mut draining = std::pin::pin!(drain.run());
+        let (reason, is_drained) = tokio::select! {
+            read = reading => (reason(read, "ended by the peer"), false),
+            drained = &mut draining => (reason(drained, "closed"), true),
+            () = peer.peer.close.notified() => ("closed by a client".to_owned(), false),
+        };
+        if let (false, Sink::Stream(queue)) = (is_drained, &peer.peer.sink) {
+            queue.finish();
+            // A peer that takes nothing more has lost what waited for it.
+            let _ = tokio::time::timeout(GOODBYE, draining).await;
+        }
+        peer.close(&reason).await;
+    }
+}
+
+fn reason(ended: Result<(), NetError>, otherwise: &str) -> String {
+    match ended {
+        Ok(()) => otherwise.to_owned(),
+        Err(error) => error.to_string(),
+    }
+}

@@ -1,0 +1,146 @@
+//! Peers without a connection: senders of datagrams. One is a peer from its first datagram until it is silent for a time.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use kokanee_net::{Datagram, Endpoint, UdpServer};
+use tokio::time::{Instant, interval};
+
+use crate::{
+    Bridge,
+    bridge::OpenPeer,
+    peers::{Facts, Sink},
+};
+
+/// How often it is looked whether peers have gone.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The senders that are peers.
+#[derive(Default)]
+struct Senders {
+    known: Mutex<HashMap<Endpoint, Sender>>,
+    /// Datagrams of senders for whom there was no place.
+    dropped: AtomicU64,
+}
+
+struct Sender {
+    // Taken out while it is in use, by the one task that receives.
+    peer: Option<OpenPeer>,
+    heard_at: Instant,
+}
+
+impl Senders {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Endpoint, Sender>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the peers that have been silent for so long, or that a client has closed.
+    fn take_gone(&self, timeout: Duration) -> Vec<(OpenPeer, &'static str)> {
+        let mut known = self.lock();
+        let mut gone = Vec::new();
+        known.retain(|_, sender| {
+            let is_closed = sender
+                .peer
+                .as_ref()
+                .is_some_and(|open| is_notified(&open.peer.close));
+            let is_silent = sender.heard_at.elapsed() >= timeout;
+            if sender.peer.is_none() || !(is_closed || is_silent) {
+                return true;
+            }
+            let reason = if is_closed {
+                "closed by a client"
+            } else {
+                "idle"
+            };
+            gone.extend(sender.peer.take().map(|peer| (peer, reason)));
+            false
+        });
+        gone
+    }
+}
+
+/// Whether somebody has called `notify_one`, asked once.
+fn is_notified(notify: &tokio::sync::Notify) -> bool {
+    let mut notified = std::pin::pin!(notify.notified());
+    notified.as_mut().enable()
+}
+
+impl Bridge {
+    /// Lets every sender of datagrams be a peer, until the server is [closed](kokanee_net::ServerHandle::close).
+    ///
+    /// The address of a sender can be forged, so a datagram proves nothing about who has sent it.
+    pub async fn serve_udp(&self, server: UdpServer) {
+        let senders = Senders::default();
+        let receiving = server.serve(|datagram| self.datagram(&senders, datagram));
+        tokio::select! {
+            () = receiving => {}
+            () = self.sweep(&senders) => {}
+        }
+        let known = std::mem::take(&mut *senders.lock());
+        for open in known.into_values().filter_map(|sender| sender.peer) {
+            open.close("the server is closing").await;
+        }
+    }
+
+    async fn datagram(&self, senders: &Senders, datagram: Datagram) {
+        let limits = &self.0.limits;
+        let frames = match self
+            .0
+            .framing
+            .decode_all(&datagram.data, limits.max_message_bytes)
+        {
+            Ok(frames) => frames,
+            Err(error) => {
+                tracing::debug!(peer = %datagram.peer, %error, "datagram thrown away");
+                return;
+            }
+        };
+        let address = datagram.peer.clone();
+        let known = {
+            let mut known = senders.lock();
+            if !known.contains_key(&address) && known.len() >= limits.max_datagram_peers {
+                let dropped = senders.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+                if dropped.is_power_of_two() {
+                    tracing::warn!(dropped, "too many senders of datagrams");
+                }
+                return;
+            }
+            let sender = known.entry(address.clone()).or_insert_with(|| Sender {
+                peer: None,
+                heard_at: Instant::now(),
+            });
+            sender.heard_at = Instant::now();
+            sender.peer.take()
+        };
+        let peer = match known {
+            Some(peer) => peer,
+            None => {
+                let facts = Facts::new(&address, "udp", "in");
+                let way_back = datagram.without_data();
+                self.open(facts, Sink::Datagram(way_back), None).await
+            }
+        };
+        for frame in frames {
+            peer.received(frame).await;
+        }
+        if let Some(sender) = senders.lock().get_mut(&address) {
+            sender.peer = Some(peer);
+        }
+    }
+
+    async fn sweep(&self, senders: &Senders) {
+        let mut ticks = interval(SWEEP_INTERVAL.min(self.0.limits.datagram_idle_timeout));
+        loop {
+            ticks.tick().await;
+            for (peer, reason) in senders.take_gone(self.0.limits.datagram_idle_timeout) {
+                peer.close(reason).await;
+            }
+        }
+    }
+}

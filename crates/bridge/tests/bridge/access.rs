@@ -1,0 +1,148 @@
+//! Who may do what.
+
+use kokanee_bridge::Bridge;
+use kokanee_client::Client;
+use kokanee_net::{TcpClient, TcpServer};
+use kokanee_server::{Auth, ConnectError, Server};
+use serde::Deserialize;
+
+use crate::support::{Bed, text, within};
+
+#[tokio::test]
+async fn without_an_allow_list_nothing_is_dialled() {
+    let bed = Bed::start(Bridge::builder()).await;
+    let client = bed.client().await;
+    for target in [
+        &*bed.raw,
+        "localhost:1",
+        "no-such-host.invalid:80",
+        "[::1]:80",
+    ] {
+        assert_eq!(
+            client.fails("dial", target).await,
+            format!("target not allowed: {target}")
+        );
+    }
+    assert_eq!(bed.handle.connection_count(), 0);
+}
+
+#[tokio::test]
+async fn only_what_is_on_the_list_is_dialled_whatever_its_spelling() {
+    let allowed = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
+    let secret = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
+    let (allowed_port, secret_port) = (allowed.local_addr().port(), secret.local_addr().port());
+    let secret_handle = secret.handle();
+    tokio::spawn(allowed.serve(async |conn: kokanee_net::Connection| conn.close().await));
+    tokio::spawn(secret.serve(async |conn: kokanee_net::Connection| conn.close().await));
+    let rule = format!("127.0.0.1:{allowed_port}").parse().expect("a rule");
+    let bed = Bed::start(Bridge::builder().allow_target(rule)).await;
+    let client = bed.client().await;
+    // A name is resolved first, and its address is what counts.
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
+        let id = client.ask("dial", format!("{host}:{allowed_port}")).await;
+        assert!(id.as_str().is_some(), "{host}: {id}");
+    }
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "[::ffff:127.0.0.1]",
+        "127.1",
+        "2130706433",
+        "0.0.0.0",
+        "[::1]",
+    ] {
+        let target = format!("{host}:{secret_port}");
+        let error = client.fails("dial", &target).await;
+        let is_refused = error == format!("target not allowed: {target}")
+            // Not every system takes these for addresses.
+            || error.starts_with("no such host");
+        assert!(is_refused, "{error}");
+    }
+    assert_eq!(
+        client.fails("dial", "nonsense").await.split(';').next(),
+        Some("not an address: nonsense")
+    );
+    assert_eq!(secret_handle.connection_count(), 0);
+}
+
+#[tokio::test]
+async fn there_is_a_limit_on_what_is_dialled() {
+    let target = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
+    let address = target.local_addr().to_string();
+    tokio::spawn(
+        target.serve(async |mut conn: kokanee_net::Connection| conn.recv().await.map(drop)),
+    );
+    let builder = Bridge::builder()
+        .allow_target(address.parse().expect("a rule"))
+        .with_limits(|limits| limits.max_dialled = 2);
+    let bed = Bed::start(builder).await;
+    let client = bed.client().await;
+    for _ in 0..2 {
+        assert!(client.ask("dial", &address).await.as_str().is_some());
+    }
+    let error = client.fails("dial", &address).await;
+    assert_eq!(
+        error,
+        "2 connections were asked for already, which is the limit"
+    );
+}
+
+#[tokio::test]
+async fn a_target_that_refuses_or_is_unknown_is_named() {
+    let free = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
+    let address = free.local_addr().to_string();
+    drop(free);
+    let builder = Bridge::builder()
+        .allow_target(address.parse().expect("a rule"))
+        .allow_target("no-such-host.invalid:80".parse().expect("a rule"));
+    let bed = Bed::start(builder).await;
+    let client = bed.client().await;
+    let error = client.fails("dial", &address).await;
+    assert_eq!(
+        error,
+        format!("connection refused: {address}; nobody listens there")
+    );
+    let error = client.fails("dial", "no-such-host.invalid:80").await;
+    assert!(
+        error.starts_with("no such host: no-such-host.invalid"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn the_middleware_of_the_namespace_decides_who_is_let_in() {
+    #[derive(Deserialize)]
+    struct Login {
+        token: String,
+    }
+    let io = Server::new();
+    io.of("/tcp")
+        .middleware(async |login: Option<Auth<Login>>| match login {
+            Some(Auth(login)) if login.token == "secret" => Ok(()),
+            _ => Err(ConnectError::new("not authorized")),
+        });
+    let bed = Bed::start_with(io, TcpServer::bind("127.0.0.1:0").await, Bridge::builder()).await;
+    let mut raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
+    let url = bed.url("/tcp");
+    let stranger = Client::builder(&url)
+        .reconnection(false)
+        .build()
+        .expect("a client");
+    let refused = within(stranger.connect()).await.expect_err("refused");
+    assert!(refused.to_string().contains("not authorized"), "{refused}");
+    assert!(stranger.emit("data", ("1", "intruder")).await.is_err() || !stranger.is_connected());
+
+    let auth = serde_json::json!({ "token": "secret" });
+    let friend = Client::builder(&url)
+        .auth(&auth)
+        .reconnection(false)
+        .build()
+        .expect("a client");
+    within(friend.connect()).await.expect("let in");
+    let answer = friend.emit_with_ack::<kokanee_server::Value>("data", ("1", "friend"));
+    assert_eq!(text(&within(answer).await.expect("an answer")), "ok");
+    // The first thing that the peer hears, so the stranger has sent nothing.
+    let mut received = [0; 6];
+    within(raw.read_exact(&mut received)).await.expect("data");
+    assert_eq!(&received, b"friend");
+}

@@ -1,0 +1,392 @@
+//! Options of `kokanee tcp` and `kokanee udp`.
+
+use std::{net::IpAddr, num::NonZeroU64, path::PathBuf, time::Duration};
+
+use clap::{
+    Args, Subcommand, ValueHint,
+    builder::{FalseyValueParser, NonEmptyStringValueParser},
+};
+use kokanee::net::Framing;
+
+use super::{ColorArg, duration, log_level, time};
+
+/// What the exit codes of these commands mean.
+macro_rules! exit_codes {
+    () => {
+        "\
+Exit codes: 0 success, 1 failure, 2 wrong usage, 4 timeout, 5 a message is too large or not complete, 6 no connection: no
+such host, nobody listens, unreachable, or TLS failed, 7 the connection was lost, 98 address in use, 130 interrupted by
+Ctrl-C (which is success for servers)."
+    };
+}
+
+const TCP_HELP: &str = concat!(
+    "\
+Examples:
+  kokanee tcp echo --port 5000                          a server that sends back what it receives
+  kokanee tcp send localhost 5000 \"hello world\"         sends, and prints the answer
+  kokanee tcp connect example.com 443 --tls             sends what you type, prints what comes
+  kokanee tcp listen --port 5000 --raw > file           takes one connection, and ends with it
+  kokanee tcp listen --keep-open --lines --port 5000    prints the lines of any number of clients
+
+",
+    exit_codes!()
+);
+
+const UDP_HELP: &str = concat!(
+    "\
+Examples:
+  kokanee udp echo --port 5000                       a server that sends back each datagram
+  kokanee udp send localhost 5000 \"hello world\"      sends one, and prints the answer
+  kokanee udp listen --port 5353 --join 224.0.0.251 --hex    a multicast group
+  kokanee udp connect localhost 5000                 each line that you type is a datagram
+
+",
+    exit_codes!()
+);
+
+/// TCP: echo server, listener and clients
+///
+/// Text is shown with everything escaped that a terminal would act upon.
+#[derive(Debug, Args)]
+#[command(after_long_help = TCP_HELP)]
+pub(crate) struct TcpArgs {
+    #[command(subcommand)]
+    pub(crate) command: TcpCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TcpCommand {
+    /// Send back whatever any number of clients send
+    #[command(after_long_help = exit_codes!())]
+    Echo(TcpEchoArgs),
+    /// Take a connection: print what comes, send what is typed
+    #[command(after_long_help = exit_codes!())]
+    Listen(TcpListenArgs),
+    /// Connect: send what is typed, print what comes
+    #[command(after_long_help = exit_codes!())]
+    Connect(TcpConnectArgs),
+    /// Connect, send, and print the answer
+    #[command(after_long_help = exit_codes!())]
+    Send(TcpSendArgs),
+}
+
+/// UDP: echo server, listener and clients
+///
+/// Text is shown with everything escaped that a terminal would act upon.
+#[derive(Debug, Args)]
+#[command(after_long_help = UDP_HELP)]
+pub(crate) struct UdpArgs {
+    #[command(subcommand)]
+    pub(crate) command: UdpCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UdpCommand {
+    /// Send back each datagram
+    #[command(after_long_help = exit_codes!())]
+    Echo(UdpListenArgs),
+    /// Print the datagrams that come
+    #[command(after_long_help = exit_codes!())]
+    Listen(UdpListenArgs),
+    /// Send each line that is typed, print what comes
+    #[command(after_long_help = exit_codes!())]
+    Connect(UdpConnectArgs),
+    /// Send datagrams, and print their answers
+    #[command(after_long_help = exit_codes!())]
+    Send(UdpSendArgs),
+}
+
+/// How messages are shown, and what is said beside them.
+#[derive(Debug, Args)]
+pub(crate) struct ViewArgs {
+    /// Show messages in hexadecimal
+    #[arg(short = 'x', long, help_heading = "Output")]
+    pub(crate) hex: bool,
+
+    /// Write the bytes to stdout as they came, and all else to stderr
+    #[arg(long, conflicts_with = "hex", help_heading = "Output")]
+    pub(crate) raw: bool,
+
+    /// Print messages only: no addresses, no counts
+    #[arg(short, long, env = "KOKANEE_QUIET", value_parser = FalseyValueParser::new(), help_heading = "Output")]
+    pub(crate) quiet: bool,
+
+    /// When to use colours; `auto` is in a terminal, unless `NO_COLOR` is set
+    #[arg(
+        long,
+        env = "KOKANEE_COLOR",
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub(crate) color: ColorArg,
+
+    /// What the library reports on stderr: off, error, warn, info, debug, trace, or a filter such as `kokanee_net=debug`
+    #[arg(
+        long,
+        env = "KOKANEE_LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value = "error"
+    )]
+    #[arg(value_parser = log_level, help_heading = "Output")]
+    pub(crate) log_level: String,
+}
+
+/// What one message is.
+#[derive(Debug, Args)]
+pub(crate) struct FramingArgs {
+    /// How the stream is cut into messages: raw, lines, length-prefixed, length-prefixed:2, delimiter:TEXT
+    #[arg(long, value_name = "FRAMING", default_value = "raw")]
+    framing: Framing,
+
+    /// The same as --framing lines
+    #[arg(short, long, conflicts_with = "framing")]
+    lines: bool,
+}
+
+impl FramingArgs {
+    pub(crate) fn framing(&self) -> Framing {
+        if self.lines {
+            Framing::Lines
+        } else {
+            self.framing.clone()
+        }
+    }
+}
+
+/// Where to listen.
+#[derive(Debug, Args)]
+pub(crate) struct BindArgs {
+    /// Address or name to listen on; `::` is all of IPv6 and IPv4
+    #[arg(long, env = "KOKANEE_HOST", default_value = "127.0.0.1")]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    host: String,
+
+    /// Port to listen on; 0 is any free one
+    #[arg(short, long, env = "KOKANEE_PORT", default_value_t = 5000)]
+    port: u16,
+}
+
+impl BindArgs {
+    pub(crate) fn address(&self) -> String {
+        address(&self.host, self.port)
+    }
+}
+
+/// Whom to talk to.
+#[derive(Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// Address or name of the peer
+    #[arg(value_parser = NonEmptyStringValueParser::new(), value_hint = ValueHint::Hostname)]
+    host: String,
+
+    /// Its port
+    port: u16,
+}
+
+impl TargetArgs {
+    pub(crate) fn address(&self) -> String {
+        address(&self.host, self.port)
+    }
+}
+
+/// Host and port as one text: IPv6 addresses are in brackets.
+pub(crate) fn address(host: &str, port: u16) -> String {
+    match host.parse() {
+        Ok(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
+        _ => format!("{host}:{port}"),
+    }
+}
+
+/// What a TCP server needs.
+#[derive(Debug, Args)]
+pub(crate) struct TcpServerArgs {
+    #[command(flatten)]
+    pub(crate) bind: BindArgs,
+
+    #[command(flatten)]
+    pub(crate) framing: FramingArgs,
+
+    /// End a connection on which nothing goes either way for this time
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Connections at the same time; further ones are closed
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
+    pub(crate) max_connections: usize,
+
+    /// PEM file with the certificate chain: encrypt with TLS
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// PEM file with the private key
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TcpEchoArgs {
+    #[command(flatten)]
+    pub(crate) server: TcpServerArgs,
+
+    /// End after this many connections
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub(crate) count: Option<NonZeroU64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TcpListenArgs {
+    #[command(flatten)]
+    pub(crate) server: TcpServerArgs,
+
+    /// Take any number of connections, and only print what comes
+    #[arg(short, long)]
+    pub(crate) keep_open: bool,
+}
+
+/// What a TCP client needs.
+#[derive(Debug, Args)]
+pub(crate) struct TcpClientArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+
+    #[command(flatten)]
+    pub(crate) framing: FramingArgs,
+
+    /// Encrypt with TLS
+    #[arg(long, help_heading = "TLS")]
+    pub(crate) tls: bool,
+
+    /// PEM file with certificates that are trusted beside those of the system
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls", help_heading = "TLS")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// Name that the server's certificate must have, if it is not the host
+    #[arg(long, value_name = "NAME", requires = "tls", help_heading = "TLS")]
+    pub(crate) server_name: Option<String>,
+
+    /// Accept any certificate: whoever is in between can read and change everything
+    #[arg(long, requires = "tls", conflicts_with = "ca", help_heading = "TLS")]
+    pub(crate) insecure: bool,
+
+    /// Time in which the connection must be there
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) connect_timeout: Duration,
+
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TcpConnectArgs {
+    #[command(flatten)]
+    pub(crate) client: TcpClientArgs,
+
+    /// End with exit code 4 if nothing goes either way for this time
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TcpSendArgs {
+    #[command(flatten)]
+    pub(crate) client: TcpClientArgs,
+
+    #[command(flatten)]
+    pub(crate) messages: MessageArgs,
+
+    /// Time to wait for the answer, or for more of it
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+
+    /// End after this many messages of the answer, instead of at the peer's end
+    #[arg(short, long, value_name = "COUNT")]
+    pub(crate) answers: Option<NonZeroU64>,
+
+    /// Do not end our side when all is sent; some peers take that for the end of the connection
+    #[arg(long)]
+    pub(crate) no_finish: bool,
+
+    /// Do not wait for an answer
+    #[arg(long, conflicts_with = "answers")]
+    pub(crate) no_answer: bool,
+}
+
+/// What to send.
+#[derive(Debug, Args)]
+pub(crate) struct MessageArgs {
+    /// Messages: text, or @FILE for the bytes of a file
+    #[arg(required = true, value_name = "MESSAGE")]
+    pub(crate) messages: Vec<String>,
+
+    /// How often they are sent
+    #[arg(short = 'n', long, value_name = "COUNT", default_value = "1")]
+    pub(crate) count: NonZeroU64,
+
+    /// Time between two of them
+    #[arg(short, long, value_name = "TIME", default_value = "0s", value_parser = time)]
+    pub(crate) interval: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UdpListenArgs {
+    #[command(flatten)]
+    pub(crate) bind: BindArgs,
+
+    /// Multicast group whose datagrams are received, too; can be repeated
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) join: Vec<IpAddr>,
+
+    /// Size above which datagrams are thrown away, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 65_535)]
+    pub(crate) max_datagram_bytes: usize,
+
+    /// End after this many datagrams
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub(crate) count: Option<NonZeroU64>,
+
+    /// End with exit code 4 if no datagram comes for this time
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UdpConnectArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+
+    /// End with exit code 4 if nothing comes for this time
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UdpSendArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+
+    #[command(flatten)]
+    pub(crate) messages: MessageArgs,
+
+    /// Time to wait for each answer
+    #[arg(short, long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+
+    /// Do not wait for answers
+    #[arg(long)]
+    pub(crate) no_answer: bool,
+
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
+}

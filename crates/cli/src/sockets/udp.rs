@@ -1,0 +1,145 @@
+//! `kokanee udp`: echo, listen, connect, send.
+
+use std::time::Duration;
+
+use kokanee::net::{Framing, NetError, UdpClient, UdpServer};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{SocketError, input, view::View};
+use crate::{
+    args::{UdpArgs, UdpCommand, UdpConnectArgs, UdpListenArgs, UdpSendArgs, ViewArgs},
+    signals::Signals,
+};
+
+/// As good as for ever: then it is asked again.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) fn view_args(args: &UdpArgs) -> &ViewArgs {
+    match &args.command {
+        UdpCommand::Echo(args) | UdpCommand::Listen(args) => &args.view,
+        UdpCommand::Connect(args) => &args.view,
+        UdpCommand::Send(args) => &args.view,
+    }
+}
+
+pub(crate) async fn run(args: &UdpArgs, view: &View) -> Result<(), SocketError> {
+    let mut signals = Signals::new().map_err(SocketError::Start)?;
+    let ended = match &args.command {
+        // A signal is how a server ends.
+        UdpCommand::Echo(args) => tokio::select! {
+            ended = serve(args, true, view) => ended,
+            _ = signals.next() => Ok(()),
+        },
+        UdpCommand::Listen(args) => tokio::select! {
+            ended = serve(args, false, view) => ended,
+            _ = signals.next() => Ok(()),
+        },
+        UdpCommand::Connect(args) => tokio::select! {
+            ended = connect(args, view) => ended,
+            signal = signals.next() => Err(SocketError::Interrupted(signal)),
+        },
+        UdpCommand::Send(args) => tokio::select! {
+            ended = send(args, view) => ended,
+            signal = signals.next() => Err(SocketError::Interrupted(signal)),
+        },
+    };
+    view.summary().await;
+    ended
+}
+
+async fn serve(args: &UdpListenArgs, sends_back: bool, view: &View) -> Result<(), SocketError> {
+    let server = UdpServer::builder()
+        .with_limits(|limits| limits.max_datagram_bytes = args.max_datagram_bytes)
+        .with_options(|options| options.reuse_address = !args.join.is_empty())
+        .bind(&args.bind.address())
+        .await?;
+    for group in &args.join {
+        server.join_multicast(*group, None)?;
+    }
+    view.listening(server.local_addr()).await;
+    let patience = args.timeout.unwrap_or(DAY);
+    loop {
+        let datagram = match timeout(patience, server.recv()).await {
+            Ok(Ok(datagram)) => datagram,
+            // One peer's trouble is no end of the others.
+            Ok(Err(error @ (NetError::DatagramOverLimit { .. } | NetError::Refused { .. }))) => {
+                view.fact(&error.to_string()).await;
+                continue;
+            }
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_silence) => match args.timeout {
+                Some(timeout) => return Err(SocketError::Silence(timeout)),
+                None => continue,
+            },
+        };
+        view.received(&datagram.data, Some(&datagram.peer)).await;
+        if sends_back {
+            match datagram.reply(&datagram.data).await {
+                Ok(()) => view.sent(datagram.data.len()),
+                Err(error) => view.fact(&error.to_string()).await,
+            }
+        }
+        let is_last = args
+            .count
+            .is_some_and(|count| view.received_count() >= count.get());
+        if is_last || view.is_closed() {
+            return Ok(());
+        }
+    }
+}
+
+async fn connect(args: &UdpConnectArgs, view: &View) -> Result<(), SocketError> {
+    let client = UdpClient::connect(&args.target.address()).await?;
+    // A datagram for each line.
+    let mut lines = input::stdin(&Framing::Lines)?;
+    let mut has_input = true;
+    let patience = args.timeout.unwrap_or(DAY);
+    let mut silent_since = Instant::now();
+    loop {
+        tokio::select! {
+            line = lines.recv(), if has_input => match line {
+                Some(line) => {
+                    client.send(&line).await?;
+                    view.sent(line.len());
+                }
+                // Answers may still come, but without a limit nobody would know when the last was there.
+                None if args.timeout.is_none() => return Ok(()),
+                None => has_input = false,
+            },
+            received = client.recv() => {
+                view.received(&received?, None).await;
+                silent_since = Instant::now();
+                if view.is_closed() {
+                    return Ok(());
+                }
+            }
+            () = sleep_until(silent_since + patience) => match args.timeout {
+                Some(_) if !has_input && view.received_count() > 0 => return Ok(()),
+                Some(timeout) => return Err(SocketError::Silence(timeout)),
+                None => silent_since = Instant::now(),
+            },
+        }
+    }
+}
+
+async fn send(args: &UdpSendArgs, view: &View) -> Result<(), SocketError> {
+    let messages = input::messages(&args.messages)?;
+    let client = UdpClient::connect(&args.target.address()).await?;
+    let mut next = Instant::now();
+    for round in 0..args.messages.count.get() {
+        if round > 0 && args.messages.interval > Duration::ZERO {
+            next += args.messages.interval;
+            sleep_until(next).await;
+        }
+        for message in &messages {
+            client.send(message).await?;
+            view.sent(message.len());
+            if !args.no_answer {
+                let answer = timeout(args.timeout, client.recv()).await;
+                let answer = answer.map_err(|_silence| SocketError::Silence(args.timeout))?;
+                view.received(&answer?, None).await;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! [`Backoff`]: when to try again. Exponential, with jitter, as the JavaScript client of Socket.IO computes it.
+
+use std::time::Duration;
+
+/// How long to wait between attempts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Backoff {
+    /// The delay after the first failure. It doubles with each further one. Default 1 s.
+    pub delay: Duration,
+    /// The longest delay. Default 5 s.
+    pub delay_max: Duration,
+    /// From 0 to 1: how much of the delay is left to chance, so that many clients do not come back at once. Default 0.5.
+    pub randomization: f64,
+    /// Attempts before giving up. Default `None`: never.
+    pub attempts: Option<u32>,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_secs(1),
+            delay_max: Duration::from_secs(5),
+            randomization: 0.5,
+            attempts: None,
+        }
+    }
+}
+
+impl Backoff {
+    /// The delay before attempt `attempt`, which counts from 0.
+    pub fn delay(&self, attempt: u32) -> Duration {
+        self.delay_at(attempt, random())
+    }
+
+    /// The same for a given random number from 0 to 1.
+    pub fn delay_at(&self, attempt: u32, random: f64) -> Duration {
+        let base = self.delay.as_secs_f64() * 2_f64.powi(attempt.min(60).cast_signed());
+        let deviation = random * self.randomization * base;
+        // As in JavaScript: a digit of the same random number decides the direction.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a digit"
+        )]
+        let up = (random * 10.0) as u32 % 2 == 1;
+        let delay = if up {
+            base + deviation
+        } else {
+            base - deviation
+        };
+        Duration::try_from_secs_f64(delay.max(0.0))
+            .unwrap_or(self.delay_max)
+            .min(self.delay_max)
+    }
+}
+
+/// A random number from 0 to 1.
+fn random() -> f64 {
+    // Without random bytes all clients of this process wait the same time, which is better than not to try again.
+    let number = getrandom::u32().unwrap_or(u32::MAX / 2);
+    f64::from(number) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(attempt: u32, random: f64) -> u128 {
+        Backoff::default().delay_at(attempt, random).as_millis()
+    }
+
+    #[test]
+    fn delays_double_up_to_the_largest() {
+        let plain = |attempt| {
+            Backoff {
+                randomization: 0.0,
+                ..Backoff::default()
+            }
+            .delay_at(attempt, 0.7)
+        };
+        assert_eq!(plain(0), Duration::from_secs(1));
+        assert_eq!(plain(1), Duration::from_secs(2));
+        assert_eq!(plain(2), Duration::from_secs(4));
+        assert_eq!(plain(3), Duration::from_secs(5));
+        assert_eq!(plain(u32::MAX), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn jitter_goes_both_ways() {
+        assert_eq!(millis(0, 0.3), 1150);
+        assert_eq!(millis(0, 0.4), 800);
+        assert_eq!(millis(0, 0.0), 1000);
+        assert_eq!(millis(0, 0.99), 1495);
+        assert_eq!(millis(9, 0.4), 5000);
+    }
+}

@@ -1,0 +1,250 @@
+//! The same for programs without async code: thin wrappers that wait. There is one implementation, the async one.
+//!
+//! ```no_run
+//! use kokanee_net::{NetError, blocking::TcpClient};
+//!
+//! # fn main() -> Result<(), NetError> {
+//! let mut conn = TcpClient::new("localhost:5000").connect()?;
+//! conn.send_all(b"hello world")?;
+//! println!("received {:?}", conn.recv()?);
+//! # Ok(()) }
+//! ```
+//!
+//! They must not be called from async code: they would block it, and panic to say so.
+
+use std::{io, net::SocketAddr, sync::OnceLock, time::Duration};
+
+use bytes::Bytes;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{Endpoint, NetError, ServerHandle, TcpServerBuilder};
+
+/// The runtime of all blocking sockets of the process. One thread waits for the system; the callers do the rest.
+fn runtime() -> Result<&'static Runtime, NetError> {
+    static RUNTIME: OnceLock<io::Result<Runtime>> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("kokanee-net")
+            .enable_all()
+            .build()
+    });
+    runtime.as_ref().map_err(|error| NetError::Io {
+        action: "start",
+        address: "a thread for sockets".to_owned(),
+        source: io::Error::new(error.kind(), error.to_string()),
+    })
+}
+
+fn wait<R>(future: impl Future<Output = Result<R, NetError>>) -> Result<R, NetError> {
+    runtime()?.block_on(future)
+}
+
+/// [`crate::TcpServer`], blocking.
+#[derive(Debug)]
+pub struct TcpServer(crate::TcpServer);
+
+impl TcpServer {
+    /// As [`crate::TcpServer::bind`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn bind(address: &str) -> Result<Self, NetError> {
+        Self::bind_with(crate::TcpServer::builder(), address)
+    }
+
+    /// The same with settings of your own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn bind_with(builder: TcpServerBuilder, address: &str) -> Result<Self, NetError> {
+        wait(builder.bind(address)).map(Self)
+    }
+
+    /// The address, with the port that the system chose.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.0.local_addr()
+    }
+
+    /// Waits for a connection.
+    ///
+    /// # Errors
+    /// As [`crate::TcpServer::accept`].
+    pub fn accept(&self) -> Result<Connection, NetError> {
+        wait(self.0.accept()).map(Connection)
+    }
+
+    /// What closes the server later, from another thread; see [`close`].
+    pub fn handle(&self) -> ServerHandle {
+        self.0.handle()
+    }
+
+    /// Runs a handler for every connection, each on a thread of its own, until it is closed.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn serve<F>(self, handler: F) -> Result<(), NetError>
+    where
+        F: Fn(Connection) + Send + Sync + Clone + 'static,
+    {
+        let serving = self.0.serve(move |connection| {
+            let handler = handler.clone();
+            async move {
+                // A panic is the handler's own affair, as in async code.
+                let _ = tokio::task::spawn_blocking(move || handler(Connection(connection))).await;
+            }
+        });
+        wait(async {
+            serving.await;
+            Ok(())
+        })
+    }
+}
+
+/// Closes a server as [`ServerHandle::close`] does.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn close(handle: &ServerHandle, deadline: Duration) -> Result<bool, NetError> {
+    wait(async { Ok(handle.close(deadline).await) })
+}
+
+/// [`crate::TcpClient`], blocking.
+#[derive(Debug, Clone)]
+pub struct TcpClient(crate::TcpClient);
+
+impl TcpClient {
+    /// As [`crate::TcpClient::new`].
+    pub fn new(address: &str) -> Self {
+        Self(crate::TcpClient::new(address))
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// As [`crate::TcpClient::connect`].
+    pub fn connect(&self) -> Result<Connection, NetError> {
+        wait(self.0.connect()).map(Connection)
+    }
+}
+
+impl From<crate::TcpClient> for TcpClient {
+    /// The settings are those of the async client.
+    fn from(client: crate::TcpClient) -> Self {
+        Self(client)
+    }
+}
+
+/// [`crate::Connection`], blocking.
+#[derive(Debug)]
+pub struct Connection(crate::Connection);
+
+impl Connection {
+    /// As [`crate::Connection::recv`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recv(&mut self) -> Result<Option<Bytes>, NetError> {
+        wait(self.0.recv())
+    }
+
+    /// As [`crate::Connection::read_exact`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_exact(&mut self, buffer: &mut [u8]) -> Result<(), NetError> {
+        wait(self.0.read_exact(buffer))
+    }
+
+    /// As [`crate::Connection::send_all`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_all(&mut self, bytes: &[u8]) -> Result<(), NetError> {
+        wait(self.0.send_all(bytes))
+    }
+
+    /// As [`crate::Connection::finish`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish(&mut self) -> Result<(), NetError> {
+        wait(self.0.finish())
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> &Endpoint {
+        self.0.peer()
+    }
+
+    /// This end.
+    pub fn local(&self) -> &Endpoint {
+        self.0.local()
+    }
+}
+
+/// [`crate::UdpServer`], blocking.
+#[derive(Debug)]
+pub struct UdpServer(crate::UdpServer);
+
+impl UdpServer {
+    /// As [`crate::UdpServer::bind`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn bind(address: &str) -> Result<Self, NetError> {
+        wait(crate::UdpServer::bind(address)).map(Self)
+    }
+
+    /// The address, with the port that the system chose.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.0.local_addr()
+    }
+
+    /// Waits for a datagram.
+    ///
+    /// # Errors
+    /// As [`crate::UdpServer::recv`].
+    pub fn recv(&self) -> Result<(Bytes, Endpoint), NetError> {
+        let datagram = wait(self.0.recv())?;
+        Ok((datagram.data, datagram.peer))
+    }
+
+    /// As [`crate::UdpServer::send_to`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_to(&self, data: &[u8], peer: &Endpoint) -> Result<(), NetError> {
+        wait(self.0.send_to(data, peer))
+    }
+}
+
+/// [`crate::UdpClient`], blocking.
+#[derive(Debug)]
+pub struct UdpClient(crate::UdpClient);
+
+impl UdpClient {
+    /// As [`crate::UdpClient::connect`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn connect(address: &str) -> Result<Self, NetError> {
+        wait(crate::UdpClient::connect(address)).map(Self)
+    }
+
+    /// As [`crate::UdpClient::send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send(&self, data: &[u8]) -> Result<(), NetError> {
+        wait(self.0.send(data))
+    }
+
+    /// Waits for a datagram of the peer.
+    ///
+    /// # Errors
+    /// As [`crate::UdpClient::recv`].
+    pub fn recv(&self) -> Result<Bytes, NetError> {
+        wait(self.0.recv())
+    }
+}

@@ -1,0 +1,448 @@
+//! [`Connection`]: what a handler does with its peer. It is a [`Reader`] and a [`Writer`], which can also go separate ways.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::{
+    Drain, Endpoint, Framed, Framing, Limits, NetError, SendQueue,
+    framing::FrameReader,
+    link::{Deadline, Link},
+    queue, scratch,
+    serve::Registry,
+    stream::Stream,
+};
+
+/// Pieces that are handed to the system at once.
+const MAX_SLICES: usize = 64;
+/// Time and bytes that [`Connection::close`] spends on what the peer still sends.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1 << 20;
+
+/// A connection to a peer, over TCP, TLS or a Unix socket. Dropping it closes it.
+pub struct Connection {
+    reader: Reader,
+    writer: Writer,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("peer", self.peer())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(
+        stream: Stream,
+        peer: Endpoint,
+        local: Endpoint,
+        limits: Arc<Limits>,
+        registry: Option<Arc<Registry>>,
+    ) -> Self {
+        let link = Arc::new(Link::new(stream, peer, local, limits, registry));
+        Self {
+            reader: Reader {
+                link: Arc::clone(&link),
+                deadline: Deadline::default(),
+                waits_since: None,
+            },
+            writer: Writer {
+                link,
+                deadline: Deadline::default(),
+            },
+        }
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.reader.link
+    }
+
+    /// Receives whatever has arrived, at most 64 KiB of it. `None` when the peer has ended its side, or the server is
+    /// closing and everything that has arrived was received.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`NetError::ReadTimeout`], [`NetError::Idle`] or what happened to the connection.
+    pub async fn recv(&mut self) -> Result<Option<Bytes>, NetError> {
+        self.reader.recv().await
+    }
+
+    /// Receives as many bytes as fit into `buffer`. Not cancel safe: what was received until then is in the buffer, and
+    /// nobody knows how much.
+    ///
+    /// # Errors
+    /// [`NetError::UnexpectedEnd`] if the peer ends before, or as [`recv`](Self::recv).
+    pub async fn read_exact(&mut self, buffer: &mut [u8]) -> Result<(), NetError> {
+        self.reader.read_exact(buffer).await
+    }
+
+    /// Sends all bytes: returns when the system has taken the last of them. Not cancel safe: some may have left.
+    ///
+    /// # Errors
+    /// [`NetError::WriteTimeout`] if the peer reads nothing for [`Limits::write_timeout`], or what happened to the
+    /// connection.
+    pub async fn send_all(&mut self, bytes: &[u8]) -> Result<(), NetError> {
+        self.writer.send_all(bytes).await
+    }
+
+    /// Ends our side: the peer sees the end of our data, and can still send its own.
+    ///
+    /// # Errors
+    /// What happened to the connection.
+    pub async fn finish(&mut self) -> Result<(), NetError> {
+        self.writer.finish().await
+    }
+
+    /// Ends the connection so that nothing is lost that was sent: ends our side, then waits a little for the peer's end.
+    /// A connection that is dropped while the peer still sends is reset by most systems, and a reset overtakes data.
+    pub async fn close(mut self) {
+        let linger = async {
+            self.finish().await?;
+            let mut left = LINGER_BYTES;
+            while let Some(data) = self.recv().await? {
+                left = left.saturating_sub(data.len());
+                if left == 0 {
+                    break;
+                }
+            }
+            Ok::<_, NetError>(())
+        };
+        // However it ends, nothing more can be done for the peer.
+        let _ = tokio::time::timeout(LINGER, linger).await;
+    }
+
+    /// Cuts the stream into frames.
+    pub fn framed(self, framing: Framing) -> Framed {
+        Framed::new(self, framing)
+    }
+
+    /// Separates reading and writing, so that two tasks can do them at the same time.
+    pub fn into_split(self) -> (Reader, Writer) {
+        (self.reader, self.writer)
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> &Endpoint {
+        &self.reader.link.peer
+    }
+
+    /// This end.
+    pub fn local(&self) -> &Endpoint {
+        &self.reader.link.local
+    }
+
+    /// Whether it is encrypted.
+    pub fn is_secure(&self) -> bool {
+        self.reader.link.is_secure
+    }
+
+    /// Number of bytes received.
+    pub fn received(&self) -> u64 {
+        self.reader.received()
+    }
+
+    /// Number of bytes sent.
+    pub fn sent(&self) -> u64 {
+        self.writer.sent()
+    }
+
+    /// Time since the connection was made.
+    pub fn age(&self) -> Duration {
+        self.reader.link.age()
+    }
+}
+
+/// The receiving half of a [`Connection`].
+pub struct Reader {
+    link: Arc<Link>,
+    deadline: Deadline,
+    /// When the current call began to wait, if that matters.
+    waits_since: Option<Instant>,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("peer", &self.link.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    /// As [`Connection::recv`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn recv(&mut self) -> Result<Option<Bytes>, NetError> {
+        self.recv_with(Bytes::copy_from_slice).await
+    }
+
+    /// Receives what has arrived, and hands it to `take` where it lies. `None` at the end.
+    pub(crate) async fn recv_with<R>(
+        &mut self,
+        mut take: impl FnMut(&[u8]) -> R,
+    ) -> Result<Option<R>, NetError> {
+        self.waits_since = None;
+        std::future::poll_fn(|cx| {
+            let read = scratch::with(|scratch| {
+                let mut buffer = ReadBuf::new(scratch);
+                let read = self
+                    .link
+                    .poll_stream(|stream| stream.poll_read(cx, &mut buffer));
+                read.map_ok(|()| match buffer.filled() {
+                    [] => None,
+                    data => {
+                        self.link.note_received(data.len());
+                        Some(take(data))
+                    }
+                })
+            });
+            match read {
+                Poll::Ready(Ok(taken)) => Poll::Ready(Ok(taken)),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(self.link.fail("receive from", error))),
+                Poll::Pending => self.poll_end_of_patience(cx).map(|end| end.map(|()| None)),
+            }
+        })
+        .await
+    }
+
+    /// As [`Connection::read_exact`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn read_exact(&mut self, buffer: &mut [u8]) -> Result<(), NetError> {
+        let expected = buffer.len();
+        let mut read = 0;
+        while read < expected {
+            let count = self.read(&mut buffer[read..]).await?;
+            if count == 0 {
+                return Err(NetError::UnexpectedEnd {
+                    peer: self.link.peer.to_string(),
+                    received: read,
+                    expected,
+                });
+            }
+            read += count;
+        }
+        Ok(())
+    }
+
+    /// Receives into `buffer`, and returns how many bytes that were; 0 at the end. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Connection::recv`].
+    pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, NetError> {
+        self.waits_since = None;
+        std::future::poll_fn(|cx| {
+            let mut filled = ReadBuf::new(buffer);
+            let read = self
+                .link
+                .poll_stream(|stream| stream.poll_read(cx, &mut filled));
+            match read {
+                Poll::Ready(Ok(())) => {
+                    let count = filled.filled().len();
+                    self.link.note_received(count);
+                    Poll::Ready(Ok(count))
+                }
+                Poll::Ready(Err(error)) => Poll::Ready(Err(self.link.fail("receive from", error))),
+                Poll::Pending => self.poll_end_of_patience(cx).map(|end| end.map(|()| 0)),
+            }
+        })
+        .await
+    }
+
+    /// When nothing has arrived: whether to wait on. Ready with `Ok` if the server closes.
+    fn poll_end_of_patience(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
+        // Registered first: a stop after the look at the flag wakes this task.
+        self.link.stop.register(cx.waker());
+        if self.link.is_stopping() {
+            return Poll::Ready(Ok(()));
+        }
+        let limits = &self.link.limits;
+        let silent_at = limits
+            .read_timeout
+            .map(|after| *self.waits_since.get_or_insert_with(Instant::now) + after);
+        let idle_at = limits
+            .idle_timeout
+            .map(|after| self.link.active_at() + after);
+        let Some(at) = silent_at.into_iter().chain(idle_at).min() else {
+            return Poll::Pending;
+        };
+        ready!(self.deadline.poll(cx, at));
+        let peer = self.link.peer.to_string();
+        Poll::Ready(Err(if silent_at == Some(at) {
+            NetError::ReadTimeout {
+                peer,
+                after: limits.read_timeout.unwrap_or_default(),
+            }
+        } else {
+            NetError::Idle {
+                peer,
+                after: limits.idle_timeout.unwrap_or_default(),
+            }
+        }))
+    }
+
+    /// Cuts what comes into frames.
+    pub fn framed(self, framing: &Framing) -> FrameReader {
+        FrameReader::new(self, framing)
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.link.limits
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> &Endpoint {
+        &self.link.peer
+    }
+
+    /// Number of bytes received.
+    pub fn received(&self) -> u64 {
+        self.link.received.load(Ordering::Relaxed)
+    }
+}
+
+/// The sending half of a [`Connection`].
+pub struct Writer {
+    link: Arc<Link>,
+    deadline: Deadline,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("peer", &self.link.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    /// As [`Connection::send_all`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send_all(&mut self, bytes: &[u8]) -> Result<(), NetError> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let count = self
+                .progress(|stream, cx| stream.poll_write(cx, rest))
+                .await?;
+            rest = &rest[count..];
+        }
+        self.flush().await
+    }
+
+    /// Sends several pieces, with as few system calls as possible. What was sent is taken off them.
+    pub(crate) async fn send_pieces(&mut self, pieces: &mut [Bytes]) -> Result<(), NetError> {
+        let mut rest = pieces;
+        while let Some(first) = rest.iter().position(|piece| !piece.is_empty()) {
+            rest = &mut rest[first..];
+            let mut count = self
+                .progress(|stream, cx| {
+                    let mut slices = [io::IoSlice::new(&[]); MAX_SLICES];
+                    let used = rest.len().min(MAX_SLICES);
+                    for (slice, piece) in slices.iter_mut().zip(rest.iter()) {
+                        *slice = io::IoSlice::new(piece);
+                    }
+                    stream.poll_write_vectored(cx, &slices[..used])
+                })
+                .await?;
+            for piece in &mut *rest {
+                let taken = count.min(piece.len());
+                piece.advance(taken);
+                count -= taken;
+            }
+        }
+        self.flush().await
+    }
+
+    /// As [`Connection::finish`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn finish(&mut self) -> Result<(), NetError> {
+        let finished = self.patiently(AsyncWrite::poll_shutdown).await?;
+        match finished {
+            Ok(()) => Ok(()),
+            // The peer was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            Err(error) => Err(self.link.fail("send to", error)),
+        }
+    }
+
+    /// Puts a queue in front, so that any number of tasks can send. The [`Drain`] must be run for anything to leave.
+    pub fn queued(self) -> (SendQueue, Drain) {
+        let max = self.link.limits.max_queued_bytes;
+        queue::new(self, max)
+    }
+
+    async fn flush(&mut self) -> Result<(), NetError> {
+        // TCP and Unix sockets keep nothing back.
+        if !self.link.is_secure {
+            return Ok(());
+        }
+        let flushed = self.patiently(AsyncWrite::poll_flush).await?;
+        flushed.map_err(|error| self.link.fail("send to", error))
+    }
+
+    async fn progress(
+        &mut self,
+        write: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Result<usize, NetError> {
+        let written = self.patiently(write).await?;
+        match written {
+            Ok(0) => Err(NetError::Reset {
+                peer: self.link.peer.to_string(),
+            }),
+            Ok(count) => {
+                self.link.note_sent(count);
+                Ok(count)
+            }
+            Err(error) => Err(self.link.fail("send to", error)),
+        }
+    }
+
+    /// Polls the stream until it is ready, but no longer than [`Limits::write_timeout`].
+    async fn patiently<R>(
+        &mut self,
+        mut poll: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<R>,
+    ) -> Result<R, NetError> {
+        let mut since = None;
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(ready) = self.link.poll_stream(|stream| poll(stream, cx)) {
+                return Poll::Ready(Ok(ready));
+            }
+            let Some(after) = self.link.limits.write_timeout else {
+                return Poll::Pending;
+            };
+            let at = *since.get_or_insert_with(Instant::now) + after;
+            ready!(self.deadline.poll(cx, at));
+            Poll::Ready(Err(NetError::WriteTimeout {
+                peer: self.link.peer.to_string(),
+                after,
+            }))
+        })
+        .await
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> &Endpoint {
+        &self.link.peer
+    }
+
+    /// Number of bytes sent.
+    pub fn sent(&self) -> u64 {
+        self.link.sent.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,280 @@
+//! [`NetError`]: what failed, where, and what to do about it. Every error of the operating system becomes one here.
+
+use std::{io, time::Duration};
+
+/// Something did not work with a socket.
+///
+/// Sorted by fault: first what is wrong here, then what the network or the peer did.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetError {
+    /// The text is no address.
+    #[error("not an address: {text}; host:port is expected, such as localhost:5000 or [::1]:5000")]
+    NotAnAddress {
+        /// The text.
+        text: String,
+    },
+    /// The address is in use.
+    #[error(
+        "address in use: {address}; choose another one, or stop the program that listens there"
+    )]
+    AddressInUse {
+        /// The address.
+        address: String,
+    },
+    /// The address belongs to another machine.
+    #[error("no such address on this machine: {address}; 0.0.0.0 and [::] are all it has")]
+    AddressNotAvailable {
+        /// The address.
+        address: String,
+    },
+    /// The system forbids it.
+    #[error("not allowed to {action} {address}; {hint}")]
+    NotAllowed {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        address: String,
+        /// What may help.
+        hint: &'static str,
+    },
+    /// The process or the system has too many open files.
+    #[error(
+        "cannot {action} {address}: too many open files; raise the limit with `ulimit -n`, or close some"
+    )]
+    TooManyFiles {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        address: String,
+    },
+    /// The name has no address.
+    #[error("no such host: {host}; check the name, or the network")]
+    UnknownHost {
+        /// The name.
+        host: String,
+    },
+    /// Nobody listens.
+    #[error("connection refused: {address}; nobody listens there")]
+    Refused {
+        /// The address.
+        address: String,
+    },
+    /// There is no way to the address.
+    #[error("unreachable: {address}; {reason}")]
+    Unreachable {
+        /// The address.
+        address: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The connection was not made in time.
+    #[error(
+        "no answer from {address} within {after:?}; the machine is off, or a firewall in between"
+    )]
+    ConnectTimeout {
+        /// The address.
+        address: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// A certificate or key cannot be used, or the TLS handshake failed.
+    #[error("TLS: {context}: {reason}")]
+    Tls {
+        /// The peer or the file.
+        context: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing came in time.
+    #[error("{peer} has sent nothing for {after:?}")]
+    ReadTimeout {
+        /// The peer.
+        peer: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// The peer does not read.
+    #[error("{peer} has taken nothing for {after:?}")]
+    WriteTimeout {
+        /// The peer.
+        peer: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// Nothing went either way for too long.
+    #[error("nothing was exchanged with {peer} for {after:?}")]
+    Idle {
+        /// The peer.
+        peer: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// The peer broke the connection off.
+    #[error("{peer} has broken the connection off")]
+    Reset {
+        /// The peer.
+        peer: String,
+    },
+    /// The peer's data ended in the middle of something.
+    #[error("{peer} has ended after {received} of {expected} bytes")]
+    UnexpectedEnd {
+        /// The peer.
+        peer: String,
+        /// Bytes that came.
+        received: usize,
+        /// Bytes that were to come.
+        expected: usize,
+    },
+    /// The peer's data ended in the middle of a frame.
+    #[error("{peer} has ended in the middle of a frame, after {received} bytes of it")]
+    FrameCut {
+        /// The peer.
+        peer: String,
+        /// Bytes of the frame that came.
+        received: usize,
+    },
+    /// A frame is larger than [`Limits::max_frame_bytes`](crate::Limits::max_frame_bytes), or than its prefix can say.
+    #[error("frame exceeds the limit of {max} bytes")]
+    FrameTooLarge {
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// A frame to be sent contains what ends a frame.
+    #[error("frame contains its own delimiter {delimiter}; it would arrive as two")]
+    DelimiterInFrame {
+        /// The delimiter, escaped.
+        delimiter: String,
+    },
+    /// A datagram to be sent is larger than the network takes.
+    #[error("datagram of {size} bytes to {peer} is too large; UDP takes 65,507 at most")]
+    DatagramTooLarge {
+        /// The peer.
+        peer: String,
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// A datagram that came is larger than [`Limits::max_datagram_bytes`](crate::Limits::max_datagram_bytes), and was
+    /// thrown away.
+    #[error("datagram from {peer} exceeds the limit of {max} bytes")]
+    DatagramOverLimit {
+        /// The peer.
+        peer: String,
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// The queue has no room.
+    #[error("{peer} is slow: {max} bytes wait for it already")]
+    QueueFull {
+        /// The peer.
+        peer: String,
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// The connection has ended, or our side of it.
+    #[error("the connection to {peer} has ended")]
+    Closed {
+        /// The peer.
+        peer: String,
+    },
+    /// Something else.
+    #[error("cannot {action} {address}: {}", reason(.source))]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl NetError {
+    /// The error of an action such as "listen on", at an address.
+    pub(crate) fn from_io(action: &'static str, address: String, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::AddressInUse { address },
+            io::ErrorKind::AddrNotAvailable => Self::AddressNotAvailable { address },
+            io::ErrorKind::PermissionDenied => Self::NotAllowed {
+                action,
+                address,
+                hint: if action == "listen on" {
+                    "ports below 1024 and others' directories need special rights"
+                } else {
+                    "a firewall or the file's rights forbid it"
+                },
+            },
+            io::ErrorKind::ConnectionRefused => Self::Refused { address },
+            // A Unix socket whose file is not there.
+            io::ErrorKind::NotFound if action == "connect to" => Self::Refused { address },
+            io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown => Self::Unreachable {
+                address,
+                reason: reason(&source),
+            },
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::NotConnected => Self::Reset { peer: address },
+            _ if is_out_of_files(&source) => Self::TooManyFiles { action, address },
+            _ => Self::Io {
+                action,
+                address,
+                source,
+            },
+        }
+    }
+}
+
+/// Whether the process, or the system, has no file descriptor left.
+fn is_out_of_files(error: &io::Error) -> bool {
+    // EMFILE and ENFILE have no kind of their own, but these numbers on every Unix.
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+/// What the system says, without its number.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text
+        .split_once(" (os error")
+        .map_or(&*text, |(words, _)| words);
+    let mut chars = words.chars();
+    match chars.next() {
+        Some(first) => first.to_lowercase().chain(chars).collect(),
+        None => "unknown reason".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_error_is_a_bare_number() {
+        for code in 1..134 {
+            let error = NetError::from_io(
+                "connect to",
+                "127.0.0.1:5000".to_owned(),
+                io::Error::from_raw_os_error(code),
+            );
+            let text = error.to_string();
+            assert!(text.contains("127.0.0.1:5000"), "{text}");
+            assert!(!text.contains("os error"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_in_use_is_named() {
+        let error = NetError::from_io(
+            "listen on",
+            "127.0.0.1:5000".to_owned(),
+            io::ErrorKind::AddrInUse.into(),
+        );
+        assert!(
+            error
+                .to_string()
+                .starts_with("address in use: 127.0.0.1:5000")
+        );
+    }
+}

@@ -1,0 +1,553 @@
+//! [`Framing`]: how a stream of bytes is cut into messages, on tokio-util's codec traits.
+//!
+//! Lines and delimiters are cut here rather than by `AnyDelimiterCodec`, which knows no delimiter of several bytes.
+
+use std::{fmt, str::FromStr};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use memchr::memmem;
+use tokio_util::codec::{Decoder, LengthDelimitedCodec};
+
+use crate::{Connection, NetError, Reader, Writer};
+
+/// How a stream of bytes is cut into frames.
+///
+/// As text: `raw`, `lines`, `length-prefixed` (or `length-prefixed:2`, with the size of the prefix in bytes), and
+/// `delimiter:TEXT`, in which `\n`, `\r`, `\t`, `\0`, `\\` and `\x1e` stand for what they do in Rust.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Framing {
+    /// Not at all: a frame is what one read has brought.
+    #[default]
+    Raw,
+    /// By line feeds. A carriage return before it belongs to the end of the line, too.
+    Lines,
+    /// By the length in front of each frame, in network byte order.
+    LengthPrefixed {
+        /// Size of the length in bytes: 1, 2, 4 or 8.
+        prefix_bytes: usize,
+    },
+    /// By these bytes behind each frame.
+    Delimiter(Vec<u8>),
+}
+
+/// The text is no framing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not a framing: {text}; raw, lines, length-prefixed, length-prefixed:1, :2, :4 or :8, and delimiter:TEXT are possible"
+)]
+pub struct InvalidFraming {
+    text: String,
+}
+
+impl FromStr for Framing {
+    type Err = InvalidFraming;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFraming> {
+        let framing = match text.split_once(':') {
+            None => match text {
+                "raw" => Some(Self::Raw),
+                "lines" => Some(Self::Lines),
+                "length-prefixed" => Some(Self::LengthPrefixed { prefix_bytes: 4 }),
+                _ => None,
+            },
+            Some(("length-prefixed", size)) => match size {
+                "1" | "2" | "4" | "8" => size
+                    .parse()
+                    .ok()
+                    .map(|prefix_bytes| Self::LengthPrefixed { prefix_bytes }),
+                _ => None,
+            },
+            Some(("delimiter", escaped)) => unescape(escaped)
+                .filter(|bytes| !bytes.is_empty())
+                .map(Self::Delimiter),
+            Some(_) => None,
+        };
+        framing.ok_or_else(|| InvalidFraming {
+            text: text.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Framing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Raw => f.write_str("raw"),
+            Self::Lines => f.write_str("lines"),
+            Self::LengthPrefixed { prefix_bytes } => write!(f, "length-prefixed:{prefix_bytes}"),
+            Self::Delimiter(bytes) => write!(f, "delimiter:{}", bytes.escape_ascii()),
+        }
+    }
+}
+
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            continue;
+        }
+        bytes.push(match chars.next()? {
+            'n' => b'\n',
+            'r' => b'\r',
+            't' => b'\t',
+            '0' => 0,
+            '\\' => b'\\',
+            'x' => {
+                let high = chars.next()?.to_digit(16)?;
+                let low = chars.next()?.to_digit(16)?;
+                u8::try_from(high * 16 + low).ok()?
+            }
+            _ => return None,
+        });
+    }
+    Some(bytes)
+}
+
+impl Framing {
+    /// Whether frames are meant to be text: lines, and what a delimiter separates.
+    pub fn is_textual(&self) -> bool {
+        matches!(self, Self::Lines | Self::Delimiter(_))
+    }
+
+    /// Makes a frame of a payload.
+    ///
+    /// # Errors
+    /// [`NetError::DelimiterInFrame`], or [`NetError::FrameTooLarge`] if the prefix cannot say the length.
+    pub fn encode(&self, payload: &[u8]) -> Result<Bytes, NetError> {
+        let (delimiter, found): (&[u8], _) = match self {
+            Self::Raw => return Ok(Bytes::copy_from_slice(payload)),
+            Self::LengthPrefixed { prefix_bytes } => return prefixed(*prefix_bytes, payload),
+            Self::Lines => (b"\n", memchr::memchr(b'\n', payload)),
+            Self::Delimiter(bytes) => (bytes, memmem::find(payload, bytes)),
+        };
+        if found.is_some() {
+            return Err(NetError::DelimiterInFrame {
+                delimiter: delimiter.escape_ascii().to_string(),
+            });
+        }
+        Ok([payload, delimiter].concat().into())
+    }
+
+    /// Cuts one datagram, or another piece that is complete, into its frames.
+    ///
+    /// # Errors
+    /// [`NetError::FrameTooLarge`] or [`NetError::FrameCut`]; frames before it are lost.
+    pub fn decode_all(&self, piece: &[u8], max_bytes: usize) -> Result<Vec<Bytes>, NetError> {
+        if *self == Self::Raw {
+            // Even an empty datagram says something.
+            return Ok(vec![Bytes::copy_from_slice(piece)]);
+        }
+        let mut cutter = Cutter::new(self, max_bytes);
+        let mut buffer = BytesMut::from(piece);
+        let mut frames = Vec::new();
+        while let Some(frame) = cutter.next(&mut buffer)? {
+            frames.push(frame);
+        }
+        frames.extend(cutter.last(&mut buffer, "a datagram")?);
+        Ok(frames)
+    }
+}
+
+fn prefixed(prefix_bytes: usize, payload: &[u8]) -> Result<Bytes, NetError> {
+    let length = (payload.len() as u64).to_be_bytes();
+    let (over, prefix) = length.split_at(length.len() - prefix_bytes.min(length.len()));
+    if over.iter().any(|byte| *byte != 0) {
+        return Err(NetError::FrameTooLarge {
+            max: (1 << (8 * prefix.len())) - 1,
+        });
+    }
+    let mut frame = BytesMut::with_capacity(prefix.len() + payload.len());
+    frame.put_slice(prefix);
+    frame.put_slice(payload);
+    Ok(frame.freeze())
+}
+
+/// Finds the frames in what has come.
+#[derive(Debug)]
+enum Cutter {
+    Raw,
+    LengthPrefixed {
+        /// Kept apart, as few connections have one.
+        codec: Box<LengthDelimitedCodec>,
+        max_bytes: usize,
+        /// The codec has taken the length of a frame that is not complete.
+        has_length: bool,
+    },
+    Delimited {
+        delimiter: Box<[u8]>,
+        is_lines: bool,
+        max_bytes: usize,
+        /// Bytes that were looked at and hold no delimiter.
+        searched: usize,
+    },
+}
+
+impl Cutter {
+    fn new(framing: &Framing, max_bytes: usize) -> Self {
+        let delimited = |delimiter: &[u8], is_lines| Self::Delimited {
+            delimiter: delimiter.into(),
+            is_lines,
+            max_bytes,
+            searched: 0,
+        };
+        match framing {
+            Framing::Raw => Self::Raw,
+            Framing::Lines => delimited(b"\n", true),
+            Framing::Delimiter(bytes) => delimited(bytes, false),
+            Framing::LengthPrefixed { prefix_bytes } => {
+                let codec = LengthDelimitedCodec::builder()
+                    .length_field_length((*prefix_bytes).clamp(1, 8))
+                    .max_frame_length(max_bytes)
+                    .new_codec();
+                Self::LengthPrefixed {
+                    codec: Box::new(codec),
+                    max_bytes,
+                    has_length: false,
+                }
+            }
+        }
+    }
+
+    fn lower(&mut self, max: usize) {
+        match self {
+            Self::Raw => {}
+            Self::LengthPrefixed {
+                codec, max_bytes, ..
+            } => {
+                *max_bytes = max.min(*max_bytes);
+                codec.set_max_frame_length(*max_bytes);
+            }
+            Self::Delimited { max_bytes, .. } => *max_bytes = max.min(*max_bytes),
+        }
+    }
+
+    /// The next complete frame.
+    fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, NetError> {
+        match self {
+            Self::Raw => Ok((!buffer.is_empty()).then(|| buffer.split().freeze())),
+            Self::LengthPrefixed {
+                codec,
+                max_bytes,
+                has_length,
+            } => {
+                let before = buffer.len();
+                // Its only error.
+                let Ok(frame) = codec.decode(buffer) else {
+                    return Err(NetError::FrameTooLarge { max: *max_bytes });
+                };
+                *has_length = frame.is_none() && (*has_length || buffer.len() < before);
+                Ok(frame.map(BytesMut::freeze))
+            }
+            Self::Delimited {
+                delimiter,
+                is_lines,
+                max_bytes,
+                searched,
+            } => {
+                // The delimiter may have begun in what was looked at before.
+                let from = searched.saturating_sub(delimiter.len() - 1);
+                let Some(at) = memmem::find(&buffer[from..], delimiter).map(|at| from + at) else {
+                    *searched = buffer.len();
+                    return if buffer.len() > *max_bytes + delimiter.len() {
+                        Err(NetError::FrameTooLarge { max: *max_bytes })
+                    } else {
+                        Ok(None)
+                    };
+                };
+                if at > *max_bytes {
+                    return Err(NetError::FrameTooLarge { max: *max_bytes });
+                }
+                *searched = 0;
+                let mut frame = buffer.split_to(at + delimiter.len());
+                frame.truncate(at);
+                if *is_lines && frame.ends_with(b"\r") {
+                    frame.truncate(at - 1);
+                }
+                Ok(Some(frame.freeze()))
+            }
+        }
+    }
+
+    /// What is left when the peer has ended: a last line needs no line feed, a length must be kept.
+    fn last(&mut self, buffer: &mut BytesMut, peer: &str) -> Result<Option<Bytes>, NetError> {
+        match self {
+            Self::LengthPrefixed { has_length, .. } => {
+                if !*has_length && buffer.is_empty() {
+                    return Ok(None);
+                }
+                Err(NetError::FrameCut {
+                    peer: peer.to_owned(),
+                    received: buffer.len(),
+                })
+            }
+            Self::Raw | Self::Delimited { .. } => {
+                Ok((!buffer.is_empty()).then(|| buffer.split().freeze()))
+            }
+        }
+    }
+}
+
+/// Receives frames. An idle one keeps no buffer.
+#[derive(Debug)]
+pub struct FrameReader {
+    reader: Reader,
+    cutter: Cutter,
+    buffer: BytesMut,
+    is_ended: bool,
+}
+
+impl FrameReader {
+    pub(crate) fn new(reader: Reader, framing: &Framing) -> Self {
+        let cutter = Cutter::new(framing, reader.limits().max_frame_bytes);
+        Self {
+            reader,
+            cutter,
+            buffer: BytesMut::new(),
+            is_ended: false,
+        }
+    }
+
+    /// Lowers the size that a frame may have, in bytes. Frames of [`Framing::Raw`] are at most 64 KiB anyway.
+    #[must_use]
+    pub fn at_most(mut self, max_bytes: usize) -> Self {
+        self.cutter.lower(max_bytes);
+        self
+    }
+
+    /// Receives a frame. `None` when the peer has ended its side. Cancel safe.
+    ///
+    /// # Errors
+    /// [`NetError::FrameTooLarge`] or [`NetError::FrameCut`], or as [`Reader::recv`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, NetError> {
+        loop {
+            if let Some(frame) = self.cutter.next(&mut self.buffer)? {
+                return Ok(Some(frame));
+            }
+            if self.buffer.is_empty() {
+                self.buffer = BytesMut::new();
+            }
+            if self.is_ended {
+                return self
+                    .cutter
+                    .last(&mut self.buffer, &self.reader.peer().to_string());
+            }
+            let buffer = &mut self.buffer;
+            let more = self
+                .reader
+                .recv_with(|data| buffer.extend_from_slice(data))
+                .await?;
+            self.is_ended = more.is_none();
+        }
+    }
+
+    /// The half that it reads.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+/// A connection whose data is cut into frames.
+#[derive(Debug)]
+pub struct Framed {
+    frames: FrameReader,
+    writer: Writer,
+    framing: Framing,
+}
+
+impl Framed {
+    pub(crate) fn new(connection: Connection, framing: Framing) -> Self {
+        let (reader, writer) = connection.into_split();
+        Self {
+            frames: reader.framed(&framing),
+            writer,
+            framing,
+        }
+    }
+
+    /// As [`FrameReader::next`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, NetError> {
+        self.frames.next().await
+    }
+
+    /// Sends a payload as one frame.
+    ///
+    /// # Errors
+    /// As [`Framing::encode`] and [`Connection::send_all`].
+    pub async fn send(&mut self, payload: &[u8]) -> Result<(), NetError> {
+        let frame = self.framing.encode(payload)?;
+        self.writer.send_all(&frame).await
+    }
+
+    /// As [`Connection::finish`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn finish(&mut self) -> Result<(), NetError> {
+        self.writer.finish().await
+    }
+
+    /// Separates reading and writing.
+    pub fn into_split(self) -> (FrameReader, Writer) {
+        (self.frames, self.writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cut(framing: &Framing, pieces: &[&[u8]], max: usize) -> Result<Vec<Bytes>, NetError> {
+        let mut cutter = Cutter::new(framing, max);
+        let (mut buffer, mut frames) = (BytesMut::new(), Vec::new());
+        for piece in pieces {
+            buffer.extend_from_slice(piece);
+            while let Some(frame) = cutter.next(&mut buffer)? {
+                frames.push(frame);
+            }
+        }
+        frames.extend(cutter.last(&mut buffer, "peer")?);
+        Ok(frames)
+    }
+
+    #[test]
+    fn framings_have_names() {
+        for text in [
+            "raw",
+            "lines",
+            "length-prefixed:1",
+            "length-prefixed:2",
+            "length-prefixed:4",
+            "length-prefixed:8",
+            "delimiter:\\x00",
+            "delimiter:\\r\\n\\r\\n",
+            "delimiter:;:;",
+        ] {
+            let framing: Framing = text.parse().expect(text);
+            assert_eq!(framing.to_string(), text);
+        }
+        assert_eq!(
+            "delimiter:\\0".parse(),
+            Ok(Framing::Delimiter(b"\0".to_vec()))
+        );
+        for wrong in [
+            "",
+            "line",
+            "length-prefixed:3",
+            "delimiter:",
+            "delimiter:\\q",
+            "delimiter:\\x1",
+        ] {
+            assert!(wrong.parse::<Framing>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn lines_end_with_or_without_a_carriage_return() {
+        let frames = cut(&Framing::Lines, &[b"one\r", b"\ntwo\n\nth", b"ree"], 100);
+        assert_eq!(frames.expect("valid"), ["one", "two", "", "three"]);
+    }
+
+    #[test]
+    fn a_delimiter_may_come_in_pieces() {
+        let framing = Framing::Delimiter(b"<END>".to_vec());
+        let frames = cut(&framing, &[b"a<E", b"ND>b<EN", b"d<END", b"><END>"], 100);
+        assert_eq!(frames.expect("valid"), ["a", "b<ENd", ""]);
+    }
+
+    #[test]
+    fn a_length_says_where_the_frame_ends() {
+        let framing = Framing::LengthPrefixed { prefix_bytes: 2 };
+        let frames = cut(&framing, &[b"\0\x03ab", b"c\0\0\0", b"\x01d"], 100);
+        assert_eq!(frames.expect("valid"), ["abc", "", "d"]);
+        for cut_short in [b"\0\x03ab".as_slice(), b"\0\x03", b"\0"] {
+            let result = cut(&framing, &[cut_short], 100);
+            assert!(
+                matches!(result, Err(NetError::FrameCut { .. })),
+                "{result:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_frame_has_a_largest_size() {
+        let too_large = |framing: &Framing, data: &[u8]| {
+            let result = cut(framing, &[data], 4);
+            assert!(
+                matches!(result, Err(NetError::FrameTooLarge { max: 4 })),
+                "{result:?}"
+            );
+        };
+        too_large(&Framing::Lines, b"12345\n");
+        too_large(&Framing::Lines, b"1234567");
+        too_large(&Framing::Delimiter(b";".to_vec()), b"123456");
+        too_large(
+            &Framing::LengthPrefixed { prefix_bytes: 4 },
+            b"\xff\xff\xff\xff",
+        );
+        assert_eq!(
+            cut(&Framing::Lines, &[b"1234\r\n"], 5).expect("fits"),
+            ["1234"]
+        );
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        for framing in [
+            "raw",
+            "lines",
+            "length-prefixed:1",
+            "length-prefixed:8",
+            "delimiter:ab",
+        ] {
+            let framing: Framing = framing.parse().expect("valid");
+            let frame = framing.encode(b"hello").expect("encoded");
+            assert_eq!(framing.decode_all(&frame, 100).expect("decoded"), ["hello"]);
+        }
+    }
+
+    #[test]
+    fn a_frame_is_never_sent_as_two() {
+        let error = Framing::Lines.encode(b"a\nb").expect_err("two lines");
+        assert_eq!(
+            error.to_string(),
+            "frame contains its own delimiter \\n; it would arrive as two"
+        );
+        let framing = Framing::LengthPrefixed { prefix_bytes: 1 };
+        assert!(framing.encode(&[0; 255]).is_ok());
+        let error = framing.encode(&[0; 256]).expect_err("too long");
+        assert!(
+            matches!(error, NetError::FrameTooLarge { max: 255 }),
+            "{error}"
+        );
+    }
+
+    proptest! {
+        /// However the bytes arrive, the frames are the same; and no bytes cause a panic or a large buffer.
+        #[test]
+        fn pieces_make_no_difference(
+            framing in prop::sample::select(vec![
+                "lines", "length-prefixed:1", "length-prefixed:2", "length-prefixed:8", "delimiter:ab", "delimiter:aab",
+            ]),
+            // Few different bytes, so that they often mean something.
+            data in prop::collection::vec(prop::sample::select(vec![0, 1, 2, 3, b'a', b'b', b'\r', b'\n', 255]), 0..200),
+            splits in prop::collection::vec(0_usize..200, 0..10),
+        ) {
+            let framing: Framing = framing.parse().expect("a framing");
+            let mut splits = splits;
+            splits.push(0);
+            splits.push(data.len());
+            splits.retain(|at| *at <= data.len());
+            splits.sort_unstable();
+            let pieces: Vec<_> = splits.windows(2).map(|two| &data[two[0]..two[1]]).collect();
+            let whole = cut(&framing, &[&data], 50).map_err(|error| error.to_string());
+            let in_pieces = cut(&framing, &pieces, 50).map_err(|error| error.to_string());
+            prop_assert_eq!(whole, in_pieces);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Sockets below Socket.IO: TCP, UDP and Unix-domain servers and clients on tokio, usable on their own.
+//!
+//! ```no_run
+//! use kokanee_net::{Connection, NetError, TcpClient, TcpServer};
+//!
+//! # async fn run() -> Result<(), NetError> {
+//! let server = TcpServer::bind("127.0.0.1:5000").await?;
+//! tokio::spawn(server.serve(async |mut conn: Connection| {
+//!     while let Some(data) = conn.recv().await? {
+//!         conn.send_all(&data).await?;
+//!     }
+//!     Ok::<_, NetError>(())
+//! }));
+//!
+//! let mut conn = TcpClient::new("127.0.0.1:5000").connect().await?;
+//! conn.send_all(b"hello world").await?;
+//! println!("received {:?}", conn.recv().await?);
+//! # Ok(()) }
+//! ```
+//!
+//! * A handler runs for each connection, thousands at a time; [`ServerHandle::close`] lets them end.
+//! * [`Framing`] cuts the stream of bytes into messages; [`ServerTls`] and [`ClientTls`] encrypt it.
+//! * What bounds a peer's cost is in [`Limits`], what the system is told about sockets in [`TcpOptions`] and [`UdpOptions`].
+//! * [`Reconnecting`] comes back after a loss, at the pace of [`Backoff`].
+//! * Errors say what failed, where, and what to do: [`NetError`].
+//! * [`blocking`] is the same for programs without async code.
+
+mod backoff;
+pub mod blocking;
+mod connection;
+mod datagram;
+mod endpoint;
+mod error;
+mod framing;
+mod limits;
+mod link;
+mod options;
+mod queue;
+mod reconnect;
+mod scratch;
+mod serve;
+mod stream;
+mod tcp;
+mod tls;
+mod udp;
+#[cfg(unix)]
+mod unix;
+
+#[cfg(unix)]
+pub use self::unix::{UnixClient, UnixDatagramClient, UnixDatagramServer, UnixServer};
+pub use self::{
+    backoff::Backoff,
+    connection::{Connection, Reader, Writer},
+    datagram::Datagram,
+    endpoint::{Endpoint, resolve},
+    error::NetError,
+    framing::{FrameReader, Framed, Framing, InvalidFraming},
+    limits::Limits,
+    options::{TcpOptions, UdpOptions},
+    queue::{Drain, SendQueue},
+    reconnect::Reconnecting,
+    serve::{Outcome, ServerHandle},
+    tcp::{TcpClient, TcpServer, TcpServerBuilder},
+    tls::{ClientTls, ServerTls},
+    udp::{UdpClient, UdpServer, UdpServerBuilder},
+};

@@ -1,0 +1,55 @@
+//! Every time and size that bounds what a peer can cost.
+
+use std::time::Duration;
+
+/// The limits of a server, or of a client's connection.
+///
+/// | limit | default | on breach |
+/// |---|---|---|
+/// | `max_connections` | 10,000 | a further connection is closed at once, and counted |
+/// | `connect_timeout` | 10 s for all addresses of a name | [`ConnectTimeout`](crate::NetError::ConnectTimeout) |
+/// | `handshake_timeout` | 10 s for TLS | connection closed |
+/// | `read_timeout` | none | [`ReadTimeout`](crate::NetError::ReadTimeout) |
+/// | `write_timeout` | 30 s without progress | [`WriteTimeout`](crate::NetError::WriteTimeout) |
+/// | `idle_timeout` | none | [`Idle`](crate::NetError::Idle) |
+/// | `max_frame_bytes` | 1,000,000 | [`FrameTooLarge`](crate::NetError::FrameTooLarge) |
+/// | `max_queued_bytes` | 1 MiB | `send` waits, `try_send` fails with [`QueueFull`](crate::NetError::QueueFull) |
+/// | `max_datagram_bytes` | 65,535 | thrown away, with [`DatagramOverLimit`](crate::NetError::DatagramOverLimit) |
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Number of connections of a server at the same time.
+    pub max_connections: usize,
+    /// Time in which a client's connection must be made.
+    pub connect_timeout: Duration,
+    /// Time in which a TLS handshake must be finished.
+    pub handshake_timeout: Duration,
+    /// Time that one call waits for data.
+    pub read_timeout: Option<Duration>,
+    /// Time in which the peer must take some of what is sent to it.
+    pub write_timeout: Option<Duration>,
+    /// Time without data in either direction. Seen by whoever waits for data.
+    pub idle_timeout: Option<Duration>,
+    /// Size of a frame of a [`Framing`](crate::Framing) in bytes.
+    pub max_frame_bytes: usize,
+    /// Bytes that may wait in a [`SendQueue`](crate::SendQueue), 64 for each message included.
+    pub max_queued_bytes: usize,
+    /// Size of a received datagram in bytes.
+    pub max_datagram_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            connect_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            read_timeout: None,
+            write_timeout: Some(Duration::from_secs(30)),
+            idle_timeout: None,
+            max_frame_bytes: 1_000_000,
+            max_queued_bytes: 1 << 20,
+            max_datagram_bytes: 65_535,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Socket options, and the making of sockets with them.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+
+/// What the system is told about TCP sockets.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the system"
+)]
+pub struct TcpOptions {
+    /// Sends small pieces at once instead of collecting them (`TCP_NODELAY`). Default true.
+    pub nodelay: bool,
+    /// Asks a silent peer after this time whether it is still there (`SO_KEEPALIVE`). Default 60 s.
+    pub keepalive: Option<Duration>,
+    /// How long the system goes on sending what waits when a socket is closed (`SO_LINGER`). Default: as the system likes.
+    pub linger: Option<Duration>,
+    /// Binds an address although connections of an earlier server still linger there (`SO_REUSEADDR`). Default true.
+    /// Without effect on Windows, where it means something else.
+    pub reuse_address: bool,
+    /// Several sockets share one address, and the system spreads the connections (`SO_REUSEPORT`). Default false. Unix only.
+    pub reuse_port: bool,
+    /// Size of the system's receive buffer in bytes. Default: as the system likes.
+    pub receive_buffer_bytes: Option<usize>,
+    /// Size of the system's send buffer in bytes. Default: as the system likes.
+    pub send_buffer_bytes: Option<usize>,
+    /// Connections that the system queues until they are accepted. Default 4,096.
+    pub backlog: u32,
+    /// A server on `[::]` takes IPv6 only, not IPv4 as well (`IPV6_V6ONLY`). Default false: dual stack.
+    pub only_v6: bool,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self {
+            nodelay: true,
+            keepalive: Some(Duration::from_secs(60)),
+            linger: None,
+            reuse_address: true,
+            reuse_port: false,
+            receive_buffer_bytes: None,
+            send_buffer_bytes: None,
+            backlog: 4096,
+            only_v6: false,
+        }
+    }
+}
+
+impl TcpOptions {
+    /// A listening socket.
+    pub(crate) fn listen(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        set_reuse(&socket, self.reuse_address, self.reuse_port)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(self.only_v6)?;
+        }
+        // Connections inherit the buffers, which must be known before the first of them to scale the TCP window.
+        self.set_buffers(&SockRef::from(&socket))?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(i32::try_from(self.backlog).unwrap_or(i32::MAX))?;
+        TcpListener::from_std(socket.into())
+    }
+
+    /// A socket that will be connected.
+    pub(crate) fn socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        self.set_buffers(&SockRef::from(&socket))?;
+        Ok(socket)
+    }
+
+    /// Sets what belongs to a connection.
+    pub(crate) fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        socket.set_tcp_nodelay(self.nodelay)?;
+        if let Some(time) = self.keepalive {
+            let keepalive = TcpKeepalive::new().with_time(time);
+            #[cfg(not(windows))]
+            let keepalive = keepalive
+                .with_interval(Duration::from_secs(10))
+                .with_retries(3);
+            socket.set_tcp_keepalive(&keepalive)?;
+        }
+        if self.linger.is_some() {
+            socket.set_linger(self.linger)?;
+        }
+        Ok(())
+    }
+
+    fn set_buffers(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        set_buffers(socket, self.receive_buffer_bytes, self.send_buffer_bytes)
+    }
+}
+
+/// What the system is told about UDP sockets.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the system"
+)]
+pub struct UdpOptions {
+    /// Several sockets may bind one address, as for multicast (`SO_REUSEADDR`). Default false.
+    pub reuse_address: bool,
+    /// Several sockets share one address, and the system spreads the datagrams (`SO_REUSEPORT`). Default false. Unix only.
+    pub reuse_port: bool,
+    /// Size of the system's receive buffer in bytes. Default: as the system likes.
+    pub receive_buffer_bytes: Option<usize>,
+    /// Size of the system's send buffer in bytes. Default: as the system likes.
+    pub send_buffer_bytes: Option<usize>,
+    /// Allows to send to broadcast addresses. Default false.
+    pub broadcast: bool,
+    /// A server on `[::]` takes IPv6 only (`IPV6_V6ONLY`). Default false: dual stack.
+    pub only_v6: bool,
+    /// The interface of IPv4 multicast, by its address. Default: as the system likes.
+    pub multicast_interface: Option<Ipv4Addr>,
+    /// How many routers a multicast datagram passes. Default: as the system likes, which is none.
+    pub multicast_hops: Option<u32>,
+}
+
+impl UdpOptions {
+    pub(crate) fn bind(&self, address: SocketAddr) -> io::Result<UdpSocket> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::DGRAM,
+            Some(Protocol::UDP),
+        )?;
+        set_reuse(&socket, self.reuse_address, self.reuse_port)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(self.only_v6)?;
+        }
+        if self.broadcast {
+            socket.set_broadcast(true)?;
+        }
+        set_buffers(&socket, self.receive_buffer_bytes, self.send_buffer_bytes)?;
+        if address.is_ipv4() {
+            if let Some(interface) = &self.multicast_interface {
+                socket.set_multicast_if_v4(interface)?;
+            }
+            if let Some(hops) = self.multicast_hops {
+                socket.set_multicast_ttl_v4(hops)?;
+            }
+        } else if let Some(hops) = self.multicast_hops {
+            socket.set_multicast_hops_v6(hops)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        UdpSocket::from_std(socket.into())
+    }
+}
+
+#[cfg_attr(
+    not(unix),
+    expect(unused_variables, reason = "Windows has nothing that means the same")
+)]
+fn set_reuse(socket: &Socket, address: bool, port: bool) -> io::Result<()> {
+    #[cfg(not(windows))]
+    socket.set_reuse_address(address)?;
+    #[cfg(unix)]
+    socket.set_reuse_port(port)?;
+    Ok(())
+}
+
+fn set_buffers(socket: &Socket, receive: Option<usize>, send: Option<usize>) -> io::Result<()> {
+    if let Some(bytes) = receive {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = send {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    Ok(())
+}

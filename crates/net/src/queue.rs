@@ -1,0 +1,196 @@
+//! A queue in front of a [`Writer`]: any number of tasks send, one task writes. It is bounded by bytes.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use crate::{Endpoint, NetError, Writer};
+
+/// What a waiting message costs beside its bytes.
+const OVERHEAD_BYTES: usize = 64;
+/// Messages that are written at once.
+const MAX_BATCH: usize = 64;
+
+/// Sends to one peer from any number of tasks. A cheap handle; see [`Writer::queued`].
+#[derive(Clone)]
+pub struct SendQueue(Arc<Shared>);
+
+struct Shared {
+    peer: Endpoint,
+    max_bytes: usize,
+    room: Arc<Semaphore>,
+    messages: Mutex<Messages>,
+    /// Something was added, or the end was asked for.
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Messages {
+    waiting: VecDeque<(Bytes, OwnedSemaphorePermit)>,
+    is_finished: bool,
+}
+
+impl fmt::Debug for SendQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendQueue")
+            .field("peer", &self.0.peer)
+            .field("queued_bytes", &self.queued_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn new(writer: Writer, max_bytes: usize) -> (SendQueue, Drain) {
+    let max_bytes = max_bytes.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+    let shared = Arc::new(Shared {
+        peer: writer.peer().clone(),
+        max_bytes,
+        room: Arc::new(Semaphore::new(max_bytes)),
+        messages: Mutex::default(),
+        changed: Notify::new(),
+    });
+    let drain = Drain {
+        writer,
+        shared: Arc::clone(&shared),
+    };
+    (SendQueue(shared), drain)
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Messages> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn closed(&self) -> NetError {
+        NetError::Closed {
+            peer: self.peer.to_string(),
+        }
+    }
+
+    /// The room that a message takes. One that is larger than the queue may pass when it is alone.
+    fn weight(&self, bytes: &Bytes) -> u32 {
+        let weight = (bytes.len() + OVERHEAD_BYTES).min(self.max_bytes);
+        u32::try_from(weight).unwrap_or(u32::MAX)
+    }
+
+    fn push(&self, bytes: Bytes, room: OwnedSemaphorePermit) -> Result<(), NetError> {
+        let mut messages = self.lock();
+        if messages.is_finished {
+            return Err(self.closed());
+        }
+        messages.waiting.push_back((bytes, room));
+        drop(messages);
+        self.changed.notify_one();
+        Ok(())
+    }
+}
+
+impl SendQueue {
+    /// Queues a message, and waits for room before that. Messages of one task leave in their order. Cancel safe.
+    ///
+    /// # Errors
+    /// [`NetError::Closed`] when the connection has ended.
+    pub async fn send(&self, bytes: Bytes) -> Result<(), NetError> {
+        let weight = self.0.weight(&bytes);
+        let room = Arc::clone(&self.0.room)
+            .acquire_many_owned(weight)
+            .await
+            .map_err(|_closed| self.0.closed())?;
+        self.0.push(bytes, room)
+    }
+
+    /// Queues a message if there is room.
+    ///
+    /// # Errors
+    /// [`NetError::QueueFull`], or [`NetError::Closed`].
+    pub fn try_send(&self, bytes: Bytes) -> Result<(), NetError> {
+        let weight = self.0.weight(&bytes);
+        match Arc::clone(&self.0.room).try_acquire_many_owned(weight) {
+            Ok(room) => self.0.push(bytes, room),
+            Err(TryAcquireError::NoPermits) => Err(NetError::QueueFull {
+                peer: self.0.peer.to_string(),
+                max: self.0.max_bytes,
+            }),
+            Err(TryAcquireError::Closed) => Err(self.0.closed()),
+        }
+    }
+
+    /// Takes no more messages. When those that wait have left, our side of the connection ends.
+    pub fn finish(&self) {
+        self.0.lock().is_finished = true;
+        self.0.changed.notify_one();
+    }
+
+    /// Bytes that wait, 64 for each message included.
+    pub fn queued_bytes(&self) -> usize {
+        self.0.max_bytes - self.0.room.available_permits().min(self.0.max_bytes)
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> &Endpoint {
+        &self.0.peer
+    }
+}
+
+/// Writes what is queued.
+pub struct Drain {
+    writer: Writer,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Drain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drain")
+            .field("peer", &self.shared.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drain {
+    /// Writes until [`SendQueue::finish`], then ends our side of the connection. When this ends or is dropped, the queue
+    /// takes nothing more, and what waits is thrown away.
+    ///
+    /// # Errors
+    /// As [`Connection::send_all`](crate::Connection::send_all).
+    pub async fn run(mut self) -> Result<(), NetError> {
+        let mut batch = Vec::new();
+        let mut room = Vec::new();
+        loop {
+            let is_finished = {
+                let mut messages = self.shared.lock();
+                let count = messages.waiting.len().min(MAX_BATCH);
+                for (bytes, permit) in messages.waiting.drain(..count) {
+                    batch.push(bytes);
+                    room.push(permit);
+                }
+                messages.is_finished
+            };
+            if !batch.is_empty() {
+                self.writer.send_pieces(&mut batch).await?;
+                batch.clear();
+                // Only now: until the system has taken it, it is ours to keep.
+                room.clear();
+            } else if is_finished {
+                return self.writer.finish().await;
+            } else {
+                batch = Vec::new();
+                room = Vec::new();
+                self.shared.changed.notified().await;
+            }
+        }
+    }
+}
+
+impl Drop for Drain {
+    fn drop(&mut self) {
+        let mut messages = self.shared.lock();
+        messages.is_finished = true;
+        messages.waiting = VecDeque::new();
+        drop(messages);
+        self.shared.room.close();
+    }
+}

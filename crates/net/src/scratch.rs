@@ -1,0 +1,20 @@
+//! The read buffer of a worker thread. Connections borrow it while they read, so an idle one owns none.
+
+use std::cell::RefCell;
+
+/// Bytes that one read may bring: the largest datagram, and one to see that it was larger than that.
+pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `f` with the buffer of this thread. `f` must not call this itself.
+pub(crate) fn with<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.is_empty() {
+            scratch.resize(SCRATCH_BYTES, 0);
+        }
+        f(scratch)
+    })
+}

@@ -1,0 +1,213 @@
+//! TLS by rustls: what a server shows, and whom a client trusts.
+
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
+
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
+use tokio::net::TcpStream;
+use tokio_rustls::{
+    TlsAcceptor, TlsConnector, TlsStream,
+    rustls::{
+        ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
+        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        crypto::CryptoProvider,
+    },
+};
+
+use crate::{Endpoint, NetError, error, stream::Stream};
+
+fn failed(context: &dyn std::fmt::Display, reason: &dyn std::fmt::Display) -> NetError {
+    NetError::Tls {
+        context: context.to_string(),
+        reason: reason.to_string(),
+    }
+}
+
+/// The certificate of a server. A cheap handle.
+#[derive(Clone)]
+pub struct ServerTls(TlsAcceptor);
+
+impl std::fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServerTls")
+    }
+}
+
+impl ServerTls {
+    /// Reads the certificate chain and the key of two PEM files.
+    ///
+    /// # Errors
+    /// [`NetError::Tls`] with the file that cannot be read, or when they do not fit together.
+    pub fn from_pem_files(certificate: &Path, key: &Path) -> Result<Self, NetError> {
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|source| failed(&path.display(), &error::reason(&source)))
+        };
+        let (chain, private) = (read(certificate)?, read(key)?);
+        let chain =
+            certificates(&chain).map_err(|reason| failed(&certificate.display(), &reason))?;
+        let private = PrivateKeyDer::from_pem_slice(&private)
+            .map_err(|reason| failed(&key.display(), &reason))?;
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(chain, private)
+            .map_err(|reason| failed(&"certificate and key do not fit", &reason))?;
+        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    pub(crate) async fn accept(
+        &self,
+        stream: TcpStream,
+        peer: &Endpoint,
+    ) -> Result<Stream, NetError> {
+        let accepted = self.0.accept(stream).await;
+        let stream = accepted.map_err(|source| failed(peer, &error::reason(&source)))?;
+        Ok(Stream::Tls(Box::new(TlsStream::Server(stream))))
+    }
+}
+
+/// The certificates of a PEM file, at least one.
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| error.to_string())?;
+    if certificates.is_empty() {
+        return Err("there is no certificate in it".to_owned());
+    }
+    Ok(certificates)
+}
+
+/// Whom a client trusts. A cheap handle.
+#[derive(Clone)]
+pub struct ClientTls {
+    config: Arc<ClientConfig>,
+    server_name: Option<String>,
+}
+
+impl std::fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientTls")
+            .field("server_name", &self.server_name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientTls {
+    /// Trusts the certificates that the system trusts.
+    pub fn system() -> Self {
+        Self::with_roots(system_roots().clone())
+    }
+
+    /// Trusts these certificates in PEM, beside those of the system.
+    ///
+    /// # Errors
+    /// [`NetError::Tls`] when they cannot be used.
+    pub fn trusting(pem: &[u8]) -> Result<Self, NetError> {
+        let unusable = |reason: &dyn std::fmt::Display| failed(&"trusted certificates", reason);
+        let mut roots = system_roots().clone();
+        for certificate in certificates(pem).map_err(|reason| unusable(&reason))? {
+            roots.add(certificate).map_err(|reason| unusable(&reason))?;
+        }
+        Ok(Self::with_roots(roots))
+    }
+
+    /// Believes any server: whoever is in between can read and change everything.
+    pub fn danger_accept_invalid_certificates() -> Self {
+        let builder = ClientConfig::builder();
+        let provider = Arc::clone(builder.crypto_provider());
+        let config = builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AcceptAnything(provider)))
+            .with_no_client_auth();
+        Self {
+            config: Arc::new(config),
+            server_name: None,
+        }
+    }
+
+    fn with_roots(roots: RootCertStore) -> Self {
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self {
+            config: Arc::new(config),
+            server_name: None,
+        }
+    }
+
+    /// Sets the name that the server's certificate must have. Default: the host that is connected to.
+    #[must_use]
+    pub fn server_name(mut self, name: &str) -> Self {
+        self.server_name = Some(name.to_owned());
+        self
+    }
+
+    pub(crate) async fn connect(&self, stream: TcpStream, host: &str) -> Result<Stream, NetError> {
+        let host = self.server_name.as_deref().unwrap_or(host);
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|reason| failed(&host, &reason))?;
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let connected = connector.connect(name, stream).await;
+        let stream =
+            connected.map_err(|source: io::Error| failed(&host, &error::reason(&source)))?;
+        Ok(Stream::Tls(Box::new(TlsStream::Client(stream))))
+    }
+}
+
+/// The certificates that the system trusts, read once.
+fn system_roots() -> &'static RootCertStore {
+    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "cannot read some of the system's certificates");
+        }
+        // Some systems keep old certificates that rustls does not understand.
+        roots.add_parsable_certificates(found.certs);
+        roots
+    })
+}
+
+/// Believes every certificate, but checks that the server has its key.
+#[derive(Debug)]
+struct AcceptAnything(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AcceptAnything {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        tokio_rustls::rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        tokio_rustls::rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,242 @@
+//! UDP: [`UdpServer`] and [`UdpClient`].
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    Datagram, Endpoint, Limits, NetError, Outcome, ServerHandle, UdpOptions,
+    datagram::DatagramSocket, endpoint,
+};
+
+/// A UDP server: a bound socket that takes datagrams of anybody.
+#[derive(Debug)]
+pub struct UdpServer(Arc<DatagramSocket>);
+
+impl UdpServer {
+    /// Binds `host:port`. Port 0 is any free one; the host `[::]` is every address of this machine, IPv4 and IPv6.
+    ///
+    /// # Errors
+    /// [`NetError::AddressInUse`] and its kin.
+    pub async fn bind(address: &str) -> Result<Self, NetError> {
+        Self::builder().bind(address).await
+    }
+
+    /// Begins a server with settings of your own.
+    pub fn builder() -> UdpServerBuilder {
+        UdpServerBuilder::default()
+    }
+
+    /// The address, with the port that the system chose.
+    pub fn local_addr(&self) -> SocketAddr {
+        // A UDP server has no other.
+        self.0
+            .local()
+            .inet()
+            .unwrap_or_else(|| SocketAddr::from(([0; 4], 0)))
+    }
+
+    /// What closes the server later.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle(Arc::clone(&self.0.registry))
+    }
+
+    /// Receives a datagram. Cancel safe.
+    ///
+    /// # Errors
+    /// [`NetError::DatagramOverLimit`] for one that was thrown away, or what the system says. The next call may succeed.
+    pub async fn recv(&self) -> Result<Datagram, NetError> {
+        Ok(self.0.datagram(self.0.recv().await?))
+    }
+
+    /// Sends a datagram.
+    ///
+    /// # Errors
+    /// [`NetError::DatagramTooLarge`], or what the system says.
+    pub async fn send_to(&self, data: &[u8], peer: &Endpoint) -> Result<(), NetError> {
+        self.0.send_to(data, peer).await
+    }
+
+    /// Runs a handler for every datagram, one after another, until [`ServerHandle::close`]. While a handler waits, the
+    /// system keeps what arrives as long as its buffer lasts.
+    pub async fn serve<F, Fut>(self, handler: F)
+    where
+        F: Fn(Datagram) -> Fut,
+        Fut: Future<Output: Outcome>,
+    {
+        self.0.serve(handler).await;
+    }
+
+    /// Number of datagrams that were thrown away, as they exceeded [`Limits::max_datagram_bytes`].
+    pub fn over_limit_count(&self) -> u64 {
+        self.0.over_limit()
+    }
+
+    /// Receives what is sent to a multicast group. `interface` is the address of an IPv4 interface; the default is
+    /// [`UdpOptions::multicast_interface`], or what the system likes.
+    ///
+    /// # Errors
+    /// When the address is no multicast group, or the system has no such interface.
+    pub fn join_multicast(
+        &self,
+        group: IpAddr,
+        interface: Option<Ipv4Addr>,
+    ) -> Result<(), NetError> {
+        let Some(socket) = self.0.as_udp() else {
+            return Ok(());
+        };
+        let joined = match group {
+            IpAddr::V4(group) => {
+                socket.join_multicast_v4(group, interface.unwrap_or(Ipv4Addr::UNSPECIFIED))
+            }
+            IpAddr::V6(group) => socket.join_multicast_v6(&group, 0),
+        };
+        joined.map_err(|source| NetError::Io {
+            action: "join the multicast group",
+            address: group.to_string(),
+            source,
+        })
+    }
+}
+
+/// The settings of a [`UdpServer`].
+#[derive(Debug, Clone, Default)]
+#[must_use = "call bind"]
+pub struct UdpServerBuilder {
+    options: UdpOptions,
+    limits: Limits,
+}
+
+impl UdpServerBuilder {
+    /// Changes some of the socket options.
+    pub fn with_options(mut self, change: impl FnOnce(&mut UdpOptions)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// Changes some of the limits.
+    pub fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// Binds; see [`UdpServer::bind`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn bind(self, address: &str) -> Result<UdpServer, NetError> {
+        let mut failed = NetError::UnknownHost {
+            host: address.to_owned(),
+        };
+        for candidate in endpoint::resolve(address).await? {
+            match bind(&self.options, candidate) {
+                Ok((socket, local)) => {
+                    let socket = DatagramSocket::udp(socket, Endpoint::Inet(local), self.limits);
+                    return Ok(UdpServer(Arc::new(socket)));
+                }
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+}
+
+fn bind(
+    options: &UdpOptions,
+    address: SocketAddr,
+) -> Result<(tokio::net::UdpSocket, SocketAddr), NetError> {
+    let fail = |source| NetError::from_io("listen on", address.to_string(), source);
+    let socket = options.bind(address).map_err(fail)?;
+    let local = socket.local_addr().map_err(fail)?;
+    Ok((socket, local))
+}
+
+/// A UDP socket with one peer.
+#[derive(Debug)]
+pub struct UdpClient {
+    socket: DatagramSocket,
+    peer: Endpoint,
+}
+
+impl UdpClient {
+    /// Chooses `host:port` as the peer. Nothing is sent yet, so nobody knows whether it is there.
+    ///
+    /// # Errors
+    /// When the host is unknown, or there is no way to it.
+    pub async fn connect(address: &str) -> Result<Self, NetError> {
+        Self::connect_with(address, &UdpOptions::default(), Limits::default()).await
+    }
+
+    /// The same with settings of your own.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(
+        address: &str,
+        options: &UdpOptions,
+        limits: Limits,
+    ) -> Result<Self, NetError> {
+        let mut failed = NetError::UnknownHost {
+            host: address.to_owned(),
+        };
+        for peer in endpoint::resolve(address).await? {
+            let any = if peer.is_ipv4() {
+                SocketAddr::from(([0; 4], 0))
+            } else {
+                SocketAddr::from(([0; 16], 0))
+            };
+            let fail = |source| NetError::from_io("send to", peer.to_string(), source);
+            let connected = async {
+                let socket = options.bind(any).map_err(fail)?;
+                socket.connect(peer).await.map_err(fail)?;
+                let local = socket.local_addr().map_err(fail)?;
+                Ok::<_, NetError>((socket, local))
+            };
+            match connected.await {
+                Ok((socket, local)) => {
+                    let socket = DatagramSocket::udp(socket, local.into(), limits);
+                    let peer = peer.into();
+                    return Ok(Self { socket, peer });
+                }
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    /// Sends a datagram.
+    ///
+    /// # Errors
+    /// [`NetError::DatagramTooLarge`]; [`NetError::Refused`] if the peer's machine has said to an earlier datagram that
+    /// nobody is there; or what else the system says.
+    pub async fn send(&self, data: &[u8]) -> Result<(), NetError> {
+        self.socket.send(data, &self.peer).await
+    }
+
+    /// Receives a datagram of the peer. Cancel safe.
+    ///
+    /// # Errors
+    /// [`NetError::Refused`] as for [`send`](Self::send), [`NetError::DatagramOverLimit`], or what the system says.
+    pub async fn recv(&self) -> Result<Bytes, NetError> {
+        match self.socket.recv().await {
+            Ok((data, _)) => Ok(data),
+            Err(NetError::Refused { .. }) => Err(NetError::Refused {
+                address: self.peer.to_string(),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The peer.
+    pub fn peer(&self) -> &Endpoint {
+        &self.peer
+    }
+
+    /// This end.
+    pub fn local(&self) -> &Endpoint {
+        self.socket.local()
+    }
+}

@@ -1,0 +1,281 @@
+//! Unix-domain sockets: [`UnixServer`] and [`UnixClient`] for streams, [`UnixDatagramServer`] and [`UnixDatagramClient`].
+
+use std::{
+    fmt, fs, io,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use tokio::net::{UnixDatagram, UnixListener, UnixStream};
+
+use crate::{
+    Connection, Datagram, Endpoint, Limits, NetError, Outcome, ServerHandle, TcpOptions,
+    datagram::DatagramSocket,
+    serve::{Listener, Setup, StreamServer},
+    stream::Stream,
+};
+
+/// The file of a bound socket. Removed when dropped, if it is still the same.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            identity: identity(path),
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            // Somebody may have been faster.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+fn fail<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> NetError + 'a {
+    move |source| NetError::from_io(action, path.display().to_string(), source)
+}
+
+/// Binds with `bind`. A socket file that nobody listens on, left by a program that was killed, is replaced.
+fn bind<T>(
+    path: &Path,
+    bind: impl Fn(&Path) -> io::Result<T>,
+    is_alive: impl Fn(&Path) -> bool,
+) -> Result<(T, SocketFile), NetError> {
+    let bound = bind(path).or_else(|error| {
+        let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+        if error.kind() != io::ErrorKind::AddrInUse || !is_socket || is_alive(path) {
+            return Err(error);
+        }
+        fs::remove_file(path)?;
+        bind(path)
+    });
+    let socket = bound.map_err(fail("listen on", path))?;
+    Ok((socket, SocketFile::new(path)))
+}
+
+/// A server on a Unix socket.
+pub struct UnixServer {
+    server: StreamServer,
+    file: SocketFile,
+}
+
+impl fmt::Debug for UnixServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnixServer")
+            .field("path", &self.file.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl UnixServer {
+    /// Listens on a path, which the server removes when it ends. Who may connect is decided by the rights of its
+    /// directory and by the process's umask.
+    ///
+    /// # Errors
+    /// [`NetError::AddressInUse`] if somebody listens there or the path is another file, and its kin.
+    #[expect(clippy::unused_async, reason = "needs a runtime, as TcpServer::bind")]
+    pub async fn bind(path: impl AsRef<Path>, limits: Limits) -> Result<Self, NetError> {
+        let path = path.as_ref();
+        let is_alive = |path: &Path| std::os::unix::net::UnixStream::connect(path).is_ok();
+        let (listener, file) = bind(path, |path| UnixListener::bind(path), is_alive)?;
+        let setup = Setup {
+            options: TcpOptions::default(),
+            limits: Arc::new(limits),
+            tls: None,
+        };
+        let address = Endpoint::Unix(path.to_owned());
+        let server = StreamServer::new(Listener::Unix(listener), address, setup);
+        Ok(Self { server, file })
+    }
+
+    /// The path.
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// What closes the server later.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle(Arc::clone(&self.server.registry))
+    }
+
+    /// As [`TcpServer::accept`](crate::TcpServer::accept).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn accept(&self) -> Result<Connection, NetError> {
+        self.server.accept().await
+    }
+
+    /// As [`TcpServer::serve`](crate::TcpServer::serve).
+    pub async fn serve<F, Fut>(self, handler: F)
+    where
+        F: Fn(Connection) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: Outcome> + Send + 'static,
+    {
+        let Self { server, file } = self;
+        server.serve(handler).await;
+        drop(file);
+    }
+}
+
+/// Connects to Unix sockets.
+#[derive(Debug, Clone)]
+pub struct UnixClient {
+    path: PathBuf,
+    limits: Limits,
+}
+
+impl UnixClient {
+    /// A client of the socket at a path. Nothing is connected yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Changes some of the limits.
+    #[must_use]
+    pub fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`NetError::Refused`] and its kin.
+    pub async fn connect(&self) -> Result<Connection, NetError> {
+        let fail = fail("connect to", &self.path);
+        let stream = UnixStream::connect(&self.path).await.map_err(&fail)?;
+        let local = Endpoint::from(stream.local_addr().map_err(&fail)?);
+        Ok(Connection::new(
+            Stream::Unix(stream),
+            Endpoint::Unix(self.path.clone()),
+            local,
+            Arc::new(self.limits.clone()),
+            None,
+        ))
+    }
+}
+
+/// A server of datagrams on a Unix socket.
+#[derive(Debug)]
+pub struct UnixDatagramServer {
+    socket: Arc<DatagramSocket>,
+    file: SocketFile,
+}
+
+impl UnixDatagramServer {
+    /// Binds a path, as [`UnixServer::bind`].
+    ///
+    /// # Errors
+    /// As there.
+    #[expect(clippy::unused_async, reason = "needs a runtime, as UdpServer::bind")]
+    pub async fn bind(path: impl AsRef<Path>, limits: Limits) -> Result<Self, NetError> {
+        let path = path.as_ref();
+        let is_alive = |path: &Path| {
+            std::os::unix::net::UnixDatagram::unbound()
+                .is_ok_and(|socket| socket.connect(path).is_ok())
+        };
+        let (socket, file) = bind(path, |path| UnixDatagram::bind(path), is_alive)?;
+        let local = Endpoint::Unix(path.to_owned());
+        let socket = Arc::new(DatagramSocket::unix(socket, local, limits));
+        Ok(Self { socket, file })
+    }
+
+    /// The path.
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// What closes the server later.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle(Arc::clone(&self.socket.registry))
+    }
+
+    /// As [`UdpServer::recv`](crate::UdpServer::recv).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn recv(&self) -> Result<Datagram, NetError> {
+        Ok(self.socket.datagram(self.socket.recv().await?))
+    }
+
+    /// As [`UdpServer::serve`](crate::UdpServer::serve).
+    pub async fn serve<F, Fut>(self, handler: F)
+    where
+        F: Fn(Datagram) -> Fut,
+        Fut: Future<Output: Outcome>,
+    {
+        self.socket.serve(handler).await;
+        drop(self.file);
+    }
+}
+
+/// A Unix datagram socket with one peer.
+#[derive(Debug)]
+pub struct UnixDatagramClient {
+    socket: DatagramSocket,
+    peer: Endpoint,
+    /// Where answers arrive.
+    _file: SocketFile,
+}
+
+impl UnixDatagramClient {
+    /// Binds `own`, where answers arrive, and chooses the socket at `path` as the peer.
+    ///
+    /// # Errors
+    /// [`NetError::Refused`] if nobody is there, and its kin.
+    #[expect(
+        clippy::unused_async,
+        reason = "needs a runtime, as UdpClient::connect"
+    )]
+    pub async fn connect(
+        path: impl AsRef<Path>,
+        own: impl AsRef<Path>,
+        limits: Limits,
+    ) -> Result<Self, NetError> {
+        let (path, own) = (path.as_ref(), own.as_ref());
+        let (socket, file) = bind(own, |path| UnixDatagram::bind(path), |_| true)?;
+        socket.connect(path).map_err(fail("connect to", path))?;
+        let local = Endpoint::Unix(own.to_owned());
+        Ok(Self {
+            socket: DatagramSocket::unix(socket, local, limits),
+            peer: Endpoint::Unix(path.to_owned()),
+            _file: file,
+        })
+    }
+
+    /// Sends a datagram, and waits while the peer's queue is full.
+    ///
+    /// # Errors
+    /// As [`UdpClient::send`](crate::UdpClient::send).
+    pub async fn send(&self, data: &[u8]) -> Result<(), NetError> {
+        self.socket.send(data, &self.peer).await
+    }
+
+    /// Receives a datagram. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`UdpClient::recv`](crate::UdpClient::recv).
+    pub async fn recv(&self) -> Result<Bytes, NetError> {
+        Ok(self.socket.recv().await?.0)
+    }
+}

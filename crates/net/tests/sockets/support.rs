@@ -1,0 +1,38 @@
+//! Servers that the tests talk to.
+
+use std::{future::Future, time::Duration};
+
+use kokanee_net::{Connection, NetError, ServerHandle, TcpServer, TcpServerBuilder};
+
+/// The end of every wait. Reached only when something is broken.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// Waits for what must happen.
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(LIMIT, future)
+        .await
+        .expect("it happens in time")
+}
+
+/// The origin's server: sends back what it receives.
+pub(crate) async fn echo(mut conn: Connection) -> Result<(), NetError> {
+    while let Some(data) = conn.recv().await? {
+        conn.send_all(&data).await?;
+    }
+    Ok(())
+}
+
+/// Starts an echo server on a free port, and returns its address.
+pub(crate) async fn start_echo(builder: TcpServerBuilder) -> (String, ServerHandle) {
+    let server = builder.bind("127.0.0.1:0").await.expect("a free port");
+    let address = server.local_addr().to_string();
+    let handle = server.handle();
+    tokio::spawn(server.serve(echo));
+    (address, handle)
+}
+
+/// An address where nobody listens.
+pub(crate) async fn closed_address() -> String {
+    let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
+    server.local_addr().to_string()
+}
