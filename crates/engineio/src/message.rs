@@ -156,6 +156,7 @@ impl Default for Str {
 impl Deref for Str {
     type Target = str;
 
+    #[inline]
     fn deref(&self) -> &str {
         self.as_str()
     }
@@ -366,12 +367,14 @@ impl TextBuffer {
     pub fn finish(self) -> Outgoing {
         let mut buffer = self.0;
         let header = encode_header(OpCode::Text, buffer.len() - HEADROOM, None);
-        let start = HEADROOM - header.as_slice().len();
-        buffer[start..HEADROOM].copy_from_slice(header.as_slice());
+        let (block, length) = header.flush_right();
+        if let Some(headroom) = buffer.first_chunk_mut() {
+            *headroom = block;
+        }
         let narrow = |size| u8::try_from(size).expect("HEADROOM is 10");
         Outgoing(Form::Text {
-            frame: Frame::Own(buffer, narrow(start)),
-            header: narrow(HEADROOM - start),
+            frame: Frame::Own(buffer, narrow(HEADROOM - length)),
+            header: narrow(length),
         })
     }
 }
@@ -436,11 +439,13 @@ impl Outgoing {
     }
 
     /// Whether the message is binary.
+    #[inline]
     pub fn is_binary(&self) -> bool {
         matches!(self.0, Form::Binary(_))
     }
 
     /// Size of the content in bytes, without type byte or frame header.
+    #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
             Form::Text { .. } => self.text_bytes().len(),

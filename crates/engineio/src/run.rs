@@ -23,6 +23,14 @@ pub struct FrameRun {
 }
 
 impl FrameRun {
+    /// No frames.
+    pub const fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            packets: 0,
+        }
+    }
+
     /// Whether [`push`](Self::push) may add this message: a text, and neither it nor what is here already is long.
     #[inline]
     pub fn takes(&self, message: &Outgoing) -> bool {
@@ -59,7 +67,7 @@ impl FrameRun {
 
     /// The frames.
     #[inline]
-    pub(crate) fn as_slice(&self) -> &[u8] {
+    pub fn as_slice(&self) -> &[u8] {
         &self.bytes
     }
 

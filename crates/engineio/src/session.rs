@@ -545,17 +545,10 @@ impl Session {
         message.websocket_slice(self.revision.is_v3(), self.base64)
     }
 
-    /// Sends a message of whose [frame](Self::frame_of) the driver has written the first `written` bytes already; nothing
-    /// else may have been waiting. Returns whether that was all of it.
-    pub fn send_begun(&mut self, now: Instant, message: &Outgoing, written: usize) -> bool {
-        if written == self.frame_of(message).len() {
-            self.progress = now;
-            self.wrote_frames = true;
-            return true;
-        }
-        self.push(now, OutPacket::Message(message.clone()), false);
-        self.advance(now, written);
-        false
+    /// Notes that the driver has written finished frames past the queue, in which nothing waited.
+    #[inline]
+    pub fn note_written(&mut self) {
+        self.wrote_frames = true;
     }
 
     /// Applies the policy if there is no room behind what waits. `false` if the new packet must not be sent.
@@ -646,7 +639,7 @@ impl Session {
     /// turn go out in one body.
     #[inline]
     pub fn flush(&mut self, now: Instant) {
-        if self.transport != Transport::Polling || !self.poll_pending || self.outbox.is_empty() {
+        if !self.can_flush() {
             return;
         }
         let packets = self.outbox.take();
@@ -704,10 +697,15 @@ impl Session {
         self.base64
     }
 
-    /// Whether [`poll_output`](Self::poll_output) has something.
+    /// Whether [`poll_output`](Self::poll_output) has something, at the latest after [`flush`](Self::flush).
     #[inline]
     pub fn has_output(&self) -> bool {
-        !self.outputs.is_empty()
+        !self.outputs.is_empty() || self.can_flush()
+    }
+
+    #[inline]
+    fn can_flush(&self) -> bool {
+        self.transport == Transport::Polling && self.poll_pending && !self.outbox.is_empty()
     }
 
     /// Whether messages can be exchanged.

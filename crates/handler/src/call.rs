@@ -12,6 +12,7 @@ use std::{
 ///
 /// # Errors
 /// The panic's message.
+#[inline]
 pub fn caught<R>(f: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|panic| panic_message(&*panic))
 }

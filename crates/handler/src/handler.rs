@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{BoxError, ExtractError, FromContext, Kind, spare};
+use crate::{BoxError, ExtractError, FromContext, Kind, spare::Placed};
 
 /// What a handler may return: nothing, or a `Result` whose error goes to the application's `on_error` and to the peer's
 /// acknowledgement.
@@ -39,6 +39,7 @@ pub trait Call: Send {
 }
 
 impl<F: Future<Output: IntoOutcome> + Send> Call for Option<F> {
+    #[inline]
     fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match self.as_pin_mut() {
             Some(future) => future.poll(cx).map(IntoOutcome::into_outcome),
@@ -100,11 +101,11 @@ impl<K: Kind> Erased<K> {
     {
         Self(Arc::new(
             move |context: &K::Context<'_>, cx: &mut Context<'_>| {
-                let mut place = spare::place(call(context)?);
-                Ok(match place.as_mut().poll_outcome(cx) {
-                    Poll::Pending => Started::Waits(place),
+                let mut placed = Placed::new(call(context)?);
+                Ok(match placed.future().poll_outcome(cx) {
+                    Poll::Pending => Started::Waits(placed.into_place()),
                     Poll::Ready(outcome) => {
-                        spare::keep(place);
+                        placed.end();
                         Started::Ended(outcome)
                     }
                 })

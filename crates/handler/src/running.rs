@@ -32,6 +32,7 @@ impl Running {
 }
 
 /// Calls one handler and polls it once. If it waits, it is added to `running`.
+#[inline]
 pub fn start<K: Kind>(
     handler: &Erased<K>,
     context: &K::Context<'_>,

@@ -1,86 +1,127 @@
 //! Memory of handlers that have ended, kept for the next call: a handler that does not wait costs no allocation.
 //!
-//! Each thread keeps one place for each of the few kinds of futures that it has polled last.
+//! Each thread keeps one place for each of the few kinds of futures that it has polled last; the very last one is found
+//! without a search.
 
-use std::{any::Any, cell::RefCell, pin::Pin};
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    pin::Pin,
+};
 
-/// Kinds of futures that a thread keeps a place for.
-const MAX_KINDS: usize = 8;
-/// Futures that are larger are not kept.
+/// Kinds of futures that a thread keeps a place for, beside the last one.
+const MAX_KINDS: usize = 7;
+/// Places that are larger are not kept.
 const MAX_BYTES: usize = 2048;
 
 /// A future's place on the heap. Empty when the future has ended.
-pub(crate) type Place<F> = Pin<Box<Option<F>>>;
+type Place<F> = Pin<Box<Option<F>>>;
 
-struct Kept<F>(Option<Place<F>>);
+/// A place while it is kept: one thing of whatever type.
+struct Kept<F>(Place<F>);
 
 thread_local! {
-    static KEPT: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+    static LAST: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
+    /// The newest one is in front.
+    static SHELF: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
-fn with_kept<F: 'static, R>(f: impl FnOnce(&mut Kept<F>) -> R) -> Option<R> {
-    // Fails when the thread ends.
-    KEPT.try_with(|kept| {
-        let mut kept = kept.try_borrow_mut().ok()?;
-        let index = kept.iter().position(|kept| kept.is::<Kept<F>>());
-        let index = index.unwrap_or_else(|| {
-            kept.truncate(MAX_KINDS - 1);
-            kept.insert(0, Box::new(Kept::<F>(None)));
-            0
-        });
-        if index > 0 {
-            // Frequent kinds come to the front.
-            kept.swap(index, index - 1);
+/// A future in its place, and where the place is kept when the future has ended.
+pub(crate) struct Placed<F: 'static>(Box<Kept<F>>);
+
+impl<F: 'static> Placed<F> {
+    /// Puts a future in a place.
+    #[inline]
+    pub(crate) fn new(future: F) -> Self {
+        // Fails when the thread ends.
+        let last = LAST.try_with(Cell::take).ok().flatten();
+        let kept = match last.map(|last| last.downcast::<Kept<F>>()) {
+            Some(Ok(kept)) => Some(kept),
+            Some(Err(other)) => from_shelf(other),
+            None => None,
+        };
+        let Some(mut kept) = kept else {
+            return Self(Box::new(Kept(Box::pin(Some(future)))));
+        };
+        kept.0.set(Some(future));
+        Self(kept)
+    }
+
+    /// The future.
+    #[inline]
+    pub(crate) fn future(&mut self) -> Pin<&mut Option<F>> {
+        self.0.0.as_mut()
+    }
+
+    /// Drops the future, which has ended, and keeps the place for the next one.
+    #[inline]
+    pub(crate) fn end(mut self) {
+        self.0.0.set(None);
+        if size_of::<F>() <= MAX_BYTES {
+            // Fails when the thread ends.
+            let _ = LAST.try_with(|last| last.set(Some(self.0)));
         }
-        Some(f(kept.get_mut(index.saturating_sub(1))?.downcast_mut()?))
-    })
-    .ok()
-    .flatten()
+    }
+
+    /// The future in its place, for as long as it waits.
+    pub(crate) fn into_place(self) -> Place<F> {
+        self.0.0
+    }
 }
 
-/// A place with this future in it.
-#[inline]
-pub(crate) fn place<F: 'static>(future: F) -> Place<F> {
-    if size_of::<F>() <= MAX_BYTES
-        && let Some(mut place) = with_kept::<F, _>(|kept| kept.0.take()).flatten()
-    {
-        place.set(Some(future));
-        return place;
-    }
-    Box::pin(Some(future))
-}
-
-/// Takes a place back whose future has ended.
-#[inline]
-pub(crate) fn keep<F: 'static>(mut place: Place<F>) {
-    if size_of::<F>() <= MAX_BYTES {
-        place.set(None);
-        with_kept::<F, _>(|kept| kept.0 = Some(place));
-    }
+/// Puts the last place on the shelf, and takes one for this kind of futures from there.
+fn from_shelf<F: 'static>(last: Box<dyn Any>) -> Option<Box<Kept<F>>> {
+    let found = SHELF.try_with(|shelf| {
+        let mut shelf = shelf.try_borrow_mut().ok()?;
+        let found = shelf.iter().position(|kept| kept.is::<Kept<F>>());
+        let found = found.map(|index| shelf.remove(index));
+        shelf.truncate(MAX_KINDS - 1);
+        shelf.insert(0, last);
+        found?.downcast().ok()
+    });
+    found.ok().flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn address<F>(placed: &mut Placed<F>) -> usize {
+        std::ptr::from_ref(&*placed.future()).addr()
+    }
+
     #[test]
     fn a_place_is_used_again_by_futures_of_its_kind_alone() {
-        let first = place(async { 1 });
-        let second = |n: u64| place(async move { n });
-        let kept = second(2);
-        let address = std::ptr::from_ref(&*kept).addr();
-        keep(first);
-        keep(kept);
-        let again = second(3);
-        assert_eq!(std::ptr::from_ref(&*again).addr(), address);
-        assert_ne!(std::ptr::from_ref(&*second(4)).addr(), address);
+        let first = |n: u8| Placed::new(async move { n });
+        let second = |n: u64| Placed::new(async move { n });
+        let mut run = || {
+            let mut a = first(1);
+            let places = address(&mut a);
+            a.end();
+            let mut b = second(2);
+            let places = (places, address(&mut b));
+            assert_ne!(address(&mut second(3)), places.1, "it is taken");
+            b.end();
+            places
+        };
+        let places = run();
+        assert_eq!([run(), run()], [places; 2]);
     }
 
     #[test]
     fn what_a_future_holds_is_dropped_when_its_place_is_kept() {
         let held = std::sync::Arc::new(());
         let copy = std::sync::Arc::clone(&held);
-        keep(place(async move { drop(copy) }));
+        Placed::new(async move { drop(copy) }).end();
         assert_eq!(std::sync::Arc::strong_count(&held), 1);
+    }
+
+    #[test]
+    fn only_a_few_kinds_are_kept() {
+        macro_rules! kinds {
+            ($($kind:literal)*) => { $( Placed::new(async { $kind }).end(); )* };
+        }
+        kinds!(0 1 2 3 4 5 6 7 8 9);
+        assert_eq!(SHELF.with_borrow(Vec::len), MAX_KINDS);
     }
 }

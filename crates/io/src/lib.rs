@@ -7,5 +7,5 @@ mod websocket;
 
 pub use self::{
     stream::{Duplex, Stream},
-    websocket::{Frames, ReadEnd, WebSocketIo},
+    websocket::{ControlFrames, Frames, ReadEnd, Rest, WebSocketIo},
 };

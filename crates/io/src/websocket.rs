@@ -14,8 +14,8 @@ use std::{
 use bytes::Bytes;
 use kokanee_engineio::{Message, Session, Str, Transport};
 use kokanee_websocket::{
-    CloseCode, CloseFrame, DecodeError, Decoder, Limits, MaskKey, Message as Frame, OpCode, Role,
-    apply_mask, encode_header,
+    CloseCode, CloseFrame, Decoder, Limits, MaskKey, Message as Frame, OpCode, Role, apply_mask,
+    encode_header,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -79,25 +79,77 @@ pub enum ReadEnd {
     Failed,
 }
 
+/// What is left to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// There may be more: read again.
+    Perhaps,
+    /// Nothing now: the task is woken when there is.
+    Nothing,
+}
+
 /// A WebSocket after its opening handshake.
 pub struct WebSocketIo {
     stream: Stream,
     decoder: Decoder,
     /// Bytes that were read but not decoded: the handshake left them, or reading was paused in the middle of a read.
     unread: Vec<u8>,
-    /// A control frame on its way and how much of it was written. Control frames go between other frames.
-    control: Option<(Vec<u8>, usize)>,
+    control: ControlFrames,
+    unflushed: bool,
+    read_end: Option<ReadEnd>,
+    /// When the unfinished message began.
+    message_since: Option<Instant>,
+}
+
+/// The control frames that wait to be written, between other frames.
+#[derive(Debug)]
+pub struct ControlFrames {
+    /// The frame on its way and how much of it was written.
+    current: Option<(Vec<u8>, usize)>,
     /// The answer to the newest ping. Spec, RFC 6455 5.5.3: older pings need no answer.
     pong: Option<Vec<u8>>,
     /// The payload of the close frame to send; nothing follows it.
     close: Option<Vec<u8>>,
     close_sent: bool,
-    unflushed: bool,
-    read_end: Option<ReadEnd>,
-    /// When the unfinished message began.
-    message_since: Option<Instant>,
-    /// Where a client's control frames get their keys from. `None` for a server, which does not mask.
+    /// Where a client's frames get their keys from. `None` for a server, which does not mask.
     mask: Option<fn() -> MaskKey>,
+}
+
+impl ControlFrames {
+    /// Sends a close frame when the frame being written is complete. Frames after it are not sent.
+    pub fn start_close(&mut self, code: Option<CloseCode>) {
+        if self.close.is_none() && !self.close_sent {
+            self.close = Some(match code {
+                Some(code) => CloseFrame { code, reason: "" }.encode().as_slice().to_vec(),
+                None => Vec::new(),
+            });
+        }
+    }
+
+    /// Writes one finished frame that the session does not carry: a packet of a probe.
+    pub fn send_now(&mut self, frame: &[u8]) {
+        // A probe has one packet under way at a time, so nothing can be in the way.
+        self.current = Some((frame.to_vec(), 0));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.current.is_none() && self.pong.is_none() && self.close.is_none() && !self.close_sent
+    }
+
+    fn begin(&mut self, opcode: OpCode, mut payload: Vec<u8>) {
+        let key = self.mask.map(|mask| mask());
+        if let Some(key) = key {
+            apply_mask(&mut payload, key, 0);
+        }
+        let header = encode_header(opcode, payload.len(), key);
+        self.current = Some(([header.as_slice(), &payload].concat(), 0));
+    }
+
+    fn begin_close(&mut self) {
+        let payload = self.close.take().unwrap_or_default();
+        self.begin(OpCode::Close, payload);
+        self.close_sent = true;
+    }
 }
 
 impl std::fmt::Debug for WebSocketIo {
@@ -129,24 +181,22 @@ impl WebSocketIo {
             stream,
             decoder,
             unread: unread.to_vec(),
-            control: None,
-            pong: None,
-            close: None,
-            close_sent: false,
+            control: ControlFrames {
+                current: None,
+                pong: None,
+                close: None,
+                close_sent: false,
+                mask,
+            },
             unflushed: false,
             read_end: None,
             message_since: None,
-            mask,
         }
     }
 
     /// Whether nothing but the session's frames waits to be written.
     pub fn is_idle(&self) -> bool {
-        self.control.is_none()
-            && self.pong.is_none()
-            && self.close.is_none()
-            && !self.close_sent
-            && !self.unflushed
+        self.control.is_empty() && !self.unflushed
     }
 
     /// Since when a message is unfinished.
@@ -160,20 +210,20 @@ impl WebSocketIo {
     }
 
     /// Reads once and hands every message to `f` until it returns `false`; what is not decoded then is kept for the next
-    /// call. Ready when something was read or reading has ended.
+    /// call. Ready when something was read or reading has ended, with what is left to be read.
     pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
-        f: impl FnMut(&mut Self, Message) -> bool,
-    ) -> Poll<()> {
+        f: impl FnMut(&mut ControlFrames, Message) -> bool,
+    ) -> Poll<Rest> {
         if self.read_end.is_some() {
             return Poll::Pending;
         }
         if !self.unread.is_empty() {
             let mut unread = std::mem::take(&mut self.unread);
             self.decode(now, &mut unread, f);
-            return Poll::Ready(());
+            return Poll::Ready(Rest::Perhaps);
         }
         SCRATCH.with(|scratch| {
             // A handler that runs inside `f` cannot come back here, unless it blocks on a runtime of its own.
@@ -189,44 +239,60 @@ impl WebSocketIo {
             let mut read = ReadBuf::new(buffer);
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
                 Ok(()) if read.filled().is_empty() => self.read_end = Some(ReadEnd::Closed),
-                Ok(()) => self.decode(now, read.filled_mut(), f),
+                Ok(()) => {
+                    let is_short = read.remaining() > 0;
+                    self.decode(now, read.filled_mut(), f);
+                    if is_short && self.unread.is_empty() {
+                        return Poll::Ready(self.rest(cx));
+                    }
+                }
                 Err(_) => self.read_end = Some(ReadEnd::Failed),
             }
-            Poll::Ready(())
+            Poll::Ready(Rest::Perhaps)
         })
+    }
+
+    /// After a read that did not fill the buffer: the stream is empty, unless it has become readable again since then.
+    fn rest(&self, cx: &mut Context<'_>) -> Rest {
+        match &self.stream {
+            Stream::Tcp(stream) if stream.poll_read_ready(cx).is_pending() => Rest::Nothing,
+            Stream::Tcp(_) | Stream::Other(_) => Rest::Perhaps,
+        }
     }
 
     fn decode(
         &mut self,
         now: Instant,
         mut input: &mut [u8],
-        mut f: impl FnMut(&mut Self, Message) -> bool,
+        mut f: impl FnMut(&mut ControlFrames, Message) -> bool,
     ) {
-        // Taken out, so that `f` may use the rest of `self`. An idle decoder costs nothing to make.
-        let mut decoder = std::mem::replace(
-            &mut self.decoder,
-            Decoder::new(Role::Server, Limits::default()),
-        );
+        let Self {
+            decoder, control, ..
+        } = self;
         loop {
             let message = match decoder.decode(&mut input) {
                 Ok(Some(Frame::Text(text))) => Message::Text(Str::received(text)),
                 Ok(Some(Frame::Binary(bytes))) => Message::Binary(Bytes::copy_from_slice(bytes)),
                 Ok(Some(Frame::Ping(payload))) => {
-                    self.pong = Some(payload.to_vec());
+                    control.pong = Some(payload.to_vec());
                     continue;
                 }
                 Ok(Some(Frame::Pong(_))) => continue,
+                // Spec, RFC 6455 5.5.1: a close frame is answered with its own code.
                 Ok(Some(Frame::Close(frame))) => {
-                    self.on_close(frame);
+                    self.read_end = Some(ReadEnd::Closed);
+                    control.start_close(frame.map(|frame| frame.code));
                     break;
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    self.on_error(error);
+                    tracing::debug!(%error, "websocket protocol error, closing");
+                    self.read_end = Some(ReadEnd::Failed);
+                    control.start_close(Some(error.close_code()));
                     break;
                 }
             };
-            if !f(self, message) {
+            if !f(control, message) {
                 self.unread = input.to_vec();
                 break;
             }
@@ -234,36 +300,11 @@ impl WebSocketIo {
         self.message_since = decoder
             .is_mid_message()
             .then(|| self.message_since.unwrap_or(now));
-        self.decoder = decoder;
-    }
-
-    /// Spec, RFC 6455 5.5.1: a close frame is answered with its own code.
-    fn on_close(&mut self, frame: Option<CloseFrame<'_>>) {
-        self.read_end = Some(ReadEnd::Closed);
-        let code = frame.map(|frame| frame.code);
-        self.start_close(code);
-    }
-
-    fn on_error(&mut self, error: DecodeError) {
-        tracing::debug!(%error, "websocket protocol error, closing");
-        self.read_end = Some(ReadEnd::Failed);
-        self.start_close(Some(error.close_code()));
     }
 
     /// Sends a close frame when the frame being written is complete. Frames after it are not sent.
     pub fn start_close(&mut self, code: Option<CloseCode>) {
-        if self.close.is_none() && !self.close_sent {
-            self.close = Some(match code {
-                Some(code) => CloseFrame { code, reason: "" }.encode().as_slice().to_vec(),
-                None => Vec::new(),
-            });
-        }
-    }
-
-    /// Writes one finished frame that the session does not carry: a packet of a probe.
-    pub fn send_now(&mut self, frame: &[u8]) {
-        // A probe has one packet under way at a time, so nothing can be in the way.
-        self.control = Some((frame.to_vec(), 0));
+        self.control.start_close(code);
     }
 
     /// Writes what waits: control frames, then the session's. Ready when all is written.
@@ -276,10 +317,13 @@ impl WebSocketIo {
         now: Instant,
         mut session: Option<&mut F>,
     ) -> Poll<io::Result<()>> {
+        let Self {
+            stream, control, ..
+        } = self;
         loop {
-            if let Some((frame, written)) = &mut self.control {
+            if let Some((frame, written)) = &mut control.current {
                 let count = ready!(
-                    Pin::new(&mut self.stream)
+                    Pin::new(&mut *stream)
                         .poll_write_vectored(cx, &[IoSlice::new(&frame[*written..])])
                 )?;
                 if count == 0 {
@@ -288,42 +332,43 @@ impl WebSocketIo {
                 *written += count;
                 self.unflushed = true;
                 if *written == frame.len() {
-                    self.control = None;
+                    control.current = None;
                 }
                 continue;
             }
             let mid_frame = session
                 .as_ref()
                 .is_some_and(|session| session.is_mid_frame());
-            if !mid_frame && self.close_sent {
+            if !mid_frame && control.close_sent {
                 break;
             }
-            if !mid_frame && let Some(payload) = self.pong.take() {
-                self.control = Some((self.control_frame(OpCode::Pong, payload), 0));
+            if !mid_frame && let Some(payload) = control.pong.take() {
+                control.begin(OpCode::Pong, payload);
                 continue;
             }
             // A close frame that answers the peer's, or an error, overtakes what waits: nobody reads that any more.
-            let closes_now = self.close.is_some() && (self.read_end.is_some() || session.is_none());
+            let closes_now =
+                control.close.is_some() && (self.read_end.is_some() || session.is_none());
             if !mid_frame && closes_now {
-                self.begin_close_frame();
+                control.begin_close();
                 continue;
             }
             let Some(session) = session.as_mut() else {
                 break;
             };
             let written = if let Some(frame) = session.only_frame() {
-                Pin::new(&mut self.stream).poll_write_vectored(cx, &[IoSlice::new(frame)])
+                Pin::new(&mut *stream).poll_write_vectored(cx, &[IoSlice::new(frame)])
             } else {
                 if session.is_drained() {
-                    if self.close.is_some() {
-                        self.begin_close_frame();
+                    if control.close.is_some() {
+                        control.begin_close();
                         continue;
                     }
                     break;
                 }
                 let mut slices = [IoSlice::new(&[]); MAX_SLICES];
                 let used = session.frames(&mut slices);
-                Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..used])
+                Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..used])
             };
             let count = ready!(written)?;
             if count == 0 {
@@ -333,13 +378,15 @@ impl WebSocketIo {
             session.advance(now, count);
         }
         if self.unflushed {
-            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            ready!(Pin::new(stream).poll_flush(cx))?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
     }
 
     /// Writes a frame of the session if it can, before anything else. Returns how much of it was taken.
+    ///
+    /// What is not taken must be written with [`poll_write`](Self::poll_write): this call alone need not wake the task.
     ///
     /// # Errors
     /// The stream's.
@@ -348,16 +395,17 @@ impl WebSocketIo {
         cx: &mut Context<'_>,
         frame: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Stream::Tcp(stream) = &self.stream {
+            // Without registering for a wake-up, which is needed only if this fails.
+            return match stream.try_write(frame) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                written => Poll::Ready(written),
+            };
+        }
         let written =
             ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &[IoSlice::new(frame)]))?;
-        self.unflushed = !matches!(self.stream, Stream::Tcp(_));
+        self.unflushed = true;
         Poll::Ready(Ok(written))
-    }
-
-    fn begin_close_frame(&mut self) {
-        let payload = self.close.take().unwrap_or_default();
-        self.control = Some((self.control_frame(OpCode::Close, payload), 0));
-        self.close_sent = true;
     }
 
     /// After the close frame: ends our side, then waits for the peer's end, so that no reset overtakes the close frame.
@@ -376,14 +424,5 @@ impl WebSocketIo {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    fn control_frame(&self, opcode: OpCode, mut payload: Vec<u8>) -> Vec<u8> {
-        let key = self.mask.map(|mask| mask());
-        if let Some(key) = key {
-            apply_mask(&mut payload, key, 0);
-        }
-        let header = encode_header(opcode, payload.len(), key);
-        [header.as_slice(), &payload].concat()
     }
 }

@@ -18,7 +18,7 @@ use kokanee_engineio::{
     Transport,
 };
 use kokanee_handler::{EventError, Running, poll_caught};
-use kokanee_io::{ReadEnd, WebSocketIo};
+use kokanee_io::{ReadEnd, Rest, WebSocketIo};
 use kokanee_socketio::{
     AckId, Connection, EncodedPacket, Event, Input, ParserKind, ProtocolError, ProtocolVersion,
     encode_connect, encode_connect_error, encode_disconnect, encode_legacy_connect_error,
@@ -29,7 +29,10 @@ use tokio::{sync::oneshot, time::Sleep};
 use crate::{
     ConnectError, DisconnectReason, Socket, SocketId, events,
     handler::MiddlewareFuture,
-    mailbox::{Command, HeldPoll, Mailbox, PollReply, PostReply, Turn, take_staged},
+    mailbox::{
+        Command, HeldPoll, Mailbox, PollReply, PostReply, Turn, has_staged, take_only_run,
+        take_staged,
+    },
     namespace::KeptHandlers,
     server::{ServerInner, random_id},
     sessions::SessionGuard,
@@ -59,6 +62,7 @@ impl Member {
     }
 
     /// Starts the handlers of an event; those that wait for something are kept.
+    #[inline]
     fn start(&mut self, event: &Event, id: Option<AckId>, cx: &mut Context<'_>) {
         let handlers = self.handlers.get(self.socket.namespace());
         events::start_event(&self.socket, handlers, event, id, cx, &mut self.running);
@@ -163,7 +167,71 @@ impl Driver {
         }
     }
 
+    // The turn.
+
+    /// Everything that there is to do, up to a limit.
+    #[inline(never)]
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = Instant::now();
+        let mut budget = MESSAGES_PER_TURN;
+        let _turn = Turn::begin(&self.mailbox, self.takes_runs());
+        for _ in 0..ROUNDS_PER_TURN {
+            if self.has_commands() {
+                self.take_commands(now);
+            }
+            // No deadline is earlier than the timer.
+            if self.sleeps_until <= now {
+                self.handle_time(now);
+            }
+            self.read(cx, now, &mut budget);
+            let was_paused = self.is_paused();
+            self.poll_handlers(cx, now);
+            let resumed = if was_paused && !self.is_paused() {
+                Progress::Some
+            } else {
+                Progress::None
+            };
+            // What handlers have sent goes out together.
+            self.write_staged(cx, now);
+            if self.has_commands() {
+                self.take_commands(now);
+            }
+            if self.session.has_output() {
+                self.take_outputs(now);
+            }
+            self.write(cx, now);
+            let outputs = if self.session.has_output() {
+                self.take_outputs(now);
+                Progress::Some
+            } else {
+                Progress::None
+            };
+            if self.phase == Phase::Done {
+                self.mailbox.close();
+                return Poll::Ready(());
+            }
+            let woken = self.poll_sleep(cx, now);
+            if budget == 0 {
+                break;
+            }
+            // What came with the commands behind the reading must not wait for whatever wakes the task next.
+            let idle = [resumed, outputs, woken] == [Progress::None; 3] && !self.unread;
+            // The stream may have become readable before the mailbox knew whom to wake.
+            if idle && self.mailbox.sleep(cx) && !(self.can_read() && self.mailbox.is_readable()) {
+                return Poll::Pending;
+            }
+        }
+        // Enough for one turn: other tasks first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     // Commands.
+
+    /// Whether there is something to be taken, of others or of the session's own handlers.
+    fn has_commands(&self) -> bool {
+        has_staged() || self.mailbox.has_commands()
+    }
 
     fn take_commands(&mut self, now: Instant) {
         self.send_staged(now);
@@ -331,15 +399,13 @@ impl Driver {
         if let Phase::Closing { until } = self.phase {
             return until;
         }
-        [
-            self.session.deadline(),
-            self.connection.deadline(),
-            self.message_deadline(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(self.sleeps_until)
+        let mut deadline = self.session.deadline();
+        for other in [self.connection.deadline(), self.message_deadline()] {
+            if let Some(other) = other {
+                deadline = Some(deadline.map_or(other, |deadline| deadline.min(other)));
+            }
+        }
+        deadline.unwrap_or(self.sleeps_until)
     }
 
     /// Makes sure that the task is woken at its deadline. A timer that fires too early is only set again.
@@ -360,8 +426,10 @@ impl Driver {
     /// Whether handlers are so far behind that the client must wait.
     fn is_paused(&self) -> bool {
         let limits = &self.server.limits;
-        self.queued_events >= limits.max_queued_events
-            || self.queued_bytes >= limits.max_queued_bytes
+        // Nearly always nothing is queued.
+        self.queued_events > 0
+            && (self.queued_events >= limits.max_queued_events
+                || self.queued_bytes >= limits.max_queued_bytes)
     }
 
     fn can_read(&self) -> bool {
@@ -381,7 +449,7 @@ impl Driver {
         if paused {
             return;
         }
-        while *budget > 0 && !self.is_paused() {
+        while *budget > 0 && self.session.has_post() && !self.is_paused() {
             let Some(message) = self.session.poll_message(now) else {
                 break;
             };
@@ -426,7 +494,7 @@ impl Driver {
                 Some(ReadEnd::Failed) => self
                     .session
                     .handle_transport_closed(CloseReason::TransportError),
-                None if read.is_pending() => break,
+                None if read != Poll::Ready(Rest::Perhaps) => break,
                 None => {}
             }
         }
@@ -482,7 +550,11 @@ impl Driver {
             .handle_message(&self.server.connection_config, now, message)
         {
             Ok(None) => {}
-            Ok(Some(Input::Event { index, id, event })) => self.handle_event(cx, index, id, event),
+            Ok(Some(Input::Event {
+                index,
+                id,
+                ref event,
+            })) => self.handle_event(cx, index, id, event),
             Ok(Some(Input::Ack { index, id, args })) => {
                 if let Some(member) = self.connection.get_mut(index) {
                     member.socket.acks().resolve(id, args);
@@ -617,19 +689,19 @@ impl Driver {
         cx: &mut Context<'_>,
         index: usize,
         id: Option<AckId>,
-        event: Event,
+        event: &Event,
     ) {
         let Some(member) = self.connection.get_mut(index) else {
             return;
         };
         if member.joining.is_none() && member.waiting.is_empty() && member.running.is_empty() {
             // The straight way: nothing of this socket is going on.
-            member.start(&event, id, cx);
+            member.start(event, id, cx);
             return;
         }
         self.queued_events += 1;
-        self.queued_bytes += event_bytes(&event);
-        member.waiting.push_back((event, id));
+        self.queued_bytes += event_bytes(event);
+        member.waiting.push_back((event.clone(), id));
         self.run_waiting(cx, index);
     }
 
@@ -738,9 +810,8 @@ impl Driver {
 
     // Outputs.
 
-    fn take_outputs(&mut self, now: Instant) -> Progress {
+    fn take_outputs(&mut self, now: Instant) {
         self.session.flush(now);
-        let mut progress = Progress::None;
         let mut posted = None;
         let mut behind = None;
         while let Some(output) = self.session.poll_output() {
@@ -752,12 +823,10 @@ impl Driver {
                 }
                 other => self.handle_output(now, other),
             }
-            progress = Progress::Some;
         }
         if let Some(response) = posted {
             self.answer_post(response, behind);
         }
-        progress
     }
 
     fn handle_output(&mut self, now: Instant, output: Output) {
@@ -831,10 +900,10 @@ impl Driver {
 
     /// The most frequent turn, of a broadcast's recipient: packets came, the WebSocket takes them at once, and there is
     /// nothing else to do. `false` if there may be.
-    fn deliver(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+    fn deliver(&mut self, cx: &mut Context<'_>) -> bool {
         let nothing_else = self.phase == Phase::Open
             && self.probe.is_none()
-            && now < self.sleeps_until
+            && !self.sleep.is_elapsed()
             && !self.mailbox.is_readable()
             && self.connection.sockets().all(Member::is_idle);
         let Some(websocket) = self.websocket.as_mut().filter(|_| nothing_else) else {
@@ -846,15 +915,18 @@ impl Driver {
         }
         let is_default = self.connection.decoder().peer_parser() != Some(ParserKind::Msgpack);
         if let Some(packet) = self.mailbox.take_only_packet(cx, is_default) {
-            let message = packet.first();
-            let frame = self.session.frame_of(message);
-            let written = match websocket.poll_write_frame(cx, frame) {
-                Poll::Ready(Ok(written)) => written,
-                // Failed streams fail again.
-                Poll::Ready(Err(_)) | Poll::Pending => 0,
-            };
-            return self.session.send_begun(now, message, written) && websocket.is_idle();
+            let frame = self.session.frame_of(packet.first());
+            let written = write_frame(websocket, cx, frame);
+            if written == frame.len() {
+                self.session.note_written();
+                return websocket.is_idle();
+            }
+            let now = Instant::now();
+            self.send(now, &packet, SendOptions::default());
+            self.session.advance(now, written);
+            return false;
         }
+        let now = Instant::now();
         self.take_commands(now);
         let Some(websocket) = &mut self.websocket else {
             return false;
@@ -871,8 +943,33 @@ impl Driver {
             }
     }
 
+    /// Writes what the session's own handlers have sent in this turn, if nothing is in front of it: past the session's
+    /// queue.
+    fn write_staged(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let Some(websocket) = &mut self.websocket else {
+            return;
+        };
+        if !websocket.is_idle() || !self.session.is_drained() || !self.session.is_open() {
+            return;
+        }
+        if let Some(run) = take_only_run() {
+            let written = write_frame(websocket, cx, run.as_slice());
+            if written == run.as_slice().len() {
+                self.session.note_written();
+            } else {
+                self.session.send_run(now, run);
+                self.session.advance(now, written);
+            }
+        }
+    }
+
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
-        if let Some(websocket) = &mut self.websocket {
+        let has_nothing = |websocket: &WebSocketIo, session: &Session, phase| {
+            phase == Phase::Open && websocket.is_idle() && session.is_drained()
+        };
+        if let Some(websocket) = &mut self.websocket
+            && !has_nothing(websocket, &self.session, self.phase)
+        {
             let written = websocket.poll_write(cx, now, Some(&mut self.session));
             if let Poll::Ready(Err(_)) = written {
                 self.session
@@ -900,12 +997,24 @@ impl Driver {
     /// Tells the application what the policy for slow clients has dropped.
     fn note_dropped(&self) {
         let dropped = self.session.dropped();
+        if dropped == 0 {
+            return;
+        }
         let before = self.mailbox.dropped.swap(dropped, Ordering::Relaxed);
-        if dropped > 0 && before == 0 {
+        if before == 0 {
             let socket = self.connection.sockets().next();
             let socket = socket.map(|member| tracing::field::display(member.socket.id()));
             tracing::warn!(socket, "slow client, dropping messages");
         }
+    }
+}
+
+/// Writes a frame past the session's queue. Returns how many bytes of it were taken.
+fn write_frame(websocket: &mut WebSocketIo, cx: &mut Context<'_>, frame: &[u8]) -> usize {
+    match websocket.poll_write_frame(cx, frame) {
+        Poll::Ready(Ok(written)) => written,
+        // A stream that has failed fails again.
+        Poll::Ready(Err(_)) | Poll::Pending => 0,
     }
 }
 
@@ -942,51 +1051,9 @@ impl Future for Driver {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let driver = self.get_mut();
-        let now = Instant::now();
-        if driver.deliver(cx, now) {
+        if driver.deliver(cx) {
             return Poll::Pending;
         }
-        let mut budget = MESSAGES_PER_TURN;
-        let _turn = Turn::begin(&driver.mailbox, driver.takes_runs());
-        for _ in 0..ROUNDS_PER_TURN {
-            driver.take_commands(now);
-            // No deadline is earlier than the timer.
-            if driver.sleeps_until <= now {
-                driver.handle_time(now);
-            }
-            driver.read(cx, now, &mut budget);
-            let was_paused = driver.is_paused();
-            driver.poll_handlers(cx, now);
-            let resumed = if was_paused && !driver.is_paused() {
-                Progress::Some
-            } else {
-                Progress::None
-            };
-            // What handlers have sent goes out together.
-            driver.take_commands(now);
-            driver.take_outputs(now);
-            driver.write(cx, now);
-            let outputs = driver.take_outputs(now);
-            if driver.phase == Phase::Done {
-                driver.mailbox.close();
-                return Poll::Ready(());
-            }
-            let woken = driver.poll_sleep(cx, now);
-            if budget == 0 {
-                break;
-            }
-            // What came with the commands behind the reading must not wait for whatever wakes the task next.
-            let idle = [resumed, outputs, woken] == [Progress::None; 3] && !driver.unread;
-            // The stream may have become readable before the mailbox knew whom to wake.
-            if idle
-                && driver.mailbox.sleep(cx)
-                && !(driver.can_read() && driver.mailbox.is_readable())
-            {
-                return Poll::Pending;
-            }
-        }
-        // Enough for one turn: other tasks first.
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        driver.turn(cx)
     }
 }

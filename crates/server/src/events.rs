@@ -39,6 +39,7 @@ fn start<K: ServerKind>(
 }
 
 /// Starts the handlers of an event. Those that wait for something are added to `running`.
+#[inline]
 pub(crate) fn start_event(
     socket: &Socket,
     handlers: &Handlers,
@@ -54,16 +55,14 @@ pub(crate) fn start_event(
         ..Context::new(socket)
     };
     let name = event.name();
-    for handler in &handlers.any {
+    let own = socket.listeners();
+    let lists = [
+        handlers.any.as_slice(),
+        handlers.event(name),
+        own.as_ref().map_or(&[], |own| own.event(name)),
+    ];
+    for handler in lists.into_iter().flatten() {
         start(handler, &context, Some(&ack), cx, running);
-    }
-    for handler in handlers.event(name) {
-        start(handler, &context, Some(&ack), cx, running);
-    }
-    if let Some(own) = socket.listeners() {
-        for handler in own.event(name) {
-            start(handler, &context, Some(&ack), cx, running);
-        }
     }
 }
 

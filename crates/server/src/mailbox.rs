@@ -7,7 +7,7 @@ use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence},
     },
     task::{Context, Poll, Wake, Waker},
@@ -19,6 +19,7 @@ use kokanee_engineio::{
 };
 use kokanee_io::WebSocketIo;
 use kokanee_socketio::EncodedPacket;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::{Limits, handshake::RequestHead};
@@ -166,11 +167,20 @@ pub(crate) struct Gone;
 const MAX_STAGED_BYTES: usize = 64 * 1024;
 
 /// What waits for its session on the thread that runs it, in this order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Staged {
     /// Texts for a WebSocket, ready to be written.
     pub(crate) run: FrameRun,
     pub(crate) packets: Vec<(EncodedPacket, SendOptions)>,
+}
+
+impl Staged {
+    const fn new() -> Self {
+        Self {
+            run: FrameRun::new(),
+            packets: Vec::new(),
+        }
+    }
 }
 
 thread_local! {
@@ -178,7 +188,7 @@ thread_local! {
     static RUNNING: Cell<usize> = const { Cell::new(0) };
     /// Whether its texts may become a run.
     static TAKES_RUNS: Cell<bool> = const { Cell::new(false) };
-    static STAGE: RefCell<Staged> = RefCell::default();
+    static STAGE: RefCell<Staged> = const { RefCell::new(Staged::new()) };
     static STAGED_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -198,37 +208,42 @@ impl Drop for Turn {
     fn drop(&mut self) {
         RUNNING.set(0);
         // Nothing is left, unless the turn panicked: it must not reach the next session.
-        take_staged(|staged| *staged = Staged::default());
+        take_staged(|staged| *staged = Staged::new());
     }
 }
 
-/// Takes what was staged in this turn.
+/// Whether something was staged in this turn.
+pub(crate) fn has_staged() -> bool {
+    STAGED_BYTES.get() > 0
+}
+
+/// Takes what was staged in this turn. Nothing may be staged meanwhile.
 pub(crate) fn take_staged(f: impl FnOnce(&mut Staged)) {
     if STAGED_BYTES.replace(0) == 0 {
         return;
     }
-    let mut staged = STAGE.take();
-    f(&mut staged);
-    staged.packets.clear();
-    // The memory is kept for the next turn, unless a burst has made it large.
-    if staged.packets.capacity() <= 1024 {
-        STAGE.set(staged);
-    }
-}
-
-fn stage(packet: EncodedPacket, options: SendOptions) {
     STAGE.with_borrow_mut(|staged| {
-        if TAKES_RUNS.get()
-            && staged.packets.is_empty()
-            && packet.attachments().is_empty()
-            && !options.volatile
-            && staged.run.takes(packet.first())
-        {
-            staged.run.push(packet.first());
-        } else {
-            staged.packets.push((packet, options));
+        f(staged);
+        staged.packets.clear();
+        // The memory is kept for the next turn, unless a burst has made it large.
+        if staged.packets.capacity() > 1024 {
+            staged.packets = Vec::new();
         }
     });
+}
+
+/// Takes the run that was staged in this turn, if there is nothing else.
+#[inline]
+pub(crate) fn take_only_run() -> Option<FrameRun> {
+    if !has_staged() {
+        return None;
+    }
+    STAGE.with_borrow_mut(|staged| {
+        staged.packets.is_empty().then(|| {
+            STAGED_BYTES.set(0);
+            std::mem::take(&mut staged.run)
+        })
+    })
 }
 
 fn transport_code(transport: Transport) -> u8 {
@@ -246,7 +261,7 @@ impl Wake for Mailbox {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.set_readable();
-        if let Some(waker) = &self.lock().waker {
+        if let Some(waker) = &self.queue.lock().waker {
             waker.wake_by_ref();
         }
     }
@@ -285,11 +300,6 @@ impl Mailbox {
         std::ptr::from_ref(self).addr()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // No code that holds the lock can panic half-way.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn transport(&self) -> Transport {
         if self.transport.load(Ordering::Relaxed) == 0 {
             Transport::Polling
@@ -305,9 +315,10 @@ impl Mailbox {
 
     /// Hands a command to the session's task.
     pub(crate) fn send(&self, command: Command) -> Result<(), Gone> {
-        self.push(&mut self.lock(), command)
+        self.push(&mut self.queue.lock(), command)
     }
 
+    #[inline]
     fn push(&self, queue: &mut Queue, command: Command) -> Result<(), Gone> {
         if queue.closed {
             return Err(Gone);
@@ -327,6 +338,7 @@ impl Mailbox {
     }
 
     /// Bytes that wait for the client.
+    #[inline]
     fn waiting_bytes(&self) -> usize {
         let staged = if RUNNING.get() == self.address_in_memory() {
             STAGED_BYTES.get()
@@ -341,29 +353,65 @@ impl Mailbox {
         self.outbound.load(Ordering::Relaxed) + self.queued.load(Ordering::Relaxed)
     }
 
+    /// Stages a packet, if this session's task runs on this thread and nothing stands against it: the frequent case of
+    /// a handler that answers, in which the packet is only looked at.
+    #[inline]
+    pub(crate) fn try_stage(&self, packet: &EncodedPacket, options: SendOptions) -> bool {
+        if RUNNING.get() != self.address_in_memory()
+            || !TAKES_RUNS.get()
+            || options.volatile
+            || !packet.attachments().is_empty()
+        {
+            return false;
+        }
+        let weight = packet.first().len() + OVERHEAD_BYTES;
+        let staged = STAGED_BYTES.get();
+        // What waits already is in front: somebody else may have sent that before our handler went on.
+        if staged + weight > MAX_STAGED_BYTES
+            || staged + self.handed_over_bytes() + weight > self.limits.max_outbound_bytes
+            || self.has_commands()
+        {
+            return false;
+        }
+        let is_staged = STAGE.with_borrow_mut(|stage| {
+            let takes = stage.packets.is_empty() && stage.run.takes(packet.first());
+            if takes {
+                stage.run.push(packet.first());
+            }
+            takes
+        });
+        if is_staged {
+            STAGED_BYTES.set(staged + weight);
+        }
+        is_staged
+    }
+
     /// Hands a packet to the session's task.
     ///
     /// A packet for which there is no room is not queued: the task is told, and applies the policy.
+    #[inline]
     pub(crate) fn emit(&self, packet: EncodedPacket, options: SendOptions) -> Result<(), Gone> {
-        let weight = packet.size_bytes() + OVERHEAD_BYTES;
         let is_running = RUNNING.get() == self.address_in_memory();
+        if is_running && self.try_stage(&packet, options) {
+            return Ok(());
+        }
+        let weight = packet.size_bytes() + OVERHEAD_BYTES;
         let staged = if is_running { STAGED_BYTES.get() } else { 0 };
         let waiting = staged + self.handed_over_bytes();
         let is_full = waiting > 0 && waiting + weight > self.limits.max_outbound_bytes;
         if is_full && self.limits.overflow == Overflow::Disconnect {
-            let mut queue = self.lock();
+            let mut queue = self.queue.lock();
             if !options.volatile && !std::mem::replace(&mut queue.overflow, true) {
                 self.push(&mut queue, Command::Overflow)?;
             }
             return Ok(());
         }
-        // Behind what waits already: somebody else may have sent that before our handler went on.
-        // Nor much at a time, because other threads do not see what is staged.
-        if is_running && staged < MAX_STAGED_BYTES && !self.has_commands.load(Ordering::Acquire) {
+        // As for `try_stage`. Not much at a time, because other threads do not see what is staged.
+        if is_running && staged < MAX_STAGED_BYTES && !self.has_commands() {
             STAGED_BYTES.set(staged + weight);
-            stage(packet, options);
+            STAGE.with_borrow_mut(|stage| stage.packets.push((packet, options)));
         } else {
-            let mut queue = self.lock();
+            let mut queue = self.queue.lock();
             self.push(&mut queue, Command::Emit { packet, options })?;
             self.queued.fetch_add(weight, Ordering::Relaxed);
         }
@@ -371,12 +419,13 @@ impl Mailbox {
     }
 
     /// Waits until half of the outbound limit is free. For direct emits: a handler that sends much goes at the client's pace.
+    #[inline]
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         // Nearly always there is room, so that is seen without the lock.
         if self.has_room() {
             return Poll::Ready(());
         }
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         self.has_waiters.store(true, Ordering::Relaxed);
         // Either the room is seen that the task has just made, or the task sees that somebody waits.
         fence(Ordering::SeqCst);
@@ -400,7 +449,7 @@ impl Mailbox {
 
     /// Waits until the session's task has taken what is queued.
     pub(crate) fn poll_taken(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         if queue.closed || self.queued_bytes() == 0 {
             return Poll::Ready(());
         }
@@ -409,6 +458,7 @@ impl Mailbox {
         Poll::Pending
     }
 
+    #[inline]
     fn has_room(&self) -> bool {
         self.waiting_bytes() <= self.limits.max_outbound_bytes / 2
     }
@@ -428,12 +478,17 @@ impl Mailbox {
         self.readable.store(true, Ordering::Release);
     }
 
+    /// Whether commands wait.
+    pub(crate) fn has_commands(&self) -> bool {
+        self.has_commands.load(Ordering::Acquire)
+    }
+
     /// Takes the waiting commands: the first, and those behind it.
     pub(crate) fn take(&self) -> Option<(Command, Vec<Command>)> {
-        if !self.has_commands.load(Ordering::Acquire) {
+        if !self.has_commands() {
             return None;
         }
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         self.has_commands.store(false, Ordering::Release);
         // Counted there until the end of the turn tells how much of it is left: never too little, not even for a moment.
         self.outbound
@@ -449,15 +504,16 @@ impl Mailbox {
     }
 
     /// Takes the packet that is the only command, if that is so and it is one message, and says that the task will sleep.
+    #[inline]
     pub(crate) fn take_only_packet(
         &self,
         cx: &Context<'_>,
         is_default: bool,
     ) -> Option<EncodedPacket> {
-        if !self.has_commands.load(Ordering::Acquire) {
+        if !self.has_commands() {
             return None;
         }
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         let is_packet = matches!(&queue.first, Some(Command::Emit { packet, .. })
             if is_default && packet.attachments().is_empty());
         if !is_packet
@@ -483,7 +539,7 @@ impl Mailbox {
             // Nobody has sent anything since the task slept; it was woken by something else.
             return true;
         }
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         if queue.first.is_some() {
             return false;
         }
@@ -502,7 +558,7 @@ impl Mailbox {
         }
         // There may be room although this is as it was: what was queued or staged has left at once.
         if self.has_waiters.load(Ordering::Acquire) && self.has_room() {
-            let mut queue = self.lock();
+            let mut queue = self.queue.lock();
             self.has_waiters.store(false, Ordering::Release);
             let waiting = std::mem::take(&mut queue.waiting);
             drop(queue);
@@ -512,7 +568,7 @@ impl Mailbox {
 
     /// Nobody takes commands any more.
     pub(crate) fn close(&self) {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         let waiting = std::mem::take(&mut queue.waiting);
         *queue = Queue {
             closed: true,

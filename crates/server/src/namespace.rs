@@ -1,7 +1,6 @@
 //! A namespace: its handlers, its sockets and its rooms.
 
 use std::{
-    collections::HashMap,
     hash::BuildHasher,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -9,7 +8,7 @@ use std::{
     },
 };
 
-use foldhash::fast::{FixedState, RandomState};
+use foldhash::fast::FixedState;
 use kokanee_cluster::{Key, Rooms, Target};
 use kokanee_handler::{EmitError, Erased, EventError, Handler, TypedArgs, TypedEvent};
 use kokanee_socketio::AckId;
@@ -31,7 +30,8 @@ pub(crate) struct Handlers {
     pub(crate) connect: Vec<Erased<OnConnect>>,
     pub(crate) disconnect: Vec<Erased<OnDisconnect>>,
     pub(crate) any: Vec<Erased<OnEvent>>,
-    events: HashMap<Box<str>, Vec<Erased<OnEvent>>, RandomState>,
+    /// Sorted by the names' lengths, then by the names: found by few comparisons, most of them of lengths alone.
+    events: Vec<(Box<str>, Vec<Erased<OnEvent>>)>,
     error: Option<ErrorHandler>,
     /// How many events of one socket are handled at the same time.
     pub(crate) concurrency: usize,
@@ -46,16 +46,31 @@ impl Handlers {
     }
 
     pub(crate) fn on(&mut self, event: &str, handler: Erased<OnEvent>) {
-        self.events.entry(event.into()).or_default().push(handler);
+        match self.find(event) {
+            Ok(at) => self.events[at].1.push(handler),
+            Err(at) => self.events.insert(at, (event.into(), vec![handler])),
+        }
     }
 
     pub(crate) fn off(&mut self, event: &str) {
-        self.events.remove(event);
+        if let Ok(at) = self.find(event) {
+            self.events.remove(at);
+        }
     }
 
     /// The handlers of an event.
+    #[inline]
     pub(crate) fn event(&self, name: &str) -> &[Erased<OnEvent>] {
-        self.events.get(name).map_or(&[], Vec::as_slice)
+        self.find(name).map_or(&[], |at| &self.events[at].1)
+    }
+
+    /// Where the handlers of an event are, or would be.
+    #[inline]
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.events.binary_search_by(|(other, _)| {
+            let lengths = other.len().cmp(&name.len());
+            lengths.then_with(|| other.as_bytes().cmp(name.as_bytes()))
+        })
     }
 }
 
@@ -76,6 +91,7 @@ impl KeptHandlers {
     }
 
     /// The handlers, as they are now.
+    #[inline]
     pub(crate) fn get(&mut self, namespace: &Namespace) -> &Handlers {
         if namespace.0.version.load(Ordering::Acquire) != self.version {
             *self = Self::new(namespace);

@@ -263,6 +263,7 @@ impl Socket {
 
     // Events.
 
+    #[inline]
     pub(crate) fn send_packet(
         &self,
         packet: EncodedPacket,
@@ -550,7 +551,15 @@ impl Future for Emit {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let emit = self.get_mut();
-        ready!(emit.socket.0.mailbox.poll_room(cx));
+        let socket = &*emit.socket.0;
+        ready!(socket.mailbox.poll_room(cx));
+        if let Some(Ok(packet)) = &emit.packet
+            && socket.state.load(Ordering::Acquire) != DISCONNECTED
+            && socket.mailbox.try_stage(packet, emit.options)
+        {
+            emit.packet = None;
+            return Poll::Ready(Ok(()));
+        }
         Poll::Ready(match emit.packet.take() {
             Some(Ok(packet)) => emit.socket.send_packet(packet, emit.options),
             Some(Err(error)) => Err(error.into()),

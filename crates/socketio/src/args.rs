@@ -180,6 +180,7 @@ impl Args {
     }
 
     /// The bytes among the arguments.
+    #[inline]
     pub fn attachments(&self) -> &[Bytes] {
         self.attachments.as_deref().unwrap_or_default()
     }
@@ -190,6 +191,7 @@ impl Args {
     }
 
     /// Whether there are no arguments.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

@@ -177,7 +177,10 @@ impl<S> Connection<S> {
                     // The frequent case, without the detour over a packet.
                     Content::Event(name, args) if header.attachments == 0 => {
                         return Ok(Some(Input::Event {
-                            index: self.joined(header.namespace(&text))?,
+                            index: match header.namespace {
+                                None => self.find("/").ok_or(ProtocolError::NotJoined)?,
+                                Some(_) => self.joined(header.namespace(&text))?,
+                            },
                             id: header.id,
                             event: Event::received(name, Args::received(text, args)),
                         }));

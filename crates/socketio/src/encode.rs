@@ -21,43 +21,45 @@ const ARGS_BYTES_GUESS: usize = 128;
 
 /// A packet to send, encoded once and shared by all its recipients. Cloning counts references.
 #[derive(Debug, Clone)]
-pub struct EncodedPacket {
-    text: Outgoing,
-    rest: Option<Arc<Rest>>,
+pub struct EncodedPacket(Form);
+
+#[derive(Debug, Clone)]
+enum Form {
+    /// A text alone, for one recipient.
+    Text(Outgoing),
+    /// All that recipients share.
+    Parts(Arc<Parts>),
 }
 
-/// What few packets have.
 #[derive(Debug)]
-struct Rest {
+struct Parts {
+    text: Outgoing,
     attachments: Vec<Outgoing>,
     msgpack: OnceLock<Outgoing>,
-}
-
-impl Rest {
-    fn new(attachments: Vec<Outgoing>) -> Arc<Self> {
-        Arc::new(Self {
-            attachments,
-            msgpack: OnceLock::new(),
-        })
-    }
 }
 
 impl EncodedPacket {
     /// The messages for a peer with the default parser: the text and then the attachments, with nothing between them.
     pub fn default_frames(&self) -> impl Iterator<Item = &Outgoing> + Clone {
-        std::iter::once(&self.text).chain(self.attachments())
+        std::iter::once(self.first()).chain(self.attachments())
     }
 
     /// The text for a peer with the default parser.
     #[inline]
     pub fn first(&self) -> &Outgoing {
-        &self.text
+        match &self.0 {
+            Form::Text(text) => text,
+            Form::Parts(parts) => &parts.text,
+        }
     }
 
     /// The attachments for a peer with the default parser.
     #[inline]
     pub fn attachments(&self) -> &[Outgoing] {
-        self.rest.as_ref().map_or(&[], |rest| &rest.attachments)
+        match &self.0 {
+            Form::Text(_) => &[],
+            Form::Parts(parts) => &parts.attachments,
+        }
     }
 
     /// The one message for a peer with the msgpack parser.
@@ -65,9 +67,9 @@ impl EncodedPacket {
     /// It is made on first need and kept if the packet is [`shared`](Self::shared) or has attachments.
     pub fn msgpack(&self) -> Outgoing {
         let encode = || {
-            let Message::Text(text) = self.text.message() else {
+            let Message::Text(text) = self.first().message() else {
                 // Never the case: the first message is text.
-                return self.text.clone();
+                return self.first().clone();
             };
             let bytes = |attachment: &Outgoing| match attachment.message() {
                 Message::Binary(bytes) => Some(bytes),
@@ -77,25 +79,33 @@ impl EncodedPacket {
             let packet = msgpack::encode(text.as_bytes(), &attachments);
             Outgoing::binary(Bytes::from(packet))
         };
-        match &self.rest {
-            Some(rest) => rest.msgpack.get_or_init(encode).clone(),
-            None => encode(),
+        match &self.0 {
+            Form::Text(_) => encode(),
+            Form::Parts(parts) => parts.msgpack.get_or_init(encode).clone(),
         }
     }
 
-    /// Lets all clones made from now on share one msgpack message. For packets with many recipients of which some may
-    /// use msgpack; costs one allocation.
+    /// Lets all clones made from now on share one text and one msgpack message. For packets with many recipients.
     #[must_use]
-    pub fn shared(mut self) -> Self {
-        self.text = self.text.shared();
-        self.rest.get_or_insert_with(|| Rest::new(Vec::new()));
-        self
+    pub fn shared(self) -> Self {
+        match self.0 {
+            Form::Text(text) => Self::from_parts(text.shared(), Vec::new()),
+            Form::Parts(_) => self,
+        }
+    }
+
+    fn from_parts(text: Outgoing, attachments: Vec<Outgoing>) -> Self {
+        Self(Form::Parts(Arc::new(Parts {
+            text,
+            attachments,
+            msgpack: OnceLock::new(),
+        })))
     }
 
     /// Bytes of the text and the attachments.
     #[inline]
     pub fn size_bytes(&self) -> usize {
-        self.text.len() + self.attachments().iter().map(Outgoing::len).sum::<usize>()
+        self.first().len() + self.attachments().iter().map(Outgoing::len).sum::<usize>()
     }
 }
 
@@ -242,6 +252,7 @@ pub fn encode_legacy_connect_error<T: Serialize + ?Sized>(
     Ok(text.finish())
 }
 
+#[inline]
 fn check_name(name: &str) -> Result<(), EncodeError> {
     if is_reserved_event_name(name) {
         Err(EncodeError::ReservedName { name: name.into() })
@@ -260,6 +271,7 @@ struct Text {
 
 impl Text {
     /// Writes type, namespace and id.
+    #[inline]
     fn new(
         packet_type: PacketType,
         namespace: &str,
@@ -286,11 +298,13 @@ impl Text {
         }
     }
 
+    #[inline]
     fn out(&mut self) -> &mut Vec<u8> {
         self.buffer.as_mut_vec()
     }
 
     /// Opens the array of an event.
+    #[inline]
     fn write_name(&mut self, name: &str) {
         self.out().push(b'[');
         write_string(self.out(), name);
@@ -336,17 +350,12 @@ impl Text {
         out.push(b'-');
         out.extend_from_slice(rest);
         let attachments = attachments.into_iter().map(Outgoing::binary).collect();
-        EncodedPacket {
-            text: buffer.finish(),
-            rest: Some(Rest::new(attachments)),
-        }
+        EncodedPacket::from_parts(buffer.finish().shared(), attachments)
     }
 
+    #[inline]
     fn finish(self) -> EncodedPacket {
-        EncodedPacket {
-            text: self.buffer.finish(),
-            rest: None,
-        }
+        EncodedPacket(Form::Text(self.buffer.finish()))
     }
 }
 

@@ -80,6 +80,7 @@ impl Header {
     }
 
     /// Parses the head of `text` in time linear in the head's length.
+    #[inline]
     pub(crate) fn parse(text: &[u8], limits: &DecoderLimits) -> Result<Self, DecodeError> {
         let (packet_type, binary) = match *text.first().ok_or(DecodeError::Empty)? {
             b'0' => (PacketType::Connect, false),

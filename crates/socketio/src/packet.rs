@@ -86,11 +86,13 @@ impl Event {
         }
     }
 
+    #[inline]
     pub(crate) fn received(name: Name, args: Args) -> Self {
         Self { name, args }
     }
 
     /// The name. A number is delivered as its text.
+    #[inline]
     pub fn name(&self) -> &str {
         match &self.name {
             Name::InText { start, end } => self.args.text_part(*start, *end),
@@ -99,6 +101,7 @@ impl Event {
     }
 
     /// The arguments.
+    #[inline]
     pub fn args(&self) -> &Args {
         &self.args
     }

@@ -40,6 +40,7 @@ pub(crate) struct NameSpan {
 }
 
 /// Scans the payload of an event, `["name",…]`. The name is a string or a number.
+#[inline]
 pub(crate) fn scan_event(
     text: &[u8],
     at: usize,
@@ -134,31 +135,24 @@ pub(crate) fn scan_value(text: &[u8], at: usize, max_depth: usize) -> Result<usi
 /// has to be escaped in one. The length of `bytes` if there is none.
 #[inline]
 pub(crate) fn find_special(bytes: &[u8], at: usize) -> usize {
-    let mut start = at;
-    while let Some(block) = bytes
-        .get(start..start + 16)
-        .and_then(|block| block.first_chunk())
-    {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let (blocks, tail) = rest.as_chunks::<16>();
+    let mut passed = 0;
+    for block in blocks {
         let found = special_bytes(block);
         if found != 0 {
-            return start + found.trailing_zeros() as usize;
+            return at + passed + found.trailing_zeros() as usize;
         }
-        start += 16;
+        passed += 16;
     }
-    let Some(block) = bytes.last_chunk() else {
-        let mut block = [b'"'; 16];
-        let rest = bytes.get(start..).unwrap_or_default();
-        block[..rest.len()].copy_from_slice(rest);
-        return start + special_bytes(&block).trailing_zeros() as usize;
-    };
-    // The last block overlaps with what was looked at before.
-    let base = bytes.len() - 16;
-    let found = special_bytes(block) >> (start - base) << (start - base);
-    if found == 0 {
-        bytes.len()
-    } else {
-        base + found.trailing_zeros() as usize
-    }
+    let found = tail.iter().position(|&byte| is_special(byte));
+    at + passed + found.unwrap_or(tail.len())
+}
+
+/// Whether a byte ends the plain part of a JSON string.
+#[inline]
+pub(crate) fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 /// Which bytes of a block are special: bit 0 for the first one.
@@ -417,6 +411,7 @@ impl Scanner<'_> {
         }
     }
 
+    #[inline]
     fn skip_whitespace(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
@@ -431,6 +426,7 @@ impl Scanner<'_> {
         }
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }

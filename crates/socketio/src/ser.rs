@@ -12,13 +12,18 @@ use serde_json::ser::{CompactFormatter, Formatter};
 use crate::{
     EncodeError, MAX_DEPTH, Value,
     attachments::{PLACEHOLDER, count_placeholders},
-    scan::find_special,
+    scan::{find_special, is_special},
 };
 
 /// Appends a JSON string.
+#[inline]
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    write_escaped(out, text);
+    if text.len() < 16 && !text.bytes().any(is_special) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        write_escaped(out, text);
+    }
     out.push(b'"');
 }
 
@@ -29,6 +34,7 @@ pub(crate) fn write_u64(out: &mut Vec<u8>, number: u64) {
         .expect("writing to memory cannot fail");
 }
 
+#[inline]
 fn write_escaped(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let bytes = text.as_bytes();

@@ -123,6 +123,9 @@ impl Decoder {
             State::Failed(error) => return Err(*error),
         }
         if matches!(self.state, State::Idle) {
+            if input.is_empty() {
+                return Ok(None);
+            }
             match take_whole_message(input, &self.rules) {
                 Ok(Some(message)) => {
                     if matches!(message, Message::Close(_)) {
@@ -130,7 +133,6 @@ impl Decoder {
                     }
                     return Ok(Some(message));
                 }
-                Ok(None) if input.is_empty() => return Ok(None),
                 Ok(None) => {}
                 Err(error) => return Err(self.fail(error)),
             }

@@ -73,7 +73,22 @@ impl Header {
         self
     }
 
+    /// The bytes of a server's header at the end of a block, and how many there are: to be written in front of a payload
+    /// with a copy of fixed size.
+    #[inline]
+    pub fn flush_right(&self) -> ([u8; MAX_SERVER_HEADER_BYTES], usize) {
+        let mut block = [0; MAX_SERVER_HEADER_BYTES];
+        let [first, second, long @ ..] = &self.bytes;
+        match self.len {
+            2 => block[8..].copy_from_slice(&[*first, *second]),
+            4 => block[6..].copy_from_slice(&[*first, *second, long[0], long[1]]),
+            _ => block.copy_from_slice(&self.bytes[..MAX_SERVER_HEADER_BYTES]),
+        }
+        (block, usize::from(self.len).min(MAX_SERVER_HEADER_BYTES))
+    }
+
     /// The bytes to send before the payload.
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
@@ -87,6 +102,7 @@ impl Header {
     clippy::cast_possible_truncation,
     reason = "each arm is chosen by the range of the length"
 )]
+#[inline]
 pub fn encode_header(opcode: OpCode, payload_len: usize, mask: Option<MaskKey>) -> Header {
     let mut bytes = [0; MAX_HEADER_BYTES];
     bytes[0] = FIN | opcode as u8;
@@ -198,6 +214,7 @@ impl FrameHeader {
     }
 
     /// The bytes of the header, with the key of a client.
+    #[inline]
     pub(crate) fn len(&self, role: Role) -> usize {
         let key_len = match role {
             Role::Server => size_of::<MaskKey>(),

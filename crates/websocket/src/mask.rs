@@ -7,12 +7,22 @@ pub type MaskKey = [u8; 4];
 ///
 /// `offset` is the position of `payload[0]` within the payload of the frame, so that a payload
 /// can be masked in pieces.
+#[inline]
 pub fn apply_mask(payload: &mut [u8], key: MaskKey, offset: usize) {
-    let key: MaskKey = std::array::from_fn(|at| key[(offset + at) % 4]);
+    let key = u32::from_le_bytes(key)
+        .rotate_right(8 * (offset % 4) as u32)
+        .to_le_bytes();
     let narrow = u32::from_ne_bytes(key);
     // Both halves are the same, so this holds in either byte order.
     let wide = u64::from(narrow) << 32 | u64::from(narrow);
-    let (chunks, rest) = payload.as_chunks_mut::<8>();
+    // As much as two vector instructions take.
+    let (blocks, rest) = payload.as_chunks_mut::<32>();
+    for block in blocks {
+        for chunk in block.as_chunks_mut::<8>().0 {
+            *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
+        }
+    }
+    let (chunks, rest) = rest.as_chunks_mut::<8>();
     for chunk in chunks {
         *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
     }

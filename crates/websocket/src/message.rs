@@ -19,6 +19,7 @@ pub enum Message<'a> {
 
 impl<'a> Message<'a> {
     /// The message in the unmasked `payload` of a whole frame.
+    #[inline]
     pub(crate) fn decode(opcode: OpCode, payload: &'a [u8]) -> Result<Self, DecodeError> {
         Ok(match opcode {
             OpCode::Text => Self::Text(decode_text(payload)?),
@@ -31,10 +32,10 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Vector instructions pay off for longer texts only.
+/// Vector instructions pay off from their block size on.
 #[inline]
 fn decode_text(payload: &[u8]) -> Result<&str, DecodeError> {
-    const SHORT_BYTES: usize = 128;
+    const SHORT_BYTES: usize = 64;
     let text = if payload.len() < SHORT_BYTES {
         str::from_utf8(payload).ok()
     } else {

@@ -34,7 +34,7 @@ use kokanee_engineio::{
     ClientOutput, ClientSession, ClientSessionConfig, CloseReason, Message, OutPacket, Outgoing,
     Revision, SendOptions, Transport, encode_payload,
 };
-use kokanee_io::ReadEnd;
+use kokanee_io::{ReadEnd, Rest};
 use tokio::time::Sleep;
 
 pub use self::error::ConnectFailure;
@@ -565,6 +565,8 @@ impl Engine {
                         .handle_transport_closed(CloseReason::TransportError);
                 }
                 None if read.is_pending() => break,
+                // It has read, but there is nothing left.
+                None if read == Poll::Ready(Rest::Nothing) => return Progress::Some,
                 None => {}
             }
             progress = Progress::Some;
