@@ -10,15 +10,15 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use kokanee_engineio::{ClientSessionConfig, Revision, Transport};
+use kokanee_net::{Backoff, TlsOptions};
 use kokanee_socketio::{DecoderLimits, ParserKind};
 use serde::Serialize;
 
 use crate::{
     ConnectFailure, Socket,
     driver::Driver,
-    engine::{EngineConfig, Proxy, Target, TlsOptions},
+    engine::{EngineConfig, Proxy, Target, tls},
     hub::Hub,
-    reconnect::Reconnection,
     socket::Guard,
 };
 
@@ -63,7 +63,9 @@ impl std::fmt::Debug for Auth {
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) engine: Arc<EngineConfig>,
-    pub(crate) reconnection: Reconnection,
+    /// Whether it connects again by itself.
+    pub(crate) reconnection: bool,
+    pub(crate) backoff: Backoff,
     pub(crate) retry_first_connect: bool,
     pub(crate) parser: ParserKind,
     pub(crate) decoder: DecoderLimits,
@@ -94,7 +96,8 @@ pub struct ClientBuilder {
     connect_timeout: Duration,
     max_message_bytes: usize,
     session: ClientSessionConfig,
-    reconnection: Reconnection,
+    reconnection: bool,
+    backoff: Backoff,
     retry_first_connect: bool,
     parser: ParserKind,
     auth: Auth,
@@ -122,7 +125,8 @@ impl ClientBuilder {
             connect_timeout: Duration::from_secs(20),
             max_message_bytes: 100_000_000,
             session: ClientSessionConfig::default(),
-            reconnection: Reconnection::default(),
+            reconnection: true,
+            backoff: Backoff::default(),
             retry_first_connect: false,
             parser: ParserKind::Default,
             auth: Auth::None,
@@ -260,31 +264,31 @@ impl ClientBuilder {
 
     /// Sets whether the client connects again when the connection is lost. JavaScript: `reconnection`. Default true.
     pub fn reconnection(mut self, reconnection: bool) -> Self {
-        self.reconnection.enabled = reconnection;
+        self.reconnection = reconnection;
         self
     }
 
     /// Sets after how many attempts the client gives up. JavaScript: `reconnectionAttempts`. Default: never.
     pub fn reconnection_attempts(mut self, attempts: u32) -> Self {
-        self.reconnection.attempts = Some(attempts);
+        self.backoff.attempts = Some(attempts);
         self
     }
 
     /// Sets the delay before the first attempt; it doubles with each. JavaScript: `reconnectionDelay`. Default 1 s.
     pub fn reconnection_delay(mut self, delay: Duration) -> Self {
-        self.reconnection.delay = delay;
+        self.backoff.delay = delay;
         self
     }
 
     /// Sets the longest delay. JavaScript: `reconnectionDelayMax`. Default 5 s.
     pub fn reconnection_delay_max(mut self, delay: Duration) -> Self {
-        self.reconnection.delay_max = delay;
+        self.backoff.delay_max = delay;
         self
     }
 
     /// Sets how much of the delay is left to chance, from 0 to 1. JavaScript: `randomizationFactor`. Default 0.5.
     pub fn randomization_factor(mut self, factor: f64) -> Self {
-        self.reconnection.randomization = factor.clamp(0.0, 1.0);
+        self.backoff.randomization = factor.clamp(0.0, 1.0);
         self
     }
 
@@ -355,7 +359,10 @@ impl ClientBuilder {
         // The session must take what waits for room here.
         self.session.max_outbound_bytes = usize::MAX;
         let namespace = target.namespace.clone();
-        let tls = target.secure.then(|| self.tls.configure()).transpose()?;
+        let tls = target
+            .secure
+            .then(|| tls::configure(&self.tls))
+            .transpose()?;
         let engine = EngineConfig {
             target,
             path: self.path,
@@ -379,6 +386,7 @@ impl ClientBuilder {
         let options = Options {
             engine: Arc::new(engine),
             reconnection: self.reconnection,
+            backoff: self.backoff,
             retry_first_connect: self.retry_first_connect,
             parser: self.parser,
             decoder: DecoderLimits {

@@ -37,7 +37,6 @@ use crate::{
     extract::{ClientKind, Context},
     handlers::Handlers,
     hub::{Command, Hub, Outgoing},
-    reconnect::random,
     socket::{Core, Guard},
     stream::Received,
 };
@@ -488,7 +487,7 @@ impl Driver {
         self.link = Link::Idle;
         let failure = Arc::new(failure);
         self.each_failure(cx, &failure);
-        let retries = self.hub.options.reconnection.enabled
+        let retries = self.hub.options.reconnection
             && (self.was_open || self.hub.options.retry_first_connect);
         if !retries {
             return self.give_up(&failure);
@@ -506,15 +505,15 @@ impl Driver {
 
     /// Begins to wait for the next attempt, if there is one.
     fn wait_for_next(&mut self, cx: &mut TaskContext<'_>, failure: &ConnectFailure) {
-        let reconnection = &self.hub.options.reconnection;
-        if reconnection
+        let backoff = &self.hub.options.backoff;
+        if backoff
             .attempts
             .is_some_and(|attempts| self.attempts >= attempts)
         {
             self.each(cx, 0, None, |handlers| &handlers.reconnect_failed);
             return self.give_up(failure);
         }
-        let delay = reconnection.delay(self.attempts, random());
+        let delay = backoff.delay(self.attempts);
         self.link = Link::Waiting(Box::pin(tokio::time::sleep(delay)));
     }
 
@@ -609,7 +608,7 @@ impl Driver {
         if closing {
             // Somebody has connected a socket while the last connection was being closed.
             self.open();
-        } else if self.hub.options.reconnection.enabled {
+        } else if self.hub.options.reconnection {
             self.wait_for_next(cx, &failure);
         } else {
             self.give_up(&failure);

@@ -25,7 +25,6 @@ pub mod extract;
 mod handlers;
 mod hub;
 mod reason;
-mod reconnect;
 mod simple;
 mod socket;
 mod stream;

@@ -61,6 +61,6 @@ pub use self::{
     reconnect::Reconnecting,
     serve::{Outcome, ServerHandle},
     tcp::{TcpClient, TcpServer, TcpServerBuilder},
-    tls::{ClientTls, ServerTls},
+    tls::{ClientTls, ServerTls, TlsOptions},
     udp::{UdpClient, UdpServer, UdpServerBuilder},
 };

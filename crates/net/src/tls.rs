@@ -11,8 +11,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsAcceptor, TlsConnector, TlsStream,
     rustls::{
-        ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
-        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, ServerConfig,
+        SignatureScheme, WantsVerifier,
+        client::{
+            WantsClientCert,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        },
         crypto::CryptoProvider,
     },
 };
@@ -97,7 +101,11 @@ impl std::fmt::Debug for ClientTls {
 impl ClientTls {
     /// Trusts the certificates that the system trusts.
     pub fn system() -> Self {
-        Self::with_roots(system_roots().clone())
+        Self::new(
+            ClientConfig::builder()
+                .with_root_certificates(system_roots().clone())
+                .with_no_client_auth(),
+        )
     }
 
     /// Trusts these certificates in PEM, beside those of the system.
@@ -105,32 +113,19 @@ impl ClientTls {
     /// # Errors
     /// [`NetError::Tls`] when they cannot be used.
     pub fn trusting(pem: &[u8]) -> Result<Self, NetError> {
-        let unusable = |reason: &dyn std::fmt::Display| failed(&"trusted certificates", reason);
-        let mut roots = system_roots().clone();
-        for certificate in certificates(pem).map_err(|reason| unusable(&reason))? {
-            roots.add(certificate).map_err(|reason| unusable(&reason))?;
-        }
-        Ok(Self::with_roots(roots))
+        let options = TlsOptions {
+            roots: vec![pem.to_vec()],
+            ..TlsOptions::default()
+        };
+        Ok(Self::new(options.configure()?))
     }
 
     /// Believes any server: whoever is in between can read and change everything.
     pub fn danger_accept_invalid_certificates() -> Self {
-        let builder = ClientConfig::builder();
-        let provider = Arc::clone(builder.crypto_provider());
-        let config = builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AcceptAnything(provider)))
-            .with_no_client_auth();
-        Self {
-            config: Arc::new(config),
-            server_name: None,
-        }
+        Self::new(believe_anything(ClientConfig::builder()).with_no_client_auth())
     }
 
-    fn with_roots(roots: RootCertStore) -> Self {
-        let config = ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    fn new(config: ClientConfig) -> Self {
         Self {
             config: Arc::new(config),
             server_name: None,
@@ -154,6 +149,57 @@ impl ClientTls {
             connected.map_err(|source: io::Error| failed(&host, &error::reason(&source)))?;
         Ok(Stream::Tls(Box::new(TlsStream::Client(stream))))
     }
+}
+
+/// What a client may say about TLS, for protocols that bring their own connections.
+#[derive(Debug, Default)]
+pub struct TlsOptions {
+    /// Certificates in PEM that are trusted beside those of the system.
+    pub roots: Vec<Vec<u8>>,
+    /// The certificate chain and the key in PEM that the client shows.
+    pub client: Option<(Vec<u8>, Vec<u8>)>,
+    /// Believe any server: whoever is in between can read and change everything.
+    pub accept_invalid: bool,
+}
+
+impl TlsOptions {
+    /// Rustls' configuration.
+    ///
+    /// # Errors
+    /// [`NetError::Tls`] with what cannot be used.
+    pub fn configure(&self) -> Result<ClientConfig, NetError> {
+        let builder = ClientConfig::builder();
+        let builder = if self.accept_invalid {
+            believe_anything(builder)
+        } else {
+            let unusable = |reason: &dyn std::fmt::Display| failed(&"trusted certificates", reason);
+            let mut roots = system_roots().clone();
+            for pem in &self.roots {
+                for certificate in certificates(pem).map_err(|reason| unusable(&reason))? {
+                    roots.add(certificate).map_err(|reason| unusable(&reason))?;
+                }
+            }
+            builder.with_root_certificates(roots)
+        };
+        let Some((chain, key)) = &self.client else {
+            return Ok(builder.with_no_client_auth());
+        };
+        let unusable = |reason: &dyn std::fmt::Display| failed(&"client certificate", reason);
+        let chain = certificates(chain).map_err(|reason| unusable(&reason))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|reason| unusable(&reason))?;
+        builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|reason| unusable(&reason))
+    }
+}
+
+fn believe_anything(
+    builder: ConfigBuilder<ClientConfig, WantsVerifier>,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let provider = Arc::clone(builder.crypto_provider());
+    builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AcceptAnything(provider)))
 }
 
 /// The certificates that the system trusts, read once.

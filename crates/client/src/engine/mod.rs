@@ -11,7 +11,7 @@ mod mask;
 mod proxy;
 #[cfg(test)]
 mod tests;
-mod tls;
+pub(crate) mod tls;
 mod url;
 mod websocket;
 
@@ -43,7 +43,7 @@ use self::{
     http::{Answer, Lane, is_other_revision, post, refusal, request, wrong_revision},
     websocket::WebSocket,
 };
-pub(crate) use self::{proxy::Proxy, tls::TlsOptions, url::Target};
+pub(crate) use self::{proxy::Proxy, url::Target};
 
 /// Messages that one turn takes in before other tasks get their chance. A large one counts as one for every so many bytes.
 const MESSAGES_PER_TURN: usize = 128;
