@@ -9,7 +9,7 @@ mod sockets;
 
 use std::{fs, time::Duration};
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use kokanee::{ParserKind, Transport};
 use tracing_subscriber::EnvFilter;
 
@@ -96,6 +96,36 @@ impl From<ParserArg> for ParserKind {
     }
 }
 
+/// When output has colours.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct ColorArgs {
+    /// When to use colours; `auto` is in a terminal, unless `NO_COLOR` is set
+    #[arg(
+        long = "color",
+        env = "KOKANEE_COLOR",
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub(crate) when: ColorArg,
+}
+
+/// What the libraries log.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// What the library reports on stderr: off, error, warn, info, debug, trace, or a filter such as `kokanee_client=debug`
+    #[arg(
+        long = "log-level",
+        env = "KOKANEE_LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value = "error",
+        value_parser = log_level,
+        help_heading = "Output"
+    )]
+    pub(crate) level: String,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum ColorArg {
     #[default]
@@ -157,7 +187,7 @@ pub(crate) fn path(text: &str) -> Result<String, String> {
     Ok(format!("/{name}"))
 }
 
-pub(crate) fn log_level(text: &str) -> Result<String, String> {
+fn log_level(text: &str) -> Result<String, String> {
     match EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(error.to_string()),

@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal},
 };
 
-use crate::args::ColorArg;
+use crate::args::{ColorArg, ColorArgs};
 
 /// Whether text to this stream is coloured. `NO_COLOR` and a dumb terminal say no, unless the user says otherwise.
 fn is_colored(wish: ColorArg, stream: &impl IsTerminal) -> bool {
@@ -27,13 +27,13 @@ pub(crate) struct Paint(pub(crate) bool);
 
 impl Paint {
     /// Colours if stdout takes them.
-    pub(crate) fn for_stdout(wish: ColorArg) -> Self {
-        Self(is_colored(wish, &io::stdout()))
+    pub(crate) fn for_stdout(wish: ColorArgs) -> Self {
+        Self(is_colored(wish.when, &io::stdout()))
     }
 
     /// Colours if stderr takes them.
-    pub(crate) fn for_stderr(wish: ColorArg) -> Self {
-        Self(is_colored(wish, &io::stderr()))
+    pub(crate) fn for_stderr(wish: ColorArgs) -> Self {
+        Self(is_colored(wish.when, &io::stderr()))
     }
 
     fn with(self, code: u8, text: &str) -> String {

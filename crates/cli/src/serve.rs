@@ -76,7 +76,7 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
         // The system gives no thread: then there is no server, and nothing that could say so.
         return ExitCode::from(FAILURE);
     };
-    report_traces(&args.log_level, &output);
+    report_traces(&args.log.level, &output);
     let ended = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

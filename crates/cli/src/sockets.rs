@@ -97,7 +97,7 @@ where
     let Ok(output) = Output::start_patient() else {
         return Exit::Failure.into();
     };
-    report_traces(&args.log_level, &output);
+    report_traces(&args.log.level, &output);
     let ended = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

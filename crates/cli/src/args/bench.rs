@@ -5,7 +5,7 @@ use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum, ValueHint, builder::FalseyValueParser};
 use kokanee_bench::{Relay, Scenario};
 
-use super::{ColorArg, duration, json_or_file, path, time};
+use super::{ColorArgs, duration, json_or_file, path, time};
 
 const HELP: &str = "\
 Scenarios:
@@ -147,16 +147,8 @@ pub(crate) struct BenchArgs {
     #[arg(short, long, env = "KOKANEE_QUIET", value_parser = FalseyValueParser::new(), help_heading = "Output")]
     pub(crate) quiet: bool,
 
-    /// When to use colours; `auto` is in a terminal, unless `NO_COLOR` is set
-    #[arg(
-        long,
-        env = "KOKANEE_COLOR",
-        value_name = "WHEN",
-        value_enum,
-        default_value_t,
-        help_heading = "Output"
-    )]
-    pub(crate) color: ColorArg,
+    #[command(flatten)]
+    pub(crate) color: ColorArgs,
 }
 
 /// What the connections do; the help of the command tells more.

@@ -4,7 +4,7 @@ use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueHint, builder::FalseyValueParser, value_parser};
 
-use super::{ColorArg, ParserArg, TransportArg, duration, json_or_file, log_level, path, time};
+use super::{ColorArgs, LogArgs, ParserArg, TransportArg, duration, json_or_file, path, time};
 
 /// What the exit codes of these commands mean.
 macro_rules! exit_codes {
@@ -158,26 +158,11 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration, help_heading = "Connection")]
     pub(crate) connect_timeout: Duration,
 
-    /// When to use colours; `auto` is in a terminal, unless `NO_COLOR` is set
-    #[arg(
-        long,
-        env = "KOKANEE_COLOR",
-        value_name = "WHEN",
-        value_enum,
-        default_value_t,
-        help_heading = "Output"
-    )]
-    pub(crate) color: ColorArg,
+    #[command(flatten)]
+    pub(crate) color: ColorArgs,
 
-    /// What the library reports on stderr: off, error, warn, info, debug, trace, or a filter such as `kokanee_client=debug`
-    #[arg(
-        long,
-        env = "KOKANEE_LOG_LEVEL",
-        value_name = "LEVEL",
-        default_value = "error"
-    )]
-    #[arg(value_parser = log_level, help_heading = "Output")]
-    pub(crate) log_level: String,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 /// Send an event, and print its answer

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum, builder::FalseyValueParser, value_parser};
 
-use super::{ColorArg, ParserArg};
+use super::{ColorArgs, ParserArg};
 
 const HELP: &str = "\
 Examples:
@@ -46,15 +46,8 @@ pub(crate) struct InspectArgs {
     #[arg(long, env = "KOKANEE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
 
-    /// When to use colours; `auto` is in a terminal, unless `NO_COLOR` is set
-    #[arg(
-        long,
-        env = "KOKANEE_COLOR",
-        value_name = "WHEN",
-        value_enum,
-        default_value_t
-    )]
-    pub(crate) color: ColorArg,
+    #[command(flatten)]
+    pub(crate) color: ColorArgs,
 }
 
 /// What the input can be.

@@ -8,7 +8,7 @@ use clap::{
 };
 use kokanee::{Cookie, Limits, bridge::Rule, net::Framing};
 
-use super::{ColorArg, ParserArg, TransportArg, duration, log_level, path, time};
+use super::{ColorArgs, LogArgs, ParserArg, TransportArg, duration, path, time};
 
 const SERVE_HELP: &str = "\
 Examples:
@@ -204,26 +204,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "KOKANEE_JSON", value_parser = FalseyValueParser::new(), help_heading = "Output")]
     pub(crate) json: bool,
 
-    /// When to use colours; `auto` is in a terminal, unless `NO_COLOR` is set
-    #[arg(
-        long,
-        env = "KOKANEE_COLOR",
-        value_name = "WHEN",
-        value_enum,
-        default_value_t,
-        help_heading = "Output"
-    )]
-    pub(crate) color: ColorArg,
+    #[command(flatten)]
+    pub(crate) color: ColorArgs,
 
-    /// What the library reports on stderr: off, error, warn, info, debug, trace, or a filter such as `kokanee_server=debug`
-    #[arg(
-        long,
-        env = "KOKANEE_LOG_LEVEL",
-        value_name = "LEVEL",
-        default_value = "error"
-    )]
-    #[arg(value_parser = log_level, help_heading = "Output")]
-    pub(crate) log_level: String,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 /// Raw sockets whose peers appear in a namespace.

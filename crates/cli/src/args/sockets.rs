@@ -8,7 +8,7 @@ use clap::{
 };
 use kokanee::net::Framing;
 
-use super::{ColorArg, duration, log_level, time};
+use super::{ColorArgs, LogArgs, duration, time};
 
 /// What the exit codes of these commands mean.
 macro_rules! exit_codes {
@@ -112,26 +112,11 @@ pub(crate) struct ViewArgs {
     #[arg(short, long, env = "KOKANEE_QUIET", value_parser = FalseyValueParser::new(), help_heading = "Output")]
     pub(crate) quiet: bool,
 
-    /// When to use colours; `auto` is in a terminal, unless `NO_COLOR` is set
-    #[arg(
-        long,
-        env = "KOKANEE_COLOR",
-        value_name = "WHEN",
-        value_enum,
-        default_value_t,
-        help_heading = "Output"
-    )]
-    pub(crate) color: ColorArg,
+    #[command(flatten)]
+    pub(crate) color: ColorArgs,
 
-    /// What the library reports on stderr: off, error, warn, info, debug, trace, or a filter such as `kokanee_net=debug`
-    #[arg(
-        long,
-        env = "KOKANEE_LOG_LEVEL",
-        value_name = "LEVEL",
-        default_value = "error"
-    )]
-    #[arg(value_parser = log_level, help_heading = "Output")]
-    pub(crate) log_level: String,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 /// What one message is.
