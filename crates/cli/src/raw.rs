@@ -8,6 +8,7 @@ use kokanee::{
     net::{NetError, ServerHandle, TcpServer, UdpServer},
 };
 use serde::Deserialize;
+use tokio::{task::JoinHandle, time::timeout};
 
 use crate::args::{RawArgs, address};
 
@@ -92,7 +93,7 @@ impl RawSockets {
 
     /// Lets their peers appear.
     pub(crate) fn serve(self, io: &Server, args: &RawArgs) -> RawServers {
-        let mut handles = Vec::new();
+        let mut servers = Vec::new();
         let bridge = |name: &str| {
             let namespace = io.of(name);
             authorize(&namespace, args);
@@ -110,21 +111,24 @@ impl RawSockets {
         };
         let tcp = namespaces(args).contains(&TCP).then(|| bridge(TCP));
         if let (Some(bridge), Some(server)) = (tcp, self.tcp) {
-            handles.push(server.handle());
-            tokio::spawn(async move { bridge.serve_tcp(server).await });
+            let handle = server.handle();
+            let serving = tokio::spawn(async move { bridge.serve_tcp(server).await });
+            servers.push((handle, serving));
         }
         if let Some(server) = self.udp {
             let bridge = bridge(UDP);
-            handles.push(server.handle());
-            tokio::spawn(async move { bridge.serve_udp(server).await });
+            let handle = server.handle();
+            let serving = tokio::spawn(async move { bridge.serve_udp(server).await });
+            servers.push((handle, serving));
         }
         #[cfg(unix)]
         if let Some(server) = self.unix {
             let bridge = bridge(UNIX);
-            handles.push(server.handle());
-            tokio::spawn(async move { bridge.serve_unix(server).await });
+            let handle = server.handle();
+            let serving = tokio::spawn(async move { bridge.serve_unix(server).await });
+            servers.push((handle, serving));
         }
-        RawServers(handles)
+        RawServers(servers)
     }
 }
 
@@ -150,14 +154,16 @@ fn authorize(namespace: &Namespace, args: &RawArgs) {
 }
 
 /// The sockets, served.
-pub(crate) struct RawServers(Vec<ServerHandle>);
+pub(crate) struct RawServers(Vec<(ServerHandle, JoinHandle<()>)>);
 
 impl RawServers {
     /// Ends them. Returns whether that was done in time.
-    pub(crate) async fn close(&self, deadline: Duration) -> bool {
+    pub(crate) async fn close(self, deadline: Duration) -> bool {
         let mut in_time = true;
-        for handle in &self.0 {
+        for (handle, serving) in self.0 {
             in_time &= handle.close(deadline).await;
+            // Its task removes the file of a Unix socket, and tells of peers without a connection.
+            in_time &= timeout(deadline, serving).await.is_ok();
         }
         in_time
     }

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,12 @@ class Program:
 
 def kokanee(*args: str) -> list[str]:
     return [*command(), *args]
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(LIMIT)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def run(args: list[str], data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -248,11 +255,10 @@ def test_openssl_is_a_tls_server(certificate: tuple[str, str]) -> None:
     port = free_port()
     server = ["openssl", "s_server", "-quiet", "-rev", "-cert", cert, "-key", key, "-accept", f"127.0.0.1:{port}"]
     with Program(*server):
-        for _ in range(LIMIT * 10):
-            with socket.socket() as probe:
-                probe.settimeout(0.1)
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
+        deadline = time.monotonic() + LIMIT
+        while not answers(port):
+            assert time.monotonic() < deadline, "openssl does not listen"
+            time.sleep(0.02)
         send = kokanee("tcp", "send", "localhost", str(port), "olleh\n", "--tls", "--answers", "1", "--quiet")
         done = run([*send, "--ca", cert])
         assert (done.returncode, done.stdout) == (0, b"received hello\\n\n"), done.stderr

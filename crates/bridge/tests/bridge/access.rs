@@ -89,9 +89,10 @@ async fn there_is_a_limit_on_what_is_dialled() {
 
 #[tokio::test]
 async fn a_target_that_refuses_or_is_unknown_is_named() {
-    let free = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
-    let address = free.local_addr().to_string();
-    drop(free);
+    // Taken, so that nobody else listens there, but not listening.
+    let taken = tokio::net::TcpSocket::new_v4().expect("a socket");
+    taken.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
     let builder = Bridge::builder()
         .allow_target(address.parse().expect("a rule"))
         .allow_target("no-such-host.invalid:80".parse().expect("a rule"));

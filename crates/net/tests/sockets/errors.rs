@@ -50,7 +50,7 @@ async fn a_port_is_free_at_once_after_its_server() {
 
 #[tokio::test]
 async fn a_target_where_nobody_listens_is_named() {
-    let address = closed_address().await;
+    let (address, _taken) = closed_address();
     let error = TcpClient::new(&address)
         .connect()
         .await

@@ -276,7 +276,8 @@ async fn a_client_gives_up_after_its_attempts() {
         attempts: Some(3),
         ..Backoff::default()
     };
-    let mut client = TcpClient::new(&closed_address().await).reconnecting(backoff);
+    let (address, _taken) = closed_address();
+    let mut client = TcpClient::new(&address).reconnecting(backoff);
     let error = within(client.next()).await.expect_err("nobody listens");
     assert!(matches!(error, NetError::Refused { .. }), "{error}");
     assert_eq!(client.attempts(), 3);

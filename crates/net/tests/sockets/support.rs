@@ -2,7 +2,8 @@
 
 use std::{future::Future, time::Duration};
 
-use kokanee_net::{Connection, NetError, ServerHandle, TcpServer, TcpServerBuilder};
+use kokanee_net::{Connection, NetError, ServerHandle, TcpServerBuilder};
+use tokio::net::TcpSocket;
 
 /// The end of every wait. Reached only when something is broken.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -31,8 +32,10 @@ pub(crate) async fn start_echo(builder: TcpServerBuilder) -> (String, ServerHand
     (address, handle)
 }
 
-/// An address where nobody listens.
-pub(crate) async fn closed_address() -> String {
-    let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
-    server.local_addr().to_string()
+/// An address where nobody listens, as long as the socket that has taken it lives.
+pub(crate) fn closed_address() -> (String, TcpSocket) {
+    let taken = TcpSocket::new_v4().expect("a socket");
+    taken.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    (address, taken)
 }
