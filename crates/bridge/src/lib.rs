@@ -9,7 +9,8 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let io = Server::new();
 //! let bridge = Bridge::builder().framing(Framing::Lines).attach(&io.of("/tcp"));
-//! tokio::spawn(bridge.serve_tcp(TcpServer::bind("127.0.0.1:7000").await?));
+//! let raw = TcpServer::bind("127.0.0.1:7000").await?;
+//! tokio::spawn(async move { bridge.serve_tcp(raw).await });
 //! io.listen("127.0.0.1:3000").await?;
 //! # Ok(()) }
 //! ```

@@ -35,10 +35,13 @@ impl<F: 'static> Placed<F> {
     pub(crate) fn new(future: F) -> Self {
         // Fails when the thread ends.
         let last = LAST.try_with(Cell::take).ok().flatten();
-        let kept = last.and_then(|last| match last.downcast::<Kept<F>>() {
-            Ok(kept) => Some(kept),
-            Err(other) => from_shelf(other),
-        });
+        let kept = match last {
+            None => from_shelf(None),
+            Some(last) => match last.downcast::<Kept<F>>() {
+                Ok(kept) => Some(kept),
+                Err(other) => from_shelf(Some(other)),
+            },
+        };
         let Some(mut kept) = kept else {
             return Self(Box::new(Kept(Box::pin(Some(future)))));
         };
@@ -68,14 +71,16 @@ impl<F: 'static> Placed<F> {
     }
 }
 
-/// Puts the last place on the shelf, and takes one for this kind of futures from there.
-fn from_shelf<F: 'static>(last: Box<dyn Any>) -> Option<Box<Kept<F>>> {
+/// Puts the last place on the shelf, if there is one, and takes one for this kind of futures from there.
+fn from_shelf<F: 'static>(last: Option<Box<dyn Any>>) -> Option<Box<Kept<F>>> {
     let found = SHELF.try_with(|shelf| {
         let mut shelf = shelf.try_borrow_mut().ok()?;
         let found = shelf.iter().position(|kept| kept.is::<Kept<F>>());
         let found = found.map(|index| shelf.remove(index));
-        shelf.truncate(MAX_KINDS - 1);
-        shelf.insert(0, last);
+        if let Some(last) = last {
+            shelf.truncate(MAX_KINDS - 1);
+            shelf.insert(0, last);
+        }
         found?.downcast().ok()
     });
     found.ok().flatten()
@@ -105,6 +110,22 @@ mod tests {
         };
         let places = run();
         assert_eq!([run(), run()], [places; 2]);
+    }
+
+    #[test]
+    fn a_place_is_found_after_a_future_of_another_kind_has_waited() {
+        let waits = || Placed::new(async { 1_u8 }).into_place();
+        let ends = |n: u64| Placed::new(async move { n });
+        let mut first = ends(1);
+        let place = address(&mut first);
+        first.end();
+        for _ in 0..3 {
+            let waiting = waits();
+            let mut again = ends(2);
+            assert_eq!(address(&mut again), place);
+            again.end();
+            drop(waiting);
+        }
     }
 
     #[test]

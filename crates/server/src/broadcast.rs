@@ -151,8 +151,9 @@ impl BroadcastOperator {
     /// room, as with [`Socket::emit`], and this returns when the last has got it. One that takes nothing holds it up
     /// until it is disconnected, after [`Limits::write_timeout`](crate::Limits::write_timeout).
     ///
-    /// For whoever reads from somewhere and can wait: nothing piles up, and nobody is disconnected for being slow. Not
-    /// cancel safe: some recipients may have got it.
+    /// For whoever reads from somewhere and can wait: nothing piles up, and nobody is disconnected for being slow, as long as
+    /// an event is no longer than half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes). Not cancel
+    /// safe: some recipients may have got it.
     ///
     /// # Errors
     /// When the arguments cannot be encoded.

@@ -7,7 +7,7 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, Waker},
     time::Instant,
@@ -215,13 +215,15 @@ impl Driver {
                 break;
             }
             // What came with the commands behind the reading must not wait for whatever wakes the task next.
-            let idle = [resumed, outputs, woken] == [Progress::None; 3] && !self.unread;
+            let idle =
+                [resumed, outputs, woken] == [Progress::None; 3] && !self.unread && !has_staged();
             // The stream may have become readable before the mailbox knew whom to wake.
             if idle && self.mailbox.sleep(cx) && !(self.can_read() && self.mailbox.is_readable()) {
                 return Poll::Pending;
             }
         }
         // Enough for one turn: other tasks first.
+        self.send_staged(now);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -408,10 +410,12 @@ impl Driver {
     /// Makes sure that the task is woken at its deadline. A timer that fires too early is only set again.
     fn poll_sleep(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
         let deadline = self.deadline();
-        if deadline < self.sleeps_until || self.sleeps_until <= now {
+        if deadline < self.sleeps_until || self.sleeps_until <= now || self.sleep.is_elapsed() {
             self.sleep.as_mut().reset(deadline.into());
             self.sleeps_until = deadline;
-            if self.sleep.as_mut().poll(cx).is_ready() {
+            // It must know whom to wake, however much the handlers of this turn have done.
+            let mut sleep = pin!(tokio::task::unconstrained(self.sleep.as_mut()));
+            if sleep.as_mut().poll(cx).is_ready() {
                 return Progress::Some;
             }
         }
@@ -581,6 +585,8 @@ impl Driver {
             }
             _ => CloseReason::ForcedClose,
         };
+        // What handlers have sent before is still delivered.
+        self.send_staged(now);
         self.session.close(now, reason);
     }
 
@@ -901,6 +907,7 @@ impl Driver {
         let nothing_else = self.phase == Phase::Open
             && self.probe.is_none()
             && !self.sleep.is_elapsed()
+            && !self.session.has_post()
             && !self.mailbox.is_readable()
             && self.connection.sockets().all(Member::is_idle);
         let Some(websocket) = self.websocket.as_mut().filter(|_| nothing_else) else {
@@ -935,8 +942,10 @@ impl Driver {
             && !self.session.has_output()
             && self.probe.is_none()
             && !self.unread
+            && self.deadline() >= self.sleeps_until
             && {
                 self.mailbox.set_outbound(0);
+                self.note_dropped();
                 self.mailbox.sleep(cx)
             }
     }

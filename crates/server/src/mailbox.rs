@@ -208,7 +208,12 @@ impl Drop for Turn {
     fn drop(&mut self) {
         RUNNING.set(0);
         // Nothing is left, unless the turn panicked: it must not reach the next session.
-        take_staged(|staged| *staged = Staged::new());
+        STAGED_BYTES.set(0);
+        STAGE.with_borrow_mut(|staged| {
+            if !staged.packets.is_empty() || !staged.run.is_empty() {
+                *staged = Staged::new();
+            }
+        });
     }
 }
 
@@ -217,19 +222,19 @@ pub(crate) fn has_staged() -> bool {
     STAGED_BYTES.get() > 0
 }
 
-/// Takes what was staged in this turn. Nothing may be staged meanwhile.
+/// Takes what was staged in this turn.
 pub(crate) fn take_staged(f: impl FnOnce(&mut Staged)) {
     if STAGED_BYTES.replace(0) == 0 {
         return;
     }
-    STAGE.with_borrow_mut(|staged| {
-        f(staged);
-        staged.packets.clear();
-        // The memory is kept for the next turn, unless a burst has made it large.
-        if staged.packets.capacity() > 1024 {
-            staged.packets = Vec::new();
-        }
-    });
+    // Taken out: what `f` drops may be the application's, and do anything.
+    let mut staged = STAGE.replace(Staged::new());
+    f(&mut staged);
+    staged.packets.clear();
+    // The memory is kept for the next turn, unless a burst has made it large.
+    if staged.packets.capacity() <= 1024 && !has_staged() {
+        STAGE.set(staged);
+    }
 }
 
 /// Takes the run that was staged in this turn, if there is nothing else.

@@ -923,3 +923,16 @@ fn events_of_one_client_wait_for_slow_handlers_and_keep_their_order() {
         assert_alive(&mut polling).await;
     });
 }
+
+#[test]
+fn an_answer_given_before_a_bad_packet_still_arrives() {
+    run(async {
+        let bed = Bed::new().await;
+        let mut websocket = bed.joined().await;
+        let good_and_bad =
+            ["427[\"echo\",1]", "49[\"a\"]"].map(|text| frame(0x81, text.as_bytes()));
+        websocket.send_raw(good_and_bad.concat()).await;
+        assert_eq!(websocket.text().await, "437[1]");
+        assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
+    });
+}

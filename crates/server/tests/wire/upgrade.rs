@@ -468,3 +468,32 @@ fn frames_sent_together_with_the_request_are_read() {
         bed.saw("event echo").await;
     });
 }
+
+#[test]
+fn a_post_that_ends_after_the_upgrade_is_read_to_its_end() {
+    run(async {
+        let bed = Bed::new().await;
+        let mut polling = bed.polling().await;
+        // More packets than one turn of the session takes.
+        let packets: Vec<String> = (0..500).map(|n| format!("42{n}[\"echo\",{n}]")).collect();
+        let body = packets.join(RS);
+        let (begin, rest) = body.split_at(5);
+        let (target, length) = (polling.target.clone(), body.len());
+        let head =
+            format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{begin}");
+        polling.posts().send(head).await;
+        let mut websocket = bed.probe(&polling.sid).await;
+        websocket.send("2probe").await;
+        assert_eq!(websocket.text().await, "3probe");
+        websocket.send("5").await;
+        assert_websocket_alive(&mut websocket).await;
+        polling.posts().send(rest).await;
+        for n in 0..500 {
+            assert_eq!(websocket.text().await, format!("43{n}[{n}]"));
+        }
+        assert_eq!(
+            polling.posts().response().await.brief(),
+            (200, "ok".to_owned())
+        );
+    });
+}
