@@ -192,7 +192,7 @@ impl Driver {
             if !is_used {
                 let retried = member.retried.iter().map(|retried| &retried.outgoing);
                 for outgoing in member.buffer.iter().chain(retried) {
-                    hub.release(outgoing.weight());
+                    hub.let_go(&member.core.held, outgoing.weight());
                 }
             }
             is_used
@@ -294,6 +294,7 @@ impl Driver {
 
     fn on_emit(&mut self, core: &Arc<Core>, outgoing: Outgoing) {
         if outgoing.retried {
+            self.hub.hold(&core.held, outgoing.weight());
             self.member(core).retried.push_back(Retried {
                 outgoing,
                 tries: 0,
@@ -301,20 +302,24 @@ impl Driver {
             });
             return self.send_retried();
         }
+        let weight = outgoing.weight();
         let member = self.member(core);
-        if !matches!(member.phase, Phase::Connected) {
-            if outgoing.options.volatile {
-                self.hub.release(outgoing.weight());
-            } else {
-                member.buffer.push_back(outgoing);
-            }
-            return;
+        if matches!(member.phase, Phase::Connected) {
+            self.hub.release(weight);
+            self.send_once(core, &outgoing);
+        } else if outgoing.options.volatile {
+            self.hub.release(weight);
+        } else {
+            member.buffer.push_back(outgoing);
+            self.hub.hold(&core.held, weight);
         }
+    }
+
+    fn send_once(&mut self, core: &Core, outgoing: &Outgoing) {
         if let Some(id) = outgoing.ack {
             core.acks.mark_sent(id);
         }
         self.send(&outgoing.packet, outgoing.options);
-        self.hub.release(outgoing.weight());
     }
 
     /// Sends a packet in the encoding of this client. Without a connection it is dropped.
@@ -527,7 +532,7 @@ impl Driver {
         let turn = open.engine.poll(cx, &mut |message| messages.push(message));
         self.hub.set_outbound(open.engine.outbound_bytes());
         let upgrade = open.engine.take_upgrade_event();
-        let is_flushed = open.engine.outbound_bytes() == 0;
+        let is_flushed = open.engine.is_flushed();
         if let Some(UpgradeEvent::Done) = upgrade {
             self.hub.set_transport(Some(open.engine.transport()));
             self.each(cx, 0, None, |handlers| &handlers.upgrade);
@@ -571,11 +576,12 @@ impl Driver {
 
     /// The connection has ended: sockets are disconnected, and connected again if they are wanted.
     fn on_lost(&mut self, cx: &mut TaskContext<'_>, reason: CloseReason) {
-        let Link::Open(open) = std::mem::replace(&mut self.link, Link::Idle) else {
+        // It may be lost twice in one turn: what came last was garbage, and then the end.
+        let Link::Open(open) = &self.link else {
             return;
         };
         let closing = open.closing;
-        drop(open);
+        self.link = Link::Idle;
         self.paused = false;
         self.hub.set_transport(None);
         self.hub.set_outbound(0);
@@ -780,7 +786,8 @@ impl Driver {
         let core = Arc::clone(&member.core);
         let buffer = std::mem::take(&mut member.buffer);
         for outgoing in buffer {
-            self.on_emit(&core, outgoing);
+            self.hub.let_go(&core.held, outgoing.weight());
+            self.send_once(&core, &outgoing);
         }
         self.send_retried();
         let Some(member) = self.by_key(key) else {
@@ -873,9 +880,10 @@ impl Driver {
             .front()
             .is_some_and(|retried| retried.outgoing.ack == Some(id));
         let released = is_front.then(|| member.retried.pop_front()).flatten();
-        member.core.acks.resolve(id, Ok(args));
+        let core = Arc::clone(&member.core);
+        core.acks.resolve(id, Ok(args));
         if let Some(retried) = released {
-            self.hub.release(retried.outgoing.weight());
+            self.hub.let_go(&core.held, retried.outgoing.weight());
             self.send_retried();
         }
     }
@@ -916,7 +924,8 @@ impl Driver {
             if retried.tries > retries
                 && let Some(given_up) = member.retried.pop_front()
             {
-                self.hub.release(given_up.outgoing.weight());
+                self.hub
+                    .let_go(&member.core.held, given_up.outgoing.weight());
                 if let Some(id) = given_up.outgoing.ack {
                     member.core.acks.resolve(id, Err(AckError::Timeout));
                 }

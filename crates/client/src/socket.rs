@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -39,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) acks: crate::acks::PendingAcks,
     ack_ids: AtomicU64,
     has_subscribers: AtomicBool,
+    /// Bytes that the connection's task keeps for it.
+    pub(crate) held: AtomicUsize,
 }
 
 /// What the server says of the socket.
@@ -64,6 +66,7 @@ impl Core {
             acks: crate::acks::PendingAcks::default(),
             ack_ids: AtomicU64::new(0),
             has_subscribers: AtomicBool::new(false),
+            held: AtomicUsize::new(0),
         }
     }
 
@@ -103,6 +106,11 @@ impl Core {
                 subscriber.wake();
             }
         }
+    }
+
+    /// Waits until there is room for what a connected socket sends.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.hub.poll_room(&self.held, cx)
     }
 
     pub(crate) fn send(self: &Arc<Self>, outgoing: Outgoing) -> Result<(), EmitError> {
@@ -578,7 +586,7 @@ impl Future for Emit {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let emit = self.get_mut();
         if emit.socket.is_connected() {
-            ready!(emit.socket.core.hub.poll_room(cx));
+            ready!(emit.socket.core.poll_room(cx));
         }
         Poll::Ready(match emit.outgoing.take() {
             Some(Ok(outgoing)) => emit.socket.send_packet(outgoing),

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use kokanee_client::{
-    Client, ClientBuilder, ConnectFailure, Data, DisconnectReason, Failure, Socket, Transport,
+    Client, ClientBuilder, ConnectFailure, Data, DisconnectReason, EmitError, Failure, Socket,
+    Transport,
 };
 use kokanee_websocket::{OpCode, encode_header};
 
 use crate::{
-    raw::{ACCEPTED, OPEN, Raw},
+    raw::{ACCEPTED, OPEN, Raw, Wire},
     support::{journal, within},
 };
 
@@ -204,6 +205,44 @@ async fn garbage_right_behind_the_acceptance_ends_the_connection() {
         assert!(!socket.is_connected(), "{garbage}");
         assert!(socket.is_active(), "it connects again");
     }
+}
+
+#[tokio::test]
+async fn garbage_and_the_end_in_one_read_are_one_loss() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    let garbage = encode_header(OpCode::Text, 2, None);
+    let end = encode_header(OpCode::Close, 0, None);
+    wire.write(&[garbage.as_slice(), b"4x", end.as_slice()].concat())
+        .await;
+    let _wire = raw.joined().await;
+    within("connected again", socket.connected())
+        .await
+        .expect("accepted");
+}
+
+#[tokio::test]
+async fn garbage_ends_a_connection_that_takes_nothing() {
+    let raw = Raw::start().await;
+    let builder = websocket(&raw).send_buffer_bytes(64 << 20);
+    let socket = builder.build().expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        note(reason.to_string());
+        async {}
+    });
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    // More than the system buffers, and the server reads nothing.
+    let large = "x".repeat(32 << 20);
+    socket.emit("x", large).await.expect("taken");
+    wire.text("9").await;
+    assert_eq!(seen.next().await, "parse error");
+    assert!(!socket.is_connected());
 }
 
 #[tokio::test]
@@ -581,6 +620,113 @@ async fn an_emit_that_waits_for_room_ends_with_the_connection() {
     );
 }
 
+/// A server of long-polling whose client has joined `/`: the connections of its GETs and of its POSTs.
+async fn joined_by_polling(raw: &Raw) -> (Wire, Wire) {
+    let mut gets = raw.accept().await;
+    gets.request().await;
+    gets.answer("", OPEN).await;
+    let (_, mut posts) = tokio::join!(gets.request(), raw.accept());
+    assert_eq!(posts.post().await.1, "40");
+    posts.answer("", "ok").await;
+    gets.answer("", ACCEPTED).await;
+    gets.request().await;
+    (gets, posts)
+}
+
+#[tokio::test]
+async fn a_client_whose_handlers_are_behind_still_posts() {
+    let raw = Raw::start().await;
+    let builder = client(&raw, Transport::Polling);
+    let (connected, (mut gets, mut posts)) = tokio::join!(
+        within("the connection", builder.connect()),
+        joined_by_polling(&raw)
+    );
+    let socket = connected.expect("accepted");
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let (note, mut seen) = journal();
+    socket.on("x", move |socket: Socket| {
+        let (gate, note) = (std::sync::Arc::clone(&gate), note.clone());
+        async move {
+            note(socket.emit("answer", ()).await.is_ok());
+            let _never = gate.acquire().await;
+        }
+    });
+    gets.answer("", &vec!["42[\"x\"]"; 2000].join("\u{1e}"))
+        .await;
+    assert!(seen.next().await);
+    assert_eq!(posts.post().await.1, "42[\"answer\"]");
+    posts.answer("", "ok").await;
+    socket.emit("more", ()).await.expect("sent");
+    assert_eq!(posts.post().await.1, "42[\"more\"]");
+    posts.answer("", "ok").await;
+    let script = async {
+        assert_eq!(posts.post().await.1, "41\u{1e}1");
+        posts.answer("", "ok").await;
+    };
+    tokio::join!(within("the end", socket.disconnect()), script);
+}
+
+#[tokio::test]
+async fn disconnect_of_one_namespace_waits_for_its_post() {
+    let raw = Raw::start().await;
+    let builder = client(&raw, Transport::Polling);
+    let (connected, (mut gets, mut posts)) = tokio::join!(
+        within("the connection", builder.connect()),
+        joined_by_polling(&raw)
+    );
+    let socket = connected.expect("accepted");
+    let other = socket.of("/other");
+    let script = async {
+        assert_eq!(posts.post().await.1, "40/other,");
+        posts.answer("", "ok").await;
+        gets.answer("", "40/other,{\"sid\":\"other\"}").await;
+    };
+    let (connected, ()) = tokio::join!(within("the connection", other.connect()), script);
+    connected.expect("accepted");
+    let mut disconnecting = Box::pin(within("the end", other.disconnect()));
+    tokio::select! {
+        biased;
+        () = &mut disconnecting => panic!("nothing was posted"),
+        (_, body) = posts.post() => assert_eq!(body, "41/other,"),
+    }
+    let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(disconnecting.as_mut().poll(cx)));
+    assert!(waits.await.is_pending(), "the server has not answered");
+    posts.answer("", "ok").await;
+    disconnecting.await;
+    assert!(socket.is_connected());
+}
+
+#[tokio::test]
+async fn what_waits_for_one_namespace_does_not_hold_up_another() {
+    let raw = Raw::start().await;
+    let builder = websocket(&raw).send_buffer_bytes(1000);
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", builder.connect()), raw.joined());
+    let socket = connected.expect("accepted");
+    let other = socket.of("/other");
+    let text = "x".repeat(600);
+    other.emit("x", &text).await.expect("kept");
+    let full = other.emit("x", &text).await;
+    assert!(
+        matches!(full, Err(EmitError::BufferFull { max: 1000 })),
+        "{full:?}"
+    );
+    for _ in 0..3 {
+        within("room", socket.emit("y", ())).await.expect("sent");
+        assert_eq!(wire.next().await, "42[\"y\"]");
+    }
+    // What is kept goes away with its socket.
+    let script = async {
+        assert_eq!(wire.next().await, "40/other,");
+        wire.text("40/other,{\"sid\":\"other\"}").await;
+        assert!(wire.next().await.starts_with("42/other,[\"x\","));
+    };
+    let (connected, ()) = tokio::join!(within("the connection", other.connect()), script);
+    connected.expect("accepted");
+    within("room", other.emit("y", ())).await.expect("sent");
+    assert_eq!(wire.next().await, "42/other,[\"y\"]");
+}
+
 // Order.
 
 #[tokio::test]
@@ -685,15 +831,21 @@ fn disconnect_returns_when_the_close_is_on_the_wire() {
         .block_on(connecting)
         .expect("no panic")
         .expect("accepted");
+    let (reading, read) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        server.block_on(async {
+            for _ in 0..3 {
+                // The test may have failed.
+                let _ = reading.send(wire.next().await);
+            }
+        });
+    });
     client.block_on(async {
         socket.emit("last", 1).await.expect("sent");
         within("the end", socket.disconnect()).await;
     });
     // Nobody is left who could write.
     client.shutdown_background();
-    server.block_on(async {
-        assert_eq!(wire.next().await, "42[\"last\",1]");
-        assert_eq!(wire.next().await, "41");
-        assert_eq!(wire.next().await, "closed");
-    });
+    let read: Vec<_> = read.into_iter().collect();
+    assert_eq!(read, ["42[\"last\",1]", "41", "closed"]);
 }
