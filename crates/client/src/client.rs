@@ -1,6 +1,7 @@
 //! [`Client`] and its options.
 
 use std::{
+    fmt,
     future::Future,
     path::PathBuf,
     pin::Pin,
@@ -17,7 +18,7 @@ use serde::Serialize;
 use crate::{
     ConnectFailure, Socket,
     driver::Driver,
-    engine::{EngineConfig, Proxy, Target, tls},
+    engine::{EngineConfig, Proxy, Target, tls, without_secrets},
     hub::Hub,
     socket::Guard,
 };
@@ -52,15 +53,7 @@ pub(crate) enum Auth {
     Function(Arc<dyn Fn() -> AuthFuture + Send + Sync>),
 }
 
-impl std::fmt::Debug for Auth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // It may be a secret.
-        f.write_str("Auth")
-    }
-}
-
 /// What all sockets of a connection share.
-#[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) engine: Arc<EngineConfig>,
     /// Whether it connects again by itself.
@@ -77,7 +70,6 @@ pub(crate) struct Options {
 }
 
 /// The options of a client.
-#[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent options")]
 #[must_use = "a builder does nothing until it connects"]
 pub struct ClientBuilder {
@@ -105,6 +97,18 @@ pub struct ClientBuilder {
     retries: Option<u32>,
     send_buffer_bytes: usize,
     max_pending_acks: usize,
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Most of the others are secrets, or may be.
+        f.debug_struct("ClientBuilder")
+            .field("url", &without_secrets(&self.url))
+            .field("path", &self.path)
+            .field("transports", &self.transports)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ClientBuilder {
@@ -337,11 +341,10 @@ impl ClientBuilder {
     /// An option that cannot be used.
     pub fn build(mut self) -> Result<Socket, ConnectFailure> {
         let target = Target::parse(&self.url)?;
-        let unusable =
-            |option: &'static str, reason: &dyn std::fmt::Display| ConnectFailure::Option {
-                option,
-                reason: reason.to_string(),
-            };
+        let unusable = |option: &'static str, reason: &dyn fmt::Display| ConnectFailure::Option {
+            option,
+            reason: reason.to_string(),
+        };
         if self.transports.is_empty() {
             return Err(unusable("transports", &"there is none"));
         }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
@@ -19,7 +20,6 @@ use crate::{ConnectFailure, client::Options, socket::Core};
 const OVERHEAD_BYTES: usize = 64;
 
 /// What the connection's task can be asked for.
-#[derive(Debug)]
 pub(crate) enum Command {
     /// Connect a socket.
     Connect {
@@ -50,7 +50,6 @@ pub(crate) enum Command {
 }
 
 /// A packet on its way.
-#[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) packet: EncodedPacket,
     pub(crate) options: SendOptions,
@@ -66,7 +65,6 @@ impl Outgoing {
 }
 
 /// One connection, as everybody but its task sees it.
-#[derive(Debug)]
 pub(crate) struct Hub {
     pub(crate) options: Arc<Options>,
     queue: Mutex<Queue>,
@@ -83,13 +81,23 @@ pub(crate) struct Hub {
     transport: AtomicU8,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Queue {
     commands: VecDeque<Command>,
     waker: Option<Waker>,
     /// Those who wait for room.
     waiting: Vec<Waker>,
     closed: bool,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Options are full of secrets, and so is what waits.
+        f.debug_struct("Hub")
+            .field("transport", &self.transport())
+            .field("waiting_bytes", &self.waiting_bytes())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The task has ended: nobody takes commands any more.

@@ -1,6 +1,7 @@
 //! A socket: one namespace of a connection, as the application sees it.
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     sync::{
@@ -28,7 +29,6 @@ use crate::{
 };
 
 /// A socket without the handles' guard: what the connection's task and acknowledgements hold.
-#[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) hub: Arc<Hub>,
     pub(crate) namespace: Box<str>,
@@ -43,8 +43,19 @@ pub(crate) struct Core {
     pub(crate) held: AtomicUsize,
 }
 
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The private id speaks for the socket, and the events may say anything.
+        f.debug_struct("Core")
+            .field("namespace", &self.namespace)
+            .field("connected", &self.is_connected())
+            .field("active", &self.is_active())
+            .finish_non_exhaustive()
+    }
+}
+
 /// What the server says of the socket.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct State {
     pub(crate) id: Option<Str>,
     pub(crate) recovered: bool,
@@ -565,11 +576,18 @@ impl Socket {
 }
 
 /// An event on its way. Await it to send it; see [`Socket::emit`].
-#[derive(Debug)]
 #[must_use = "nothing is sent until it is awaited"]
 pub struct Emit {
     socket: Socket,
     outgoing: Option<Result<Outgoing, EncodeError>>,
+}
+
+impl fmt::Debug for Emit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emit")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Emit {

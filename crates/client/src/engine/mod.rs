@@ -43,7 +43,10 @@ use self::{
     http::{Answer, Lane, is_other_revision, post, refusal, request, wrong_revision},
     websocket::WebSocket,
 };
-pub(crate) use self::{proxy::Proxy, url::Target};
+pub(crate) use self::{
+    proxy::Proxy,
+    url::{Target, without_secrets},
+};
 
 /// Messages that one turn takes in before other tasks get their chance. A large one counts as one for every so many bytes.
 const MESSAGES_PER_TURN: usize = 128;
@@ -53,8 +56,8 @@ const ROUNDS_PER_TURN: usize = 16;
 /// A wall clock that is so much ahead of the monotonic one has seen a suspended machine.
 const SUSPENDED: Duration = Duration::from_secs(10);
 
-/// Where and how to connect. Shared by all connections that a client makes one after the other.
-#[derive(Debug)]
+/// Where and how to connect. Shared by all connections that a client makes one after the other. Full of secrets, so it cannot
+/// be printed.
 #[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub(crate) struct EngineConfig {
     pub(crate) target: Target,
