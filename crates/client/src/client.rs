@@ -42,14 +42,27 @@ impl Client {
     }
 }
 
-type AuthFuture = Pin<Box<dyn Future<Output = serde_json::Value> + Send>>;
+/// An object, or null for nothing; or why it is neither.
+pub(crate) type AuthValue = Result<serde_json::Value, String>;
+type AuthFuture = Pin<Box<dyn Future<Output = AuthValue> + Send>>;
+
+fn auth_value(auth: impl Serialize) -> AuthValue {
+    match serde_json::to_value(auth) {
+        Ok(value) if value.is_object() || value.is_null() => Ok(value),
+        Ok(_) => Err("it is no object".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Longest time that can be set: the clock must not overflow.
+const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What is sent with CONNECT.
 #[derive(Clone, Default)]
 pub(crate) enum Auth {
     #[default]
     None,
-    Value(serde_json::Value),
+    Value(AuthValue),
     Function(Arc<dyn Fn() -> AuthFuture + Send + Sync>),
 }
 
@@ -141,10 +154,9 @@ impl ClientBuilder {
         }
     }
 
-    /// Sets what is sent to every namespace when it is connected. JavaScript: `auth`. Default: nothing.
+    /// Sets what is sent to every namespace when it is connected, an object. JavaScript: `auth`. Default: nothing.
     pub fn auth(mut self, auth: impl Serialize) -> Self {
-        // What cannot be written is no object, which connecting refuses.
-        self.auth = Auth::Value(serde_json::to_value(auth).unwrap_or_default());
+        self.auth = Auth::Value(auth_value(auth));
         self
     }
 
@@ -157,7 +169,7 @@ impl ClientBuilder {
     {
         self.auth = Auth::Function(Arc::new(move || {
             let value = auth();
-            Box::pin(async move { serde_json::to_value(value.await).unwrap_or_default() })
+            Box::pin(async move { auth_value(value.await) })
         }));
         self
     }
@@ -280,13 +292,13 @@ impl ClientBuilder {
 
     /// Sets the delay before the first attempt; it doubles with each. JavaScript: `reconnectionDelay`. Default 1 s.
     pub fn reconnection_delay(mut self, delay: Duration) -> Self {
-        self.backoff.delay = delay;
+        self.backoff.delay = delay.min(MAX_TIME);
         self
     }
 
     /// Sets the longest delay. JavaScript: `reconnectionDelayMax`. Default 5 s.
     pub fn reconnection_delay_max(mut self, delay: Duration) -> Self {
-        self.backoff.delay_max = delay;
+        self.backoff.delay_max = delay.min(MAX_TIME);
         self
     }
 
@@ -305,13 +317,13 @@ impl ClientBuilder {
 
     /// Sets the time for dialling and handshake, and again for the answer of a namespace. JavaScript: `timeout`. Default 20 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.connect_timeout = timeout.min(MAX_TIME);
         self
     }
 
     /// Sets how long an acknowledgement is waited for. JavaScript: `ackTimeout`. Default: as long as the connection.
     pub fn ack_timeout(mut self, timeout: Duration) -> Self {
-        self.ack_timeout = Some(timeout);
+        self.ack_timeout = Some(timeout.min(MAX_TIME));
         self
     }
 
@@ -345,6 +357,9 @@ impl ClientBuilder {
             option,
             reason: reason.to_string(),
         };
+        if let Auth::Value(Err(reason)) = &self.auth {
+            return Err(unusable("auth", reason));
+        }
         if self.transports.is_empty() {
             return Err(unusable("transports", &"there is none"));
         }

@@ -56,6 +56,8 @@ pub(crate) struct Outgoing {
     pub(crate) ack: Option<AckId>,
     /// Sent again until it is acknowledged.
     pub(crate) retried: bool,
+    /// The only connection of its socket that it is for, if it is not for any.
+    pub(crate) connection: Option<u64>,
 }
 
 impl Outgoing {
@@ -166,7 +168,7 @@ impl Hub {
 
     /// Whether a connected socket, for which `held` bytes are kept, has room. What other sockets keep may stay for long, and
     /// does not count.
-    fn has_room(&self, held: &AtomicUsize) -> bool {
+    pub(crate) fn has_room(&self, held: &AtomicUsize) -> bool {
         let waiting = self.leaving_bytes() + held.load(Ordering::Relaxed);
         waiting <= self.options.send_buffer_bytes / 2
     }

@@ -39,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) acks: crate::acks::PendingAcks,
     ack_ids: AtomicU64,
     has_subscribers: AtomicBool,
+    /// How often it was connected: the number of its connection.
+    connections: AtomicU64,
     /// Bytes that the connection's task keeps for it.
     pub(crate) held: AtomicUsize,
 }
@@ -77,6 +79,7 @@ impl Core {
             acks: crate::acks::PendingAcks::default(),
             ack_ids: AtomicU64::new(0),
             has_subscribers: AtomicBool::new(false),
+            connections: AtomicU64::new(0),
             held: AtomicUsize::new(0),
         }
     }
@@ -103,6 +106,16 @@ impl Core {
 
     pub(crate) fn set_connected(&self, connected: bool) {
         self.connected.store(connected, Ordering::Release);
+    }
+
+    /// The number of its connection, or of the last one.
+    pub(crate) fn connection(&self) -> u64 {
+        self.connections.load(Ordering::Acquire)
+    }
+
+    /// It is connected, and not as it was before.
+    pub(crate) fn count_connection(&self) {
+        self.connections.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn is_active(&self) -> bool {
@@ -316,12 +329,25 @@ impl Socket {
 
     // Events out.
 
+    /// Waits for room, while it is connected.
+    pub(crate) async fn room(&self) {
+        std::future::poll_fn(|cx| self.poll_room(cx)).await;
+    }
+
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_connected() {
+            ready!(self.core.poll_room(cx));
+        }
+        Poll::Ready(())
+    }
+
     pub(crate) fn send_packet(&self, outgoing: Outgoing) -> Result<(), EmitError> {
         let max = self.options().send_buffer_bytes;
-        if !self.is_connected() {
-            if outgoing.options.volatile {
-                return Ok(());
-            }
+        let is_connected = self.is_connected();
+        if outgoing.options.volatile && !(is_connected && self.core.hub.has_room(&self.core.held)) {
+            return Ok(());
+        }
+        if !is_connected {
             let waiting = self.core.hub.waiting_bytes();
             if waiting > 0 && waiting + outgoing.weight() > max {
                 return Err(EmitError::BufferFull { max });
@@ -342,6 +368,7 @@ impl Socket {
                 },
                 ack: None,
                 retried,
+                connection: None,
             })),
         }
     }
@@ -603,8 +630,9 @@ impl Future for Emit {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let emit = self.get_mut();
-        if emit.socket.is_connected() {
-            ready!(emit.socket.core.poll_room(cx));
+        let is_volatile = matches!(&emit.outgoing, Some(Ok(outgoing)) if outgoing.options.volatile);
+        if !is_volatile {
+            ready!(emit.socket.poll_room(cx));
         }
         Poll::Ready(match emit.outgoing.take() {
             Some(Ok(outgoing)) => emit.socket.send_packet(outgoing),

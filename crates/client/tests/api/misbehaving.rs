@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kokanee_client::{
-    Client, ClientBuilder, ConnectFailure, Data, DisconnectReason, EmitError, Failure, Socket,
-    Transport,
+    AckError, Client, ClientBuilder, ConnectFailure, Data, DisconnectReason, EmitError, Failure,
+    Socket, Transport,
 };
 use kokanee_websocket::{OpCode, encode_header};
 
@@ -334,6 +334,29 @@ async fn servers_that_close_half_way_are_an_error() {
             "{depth}: {failure}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_connected_namespace_breaks_the_protocol() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        note(reason.to_string());
+        async {}
+    });
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    let asking = socket.emit_with_ack::<()>("x", ());
+    let script = async {
+        assert_eq!(wire.next().await, "420[\"x\"]");
+        wire.text("44{\"message\":\"no\"}").await;
+    };
+    let (answer, ()) = tokio::join!(within("a failure", asking.args()), script);
+    assert!(matches!(answer, Err(AckError::Disconnected)), "{answer:?}");
+    assert_eq!(seen.next().await, "parse error");
+    let _wire = raw.joined().await;
 }
 
 #[tokio::test]
@@ -810,7 +833,253 @@ async fn only_what_can_be_an_offset_is_one() {
     .await;
 }
 
+#[tokio::test]
+async fn volatile_events_never_wait_for_room() {
+    let raw = Raw::start().await;
+    let builder = websocket(&raw).send_buffer_bytes(1000);
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", builder.connect()), raw.joined());
+    let socket = connected.expect("accepted");
+    // In one turn of this thread: the connection's task takes nothing meanwhile.
+    for number in 0..100 {
+        let mut emit = std::pin::pin!(socket.emit_volatile("x", number));
+        let emitted =
+            std::future::poll_fn(|cx| std::task::Poll::Ready(emit.as_mut().poll(cx))).await;
+        assert!(emitted.is_ready(), "{number}");
+    }
+    assert_eq!(wire.next().await, "42[\"x\",0]");
+}
+
+#[tokio::test]
+async fn an_event_whose_answer_nobody_waits_for_is_not_sent_later() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let asking = socket.emit_with_ack::<()>("late", ()).timeout(SHORT);
+    let answer = within("a failure", asking.args()).await;
+    assert!(matches!(answer, Err(AckError::Timeout)), "{answer:?}");
+    socket.emit("kept", ()).await.expect("kept");
+    let script = async {
+        let mut wire = raw.joined().await;
+        assert_eq!(wire.next().await, "42[\"kept\"]");
+    };
+    let (connected, ()) = tokio::join!(within("the connection", socket.connect()), script);
+    connected.expect("accepted");
+}
+
+#[tokio::test]
+async fn an_answer_is_for_the_connection_on_which_it_was_asked_for() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (note, mut asked) = journal();
+    socket.on("ask", move |ack: kokanee_client::Ack| {
+        note(ack);
+        async {}
+    });
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    wire.text("427[\"ask\"]").await;
+    let old = asked.next().await;
+    drop(wire);
+    let mut wire = raw.joined().await;
+    wire.text("427[\"ask\"]").await;
+    let new = asked.next().await;
+    assert!(matches!(old.send("old"), Err(EmitError::Disconnected)));
+    new.send("new").expect("sent");
+    assert_eq!(wire.next().await, "437[\"new\"]");
+}
+
+#[tokio::test]
+async fn a_dropped_reader_does_not_hold_up_the_others() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on("x", move || {
+        note(());
+        async {}
+    });
+    let events = socket.events();
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    let header = encode_header(OpCode::Text, 7, None);
+    let frame = [header.as_slice(), b"42[\"x\"]"].concat();
+    wire.write(&frame.repeat(1000)).await;
+    // So many may wait for the reader.
+    for _ in 0..256 {
+        seen.next().await;
+    }
+    drop(events);
+    for _ in 256..1000 {
+        seen.next().await;
+    }
+}
+
+// What the application does wrong.
+
+#[tokio::test]
+async fn an_auth_function_that_panics_is_a_failure() {
+    for late in [false, true] {
+        let raw = Raw::start().await;
+        let builder = websocket(&raw).auth_with(move || {
+            assert!(late, "at once");
+            async { Some(()).filter(|()| false).expect("later") }
+        });
+        let failure = fails(builder, async {
+            let mut wire = raw.websocket().await;
+            wire.text(OPEN).await;
+            wire.closed().await;
+        })
+        .await;
+        let text = failure.to_string();
+        assert!(
+            text.starts_with("invalid option auth: its function has panicked"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn auth_must_be_an_object() {
+    let raw = Raw::start().await;
+    let failure = websocket(&raw)
+        .auth("token")
+        .build()
+        .expect_err("no object");
+    assert_eq!(failure.to_string(), "invalid option auth: it is no object");
+    let failure = fails(websocket(&raw).auth_with(|| async { 7 }), async {
+        let mut wire = raw.websocket().await;
+        wire.text(OPEN).await;
+        wire.closed().await;
+    })
+    .await;
+    assert_eq!(failure.to_string(), "invalid option auth: it is no object");
+}
+
+#[tokio::test]
+async fn namespaces_that_the_wire_cannot_carry_are_refused() {
+    let raw = Raw::start().await;
+    let (connected, _wire) = tokio::join!(
+        within("the connection", websocket(&raw).connect()),
+        raw.joined()
+    );
+    let socket = connected.expect("accepted");
+    for namespace in ["a,b", "/x?y"] {
+        let failure = within("a failure", socket.of(namespace).connect()).await;
+        assert!(
+            matches!(
+                failure,
+                Err(ConnectFailure::Option {
+                    option: "namespace",
+                    ..
+                })
+            ),
+            "{failure:?}"
+        );
+    }
+    assert!(socket.is_connected());
+}
+
+#[tokio::test]
+async fn times_without_end_are_no_danger() {
+    let raw = Raw::start().await;
+    let builder = websocket(&raw)
+        .connect_timeout(Duration::MAX)
+        .ack_timeout(Duration::MAX)
+        .reconnection_delay_max(Duration::MAX)
+        .retries(1);
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", builder.connect()), raw.joined());
+    let socket = connected.expect("accepted");
+    socket.emit("x", ()).await.expect("sent");
+    assert_eq!(wire.next().await, "420[\"x\"]");
+}
+
+#[tokio::test]
+async fn a_question_waits_for_room_no_longer_than_for_its_answer() {
+    let raw = Raw::start().await;
+    let builder = websocket(&raw).send_buffer_bytes(1000);
+    let (connected, _wire) =
+        tokio::join!(within("the connection", builder.connect()), raw.joined());
+    let socket = connected.expect("accepted");
+    // More than the system buffers, and the server reads nothing.
+    let large = "x".repeat(32 << 20);
+    socket.emit("x", &large).await.expect("taken");
+    socket.emit("x", &large).await.expect("taken");
+    for _ in 0..20 {
+        let asking = socket
+            .emit_with_ack::<()>("x", "x".repeat(400))
+            .timeout(SHORT / 10);
+        let answer = within("a failure", asking.args()).await;
+        assert!(matches!(answer, Err(AckError::Timeout)), "{answer:?}");
+    }
+    assert!(socket.is_connected());
+}
+
 // The end.
+
+#[tokio::test]
+async fn giving_up_fails_what_waits_for_answers() {
+    let socket = Client::builder("http://127.0.0.1:1")
+        .build()
+        .expect("usable options");
+    let mut asking = Box::pin(socket.emit_with_ack::<()>("x", ()).args());
+    let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(asking.as_mut().poll(cx)));
+    assert!(waits.await.is_pending());
+    let failure = within("a failure", socket.connect()).await;
+    assert!(
+        matches!(failure, Err(ConnectFailure::Unreachable { .. })),
+        "{failure:?}"
+    );
+    let answer = within("a failure", asking).await;
+    assert!(matches!(answer, Err(AckError::Disconnected)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn the_first_failure_is_returned_every_time() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    let script = async {
+        wire.closed().await;
+        // Neither is there anybody any more.
+        drop((wire, raw));
+    };
+    tokio::join!(within("the end", socket.disconnect()), script);
+    let failure = within("a failure", socket.connect()).await;
+    assert!(
+        matches!(failure, Err(ConnectFailure::Unreachable { .. })),
+        "{failure:?}"
+    );
+}
+
+#[test]
+fn the_end_of_the_runtime_leaves_nobody_waiting() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+    };
+    let (client, other) = (runtime(), runtime());
+    let (socket, _wire) = client.block_on(async {
+        let raw = Raw::start().await;
+        let (connected, wire) = tokio::join!(
+            within("the connection", websocket(&raw).connect()),
+            raw.joined()
+        );
+        (connected.expect("accepted"), wire)
+    });
+    let mut asking = Box::pin(socket.emit_with_ack::<()>("x", ()).args());
+    let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(asking.as_mut().poll(cx)));
+    assert!(other.block_on(waits).is_pending());
+    drop(client);
+    let answer = other.block_on(async { within("a failure", asking).await });
+    assert!(matches!(answer, Err(AckError::Disconnected)), "{answer:?}");
+    assert!(!socket.is_connected() && !socket.is_active());
+}
 
 #[test]
 fn disconnect_returns_when_the_close_is_on_the_wire() {
