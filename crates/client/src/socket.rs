@@ -249,7 +249,8 @@ impl Socket {
     }
 
     /// Another namespace over the same connection. Connect it with [`connect`](Self::connect). There is one socket for each
-    /// namespace: asked for again while a handle of it lives or it is connected, it is the same one.
+    /// namespace: asked for again while a handle of it lives or it is connected, it is the same one. A name with a comma or a
+    /// question mark, which cannot be sent, is refused when it is to be connected.
     #[must_use]
     pub fn of(&self, namespace: &str) -> Self {
         let namespace = if namespace.starts_with('/') {
@@ -307,7 +308,8 @@ impl Socket {
     }
 
     /// Disconnects from the namespace; with the last namespace the connection is closed. Returns when that is on the
-    /// wire, what was sent before included. The socket does not connect again by itself.
+    /// wire, what was sent before included; with the last namespace when the server has ended the connection, too, for which
+    /// it has 10 s. The socket does not connect again by itself.
     pub async fn disconnect(&self) {
         let (sender, receiver) = oneshot::channel();
         let command = Command::Disconnect {
