@@ -6,7 +6,7 @@ use std::{
     future::{Future, IntoFuture},
     marker::PhantomData,
     pin::Pin,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -70,11 +70,27 @@ impl PendingAcks {
         });
     }
 
-    /// The end of a wait. Unknown and repeated answers are ignored.
-    pub(crate) fn resolve(&self, id: AckId, answer: Answer) {
-        if let Some(waiting) = self.remove(id) {
-            // Whoever asked may have given up.
-            let _ = waiting.sender.send(answer);
+    /// Whether somebody waits for this one.
+    pub(crate) fn is_waiting(&self, id: AckId) -> bool {
+        self.with(|pending| {
+            pending
+                .as_ref()
+                .is_some_and(|pending| pending.contains_key(&id))
+        })
+    }
+
+    /// The end of a wait. Unknown and repeated answers are ignored. Returns whether somebody has waited.
+    pub(crate) fn resolve(&self, id: AckId, answer: Answer) -> bool {
+        // Whoever asked may have given up.
+        self.remove(id)
+            .is_some_and(|waiting| waiting.sender.send(answer).is_ok())
+    }
+
+    /// Nothing is answered any more.
+    pub(crate) fn fail_all(&self) {
+        let failed = self.with(Option::take).unwrap_or_default();
+        for waiting in failed.into_values() {
+            let _ = waiting.sender.send(Err(AckError::Disconnected));
         }
     }
 
@@ -174,20 +190,25 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
             socket: &socket,
             id,
         };
-        socket.send_packet(Outgoing {
-            packet,
-            options: kokanee_engineio::SendOptions::default(),
-            ack: Some(id),
-            retried,
-        })?;
+        let exchange = async {
+            socket.room().await;
+            socket.send_packet(Outgoing {
+                packet,
+                options: kokanee_engineio::SendOptions::default(),
+                ack: Some(id),
+                retried,
+                connection: None,
+            })?;
+            receiver.await.unwrap_or(Err(AckError::Disconnected))
+        };
         let answer = match timeout.filter(|_| !retried) {
-            None => receiver.await,
-            Some(timeout) => tokio::time::timeout(timeout, receiver)
+            None => exchange.await,
+            Some(timeout) => tokio::time::timeout(timeout, exchange)
                 .await
-                .map_err(|_| AckError::Timeout)?,
+                .unwrap_or(Err(AckError::Timeout)),
         };
         drop(registration);
-        answer.unwrap_or(Err(AckError::Disconnected))
+        answer
     }
 }
 
@@ -200,24 +221,39 @@ impl<T: DeserializeOwned + Send + 'static> IntoFuture for EmitWithAck<T> {
     }
 }
 
-/// Where the acknowledgements that we owe go.
-pub(crate) struct Sink(pub(crate) std::sync::Arc<Core>);
+/// Where the acknowledgements that we owe go: to the connection on which the event came. On another one their ids mean
+/// something else.
+pub(crate) struct Sink {
+    core: Arc<Core>,
+    connection: u64,
+}
+
+impl Sink {
+    /// For an event that comes on the socket's connection of now.
+    pub(crate) fn new(core: &Arc<Core>) -> Self {
+        Self {
+            core: Arc::clone(core),
+            connection: core.connection(),
+        }
+    }
+}
 
 impl AckSink for Sink {
     fn namespace_name(&self) -> &str {
-        &self.0.namespace
+        &self.core.namespace
     }
 
     fn send_ack(&self, packet: EncodedPacket) -> Result<(), EmitError> {
-        if !self.0.is_connected() {
+        if !self.core.is_connected() || self.core.connection() != self.connection {
             // Nobody waits for it any more.
             return Err(EmitError::Disconnected);
         }
-        self.0.send(Outgoing {
+        self.core.send(Outgoing {
             packet,
             options: kokanee_engineio::SendOptions::default(),
             ack: None,
             retried: false,
+            connection: Some(self.connection),
         })
     }
 }

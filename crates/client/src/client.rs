@@ -1,6 +1,7 @@
 //! [`Client`] and its options.
 
 use std::{
+    fmt,
     future::Future,
     path::PathBuf,
     pin::Pin,
@@ -17,7 +18,7 @@ use serde::Serialize;
 use crate::{
     ConnectFailure, Socket,
     driver::Driver,
-    engine::{EngineConfig, Proxy, Target, tls},
+    engine::{EngineConfig, Proxy, Target, tls, without_secrets},
     hub::Hub,
     socket::Guard,
 };
@@ -41,26 +42,31 @@ impl Client {
     }
 }
 
-type AuthFuture = Pin<Box<dyn Future<Output = serde_json::Value> + Send>>;
+/// An object, or null for nothing; or why it is neither.
+pub(crate) type AuthValue = Result<serde_json::Value, String>;
+type AuthFuture = Pin<Box<dyn Future<Output = AuthValue> + Send>>;
+
+fn auth_value(auth: impl Serialize) -> AuthValue {
+    match serde_json::to_value(auth) {
+        Ok(value) if value.is_object() || value.is_null() => Ok(value),
+        Ok(_) => Err("it is no object".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Longest time that can be set: the clock must not overflow.
+const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What is sent with CONNECT.
 #[derive(Clone, Default)]
 pub(crate) enum Auth {
     #[default]
     None,
-    Value(serde_json::Value),
+    Value(AuthValue),
     Function(Arc<dyn Fn() -> AuthFuture + Send + Sync>),
 }
 
-impl std::fmt::Debug for Auth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // It may be a secret.
-        f.write_str("Auth")
-    }
-}
-
 /// What all sockets of a connection share.
-#[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) engine: Arc<EngineConfig>,
     /// Whether it connects again by itself.
@@ -77,7 +83,6 @@ pub(crate) struct Options {
 }
 
 /// The options of a client.
-#[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent options")]
 #[must_use = "a builder does nothing until it connects"]
 pub struct ClientBuilder {
@@ -105,6 +110,18 @@ pub struct ClientBuilder {
     retries: Option<u32>,
     send_buffer_bytes: usize,
     max_pending_acks: usize,
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Most of the others are secrets, or may be.
+        f.debug_struct("ClientBuilder")
+            .field("url", &without_secrets(&self.url))
+            .field("path", &self.path)
+            .field("transports", &self.transports)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ClientBuilder {
@@ -137,10 +154,9 @@ impl ClientBuilder {
         }
     }
 
-    /// Sets what is sent to every namespace when it is connected. JavaScript: `auth`. Default: nothing.
+    /// Sets what is sent to every namespace when it is connected, an object. JavaScript: `auth`. Default: nothing.
     pub fn auth(mut self, auth: impl Serialize) -> Self {
-        // What cannot be written is no object, which connecting refuses.
-        self.auth = Auth::Value(serde_json::to_value(auth).unwrap_or_default());
+        self.auth = Auth::Value(auth_value(auth));
         self
     }
 
@@ -153,7 +169,7 @@ impl ClientBuilder {
     {
         self.auth = Auth::Function(Arc::new(move || {
             let value = auth();
-            Box::pin(async move { serde_json::to_value(value.await).unwrap_or_default() })
+            Box::pin(async move { auth_value(value.await) })
         }));
         self
     }
@@ -276,13 +292,13 @@ impl ClientBuilder {
 
     /// Sets the delay before the first attempt; it doubles with each. JavaScript: `reconnectionDelay`. Default 1 s.
     pub fn reconnection_delay(mut self, delay: Duration) -> Self {
-        self.backoff.delay = delay;
+        self.backoff.delay = delay.min(MAX_TIME);
         self
     }
 
     /// Sets the longest delay. JavaScript: `reconnectionDelayMax`. Default 5 s.
     pub fn reconnection_delay_max(mut self, delay: Duration) -> Self {
-        self.backoff.delay_max = delay;
+        self.backoff.delay_max = delay.min(MAX_TIME);
         self
     }
 
@@ -301,13 +317,13 @@ impl ClientBuilder {
 
     /// Sets the time for dialling and handshake, and again for the answer of a namespace. JavaScript: `timeout`. Default 20 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.connect_timeout = timeout.min(MAX_TIME);
         self
     }
 
     /// Sets how long an acknowledgement is waited for. JavaScript: `ackTimeout`. Default: as long as the connection.
     pub fn ack_timeout(mut self, timeout: Duration) -> Self {
-        self.ack_timeout = Some(timeout);
+        self.ack_timeout = Some(timeout.min(MAX_TIME));
         self
     }
 
@@ -337,11 +353,13 @@ impl ClientBuilder {
     /// An option that cannot be used.
     pub fn build(mut self) -> Result<Socket, ConnectFailure> {
         let target = Target::parse(&self.url)?;
-        let unusable =
-            |option: &'static str, reason: &dyn std::fmt::Display| ConnectFailure::Option {
-                option,
-                reason: reason.to_string(),
-            };
+        let unusable = |option: &'static str, reason: &dyn fmt::Display| ConnectFailure::Option {
+            option,
+            reason: reason.to_string(),
+        };
+        if let Auth::Value(Err(reason)) = &self.auth {
+            return Err(unusable("auth", reason));
+        }
         if self.transports.is_empty() {
             return Err(unusable("transports", &"there is none"));
         }

@@ -21,8 +21,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use kokanee_engineio::{CloseReason, Message, Revision, SendOptions, Str};
-use kokanee_handler::{Ack, AckError, Erased, Running, start};
+use kokanee_handler::{Ack, AckError, Erased, Running, caught, poll_caught, start};
 use kokanee_socketio::{
     AckId, ClientConnection, ClientInput, EncodedPacket, Event, ParserKind, ProtocolVersion,
     encode_connect, encode_disconnect,
@@ -32,7 +33,7 @@ use tokio::{sync::oneshot, time::Sleep};
 use crate::{
     ConnectFailure, DisconnectReason, Socket,
     acks::Sink,
-    client::Auth,
+    client::{Auth, AuthValue},
     engine::{Engine, UpgradeEvent},
     extract::{ClientKind, Context},
     handlers::Handlers,
@@ -52,7 +53,7 @@ const MAX_OFFSET_BYTES: usize = 64;
 const ROUNDS_PER_TURN: usize = 16;
 
 type Opening = Pin<Box<dyn Future<Output = Result<Engine, ConnectFailure>> + Send>>;
-type Joining = Pin<Box<dyn Future<Output = serde_json::Value> + Send>>;
+type Joining = Pin<Box<dyn Future<Output = AuthValue> + Send>>;
 type Done<T> = oneshot::Sender<T>;
 
 /// The connection to the server.
@@ -93,7 +94,7 @@ struct Member {
     key: u64,
     core: Arc<Core>,
     phase: Phase,
-    /// Whether a namespace has ever accepted it.
+    /// Whether its namespace has accepted it since it was told to connect.
     was_connected: bool,
     waiters: Vec<Done<Result<(), ConnectFailure>>>,
     /// Packets that wait for the connection.
@@ -102,7 +103,7 @@ struct Member {
     retried: VecDeque<Retried>,
     running: Vec<Running>,
     /// Events whose turn has not come, and their bytes.
-    waiting: VecDeque<(Event, Option<AckId>)>,
+    waiting: VecDeque<(Event, Ack)>,
     waiting_bytes: usize,
 }
 
@@ -122,7 +123,7 @@ pub(crate) struct Driver {
     next_key: u64,
     /// Attempts since the last connection.
     attempts: u32,
-    /// Whether a connection was ever made.
+    /// Whether a connection was made since somebody has asked for one.
     was_open: bool,
     timer: Option<Pin<Box<Sleep>>>,
     /// Handlers or readers are behind, so nothing is read.
@@ -192,7 +193,7 @@ impl Driver {
             if !is_used {
                 let retried = member.retried.iter().map(|retried| &retried.outgoing);
                 for outgoing in member.buffer.iter().chain(retried) {
-                    hub.release(outgoing.weight());
+                    hub.let_go(&member.core.held, outgoing.weight());
                 }
             }
             is_used
@@ -256,6 +257,18 @@ impl Driver {
         core: &Arc<Core>,
         done: Option<Done<Result<(), ConnectFailure>>>,
     ) {
+        if core.namespace.contains([',', '?']) {
+            // The comma ends a namespace on the wire, and servers take what follows a question mark for no part of it.
+            let failure = ConnectFailure::Option {
+                option: "namespace",
+                reason: "it contains a comma or a question mark".to_owned(),
+            };
+            if let Some(done) = done {
+                // Whoever asked may have given up.
+                let _ = done.send(Err(failure));
+            }
+            return;
+        }
         let member = self.member(core);
         if matches!(member.phase, Phase::Connected) {
             if let Some(done) = done {
@@ -294,6 +307,7 @@ impl Driver {
 
     fn on_emit(&mut self, core: &Arc<Core>, outgoing: Outgoing) {
         if outgoing.retried {
+            self.hub.hold(&core.held, outgoing.weight());
             self.member(core).retried.push_back(Retried {
                 outgoing,
                 tries: 0,
@@ -301,20 +315,29 @@ impl Driver {
             });
             return self.send_retried();
         }
+        let weight = outgoing.weight();
+        // An answer to an event of the last connection.
+        let is_late = outgoing
+            .connection
+            .is_some_and(|number| number != core.connection());
+        let is_kept = !outgoing.options.volatile && outgoing.connection.is_none();
         let member = self.member(core);
-        if !matches!(member.phase, Phase::Connected) {
-            if outgoing.options.volatile {
-                self.hub.release(outgoing.weight());
-            } else {
-                member.buffer.push_back(outgoing);
-            }
-            return;
+        if matches!(member.phase, Phase::Connected) && !is_late {
+            self.hub.release(weight);
+            self.send_once(core, &outgoing);
+        } else if !is_kept {
+            self.hub.release(weight);
+        } else {
+            member.buffer.push_back(outgoing);
+            self.hub.hold(&core.held, weight);
         }
+    }
+
+    fn send_once(&mut self, core: &Core, outgoing: &Outgoing) {
         if let Some(id) = outgoing.ack {
             core.acks.mark_sent(id);
         }
         self.send(&outgoing.packet, outgoing.options);
-        self.hub.release(outgoing.weight());
     }
 
     /// Sends a packet in the encoding of this client. Without a connection it is dropped.
@@ -345,23 +368,32 @@ impl Driver {
         let mut ready = Vec::new();
         for member in &mut self.members {
             if let Phase::Wanted = member.phase {
-                let auth: Joining = match &self.hub.options.auth {
-                    Auth::None => Box::pin(std::future::ready(serde_json::Value::Null)),
-                    Auth::Value(value) => Box::pin(std::future::ready(value.clone())),
-                    Auth::Function(function) => function(),
+                let auth = match &self.hub.options.auth {
+                    Auth::None => Ok(std::future::ready(Ok(serde_json::Value::Null)).boxed()),
+                    Auth::Value(value) => Ok(std::future::ready(value.clone()).boxed()),
+                    Auth::Function(function) => caught(|| function()),
                 };
-                member.phase = Phase::Authenticating(auth);
+                member.phase = Phase::Authenticating(
+                    auth.unwrap_or_else(|panic| std::future::ready(Err(panicked(&panic))).boxed()),
+                );
             }
             if let Phase::Authenticating(auth) = &mut member.phase
-                && let Poll::Ready(auth) = auth.as_mut().poll(cx)
+                && let Poll::Ready(auth) = poll_caught(auth.as_mut(), cx)
             {
                 member.phase = Phase::Joining { until };
+                let auth = auth.unwrap_or_else(|panic| Err(panicked(&panic)));
                 ready.push((member.key, Arc::clone(&member.core), auth));
             }
         }
         for (key, core, auth) in ready {
             progress = Progress::Some;
-            self.join(key, &core, auth);
+            match auth {
+                Ok(auth) => self.join(key, &core, auth),
+                Err(reason) => {
+                    let option = "auth";
+                    self.on_refused(cx, key, ConnectFailure::Option { option, reason });
+                }
+            }
         }
         progress
     }
@@ -425,6 +457,7 @@ impl Driver {
         if self.is_wanted() {
             return;
         }
+        self.was_open = false;
         match &mut self.link {
             Link::Idle => {}
             Link::Opening(_) | Link::Waiting(_) => {
@@ -498,6 +531,7 @@ impl Driver {
     /// Nobody tries to connect any more.
     fn give_up(&mut self, failure: &ConnectFailure) {
         self.attempts = 0;
+        self.was_open = false;
         for member in &mut self.members {
             member.rest(failure);
         }
@@ -527,7 +561,7 @@ impl Driver {
         let turn = open.engine.poll(cx, &mut |message| messages.push(message));
         self.hub.set_outbound(open.engine.outbound_bytes());
         let upgrade = open.engine.take_upgrade_event();
-        let is_flushed = open.engine.outbound_bytes() == 0;
+        let is_flushed = open.engine.is_flushed();
         if let Some(UpgradeEvent::Done) = upgrade {
             self.hub.set_transport(Some(open.engine.transport()));
             self.each(cx, 0, None, |handlers| &handlers.upgrade);
@@ -571,11 +605,12 @@ impl Driver {
 
     /// The connection has ended: sockets are disconnected, and connected again if they are wanted.
     fn on_lost(&mut self, cx: &mut TaskContext<'_>, reason: CloseReason) {
-        let Link::Open(open) = std::mem::replace(&mut self.link, Link::Idle) else {
+        // It may be lost twice in one turn: what came last was garbage, and then the end.
+        let Link::Open(open) = &self.link else {
             return;
         };
         let closing = open.closing;
-        drop(open);
+        self.link = Link::Idle;
         self.paused = false;
         self.hub.set_transport(None);
         self.hub.set_outbound(0);
@@ -702,12 +737,16 @@ impl Driver {
                 let sid = sid.or_else(|| self.legacy_id(key));
                 self.on_connected(cx, key, sid, pid);
             }
+            ClientInput::Refused { .. } if self.is_connected(key) => {
+                tracing::debug!("a connected namespace was refused, closing");
+                self.on_lost(cx, CloseReason::ParseError);
+            }
             ClientInput::Refused { message, data, .. } => {
-                open.connection.leave(index);
+                self.leave(key);
                 self.on_refused(cx, key, ConnectFailure::Refused { message, data });
             }
             ClientInput::OlderServer { .. } => {
-                open.connection.leave(index);
+                self.leave(key);
                 let failure = ConnectFailure::WrongRevision {
                     revision: 4,
                     other: 3,
@@ -717,7 +756,7 @@ impl Driver {
             ClientInput::Event { id, event, .. } => self.on_event(cx, key, id, event),
             ClientInput::Ack { id, args, .. } => self.on_ack(key, id, args),
             ClientInput::Disconnected { .. } => {
-                open.connection.leave(index);
+                self.leave(key);
                 let Some(member) = self.by_key(key) else {
                     return;
                 };
@@ -729,6 +768,11 @@ impl Driver {
                 self.close_if_unwanted();
             }
         }
+    }
+
+    fn is_connected(&self, key: u64) -> bool {
+        let mut members = self.members.iter();
+        members.any(|member| member.key == key && matches!(member.phase, Phase::Connected))
     }
 
     /// The id of a socket whose server does not name it: revision 4 and older derive it from the session's.
@@ -772,6 +816,7 @@ impl Driver {
             state.pid = pid;
             state.id = sid;
         }
+        member.core.count_connection();
         member.core.set_connected(true);
         for waiter in member.waiters.drain(..) {
             // Whoever asked may have given up.
@@ -780,7 +825,11 @@ impl Driver {
         let core = Arc::clone(&member.core);
         let buffer = std::mem::take(&mut member.buffer);
         for outgoing in buffer {
-            self.on_emit(&core, outgoing);
+            self.hub.let_go(&core.held, outgoing.weight());
+            // Whoever has given up on the answer may have sent the event again.
+            if outgoing.ack.is_none_or(|id| core.acks.is_waiting(id)) {
+                self.send_once(&core, &outgoing);
+            }
         }
         self.send_retried();
         let Some(member) = self.by_key(key) else {
@@ -858,7 +907,8 @@ impl Driver {
             ack: ack_of(&member.core, id),
         });
         member.waiting_bytes += event.args().size_bytes();
-        member.waiting.push_back((event, id));
+        let ack = ack_of(&member.core, id);
+        member.waiting.push_back((event, ack));
         if let Some(guard) = guard {
             member.run_waiting(&guard, cx);
         }
@@ -873,9 +923,10 @@ impl Driver {
             .front()
             .is_some_and(|retried| retried.outgoing.ack == Some(id));
         let released = is_front.then(|| member.retried.pop_front()).flatten();
-        member.core.acks.resolve(id, Ok(args));
+        let core = Arc::clone(&member.core);
+        core.acks.resolve(id, Ok(args));
         if let Some(retried) = released {
-            self.hub.release(retried.outgoing.weight());
+            self.hub.let_go(&core.held, retried.outgoing.weight());
             self.send_retried();
         }
     }
@@ -916,7 +967,8 @@ impl Driver {
             if retried.tries > retries
                 && let Some(given_up) = member.retried.pop_front()
             {
-                self.hub.release(given_up.outgoing.weight());
+                self.hub
+                    .let_go(&member.core.held, given_up.outgoing.weight());
                 if let Some(id) = given_up.outgoing.ack {
                     member.core.acks.resolve(id, Err(AckError::Timeout));
                 }
@@ -1035,6 +1087,9 @@ impl Driver {
                 // Whoever asked may have given up.
                 let _ = waiter.send(Err(ConnectFailure::GivenUp));
             }
+            member.core.set_connected(false);
+            member.core.set_active(false);
+            member.core.acks.fail_all();
             for subscriber in member.core.subscribers() {
                 subscriber.end();
             }
@@ -1053,7 +1108,26 @@ impl Member {
         }
         self.core.set_connected(false);
         self.core.set_active(false);
+        self.was_connected = false;
+        self.fail_kept();
         phase
+    }
+
+    /// Drops the packets that wait for a connection and that somebody wants to have answered: nobody knows when. The others
+    /// go with the next connection.
+    fn fail_kept(&mut self) {
+        let core = &self.core;
+        let stays = |outgoing: &Outgoing| {
+            let failed = outgoing
+                .ack
+                .is_some_and(|id| core.acks.resolve(id, Err(AckError::Disconnected)));
+            if failed {
+                core.hub.let_go(&core.held, outgoing.weight());
+            }
+            !failed
+        };
+        self.buffer.retain(stays);
+        self.retried.retain(|retried| stays(&retried.outgoing));
     }
 
     /// When its namespace must have answered.
@@ -1067,29 +1141,22 @@ impl Member {
     /// Starts waiting events while no other is being handled.
     fn run_waiting(&mut self, guard: &Arc<Guard>, cx: &mut TaskContext<'_>) {
         while !self.running.iter().any(Running::is_event) {
-            let Some((event, id)) = self.waiting.pop_front() else {
+            let Some((event, ack)) = self.waiting.pop_front() else {
                 break;
             };
             self.waiting_bytes -= event.args().size_bytes();
-            self.start(guard, &event, id, cx);
+            self.start(guard, &event, &ack, cx);
         }
         if self.waiting.is_empty() && self.waiting.capacity() > 0 {
             self.waiting = VecDeque::new();
         }
     }
 
-    fn start(
-        &mut self,
-        guard: &Arc<Guard>,
-        event: &Event,
-        id: Option<AckId>,
-        cx: &mut TaskContext<'_>,
-    ) {
+    fn start(&mut self, guard: &Arc<Guard>, event: &Event, ack: &Ack, cx: &mut TaskContext<'_>) {
         let socket = Socket::new(Arc::clone(&self.core), Arc::clone(guard));
-        let ack = ack_of(&self.core, id);
         let context = Context {
             event: Some(event),
-            ack: Some(&ack),
+            ack: Some(ack),
             ..Context::new(&socket)
         };
         let handlers = self.core.handlers();
@@ -1103,7 +1170,7 @@ impl Member {
             start(
                 handler,
                 &context,
-                Some(&ack),
+                Some(ack),
                 cx,
                 &mut self.running,
                 |error| {
@@ -1127,8 +1194,12 @@ fn call<K: ClientKind>(
     });
 }
 
+fn panicked(panic: &str) -> String {
+    format!("its function has panicked: {panic}")
+}
+
 fn ack_of(core: &Arc<Core>, id: Option<AckId>) -> Ack {
-    id.map_or_else(Ack::default, |id| Ack::new(Sink(Arc::clone(core)), id))
+    id.map_or_else(Ack::default, |id| Ack::new(Sink::new(core), id))
 }
 
 /// The last argument, if it can be the offset of a server that recovers connections: a short text without spaces. Any other

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
@@ -19,7 +20,6 @@ use crate::{ConnectFailure, client::Options, socket::Core};
 const OVERHEAD_BYTES: usize = 64;
 
 /// What the connection's task can be asked for.
-#[derive(Debug)]
 pub(crate) enum Command {
     /// Connect a socket.
     Connect {
@@ -50,13 +50,14 @@ pub(crate) enum Command {
 }
 
 /// A packet on its way.
-#[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) packet: EncodedPacket,
     pub(crate) options: SendOptions,
     pub(crate) ack: Option<AckId>,
     /// Sent again until it is acknowledged.
     pub(crate) retried: bool,
+    /// The only connection of its socket that it is for, if it is not for any.
+    pub(crate) connection: Option<u64>,
 }
 
 impl Outgoing {
@@ -66,28 +67,39 @@ impl Outgoing {
 }
 
 /// One connection, as everybody but its task sees it.
-#[derive(Debug)]
 pub(crate) struct Hub {
     pub(crate) options: Arc<Options>,
     queue: Mutex<Queue>,
     /// The sockets, one for each namespace.
     sockets: Mutex<Vec<Weak<Core>>>,
     has_commands: AtomicBool,
-    /// Bytes of packets that were not handed to the session yet.
+    /// Bytes of packets that the task has not taken yet.
     queued: AtomicUsize,
+    /// Bytes of packets that the task keeps: until their socket is connected, or they are acknowledged.
+    held: AtomicUsize,
     /// Bytes that wait in the session.
     outbound: AtomicUsize,
     /// 0: none, 1: polling, 2: WebSocket.
     transport: AtomicU8,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Queue {
     commands: VecDeque<Command>,
     waker: Option<Waker>,
     /// Those who wait for room.
     waiting: Vec<Waker>,
     closed: bool,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Options are full of secrets, and so is what waits.
+        f.debug_struct("Hub")
+            .field("transport", &self.transport())
+            .field("waiting_bytes", &self.waiting_bytes())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The task has ended: nobody takes commands any more.
@@ -102,6 +114,7 @@ impl Hub {
             sockets: Mutex::default(),
             has_commands: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             outbound: AtomicUsize::new(0),
             transport: AtomicU8::new(0),
         }
@@ -143,22 +156,30 @@ impl Hub {
         Ok(())
     }
 
-    /// Bytes that wait to be sent.
+    /// Bytes that wait to be sent, for whatever.
     pub(crate) fn waiting_bytes(&self) -> usize {
+        self.leaving_bytes() + self.held.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that wait for nothing but the server to read.
+    pub(crate) fn leaving_bytes(&self) -> usize {
         self.queued.load(Ordering::Relaxed) + self.outbound.load(Ordering::Relaxed)
     }
 
-    fn has_room(&self) -> bool {
-        self.waiting_bytes() <= self.options.send_buffer_bytes / 2
+    /// Whether a connected socket, for which `held` bytes are kept, has room. What other sockets keep may stay for long, and
+    /// does not count.
+    pub(crate) fn has_room(&self, held: &AtomicUsize) -> bool {
+        let waiting = self.leaving_bytes() + held.load(Ordering::Relaxed);
+        waiting <= self.options.send_buffer_bytes / 2
     }
 
-    /// Waits until half of the send buffer is free.
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.has_room() {
+    /// Waits until half of the send buffer is free, of which a socket has filled `held`.
+    pub(crate) fn poll_room(&self, held: &AtomicUsize, cx: &mut Context<'_>) -> Poll<()> {
+        if self.has_room(held) {
             return Poll::Ready(());
         }
         let mut queue = self.lock();
-        if queue.closed || self.has_room() {
+        if queue.closed || self.has_room(held) {
             return Poll::Ready(());
         }
         if !queue
@@ -213,10 +234,23 @@ impl Hub {
         self.queued.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// A packet that was taken is kept for its socket.
+    pub(crate) fn hold(&self, held: &AtomicUsize, bytes: usize) {
+        held.fetch_add(bytes, Ordering::Relaxed);
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        self.release(bytes);
+    }
+
+    /// A packet that was kept is sent, or given up.
+    pub(crate) fn let_go(&self, held: &AtomicUsize, bytes: usize) {
+        held.fetch_sub(bytes, Ordering::Relaxed);
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Publishes what waits in the session, and wakes those who wait for room.
     pub(crate) fn set_outbound(&self, bytes: usize) {
         self.outbound.store(bytes, Ordering::Relaxed);
-        if self.has_room() {
+        if self.leaving_bytes() <= self.options.send_buffer_bytes / 2 {
             self.wake_waiting();
         }
     }

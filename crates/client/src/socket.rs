@@ -1,11 +1,12 @@
 //! A socket: one namespace of a connection, as the application sees it.
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -28,7 +29,6 @@ use crate::{
 };
 
 /// A socket without the handles' guard: what the connection's task and acknowledgements hold.
-#[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) hub: Arc<Hub>,
     pub(crate) namespace: Box<str>,
@@ -39,10 +39,25 @@ pub(crate) struct Core {
     pub(crate) acks: crate::acks::PendingAcks,
     ack_ids: AtomicU64,
     has_subscribers: AtomicBool,
+    /// How often it was connected: the number of its connection.
+    connections: AtomicU64,
+    /// Bytes that the connection's task keeps for it.
+    pub(crate) held: AtomicUsize,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The private id speaks for the socket, and the events may say anything.
+        f.debug_struct("Core")
+            .field("namespace", &self.namespace)
+            .field("connected", &self.is_connected())
+            .field("active", &self.is_active())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the server says of the socket.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct State {
     pub(crate) id: Option<Str>,
     pub(crate) recovered: bool,
@@ -64,6 +79,8 @@ impl Core {
             acks: crate::acks::PendingAcks::default(),
             ack_ids: AtomicU64::new(0),
             has_subscribers: AtomicBool::new(false),
+            connections: AtomicU64::new(0),
+            held: AtomicUsize::new(0),
         }
     }
 
@@ -91,6 +108,16 @@ impl Core {
         self.connected.store(connected, Ordering::Release);
     }
 
+    /// The number of its connection, or of the last one.
+    pub(crate) fn connection(&self) -> u64 {
+        self.connections.load(Ordering::Acquire)
+    }
+
+    /// It is connected, and not as it was before.
+    pub(crate) fn count_connection(&self) {
+        self.connections.fetch_add(1, Ordering::AcqRel);
+    }
+
     pub(crate) fn is_active(&self) -> bool {
         self.active.load(Ordering::Acquire)
     }
@@ -103,6 +130,11 @@ impl Core {
                 subscriber.wake();
             }
         }
+    }
+
+    /// Waits until there is room for what a connected socket sends.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.hub.poll_room(&self.held, cx)
     }
 
     pub(crate) fn send(self: &Arc<Self>, outgoing: Outgoing) -> Result<(), EmitError> {
@@ -217,7 +249,8 @@ impl Socket {
     }
 
     /// Another namespace over the same connection. Connect it with [`connect`](Self::connect). There is one socket for each
-    /// namespace: asked for again while a handle of it lives or it is connected, it is the same one.
+    /// namespace: asked for again while a handle of it lives or it is connected, it is the same one. A name with a comma or a
+    /// question mark, which cannot be sent, is refused when it is to be connected.
     #[must_use]
     pub fn of(&self, namespace: &str) -> Self {
         let namespace = if namespace.starts_with('/') {
@@ -275,7 +308,8 @@ impl Socket {
     }
 
     /// Disconnects from the namespace; with the last namespace the connection is closed. Returns when that is on the
-    /// wire, what was sent before included. The socket does not connect again by itself.
+    /// wire, what was sent before included; with the last namespace when the server has ended the connection, too, for which
+    /// it has 10 s. The socket does not connect again by itself.
     pub async fn disconnect(&self) {
         let (sender, receiver) = oneshot::channel();
         let command = Command::Disconnect {
@@ -297,12 +331,25 @@ impl Socket {
 
     // Events out.
 
+    /// Waits for room, while it is connected.
+    pub(crate) async fn room(&self) {
+        std::future::poll_fn(|cx| self.poll_room(cx)).await;
+    }
+
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_connected() {
+            ready!(self.core.poll_room(cx));
+        }
+        Poll::Ready(())
+    }
+
     pub(crate) fn send_packet(&self, outgoing: Outgoing) -> Result<(), EmitError> {
         let max = self.options().send_buffer_bytes;
-        if !self.is_connected() {
-            if outgoing.options.volatile {
-                return Ok(());
-            }
+        let is_connected = self.is_connected();
+        if outgoing.options.volatile && !(is_connected && self.core.hub.has_room(&self.core.held)) {
+            return Ok(());
+        }
+        if !is_connected {
             let waiting = self.core.hub.waiting_bytes();
             if waiting > 0 && waiting + outgoing.weight() > max {
                 return Err(EmitError::BufferFull { max });
@@ -323,6 +370,7 @@ impl Socket {
                 },
                 ack: None,
                 retried,
+                connection: None,
             })),
         }
     }
@@ -557,11 +605,18 @@ impl Socket {
 }
 
 /// An event on its way. Await it to send it; see [`Socket::emit`].
-#[derive(Debug)]
 #[must_use = "nothing is sent until it is awaited"]
 pub struct Emit {
     socket: Socket,
     outgoing: Option<Result<Outgoing, EncodeError>>,
+}
+
+impl fmt::Debug for Emit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emit")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Emit {
@@ -577,8 +632,9 @@ impl Future for Emit {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let emit = self.get_mut();
-        if emit.socket.is_connected() {
-            ready!(emit.socket.core.hub.poll_room(cx));
+        let is_volatile = matches!(&emit.outgoing, Some(Ok(outgoing)) if outgoing.options.volatile);
+        if !is_volatile {
+            ready!(emit.socket.poll_room(cx));
         }
         Poll::Ready(match emit.outgoing.take() {
             Some(Ok(outgoing)) => emit.socket.send_packet(outgoing),

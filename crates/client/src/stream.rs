@@ -56,7 +56,7 @@ struct State {
 
 impl State {
     fn is_full(&self) -> bool {
-        self.queue.len() >= MAX_WAITING || self.bytes >= MAX_WAITING_BYTES
+        !self.ended && (self.queue.len() >= MAX_WAITING || self.bytes >= MAX_WAITING_BYTES)
     }
 }
 
@@ -71,6 +71,9 @@ impl Subscriber {
 
     pub(crate) fn push(&self, received: Received) {
         let waker = self.with(|state| {
+            if state.ended {
+                return None;
+            }
             state.bytes += received.weight();
             state.queue.push_back(received);
             state.waker.take()
@@ -120,6 +123,20 @@ impl Events {
     /// The next event. `None` when the client was closed. Cancel safe.
     pub async fn next(&mut self) -> Option<Received> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        let was_full = self.subscriber.with(|state| {
+            let was_full = state.is_full();
+            state.ended = true;
+            was_full
+        });
+        if was_full {
+            // Nothing is kept for this reader any more, so reading goes on. A client that is closed does not read.
+            let _ = self.socket.core().hub.send(Command::Resume);
+        }
     }
 }
 

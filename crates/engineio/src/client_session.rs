@@ -2,7 +2,7 @@
 //!
 //! The mirror image of [`Session`](crate::Session). The driver does what [`ClientSession::poll_output`] says (requests, a
 //! second connection for the upgrade), feeds the answers back (`handle_*`), writes [`ClientSession::poll_packet`] to the
-//! WebSocket, and sleeps until [`ClientSession::deadline`]. Spec: Engine.IO v4 and v3, "Protocol".
+//! WebSocket and says when it is written ([`ClientSession::handle_written`]), and sleeps until [`ClientSession::deadline`]. Spec: Engine.IO v4 and v3, "Protocol".
 //!
 //! ```text
 //!                open packet                    close(), server's close, fault
@@ -122,12 +122,14 @@ pub struct ClientSession {
     max_payload: Option<usize>,
     state: State,
     transport: Transport,
-    /// When the outbox last began to fill or got smaller.
+    /// When the outbox last began to fill or got smaller, or the WebSocket has taken something.
     progress: Instant,
+    /// The driver has packets of ours that the WebSocket has not taken yet.
+    unwritten: bool,
     poll_pending: bool,
     post_pending: bool,
-    /// The driver does not read from the server.
-    reading_paused: bool,
+    /// Since when the driver does not read from the server.
+    paused_since: Option<Instant>,
 }
 
 impl ClientSession {
@@ -145,9 +147,10 @@ impl ClientSession {
             state: State::Opening,
             transport,
             progress: now,
+            unwritten: false,
             poll_pending: false,
             post_pending: false,
-            reading_paused: false,
+            paused_since: None,
         };
         session.request(now);
         session
@@ -203,6 +206,15 @@ impl ClientSession {
         self.progress = now;
         self.request(now);
         self.finish_if_drained();
+    }
+
+    /// The session's WebSocket has taken some of what [`poll_packet`](Self::poll_packet) has returned, or all of it.
+    pub fn handle_written(&mut self, now: Instant, all: bool) {
+        if self.unwritten {
+            self.unwritten = !all;
+            self.progress = now;
+            self.finish_if_drained();
+        }
     }
 
     /// The WebSocket that shall take over is open.
@@ -271,10 +283,14 @@ impl ClientSession {
         if self.write_deadline().is_some_and(|at| at <= now) {
             return self.fail(CloseReason::TransportError);
         }
+        if self.pause_deadline().is_some_and(|at| at <= now) {
+            // Nothing that we could have read would have kept us in the server's eyes.
+            return self.fail(CloseReason::PingTimeout);
+        }
         if let Some(heartbeat) = &mut self.heartbeat
             && heartbeat.deadline() <= now
         {
-            if self.reading_paused && heartbeat.is_awaiting() {
+            if self.paused_since.is_some() && heartbeat.is_awaiting() {
                 // We did not listen, so the silence says nothing about the server.
                 return heartbeat.postpone(now);
             }
@@ -285,15 +301,16 @@ impl ClientSession {
         }
     }
 
-    /// Says that the driver stops or starts to read from the server, because its handlers are behind.
+    /// Says that the driver stops or starts to read from the server, because its handlers are behind. A pause in which the
+    /// server must have given us up ends the session.
     pub fn set_reading_paused(&mut self, now: Instant, paused: bool) {
-        if self.reading_paused
-            && !paused
+        if paused {
+            self.paused_since.get_or_insert(now);
+        } else if self.paused_since.take().is_some()
             && let Some(heartbeat) = &mut self.heartbeat
         {
             heartbeat.postpone(now);
         }
-        self.reading_paused = paused;
     }
 
     // Commands.
@@ -368,7 +385,7 @@ impl ClientSession {
         }
         let packet = self.outbox.pop_packet()?;
         self.progress = now;
-        self.finish_if_drained();
+        self.unwritten = true;
         Some(packet)
     }
 
@@ -383,10 +400,15 @@ impl ClientSession {
                     Upgrade::Probing { until } | Upgrade::Pausing { until } => until,
                 });
                 let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
-                [heartbeat, upgrade, self.write_deadline()]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                [
+                    heartbeat,
+                    upgrade,
+                    self.write_deadline(),
+                    self.pause_deadline(),
+                ]
+                .into_iter()
+                .flatten()
+                .min()
             }
         }
     }
@@ -413,14 +435,14 @@ impl ClientSession {
         self.state == State::Open
             && self.outbox.is_empty()
             && match self.transport {
-                Transport::WebSocket => true,
+                Transport::WebSocket => !self.unwritten,
                 Transport::Polling => !self.post_pending && self.can_request(),
             }
     }
 
-    /// Whether nothing waits to be sent.
+    /// Whether everything is sent: nothing waits, and nothing is under way.
     pub fn is_drained(&self) -> bool {
-        self.outbox.is_empty() && !self.post_pending
+        self.outbox.is_empty() && !self.post_pending && !self.unwritten
     }
 
     /// Bytes that wait to be sent, 64 for each packet included.
@@ -562,6 +584,7 @@ impl ClientSession {
         self.upgrade = None;
         self.transport = Transport::WebSocket;
         self.progress = now;
+        self.unwritten = true;
         self.outputs
             .push(ClientOutput::ProbePacket(OutPacket::Upgrade));
         self.outputs.push(ClientOutput::Upgraded);
@@ -582,8 +605,14 @@ impl ClientSession {
     }
 
     fn write_deadline(&self) -> Option<Instant> {
-        (self.transport == Transport::WebSocket && !self.outbox.is_empty())
+        (self.transport == Transport::WebSocket && (self.unwritten || !self.outbox.is_empty()))
             .then(|| self.progress + self.config.write_timeout)
+    }
+
+    /// When a server that we have not listened to must have given us up.
+    fn pause_deadline(&self) -> Option<Instant> {
+        let patience = self.heartbeat.as_ref()?.patience();
+        self.paused_since.map(|since| since + patience)
     }
 
     fn fail(&mut self, reason: CloseReason) {

@@ -17,7 +17,7 @@ use tokio_rustls::{
             WantsClientCert,
             danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         },
-        crypto::CryptoProvider,
+        crypto::{CryptoProvider, ring},
     },
 };
 
@@ -54,7 +54,7 @@ impl ServerTls {
             certificates(&chain).map_err(|reason| failed(&certificate.display(), &reason))?;
         let private = PrivateKeyDer::from_pem_slice(&private)
             .map_err(|reason| failed(&key.display(), &reason))?;
-        let config = ServerConfig::builder()
+        let config = server_config()
             .with_no_client_auth()
             .with_single_cert(chain, private)
             .map_err(|reason| failed(&"certificate and key do not fit", &reason))?;
@@ -83,6 +83,20 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(certificates)
 }
 
+// With a provider of our own: the process has no default one if the application enables several.
+
+fn client_config() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default versions")
+}
+
+fn server_config() -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default versions")
+}
+
 /// Whom a client trusts. A cheap handle.
 #[derive(Clone)]
 pub struct ClientTls {
@@ -102,7 +116,7 @@ impl ClientTls {
     /// Trusts the certificates that the system trusts.
     pub fn system() -> Self {
         Self::new(
-            ClientConfig::builder()
+            client_config()
                 .with_root_certificates(system_roots().clone())
                 .with_no_client_auth(),
         )
@@ -122,7 +136,7 @@ impl ClientTls {
 
     /// Believes any server: whoever is in between can read and change everything.
     pub fn danger_accept_invalid_certificates() -> Self {
-        Self::new(believe_anything(ClientConfig::builder()).with_no_client_auth())
+        Self::new(believe_anything(client_config()).with_no_client_auth())
     }
 
     fn new(config: ClientConfig) -> Self {
@@ -152,7 +166,7 @@ impl ClientTls {
 }
 
 /// What a client may say about TLS, for protocols that bring their own connections.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct TlsOptions {
     /// Certificates in PEM that are trusted beside those of the system.
     pub roots: Vec<Vec<u8>>,
@@ -162,13 +176,24 @@ pub struct TlsOptions {
     pub accept_invalid: bool,
 }
 
+impl std::fmt::Debug for TlsOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the key.
+        f.debug_struct("TlsOptions")
+            .field("roots", &self.roots.len())
+            .field("has_client_certificate", &self.client.is_some())
+            .field("accept_invalid", &self.accept_invalid)
+            .finish()
+    }
+}
+
 impl TlsOptions {
     /// Rustls' configuration.
     ///
     /// # Errors
     /// [`NetError::Tls`] with what cannot be used.
     pub fn configure(&self) -> Result<ClientConfig, NetError> {
-        let builder = ClientConfig::builder();
+        let builder = client_config();
         let builder = if self.accept_invalid {
             believe_anything(builder)
         } else {

@@ -7,7 +7,7 @@ const MAX_COOKIES: usize = 50;
 const MAX_COOKIE_BYTES: usize = 4096;
 
 /// Name and value of each cookie.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Cookies(Vec<(String, String)>);
 
 impl Cookies {

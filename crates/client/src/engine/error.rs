@@ -11,7 +11,7 @@ pub enum ConnectFailure {
     /// The URL cannot be used.
     #[error("invalid URL {url:?}: {reason}")]
     Url {
-        /// The URL.
+        /// The URL, without what may be secret in it: user, password and query.
         url: String,
         /// What is wrong with it.
         reason: &'static str,

@@ -191,11 +191,19 @@ pub(crate) fn request(
             reason: error.to_string(),
         })?;
     let headers = request.headers_mut();
+    for name in config.headers.keys() {
+        headers.remove(name);
+    }
     for (name, value) in &config.headers {
-        headers.insert(name, value.clone());
+        headers.append(name, value.clone());
     }
     if let Some(cookies) = cookies.header() {
-        headers.insert(header::COOKIE, cookies);
+        // Spec, RFC 6265 5.4: all in one header, those of the application too.
+        let own = headers.get_all(header::COOKIE).iter();
+        let all: Vec<_> = own.chain([&cookies]).map(HeaderValue::as_bytes).collect();
+        if let Ok(all) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
+            headers.insert(header::COOKIE, all);
+        }
     }
     Ok(request)
 }

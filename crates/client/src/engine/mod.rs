@@ -43,7 +43,10 @@ use self::{
     http::{Answer, Lane, is_other_revision, post, refusal, request, wrong_revision},
     websocket::WebSocket,
 };
-pub(crate) use self::{proxy::Proxy, url::Target};
+pub(crate) use self::{
+    proxy::Proxy,
+    url::{Target, without_secrets},
+};
 
 /// Messages that one turn takes in before other tasks get their chance. A large one counts as one for every so many bytes.
 const MESSAGES_PER_TURN: usize = 128;
@@ -53,8 +56,8 @@ const ROUNDS_PER_TURN: usize = 16;
 /// A wall clock that is so much ahead of the monotonic one has seen a suspended machine.
 const SUSPENDED: Duration = Duration::from_secs(10);
 
-/// Where and how to connect. Shared by all connections that a client makes one after the other.
-#[derive(Debug)]
+/// Where and how to connect. Shared by all connections that a client makes one after the other. Full of secrets, so it cannot
+/// be printed.
 #[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub(crate) struct EngineConfig {
     pub(crate) target: Target,
@@ -171,6 +174,8 @@ pub(crate) struct Engine {
     looked: (Instant, SystemTime),
     upgrade_event: Option<UpgradeEvent>,
     closed: Option<CloseReason>,
+    /// When the peer must have taken the end of a session that we have closed in order.
+    ends_by: Option<Instant>,
     finished: bool,
     paused: bool,
 }
@@ -249,6 +254,7 @@ impl Engine {
             looked: (now, SystemTime::now()),
             upgrade_event: None,
             closed: None,
+            ends_by: None,
             finished: false,
             paused: false,
         };
@@ -292,7 +298,8 @@ impl Engine {
     }
 
     /// Reads, writes, upgrades and watches the time as far as possible without waiting; hands every received message to
-    /// `on_message`. Ready when the session has ended and everything that had to be sent is on the wire.
+    /// `on_message`. Ready when the session has ended; if it was [closed](Self::close), when the server has everything, or
+    /// its time for that is over.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -318,7 +325,9 @@ impl Engine {
 
     /// Ends the session in order: what waits is sent first. [`poll`](Self::poll) is ready when that is done.
     pub(crate) fn close(&mut self) {
-        self.session.close(Instant::now());
+        let now = Instant::now();
+        self.ends_by = Some(now + self.config.session.close_timeout);
+        self.session.close(now);
     }
 
     /// Stops or goes on to read from the server.
@@ -347,6 +356,11 @@ impl Engine {
     /// Bytes that wait to be sent.
     pub(crate) fn outbound_bytes(&self) -> usize {
         self.session.outbound_bytes()
+    }
+
+    /// Whether everything that was sent is on the wire.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.session.is_drained()
     }
 
     /// What became of the upgrade, once.
@@ -384,7 +398,7 @@ impl Engine {
                 }
             }
             if let (Some(reason), true) = (self.closed, self.finished)
-                && self.is_written(cx, now)
+                && self.poll_end(cx, now).is_ready()
             {
                 return Poll::Ready(reason);
             }
@@ -436,23 +450,24 @@ impl Engine {
         failure: &mut Option<ConnectFailure>,
     ) -> Progress {
         let mut progress = Progress::None;
-        if self.paused {
-            return progress;
-        }
         let Some(mut polling) = self.polling.take() else {
             return progress;
         };
-        if let Poll::Ready(answer) = polling.get.poll(cx) {
+        if !self.paused
+            && let Poll::Ready(answer) = polling.get.poll(cx)
+        {
             progress = Progress::Some;
             self.on_get(now, answer, failure);
         }
-        while *budget > 0
+        while !self.paused
+            && *budget > 0
             && let Some(message) = self.session.poll_message(now)
         {
             *budget = budget.saturating_sub(1 + message.len() / BYTES_PER_MESSAGE);
             progress = Progress::Some;
             on_message(message);
         }
+        // Also while nothing is read: what is sent may be what the handlers wait for.
         if let Poll::Ready(answer) = polling.post.poll(cx) {
             progress = Progress::Some;
             self.on_post(now, answer);
@@ -741,11 +756,16 @@ impl Engine {
         if let Some(websocket) = &mut self.websocket {
             loop {
                 websocket.pending.fill(&mut self.session, now);
-                let had_work = !websocket.pending.is_empty();
-                match websocket
+                let waiting = websocket.pending.len();
+                let had_work = waiting > 0;
+                let written = websocket
                     .io
-                    .poll_write(cx, now, Some(&mut websocket.pending))
-                {
+                    .poll_write(cx, now, Some(&mut websocket.pending));
+                let is_all = matches!(written, Poll::Ready(Ok(())));
+                if is_all || websocket.pending.len() < waiting {
+                    self.session.handle_written(now, is_all);
+                }
+                match written {
                     Poll::Ready(Ok(())) if had_work => progress = Progress::Some,
                     Poll::Ready(Ok(())) | Poll::Pending => break,
                     Poll::Ready(Err(_)) => {
@@ -770,14 +790,27 @@ impl Engine {
         progress
     }
 
-    /// Whether the end of the session is on the wire.
-    fn is_written(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        match &mut self.websocket {
-            Some(websocket) => websocket
-                .io
-                .poll_write(cx, now, Some(&mut websocket.pending))
-                .is_ready(),
-            None => true,
+    /// The end of a session: after a fault what can be written at once; in order until the server has read everything, as a
+    /// reset because of what we have not read would take it away again.
+    fn poll_end(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        let Some(websocket) = &mut self.websocket else {
+            return Poll::Ready(());
+        };
+        let written = websocket
+            .io
+            .poll_write(cx, now, Some(&mut websocket.pending));
+        let Some(until) = self.ends_by.filter(|&until| until > now) else {
+            return Poll::Ready(());
+        };
+        let ended = match written {
+            Poll::Ready(Ok(())) => websocket.io.poll_linger(cx),
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
+        };
+        if ended.is_pending() {
+            self.sleep.as_mut().reset(until.into());
+            return self.sleep.as_mut().poll(cx);
         }
+        ended
     }
 }

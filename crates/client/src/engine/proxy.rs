@@ -7,10 +7,11 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::url::without_secrets;
 use crate::{ConnectFailure, engine::Target};
 
 /// A proxy, and how it is spoken to.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Proxy {
     kind: Kind,
     pub(crate) host: String,
@@ -32,7 +33,7 @@ impl Proxy {
     pub(crate) fn parse(url: &str) -> Result<Self, ConnectFailure> {
         let unusable = |reason: &str| ConnectFailure::Option {
             option: "proxy",
-            reason: format!("{reason}: {url:?}"),
+            reason: format!("{reason}: {:?}", without_secrets(url)),
         };
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         let (kind, default_port) = match scheme {
@@ -41,8 +42,10 @@ impl Proxy {
             "socks5" | "socks5h" => (Kind::Socks5, 1080),
             _ => return Err(unusable("the scheme must be http or socks5")),
         };
-        let target = Target::parse(&format!("http://{rest}"))
-            .map_err(|error| unusable(&error.to_string()))?;
+        let target = Target::parse(&format!("http://{rest}")).map_err(|error| match error {
+            ConnectFailure::Url { reason, .. } => unusable(reason),
+            other => other,
+        })?;
         let has_port = rest
             .rsplit_once(':')
             .is_some_and(|(_, port)| port.trim_end_matches('/').parse::<u16>().is_ok());
@@ -180,18 +183,36 @@ fn socks5_error(code: u8) -> &'static str {
 mod tests {
     use super::*;
 
+    fn parse(url: &str) -> Proxy {
+        Proxy::parse(url).expect("a proxy")
+    }
+
     #[test]
     fn proxies_are_urls() {
-        let proxy = Proxy::parse("socks5://me:pw@[::1]:9050").expect("a proxy");
+        let proxy = parse("socks5://me:pw@[::1]:9050");
         assert_eq!(
             (proxy.kind, proxy.host.as_str(), proxy.port),
             (Kind::Socks5, "::1", 9050)
         );
         assert_eq!(proxy.credentials.as_deref(), Some("me:pw"));
-        let proxy = Proxy::parse("socks5h://proxy").expect("a proxy");
+        let proxy = parse("socks5h://proxy");
         assert_eq!(proxy.port, 1080);
-        assert_eq!(Proxy::parse("proxy:3128").expect("a proxy").port, 3128);
+        assert_eq!(parse("proxy:3128").port, 3128);
         assert!(Proxy::parse("ftp://proxy").is_err());
         assert!(Proxy::parse("http://").is_err());
+    }
+
+    #[test]
+    fn errors_do_not_tell_the_password() {
+        for url in [
+            "ftp://me:secret@proxy",
+            "http://me:secret@",
+            "socks5://me:sec/secret@proxy",
+            "me:secret@proxy:x",
+            "http://me:secret?secret@proxy:x",
+        ] {
+            let error = Proxy::parse(url).map(drop).expect_err(url);
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
+        }
     }
 }

@@ -4,6 +4,11 @@ use std::collections::BTreeSet;
 
 use kokanee_server::{Args, Server, Socket};
 use kokanee_socketio::{Decoder, DecoderLimits, Packet, ParserKind};
+use kokanee_websocket::{OpCode, accept_key, encode_header};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
 
 use super::*;
 
@@ -296,4 +301,132 @@ async fn a_server_that_goes_away_is_noticed() {
             CloseReason::TransportClose | CloseReason::TransportError
         ));
     }
+}
+
+// A server that does not read.
+
+const SHORT: Duration = Duration::from_millis(200);
+/// More than the buffers of the system.
+const LARGE: usize = 32 << 20;
+
+fn frame(opcode: OpCode, content: &[u8]) -> Vec<u8> {
+    [
+        encode_header(opcode, content.len(), None).as_slice(),
+        content,
+    ]
+    .concat()
+}
+
+/// An engine on a WebSocket, and its other end, which takes little at a time.
+async fn open_unread(close_timeout: Duration) -> (Engine, TcpStream) {
+    let listener = TcpSocket::new_v4().expect("a socket");
+    listener
+        .set_recv_buffer_size(4096)
+        .expect("a socket option");
+    listener
+        .bind(([127, 0, 0, 1], 0).into())
+        .expect("a free port");
+    let listener = listener.listen(1).expect("a listener");
+    let config = Arc::new(EngineConfig {
+        transports: vec![Transport::WebSocket],
+        session: Arc::new(ClientSessionConfig {
+            write_timeout: SHORT,
+            close_timeout,
+            ..ClientSessionConfig::default()
+        }),
+        ..config(listener.local_addr().expect("bound"))
+    });
+    let accept = async {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.expect("a request"));
+        }
+        let head = String::from_utf8(head).expect("text");
+        let key = head
+            .lines()
+            .find_map(|line| line.strip_prefix("sec-websocket-key: "))
+            .expect("a request for a WebSocket");
+        let accepted = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {}\r\n\r\n",
+            accept_key(key.as_bytes())
+        );
+        stream
+            .write_all(accepted.as_bytes())
+            .await
+            .expect("written");
+        let open = br#"0{"sid":"x","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#;
+        stream
+            .write_all(&frame(OpCode::Text, open))
+            .await
+            .expect("written");
+        stream
+    };
+    let (engine, stream) = tokio::join!(Engine::open(&config), accept);
+    (engine.expect("connected"), stream)
+}
+
+fn send_bytes(engine: &mut Engine, bytes: usize) {
+    let message = Outgoing::text(&"x".repeat(bytes));
+    assert!(engine.send(&message, &[], SendOptions::default()));
+}
+
+async fn end(engine: &mut Engine) -> CloseReason {
+    let end = std::future::poll_fn(|cx| engine.poll(cx, &mut drop));
+    tokio::time::timeout(PATIENCE, end).await.expect("in time")
+}
+
+#[tokio::test]
+async fn a_server_that_takes_nothing_is_left() {
+    let (mut engine, _stream) = open_unread(SHORT).await;
+    send_bytes(&mut engine, LARGE);
+    assert_eq!(end(&mut engine).await, CloseReason::TransportError);
+}
+
+#[tokio::test]
+async fn closing_does_not_wait_for_ever() {
+    let (mut engine, _stream) = open_unread(SHORT).await;
+    send_bytes(&mut engine, LARGE);
+    engine.close();
+    assert_eq!(end(&mut engine).await, CloseReason::ForcedClose);
+    // And when all is written, but the server does not end.
+    let (mut engine, _stream) = open_unread(SHORT).await;
+    engine.close();
+    assert_eq!(end(&mut engine).await, CloseReason::ForcedClose);
+}
+
+#[tokio::test]
+async fn what_was_sent_last_arrives_though_something_was_not_read() {
+    const LAST: usize = 200_000;
+    let (mut engine, mut stream) = open_unread(PATIENCE).await;
+    engine.set_paused(true);
+    for _ in 0..10 {
+        let unread = frame(OpCode::Text, &[b'4'; 1000]);
+        stream.write_all(&unread).await.expect("written");
+    }
+    send_bytes(&mut engine, LAST);
+    engine.close();
+    // Everything is with the system, but not with the server.
+    let ended = std::future::poll_fn(|cx| match engine.poll(cx, &mut drop) {
+        Poll::Pending if !engine.is_flushed() => Poll::Pending,
+        turn => Poll::Ready(turn.is_ready()),
+    });
+    let ended = tokio::time::timeout(PATIENCE, ended)
+        .await
+        .expect("in time");
+    let reading = async {
+        let mut read = Vec::new();
+        stream.read_to_end(&mut read).await.expect("no reset");
+        drop(stream);
+        read.len()
+    };
+    let ending = async move {
+        if !ended {
+            end(&mut engine).await;
+        }
+        drop(engine);
+    };
+    let (read, ()) = tokio::join!(reading, ending);
+    assert!(read > LAST, "{read} bytes");
 }

@@ -3,7 +3,7 @@
 use crate::ConnectFailure;
 
 /// A parsed URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct Target {
     /// TLS is asked for: `https` or `wss`.
     pub(crate) secure: bool,
@@ -22,7 +22,7 @@ impl Target {
     /// Parses `http://`, `https://`, `ws://` and `wss://` URLs; without a scheme, `http` is meant.
     pub(crate) fn parse(url: &str) -> Result<Self, ConnectFailure> {
         let fail = |reason| ConnectFailure::Url {
-            url: url.to_owned(),
+            url: without_secrets(url),
             reason,
         };
         if url.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
@@ -122,6 +122,25 @@ impl Target {
     }
 }
 
+/// A URL for people, also one that cannot be parsed: without user, password, query and fragment.
+pub(crate) fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (head, tail) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
+    // A password may contain everything that ends it.
+    let shown = match head.rsplit_once('@') {
+        _ if tail.contains('@') => "…",
+        Some((_, address)) => address,
+        None => head,
+    };
+    match scheme {
+        "" => shown.to_owned(),
+        scheme if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            format!("{scheme}://{shown}")
+        }
+        _ => "…".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,8 +194,27 @@ mod tests {
             "http://host/a,b",
             "http://host\n",
         ] {
-            let error = Target::parse(url).expect_err(url).to_string();
+            let error = Target::parse(url).map(drop).expect_err(url).to_string();
             assert!(error.starts_with("invalid URL "), "{error}");
+        }
+    }
+
+    #[test]
+    fn errors_do_not_tell_passwords_and_queries() {
+        for (url, shown) in [
+            ("http://me:secret@host:x/a?token=secret", "http://host:x/a"),
+            ("http://me:secret@ho st", "http://ho st"),
+            ("ftp://me:secret@host#secret", "ftp://host"),
+            ("me:secret@host:0", "host:0"),
+            ("http://me:sec/secret@host:0", "http://host:0"),
+            ("http://me:sec?secret@host:0", "http://…"),
+            ("http://host:0?secret=a@secret", "http://…"),
+            ("me:secret@host://host", "…"),
+        ] {
+            let error = Target::parse(url).map(drop).expect_err(url);
+            assert_eq!(without_secrets(url), shown);
+            let text = format!("{error} {error:?}");
+            assert!(!text.contains("secret"), "{text}");
         }
     }
 }

@@ -195,8 +195,9 @@ impl Pending {
         append_masked(&mut self.bytes, frame, self.compressor.as_deref_mut());
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+    /// Bytes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.written
     }
 }
 

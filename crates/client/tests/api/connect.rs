@@ -4,7 +4,10 @@ use kokanee_client::{Client, ConnectFailure, DisconnectReason, Failure, Socket, 
 use kokanee_server::{Auth, ConnectError, DisconnectReason as ServerReason, Handshake, Server};
 use serde_json::{Value, json};
 
-use crate::support::{echo_server, journal, serve, within};
+use crate::{
+    raw::{OPEN, Raw},
+    support::{PATIENCE, echo_server, journal, serve, within},
+};
 
 #[tokio::test]
 async fn connect_resolves_when_the_namespace_has_accepted() {
@@ -217,6 +220,62 @@ async fn connect_errors_are_told_to_handlers_too() {
         matches!(failure, ConnectFailure::Unreachable { .. }),
         "{failure}"
     );
+}
+
+#[tokio::test]
+async fn nothing_secret_is_printed() {
+    const KEY: &str = "secret key";
+    let raw = Raw::start().await;
+    let address = raw.url().replace("http://", "");
+    let builder = |url: &str| {
+        Client::builder(url)
+            .transports([Transport::WebSocket])
+            .query("token", "secret")
+            .header("X-Token", "secret")
+            .auth(json!({"token": "secret"}))
+            .client_certificate("secret certificate", KEY)
+    };
+    let with_proxy = builder("http://host").proxy("http://me:secret@proxy");
+    let mut printed = vec![format!("{with_proxy:?}")];
+    let behind_proxy = with_proxy.build().expect("usable options");
+    printed.push(format!("{behind_proxy:?}"));
+    let builder = builder(&format!("http://me:secret@{address}?from=secret"));
+    printed.push(format!("{builder:?}"));
+    let script = async {
+        let mut wire = raw.accept().await;
+        let head = wire.upgrade().await;
+        assert!(head.contains("x-token: secret") && head.contains("from=secret"));
+        wire.text(&OPEN.replace("\"sid\":\"", "\"sid\":\"secret"))
+            .await;
+        wire.next().await;
+        wire.text(r#"40{"sid":"secret-id","pid":"secret-pid"}"#)
+            .await;
+        wire.text(r#"42["x","secret-offset"]"#).await;
+        wire
+    };
+    let simple = within(
+        "the connection",
+        kokanee_client::SimpleClient::with(builder),
+    );
+    let (simple, _wire) = tokio::join!(simple, script);
+    let mut simple = simple.expect("accepted");
+    let received = within("an event", simple.receive(PATIENCE)).await;
+    assert_eq!(received.expect("an event").name(), "x");
+    let emit = simple.socket().emit("x", "secret");
+    let asking = simple.socket().emit_with_ack::<()>("x", "secret");
+    let events = simple.socket().events();
+    printed.push(format!(
+        "{simple:?} {:?} {emit:?} {asking:?} {events:?}",
+        simple.socket()
+    ));
+    let printed = printed.join(" ");
+    // Bytes are printed as numbers.
+    let key = format!("{:?}", KEY.as_bytes());
+    let base64 = "bWU6c2VjcmV0";
+    for secret in ["secret", base64, key.trim_matches(['[', ']'])] {
+        assert!(!printed.contains(secret), "{secret} in {printed}");
+    }
+    assert!(printed.contains("Core") && printed.contains("ClientBuilder"));
 }
 
 #[tokio::test]

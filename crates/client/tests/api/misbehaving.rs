@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use kokanee_client::{
-    Client, ClientBuilder, ConnectFailure, Data, DisconnectReason, Failure, Socket, Transport,
+    AckError, Client, ClientBuilder, ConnectFailure, Data, DisconnectReason, EmitError, Failure,
+    Socket, Transport,
 };
 use kokanee_websocket::{OpCode, encode_header};
 
 use crate::{
-    raw::{ACCEPTED, OPEN, Raw},
+    raw::{ACCEPTED, OPEN, Raw, Wire},
     support::{journal, within},
 };
 
@@ -207,6 +208,44 @@ async fn garbage_right_behind_the_acceptance_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn garbage_and_the_end_in_one_read_are_one_loss() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    let garbage = encode_header(OpCode::Text, 2, None);
+    let end = encode_header(OpCode::Close, 0, None);
+    wire.write(&[garbage.as_slice(), b"4x", end.as_slice()].concat())
+        .await;
+    let _wire = raw.joined().await;
+    within("connected again", socket.connected())
+        .await
+        .expect("accepted");
+}
+
+#[tokio::test]
+async fn garbage_ends_a_connection_that_takes_nothing() {
+    let raw = Raw::start().await;
+    let builder = websocket(&raw).send_buffer_bytes(64 << 20);
+    let socket = builder.build().expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        note(reason.to_string());
+        async {}
+    });
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    // More than the system buffers, and the server reads nothing.
+    let large = "x".repeat(32 << 20);
+    socket.emit("x", large).await.expect("taken");
+    wire.text("9").await;
+    assert_eq!(seen.next().await, "parse error");
+    assert!(!socket.is_connected());
+}
+
+#[tokio::test]
 async fn a_refusal_without_a_reason_is_a_refusal() {
     for (refusal, text) in [
         ("44", "refused by the server: not accepted"),
@@ -295,6 +334,29 @@ async fn servers_that_close_half_way_are_an_error() {
             "{depth}: {failure}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_connected_namespace_breaks_the_protocol() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        note(reason.to_string());
+        async {}
+    });
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    let asking = socket.emit_with_ack::<()>("x", ());
+    let script = async {
+        assert_eq!(wire.next().await, "420[\"x\"]");
+        wire.text("44{\"message\":\"no\"}").await;
+    };
+    let (answer, ()) = tokio::join!(within("a failure", asking.args()), script);
+    assert!(matches!(answer, Err(AckError::Disconnected)), "{answer:?}");
+    assert_eq!(seen.next().await, "parse error");
+    let _wire = raw.joined().await;
 }
 
 #[tokio::test]
@@ -581,6 +643,113 @@ async fn an_emit_that_waits_for_room_ends_with_the_connection() {
     );
 }
 
+/// A server of long-polling whose client has joined `/`: the connections of its GETs and of its POSTs.
+async fn joined_by_polling(raw: &Raw) -> (Wire, Wire) {
+    let mut gets = raw.accept().await;
+    gets.request().await;
+    gets.answer("", OPEN).await;
+    let (_, mut posts) = tokio::join!(gets.request(), raw.accept());
+    assert_eq!(posts.post().await.1, "40");
+    posts.answer("", "ok").await;
+    gets.answer("", ACCEPTED).await;
+    gets.request().await;
+    (gets, posts)
+}
+
+#[tokio::test]
+async fn a_client_whose_handlers_are_behind_still_posts() {
+    let raw = Raw::start().await;
+    let builder = client(&raw, Transport::Polling);
+    let (connected, (mut gets, mut posts)) = tokio::join!(
+        within("the connection", builder.connect()),
+        joined_by_polling(&raw)
+    );
+    let socket = connected.expect("accepted");
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let (note, mut seen) = journal();
+    socket.on("x", move |socket: Socket| {
+        let (gate, note) = (std::sync::Arc::clone(&gate), note.clone());
+        async move {
+            note(socket.emit("answer", ()).await.is_ok());
+            let _never = gate.acquire().await;
+        }
+    });
+    gets.answer("", &vec!["42[\"x\"]"; 2000].join("\u{1e}"))
+        .await;
+    assert!(seen.next().await);
+    assert_eq!(posts.post().await.1, "42[\"answer\"]");
+    posts.answer("", "ok").await;
+    socket.emit("more", ()).await.expect("sent");
+    assert_eq!(posts.post().await.1, "42[\"more\"]");
+    posts.answer("", "ok").await;
+    let script = async {
+        assert_eq!(posts.post().await.1, "41\u{1e}1");
+        posts.answer("", "ok").await;
+    };
+    tokio::join!(within("the end", socket.disconnect()), script);
+}
+
+#[tokio::test]
+async fn disconnect_of_one_namespace_waits_for_its_post() {
+    let raw = Raw::start().await;
+    let builder = client(&raw, Transport::Polling);
+    let (connected, (mut gets, mut posts)) = tokio::join!(
+        within("the connection", builder.connect()),
+        joined_by_polling(&raw)
+    );
+    let socket = connected.expect("accepted");
+    let other = socket.of("/other");
+    let script = async {
+        assert_eq!(posts.post().await.1, "40/other,");
+        posts.answer("", "ok").await;
+        gets.answer("", "40/other,{\"sid\":\"other\"}").await;
+    };
+    let (connected, ()) = tokio::join!(within("the connection", other.connect()), script);
+    connected.expect("accepted");
+    let mut disconnecting = Box::pin(within("the end", other.disconnect()));
+    tokio::select! {
+        biased;
+        () = &mut disconnecting => panic!("nothing was posted"),
+        (_, body) = posts.post() => assert_eq!(body, "41/other,"),
+    }
+    let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(disconnecting.as_mut().poll(cx)));
+    assert!(waits.await.is_pending(), "the server has not answered");
+    posts.answer("", "ok").await;
+    disconnecting.await;
+    assert!(socket.is_connected());
+}
+
+#[tokio::test]
+async fn what_waits_for_one_namespace_does_not_hold_up_another() {
+    let raw = Raw::start().await;
+    let builder = websocket(&raw).send_buffer_bytes(1000);
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", builder.connect()), raw.joined());
+    let socket = connected.expect("accepted");
+    let other = socket.of("/other");
+    let text = "x".repeat(600);
+    other.emit("x", &text).await.expect("kept");
+    let full = other.emit("x", &text).await;
+    assert!(
+        matches!(full, Err(EmitError::BufferFull { max: 1000 })),
+        "{full:?}"
+    );
+    for _ in 0..3 {
+        within("room", socket.emit("y", ())).await.expect("sent");
+        assert_eq!(wire.next().await, "42[\"y\"]");
+    }
+    // What is kept goes away with its socket.
+    let script = async {
+        assert_eq!(wire.next().await, "40/other,");
+        wire.text("40/other,{\"sid\":\"other\"}").await;
+        assert!(wire.next().await.starts_with("42/other,[\"x\","));
+    };
+    let (connected, ()) = tokio::join!(within("the connection", other.connect()), script);
+    connected.expect("accepted");
+    within("room", other.emit("y", ())).await.expect("sent");
+    assert_eq!(wire.next().await, "42/other,[\"y\"]");
+}
+
 // Order.
 
 #[tokio::test]
@@ -664,7 +833,255 @@ async fn only_what_can_be_an_offset_is_one() {
     .await;
 }
 
+#[tokio::test]
+async fn volatile_events_never_wait_for_room() {
+    let raw = Raw::start().await;
+    let builder = websocket(&raw).send_buffer_bytes(1000);
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", builder.connect()), raw.joined());
+    let socket = connected.expect("accepted");
+    // In one turn of this thread: the connection's task takes nothing meanwhile.
+    for number in 0..100 {
+        let mut emit = std::pin::pin!(socket.emit_volatile("x", number));
+        let emitted =
+            std::future::poll_fn(|cx| std::task::Poll::Ready(emit.as_mut().poll(cx))).await;
+        assert!(emitted.is_ready(), "{number}");
+    }
+    assert_eq!(wire.next().await, "42[\"x\",0]");
+}
+
+#[tokio::test]
+async fn questions_wait_for_room_as_other_events() {
+    let raw = Raw::start().await;
+    let builder = websocket(&raw).send_buffer_bytes(1000);
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", builder.connect()), raw.joined());
+    let socket = connected.expect("accepted");
+    // In one turn of this thread: the connection's task takes nothing meanwhile.
+    socket.emit("x", "x".repeat(600)).await.expect("sent");
+    let mut asking = Box::pin(socket.emit_with_ack::<()>("never", ()).args());
+    let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(asking.as_mut().poll(cx)));
+    assert!(waits.await.is_pending());
+    drop(asking);
+    let mut asking = Box::pin(socket.emit_with_ack::<i32>("sum", ()).args());
+    let script = async {
+        assert!(wire.next().await.starts_with("42[\"x\","));
+        assert_eq!(wire.next().await, "421[\"sum\"]");
+        wire.text("431[7]").await;
+    };
+    let (answer, ()) = tokio::join!(within("an answer", &mut asking), script);
+    assert_eq!(answer.expect("answered").json(), "7");
+}
+
+#[tokio::test]
+async fn an_event_whose_answer_nobody_waits_for_is_not_sent_later() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let asking = socket.emit_with_ack::<()>("late", ()).timeout(SHORT);
+    let answer = within("a failure", asking.args()).await;
+    assert!(matches!(answer, Err(AckError::Timeout)), "{answer:?}");
+    socket.emit("kept", ()).await.expect("kept");
+    let script = async {
+        let mut wire = raw.joined().await;
+        assert_eq!(wire.next().await, "42[\"kept\"]");
+    };
+    let (connected, ()) = tokio::join!(within("the connection", socket.connect()), script);
+    connected.expect("accepted");
+}
+
+#[tokio::test]
+async fn an_answer_is_for_the_connection_on_which_it_was_asked_for() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (note, mut asked) = journal();
+    socket.on("ask", move |ack: kokanee_client::Ack| {
+        note(ack);
+        async {}
+    });
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    wire.text("427[\"ask\"]").await;
+    let old = asked.next().await;
+    drop(wire);
+    let mut wire = raw.joined().await;
+    wire.text("427[\"ask\"]").await;
+    let new = asked.next().await;
+    assert!(matches!(old.send("old"), Err(EmitError::Disconnected)));
+    new.send("new").expect("sent");
+    assert_eq!(wire.next().await, "437[\"new\"]");
+}
+
+#[tokio::test]
+async fn a_dropped_reader_does_not_hold_up_the_others() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on("x", move || {
+        note(());
+        async {}
+    });
+    let events = socket.events();
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    let header = encode_header(OpCode::Text, 7, None);
+    let frame = [header.as_slice(), b"42[\"x\"]"].concat();
+    wire.write(&frame.repeat(1000)).await;
+    // So many may wait for the reader.
+    for _ in 0..256 {
+        seen.next().await;
+    }
+    drop(events);
+    for _ in 256..1000 {
+        seen.next().await;
+    }
+}
+
+// What the application does wrong.
+
+#[tokio::test]
+async fn an_auth_function_that_panics_is_a_failure() {
+    for late in [false, true] {
+        let raw = Raw::start().await;
+        let builder = websocket(&raw).auth_with(move || {
+            assert!(late, "at once");
+            async { Some(()).filter(|()| false).expect("later") }
+        });
+        let failure = fails(builder, async {
+            let mut wire = raw.websocket().await;
+            wire.text(OPEN).await;
+            wire.closed().await;
+        })
+        .await;
+        let text = failure.to_string();
+        assert!(
+            text.starts_with("invalid option auth: its function has panicked"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn auth_must_be_an_object() {
+    let raw = Raw::start().await;
+    let failure = websocket(&raw)
+        .auth("token")
+        .build()
+        .expect_err("no object");
+    assert_eq!(failure.to_string(), "invalid option auth: it is no object");
+    let failure = fails(websocket(&raw).auth_with(|| async { 7 }), async {
+        let mut wire = raw.websocket().await;
+        wire.text(OPEN).await;
+        wire.closed().await;
+    })
+    .await;
+    assert_eq!(failure.to_string(), "invalid option auth: it is no object");
+}
+
+#[tokio::test]
+async fn namespaces_that_the_wire_cannot_carry_are_refused() {
+    let raw = Raw::start().await;
+    let (connected, _wire) = tokio::join!(
+        within("the connection", websocket(&raw).connect()),
+        raw.joined()
+    );
+    let socket = connected.expect("accepted");
+    for namespace in ["a,b", "/x?y"] {
+        let failure = within("a failure", socket.of(namespace).connect()).await;
+        assert!(
+            matches!(
+                failure,
+                Err(ConnectFailure::Option {
+                    option: "namespace",
+                    ..
+                })
+            ),
+            "{failure:?}"
+        );
+    }
+    assert!(socket.is_connected());
+}
+
+#[tokio::test]
+async fn times_without_end_are_no_danger() {
+    let raw = Raw::start().await;
+    let builder = websocket(&raw)
+        .connect_timeout(Duration::MAX)
+        .ack_timeout(Duration::MAX)
+        .reconnection_delay_max(Duration::MAX)
+        .retries(1);
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", builder.connect()), raw.joined());
+    let socket = connected.expect("accepted");
+    socket.emit("x", ()).await.expect("sent");
+    assert_eq!(wire.next().await, "420[\"x\"]");
+}
+
 // The end.
+
+#[tokio::test]
+async fn giving_up_fails_what_waits_for_answers() {
+    let socket = Client::builder("http://127.0.0.1:1")
+        .build()
+        .expect("usable options");
+    let mut asking = Box::pin(socket.emit_with_ack::<()>("x", ()).args());
+    let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(asking.as_mut().poll(cx)));
+    assert!(waits.await.is_pending());
+    let failure = within("a failure", socket.connect()).await;
+    assert!(
+        matches!(failure, Err(ConnectFailure::Unreachable { .. })),
+        "{failure:?}"
+    );
+    let answer = within("a failure", asking).await;
+    assert!(matches!(answer, Err(AckError::Disconnected)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn the_first_failure_is_returned_every_time() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    let script = async {
+        wire.closed().await;
+        // Neither is there anybody any more.
+        drop((wire, raw));
+    };
+    tokio::join!(within("the end", socket.disconnect()), script);
+    let failure = within("a failure", socket.connect()).await;
+    assert!(
+        matches!(failure, Err(ConnectFailure::Unreachable { .. })),
+        "{failure:?}"
+    );
+}
+
+#[test]
+fn the_end_of_the_runtime_leaves_nobody_waiting() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+    };
+    let (client, other) = (runtime(), runtime());
+    let (socket, _wire) = client.block_on(async {
+        let raw = Raw::start().await;
+        let (connected, wire) = tokio::join!(
+            within("the connection", websocket(&raw).connect()),
+            raw.joined()
+        );
+        (connected.expect("accepted"), wire)
+    });
+    let mut asking = Box::pin(socket.emit_with_ack::<()>("x", ()).args());
+    let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(asking.as_mut().poll(cx)));
+    assert!(other.block_on(waits).is_pending());
+    drop(client);
+    let answer = other.block_on(async { within("a failure", asking).await });
+    assert!(matches!(answer, Err(AckError::Disconnected)), "{answer:?}");
+    assert!(!socket.is_connected() && !socket.is_active());
+}
 
 #[test]
 fn disconnect_returns_when_the_close_is_on_the_wire() {
@@ -685,15 +1102,21 @@ fn disconnect_returns_when_the_close_is_on_the_wire() {
         .block_on(connecting)
         .expect("no panic")
         .expect("accepted");
+    let (reading, read) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        server.block_on(async {
+            for _ in 0..3 {
+                // The test may have failed.
+                let _ = reading.send(wire.next().await);
+            }
+        });
+    });
     client.block_on(async {
         socket.emit("last", 1).await.expect("sent");
         within("the end", socket.disconnect()).await;
     });
     // Nobody is left who could write.
     client.shutdown_background();
-    server.block_on(async {
-        assert_eq!(wire.next().await, "42[\"last\",1]");
-        assert_eq!(wire.next().await, "41");
-        assert_eq!(wire.next().await, "closed");
-    });
+    let read: Vec<_> = read.into_iter().collect();
+    assert_eq!(read, ["42[\"last\",1]", "41", "closed"]);
 }

@@ -181,6 +181,38 @@ async fn cookies_of_the_server_come_back() {
 }
 
 #[tokio::test]
+async fn headers_of_the_application_are_all_sent_and_its_cookies_too() {
+    let raw = Raw::start().await;
+    let builder = Client::builder(&raw.url())
+        .header("Cookie", "own=1")
+        .header("X-Many", "1")
+        .header("X-Many", "2")
+        .header("Accept", "text/plain");
+    let script = async {
+        let mut get = raw.accept().await;
+        let first = get.request().await;
+        get.answer("Set-Cookie: io=secret\r\n", OPEN).await;
+        [first, get.request().await]
+    };
+    let heads = tokio::select! {
+        _ = builder.connect() => panic!("nobody has accepted"),
+        heads = script => heads,
+    };
+    for (head, cookies) in heads.iter().zip(["own=1", "own=1; io=secret"]) {
+        for line in [
+            &format!("cookie: {cookies}"),
+            "x-many: 1",
+            "x-many: 2",
+            "accept: text/plain",
+        ] {
+            let count = head.lines().filter(|found| found == &line).count();
+            assert_eq!(count, 1, "{line} in {head}");
+        }
+        assert!(!head.contains("*/*"), "{head}");
+    }
+}
+
+#[tokio::test]
 async fn the_path_can_be_any() {
     let io = Server::builder().path("/other/place").build();
     add_echo(&io);

@@ -30,6 +30,8 @@ pub(crate) struct Client {
     done: Vec<String>,
     pub(crate) closed: Option<(CloseReason, Duration)>,
     pub(crate) is_finished: bool,
+    /// The WebSocket takes nothing.
+    pub(crate) is_stalled: bool,
     /// Requests that were not answered yet.
     pub(crate) gets: usize,
     pub(crate) posts: usize,
@@ -51,6 +53,7 @@ impl Client {
             done: Vec::new(),
             closed: None,
             is_finished: false,
+            is_stalled: false,
             gets: 0,
             posts: 0,
         };
@@ -85,6 +88,9 @@ impl Client {
                 self.note(output);
             }
             let Some(packet) = self.session.poll_packet(self.now) else {
+                if !self.is_stalled {
+                    self.session.handle_written(self.now, true);
+                }
                 break;
             };
             let frame = packet.packet_text(self.session.revision());

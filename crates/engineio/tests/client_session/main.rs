@@ -245,13 +245,28 @@ fn while_the_client_does_not_read_the_server_is_not_dead() {
     let mut client = Client::websocket();
     client.advance(20_000);
     client.session.set_reading_paused(client.now, true);
-    client.advance(1_000_000);
+    client.advance(44_999);
     assert_eq!(client.closed, None);
     client.session.set_reading_paused(client.now, false);
     client.advance(44_999);
     assert_eq!(client.closed, None);
     client.advance(1);
-    assert_eq!(client.closed_at(CloseReason::PingTimeout), 1_065_000);
+    assert_eq!(client.closed_at(CloseReason::PingTimeout), 109_999);
+}
+
+#[test]
+fn a_pause_that_no_server_outlasts_ends_the_session() {
+    for revision in [Revision::V4, Revision::V3] {
+        let mut client = Client::new(revision, Transport::WebSocket);
+        client.frame(OPEN);
+        client.advance(20_000);
+        client.session.set_reading_paused(client.now, true);
+        client.advance(10_000);
+        // Said again, which is no new pause.
+        client.session.set_reading_paused(client.now, true);
+        client.advance(100_000);
+        assert_eq!(client.closed_at(CloseReason::PingTimeout), 65_000);
+    }
 }
 
 #[test]
@@ -306,6 +321,45 @@ fn closing_sends_what_waits_first() {
     client.turn();
     client.advance(10_000);
     assert!(client.is_finished);
+}
+
+#[test]
+fn a_websocket_that_takes_nothing_ends_the_session_in_time() {
+    // The driver has taken everything, but nothing of it is written.
+    let mut client = Client::websocket();
+    client.is_stalled = true;
+    client.advance(1000);
+    client.send("a");
+    assert_eq!(client.outputs(), ["4a"]);
+    client.advance(9000);
+    client.session.handle_written(client.now, false);
+    client.advance(9999);
+    assert_eq!(client.closed, None, "some of it was taken meanwhile");
+    client.send_with("volatile", VOLATILE);
+    assert!(client.outputs().is_empty(), "it would have to wait");
+    client.advance(1);
+    assert_eq!(client.closed_at(CloseReason::TransportError), 20_000);
+    assert!(client.is_finished);
+}
+
+#[test]
+fn closing_ends_when_everything_is_written() {
+    for takes_it in [true, false] {
+        let mut client = Client::websocket();
+        client.is_stalled = true;
+        client.send("a");
+        client.session.close(client.now);
+        client.turn();
+        assert_eq!(client.outputs(), ["4a", "closed: forced close"]);
+        assert!(!client.session.is_drained());
+        if takes_it {
+            client.session.handle_written(client.now, true);
+            client.turn();
+        } else {
+            client.advance(10_000);
+        }
+        assert_eq!(client.outputs(), ["close WebSocket", "finished"]);
+    }
 }
 
 #[test]
