@@ -130,7 +130,10 @@ pub struct EmitWithAck<T> {
     socket: Socket,
     id: AckId,
     packet: Result<EncodedPacket, EmitError>,
+    /// For each try.
     timeout: Option<Duration>,
+    /// For all of it.
+    limit: Option<Duration>,
     answer: PhantomData<fn() -> T>,
 }
 
@@ -138,7 +141,7 @@ impl<T> fmt::Debug for EmitWithAck<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EmitWithAck")
             .field("id", &self.id)
-            .field("timeout", &self.timeout)
+            .field("timeout", &self.limit.or(self.timeout))
             .finish_non_exhaustive()
     }
 }
@@ -155,14 +158,18 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
             id,
             packet,
             timeout,
+            limit: None,
             answer: PhantomData,
         }
     }
 
     /// Sets how long to wait for the answer, the time included in which the socket is not connected. Without it, and
     /// without [`ack_timeout`](crate::ClientBuilder::ack_timeout), the wait ends with the answer or the connection.
+    ///
+    /// With [`retries`](crate::ClientBuilder::retries) it limits all tries together; the event is still sent then, until it
+    /// is acknowledged or its tries are used up.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.limit = Some(timeout);
         self
     }
 
@@ -176,6 +183,7 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
             id,
             packet,
             timeout,
+            limit,
             ..
         } = self;
         let packet = packet?;
@@ -201,7 +209,7 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
             })?;
             receiver.await.unwrap_or(Err(AckError::Disconnected))
         };
-        let answer = match timeout.filter(|_| !retried) {
+        let answer = match limit.or_else(|| timeout.filter(|_| !retried)) {
             None => exchange.await,
             Some(timeout) => tokio::time::timeout(timeout, exchange)
                 .await

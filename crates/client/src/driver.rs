@@ -104,6 +104,9 @@ struct Member {
     running: Vec<Running>,
     /// Events whose turn has not come, and their bytes.
     waiting: VecDeque<(Event, Ack)>,
+    /// Events that came before the namespace has accepted.
+    early: VecDeque<(Event, Option<AckId>)>,
+    /// Of all these events.
     waiting_bytes: usize,
 }
 
@@ -176,6 +179,7 @@ impl Driver {
                 retried: VecDeque::new(),
                 running: Vec::new(),
                 waiting: VecDeque::new(),
+                early: VecDeque::new(),
                 waiting_bytes: 0,
             });
             self.members.len() - 1
@@ -399,6 +403,8 @@ impl Driver {
     }
 
     fn join(&mut self, key: u64, core: &Arc<Core>, auth: serde_json::Value) {
+        // What came for the connection before is for nobody.
+        drop(self.take_early(key));
         let Link::Open(open) = &mut self.link else {
             return;
         };
@@ -597,7 +603,7 @@ impl Driver {
     /// Whether handlers or readers are so far behind that the server must wait.
     fn is_behind(&self) -> bool {
         self.members.iter().any(|member| {
-            member.waiting.len() >= MAX_QUEUED_EVENTS
+            member.waiting.len() + member.early.len() >= MAX_QUEUED_EVENTS
                 || member.waiting_bytes >= MAX_QUEUED_BYTES
                 || member.core.has_slow_reader()
         })
@@ -851,6 +857,9 @@ impl Driver {
                 }
             }
         }
+        for (event, id) in self.take_early(key) {
+            self.on_event(cx, key, id, event);
+        }
         self.end_attempts();
     }
 
@@ -886,6 +895,17 @@ impl Driver {
         self.close_if_unwanted();
     }
 
+    /// The events that came before the namespace has accepted.
+    fn take_early(&mut self, key: u64) -> VecDeque<(Event, Option<AckId>)> {
+        let Some(member) = self.by_key(key) else {
+            return VecDeque::new();
+        };
+        let early = std::mem::take(&mut member.early);
+        let bytes = early.iter().map(|(event, _)| event.args().size_bytes());
+        member.waiting_bytes -= bytes.sum::<usize>();
+        early
+    }
+
     fn on_event(&mut self, cx: &mut TaskContext<'_>, key: u64, id: Option<AckId>, event: Event) {
         let guard = self.guard.upgrade();
         let Some(member) = self.by_key(key) else {
@@ -901,6 +921,12 @@ impl Driver {
             {
                 state.offset = Some(offset);
             }
+        }
+        // Some servers send events before they have accepted the namespace; handlers of the connection come first.
+        if !matches!(member.phase, Phase::Connected) {
+            member.waiting_bytes += event.args().size_bytes();
+            member.early.push_back((event, id));
+            return;
         }
         member.core.publish(|| Received {
             event: event.clone(),

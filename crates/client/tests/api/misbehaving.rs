@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kokanee_client::{
-    AckError, Client, ClientBuilder, ConnectFailure, Data, DisconnectReason, EmitError, Failure,
-    Socket, Transport,
+    Ack, AckError, Client, ClientBuilder, ConnectFailure, Data, DisconnectReason, EmitError,
+    Failure, Socket, Transport,
 };
 use kokanee_websocket::{OpCode, encode_header};
 
@@ -1119,4 +1119,35 @@ fn disconnect_returns_when_the_close_is_on_the_wire() {
     client.shutdown_background();
     let read: Vec<_> = read.into_iter().collect();
     assert_eq!(read, ["42[\"last\",1]", "41", "closed"]);
+}
+
+#[tokio::test]
+async fn events_before_the_acceptance_are_handled_after_it() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (note, mut seen) = journal();
+    let noted = note.clone();
+    socket.on_connect(move |_: Socket| {
+        noted("connected".to_owned());
+        async {}
+    });
+    socket.on("hello", move |Data(name): Data<String>, ack: Ack| {
+        note(name);
+        async move { ack.send("thanks") }
+    });
+    let script = async {
+        let mut wire = raw.websocket().await;
+        wire.text(OPEN).await;
+        assert!(wire.next().await.starts_with("40"));
+        wire.text("425[\"hello\",\"one\"]").await;
+        wire.text("42[\"hello\",\"two\"]").await;
+        wire.text(ACCEPTED).await;
+        assert_eq!(wire.next().await, "435[\"thanks\"]");
+        wire
+    };
+    let (connected, _wire) = tokio::join!(within("the connection", socket.connect()), script);
+    connected.expect("accepted");
+    for expected in ["connected", "one", "two"] {
+        assert_eq!(seen.next().await, expected);
+    }
 }

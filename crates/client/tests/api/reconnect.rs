@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use kokanee_client::{Attempt, Client, ConnectFailure, Data, DisconnectReason, Socket, Transport};
+use kokanee_client::{
+    AckError, Attempt, Client, ConnectFailure, Data, DisconnectReason, Socket, Transport,
+};
 use kokanee_server::{Ack, Server};
 
 use crate::support::{add_echo, echo_server, journal, serve, within};
@@ -256,6 +258,22 @@ async fn what_nobody_acknowledges_is_given_up() {
         seen.next().await;
     }
     assert!(seen.is_empty(), "once, and two retries");
+}
+
+#[tokio::test]
+async fn a_wait_with_retries_ends_when_the_caller_says_so() {
+    let io = Server::new();
+    io.on("job", async |_: Ack| {});
+    let address = serve(&io, 0).await;
+    let socket = Client::builder(&format!("http://{address}"))
+        .retries(1_000_000)
+        .ack_timeout(Duration::from_millis(20))
+        .connect();
+    let socket = within("the connection", socket).await.expect("accepted");
+    let asking = socket.emit_with_ack::<()>("job", ());
+    let asking = asking.timeout(Duration::from_millis(100)).args();
+    let failed = within("the end", asking).await;
+    assert!(matches!(failed, Err(AckError::Timeout)), "{failed:?}");
 }
 
 #[tokio::test]
