@@ -3,7 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::ring},
+};
 
 use crate::ListenError;
 
@@ -21,7 +24,11 @@ pub(crate) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, Li
         )));
     }
     let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
-    let mut config = ServerConfig::builder()
+    // With a provider of our own: the process has no default one if the application enables several.
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default versions");
+    let mut config = config
         .with_no_client_auth()
         .with_single_cert(chain, key_der)
         .map_err(|error| ListenError::Tls(format!("certificate and key do not fit: {error}")))?;
