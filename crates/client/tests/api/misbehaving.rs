@@ -805,7 +805,7 @@ async fn only_what_can_be_an_offset_is_one() {
     // The JavaScript client takes any text at the end of any event, which costs it the recovery.
     let raw = Raw::start().await;
     let socket = websocket(&raw).build().expect("usable options");
-    socket.on("ask", async |ack: kokanee_client::Ack| ack.send(()));
+    socket.on("ask", async |ack: Ack| ack.send(()));
     let script = async {
         let mut wire = raw.websocket().await;
         wire.text(OPEN).await;
@@ -894,7 +894,7 @@ async fn an_answer_is_for_the_connection_on_which_it_was_asked_for() {
     let raw = Raw::start().await;
     let socket = websocket(&raw).build().expect("usable options");
     let (note, mut asked) = journal();
-    socket.on("ask", move |ack: kokanee_client::Ack| {
+    socket.on("ask", move |ack: Ack| {
         note(ack);
         async {}
     });
