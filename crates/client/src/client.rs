@@ -155,12 +155,16 @@ impl ClientBuilder {
     }
 
     /// Sets what is sent to every namespace when it is connected, an object. JavaScript: `auth`. Default: nothing.
+    ///
+    /// Servers of Socket.IO 2 get it as the query of the namespace; not for `/`, which they connect before they are asked:
+    /// there [`query`](Self::query) speaks for the client.
     pub fn auth(mut self, auth: impl Serialize) -> Self {
         self.auth = Auth::Value(auth_value(auth));
         self
     }
 
-    /// Sets a function that is called before every connection for what is sent, for instance a fresh token.
+    /// Sets a function that is called before every connection for what is sent, for instance a fresh token. As
+    /// [`auth`](Self::auth) otherwise.
     pub fn auth_with<F, Fut, T>(mut self, auth: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,

@@ -25,7 +25,7 @@ use futures_util::FutureExt;
 use kokanee_engineio::{CloseReason, Message, Revision, SendOptions, Str};
 use kokanee_handler::{Ack, AckError, Erased, Running, caught, poll_caught, start};
 use kokanee_socketio::{
-    AckId, ClientConnection, ClientInput, EncodedPacket, Event, ParserKind, ProtocolVersion,
+    AckId, ClientConnection, ClientInput, EncodedPacket, Event, Join, ParserKind, ProtocolVersion,
     encode_connect, encode_disconnect,
 };
 use tokio::{sync::oneshot, time::Sleep};
@@ -47,6 +47,10 @@ const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events that wait for a handler before the client stops to read, and their bytes.
 const MAX_QUEUED_EVENTS: usize = 1024;
 const MAX_QUEUED_BYTES: usize = 8 << 20;
+/// Bytes of answers that wait for the server to read them before the client stops to read, beside the send buffer.
+const MAX_OWED_BYTES: usize = 8 << 20;
+/// Time for the server to end a connection that we have closed, before those who wait for the end are told.
+const END_GRACE: Duration = Duration::from_secs(1);
 /// Longest text that is taken for an offset of a server that recovers connections.
 const MAX_OFFSET_BYTES: usize = 64;
 /// Rounds of one turn, after which other tasks get their chance.
@@ -70,8 +74,10 @@ struct Open {
     engine: Engine,
     /// Each namespace and the key of its member.
     connection: ClientConnection<u64>,
-    /// We have ended it; the reason that sockets are told.
+    /// We have ended it.
     closing: bool,
+    /// When those who wait for the end are told, even if the server has not ended the connection by then.
+    told_by: Option<Instant>,
 }
 
 /// How far a socket has come.
@@ -370,9 +376,14 @@ impl Driver {
         let mut progress = Progress::None;
         let until = Instant::now() + self.hub.options.engine.connect_timeout;
         let mut ready = Vec::new();
+        let version = open.connection.version();
         for member in &mut self.members {
             if let Phase::Wanted = member.phase {
                 let auth = match &self.hub.options.auth {
+                    // The server does not wait for what we say of `/`, so neither may we.
+                    _ if version == ProtocolVersion::V4 && *member.core.namespace == *"/" => {
+                        Ok(std::future::ready(Ok(serde_json::Value::Null)).boxed())
+                    }
                     Auth::None => Ok(std::future::ready(Ok(serde_json::Value::Null)).boxed()),
                     Auth::Value(value) => Ok(std::future::ready(value.clone()).boxed()),
                     Auth::Function(function) => caught(|| function()),
@@ -392,7 +403,7 @@ impl Driver {
         for (key, core, auth) in ready {
             progress = Progress::Some;
             match auth {
-                Ok(auth) => self.join(key, &core, auth),
+                Ok(auth) => self.join(cx, key, &core, auth),
                 Err(reason) => {
                     let option = "auth";
                     self.on_refused(cx, key, ConnectFailure::Option { option, reason });
@@ -402,14 +413,27 @@ impl Driver {
         progress
     }
 
-    fn join(&mut self, key: u64, core: &Arc<Core>, auth: serde_json::Value) {
+    fn join(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        key: u64,
+        core: &Arc<Core>,
+        auth: serde_json::Value,
+    ) {
         // What came for the connection before is for nobody.
         drop(self.take_early(key));
         let Link::Open(open) = &mut self.link else {
             return;
         };
-        open.connection
-            .join(Str::from(core.namespace.to_string()), key);
+        let namespace = Str::from(core.namespace.to_string());
+        match open.connection.join(namespace, key) {
+            Join::Send => {}
+            Join::Wait => return,
+            Join::Done => {
+                let sid = self.legacy_id(key);
+                return self.on_connected(cx, key, sid, None);
+            }
+        }
         let packet = match open.connection.version() {
             ProtocolVersion::V5 => {
                 let auth = with_recovery(auth, core);
@@ -418,8 +442,6 @@ impl Driver {
                     auth.map(|auth| auth.to_string()).as_deref(),
                 )
             }
-            // The server connects `/` by itself.
-            ProtocolVersion::V4 if &*core.namespace == "/" => return,
             ProtocolVersion::V4 => encode_connect(&legacy_namespace(&core.namespace, &auth), None),
         };
         self.send(&packet, SendOptions::default());
@@ -517,6 +539,7 @@ impl Driver {
             engine,
             connection,
             closing: false,
+            told_by: None,
         }));
         self.was_open = true;
     }
@@ -568,6 +591,9 @@ impl Driver {
         self.hub.set_outbound(open.engine.outbound_bytes());
         let upgrade = open.engine.take_upgrade_event();
         let is_flushed = open.engine.is_flushed();
+        if open.engine.is_end_written() && open.told_by.is_none() {
+            open.told_by = Some(Instant::now() + END_GRACE);
+        }
         if let Some(UpgradeEvent::Done) = upgrade {
             self.hub.set_transport(Some(open.engine.transport()));
             self.each(cx, 0, None, |handlers| &handlers.upgrade);
@@ -600,8 +626,17 @@ impl Driver {
         }
     }
 
-    /// Whether handlers or readers are so far behind that the server must wait.
+    /// Whether handlers, readers or the answers to the server are so far behind that it must wait.
     fn is_behind(&self) -> bool {
+        // What exceeds the send buffer by so much is answers: whoever emits waits for room.
+        let max = self
+            .hub
+            .options
+            .send_buffer_bytes
+            .saturating_add(MAX_OWED_BYTES);
+        if self.hub.leaving_bytes() > max {
+            return true;
+        }
         self.members.iter().any(|member| {
             member.waiting.len() + member.early.len() >= MAX_QUEUED_EVENTS
                 || member.waiting_bytes >= MAX_QUEUED_BYTES
@@ -1023,12 +1058,27 @@ impl Driver {
         self.on_refused(cx, key, ConnectFailure::Timeout { after });
     }
 
+    /// Tells those who wait for the end of a connection that it is on the wire, even if the server does not react.
+    fn check_end(&mut self) {
+        if self.told_by().is_some_and(|at| at <= Instant::now()) {
+            self.flushed();
+        }
+    }
+
+    fn told_by(&self) -> Option<Instant> {
+        match &self.link {
+            Link::Open(open) if !self.flushing.is_empty() => open.told_by,
+            _ => None,
+        }
+    }
+
     fn poll_timer(&mut self, cx: &mut TaskContext<'_>) -> Progress {
         let deadlines = |member: &Member| {
             let retry = member.retried.front().and_then(|retried| retried.until);
             [retry, member.joins_until()].into_iter().flatten().min()
         };
-        let next = self.members.iter().filter_map(deadlines).min();
+        let members = self.members.iter().filter_map(deadlines);
+        let next = members.chain(self.told_by()).min();
         let Some(next) = next else {
             self.timer = None;
             return Progress::None;
@@ -1045,6 +1095,7 @@ impl Driver {
         }
         self.check_retried();
         self.check_joining(cx);
+        self.check_end();
         Progress::Some
     }
 

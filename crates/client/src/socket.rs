@@ -308,8 +308,8 @@ impl Socket {
     }
 
     /// Disconnects from the namespace; with the last namespace the connection is closed. Returns when that is on the
-    /// wire, what was sent before included; with the last namespace when the server has ended the connection, too, for which
-    /// it has 10 s. The socket does not connect again by itself.
+    /// wire, what was sent before included. With the last namespace the server then has 1 s to end its side, so that nothing
+    /// is lost if the process ends next. The socket does not connect again by itself.
     pub async fn disconnect(&self) {
         let (sender, receiver) = oneshot::channel();
         let command = Command::Disconnect {

@@ -127,7 +127,8 @@ pub struct ClientSession {
     /// The driver has packets of ours that the WebSocket has not taken yet.
     unwritten: bool,
     poll_pending: bool,
-    post_pending: bool,
+    /// When the POST was sent that is under way.
+    posted: Option<Instant>,
     /// Since when the driver does not read from the server.
     paused_since: Option<Instant>,
 }
@@ -149,7 +150,7 @@ impl ClientSession {
             progress: now,
             unwritten: false,
             poll_pending: false,
-            post_pending: false,
+            posted: None,
             paused_since: None,
         };
         session.request(now);
@@ -202,7 +203,7 @@ impl ClientSession {
 
     /// The pending POST was answered.
     pub fn handle_post_response(&mut self, now: Instant) {
-        self.post_pending = false;
+        self.posted = None;
         self.progress = now;
         self.request(now);
         self.finish_if_drained();
@@ -280,7 +281,11 @@ impl ClientSession {
         {
             self.end_upgrade(now);
         }
-        if self.write_deadline().is_some_and(|at| at <= now) {
+        if [self.write_deadline(), self.post_deadline()]
+            .into_iter()
+            .flatten()
+            .any(|at| at <= now)
+        {
             return self.fail(CloseReason::TransportError);
         }
         if self.pause_deadline().is_some_and(|at| at <= now) {
@@ -370,10 +375,10 @@ impl ClientSession {
     // Outputs.
 
     /// The next thing to do, until `None`.
-    pub fn poll_output(&mut self) -> Option<ClientOutput> {
+    pub fn poll_output(&mut self, now: Instant) -> Option<ClientOutput> {
         // Gathered as late as possible, so that one POST takes all that was sent meanwhile.
         if self.outputs.is_empty() {
-            self.post();
+            self.post(now);
         }
         self.outputs.pop()
     }
@@ -404,6 +409,7 @@ impl ClientSession {
                     heartbeat,
                     upgrade,
                     self.write_deadline(),
+                    self.post_deadline(),
                     self.pause_deadline(),
                 ]
                 .into_iter()
@@ -436,13 +442,13 @@ impl ClientSession {
             && self.outbox.is_empty()
             && match self.transport {
                 Transport::WebSocket => !self.unwritten,
-                Transport::Polling => !self.post_pending && self.can_request(),
+                Transport::Polling => self.posted.is_none() && self.can_request(),
             }
     }
 
     /// Whether everything is sent: nothing waits, and nothing is under way.
     pub fn is_drained(&self) -> bool {
-        self.outbox.is_empty() && !self.post_pending && !self.unwritten
+        self.outbox.is_empty() && self.posted.is_none() && !self.unwritten
     }
 
     /// Bytes that wait to be sent, 64 for each packet included.
@@ -551,9 +557,9 @@ impl ClientSession {
     }
 
     /// Puts what waits into a POST, as much as the server takes.
-    fn post(&mut self) {
+    fn post(&mut self, now: Instant) {
         if self.transport != Transport::Polling
-            || self.post_pending
+            || self.posted.is_some()
             || self.outbox.is_empty()
             || !self.can_request()
             || !matches!(self.state, State::Open | State::Closing { .. })
@@ -572,13 +578,13 @@ impl ClientSession {
             size += bytes;
             packets.extend(self.outbox.pop_packet());
         }
-        self.post_pending = true;
+        self.posted = Some(now);
         self.outputs.push(ClientOutput::Post(packets));
     }
 
     /// Once nothing is under way by polling, the WebSocket takes over: no message is lost, doubled or overtaken.
     fn upgrade_if_paused(&mut self, now: Instant) {
-        if self.poll_pending || self.post_pending || self.received.is_some() {
+        if self.poll_pending || self.posted.is_some() || self.received.is_some() {
             return;
         }
         self.upgrade = None;
@@ -607,6 +613,13 @@ impl ClientSession {
     fn write_deadline(&self) -> Option<Instant> {
         (self.transport == Transport::WebSocket && (self.unwritten || !self.outbox.is_empty()))
             .then(|| self.progress + self.config.write_timeout)
+    }
+
+    /// When a POST must have been answered. Servers answer late while their handlers are behind, but as long as they may be
+    /// silent otherwise.
+    fn post_deadline(&self) -> Option<Instant> {
+        let patience = self.heartbeat.as_ref()?.patience();
+        self.posted.map(|posted| posted + patience)
     }
 
     /// When a server that we have not listened to must have given us up.

@@ -68,6 +68,28 @@ pub enum ClientInput {
     },
 }
 
+/// What joining a namespace takes, see [`ClientConnection::join`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Join {
+    /// The CONNECT packet must be sent.
+    Send,
+    /// The server connects the namespace by itself.
+    Wait,
+    /// The server has connected it already.
+    Done,
+}
+
+/// How `/` is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Root {
+    /// By the server, which has not said so yet. Spec: Socket.IO protocol v4, "Connection to a namespace".
+    Expected,
+    /// The server has connected it, before anybody wanted it.
+    Connected,
+    /// By CONNECT, as every other namespace.
+    Asked,
+}
+
 #[derive(Debug)]
 struct Membership<S> {
     namespace: Str,
@@ -80,6 +102,7 @@ pub struct ClientConnection<S> {
     decoder: Decoder,
     memberships: Vec<Membership<S>>,
     version: ProtocolVersion,
+    root: Root,
 }
 
 impl<S> ClientConnection<S> {
@@ -89,6 +112,10 @@ impl<S> ClientConnection<S> {
             decoder: Decoder::new(parser, limits),
             memberships: Vec::new(),
             version,
+            root: match version {
+                ProtocolVersion::V4 => Root::Expected,
+                ProtocolVersion::V5 => Root::Asked,
+            },
         }
     }
 
@@ -111,8 +138,13 @@ impl<S> ClientConnection<S> {
             .memberships
             .iter()
             .position(|membership| *membership.namespace == *name);
-        // What crosses our own leaving is for nobody.
-        let Some(index) = found else { return Ok(None) };
+        let Some(index) = found else {
+            // What crosses our own leaving is for nobody.
+            if name == "/" {
+                self.note_root(&packet);
+            }
+            return Ok(None);
+        };
         Ok(Some(match packet {
             Packet::Connect { auth, .. } => self.on_connect(index, auth.as_ref()),
             Packet::ConnectError { data, .. } => on_refused(index, data.as_ref()),
@@ -120,6 +152,16 @@ impl<S> ClientConnection<S> {
             Packet::Ack { id, args, .. } => ClientInput::Ack { index, id, args },
             Packet::Disconnect { .. } => ClientInput::Disconnected { index },
         }))
+    }
+
+    /// What the server says of `/` while nobody has joined it.
+    fn note_root(&mut self, packet: &Packet) {
+        match packet {
+            Packet::Connect { .. } if self.root == Root::Expected => self.root = Root::Connected,
+            // Whoever wants it has to ask for it.
+            Packet::ConnectError { .. } | Packet::Disconnect { .. } => self.root = Root::Asked,
+            _ => {}
+        }
     }
 
     fn on_connect(&self, index: usize, payload: Option<&Str>) -> ClientInput {
@@ -140,15 +182,27 @@ impl<S> ClientConnection<S> {
         }
     }
 
-    /// Begins to join a namespace.
-    pub fn join(&mut self, namespace: Str, socket: S) {
+    /// Begins to join a namespace. Says what that takes: servers of revision 4 connect `/` by themselves.
+    pub fn join(&mut self, namespace: Str, socket: S) -> Join {
+        let join = match self.root {
+            Root::Expected if *namespace == *"/" => Join::Wait,
+            Root::Connected if *namespace == *"/" => Join::Done,
+            _ => Join::Send,
+        };
         self.memberships.reserve_exact(1);
         self.memberships.push(Membership { namespace, socket });
+        join
     }
 
     /// Takes a socket out: it was refused, or it leaves.
     pub fn leave(&mut self, index: usize) -> Option<S> {
-        (index < self.memberships.len()).then(|| self.memberships.remove(index).socket)
+        let left = (index < self.memberships.len()).then(|| self.memberships.remove(index));
+        left.map(|Membership { namespace, socket }| {
+            if *namespace == *"/" {
+                self.root = Root::Asked;
+            }
+            socket
+        })
     }
 
     /// The socket at `index`.
@@ -183,11 +237,6 @@ impl<S> ClientConnection<S> {
     /// The protocol's revision.
     pub fn version(&self) -> ProtocolVersion {
         self.version
-    }
-
-    /// Starts again with a new session. What was half received is dropped, the sockets stay.
-    pub fn restart(&mut self, parser: ParserKind, limits: DecoderLimits) {
-        self.decoder = Decoder::new(parser, limits);
     }
 }
 

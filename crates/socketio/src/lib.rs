@@ -21,7 +21,7 @@ mod ser;
 mod value;
 
 pub use args::{Args, ArgsError};
-pub use client_connection::{ClientConnection, ClientInput};
+pub use client_connection::{ClientConnection, ClientInput, Join};
 pub use connection::{Connection, ConnectionConfig, Input, ProtocolError, ProtocolVersion};
 pub use decoder::{DecodeError, Decoder, DecoderLimits, ParserKind};
 pub use encode::{

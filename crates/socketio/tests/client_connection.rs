@@ -5,7 +5,8 @@
 use bytes::Bytes;
 use kokanee_engineio::Message;
 use kokanee_socketio::{
-    AckId, ClientConnection, ClientInput, DecodeError, DecoderLimits, ParserKind, ProtocolVersion,
+    AckId, ClientConnection, ClientInput, DecodeError, DecoderLimits, Join, ParserKind,
+    ProtocolVersion,
 };
 
 /// A connection with a socket in each of these namespaces.
@@ -129,6 +130,37 @@ fn an_acceptance_without_an_id_is_an_older_servers() {
         take(&mut old, "0/chat?token=1,"),
         "/chat: connected None None"
     );
+}
+
+#[test]
+fn old_servers_connect_the_root_by_themselves() {
+    let join = |connection: &mut ClientConnection<&'static str>, namespace: &'static str| {
+        connection.join(namespace.into(), namespace)
+    };
+    // Joined before they have said so, and after it.
+    let mut early = joined(ProtocolVersion::V4, &[]);
+    assert_eq!(join(&mut early, "/"), Join::Wait);
+    assert_eq!(take(&mut early, "0"), "/: connected None None");
+    let mut late = joined(ProtocolVersion::V4, &[]);
+    assert_eq!(join(&mut late, "/chat"), Join::Send);
+    assert_eq!(take(&mut late, "0"), "");
+    assert_eq!(join(&mut late, "/"), Join::Done);
+    // Left once, it has to be asked for, whatever crosses the leaving.
+    for mut connection in [early, late, joined(ProtocolVersion::V4, &["/"])] {
+        let index = connection.len() - 1;
+        assert_eq!(connection.leave(index), Some("/"));
+        assert_eq!(take(&mut connection, "0"), "");
+        assert_eq!(join(&mut connection, "/"), Join::Send);
+    }
+    // So it has if they have refused it, or ended it.
+    for text in ["4\"no\"", "1"] {
+        let mut connection = joined(ProtocolVersion::V4, &["/chat"]);
+        take(&mut connection, "0");
+        assert_eq!(take(&mut connection, text), "");
+        assert_eq!(join(&mut connection, "/"), Join::Send);
+    }
+    // Newer servers wait to be asked.
+    assert_eq!(join(&mut joined(ProtocolVersion::V5, &[]), "/"), Join::Send);
 }
 
 #[test]

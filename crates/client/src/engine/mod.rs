@@ -176,6 +176,8 @@ pub(crate) struct Engine {
     closed: Option<CloseReason>,
     /// When the peer must have taken the end of a session that we have closed in order.
     ends_by: Option<Instant>,
+    /// The end of the session is on the wire.
+    end_written: bool,
     finished: bool,
     paused: bool,
 }
@@ -255,6 +257,7 @@ impl Engine {
             upgrade_event: None,
             closed: None,
             ends_by: None,
+            end_written: false,
             finished: false,
             paused: false,
         };
@@ -361,6 +364,11 @@ impl Engine {
     /// Whether everything that was sent is on the wire.
     pub(crate) fn is_flushed(&self) -> bool {
         self.session.is_drained()
+    }
+
+    /// Whether the end of the session is on the wire, and all before it.
+    pub(crate) fn is_end_written(&self) -> bool {
+        self.end_written
     }
 
     /// What became of the upgrade, once.
@@ -639,7 +647,7 @@ impl Engine {
 
     fn take_outputs(&mut self, now: Instant) -> Progress {
         let mut progress = Progress::None;
-        while let Some(output) = self.session.poll_output() {
+        while let Some(output) = self.session.poll_output(now) {
             progress = Progress::Some;
             self.handle_output(now, output);
         }
@@ -799,6 +807,7 @@ impl Engine {
         let written = websocket
             .io
             .poll_write(cx, now, Some(&mut websocket.pending));
+        self.end_written = written.is_ready();
         let Some(until) = self.ends_by.filter(|&until| until > now) else {
             return Poll::Ready(());
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kokanee_client::{
     Ack, AckError, Client, ClientBuilder, ConnectFailure, Data, DisconnectReason, EmitError,
-    Failure, Socket, Transport,
+    Failure, Revision, Socket, Transport,
 };
 use kokanee_websocket::{OpCode, encode_header};
 
@@ -491,6 +491,31 @@ async fn a_flood_of_events_is_read_as_fast_as_they_are_handled() {
     gate.add_permits(1 << 20);
     for _ in 0..taken / frame.len() {
         assert_eq!(seen.next().await, 100_000);
+    }
+    assert!(socket.is_connected());
+}
+
+#[tokio::test]
+async fn a_flood_of_questions_is_read_as_fast_as_the_answers() {
+    const LIMIT: usize = 256 << 20;
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    socket.on("x", move |Data(text): Data<String>, ack: Ack| async move {
+        ack.send(text)
+    });
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    let question = format!("421[\"x\",\"{}\"]", "x".repeat(100_000));
+    let header = encode_header(OpCode::Text, question.len(), None);
+    let frame = [header.as_slice(), question.as_bytes()].concat();
+    let taken = wire.flood(&frame, LIMIT).await;
+    // 9 MiB of answers wait for us, the rest in the buffers of the system.
+    assert!(taken < 64 << 20, "{taken} bytes were taken");
+    // It goes on when they are read.
+    let answer = format!("431[\"{}\"]", "x".repeat(100_000));
+    for _ in 0..taken / frame.len() {
+        assert!(wire.next().await == answer, "another answer");
     }
     assert!(socket.is_connected());
 }
@@ -1119,6 +1144,75 @@ fn disconnect_returns_when_the_close_is_on_the_wire() {
     client.shutdown_background();
     let read: Vec<_> = read.into_iter().collect();
     assert_eq!(read, ["42[\"last\",1]", "41", "closed"]);
+}
+
+#[tokio::test]
+async fn disconnect_does_not_wait_for_a_server_that_does_not_react() {
+    let raw = Raw::start().await;
+    let (connected, mut wire) = tokio::join!(
+        within("the connection", websocket(&raw).connect()),
+        raw.joined()
+    );
+    let socket = connected.expect("accepted");
+    // The server reads nothing and ends nothing, for which it has 10 s.
+    let end = tokio::time::timeout(Duration::from_secs(5), socket.disconnect());
+    end.await.expect("on the wire");
+    within("the end said again", socket.disconnect()).await;
+    assert_eq!(wire.next().await, "41");
+    assert_eq!(wire.next().await, "closed");
+}
+
+/// A server of Socket.IO 2 whose client has opened a session. It connects `/` by itself.
+async fn opened_by_old_server(raw: &Raw) -> Wire {
+    let mut wire = raw.websocket().await;
+    wire.text(OPEN).await;
+    wire.text("40").await;
+    wire
+}
+
+#[tokio::test]
+async fn the_root_of_an_old_server_waits_for_no_auth() {
+    let raw = Raw::start().await;
+    let builder = websocket(&raw)
+        .revision(Revision::V3)
+        .auth_with(|| std::future::pending::<u32>());
+    let (connected, mut wire) = tokio::join!(
+        within("the connection", builder.connect()),
+        opened_by_old_server(&raw)
+    );
+    let socket = connected.expect("accepted");
+    socket.emit("x", 1).await.expect("sent");
+    assert_eq!(wire.next().await, "42[\"x\",1]");
+}
+
+#[tokio::test]
+async fn the_root_of_an_old_server_is_joined_late_and_again() {
+    let raw = Raw::start().await;
+    let builder = Client::builder(&format!("{}/admin", raw.url()))
+        .transports([Transport::WebSocket])
+        .revision(Revision::V3);
+    let script = async {
+        let mut wire = opened_by_old_server(&raw).await;
+        assert_eq!(wire.next().await, "40/admin,");
+        wire.text("40/admin,").await;
+        wire
+    };
+    let (connected, mut wire) = tokio::join!(within("the connection", builder.connect()), script);
+    let admin = connected.expect("accepted");
+    let root = admin.of("/");
+    within("what is connected", root.connect())
+        .await
+        .expect("accepted");
+    assert_eq!(root.id().as_deref(), Some("secret"));
+    root.disconnect().await;
+    assert_eq!(wire.next().await, "41");
+    let script = async {
+        assert_eq!(wire.next().await, "40");
+        wire.text("40").await;
+    };
+    let (again, ()) = tokio::join!(within("the connection", root.connect()), script);
+    again.expect("accepted");
+    assert!(admin.is_connected() && root.is_connected());
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ impl Client {
             self.messages.push(message);
         }
         loop {
-            while let Some(output) = self.session.poll_output() {
+            while let Some(output) = self.session.poll_output(self.now) {
                 self.note(output);
             }
             let Some(packet) = self.session.poll_packet(self.now) else {
@@ -96,7 +96,7 @@ impl Client {
             let frame = packet.packet_text(self.session.revision());
             self.done.push(String::from_utf8(frame.to_vec()).unwrap());
         }
-        while let Some(output) = self.session.poll_output() {
+        while let Some(output) = self.session.poll_output(self.now) {
             self.note(output);
         }
     }

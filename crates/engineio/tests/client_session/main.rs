@@ -228,6 +228,29 @@ fn a_server_that_is_silent_is_dead() {
 }
 
 #[test]
+fn a_post_that_is_never_answered_ends_the_session() {
+    let mut client = Client::polling(OPEN);
+    client.advance(10_000);
+    client.send("x");
+    // The server lives otherwise.
+    for _ in 0..2 {
+        client.advance(20_000);
+        client.answers("2");
+    }
+    client.advance(4_999);
+    assert_eq!(client.closed, None);
+    client.advance(1);
+    assert_eq!(client.closed_at(CloseReason::TransportError), 55_000);
+    let mut client = Client::polling(OPEN);
+    client.send("x");
+    client.advance(40_000);
+    client.accepts();
+    client.answers("2");
+    client.advance(44_999);
+    assert_eq!(client.closed, None, "it was answered");
+}
+
+#[test]
 fn revision_3_clients_ping() {
     let mut client = Client::new(Revision::V3, Transport::WebSocket);
     client.frame(OPEN);
