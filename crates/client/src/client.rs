@@ -205,7 +205,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets whether the next transport is tried if one fails. JavaScript: `tryAllTransports`. Default false.
+    /// Sets whether the next transport is tried if one fails. They share the [`connect_timeout`](Self::connect_timeout).
+    /// JavaScript: `tryAllTransports`. Default false.
     pub fn try_all_transports(mut self, all: bool) -> Self {
         self.try_all_transports = all;
         self

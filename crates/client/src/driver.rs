@@ -798,14 +798,15 @@ impl Driver {
             ClientInput::Ack { id, args, .. } => self.on_ack(key, id, args),
             ClientInput::Disconnected { .. } => {
                 self.leave(key);
-                let Some(member) = self.by_key(key) else {
-                    return;
-                };
-                let phase = member.rest(&ConnectFailure::GivenUp);
-                // A server may refuse in this way, too.
-                if matches!(phase, Phase::Connected) {
-                    self.on_disconnected(cx, key, DisconnectReason::Server);
+                if !self.is_connected(key) {
+                    let (message, data) = ("disconnected by the server".to_owned(), None);
+                    let failure = ConnectFailure::Refused { message, data };
+                    return self.on_refused(cx, key, failure);
                 }
+                if let Some(member) = self.by_key(key) {
+                    member.rest(&ConnectFailure::GivenUp);
+                }
+                self.on_disconnected(cx, key, DisconnectReason::Server);
                 self.close_if_unwanted();
             }
         }

@@ -204,24 +204,30 @@ impl Engine {
     /// # Errors
     /// [`ConnectFailure`] of the last transport that was tried.
     pub(crate) async fn open(config: &Arc<EngineConfig>) -> Result<Self, ConnectFailure> {
-        let attempt = async {
-            let mut last = None;
-            for transport in config.order() {
-                match Self::open_with(config, transport).await {
-                    Ok(engine) => return Ok(engine),
-                    Err(failure) if config.try_all_transports => last = Some(failure),
-                    Err(failure) => return Err(failure),
-                }
+        let mut order = config.order();
+        if !config.try_all_transports {
+            order.truncate(1);
+        }
+        let mut left = config.connect_timeout;
+        let mut opened = Err(ConnectFailure::Option {
+            option: "transports",
+            reason: "there is none".to_owned(),
+        });
+        let mut waiting = order.into_iter();
+        while let Some(transport) = waiting.next() {
+            let start = Instant::now();
+            // A transport that is swallowed on the way leaves time for the others.
+            let share = left / u32::try_from(waiting.len() + 1).unwrap_or(u32::MAX);
+            opened = tokio::time::timeout(share, Self::open_with(config, transport))
+                .await
+                .unwrap_or(Err(ConnectFailure::Timeout {
+                    after: config.connect_timeout,
+                }));
+            if opened.is_ok() {
+                break;
             }
-            Err(last.unwrap_or(ConnectFailure::Option {
-                option: "transports",
-                reason: "there is none".to_owned(),
-            }))
-        };
-        let opened = tokio::time::timeout(config.connect_timeout, attempt).await;
-        let opened = opened.unwrap_or(Err(ConnectFailure::Timeout {
-            after: config.connect_timeout,
-        }));
+            left = left.saturating_sub(start.elapsed());
+        }
         if opened.is_err() {
             // The WebSocket of the last time may not be possible any more.
             config.upgraded.store(false, Ordering::Relaxed);
@@ -499,10 +505,8 @@ impl Engine {
                         *failure = Some(wrong_revision(revision));
                         return;
                     }
-                    if self.config.cookies {
-                        self.cookies.take(&answer.headers);
-                    }
                 }
+                self.take_cookies(&answer);
                 let binary = answer.is_binary();
                 self.session
                     .handle_poll_response(now, answer.body.clone(), binary);
@@ -527,6 +531,12 @@ impl Engine {
         }
     }
 
+    fn take_cookies(&mut self, answer: &Answer) {
+        if self.config.cookies {
+            self.cookies.take(&answer.headers);
+        }
+    }
+
     /// The first answer was decoded as far as its open packet, or has none.
     fn note_opening(
         &mut self,
@@ -544,7 +554,10 @@ impl Engine {
 
     fn on_post(&mut self, now: Instant, answer: Result<Answer, ConnectFailure>) {
         match answer {
-            Ok(answer) if answer.status.is_success() => self.session.handle_post_response(now),
+            Ok(answer) if answer.status.is_success() => {
+                self.take_cookies(&answer);
+                self.session.handle_post_response(now);
+            }
             Ok(answer) => {
                 tracing::debug!(status = %answer.status, "post refused");
                 self.session

@@ -253,7 +253,7 @@ async fn a_refusal_without_a_reason_is_a_refusal() {
         ("44{}", "refused by the server: not accepted"),
         ("44{\"message\":7}", "refused by the server: not accepted"),
         ("44{\"message\":\"no\"}", "refused by the server: no"),
-        ("41", "the connection was given up"),
+        ("41", "refused by the server: disconnected by the server"),
     ] {
         let raw = Raw::start().await;
         let failure = fails(websocket(&raw), async {
@@ -679,6 +679,44 @@ async fn joined_by_polling(raw: &Raw) -> (Wire, Wire) {
     gets.answer("", ACCEPTED).await;
     gets.request().await;
     (gets, posts)
+}
+
+#[tokio::test]
+async fn cookies_may_come_with_any_answer() {
+    let raw = Raw::start().await;
+    let builder = client(&raw, Transport::Polling);
+    let (connected, (mut gets, mut posts)) = tokio::join!(
+        within("the connection", builder.connect()),
+        joined_by_polling(&raw)
+    );
+    let socket = connected.expect("accepted");
+    gets.answer("Set-Cookie: node=a\r\n", "2").await;
+    assert!(gets.request().await.contains("cookie: node=a\r\n"));
+    assert_eq!(posts.post().await.1, "3");
+    posts.answer("Set-Cookie: node=b\r\n", "ok").await;
+    socket.emit("x", ()).await.expect("sent");
+    let (head, body) = posts.post().await;
+    assert_eq!(body, "42[\"x\"]");
+    assert!(head.contains("cookie: node=b\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn a_transport_that_is_swallowed_leaves_time_for_the_next() {
+    let raw = Raw::start().await;
+    let builder = Client::builder(&raw.url())
+        .transports([Transport::WebSocket, Transport::Polling])
+        .try_all_transports(true)
+        .connect_timeout(Duration::from_secs(2));
+    let script = async {
+        let mut swallowed = raw.accept().await;
+        swallowed.request().await;
+        (swallowed, joined_by_polling(&raw).await)
+    };
+    let (connected, _wires) = tokio::join!(within("the connection", builder.connect()), script);
+    assert_eq!(
+        connected.expect("accepted").transport(),
+        Some(Transport::Polling)
+    );
 }
 
 #[tokio::test]
@@ -1175,7 +1213,7 @@ async fn the_root_of_an_old_server_waits_for_no_auth() {
     let raw = Raw::start().await;
     let builder = websocket(&raw)
         .revision(Revision::V3)
-        .auth_with(|| std::future::pending::<u32>());
+        .auth_with(std::future::pending::<u32>);
     let (connected, mut wire) = tokio::join!(
         within("the connection", builder.connect()),
         opened_by_old_server(&raw)
