@@ -49,6 +49,8 @@ const MAX_QUEUED_EVENTS: usize = 1024;
 const MAX_QUEUED_BYTES: usize = 8 << 20;
 /// Bytes of answers that wait for the server to read them before the client stops to read, beside the send buffer.
 const MAX_OWED_BYTES: usize = 8 << 20;
+/// Time in which an old server must have refused `/` that we have left before. It need not accept it.
+const SILENT_JOIN: Duration = Duration::from_secs(1);
 /// Time for the server to end a connection that we have closed, before those who wait for the end are told.
 const END_GRACE: Duration = Duration::from_secs(1);
 /// Longest text that is taken for an offset of a server that recovers connections.
@@ -88,9 +90,10 @@ enum Phase {
     Wanted,
     /// Its `auth` is being made.
     Authenticating(Joining),
-    /// CONNECT was sent. The namespace must have answered by then.
+    /// CONNECT was sent. The namespace must have answered by then, unless silence is an acceptance.
     Joining {
         until: Instant,
+        silently: bool,
     },
     Connected,
 }
@@ -395,7 +398,8 @@ impl Driver {
             if let Phase::Authenticating(auth) = &mut member.phase
                 && let Poll::Ready(auth) = poll_caught(auth.as_mut(), cx)
             {
-                member.phase = Phase::Joining { until };
+                let silently = false;
+                member.phase = Phase::Joining { until, silently };
                 let auth = auth.unwrap_or_else(|panic| Err(panicked(&panic)));
                 ready.push((member.key, Arc::clone(&member.core), auth));
             }
@@ -425,16 +429,25 @@ impl Driver {
         let Link::Open(open) = &mut self.link else {
             return;
         };
+        let version = open.connection.version();
         let namespace = Str::from(core.namespace.to_string());
         match open.connection.join(namespace, key) {
             Join::Send => {}
+            Join::SendAgain => {
+                if let Some(member) = self.by_key(key) {
+                    member.phase = Phase::Joining {
+                        until: Instant::now() + SILENT_JOIN,
+                        silently: true,
+                    };
+                }
+            }
             Join::Wait => return,
             Join::Done => {
                 let sid = self.legacy_id(key);
                 return self.on_connected(cx, key, sid, None);
             }
         }
-        let packet = match open.connection.version() {
+        let packet = match version {
             ProtocolVersion::V5 => {
                 let auth = with_recovery(auth, core);
                 encode_connect(
@@ -1039,7 +1052,7 @@ impl Driver {
         self.send_retried();
     }
 
-    /// Cuts off servers that do not answer a CONNECT.
+    /// Cuts off servers that do not answer a CONNECT, but for those that need not.
     fn check_joining(&mut self, cx: &mut TaskContext<'_>) {
         let now = Instant::now();
         let late = |member: &&Member| member.joins_until().is_some_and(|until| until <= now);
@@ -1048,6 +1061,10 @@ impl Driver {
             return;
         };
         let key = member.key;
+        if matches!(member.phase, Phase::Joining { silently: true, .. }) {
+            let sid = self.legacy_id(key);
+            return self.on_connected(cx, key, sid, None);
+        }
         if member.was_connected || options.retry_first_connect {
             // As if the network had failed: perhaps the next connection is a better one.
             return self.on_lost(cx, CloseReason::PingTimeout);
@@ -1211,7 +1228,7 @@ impl Member {
     /// When its namespace must have answered.
     fn joins_until(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Joining { until } => Some(until),
+            Phase::Joining { until, .. } => Some(until),
             _ => None,
         }
     }

@@ -73,6 +73,9 @@ pub enum ClientInput {
 pub enum Join {
     /// The CONNECT packet must be sent.
     Send,
+    /// The CONNECT packet must be sent, but servers of revision 4 may leave it without an answer: they have once said of `/`
+    /// that they have connected it.
+    SendAgain,
     /// The server connects the namespace by itself.
     Wait,
     /// The server has connected it already.
@@ -187,6 +190,9 @@ impl<S> ClientConnection<S> {
         let join = match self.root {
             Root::Expected if *namespace == *"/" => Join::Wait,
             Root::Connected if *namespace == *"/" => Join::Done,
+            Root::Asked if *namespace == *"/" && self.version == ProtocolVersion::V4 => {
+                Join::SendAgain
+            }
             _ => Join::Send,
         };
         self.memberships.reserve_exact(1);

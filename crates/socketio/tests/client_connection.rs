@@ -150,14 +150,14 @@ fn old_servers_connect_the_root_by_themselves() {
         let index = connection.len() - 1;
         assert_eq!(connection.leave(index), Some("/"));
         assert_eq!(take(&mut connection, "0"), "");
-        assert_eq!(join(&mut connection, "/"), Join::Send);
+        assert_eq!(join(&mut connection, "/"), Join::SendAgain);
     }
     // So it has if they have refused it, or ended it.
     for text in ["4\"no\"", "1"] {
         let mut connection = joined(ProtocolVersion::V4, &["/chat"]);
         take(&mut connection, "0");
         assert_eq!(take(&mut connection, text), "");
-        assert_eq!(join(&mut connection, "/"), Join::Send);
+        assert_eq!(join(&mut connection, "/"), Join::SendAgain);
     }
     // Newer servers wait to be asked.
     assert_eq!(join(&mut joined(ProtocolVersion::V5, &[]), "/"), Join::Send);

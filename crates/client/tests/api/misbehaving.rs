@@ -1250,6 +1250,16 @@ async fn the_root_of_an_old_server_is_joined_late_and_again() {
     };
     let (again, ()) = tokio::join!(within("the connection", root.connect()), script);
     again.expect("accepted");
+    // Without a middleware such a server does not answer what it has accepted before, but it refuses.
+    root.disconnect().await;
+    assert_eq!(wire.next().await, "41");
+    let script = async {
+        assert_eq!(wire.next().await, "40");
+        wire.text("44\"no\"").await;
+    };
+    let (refused, ()) = tokio::join!(within("a refusal", root.connect()), script);
+    refused.expect_err("refused");
+    within("silence", root.connect()).await.expect("accepted");
     assert!(admin.is_connected() && root.is_connected());
 }
 

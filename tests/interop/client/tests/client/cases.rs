@@ -21,6 +21,7 @@ pub(crate) async fn run(server: &Server, way: Way) {
     bursts_keep_their_order(server, way).await;
     large_messages_pass(server, way).await;
     namespaces_share_a_connection(server, way).await;
+    the_root_comes_and_goes(server, way).await;
     refusal_carries_its_data(server, way).await;
     handshake_carries_what_was_set(server, way).await;
     server_ends_a_namespace(server, way).await;
@@ -205,6 +206,24 @@ async fn namespaces_share_a_connection(server: &Server, way: Way) {
         values(json!([2]))
     );
     socket.disconnect().await;
+    chat.disconnect().await;
+}
+
+async fn the_root_comes_and_goes(server: &Server, way: Way) {
+    // An `auth` that takes its time: servers of revision 4 do not wait for it.
+    let client = server.client(way, "/chat").auth_with(|| async {
+        sleep(Duration::from_millis(20)).await;
+        json!({})
+    });
+    let chat = within("a connection", client.connect()).await.unwrap();
+    let root = chat.of("/");
+    for round in 0..3 {
+        within("the root", root.connect()).await.unwrap();
+        let args = values(json!([round]));
+        assert_eq!(call(&root, "echo", args.clone()).await, args);
+        root.disconnect().await;
+        assert!(chat.is_connected());
+    }
     chat.disconnect().await;
 }
 
