@@ -1241,6 +1241,7 @@ impl Member {
             };
             self.waiting_bytes -= event.args().size_bytes();
             self.start(guard, &event, &ack, cx);
+            event.reuse();
         }
         if self.waiting.is_empty() && self.waiting.capacity() > 0 {
             self.waiting = VecDeque::new();

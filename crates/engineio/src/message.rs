@@ -39,7 +39,7 @@ const MAX_SPARE_BYTES: usize = 512;
 type Spare = Cell<Option<Arc<String>>>;
 
 thread_local! {
-    /// The last short text that was received. Free again when nobody else holds it.
+    /// A short text that was received, and that nobody needs any more.
     static SPARE: Spare = const { Cell::new(None) };
 }
 
@@ -59,8 +59,8 @@ impl Str {
         Self(Text::Static(text))
     }
 
-    /// Copies the text of a message. If nobody has kept the one before, its memory is used again: a message that is
-    /// handled at once costs no allocation.
+    /// Copies the text of a message, into the memory of one that was given [back](Self::reuse): a message that is handled
+    /// at once costs no allocation.
     #[inline]
     pub fn received(text: &str) -> Self {
         if text.len() > MAX_SPARE_BYTES {
@@ -73,12 +73,22 @@ impl Str {
         } else {
             shared = Arc::new(text.to_owned());
         }
-        SPARE.set(Some(Arc::clone(&shared)));
         Self(Text::Shared {
             text: shared,
             start: 0,
             end: text.len(),
         })
+    }
+
+    /// Drops it, and keeps its memory for the next short text of the thread if nobody else holds it.
+    #[inline]
+    pub fn reuse(self) {
+        if let Text::Shared { text, .. } = self.0
+            && Arc::strong_count(&text) == 1
+            && text.capacity() <= 2 * MAX_SPARE_BYTES
+        {
+            SPARE.set(Some(text));
+        }
     }
 
     /// The text.
@@ -473,6 +483,15 @@ impl Outgoing {
         match &self.0 {
             Form::Text { frame, .. } => frame.as_slice(),
             Form::Binary(forms) => self.binary_frame(forms, v3, base64),
+        }
+    }
+
+    /// The finished, unmasked WebSocket frame of a text message. `None` for a binary one.
+    #[inline]
+    pub fn text_frame(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Form::Text { frame, .. } => Some(frame.as_slice()),
+            Form::Binary(_) => None,
         }
     }
 

@@ -6,7 +6,9 @@
 
 use std::cell::Cell;
 
-use crate::{Outgoing, outbox::OVERHEAD_BYTES};
+#[cfg(doc)]
+use crate::Outgoing;
+use crate::outbox::OVERHEAD_BYTES;
 
 /// The memory that a thread keeps for its next run at most, and the bytes beyond which a run takes no more.
 const MAX_RUN_BYTES: usize = 16 * 1024;
@@ -31,27 +33,25 @@ impl FrameRun {
         }
     }
 
-    /// Whether [`push`](Self::push) may add this message: a text, and neither it nor what is here already is long.
+    /// Adds the [frame of a text message](Outgoing::text_frame), if neither it nor what is here already is long. Returns
+    /// whether it has.
     #[inline]
-    pub fn takes(&self, message: &Outgoing) -> bool {
-        !message.is_binary() && self.bytes.len() + message.len() < MAX_RUN_BYTES
-    }
-
-    /// Adds the frame of a text message.
-    #[inline]
-    pub fn push(&mut self, message: &Outgoing) {
+    pub fn push(&mut self, frame: &[u8]) -> bool {
+        if self.bytes.len() + frame.len() > MAX_RUN_BYTES {
+            return false;
+        }
         if self.packets == 0 {
             self.bytes = KEPT.take();
             self.bytes.clear();
         }
-        self.bytes
-            .extend_from_slice(message.websocket_slice(false, false));
+        self.bytes.extend_from_slice(frame);
         self.packets += 1;
+        true
     }
 
     /// Adds all of `other`, if that makes no long run.
     pub(crate) fn append(&mut self, other: &Self) -> bool {
-        let fits = self.bytes.len() + other.bytes.len() < MAX_RUN_BYTES;
+        let fits = self.bytes.len() + other.bytes.len() <= MAX_RUN_BYTES;
         if fits {
             self.bytes.extend_from_slice(&other.bytes);
             self.packets += other.packets;

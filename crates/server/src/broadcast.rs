@@ -161,10 +161,9 @@ impl BroadcastOperator {
         let packet = encode_event(self.namespace.name(), None, event, &args)?.shared();
         drop(args);
         let options = self.options;
-        let emits = self
-            .fetch_sockets()
-            .await
-            .into_iter()
+        let sockets = self.fetch_sockets().await;
+        let emits = sockets
+            .iter()
             .map(|socket| socket.emit_encoded(packet.clone(), options));
         // A recipient that has gone meanwhile is no error.
         let _ = futures_util::future::join_all(emits).await;

@@ -251,10 +251,7 @@ impl Driver {
         for command in std::iter::once(first).chain(rest) {
             match command {
                 Command::Emit { packet, options }
-                    if is_short(&packet, options) && run.takes(packet.first()) =>
-                {
-                    run.push(packet.first());
-                }
+                    if short_frame(&packet, options).is_some_and(|frame| run.push(frame)) => {}
                 command => {
                     self.session.send_run(now, std::mem::take(&mut run));
                     self.handle_command(now, command);
@@ -545,7 +542,24 @@ impl Driver {
 
     // Socket.IO.
 
+    #[inline]
     fn handle_message(&mut self, cx: &mut Context<'_>, now: Instant, message: Message) {
+        let message = match message {
+            Message::Text(text) => match self.connection.handle_event(text) {
+                Ok((index, id, event)) => {
+                    self.handle_event(cx, index, id, &event);
+                    return event.reuse();
+                }
+                Err(text) => Message::Text(text),
+            },
+            binary @ Message::Binary(_) => binary,
+        };
+        self.handle_other(cx, now, message);
+    }
+
+    /// Handles a message that did not go the straight way.
+    #[inline(never)]
+    fn handle_other(&mut self, cx: &mut Context<'_>, now: Instant, message: Message) {
         match self
             .connection
             .handle_message(&self.server.connection_config, now, message)
@@ -1025,10 +1039,11 @@ fn write_frame(websocket: &mut WebSocketIo, cx: &mut Context<'_>, frame: &[u8]) 
     }
 }
 
-/// Whether copying the packet is cheaper than another reference to it.
-fn is_short(packet: &EncodedPacket, options: SendOptions) -> bool {
+/// The frame of a packet that is cheaper to copy than to share.
+fn short_frame(packet: &EncodedPacket, options: SendOptions) -> Option<&[u8]> {
     const SHORT_BYTES: usize = 512;
-    !options.volatile && packet.attachments().is_empty() && packet.first().len() <= SHORT_BYTES
+    let frame = packet.text_frame().filter(|_| !options.volatile)?;
+    (frame.len() <= SHORT_BYTES).then_some(frame)
 }
 
 fn event_bytes(event: &Event) -> usize {

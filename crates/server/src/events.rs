@@ -7,7 +7,7 @@ use kokanee_socketio::{AckId, Event};
 
 use crate::{
     ConnectError, DisconnectReason, Socket,
-    extract::{Context, ServerKind},
+    extract::{Context, OnEvent, ServerKind},
     handler::MiddlewareFuture,
     namespace::Handlers,
 };
@@ -56,13 +56,15 @@ pub(crate) fn start_event(
     };
     let name = event.name();
     let own = socket.listeners();
-    let lists = [
-        handlers.any.as_slice(),
-        handlers.event(name),
-        own.as_ref().map_or(&[], |own| own.event(name)),
-    ];
-    for handler in lists.into_iter().flatten() {
-        start(handler, &context, Some(&ack), cx, running);
+    let mut start_all = |handlers: &[Erased<OnEvent>]| {
+        for handler in handlers {
+            start(handler, &context, Some(&ack), cx, running);
+        }
+    };
+    start_all(&handlers.any);
+    start_all(handlers.event(name));
+    if let Some(own) = &own {
+        start_all(own.event(name));
     }
 }
 

@@ -359,32 +359,26 @@ impl Mailbox {
     }
 
     /// Stages a packet, if this session's task runs on this thread and nothing stands against it: the frequent case of
-    /// a handler that answers, in which the packet is only looked at.
+    /// a handler that answers, in which the packet is only looked at. There is [room](Self::poll_room) for it then.
     #[inline]
     pub(crate) fn try_stage(&self, packet: &EncodedPacket, options: SendOptions) -> bool {
-        if RUNNING.get() != self.address_in_memory()
-            || !TAKES_RUNS.get()
-            || options.volatile
-            || !packet.attachments().is_empty()
-        {
+        if RUNNING.get() != self.address_in_memory() || !TAKES_RUNS.get() || options.volatile {
             return false;
         }
-        let weight = packet.first().len() + OVERHEAD_BYTES;
+        let Some(frame) = packet.text_frame() else {
+            return false;
+        };
+        let weight = frame.len() + OVERHEAD_BYTES;
         let staged = STAGED_BYTES.get();
         // What waits already is in front: somebody else may have sent that before our handler went on.
         if staged + weight > MAX_STAGED_BYTES
-            || staged + self.handed_over_bytes() + weight > self.limits.max_outbound_bytes
+            || staged + self.handed_over_bytes() + weight > self.limits.max_outbound_bytes / 2
             || self.has_commands()
         {
             return false;
         }
-        let is_staged = STAGE.with_borrow_mut(|stage| {
-            let takes = stage.packets.is_empty() && stage.run.takes(packet.first());
-            if takes {
-                stage.run.push(packet.first());
-            }
-            takes
-        });
+        let is_staged =
+            STAGE.with_borrow_mut(|stage| stage.packets.is_empty() && stage.run.push(frame));
         if is_staged {
             STAGED_BYTES.set(staged + weight);
         }

@@ -286,7 +286,7 @@ impl Socket {
     ///
     /// # Errors
     /// When the arguments cannot be encoded or the socket is disconnected.
-    pub fn emit<T: Serialize>(&self, event: &str, args: T) -> Emit {
+    pub fn emit<T: Serialize>(&self, event: &str, args: T) -> Emit<'_> {
         self.emit_packet(
             encode_event(self.0.namespace.name(), None, event, &args),
             SendOptions::default(),
@@ -297,7 +297,7 @@ impl Socket {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub fn emit_typed<E: TypedEvent>(&self, event: &E) -> Emit {
+    pub fn emit_typed<E: TypedEvent>(&self, event: &E) -> Emit<'_> {
         self.emit(E::NAME, event)
     }
 
@@ -305,7 +305,7 @@ impl Socket {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub fn emit_args(&self, event: &str, args: &Args) -> Emit {
+    pub fn emit_args(&self, event: &str, args: &Args) -> Emit<'_> {
         self.emit_packet(
             encode_event_args(self.0.namespace.name(), None, event, args),
             SendOptions::default(),
@@ -313,7 +313,7 @@ impl Socket {
     }
 
     /// Sends a packet that others get, too.
-    pub(crate) fn emit_encoded(&self, packet: EncodedPacket, options: SendOptions) -> Emit {
+    pub(crate) fn emit_encoded(&self, packet: EncodedPacket, options: SendOptions) -> Emit<'_> {
         self.emit_packet(Ok(packet), options)
     }
 
@@ -321,9 +321,9 @@ impl Socket {
         &self,
         packet: Result<EncodedPacket, EncodeError>,
         options: SendOptions,
-    ) -> Emit {
+    ) -> Emit<'_> {
         Emit {
-            socket: self.clone(),
+            socket: self,
             packet: Some(packet),
             options,
         }
@@ -348,7 +348,7 @@ impl Socket {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub fn emit_uncompressed<T: Serialize>(&self, event: &str, args: T) -> Emit {
+    pub fn emit_uncompressed<T: Serialize>(&self, event: &str, args: T) -> Emit<'_> {
         let packet = encode_event(self.0.namespace.name(), None, event, &args);
         self.emit_packet(
             packet,
@@ -545,19 +545,18 @@ impl Socket {
 /// An event on its way to one client. Await it to send it; see [`Socket::emit`].
 #[derive(Debug)]
 #[must_use = "nothing is sent until it is awaited"]
-pub struct Emit {
-    socket: Socket,
+pub struct Emit<'a> {
+    socket: &'a Socket,
     packet: Option<Result<EncodedPacket, EncodeError>>,
     options: SendOptions,
 }
 
-impl Future for Emit {
+impl Future for Emit<'_> {
     type Output = Result<(), EmitError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let emit = self.get_mut();
         let socket = &*emit.socket.0;
-        ready!(socket.mailbox.poll_room(cx));
         if let Some(Ok(packet)) = &emit.packet
             && socket.state.load(Ordering::Acquire) != DISCONNECTED
             && socket.mailbox.try_stage(packet, emit.options)
@@ -565,6 +564,7 @@ impl Future for Emit {
             emit.packet = None;
             return Poll::Ready(Ok(()));
         }
+        ready!(socket.mailbox.poll_room(cx));
         Poll::Ready(match emit.packet.take() {
             Some(Ok(packet)) => emit.socket.send_packet(packet, emit.options),
             Some(Err(error)) => Err(error.into()),

@@ -201,7 +201,13 @@ impl Args {
         self.text.as_bytes().len() + self.attachments().iter().map(Bytes::len).sum::<usize>()
     }
 
+    #[inline]
+    pub(crate) fn reuse(self) {
+        self.text.reuse();
+    }
+
     /// A part of the text between two ASCII characters.
+    #[inline]
     pub(crate) fn text_part(&self, start: usize, end: usize) -> &str {
         self.text.part(start, end).unwrap_or_default()
     }

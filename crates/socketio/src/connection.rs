@@ -14,9 +14,7 @@ use std::time::{Duration, Instant};
 
 use kokanee_engineio::{Message, Str};
 
-use crate::{
-    AckId, Args, DecodeError, Decoder, DecoderLimits, Event, Packet, ParserKind, decoder::Content,
-};
+use crate::{AckId, Args, DecodeError, Decoder, DecoderLimits, Event, Packet, ParserKind};
 
 /// The revision of the Socket.IO protocol that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -160,6 +158,27 @@ impl<S> Connection<S> {
         &self.decoder
     }
 
+    /// The straight way of the most frequent message: an event without attachments, for a namespace that was joined. Returns
+    /// the socket's index, the id to answer with, and the event; for all other messages, and for whatever is wrong,
+    /// `text` itself, which [`handle_message`](Self::handle_message) takes.
+    ///
+    /// # Errors
+    /// The text.
+    #[inline]
+    pub fn handle_event(&mut self, text: Str) -> Result<(usize, Option<AckId>, Event), Str> {
+        let Some(event) = self.decoder.straight_event(text.as_bytes()) else {
+            return Err(text);
+        };
+        let index = match event.namespace {
+            None => self.find("/"),
+            Some((start, end)) => self.joined(text.part(start, end).unwrap_or_default()).ok(),
+        };
+        match index {
+            Some(index) => Ok((index, event.id, event.take(text))),
+            None => Err(text),
+        }
+    }
+
     /// Decodes one message and checks that it is allowed now. `None` while attachments are outstanding.
     ///
     /// # Errors
@@ -170,26 +189,7 @@ impl<S> Connection<S> {
         now: Instant,
         message: Message,
     ) -> Result<Option<Input>, ProtocolError> {
-        let packet = match message {
-            Message::Text(text) => {
-                let (header, content) = self.decoder.parse(text.as_bytes())?;
-                match content {
-                    // The frequent case, without the detour over a packet.
-                    Content::Event(name, args) if header.attachments == 0 => {
-                        return Ok(Some(Input::Event {
-                            index: match header.namespace {
-                                None => self.find("/").ok_or(ProtocolError::NotJoined)?,
-                                Some(_) => self.joined(header.namespace(&text))?,
-                            },
-                            id: header.id,
-                            event: Event::received(name, Args::received(text, args)),
-                        }));
-                    }
-                    content => self.decoder.on_parsed(text, header, content),
-                }
-            }
-            binary @ Message::Binary(_) => self.decoder.decode(binary)?,
-        };
+        let packet = self.decoder.decode(message)?;
         if self.decoder.is_waiting() {
             self.attachments_by
                 .get_or_insert(now + config.attachments_timeout);

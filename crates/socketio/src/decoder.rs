@@ -11,10 +11,10 @@ use kokanee_engineio::{Message, Str};
 use crate::{
     AckId, Args, Event, MAX_DEPTH, Packet,
     attachments::attach,
-    header::{Header, PacketType},
+    header::{Header, PacketType, ack_id, namespace},
     is_reserved_event_name, msgpack,
     packet::Name,
-    scan::{Arguments, NameSpan, ScanError, scan_ack, scan_event, scan_value},
+    scan::{Arguments, NameSpan, ScanError, scan_ack, scan_event, scan_strings, scan_value},
 };
 
 /// Which parsers a [`Decoder`] understands.
@@ -100,7 +100,10 @@ impl Decoder {
     #[inline]
     pub fn decode(&mut self, message: Message) -> Result<Option<Packet>, DecodeError> {
         match message {
-            Message::Text(text) => self.on_text(text),
+            Message::Text(text) => {
+                let (header, content) = self.parse(text.as_bytes())?;
+                Ok(self.on_parsed(text, header, content))
+            }
             Message::Binary(bytes) => self.on_binary(bytes),
         }
     }
@@ -117,15 +120,39 @@ impl Decoder {
         (self.parser != ParserKind::Both).then_some(self.parser)
     }
 
-    #[inline]
-    fn on_text(&mut self, text: Str) -> Result<Option<Packet>, DecodeError> {
-        let (header, content) = self.parse(text.as_bytes())?;
-        Ok(self.on_parsed(text, header, content))
+    /// Finds the parts of the most frequent message: an event with a plain name, without attachments. `None` for
+    /// all others, and for what is no packet: [`parse`](Self::parse) says more.
+    ///
+    /// A function of its own that knows little, so that all of it stays in registers.
+    #[inline(never)]
+    pub(crate) fn straight_event(&mut self, text: &[u8]) -> Option<StraightEvent> {
+        if text.first() != Some(&PacketType::Event.digit())
+            || self.waiting.is_some()
+            || self.parser == ParserKind::Msgpack
+        {
+            return None;
+        }
+        let (namespace, at) = namespace(text, 1, &self.limits).ok()?;
+        let (id, payload) = ack_id(text, at).ok()?;
+        let (name, args) = match scan_strings(text, payload) {
+            Some(found) => found,
+            None => scan_event(text, payload, self.limits.max_depth).ok()?,
+        };
+        let name_text = text.get(name.start..name.end)?;
+        if name.escaped || is_reserved_event_name(name_text) {
+            return None;
+        }
+        self.parser = ParserKind::Default;
+        Some(StraightEvent {
+            namespace,
+            id,
+            name,
+            args,
+        })
     }
 
     /// Finds the parts of a text message.
-    #[inline]
-    pub(crate) fn parse(&mut self, text: &[u8]) -> Result<(Header, Content), DecodeError> {
+    fn parse(&mut self, text: &[u8]) -> Result<(Header, Content), DecodeError> {
         if self.waiting.take().is_some() {
             return Err(DecodeError::UnexpectedText);
         }
@@ -139,12 +166,7 @@ impl Decoder {
     }
 
     /// Makes a packet of the parts, or waits for its attachments.
-    pub(crate) fn on_parsed(
-        &mut self,
-        text: Str,
-        header: Header,
-        content: Content,
-    ) -> Option<Packet> {
+    fn on_parsed(&mut self, text: Str, header: Header, content: Content) -> Option<Packet> {
         let namespace = match header.namespace {
             None => Str::from_static("/"),
             Some((start, end)) => part(&text, start, end),
@@ -188,6 +210,24 @@ impl Decoder {
             ..
         } = *waiting;
         attach(packet, attachments, &self.limits).map(Some)
+    }
+}
+
+/// Where the parts of an event are.
+pub(crate) struct StraightEvent {
+    /// Start and end of the namespace. `None` for `/`.
+    pub(crate) namespace: Option<(usize, usize)>,
+    pub(crate) id: Option<AckId>,
+    name: NameSpan,
+    args: Arguments,
+}
+
+impl StraightEvent {
+    /// The event, of which `text` is the message.
+    #[inline]
+    pub(crate) fn take(self, text: Str) -> Event {
+        let NameSpan { start, end, .. } = self.name;
+        Event::received(Name::InText { start, end }, Args::received(text, self.args))
     }
 }
 

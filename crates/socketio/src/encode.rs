@@ -55,6 +55,16 @@ impl EncodedPacket {
         }
     }
 
+    /// The finished WebSocket frame for a peer with the default parser, if the packet is a text alone.
+    #[inline]
+    pub fn text_frame(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Form::Text(text) => text.text_frame(),
+            Form::Parts(parts) if parts.attachments.is_empty() => parts.text.text_frame(),
+            Form::Parts(_) => None,
+        }
+    }
+
     /// The attachments for a peer with the default parser.
     #[inline]
     pub fn attachments(&self) -> &[Outgoing] {

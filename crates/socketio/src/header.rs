@@ -70,15 +70,6 @@ const MAX_COUNT_DIGITS: usize = 8;
 const MAX_ID_DIGITS: usize = 19;
 
 impl Header {
-    /// The namespace in the `text` that was parsed.
-    #[inline]
-    pub(crate) fn namespace<'a>(&self, text: &'a str) -> &'a str {
-        match self.namespace {
-            None => "/",
-            Some((start, end)) => text.get(start..end).unwrap_or_default(),
-        }
-    }
-
     /// Parses the head of `text` in time linear in the head's length.
     #[inline]
     pub(crate) fn parse(text: &[u8], limits: &DecoderLimits) -> Result<Self, DecodeError> {
@@ -111,23 +102,8 @@ impl Header {
             }
             at = end + 1;
         }
-        let mut namespace = None;
-        if text.get(at) == Some(&b'/') {
-            let rest = text.get(at..).unwrap_or_default();
-            let length = memchr(b',', rest).unwrap_or(rest.len());
-            check_namespace_length(rest.get(..length).unwrap_or_default(), limits)?;
-            namespace = (length > 1).then_some((at, at + length));
-            // The comma may be missing at the end of the text.
-            at = (at + length + 1).min(text.len());
-        }
-        let payload = end_of_digits(text, at);
-        let id = if payload == at {
-            None
-        } else {
-            let id =
-                number(text, at, payload, MAX_ID_DIGITS).filter(|&id| i64::try_from(id).is_ok());
-            Some(AckId(id.ok_or(DecodeError::InvalidAckId)?))
-        };
+        let (namespace, at) = namespace(text, at, limits)?;
+        let (id, payload) = ack_id(text, at)?;
         Ok(Self {
             packet_type,
             attachments,
@@ -136,6 +112,35 @@ impl Header {
             payload,
         })
     }
+}
+
+/// Start and end of the namespace at `at`, if there is one that is not `/`, and the offset behind it.
+#[inline]
+pub(crate) fn namespace(
+    text: &[u8],
+    at: usize,
+    limits: &DecoderLimits,
+) -> Result<(Option<(usize, usize)>, usize), DecodeError> {
+    if text.get(at) != Some(&b'/') {
+        return Ok((None, at));
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    let length = memchr(b',', rest).unwrap_or(rest.len());
+    check_namespace_length(rest.get(..length).unwrap_or_default(), limits)?;
+    let namespace = (length > 1).then_some((at, at + length));
+    // The comma may be missing at the end of the text.
+    Ok((namespace, (at + length + 1).min(text.len())))
+}
+
+/// The acknowledgement id at `at`, if there is one, and the offset behind it.
+#[inline]
+pub(crate) fn ack_id(text: &[u8], at: usize) -> Result<(Option<AckId>, usize), DecodeError> {
+    let end = end_of_digits(text, at);
+    if end == at {
+        return Ok((None, end));
+    }
+    let id = number(text, at, end, MAX_ID_DIGITS).filter(|&id| i64::try_from(id).is_ok());
+    Ok((Some(AckId(id.ok_or(DecodeError::InvalidAckId)?)), end))
 }
 
 /// Checks the length of a namespace. Its query, which old clients use for their auth, does not count.

@@ -118,6 +118,12 @@ impl Event {
         }
     }
 
+    /// Drops it, and keeps its memory for the next event of the thread if nobody else holds it.
+    #[inline]
+    pub fn reuse(self) {
+        self.args.reuse();
+    }
+
     /// The arguments, without a copy.
     pub fn into_args(self) -> Args {
         self.args

@@ -1,7 +1,8 @@
 //! One pass over the JSON text of a payload: is it strictly RFC 8259, and where are the name and the arguments?
 //!
 //! Called by the decoder for every packet with a payload, so that everything behind it may rely on valid text. The
-//! scanner keeps its nesting in a bit stack: no input makes it recurse.
+//! scanner keeps its nesting in a bit stack: no input makes it recurse. Where it stands is handed on by value, so that it
+//! stays in a register.
 
 use wide::u8x16;
 
@@ -40,7 +41,6 @@ pub(crate) struct NameSpan {
 }
 
 /// Scans the payload of an event, `["name",…]`. The name is a string or a number.
-#[inline]
 pub(crate) fn scan_event(
     text: &[u8],
     at: usize,
@@ -64,7 +64,7 @@ pub(crate) fn scan_event(
         }
         Some(b'-' | b'0'..=b'9') => {
             let start = scanner.at;
-            scanner.number()?;
+            scanner.at = scanner.number()?;
             NameSpan {
                 start,
                 end: scanner.at,
@@ -93,6 +93,41 @@ pub(crate) fn scan_event(
     };
     scanner.finish()?;
     Ok((name, arguments))
+}
+
+/// Scans the payload of an event that consists of strings without escapes, and of nothing else: `["name","…"]`. No nesting
+/// has to be kept for that. `None` for all others, valid or not.
+#[inline]
+pub(crate) fn scan_strings(text: &[u8], at: usize) -> Option<(NameSpan, Arguments)> {
+    let [b'[', b'"', ..] = text.get(at..)? else {
+        return None;
+    };
+    let name_end = find_special(text, at + 2);
+    let name = NameSpan {
+        start: at + 2,
+        end: name_end,
+        escaped: false,
+    };
+    let [b'"', b',', b'"', ..] = text.get(name_end..)? else {
+        return None;
+    };
+    let start = name_end + 2;
+    let mut string = start;
+    let mut count = 1;
+    loop {
+        let end = find_special(text, string + 1);
+        match text.get(end..)? {
+            [b'"', b']'] => {
+                let end = text.len();
+                return Some((name, Arguments { start, count, end }));
+            }
+            [b'"', b',', b'"', ..] => {
+                string = end + 2;
+                count += 1;
+            }
+            _ => return None,
+        }
+    }
 }
 
 /// Scans the payload of an acknowledgement, `[…]`.
@@ -137,16 +172,23 @@ pub(crate) fn scan_value(text: &[u8], at: usize, max_depth: usize) -> Result<usi
 pub(crate) fn find_special(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     let (blocks, tail) = rest.as_chunks::<16>();
-    let mut passed = 0;
+    let mut at = at;
     for block in blocks {
         let found = special_bytes(block);
         if found != 0 {
-            return at + passed + found.trailing_zeros() as usize;
+            return at + found.trailing_zeros() as usize;
         }
-        passed += 16;
+        at += 16;
     }
-    let found = tail.iter().position(|&byte| is_special(byte));
-    at + passed + found.unwrap_or(tail.len())
+    let found = match bytes.last_chunk() {
+        // What is in front of the tail was looked at before.
+        Some(block) => (special_bytes(block) >> (16 - tail.len())).trailing_zeros() as usize,
+        None => {
+            let found = tail.iter().position(|&byte| is_special(byte));
+            found.unwrap_or(tail.len())
+        }
+    };
+    at + found.min(tail.len())
 }
 
 /// Whether a byte ends the plain part of a JSON string.
@@ -171,44 +213,54 @@ enum Container {
     Object,
 }
 
-/// The open arrays and objects, one bit each.
+/// The open arrays and objects.
 struct Nesting {
-    objects: [u64; MAX_DEPTH / 64],
+    /// The innermost ones, a bit each, which says whether it is an object. The last one is the lowest.
+    objects: u64,
+    /// Those around them, 64 at a time. Mostly none.
+    outer: Vec<u64>,
     depth: usize,
     max_depth: usize,
 }
 
 impl Nesting {
+    #[inline]
     fn new(max_depth: usize) -> Self {
         Self {
-            objects: [0; MAX_DEPTH / 64],
+            objects: 0,
+            outer: Vec::new(),
             depth: 0,
             max_depth: max_depth.min(MAX_DEPTH),
         }
     }
 
+    #[inline]
     fn push(&mut self, container: Container) -> Result<(), ScanError> {
         if self.depth >= self.max_depth {
             return Err(ScanError::TooDeep);
         }
-        let bit = 1 << (self.depth % 64);
-        let word = &mut self.objects[self.depth / 64];
-        match container {
-            Container::Array => *word &= !bit,
-            Container::Object => *word |= bit,
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.outer.push(self.objects);
         }
+        self.objects = self.objects << 1 | u64::from(container == Container::Object);
         self.depth += 1;
         Ok(())
     }
 
+    #[inline]
     fn pop(&mut self) {
         self.depth -= 1;
+        self.objects >>= 1;
+        if self.depth.is_multiple_of(64)
+            && let Some(objects) = self.outer.pop()
+        {
+            self.objects = objects;
+        }
     }
 
+    #[inline]
     fn innermost(&self) -> Option<Container> {
-        let index = self.depth.checked_sub(1)?;
-        let is_object = self.objects[index / 64] >> (index % 64) & 1 == 1;
-        Some(if is_object {
+        (self.depth > 0).then_some(if self.objects & 1 == 1 {
             Container::Object
         } else {
             Container::Array
@@ -216,6 +268,7 @@ impl Nesting {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
@@ -224,6 +277,7 @@ struct Scanner<'a> {
 impl Scanner<'_> {
     /// Scans values from the beginning of one until everything in `nesting` is closed. Returns how many values there
     /// were at depth 1.
+    #[inline]
     fn values(&mut self, nesting: &mut Nesting) -> Result<usize, ScanError> {
         let mut count = 1;
         'value: loop {
@@ -255,7 +309,7 @@ impl Scanner<'_> {
                 }
                 b'-' | b'0'..=b'9' => {
                     self.at -= 1;
-                    self.number()?;
+                    self.at = self.number()?;
                 }
                 b't' => self.literal(b"rue")?,
                 b'f' => self.literal(b"alse")?,
@@ -287,6 +341,7 @@ impl Scanner<'_> {
     }
 
     /// The rest of a key behind its opening quote, and the colon.
+    #[inline]
     fn key(&mut self) -> Result<(), ScanError> {
         self.string()?;
         self.skip_whitespace();
@@ -297,23 +352,23 @@ impl Scanner<'_> {
     #[inline]
     fn string(&mut self) -> Result<bool, ScanError> {
         let end = find_special(self.text, self.at);
-        if self.text.get(end) == Some(&b'"') {
-            self.at = end + 1;
-            return Ok(false);
-        }
-        self.escaped_string()
+        let is_plain = self.text.get(end) == Some(&b'"');
+        self.at = if is_plain {
+            end + 1
+        } else {
+            self.escaped_string()?
+        };
+        Ok(!is_plain)
     }
 
-    fn escaped_string(&mut self) -> Result<bool, ScanError> {
-        let mut escaped = false;
+    /// Returns the offset behind the closing quote.
+    #[inline(never)]
+    fn escaped_string(mut self) -> Result<usize, ScanError> {
         loop {
             self.at = find_special(self.text, self.at);
             match self.next() {
-                Some(b'"') => return Ok(escaped),
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
+                Some(b'"') => return Ok(self.at),
+                Some(b'\\') => self.escape()?,
                 _ => return Err(ScanError::Invalid),
             }
         }
@@ -340,8 +395,9 @@ impl Scanner<'_> {
     }
 
     /// A number from its first byte on. One with a fraction or an exponent must fit a double: peers would read infinity,
-    /// and some write it back as text that is no JSON.
-    fn number(&mut self) -> Result<(), ScanError> {
+    /// and some write it back as text that is no JSON. Returns the offset behind it.
+    #[inline(never)]
+    fn number(mut self) -> Result<usize, ScanError> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -366,7 +422,7 @@ impl Scanner<'_> {
             self.digits()?;
         }
         if integer || self.fits_double(start) {
-            Ok(())
+            Ok(self.at)
         } else {
             Err(ScanError::Invalid)
         }
@@ -399,6 +455,7 @@ impl Scanner<'_> {
         }
     }
 
+    #[inline]
     fn literal(&mut self, rest: &[u8]) -> Result<(), ScanError> {
         if !self
             .text
@@ -428,6 +485,7 @@ impl Scanner<'_> {
         }
     }
 
+    #[inline]
     fn expect(&mut self, byte: u8) -> Result<(), ScanError> {
         if self.next() == Some(byte) {
             Ok(())
@@ -441,6 +499,7 @@ impl Scanner<'_> {
         self.text.get(self.at).copied()
     }
 
+    #[inline]
     fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.at += 1;
