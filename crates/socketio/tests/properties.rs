@@ -4,8 +4,9 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use kokanee_engineio::Message;
 use kokanee_socketio::{
-    AckId, Args, Decoder, DecoderLimits, EncodedPacket, Packet, ParserKind, Value, encode_ack_args,
-    encode_event, encode_event_args, is_reserved_event_name,
+    AckId, Args, Connection, ConnectionConfig, Decoder, DecoderLimits, EncodedPacket, Packet,
+    ParserKind, ProtocolVersion, Value, encode_ack_args, encode_event, encode_event_args,
+    is_reserved_event_name,
 };
 use proptest::prelude::*;
 
@@ -108,6 +109,17 @@ proptest! {
     }
 
     #[test]
+    fn the_straight_way_leads_where_the_long_one_does(
+        text in prop_oneof![
+            r#"2(/a,|/b,|/,)?[0-9]{0,2}\["[a-z\\"]{0,3}"(,"[ -~é\x01]{0,40}"){0,3}\]? ?"#,
+            r#"2(/a,)?\[("x"|1|"connect") ?(, ?("x"|1\.5|null|\[1,\[\]\]|\{"a":\{"b":[]"]?\})){0,3}\]"#,
+            r#"[0-9](/a,|/b,|/,)?[0-9]{0,2}[\[\]{}"\\,:a ]{0,12}"#,
+        ]
+    ) {
+        straight_way(&text);
+    }
+
+    #[test]
     fn arbitrary_messages_never_panic(messages in proptest::collection::vec(message(), 0..6)) {
         for parser in [ParserKind::Default, ParserKind::Msgpack, ParserKind::Both] {
             let mut decoder = Decoder::new(parser, DecoderLimits::default());
@@ -116,6 +128,36 @@ proptest! {
                     read_and_send_on(packet);
                 }
             }
+        }
+    }
+}
+
+/// An event is the same either way, and whatever is none goes the long one.
+fn straight_way(text: &str) {
+    #[expect(clippy::disallowed_methods, reason = "no time passes")]
+    let now = std::time::Instant::now();
+    let config = ConnectionConfig::default();
+    let mut connection = Connection::new(&config, ProtocolVersion::V5, now);
+    for namespace in ["/", "/a"] {
+        connection.join(namespace.into(), namespace);
+    }
+    let long = decoder(ParserKind::Default).decode(Message::Text(text.into()));
+    match connection.handle_event(text.into()) {
+        Ok((index, id, event)) => {
+            let namespace = (*connection.get_mut(index).expect("joined")).into();
+            let packet = Packet::Event {
+                namespace,
+                id,
+                event,
+            };
+            assert_eq!(Ok(Some(packet)), long, "{text}");
+        }
+        Err(back) => {
+            assert_eq!(back, text);
+            // Names with escapes may be any name.
+            let is_frequent = matches!(long, Ok(Some(Packet::Event { namespace, .. }))
+                if namespace != "/b" && !text.contains('\\'));
+            assert!(!is_frequent, "{text}");
         }
     }
 }
