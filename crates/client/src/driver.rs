@@ -55,6 +55,8 @@ const SILENT_JOIN: Duration = Duration::from_secs(1);
 const END_GRACE: Duration = Duration::from_secs(1);
 /// Longest text that is taken for an offset of a server that recovers connections.
 const MAX_OFFSET_BYTES: usize = 64;
+/// Messages for which memory is kept between two turns.
+const KEPT_MESSAGES: usize = 4;
 /// Rounds of one turn, after which other tasks get their chance.
 const ROUNDS_PER_TURN: usize = 16;
 
@@ -138,6 +140,8 @@ pub(crate) struct Driver {
     /// Whether a connection was made since somebody has asked for one.
     was_open: bool,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Memory for the messages of a turn.
+    messages: Vec<Message>,
     /// Handlers or readers are behind, so nothing is read.
     paused: bool,
     /// Those who wait for what was sent to be on the wire.
@@ -163,6 +167,7 @@ impl Driver {
             attempts: 0,
             was_open: false,
             timer: None,
+            messages: Vec::new(),
             paused: false,
             flushing: Vec::new(),
             shutdown: false,
@@ -227,11 +232,10 @@ impl Driver {
     // Commands.
 
     fn take_commands(&mut self, cx: &mut TaskContext<'_>) -> Progress {
-        let commands = self.hub.take();
-        if commands.is_empty() {
+        let Some((first, rest)) = self.hub.take() else {
             return Progress::None;
-        }
-        for command in commands {
+        };
+        for command in std::iter::once(first).chain(rest) {
             self.handle_command(cx, command);
         }
         Progress::Some
@@ -373,7 +377,9 @@ impl Driver {
         let Link::Open(open) = &self.link else {
             return Progress::None;
         };
-        if open.closing {
+        let joins =
+            |member: &Member| matches!(member.phase, Phase::Wanted | Phase::Authenticating(_));
+        if open.closing || !self.members.iter().any(joins) {
             return Progress::None;
         }
         let mut progress = Progress::None;
@@ -599,7 +605,7 @@ impl Driver {
             return Progress::None;
         };
         open.engine.set_paused(self.paused);
-        let mut messages = Vec::new();
+        let mut messages = std::mem::take(&mut self.messages);
         let turn = open.engine.poll(cx, &mut |message| messages.push(message));
         self.hub.set_outbound(open.engine.outbound_bytes());
         let upgrade = open.engine.take_upgrade_event();
@@ -611,13 +617,26 @@ impl Driver {
             self.hub.set_transport(Some(open.engine.transport()));
             self.each(cx, 0, None, |handlers| &handlers.upgrade);
         }
-        let mut progress = if messages.is_empty() && upgrade.is_none() {
-            Progress::None
-        } else {
+        let mut progress = if upgrade.is_some() {
             Progress::Some
+        } else {
+            Progress::None
         };
-        for message in messages {
-            self.handle_message(cx, message);
+        if !messages.is_empty() {
+            for message in messages.drain(..) {
+                self.handle_message(cx, message);
+            }
+            if messages.capacity() <= KEPT_MESSAGES {
+                self.messages = messages;
+            }
+            // What the messages have caused: to be sent, or to be read more of.
+            let has_work = match &mut self.link {
+                Link::Open(open) => open.engine.has_work(Instant::now()),
+                _ => true,
+            };
+            if has_work {
+                progress = Progress::Some;
+            }
         }
         if let Poll::Ready(reason) = turn {
             self.on_lost(cx, reason);
@@ -977,12 +996,20 @@ impl Driver {
             member.early.push_back((event, id));
             return;
         }
+        let ack = ack_of(&member.core, id);
         member.core.publish(|| Received {
             event: event.clone(),
-            ack: ack_of(&member.core, id),
+            ack: ack.clone(),
         });
+        if let Some(guard) = &guard
+            && member.waiting.is_empty()
+            && member.running.is_empty()
+        {
+            // The straight way: nothing of this socket is going on.
+            member.start(guard, &event, &ack, cx);
+            return event.reuse();
+        }
         member.waiting_bytes += event.args().size_bytes();
-        let ack = ack_of(&member.core, id);
         member.waiting.push_back((event, ack));
         if let Some(guard) = guard {
             member.run_waiting(&guard, cx);

@@ -1,11 +1,10 @@
 //! How handles reach the task that owns the connection: a queue of commands, and what anybody may read.
 
 use std::{
-    collections::VecDeque,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence},
     },
     task::{Context, Poll, Waker},
 };
@@ -73,6 +72,8 @@ pub(crate) struct Hub {
     /// The sockets, one for each namespace.
     sockets: Mutex<Vec<Weak<Core>>>,
     has_commands: AtomicBool,
+    /// Whether somebody waits for room.
+    has_waiters: AtomicBool,
     /// Bytes of packets that the task has not taken yet.
     queued: AtomicUsize,
     /// Bytes of packets that the task keeps: until their socket is connected, or they are acknowledged.
@@ -85,7 +86,9 @@ pub(crate) struct Hub {
 
 #[derive(Default)]
 struct Queue {
-    commands: VecDeque<Command>,
+    first: Option<Command>,
+    // Invariant: empty while `first` is `None`.
+    rest: Vec<Command>,
     waker: Option<Waker>,
     /// Those who wait for room.
     waiting: Vec<Waker>,
@@ -113,6 +116,7 @@ impl Hub {
             queue: Mutex::default(),
             sockets: Mutex::default(),
             has_commands: AtomicBool::new(false),
+            has_waiters: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             outbound: AtomicUsize::new(0),
@@ -148,7 +152,11 @@ impl Hub {
         if let Command::Emit { outgoing, .. } = &command {
             self.queued.fetch_add(outgoing.weight(), Ordering::Relaxed);
         }
-        queue.commands.push_back(command);
+        if queue.first.is_none() {
+            queue.first = Some(command);
+        } else {
+            queue.rest.push(command);
+        }
         let was_idle = !self.has_commands.swap(true, Ordering::AcqRel);
         if was_idle && let Some(waker) = &queue.waker {
             waker.wake_by_ref();
@@ -179,6 +187,9 @@ impl Hub {
             return Poll::Ready(());
         }
         let mut queue = self.lock();
+        self.has_waiters.store(true, Ordering::Relaxed);
+        // Either the room is seen that the task has just made, or the task sees that somebody waits.
+        fence(Ordering::SeqCst);
         if queue.closed || self.has_room(held) {
             return Poll::Ready(());
         }
@@ -203,20 +214,21 @@ impl Hub {
 
     // For the connection's task.
 
-    /// Takes the waiting commands.
-    pub(crate) fn take(&self) -> VecDeque<Command> {
+    /// Takes the waiting commands: the first, and those behind it.
+    pub(crate) fn take(&self) -> Option<(Command, Vec<Command>)> {
         if !self.has_commands.load(Ordering::Acquire) {
-            return VecDeque::new();
+            return None;
         }
         let mut queue = self.lock();
         self.has_commands.store(false, Ordering::Release);
-        std::mem::take(&mut queue.commands)
+        let rest = std::mem::take(&mut queue.rest);
+        Some((queue.first.take()?, rest))
     }
 
     /// Says that the task wants to sleep. `false` if commands came meanwhile.
     pub(crate) fn sleep(&self, cx: &Context<'_>) -> bool {
         let mut queue = self.lock();
-        if !queue.commands.is_empty() {
+        if queue.first.is_some() {
             return false;
         }
         if !queue
@@ -250,14 +262,20 @@ impl Hub {
     /// Publishes what waits in the session, and wakes those who wait for room.
     pub(crate) fn set_outbound(&self, bytes: usize) {
         self.outbound.store(bytes, Ordering::Relaxed);
-        if self.leaving_bytes() <= self.options.send_buffer_bytes / 2 {
+        fence(Ordering::SeqCst);
+        if self.has_waiters.load(Ordering::Relaxed)
+            && self.leaving_bytes() <= self.options.send_buffer_bytes / 2
+        {
             self.wake_waiting();
         }
     }
 
     /// Lets those who wait for room look again.
     pub(crate) fn wake_waiting(&self) {
-        let waiting = std::mem::take(&mut self.lock().waiting);
+        let mut queue = self.lock();
+        self.has_waiters.store(false, Ordering::Relaxed);
+        let waiting = std::mem::take(&mut queue.waiting);
+        drop(queue);
         waiting.into_iter().for_each(Waker::wake);
     }
 

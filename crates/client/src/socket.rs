@@ -159,8 +159,15 @@ impl Core {
 
     /// Gives an event to those who read the events as a stream.
     pub(crate) fn publish(&self, received: impl Fn() -> Received) {
-        for subscriber in self.subscribers() {
+        if !self.has_subscribers.load(Ordering::Acquire) {
+            return;
+        }
+        // One after the other, as a reader is not woken under the lock.
+        let next = |index| self.state().subscribers.get(index).cloned();
+        let mut index = 0;
+        while let Some(subscriber) = next(index) {
             subscriber.push(received());
+            index += 1;
         }
     }
 

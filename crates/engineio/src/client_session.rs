@@ -375,12 +375,22 @@ impl ClientSession {
     // Outputs.
 
     /// The next thing to do, until `None`.
+    #[inline]
     pub fn poll_output(&mut self, now: Instant) -> Option<ClientOutput> {
-        // Gathered as late as possible, so that one POST takes all that was sent meanwhile.
         if self.outputs.is_empty() {
+            if self.transport == Transport::WebSocket {
+                return None;
+            }
+            // Gathered as late as possible, so that one POST takes all that was sent meanwhile.
             self.post(now);
         }
         self.outputs.pop()
+    }
+
+    /// Whether packets wait to be written to the WebSocket.
+    #[inline]
+    pub fn has_packet(&self) -> bool {
+        self.transport == Transport::WebSocket && !self.outbox.is_empty()
     }
 
     /// The next packet to write to the session's WebSocket.

@@ -127,6 +127,24 @@ impl<S> ClientConnection<S> {
     /// # Errors
     /// [`DecodeError`]: the session must be closed.
     pub fn handle_message(&mut self, message: Message) -> Result<Option<ClientInput>, DecodeError> {
+        let message = match message {
+            // The frequent case, without the detour over a packet.
+            Message::Text(text) => match self.decoder.straight_event(text.as_bytes()) {
+                Some(event) => {
+                    let index = match event.namespace {
+                        None => self.find("/"),
+                        Some((start, end)) => self.find(text.part(start, end).unwrap_or_default()),
+                    };
+                    return Ok(index.map(|index| ClientInput::Event {
+                        index,
+                        id: event.id,
+                        event: event.take(text),
+                    }));
+                }
+                None => Message::Text(text),
+            },
+            binary @ Message::Binary(_) => binary,
+        };
         let Some(packet) = self.decoder.decode(message)? else {
             return Ok(None);
         };
@@ -135,15 +153,9 @@ impl<S> ClientConnection<S> {
         | Packet::Event { namespace, .. }
         | Packet::Ack { namespace, .. }
         | Packet::Disconnect { namespace }) = &packet;
-        // Servers of revision 4 send the query of the namespace back.
-        let name = namespace.split('?').next().unwrap_or_default();
-        let found = self
-            .memberships
-            .iter()
-            .position(|membership| *membership.namespace == *name);
-        let Some(index) = found else {
+        let Some(index) = self.find(namespace) else {
             // What crosses our own leaving is for nobody.
-            if name == "/" {
+            if **namespace == *"/" {
                 self.note_root(&packet);
             }
             return Ok(None);
@@ -155,6 +167,14 @@ impl<S> ClientConnection<S> {
             Packet::Ack { id, args, .. } => ClientInput::Ack { index, id, args },
             Packet::Disconnect { .. } => ClientInput::Disconnected { index },
         }))
+    }
+
+    /// The socket of a namespace. Servers of revision 4 send its query back.
+    fn find(&self, namespace: &str) -> Option<usize> {
+        let name = namespace.split('?').next().unwrap_or_default();
+        self.memberships
+            .iter()
+            .position(|membership| *membership.namespace == *name)
     }
 
     /// What the server says of `/` while nobody has joined it.

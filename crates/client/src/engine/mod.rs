@@ -53,6 +53,8 @@ const MESSAGES_PER_TURN: usize = 128;
 const BYTES_PER_MESSAGE: usize = 16 * 1024;
 /// Rounds of one turn, for the same reason.
 const ROUNDS_PER_TURN: usize = 16;
+/// How often the clocks are compared, at most: it costs more than a message.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// A wall clock that is so much ahead of the monotonic one has seen a suspended machine.
 const SUSPENDED: Duration = Duration::from_secs(10);
 
@@ -362,6 +364,11 @@ impl Engine {
         self.session.revision()
     }
 
+    /// Whether there is something to be written or done that nobody wakes the task for.
+    pub(crate) fn has_work(&mut self, now: Instant) -> bool {
+        self.take_outputs(now) == Progress::Some || self.session.has_packet()
+    }
+
     /// Bytes that wait to be sent.
     pub(crate) fn outbound_bytes(&self) -> usize {
         self.session.outbound_bytes()
@@ -391,36 +398,38 @@ impl Engine {
         failure: &mut Option<ConnectFailure>,
     ) -> Poll<CloseReason> {
         let now = Instant::now();
-        self.watch_clocks(now);
+        if now.duration_since(self.looked.0) >= LOOK_INTERVAL {
+            self.watch_clocks(now);
+        }
         let mut budget = MESSAGES_PER_TURN;
         for _ in 0..ROUNDS_PER_TURN {
-            if self.session.deadline().is_some_and(|at| at <= now) {
+            // No deadline is earlier than the timer.
+            if self.sleeps_until <= now && self.session.deadline().is_some_and(|at| at <= now) {
                 self.session.handle_timeout(now);
             }
-            let mut progress = self.take_outputs(now);
-            for found in [
-                self.read_polling(cx, now, &mut budget, on_message, failure),
-                self.read_probe(cx, now),
-                self.read_websocket(cx, now, &mut budget, on_message),
-                self.take_outputs(now),
-                self.write(cx, now),
-                self.take_outputs(now),
-                self.poll_sleep(cx, now),
-            ] {
-                if found == Progress::Some {
-                    progress = Progress::Some;
-                }
-            }
+            self.take_outputs(now);
+            let polled = self.read_polling(cx, now, &mut budget, on_message, failure);
+            let probed = self.read_probe(cx, now);
+            self.read_websocket(cx, now, &mut budget, on_message);
+            let done = self.take_outputs(now);
+            self.write(cx, now);
+            let written = self.take_outputs(now);
+            let slept = self.poll_sleep(cx, now);
+            let is_idle = [polled, probed, done, written, slept] == [Progress::None; 5];
             if let (Some(reason), true) = (self.closed, self.finished)
                 && self.poll_end(cx, now).is_ready()
             {
                 return Poll::Ready(reason);
             }
-            if failure.is_some() || progress == Progress::None {
+            if failure.is_some() {
                 return Poll::Pending;
             }
             if budget == 0 {
+                // There may be more.
                 break;
+            }
+            if is_idle {
+                return Poll::Pending;
             }
         }
         // Enough for one turn: other tasks first.
@@ -577,10 +586,9 @@ impl Engine {
         now: Instant,
         budget: &mut usize,
         on_message: &mut dyn FnMut(Message),
-    ) -> Progress {
-        let mut progress = Progress::None;
+    ) {
         let Some(websocket) = self.websocket.as_mut().filter(|_| !self.paused) else {
-            return progress;
+            return;
         };
         while *budget > 0 && websocket.io.read_end().is_none() {
             let session = &mut self.session;
@@ -600,14 +608,11 @@ impl Engine {
                     self.session
                         .handle_transport_closed(CloseReason::TransportError);
                 }
-                None if read.is_pending() => break,
-                // It has read, but there is nothing left.
-                None if read == Poll::Ready(Rest::Nothing) => return Progress::Some,
+                // The task is woken when there is more.
+                None if read != Poll::Ready(Rest::Perhaps) => break,
                 None => {}
             }
-            progress = Progress::Some;
         }
-        progress
     }
 
     fn read_probe(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
@@ -772,13 +777,11 @@ impl Engine {
 
     // Writing.
 
-    fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
-        let mut progress = Progress::None;
+    fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
         if let Some(websocket) = &mut self.websocket {
             loop {
                 websocket.pending.fill(&mut self.session, now);
                 let waiting = websocket.pending.len();
-                let had_work = waiting > 0;
                 let written = websocket
                     .io
                     .poll_write(cx, now, Some(&mut websocket.pending));
@@ -787,13 +790,13 @@ impl Engine {
                     self.session.handle_written(now, is_all);
                 }
                 match written {
-                    Poll::Ready(Ok(())) if had_work => progress = Progress::Some,
+                    Poll::Ready(Ok(())) if self.session.has_packet() => {}
                     Poll::Ready(Ok(())) | Poll::Pending => break,
                     Poll::Ready(Err(_)) => {
                         self.session
                             .handle_transport_closed(CloseReason::TransportError);
                         self.websocket = None;
-                        return Progress::Some;
+                        break;
                     }
                 }
             }
@@ -806,9 +809,7 @@ impl Engine {
         {
             self.probe = None;
             self.session.handle_probe_closed(now);
-            return Progress::Some;
         }
-        progress
     }
 
     /// The end of a session: after a fault what can be written at once; in order until the server has read everything, as a
