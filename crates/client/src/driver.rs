@@ -231,14 +231,13 @@ impl Driver {
 
     // Commands.
 
-    fn take_commands(&mut self, cx: &mut TaskContext<'_>) -> Progress {
-        let Some((first, rest)) = self.hub.take() else {
-            return Progress::None;
-        };
-        for command in std::iter::once(first).chain(rest) {
-            self.handle_command(cx, command);
+    /// What they cause is done further on in the same round.
+    fn take_commands(&mut self, cx: &mut TaskContext<'_>) {
+        if let Some((first, rest)) = self.hub.take() {
+            for command in std::iter::once(first).chain(rest) {
+                self.handle_command(cx, command);
+            }
         }
-        Progress::Some
     }
 
     fn handle_command(&mut self, cx: &mut TaskContext<'_>, command: Command) {
@@ -1374,8 +1373,8 @@ impl Future for Driver {
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
         let driver = self.get_mut();
         for _ in 0..ROUNDS_PER_TURN {
+            driver.take_commands(cx);
             let found = [
-                driver.take_commands(cx),
                 driver.join_wanted(cx),
                 driver.poll_link(cx),
                 driver.poll_timer(cx),
@@ -1397,7 +1396,7 @@ impl Future for Driver {
                 driver.finish();
                 return Poll::Ready(());
             }
-            if found == [Progress::None; 4] && !resumed && driver.hub.sleep(cx) {
+            if found == [Progress::None; 3] && !resumed && driver.hub.sleep(cx) {
                 return Poll::Pending;
             }
         }
