@@ -10,11 +10,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, Version, header};
+use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -25,7 +26,9 @@ use tokio::{
 use crate::{
     ListenError, Server,
     body::Body,
-    http::{Deliveries, Peer, not_found},
+    http::{Answering, Peer, bad_request, not_found},
+    polling::Deliveries,
+    service::Responding,
     static_files,
 };
 
@@ -202,16 +205,17 @@ where
     let service = {
         let (watch, server) = (Arc::clone(&watch), server.clone());
         service_fn(move |request: Request<Incoming>| {
-            let (server, peer) = (server.clone(), peer.clone());
             let busy = Busy::new(&watch);
-            async move {
-                let response = answer(&server, request, &peer).await;
-                drop(busy);
-                Ok::<_, Infallible>(response)
-            }
+            let mut reply = reply(&server, request, &peer);
+            poll_fn(move |cx| {
+                let _busy = &busy;
+                Pin::new(&mut reply).poll(cx).map(Ok::<_, Infallible>)
+            })
         })
     };
     let mut http = http1::Builder::new();
+    // Head and body leave in one piece: a small answer is copied faster than the system gathers it.
+    http.writev(false);
     http.max_buf_size(limits.max_header_bytes.max(8192));
     if limits.max_headers != 100 {
         http.max_headers(limits.max_headers);
@@ -261,41 +265,61 @@ where
 
 /// Whether a request names its host once, as HTTP/1.1 demands. Spec: RFC 9112 3.2.
 fn names_its_host<B>(request: &Request<B>) -> bool {
-    let hosts = request.headers().get_all(header::HOST).iter().count();
-    hosts == 1 || (hosts == 0 && request.version() != Version::HTTP_11)
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match hosts.next() {
+        Some(_) => hosts.next().is_none(),
+        None => request.version() != Version::HTTP_11,
+    }
 }
 
-async fn answer(server: &Server, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+fn reply(server: &Server, request: Request<Incoming>, peer: &Peer) -> Reply {
     // A body may have both a length and chunks; hyper goes by the chunks and hides the length. A proxy in front that goes
     // by the length would take another place for the end, so nothing may follow. Spec: RFC 9112 6.1.
-    let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let is_chunked = request.body().size_hint().exact().is_none();
     let is_sound = names_its_host(&request);
-    let mut response = if is_sound {
-        route(server, request, peer).await
+    let responding = if !is_sound {
+        Answering::now(bad_request()).into()
+    } else if server.inner().is_ours(request.uri().path()) {
+        server.respond(request, peer)
     } else {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::BAD_REQUEST;
-        response
+        let server = server.clone();
+        Answering::later(async move { other(&server, &request).await.into() }).into()
     };
-    if is_chunked || !is_sound {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
+    Reply {
+        responding,
+        closes: is_chunked || !is_sound,
     }
-    response
 }
 
-async fn route(server: &Server, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
-    let path = request.uri().path();
-    if server.inner().is_ours(path) {
-        return server.respond(request, peer).await;
+/// The response to a request, on its way.
+struct Reply {
+    responding: Responding<Incoming>,
+    /// The connection ends behind it.
+    closes: bool,
+}
+
+impl Future for Reply {
+    type Output = Response<Body>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        let mut response = ready!(Pin::new(&mut self.responding).poll(cx));
+        if self.closes {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        Poll::Ready(response)
     }
+}
+
+/// Answers a request that is not for the sessions: with a file, if there is one.
+async fn other(server: &Server, request: &Request<Incoming>) -> Response<Body> {
     let file = {
         let files = server
             .inner()
             .static_files
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        files.find(path)
+        files.find(request.uri().path())
     };
     let served = match file {
         Some(file) => static_files::serve(file, request.method(), request.headers()).await,
