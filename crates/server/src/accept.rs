@@ -48,7 +48,7 @@ impl Server {
         if let Some(ticket) = answer.ticket {
             stream.write_all(&head(&answer.response, None)).await?;
             stream.flush().await?;
-            ticket.run(plain(stream), unread);
+            ticket.run(plain(stream), unread, Vec::new());
             return Ok(());
         }
         let (parts, body) = answer.response.into_parts();

@@ -152,9 +152,13 @@ impl Ticket {
         }
     }
 
-    /// Gives the stream to its session. `unread` was read behind the request already.
-    pub(crate) fn run(self, stream: Stream, unread: &[u8]) {
-        let websocket = WebSocketIo::new(stream, unread, self.server.limits.websocket());
+    /// Gives the stream to its session. `unread` was read behind the request already; `unsent` is what is left of the
+    /// response.
+    pub(crate) fn run(self, stream: Stream, unread: &[u8], unsent: Vec<u8>) {
+        let mut websocket = WebSocketIo::new(stream, unread, self.server.limits.websocket());
+        if !unsent.is_empty() {
+            websocket.send_head(unsent);
+        }
         match self.owner {
             Owner::New {
                 mailbox,

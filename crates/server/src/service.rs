@@ -94,30 +94,32 @@ where
 async fn hand_over(upgrade: OnUpgrade, ticket: Box<Ticket>) {
     match upgrade.await {
         Ok(upgraded) => {
-            let (stream, unread) = unwrap_stream(upgraded);
-            ticket.run(stream, &unread);
+            let (stream, unread, unsent) = unwrap_stream(upgraded);
+            ticket.run(stream, &unread, unsent);
         }
         Err(error) => tracing::debug!(%error, "upgrade failed"),
     }
 }
 
-/// Takes the plain TCP stream out of hyper's wrappers, so that a WebSocket costs nothing but itself.
-fn unwrap_stream(upgraded: Upgraded) -> (Stream, Bytes) {
+/// Takes the plain TCP stream out of hyper's wrappers, so that a WebSocket costs nothing but itself; with what was read
+/// behind the request, and what is left of the response.
+fn unwrap_stream(upgraded: Upgraded) -> (Stream, Bytes, Vec<u8>) {
     let upgraded = match upgraded.downcast::<TokioIo<WatchedStream<TcpStream>>>() {
         Ok(parts) => {
-            return (
-                Stream::Tcp(parts.io.into_inner().into_inner()),
-                parts.read_buf,
-            );
+            let (stream, unsent) = parts.io.into_inner().into_parts();
+            return (Stream::Tcp(stream), parts.read_buf, unsent);
         }
         Err(upgraded) => upgraded,
     };
     match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => (Stream::Tcp(parts.io.into_inner()), parts.read_buf),
-        Err(upgraded) => (
-            Stream::Other(Box::pin(TokioIo::new(upgraded))),
-            Bytes::new(),
-        ),
+        Ok(parts) => {
+            let stream = Stream::Tcp(parts.io.into_inner());
+            (stream, parts.read_buf, Vec::new())
+        }
+        Err(upgraded) => {
+            let stream = Stream::Other(Box::pin(TokioIo::new(upgraded)));
+            (stream, Bytes::new(), Vec::new())
+        }
     }
 }
 
