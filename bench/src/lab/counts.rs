@@ -60,7 +60,7 @@ struct Counts {
     #[command(flatten)]
     selection: Selection,
     /// The cases to run, separated by commas.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Case::Echo, Case::Echo16, Case::Broadcast])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Case::Echo, Case::Echo16, Case::Broadcast, Case::Polling])]
     cases: Vec<Case>,
     /// Bounds, as CASE=MAXIMUM separated by commas; the command fails if the gated server is above one.
     #[arg(long, value_delimiter = ',', value_parser = bound)]

@@ -26,6 +26,11 @@ impl Sid {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
+
+    /// The characters of the id, for tables. As secret as its text.
+    pub fn as_bytes(&self) -> &[u8; SID_LENGTH] {
+        &self.0
+    }
 }
 
 impl fmt::Debug for Sid {

@@ -104,7 +104,7 @@ pub struct WebSocketIo {
 /// The control frames that wait to be written, between other frames.
 #[derive(Debug)]
 pub struct ControlFrames {
-    /// The frame on its way and how much of it was written.
+    /// The frame on its way, or the head in front of all frames, and how much of it was written.
     current: Option<(Vec<u8>, usize)>,
     /// The answer to the newest ping. Spec, RFC 6455 5.5.3: older pings need no answer.
     pong: Option<Vec<u8>>,
@@ -192,6 +192,11 @@ impl WebSocketIo {
             read_end: None,
             message_since: None,
         }
+    }
+
+    /// Writes the answer to the opening handshake before anything else, and what the session has to say with it.
+    pub fn send_head(&mut self, head: Vec<u8>) {
+        self.control.current = Some((head, 0));
     }
 
     /// Whether nothing but the session's frames waits to be written.
@@ -322,18 +327,36 @@ impl WebSocketIo {
         } = self;
         loop {
             if let Some((frame, written)) = &mut control.current {
-                let count = ready!(
-                    Pin::new(&mut *stream)
-                        .poll_write_vectored(cx, &[IoSlice::new(&frame[*written..])])
-                )?;
+                let rest = &frame[*written..];
+                // What the session has to say leaves with it, if that is what comes next.
+                let is_last =
+                    control.pong.is_none() && control.close.is_none() && !control.close_sent;
+                let behind = session
+                    .as_mut()
+                    .filter(|session| is_last && !session.is_drained());
+                let count = match &behind {
+                    None => Pin::new(&mut *stream).poll_write_vectored(cx, &[IoSlice::new(rest)]),
+                    Some(session) => {
+                        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                        slices[0] = IoSlice::new(rest);
+                        let used = 1 + session.frames(&mut slices[1..]);
+                        Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..used])
+                    }
+                };
+                let count = ready!(count)?;
                 if count == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
-                *written += count;
                 self.unflushed = true;
-                if *written == frame.len() {
-                    control.current = None;
+                if count < rest.len() {
+                    *written += count;
+                    continue;
                 }
+                let beyond = count - rest.len();
+                if let Some(session) = behind.filter(|_| beyond > 0) {
+                    session.advance(now, beyond);
+                }
+                control.current = None;
                 continue;
             }
             let mid_frame = session
@@ -424,5 +447,91 @@ impl WebSocketIo {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::Duplex;
+
+    const HEAD: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+
+    /// Frames that wait, without a session.
+    struct Waiting(Vec<u8>);
+
+    impl Frames for Waiting {
+        fn is_mid_frame(&self) -> bool {
+            false
+        }
+
+        fn is_drained(&self) -> bool {
+            self.0.is_empty()
+        }
+
+        fn only_frame(&self) -> Option<&[u8]> {
+            None
+        }
+
+        fn frames<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+            let (first, second) = self.0.split_at(self.0.len() / 2);
+            slices[0] = IoSlice::new(first);
+            slices[1] = IoSlice::new(second);
+            2
+        }
+
+        fn advance(&mut self, _: Instant, count: usize) {
+            self.0.drain(..count);
+        }
+    }
+
+    fn websocket(stream: impl Duplex + 'static) -> WebSocketIo {
+        WebSocketIo::new(Stream::Other(Box::pin(stream)), b"", Limits::default())
+    }
+
+    #[tokio::test]
+    async fn frames_follow_the_head_however_little_the_stream_takes() {
+        for capacity in [1, 7, HEAD.len() - 1, HEAD.len(), HEAD.len() + 1, 4096] {
+            let (mut client, stream) = tokio::io::duplex(capacity);
+            let mut websocket = websocket(stream);
+            let mut frames = Waiting(b"first, second, third".to_vec());
+            websocket.send_head(HEAD.to_vec());
+            let now = Instant::now();
+            let write = async {
+                poll_fn(|cx| websocket.poll_write(cx, now, Some(&mut frames)))
+                    .await
+                    .expect("the stream is open");
+                assert!(websocket.is_idle());
+                drop(websocket);
+            };
+            let mut received = Vec::new();
+            let read = client.read_to_end(&mut received);
+            let ((), read) = tokio::join!(write, read);
+            read.expect("the stream is open");
+            assert_eq!(received, [HEAD, b"first, second, third"].concat());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_close_frame_follows_what_waits_behind_the_head() {
+        let (mut client, stream) = tokio::io::duplex(4096);
+        let mut websocket = websocket(stream);
+        let mut frames = Waiting(b"waiting".to_vec());
+        websocket.send_head(HEAD.to_vec());
+        websocket.start_close(Some(CloseCode::NORMAL));
+        poll_fn(|cx| websocket.poll_write(cx, Instant::now(), Some(&mut frames)))
+            .await
+            .expect("the stream is open");
+        drop(websocket);
+        let mut received = Vec::new();
+        client
+            .read_to_end(&mut received)
+            .await
+            .expect("the stream is open");
+        assert_eq!(received, [HEAD, b"waiting", b"\x88\x02\x03\xe8"].concat());
     }
 }

@@ -13,7 +13,7 @@ use tokio::{
 use crate::{
     Server,
     body::Body,
-    http::{Answer, Peer, not_found},
+    http::{Peer, not_found},
 };
 
 impl Server {
@@ -41,27 +41,23 @@ impl Server {
             ..Peer::default()
         };
         let answer = if self.inner().is_ours(request.uri().path()) {
-            self.inner().handle(request, &peer).await
+            self.inner().handle(request.map(Box::pin), &peer).await
         } else {
             not_found().into()
         };
-        match answer {
-            Answer::WebSocket { response, ticket } => {
-                stream.write_all(&head(&response, None)).await?;
-                stream.flush().await?;
-                ticket.run(plain(stream), unread);
-                Ok(())
-            }
-            Answer::Response(response) => {
-                let (parts, body) = response.into_parts();
-                let body = body.collect().await?.to_bytes();
-                let response = Response::from_parts(parts, Body::empty());
-                let mut bytes = head(&response, Some(body.len()));
-                bytes.extend_from_slice(&body);
-                stream.write_all(&bytes).await?;
-                stream.shutdown().await
-            }
+        if let Some(ticket) = answer.ticket {
+            stream.write_all(&head(&answer.response, None)).await?;
+            stream.flush().await?;
+            ticket.run(plain(stream), unread, Vec::new());
+            return Ok(());
         }
+        let (parts, body) = answer.response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let response = Response::from_parts(parts, Body::empty());
+        let mut bytes = head(&response, Some(body.len()));
+        bytes.extend_from_slice(&body);
+        stream.write_all(&bytes).await?;
+        stream.shutdown().await
     }
 }
 

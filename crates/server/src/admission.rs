@@ -122,95 +122,110 @@ impl Refusal {
 }
 
 /// The parameters of a request that the server looks at.
-#[derive(Debug, Default)]
-pub(crate) struct Query<'a> {
-    pub(crate) transport: Option<Cow<'a, str>>,
-    pub(crate) sid: Option<Cow<'a, str>>,
-    pub(crate) revision: Option<Cow<'a, str>>,
+#[derive(Debug)]
+pub(crate) struct Query {
+    /// `None` if it is none that the server knows.
+    pub(crate) transport: Option<Transport>,
+    pub(crate) sid: ClaimedSid,
+    pub(crate) revision: Revision,
     pub(crate) base64: bool,
     /// The digits of `j`: the client polls by JSONP.
     pub(crate) jsonp: Option<String>,
 }
 
-impl<'a> Query<'a> {
+/// The session that a request says it belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ClaimedSid {
+    None,
+    Sid(Sid),
+    /// What cannot be an id.
+    Malformed,
+}
+
+impl Query {
     /// Reads the parameters as a browser's URL does. `None` if one that matters is there twice, or is empty: two readers
     /// of the same request must not see different things.
-    pub(crate) fn parse(query: &'a str) -> Option<Self> {
-        let mut parsed = Self::default();
-        for (name, value) in pairs(query) {
-            let slot = match &*name {
-                "transport" => &mut parsed.transport,
-                "sid" => &mut parsed.sid,
-                "EIO" => &mut parsed.revision,
-                "b64" => {
-                    parsed.base64 = !value.is_empty();
-                    continue;
-                }
-                "j" => {
-                    parsed.jsonp = Some(value.chars().filter(char::is_ascii_digit).collect());
-                    continue;
-                }
-                _ => continue,
-            };
-            if value.is_empty() || slot.replace(value).is_some() {
-                return None;
+    pub(crate) fn parse(query: &str) -> Option<Self> {
+        let mut values = Values::default();
+        // Most have nothing to decode.
+        if memchr::memchr2(b'%', b'+', query.as_bytes()).is_none() {
+            let mut rest = Some(query);
+            while let Some(parameters) = rest {
+                let (parameter, others) = cut(parameters, b'&');
+                let (name, value) = cut(parameter, b'=');
+                values.take(name, value.unwrap_or_default().into())?;
+                rest = others;
+            }
+        } else {
+            for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+                values.take(&name, value)?;
             }
         }
-        Some(parsed)
-    }
-
-    pub(crate) fn revision(&self) -> Revision {
-        if self.revision.as_deref() == Some("4") {
-            Revision::V4
-        } else {
-            Revision::V3
-        }
+        Some(Self {
+            transport: match values.transport.as_deref() {
+                Some("polling") => Some(Transport::Polling),
+                Some("websocket") => Some(Transport::WebSocket),
+                _ => None,
+            },
+            sid: match values.sid {
+                None => ClaimedSid::None,
+                Some(sid) => Sid::parse(&sid).map_or(ClaimedSid::Malformed, ClaimedSid::Sid),
+            },
+            revision: match values.revision.as_deref() {
+                Some("4") => Revision::V4,
+                _ => Revision::V3,
+            },
+            base64: values.base64,
+            jsonp: values.jsonp,
+        })
     }
 }
 
-/// The parameters of a query, in one pass. Most have nothing to decode, and are not copied.
-fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        let rest = query
-            .as_bytes()
-            .get(start..)
-            .filter(|rest| !rest.is_empty())?;
-        let (mut end, mut equals, mut is_plain) = (rest.len(), None, true);
-        for (index, byte) in rest.iter().enumerate() {
-            match byte {
-                b'&' => {
-                    end = index;
-                    break;
-                }
-                b'=' if equals.is_none() => equals = Some(index),
-                b'%' | b'+' => is_plain = false,
-                _ => {}
+/// What is in front of an ASCII character, and what is behind it, if it is there. For short texts faster than `split_once`.
+fn cut(text: &str, at: u8) -> (&str, Option<&str>) {
+    match memchr::memchr(at, text.as_bytes()) {
+        Some(index) => (&text[..index], Some(&text[index + 1..])),
+        None => (text, None),
+    }
+}
+
+/// The values of the parameters, as they are read.
+#[derive(Default)]
+struct Values<'a> {
+    transport: Option<Cow<'a, str>>,
+    sid: Option<Cow<'a, str>>,
+    revision: Option<Cow<'a, str>>,
+    base64: bool,
+    jsonp: Option<String>,
+}
+
+impl<'a> Values<'a> {
+    /// Takes one parameter. `None` if there can be no such one.
+    fn take(&mut self, name: &str, value: Cow<'a, str>) -> Option<()> {
+        let slot = match name {
+            "transport" => &mut self.transport,
+            "sid" => &mut self.sid,
+            "EIO" => &mut self.revision,
+            "b64" => {
+                self.base64 = !value.is_empty();
+                return Some(());
             }
-        }
-        // Between ASCII characters.
-        let part = |from: usize, to: usize| query.get(start + from..start + to).unwrap_or_default();
-        let pair = if is_plain {
-            let name_end = equals.unwrap_or(end);
-            let value_start = equals.map_or(end, |equals| equals + 1);
-            (part(0, name_end).into(), part(value_start, end).into())
-        } else {
-            form_urlencoded::parse(part(0, end).as_bytes())
-                .next()
-                .unwrap_or_default()
+            "j" => {
+                self.jsonp = Some(value.chars().filter(char::is_ascii_digit).collect());
+                return Some(());
+            }
+            _ => return Some(()),
         };
-        start += end + 1;
-        Some(pair)
-    })
+        let is_first = slot.is_none() && !value.is_empty();
+        *slot = Some(value);
+        is_first.then_some(())
+    }
 }
 
 /// A request that passed the checks.
 pub(crate) enum Admitted {
-    /// It opens a session.
-    New {
-        transport: Transport,
-        revision: Revision,
-    },
+    /// It opens a session, if the application and [`is_served`](ServerInner::is_served) have nothing against it.
+    New { transport: Transport },
     /// It belongs to a session.
     Known { mailbox: Arc<Mailbox> },
 }
@@ -233,33 +248,31 @@ pub(crate) fn is_websocket_request(headers: &HeaderMap) -> bool {
 
 impl ServerInner {
     /// Checks a request. The order is the JavaScript server's, as a client may see it.
-    pub(crate) async fn admit(
+    pub(crate) fn admit(
         &self,
         parts: &Parts,
-        query: &Query<'_>,
+        query: &Query,
+        to_websocket: bool,
     ) -> Result<Admitted, Refusal> {
-        let to_websocket = is_websocket_request(&parts.headers);
-        let transport = match query.transport.as_deref() {
-            Some("polling") => Transport::Polling,
-            Some("websocket") => Transport::WebSocket,
-            _ => return Err(Refusal::TransportUnknown),
-        };
-        if !self.transports.contains(&transport) {
-            return Err(Refusal::TransportUnknown);
-        }
-        if let Some(sid) = &query.sid {
-            let mailbox = Sid::parse(sid)
-                .and_then(|sid| self.sessions.find(&sid))
-                .ok_or(Refusal::SessionUnknown)?;
-            let mismatch = if to_websocket {
-                transport != Transport::WebSocket || !self.session_config.allow_upgrades
-            } else {
-                mailbox.transport() != transport
-            };
-            if mismatch || mailbox.revision != query.revision() {
-                return Err(Refusal::BadRequest);
+        let transport = query
+            .transport
+            .filter(|transport| self.transports.contains(transport))
+            .ok_or(Refusal::TransportUnknown)?;
+        match query.sid {
+            ClaimedSid::None => {}
+            ClaimedSid::Malformed => return Err(Refusal::SessionUnknown),
+            ClaimedSid::Sid(sid) => {
+                let mailbox = self.sessions.find(&sid).ok_or(Refusal::SessionUnknown)?;
+                let mismatch = if to_websocket {
+                    transport != Transport::WebSocket || !self.session_config.allow_upgrades
+                } else {
+                    mailbox.transport() != transport
+                };
+                if mismatch || mailbox.revision != query.revision {
+                    return Err(Refusal::BadRequest);
+                }
+                return Ok(Admitted::Known { mailbox });
             }
-            return Ok(Admitted::Known { mailbox });
         }
         if self.is_closing() {
             return Err(Refusal::Closing);
@@ -273,22 +286,27 @@ impl ServerInner {
         if !self.is_origin_allowed(&parts.headers) {
             return Err(Refusal::Forbidden(None));
         }
-        if let Some(AllowRequest(hook)) = &self.allow_request {
-            hook(parts.clone())
-                .await
-                .map_err(|message| Refusal::Forbidden((!message.is_empty()).then_some(message)))?;
-            if self.is_closing() {
-                return Err(Refusal::Closing);
-            }
+        Ok(Admitted::New { transport })
+    }
+
+    /// Asks the application whether a session may be opened.
+    pub(crate) async fn consent(
+        &self,
+        AllowRequest(hook): &AllowRequest,
+        parts: Parts,
+    ) -> Result<(), Refusal> {
+        hook(parts)
+            .await
+            .map_err(|message| Refusal::Forbidden((!message.is_empty()).then_some(message)))?;
+        if self.is_closing() {
+            return Err(Refusal::Closing);
         }
-        let revision = query.revision();
-        if revision == Revision::V3 && !self.allow_eio3 {
-            return Err(Refusal::UnsupportedProtocol);
-        }
-        Ok(Admitted::New {
-            transport,
-            revision,
-        })
+        Ok(())
+    }
+
+    /// Whether sessions of this revision may be opened.
+    pub(crate) fn is_served(&self, revision: Revision) -> bool {
+        revision != Revision::V3 || self.allow_eio3
     }
 
     /// Where a browser sends credentials along, a page of another site could speak for its visitor: such pages must be

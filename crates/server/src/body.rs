@@ -13,32 +13,59 @@ use tokio::{
     io::{AsyncRead, ReadBuf},
 };
 
-/// Bytes of a file that are in memory at a time.
-const CHUNK_BYTES: usize = 16 * 1024;
+use crate::polling::Delivery;
+
+/// Bytes that are given at a time. The connection copies them behind its head, into a buffer that it keeps.
+const CHUNK_BYTES: usize = 32 * 1024;
 
 /// The body of the server's responses.
 #[derive(Debug)]
-pub struct Body(Inner);
+pub struct Body {
+    content: Content,
+    /// The packets that are in it, until all of it has been given.
+    delivery: Option<Delivery>,
+}
 
 #[derive(Debug)]
-enum Inner {
-    Full(Option<Bytes>),
-    File { file: File, left: u64 },
+enum Content {
+    /// What is left of bytes in memory.
+    Bytes(Bytes),
+    File(Box<OpenFile>),
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    file: File,
+    left: u64,
 }
 
 impl Body {
     /// A body that is in memory.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self(Inner::Full(Some(bytes.into())))
+        Self {
+            content: Content::Bytes(bytes.into()),
+            delivery: None,
+        }
     }
 
     /// No body.
     pub fn empty() -> Self {
-        Self(Inner::Full(None))
+        Self::full(Bytes::new())
     }
 
     pub(crate) fn file(file: File, size: u64) -> Self {
-        Self(Inner::File { file, left: size })
+        Self {
+            content: Content::File(Box::new(OpenFile { file, left: size })),
+            delivery: None,
+        }
+    }
+
+    /// The answer to a poll.
+    pub(crate) fn packets(bytes: Bytes, delivery: Option<Delivery>) -> Self {
+        Self {
+            content: Content::Bytes(bytes),
+            delivery,
+        }
     }
 }
 
@@ -50,34 +77,57 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match &mut self.0 {
-            Inner::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Inner::File { left: 0, .. } => Poll::Ready(None),
-            Inner::File { file, left } => {
-                let size = CHUNK_BYTES.min(usize::try_from(*left).unwrap_or(CHUNK_BYTES));
-                let mut chunk = vec![0; size];
-                let mut buffer = ReadBuf::new(&mut chunk);
-                ready!(Pin::new(file).poll_read(cx, &mut buffer))?;
-                let count = buffer.filled().len();
-                if count == 0 {
-                    // It was cut since its size was announced.
-                    return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+        match &mut self.content {
+            Content::Bytes(bytes) => {
+                let chunk = bytes.split_to(bytes.len().min(CHUNK_BYTES));
+                if bytes.is_empty()
+                    && let Some(delivery) = self.delivery.take()
+                {
+                    delivery.pass_on();
                 }
-                chunk.truncate(count);
-                *left -= count as u64;
-                Poll::Ready(Some(Ok(Frame::data(Bytes::from(chunk)))))
+                Poll::Ready((!chunk.is_empty()).then(|| Ok(Frame::data(chunk))))
             }
+            Content::File(open) => open.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.0, Inner::Full(None) | Inner::File { left: 0, .. })
+        self.left() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(match &self.0 {
-            Inner::Full(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
-            Inner::File { left, .. } => *left,
-        })
+        SizeHint::with_exact(self.left())
+    }
+}
+
+impl Body {
+    fn left(&self) -> u64 {
+        match &self.content {
+            Content::Bytes(bytes) => bytes.len() as u64,
+            Content::File(open) => open.left,
+        }
+    }
+}
+
+impl OpenFile {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let size = CHUNK_BYTES.min(usize::try_from(self.left).unwrap_or(CHUNK_BYTES));
+        let mut chunk = vec![0; size];
+        let mut buffer = ReadBuf::new(&mut chunk);
+        ready!(Pin::new(&mut self.file).poll_read(cx, &mut buffer))?;
+        let count = buffer.filled().len();
+        if count == 0 {
+            // It was cut since its size was announced.
+            return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+        }
+        chunk.truncate(count);
+        self.left -= count as u64;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(chunk)))))
     }
 }

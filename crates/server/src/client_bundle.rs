@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::{
     body::Body,
-    compression::compress,
+    compression::{compress, negotiate},
     static_files::{etag, is_cached},
 };
 
@@ -82,8 +82,12 @@ impl ClientBundle {
                 return Some(response);
             }
         }
-        let bundle = Bytes::from(tokio::fs::read(&path).await.ok()?);
-        let bundle = compress(bundle, Some(THRESHOLD_BYTES), request, headers);
+        let mut bundle = Bytes::from(tokio::fs::read(&path).await.ok()?);
+        if bundle.len() >= THRESHOLD_BYTES
+            && let Some(encoding) = negotiate(request)
+        {
+            bundle = compress(bundle, encoding, headers);
+        }
         if method == Method::HEAD {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bundle.len()));
         } else {

@@ -26,11 +26,16 @@ pub(crate) fn negotiate(headers: &HeaderMap) -> Option<Encoding> {
     {
         for part in value.split(',') {
             let mut pieces = part.split(';').map(str::trim);
-            let slot = match pieces.next().map(str::to_ascii_lowercase).as_deref() {
-                Some("gzip" | "x-gzip") => 0,
-                Some("deflate") => 1,
-                Some("*") => 2,
-                _ => continue,
+            let name = pieces.next().unwrap_or_default();
+            let is = |other: &str| name.eq_ignore_ascii_case(other);
+            let slot = if is("gzip") || is("x-gzip") {
+                0
+            } else if is("deflate") {
+                1
+            } else if name == "*" {
+                2
+            } else {
+                continue;
             };
             let weight = pieces
                 .find_map(|piece| piece.strip_prefix("q="))
@@ -49,19 +54,8 @@ pub(crate) fn negotiate(headers: &HeaderMap) -> Option<Encoding> {
     }
 }
 
-/// Compresses a body that is worth it, and says so in the headers.
-pub(crate) fn compress(
-    body: Bytes,
-    threshold: Option<usize>,
-    request: &HeaderMap,
-    response: &mut HeaderMap,
-) -> Bytes {
-    if threshold.is_none_or(|threshold| body.len() < threshold) {
-        return body;
-    }
-    let Some(encoding) = negotiate(request) else {
-        return body;
-    };
+/// Compresses a body, and says so in the headers.
+pub(crate) fn compress(body: Bytes, encoding: Encoding, response: &mut HeaderMap) -> Bytes {
     let compressed = match encoding {
         Encoding::Gzip => {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

@@ -26,6 +26,7 @@ mod limits;
 mod listen;
 mod mailbox;
 mod namespace;
+mod polling;
 mod reason;
 mod server;
 mod service;

@@ -1,6 +1,7 @@
 //! The server's own listener: HTTP/1.1 by hyper, TLS by rustls, deadlines of our own for what hyper has none.
 
 use std::{
+    any::TypeId,
     convert::Infallible,
     future::{Future, poll_fn},
     io,
@@ -10,11 +11,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -25,7 +27,9 @@ use tokio::{
 use crate::{
     ListenError, Server,
     body::Body,
-    http::{Deliveries, Peer, not_found},
+    http::{Answering, Peer, bad_request, not_found},
+    polling::Deliveries,
+    service::Responding,
     static_files,
 };
 
@@ -190,10 +194,7 @@ where
     let limits = Arc::clone(&server.inner().limits);
     let mut stop = server.inner().stop.subscribe();
     let watch = Arc::new(Watch::new());
-    let stream = TokioIo::new(WatchedStream {
-        stream,
-        watch: Arc::clone(&watch),
-    });
+    let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watch)));
     let peer = Peer {
         address,
         secure,
@@ -202,16 +203,13 @@ where
     let service = {
         let (watch, server) = (Arc::clone(&watch), server.clone());
         service_fn(move |request: Request<Incoming>| {
-            let (server, peer) = (server.clone(), peer.clone());
-            let busy = Busy::new(&watch);
-            async move {
-                let response = answer(&server, request, &peer).await;
-                drop(busy);
-                Ok::<_, Infallible>(response)
-            }
+            let mut reply = Reply::new(&server, request, &peer, &watch);
+            poll_fn(move |cx| Pin::new(&mut reply).poll(cx).map(Ok::<_, Infallible>))
         })
     };
     let mut http = http1::Builder::new();
+    // Head and body leave in one piece: a small answer is copied faster than the system gathers it.
+    http.writev(false);
     http.max_buf_size(limits.max_header_bytes.max(8192));
     if limits.max_headers != 100 {
         http.max_headers(limits.max_headers);
@@ -261,41 +259,69 @@ where
 
 /// Whether a request names its host once, as HTTP/1.1 demands. Spec: RFC 9112 3.2.
 fn names_its_host<B>(request: &Request<B>) -> bool {
-    let hosts = request.headers().get_all(header::HOST).iter().count();
-    hosts == 1 || (hosts == 0 && request.version() != Version::HTTP_11)
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match hosts.next() {
+        Some(_) => hosts.next().is_none(),
+        None => request.version() != Version::HTTP_11,
+    }
 }
 
-async fn answer(server: &Server, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
-    // A body may have both a length and chunks; hyper goes by the chunks and hides the length. A proxy in front that goes
-    // by the length would take another place for the end, so nothing may follow. Spec: RFC 9112 6.1.
-    let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
-    let is_sound = names_its_host(&request);
-    let mut response = if is_sound {
-        route(server, request, peer).await
-    } else {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::BAD_REQUEST;
-        response
-    };
-    if is_chunked || !is_sound {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
-    }
-    response
+/// The response to a request, on its way.
+struct Reply {
+    responding: Responding<Incoming>,
+    /// The connection ends behind it.
+    closes: bool,
+    busy: Busy,
 }
 
-async fn route(server: &Server, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
-    let path = request.uri().path();
-    if server.inner().is_ours(path) {
-        return server.respond(request, peer).await;
+impl Reply {
+    fn new(server: &Server, request: Request<Incoming>, peer: &Peer, watch: &Arc<Watch>) -> Self {
+        let busy = Busy::new(watch);
+        // A body may have both a length and chunks; hyper goes by the chunks and hides the length. A proxy in front that goes
+        // by the length would take another place for the end, so nothing may follow. Spec: RFC 9112 6.1.
+        let is_chunked = request.body().size_hint().exact().is_none();
+        let is_sound = names_its_host(&request);
+        let responding = if !is_sound {
+            Answering::now(bad_request()).into()
+        } else if server.inner().is_ours(request.uri().path()) {
+            server.respond(request, peer)
+        } else {
+            let server = server.clone();
+            Answering::later(async move { other(&server, &request).await.into() }).into()
+        };
+        Self {
+            responding,
+            closes: is_chunked || !is_sound,
+            busy,
+        }
     }
+}
+
+impl Future for Reply {
+    type Output = Response<Body>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        let mut response = ready!(Pin::new(&mut self.responding).poll(cx));
+        if self.closes {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.busy.0.upgrades.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(response)
+    }
+}
+
+/// Answers a request that is not for the sessions: with a file, if there is one.
+async fn other(server: &Server, request: &Request<Incoming>) -> Response<Body> {
     let file = {
         let files = server
             .inner()
             .static_files
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        files.find(path)
+        files.find(request.uri().path())
     };
     let served = match file {
         Some(file) => static_files::serve(file, request.method(), request.headers()).await,
@@ -321,6 +347,8 @@ struct Watch {
     /// Since when a write has made no progress.
     blocked_since: AtomicU64,
     served: AtomicBool,
+    /// The response that comes makes a WebSocket of it.
+    upgrades: AtomicBool,
     /// Dropped with the last handle of the connection: what was not delivered then goes back.
     deliveries: Arc<Deliveries>,
 }
@@ -334,6 +362,7 @@ impl Watch {
             head_since: AtomicU64::new(0),
             blocked_since: AtomicU64::new(0),
             served: AtomicBool::new(false),
+            upgrades: AtomicBool::new(false),
             deliveries: Arc::default(),
         }
     }
@@ -396,11 +425,28 @@ impl Drop for Busy {
 pub(crate) struct WatchedStream<S> {
     stream: S,
     watch: Arc<Watch>,
+    /// The response that makes a WebSocket of a TCP stream is kept, to leave with the first packet of the session.
+    unsent: Vec<u8>,
 }
 
-impl<S> WatchedStream<S> {
-    pub(crate) fn into_inner(self) -> S {
-        self.stream
+impl<S: 'static> WatchedStream<S> {
+    fn new(stream: S, watch: Arc<Watch>) -> Self {
+        Self {
+            stream,
+            watch,
+            unsent: Vec::new(),
+        }
+    }
+
+    /// The stream, and what is still to be written to it.
+    pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
+        (self.stream, self.unsent)
+    }
+
+    /// Whether what is written now is for whoever takes the stream over.
+    fn keeps_response(&self) -> bool {
+        self.watch.upgrades.load(Ordering::Relaxed)
+            && TypeId::of::<S>() == TypeId::of::<TcpStream>()
     }
 }
 
@@ -437,12 +483,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
+impl<S: AsyncWrite + Unpin + 'static> AsyncWrite for WatchedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.keeps_response() {
+            self.unsent.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note_write(result)
     }

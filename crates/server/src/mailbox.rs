@@ -137,7 +137,7 @@ pub(crate) struct Mailbox {
     has_waiters: AtomicBool,
     /// The WebSocket may have something to read.
     readable: AtomicBool,
-    limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
     queue: Mutex<Queue>,
 }
 

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use crate::{
     Server,
     body::Body,
-    http::{Answer, Peer, not_found},
+    http::{Answering, Peer, Ticket, not_found},
     listen::WatchedStream,
 };
 
@@ -31,17 +31,14 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl Server {
     /// Answers a request that is for this server, and takes over the connection if it becomes a WebSocket.
-    pub(crate) async fn respond<B>(&self, mut request: Request<B>, peer: &Peer) -> Response<Body>
+    pub(crate) fn respond<B>(&self, mut request: Request<B>, peer: &Peer) -> Responding<B>
     where
-        B: http_body::Body<Data: Send, Error: std::fmt::Display> + Send,
+        B: http_body::Body<Data: Send, Error: std::fmt::Display> + Send + Unpin,
     {
         let upgrade = hyper::upgrade::on(&mut request);
-        match self.inner().handle(request, peer).await {
-            Answer::Response(response) => response,
-            Answer::WebSocket { response, ticket } => {
-                tokio::spawn(hand_over(upgrade, ticket));
-                response
-            }
+        Responding {
+            answering: self.inner().handle(request, peer),
+            upgrade: Some(upgrade),
         }
     }
 
@@ -61,33 +58,68 @@ impl Server {
     }
 }
 
-async fn hand_over(upgrade: OnUpgrade, ticket: crate::http::Ticket) {
+/// A request that is being answered, on a connection that may become a WebSocket.
+pub(crate) struct Responding<B> {
+    answering: Answering<B>,
+    upgrade: Option<OnUpgrade>,
+}
+
+impl<B> From<Answering<B>> for Responding<B> {
+    /// The connection does not become a WebSocket.
+    fn from(answering: Answering<B>) -> Self {
+        Self {
+            answering,
+            upgrade: None,
+        }
+    }
+}
+
+impl<B> Future for Responding<B>
+where
+    B: http_body::Body<Data: Send, Error: std::fmt::Display> + Send + Unpin,
+{
+    type Output = Response<Body>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        let answer = ready!(Pin::new(&mut self.answering).poll(cx));
+        if let Some(ticket) = answer.ticket
+            && let Some(upgrade) = self.upgrade.take()
+        {
+            tokio::spawn(hand_over(upgrade, ticket));
+        }
+        Poll::Ready(answer.response)
+    }
+}
+
+async fn hand_over(upgrade: OnUpgrade, ticket: Box<Ticket>) {
     match upgrade.await {
         Ok(upgraded) => {
-            let (stream, unread) = unwrap_stream(upgraded);
-            ticket.run(stream, &unread);
+            let (stream, unread, unsent) = unwrap_stream(upgraded);
+            ticket.run(stream, &unread, unsent);
         }
         Err(error) => tracing::debug!(%error, "upgrade failed"),
     }
 }
 
-/// Takes the plain TCP stream out of hyper's wrappers, so that a WebSocket costs nothing but itself.
-fn unwrap_stream(upgraded: Upgraded) -> (Stream, Bytes) {
+/// Takes the plain TCP stream out of hyper's wrappers, so that a WebSocket costs nothing but itself; with what was read
+/// behind the request, and what is left of the response.
+fn unwrap_stream(upgraded: Upgraded) -> (Stream, Bytes, Vec<u8>) {
     let upgraded = match upgraded.downcast::<TokioIo<WatchedStream<TcpStream>>>() {
         Ok(parts) => {
-            return (
-                Stream::Tcp(parts.io.into_inner().into_inner()),
-                parts.read_buf,
-            );
+            let (stream, unsent) = parts.io.into_inner().into_parts();
+            return (Stream::Tcp(stream), parts.read_buf, unsent);
         }
         Err(upgraded) => upgraded,
     };
     match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => (Stream::Tcp(parts.io.into_inner()), parts.read_buf),
-        Err(upgraded) => (
-            Stream::Other(Box::pin(TokioIo::new(upgraded))),
-            Bytes::new(),
-        ),
+        Ok(parts) => {
+            let stream = Stream::Tcp(parts.io.into_inner());
+            (stream, parts.read_buf, Vec::new())
+        }
+        Err(upgraded) => {
+            let stream = Stream::Other(Box::pin(TokioIo::new(upgraded)));
+            (stream, Bytes::new(), Vec::new())
+        }
     }
 }
 
@@ -123,7 +155,7 @@ where
                 return Ok(not_found());
             }
             let peer = peer_of(&request);
-            Ok(server.respond(request, &peer).await)
+            Ok(server.respond(request.map(Box::pin), &peer).await)
         })
     }
 }
@@ -172,9 +204,10 @@ where
         if self.server.inner().is_ours(request.uri().path()) {
             let server = self.server.clone();
             let peer = peer_of(&request);
-            return Box::pin(
-                async move { Ok(server.respond(request, &peer).await.map(Either::Left)) },
-            );
+            return Box::pin(async move {
+                let response = server.respond(request.map(Box::pin), &peer).await;
+                Ok(response.map(Either::Left))
+            });
         }
         let answer = self.inner.call(request);
         Box::pin(async move { Ok(answer.await?.map(Either::Right)) })

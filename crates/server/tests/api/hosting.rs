@@ -316,6 +316,47 @@ async fn a_tcp_stream_served_with_http() {
     play(address, &mut entries, Some("127.0.0.1")).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_answer_to_a_poll_that_breaks_off_is_given_again() {
+    const LENGTH: usize = 300_000;
+    let io = Server::new();
+    io.on_connect(async |socket: Socket| socket.emit("long", "x".repeat(LENGTH)).await);
+    let (listener, address) = listener().await;
+    let own = io.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, peer)) = listener.accept().await {
+            let io = own.clone();
+            tokio::spawn(async move { io.serve_stream(stream, Some(peer)).await });
+        }
+    });
+    let path = "/socket.io/?EIO=4&transport=polling";
+    let opened = request(address, "GET", path, "").await;
+    let target = format!("{path}&sid={}", sid_of(&opened.text()));
+    assert_eq!(request(address, "POST", &target, "40").await.status, 200);
+    // What fits in the pipe has left the server, and the client may have had any part of it.
+    for taken in [1, 100_000, 290_000] {
+        let (mut client, stream) = tokio::io::duplex(4096);
+        let served = tokio::spawn({
+            let io = io.clone();
+            async move { io.serve_stream(stream, None).await }
+        });
+        let get = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        client.write_all(get.as_bytes()).await.expect("a pipe");
+        let mut answer = vec![0; taken];
+        within("a part of the answer", client.read_exact(&mut answer))
+            .await
+            .expect("an answer");
+        drop(client);
+        within("the end of the connection", served)
+            .await
+            .expect("no panic");
+    }
+    let whole = request(address, "GET", &target, "").await.text();
+    let (reply, event) = whole.split_once('\u{1e}').expect("reply and event");
+    assert!(reply.starts_with("40{\"sid\":\""), "{reply}");
+    assert_eq!(event, format!("42[\"long\",\"{}\"]", "x".repeat(LENGTH)));
+}
+
 /// A self-signed certificate in two files, which go with this.
 struct Certificate {
     directory: std::path::PathBuf,

@@ -1,0 +1,441 @@
+//! The two requests of long polling while they wait: a GET for packets; a POST for its body, and for the session to take it.
+//!
+//! Made by [`handle`](crate::server::ServerInner::handle) from a request that has passed the checks. They keep of it what
+//! their answer depends on.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body::Body as HttpBody;
+use kokanee_engineio::{
+    CloseReason, OutPacket, PayloadBody, Revision, decode_jsonp_form, encode_jsonp, encode_payload,
+};
+use memchr::memmem;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, Sleep, sleep_until},
+};
+
+use crate::{
+    Limits,
+    admission::{Query, Refusal},
+    body::Body,
+    compression::{Encoding, compress, negotiate},
+    http::{bad_request, status},
+    mailbox::{Command, HeldPoll, Mailbox, PollReply, PostReply},
+};
+
+/// A GET that waits for its answer. Dropped before it came, it tells the session that it was given up.
+pub(crate) struct PendingPoll {
+    mailbox: Arc<Mailbox>,
+    answer: oneshot::Receiver<PollReply>,
+    jsonp: Option<String>,
+    is_old_explorer: bool,
+    /// How bodies from this size on are compressed.
+    compression: Option<(usize, Encoding)>,
+    deliveries: Option<Arc<Deliveries>>,
+    /// Of a session that was opened by this request.
+    pub(crate) cookie: Option<HeaderValue>,
+}
+
+impl PendingPoll {
+    /// Asks the session for packets.
+    pub(crate) fn new(
+        mailbox: Arc<Mailbox>,
+        query: Query,
+        request: &HeaderMap,
+        compression_threshold: Option<usize>,
+        deliveries: Option<Arc<Deliveries>>,
+    ) -> Result<Self, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        if mailbox.send(Command::Poll { reply }).is_err() {
+            return Err(Refusal::SessionUnknown);
+        }
+        let jsonp = query.jsonp.filter(|_| mailbox.revision == Revision::V3);
+        Ok(Self {
+            mailbox,
+            answer,
+            jsonp,
+            is_old_explorer: is_old_explorer(request),
+            compression: compression_threshold
+                .and_then(|threshold| Some((threshold, negotiate(request)?))),
+            deliveries,
+            cookie: None,
+        })
+    }
+
+    fn response(
+        &self,
+        packets: Vec<OutPacket>,
+        payload: PayloadBody,
+        may_compress: bool,
+    ) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        let headers = response.headers_mut();
+        let (content_type, mut bytes) = match &self.jsonp {
+            Some(index) => (
+                "text/javascript; charset=UTF-8",
+                encode_jsonp(index, &payload.bytes),
+            ),
+            None if payload.binary => ("application/octet-stream", payload.bytes),
+            None => ("text/plain; charset=UTF-8", payload.bytes),
+        };
+        add_headers(headers, content_type, self.is_old_explorer);
+        if self.jsonp.is_some() {
+            headers.insert(
+                header::X_CONTENT_TYPE_OPTIONS,
+                HeaderValue::from_static("nosniff"),
+            );
+        }
+        if let Some((threshold, encoding)) = self.compression.filter(|_| may_compress)
+            && bytes.len() >= threshold
+        {
+            bytes = compress(bytes, encoding, headers);
+        }
+        let delivery = self.deliveries.clone().map(|connection| Delivery {
+            packets,
+            mailbox: Arc::clone(&self.mailbox),
+            connection,
+        });
+        *response.body_mut() = Body::packets(bytes, delivery);
+        response
+    }
+}
+
+impl Future for PendingPoll {
+    type Output = Response<Body>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        let mut response = match ready!(Pin::new(&mut self.answer).poll(cx)) {
+            Ok(PollReply::Packets {
+                packets,
+                revision,
+                base64,
+                compress,
+            }) => {
+                let payload = encode_payload(revision, &packets, !base64);
+                self.response(packets, payload, compress)
+            }
+            Ok(PollReply::Overlap) => bad_request(),
+            Err(_) => Refusal::SessionUnknown.response(false),
+        };
+        if let Some(cookie) = self.cookie.take() {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        Poll::Ready(response)
+    }
+}
+
+impl Drop for PendingPoll {
+    fn drop(&mut self) {
+        if self.answer.is_terminated() {
+            return;
+        }
+        // The answer comes before this, and is given back, or not at all.
+        self.answer.close();
+        let command = match self.answer.try_recv() {
+            Ok(PollReply::Packets { packets, .. }) => Command::PollUndelivered { packets },
+            _ => Command::PollAborted,
+        };
+        // A session that has ended does not mind.
+        let _ = self.mailbox.send(command);
+    }
+}
+
+/// The packets of a poll's answer, until the HTTP connection has taken all of it. If they are not taken, they go back to the
+/// session.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    packets: Vec<OutPacket>,
+    mailbox: Arc<Mailbox>,
+    connection: Arc<Deliveries>,
+}
+
+impl Delivery {
+    /// The connection has taken all of it.
+    pub(crate) fn pass_on(mut self) {
+        let packets = std::mem::take(&mut self.packets);
+        *self.connection.lock() = Some((Arc::clone(&self.mailbox), packets));
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        give_back(&self.mailbox, std::mem::take(&mut self.packets));
+    }
+}
+
+/// The poll answer that was given to an HTTP connection and has not left the process yet. If the connection breaks now,
+/// its packets go back to the session.
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries(Mutex<Option<(Arc<Mailbox>, Vec<OutPacket>)>>);
+
+impl Deliveries {
+    fn lock(&self) -> MutexGuard<'_, Option<(Arc<Mailbox>, Vec<OutPacket>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything that was written has been handed to the system.
+    pub(crate) fn confirm(&self) {
+        *self.lock() = None;
+    }
+}
+
+impl Drop for Deliveries {
+    fn drop(&mut self) {
+        if let Some((mailbox, packets)) = self.lock().take() {
+            give_back(&mailbox, packets);
+        }
+    }
+}
+
+fn give_back(mailbox: &Mailbox, packets: Vec<OutPacket>) {
+    if !packets.is_empty() {
+        // A session that has ended does not need them.
+        let _ = mailbox.send(Command::PollUndelivered { packets });
+    }
+}
+
+/// A POST that waits for its body, and then for the session to take it.
+pub(crate) struct PendingPost<B> {
+    posting: Posting,
+    step: PostStep<B>,
+    binary_form: bool,
+    is_jsonp: bool,
+    is_old_explorer: bool,
+}
+
+enum PostStep<B> {
+    Receiving(Receiving<B>),
+    Taken(oneshot::Receiver<(PostReply, Option<HeldPoll>)>),
+}
+
+impl<B> PendingPost<B>
+where
+    B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
+{
+    /// Checks what is known of the POST before its body has come.
+    pub(crate) fn new(
+        mailbox: Arc<Mailbox>,
+        query: &Query,
+        request: &HeaderMap,
+        body: B,
+    ) -> Result<Self, Box<Response<Body>>> {
+        if mailbox.posting.swap(true, Ordering::AcqRel) {
+            fail(&mailbox);
+            return Err(Box::new(bad_request()));
+        }
+        let posting = Posting {
+            mailbox,
+            complete: false,
+        };
+        let mailbox = &posting.mailbox;
+        let binary_form = request
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|value| value == "application/octet-stream");
+        if binary_form && mailbox.revision == Revision::V4 {
+            return Err(Box::new(bad_request()));
+        }
+        // Never inflated: a small body must not become a large one.
+        if request.contains_key(header::CONTENT_ENCODING) {
+            return Err(Box::new(status(StatusCode::UNSUPPORTED_MEDIA_TYPE)));
+        }
+        if body.size_hint().lower() > mailbox.limits.max_message_bytes as u64 {
+            return Err(Box::new(refused(StatusCode::PAYLOAD_TOO_LARGE)));
+        }
+        let is_jsonp = query.jsonp.is_some() && mailbox.revision == Revision::V3;
+        Ok(Self {
+            posting,
+            step: PostStep::Receiving(Receiving::new(body)),
+            binary_form,
+            is_jsonp,
+            is_old_explorer: is_old_explorer(request),
+        })
+    }
+
+    pub(crate) fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        let mailbox = &self.posting.mailbox;
+        if let PostStep::Receiving(receiving) = &mut self.step {
+            let mut body = match ready!(receiving.poll(cx, &mailbox.limits)) {
+                Ok(body) => body,
+                Err(status) => return Poll::Ready(refused(status)),
+            };
+            self.posting.complete = true;
+            if self.is_jsonp {
+                // Without its field there is nothing in it, which the JavaScript server takes for fine.
+                match decode_jsonp_form(&body) {
+                    Some(payload) => body = payload,
+                    None => return Poll::Ready(posted(self.is_old_explorer)),
+                }
+            }
+            let (reply, answer) = oneshot::channel();
+            let post = Command::Post {
+                body,
+                binary_form: self.binary_form,
+                reply,
+            };
+            if mailbox.send(post).is_err() {
+                return Poll::Ready(Refusal::SessionUnknown.response(false));
+            }
+            self.step = PostStep::Taken(answer);
+        }
+        let PostStep::Taken(answer) = &mut self.step else {
+            return Poll::Pending;
+        };
+        // The GET's answer, if there is one, is given when this returns: behind the POST's own.
+        let answer = ready!(Pin::new(answer).poll(cx));
+        Poll::Ready(match answer {
+            Ok((PostReply::Ok, _behind)) => posted(self.is_old_explorer),
+            Ok((PostReply::BadRequest, _behind)) => Refusal::BadRequest.response(false),
+            Ok((PostReply::Overlap, _behind)) => bad_request(),
+            Err(_) => Refusal::SessionUnknown.response(false),
+        })
+    }
+}
+
+/// A POST of the session is in progress: until this is dropped no other may come. A body that is not complete then has
+/// broken the client's stream of messages, so the session cannot go on.
+struct Posting {
+    mailbox: Arc<Mailbox>,
+    complete: bool,
+}
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        self.mailbox.posting.store(false, Ordering::Release);
+        if !self.complete {
+            fail(&self.mailbox);
+        }
+    }
+}
+
+fn fail(mailbox: &Mailbox) {
+    // A session that has ended needs no more.
+    let _ = mailbox.send(Command::Fail {
+        reason: CloseReason::TransportError,
+    });
+}
+
+/// Time after which a body must have come at the minimum rate.
+const RATE_GRACE: Duration = Duration::from_secs(5);
+
+/// A body that is being received, within the limits of size, time and rate.
+struct Receiving<B> {
+    body: B,
+    first: Bytes,
+    rest: BytesMut,
+    /// Since when we wait for the client, and what ends that.
+    wait: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl<B> Receiving<B>
+where
+    B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
+{
+    fn new(body: B) -> Self {
+        Self {
+            body,
+            first: Bytes::new(),
+            rest: BytesMut::new(),
+            wait: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, limits: &Limits) -> Poll<Result<Bytes, StatusCode>> {
+        while !self.body.is_end_stream() {
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+                return self
+                    .poll_deadline(cx, limits)
+                    .map(|()| Err(StatusCode::REQUEST_TIMEOUT));
+            };
+            let data = match frame {
+                None => break,
+                Some(Err(_)) => return Poll::Ready(Err(StatusCode::BAD_REQUEST)),
+                Some(Ok(frame)) => frame.into_data(),
+            };
+            let Ok(mut data) = data else {
+                continue;
+            };
+            let count = data.remaining();
+            if self.size_bytes() + count > limits.max_message_bytes {
+                return Poll::Ready(Err(StatusCode::PAYLOAD_TOO_LARGE));
+            }
+            let data = data.copy_to_bytes(count);
+            if self.first.is_empty() {
+                self.first = data;
+            } else {
+                self.rest.extend_from_slice(&data);
+            }
+        }
+        Poll::Ready(Ok(self.whole()))
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, limits: &Limits) -> Poll<()> {
+        let by_rate = Duration::from_millis(
+            (self.size_bytes() as u64).saturating_mul(1000) / limits.min_body_rate.max(1) as u64,
+        );
+        let allowed = limits.body_timeout.min(by_rate + RATE_GRACE);
+        let (since, sleep) = self.wait.get_or_insert_with(|| {
+            let now = Instant::now();
+            (now, Box::pin(sleep_until(now + allowed)))
+        });
+        if sleep.deadline() != *since + allowed {
+            sleep.as_mut().reset(*since + allowed);
+        }
+        sleep.as_mut().poll(cx)
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.first.len() + self.rest.len()
+    }
+
+    /// Copied to its size: a slice would keep the connection's whole read buffer.
+    fn whole(&self) -> Bytes {
+        if self.rest.is_empty() {
+            return Bytes::copy_from_slice(&self.first);
+        }
+        let mut whole = BytesMut::with_capacity(self.size_bytes());
+        whole.extend_from_slice(&self.first);
+        whole.extend_from_slice(&self.rest);
+        whole.freeze()
+    }
+}
+
+/// The answer to a POST whose body was not taken to its end: nothing may follow on its connection.
+fn refused(reason: StatusCode) -> Response<Body> {
+    let mut response = status(reason);
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The answer to a POST whose packets were processed.
+fn posted(is_old_explorer: bool) -> Response<Body> {
+    let mut response = Response::new(Body::full("ok"));
+    // Not plain text: some browsers would offer a download.
+    add_headers(response.headers_mut(), "text/html", is_old_explorer);
+    response
+}
+
+fn add_headers(headers: &mut HeaderMap, content_type: &'static str, is_old_explorer: bool) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if is_old_explorer {
+        headers.insert(header::X_XSS_PROTECTION, HeaderValue::from_static("0"));
+    }
+}
+
+/// Whether the client is an old Internet Explorer, which takes some payloads for an attack unless told otherwise.
+fn is_old_explorer(request: &HeaderMap) -> bool {
+    request.get(header::USER_AGENT).is_some_and(|agent| {
+        let says = |token: &str| memmem::find(agent.as_bytes(), token.as_bytes()).is_some();
+        says(";MSIE") || says("Trident/")
+    })
+}
