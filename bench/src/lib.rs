@@ -20,19 +20,14 @@
 //! # Ok::<(), kokanee_bench::Error>(())
 //! ```
 
-mod client;
 mod error;
-mod fleet;
-mod http;
 mod load;
 mod meter;
 mod options;
 pub mod process;
+mod raw;
 mod report;
 mod run;
-mod storm;
-mod target;
-mod websocket;
 
 pub use error::{Error, Violation};
 pub use options::{Bound, Options, Relay, Scenario};

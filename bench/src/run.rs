@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::error::Error;
-use crate::fleet::Fleet;
 use crate::load::{Broadcast, Budget, Echo, Load, Tally};
 use crate::meter::{Counts, Meter, Reading, Timeline};
 use crate::options::{Bound, Options, Relay, Scenario};
 use crate::process;
+use crate::raw::Fleet;
+use crate::raw::storm::Storm;
+use crate::raw::target::{Target, Transport};
 use crate::report::{Latency, Memory, Quantile, Report, Sample, ServerUse, Wave, float};
-use crate::storm::Storm;
-use crate::target::{Target, Transport};
 
 /// How long a turn of the event loop waits for events.
 const TURN: Duration = Duration::from_millis(50);

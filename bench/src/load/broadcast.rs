@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::sequence::Numbered;
 use super::{Budget, Load, Outbox, Tally, latency};
 use crate::options::Relay;
-use crate::target::Target;
+use crate::raw::numbered::Numbered;
+use crate::raw::target::Target;
 
 /// Number of the connection that emits.
 const SENDER: usize = 0;
@@ -146,7 +146,7 @@ impl Load for Broadcast {
 mod tests {
     use super::*;
     use crate::options::{Bound, Options, Scenario};
-    use crate::target::Transport;
+    use crate::raw::target::Transport;
 
     fn broadcast(
         connections: usize,

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::sequence::Numbered;
 use super::{Budget, Load, Outbox, Tally, latency};
 use crate::options::Options;
-use crate::target::Target;
+use crate::raw::numbered::Numbered;
+use crate::raw::target::Target;
 
 /// The load of the scenarios echo and polling.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl Load for Echo {
 mod tests {
     use super::*;
     use crate::options::{Bound, Scenario};
-    use crate::target::Transport;
+    use crate::raw::target::Transport;
 
     fn echo(connections: usize, window: u32, messages: u64) -> (Echo, Outbox) {
         let options = Options {

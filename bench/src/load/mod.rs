@@ -2,7 +2,6 @@
 
 mod broadcast;
 mod echo;
-mod sequence;
 
 use std::time::{Duration, Instant};
 
@@ -121,7 +120,7 @@ impl Budget {
 
 impl Outbox {
     /// Adds the wire form of one event for a connection and returns where to patch it.
-    fn send(&mut self, connection: usize, wire: &[u8]) -> &mut [u8] {
+    pub(crate) fn send(&mut self, connection: usize, wire: &[u8]) -> &mut [u8] {
         // What is sent now must not overtake what waits for the end of the turn.
         let waiting = self
             .others

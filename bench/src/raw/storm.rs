@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::fleet::Fleet;
+use crate::raw::Fleet;
 
 /// The delay before the second attempt.
 const DELAY: Duration = Duration::from_secs(1);

@@ -1,11 +1,11 @@
 //! A sequence number at a fixed place of a prebuilt event: eight hexadecimal digits that begin its text argument, or the
 //! ten decimal digits of the id that its acknowledgement has.
 
-use crate::client;
-use crate::target::Target;
+use crate::raw::connection;
+use crate::raw::target::Target;
 
 /// Number of digits in a text argument.
-pub(super) const DIGITS: usize = 8;
+pub(crate) const DIGITS: usize = 8;
 
 /// Added to a number to make an id of it: all of them have [`ID_DIGITS`] digits.
 const FIRST_ID: u64 = 1_000_000_000;
@@ -15,7 +15,7 @@ const ID_DIGITS: usize = 10;
 
 /// An event whose text argument starts with a sequence number, as it is sent and as it comes back.
 #[derive(Debug)]
-pub(super) struct Numbered {
+pub(crate) struct Numbered {
     wire: Vec<u8>,
     /// Where the digits start in `wire`.
     at: usize,
@@ -29,7 +29,7 @@ pub(super) struct Numbered {
 
 impl Numbered {
     /// Builds an event `[…request, text]` that comes back as `[answer, text]`, with a text of `payload` bytes.
-    pub(super) fn new(target: &Target, request: &[&str], answer: &str, payload: usize) -> Self {
+    pub(crate) fn new(target: &Target, request: &[&str], answer: &str, payload: usize) -> Self {
         let names = request
             .iter()
             .flat_map(|name| ["\"", name, "\","])
@@ -37,7 +37,7 @@ impl Numbered {
         let digits = "0".repeat(DIGITS);
         let filler = "x".repeat(payload.saturating_sub(DIGITS));
         let packet = target.event(&format!("[{names}\"{digits}{filler}\"]"));
-        let wire = client::wire(&packet, target.transport);
+        let wire = connection::wire(&packet, target.transport);
         let at = wire.len() - "\"]".len() - filler.len() - DIGITS;
         Self {
             wire,
@@ -49,11 +49,11 @@ impl Numbered {
     }
 
     /// Builds an event `[event, text]` that is acknowledged, whatever with, and has a text of `payload` bytes.
-    pub(super) fn with_ack(target: &Target, event: &str, payload: usize) -> Self {
+    pub(crate) fn with_ack(target: &Target, event: &str, payload: usize) -> Self {
         let text = "x".repeat(payload);
         let behind = format!("[{event:?},\"{text}\"]");
         let packet = target.event(&format!("{FIRST_ID}{behind}"));
-        let wire = client::wire(&packet, target.transport);
+        let wire = connection::wire(&packet, target.transport);
         let at = wire.len() - behind.len() - ID_DIGITS;
         Self {
             wire,
@@ -65,12 +65,12 @@ impl Numbered {
     }
 
     /// Returns the event as it is sent; [`Numbered::number`] fills in the digits.
-    pub(super) fn wire(&self) -> &[u8] {
+    pub(crate) fn wire(&self) -> &[u8] {
         &self.wire
     }
 
     /// Writes a sequence number into a copy of the wire form.
-    pub(super) fn number(&self, wire: &mut [u8], number: u32) {
+    pub(crate) fn number(&self, wire: &mut [u8], number: u32) {
         if self.is_id {
             let mut id = FIRST_ID + u64::from(number);
             for digit in wire[self.at..self.at + ID_DIGITS].iter_mut().rev() {
@@ -86,7 +86,7 @@ impl Numbered {
     }
 
     /// Reads the sequence number of an answer; `None` if the packet is not one.
-    pub(super) fn read(&self, packet: &[u8]) -> Option<u32> {
+    pub(crate) fn read(&self, packet: &[u8]) -> Option<u32> {
         let length = if self.is_id { ID_DIGITS } else { DIGITS };
         let (digits, rest) = packet
             .strip_prefix(self.prefix.as_slice())?
@@ -109,7 +109,7 @@ impl Numbered {
 mod tests {
     use super::*;
     use crate::options::{Options, Scenario};
-    use crate::target::Transport;
+    use crate::raw::target::Transport;
 
     fn target(transport: Transport) -> Target {
         Target::new(

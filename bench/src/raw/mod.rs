@@ -1,5 +1,12 @@
 //! All connections of a run on one event loop: opens them, reads in batches, writes once per read.
 
+mod connection;
+mod http;
+pub(crate) mod numbered;
+pub(crate) mod storm;
+pub(crate) mod target;
+mod websocket;
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 use std::time::{Duration, Instant};
@@ -8,11 +15,11 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::client::Client;
 use crate::error::{Error, Violation};
 use crate::load::{Load, Outbox};
+use crate::raw::connection::Connection;
+use crate::raw::target::Target;
 use crate::report::Recorder;
-use crate::target::Target;
 
 /// Bytes of one read; the messages of a whole burst fit.
 const SCRATCH: usize = 256 * 1024;
@@ -48,7 +55,7 @@ pub(crate) struct Fleet {
 #[derive(Debug)]
 struct Link {
     stream: TcpStream,
-    client: Client,
+    protocol: Connection,
     /// What the socket did not take.
     backlog: Vec<u8>,
     is_connected: bool,
@@ -129,7 +136,7 @@ impl Fleet {
             .map_err(failed)?;
         self.links[index] = Some(Link {
             stream,
-            client: Client::new(self.target.transport),
+            protocol: Connection::new(self.target.transport),
             backlog: Vec::new(),
             is_connected: false,
             started: since,
@@ -199,7 +206,7 @@ impl Fleet {
                 };
                 let index = event.token().0;
                 if let Some(link) = self.links[index].take() {
-                    self.ready -= usize::from(link.client.is_ready());
+                    self.ready -= usize::from(link.protocol.is_ready());
                     lost.push(index);
                 }
             }
@@ -241,9 +248,9 @@ impl Fleet {
                 Err(error) => return Err(failed(error)),
             };
             let now = Instant::now();
-            let was_ready = link.client.is_ready();
+            let was_ready = link.protocol.is_ready();
             self.outbox.reading = Some(index);
-            let received = link.client.receive(
+            let received = link.protocol.receive(
                 &self.scratch[..count],
                 &self.target,
                 &mut self.outbox,
@@ -255,13 +262,13 @@ impl Fleet {
             if let Err(violation) = received {
                 // What it would have sent must not go to the next one.
                 self.outbox.own.clear();
-                self.ready += usize::from(!was_ready && link.client.is_ready());
+                self.ready += usize::from(!was_ready && link.protocol.is_ready());
                 return Err(Error::Violation {
                     connection: index,
                     violation,
                 });
             }
-            if !was_ready && link.client.is_ready() {
+            if !was_ready && link.protocol.is_ready() {
                 self.ready += 1;
                 self.accepted += 1;
                 self.handshakes.record(now - link.started);
@@ -283,7 +290,7 @@ impl Fleet {
             let Some(link) = &mut self.links[connection] else {
                 continue;
             };
-            link.client.submit(&wire, &self.target, &mut out);
+            link.protocol.submit(&wire, &self.target, &mut out);
             link.write(&out)
                 .map_err(|source| Error::Connection { connection, source })?;
             out.clear();
@@ -307,7 +314,7 @@ impl Link {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))?;
         self.is_connected = true;
         let mut request = Vec::new();
-        self.client.open(target, &mut request);
+        self.protocol.open(target, &mut request);
         self.write(&request)?;
         Ok(true)
     }
