@@ -343,6 +343,12 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets how many acknowledgements each socket may wait for at a time. Default 10,000.
+    pub fn max_pending_acks(mut self, acks: usize) -> Self {
+        self.max_pending_acks = acks;
+        self
+    }
+
     /// Sets the longest message that is received, in bytes. Default 100 MB.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.max_message_bytes = bytes;
