@@ -8,8 +8,8 @@
 //! namespace".
 
 use crate::error::Violation;
-use crate::load::Outbox;
 use crate::raw::http;
+use crate::raw::outbox::Outbox;
 use crate::raw::target::{Target, Transport};
 use crate::raw::websocket::{self, Decoder};
 

@@ -1,10 +1,12 @@
-//! All connections of a run on one event loop: opens them, reads in batches, writes once per read.
+//! The raw generator: all connections of a run on one event loop, which opens them, reads in batches and writes once per
+//! read. Made to cost less than any server: prebuilt frames, no JSON.
 
 mod connection;
 mod http;
-pub(crate) mod numbered;
-pub(crate) mod storm;
-pub(crate) mod target;
+mod numbered;
+mod outbox;
+mod storm;
+mod target;
 mod websocket;
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -16,10 +18,14 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::error::{Error, Violation};
-use crate::load::{Load, Outbox};
+use crate::fleet::{Census, Fleet};
+use crate::load::{Emit, Load, Message};
+use crate::options::{Options, Scenario};
 use crate::raw::connection::Connection;
-use crate::raw::target::Target;
-use crate::report::Recorder;
+use crate::raw::numbered::Numbered;
+use crate::raw::outbox::Outbox;
+use crate::raw::storm::Storm;
+use crate::raw::target::{Target, Transport};
 
 /// Bytes of one read; the messages of a whole burst fit.
 const SCRATCH: usize = 256 * 1024;
@@ -36,19 +42,21 @@ const SHORT_READ_IS_LAST: bool = cfg!(any(
 
 /// The connections.
 #[derive(Debug)]
-pub(crate) struct Fleet {
+pub(crate) struct RawFleet {
     target: Target,
+    message: Numbered,
     poll: Poll,
     events: Events,
     /// `None` where a connection is cut or lost.
     links: Vec<Option<Link>>,
-    /// Number of links whose namespace has accepted them.
-    ready: usize,
-    handshakes: Recorder,
-    /// Handshakes that were recorded.
-    accepted: u64,
+    census: Census,
+    spread: Duration,
+    /// While connections that were cut come back.
+    storm: Option<Storm>,
     scratch: Vec<u8>,
     outbox: Outbox,
+    /// What the load emits at an arrival.
+    emits: Vec<Emit>,
 }
 
 /// One connection with its socket.
@@ -62,65 +70,35 @@ struct Link {
     started: Instant,
 }
 
-impl Fleet {
+impl RawFleet {
     /// Returns a fleet without connections.
     ///
     /// # Errors
-    /// [`Error::EventLoop`].
-    pub(crate) fn new(target: Target) -> Result<Self, Error> {
+    /// [`Error::Url`], [`Error::Resolve`] or [`Error::EventLoop`].
+    pub(crate) fn new(options: &Options) -> Result<Self, Error> {
+        let transport = match options.scenario {
+            Scenario::Polling => Transport::Polling,
+            _ => Transport::WebSocket,
+        };
+        let target = Target::new(options, transport)?;
+        let message = Numbered::new(&target, &Message::of(options));
         Ok(Self {
             target,
+            message,
             poll: Poll::new().map_err(Error::EventLoop)?,
             events: Events::with_capacity(EVENTS),
             links: Vec::new(),
-            ready: 0,
-            handshakes: Recorder::new(),
-            accepted: 0,
+            census: Census::new(),
+            spread: options.spread,
+            storm: None,
             scratch: vec![0; SCRATCH],
             outbox: Outbox::default(),
+            emits: Vec::new(),
         })
     }
 
-    /// Returns the server.
-    pub(crate) fn target(&self) -> &Target {
-        &self.target
-    }
-
-    /// Returns the number of connections that their namespace has accepted.
-    pub(crate) fn ready(&self) -> usize {
-        self.ready
-    }
-
-    /// Returns the number of connections that are open or under way.
-    pub(crate) fn len(&self) -> usize {
-        self.links.len()
-    }
-
-    /// Returns the times from the start of a connection to the accepted namespace.
-    pub(crate) fn handshakes(&mut self) -> &mut Recorder {
-        &mut self.handshakes
-    }
-
-    /// Returns how often a namespace has accepted a connection.
-    pub(crate) fn accepted(&self) -> u64 {
-        self.accepted
-    }
-
-    /// Starts one more connection.
-    ///
-    /// # Errors
-    /// [`Error::Connection`].
-    pub(crate) fn start(&mut self) -> Result<(), Error> {
-        let index = self.links.len();
-        self.links.push(None);
-        self.restart(index, Instant::now())
-    }
-
-    /// Starts a connection that is cut or lost. The time until its namespace accepts it counts from `since`.
-    ///
-    /// # Errors
-    /// [`Error::Connection`].
-    pub(crate) fn restart(&mut self, index: usize, since: Instant) -> Result<(), Error> {
+    /// Starts a connection that is new, cut or lost. The time until its namespace accepts it counts from `since`.
+    fn connect(&mut self, index: usize, since: Instant) -> Result<(), Error> {
         let failed = |source| Error::Connection {
             connection: index,
             source,
@@ -144,46 +122,24 @@ impl Fleet {
         Ok(())
     }
 
-    /// Closes all connections at once.
-    pub(crate) fn cut(&mut self) {
-        self.links.fill_with(|| None);
-        self.ready = 0;
+    /// A turn in a storm: starts what is due, and plans another attempt for what has failed.
+    fn turn_of_storm(&mut self, storm: &mut Storm, timeout: Duration) -> Result<(), Error> {
+        let now = Instant::now();
+        let mut lost = Vec::new();
+        while let Some(index) = storm.due(now) {
+            if self.connect(index, storm.start).is_err() {
+                lost.push(index);
+            }
+        }
+        let next = storm.next(now).unwrap_or(timeout);
+        self.process(None, next.min(timeout), Some(&mut lost))?;
+        self.census.failures += lost.len() as u64;
+        storm.repeat(&lost, Instant::now());
+        Ok(())
     }
 
-    /// Lets the load emit outside of a turn, and sends it.
-    ///
-    /// # Errors
-    /// [`Error::Connection`].
-    pub(crate) fn emit(&mut self, emit: impl FnOnce(&mut Outbox)) -> Result<(), Error> {
-        self.outbox.reading = None;
-        emit(&mut self.outbox);
-        self.send_others()
-    }
-
-    /// Waits for events for at most `timeout` and handles them.
-    ///
-    /// # Errors
-    /// [`Error::Connection`] or [`Error::Violation`] of the first connection that fails.
-    pub(crate) fn turn(
-        &mut self,
-        load: Option<&mut dyn Load>,
-        timeout: Duration,
-    ) -> Result<(), Error> {
-        self.process(load, timeout, None)
-    }
-
-    /// As [`turn`](Self::turn), but connections that fail are closed and added to `lost`.
-    ///
-    /// # Errors
-    /// [`Error::EventLoop`].
-    pub(crate) fn turn_with_losses(
-        &mut self,
-        timeout: Duration,
-        lost: &mut Vec<usize>,
-    ) -> Result<(), Error> {
-        self.process(None, timeout, Some(lost))
-    }
-
+    /// Waits for events for at most `timeout` and handles them. Connections that fail are closed and added to `lost`, if
+    /// that is given.
     fn process(
         &mut self,
         mut load: Option<&mut dyn Load>,
@@ -206,7 +162,7 @@ impl Fleet {
                 };
                 let index = event.token().0;
                 if let Some(link) = self.links[index].take() {
-                    self.ready -= usize::from(link.protocol.is_ready());
+                    self.census.ready -= usize::from(link.protocol.is_ready());
                     lost.push(index);
                 }
             }
@@ -255,23 +211,28 @@ impl Fleet {
                 &self.target,
                 &mut self.outbox,
                 |packet, outbox| {
-                    load.as_mut()
-                        .is_some_and(|load| load.on_event(index, packet, now, outbox))
+                    let Some(load) = load.as_mut() else {
+                        return false;
+                    };
+                    let number = self.message.read(packet);
+                    let is_known = load.on_arrival(index, number, now, &mut self.emits);
+                    for emit in self.emits.drain(..) {
+                        self.message.send(emit, outbox);
+                    }
+                    is_known
                 },
             );
             if let Err(violation) = received {
                 // What it would have sent must not go to the next one.
                 self.outbox.own.clear();
-                self.ready += usize::from(!was_ready && link.protocol.is_ready());
+                self.census.ready += usize::from(!was_ready && link.protocol.is_ready());
                 return Err(Error::Violation {
                     connection: index,
                     violation,
                 });
             }
             if !was_ready && link.protocol.is_ready() {
-                self.ready += 1;
-                self.accepted += 1;
-                self.handshakes.record(now - link.started);
+                self.census.accept(link.started, now);
             }
             if !self.outbox.own.is_empty() {
                 link.write(&self.outbox.own).map_err(failed)?;
@@ -295,6 +256,46 @@ impl Fleet {
                 .map_err(|source| Error::Connection { connection, source })?;
             out.clear();
         }
+        Ok(())
+    }
+}
+
+impl Fleet for RawFleet {
+    fn census(&self) -> &Census {
+        &self.census
+    }
+
+    fn census_mut(&mut self) -> &mut Census {
+        &mut self.census
+    }
+
+    fn start(&mut self) -> Result<(), Error> {
+        let index = self.links.len();
+        self.links.push(None);
+        self.census.started += 1;
+        self.connect(index, Instant::now())
+    }
+
+    fn cut(&mut self) {
+        self.links.fill_with(|| None);
+        self.census.ready = 0;
+        self.storm = Some(Storm::new(self.links.len(), self.spread, Instant::now()));
+    }
+
+    fn emit(&mut self, emits: &[Emit]) -> Result<(), Error> {
+        self.outbox.reading = None;
+        for &emit in emits {
+            self.message.send(emit, &mut self.outbox);
+        }
+        self.send_others()
+    }
+
+    fn turn(&mut self, load: Option<&mut dyn Load>, timeout: Duration) -> Result<(), Error> {
+        let Some(mut storm) = self.storm.take() else {
+            return self.process(load, timeout, None);
+        };
+        self.turn_of_storm(&mut storm, timeout)?;
+        self.storm = (!self.census.is_complete()).then_some(storm);
         Ok(())
     }
 }

@@ -1,0 +1,92 @@
+//! What a run asks of its connections, whoever makes them.
+
+use std::time::{Duration, Instant};
+
+use crate::clients::ClientFleet;
+use crate::error::Error;
+use crate::load::{Emit, Load};
+use crate::options::Options;
+use crate::raw::RawFleet;
+use crate::report::Recorder;
+
+/// All connections of a run. They are numbered from 0 in the order in which they are started.
+pub(crate) trait Fleet {
+    /// Returns how many connections there are, and how they came about.
+    fn census(&self) -> &Census;
+
+    /// Returns the same for what closes an interval.
+    fn census_mut(&mut self) -> &mut Census;
+
+    /// Starts one more connection.
+    ///
+    /// # Errors
+    /// It failed at once.
+    fn start(&mut self) -> Result<(), Error>;
+
+    /// Cuts all connections at once. They come back by themselves; until all of them are back, failures are counted and
+    /// do not end the run.
+    fn cut(&mut self);
+
+    /// Sends events outside of a turn.
+    ///
+    /// # Errors
+    /// The first connection that failed.
+    fn emit(&mut self, emits: &[Emit]) -> Result<(), Error>;
+
+    /// Waits for something to happen for at most `timeout`, and handles it: connections open, events arrive at the load
+    /// and what it emits is sent. Without a load they are ignored.
+    ///
+    /// # Errors
+    /// The first connection that failed.
+    fn turn(&mut self, load: Option<&mut dyn Load>, timeout: Duration) -> Result<(), Error>;
+}
+
+/// Returns the fleet that the options ask for, without connections.
+///
+/// # Errors
+/// The options cannot be used, or there is no event loop.
+pub(crate) fn new(options: &Options) -> Result<Box<dyn Fleet>, Error> {
+    Ok(match &options.client {
+        None => Box::new(RawFleet::new(options)?),
+        Some(builder) => Box::new(ClientFleet::new(options, builder)?),
+    })
+}
+
+/// The connections in numbers.
+#[derive(Debug)]
+pub(crate) struct Census {
+    /// Connections that were started.
+    pub(crate) started: usize,
+    /// Connections that their namespace has accepted and that are not lost.
+    pub(crate) ready: usize,
+    /// How often a namespace has accepted a connection.
+    pub(crate) accepted: u64,
+    /// Attempts that failed and were repeated.
+    pub(crate) failures: u64,
+    /// Times from the start of a connection, or from the cut, to the accepted namespace.
+    pub(crate) handshakes: Recorder,
+}
+
+impl Census {
+    pub(crate) fn new() -> Self {
+        Self {
+            started: 0,
+            ready: 0,
+            accepted: 0,
+            failures: 0,
+            handshakes: Recorder::new(),
+        }
+    }
+
+    /// A namespace has accepted a connection.
+    pub(crate) fn accept(&mut self, since: Instant, now: Instant) {
+        self.ready += 1;
+        self.accepted += 1;
+        self.handshakes.record(now.saturating_duration_since(since));
+    }
+
+    /// Whether all connections that were started are open.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.ready == self.started
+    }
+}
