@@ -65,6 +65,9 @@ type Callback<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 ///
 /// # Errors
 /// See [`Error`]: the first lost connection, violation of the protocol or missing message ends the run.
+///
+/// # Panics
+/// With [`Options::client`], in an async function: clients run on a runtime of the calling thread.
 pub fn run(options: &Options, progress: &mut Callback<'_>) -> Result<Report, Error> {
     let sends_broadcasts = options.scenario == Scenario::Broadcast || options.burst > 0;
     check(

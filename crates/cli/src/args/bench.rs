@@ -21,9 +21,9 @@ connect work with any Socket.IO server, and so does echo with --ack and the name
 A lost message ends the run.
 
 The raw generator makes the connections unless Kokanee's client is asked for (--client) or needed: for https, --revision 3, \
---proxy and whatever else is said about the connection. The raw generator speaks plain http and Engine.IO 4, and costs \
-less CPU than any server. Clients cost several times as much for each message; in a storm they come back by their back-off. \
-Both use one core.
+--proxy and whatever else is said about the connection. The raw generator speaks plain http and Engine.IO 4. Clients take \
+up to twice its CPU time for a message, and in a storm they come back by their own back-off. Both use one core, and the \
+result says how busy it was.
 
 Examples:
   kokanee bench http://127.0.0.1:3000                              echoes on 100 connections, for 10 s
@@ -118,7 +118,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 3, help_heading = "Load")]
     pub(crate) waves: usize,
 
-    /// Time over which the connections of a storm come back, but those of clients; 0s is all at once
+    /// Time over which the connections of a storm come back, not with clients; 0s is all at once
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time, help_heading = "Load")]
     pub(crate) spread: Duration,
 
@@ -130,7 +130,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, help_heading = "Load")]
     pub(crate) pid: Option<u32>,
 
-    /// Connections are Kokanee's client: for TLS, Socket.IO 2, proxies and reconnection with back-off it is without asking
+    /// Connections are Kokanee's client, as they are anyhow where the raw generator cannot make them
     #[arg(long, help_heading = "Connection")]
     pub(crate) client: bool,
 
