@@ -1,7 +1,10 @@
 //! What can go wrong in a run, sorted by fault: the caller's options, the network, the server.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
+
+use kokanee_client::{ConnectFailure, DisconnectReason};
 
 /// Why a run ended without a report.
 ///
@@ -43,6 +46,14 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A client could not connect.
+    #[error("connection {connection} could not be made")]
+    Connect {
+        /// Number of the connection, counted from 0.
+        connection: usize,
+        /// What the client says.
+        source: Arc<ConnectFailure>,
+    },
     /// A server did not do what the protocol or the contract of the load asks for.
     #[error("connection {connection}: {violation}")]
     Violation {
@@ -80,6 +91,12 @@ pub enum Violation {
     /// The TCP connection ended.
     #[error("the server closed the connection")]
     Eof,
+    /// A client was disconnected.
+    #[error("the connection was lost: {reason}")]
+    Lost {
+        /// What the client says.
+        reason: DisconnectReason,
+    },
     /// A close frame, a close packet or a disconnect packet arrived.
     #[error("the server closed the session: {packet}")]
     Closed {

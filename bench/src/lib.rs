@@ -1,4 +1,4 @@
-//! Load generator for Socket.IO servers: one thread, one event loop, prebuilt frames, exact counts.
+//! Load generator for Socket.IO servers: one thread, one event loop, exact counts.
 //!
 //! [`run()`] opens connections to a server, keeps a fixed number of messages in flight (a closed loop) and returns a
 //! [`Report`]. It works against any Socket.IO v5 server that answers two events:
@@ -7,8 +7,13 @@
 //! * `blast` text: emits `blast` with the text to every socket of the namespace, the sender included
 //!   (or the demo server's `broadcast`, see [`Relay`]).
 //!
-//! The generator is meant to cost less than any server under test: it reads and writes in batches, never parses JSON
-//! and masks its frames with a zero key. Its own share of a core is part of the report.
+//! Connections are made by one of two, see [`Options::client`]:
+//!
+//! * the raw generator, the default, is meant to cost less than any server under test: it reads and writes in batches,
+//!   never parses JSON and masks its frames with a zero key. It speaks Engine.IO 4 over plain HTTP.
+//! * Kokanee's client does whatever it is told: TLS, Socket.IO 2, proxies, and reconnection with back-off in a storm.
+//!
+//! Their share of a core is part of the report.
 //!
 //! ```no_run
 //! use kokanee_bench::{Options, Scenario, run};
@@ -20,21 +25,18 @@
 //! # Ok::<(), kokanee_bench::Error>(())
 //! ```
 
-mod client;
+mod clients;
 mod error;
 mod fleet;
-mod http;
 mod load;
 mod meter;
 mod options;
 pub mod process;
+mod raw;
 mod report;
 mod run;
-mod storm;
-mod target;
-mod websocket;
 
 pub use error::{Error, Violation};
-pub use options::{Bound, Options, Relay, Scenario};
+pub use options::{Bound, Generator, Options, Relay, Scenario};
 pub use report::{Latency, Memory, Quantile, Report, Sample, ServerUse, Wave};
 pub use run::{Progress, run};

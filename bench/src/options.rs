@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kokanee_client::ClientBuilder;
 use serde::{Deserialize, Serialize};
 
 /// What the connections do.
@@ -36,6 +37,17 @@ impl Scenario {
     }
 }
 
+/// What makes the connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Generator {
+    /// The raw generator: prebuilt frames on one event loop, Engine.IO 4 over plain HTTP only.
+    #[default]
+    Raw,
+    /// Kokanee's client.
+    Client,
+}
+
 /// When a load ends. What is in flight then is still awaited, so all counts are exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
@@ -58,8 +70,11 @@ pub enum Relay {
 /// A run: where, what, how much. [`Options::new`] fills in the defaults of the scenario.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// `http://host:port`, with the path of the server if it is not `/socket.io/`.
+    /// `http://host:port`, with the path of the server if it is not `/socket.io/`. Clients have their own.
     pub url: String,
+    /// The options of Kokanee's client, if that makes the connections, and where it connects to: `url`, `namespace` and
+    /// `auth` are those of the raw generator. Only a storm lets it connect again. `None` is the raw generator.
+    pub client: Option<ClientBuilder>,
     /// What the connections do.
     pub scenario: Scenario,
     /// Number of connections.
@@ -92,7 +107,8 @@ pub struct Options {
     pub burst: u64,
     /// How often a storm cuts the connections.
     pub waves: usize,
-    /// The time over which the connections of a storm come back, evenly; zero for all at once.
+    /// The time over which the connections of a storm come back, evenly; zero for all at once. Clients have a back-off
+    /// of their own instead.
     pub spread: Duration,
     /// Length of an interval of the timeline.
     pub interval: Duration,
@@ -113,6 +129,7 @@ impl Options {
         };
         Self {
             url: url.into(),
+            client: None,
             scenario,
             connections,
             window: 1,
@@ -135,6 +152,14 @@ impl Options {
                 _ => Duration::from_secs(1),
             },
             pid: None,
+        }
+    }
+
+    /// Returns what makes the connections.
+    pub fn generator(&self) -> Generator {
+        match self.client {
+            None => Generator::Raw,
+            Some(_) => Generator::Client,
         }
     }
 }

@@ -5,13 +5,16 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::options::Scenario;
+use crate::options::{Generator, Scenario};
 
 /// The result of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// What was run.
     pub scenario: Scenario,
+    /// What made the connections.
+    #[serde(default)]
+    pub generator: Generator,
     /// The server's URL.
     pub url: String,
     /// Number of connections.
@@ -33,7 +36,7 @@ pub struct Report {
     pub out_of_order: u64,
     /// Events that do not belong to the load.
     pub unexpected: u64,
-    /// Share of one core that the generator itself used, 0 to 1; above 0.9 it limits the result. Linux only.
+    /// Share of one core that the load generator itself used, 0 to 1; above 0.9 it limits the result. Linux only.
     pub load_busy: Option<f64>,
     /// What the server process used, if its id was given.
     pub server: Option<ServerUse>,

@@ -6,14 +6,12 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::error::Error;
-use crate::fleet::Fleet;
+use crate::fleet::{self, Census, Fleet};
 use crate::load::{Broadcast, Budget, Echo, Load, Tally};
 use crate::meter::{Counts, Meter, Reading, Timeline};
 use crate::options::{Bound, Options, Relay, Scenario};
 use crate::process;
 use crate::report::{Latency, Memory, Quantile, Report, Sample, ServerUse, Wave, float};
-use crate::storm::Storm;
-use crate::target::{Target, Transport};
 
 /// How long a turn of the event loop waits for events.
 const TURN: Duration = Duration::from_millis(50);
@@ -67,6 +65,9 @@ type Callback<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 ///
 /// # Errors
 /// See [`Error`]: the first lost connection, violation of the protocol or missing message ends the run.
+///
+/// # Panics
+/// With [`Options::client`], in an async function: clients run on a runtime of the calling thread.
 pub fn run(options: &Options, progress: &mut Callback<'_>) -> Result<Report, Error> {
     let sends_broadcasts = options.scenario == Scenario::Broadcast || options.burst > 0;
     check(
@@ -81,18 +82,12 @@ pub fn run(options: &Options, progress: &mut Callback<'_>) -> Result<Report, Err
     check("payload", options.payload, 8, MAX_PAYLOAD)?;
     process::raise_descriptor_limit(options.connections as u64 + SPARE_DESCRIPTORS);
 
-    let transport = if options.scenario == Scenario::Polling {
-        Transport::Polling
-    } else {
-        Transport::WebSocket
-    };
     let run = Run {
         options,
         progress,
-        fleet: Fleet::new(Target::new(options, transport)?)?,
+        fleet: fleet::new(options)?,
         is_interrupted: false,
         timeline: None,
-        failures: 0,
     };
     match options.scenario {
         Scenario::Echo | Scenario::Polling | Scenario::Broadcast => run.load(),
@@ -114,12 +109,10 @@ fn check(option: &'static str, value: usize, min: usize, max: usize) -> Result<(
 struct Run<'a, 'b> {
     options: &'a Options,
     progress: &'a mut Callback<'b>,
-    fleet: Fleet,
+    fleet: Box<dyn Fleet>,
     is_interrupted: bool,
     /// Of the measured part, while it lasts.
     timeline: Option<Timeline>,
-    /// Attempts to connect that failed in the measured part.
-    failures: u64,
 }
 
 impl Run<'_, '_> {
@@ -128,18 +121,16 @@ impl Run<'_, '_> {
         self.open()?;
         let Options {
             connections,
-            payload,
             relay,
             bound,
             warmup,
             ..
         } = *self.options;
         let window = self.window();
-        let target = self.fleet.target();
         let mut load: Box<dyn Load> = if self.options.scenario == Scenario::Broadcast {
-            Box::new(Broadcast::new(target, connections, window, payload, relay))
+            Box::new(Broadcast::new(connections, window, relay))
         } else {
-            Box::new(Echo::new(target, self.options, window, Instant::now()))
+            Box::new(Echo::new(connections, window, Instant::now()))
         };
         if !warmup.is_zero() {
             self.drive(load.as_mut(), Bound::Time(warmup))?;
@@ -161,14 +152,18 @@ impl Run<'_, '_> {
         let reading = meter.stop()?;
         let samples = self.end_of_handshakes();
         self.report(Progress::Finished);
-        let latency = self.fleet.handshakes().total().clone();
-        Ok(self.describe(&reading, self.fleet.ready() as u64, &latency, samples))
+        let latency = self.fleet.census_mut().handshakes.total().clone();
+        Ok(self.describe(
+            &reading,
+            self.fleet.census().ready as u64,
+            &latency,
+            samples,
+        ))
     }
 
     fn idle(mut self) -> Result<Report, Error> {
         let Options {
             connections,
-            payload,
             relay,
             burst,
             hold,
@@ -182,13 +177,7 @@ impl Run<'_, '_> {
         self.rest(SETTLE)?;
         let open = self.resident()?;
         if burst > 0 {
-            let mut load = Broadcast::new(
-                self.fleet.target(),
-                connections,
-                self.window(),
-                payload,
-                relay,
-            );
+            let mut load = Broadcast::new(connections, self.window(), relay);
             // The timeline counts handshakes, not deliveries.
             let timeline = self.timeline.take();
             self.drive(&mut load, Bound::Messages(burst))?;
@@ -198,7 +187,7 @@ impl Run<'_, '_> {
         let after = self.resident()?;
         let samples = self.end_of_handshakes();
         self.report(Progress::Finished);
-        let latency = self.fleet.handshakes().total().clone();
+        let latency = self.fleet.census_mut().handshakes.total().clone();
         let mut report = self.describe(&reading, connections as u64, &latency, samples);
         report.memory = pid.map(|_| Memory::of(before, open, after, connections));
         Ok(report)
@@ -207,8 +196,8 @@ impl Run<'_, '_> {
     fn storm(mut self) -> Result<Report, Error> {
         self.open()?;
         self.rest(SETTLE)?;
-        self.fleet.handshakes().clear();
-        let total = self.fleet.ready();
+        self.fleet.census_mut().handshakes.clear();
+        let total = self.fleet.census().ready;
         let waves_in_total = self.options.waves;
         let mut waves = Vec::new();
         let meter = self.begin()?;
@@ -227,28 +216,28 @@ impl Run<'_, '_> {
         let samples = self.end_of_handshakes();
         self.report(Progress::Finished);
         let messages = (waves.len() * total) as u64;
-        let latency = self.fleet.handshakes().total().clone();
+        let latency = self.fleet.census_mut().handshakes.total().clone();
         let mut report = self.describe(&reading, messages, &latency, samples);
         // The time between the waves is no part of them.
         report.elapsed_seconds = waves.iter().map(|wave: &Wave| wave.seconds).sum();
         report.rate = float(messages) / report.elapsed_seconds.max(f64::EPSILON);
-        report.failures = self.failures;
+        report.failures = self.fleet.census().failures;
         report.waves = waves;
         Ok(report)
     }
 
     /// Cuts all connections and waits until all are back. `None` if it was interrupted.
     fn wave(&mut self, total: usize) -> Result<Option<Wave>, Error> {
-        let failures = self.failures;
-        let earlier = self.fleet.handshakes().total().clone();
-        let mut storm = Storm::begin(&mut self.fleet, self.options.spread, Instant::now());
+        let failures = self.fleet.census().failures;
+        let earlier = self.fleet.census_mut().handshakes.total().clone();
+        let start = Instant::now();
+        self.fleet.cut();
         let mut patience = Patience::new(self.options.stall);
         let mut next_report = Instant::now() + PROGRESS;
-        while self.fleet.ready() < total {
-            storm.turn(&mut self.fleet, TURN)?;
-            self.failures = failures + storm.failures;
+        while self.fleet.census().ready < total {
+            self.fleet.turn(None, TURN)?;
             let now = Instant::now();
-            let open = self.fleet.ready();
+            let open = self.fleet.census().ready;
             patience.check(open as u64, (total - open) as u64, now)?;
             self.sample_handshakes(now);
             if now >= next_report {
@@ -259,15 +248,15 @@ impl Run<'_, '_> {
                 return Ok(None);
             }
         }
-        let seconds = storm.start().elapsed().as_secs_f64();
+        let seconds = start.elapsed().as_secs_f64();
         self.end_interval_of_handshakes(Instant::now());
-        let mut latency = self.fleet.handshakes().total().clone();
+        let mut latency = self.fleet.census_mut().handshakes.total().clone();
         latency
             .subtract(&earlier)
             .expect("what was there before is still there");
         Ok(Some(Wave {
             seconds,
-            failures: storm.failures,
+            failures: self.fleet.census().failures - failures,
             latency: Latency::of(&latency),
         }))
     }
@@ -279,7 +268,7 @@ impl Run<'_, '_> {
         let meter = Meter::start(pid)?;
         // Loads begin at zero, handshakes may not.
         let counts = match self.options.scenario {
-            Scenario::Storm => self.counts(self.fleet.accepted()),
+            Scenario::Storm => self.counts(self.fleet.census().accepted),
             _ => self.counts(0),
         };
         self.timeline = Some(Timeline::new(pid, interval, Instant::now(), counts));
@@ -308,9 +297,9 @@ impl Run<'_, '_> {
     }
 
     fn end_interval_of_handshakes(&mut self, now: Instant) {
-        let counts = self.counts(self.fleet.accepted());
+        let counts = self.counts(self.fleet.census().accepted);
         if let Some(timeline) = &mut self.timeline {
-            let sample = timeline.sample(now, counts, self.fleet.handshakes());
+            let sample = timeline.sample(now, counts, &mut self.fleet.census_mut().handshakes);
             self.report(Progress::Interval(sample));
         }
     }
@@ -326,18 +315,22 @@ impl Run<'_, '_> {
 
     /// The same where the messages were handshakes.
     fn end_of_handshakes(&mut self) -> Vec<Sample> {
-        let counts = self.counts(self.fleet.accepted());
+        let counts = self.counts(self.fleet.census().accepted);
         let timeline = self.timeline.take();
         timeline.map_or_else(Vec::new, |timeline| {
-            timeline.finish(Instant::now(), counts, self.fleet.handshakes())
+            timeline.finish(
+                Instant::now(),
+                counts,
+                &mut self.fleet.census_mut().handshakes,
+            )
         })
     }
 
     fn counts(&self, messages: u64) -> Counts {
         Counts {
             messages,
-            open: self.fleet.ready() as u64,
-            failures: self.failures,
+            open: self.fleet.census().ready as u64,
+            failures: self.fleet.census().failures,
         }
     }
 
@@ -346,14 +339,16 @@ impl Run<'_, '_> {
         let total = self.options.connections;
         let mut patience = Patience::new(self.options.stall);
         let mut next_report = Instant::now();
-        while self.fleet.ready() < total {
-            while self.fleet.len() < total
-                && self.fleet.len() - self.fleet.ready() < self.options.handshakes
-            {
+        while self.fleet.census().ready < total {
+            loop {
+                let Census { started, ready, .. } = *self.fleet.census();
+                if started == total || started - ready >= self.options.handshakes {
+                    break;
+                }
                 self.fleet.start()?;
             }
             self.fleet.turn(None, TURN)?;
-            let open = self.fleet.ready();
+            let open = self.fleet.census().ready;
             let now = Instant::now();
             patience.check(open as u64, (total - open) as u64, now)?;
             self.sample_handshakes(now);
@@ -373,8 +368,9 @@ impl Run<'_, '_> {
         let start = Instant::now();
         let mut patience = Patience::new(self.options.stall);
         let mut next_report = start + PROGRESS;
-        self.fleet
-            .emit(|outbox| load.begin(Budget::new(bound, start), start, outbox))?;
+        let mut emits = Vec::new();
+        load.begin(Budget::new(bound, start), start, &mut emits);
+        self.fleet.emit(&emits)?;
         while load.in_flight() > 0 {
             self.fleet.turn(Some(load), TURN)?;
             let now = Instant::now();
@@ -436,6 +432,7 @@ impl Run<'_, '_> {
         let elapsed_seconds = reading.elapsed.as_secs_f64();
         Report {
             scenario: options.scenario,
+            generator: options.generator(),
             url: options.url.clone(),
             connections: options.connections,
             window: self.window() as usize,

@@ -3,10 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::sequence::Numbered;
-use super::{Budget, Load, Outbox, Tally, latency};
+use super::{Budget, Emit, Load, Tally, latency};
 use crate::options::Relay;
-use crate::target::Target;
 
 /// Number of the connection that emits.
 const SENDER: usize = 0;
@@ -14,7 +12,6 @@ const SENDER: usize = 0;
 /// The load of the scenario broadcast.
 #[derive(Debug)]
 pub(crate) struct Broadcast {
-    event: Numbered,
     window: u32,
     recipients: u64,
     /// Number of the next broadcast.
@@ -34,19 +31,13 @@ struct Flight {
 }
 
 impl Broadcast {
-    pub(crate) fn new(
-        target: &Target,
-        connections: usize,
-        window: u32,
-        payload: usize,
-        relay: Relay,
-    ) -> Self {
-        let (request, recipients): (&[&str], _) = match relay {
-            Relay::Blast => (&["blast"], connections),
-            Relay::Broadcast => (&["broadcast", "blast"], connections - 1),
+    /// Returns a load whose broadcasts go to all connections, the sender's among them or not.
+    pub(crate) fn new(connections: usize, window: u32, relay: Relay) -> Self {
+        let recipients = match relay {
+            Relay::Blast => connections,
+            Relay::Broadcast => connections - 1,
         };
         Self {
-            event: Numbered::new(target, request, "blast", payload),
             window,
             recipients: recipients as u64,
             next: 0,
@@ -57,12 +48,14 @@ impl Broadcast {
         }
     }
 
-    fn send(&mut self, now: Instant, outbox: &mut Outbox) {
+    fn send(&mut self, now: Instant, emits: &mut Vec<Emit>) {
         if !self.budget.spend(now) {
             return;
         }
-        self.event
-            .number(outbox.send(SENDER, self.event.wire()), self.next);
+        emits.push(Emit {
+            connection: SENDER,
+            number: self.next,
+        });
         self.flights.push_back(Flight {
             missing: self.recipients,
             sent: now,
@@ -80,22 +73,21 @@ impl Broadcast {
 }
 
 impl Load for Broadcast {
-    fn begin(&mut self, budget: Budget, now: Instant, outbox: &mut Outbox) {
+    fn begin(&mut self, budget: Budget, now: Instant, emits: &mut Vec<Emit>) {
         self.budget = budget;
         self.tally.clear();
         for _ in 0..self.window {
-            self.send(now, outbox);
+            self.send(now, emits);
         }
     }
 
-    fn on_event(
+    fn on_arrival(
         &mut self,
         connection: usize,
-        packet: &[u8],
+        number: Option<u32>,
         now: Instant,
-        outbox: &mut Outbox,
+        emits: &mut Vec<Emit>,
     ) -> bool {
-        let number = self.event.read(packet);
         let Some((number, flight)) = number.and_then(|number| Some((number, self.flight(number)?)))
         else {
             self.tally.unexpected += 1;
@@ -120,7 +112,7 @@ impl Load for Broadcast {
             {
                 self.flights.pop_front();
             }
-            self.send(now, outbox);
+            self.send(now, emits);
         }
         true
     }
@@ -145,58 +137,47 @@ impl Load for Broadcast {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Bound, Options, Scenario};
-    use crate::target::Transport;
+    use crate::options::Bound;
 
     fn broadcast(
         connections: usize,
         window: u32,
         messages: u64,
         relay: Relay,
-    ) -> (Broadcast, Outbox) {
-        let options = Options::new("http://127.0.0.1:1", Scenario::Broadcast);
-        let target = Target::new(&options, Transport::Polling).unwrap();
-        let mut broadcast = Broadcast::new(&target, connections, window, 8, relay);
-        let mut outbox = Outbox::default();
+    ) -> (Broadcast, Vec<Emit>) {
+        let mut broadcast = Broadcast::new(connections, window, relay);
+        let mut emits = Vec::new();
         let now = Instant::now();
-        broadcast.begin(
-            Budget::new(Bound::Messages(messages), now),
-            now,
-            &mut outbox,
-        );
-        (broadcast, outbox)
+        broadcast.begin(Budget::new(Bound::Messages(messages), now), now, &mut emits);
+        (broadcast, emits)
     }
 
-    fn arrive(broadcast: &mut Broadcast, connection: usize, number: u32) -> Vec<(usize, Vec<u8>)> {
-        let mut outbox = Outbox {
-            reading: Some(connection),
-            ..Outbox::default()
-        };
-        let packet = format!("42[\"blast\",\"{number:08x}\"]");
-        broadcast.on_event(connection, packet.as_bytes(), Instant::now(), &mut outbox);
-        outbox.others
+    fn arrive(broadcast: &mut Broadcast, connection: usize, number: u32) -> Vec<Emit> {
+        let mut emits = Vec::new();
+        broadcast.on_arrival(connection, Some(number), Instant::now(), &mut emits);
+        emits
+    }
+
+    fn by_sender(number: u32) -> [Emit; 1] {
+        [Emit {
+            connection: SENDER,
+            number,
+        }]
     }
 
     #[test]
     fn next_broadcast_waits_for_every_delivery() {
-        let (mut broadcast, outbox) = broadcast(3, 1, 10, Relay::Blast);
-        assert_eq!(outbox.others, [(0, br#"42["blast","00000000"]"#.to_vec())]);
+        let (mut broadcast, emits) = broadcast(3, 1, 10, Relay::Blast);
+        assert_eq!(emits, by_sender(0));
         assert!(arrive(&mut broadcast, 0, 0).is_empty());
         assert!(arrive(&mut broadcast, 1, 0).is_empty());
-        assert_eq!(
-            arrive(&mut broadcast, 2, 0),
-            [(0, br#"42["blast","00000001"]"#.to_vec())]
-        );
+        assert_eq!(arrive(&mut broadcast, 2, 0), by_sender(1));
         assert_eq!((broadcast.tally().messages, broadcast.in_flight()), (3, 3));
     }
 
     #[test]
     fn relayed_broadcast_does_not_come_back_to_its_sender() {
-        let (mut broadcast, outbox) = broadcast(3, 1, 1, Relay::Broadcast);
-        assert_eq!(
-            outbox.others,
-            [(0, br#"42["broadcast","blast","00000000"]"#.to_vec())]
-        );
+        let (mut broadcast, _) = broadcast(3, 1, 1, Relay::Broadcast);
         arrive(&mut broadcast, 1, 0);
         arrive(&mut broadcast, 2, 0);
         assert_eq!(broadcast.in_flight(), 0);

@@ -2,15 +2,11 @@
 
 use std::time::Instant;
 
-use super::sequence::Numbered;
-use super::{Budget, Load, Outbox, Tally, latency};
-use crate::options::Options;
-use crate::target::Target;
+use super::{Budget, Emit, Load, Tally, latency};
 
 /// The load of the scenarios echo and polling.
 #[derive(Debug)]
 pub(crate) struct Echo {
-    event: Numbered,
     window: u32,
     lanes: Vec<Lane>,
     budget: Budget,
@@ -30,18 +26,7 @@ struct Lane {
 }
 
 impl Echo {
-    pub(crate) fn new(target: &Target, options: &Options, window: u32, now: Instant) -> Self {
-        let Options {
-            connections,
-            payload,
-            ..
-        } = *options;
-        let event = options.event.as_str();
-        let event = if options.ack {
-            Numbered::with_ack(target, event, payload)
-        } else {
-            Numbered::new(target, &[event], event, payload)
-        };
+    pub(crate) fn new(connections: usize, window: u32, now: Instant) -> Self {
         // Twice the window, so that an event which is overtaken keeps its time of sending for a while.
         let lane = Lane {
             next: 0,
@@ -49,7 +34,6 @@ impl Echo {
             sent: vec![now; window as usize * 2],
         };
         Self {
-            event,
             window,
             lanes: vec![lane; connections],
             budget: Budget::SPENT,
@@ -58,13 +42,15 @@ impl Echo {
         }
     }
 
-    fn send(&mut self, connection: usize, now: Instant, outbox: &mut Outbox) {
+    fn send(&mut self, connection: usize, now: Instant, emits: &mut Vec<Emit>) {
         if !self.budget.spend(now) {
             return;
         }
         let lane = &mut self.lanes[connection];
-        self.event
-            .number(outbox.send(connection, self.event.wire()), lane.next);
+        emits.push(Emit {
+            connection,
+            number: lane.next,
+        });
         *lane.sent_at(lane.next) = now;
         lane.next = lane.next.wrapping_add(1);
         self.in_flight += 1;
@@ -79,28 +65,26 @@ impl Lane {
 }
 
 impl Load for Echo {
-    fn begin(&mut self, budget: Budget, now: Instant, outbox: &mut Outbox) {
+    fn begin(&mut self, budget: Budget, now: Instant, emits: &mut Vec<Emit>) {
         self.budget = budget;
         self.tally.clear();
         for connection in 0..self.lanes.len() {
             for _ in 0..self.window {
-                self.send(connection, now, outbox);
+                self.send(connection, now, emits);
             }
         }
     }
 
-    fn on_event(
+    fn on_arrival(
         &mut self,
         connection: usize,
-        packet: &[u8],
+        number: Option<u32>,
         now: Instant,
-        outbox: &mut Outbox,
+        emits: &mut Vec<Emit>,
     ) -> bool {
         let lane = &mut self.lanes[connection];
-        let number = self
-            .event
-            .read(packet)
-            .filter(|number| lane.next.wrapping_sub(*number).wrapping_sub(1) < u32::MAX / 2);
+        let number =
+            number.filter(|number| lane.next.wrapping_sub(*number).wrapping_sub(1) < u32::MAX / 2);
         let (Some(number), true) = (number, self.in_flight > 0) else {
             self.tally.unexpected += 1;
             return false;
@@ -112,7 +96,7 @@ impl Load for Echo {
         lane.expected = number.wrapping_add(1);
         self.tally.messages += 1;
         self.in_flight -= 1;
-        self.send(connection, now, outbox);
+        self.send(connection, now, emits);
         true
     }
 
@@ -136,61 +120,43 @@ impl Load for Echo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Bound, Scenario};
-    use crate::target::Transport;
+    use crate::options::Bound;
 
-    fn echo(connections: usize, window: u32, messages: u64) -> (Echo, Outbox) {
-        let options = Options {
-            connections,
-            payload: 8,
-            ..Options::new("http://127.0.0.1:1", Scenario::Echo)
-        };
-        let target = Target::new(&options, Transport::Polling).unwrap();
+    fn echo(connections: usize, window: u32, messages: u64) -> (Echo, Vec<(usize, u32)>) {
         let now = Instant::now();
-        let mut echo = Echo::new(&target, &options, window, now);
-        let mut outbox = Outbox::default();
-        echo.begin(
-            Budget::new(Bound::Messages(messages), now),
-            now,
-            &mut outbox,
-        );
-        (echo, outbox)
+        let mut echo = Echo::new(connections, window, now);
+        let mut emits = Vec::new();
+        echo.begin(Budget::new(Bound::Messages(messages), now), now, &mut emits);
+        (echo, pairs(&emits))
     }
 
-    fn arrive(echo: &mut Echo, connection: usize, packet: &str) -> String {
-        let mut outbox = Outbox {
-            reading: Some(connection),
-            ..Outbox::default()
-        };
-        echo.on_event(connection, packet.as_bytes(), Instant::now(), &mut outbox);
-        String::from_utf8(outbox.own).unwrap()
+    fn arrive(echo: &mut Echo, connection: usize, number: Option<u32>) -> Vec<(usize, u32)> {
+        let mut emits = Vec::new();
+        echo.on_arrival(connection, number, Instant::now(), &mut emits);
+        pairs(&emits)
+    }
+
+    fn pairs(emits: &[Emit]) -> Vec<(usize, u32)> {
+        emits
+            .iter()
+            .map(|emit| (emit.connection, emit.number))
+            .collect()
     }
 
     #[test]
     fn window_is_filled_and_then_kept() {
-        let (mut echo, outbox) = echo(2, 2, 100);
-        let first = br#"42["echo","00000000"]42["echo","00000001"]"#.to_vec();
-        assert_eq!(outbox.others, [(0, first.clone()), (1, first)]);
-        assert_eq!(
-            arrive(&mut echo, 0, r#"42["echo","00000000"]"#),
-            r#"42["echo","00000002"]"#
-        );
+        let (mut echo, first) = echo(2, 2, 100);
+        assert_eq!(first, [(0, 0), (0, 1), (1, 0), (1, 1)]);
+        assert_eq!(arrive(&mut echo, 0, Some(0)), [(0, 2)]);
         assert_eq!((echo.in_flight(), echo.tally().messages), (4, 1));
     }
 
     #[test]
     fn count_of_messages_is_exact() {
-        let (mut echo, outbox) = echo(2, 2, 3);
-        assert_eq!(outbox.others.len(), 2);
-        for (connection, number) in [(0, 0), (0, 1), (1, 0)] {
-            assert_eq!(
-                arrive(
-                    &mut echo,
-                    connection,
-                    &format!("42[\"echo\",\"{number:08x}\"]")
-                ),
-                ""
-            );
+        let (mut echo, first) = echo(2, 2, 3);
+        assert_eq!(first.len(), 3);
+        for (connection, number) in first {
+            assert!(arrive(&mut echo, connection, Some(number)).is_empty());
         }
         assert_eq!(
             (
@@ -205,21 +171,16 @@ mod tests {
     #[test]
     fn overtaking_is_counted() {
         let (mut echo, _) = echo(1, 2, 2);
-        arrive(&mut echo, 0, r#"42["echo","00000001"]"#);
-        arrive(&mut echo, 0, r#"42["echo","00000000"]"#);
+        arrive(&mut echo, 0, Some(1));
+        arrive(&mut echo, 0, Some(0));
         assert_eq!((echo.tally().messages, echo.tally().out_of_order), (2, 2));
     }
 
     #[test]
     fn foreign_and_surplus_events_are_unexpected() {
         let (mut echo, _) = echo(1, 1, 1);
-        for packet in [
-            r#"42["clock"]"#,
-            r#"42["echo","00000009"]"#,
-            r#"42["echo","00000000"]"#,
-            r#"42["echo","00000000"]"#,
-        ] {
-            arrive(&mut echo, 0, packet);
+        for number in [None, Some(9), Some(0), Some(0)] {
+            arrive(&mut echo, 0, number);
         }
         assert_eq!((echo.tally().messages, echo.tally().unexpected), (1, 3));
     }

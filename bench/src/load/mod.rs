@@ -1,8 +1,10 @@
 //! What the connections do once they are open: a closed loop of events, their answers and their bookkeeping.
+//!
+//! A load knows events by their sequence numbers only. A [`Fleet`](crate::fleet::Fleet) sends them and reads them back.
 
 mod broadcast;
 mod echo;
-mod sequence;
+mod message;
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +13,21 @@ use crate::report::Recorder;
 
 pub(crate) use broadcast::Broadcast;
 pub(crate) use echo::Echo;
+pub(crate) use message::{Answer, DIGITS, Message, number};
 
 /// A load on open connections.
 pub(crate) trait Load {
-    /// Starts a load within this budget: sends what may be in flight.
-    fn begin(&mut self, budget: Budget, now: Instant, outbox: &mut Outbox);
+    /// Starts a load within this budget: adds what may be in flight.
+    fn begin(&mut self, budget: Budget, now: Instant, emits: &mut Vec<Emit>);
 
-    /// Takes an event packet and sends what follows; returns whether it belongs to the load.
-    fn on_event(
+    /// Takes the number of what has arrived, `None` if it is no answer to an event of the load, and adds what follows.
+    /// Returns whether it belongs to the load.
+    fn on_arrival(
         &mut self,
         connection: usize,
-        packet: &[u8],
+        number: Option<u32>,
         now: Instant,
-        outbox: &mut Outbox,
+        emits: &mut Vec<Emit>,
     ) -> bool;
 
     /// Returns the figures since `begin`.
@@ -37,6 +41,15 @@ pub(crate) trait Load {
 
     /// Returns the number of messages that have not arrived.
     fn in_flight(&self) -> u64;
+}
+
+/// The event of the run, to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Emit {
+    /// Number of the connection.
+    pub(crate) connection: usize,
+    /// Its sequence number.
+    pub(crate) number: u32,
 }
 
 /// Figures of a load.
@@ -57,17 +70,6 @@ pub(crate) struct Tally {
 pub(crate) struct Budget {
     messages: u64,
     deadline: Option<Instant>,
-}
-
-/// Bytes to send, collected while the packets of one read are handled.
-#[derive(Debug, Default)]
-pub(crate) struct Outbox {
-    /// Number of the connection that is being read.
-    pub(crate) reading: Option<usize>,
-    /// What goes to the connection that is being read.
-    pub(crate) own: Vec<u8>,
-    /// What goes to other connections.
-    pub(crate) others: Vec<(usize, Vec<u8>)>,
 }
 
 impl Tally {
@@ -119,28 +121,6 @@ impl Budget {
     }
 }
 
-impl Outbox {
-    /// Adds the wire form of one event for a connection and returns where to patch it.
-    fn send(&mut self, connection: usize, wire: &[u8]) -> &mut [u8] {
-        // What is sent now must not overtake what waits for the end of the turn.
-        let waiting = self
-            .others
-            .iter()
-            .rposition(|(other, _)| *other == connection);
-        let out = match waiting {
-            None if self.reading == Some(connection) => &mut self.own,
-            Some(index) => &mut self.others[index].1,
-            None => {
-                self.others.push((connection, Vec::new()));
-                &mut self.others.last_mut().expect("an entry was pushed").1
-            }
-        };
-        let start = out.len();
-        out.extend_from_slice(wire);
-        &mut out[start..]
-    }
-}
-
 /// Time between two arrivals of the same message, zero if the clock did not move.
 fn latency(sent: Instant, now: Instant) -> Duration {
     now.saturating_duration_since(sent)
@@ -167,35 +147,5 @@ mod tests {
         assert!(budget.spend(now));
         assert!(!budget.spend(now + Duration::from_secs(1)));
         assert!(!budget.spend(now));
-    }
-
-    #[test]
-    fn nothing_overtakes_what_waits() {
-        let mut outbox = Outbox {
-            reading: Some(1),
-            ..Outbox::default()
-        };
-        outbox.send(0, b"a");
-        outbox.reading = Some(0);
-        outbox.send(0, b"b");
-        assert_eq!(
-            (outbox.own.as_slice(), outbox.others),
-            (b"".as_slice(), vec![(0, b"ab".to_vec())])
-        );
-    }
-
-    #[test]
-    fn outbox_keeps_the_read_connection_apart() {
-        let mut outbox = Outbox {
-            reading: Some(1),
-            ..Outbox::default()
-        };
-        outbox.send(1, b"a");
-        outbox.send(2, b"b");
-        outbox.send(2, b"c");
-        assert_eq!(
-            (outbox.own.as_slice(), outbox.others),
-            (b"a".as_slice(), vec![(2, b"bc".to_vec())])
-        );
     }
 }

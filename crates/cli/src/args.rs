@@ -13,7 +13,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use kokanee::{ParserKind, Transport};
 use tracing_subscriber::EnvFilter;
 
-pub(crate) use bench::BenchArgs;
+pub(crate) use bench::{BenchArgs, ScenarioArg};
 pub(crate) use client::{ConnectArgs, ConnectionArgs, EmitArgs, ListenArgs};
 pub(crate) use completions::{CompletionsArgs, ManArgs};
 pub(crate) use inspect::{InspectArgs, InspectForm};

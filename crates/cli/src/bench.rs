@@ -17,11 +17,20 @@ use std::{
 };
 
 use kokanee_bench::{Bound, Error, Options, Report, Violation, run as run_load};
+use kokanee_client::{ClientBuilder, CloseReason, ConnectFailure, DisconnectReason, Transport};
 use tokio::runtime;
 
 use crate::{
-    args::BenchArgs, bench::progress::Reporter, escape, exit::Exit, output::Output, paint::Paint,
-    signals::Signals, url::ServerUrl,
+    args::{BenchArgs, ScenarioArg},
+    bench::progress::Reporter,
+    escape,
+    exit::Exit,
+    output::Output,
+    paint::Paint,
+    peer::{self, PeerError},
+    signals::Signals,
+    trace::report_traces,
+    url::ServerUrl,
 };
 
 /// Why there is no result.
@@ -29,8 +38,10 @@ use crate::{
 enum BenchError {
     #[error("{0}")]
     Url(String),
-    #[error("the load generator speaks plain http only")]
-    Tls,
+    #[error("{0}")]
+    Conflict(&'static str),
+    #[error(transparent)]
+    Client(#[from] PeerError),
     #[error(transparent)]
     Run(#[from] Error),
     #[error("cannot write {path}: {source}")]
@@ -40,18 +51,26 @@ enum BenchError {
 impl BenchError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Url(_) | Self::Tls => Exit::Usage,
-            Self::Html { .. } => Exit::Failure,
+            Self::Url(_) | Self::Conflict(_) => Exit::Usage,
+            Self::Client(_) | Self::Html { .. } => Exit::Failure,
             Self::Run(error) => match error {
                 Error::Url { .. } | Error::Range { .. } => Exit::Usage,
                 Error::Resolve { .. } => Exit::Unreachable,
                 Error::Connection { source, .. } if is_loss(source) => Exit::Lost,
                 Error::Connection { .. } => Exit::Unreachable,
+                Error::Connect { source, .. } => peer::exit_of(source),
                 Error::Stalled { .. } => Exit::Timeout,
                 Error::Interrupted => Exit::Interrupted,
                 Error::Violation { violation, .. } => match violation {
                     Violation::Refused { .. } => Exit::Refused,
-                    Violation::Eof | Violation::Closed { .. } => Exit::Lost,
+                    Violation::Lost {
+                        reason:
+                            DisconnectReason::ParseError
+                            | DisconnectReason::Session(CloseReason::ParseError),
+                    } => Exit::Protocol,
+                    Violation::Eof | Violation::Closed { .. } | Violation::Lost { .. } => {
+                        Exit::Lost
+                    }
                     _ => Exit::Protocol,
                 },
                 _ => Exit::Failure,
@@ -62,7 +81,6 @@ impl BenchError {
     /// What the user can do.
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Tls => Some("for TLS, put the load on the server behind the proxy"),
             Self::Run(Error::Stalled { .. }) => Some(
                 "does the server answer this event? --event and --ack say what is sent; idle, storm and connect need none",
             ),
@@ -73,9 +91,7 @@ impl BenchError {
             Self::Run(Error::Process { .. }) => {
                 Some("--pid works on Linux, for a process of this machine")
             }
-            Self::Run(Error::Connection { source, .. })
-                if source.raw_os_error() == Some(TOO_MANY_FILES) =>
-            {
+            Self::Run(error) if is_out_of_files(error) => {
                 Some("raise the limit of open files: ulimit -n")
             }
             _ => None,
@@ -85,6 +101,18 @@ impl BenchError {
 
 /// `EMFILE`.
 const TOO_MANY_FILES: i32 = 24;
+
+fn is_out_of_files(error: &Error) -> bool {
+    let source = match error {
+        Error::Connection { source, .. } => source,
+        Error::Connect { source, .. } => match &**source {
+            ConnectFailure::Unreachable { source, .. } => source,
+            _ => return false,
+        },
+        _ => return false,
+    };
+    source.raw_os_error() == Some(TOO_MANY_FILES)
+}
 
 fn is_loss(error: &io::Error) -> bool {
     matches!(
@@ -100,13 +128,14 @@ pub(crate) fn run(args: &BenchArgs) -> ExitCode {
     let Ok(output) = Output::start_patient() else {
         return Exit::Failure.into();
     };
+    report_traces(&args.connection.log.level, &output);
     let is_interrupted = Arc::<AtomicBool>::default();
     watch_signals(&is_interrupted);
     let exit = match measure(args, &output, &is_interrupted) {
         Ok(()) if is_interrupted.load(Ordering::Relaxed) => Exit::Interrupted,
         Ok(()) => Exit::Success,
         Err(error) => {
-            let paint = Paint::for_stderr(args.color);
+            let paint = Paint::for_stderr(args.connection.color);
             let mut reason = error.to_string();
             if let BenchError::Run(error) = &error
                 && let Some(source) = std::error::Error::source(error)
@@ -147,7 +176,7 @@ fn measure(
     let report = report?;
     tell(args, &report, output);
     if let Some(path) = &args.html {
-        let page = html::page(&report, &options, &args.url);
+        let page = html::page(&report, &options);
         fs::write(path, page).map_err(|source| BenchError::Html {
             path: path.display().to_string(),
             source,
@@ -161,7 +190,7 @@ fn tell(args: &BenchArgs, report: &Report, output: &Output) {
         let json = serde_json::to_string_pretty(report).unwrap_or_else(|error| error.to_string());
         output.print(escape::lines(&json));
     } else {
-        for line in text::lines(report, Paint::for_stdout(args.color)) {
+        for line in text::lines(report, Paint::for_stdout(args.connection.color)) {
             output.print(line);
         }
     }
@@ -169,13 +198,16 @@ fn tell(args: &BenchArgs, report: &Report, output: &Output) {
 
 /// The library's options.
 fn options(args: &BenchArgs) -> Result<Options, BenchError> {
-    let url = ServerUrl::parse(&args.url).map_err(BenchError::Url)?;
-    if url.origin.starts_with("https") {
-        return Err(BenchError::Tls);
-    }
-    let url_with_path = format!("{}{}/", url.origin, args.path);
+    let connection = &args.connection;
+    let url = ServerUrl::parse(&connection.url).map_err(BenchError::Url)?;
+    let needs_client = !url.is_plain || !connection.is_plain();
+    let client = (args.client || needs_client)
+        .then(|| client(args))
+        .transpose()?;
+    let url_with_path = format!("{}{}/", url.origin, connection.path);
     let defaults = Options::new(url_with_path, args.scenario.into());
     Ok(Options {
+        client,
         connections: args.connections.unwrap_or(defaults.connections),
         window: args.window,
         payload: args.payload.unwrap_or(defaults.payload),
@@ -185,7 +217,7 @@ fn options(args: &BenchArgs) -> Result<Options, BenchError> {
         },
         warmup: args.warmup,
         namespace: url.namespace,
-        auth: args.auth.clone(),
+        auth: connection.auth.clone(),
         relay: args.relay,
         event: args.event.clone(),
         ack: args.ack,
@@ -197,6 +229,26 @@ fn options(args: &BenchArgs) -> Result<Options, BenchError> {
         pid: args.pid,
         ..defaults
     })
+}
+
+/// The clients that make the connections: over WebSocket at once, as the raw generator's, unless told otherwise.
+fn client(args: &BenchArgs) -> Result<ClientBuilder, BenchError> {
+    let has_transports = !args.connection.transports.is_empty();
+    if !args.spread.is_zero() {
+        return Err(BenchError::Conflict(
+            "--spread is for the raw generator: clients come back by their back-off",
+        ));
+    }
+    if has_transports && args.scenario == ScenarioArg::Polling {
+        return Err(BenchError::Conflict(
+            "the scenario polling has one transport: --transports cannot be used",
+        ));
+    }
+    let builder = peer::builder(&args.connection)?;
+    if has_transports {
+        return Ok(builder);
+    }
+    Ok(builder.transports([Transport::WebSocket]))
 }
 
 /// The first signal ends the run as soon as everything in flight has arrived, the second one ends the program.
@@ -230,7 +282,7 @@ fn watch_signals(is_interrupted: &Arc<AtomicBool>) {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use kokanee_bench::Scenario;
+    use kokanee_bench::{Generator, Scenario};
 
     use super::*;
     use crate::args::{Cli, Command};
@@ -261,6 +313,41 @@ mod tests {
     }
 
     #[test]
+    fn clients_are_used_where_they_are_asked_for_or_needed() {
+        let made_by = |arguments: &[&str]| options(&parse(arguments)).expect("valid").generator();
+        for plain in [
+            &["http://a.example"][..],
+            &["a.example/chat", "--auth", "{}", "--path", "/io"],
+        ] {
+            assert_eq!(made_by(plain), Generator::Raw, "{plain:?}");
+        }
+        for other in [
+            &["http://a.example", "--client"][..],
+            &["https://a.example"],
+            &["wss://a.example"],
+            &["http://a.example?token=1"],
+            &["http://a.example", "--revision", "3"],
+            &["http://a.example", "--proxy", "http://b.example"],
+            &["http://a.example", "--unix-socket", "/run/a"],
+            &["http://a.example", "-H", "A: b"],
+            &["http://a.example", "--query", "a=b"],
+            &["http://a.example", "--parser", "msgpack"],
+            &["http://a.example", "--transports", "polling"],
+            &["http://a.example", "--connect-timeout", "1s"],
+        ] {
+            assert_eq!(made_by(other), Generator::Client, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_report_does_not_tell_secrets_of_the_url() {
+        let args = parse(&["https://user:secret@a.example/chat?token=secret"]);
+        let options = options(&args).expect("valid");
+        assert_eq!(options.url, "https://a.example/socket.io/");
+        assert_eq!(options.namespace, "/chat");
+    }
+
+    #[test]
     fn errors_have_codes_of_their_own() {
         let violation = |violation| {
             BenchError::Run(Error::Violation {
@@ -274,9 +361,10 @@ mod tests {
                 source: kind.into(),
             })
         };
+        let lost = |reason| violation(Violation::Lost { reason });
         let status = "HTTP/1.1 404 Not Found".to_owned();
         for (error, exit) in [
-            (BenchError::Tls, Exit::Usage),
+            (BenchError::Conflict(""), Exit::Usage),
             (
                 violation(Violation::Refused {
                     packet: String::new(),
@@ -285,6 +373,8 @@ mod tests {
             ),
             (violation(Violation::Status { status }), Exit::Protocol),
             (violation(Violation::Eof), Exit::Lost),
+            (lost(DisconnectReason::Server), Exit::Lost),
+            (lost(DisconnectReason::ParseError), Exit::Protocol),
             (
                 connection(io::ErrorKind::ConnectionRefused),
                 Exit::Unreachable,

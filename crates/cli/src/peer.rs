@@ -1,5 +1,5 @@
 //! A client of the library with the options of the command line: how it is made, what it reports, how its failures are
-//! told and become exit codes. Used by `emit`, `listen` and `connect`.
+//! told and become exit codes. Used by `emit`, `listen` and `connect`, and in part by `bench`.
 
 use std::{
     fs, io,
@@ -13,7 +13,8 @@ use std::{
 
 use kokanee::{Ack, Args, Event, Transport};
 use kokanee_client::{
-    AckError, Attempt, Client, ConnectFailure, DisconnectReason, EmitError, Failure, Socket,
+    AckError, Attempt, Client, ClientBuilder, ConnectFailure, DisconnectReason, EmitError, Failure,
+    Socket,
 };
 use kokanee_engineio::Revision;
 use kokanee_socketio::Value;
@@ -73,7 +74,7 @@ impl PeerError {
 }
 
 /// The exit code of a connection that could not be made.
-fn exit_of(failure: &ConnectFailure) -> Exit {
+pub(crate) fn exit_of(failure: &ConnectFailure) -> Exit {
     match failure {
         ConnectFailure::Url { .. } | ConnectFailure::Option { .. } => Exit::Usage,
         ConnectFailure::Refused { .. } | ConnectFailure::Rejected { .. } => Exit::Refused,
@@ -134,9 +135,13 @@ fn tell(error: &PeerError, args: &ConnectionArgs, output: &Output) {
 
 /// A socket with these options, not connected yet. Needs a runtime.
 pub(crate) fn socket(args: &ConnectionArgs, reconnection: bool) -> Result<Socket, PeerError> {
+    Ok(builder(args)?.reconnection(reconnection).build()?)
+}
+
+/// A client with these options.
+pub(crate) fn builder(args: &ConnectionArgs) -> Result<ClientBuilder, PeerError> {
     let mut builder = Client::builder(&args.url)
         .path(&args.path)
-        .transports(args.transports.iter().copied().map(Transport::from))
         .upgrade(!args.no_upgrade)
         .revision(match args.revision {
             3 => Revision::V3,
@@ -144,8 +149,10 @@ pub(crate) fn socket(args: &ConnectionArgs, reconnection: bool) -> Result<Socket
         })
         .parser(args.parser.into())
         .compression(args.compression)
-        .reconnection(reconnection)
         .connect_timeout(args.connect_timeout);
+    if !args.transports.is_empty() {
+        builder = builder.transports(args.transports.iter().copied().map(Transport::from));
+    }
     if let Some(auth) = &args.auth {
         builder = builder.auth(auth);
     }
@@ -170,7 +177,7 @@ pub(crate) fn socket(args: &ConnectionArgs, reconnection: bool) -> Result<Socket
     if args.insecure {
         builder = builder.danger_accept_invalid_certificates();
     }
-    Ok(builder.build()?)
+    Ok(builder)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, PeerError> {

@@ -7,6 +7,8 @@ pub(crate) struct ServerUrl {
     pub(crate) origin: String,
     /// `/` if there is no path.
     pub(crate) namespace: String,
+    /// Whether there is no more to it: neither TLS nor a user nor a query.
+    pub(crate) is_plain: bool,
 }
 
 impl ServerUrl {
@@ -18,9 +20,11 @@ impl ServerUrl {
             "https" | "wss" => "https",
             other => return Err(format!("{other}:// is none of http, https, ws and wss")),
         };
-        let rest = rest.split(['?', '#']).next().unwrap_or_default();
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let is_host = |c: char| c.is_ascii_graphic() && !"@\"<>\\^`{|}".contains(c);
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = address.split_once('/').unwrap_or((address, ""));
+        let (user, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let is_host = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c);
         if authority.is_empty() || !authority.chars().all(is_host) {
             return Err("a URL such as http://localhost:3000 is expected".to_owned());
         }
@@ -34,6 +38,7 @@ impl ServerUrl {
         Ok(Self {
             origin: format!("{scheme}://{authority}"),
             namespace,
+            is_plain: scheme == "http" && user.is_empty() && query.is_empty(),
         })
     }
 }
@@ -44,30 +49,32 @@ mod tests {
 
     #[test]
     fn the_path_is_the_namespace() {
-        for (url, origin, namespace) in [
-            ("http://localhost:3000", "http://localhost:3000", "/"),
-            ("localhost:3000/chat/", "http://localhost:3000", "/chat"),
-            ("wss://a.example/b/c?token=1", "https://a.example", "/b/c"),
-            ("HTTP://[::1]:80", "http://[::1]:80", "/"),
+        for (url, origin, namespace, is_plain) in [
+            ("http://localhost:3000", "http://localhost:3000", "/", true),
+            (
+                "localhost:3000/chat/",
+                "http://localhost:3000",
+                "/chat",
+                true,
+            ),
+            ("wss://a.example/b/c", "https://a.example", "/b/c", false),
+            ("HTTP://[::1]:80#x", "http://[::1]:80", "/", true),
+            ("http://a?token=1", "http://a", "/", false),
+            ("http://user:secret@a/b", "http://a", "/b", false),
         ] {
             let parsed = ServerUrl::parse(url).expect(url);
-            assert_eq!(
-                (parsed.origin.as_str(), parsed.namespace.as_str()),
-                (origin, namespace)
-            );
+            let expected = ServerUrl {
+                origin: origin.to_owned(),
+                namespace: namespace.to_owned(),
+                is_plain,
+            };
+            assert_eq!(parsed, expected, "{url}");
         }
     }
 
     #[test]
     fn what_is_no_address_of_a_server_is_refused() {
-        for url in [
-            "",
-            "ftp://a",
-            "http://",
-            "http://user@host",
-            "http://a b",
-            "http://a/b,c",
-        ] {
+        for url in ["", "ftp://a", "http://", "http://a b", "http://a/b,c"] {
             assert!(ServerUrl::parse(url).is_err(), "{url}");
         }
     }

@@ -11,14 +11,14 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use kokanee_engineio::{ClientSessionConfig, Revision, Transport};
-use kokanee_net::{Backoff, TlsOptions};
+use kokanee_net::Backoff;
 use kokanee_socketio::{DecoderLimits, ParserKind};
 use serde::Serialize;
 
 use crate::{
     ConnectFailure, Socket,
     driver::Driver,
-    engine::{EngineConfig, Proxy, Target, tls, without_secrets},
+    engine::{EngineConfig, Proxy, Target, tls::Tls, without_secrets},
     hub::Hub,
     socket::Guard,
 };
@@ -82,7 +82,9 @@ pub(crate) struct Options {
     pub(crate) max_pending_acks: usize,
 }
 
-/// The options of a client.
+/// The options of a client. A clone makes another client with the same options; clones share what is made of the
+/// certificates.
+#[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent options")]
 #[must_use = "a builder does nothing until it connects"]
 pub struct ClientBuilder {
@@ -95,7 +97,7 @@ pub struct ClientBuilder {
     try_all_transports: bool,
     remember_upgrade: bool,
     proxy: Option<String>,
-    tls: TlsOptions,
+    tls: Tls,
     unix_socket: Option<PathBuf>,
     compression: bool,
     connect_timeout: Duration,
@@ -136,7 +138,7 @@ impl ClientBuilder {
             try_all_transports: false,
             remember_upgrade: false,
             proxy: None,
-            tls: TlsOptions::default(),
+            tls: Tls::default(),
             unix_socket: None,
             compression: false,
             connect_timeout: Duration::from_secs(20),
@@ -238,7 +240,7 @@ impl ClientBuilder {
 
     /// Trusts the certificates in this PEM, beside those that the system trusts.
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.tls.roots.push(pem.into());
+        self.tls.change().roots.push(pem.into());
         self
     }
 
@@ -248,14 +250,14 @@ impl ClientBuilder {
         chain: impl Into<Vec<u8>>,
         key: impl Into<Vec<u8>>,
     ) -> Self {
-        self.tls.client = Some((chain.into(), key.into()));
+        self.tls.change().client = Some((chain.into(), key.into()));
         self
     }
 
     /// Believes any server, whatever its certificate. **Anybody between you and the server can then read and change
     /// everything**: for tests on your own machine only.
     pub fn danger_accept_invalid_certificates(mut self) -> Self {
-        self.tls.accept_invalid = true;
+        self.tls.change().accept_invalid = true;
         self
     }
 
@@ -346,6 +348,12 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets how many acknowledgements each socket may wait for at a time. Default 10,000.
+    pub fn max_pending_acks(mut self, acks: usize) -> Self {
+        self.max_pending_acks = acks;
+        self
+    }
+
     /// Sets the longest message that is received, in bytes. Default 100 MB.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.max_message_bytes = bytes;
@@ -382,10 +390,7 @@ impl ClientBuilder {
         // The session must take what waits for room here.
         self.session.max_outbound_bytes = usize::MAX;
         let namespace = target.namespace.clone();
-        let tls = target
-            .secure
-            .then(|| tls::configure(&self.tls))
-            .transpose()?;
+        let tls = target.secure.then(|| self.tls.configure()).transpose()?;
         let engine = EngineConfig {
             target,
             path: self.path,

@@ -166,7 +166,7 @@ impl ClientTls {
 }
 
 /// What a client may say about TLS, for protocols that bring their own connections.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct TlsOptions {
     /// Certificates in PEM that are trusted beside those of the system.
     pub roots: Vec<Vec<u8>>,

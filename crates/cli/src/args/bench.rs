@@ -5,7 +5,7 @@ use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum, ValueHint, builder::FalseyValueParser};
 use kokanee_bench::{Relay, Scenario};
 
-use super::{ColorArgs, duration, json_or_file, path, time};
+use super::{ConnectionArgs, duration, time};
 
 const HELP: &str = "\
 Scenarios:
@@ -18,7 +18,12 @@ Scenarios:
 
 The server has to know the events: echo (the same arguments back) and broadcast, as `kokanee serve` does. idle, storm and \
 connect work with any Socket.IO server, and so does echo with --ack and the name of any event that is acknowledged. \
-The generator uses one core, plain http and Engine.IO 4. A lost message ends the run.
+A lost message ends the run.
+
+The raw generator makes the connections unless Kokanee's client is asked for (--client) or needed: for https, --revision 3, \
+--proxy and whatever else is said about the connection. The raw generator speaks plain http and Engine.IO 4. Clients take \
+up to twice its CPU time for a message, and in a storm they come back by their own back-off. Both use one core, and the \
+result says how busy it was.
 
 Examples:
   kokanee bench http://127.0.0.1:3000                              echoes on 100 connections, for 10 s
@@ -26,6 +31,7 @@ Examples:
   kokanee bench http://127.0.0.1:3000/chat echo --ack --event message -t 30s
   kokanee bench http://127.0.0.1:3000 storm -c 2000 --waves 5 --html storm.html
   kokanee bench http://127.0.0.1:3000 idle -c 10000 --hold 1m --json
+  kokanee bench https://staging.example.com echo --ack --event ping -c 200 -H 'Authorization: Bearer abc'
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server, 4 nothing arrived for too long, 5 the server \
 does not keep to the protocol, 6 no connection, 7 a connection was lost, 130 interrupted by Ctrl-C.";
@@ -36,13 +42,10 @@ does not keep to the protocol, 6 no connection, 7 a connection was lost, 130 int
 /// page with charts (--html FILE). With --pid the CPU time and the memory of a server on this machine are part of it.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub(crate) struct BenchArgs {
-    /// The server: `http://host:port`, with the namespace as its path
-    #[arg(value_hint = ValueHint::Url)]
-    pub(crate) url: String,
-
     /// What the connections do
-    #[arg(value_enum, default_value_t)]
+    #[arg(index = 2, value_enum, default_value_t)]
     pub(crate) scenario: ScenarioArg,
 
     /// Number of connections
@@ -115,7 +118,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 3, help_heading = "Load")]
     pub(crate) waves: usize,
 
-    /// Time over which the connections of a storm come back; 0s is all at once
+    /// Time over which the connections of a storm come back, not with clients; 0s is all at once
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time, help_heading = "Load")]
     pub(crate) spread: Duration,
 
@@ -123,17 +126,16 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = "Load")]
     pub(crate) timeout: Duration,
 
-    /// Path of the Socket.IO requests
-    #[arg(long, env = "KOKANEE_PATH", default_value = "/socket.io", value_parser = path, help_heading = "Server")]
-    pub(crate) path: String,
-
-    /// `auth` of the connections: JSON, or @FILE with it
-    #[arg(long, env = "KOKANEE_AUTH", value_name = "JSON", value_parser = json_or_file, help_heading = "Server")]
-    pub(crate) auth: Option<serde_json::Value>,
-
     /// Process id of the server, to measure its CPU time and memory (Linux)
-    #[arg(long, help_heading = "Server")]
+    #[arg(long, help_heading = "Load")]
     pub(crate) pid: Option<u32>,
+
+    /// Connections are Kokanee's client, as they are anyhow where the raw generator cannot make them
+    #[arg(long, help_heading = "Connection")]
+    pub(crate) client: bool,
+
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
 
     /// Print the result as JSON
     #[arg(long, env = "KOKANEE_JSON", value_parser = FalseyValueParser::new(), help_heading = "Output")]
@@ -146,9 +148,6 @@ pub(crate) struct BenchArgs {
     /// Do not show the progress
     #[arg(short, long, env = "KOKANEE_QUIET", value_parser = FalseyValueParser::new(), help_heading = "Output")]
     pub(crate) quiet: bool,
-
-    #[command(flatten)]
-    pub(crate) color: ColorArgs,
 }
 
 /// What the connections do; the help of the command tells more.

@@ -1,4 +1,4 @@
-//! Options of the commands that connect to a server: `emit`, `listen` and `connect`.
+//! Options of the commands that connect to a server: `emit`, `listen` and `connect`. `bench` shares those of the connection.
 
 use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
@@ -69,6 +69,9 @@ Examples:
     exit_codes!()
 );
 
+/// The client's own.
+const CONNECT_TIMEOUT: &str = "20s";
+
 /// Where and how to connect.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArgs {
@@ -84,15 +87,15 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, env = "KOKANEE_AUTH", value_name = "JSON", value_parser = json_or_file, help_heading = "Connection")]
     pub(crate) auth: Option<serde_json::Value>,
 
-    /// Transports in the order in which they are used
+    /// Transports in the order in which they are used [default: polling,websocket, of bench: websocket]
     #[arg(
         long,
         env = "KOKANEE_TRANSPORTS",
         value_name = "LIST",
         value_enum,
-        value_delimiter = ','
+        value_delimiter = ',',
+        help_heading = "Connection"
     )]
-    #[arg(default_value = "polling,websocket", help_heading = "Connection")]
     pub(crate) transports: Vec<TransportArg>,
 
     /// Stay with the first transport
@@ -155,7 +158,7 @@ pub(crate) struct ConnectionArgs {
     pub(crate) insecure: bool,
 
     /// Time in which the connection must be there
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration, help_heading = "Connection")]
+    #[arg(long, value_name = "TIME", default_value = CONNECT_TIMEOUT, value_parser = duration, help_heading = "Connection")]
     pub(crate) connect_timeout: Duration,
 
     #[command(flatten)]
@@ -163,6 +166,44 @@ pub(crate) struct ConnectionArgs {
 
     #[command(flatten)]
     pub(crate) log: LogArgs,
+}
+
+impl ConnectionArgs {
+    /// Whether nothing is asked for beside a server, its path and `auth`.
+    pub(crate) fn is_plain(&self) -> bool {
+        let Self {
+            url: _,
+            path: _,
+            auth: _,
+            transports,
+            no_upgrade,
+            header,
+            query,
+            revision,
+            parser,
+            compression,
+            proxy,
+            unix_socket,
+            ca,
+            cert,
+            key,
+            insecure,
+            connect_timeout,
+            color: _,
+            log: _,
+        } = self;
+        let has_file = [unix_socket, ca, cert, key]
+            .iter()
+            .any(|file| file.is_some());
+        transports.is_empty()
+            && header.is_empty()
+            && query.is_empty()
+            && *revision == 4
+            && *parser == ParserArg::Default
+            && proxy.is_none()
+            && Ok(*connect_timeout) == duration(CONNECT_TIMEOUT)
+            && !(*no_upgrade || *compression || *insecure || has_file)
+    }
 }
 
 /// Send an event, and print its answer

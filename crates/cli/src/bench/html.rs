@@ -5,22 +5,22 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use kokanee_bench::{Options, Quantile, Report, Sample, Scenario};
+use kokanee_bench::{Generator, Options, Quantile, Report, Sample, Scenario};
 
 use super::{
     chart::{Chart, Series, escape},
-    text::{bytes, count, doubts, headline, latency_of, number, time, unit},
+    text::{bytes, count, doubts, generator, headline, latency_of, number, time, unit},
 };
 
 const STYLE: &str = include_str!("report.css");
 
 /// The page.
-pub(crate) fn page(report: &Report, options: &Options, url: &str) -> String {
+pub(crate) fn page(report: &Report, options: &Options) -> String {
     let title = headline(report);
     let mut body = format!(
         "<header><h1>{}</h1><p>{} · {}</p></header>\n",
         escape(&title),
-        escape(url),
+        escape(&report.url),
         date()
     );
     for doubt in doubts(report) {
@@ -260,6 +260,7 @@ fn settings(report: &Report, options: &Options) -> String {
         ("Scenario", report.scenario.name().to_owned()),
         ("Namespace", options.namespace.clone()),
         ("Connections", count(report.connections as u64)),
+        ("Made by", generator(report.generator).to_owned()),
     ];
     match report.scenario {
         Scenario::Echo | Scenario::Polling | Scenario::Broadcast => {
@@ -272,7 +273,9 @@ fn settings(report: &Report, options: &Options) -> String {
         }
         Scenario::Storm => {
             rows.push(("Waves", count(options.waves as u64)));
-            rows.push(("Spread", format!("{:.1} s", options.spread.as_secs_f64())));
+            if report.generator == Generator::Raw {
+                rows.push(("Spread", format!("{:.1} s", options.spread.as_secs_f64())));
+            }
             rows.push(("Failed attempts", count(report.failures)));
         }
         Scenario::Idle => rows.push(("Held for", format!("{:.1} s", options.hold.as_secs_f64()))),

@@ -49,7 +49,7 @@ impl Reporter {
         Self {
             output,
             style,
-            paint: Paint::for_stderr(args.color),
+            paint: Paint::for_stderr(args.connection.color),
             scenario,
             length: match scenario {
                 Scenario::Echo | Scenario::Broadcast | Scenario::Polling if is_timed => {

@@ -1,6 +1,6 @@
 //! The result for people, as text.
 
-use kokanee_bench::{Report, Scenario};
+use kokanee_bench::{Generator, Report, Scenario};
 
 use crate::paint::Paint;
 
@@ -42,7 +42,21 @@ pub(crate) fn headline(report: &Report) -> String {
         Scenario::Storm => format!(", {} waves", report.waves.len()),
         Scenario::Idle | Scenario::Connect => String::new(),
     };
-    format!("{name} on {connections} connections{load}")
+    let connections = match report.generator {
+        Generator::Raw => format!("{connections} connections"),
+        made_by @ Generator::Client => {
+            format!("{connections} connections of {}", generator(made_by))
+        }
+    };
+    format!("{name} on {connections}{load}")
+}
+
+/// What made the connections.
+pub(crate) fn generator(generator: Generator) -> &'static str {
+    match generator {
+        Generator::Raw => "the raw generator",
+        Generator::Client => "Kokanee's client",
+    }
 }
 
 /// What is counted.
@@ -175,7 +189,11 @@ fn resources(report: &Report) -> Vec<String> {
         ));
     }
     if let Some(busy) = report.load_busy {
-        lines.push(format!("Load generator: {:.0} % of a core", busy * 100.0));
+        lines.push(format!(
+            "Load: {}, {:.0} % of a core",
+            generator(report.generator),
+            busy * 100.0
+        ));
     }
     if !lines.is_empty() {
         lines.insert(0, String::new());

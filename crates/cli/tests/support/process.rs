@@ -31,6 +31,7 @@ pub(crate) fn kokanee(args: &[&str]) -> Command {
 pub(crate) struct Server {
     child: Child,
     lines: Receiver<String>,
+    origin: String,
     pub(crate) port: u16,
 }
 
@@ -67,6 +68,7 @@ impl Server {
         let mut server = Self {
             child,
             lines,
+            origin: String::new(),
             port: 0,
         };
         let first = server.record();
@@ -75,13 +77,21 @@ impl Server {
             .as_u64()
             .and_then(|port| port.try_into().ok())
             .expect("a port");
-        assert_eq!(first["url"], format!("http://127.0.0.1:{}", server.port));
+        first["url"]
+            .as_str()
+            .expect("a URL")
+            .clone_into(&mut server.origin);
+        assert!(
+            server
+                .origin
+                .ends_with(&format!("://127.0.0.1:{}", server.port))
+        );
         server
     }
 
     /// Its URL, with a namespace.
     pub(crate) fn url(&self, namespace: &str) -> String {
-        format!("http://127.0.0.1:{}{namespace}", self.port)
+        format!("{}{namespace}", self.origin)
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -12,15 +12,34 @@ use tokio_rustls::{TlsConnector, rustls::ClientConfig};
 
 use crate::ConnectFailure;
 
-/// Rustls' configuration: without options one for all clients, which keeps the system's certificates once.
-pub(crate) fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>, ConnectFailure> {
-    static PLAIN: OnceLock<Arc<ClientConfig>> = OnceLock::new();
-    if !options.roots.is_empty() || options.client.is_some() || options.accept_invalid {
-        return make(options);
+/// What the application says about TLS. Clones share the configuration that is made of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tls {
+    options: TlsOptions,
+    config: Arc<OnceLock<Arc<ClientConfig>>>,
+}
+
+impl Tls {
+    /// The options, to be changed: this clone does not share any more.
+    pub(crate) fn change(&mut self) -> &mut TlsOptions {
+        self.config = Arc::default();
+        &mut self.options
     }
-    match PLAIN.get() {
-        Some(config) => Ok(Arc::clone(config)),
-        None => make(options).map(|config| Arc::clone(PLAIN.get_or_init(|| config))),
+
+    /// Rustls' configuration: without options one for all clients, which keeps the system's certificates once.
+    pub(crate) fn configure(&self) -> Result<Arc<ClientConfig>, ConnectFailure> {
+        static PLAIN: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+        let TlsOptions {
+            roots,
+            client,
+            accept_invalid,
+        } = &self.options;
+        let is_plain = roots.is_empty() && client.is_none() && !accept_invalid;
+        let shared = if is_plain { &PLAIN } else { &*self.config };
+        match shared.get() {
+            Some(config) => Ok(Arc::clone(config)),
+            None => make(&self.options).map(|config| Arc::clone(shared.get_or_init(|| config))),
+        }
     }
 }
 
@@ -50,4 +69,26 @@ pub(crate) async fn connect(
     let connector = TlsConnector::from(Arc::clone(config));
     let tls = connector.connect(name, stream).await.map_err(failed)?;
     Ok(Stream::Other(Box::pin(tls)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_share_their_configuration_until_one_is_changed() {
+        let mut tls = Tls::default();
+        tls.change().accept_invalid = true;
+        let mut other = tls.clone();
+        let config = tls.configure().expect("valid options");
+        assert!(Arc::ptr_eq(
+            &config,
+            &other.configure().expect("valid options")
+        ));
+        other.change().accept_invalid = true;
+        assert!(!Arc::ptr_eq(
+            &config,
+            &other.configure().expect("valid options")
+        ));
+    }
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
 mod cases;
+mod load;
 mod network;
 mod servers;
 mod support;

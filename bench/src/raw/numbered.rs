@@ -1,11 +1,10 @@
 //! A sequence number at a fixed place of a prebuilt event: eight hexadecimal digits that begin its text argument, or the
 //! ten decimal digits of the id that its acknowledgement has.
 
-use crate::client;
-use crate::target::Target;
-
-/// Number of digits in a text argument.
-pub(super) const DIGITS: usize = 8;
+use super::connection;
+use super::outbox::Outbox;
+use super::target::Target;
+use crate::load::{Answer, DIGITS, Emit, Message, number};
 
 /// Added to a number to make an id of it: all of them have [`ID_DIGITS`] digits.
 const FIRST_ID: u64 = 1_000_000_000;
@@ -13,7 +12,7 @@ const FIRST_ID: u64 = 1_000_000_000;
 /// Number of digits of an id.
 const ID_DIGITS: usize = 10;
 
-/// An event whose text argument starts with a sequence number, as it is sent and as it comes back.
+/// The wire form of a [`Message`] and its answer.
 #[derive(Debug)]
 pub(super) struct Numbered {
     wire: Vec<u8>,
@@ -28,49 +27,51 @@ pub(super) struct Numbered {
 }
 
 impl Numbered {
-    /// Builds an event `[…request, text]` that comes back as `[answer, text]`, with a text of `payload` bytes.
-    pub(super) fn new(target: &Target, request: &[&str], answer: &str, payload: usize) -> Self {
-        let names = request
-            .iter()
-            .flat_map(|name| ["\"", name, "\","])
-            .collect::<String>();
-        let digits = "0".repeat(DIGITS);
-        let filler = "x".repeat(payload.saturating_sub(DIGITS));
-        let packet = target.event(&format!("[{names}\"{digits}{filler}\"]"));
-        let wire = client::wire(&packet, target.transport);
-        let at = wire.len() - "\"]".len() - filler.len() - DIGITS;
-        Self {
-            wire,
-            at,
-            prefix: target.event(&format!("[{answer:?},\"")).into_bytes(),
-            filler: format!("{filler}\"").into_bytes(),
-            is_id: false,
+    /// Builds an event `[…, text]` that comes back as `[answer, text]`, or is acknowledged.
+    pub(super) fn new(target: &Target, message: &Message) -> Self {
+        let names: String = [Some(&message.event), message.relayed.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|name| json(name) + ",")
+            .collect();
+        let filler = message.filler();
+        match &message.answer {
+            Answer::Event(answer) => {
+                let digits = "0".repeat(DIGITS);
+                let packet = target.event(&format!("[{names}\"{digits}{filler}\"]"));
+                let wire = connection::wire(&packet, target.transport);
+                let at = wire.len() - "\"]".len() - filler.len() - DIGITS;
+                Self {
+                    wire,
+                    at,
+                    prefix: target.event(&format!("[{},\"", json(answer))).into_bytes(),
+                    filler: format!("{filler}\"").into_bytes(),
+                    is_id: false,
+                }
+            }
+            Answer::Ack => {
+                let behind = format!("[{names}\"{filler}\"]");
+                let packet = target.event(&format!("{FIRST_ID}{behind}"));
+                let wire = connection::wire(&packet, target.transport);
+                let at = wire.len() - behind.len() - ID_DIGITS;
+                Self {
+                    wire,
+                    at,
+                    prefix: target.ack(),
+                    filler: b"[".to_vec(),
+                    is_id: true,
+                }
+            }
         }
     }
 
-    /// Builds an event `[event, text]` that is acknowledged, whatever with, and has a text of `payload` bytes.
-    pub(super) fn with_ack(target: &Target, event: &str, payload: usize) -> Self {
-        let text = "x".repeat(payload);
-        let behind = format!("[{event:?},\"{text}\"]");
-        let packet = target.event(&format!("{FIRST_ID}{behind}"));
-        let wire = client::wire(&packet, target.transport);
-        let at = wire.len() - behind.len() - ID_DIGITS;
-        Self {
-            wire,
-            at,
-            prefix: target.ack(),
-            filler: b"[".to_vec(),
-            is_id: true,
-        }
-    }
-
-    /// Returns the event as it is sent; [`Numbered::number`] fills in the digits.
-    pub(super) fn wire(&self) -> &[u8] {
-        &self.wire
+    /// Adds the event with its number to what is sent.
+    pub(super) fn send(&self, emit: Emit, outbox: &mut Outbox) {
+        self.number(outbox.send(emit.connection, &self.wire), emit.number);
     }
 
     /// Writes a sequence number into a copy of the wire form.
-    pub(super) fn number(&self, wire: &mut [u8], number: u32) {
+    fn number(&self, wire: &mut [u8], number: u32) {
         if self.is_id {
             let mut id = FIRST_ID + u64::from(number);
             for digit in wire[self.at..self.at + ID_DIGITS].iter_mut().rev() {
@@ -98,31 +99,42 @@ impl Numbered {
             let id: u64 = str::from_utf8(digits).ok()?.parse().ok()?;
             return u32::try_from(id.checked_sub(FIRST_ID)?).ok();
         }
-        digits.iter().try_fold(0, |number, &digit| {
-            let digit = char::from(digit).to_digit(16)?;
-            Some(number << 4 | digit)
-        })
+        number(digits)
     }
+}
+
+/// Returns a name as JSON.
+fn json(name: &str) -> String {
+    serde_json::Value::from(name).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Options, Scenario};
-    use crate::target::Transport;
+    use crate::options::{Options, Relay, Scenario};
+    use crate::raw::target::Transport;
 
-    fn target(transport: Transport) -> Target {
-        Target::new(
-            &Options::new("http://127.0.0.1:1", Scenario::Echo),
-            transport,
-        )
-        .unwrap()
+    fn options(scenario: Scenario, payload: usize) -> Options {
+        Options {
+            payload,
+            ..Options::new("http://127.0.0.1:1", scenario)
+        }
+    }
+
+    fn numbered(options: &Options, transport: Transport) -> Numbered {
+        let target = Target::new(options, transport).unwrap();
+        Numbered::new(&target, &Message::of(options))
     }
 
     #[test]
     fn number_is_the_id_of_an_acknowledgement() {
-        let event = Numbered::with_ack(&target(Transport::Polling), "chat", 3);
-        let mut wire = event.wire().to_vec();
+        let options = Options {
+            event: "chat".to_owned(),
+            ack: true,
+            ..options(Scenario::Echo, 3)
+        };
+        let event = numbered(&options, Transport::Polling);
+        let mut wire = event.wire.clone();
         event.number(&mut wire, 42);
         assert_eq!(wire, br#"421000000042["chat","xxx"]"#);
         assert_eq!(event.read(br#"431000000042["ok"]"#), Some(42));
@@ -135,8 +147,8 @@ mod tests {
 
     #[test]
     fn number_is_part_of_the_text_argument() {
-        let event = Numbered::new(&target(Transport::Polling), &["echo"], "echo", 10);
-        let mut wire = event.wire().to_vec();
+        let event = numbered(&options(Scenario::Echo, 10), Transport::Polling);
+        let mut wire = event.wire.clone();
         event.number(&mut wire, 0x12ab);
         assert_eq!(wire, br#"42["echo","000012abxx"]"#);
         assert_eq!(event.read(&wire), Some(0x12ab));
@@ -148,7 +160,7 @@ mod tests {
 
     #[test]
     fn other_events_are_not_answers() {
-        let event = Numbered::new(&target(Transport::Polling), &["echo"], "echo", 10);
+        let event = numbered(&options(Scenario::Echo, 10), Transport::Polling);
         for packet in [
             r#"42["echo","000012abyy"]"#,
             r#"42["clock",{}]"#,
@@ -161,13 +173,12 @@ mod tests {
 
     #[test]
     fn digits_are_found_behind_the_frame_header() {
-        let event = Numbered::new(
-            &target(Transport::WebSocket),
-            &["broadcast", "blast"],
-            "blast",
-            200,
-        );
-        let mut wire = event.wire().to_vec();
+        let options = Options {
+            relay: Relay::Broadcast,
+            ..options(Scenario::Broadcast, 200)
+        };
+        let event = numbered(&options, Transport::WebSocket);
+        let mut wire = event.wire.clone();
         event.number(&mut wire, u32::MAX);
         let text = String::from_utf8_lossy(&wire[8..]);
         assert!(

@@ -4,21 +4,21 @@
 //! websocket:  Upgrading ──101──► Opening ──`0{…}`, send `40`──► Joining ──`40{…}`──► Ready
 //! polling:                       Opening ──`0{…}`, POST `40`──► Joining ──`40{…}`──► Ready
 //! ```
-//! Called by [`Fleet`](crate::fleet::Fleet). Spec: Engine.IO v4, "Handshake", and Socket.IO v5, "Connection to a
+//! Called by [`Fleet`](crate::raw::Fleet). Spec: Engine.IO v4, "Handshake", and Socket.IO v5, "Connection to a
 //! namespace".
 
 use crate::error::Violation;
-use crate::http;
-use crate::load::Outbox;
-use crate::target::{Target, Transport};
-use crate::websocket::{self, Decoder};
+use crate::raw::http;
+use crate::raw::outbox::Outbox;
+use crate::raw::target::{Target, Transport};
+use crate::raw::websocket::{self, Decoder};
 
 /// Separates the packets of a polling payload.
 const SEPARATOR: u8 = 0x1e;
 
 /// A connection's protocol state.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub(crate) struct Connection {
     stage: Stage,
     channel: Channel,
 }
@@ -61,7 +61,7 @@ enum Request {
     Post,
 }
 
-/// What a packet asks the client to do.
+/// What a packet asks the connection to do.
 enum Reaction {
     Nothing,
     Pong,
@@ -69,8 +69,8 @@ enum Reaction {
     Event,
 }
 
-impl Client {
-    /// Returns a client that has not sent anything.
+impl Connection {
+    /// Returns a connection that has not sent anything.
     pub(crate) fn new(transport: Transport) -> Self {
         match transport {
             Transport::WebSocket => Self {
@@ -166,7 +166,7 @@ impl Client {
     }
 }
 
-/// Returns an event packet in the form that [`Client::submit`] takes: a masked frame, or the packet itself.
+/// Returns an event packet in the form that [`Connection::submit`] takes: a masked frame, or the packet itself.
 pub(crate) fn wire(packet: &str, transport: Transport) -> Vec<u8> {
     match transport {
         Transport::Polling => packet.as_bytes().to_vec(),
@@ -329,7 +329,7 @@ mod tests {
     const OPEN: &str = r#"0{"sid":"abc","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
 
     struct Peer {
-        client: Client,
+        client: Connection,
         target: Target,
         outbox: Outbox,
         events: Vec<String>,
@@ -343,7 +343,7 @@ mod tests {
             )
             .unwrap();
             Self {
-                client: Client::new(transport),
+                client: Connection::new(transport),
                 target,
                 outbox: Outbox::default(),
                 events: Vec::new(),

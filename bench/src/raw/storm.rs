@@ -1,12 +1,9 @@
-//! The scenario storm: all connections are cut at once and come back, as after the restart of a server or a proxy.
+//! The scenario storm: when connections that were cut come back, as after the restart of a server or a proxy.
 //!
 //! Attempts that fail are repeated with the back-off of the reference's clients: 1 s, doubled each time up to 5 s, with
 //! half of it up or down by chance.
 
 use std::time::{Duration, Instant};
-
-use crate::error::Error;
-use crate::fleet::Fleet;
 
 /// The delay before the second attempt.
 const DELAY: Duration = Duration::from_secs(1);
@@ -17,23 +14,19 @@ const RANDOMIZATION: f64 = 0.5;
 
 /// A wave under way: what is to be started when.
 #[derive(Debug)]
-pub(crate) struct Storm {
+pub(super) struct Storm {
     /// When the connections were cut.
-    start: Instant,
+    pub(super) start: Instant,
     /// Connections to be started, the next one last.
     due: Vec<(Instant, usize)>,
     /// Attempts of each connection.
     attempts: Vec<u32>,
     chance: Chance,
-    lost: Vec<usize>,
-    pub(crate) failures: u64,
 }
 
 impl Storm {
-    /// Cuts all connections of a fleet. They come back within `spread`.
-    pub(crate) fn begin(fleet: &mut Fleet, spread: Duration, now: Instant) -> Self {
-        let count = fleet.len();
-        fleet.cut();
+    /// Plans a number of connections that were cut. They come back within `spread`.
+    pub(super) fn new(count: usize, spread: Duration, now: Instant) -> Self {
         let mut chance = Chance::default();
         let mut due: Vec<_> = (0..count)
             .map(|index| (now + spread.mul_f64(chance.next()), index))
@@ -44,46 +37,33 @@ impl Storm {
             due,
             attempts: vec![0; count],
             chance,
-            lost: Vec::new(),
-            failures: 0,
         }
     }
 
-    /// When the connections were cut.
-    pub(crate) fn start(&self) -> Instant {
-        self.start
+    /// Returns a connection that is to be started now.
+    pub(super) fn due(&mut self, now: Instant) -> Option<usize> {
+        self.due
+            .pop_if(|(at, _)| *at <= now)
+            .map(|(_, index)| index)
     }
 
-    /// Starts what is due, waits for events for at most `timeout`, and plans new attempts for what failed.
-    ///
-    /// # Errors
-    /// [`Error::EventLoop`].
-    pub(crate) fn turn(&mut self, fleet: &mut Fleet, timeout: Duration) -> Result<(), Error> {
-        let now = Instant::now();
-        while let Some((_, index)) = self.due.pop_if(|(at, _)| *at <= now) {
-            if fleet.restart(index, self.start).is_err() {
-                self.lost.push(index);
-            }
+    /// Returns the time until the next connection is to be started.
+    pub(super) fn next(&self, now: Instant) -> Option<Duration> {
+        let (at, _) = self.due.last()?;
+        Some(at.saturating_duration_since(now))
+    }
+
+    /// Plans another attempt of connections that failed.
+    pub(super) fn repeat(&mut self, lost: &[usize], now: Instant) {
+        if lost.is_empty() {
+            return;
         }
-        let next = self
-            .due
-            .last()
-            .map(|(at, _)| at.saturating_duration_since(now));
-        fleet.turn_with_losses(
-            next.map_or(timeout, |next| next.min(timeout)),
-            &mut self.lost,
-        )?;
-        if !self.lost.is_empty() {
-            let now = Instant::now();
-            for index in std::mem::take(&mut self.lost) {
-                self.failures += 1;
-                let delay = delay(self.attempts[index], self.chance.next());
-                self.attempts[index] += 1;
-                self.due.push((now + delay, index));
-            }
-            self.due.sort_unstable_by(|a, b| b.cmp(a));
+        for &index in lost {
+            let delay = delay(self.attempts[index], self.chance.next());
+            self.attempts[index] += 1;
+            self.due.push((now + delay, index));
         }
-        Ok(())
+        self.due.sort_unstable_by(|a, b| b.cmp(a));
     }
 }
 

@@ -1,7 +1,7 @@
 //! HTTP/1.1 as the handshake and long polling need it: requests as text, responses with a known or chunked length.
 
 use crate::error::Violation;
-use crate::target::Target;
+use crate::raw::target::Target;
 
 /// The response head and body at the start of a buffer.
 #[derive(Debug, PartialEq, Eq)]
