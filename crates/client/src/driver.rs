@@ -387,11 +387,13 @@ impl Driver {
         let version = open.connection.version();
         for member in &mut self.members {
             if let Phase::Wanted = member.phase {
+                // Old servers do not wait for what we say of `/`, so neither may we.
+                let is_asked = version == ProtocolVersion::V5 || *member.core.namespace != *"/";
                 let auth = match &self.hub.options.auth {
-                    // The server does not wait for what we say of `/`, so neither may we.
-                    _ if version == ProtocolVersion::V4 && *member.core.namespace == *"/" => {
-                        Ok(std::future::ready(Ok(serde_json::Value::Null)).boxed())
-                    }
+                    auth if is_asked => auth,
+                    _ => &Auth::None,
+                };
+                let auth = match auth {
                     Auth::None => Ok(std::future::ready(Ok(serde_json::Value::Null)).boxed()),
                     Auth::Value(value) => Ok(std::future::ready(value.clone()).boxed()),
                     Auth::Function(function) => caught(|| function()),
@@ -625,17 +627,17 @@ impl Driver {
             for message in messages.drain(..) {
                 self.handle_message(cx, message);
             }
-            if messages.capacity() <= KEPT_MESSAGES {
-                self.messages = messages;
-            }
-            // What the messages have caused: to be sent, or to be read more of.
-            let has_work = match &mut self.link {
-                Link::Open(open) => open.engine.has_work(Instant::now()),
+            // What the messages have caused.
+            let has_work = match &self.link {
+                Link::Open(open) => open.engine.has_work(),
                 _ => true,
             };
             if has_work {
                 progress = Progress::Some;
             }
+        }
+        if messages.capacity() <= KEPT_MESSAGES {
+            self.messages = messages;
         }
         if let Poll::Ready(reason) = turn {
             self.on_lost(cx, reason);

@@ -377,14 +377,17 @@ impl ClientSession {
     /// The next thing to do, until `None`.
     #[inline]
     pub fn poll_output(&mut self, now: Instant) -> Option<ClientOutput> {
-        if self.outputs.is_empty() {
-            if self.transport == Transport::WebSocket {
-                return None;
-            }
-            // Gathered as late as possible, so that one POST takes all that was sent meanwhile.
+        // Gathered as late as possible, so that one POST takes all that was sent meanwhile.
+        if self.outputs.is_empty() && self.can_post() {
             self.post(now);
         }
         self.outputs.pop()
+    }
+
+    /// Whether [`poll_output`](Self::poll_output) has something.
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        !self.outputs.is_empty() || self.can_post()
     }
 
     /// Whether packets wait to be written to the WebSocket.
@@ -566,16 +569,18 @@ impl ClientSession {
         !matches!(self.upgrade, Some(Upgrade::Pausing { .. }))
     }
 
+    /// Whether something waits that a POST may carry now.
+    #[inline]
+    fn can_post(&self) -> bool {
+        self.transport == Transport::Polling
+            && self.posted.is_none()
+            && !self.outbox.is_empty()
+            && self.can_request()
+            && matches!(self.state, State::Open | State::Closing { .. })
+    }
+
     /// Puts what waits into a POST, as much as the server takes.
     fn post(&mut self, now: Instant) {
-        if self.transport != Transport::Polling
-            || self.posted.is_some()
-            || self.outbox.is_empty()
-            || !self.can_request()
-            || !matches!(self.state, State::Open | State::Closing { .. })
-        {
-            return;
-        }
         let max = self.max_payload.unwrap_or(usize::MAX);
         let mut packets = Vec::new();
         let mut size = 0;

@@ -37,7 +37,7 @@ impl FrameRun {
     /// whether it has.
     #[inline]
     pub fn push(&mut self, frame: &[u8]) -> bool {
-        if self.bytes.len() + frame.len() > MAX_RUN_BYTES {
+        if self.bytes.len() + frame.len() >= MAX_RUN_BYTES {
             return false;
         }
         if self.packets == 0 {
@@ -51,7 +51,7 @@ impl FrameRun {
 
     /// Adds all of `other`, if that makes no long run.
     pub(crate) fn append(&mut self, other: &Self) -> bool {
-        let fits = self.bytes.len() + other.bytes.len() <= MAX_RUN_BYTES;
+        let fits = self.bytes.len() + other.bytes.len() < MAX_RUN_BYTES;
         if fits {
             self.bytes.extend_from_slice(&other.bytes);
             self.packets += other.packets;

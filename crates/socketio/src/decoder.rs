@@ -134,9 +134,10 @@ impl Decoder {
         }
         let (namespace, at) = namespace(text, 1, &self.limits).ok()?;
         let (id, payload) = ack_id(text, at).ok()?;
-        let (name, args) = match scan_strings(text, payload) {
+        let max_depth = self.limits.max_depth;
+        let (name, args) = match scan_strings(text, payload).filter(|_| max_depth > 0) {
             Some(found) => found,
-            None => scan_event(text, payload, self.limits.max_depth).ok()?,
+            None => scan_event(text, payload, max_depth).ok()?,
         };
         let name_text = text.get(name.start..name.end)?;
         if name.escaped || is_reserved_event_name(name_text) {

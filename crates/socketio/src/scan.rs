@@ -703,6 +703,28 @@ mod tests {
     }
 
     #[test]
+    fn every_level_is_closed_as_it_was_opened() {
+        for depth in [63, 64, 65, 127, 128, 129, 200] {
+            let is_object = |level: usize| level * level % 7 < 3;
+            let opened: String = (0..depth)
+                .map(|level| if is_object(level) { "{\"a\":" } else { "[" })
+                .collect();
+            let closed = |wrong: Option<usize>| -> String {
+                let close = |level| is_object(level) != (wrong == Some(level));
+                (0..depth)
+                    .rev()
+                    .map(|level| if close(level) { '}' } else { ']' })
+                    .collect()
+            };
+            assert!(is_valid(&format!("{opened}1{}", closed(None))), "{depth}");
+            for level in 0..depth {
+                let text = format!("{opened}1{}", closed(Some(level)));
+                assert!(!is_valid(&text), "{depth}, {level}");
+            }
+        }
+    }
+
+    #[test]
     fn arguments_are_located_and_counted() {
         let event = |text: &str| {
             scan_event(text.as_bytes(), 0, MAX_DEPTH)

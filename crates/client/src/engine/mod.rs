@@ -365,8 +365,8 @@ impl Engine {
     }
 
     /// Whether there is something to be written or done that nobody wakes the task for.
-    pub(crate) fn has_work(&mut self, now: Instant) -> bool {
-        self.take_outputs(now) == Progress::Some || self.session.has_packet()
+    pub(crate) fn has_work(&self) -> bool {
+        self.session.has_output() || self.session.has_packet()
     }
 
     /// Bytes that wait to be sent.

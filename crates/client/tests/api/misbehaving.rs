@@ -463,9 +463,19 @@ async fn a_close_packet_over_websocket_ends_the_session_at_once() {
 
 // Floods.
 
+/// Sends a message as often as the client takes it. Returns how often: not without bound.
+async fn flood(wire: &mut Wire, message: &str) -> usize {
+    const LIMIT: usize = 256 << 20;
+    let header = encode_header(OpCode::Text, message.len(), None);
+    let frame = [header.as_slice(), message.as_bytes()].concat();
+    let taken = wire.flood(&frame, LIMIT).await;
+    // Some 8 MiB wait in the client, the rest in the buffers of the system.
+    assert!(taken < 64 << 20, "{taken} bytes were taken");
+    taken / frame.len()
+}
+
 #[tokio::test]
 async fn a_flood_of_events_is_read_as_fast_as_they_are_handled() {
-    const LIMIT: usize = 256 << 20;
     let raw = Raw::start().await;
     let socket = websocket(&raw).build().expect("usable options");
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
@@ -482,14 +492,10 @@ async fn a_flood_of_events_is_read_as_fast_as_they_are_handled() {
         tokio::join!(within("the connection", socket.connect()), raw.joined());
     connected.expect("accepted");
     let event = format!("42[\"x\",\"{}\"]", "x".repeat(100_000));
-    let header = encode_header(OpCode::Text, event.len(), None);
-    let frame = [header.as_slice(), event.as_bytes()].concat();
-    let taken = wire.flood(&frame, LIMIT).await;
-    // 8 MiB wait for the handler, the rest in the buffers of the system.
-    assert!(taken < 64 << 20, "{taken} bytes were taken");
+    let taken = flood(&mut wire, &event).await;
     // It goes on when the handlers do.
     gate.add_permits(1 << 20);
-    for _ in 0..taken / frame.len() {
+    for _ in 0..taken {
         assert_eq!(seen.next().await, 100_000);
     }
     assert!(socket.is_connected());
@@ -497,7 +503,6 @@ async fn a_flood_of_events_is_read_as_fast_as_they_are_handled() {
 
 #[tokio::test]
 async fn a_flood_of_questions_is_read_as_fast_as_the_answers() {
-    const LIMIT: usize = 256 << 20;
     let raw = Raw::start().await;
     let socket = websocket(&raw).build().expect("usable options");
     socket.on("x", move |Data(text): Data<String>, ack: Ack| async move {
@@ -507,14 +512,10 @@ async fn a_flood_of_questions_is_read_as_fast_as_the_answers() {
         tokio::join!(within("the connection", socket.connect()), raw.joined());
     connected.expect("accepted");
     let question = format!("421[\"x\",\"{}\"]", "x".repeat(100_000));
-    let header = encode_header(OpCode::Text, question.len(), None);
-    let frame = [header.as_slice(), question.as_bytes()].concat();
-    let taken = wire.flood(&frame, LIMIT).await;
-    // 9 MiB of answers wait for us, the rest in the buffers of the system.
-    assert!(taken < 64 << 20, "{taken} bytes were taken");
+    let taken = flood(&mut wire, &question).await;
     // It goes on when they are read.
     let answer = format!("431[\"{}\"]", "x".repeat(100_000));
-    for _ in 0..taken / frame.len() {
+    for _ in 0..taken {
         assert!(wire.next().await == answer, "another answer");
     }
     assert!(socket.is_connected());
