@@ -104,7 +104,7 @@ pub struct WebSocketIo {
 /// The control frames that wait to be written, between other frames.
 #[derive(Debug)]
 pub struct ControlFrames {
-    /// The frame on its way, or the head in front of all frames, and how much of it was written.
+    /// The frame on its way, or the head in front of all frames and what follows it, and how much of that was written.
     current: Option<(Vec<u8>, usize)>,
     /// The answer to the newest ping. Spec, RFC 6455 5.5.3: older pings need no answer.
     pong: Option<Vec<u8>>,
@@ -128,8 +128,9 @@ impl ControlFrames {
 
     /// Writes one finished frame that the session does not carry: a packet of a probe.
     pub fn send_now(&mut self, frame: &[u8]) {
-        // A probe has one packet under way at a time, so nothing can be in the way.
-        self.current = Some((frame.to_vec(), 0));
+        // A probe has one packet under way at a time; but the head may not have left.
+        let (waiting, _) = self.current.get_or_insert_default();
+        waiting.extend_from_slice(frame);
     }
 
     fn is_empty(&self) -> bool {

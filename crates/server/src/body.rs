@@ -16,7 +16,7 @@ use tokio::{
 use crate::polling::Delivery;
 
 /// Bytes that are given at a time. The connection copies them behind its head, into a buffer that it keeps.
-const CHUNK_BYTES: usize = 32 * 1024;
+const CHUNK_BYTES: usize = 8 * 1024;
 
 /// The body of the server's responses.
 #[derive(Debug)]

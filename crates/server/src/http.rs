@@ -54,12 +54,15 @@ impl From<Response<Body>> for Answer {
 
 /// A request that is being answered.
 ///
-/// What could be done at once is done when this is made, and the request is gone: it would hold the host's read buffer. A
-/// future that can be moved, so that hosts poll it where it is.
+/// What could be done at once is done when this is made, and the request's head is gone, unless a file or the application's
+/// decision is waited for: it would hold the host's read buffer. A future that can be moved, so that hosts poll it where it is.
 pub(crate) struct Answering<B> {
     step: Step<B>,
     /// Headers that the answer gets, whatever it is.
     headers: Option<Box<HeaderMap>>,
+    /// A body that nobody reads. The host sees that when it is dropped, and may end the connection: not before the answer.
+    #[expect(dead_code, reason = "it is held, not read")]
+    unread: Option<B>,
 }
 
 /// What an answer waits for.
@@ -72,7 +75,7 @@ enum Step<B> {
     Done,
 }
 
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl<B> Answering<B> {
     pub(crate) fn now(answer: impl Into<Answer>) -> Self {
@@ -90,6 +93,7 @@ impl<B> From<Step<B>> for Answering<B> {
         Self {
             step,
             headers: None,
+            unread: None,
         }
     }
 }
@@ -236,24 +240,30 @@ impl ServerInner {
         B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
     {
         let (parts, body) = request.into_parts();
-        let Some(cors) = &self.cors else {
-            return self.route(parts, body, peer).into();
-        };
-        let mut headers = HeaderMap::new();
-        let step = if parts.method == Method::OPTIONS {
-            cors.apply_preflight(&parts.headers, &mut headers);
-            status(StatusCode::NO_CONTENT).into()
-        } else {
-            cors.apply(&parts.headers, &mut headers);
-            self.route(parts, body, peer)
+        let mut body = Some(body).filter(|body| !body.is_end_stream());
+        let mut headers = None;
+        let step = match &self.cors {
+            None => self.route(parts, &mut body, peer),
+            Some(cors) => {
+                let headers = &mut **headers.insert(Box::new(HeaderMap::new()));
+                if parts.method == Method::OPTIONS {
+                    cors.apply_preflight(&parts.headers, headers);
+                    status(StatusCode::NO_CONTENT).into()
+                } else {
+                    cors.apply(&parts.headers, headers);
+                    self.route(parts, &mut body, peer)
+                }
+            }
         };
         Answering {
             step,
-            headers: Some(Box::new(headers)),
+            headers,
+            unread: body,
         }
     }
 
-    fn route<B>(self: &Arc<Self>, parts: Parts, body: B, peer: &Peer) -> Step<B>
+    /// Takes the body if it is to be read.
+    fn route<B>(self: &Arc<Self>, parts: Parts, body: &mut Option<B>, peer: &Peer) -> Step<B>
     where
         B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
     {

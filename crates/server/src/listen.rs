@@ -202,10 +202,7 @@ where
     };
     let service = {
         let (watch, server) = (Arc::clone(&watch), server.clone());
-        service_fn(move |request: Request<Incoming>| {
-            let mut reply = Reply::new(&server, request, &peer, &watch);
-            poll_fn(move |cx| Pin::new(&mut reply).poll(cx).map(Ok::<_, Infallible>))
-        })
+        service_fn(move |request| Reply::new(&server, request, &peer, &watch))
     };
     let mut http = http1::Builder::new();
     // Head and body leave in one piece: a small answer is copied faster than the system gathers it.
@@ -298,18 +295,20 @@ impl Reply {
 }
 
 impl Future for Reply {
-    type Output = Response<Body>;
+    type Output = Result<Response<Body>, Infallible>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut response = ready!(Pin::new(&mut self.responding).poll(cx));
         if self.closes {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            self.busy.0.upgrades.store(true, Ordering::Relaxed);
+        let watch = &self.busy.0;
+        // What is left of an answer before it, of a pipelined request, is written first.
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS && watch.deliveries.is_empty() {
+            watch.upgrades.store(true, Ordering::Relaxed);
         }
-        Poll::Ready(response)
+        Poll::Ready(Ok(response))
     }
 }
 

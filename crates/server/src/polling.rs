@@ -181,6 +181,11 @@ impl Deliveries {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether nothing is on its way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_none()
+    }
+
     /// Everything that was written has been handed to the system.
     pub(crate) fn confirm(&self) {
         *self.lock() = None;
@@ -204,7 +209,8 @@ fn give_back(mailbox: &Mailbox, packets: Vec<OutPacket>) {
 
 /// A POST that waits for its body, and then for the session to take it.
 pub(crate) struct PendingPost<B> {
-    posting: Posting,
+    /// Until the session has answered.
+    posting: Option<Posting>,
     step: PostStep<B>,
     binary_form: bool,
     is_jsonp: bool,
@@ -220,12 +226,12 @@ impl<B> PendingPost<B>
 where
     B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
 {
-    /// Checks what is known of the POST before its body has come.
+    /// Checks what is known of the POST before its body has come, and takes that. `None` is an empty one.
     pub(crate) fn new(
         mailbox: Arc<Mailbox>,
         query: &Query,
         request: &HeaderMap,
-        body: B,
+        body: &mut Option<B>,
     ) -> Result<Self, Box<Response<Body>>> {
         if mailbox.posting.swap(true, Ordering::AcqRel) {
             fail(&mailbox);
@@ -246,13 +252,14 @@ where
         if request.contains_key(header::CONTENT_ENCODING) {
             return Err(Box::new(status(StatusCode::UNSUPPORTED_MEDIA_TYPE)));
         }
-        if body.size_hint().lower() > mailbox.limits.max_message_bytes as u64 {
+        let length = body.as_ref().map_or(0, |body| body.size_hint().lower());
+        if length > mailbox.limits.max_message_bytes as u64 {
             return Err(Box::new(refused(StatusCode::PAYLOAD_TOO_LARGE)));
         }
         let is_jsonp = query.jsonp.is_some() && mailbox.revision == Revision::V3;
         Ok(Self {
-            posting,
-            step: PostStep::Receiving(Receiving::new(body)),
+            posting: Some(posting),
+            step: PostStep::Receiving(Receiving::new(body.take())),
             binary_form,
             is_jsonp,
             is_old_explorer: is_old_explorer(request),
@@ -260,13 +267,15 @@ where
     }
 
     pub(crate) fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Response<Body>> {
-        let mailbox = &self.posting.mailbox;
-        if let PostStep::Receiving(receiving) = &mut self.step {
+        if let PostStep::Receiving(receiving) = &mut self.step
+            && let Some(posting) = &mut self.posting
+        {
+            let mailbox = &posting.mailbox;
             let mut body = match ready!(receiving.poll(cx, &mailbox.limits)) {
                 Ok(body) => body,
                 Err(status) => return Poll::Ready(refused(status)),
             };
-            self.posting.complete = true;
+            posting.complete = true;
             if self.is_jsonp {
                 // Without its field there is nothing in it, which the JavaScript server takes for fine.
                 match decode_jsonp_form(&body) {
@@ -290,6 +299,8 @@ where
         };
         // The GET's answer, if there is one, is given when this returns: behind the POST's own.
         let answer = ready!(Pin::new(answer).poll(cx));
+        // Before that, as the client may send the next one then.
+        self.posting = None;
         Poll::Ready(match answer {
             Ok((PostReply::Ok, _behind)) => posted(self.is_old_explorer),
             Ok((PostReply::BadRequest, _behind)) => Refusal::BadRequest.response(false),
@@ -327,7 +338,7 @@ const RATE_GRACE: Duration = Duration::from_secs(5);
 
 /// A body that is being received, within the limits of size, time and rate.
 struct Receiving<B> {
-    body: B,
+    body: Option<B>,
     first: Bytes,
     rest: BytesMut,
     /// Since when we wait for the client, and what ends that.
@@ -338,7 +349,7 @@ impl<B> Receiving<B>
 where
     B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
 {
-    fn new(body: B) -> Self {
+    fn new(body: Option<B>) -> Self {
         Self {
             body,
             first: Bytes::new(),
@@ -348,8 +359,8 @@ where
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, limits: &Limits) -> Poll<Result<Bytes, StatusCode>> {
-        while !self.body.is_end_stream() {
-            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+        while let Some(body) = self.body.as_mut().filter(|body| !body.is_end_stream()) {
+            let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else {
                 return self
                     .poll_deadline(cx, limits)
                     .map(|()| Err(StatusCode::REQUEST_TIMEOUT));

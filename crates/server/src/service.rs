@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use crate::{
     Server,
     body::Body,
-    http::{Answering, Peer, Ticket, not_found},
+    http::{Answering, BoxFuture, Peer, Ticket, not_found},
     listen::WatchedStream,
 };
 
@@ -26,8 +26,6 @@ use crate::{
 /// address and shows it in the [`Handshake`](crate::Handshake).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
-
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl Server {
     /// Answers a request that is for this server, and takes over the connection if it becomes a WebSocket.

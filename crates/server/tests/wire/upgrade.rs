@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kokanee_server::Server;
+use tokio::io::AsyncReadExt;
 
 use crate::{
     bed::{Bed, RS, Table, assert_alive, assert_websocket_alive, error, run},
@@ -45,6 +46,28 @@ fn what_comes_behind_the_upgrade_packet_is_read() {
         websocket.send_raw(all.concat()).await;
         assert_eq!(websocket.text().await, "3probe");
         assert_eq!(websocket.text().await, "437[1]");
+    });
+}
+
+#[test]
+fn a_probe_that_does_not_wait_for_the_handshake_is_answered_behind_it() {
+    run(async {
+        let bed = Bed::new().await;
+        for _ in 0..20 {
+            let polling = bed.polling().await;
+            let target = format!("/socket.io/?EIO=4&transport=websocket&sid={}", polling.sid);
+            let mut http = bed.http().await;
+            let all = [http::upgrade(&target, &[]), frame(0x81, b"2probe")];
+            http.send(all.concat()).await;
+            let answer = http.response().await;
+            assert_eq!(answer.status_line, "HTTP/1.1 101 Switching Protocols");
+            let (mut stream, mut read) = http.into_parts();
+            while read.len() < 8 {
+                let count = within("the probe's answer", stream.read_buf(&mut read)).await;
+                assert!(count.expect("a stream") > 0);
+            }
+            assert_eq!(read, b"\x81\x063probe");
+        }
     });
 }
 
