@@ -3,6 +3,7 @@
 //! The handlers of each client leave a [`Notice`] of what happens; a turn takes them all, tells the load, and emits what
 //! follows.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,8 +22,8 @@ use crate::options::{Options, Scenario};
 /// The connections and their runtime.
 #[derive(Debug)]
 pub(crate) struct ClientFleet {
-    // Dropped before the clients, so that these end without a goodbye.
-    runtime: Runtime,
+    /// There until the fleet is dropped.
+    runtime: Option<Runtime>,
     clients: Clients,
 }
 
@@ -36,7 +37,7 @@ struct Clients {
     /// Whether connections that were cut come back.
     is_storm: bool,
     sender: UnboundedSender<Notice>,
-    // A closed loop: no more arrives than was asked for.
+    // Filled only while a turn runs, which takes all of them.
     notices: UnboundedReceiver<Notice>,
     /// What the load emits at an arrival.
     emits: Vec<Emit>,
@@ -92,7 +93,7 @@ impl ClientFleet {
             .map_err(Error::EventLoop)?;
         let (sender, notices) = mpsc::unbounded_channel();
         Ok(Self {
-            runtime,
+            runtime: Some(runtime),
             clients: Clients {
                 builder,
                 message: Arc::new(Text::new(Message::of(options))),
@@ -107,6 +108,15 @@ impl ClientFleet {
     }
 }
 
+/// The clients end without a goodbye, and nobody waits for a slow resolver.
+impl Drop for ClientFleet {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 impl Fleet for ClientFleet {
     fn census(&self) -> &Census {
         &self.clients.census
@@ -117,27 +127,29 @@ impl Fleet for ClientFleet {
     }
 
     fn start(&mut self) -> Result<(), Error> {
-        self.runtime.block_on(async { self.clients.start() })
+        let _runtime = self.runtime.as_ref().map(Runtime::enter);
+        self.clients.start()
     }
 
     fn cut(&mut self) {
-        self.runtime.block_on(async { self.clients.cut() });
+        self.clients.cut();
     }
 
     fn emit(&mut self, emits: &[Emit]) -> Result<(), Error> {
-        self.runtime.block_on(async {
-            for &emit in emits {
-                self.clients.emit(emit);
-            }
-        });
+        let _runtime = self.runtime.as_ref().map(Runtime::enter);
+        for &emit in emits {
+            self.clients.emit(emit);
+        }
         Ok(())
     }
 
     fn turn(&mut self, load: Option<&mut dyn Load>, timeout: Duration) -> Result<(), Error> {
-        let turn = self.clients.turn(load);
+        let Self { runtime, clients } = self;
+        let turn = clients.turn(load);
         let turn = async { tokio::time::timeout(timeout, turn).await };
         // Without notices until the timeout nothing has gone wrong.
-        self.runtime.block_on(turn).unwrap_or(Ok(()))
+        let turned = runtime.as_ref().map(|runtime| runtime.block_on(turn));
+        turned.and_then(Result::ok).unwrap_or(Ok(()))
     }
 }
 
@@ -150,12 +162,13 @@ impl Clients {
             source: Arc::new(failure),
         })?;
         self.watch(connection, &socket);
+        let since = Instant::now();
         // It goes on connecting; the handlers tell what becomes of it.
         let _ = socket.connect().now_or_never();
         self.links.push(Link {
             socket,
             is_ready: false,
-            since: Instant::now(),
+            since,
         });
         self.census.started += 1;
         Ok(())
@@ -217,9 +230,11 @@ impl Clients {
             NoticeKind::Arrived(number) => {
                 if let Some(load) = load {
                     load.on_arrival(connection, number, at, &mut self.emits);
-                    for emit in std::mem::take(&mut self.emits) {
+                    let mut emits = std::mem::take(&mut self.emits);
+                    for emit in emits.drain(..) {
                         self.emit(emit);
                     }
+                    self.emits = emits;
                 }
             }
             NoticeKind::Accepted => {
@@ -303,10 +318,10 @@ impl Text {
     }
 
     /// Returns the text with this number.
-    fn write(&self, number: u32) -> String {
+    fn write(&self, number: u32) -> Cow<'_, str> {
         match self.message.answer {
-            Answer::Event(_) => format!("{number:0DIGITS$x}{}", self.filler),
-            Answer::Ack => self.filler.clone(),
+            Answer::Event(_) => format!("{number:0DIGITS$x}{}", self.filler).into(),
+            Answer::Ack => self.filler.as_str().into(),
         }
     }
 

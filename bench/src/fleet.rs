@@ -24,7 +24,7 @@ pub(crate) trait Fleet {
     fn start(&mut self) -> Result<(), Error>;
 
     /// Cuts all connections at once. They come back by themselves; until all of them are back, failures are counted and
-    /// do not end the run.
+    /// do not end the run; but a client that the server refuses or disconnects does not come back, and ends it.
     fn cut(&mut self);
 
     /// Sends events outside of a turn.

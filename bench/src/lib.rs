@@ -1,7 +1,7 @@
 //! Load generator for Socket.IO servers: one thread, one event loop, exact counts.
 //!
 //! [`run()`] opens connections to a server, keeps a fixed number of messages in flight (a closed loop) and returns a
-//! [`Report`]. It works against any Socket.IO v5 server that answers two events:
+//! [`Report`]. It works against any Socket.IO server that answers two events:
 //!
 //! * `echo` args…: emits `echo` with the same args back to the sender;
 //! * `blast` text: emits `blast` with the text to every socket of the namespace, the sender included

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::fleet::{self, Census, Fleet};
 use crate::load::{Broadcast, Budget, Echo, Load, Tally};
 use crate::meter::{Counts, Meter, Reading, Timeline};
-use crate::options::{Bound, Options, Relay, Scenario};
+use crate::options::{Bound, Generator, Options, Relay, Scenario};
 use crate::process;
 use crate::report::{Latency, Memory, Quantile, Report, Sample, ServerUse, Wave, float};
 
@@ -80,7 +80,12 @@ pub fn run(options: &Options, progress: &mut Callback<'_>) -> Result<Report, Err
     check("window", options.window, 1, MAX_WINDOW)?;
     check("waves", options.waves, 1, 1 << 16)?;
     check("payload", options.payload, 8, MAX_PAYLOAD)?;
-    process::raise_descriptor_limit(options.connections as u64 + SPARE_DESCRIPTORS);
+    let each = match options.generator() {
+        Generator::Raw => 1,
+        // Long-polling has a connection for each direction, and an upgrade a third one.
+        Generator::Client => 3,
+    };
+    process::raise_descriptor_limit(options.connections as u64 * each + SPARE_DESCRIPTORS);
 
     let run = Run {
         options,

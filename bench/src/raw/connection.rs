@@ -4,7 +4,7 @@
 //! websocket:  Upgrading ──101──► Opening ──`0{…}`, send `40`──► Joining ──`40{…}`──► Ready
 //! polling:                       Opening ──`0{…}`, POST `40`──► Joining ──`40{…}`──► Ready
 //! ```
-//! Called by [`Fleet`](crate::raw::Fleet). Spec: Engine.IO v4, "Handshake", and Socket.IO v5, "Connection to a
+//! Called by [`RawFleet`](crate::raw::RawFleet). Spec: Engine.IO v4, "Handshake", and Socket.IO v5, "Connection to a
 //! namespace".
 
 use crate::error::Violation;

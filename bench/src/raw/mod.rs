@@ -277,9 +277,10 @@ impl Fleet for RawFleet {
     }
 
     fn cut(&mut self) {
+        let now = Instant::now();
         self.links.fill_with(|| None);
         self.census.ready = 0;
-        self.storm = Some(Storm::new(self.links.len(), self.spread, Instant::now()));
+        self.storm = Some(Storm::new(self.links.len(), self.spread, now));
     }
 
     fn emit(&mut self, emits: &[Emit]) -> Result<(), Error> {

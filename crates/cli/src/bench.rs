@@ -21,7 +21,7 @@ use kokanee_client::{ClientBuilder, CloseReason, ConnectFailure, DisconnectReaso
 use tokio::runtime;
 
 use crate::{
-    args::{BenchArgs, ScenarioArg},
+    args::{BenchArgs, ScenarioArg, TransportArg},
     bench::progress::Reporter,
     escape,
     exit::Exit,
@@ -239,9 +239,10 @@ fn client(args: &BenchArgs) -> Result<ClientBuilder, BenchError> {
             "--spread is for the raw generator: clients come back by their back-off",
         ));
     }
-    if has_transports && args.scenario == ScenarioArg::Polling {
+    let has_polling = args.connection.transports.contains(&TransportArg::Polling);
+    if has_transports && !has_polling && args.scenario == ScenarioArg::Polling {
         return Err(BenchError::Conflict(
-            "the scenario polling has one transport: --transports cannot be used",
+            "the scenario polling needs that transport, but --transports has others",
         ));
     }
     let builder = peer::builder(&args.connection)?;

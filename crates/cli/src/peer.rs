@@ -148,8 +148,10 @@ pub(crate) fn builder(args: &ConnectionArgs) -> Result<ClientBuilder, PeerError>
             _ => Revision::V4,
         })
         .parser(args.parser.into())
-        .compression(args.compression)
-        .connect_timeout(args.connect_timeout);
+        .compression(args.compression);
+    if let Some(timeout) = args.connect_timeout {
+        builder = builder.connect_timeout(timeout);
+    }
     if !args.transports.is_empty() {
         builder = builder.transports(args.transports.iter().copied().map(Transport::from));
     }

@@ -11,6 +11,14 @@ const WIDTH: usize = 88;
 /// Bytes of binary data that are shown.
 const SHOWN_BYTES: usize = 12;
 
+/// A number of things.
+pub(crate) fn plural(count: u64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        many => format!("{many} {noun}s"),
+    }
+}
+
 /// A value on one line if that fits into the width behind `indent`, else on several, all but the first indented.
 pub(crate) fn pretty(value: &Value, indent: usize, paint: Paint) -> String {
     let mut text = String::new();

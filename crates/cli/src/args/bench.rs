@@ -22,7 +22,7 @@ A lost message ends the run.
 
 The raw generator makes the connections unless Kokanee's client is asked for (--client) or needed: for https, --revision 3, \
 --proxy and whatever else is said about the connection. The raw generator speaks plain http and Engine.IO 4. Clients take \
-up to twice its CPU time for a message, and in a storm they come back by their own back-off. Both use one core, and the \
+about twice its CPU time for a message, and in a storm they come back by their own back-off. Both use one core, and the \
 result says how busy it was.
 
 Examples:

@@ -69,9 +69,6 @@ Examples:
     exit_codes!()
 );
 
-/// The client's own.
-const CONNECT_TIMEOUT: &str = "20s";
-
 /// Where and how to connect.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArgs {
@@ -157,9 +154,9 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, help_heading = "Connection")]
     pub(crate) insecure: bool,
 
-    /// Time in which the connection must be there
-    #[arg(long, value_name = "TIME", default_value = CONNECT_TIMEOUT, value_parser = duration, help_heading = "Connection")]
-    pub(crate) connect_timeout: Duration,
+    /// Time in which the connection must be there [default: 20s]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Connection")]
+    pub(crate) connect_timeout: Option<Duration>,
 
     #[command(flatten)]
     pub(crate) color: ColorArgs,
@@ -201,7 +198,7 @@ impl ConnectionArgs {
             && *revision == 4
             && *parser == ParserArg::Default
             && proxy.is_none()
-            && Ok(*connect_timeout) == duration(CONNECT_TIMEOUT)
+            && connect_timeout.is_none()
             && !(*no_upgrade || *compression || *insecure || has_file)
     }
 }

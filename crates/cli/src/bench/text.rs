@@ -2,7 +2,7 @@
 
 use kokanee_bench::{Generator, Report, Scenario};
 
-use crate::paint::Paint;
+use crate::{paint::Paint, pretty::plural};
 
 /// Cells of the longest bar.
 const BAR: usize = 40;
@@ -37,9 +37,12 @@ pub(crate) fn headline(report: &Report) -> String {
     let bytes = report.payload_bytes;
     let load = match report.scenario {
         Scenario::Echo => format!(", {} in flight on each, {bytes} bytes", report.window),
-        Scenario::Broadcast => format!(", {} broadcasts in flight, {bytes} bytes", report.window),
+        Scenario::Broadcast => {
+            let broadcasts = plural(report.window as u64, "broadcast");
+            format!(", {broadcasts} in flight, {bytes} bytes")
+        }
         Scenario::Polling => format!(", {bytes} bytes"),
-        Scenario::Storm => format!(", {} waves", report.waves.len()),
+        Scenario::Storm => format!(", {}", plural(report.waves.len() as u64, "wave")),
         Scenario::Idle | Scenario::Connect => String::new(),
     };
     let connections = match report.generator {

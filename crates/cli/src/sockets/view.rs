@@ -12,7 +12,7 @@ use std::{
 use kokanee::{bytes::Bytes, net::Endpoint};
 use tokio::task;
 
-use crate::{args::ViewArgs, escape, output::Output, paint::Paint};
+use crate::{args::ViewArgs, escape, output::Output, paint::Paint, pretty::plural};
 
 /// Bytes of a message that are shown as text.
 const MAX_TEXT_BYTES: usize = 1024;
@@ -233,13 +233,6 @@ fn dump(data: &[u8]) -> String {
         );
     }
     text
-}
-
-fn plural(count: u64, noun: &str) -> String {
-    match count {
-        1 => format!("1 {noun}"),
-        many => format!("{many} {noun}s"),
-    }
 }
 
 fn amount(count: &Count, time: Duration) -> String {

@@ -34,21 +34,26 @@ fn report(server: &Server, args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
+/// Scenarios, and the messages that they report.
+const SCENARIOS: [(&[&str], u64); 5] = [
+    (&["echo", "-c", "5", "-m", "50"], 50),
+    (
+        &["echo", "-c", "5", "-m", "50", "--ack", "--window", "4"],
+        50,
+    ),
+    (&["polling", "-c", "5", "-m", "50"], 50),
+    (&["connect", "-c", "20"], 20),
+    (&["idle", "-c", "20", "--hold", "50ms"], 20),
+];
+
 #[test]
 fn every_scenario_runs_against_the_demo_server() {
     let server = Server::start(&[]);
-    for (args, messages) in [
-        (&["echo", "-c", "5", "-m", "50"][..], 50),
-        (
-            &["echo", "-c", "5", "-m", "50", "--ack", "--window", "4"],
-            50,
-        ),
+    let others: [(&[&str], u64); 2] = [
         (&["broadcast", "-c", "5", "-m", "10"], 40),
-        (&["polling", "-c", "5", "-m", "50"], 50),
-        (&["connect", "-c", "20"], 20),
-        (&["idle", "-c", "20", "--hold", "50ms"], 20),
         (&["storm", "-c", "20", "--waves", "2"], 40),
-    ] {
+    ];
+    for (args, messages) in SCENARIOS.into_iter().chain(others) {
         let report = report(&server, args);
         assert_eq!(report["messages"], messages, "{args:?}");
         assert_eq!(report["scenario"], args[0]);
@@ -65,18 +70,11 @@ fn every_scenario_runs_against_the_demo_server() {
 #[test]
 fn every_scenario_runs_on_clients() {
     let server = Server::start(&[]);
-    for (args, messages) in [
-        (&["echo", "-c", "5", "-m", "50"][..], 50),
-        (
-            &["echo", "-c", "5", "-m", "50", "--ack", "--window", "4"],
-            50,
-        ),
+    let others: [(&[&str], u64); 2] = [
         (&["broadcast", "-c", "5", "-m", "10", "--window", "2"], 40),
-        (&["polling", "-c", "5", "-m", "50"], 50),
-        (&["connect", "-c", "20"], 20),
-        (&["idle", "-c", "20", "--hold", "50ms"], 20),
         (&["storm", "-c", "20", "--waves", "1"], 20),
-    ] {
+    ];
+    for (args, messages) in SCENARIOS.into_iter().chain(others) {
         let report = report(&server, &[args, &["--client"]].concat());
         assert_eq!(report["generator"], "client");
         assert_eq!(report["messages"], messages, "{args:?}");
