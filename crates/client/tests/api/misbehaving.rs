@@ -682,15 +682,18 @@ async fn joined_by_polling(raw: &Raw) -> (Wire, Wire) {
     (gets, posts)
 }
 
+/// A client that has joined `/` by polling, and its connections.
+async fn polling(raw: &Raw) -> (Socket, Wire, Wire) {
+    let connecting = client(raw, Transport::Polling).connect();
+    let (connected, (gets, posts)) =
+        tokio::join!(within("the connection", connecting), joined_by_polling(raw));
+    (connected.expect("accepted"), gets, posts)
+}
+
 #[tokio::test]
 async fn cookies_may_come_with_any_answer() {
     let raw = Raw::start().await;
-    let builder = client(&raw, Transport::Polling);
-    let (connected, (mut gets, mut posts)) = tokio::join!(
-        within("the connection", builder.connect()),
-        joined_by_polling(&raw)
-    );
-    let socket = connected.expect("accepted");
+    let (socket, mut gets, mut posts) = polling(&raw).await;
     gets.answer("Set-Cookie: node=a\r\n", "2").await;
     assert!(gets.request().await.contains("cookie: node=a\r\n"));
     assert_eq!(posts.post().await.1, "3");
@@ -723,12 +726,7 @@ async fn a_transport_that_is_swallowed_leaves_time_for_the_next() {
 #[tokio::test]
 async fn a_client_whose_handlers_are_behind_still_posts() {
     let raw = Raw::start().await;
-    let builder = client(&raw, Transport::Polling);
-    let (connected, (mut gets, mut posts)) = tokio::join!(
-        within("the connection", builder.connect()),
-        joined_by_polling(&raw)
-    );
-    let socket = connected.expect("accepted");
+    let (socket, mut gets, mut posts) = polling(&raw).await;
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     let (note, mut seen) = journal();
     socket.on("x", move |socket: Socket| {
@@ -756,12 +754,7 @@ async fn a_client_whose_handlers_are_behind_still_posts() {
 #[tokio::test]
 async fn disconnect_of_one_namespace_waits_for_its_post() {
     let raw = Raw::start().await;
-    let builder = client(&raw, Transport::Polling);
-    let (connected, (mut gets, mut posts)) = tokio::join!(
-        within("the connection", builder.connect()),
-        joined_by_polling(&raw)
-    );
-    let socket = connected.expect("accepted");
+    let (socket, mut gets, mut posts) = polling(&raw).await;
     let other = socket.of("/other");
     let script = async {
         assert_eq!(posts.post().await.1, "40/other,");
