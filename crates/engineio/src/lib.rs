@@ -22,7 +22,7 @@ pub use handshake::{Handshake, HandshakeError};
 pub use message::{InvalidUtf8, Message, Outgoing, Str, TextBuffer};
 pub use packet::{ControlText, DecodeError, OutPacket, Packet, PacketType, Revision};
 pub use payload::{PayloadBody, PayloadDecoder, decode_jsonp_form, encode_jsonp, encode_payload};
-pub use run::FrameRun;
+pub use run::{FrameRun, RunText};
 pub use session::{
     Output, Overflow, Overlap, PostResponse, SendOptions, Session, SessionConfig, Transport,
     UpgradeRefused,

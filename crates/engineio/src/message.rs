@@ -372,6 +372,11 @@ impl TextBuffer {
         &mut self.0
     }
 
+    /// The text so far.
+    pub fn text(&self) -> &[u8] {
+        self.0.get(HEADROOM + 1..).unwrap_or_default()
+    }
+
     /// Writes the frame header in front of the text.
     #[inline]
     pub fn finish(self) -> Outgoing {

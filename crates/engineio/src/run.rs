@@ -6,12 +6,11 @@
 
 use std::cell::Cell;
 
+use kokanee_websocket::{OpCode, encode_header};
+
 #[cfg(doc)]
 use crate::Outgoing;
 use crate::outbox::OVERHEAD_BYTES;
-
-/// The memory that a thread keeps for its next run at most, and the bytes beyond which a run takes no more.
-const MAX_RUN_BYTES: usize = 16 * 1024;
 
 thread_local! {
     static KEPT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -25,6 +24,9 @@ pub struct FrameRun {
 }
 
 impl FrameRun {
+    /// The bytes beyond which it takes no more. A thread keeps twice as much memory for its next run.
+    pub const MAX_BYTES: usize = 16 * 1024;
+
     /// No frames.
     pub const fn new() -> Self {
         Self {
@@ -37,21 +39,51 @@ impl FrameRun {
     /// whether it has.
     #[inline]
     pub fn push(&mut self, frame: &[u8]) -> bool {
-        if self.bytes.len() + frame.len() >= MAX_RUN_BYTES {
+        if self.bytes.len() + frame.len() >= Self::MAX_BYTES {
             return false;
         }
-        if self.packets == 0 {
-            self.bytes = KEPT.take();
-            self.bytes.clear();
-        }
+        self.prepare();
         self.bytes.extend_from_slice(frame);
         self.packets += 1;
         true
     }
 
+    /// Begins the frame of one more text message, whose text is written in its final place.
+    ///
+    /// ```
+    /// let mut run = kokanee_engineio::FrameRun::new();
+    /// let mut text = run.begin();
+    /// text.as_mut_vec().extend_from_slice(b"2[\"hi\"]");
+    /// assert!(text.finish());
+    /// assert_eq!(run.as_slice(), b"\x81\x0842[\"hi\"]");
+    /// ```
+    #[inline]
+    pub fn begin(&mut self) -> RunText<'_> {
+        self.prepare();
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(SHORT_HEAD);
+        RunText { run: self, start }
+    }
+
+    /// Puts a header that is not short in front of the text that begins at `start`.
+    #[cold]
+    fn insert_header(&mut self, header: &[u8], start: usize) {
+        let place = start..start + SHORT_HEADER_BYTES;
+        self.bytes.splice(place, header.iter().copied());
+    }
+
+    /// Takes the thread's memory for the first frame.
+    #[inline]
+    fn prepare(&mut self) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = KEPT.take();
+            self.bytes.clear();
+        }
+    }
+
     /// Adds all of `other`, if that makes no long run.
     pub(crate) fn append(&mut self, other: &Self) -> bool {
-        let fits = self.bytes.len() + other.bytes.len() < MAX_RUN_BYTES;
+        let fits = self.bytes.len() + other.bytes.len() < Self::MAX_BYTES;
         if fits {
             self.bytes.extend_from_slice(&other.bytes);
             self.packets += other.packets;
@@ -78,11 +110,122 @@ impl FrameRun {
     }
 }
 
+/// Room for the header of a short frame, and the packet's type.
+const SHORT_HEAD: &[u8; 3] = b"\x00\x004";
+/// The header's part of it.
+const SHORT_HEADER_BYTES: usize = 2;
+
+/// The text of a message that is being written behind the frames of a run. Dropped before it is finished, it is taken back.
+#[derive(Debug)]
+pub struct RunText<'a> {
+    run: &'a mut FrameRun,
+    start: usize,
+}
+
+impl RunText<'_> {
+    /// The memory of the run, for writers that append the text. What is appended must be UTF-8.
+    #[inline]
+    pub fn as_mut_vec(&mut self) -> &mut Vec<u8> {
+        &mut self.run.bytes
+    }
+
+    /// The text so far.
+    #[inline]
+    pub fn text(&self) -> &[u8] {
+        let start = self.start + SHORT_HEAD.len();
+        self.run.bytes.get(start..).unwrap_or_default()
+    }
+
+    /// Makes the text a frame of the run, if the run does not become long. Returns whether it has; if not, the text is
+    /// still here.
+    #[inline]
+    pub fn finish(&mut self) -> bool {
+        let Self { run, start } = self;
+        let payload = *start + SHORT_HEADER_BYTES;
+        let header = encode_header(OpCode::Text, run.bytes.len() - payload, None);
+        if run.bytes.len() + header.as_slice().len() - SHORT_HEADER_BYTES >= FrameRun::MAX_BYTES {
+            return false;
+        }
+        match (header.as_slice(), run.bytes.get_mut(*start..payload)) {
+            (&[first, second], Some(place)) => place.copy_from_slice(&[first, second]),
+            (header, _) => run.insert_header(header, *start),
+        }
+        run.packets += 1;
+        // Nothing is to be taken back.
+        *start = run.bytes.len();
+        true
+    }
+}
+
+impl Drop for RunText<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let bytes = &mut self.run.bytes;
+        if bytes.len() > self.start {
+            bytes.truncate(self.start);
+            // It may have been a large one.
+            bytes.shrink_to(2 * FrameRun::MAX_BYTES);
+        }
+    }
+}
+
 impl Drop for FrameRun {
     fn drop(&mut self) {
-        if self.bytes.capacity() > 0 && self.bytes.capacity() <= 2 * MAX_RUN_BYTES {
+        if self.bytes.capacity() > 0 && self.bytes.capacity() <= 2 * Self::MAX_BYTES {
             // Fails when the thread ends.
             let _ = KEPT.try_with(|kept| kept.set(std::mem::take(&mut self.bytes)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TextBuffer;
+
+    /// The frame as it is built elsewhere.
+    fn frame(text: &str) -> Vec<u8> {
+        let mut buffer = TextBuffer::with_capacity(text.len());
+        buffer.push_str(text);
+        let frame = buffer.finish();
+        frame.text_frame().expect("it is text").to_vec()
+    }
+
+    #[test]
+    fn texts_of_all_lengths_become_frames() {
+        let mut run = FrameRun::new();
+        let mut expected = Vec::new();
+        for length in [0, 1, 124, 125, 126, 127, 1000, 3] {
+            let text = "x".repeat(length);
+            let mut writing = run.begin();
+            writing.as_mut_vec().extend_from_slice(text.as_bytes());
+            assert_eq!(writing.text(), text.as_bytes());
+            assert!(writing.finish());
+            drop(writing);
+            expected.extend(frame(&text));
+            assert!(run.push(&frame("between")));
+            expected.extend(frame("between"));
+        }
+        assert_eq!(run.as_slice(), expected);
+        assert_eq!(run.weight(), expected.len() + 16 * OVERHEAD_BYTES);
+    }
+
+    #[test]
+    fn what_is_not_finished_leaves_the_run_as_it_was() {
+        let mut run = FrameRun::new();
+        drop(run.begin());
+        assert!(run.is_empty() && run.as_slice().is_empty());
+        run.push(&frame("first"));
+        let mut given_up = run.begin();
+        given_up.as_mut_vec().extend_from_slice(b"half");
+        drop(given_up);
+        let mut long = run.begin();
+        long.as_mut_vec().resize(3 * FrameRun::MAX_BYTES, b'x');
+        assert!(!long.finish(), "the run would be long");
+        assert!(long.text().ends_with(b"xxx"), "it is still here");
+        drop(long);
+        assert!(run.bytes.capacity() <= 2 * FrameRun::MAX_BYTES);
+        run.push(&frame("last"));
+        assert_eq!(run.as_slice(), [frame("first"), frame("last")].concat());
     }
 }

@@ -37,7 +37,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! What both sides share is here. What has the same name on both sides, as `Socket`, `Emit` and `DisconnectReason`, is the
+//! What both sides share is here. What has the same name on both sides, as `Socket` and `DisconnectReason`, is the
 //! server's here and the client's in [`client`].
 //!
 //! * Handlers are async functions with [extractors](extract) as parameters; see [`Namespace::on`] and

@@ -269,9 +269,9 @@ impl Driver {
 
     /// Sends what the session's own handlers have sent in this turn.
     fn send_staged(&mut self, now: Instant) {
-        take_staged(|staged| {
-            self.session.send_run(now, std::mem::take(&mut staged.run));
-            for (packet, options) in staged.packets.drain(..) {
+        take_staged(|run, packets| {
+            self.session.send_run(now, run);
+            for (packet, options) in packets.drain(..) {
                 self.send(now, &packet, options);
             }
         });

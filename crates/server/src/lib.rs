@@ -52,7 +52,7 @@ pub use self::{
     reason::{ConnectError, DisconnectReason},
     server::{Server, ServerBuilder},
     service::{PeerAddress, SocketIoLayer, SocketIoService},
-    socket::{Emit, Socket, SocketId},
+    socket::{Socket, SocketId},
     static_files::StaticFile,
 };
 pub use kokanee_engineio::{CloseReason, Overflow, Revision, Transport};

@@ -18,7 +18,7 @@ use kokanee_engineio::{
     CloseReason, FrameRun, OutPacket, Overflow, Revision, SendOptions, Sid, Transport,
 };
 use kokanee_io::WebSocketIo;
-use kokanee_socketio::EncodedPacket;
+use kokanee_socketio::{Attachments, EncodedPacket};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -166,30 +166,50 @@ pub(crate) struct Gone;
 /// Bytes beyond which a turn stages no more.
 const MAX_STAGED_BYTES: usize = 64 * 1024;
 
-/// What waits for its session on the thread that runs it, in this order.
-#[derive(Debug)]
-pub(crate) struct Staged {
-    /// Texts for a WebSocket, ready to be written.
-    pub(crate) run: FrameRun,
-    pub(crate) packets: Vec<(EncodedPacket, SendOptions)>,
-}
+/// Packets and how they are to be sent.
+pub(crate) type Packets = Vec<(EncodedPacket, SendOptions)>;
 
-impl Staged {
-    const fn new() -> Self {
-        Self {
-            run: FrameRun::new(),
-            packets: Vec::new(),
-        }
-    }
+/// The turn on this thread.
+struct Stage {
+    /// The mailbox whose task runs, by its address; 0 is none.
+    running: Cell<usize>,
+    /// Whether its session takes text messages as finished frames.
+    takes_runs: Cell<bool>,
+    /// The mailbox for which frames may be added to the run now; 0 is none.
+    open_for: Cell<usize>,
+    /// What everything counts that is staged.
+    bytes: Cell<usize>,
 }
 
 thread_local! {
-    /// The mailbox whose task runs on this thread now, by its address; 0 is none.
-    static RUNNING: Cell<usize> = const { Cell::new(0) };
-    /// Whether its texts may become a run.
-    static TAKES_RUNS: Cell<bool> = const { Cell::new(false) };
-    static STAGE: RefCell<Staged> = const { RefCell::new(Staged::new()) };
-    static STAGED_BYTES: Cell<usize> = const { Cell::new(0) };
+    static STAGE: Stage = const {
+        Stage {
+            running: Cell::new(0),
+            takes_runs: Cell::new(false),
+            open_for: Cell::new(0),
+            bytes: Cell::new(0),
+        }
+    };
+    /// What is staged first: frames of texts for a WebSocket, ready to be written.
+    static RUN: RefCell<FrameRun> = const { RefCell::new(FrameRun::new()) };
+    /// What is staged behind the run.
+    static PACKETS: RefCell<Packets> = const { RefCell::new(Vec::new()) };
+}
+
+impl Stage {
+    /// Says that the run is the last that is staged, so that frames may be added to it if the session takes them.
+    #[inline]
+    fn open(&self) {
+        let is_open = self.takes_runs.get();
+        self.open_for
+            .set(if is_open { self.running.get() } else { 0 });
+    }
+
+    /// Says that frames may not be added to the run.
+    #[inline]
+    fn close(&self) {
+        self.open_for.set(0);
+    }
 }
 
 /// A turn of a session's task on this thread. While it lasts, what is sent to this session from this thread is staged.
@@ -198,56 +218,58 @@ pub(crate) struct Turn;
 impl Turn {
     /// `takes_runs` says that the session takes text messages as finished frames, until the end of the turn.
     pub(crate) fn begin(mailbox: &Mailbox, takes_runs: bool) -> Self {
-        RUNNING.set(mailbox.address_in_memory());
-        TAKES_RUNS.set(takes_runs);
+        STAGE.with(|stage| {
+            stage.running.set(mailbox.address_in_memory());
+            stage.takes_runs.set(takes_runs);
+            stage.open();
+        });
         Self
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        RUNNING.set(0);
-        // Nothing is left, unless the turn panicked: it must not reach the next session.
-        STAGED_BYTES.set(0);
-        STAGE.with_borrow_mut(|staged| {
-            if !staged.packets.is_empty() || !staged.run.is_empty() {
-                *staged = Staged::new();
-            }
+        STAGE.with(|stage| {
+            stage.running.set(0);
+            stage.close();
         });
+        // Nothing is left, unless the turn panicked: it must not reach the next session.
+        take_staged(|_, _| {});
     }
 }
 
 /// Whether something was staged in this turn.
+#[inline]
 pub(crate) fn has_staged() -> bool {
-    STAGED_BYTES.get() > 0
+    STAGE.with(|stage| stage.bytes.get() > 0)
 }
 
 /// Takes what was staged in this turn.
-pub(crate) fn take_staged(f: impl FnOnce(&mut Staged)) {
-    if STAGED_BYTES.replace(0) == 0 {
+pub(crate) fn take_staged(f: impl FnOnce(FrameRun, &mut Packets)) {
+    if !has_staged() {
         return;
     }
     // Taken out: what `f` drops may be the application's, and do anything.
-    let mut staged = STAGE.replace(Staged::new());
-    f(&mut staged);
-    staged.packets.clear();
+    let (run, mut packets) = (RUN.take(), PACKETS.take());
+    STAGE.with(|stage| {
+        stage.bytes.set(0);
+        stage.open();
+    });
+    f(run, &mut packets);
+    packets.clear();
     // The memory is kept for the next turn, unless a burst has made it large.
-    if staged.packets.capacity() <= 1024 && !has_staged() {
-        STAGE.set(staged);
+    if packets.capacity() <= 1024 && !has_staged() {
+        PACKETS.set(packets);
     }
 }
 
 /// Takes the run that was staged in this turn, if there is nothing else.
 #[inline]
 pub(crate) fn take_only_run() -> Option<FrameRun> {
-    if !has_staged() {
-        return None;
-    }
-    STAGE.with_borrow_mut(|staged| {
-        staged.packets.is_empty().then(|| {
-            STAGED_BYTES.set(0);
-            std::mem::take(&mut staged.run)
-        })
+    let is_alone = has_staged() && PACKETS.with_borrow(Packets::is_empty);
+    is_alone.then(|| {
+        STAGE.with(|stage| stage.bytes.set(0));
+        RUN.take()
     })
 }
 
@@ -345,12 +367,16 @@ impl Mailbox {
     /// Bytes that wait for the client.
     #[inline]
     fn waiting_bytes(&self) -> usize {
-        let staged = if RUNNING.get() == self.address_in_memory() {
-            STAGED_BYTES.get()
-        } else {
-            0
-        };
-        staged + self.handed_over_bytes()
+        self.staged_bytes().unwrap_or(0) + self.handed_over_bytes()
+    }
+
+    /// Bytes that are staged, if this session's task runs on this thread.
+    #[inline]
+    fn staged_bytes(&self) -> Option<usize> {
+        STAGE.with(|stage| {
+            let is_running = stage.running.get() == self.address_in_memory();
+            is_running.then(|| stage.bytes.get())
+        })
     }
 
     /// Bytes that every thread knows of.
@@ -358,29 +384,71 @@ impl Mailbox {
         self.outbound.load(Ordering::Relaxed) + self.queued.load(Ordering::Relaxed)
     }
 
-    /// Stages a packet, if this session's task runs on this thread and nothing stands against it: the frequent case of
-    /// a handler that answers, in which the packet is only looked at. There is [room](Self::poll_room) for it then.
+    /// Whether a text may be staged as a frame: this session's task runs on this thread, and nothing that waits already
+    /// would have to leave before it.
     #[inline]
-    pub(crate) fn try_stage(&self, packet: &EncodedPacket, options: SendOptions) -> bool {
-        if RUNNING.get() != self.address_in_memory() || !TAKES_RUNS.get() || options.volatile {
+    fn takes_frames(&self, options: SendOptions) -> bool {
+        STAGE.with(|stage| stage.open_for.get() == self.address_in_memory())
+            && !options.volatile
+            // Somebody else may have sent that before our handler went on.
+            && !self.has_commands()
+    }
+
+    /// Whether there is [room](Self::poll_room) for this much to be staged.
+    #[inline]
+    fn fits(&self, staged: usize) -> bool {
+        staged <= MAX_STAGED_BYTES
+            && staged + self.handed_over_bytes() <= self.limits.max_outbound_bytes / 2
+    }
+
+    /// Encodes a packet whose text `write` appends, at least so many bytes, and stages it if that is possible: the frequent
+    /// case of a handler that answers, in which the text is written in its final place. Otherwise, returns the packet.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    #[inline]
+    pub(crate) fn stage_or_encode<E>(
+        &self,
+        options: SendOptions,
+        least_bytes: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, E>,
+    ) -> Result<Option<EncodedPacket>, E> {
+        if least_bytes > FrameRun::MAX_BYTES || !self.takes_frames(options) {
+            return EncodedPacket::build(write).map(Some);
+        }
+        RUN.with_borrow_mut(|run| {
+            let mut text = run.begin();
+            // It may be the application's code that writes: what that sends itself waits behind this.
+            STAGE.with(Stage::close);
+            let attachments = write(text.as_mut_vec());
+            STAGE.with(|stage| {
+                if PACKETS.with_borrow(Packets::is_empty) {
+                    stage.open();
+                }
+                let attachments = attachments?;
+                let staged = stage.bytes.get() + text.text().len() + OVERHEAD_BYTES;
+                if attachments.is_none() && self.fits(staged) && text.finish() {
+                    stage.bytes.set(staged);
+                    return Ok(None);
+                }
+                Ok(Some(EncodedPacket::from_written(text.text(), attachments)))
+            })
+        })
+    }
+
+    /// Stages a packet if its text may be a frame.
+    #[inline]
+    fn try_stage(&self, packet: &EncodedPacket, options: SendOptions) -> bool {
+        if !self.takes_frames(options) {
             return false;
         }
         let Some(frame) = packet.text_frame() else {
             return false;
         };
-        let weight = frame.len() + OVERHEAD_BYTES;
-        let staged = STAGED_BYTES.get();
-        // What waits already is in front: somebody else may have sent that before our handler went on.
-        if staged + weight > MAX_STAGED_BYTES
-            || staged + self.handed_over_bytes() + weight > self.limits.max_outbound_bytes / 2
-            || self.has_commands()
-        {
-            return false;
-        }
-        let is_staged =
-            STAGE.with_borrow_mut(|stage| stage.packets.is_empty() && stage.run.push(frame));
+        let staged = STAGE.with(|stage| stage.bytes.get()) + frame.len() + OVERHEAD_BYTES;
+        let is_staged = self.fits(staged) && RUN.with_borrow_mut(|run| run.push(frame));
         if is_staged {
-            STAGED_BYTES.set(staged + weight);
+            STAGE.with(|stage| stage.bytes.set(staged));
         }
         is_staged
     }
@@ -390,12 +458,12 @@ impl Mailbox {
     /// A packet for which there is no room is not queued: the task is told, and applies the policy.
     #[inline]
     pub(crate) fn emit(&self, packet: EncodedPacket, options: SendOptions) -> Result<(), Gone> {
-        let is_running = RUNNING.get() == self.address_in_memory();
-        if is_running && self.try_stage(&packet, options) {
+        let staged_here = self.staged_bytes();
+        if staged_here.is_some() && self.try_stage(&packet, options) {
             return Ok(());
         }
         let weight = packet.size_bytes() + OVERHEAD_BYTES;
-        let staged = if is_running { STAGED_BYTES.get() } else { 0 };
+        let staged = staged_here.unwrap_or(0);
         let waiting = staged + self.handed_over_bytes();
         let is_full = waiting > 0 && waiting + weight > self.limits.max_outbound_bytes;
         if is_full && self.limits.overflow == Overflow::Disconnect {
@@ -405,10 +473,13 @@ impl Mailbox {
             }
             return Ok(());
         }
-        // As for `try_stage`. Not much at a time, because other threads do not see what is staged.
-        if is_running && staged < MAX_STAGED_BYTES && !self.has_commands() {
-            STAGED_BYTES.set(staged + weight);
-            STAGE.with_borrow_mut(|stage| stage.packets.push((packet, options)));
+        // As for frames. Not much at a time, because other threads do not see what is staged.
+        if staged_here.is_some() && staged < MAX_STAGED_BYTES && !self.has_commands() {
+            STAGE.with(|stage| {
+                stage.bytes.set(staged + weight);
+                stage.close();
+            });
+            PACKETS.with_borrow_mut(|packets| packets.push((packet, options)));
         } else {
             let mut queue = self.queue.lock();
             self.push(&mut queue, Command::Emit { packet, options })?;

@@ -4,18 +4,19 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     fmt,
-    future::Future,
-    pin::Pin,
+    future::poll_fn,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
-    task::{Context, Poll, ready},
 };
 
 use kokanee_engineio::{SID_LENGTH, SendOptions, Str, Transport, encode_id, parse_id};
 use kokanee_handler::{EmitError, Handler, TypedArgs, TypedEvent};
-use kokanee_socketio::{Args, EncodeError, EncodedPacket, encode_event, encode_event_args};
+use kokanee_socketio::{
+    Args, Attachments, EncodeError, EncodedPacket, encode_event, encode_event_args, write_event,
+    write_event_args,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -286,47 +287,76 @@ impl Socket {
     ///
     /// # Errors
     /// When the arguments cannot be encoded or the socket is disconnected.
-    pub fn emit<T: Serialize>(&self, event: &str, args: T) -> Emit<'_> {
-        self.emit_packet(
-            encode_event(self.0.namespace.name(), None, event, &args),
-            SendOptions::default(),
-        )
+    #[inline]
+    pub async fn emit<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
+        self.emit_with(event, args, SendOptions::default()).await
     }
 
     /// Sends a typed event.
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub fn emit_typed<E: TypedEvent>(&self, event: &E) -> Emit<'_> {
-        self.emit(E::NAME, event)
+    pub async fn emit_typed<E: TypedEvent>(&self, event: &E) -> Result<(), EmitError> {
+        self.emit(E::NAME, event).await
     }
 
     /// Sends an event with arguments as they were received.
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub fn emit_args(&self, event: &str, args: &Args) -> Emit<'_> {
-        self.emit_packet(
-            encode_event_args(self.0.namespace.name(), None, event, args),
-            SendOptions::default(),
-        )
-    }
-
-    /// Sends a packet that others get, too.
-    pub(crate) fn emit_encoded(&self, packet: EncodedPacket, options: SendOptions) -> Emit<'_> {
-        self.emit_packet(Ok(packet), options)
-    }
-
-    fn emit_packet(
-        &self,
-        packet: Result<EncodedPacket, EncodeError>,
-        options: SendOptions,
-    ) -> Emit<'_> {
-        Emit {
-            socket: self,
-            packet: Some(packet),
-            options,
+    #[inline]
+    pub async fn emit_args(&self, event: &str, args: &Args) -> Result<(), EmitError> {
+        let options = SendOptions::default();
+        let staged = self.stage(options, args.text_bytes(), |out| {
+            write_event_args(out, self.0.namespace.name(), None, event, args)
+        })?;
+        match staged {
+            None => Ok(()),
+            Some(packet) => self.emit_encoded(packet, options).await,
         }
+    }
+
+    #[inline]
+    async fn emit_with<T: Serialize>(
+        &self,
+        event: &str,
+        args: T,
+        options: SendOptions,
+    ) -> Result<(), EmitError> {
+        let staged = self.stage(options, 0, |out| {
+            write_event(out, self.0.namespace.name(), None, event, &args)
+        })?;
+        match staged {
+            None => Ok(()),
+            Some(packet) => self.emit_encoded(packet, options).await,
+        }
+    }
+
+    /// Encodes an event whose text `write` appends, at least so many bytes. `None` says that it is on its way.
+    #[inline]
+    fn stage(
+        &self,
+        options: SendOptions,
+        least_bytes: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, EncodeError>,
+    ) -> Result<Option<EncodedPacket>, EmitError> {
+        if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
+            return Err(EmitError::Disconnected);
+        }
+        Ok(self
+            .0
+            .mailbox
+            .stage_or_encode(options, least_bytes, write)?)
+    }
+
+    /// Sends a packet as soon as there is room for it.
+    pub(crate) async fn emit_encoded(
+        &self,
+        packet: EncodedPacket,
+        options: SendOptions,
+    ) -> Result<(), EmitError> {
+        poll_fn(|cx| self.0.mailbox.poll_room(cx)).await;
+        self.send_packet(packet, options)
     }
 
     /// Sends an event that the client does not get if it cannot take it at once.
@@ -348,15 +378,16 @@ impl Socket {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub fn emit_uncompressed<T: Serialize>(&self, event: &str, args: T) -> Emit<'_> {
-        let packet = encode_event(self.0.namespace.name(), None, event, &args);
-        self.emit_packet(
-            packet,
-            SendOptions {
-                volatile: false,
-                compress: false,
-            },
-        )
+    pub async fn emit_uncompressed<T: Serialize>(
+        &self,
+        event: &str,
+        args: T,
+    ) -> Result<(), EmitError> {
+        let options = SendOptions {
+            volatile: false,
+            compress: false,
+        };
+        self.emit_with(event, args, options).await
     }
 
     /// Sends an event and waits for the client's answer: await what this returns, perhaps with a
@@ -539,37 +570,5 @@ impl Socket {
         };
         // A session that is gone needs no goodbye.
         let _ = self.0.mailbox.send(command);
-    }
-}
-
-/// An event on its way to one client. Await it to send it; see [`Socket::emit`].
-#[derive(Debug)]
-#[must_use = "nothing is sent until it is awaited"]
-pub struct Emit<'a> {
-    socket: &'a Socket,
-    packet: Option<Result<EncodedPacket, EncodeError>>,
-    options: SendOptions,
-}
-
-impl Future for Emit<'_> {
-    type Output = Result<(), EmitError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let emit = self.get_mut();
-        let socket = &*emit.socket.0;
-        if let Some(Ok(packet)) = &emit.packet
-            && socket.state.load(Ordering::Acquire) != DISCONNECTED
-            && socket.mailbox.try_stage(packet, emit.options)
-        {
-            emit.packet = None;
-            return Poll::Ready(Ok(()));
-        }
-        ready!(socket.mailbox.poll_room(cx));
-        Poll::Ready(match emit.packet.take() {
-            Some(Ok(packet)) => emit.socket.send_packet(packet, emit.options),
-            Some(Err(error)) => Err(error.into()),
-            // Polled again after its end, which is a mistake of the caller; nothing is sent twice.
-            None => Ok(()),
-        })
     }
 }

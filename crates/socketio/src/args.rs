@@ -2,7 +2,7 @@
 //!
 //! Arguments are JSON text with attachments whichever parser the peer uses, so they can be sent on as they are.
 
-use std::{any::type_name, fmt, sync::Arc};
+use std::{any::type_name, fmt};
 
 use bytes::Bytes;
 use kokanee_engineio::Str;
@@ -14,7 +14,7 @@ use serde::{
 
 use crate::{
     EncodeError, MAX_DEPTH, Value,
-    attachments::resolve,
+    attachments::{Attachments, resolve, shared},
     scan::{Arguments, ScanError, find_special, scan_ack},
     ser::JsonWriter,
 };
@@ -28,8 +28,8 @@ pub struct Args {
     text: Str,
     start: usize,
     count: usize,
-    // Invariant: `None` instead of an empty slice; all placeholders are in canonical form and in range.
-    attachments: Option<Arc<[Bytes]>>,
+    // Invariant: all placeholders are in canonical form and in range.
+    attachments: Attachments,
 }
 
 impl Args {
@@ -109,7 +109,7 @@ impl Args {
     }
 
     pub(crate) fn with_attachments(mut self, attachments: Vec<Bytes>) -> Self {
-        self.attachments = (!attachments.is_empty()).then(|| attachments.into());
+        self.attachments = shared(attachments);
         self
     }
 
@@ -185,6 +185,11 @@ impl Args {
         self.attachments.as_deref().unwrap_or_default()
     }
 
+    #[inline]
+    pub(crate) fn shared_attachments(&self) -> Attachments {
+        self.attachments.clone()
+    }
+
     /// How many arguments there are.
     pub fn len(&self) -> usize {
         self.count
@@ -199,6 +204,12 @@ impl Args {
     /// Bytes of memory that the text and the attachments take.
     pub fn size_bytes(&self) -> usize {
         self.text.as_bytes().len() + self.attachments().iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// Bytes of [`json`](Self::json).
+    #[inline]
+    pub fn text_bytes(&self) -> usize {
+        self.json_bytes().len()
     }
 
     #[inline]

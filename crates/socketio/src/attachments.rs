@@ -4,10 +4,20 @@
 //! as long as they are written the way every encoder writes them. Text that is written otherwise is rewritten. So behind
 //! this module, in [`Args`] with attachments, each placeholder has the one canonical form and a valid number.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use memchr::memmem;
 
 use crate::{Args, DecodeError, DecoderLimits, Event, Packet, Value, packet::Name};
+
+/// The bytes among the arguments of one packet, in the order of their placeholders. `None` instead of none.
+pub type Attachments = Option<Arc<[Bytes]>>;
+
+#[inline]
+pub(crate) fn shared(attachments: Vec<Bytes>) -> Attachments {
+    (!attachments.is_empty()).then(|| attachments.into())
+}
 
 /// The text in front of the number of a placeholder.
 pub(crate) const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":"#;

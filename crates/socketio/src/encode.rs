@@ -2,7 +2,10 @@
 //!
 //! The text is built in the buffer in which it will be sent. Spec: Socket.IO protocol v5, "Packet encoding".
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    convert::Infallible,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use kokanee_engineio::{Message, Outgoing, TextBuffer};
@@ -11,6 +14,7 @@ use serde::{Serialize, ser};
 use crate::{
     AckId, Args,
     args::is_array,
+    attachments::{Attachments, shared},
     header::PacketType,
     is_reserved_event_name, msgpack,
     ser::{JsonWriter, write_string, write_u64},
@@ -41,6 +45,51 @@ struct Parts {
 }
 
 impl EncodedPacket {
+    /// The packet whose text `write` appends, without a thought for the attachments that it returns.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    #[inline]
+    pub fn build<E>(write: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, E>) -> Result<Self, E> {
+        let mut buffer = TextBuffer::with_capacity(ARGS_BYTES_GUESS);
+        let attachments = write(buffer.as_mut_vec())?;
+        Ok(match attachments {
+            None => Self(Form::Text(buffer.finish())),
+            Some(attachments) => Self::with_attachments(buffer.text(), &attachments),
+        })
+    }
+
+    fn build_text(write: impl FnOnce(&mut Vec<u8>) -> Attachments) -> Self {
+        match Self::build(|out| Ok::<_, Infallible>(write(out))) {
+            Ok(packet) => packet,
+        }
+    }
+
+    /// The packet of a text that was written elsewhere, without a thought for its attachments.
+    pub fn from_written(text: &[u8], attachments: Attachments) -> Self {
+        if let Some(attachments) = attachments {
+            return Self::with_attachments(text, &attachments);
+        }
+        let mut buffer = TextBuffer::with_capacity(text.len());
+        buffer.as_mut_vec().extend_from_slice(text);
+        Self(Form::Text(buffer.finish()))
+    }
+
+    /// The number of attachments is known only when all is written, and stands in front.
+    fn with_attachments(text: &[u8], attachments: &[Bytes]) -> Self {
+        let mut buffer = TextBuffer::with_capacity(text.len() + 8);
+        let out = buffer.as_mut_vec();
+        if let Some((&digit, rest)) = text.split_first() {
+            out.push(PacketType::binary_digit(digit));
+            write_u64(out, attachments.len() as u64);
+            out.push(b'-');
+            out.extend_from_slice(rest);
+        }
+        let attachments = attachments.iter().cloned().map(Outgoing::binary);
+        let attachments = attachments.collect();
+        Self::from_parts(buffer.finish().shared(), attachments)
+    }
+
     /// The messages for a peer with the default parser: the text and then the attachments, with nothing between them.
     pub fn default_frames(&self) -> impl Iterator<Item = &Outgoing> + Clone {
         std::iter::once(self.first()).chain(self.attachments())
@@ -144,15 +193,27 @@ pub fn encode_event<T: Serialize + ?Sized>(
     name: &str,
     args: &T,
 ) -> Result<EncodedPacket, EncodeError> {
+    EncodedPacket::build(|out| write_event(out, namespace, id, name, args))
+}
+
+/// Appends the text of an event and returns its attachments: what [`encode_event`] encodes.
+///
+/// # Errors
+/// As [`encode_event`]. What was appended then is of no use.
+#[inline]
+pub fn write_event<T: Serialize + ?Sized>(
+    out: &mut Vec<u8>,
+    namespace: &str,
+    id: Option<AckId>,
+    name: &str,
+    args: &T,
+) -> Result<Attachments, EncodeError> {
     check_name(name)?;
-    let mut text = Text::new(
-        PacketType::Event,
-        namespace,
-        id,
-        name.len() + ARGS_BYTES_GUESS,
-    );
-    text.write_name(name);
-    text.finish_with(args)
+    let bytes = name.len() + ARGS_BYTES_GUESS;
+    write_head(out, PacketType::Event, namespace, id, bytes);
+    out.push(b'[');
+    write_string(out, name);
+    write_args(out, args)
 }
 
 /// Encodes an event with arguments that were received, which are copied as they are.
@@ -165,18 +226,30 @@ pub fn encode_event_args(
     name: &str,
     args: &Args,
 ) -> Result<EncodedPacket, EncodeError> {
+    EncodedPacket::build(|out| write_event_args(out, namespace, id, name, args))
+}
+
+/// Appends the text of an event and returns its attachments: what [`encode_event_args`] encodes.
+///
+/// # Errors
+/// [`EncodeError::ReservedName`].
+#[inline]
+pub fn write_event_args(
+    out: &mut Vec<u8>,
+    namespace: &str,
+    id: Option<AckId>,
+    name: &str,
+    args: &Args,
+) -> Result<Attachments, EncodeError> {
     check_name(name)?;
-    let mut text = Text::new(
-        PacketType::Event,
-        namespace,
-        id,
-        name.len() + args.json_bytes().len(),
-    );
-    text.write_name(name);
+    let bytes = name.len() + args.text_bytes();
+    write_head(out, PacketType::Event, namespace, id, bytes);
+    out.push(b'[');
+    write_string(out, name);
     if !args.is_empty() {
-        text.out().push(b',');
+        out.push(b',');
     }
-    Ok(text.finish_with_raw(args))
+    Ok(write_raw_args(out, args))
 }
 
 /// Encodes an acknowledgement. `args` become its arguments as those of [`encode_event`] do.
@@ -188,34 +261,39 @@ pub fn encode_ack<T: Serialize + ?Sized>(
     id: AckId,
     args: &T,
 ) -> Result<EncodedPacket, EncodeError> {
-    let mut text = Text::new(PacketType::Ack, namespace, Some(id), ARGS_BYTES_GUESS);
-    text.out().push(b'[');
-    text.finish_with(args)
+    EncodedPacket::build(|out| {
+        write_head(out, PacketType::Ack, namespace, Some(id), ARGS_BYTES_GUESS);
+        out.push(b'[');
+        write_args(out, args)
+    })
 }
 
 /// Encodes an acknowledgement with arguments that were received, which are copied as they are.
 pub fn encode_ack_args(namespace: &str, id: AckId, args: &Args) -> EncodedPacket {
-    let mut text = Text::new(
-        PacketType::Ack,
-        namespace,
-        Some(id),
-        args.json_bytes().len(),
-    );
-    text.out().push(b'[');
-    text.finish_with_raw(args)
+    EncodedPacket::build_text(|out| {
+        let bytes = args.text_bytes();
+        write_head(out, PacketType::Ack, namespace, Some(id), bytes);
+        out.push(b'[');
+        write_raw_args(out, args)
+    })
 }
 
 /// Encodes a CONNECT with a JSON object, given as text, as payload.
 pub fn encode_connect(namespace: &str, json: Option<&str>) -> EncodedPacket {
     let json = json.unwrap_or_default();
-    let mut text = Text::new(PacketType::Connect, namespace, None, json.len());
-    text.buffer.push_str(json);
-    text.finish()
+    EncodedPacket::build_text(|out| {
+        write_head(out, PacketType::Connect, namespace, None, json.len());
+        out.extend_from_slice(json.as_bytes());
+        None
+    })
 }
 
 /// Encodes a DISCONNECT.
 pub fn encode_disconnect(namespace: &str) -> EncodedPacket {
-    Text::new(PacketType::Disconnect, namespace, None, 0).finish()
+    EncodedPacket::build_text(|out| {
+        write_head(out, PacketType::Disconnect, namespace, None, 0);
+        None
+    })
 }
 
 /// Encodes a `CONNECT_ERROR`, the refusal of a namespace.
@@ -227,21 +305,15 @@ pub fn encode_connect_error<T: Serialize + ?Sized>(
     message: &str,
     data: Option<&T>,
 ) -> Result<EncodedPacket, EncodeError> {
-    let mut text = Text::new(
-        PacketType::ConnectError,
-        namespace,
-        None,
-        message.len() + ARGS_BYTES_GUESS,
-    );
-    let mut json = JsonWriter::new(text.out(), 0);
-    json.open(b'{')?;
-    json.write_member("message", message)?;
-    if let Some(data) = data {
-        json.write_member("data", data)?;
-    }
-    json.close("}");
-    json.finish_without_attachments()?;
-    Ok(text.finish())
+    encode_refusal(namespace, message, |json| {
+        json.open(b'{')?;
+        json.write_member("message", message)?;
+        if let Some(data) = data {
+            json.write_member("data", data)?;
+        }
+        json.close("}");
+        Ok(())
+    })
 }
 
 /// Encodes the refusal of a namespace for clients of protocol revision 4 and older: the data alone if there are some,
@@ -254,19 +326,25 @@ pub fn encode_legacy_connect_error<T: Serialize + ?Sized>(
     message: &str,
     data: Option<&T>,
 ) -> Result<EncodedPacket, EncodeError> {
-    let mut text = Text::new(
-        PacketType::ConnectError,
-        namespace,
-        None,
-        message.len() + ARGS_BYTES_GUESS,
-    );
-    let mut json = JsonWriter::new(text.out(), 0);
-    match data {
-        Some(data) => data.serialize(&mut json)?,
-        None => message.serialize(&mut json)?,
-    }
-    json.finish_without_attachments()?;
-    Ok(text.finish())
+    encode_refusal(namespace, message, |json| match data {
+        Some(data) => data.serialize(json),
+        None => message.serialize(json),
+    })
+}
+
+fn encode_refusal(
+    namespace: &str,
+    message: &str,
+    write: impl FnOnce(&mut JsonWriter<'_>) -> Result<(), EncodeError>,
+) -> Result<EncodedPacket, EncodeError> {
+    EncodedPacket::build(|out| {
+        let bytes = message.len() + ARGS_BYTES_GUESS;
+        write_head(out, PacketType::ConnectError, namespace, None, bytes);
+        let mut json = JsonWriter::new(out, 0);
+        write(&mut json)?;
+        json.finish_without_attachments()?;
+        Ok(None)
+    })
 }
 
 #[inline]
@@ -278,102 +356,46 @@ fn check_name(name: &str) -> Result<(), EncodeError> {
     }
 }
 
-/// The text of a packet in the making.
-struct Text {
-    buffer: TextBuffer,
+/// Appends type, namespace and id, and makes room for a payload.
+#[inline]
+fn write_head(
+    out: &mut Vec<u8>,
     packet_type: PacketType,
-    /// Offset in the buffer behind the packet's type.
-    head: usize,
+    namespace: &str,
+    id: Option<AckId>,
+    payload_bytes: usize,
+) {
+    // Comma, brackets, quotes and an id.
+    const REST_BYTES: usize = 24;
+    out.reserve(namespace.len() + payload_bytes + REST_BYTES);
+    out.push(packet_type.digit());
+    if namespace != "/" {
+        out.extend_from_slice(namespace.as_bytes());
+        out.push(b',');
+    }
+    if let Some(AckId(id)) = id {
+        write_u64(out, id);
+    }
 }
 
-impl Text {
-    /// Writes type, namespace and id.
-    #[inline]
-    fn new(
-        packet_type: PacketType,
-        namespace: &str,
-        id: Option<AckId>,
-        payload_bytes: usize,
-    ) -> Self {
-        // Comma, brackets, quotes and an id.
-        const REST_BYTES: usize = 24;
-        let mut buffer = TextBuffer::with_capacity(namespace.len() + payload_bytes + REST_BYTES);
-        let out = buffer.as_mut_vec();
-        out.push(packet_type.digit());
-        let head = out.len();
-        if namespace != "/" {
-            out.extend_from_slice(namespace.as_bytes());
-            out.push(b',');
-        }
-        if let Some(AckId(id)) = id {
-            write_u64(out, id);
-        }
-        Self {
-            buffer,
-            packet_type,
-            head,
-        }
-    }
+/// Appends the arguments, closes the array and returns the attachments.
+fn write_args<T: Serialize + ?Sized>(
+    out: &mut Vec<u8>,
+    args: &T,
+) -> Result<Attachments, EncodeError> {
+    let mut json = JsonWriter::new(out, 1);
+    json.write_args(args, !is_array::<T>())?;
+    let attachments = json.finish()?;
+    out.push(b']');
+    Ok(shared(attachments))
+}
 
-    #[inline]
-    fn out(&mut self) -> &mut Vec<u8> {
-        self.buffer.as_mut_vec()
-    }
-
-    /// Opens the array of an event.
-    #[inline]
-    fn write_name(&mut self, name: &str) {
-        self.out().push(b'[');
-        write_string(self.out(), name);
-    }
-
-    /// Writes the arguments and closes the array.
-    fn finish_with<T: Serialize + ?Sized>(
-        mut self,
-        args: &T,
-    ) -> Result<EncodedPacket, EncodeError> {
-        let mut json = JsonWriter::new(self.out(), 1);
-        json.write_args(args, !is_array::<T>())?;
-        let attachments = json.finish()?;
-        self.out().push(b']');
-        Ok(self.finish_with_attachments(attachments))
-    }
-
-    /// Copies the arguments and closes the array.
-    #[inline]
-    fn finish_with_raw(mut self, args: &Args) -> EncodedPacket {
-        self.out().extend_from_slice(args.json_bytes());
-        self.out().push(b']');
-        if args.attachments().is_empty() {
-            self.finish()
-        } else {
-            self.finish_with_attachments(args.attachments().to_vec())
-        }
-    }
-
-    fn finish_with_attachments(mut self, attachments: Vec<Bytes>) -> EncodedPacket {
-        if attachments.is_empty() {
-            return self.finish();
-        }
-        // The number of attachments is known only now, and stands in front.
-        let Self {
-            head, packet_type, ..
-        } = self;
-        let rest = self.out().get(head..).unwrap_or_default();
-        let mut buffer = TextBuffer::with_capacity(rest.len() + 8);
-        let out = buffer.as_mut_vec();
-        out.push(packet_type.binary_digit());
-        write_u64(out, attachments.len() as u64);
-        out.push(b'-');
-        out.extend_from_slice(rest);
-        let attachments = attachments.into_iter().map(Outgoing::binary).collect();
-        EncodedPacket::from_parts(buffer.finish().shared(), attachments)
-    }
-
-    #[inline]
-    fn finish(self) -> EncodedPacket {
-        EncodedPacket(Form::Text(self.buffer.finish()))
-    }
+/// Copies the arguments, closes the array and returns the attachments.
+#[inline]
+fn write_raw_args(out: &mut Vec<u8>, args: &Args) -> Attachments {
+    out.extend_from_slice(args.json_bytes());
+    out.push(b']');
+    args.shared_attachments()
 }
 
 /// A packet cannot be encoded.

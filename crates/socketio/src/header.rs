@@ -41,11 +41,12 @@ impl PacketType {
         }
     }
 
-    /// The digit in front of an event or acknowledgement with attachments.
-    pub(crate) const fn binary_digit(self) -> u8 {
-        match self {
-            Self::Ack => b'6',
-            _ => b'5',
+    /// The digit in front of an event or acknowledgement with attachments, from the one without.
+    pub(crate) const fn binary_digit(digit: u8) -> u8 {
+        if digit == Self::Ack.digit() {
+            b'6'
+        } else {
+            b'5'
         }
     }
 }

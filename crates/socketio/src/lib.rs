@@ -21,12 +21,14 @@ mod ser;
 mod value;
 
 pub use args::{Args, ArgsError};
+pub use attachments::Attachments;
 pub use client_connection::{ClientConnection, ClientInput, Join};
 pub use connection::{Connection, ConnectionConfig, Input, ProtocolError, ProtocolVersion};
 pub use decoder::{DecodeError, Decoder, DecoderLimits, ParserKind};
 pub use encode::{
     EncodeError, EncodedPacket, encode_ack, encode_ack_args, encode_connect, encode_connect_error,
-    encode_disconnect, encode_event, encode_event_args, encode_legacy_connect_error,
+    encode_disconnect, encode_event, encode_event_args, encode_legacy_connect_error, write_event,
+    write_event_args,
 };
 pub use packet::{AckId, Event, Packet, is_reserved_event_name};
 pub use scan::MAX_DEPTH;

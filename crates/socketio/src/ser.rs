@@ -12,18 +12,14 @@ use serde_json::ser::{CompactFormatter, Formatter};
 use crate::{
     EncodeError, MAX_DEPTH, Value,
     attachments::{PLACEHOLDER, count_placeholders},
-    scan::{find_special, is_special},
+    scan::find_special,
 };
 
 /// Appends a JSON string.
 #[inline]
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    if text.len() < 16 && !text.bytes().any(is_special) {
-        out.extend_from_slice(text.as_bytes());
-    } else {
-        write_escaped(out, text);
-    }
+    write_escaped(out, text);
     out.push(b'"');
 }
 
@@ -34,11 +30,23 @@ pub(crate) fn write_u64(out: &mut Vec<u8>, number: u64) {
         .expect("writing to memory cannot fail");
 }
 
+/// Appends what is between the quotes of a JSON string.
 #[inline]
 fn write_escaped(out: &mut Vec<u8>, text: &str) {
+    let start = out.len();
+    out.extend_from_slice(text.as_bytes());
+    // Nearly always there is nothing to escape.
+    let end = find_special(out, start);
+    if end < out.len() {
+        out.truncate(end);
+        escape(out, text, end - start);
+    }
+}
+
+/// Appends the rest of a string, from a byte on that is to be escaped.
+fn escape(out: &mut Vec<u8>, text: &str, mut done: usize) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let bytes = text.as_bytes();
-    let mut done = 0;
     loop {
         let at = find_special(bytes, done);
         out.extend_from_slice(&bytes[done..at]);

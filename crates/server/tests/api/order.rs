@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use kokanee_server::{Ack, Data, Server, ServerBuilder, Socket, State};
+use serde::{Serialize, Serializer, ser};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -372,4 +373,81 @@ async fn a_post_that_comes_within_a_turn_is_read_in_that_turn() {
     // A turn that a command has caused, so that the next command wakes nobody.
     polling.begin_poll().await;
     assert_eq!(entries.next().await, "second");
+}
+
+/// Arguments that do something else while they are written.
+struct While<F>(F);
+
+impl<F: Fn() -> Result<u32, &'static str>> Serialize for While<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.0)()
+            .map_err(ser::Error::custom)?
+            .serialize(serializer)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_handler_sends_leaves_in_its_order_and_whole() {
+    let io = Server::new();
+    io.on(
+        "go",
+        async |socket: Socket, Data(what): Data<String>, ack: Ack| {
+            socket.emit("first", 1).await?;
+            match &*what {
+                "bytes" => socket.emit("bytes", Bytes::from_static(b"2")).await?,
+                "long" => socket.emit("long", "x".repeat(20_000)).await?,
+                "longer header" => socket.emit("header", "x".repeat(200)).await?,
+                "answer within" => {
+                    let and_answers = While(|| {
+                        ack.send("from within").expect("the first answer");
+                        Ok(2)
+                    });
+                    socket.emit("around", and_answers).await?;
+                }
+                "error" => {
+                    let fails = While(|| Err("it does not like to"));
+                    assert!(socket.emit("never", ("half", fails)).await.is_err());
+                }
+                _ => {
+                    let panics = While(|| panic!("in the middle"));
+                    socket.emit("never", ("half", panics)).await?;
+                }
+            }
+            socket.emit("last", 3).await
+        },
+    );
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    let client = client.websocket();
+    let long = format!(r#"42["long","{}"]"#, "x".repeat(20_000));
+    let header = format!(r#"42["header","{}"]"#, "x".repeat(200));
+    let around = [r#"42["around",2]"#, r#"430["from within"]"#];
+    for (what, expected) in [
+        ("long", &[&*long][..]),
+        ("longer header", &[&header]),
+        // Nothing may come between an event's head and its end.
+        ("answer within", &around),
+        ("error", &[]),
+    ] {
+        client.send(&format!(r#"420["go","{what}"]"#)).await;
+        assert_eq!(client.text().await, r#"42["first",1]"#);
+        for text in expected {
+            assert_eq!(client.text().await, *text);
+        }
+        assert_eq!(client.text().await, r#"42["last",3]"#);
+    }
+    client.send(r#"42["go","bytes"]"#).await;
+    assert_eq!(client.text().await, r#"42["first",1]"#);
+    let placeholder = r#"{"_placeholder":true,"num":0}"#;
+    let announced = format!(r#"451-["bytes",{placeholder}]"#);
+    assert_eq!(client.text().await, announced);
+    assert_eq!(client.binary().await, b"2");
+    assert_eq!(client.text().await, r#"42["last",3]"#);
+    // Of an event that panics while it is written, nothing is left.
+    client.send(r#"42["go","panic"]"#).await;
+    client.send(r#"42["go","error"]"#).await;
+    for expected in [1, 1, 3] {
+        let name = if expected == 1 { "first" } else { "last" };
+        assert_eq!(client.text().await, format!(r#"42["{name}",{expected}]"#));
+    }
 }
