@@ -55,6 +55,7 @@ impl FrameRun {
     /// let mut text = run.begin();
     /// text.as_mut_vec().extend_from_slice(b"2[\"hi\"]");
     /// assert!(text.finish());
+    /// drop(text);
     /// assert_eq!(run.as_slice(), b"\x81\x0842[\"hi\"]");
     /// ```
     #[inline]
