@@ -54,8 +54,7 @@ impl FrameRun {
     /// let mut run = kokanee_engineio::FrameRun::new();
     /// let mut text = run.begin();
     /// text.as_mut_vec().extend_from_slice(b"2[\"hi\"]");
-    /// assert!(text.finish());
-    /// drop(text);
+    /// text.finish().expect("it is short");
     /// assert_eq!(run.as_slice(), b"\x81\x0842[\"hi\"]");
     /// ```
     #[inline]
@@ -66,11 +65,14 @@ impl FrameRun {
         RunText { run: self, start }
     }
 
-    /// Puts a header that is not short in front of the text that begins at `start`.
-    #[cold]
+    /// Puts a header that is not short in front of the text that begins behind the room for a short one, at `start`.
     fn insert_header(&mut self, header: &[u8], start: usize) {
-        let place = start..start + SHORT_HEADER_BYTES;
-        self.bytes.splice(place, header.iter().copied());
+        let end = self.bytes.len();
+        self.bytes
+            .resize(end + header.len() - SHORT_HEADER_BYTES, 0);
+        self.bytes
+            .copy_within(start + SHORT_HEADER_BYTES..end, start + header.len());
+        self.bytes[start..start + header.len()].copy_from_slice(header);
     }
 
     /// Takes the thread's memory for the first frame.
@@ -124,7 +126,7 @@ pub struct RunText<'a> {
 }
 
 impl RunText<'_> {
-    /// The memory of the run, for writers that append the text. What is appended must be UTF-8.
+    /// The memory of the run, for writers that append the text and touch nothing else. What is appended must be UTF-8.
     #[inline]
     pub fn as_mut_vec(&mut self) -> &mut Vec<u8> {
         &mut self.run.bytes
@@ -137,15 +139,17 @@ impl RunText<'_> {
         self.run.bytes.get(start..).unwrap_or_default()
     }
 
-    /// Makes the text a frame of the run, if the run does not become long. Returns whether it has; if not, the text is
-    /// still here.
+    /// Makes the text a frame of the run.
+    ///
+    /// # Errors
+    /// Gives the text back if the run would become long.
     #[inline]
-    pub fn finish(&mut self) -> bool {
-        let Self { run, start } = self;
+    pub fn finish(mut self) -> Result<(), Self> {
+        let Self { run, start } = &mut self;
         let payload = *start + SHORT_HEADER_BYTES;
         let header = encode_header(OpCode::Text, run.bytes.len() - payload, None);
         if run.bytes.len() + header.as_slice().len() - SHORT_HEADER_BYTES >= FrameRun::MAX_BYTES {
-            return false;
+            return Err(self);
         }
         match (header.as_slice(), run.bytes.get_mut(*start..payload)) {
             (&[first, second], Some(place)) => place.copy_from_slice(&[first, second]),
@@ -154,7 +158,7 @@ impl RunText<'_> {
         run.packets += 1;
         // Nothing is to be taken back.
         *start = run.bytes.len();
-        true
+        Ok(())
     }
 }
 
@@ -164,8 +168,9 @@ impl Drop for RunText<'_> {
         let bytes = &mut self.run.bytes;
         if bytes.len() > self.start {
             bytes.truncate(self.start);
-            // It may have been a large one.
-            bytes.shrink_to(2 * FrameRun::MAX_BYTES);
+            if bytes.capacity() > 2 * FrameRun::MAX_BYTES {
+                bytes.shrink_to_fit();
+            }
         }
     }
 }
@@ -201,8 +206,7 @@ mod tests {
             let mut writing = run.begin();
             writing.as_mut_vec().extend_from_slice(text.as_bytes());
             assert_eq!(writing.text(), text.as_bytes());
-            assert!(writing.finish());
-            drop(writing);
+            writing.finish().expect("it is short");
             expected.extend(frame(&text));
             assert!(run.push(&frame("between")));
             expected.extend(frame("between"));
@@ -222,8 +226,8 @@ mod tests {
         drop(given_up);
         let mut long = run.begin();
         long.as_mut_vec().resize(3 * FrameRun::MAX_BYTES, b'x');
-        assert!(!long.finish(), "the run would be long");
-        assert!(long.text().ends_with(b"xxx"), "it is still here");
+        let long = long.finish().expect_err("the run would be long");
+        assert!(long.text().ends_with(b"xxx"), "it is given back");
         drop(long);
         assert!(run.bytes.capacity() <= 2 * FrameRun::MAX_BYTES);
         run.push(&frame("last"));

@@ -268,7 +268,11 @@ pub(crate) fn take_staged(f: impl FnOnce(FrameRun, &mut Packets)) {
 pub(crate) fn take_only_run() -> Option<FrameRun> {
     let is_alone = has_staged() && PACKETS.with_borrow(Packets::is_empty);
     is_alone.then(|| {
-        STAGE.with(|stage| stage.bytes.set(0));
+        STAGE.with(|stage| {
+            stage.bytes.set(0);
+            // A panic in the middle of a text has left it closed.
+            stage.open();
+        });
         RUN.take()
     })
 }
@@ -413,26 +417,31 @@ impl Mailbox {
         least_bytes: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, E>,
     ) -> Result<Option<EncodedPacket>, E> {
-        if least_bytes > FrameRun::MAX_BYTES || !self.takes_frames(options) {
+        let staged = STAGE.with(|stage| stage.bytes.get()) + OVERHEAD_BYTES;
+        if least_bytes > FrameRun::MAX_BYTES || !self.takes_frames(options) || !self.fits(staged) {
             return EncodedPacket::build(write).map(Some);
         }
         RUN.with_borrow_mut(|run| {
             let mut text = run.begin();
-            // It may be the application's code that writes: what that sends itself waits behind this.
+            // It may be the application's code that writes: what that sends itself gets in front of this.
             STAGE.with(Stage::close);
             let attachments = write(text.as_mut_vec());
-            STAGE.with(|stage| {
-                if PACKETS.with_borrow(Packets::is_empty) {
-                    stage.open();
+            let is_last = PACKETS.with_borrow(Packets::is_empty);
+            if is_last {
+                STAGE.with(Stage::open);
+            }
+            let attachments = attachments?;
+            let staged = staged + text.text().len();
+            if is_last && attachments.is_none() && self.fits(staged) {
+                match text.finish() {
+                    Ok(()) => {
+                        STAGE.with(|stage| stage.bytes.set(staged));
+                        return Ok(None);
+                    }
+                    Err(given_back) => text = given_back,
                 }
-                let attachments = attachments?;
-                let staged = stage.bytes.get() + text.text().len() + OVERHEAD_BYTES;
-                if attachments.is_none() && self.fits(staged) && text.finish() {
-                    stage.bytes.set(staged);
-                    return Ok(None);
-                }
-                Ok(Some(EncodedPacket::from_written(text.text(), attachments)))
-            })
+            }
+            Ok(Some(EncodedPacket::from_written(text.text(), attachments)))
         })
     }
 

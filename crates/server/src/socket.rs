@@ -285,19 +285,29 @@ impl Socket {
     /// Waits while more than half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) is on its way to
     /// this client. Cancel safe: dropped before it is ready, nothing was sent.
     ///
+    /// The arguments are encoded when the future is polled for the first time, and then dropped. In a handler they must be
+    /// `Send`.
+    ///
     /// # Errors
     /// When the arguments cannot be encoded or the socket is disconnected.
     #[inline]
-    pub async fn emit<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
-        self.emit_with(event, args, SendOptions::default()).await
+    pub fn emit<T: Serialize>(
+        &self,
+        event: &str,
+        args: T,
+    ) -> impl Future<Output = Result<(), EmitError>> {
+        self.emit_with(event, args, SendOptions::default())
     }
 
     /// Sends a typed event.
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub async fn emit_typed<E: TypedEvent>(&self, event: &E) -> Result<(), EmitError> {
-        self.emit(E::NAME, event).await
+    pub fn emit_typed<E: TypedEvent>(
+        &self,
+        event: &E,
+    ) -> impl Future<Output = Result<(), EmitError>> {
+        self.emit(E::NAME, event)
     }
 
     /// Sends an event with arguments as they were received.
@@ -326,6 +336,7 @@ impl Socket {
         let staged = self.stage(options, 0, |out| {
             write_event(out, self.0.namespace.name(), None, event, &args)
         })?;
+        drop(args);
         match staged {
             None => Ok(()),
             Some(packet) => self.emit_encoded(packet, options).await,
@@ -378,16 +389,16 @@ impl Socket {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub async fn emit_uncompressed<T: Serialize>(
+    pub fn emit_uncompressed<T: Serialize>(
         &self,
         event: &str,
         args: T,
-    ) -> Result<(), EmitError> {
+    ) -> impl Future<Output = Result<(), EmitError>> {
         let options = SendOptions {
             volatile: false,
             compress: false,
         };
-        self.emit_with(event, args, options).await
+        self.emit_with(event, args, options)
     }
 
     /// Sends an event and waits for the client's answer: await what this returns, perhaps with a
