@@ -8,6 +8,7 @@ use kokanee::{
     net::{NetError, ServerHandle, TcpServer, UdpServer},
 };
 use serde::Deserialize;
+use subtle::ConstantTimeEq as _;
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::args::{RawArgs, address};
@@ -142,7 +143,9 @@ fn authorize(namespace: &Namespace, args: &RawArgs) {
         return;
     };
     namespace.middleware(move |login: Option<Auth<Login>>| {
-        let is_known = login.is_some_and(|Auth(login)| login.token == token);
+        // In a time that says nothing of how much of it was right.
+        let is_known =
+            login.is_some_and(|Auth(login)| login.token.as_bytes().ct_eq(token.as_bytes()).into());
         async move {
             if is_known {
                 Ok(())

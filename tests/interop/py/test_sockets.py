@@ -408,8 +408,9 @@ def test_raw_udp_and_unix_peers(tmp_path: Path) -> None:
 def test_a_token_and_the_allow_list_decide() -> None:
     target = python_echo_server(socket.AF_INET, "127.0.0.1")
     with Server("--allow-target", f"localhost:{target}", "--raw-token", "secret") as server:
-        with pytest.raises(socketio.exceptions.ConnectionError):
-            Told(server, "/tcp")
+        for auth in [None, {}, {"token": ""}, {"token": "secre"}, {"token": "secret2"}, {"token": 1}]:
+            with pytest.raises(socketio.exceptions.ConnectionError):
+                Told(server, "/tcp", auth)
         told = Told(server, "/tcp", {"token": "secret"})
         told.next("peers")
         # The rule has the name; the address would have to be on the list itself.
