@@ -173,9 +173,9 @@ pub(crate) type Packets = Vec<(EncodedPacket, SendOptions)>;
 struct Stage {
     /// The mailbox whose task runs, by its address; 0 is none.
     running: Cell<usize>,
-    /// Whether its session takes text messages as finished frames.
-    takes_runs: Cell<bool>,
-    /// The mailbox for which frames may be added to the run now; 0 is none.
+    /// The same mailbox if its session takes text messages as finished frames; 0 otherwise.
+    takes_runs: Cell<usize>,
+    /// And if frames may be added to the run now; 0 otherwise.
     open_for: Cell<usize>,
     /// What everything counts that is staged.
     bytes: Cell<usize>,
@@ -185,7 +185,7 @@ thread_local! {
     static STAGE: Stage = const {
         Stage {
             running: Cell::new(0),
-            takes_runs: Cell::new(false),
+            takes_runs: Cell::new(0),
             open_for: Cell::new(0),
             bytes: Cell::new(0),
         }
@@ -200,9 +200,7 @@ impl Stage {
     /// Says that the run is the last that is staged, so that frames may be added to it if the session takes them.
     #[inline]
     fn open(&self) {
-        let is_open = self.takes_runs.get();
-        self.open_for
-            .set(if is_open { self.running.get() } else { 0 });
+        self.open_for.set(self.takes_runs.get());
     }
 
     /// Says that frames may not be added to the run.
@@ -219,8 +217,9 @@ impl Turn {
     /// `takes_runs` says that the session takes text messages as finished frames, until the end of the turn.
     pub(crate) fn begin(mailbox: &Mailbox, takes_runs: bool) -> Self {
         STAGE.with(|stage| {
-            stage.running.set(mailbox.address_in_memory());
-            stage.takes_runs.set(takes_runs);
+            let mailbox = mailbox.address_in_memory();
+            stage.running.set(mailbox);
+            stage.takes_runs.set(if takes_runs { mailbox } else { 0 });
             stage.open();
         });
         Self
@@ -231,6 +230,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         STAGE.with(|stage| {
             stage.running.set(0);
+            stage.takes_runs.set(0);
             stage.close();
         });
         // Nothing is left, unless the turn panicked: it must not reach the next session.
@@ -467,34 +467,61 @@ impl Mailbox {
     /// A packet for which there is no room is not queued: the task is told, and applies the policy.
     #[inline]
     pub(crate) fn emit(&self, packet: EncodedPacket, options: SendOptions) -> Result<(), Gone> {
-        let staged_here = self.staged_bytes();
-        if staged_here.is_some() && self.try_stage(&packet, options) {
+        match self.staged_bytes() {
+            None => self.queue_packet(packet, options, 0),
+            Some(staged) => self.emit_in_turn(packet, options, staged),
+        }
+    }
+
+    /// The packet of a handler of this session, or of what else runs in its task: staged, if it is not too much.
+    fn emit_in_turn(
+        &self,
+        packet: EncodedPacket,
+        options: SendOptions,
+        staged: usize,
+    ) -> Result<(), Gone> {
+        if self.try_stage(&packet, options) {
             return Ok(());
         }
         let weight = packet.size_bytes() + OVERHEAD_BYTES;
-        let staged = staged_here.unwrap_or(0);
-        let waiting = staged + self.handed_over_bytes();
-        let is_full = waiting > 0 && waiting + weight > self.limits.max_outbound_bytes;
-        if is_full && self.limits.overflow == Overflow::Disconnect {
-            let mut queue = self.queue.lock();
+        // As for frames. Not much at a time, because other threads do not see what is staged.
+        if staged >= MAX_STAGED_BYTES || self.has_commands() || self.is_too_much(staged, weight) {
+            return self.queue_packet(packet, options, staged);
+        }
+        STAGE.with(|stage| {
+            stage.bytes.set(staged + weight);
+            stage.close();
+        });
+        PACKETS.with_borrow_mut(|packets| packets.push((packet, options)));
+        Ok(())
+    }
+
+    #[inline]
+    fn queue_packet(
+        &self,
+        packet: EncodedPacket,
+        options: SendOptions,
+        staged: usize,
+    ) -> Result<(), Gone> {
+        let weight = packet.size_bytes() + OVERHEAD_BYTES;
+        let mut queue = self.queue.lock();
+        if self.is_too_much(staged, weight) {
             if !options.volatile && !std::mem::replace(&mut queue.overflow, true) {
                 self.push(&mut queue, Command::Overflow)?;
             }
             return Ok(());
         }
-        // As for frames. Not much at a time, because other threads do not see what is staged.
-        if staged_here.is_some() && staged < MAX_STAGED_BYTES && !self.has_commands() {
-            STAGE.with(|stage| {
-                stage.bytes.set(staged + weight);
-                stage.close();
-            });
-            PACKETS.with_borrow_mut(|packets| packets.push((packet, options)));
-        } else {
-            let mut queue = self.queue.lock();
-            self.push(&mut queue, Command::Emit { packet, options })?;
-            self.queued.fetch_add(weight, Ordering::Relaxed);
-        }
+        self.push(&mut queue, Command::Emit { packet, options })?;
+        self.queued.fetch_add(weight, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether a packet has no room beside what waits, so that the connection is to end.
+    #[inline]
+    fn is_too_much(&self, staged: usize, weight: usize) -> bool {
+        let waiting = staged + self.handed_over_bytes();
+        let is_full = waiting > 0 && waiting + weight > self.limits.max_outbound_bytes;
+        is_full && self.limits.overflow == Overflow::Disconnect
     }
 
     /// Waits until half of the outbound limit is free. For direct emits: a handler that sends much goes at the client's pace.

@@ -14,6 +14,7 @@ use crate::{Args, DecodeError, DecoderLimits, Event, Packet, Value, packet::Name
 /// The bytes among the arguments of one packet, in the order of their placeholders. `None` instead of none.
 pub type Attachments = Option<Arc<[Bytes]>>;
 
+/// Attachments as all recipients share them.
 #[inline]
 pub(crate) fn shared(attachments: Vec<Bytes>) -> Attachments {
     (!attachments.is_empty()).then(|| attachments.into())

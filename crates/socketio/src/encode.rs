@@ -22,6 +22,8 @@ use crate::{
 
 /// Room for arguments of unknown size.
 const ARGS_BYTES_GUESS: usize = 128;
+/// Room for a packet of unknown size: what is in front of its arguments is rarely longer than the rest of this.
+const PACKET_BYTES_GUESS: usize = ARGS_BYTES_GUESS + 64;
 
 /// A packet to send, encoded once and shared by all its recipients. Cloning counts references.
 #[derive(Debug, Clone)]
@@ -51,7 +53,7 @@ impl EncodedPacket {
     /// Those of `write`.
     #[inline]
     pub fn build<E>(write: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, E>) -> Result<Self, E> {
-        let mut buffer = TextBuffer::with_capacity(ARGS_BYTES_GUESS);
+        let mut buffer = TextBuffer::with_capacity(PACKET_BYTES_GUESS);
         let attachments = write(buffer.as_mut_vec())?;
         Ok(match attachments {
             None => Self(Form::Text(buffer.finish())),
@@ -208,11 +210,7 @@ pub fn write_event<T: Serialize + ?Sized>(
     name: &str,
     args: &T,
 ) -> Result<Attachments, EncodeError> {
-    check_name(name)?;
-    let bytes = name.len() + ARGS_BYTES_GUESS;
-    write_head(out, PacketType::Event, namespace, id, bytes);
-    out.push(b'[');
-    write_string(out, name);
+    write_name(out, namespace, id, name, ARGS_BYTES_GUESS)?;
     write_args(out, args)
 }
 
@@ -241,11 +239,7 @@ pub fn write_event_args(
     name: &str,
     args: &Args,
 ) -> Result<Attachments, EncodeError> {
-    check_name(name)?;
-    let bytes = name.len() + args.text_bytes();
-    write_head(out, PacketType::Event, namespace, id, bytes);
-    out.push(b'[');
-    write_string(out, name);
+    write_name(out, namespace, id, name, args.text_bytes())?;
     if !args.is_empty() {
         out.push(b',');
     }
@@ -347,13 +341,23 @@ fn encode_refusal(
     })
 }
 
+/// Appends an event up to its name, and makes room for the arguments.
 #[inline]
-fn check_name(name: &str) -> Result<(), EncodeError> {
+fn write_name(
+    out: &mut Vec<u8>,
+    namespace: &str,
+    id: Option<AckId>,
+    name: &str,
+    args_bytes: usize,
+) -> Result<(), EncodeError> {
     if is_reserved_event_name(name) {
-        Err(EncodeError::ReservedName { name: name.into() })
-    } else {
-        Ok(())
+        return Err(EncodeError::ReservedName { name: name.into() });
     }
+    let bytes = name.len() + args_bytes;
+    write_head(out, PacketType::Event, namespace, id, bytes);
+    out.push(b'[');
+    write_string(out, name);
+    Ok(())
 }
 
 /// Appends type, namespace and id, and makes room for a payload.
