@@ -108,3 +108,27 @@ fn the_screen_shows_what_happens() {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[test]
+#[ignore = "needs tmux"]
+fn a_terminal_has_colours_unless_the_environment_says_no() {
+    let program = env!("CARGO_BIN_EXE_kokanee");
+    for (environment, is_colored) in [
+        ("", true),
+        ("NO_COLOR=1", false),
+        // Spec, no-color.org: an empty one says nothing.
+        ("NO_COLOR=", true),
+        ("TERM=dumb", false),
+    ] {
+        let inspect = format!("env {environment} {program} inspect '42[\"colour\",1]'");
+        let terminal = Terminal::start(&format!("{inspect}; echo the end; cat"));
+        terminal.shows("the end");
+        let screen = terminal.tmux(&["capture-pane", "-p", "-e"]);
+        assert!(screen.contains("colour"), "{screen}");
+        assert_eq!(
+            screen.contains("\u{1b}["),
+            is_colored,
+            "{environment}\n{screen}"
+        );
+    }
+}
