@@ -496,6 +496,7 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Puts the packet into the queue of the session's task, if there is room beside what is staged.
     #[inline]
     fn queue_packet(
         &self,
