@@ -2,19 +2,23 @@
 
 use std::{
     process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
 use crate::process::Server;
 
-/// A terminal of its own server, which ends with this value.
+/// A terminal of a tmux server of its own, which ends with this value.
 struct Terminal {
+    /// Used once: a server that was told to end still answers to its name for a moment.
     name: String,
 }
 
 impl Terminal {
     fn start(command: &str) -> Self {
-        let name = format!("kokanee-{}-screen", std::process::id());
+        static TERMINALS: AtomicUsize = AtomicUsize::new(0);
+        let number = TERMINALS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("kokanee-{}-screen-{number}", std::process::id());
         let terminal = Self { name };
         terminal.tmux(&["new-session", "-d", "-x", "100", "-y", "24", command]);
         terminal
@@ -26,6 +30,7 @@ impl Terminal {
             .args(args)
             .output()
             .expect("tmux is installed");
+        assert!(output.status.success(), "tmux {args:?}: {output:?}");
         String::from_utf8(output.stdout).expect("text")
     }
 
@@ -53,7 +58,10 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        self.tmux(&["kill-server"]);
+        // The server may have ended with its program.
+        let _ = Command::new("tmux")
+            .args(["-L", &self.name, "kill-server"])
+            .output();
     }
 }
 
