@@ -218,11 +218,14 @@ fn type_of_digit(byte: u8, offset: usize) -> Result<PacketType, DecodeError> {
         .ok_or(DecodeError::UnknownType { byte, offset })
 }
 
-/// Checks a whole text once.
-pub(crate) fn decode_utf8(bytes: &Bytes) -> Result<Str, DecodeError> {
-    Str::from_utf8(bytes).map_err(|_| DecodeError::InvalidUtf8 {
-        offset: std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len),
-    })
+/// Checks a whole text once, and copies it.
+pub(crate) fn decode_utf8(bytes: &[u8]) -> Result<Str, DecodeError> {
+    match simdutf8::basic::from_utf8(bytes) {
+        Ok(text) => Ok(Str::received(text)),
+        Err(_) => Err(DecodeError::InvalidUtf8 {
+            offset: std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len),
+        }),
+    }
 }
 
 fn decode_base64(text: &[u8]) -> Result<Bytes, DecodeError> {

@@ -276,6 +276,10 @@ where
                 Err(status) => return Poll::Ready(refused(status)),
             };
             posting.complete = true;
+            if self.binary_form {
+                // Its packets are parts of it: they would keep the connection's whole read buffer.
+                body = Bytes::copy_from_slice(&body);
+            }
             if self.is_jsonp {
                 // Without its field there is nothing in it, which the JavaScript server takes for fine.
                 match decode_jsonp_form(&body) {
@@ -406,10 +410,10 @@ where
         self.first.len() + self.rest.len()
     }
 
-    /// Copied to its size: a slice would keep the connection's whole read buffer.
-    fn whole(&self) -> Bytes {
+    /// In one piece: a short body is a part of the connection's read buffer.
+    fn whole(&mut self) -> Bytes {
         if self.rest.is_empty() {
-            return Bytes::copy_from_slice(&self.first);
+            return std::mem::take(&mut self.first);
         }
         let mut whole = BytesMut::with_capacity(self.size_bytes());
         whole.extend_from_slice(&self.first);
