@@ -53,9 +53,11 @@ const IS_ALLOWED: [bool; 256] = {
 /// The characters of an id, if the text can be one.
 pub fn parse_id(text: &str) -> Option<[u8; SID_LENGTH]> {
     let id: [u8; SID_LENGTH] = text.as_bytes().try_into().ok()?;
-    id.iter()
-        .all(|&byte| IS_ALLOWED[usize::from(byte)])
-        .then_some(id)
+    // All are looked at, as nearly every id is one: no branch for each.
+    let is_id = id
+        .iter()
+        .fold(true, |so_far, &byte| so_far & IS_ALLOWED[usize::from(byte)]);
+    is_id.then_some(id)
 }
 
 /// Encodes 15 bytes as 20 characters of the URL-safe base64 alphabet.

@@ -1,7 +1,7 @@
 //! Which requests are let in: the checks of a request that belongs to the server, in the order of the JavaScript server,
 //! and what a refusal looks like.
 
-use std::{borrow::Cow, future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
@@ -146,6 +146,7 @@ impl Query {
     /// Reads the parameters as a browser's URL does. `None` if one that matters is there twice, or is empty: two readers
     /// of the same request must not see different things.
     pub(crate) fn parse(query: &str) -> Option<Self> {
+        let decoded: Vec<_>;
         let mut values = Values::default();
         // Most have nothing to decode.
         if memchr::memchr2(b'%', b'+', query.as_bytes()).is_none() {
@@ -153,25 +154,26 @@ impl Query {
             while let Some(parameters) = rest {
                 let (parameter, others) = cut(parameters, b'&');
                 let (name, value) = cut(parameter, b'=');
-                values.take(name, value.unwrap_or_default().into())?;
+                values.take(name, value.unwrap_or_default())?;
                 rest = others;
             }
         } else {
-            for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-                values.take(&name, value)?;
+            decoded = form_urlencoded::parse(query.as_bytes()).collect();
+            for (name, value) in &decoded {
+                values.take(name, value)?;
             }
         }
         Some(Self {
-            transport: match values.transport.as_deref() {
+            transport: match values.transport {
                 Some("polling") => Some(Transport::Polling),
                 Some("websocket") => Some(Transport::WebSocket),
                 _ => None,
             },
             sid: match values.sid {
                 None => ClaimedSid::None,
-                Some(sid) => Sid::parse(&sid).map_or(ClaimedSid::Malformed, ClaimedSid::Sid),
+                Some(sid) => Sid::parse(sid).map_or(ClaimedSid::Malformed, ClaimedSid::Sid),
             },
-            revision: match values.revision.as_deref() {
+            revision: match values.revision {
                 Some("4") => Revision::V4,
                 _ => Revision::V3,
             },
@@ -192,16 +194,16 @@ fn cut(text: &str, at: u8) -> (&str, Option<&str>) {
 /// The values of the parameters, as they are read.
 #[derive(Default)]
 struct Values<'a> {
-    transport: Option<Cow<'a, str>>,
-    sid: Option<Cow<'a, str>>,
-    revision: Option<Cow<'a, str>>,
+    transport: Option<&'a str>,
+    sid: Option<&'a str>,
+    revision: Option<&'a str>,
     base64: bool,
     jsonp: Option<String>,
 }
 
 impl<'a> Values<'a> {
     /// Takes one parameter. `None` if there can be no such one.
-    fn take(&mut self, name: &str, value: Cow<'a, str>) -> Option<()> {
+    fn take(&mut self, name: &str, value: &'a str) -> Option<()> {
         let slot = match name {
             "transport" => &mut self.transport,
             "sid" => &mut self.sid,

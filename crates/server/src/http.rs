@@ -315,10 +315,13 @@ impl ServerInner {
             },
             Ok(Admitted::Known { mailbox }) => match parts.method {
                 Method::GET => match self.poll(mailbox, query, &parts.headers, peer) {
-                    Ok(poll) => Step::Poll(poll),
+                    Ok(mut poll) => {
+                        poll.reuse(parts.headers);
+                        Step::Poll(poll)
+                    }
                     Err(refusal) => refusal.response(false).into(),
                 },
-                Method::POST => match PendingPost::new(mailbox, &query, &parts.headers, body) {
+                Method::POST => match PendingPost::new(mailbox, &query, parts.headers, body) {
                     Ok(post) => Step::Post(post),
                     Err(response) => (*response).into(),
                 },

@@ -42,6 +42,8 @@ pub(crate) struct PendingPoll {
     deliveries: Option<Arc<Deliveries>>,
     /// Of a session that was opened by this request.
     pub(crate) cookie: Option<HeaderValue>,
+    /// Those of the answer, empty so far.
+    headers: HeaderMap,
 }
 
 impl PendingPoll {
@@ -67,17 +69,21 @@ impl PendingPoll {
                 .and_then(|threshold| Some((threshold, negotiate(request)?))),
             deliveries,
             cookie: None,
+            headers: HeaderMap::new(),
         })
     }
 
+    /// Uses the memory of the request's headers for those of the answer.
+    pub(crate) fn reuse(&mut self, request: HeaderMap) {
+        self.headers = emptied(request);
+    }
+
     fn response(
-        &self,
+        &mut self,
         packets: Vec<OutPacket>,
         payload: PayloadBody,
         may_compress: bool,
     ) -> Response<Body> {
-        let mut response = Response::new(Body::empty());
-        let headers = response.headers_mut();
         let (content_type, mut bytes) = match &self.jsonp {
             Some(index) => (
                 "text/javascript; charset=UTF-8",
@@ -86,6 +92,7 @@ impl PendingPoll {
             None if payload.binary => ("application/octet-stream", payload.bytes),
             None => ("text/plain; charset=UTF-8", payload.bytes),
         };
+        let headers = &mut self.headers;
         add_headers(headers, content_type, self.is_old_explorer);
         if self.jsonp.is_some() {
             headers.insert(
@@ -103,8 +110,7 @@ impl PendingPoll {
             mailbox: Arc::clone(&self.mailbox),
             connection,
         });
-        *response.body_mut() = Body::packets(bytes, delivery);
-        response
+        respond(Body::packets(bytes, delivery), &mut self.headers)
     }
 }
 
@@ -215,6 +221,8 @@ pub(crate) struct PendingPost<B> {
     binary_form: bool,
     is_jsonp: bool,
     is_old_explorer: bool,
+    /// Those of the answer, empty so far.
+    headers: HeaderMap,
 }
 
 enum PostStep<B> {
@@ -230,7 +238,7 @@ where
     pub(crate) fn new(
         mailbox: Arc<Mailbox>,
         query: &Query,
-        request: &HeaderMap,
+        request: HeaderMap,
         body: &mut Option<B>,
     ) -> Result<Self, Box<Response<Body>>> {
         if mailbox.posting.swap(true, Ordering::AcqRel) {
@@ -262,7 +270,8 @@ where
             step: PostStep::Receiving(Receiving::new(body.take())),
             binary_form,
             is_jsonp,
-            is_old_explorer: is_old_explorer(request),
+            is_old_explorer: is_old_explorer(&request),
+            headers: emptied(request),
         })
     }
 
@@ -284,7 +293,7 @@ where
                 // Without its field there is nothing in it, which the JavaScript server takes for fine.
                 match decode_jsonp_form(&body) {
                     Some(payload) => body = payload,
-                    None => return Poll::Ready(posted(self.is_old_explorer)),
+                    None => return Poll::Ready(self.posted()),
                 }
             }
             let (reply, answer) = oneshot::channel();
@@ -306,11 +315,18 @@ where
         // Before that, as the client may send the next one then.
         self.posting = None;
         Poll::Ready(match answer {
-            Ok((PostReply::Ok, _behind)) => posted(self.is_old_explorer),
+            Ok((PostReply::Ok, _behind)) => self.posted(),
             Ok((PostReply::BadRequest, _behind)) => Refusal::BadRequest.response(false),
             Ok((PostReply::Overlap, _behind)) => bad_request(),
             Err(_) => Refusal::SessionUnknown.response(false),
         })
+    }
+
+    /// The answer to a POST whose packets were processed.
+    fn posted(&mut self) -> Response<Body> {
+        // Not plain text: some browsers would offer a download.
+        add_headers(&mut self.headers, "text/html", self.is_old_explorer);
+        respond(Body::full("ok"), &mut self.headers)
     }
 }
 
@@ -431,11 +447,19 @@ fn refused(reason: StatusCode) -> Response<Body> {
     response
 }
 
-/// The answer to a POST whose packets were processed.
-fn posted(is_old_explorer: bool) -> Response<Body> {
-    let mut response = Response::new(Body::full("ok"));
-    // Not plain text: some browsers would offer a download.
-    add_headers(response.headers_mut(), "text/html", is_old_explorer);
+/// Headers to be filled, in the memory of others if that is small: the answer may be waited for a long time.
+fn emptied(mut headers: HeaderMap) -> HeaderMap {
+    const MAX_KEPT_HEADERS: usize = 24;
+    if headers.capacity() > MAX_KEPT_HEADERS {
+        return HeaderMap::new();
+    }
+    headers.clear();
+    headers
+}
+
+fn respond(body: Body, headers: &mut HeaderMap) -> Response<Body> {
+    let mut response = Response::new(body);
+    std::mem::swap(response.headers_mut(), headers);
     response
 }
 

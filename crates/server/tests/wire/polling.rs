@@ -153,6 +153,44 @@ fn old_internet_explorers_are_told_that_this_is_no_attack() {
 }
 
 #[test]
+fn nothing_of_a_request_comes_back_with_its_answer() {
+    run(async {
+        let mut bed = Bed::new().await;
+        for count in [0, 2, 10, 20, 40, 90] {
+            let sent: Vec<_> = (0..count).map(|n| format!("x-secret-{n}")).collect();
+            let sent: Vec<_> = sent.iter().map(|name| (name.as_str(), "hidden")).collect();
+            let polling = bed.open_polling().await;
+            let mut http = bed.http().await;
+            for (method, request, content_type) in [
+                (
+                    "POST",
+                    http::post(&polling.target, &sent, b"40"),
+                    "text/html",
+                ),
+                (
+                    "GET",
+                    http::get(&polling.target, &sent),
+                    "text/plain; charset=UTF-8",
+                ),
+            ] {
+                http.send(request).await;
+                let answer = http.response().await;
+                let mut names: Vec<_> = answer
+                    .headers
+                    .iter()
+                    .map(|(name, _)| name.as_str())
+                    .collect();
+                names.sort_unstable();
+                let case = format!("{method} with {count} headers");
+                bed.check(&case, answer.header("content-type"), Some(content_type));
+                let expected = vec!["cache-control", "content-length", "content-type", "date"];
+                bed.check(case, names, expected);
+            }
+        }
+    });
+}
+
+#[test]
 fn a_get_waits_until_there_is_something() {
     run(async {
         let bed = Bed::new().await;
