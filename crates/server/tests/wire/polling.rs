@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use kokanee_server::Server;
+use tokio::io::AsyncWriteExt;
 
 use crate::{
     bed::{Bed, RS, Table, assert_alive, assert_gone, error, is_json_error, run},
@@ -598,6 +599,35 @@ fn an_aborted_get_loses_nothing() {
             assert_eq!(bed.log(), ["connect"]);
             assert_alive(&mut polling).await;
         }
+    });
+}
+
+#[test]
+fn answers_that_a_client_does_not_take_are_not_lost_however_many_there_are() {
+    run(async {
+        let bed = Bed::new().await;
+        let mut polling = bed.polling().await;
+        let socket = bed.socket().await;
+        // A pipe instead of TCP, because its buffer is known: no answer fits.
+        let (mut client, stream) = tokio::io::duplex(512);
+        let io = bed.io.clone();
+        let served = tokio::spawn(async move { io.serve_stream(stream, None).await });
+        let padding = "x".repeat(2000);
+        for n in 0..3 {
+            client
+                .write_all(&http::get(&polling.target, &[]))
+                .await
+                .unwrap();
+            socket.emit("n", (n, &padding)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        drop(client);
+        served.await.unwrap();
+        let expected: Vec<_> = (0..3)
+            .map(|n| format!("42[\"n\",{n},\"{padding}\"]"))
+            .collect();
+        assert_eq!(polling.poll().await, expected.join(RS));
+        assert_eq!(bed.log(), ["connect"]);
     });
 }
 
