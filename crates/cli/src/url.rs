@@ -28,7 +28,7 @@ impl ServerUrl {
         if authority.is_empty() || !authority.chars().all(is_host) {
             return Err("a URL such as http://localhost:3000 is expected".to_owned());
         }
-        let namespace = match path.trim_end_matches('/') {
+        let namespace = match path {
             "" => "/".to_owned(),
             path if path.contains(',') => {
                 return Err("no namespace has a comma in its name".to_owned());
@@ -52,11 +52,14 @@ mod tests {
         for (url, origin, namespace, is_plain) in [
             ("http://localhost:3000", "http://localhost:3000", "/", true),
             (
-                "localhost:3000/chat/",
+                "localhost:3000/chat",
                 "http://localhost:3000",
                 "/chat",
                 true,
             ),
+            // A slash at the end belongs to the name, as in JavaScript.
+            ("http://a/b/", "http://a", "/b/", true),
+            ("http://a/", "http://a", "/", true),
             ("wss://a.example/b/c", "https://a.example", "/b/c", false),
             ("HTTP://[::1]:80#x", "http://[::1]:80", "/", true),
             ("http://a?token=1", "http://a", "/", false),
