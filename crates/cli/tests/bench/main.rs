@@ -21,14 +21,11 @@ fn stderr(output: &Output) -> String {
 
 /// Runs a load that ends after some events, and returns its report.
 fn report(server: &Server, args: &[&str]) -> Value {
-    let output = bench(
-        &[
-            &[&*server.url("")],
-            args,
-            &["--json", "--quiet", "--warmup", "0s"],
-        ]
-        .concat(),
-    );
+    report_of(&server.url(""), args)
+}
+
+fn report_of(url: &str, args: &[&str]) -> Value {
+    let output = bench(&[&[url], args, &["--json", "--quiet", "--warmup", "0s"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(stderr(&output), "");
     serde_json::from_slice(&output.stdout).expect("JSON")
@@ -126,6 +123,78 @@ fn clients_do_what_the_raw_generator_cannot() {
         report(&msgpack, &[&load[..], &["--parser", "msgpack"]].concat())["messages"],
         50
     );
+}
+
+/// Copies what comes on two streams to the other one, until they end.
+#[cfg(unix)]
+fn join<S, T>(near: [S; 2], far: [T; 2])
+where
+    S: std::io::Read + std::io::Write + Send + 'static,
+    T: std::io::Read + std::io::Write + Send + 'static,
+{
+    let ([mut from_near, mut to_near], [mut from_far, mut to_far]) = (near, far);
+    std::thread::spawn(move || std::io::copy(&mut from_near, &mut to_far));
+    std::thread::spawn(move || std::io::copy(&mut from_far, &mut to_near));
+}
+
+#[cfg(unix)]
+fn twice(stream: std::net::TcpStream) -> [std::net::TcpStream; 2] {
+    [stream.try_clone().expect("a descriptor"), stream]
+}
+
+#[cfg(unix)]
+#[test]
+fn clients_go_through_a_unix_socket_and_a_proxy() {
+    use std::{
+        net::TcpStream,
+        os::unix::net::{UnixListener, UnixStream},
+        thread,
+    };
+
+    let server = Server::start(&[]);
+    let address = ("127.0.0.1", server.port);
+    // There is no such host: only whom they go through knows where the server is.
+    let url = "http://kokanee.invalid:3000";
+    let load = ["echo", "-c", "5", "-m", "50"];
+
+    let path = format!("{}/bench-{}.sock", env!("CARGO_TARGET_TMPDIR"), server.port);
+    let listener = UnixListener::bind(&path).expect("a socket");
+    thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            let near: [UnixStream; 2] = [near.try_clone().expect("a descriptor"), near];
+            join(
+                near,
+                twice(TcpStream::connect(address).expect("the server")),
+            );
+        }
+    });
+    let through_socket = report_of(url, &[&load[..], &["--unix-socket", &path]].concat());
+    fs::remove_file(&path).expect("it is there");
+
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let proxy = format!("http://{}", listener.local_addr().expect("an address"));
+    thread::spawn(move || {
+        for mut near in listener.incoming().flatten() {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                std::io::Read::read_exact(&mut near, &mut byte).expect("a request");
+                head.extend(byte);
+            }
+            assert!(head.starts_with(b"CONNECT kokanee.invalid:3000 HTTP/1.1\r\n"));
+            std::io::Write::write_all(&mut near, b"HTTP/1.1 200 OK\r\n\r\n").expect("it listens");
+            join(
+                twice(near),
+                twice(TcpStream::connect(address).expect("the server")),
+            );
+        }
+    });
+    let through_proxy = report_of(url, &[&load[..], &["--proxy", &proxy]].concat());
+
+    for report in [through_socket, through_proxy] {
+        assert_eq!(report["generator"], "client");
+        assert_eq!(report["messages"], 50);
+    }
 }
 
 #[test]
