@@ -93,15 +93,23 @@ impl<K: Kind> Erased<K> {
         (self.0)(context, cx)
     }
 
+    /// `call` makes the future in its place: it is large, and never moved.
     fn new<Fut>(
-        call: impl Fn(&K::Context<'_>) -> Result<Fut, ExtractError> + Send + Sync + 'static,
+        call: impl Fn(&K::Context<'_>, Pin<&mut Option<Fut>>) -> Result<(), ExtractError>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self
     where
         Fut: Future<Output: IntoOutcome> + Send + 'static,
     {
         Self(Arc::new(
             move |context: &K::Context<'_>, cx: &mut Context<'_>| {
-                let mut placed = Placed::new(call(context)?);
+                let mut placed = Placed::empty();
+                if let Err(error) = call(context, placed.future()) {
+                    placed.end();
+                    return Err(error);
+                }
                 Ok(match placed.future().poll_outcome(cx) {
                     Poll::Pending => Started::Waits(placed.into_place()),
                     Poll::Ready(outcome) => {
@@ -130,7 +138,7 @@ pub trait Handler<Args, K: Kind>: Send + Sync + 'static {
 }
 
 macro_rules! impl_handler {
-    ($($param:ident),*) => {
+    ($($name:ident: $param:ident),*) => {
         impl<F, Fut, K, $($param),*> Handler<($($param,)*), K> for F
         where
             K: Kind,
@@ -139,20 +147,27 @@ macro_rules! impl_handler {
             $($param: FromContext<K> + 'static,)*
         {
             fn erase(self) -> Erased<K> {
-                Erased::new(move |_context: &K::Context<'_>| {
-                    Ok(self($($param::from_context(_context)?),*))
-                })
+                Erased::new(
+                    move |_context: &K::Context<'_>, mut place: Pin<&mut Option<Fut>>| {
+                        $(let $name = $param::from_context(_context)?;)*
+                        // It is: said here, so that nothing is to be dropped.
+                        if place.is_none() {
+                            place.set(Some(self($($name),*)));
+                        }
+                        Ok(())
+                    },
+                )
             }
         }
     };
 }
 
 impl_handler!();
-impl_handler!(A);
-impl_handler!(A, B);
-impl_handler!(A, B, C);
-impl_handler!(A, B, C, D);
-impl_handler!(A, B, C, D, E);
-impl_handler!(A, B, C, D, E, G);
-impl_handler!(A, B, C, D, E, G, H);
-impl_handler!(A, B, C, D, E, G, H, I);
+impl_handler!(a: A);
+impl_handler!(a: A, b: B);
+impl_handler!(a: A, b: B, c: C);
+impl_handler!(a: A, b: B, c: C, d: D);
+impl_handler!(a: A, b: B, c: C, d: D, e: E);
+impl_handler!(a: A, b: B, c: C, d: D, e: E, g: G);
+impl_handler!(a: A, b: B, c: C, d: D, e: E, g: G, h: H);
+impl_handler!(a: A, b: B, c: C, d: D, e: E, g: G, h: H, i: I);

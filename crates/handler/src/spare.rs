@@ -30,9 +30,9 @@ thread_local! {
 pub(crate) struct Placed<F: 'static>(Box<Kept<F>>);
 
 impl<F: 'static> Placed<F> {
-    /// Puts a future in a place.
+    /// An empty place.
     #[inline]
-    pub(crate) fn new(future: F) -> Self {
+    pub(crate) fn empty() -> Self {
         // Fails when the thread ends.
         let last = LAST.try_with(Cell::take).ok().flatten();
         let kept = match last {
@@ -42,14 +42,10 @@ impl<F: 'static> Placed<F> {
                 Err(other) => from_shelf(Some(other)),
             },
         };
-        let Some(mut kept) = kept else {
-            return Self(Box::new(Kept(Box::pin(Some(future)))));
-        };
-        kept.0.set(Some(future));
-        Self(kept)
+        Self(kept.unwrap_or_else(|| Box::new(Kept(Box::pin(None)))))
     }
 
-    /// The future.
+    /// Where the future is, or is to be put.
     #[inline]
     pub(crate) fn future(&mut self) -> Pin<&mut Option<F>> {
         self.0.0.as_mut()
@@ -90,14 +86,20 @@ fn from_shelf<F: 'static>(last: Option<Box<dyn Any>>) -> Option<Box<Kept<F>>> {
 mod tests {
     use super::*;
 
+    fn placed<F>(future: F) -> Placed<F> {
+        let mut placed = Placed::empty();
+        placed.future().set(Some(future));
+        placed
+    }
+
     fn address<F>(placed: &mut Placed<F>) -> usize {
         std::ptr::from_ref(&*placed.future()).addr()
     }
 
     #[test]
     fn a_place_is_used_again_by_futures_of_its_kind_alone() {
-        let first = |n: u8| Placed::new(async move { n });
-        let second = |n: u64| Placed::new(async move { n });
+        let first = |n: u8| placed(async move { n });
+        let second = |n: u64| placed(async move { n });
         let run = || {
             let mut a = first(1);
             let places = address(&mut a);
@@ -114,8 +116,8 @@ mod tests {
 
     #[test]
     fn a_place_is_found_after_a_future_of_another_kind_has_waited() {
-        let waits = || Placed::new(async { 1_u8 }).into_place();
-        let ends = |n: u64| Placed::new(async move { n });
+        let waits = || placed(async { 1_u8 }).into_place();
+        let ends = |n: u64| placed(async move { n });
         let mut first = ends(1);
         let place = address(&mut first);
         first.end();
@@ -132,14 +134,14 @@ mod tests {
     fn what_a_future_holds_is_dropped_when_its_place_is_kept() {
         let held = std::sync::Arc::new(());
         let copy = std::sync::Arc::clone(&held);
-        Placed::new(async move { drop(copy) }).end();
+        placed(async move { drop(copy) }).end();
         assert_eq!(std::sync::Arc::strong_count(&held), 1);
     }
 
     #[test]
     fn only_a_few_kinds_are_kept() {
         macro_rules! kinds {
-            ($($kind:literal)*) => { $( Placed::new(async { $kind }).end(); )* };
+            ($($kind:literal)*) => { $( placed(async { $kind }).end(); )* };
         }
         kinds!(0 1 2 3 4 5 6 7 8 9);
         assert_eq!(SHELF.with_borrow(Vec::len), MAX_KINDS);
