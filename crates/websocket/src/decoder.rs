@@ -9,9 +9,9 @@ use crate::{
     assembly::{Assembly, Rules, admit},
     deflate::DeflateAgreement,
     error::DecodeError,
-    header::{FrameHeader, OpCode},
+    header::{FrameHeader, OpCode, short_masked_text},
     inflater::Inflater,
-    mask::apply_mask,
+    mask::{MaskKey, apply_mask},
     message::Message,
 };
 
@@ -112,32 +112,43 @@ impl Decoder {
         &'s mut self,
         input: &mut &'b mut [u8],
     ) -> Result<Option<Message<'s>>, DecodeError> {
+        if !matches!(self.state, State::Idle) {
+            return self.resume(input);
+        }
+        if input.is_empty() {
+            return Ok(None);
+        }
+        match take_whole_message(input, &self.rules) {
+            Ok(Some(message)) => {
+                if matches!(message, Message::Close(_)) {
+                    self.state = State::Closed(None);
+                }
+                Ok(Some(message))
+            }
+            Ok(None) => self.assemble(input),
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// Decodes the next message where something was unfinished, or is held.
+    #[inline(never)]
+    fn resume<'s, 'b: 's>(
+        &'s mut self,
+        input: &mut &'b mut [u8],
+    ) -> Result<Option<Message<'s>>, DecodeError> {
         match &mut self.state {
-            State::Idle | State::Assembling(_) => {}
-            State::Delivered(_) => self.state = State::Idle,
+            State::Idle | State::Assembling(_) => self.assemble(input),
+            State::Delivered(_) => {
+                self.state = State::Idle;
+                self.decode(input)
+            }
             State::Closed(held) => {
                 *held = None;
                 *input = &mut [];
-                return Ok(None);
+                Ok(None)
             }
-            State::Failed(error) => return Err(*error),
+            State::Failed(error) => Err(*error),
         }
-        if matches!(self.state, State::Idle) {
-            if input.is_empty() {
-                return Ok(None);
-            }
-            match take_whole_message(input, &self.rules) {
-                Ok(Some(message)) => {
-                    if matches!(message, Message::Close(_)) {
-                        self.state = State::Closed(None);
-                    }
-                    return Ok(Some(message));
-                }
-                Ok(None) => {}
-                Err(error) => return Err(self.fail(error)),
-            }
-        }
-        self.assemble(input)
     }
 
     /// The bytes on the heap for an unfinished frame or message, or for the one handed out last.
@@ -212,6 +223,12 @@ fn take_whole_message<'b>(
     rules: &Rules,
 ) -> Result<Option<Message<'b>>, DecodeError> {
     let role = rules.role;
+    if role == Role::Server
+        && let Some((key, payload)) = take_short_text(input, rules.limits)
+    {
+        apply_mask(payload, key, 0);
+        return Message::decode(OpCode::Text, payload).map(Some);
+    }
     let Some(header) = FrameHeader::decode(input, role, rules.inflater.is_some())? else {
         return Ok(None);
     };
@@ -230,4 +247,25 @@ fn take_whole_message<'b>(
         apply_mask(payload, key, 0);
     }
     Message::decode(header.opcode, payload).map(Some)
+}
+
+/// Takes the most frequent frame, if it is at the front of `input`: a whole text of a client, not compressed, whose length
+/// is in the first two bytes.
+#[inline]
+fn take_short_text<'b>(
+    input: &mut &'b mut [u8],
+    limits: Limits,
+) -> Option<(MaskKey, &'b mut [u8])> {
+    const HEADER_BYTES: usize = 6;
+    let [first, second, key @ ..] = &**input else {
+        return None;
+    };
+    let payload_len = short_masked_text(*first, *second)?;
+    let key = *key.first_chunk()?;
+    if payload_len > limits.max_message_bytes || input.len() - HEADER_BYTES < payload_len {
+        return None;
+    }
+    let (frame, rest) = mem::take(input).split_at_mut(HEADER_BYTES + payload_len);
+    *input = rest;
+    Some((key, &mut frame[HEADER_BYTES..]))
 }

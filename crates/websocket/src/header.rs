@@ -236,6 +236,15 @@ impl FrameHeader {
     }
 }
 
+/// The length of the payload, if the first two bytes of a frame say that it is a masked text, not compressed, with a length
+/// that they hold.
+#[inline]
+pub(crate) fn short_masked_text(first: u8, second: u8) -> Option<usize> {
+    let len = second & LENGTH_BITS;
+    let is_text = first == FIN | OpCode::Text as u8 && second & MASKED != 0;
+    (is_text && len < LENGTH_IS_U16).then_some(usize::from(len))
+}
+
 fn begins_message(opcode: u8) -> bool {
     opcode == OpCode::Text as u8 || opcode == OpCode::Binary as u8
 }
