@@ -13,13 +13,13 @@ use crate::{Connection, NetError, Reader, Writer};
 /// How a stream of bytes is cut into frames.
 ///
 /// As text: `raw`, `lines`, `length-prefixed` (or `length-prefixed:2`, with the size of the prefix in bytes), and
-/// `delimiter:TEXT`, in which `\n`, `\r`, `\t`, `\0`, `\\` and `\x1e` stand for what they do in Rust.
+/// `delimiter:TEXT`, in which `\n`, `\r`, `\t`, `\0`, `\\`, `\'`, `\"` and `\x1e` stand for what they do in Rust.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Framing {
     /// Not at all: a frame is what one read has brought.
     #[default]
     Raw,
-    /// By line feeds. A carriage return before it belongs to the end of the line, too.
+    /// By line feeds. A carriage return before it belongs to the end of the line, too: no line arrives with one there.
     Lines,
     /// By the length in front of each frame, in network byte order.
     LengthPrefixed {
@@ -92,7 +92,7 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
             'r' => b'\r',
             't' => b'\t',
             '0' => 0,
-            '\\' => b'\\',
+            c @ ('\\' | '\'' | '"') => c as u8,
             'x' => {
                 let high = chars.next()?.to_digit(16)?;
                 let low = chars.next()?.to_digit(16)?;
@@ -113,20 +113,23 @@ impl Framing {
     /// Makes a frame of a payload.
     ///
     /// # Errors
-    /// [`NetError::DelimiterInFrame`], or [`NetError::FrameTooLarge`] if the prefix cannot say the length.
+    /// [`NetError::DelimiterInFrame`] if it would arrive as two, or [`NetError::FrameTooLarge`] if the prefix cannot say the
+    /// length.
     pub fn encode(&self, payload: &[u8]) -> Result<Bytes, NetError> {
-        let (delimiter, found): (&[u8], _) = match self {
+        let delimiter: &[u8] = match self {
             Self::Raw => return Ok(Bytes::copy_from_slice(payload)),
             Self::LengthPrefixed { prefix_bytes } => return prefixed(*prefix_bytes, payload),
-            Self::Lines => (b"\n", memchr::memchr(b'\n', payload)),
-            Self::Delimiter(bytes) => (bytes, memmem::find(payload, bytes)),
+            Self::Lines => b"\n",
+            Self::Delimiter(bytes) => bytes,
         };
-        if found.is_some() {
+        let frame = [payload, delimiter].concat();
+        // The end of a payload may make a delimiter with the beginning of the delimiter, as of two line ends in a row.
+        if memmem::find(&frame, delimiter) != Some(payload.len()) {
             return Err(NetError::DelimiterInFrame {
                 delimiter: delimiter.escape_ascii().to_string(),
             });
         }
-        Ok([payload, delimiter].concat().into())
+        Ok(frame.into())
     }
 
     /// Cuts one datagram, or another piece that is complete, into its frames.
@@ -281,6 +284,9 @@ impl Cutter {
                     received: buffer.len(),
                 })
             }
+            Self::Delimited { max_bytes, .. } if buffer.len() > *max_bytes => {
+                Err(NetError::FrameTooLarge { max: *max_bytes })
+            }
             Self::Raw | Self::Delimited { .. } => {
                 Ok((!buffer.is_empty()).then(|| buffer.split().freeze()))
             }
@@ -427,6 +433,7 @@ mod tests {
             "delimiter:\\x00",
             "delimiter:\\r\\n\\r\\n",
             "delimiter:;:;",
+            "delimiter:\\'\\\"\\\\",
         ] {
             let framing: Framing = text.parse().expect(text);
             assert_eq!(framing.to_string(), text);
@@ -486,6 +493,8 @@ mod tests {
         too_large(&Framing::Lines, b"12345\n");
         too_large(&Framing::Lines, b"1234567");
         too_large(&Framing::Delimiter(b";".to_vec()), b"123456");
+        // An end without a delimiter, too.
+        too_large(&Framing::Lines, b"12345");
         too_large(
             &Framing::LengthPrefixed { prefix_bytes: 4 },
             b"\xff\xff\xff\xff",
@@ -518,6 +527,11 @@ mod tests {
             error.to_string(),
             "frame contains its own delimiter \\n; it would arrive as two"
         );
+        let blank_line = Framing::Delimiter(b"\r\n\r\n".to_vec());
+        assert!(blank_line.encode(b"a\r\nb").is_ok());
+        for payload in [b"a\r\n\r\nb".as_slice(), b"a\r\n", b"\r\n"] {
+            assert!(blank_line.encode(payload).is_err(), "{payload:?}");
+        }
         let framing = Framing::LengthPrefixed { prefix_bytes: 1 };
         assert!(framing.encode(&[0; 255]).is_ok());
         let error = framing.encode(&[0; 256]).expect_err("too long");
@@ -548,6 +562,28 @@ mod tests {
             let whole = cut(&framing, &[&data], 50).map_err(|error| error.to_string());
             let in_pieces = cut(&framing, &pieces, 50).map_err(|error| error.to_string());
             prop_assert_eq!(whole, in_pieces);
+        }
+
+        /// What is sent arrives as it was, one by one.
+        #[test]
+        fn frames_arrive_as_they_were_sent(
+            framing in prop::sample::select(vec![
+                "lines", "length-prefixed:1", "length-prefixed:4", "delimiter:a", "delimiter:aa", "delimiter:aba", "delimiter:\\n\\n",
+            ]),
+            payloads in prop::collection::vec(
+                prop::collection::vec(prop::sample::select(vec![b'a', b'b', b'\n']), 0..8),
+                0..6,
+            ),
+        ) {
+            let framing: Framing = framing.parse().expect("a framing");
+            let (mut sent, mut stream) = (Vec::new(), Vec::new());
+            for payload in payloads {
+                if let Ok(frame) = framing.encode(&payload) {
+                    stream.extend_from_slice(&frame);
+                    sent.push(payload);
+                }
+            }
+            prop_assert_eq!(framing.decode_all(&stream, 100).expect("valid"), sent);
         }
     }
 }

@@ -1,0 +1,54 @@
+//! Datagrams of frames in every framing: no frame is larger than allowed, and what was cut can be sent again and arrives
+//! as it was.
+
+#![no_main]
+
+use kokanee_net::Framing;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let [settings, max, rest @ ..] = input else {
+        return;
+    };
+    let max = usize::from(*max);
+    let (framing, piece) = match settings & 3 {
+        0 => (Framing::Raw, rest),
+        1 => (Framing::Lines, rest),
+        2 => {
+            let prefix_bytes = 1 << (settings >> 2 & 3);
+            (Framing::LengthPrefixed { prefix_bytes }, rest)
+        }
+        _ => {
+            let length = 1 + usize::from(settings >> 2 & 3);
+            let Some((delimiter, piece)) = rest.split_at_checked(length) else {
+                return;
+            };
+            (Framing::Delimiter(delimiter.to_vec()), piece)
+        }
+    };
+    let name = framing.to_string();
+    assert_eq!(name.parse().as_ref(), Ok(&framing), "{name}");
+    let Ok(frames) = framing.decode_all(piece, max) else {
+        return;
+    };
+    assert!(frames.iter().map(bytes::Bytes::len).sum::<usize>() <= piece.len());
+    if framing == Framing::Raw {
+        assert_eq!(frames, [piece]);
+        return;
+    }
+    assert!(frames.iter().all(|frame| frame.len() <= max), "{frames:?}");
+    let mut again = Vec::new();
+    let mut stream = Vec::new();
+    for frame in frames {
+        // The last one had no delimiter, and may end as one begins.
+        if let Ok(encoded) = framing.encode(&frame) {
+            stream.extend_from_slice(&encoded);
+            again.push(frame);
+        }
+    }
+    let arrived = framing.decode_all(&stream, max + 1);
+    let is_line_end = |frame: &bytes::Bytes| framing == Framing::Lines && frame.ends_with(b"\r");
+    if !again.iter().any(is_line_end) {
+        assert_eq!(arrived.expect("it was encoded"), again);
+    }
+});
