@@ -158,7 +158,9 @@ impl Query {
                 rest = others;
             }
         } else {
-            decoded = form_urlencoded::parse(query.as_bytes()).collect();
+            decoded = form_urlencoded::parse(query.as_bytes())
+                .filter(|(name, _)| PARAMETERS.contains(&&**name))
+                .collect();
             for (name, value) in &decoded {
                 values.take(name, value)?;
             }
@@ -190,6 +192,9 @@ fn cut(text: &str, at: u8) -> (&str, Option<&str>) {
         None => (text, None),
     }
 }
+
+/// The names of the parameters.
+const PARAMETERS: [&str; 5] = ["transport", "sid", "EIO", "b64", "j"];
 
 /// The values of the parameters, as they are read.
 #[derive(Default)]

@@ -167,7 +167,8 @@ impl Delivery {
     /// The connection has taken all of it.
     pub(crate) fn pass_on(mut self) {
         let packets = std::mem::take(&mut self.packets);
-        *self.connection.lock() = Some((Arc::clone(&self.mailbox), packets));
+        let delivery = (Arc::clone(&self.mailbox), packets);
+        self.connection.lock().push(delivery);
     }
 }
 
@@ -177,30 +178,31 @@ impl Drop for Delivery {
     }
 }
 
-/// The poll answer that was given to an HTTP connection and has not left the process yet. If the connection breaks now,
-/// its packets go back to the session.
+/// The poll answers that were given to an HTTP connection and have not left the process yet: mostly one, but hyper may take
+/// up a request behind it before. If the connection breaks now, their packets go back to their sessions.
 #[derive(Debug, Default)]
-pub(crate) struct Deliveries(Mutex<Option<(Arc<Mailbox>, Vec<OutPacket>)>>);
+pub(crate) struct Deliveries(Mutex<Vec<(Arc<Mailbox>, Vec<OutPacket>)>>);
 
 impl Deliveries {
-    fn lock(&self) -> MutexGuard<'_, Option<(Arc<Mailbox>, Vec<OutPacket>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Arc<Mailbox>, Vec<OutPacket>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether nothing is on its way.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().is_none()
+        self.lock().is_empty()
     }
 
     /// Everything that was written has been handed to the system.
     pub(crate) fn confirm(&self) {
-        *self.lock() = None;
+        self.lock().clear();
     }
 }
 
 impl Drop for Deliveries {
     fn drop(&mut self) {
-        if let Some((mailbox, packets)) = self.lock().take() {
+        // Each goes in front of what waits, so the oldest comes last.
+        for (mailbox, packets) in std::mem::take(&mut *self.lock()).into_iter().rev() {
             give_back(&mailbox, packets);
         }
     }
@@ -449,8 +451,9 @@ fn refused(reason: StatusCode) -> Response<Body> {
 
 /// Headers to be filled, in the memory of others if that is small: the answer may be waited for a long time.
 fn emptied(mut headers: HeaderMap) -> HeaderMap {
-    const MAX_KEPT_HEADERS: usize = 24;
-    if headers.capacity() > MAX_KEPT_HEADERS {
+    // 1.3 KB. The capacity is that for different names, the length counts names that are repeated, too.
+    const MAX_KEPT_HEADERS: usize = 12;
+    if headers.capacity().max(headers.len()) > MAX_KEPT_HEADERS {
         return HeaderMap::new();
     }
     headers.clear();
