@@ -140,8 +140,8 @@ pub enum NetError {
         /// The limit in bytes.
         max: usize,
     },
-    /// A frame to be sent contains what ends a frame.
-    #[error("frame contains its own delimiter {delimiter}; it would arrive as two")]
+    /// A frame to be sent contains what ends a frame, or makes one with the delimiter behind it.
+    #[error("frame would not arrive as it is: the delimiter {delimiter} would cut it elsewhere")]
     DelimiterInFrame {
         /// The delimiter, escaped.
         delimiter: String,

@@ -19,14 +19,14 @@ pub enum Framing {
     /// Not at all: a frame is what one read has brought.
     #[default]
     Raw,
-    /// By line feeds. A carriage return before it belongs to the end of the line, too: no line arrives with one there.
+    /// By line feeds. One carriage return in front of a line feed belongs to it; a line that ends with one is sent with both.
     Lines,
     /// By the length in front of each frame, in network byte order.
     LengthPrefixed {
         /// Size of the length in bytes: 1, 2, 4 or 8.
         prefix_bytes: usize,
     },
-    /// By these bytes behind each frame.
+    /// By these bytes behind each frame. Without any it is the same as [`Raw`](Self::Raw).
     Delimiter(Vec<u8>),
 }
 
@@ -113,23 +113,31 @@ impl Framing {
     /// Makes a frame of a payload.
     ///
     /// # Errors
-    /// [`NetError::DelimiterInFrame`] if it would arrive as two, or [`NetError::FrameTooLarge`] if the prefix cannot say the
-    /// length.
+    /// [`NetError::DelimiterInFrame`] if it would be cut elsewhere, or [`NetError::FrameTooLarge`] if the prefix cannot say
+    /// the length.
     pub fn encode(&self, payload: &[u8]) -> Result<Bytes, NetError> {
-        let delimiter: &[u8] = match self {
-            Self::Raw => return Ok(Bytes::copy_from_slice(payload)),
+        let (is_one, end): (_, &[u8]) = match self {
+            Self::Raw => (true, b""),
             Self::LengthPrefixed { prefix_bytes } => return prefixed(*prefix_bytes, payload),
-            Self::Lines => b"\n",
-            Self::Delimiter(bytes) => bytes,
+            Self::Lines => {
+                let is_one = memchr::memchr(b'\n', payload).is_none();
+                // Its own carriage return is not to be taken for a part of the line's end.
+                let has_return = payload.ends_with(b"\r");
+                (is_one, if has_return { b"\r\n" } else { b"\n" })
+            }
+            Self::Delimiter(bytes) => {
+                // The end of a payload may make a delimiter with the beginning of the delimiter, as of two line ends in a row.
+                let found = memmem::find(&[payload, bytes].concat(), bytes);
+                (bytes.is_empty() || found == Some(payload.len()), bytes)
+            }
         };
-        let frame = [payload, delimiter].concat();
-        // The end of a payload may make a delimiter with the beginning of the delimiter, as of two line ends in a row.
-        if memmem::find(&frame, delimiter) != Some(payload.len()) {
-            return Err(NetError::DelimiterInFrame {
-                delimiter: delimiter.escape_ascii().to_string(),
-            });
+        if is_one {
+            Ok([payload, end].concat().into())
+        } else {
+            Err(NetError::DelimiterInFrame {
+                delimiter: end.escape_ascii().to_string(),
+            })
         }
-        Ok(frame.into())
     }
 
     /// Cuts one datagram, or another piece that is complete, into its frames.
@@ -137,11 +145,11 @@ impl Framing {
     /// # Errors
     /// [`NetError::FrameTooLarge`] or [`NetError::FrameCut`]; frames before it are lost.
     pub fn decode_all(&self, piece: &[u8], max_bytes: usize) -> Result<Vec<Bytes>, NetError> {
-        if *self == Self::Raw {
+        let mut cutter = Cutter::new(self, max_bytes);
+        if matches!(cutter, Cutter::Raw) {
             // Even an empty datagram says something.
             return Ok(vec![Bytes::copy_from_slice(piece)]);
         }
-        let mut cutter = Cutter::new(self, max_bytes);
         let mut buffer = BytesMut::from(piece);
         let mut frames = Vec::new();
         while let Some(frame) = cutter.next(&mut buffer)? {
@@ -196,6 +204,7 @@ impl Cutter {
         };
         match framing {
             Framing::Raw => Self::Raw,
+            Framing::Delimiter(bytes) if bytes.is_empty() => Self::Raw,
             Framing::Lines => delimited(b"\n", true),
             Framing::Delimiter(bytes) => delimited(bytes, false),
             Framing::LengthPrefixed { prefix_bytes } => {
@@ -515,9 +524,18 @@ mod tests {
             "delimiter:ab",
         ] {
             let framing: Framing = framing.parse().expect("valid");
-            let frame = framing.encode(b"hello").expect("encoded");
-            assert_eq!(framing.decode_all(&frame, 100).expect("decoded"), ["hello"]);
+            for payload in ["hello", "", "hello\r", "\r\r"] {
+                let frame = framing.encode(payload.as_bytes()).expect("encoded");
+                assert_eq!(framing.decode_all(&frame, 100).expect("decoded"), [payload]);
+            }
         }
+        // A delimiter of nothing delimits nothing.
+        let nothing = Framing::Delimiter(Vec::new());
+        assert_eq!(nothing.encode(b"hello").expect("encoded"), "hello");
+        assert_eq!(
+            cut(&nothing, &[b"hel", b"lo"], 100).expect("valid"),
+            ["hel", "lo"]
+        );
     }
 
     #[test]
@@ -525,7 +543,7 @@ mod tests {
         let error = Framing::Lines.encode(b"a\nb").expect_err("two lines");
         assert_eq!(
             error.to_string(),
-            "frame contains its own delimiter \\n; it would arrive as two"
+            "frame would not arrive as it is: the delimiter \\n would cut it elsewhere"
         );
         let blank_line = Framing::Delimiter(b"\r\n\r\n".to_vec());
         assert!(blank_line.encode(b"a\r\nb").is_ok());
@@ -568,17 +586,28 @@ mod tests {
         #[test]
         fn frames_arrive_as_they_were_sent(
             framing in prop::sample::select(vec![
-                "lines", "length-prefixed:1", "length-prefixed:4", "delimiter:a", "delimiter:aa", "delimiter:aba", "delimiter:\\n\\n",
+                "lines", "length-prefixed:1", "length-prefixed:4", "delimiter:a", "delimiter:aa", "delimiter:aba",
+                "delimiter:\\r\\n\\r\\n",
             ]),
             payloads in prop::collection::vec(
-                prop::collection::vec(prop::sample::select(vec![b'a', b'b', b'\n']), 0..8),
+                prop::collection::vec(prop::sample::select(vec![b'a', b'b', b'\r', b'\n']), 0..8),
                 0..6,
             ),
         ) {
             let framing: Framing = framing.parse().expect("a framing");
             let (mut sent, mut stream) = (Vec::new(), Vec::new());
             for payload in payloads {
-                if let Ok(frame) = framing.encode(&payload) {
+                let encoded = framing.encode(&payload);
+                let is_possible = match &framing {
+                    Framing::Lines => !payload.contains(&b'\n'),
+                    Framing::Delimiter(bytes) => {
+                        let whole = [&payload[..], bytes].concat();
+                        whole.windows(bytes.len()).filter(|window| window == bytes).count() == 1
+                    }
+                    _ => true,
+                };
+                prop_assert_eq!(encoded.is_ok(), is_possible);
+                if let Ok(frame) = encoded {
                     stream.extend_from_slice(&frame);
                     sent.push(payload);
                 }
