@@ -66,8 +66,9 @@ fn join(packets: &[OutPacket]) -> Bytes {
 
 /// Splits a long-polling body into packets, one with each step.
 ///
-/// The packets share the body's memory, so a body of a million tiny packets costs nothing until they are asked for. The
-/// whole body is read once, whatever it holds. Text is checked to be UTF-8 as a whole before the first packet.
+/// The packets are parts of one copy of the body, or of the body itself if it is binary, so a body of a million tiny packets
+/// costs nothing until they are asked for. The whole body is read once, whatever it holds. Text is checked to be UTF-8 as a
+/// whole before the first packet.
 /// Packets in front of the first bad one are delivered; after it the iterator is at its end.
 ///
 /// ```

@@ -93,7 +93,7 @@ impl<K: Kind> Erased<K> {
         (self.0)(context, cx)
     }
 
-    /// `call` makes the future in its place: it is large, and never moved.
+    /// `call` makes the future in its place: it may be large, and need not be moved there.
     fn new<Fut>(
         call: impl Fn(&K::Context<'_>, Pin<&mut Option<Fut>>) -> Result<(), ExtractError>
         + Send
@@ -150,7 +150,8 @@ macro_rules! impl_handler {
                 Erased::new(
                     move |_context: &K::Context<'_>, mut place: Pin<&mut Option<Fut>>| {
                         $(let $name = $param::from_context(_context)?;)*
-                        // It is: said here, so that nothing is to be dropped.
+                        debug_assert!(place.is_none(), "places are kept empty");
+                        // Always so. Asked, so that no code is made that drops another future.
                         if place.is_none() {
                             place.set(Some(self($($name),*)));
                         }

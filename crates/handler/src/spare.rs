@@ -26,7 +26,7 @@ thread_local! {
     static SHELF: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A future in its place, and where the place is kept when the future has ended.
+/// A place, and the future in it, if there is one.
 pub(crate) struct Placed<F: 'static>(Box<Kept<F>>);
 
 impl<F: 'static> Placed<F> {
@@ -51,7 +51,7 @@ impl<F: 'static> Placed<F> {
         self.0.0.as_mut()
     }
 
-    /// Drops the future, which has ended, and keeps the place for the next one.
+    /// Drops the future, if there is one, and keeps the place for the next.
     #[inline]
     pub(crate) fn end(mut self) {
         self.0.0.set(None);
@@ -92,6 +92,10 @@ mod tests {
         placed
     }
 
+    fn empty_for<F>(_: &impl Fn() -> F) -> Placed<F> {
+        Placed::empty()
+    }
+
     fn address<F>(placed: &mut Placed<F>) -> usize {
         std::ptr::from_ref(&*placed.future()).addr()
     }
@@ -128,6 +132,18 @@ mod tests {
             again.end();
             drop(waiting);
         }
+    }
+
+    #[test]
+    fn a_place_that_was_not_used_is_kept() {
+        let future = || async { 7_u16 };
+        let mut first = placed(future());
+        let place = address(&mut first);
+        first.end();
+        let mut empty = empty_for(&future);
+        assert!(empty.future().is_none());
+        empty.end();
+        assert_eq!(address(&mut placed(future())), place);
     }
 
     #[test]

@@ -130,18 +130,18 @@ impl Decoder {
         }
     }
 
-    /// Decodes the next message where something was unfinished, or is held.
+    /// Decodes where something was unfinished or is held, or where nothing is decoded any more.
     #[inline(never)]
     fn resume<'s, 'b: 's>(
         &'s mut self,
         input: &mut &'b mut [u8],
     ) -> Result<Option<Message<'s>>, DecodeError> {
         match &mut self.state {
-            State::Idle | State::Assembling(_) => self.assemble(input),
-            State::Delivered(_) => {
+            State::Idle | State::Delivered(_) => {
                 self.state = State::Idle;
                 self.decode(input)
             }
+            State::Assembling(_) => self.assemble(input),
             State::Closed(held) => {
                 *held = None;
                 *input = &mut [];

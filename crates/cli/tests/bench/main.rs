@@ -125,68 +125,60 @@ fn clients_do_what_the_raw_generator_cannot() {
     );
 }
 
-/// Copies what comes on two streams to the other one, until they end.
+/// Joins a stream with one to this port, until both have ended.
 #[cfg(unix)]
-fn join<S, T>(near: [S; 2], far: [T; 2])
-where
-    S: std::io::Read + std::io::Write + Send + 'static,
-    T: std::io::Read + std::io::Write + Send + 'static,
-{
-    let ([mut from_near, mut to_near], [mut from_far, mut to_far]) = (near, far);
-    std::thread::spawn(move || std::io::copy(&mut from_near, &mut to_far));
-    std::thread::spawn(move || std::io::copy(&mut from_far, &mut to_near));
-}
-
-#[cfg(unix)]
-fn twice(stream: std::net::TcpStream) -> [std::net::TcpStream; 2] {
-    [stream.try_clone().expect("a descriptor"), stream]
+async fn join(mut near: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin, port: u16) {
+    let far = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
+    // Either side may be gone before the other.
+    let _ = tokio::io::copy_bidirectional(&mut near, &mut far.expect("the server")).await;
 }
 
 #[cfg(unix)]
 #[test]
 fn clients_go_through_a_unix_socket_and_a_proxy() {
-    use std::{
-        net::TcpStream,
-        os::unix::net::{UnixListener, UnixStream},
-        thread,
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, UnixListener},
     };
 
     let server = Server::start(&[]);
-    let address = ("127.0.0.1", server.port);
+    let port = server.port;
     // There is no such host: only whom they go through knows where the server is.
     let url = "http://kokanee.invalid:3000";
     let load = ["echo", "-c", "5", "-m", "50"];
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let _runtime = runtime.enter();
 
-    let path = format!("{}/bench-{}.sock", env!("CARGO_TARGET_TMPDIR"), server.port);
+    let path = format!("{}/bench.sock", env!("CARGO_TARGET_TMPDIR"));
+    // A run before this one may have left it.
+    let _ = fs::remove_file(&path);
     let listener = UnixListener::bind(&path).expect("a socket");
-    thread::spawn(move || {
-        for near in listener.incoming().flatten() {
-            let near: [UnixStream; 2] = [near.try_clone().expect("a descriptor"), near];
-            join(
-                near,
-                twice(TcpStream::connect(address).expect("the server")),
-            );
+    runtime.spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            tokio::spawn(join(near, port));
         }
     });
     let through_socket = report_of(url, &[&load[..], &["--unix-socket", &path]].concat());
-    fs::remove_file(&path).expect("it is there");
 
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
+    let listener = listener.expect("a port");
     let proxy = format!("http://{}", listener.local_addr().expect("an address"));
-    thread::spawn(move || {
-        for mut near in listener.incoming().flatten() {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                std::io::Read::read_exact(&mut near, &mut byte).expect("a request");
-                head.extend(byte);
-            }
-            assert!(head.starts_with(b"CONNECT kokanee.invalid:3000 HTTP/1.1\r\n"));
-            std::io::Write::write_all(&mut near, b"HTTP/1.1 200 OK\r\n\r\n").expect("it listens");
-            join(
-                twice(near),
-                twice(TcpStream::connect(address).expect("the server")),
-            );
+    runtime.spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(near.read_u8().await.expect("a request"));
+                }
+                let is_right = head.starts_with(b"CONNECT kokanee.invalid:3000 HTTP/1.1\r\n");
+                let answer: &[u8] = if is_right {
+                    b"HTTP/1.1 200 OK\r\n\r\n"
+                } else {
+                    b"HTTP/1.1 400 Bad Request\r\n\r\n"
+                };
+                near.write_all(answer).await.expect("it listens");
+                join(near, port).await;
+            });
         }
     });
     let through_proxy = report_of(url, &[&load[..], &["--proxy", &proxy]].concat());

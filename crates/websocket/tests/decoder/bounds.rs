@@ -3,7 +3,7 @@
 use kokanee_websocket::{CloseCode, DecodeError, Decoder, Limits, Role};
 
 use crate::frames::{
-    Event, Frame, binary, binary_start, decode_at_once, decode_chunk, encode, middle, ping,
+    Event, Frame, binary, binary_start, decode_at_once, decode_chunk, encode, middle, ping, text,
     text_start,
 };
 
@@ -98,6 +98,26 @@ fn length_beyond_the_limit_is_refused_on_the_header_of_a_fragment() {
         max: 1_000_000,
     };
     assert_eq!(outcome.error, Some(too_large));
+}
+
+#[test]
+fn short_texts_have_the_limit_too() {
+    for max in [0, 1, 100, 124] {
+        let limits = Limits {
+            max_message_bytes: max,
+            ..Limits::default()
+        };
+        let fits = encode(&[text("a".repeat(max))], Role::Server);
+        let outcome = decode_at_once(&fits, Role::Server, limits);
+        assert_eq!(outcome.events, [Event::Text("a".repeat(max))]);
+        assert_eq!(outcome.error, None);
+        let exceeds = encode(&[text("a".repeat(max + 1))], Role::Server);
+        let size = max as u64 + 1;
+        for bytes in [&exceeds[..], &exceeds[..2]] {
+            let outcome = decode_at_once(bytes, Role::Server, limits);
+            assert_eq!(outcome.error, Some(DecodeError::TooLarge { size, max }));
+        }
+    }
 }
 
 #[test]
