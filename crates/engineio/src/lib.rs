@@ -24,7 +24,7 @@ pub use packet::{ControlText, DecodeError, OutPacket, Packet, PacketType, Revisi
 pub use payload::{PayloadBody, PayloadDecoder, decode_jsonp_form, encode_jsonp, encode_payload};
 pub use run::{FrameRun, RunText};
 pub use session::{
-    Output, Overflow, Overlap, PostResponse, SendOptions, Session, SessionConfig, Transport,
-    UpgradeRefused,
+    Output, Overflow, Overlap, PollPackets, PostResponse, SendOptions, Session, SessionConfig,
+    Transport, UpgradeRefused,
 };
 pub use sid::{SID_LENGTH, Sid, encode_id, parse_id};

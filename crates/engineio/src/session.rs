@@ -15,6 +15,7 @@
 
 use std::{
     io::IoSlice,
+    ops::Deref,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -82,13 +83,44 @@ pub enum Overflow {
     DropNewest,
 }
 
+/// The packets of an answer to a GET, in order, and its place among the answers of its session. If it could not be
+/// delivered, they go [back](Session::handle_poll_undelivered).
+#[derive(Debug, PartialEq)]
+pub struct PollPackets {
+    packets: Vec<OutPacket>,
+    /// The answers that they are from. Those in which nothing is to be lost have no number: `first` is then behind `last`.
+    first: u64,
+    last: u64,
+}
+
+impl PollPackets {
+    /// Adds those of a later answer.
+    pub fn append(&mut self, later: Self) {
+        if later.first <= later.last {
+            if self.first > self.last {
+                self.first = later.first;
+            }
+            self.last = later.last;
+        }
+        self.packets.extend(later.packets);
+    }
+}
+
+impl Deref for PollPackets {
+    type Target = [OutPacket];
+
+    fn deref(&self) -> &[OutPacket] {
+        &self.packets
+    }
+}
+
 /// What the driver must do. Frames of the WebSocket are not here: see [`Session::frames`].
 #[derive(Debug, PartialEq)]
 pub enum Output {
     /// Answer the pending GET with these packets.
     PollResponse {
         /// The packets of the body, in order.
-        packets: Vec<OutPacket>,
+        packets: PollPackets,
         /// Whether one of them may be compressed.
         compress: bool,
     },
@@ -223,6 +255,8 @@ pub struct Session {
     poll_aborted: bool,
     /// Whether the WebSocket has carried anything: what went before it can no longer be sent again.
     wrote_frames: bool,
+    /// The number of the last answer to a GET in which something can be lost.
+    answers: u64,
     compress: bool,
     reading_paused: bool,
 }
@@ -256,6 +290,7 @@ impl Session {
             poll_pending: false,
             poll_aborted: false,
             wrote_frames: false,
+            answers: 0,
             compress: false,
             reading_paused: false,
         }
@@ -317,16 +352,22 @@ impl Session {
 
     /// The answer of a GET could not be delivered: its packets go first into the next one.
     ///
-    /// They must be those of the last answer. If a WebSocket has carried something since, the session ends.
-    pub fn handle_poll_undelivered(&mut self, now: Instant, mut packets: Vec<OutPacket>) {
+    /// If a later answer or a WebSocket has carried something since, the session ends: their place in the order is gone.
+    pub fn handle_poll_undelivered(&mut self, now: Instant, undelivered: PollPackets) {
+        let PollPackets {
+            mut packets,
+            first,
+            last,
+        } = undelivered;
         packets.retain(|packet| !matches!(packet, OutPacket::Noop));
         if self.state == State::Closed || packets.is_empty() {
             return;
         }
-        if self.wrote_frames {
-            // Their place in the order is gone.
+        if self.wrote_frames || last != self.answers {
             return self.fail(CloseReason::TransportError);
         }
+        // The one before may come back, too.
+        self.answers = first - 1;
         if self.outbox.is_empty() {
             self.progress = now;
         }
@@ -832,6 +873,16 @@ impl Session {
 
     fn answer_poll(&mut self, packets: Vec<OutPacket>, compress: bool) {
         self.poll_pending = false;
+        let has_content = packets
+            .iter()
+            .any(|packet| !matches!(packet, OutPacket::Noop));
+        let first = self.answers + 1;
+        self.answers += u64::from(has_content);
+        let packets = PollPackets {
+            packets,
+            first,
+            last: self.answers,
+        };
         self.outputs
             .push(Output::PollResponse { packets, compress });
     }

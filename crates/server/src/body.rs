@@ -61,10 +61,10 @@ impl Body {
     }
 
     /// The answer to a poll.
-    pub(crate) fn packets(bytes: Bytes, delivery: Option<Delivery>) -> Self {
+    pub(crate) fn packets(bytes: Bytes, delivery: Delivery) -> Self {
         Self {
             content: Content::Bytes(bytes),
-            delivery,
+            delivery: Some(delivery),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use kokanee_engineio::{
-    CloseReason, FrameRun, Message, OutPacket, Output, PostResponse, SendOptions, Session, Str,
+    CloseReason, FrameRun, Message, Output, PollPackets, PostResponse, SendOptions, Session, Str,
     Transport,
 };
 use kokanee_handler::{EventError, Running, poll_caught};
@@ -124,6 +124,14 @@ enum Progress {
     None,
 }
 
+/// However the task ends, nobody waits for it any more.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.server.forget(&self.mailbox);
+        self.mailbox.close();
+    }
+}
+
 impl Driver {
     pub(crate) fn new(
         server: Arc<ServerInner>,
@@ -186,16 +194,16 @@ impl Driver {
             self.read(cx, now, &mut budget);
             let was_paused = self.is_paused();
             self.poll_handlers(cx, now);
-            let resumed = if was_paused && !self.is_paused() {
-                Progress::Some
-            } else {
-                Progress::None
-            };
             // What handlers have sent goes out together.
             self.write_staged(cx, now);
             if self.has_commands() {
                 self.take_commands(now);
             }
+            let resumed = if was_paused && !self.is_paused() {
+                Progress::Some
+            } else {
+                Progress::None
+            };
             if self.session.has_output() {
                 self.take_outputs(now);
             }
@@ -207,7 +215,6 @@ impl Driver {
                 Progress::None
             };
             if self.phase == Phase::Done {
-                self.mailbox.close();
                 return Poll::Ready(());
             }
             let woken = self.poll_sleep(cx, now);
@@ -327,6 +334,10 @@ impl Driver {
 
     /// Takes note of a GET that the client has given up. It may have been answered, and another one come, since then.
     fn forget_aborted_poll(&mut self, now: Instant) {
+        // Its answer may wait to be given: then it comes back, and is not lost.
+        if self.session.has_output() {
+            self.take_outputs(now);
+        }
         let Some(requests) = &mut self.requests else {
             return;
         };
@@ -347,6 +358,10 @@ impl Driver {
     }
 
     fn handle_upgrade(&mut self, now: Instant, mut websocket: Box<WebSocketIo>) {
+        // What is to be done with the WebSocket before it.
+        if self.session.has_output() {
+            self.take_outputs(now);
+        }
         if self.session.handle_probe_opened(now).is_ok() {
             self.unread = true;
             self.probe = Some(websocket);
@@ -627,15 +642,15 @@ impl Driver {
         self.poll_joining(cx, now, self.connection.len() - 1);
     }
 
-    /// Asks the middlewares of a socket for their decision. `true` if the member is gone.
-    fn poll_joining(&mut self, cx: &mut Context<'_>, now: Instant, index: usize) -> bool {
+    /// Asks the middlewares of a socket for their decision. It may be gone after that, and so may others.
+    fn poll_joining(&mut self, cx: &mut Context<'_>, now: Instant, index: usize) {
         let Some(member) = self.connection.get_mut(index) else {
-            return true;
+            return;
         };
         let verdict = match &mut member.joining {
             None => Ok(()),
             Some(joining) => match poll_caught(joining.as_mut(), cx) {
-                Poll::Pending => return false,
+                Poll::Pending => return,
                 Poll::Ready(Ok(verdict)) => verdict,
                 Poll::Ready(Err(panic)) => {
                     events::report(&member.socket, &EventError::Panic(panic));
@@ -646,21 +661,24 @@ impl Driver {
         member.joining = None;
         match verdict {
             Ok(()) => {
-                self.accept(cx, now, index);
-                false
+                let socket = member.socket.id();
+                self.accept(cx, now, socket);
             }
             Err(error) => {
                 let name = Str::from(member.socket.namespace().name());
                 self.forget(now, index);
                 self.refuse(now, &name, &error, false);
-                true
             }
         }
     }
 
-    fn accept(&mut self, cx: &mut Context<'_>, now: Instant, index: usize) {
-        // What the middlewares have sent goes first, as with the JavaScript server.
+    fn accept(&mut self, cx: &mut Context<'_>, now: Instant, socket: SocketId) {
+        // What the middlewares have sent goes first, as with the JavaScript server. Sockets may be disconnected by that, the
+        // one that is to be accepted among them.
         self.take_commands(now);
+        let Some(index) = self.index_of(socket) else {
+            return;
+        };
         self.connection.accept(index);
         self.guard.connected();
         let Some(member) = self.connection.get_mut(index) else {
@@ -754,8 +772,14 @@ impl Driver {
     fn poll_handlers(&mut self, cx: &mut Context<'_>, now: Instant) {
         let mut index = 0;
         while let Some(member) = self.connection.get_mut(index) {
-            if member.joining.is_some() && self.poll_joining(cx, now, index) {
-                continue;
+            if member.joining.is_some() {
+                let count = self.connection.len();
+                self.poll_joining(cx, now, index);
+                if self.connection.len() != count {
+                    // Some have moved to places that were passed.
+                    index = 0;
+                    continue;
+                }
             }
             if let Some(member) = self.connection.get_mut(index)
                 && !member.running.is_empty()
@@ -836,7 +860,7 @@ impl Driver {
                 Output::PostResponse(response) => posted = Some(response),
                 // What a POST has caused does not overtake its answer.
                 Output::PollResponse { packets, compress } if posted.is_some() => {
-                    behind = self.poll_answer(packets, compress);
+                    behind = self.poll_answer(now, packets, compress);
                 }
                 other => self.handle_output(now, other),
             }
@@ -848,7 +872,9 @@ impl Driver {
 
     fn handle_output(&mut self, now: Instant, output: Output) {
         match output {
-            Output::PollResponse { packets, compress } => drop(self.poll_answer(packets, compress)),
+            Output::PollResponse { packets, compress } => {
+                drop(self.poll_answer(now, packets, compress));
+            }
             Output::PostResponse(response) => self.answer_post(response, None),
             Output::CloseProbe => {
                 if let Some(mut probe) = self.probe.take() {
@@ -877,8 +903,18 @@ impl Driver {
     }
 
     /// The answer to the pending GET, given when it is dropped.
-    fn poll_answer(&mut self, packets: Vec<OutPacket>, compress: bool) -> Option<HeldPoll> {
-        let reply = self.requests.as_mut()?.poll.take()?;
+    fn poll_answer(
+        &mut self,
+        now: Instant,
+        packets: PollPackets,
+        compress: bool,
+    ) -> Option<HeldPoll> {
+        let waiting = self.requests.as_mut();
+        let Some(reply) = waiting.and_then(|requests| requests.poll.take()) else {
+            // Nobody waits any more.
+            self.session.handle_poll_undelivered(now, packets);
+            return None;
+        };
         let (revision, base64) = (self.session.revision(), self.session.is_base64());
         let answer = PollReply::Packets {
             packets,

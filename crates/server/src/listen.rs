@@ -240,7 +240,14 @@ where
                 cx.waker().wake_by_ref();
             }
         }
-        let asks_timer = !is_registered || sleep.is_elapsed();
+        // A shorter time may have begun since the timer was set.
+        let sooner = watch
+            .short_deadline(&limits)
+            .filter(|&deadline| deadline < sleep.deadline().into_std());
+        if let Some(deadline) = sooner {
+            sleep.as_mut().reset(deadline.into());
+        }
+        let asks_timer = !is_registered || sooner.is_some() || sleep.is_elapsed();
         while asks_timer && sleep.as_mut().poll(cx).is_ready() {
             let deadline = watch.deadline(&limits);
             if deadline <= Instant::now() {
@@ -379,17 +386,26 @@ impl Watch {
         }
     }
 
+    /// When the connection is to be cut because of what it is doing: taking what is written, or sending a head.
+    fn short_deadline(&self, limits: &crate::Limits) -> Option<Instant> {
+        if let Some(since) = self.at(&self.blocked_since) {
+            return Some(since + limits.write_timeout);
+        }
+        if self.busy.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.at(&self.head_since)
+            .map(|since| since + limits.header_timeout)
+    }
+
     /// When the connection is to be cut.
     fn deadline(&self, limits: &crate::Limits) -> Instant {
-        if let Some(since) = self.at(&self.blocked_since) {
-            return since + limits.write_timeout;
+        if let Some(deadline) = self.short_deadline(limits) {
+            return deadline;
         }
         if self.busy.load(Ordering::Relaxed) {
             // Checked again when the answer may have been given.
             return Instant::now() + limits.header_timeout;
-        }
-        if let Some(since) = self.at(&self.head_since) {
-            return since + limits.header_timeout;
         }
         let idle = if self.served.load(Ordering::Relaxed) {
             limits.keep_alive_timeout

@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use kokanee_engineio::{
-    CloseReason, FrameRun, OutPacket, Overflow, Revision, SendOptions, Sid, Transport,
+    CloseReason, FrameRun, Overflow, PollPackets, Revision, SendOptions, Sid, Transport,
 };
 use kokanee_io::WebSocketIo;
 use kokanee_socketio::{Attachments, EncodedPacket};
@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// A pending GET was given up.
     PollAborted,
     /// The answer of a GET was not delivered.
-    PollUndelivered { packets: Vec<OutPacket> },
+    PollUndelivered { packets: PollPackets },
     /// The body of a POST came.
     Post {
         body: Bytes,
@@ -64,7 +64,7 @@ pub(crate) enum Command {
 pub(crate) enum PollReply {
     /// A payload.
     Packets {
-        packets: Vec<OutPacket>,
+        packets: PollPackets,
         revision: Revision,
         base64: bool,
         compress: bool,

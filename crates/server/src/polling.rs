@@ -14,7 +14,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use kokanee_engineio::{
-    CloseReason, OutPacket, PayloadBody, Revision, decode_jsonp_form, encode_jsonp, encode_payload,
+    CloseReason, PayloadBody, PollPackets, Revision, decode_jsonp_form, encode_jsonp,
+    encode_payload,
 };
 use memchr::memmem;
 use tokio::{
@@ -80,7 +81,7 @@ impl PendingPoll {
 
     fn response(
         &mut self,
-        packets: Vec<OutPacket>,
+        packets: PollPackets,
         payload: PayloadBody,
         may_compress: bool,
     ) -> Response<Body> {
@@ -105,11 +106,11 @@ impl PendingPoll {
         {
             bytes = compress(bytes, encoding, headers);
         }
-        let delivery = self.deliveries.clone().map(|connection| Delivery {
-            packets,
+        let delivery = Delivery {
+            packets: Some(packets),
             mailbox: Arc::clone(&self.mailbox),
-            connection,
-        });
+            connection: self.deliveries.clone(),
+        };
         respond(Body::packets(bytes, delivery), &mut self.headers)
     }
 }
@@ -125,7 +126,8 @@ impl Future for PendingPoll {
                 base64,
                 compress,
             }) => {
-                let payload = encode_payload(revision, &packets, !base64);
+                let supports_binary = !base64 && self.jsonp.is_none();
+                let payload = encode_payload(revision, &packets, supports_binary);
                 self.response(packets, payload, compress)
             }
             Ok(PollReply::Overlap) => bad_request(),
@@ -158,33 +160,37 @@ impl Drop for PendingPoll {
 /// session.
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    packets: Vec<OutPacket>,
+    packets: Option<PollPackets>,
     mailbox: Arc<Mailbox>,
-    connection: Arc<Deliveries>,
+    /// `None` if the host does not tell what leaves.
+    connection: Option<Arc<Deliveries>>,
 }
 
 impl Delivery {
     /// The connection has taken all of it.
     pub(crate) fn pass_on(mut self) {
-        let packets = std::mem::take(&mut self.packets);
-        let delivery = (Arc::clone(&self.mailbox), packets);
-        self.connection.lock().push(delivery);
+        if let (Some(packets), Some(connection)) = (self.packets.take(), &self.connection) {
+            let delivery = (Arc::clone(&self.mailbox), packets);
+            connection.lock().push(delivery);
+        }
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        give_back(&self.mailbox, std::mem::take(&mut self.packets));
+        if let Some(packets) = self.packets.take() {
+            give_back(&self.mailbox, packets);
+        }
     }
 }
 
 /// The poll answers that were given to an HTTP connection and have not left the process yet: mostly one, but hyper may take
 /// up a request behind it before. If the connection breaks now, their packets go back to their sessions.
 #[derive(Debug, Default)]
-pub(crate) struct Deliveries(Mutex<Vec<(Arc<Mailbox>, Vec<OutPacket>)>>);
+pub(crate) struct Deliveries(Mutex<Vec<(Arc<Mailbox>, PollPackets)>>);
 
 impl Deliveries {
-    fn lock(&self) -> MutexGuard<'_, Vec<(Arc<Mailbox>, Vec<OutPacket>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Arc<Mailbox>, PollPackets)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -201,18 +207,21 @@ impl Deliveries {
 
 impl Drop for Deliveries {
     fn drop(&mut self) {
-        // Each goes in front of what waits, so the oldest comes last.
-        for (mailbox, packets) in std::mem::take(&mut *self.lock()).into_iter().rev() {
+        let mut waiting = std::mem::take(&mut *self.lock()).into_iter().peekable();
+        while let Some((mailbox, mut packets)) = waiting.next() {
+            // In one piece, so that nothing is sent between.
+            let is_same = |other: &(Arc<Mailbox>, _)| Arc::ptr_eq(&other.0, &mailbox);
+            while let Some((_, later)) = waiting.next_if(is_same) {
+                packets.append(later);
+            }
             give_back(&mailbox, packets);
         }
     }
 }
 
-fn give_back(mailbox: &Mailbox, packets: Vec<OutPacket>) {
-    if !packets.is_empty() {
-        // A session that has ended does not need them.
-        let _ = mailbox.send(Command::PollUndelivered { packets });
-    }
+fn give_back(mailbox: &Mailbox, packets: PollPackets) {
+    // A session that has ended does not need them.
+    let _ = mailbox.send(Command::PollUndelivered { packets });
 }
 
 /// A POST that waits for its body, and then for the session to take it.

@@ -13,8 +13,8 @@ use std::{
 use bytes::Bytes;
 use kokanee_engineio::{
     CloseReason, Handshake, Message, OutPacket, Outgoing, Output, Overlap, Packet, PayloadDecoder,
-    PostResponse, Revision, SendOptions, Session, SessionConfig, Transport, UpgradeRefused,
-    encode_payload,
+    PollPackets, PostResponse, Revision, SendOptions, Session, SessionConfig, Transport,
+    UpgradeRefused, encode_payload,
 };
 use kokanee_websocket::{Decoder, Limits, Message as Frame, Role};
 
@@ -54,7 +54,7 @@ pub(crate) struct Pair {
     lose_answers: bool,
     /// The last answer does not reach the client, and the server does not know it yet.
     pub(crate) hold_loss: bool,
-    held: Option<Vec<OutPacket>>,
+    held: Option<PollPackets>,
     probe: Option<VecDeque<String>>,
     /// Bytes that the client takes from a WebSocket when it has upgraded.
     pub(crate) first_window: usize,
@@ -500,7 +500,7 @@ impl Pair {
         }
     }
 
-    fn receive_body(&mut self, packets: Vec<OutPacket>) {
+    fn receive_body(&mut self, packets: PollPackets) {
         if self.lose_answers {
             self.session.handle_poll_undelivered(self.now, packets);
             return;

@@ -211,6 +211,21 @@ fn an_answer_that_did_not_arrive_is_given_to_the_get_that_waits() {
 }
 
 #[test]
+fn an_answer_that_comes_back_behind_a_later_one_ends_the_session() {
+    let mut pair = Pair::polling();
+    pair.client_polls();
+    pair.hold_loss = true;
+    pair.server_sends("one");
+    pair.hold_loss = false;
+    pair.client_polls();
+    pair.server_sends("two");
+    assert_eq!(pair.poll_body().unwrap(), "4two");
+    // Delivered now, it would be in the wrong place.
+    pair.server_notices_loss();
+    assert_eq!(pair.closed(), Some(CloseReason::TransportError));
+}
+
+#[test]
 fn a_second_get_closes_the_session() {
     for (revision, close) in [(Revision::V4, "1"), (Revision::V3, "1:1")] {
         let mut pair = Pair::new(revision, Transport::Polling, SessionConfig::default());

@@ -259,3 +259,58 @@ async fn a_client_that_goes_while_it_is_decided_about_was_never_there() {
     assert!(entries.is_empty(), "neither on_connect nor on_disconnect");
     assert_eq!(gate.available_permits(), 1, "its middleware was dropped");
 }
+
+/// A middleware of `/a` that disconnects the client's socket of `/` while the one of `/b` still decides.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_leaves_while_others_join_changes_nothing_for_them() {
+    let (builder, _, mut entries) = journaling();
+    let gate = Arc::new(Semaphore::new(0));
+    let io = builder.state(Arc::clone(&gate)).build();
+    io.of("/");
+    io.of("/a").middleware(async |socket: Socket| {
+        let others = socket.server().of("/").fetch_sockets().await;
+        for other in others {
+            other.disconnect(false);
+        }
+        Ok::<_, ConnectError>(())
+    });
+    io.of("/a")
+        .on_connect(async |journal: State<Journal>| journal.note("a"));
+    io.of("/b").middleware(async |gate: State<Gate>| {
+        let _permit = gate.acquire().await;
+        Err::<(), _>(ConnectError::new("denied"))
+    });
+    io.of("/b")
+        .on_connect(async |journal: State<Journal>| journal.note("b"));
+    let server = TestServer::start_with(io).await;
+    let mut polling = server.open_polling().await;
+    assert!(polling.join().await.starts_with("40{\"sid\":\""));
+    polling.send("40/b,\u{1e}40/a,").await;
+    let mut packets = Vec::new();
+    while packets.len() < 2 {
+        packets.extend(polling.poll().await.split('\u{1e}').map(str::to_owned));
+    }
+    assert_eq!(packets[0], "41");
+    assert!(packets[1].starts_with("40/a,{\"sid\":\""), "{packets:?}");
+    assert_eq!(entries.next().await, "a");
+    gate.add_permits(1);
+    assert_eq!(polling.poll().await, "44/b,{\"message\":\"denied\"}");
+    assert!(entries.is_empty(), "/b was never connected");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_its_middleware_disconnects_is_not_connected() {
+    let (builder, _, entries) = journaling();
+    let io = builder.build();
+    let shy = io.of("/shy");
+    shy.middleware(async |socket: Socket| {
+        socket.disconnect(false);
+        Ok::<_, ConnectError>(())
+    });
+    shy.on_connect(async |journal: State<Journal>| journal.note("connect"));
+    let server = TestServer::start_with(io).await;
+    let mut polling = server.open_polling().await;
+    polling.send("40/shy,").await;
+    assert_eq!(polling.poll().await, "41/shy,");
+    assert!(entries.is_empty());
+}

@@ -61,9 +61,14 @@ pub(crate) fn run_logged(
     subscriber: impl tracing::Subscriber + Send + Sync + 'static,
     test: impl Future<Output = ()>,
 ) {
+    let _logged = tracing::subscriber::set_default(subscriber);
+    run_on_one_thread(test);
+}
+
+/// Runs one test and its server on this thread alone: what it does between two waits happens in one moment for the server.
+pub(crate) fn run_on_one_thread(test: impl Future<Output = ()>) {
     let _process = PROCESS.read().unwrap_or_else(PoisonError::into_inner);
     let _finished = Finished;
-    let _logged = tracing::subscriber::set_default(subscriber);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -3,11 +3,15 @@
 
 use std::time::Duration;
 
-use kokanee_server::Server;
+use ::http as http_types;
+use kokanee_server::{Body, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tower_service::Service;
 
 use crate::{
-    bed::{Bed, RS, Table, assert_alive, assert_gone, error, is_json_error, run},
+    bed::{
+        Bed, RS, Table, assert_alive, assert_gone, error, is_json_error, run, run_on_one_thread,
+    },
     support::http,
 };
 
@@ -640,6 +644,46 @@ fn answers_that_a_client_does_not_take_are_not_lost_however_many_there_are() {
             assert_eq!(polling.poll().await, expected, "{parts:?}");
             assert_eq!(bed.log(), ["connect"]);
         }
+    });
+}
+
+/// A GET as a host of the server makes it.
+fn hosted_get(bed: &Bed, target: &str) -> impl Future<Output = http_types::Response<Body>> {
+    let request = http_types::Request::get(target)
+        .header("host", "x")
+        .body(http_body_util::Empty::<bytes::Bytes>::new())
+        .unwrap();
+    let answer = bed.io.clone().call(request);
+    async { answer.await.unwrap() }
+}
+
+#[test]
+fn what_is_sent_in_the_moment_in_which_a_get_is_given_up_is_not_lost() {
+    run_on_one_thread(async {
+        let bed = Bed::new().await;
+        let mut polling = bed.polling().await;
+        let socket = bed.socket().await;
+        let mut get = Box::pin(hosted_get(&bed, &polling.target));
+        let waits = tokio::time::timeout(Duration::from_millis(50), &mut get).await;
+        assert!(waits.is_err(), "the GET was answered at once");
+        socket.emit("bye", 1).await.unwrap();
+        socket.disconnect(true);
+        drop(get);
+        assert_eq!(polling.poll().await, format!("42[\"bye\",1]{RS}41"));
+    });
+}
+
+#[test]
+fn an_answer_that_is_dropped_by_its_host_goes_back() {
+    run(async {
+        let bed = Bed::new().await;
+        let mut polling = bed.polling().await;
+        let socket = bed.socket().await;
+        socket.emit("n", 1).await.unwrap();
+        let answer = hosted_get(&bed, &polling.target).await;
+        assert_eq!(answer.status(), 200);
+        drop(answer);
+        assert_eq!(polling.poll().await, "42[\"n\",1]");
     });
 }
 

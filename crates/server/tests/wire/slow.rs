@@ -161,6 +161,23 @@ fn slow_connections_are_closed() {
 }
 
 #[test]
+fn a_slow_head_is_cut_on_a_connection_that_was_kept_too() {
+    run(async {
+        let bed = Bed::limited(|limits| {
+            limits.header_timeout = Duration::from_millis(300);
+            limits.keep_alive_timeout = Duration::from_secs(600);
+        })
+        .await;
+        let mut http = bed.http().await;
+        assert_eq!(http.get("/elsewhere").await.status, 404);
+        // The time to be idle has begun.
+        assert!(http.is_silent_for(Duration::from_millis(400)).await);
+        http.send("GET / HTT").await;
+        assert_eq!(http.end().await, b"");
+    });
+}
+
+#[test]
 fn a_request_in_time_is_served_however_it_comes() {
     run(async {
         let bed = Bed::limited(|limits| limits.header_timeout = Duration::from_secs(2)).await;
