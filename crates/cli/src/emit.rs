@@ -32,8 +32,13 @@ async fn emit(args: &EmitArgs, output: &Output) -> Result<(), PeerError> {
         sent = send(args, &socket, &packed, output) => sent,
         signal = signals.next() => Err(PeerError::Interrupted(signal)),
     };
-    peer::leave(&socket).await;
-    sent
+    match sent {
+        Ok(()) => peer::finish(&socket, &mut signals).await,
+        Err(error) => {
+            peer::leave(&socket).await;
+            Err(error)
+        }
+    }
 }
 
 async fn send(

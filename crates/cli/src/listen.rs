@@ -1,6 +1,6 @@
 //! `kokanee listen`: prints the events that come.
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use kokanee::Args;
 use kokanee_client::DisconnectReason;
@@ -52,6 +52,12 @@ async fn listen(args: &ListenArgs, output: &Output) -> Result<(), PeerError> {
         let patience = args.timeout.unwrap_or(Duration::from_secs(24 * 60 * 60));
         tokio::select! {
             Some(notice) = notices.recv() => {
+                if let NoticeKind::Failure(failure) = &notice.kind
+                    && !socket.is_active()
+                {
+                    // Refused when it was to be connected again: no further attempt is made.
+                    break Err(PeerError::Connect(Arc::clone(failure)));
+                }
                 let count = listener.printed;
                 match listener.take(&notice) {
                     Ok(false) => {}

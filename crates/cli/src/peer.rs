@@ -39,8 +39,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Why a command has ended otherwise than it should.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PeerError {
-    #[error(transparent)]
-    Connect(#[from] ConnectFailure),
+    #[error("{0}")]
+    Connect(Arc<ConnectFailure>),
     #[error("{0}")]
     Argument(String),
     #[error("cannot read {path}: {source}")]
@@ -57,6 +57,12 @@ pub(crate) enum PeerError {
     Interrupted(Signal),
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
+}
+
+impl From<ConnectFailure> for PeerError {
+    fn from(failure: ConnectFailure) -> Self {
+        Self::Connect(Arc::new(failure))
+    }
 }
 
 impl PeerError {
@@ -124,9 +130,10 @@ fn tell(error: &PeerError, args: &ConnectionArgs, output: &Output) {
     let paint = Paint::for_stderr(args.color);
     let text = escape::lines(&error.to_string()).replace('\n', " ");
     output.print_err(format!("{} {text}", paint.red("error:")));
-    if let PeerError::Connect(ConnectFailure::Refused {
-        data: Some(data), ..
-    }) = error
+    if let PeerError::Connect(failure) = error
+        && let ConnectFailure::Refused {
+            data: Some(data), ..
+        } = &**failure
     {
         let data = escape::json(&data.to_string());
         output.print_err(format!("{} {data}", paint.dim("data:")));
@@ -202,7 +209,22 @@ pub(crate) async fn connect(socket: &Socket, signals: &mut Signals) -> Result<()
     }
 }
 
-/// Disconnects, but does not wait for long: what was sent is then on its way, or the network is down.
+/// Disconnects when all that was sent is on the wire, unless a signal comes first.
+///
+/// # Errors
+/// Something was not sent.
+pub(crate) async fn finish(socket: &Socket, signals: &mut Signals) -> Result<(), PeerError> {
+    tokio::select! {
+        all = socket.disconnect() => if all {
+            Ok(())
+        } else {
+            Err(PeerError::Lost("before everything was sent"))
+        },
+        signal = signals.next() => Err(PeerError::Interrupted(signal)),
+    }
+}
+
+/// Disconnects, but does not wait for long: nobody wants to know what becomes of what was sent.
 pub(crate) async fn leave(socket: &Socket) {
     // Whether it was in time makes no difference: the program ends.
     let _ = tokio::time::timeout(GOODBYE, socket.disconnect()).await;

@@ -70,6 +70,11 @@ impl PendingAcks {
         });
     }
 
+    /// Whether somebody waits for any.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.with(|pending| pending.as_ref().is_some_and(|pending| !pending.is_empty()))
+    }
+
     /// Whether somebody waits for this one.
     pub(crate) fn is_waiting(&self, id: AckId) -> bool {
         self.with(|pending| {
@@ -199,7 +204,7 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
             id,
         };
         let exchange = async {
-            socket.room().await;
+            socket.writable().await;
             socket.send_packet(Outgoing {
                 packet,
                 options: kokanee_engineio::SendOptions::default(),

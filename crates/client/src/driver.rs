@@ -145,7 +145,7 @@ pub(crate) struct Driver {
     /// Handlers or readers are behind, so nothing is read.
     paused: bool,
     /// Those who wait for what was sent to be on the wire.
-    flushing: Vec<Done<()>>,
+    flushing: Vec<(u64, Done<bool>)>,
     shutdown: bool,
 }
 
@@ -234,6 +234,14 @@ impl Driver {
     /// What they cause is done further on in the same round.
     fn take_commands(&mut self, cx: &mut TaskContext<'_>) {
         if let Some((first, rest)) = self.hub.take() {
+            // A connection whose time is over, perhaps because the process did not run, takes nothing more: what is sent is
+            // for the next one.
+            if let Link::Open(open) = &mut self.link
+                && !open.closing
+                && let Some(reason) = open.engine.expire()
+            {
+                self.on_lost(cx, reason);
+            }
             for command in std::iter::once(first).chain(rest) {
                 self.handle_command(cx, command);
             }
@@ -247,7 +255,8 @@ impl Driver {
             Command::Emit { socket, outgoing } => self.on_emit(&socket, outgoing),
             Command::Disconnect { socket, done } => {
                 self.disconnect(cx, &socket);
-                self.flushing.extend(done);
+                let key = self.member(&socket).key;
+                self.flushing.extend(done.map(|done| (key, done)));
                 self.close_if_unwanted();
             }
             Command::Reconnect => {
@@ -645,17 +654,20 @@ impl Driver {
         }
         let closing = matches!(&self.link, Link::Open(open) if open.closing);
         if is_flushed && !closing && !self.flushing.is_empty() {
-            self.flushed();
+            self.flushed(true);
             progress = Progress::Some;
         }
         progress
     }
 
-    /// What had to be on the wire is.
-    fn flushed(&mut self) {
-        for done in self.flushing.drain(..) {
+    /// What had to be on the wire is, or will not be.
+    fn flushed(&mut self, all: bool) {
+        // What waits for another connection, or to be sent once more, has not left either.
+        let keeps_some = |member: &Member| !member.buffer.is_empty() || !member.retried.is_empty();
+        for (key, done) in self.flushing.drain(..) {
+            let mut members = self.members.iter().filter(|member| member.key == key);
             // Whoever asked may have given up.
-            let _ = done.send(());
+            let _ = done.send(all && !members.any(keeps_some));
         }
     }
 
@@ -673,7 +685,8 @@ impl Driver {
         self.members.iter().any(|member| {
             member.waiting.len() + member.early.len() >= MAX_QUEUED_EVENTS
                 || member.waiting_bytes >= MAX_QUEUED_BYTES
-                || member.core.has_slow_reader()
+                // While it joins, nothing comes for readers but the answer to that.
+                || !matches!(member.phase, Phase::Joining { .. }) && member.core.has_slow_reader()
         })
     }
 
@@ -684,6 +697,7 @@ impl Driver {
             return;
         };
         let closing = open.closing;
+        let is_complete = closing && open.engine.is_complete();
         self.link = Link::Idle;
         self.paused = false;
         self.hub.set_transport(None);
@@ -704,7 +718,7 @@ impl Driver {
         }
         // Without a connection nobody waits for room: there is, or the event is not taken.
         self.hub.wake_waiting();
-        self.flushed();
+        self.flushed(is_complete);
         let failure = ConnectFailure::Interrupted {
             source: std::io::Error::other(reason.as_str()),
         };
@@ -1107,7 +1121,7 @@ impl Driver {
     /// Tells those who wait for the end of a connection that it is on the wire, even if the server does not react.
     fn check_end(&mut self) {
         if self.told_by().is_some_and(|at| at <= Instant::now()) {
-            self.flushed();
+            self.flushed(true);
         }
     }
 
@@ -1217,7 +1231,7 @@ impl Driver {
                 subscriber.end();
             }
         }
-        self.flushed();
+        self.flushed(false);
     }
 }
 
@@ -1386,7 +1400,7 @@ impl Future for Driver {
             let resumed = driver.paused && !driver.is_behind();
             // Without a connection nothing is left to be sent.
             if !matches!(driver.link, Link::Open(_)) {
-                driver.flushed();
+                driver.flushed(true);
             }
             let is_over = driver.shutdown
                 && matches!(driver.link, Link::Idle)

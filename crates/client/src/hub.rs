@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// Disconnect a socket.
     Disconnect {
         socket: Arc<Core>,
-        done: Option<oneshot::Sender<()>>,
+        done: Option<oneshot::Sender<bool>>,
     },
     /// Close the transport as a failure would, to connect again.
     Reconnect,
@@ -257,6 +257,10 @@ impl Hub {
     pub(crate) fn let_go(&self, held: &AtomicUsize, bytes: usize) {
         held.fetch_sub(bytes, Ordering::Relaxed);
         self.held.fetch_sub(bytes, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if self.has_waiters.load(Ordering::Relaxed) {
+            self.wake_waiting();
+        }
     }
 
     /// Publishes what waits in the session, and wakes those who wait for room.

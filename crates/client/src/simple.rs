@@ -142,9 +142,9 @@ impl SimpleClient {
         }
     }
 
-    /// Disconnects. Returns when that is on the wire, what was sent before included.
-    pub async fn disconnect(self) {
-        self.socket.disconnect().await;
+    /// Disconnects. Returns when that is on the wire, what was sent before included: see [`Socket::disconnect`].
+    pub async fn disconnect(self) -> bool {
+        self.socket.disconnect().await
     }
 
     async fn connected(&self) -> Result<(), EmitError> {

@@ -176,7 +176,8 @@ impl Core {
         self.has_subscribers.load(Ordering::Acquire) && {
             let state = self.state();
             let mut alive = state.subscribers.iter().filter(|other| other.is_alive());
-            alive.any(Subscriber::is_full)
+            let awaits_ack = self.acks.is_awaited();
+            alive.any(|reader| reader.is_behind(awaits_ack))
         }
     }
 
@@ -317,16 +318,22 @@ impl Socket {
     /// Disconnects from the namespace; with the last namespace the connection is closed. Returns when that is on the
     /// wire, what was sent before included. With the last namespace the server then has 1 s to end its side, so that nothing
     /// is lost if the process ends next. The socket does not connect again by itself.
-    pub async fn disconnect(&self) {
+    ///
+    /// `false` says that something has not left: the connection has failed, the server has taken nothing of it for 10 s, or
+    /// it waited for a connection or for the acknowledgement of an event before it.
+    pub async fn disconnect(&self) -> bool {
         let (sender, receiver) = oneshot::channel();
         let command = Command::Disconnect {
             socket: Arc::clone(&self.core),
             done: Some(sender),
         };
-        if self.core.hub.send(command).is_ok() {
-            // It is dropped if the task ends first, which is as good.
-            let _ = receiver.await;
-        }
+        self.core.hub.send(command).is_ok() && receiver.await.unwrap_or(false)
+    }
+
+    /// Waits until there is room for an event, so that the next one leaves without waiting: half of the send buffer is free.
+    /// There always is while the socket is not connected, until the buffer for that is full.
+    pub async fn writable(&self) {
+        std::future::poll_fn(|cx| self.poll_room(cx)).await;
     }
 
     /// Cuts the transport, as if the network had failed: all namespaces are connected again. While the client waits for its
@@ -337,11 +344,6 @@ impl Socket {
     }
 
     // Events out.
-
-    /// Waits for room, while it is connected.
-    pub(crate) async fn room(&self) {
-        std::future::poll_fn(|cx| self.poll_room(cx)).await;
-    }
 
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_connected() {
@@ -544,6 +546,7 @@ impl Socket {
     pub fn events(&self) -> Events {
         let subscriber = Subscriber::default();
         let mut state = self.core.state();
+        state.subscribers.retain(Subscriber::is_alive);
         state.subscribers.push(subscriber.clone());
         self.core.has_subscribers.store(true, Ordering::Release);
         drop(state);

@@ -17,6 +17,8 @@ use crate::{Socket, hub::Command};
 /// Events that wait before the client stops to read from the server, and their bytes.
 const MAX_WAITING: usize = 256;
 const MAX_WAITING_BYTES: usize = 8 << 20;
+/// How much more it is while the socket waits for an acknowledgement, which comes behind them.
+const PATIENCE: usize = 16;
 
 /// An event of a stream.
 #[derive(Debug, Clone)]
@@ -56,7 +58,13 @@ struct State {
 
 impl State {
     fn is_full(&self) -> bool {
-        !self.ended && (self.queue.len() >= MAX_WAITING || self.bytes >= MAX_WAITING_BYTES)
+        self.exceeds(1)
+    }
+
+    fn exceeds(&self, factor: usize) -> bool {
+        !self.ended
+            && (self.queue.len() >= factor * MAX_WAITING
+                || self.bytes >= factor * MAX_WAITING_BYTES)
     }
 }
 
@@ -83,9 +91,9 @@ impl Subscriber {
         }
     }
 
-    /// Whether the reader is behind.
-    pub(crate) fn is_full(&self) -> bool {
-        self.with(|state| state.is_full())
+    /// Whether the reader is so far behind that the client must stop to read.
+    pub(crate) fn is_behind(&self, awaits_ack: bool) -> bool {
+        self.with(|state| state.exceeds(if awaits_ack { PATIENCE } else { 1 }))
     }
 
     /// Lets the reader look again.
@@ -128,11 +136,12 @@ impl Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        let was_full = self.subscriber.with(|state| {
+        let (was_full, kept) = self.subscriber.with(|state| {
             let was_full = state.is_full();
             state.ended = true;
-            was_full
+            (was_full, std::mem::take(&mut state.queue))
         });
+        drop(kept);
         if was_full {
             // Nothing is kept for this reader any more, so reading goes on. A client that is closed does not read.
             let _ = self.socket.core().hub.send(Command::Resume);

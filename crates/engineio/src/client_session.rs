@@ -39,7 +39,7 @@ pub struct ClientSessionConfig {
     pub upgrade_timeout: Duration,
     /// Time in which the server must take some of what waits for it on a WebSocket. Default 10 s.
     pub write_timeout: Duration,
-    /// Time in which what waits must be sent when the client closes the session. Default 10 s.
+    /// Time in which the server must take some of what waits when the client closes the session. Default 10 s.
     pub close_timeout: Duration,
     /// Bytes that may wait to be sent, 64 for each packet included. Default 1 MiB.
     pub max_outbound_bytes: usize,
@@ -89,7 +89,7 @@ pub enum ClientOutput {
 enum State {
     Opening,
     Open,
-    Closing { until: Instant },
+    Closing { since: Instant },
     Closed,
 }
 
@@ -126,6 +126,8 @@ pub struct ClientSession {
     progress: Instant,
     /// The driver has packets of ours that the WebSocket has not taken yet.
     unwritten: bool,
+    /// It has ended before everything had left.
+    cut: bool,
     poll_pending: bool,
     /// When the POST was sent that is under way.
     posted: Option<Instant>,
@@ -149,6 +151,7 @@ impl ClientSession {
             transport,
             progress: now,
             unwritten: false,
+            cut: false,
             poll_pending: false,
             posted: None,
             paused_since: None,
@@ -267,8 +270,9 @@ impl ClientSession {
     /// The deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.state {
-            State::Closing { until } => {
-                if until <= now {
+            State::Closing { since } => {
+                if self.closes_by(since) <= now {
+                    self.cut = true;
                     self.finish();
                 }
                 return;
@@ -361,9 +365,7 @@ impl ClientSession {
         }
         self.outputs
             .push(ClientOutput::Closed(CloseReason::ForcedClose));
-        self.state = State::Closing {
-            until: now + self.config.close_timeout,
-        };
+        self.state = State::Closing { since: now };
         self.heartbeat = None;
         if self.transport == Transport::Polling {
             self.push(now, OutPacket::Close, false);
@@ -412,7 +414,7 @@ impl ClientSession {
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Opening | State::Closed => None,
-            State::Closing { until } => Some(until),
+            State::Closing { since } => Some(self.closes_by(since)),
             State::Open => {
                 let upgrade = self.upgrade.map(|upgrade| match upgrade {
                     Upgrade::Probing { until } | Upgrade::Pausing { until } => until,
@@ -462,6 +464,16 @@ impl ClientSession {
     /// Whether everything is sent: nothing waits, and nothing is under way.
     pub fn is_drained(&self) -> bool {
         self.outbox.is_empty() && self.posted.is_none() && !self.unwritten
+    }
+
+    /// Whether the session has ended.
+    pub fn is_over(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Whether the session has ended before all that was sent had left.
+    pub fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Bytes that wait to be sent, 64 for each packet included.
@@ -594,6 +606,7 @@ impl ClientSession {
             packets.extend(self.outbox.pop_packet());
         }
         self.posted = Some(now);
+        self.progress = now;
         self.outputs.push(ClientOutput::Post(packets));
     }
 
@@ -649,8 +662,14 @@ impl ClientSession {
             State::Closing { .. } => {}
             State::Closed => return,
         }
+        self.cut |= !self.is_drained();
         self.outbox.discard();
         self.finish();
+    }
+
+    /// When an orderly end is given up: the time begins again with everything that leaves.
+    fn closes_by(&self, since: Instant) -> Instant {
+        since.max(self.progress) + self.config.close_timeout
     }
 
     /// Closing ends when everything has left.

@@ -40,12 +40,20 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
         if (!has_input && session.waiting() == 0) || printer.output.is_closed() {
             break Ok(());
         }
+        let socket = session.socket().cloned();
+        // The next line is for when there is room, so that what is sent leaves in order, and little of it waits.
+        let next_line = async {
+            if let Some(socket) = socket {
+                socket.writable().await;
+            }
+            lines.recv().await
+        };
         let said = tokio::select! {
             biased;
             signal = signals.next() => break Err(PeerError::Interrupted(signal)),
             Some(outcome) = outcome.recv() => session.on_outcome(outcome),
             Some(notice) = notices.recv() => vec![session.on_notice(&notice)],
-            line = lines.recv(), if has_input => match line.as_deref().map(command::parse) {
+            line = next_line, if has_input => match line.as_deref().map(command::parse) {
                 None => {
                     has_input = false;
                     Vec::new()
@@ -59,7 +67,28 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
             break Ok(());
         }
     };
-    session.leave().await;
+    let ended = if ended.is_ok() {
+        let sockets = session.sockets();
+        let finishing = async {
+            for socket in &sockets {
+                peer::finish(socket, &mut signals).await?;
+            }
+            Ok(())
+        };
+        tokio::pin!(finishing);
+        loop {
+            // What comes meanwhile: a server that is not read from may not read either.
+            tokio::select! {
+                finished = &mut finishing => break finished,
+                Some(notice) = notices.recv() => {
+                    printer.print(vec![session.on_notice(&notice)]);
+                }
+            }
+        }
+    } else {
+        session.leave().await;
+        ended
+    };
     // What came before the goodbye.
     while let Ok(notice) = notices.try_recv() {
         printer.print(vec![session.on_notice(&notice)]);

@@ -135,6 +135,10 @@ impl Session {
         &self.status
     }
 
+    fn is_active(&self, namespace: &str) -> bool {
+        self.sockets.get(namespace).is_some_and(Socket::is_active)
+    }
+
     /// How many answers are still to come.
     pub(crate) fn waiting(&self) -> usize {
         self.status.waiting
@@ -153,6 +157,10 @@ impl Session {
             | NoticeKind::GaveUp => Some(State::Disconnected),
             NoticeKind::Disconnect(_) => Some(State::Reconnecting(0)),
             NoticeKind::Attempt(attempt) => Some(State::Reconnecting(*attempt)),
+            // Refused: no further attempt is made.
+            NoticeKind::Failure(_) if !self.is_active(&notice.namespace) => {
+                Some(State::Disconnected)
+            }
             NoticeKind::Upgrade | NoticeKind::Failure(_) | NoticeKind::Event(..) => None,
         };
         if let Some(state) = state {
@@ -406,7 +414,12 @@ impl Session {
         });
     }
 
-    /// Leaves all namespaces.
+    /// The sockets of all namespaces.
+    pub(crate) fn sockets(&self) -> Vec<Socket> {
+        self.sockets.values().cloned().collect()
+    }
+
+    /// Leaves all namespaces, without waiting for long.
     pub(crate) async fn leave(&self) {
         for socket in self.sockets.values() {
             peer::leave(socket).await;

@@ -45,6 +45,23 @@ fn of<'a>(records: &'a [Value], event: &str) -> Vec<&'a Value> {
 }
 
 #[test]
+fn more_lines_than_fit_arrive_all_and_in_order() {
+    const LINES: usize = 400;
+    let server = Server::start(&[]);
+    let padding = "x".repeat(20_000);
+    let lines: String = (0..LINES)
+        .map(|n| format!("broadcast n {n} \"{padding}\"\n"))
+        .collect();
+    let output = session(&[&server.url(""), "--json"], &lines);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for n in 0..LINES {
+        let record = server.record_of("receive");
+        let args = record["args_cut"].as_str().expect("a long argument");
+        assert!(args.starts_with(&format!("\"n\", {n}, ")), "{args}");
+    }
+}
+
+#[test]
 fn answers_come_in_order_and_the_session_waits_for_them() {
     let server = Server::start(&[]);
     let records = records(

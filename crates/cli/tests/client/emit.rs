@@ -26,6 +26,16 @@ fn an_answer_is_printed_as_json() {
 }
 
 #[test]
+fn an_event_that_the_server_does_not_take_is_told() {
+    let server = Server::start(&["--max-message-bytes", "1000"]);
+    let large = "x".repeat(5000);
+    let args = ["emit", &server.url(""), "echo", &large];
+    let output = run(&[&args[..], &["--transports", "polling"]].concat());
+    assert_eq!(output.status.code(), Some(7), "{}", stderr(&output));
+    assert!(stderr(&output).contains("before everything was sent"));
+}
+
+#[test]
 fn every_transport_works() {
     let server = Server::start(&["--allow-eio3"]);
     let url = server.url("");

@@ -87,8 +87,9 @@ impl SimpleClient {
         self.handle.block_on(self.client.receive(timeout))
     }
 
-    /// Disconnects. Returns when that is on the wire, what was sent before included.
-    pub fn disconnect(self) {
-        self.handle.block_on(self.client.disconnect());
+    /// Disconnects. Returns when that is on the wire, what was sent before included: see
+    /// [`Socket::disconnect`](crate::Socket::disconnect).
+    pub fn disconnect(self) -> bool {
+        self.handle.block_on(self.client.disconnect())
     }
 }

@@ -88,9 +88,10 @@ impl Socket {
         self.handle.block_on(self.socket.connected())
     }
 
-    /// Disconnects from the namespace; with the last namespace the connection is closed. Returns when that is on the wire.
-    pub fn disconnect(&self) {
-        self.handle.block_on(self.socket.disconnect());
+    /// Disconnects from the namespace; with the last namespace the connection is closed. Returns when that is on the wire:
+    /// see [`Socket::disconnect`](crate::Socket::disconnect).
+    pub fn disconnect(&self) -> bool {
+        self.handle.block_on(self.socket.disconnect())
     }
 
     /// Cuts the transport, as if the network had failed: all namespaces are connected again.

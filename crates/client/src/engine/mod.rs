@@ -379,6 +379,11 @@ impl Engine {
         self.session.is_drained()
     }
 
+    /// Whether all that was sent is on the wire, now that the session has ended.
+    pub(crate) fn is_complete(&self) -> bool {
+        !self.session.is_cut() && (self.websocket.is_none() || self.end_written)
+    }
+
     /// Whether the end of the session is on the wire, and all before it.
     pub(crate) fn is_end_written(&self) -> bool {
         self.end_written
@@ -387,6 +392,26 @@ impl Engine {
     /// What became of the upgrade, once.
     pub(crate) fn take_upgrade_event(&mut self) -> Option<UpgradeEvent> {
         self.upgrade_event.take()
+    }
+
+    /// Ends the session if its time is over. Returns why, if it has ended.
+    pub(crate) fn expire(&mut self) -> Option<CloseReason> {
+        let now = Instant::now();
+        self.check_time(now);
+        if !self.session.is_over() {
+            return None;
+        }
+        self.take_outputs(now);
+        self.closed
+    }
+
+    fn check_time(&mut self, now: Instant) {
+        if now.duration_since(self.looked.0) >= LOOK_INTERVAL {
+            self.watch_clocks(now);
+        }
+        if self.session.deadline().is_some_and(|at| at <= now) {
+            self.session.handle_timeout(now);
+        }
     }
 
     // The turn: time, reading, outputs, writing; again while there is something to do.
@@ -456,6 +481,8 @@ impl Engine {
             self.sleep.as_mut().reset(deadline.into());
             self.sleeps_until = deadline;
             if self.sleep.as_mut().poll(cx).is_ready() {
+                // This turn goes by an earlier time.
+                cx.waker().wake_by_ref();
                 return Progress::Some;
             }
         }
@@ -743,7 +770,13 @@ impl Engine {
                     websocket.io.start_close(None);
                 }
             }
-            ClientOutput::Finished => self.finished = true,
+            ClientOutput::Finished => {
+                self.finished = true;
+                // Everything is being written: the time of the server to read it begins.
+                self.ends_by = self
+                    .ends_by
+                    .map(|_| now + self.config.session.close_timeout);
+            }
         }
     }
 
@@ -821,7 +854,7 @@ impl Engine {
         let written = websocket
             .io
             .poll_write(cx, now, Some(&mut websocket.pending));
-        self.end_written = written.is_ready();
+        self.end_written = matches!(written, Poll::Ready(Ok(())));
         let Some(until) = self.ends_by.filter(|&until| until > now) else {
             return Poll::Ready(());
         };

@@ -440,6 +440,27 @@ async fn a_server_that_never_pings_is_left() {
 }
 
 #[tokio::test]
+async fn what_is_sent_after_the_time_of_a_connection_is_for_the_next_one() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let script = async {
+        let mut wire = raw.websocket().await;
+        wire.text(r#"0{"sid":"x","upgrades":[],"pingInterval":50,"pingTimeout":50}"#)
+            .await;
+        wire.next().await;
+        wire.text(ACCEPTED).await;
+        wire
+    };
+    let (connected, _wire) = tokio::join!(within("the connection", socket.connect()), script);
+    connected.expect("accepted");
+    // The whole process stands still, as on a machine that is suspended.
+    std::thread::sleep(Duration::from_millis(200));
+    socket.emit("late", 1).await.expect("kept");
+    let mut wire = raw.joined().await;
+    assert_eq!(wire.next().await, "42[\"late\",1]");
+}
+
+#[tokio::test]
 async fn a_close_packet_over_websocket_ends_the_session_at_once() {
     // The JavaScript client ignores it, and waits for the ping timeout.
     let raw = Raw::start().await;
@@ -766,13 +787,13 @@ async fn disconnect_of_one_namespace_waits_for_its_post() {
     let mut disconnecting = Box::pin(within("the end", other.disconnect()));
     tokio::select! {
         biased;
-        () = &mut disconnecting => panic!("nothing was posted"),
+        _ = &mut disconnecting => panic!("nothing was posted"),
         (_, body) = posts.post() => assert_eq!(body, "41/other,"),
     }
     let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(disconnecting.as_mut().poll(cx)));
     assert!(waits.await.is_pending(), "the server has not answered");
     posts.answer("", "ok").await;
-    disconnecting.await;
+    assert!(disconnecting.await, "all has left");
     assert!(socket.is_connected());
 }
 

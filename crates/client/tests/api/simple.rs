@@ -142,3 +142,30 @@ async fn calls_end_with_their_time() {
     let call = within("the end of the time", client.call::<()>("silence", ())).await;
     assert!(matches!(call, Err(AckError::Timeout)), "{call:?}");
 }
+
+#[tokio::test]
+async fn a_call_is_answered_however_many_events_wait() {
+    let io = echo_server();
+    io.on("flood", async |socket: Socket, Data(count): Data<u32>| {
+        for n in 0..count {
+            socket.emit("n", n).await?;
+        }
+        Ok::<(), EmitError>(())
+    });
+    let mut client = connect(&io).await;
+    for _ in 0..2 {
+        client.emit("flood", 500).await.expect("sent");
+        let answer: String = within("an answer", client.call("echo", "b"))
+            .await
+            .expect("answered");
+        assert_eq!(answer, "b");
+    }
+    for _ in 0..2 {
+        for n in 0..500 {
+            let received = within("an event", client.receive(Duration::MAX)).await;
+            let number: u32 = received.expect("an event").data().expect("a number");
+            assert_eq!(number, n);
+        }
+    }
+    assert!(within("the end", client.disconnect()).await);
+}
