@@ -123,6 +123,8 @@ pub(crate) struct Mailbox {
     pub(crate) address: Option<SocketAddr>,
     /// Bytes that wait in the session itself.
     outbound: AtomicUsize,
+    /// Bytes of answers to GETs that were given and have not left the process.
+    in_flight: AtomicUsize,
     /// Bytes of the packets that wait here.
     queued: AtomicUsize,
     /// Messages that the policy for slow clients has dropped.
@@ -313,6 +315,7 @@ impl Mailbox {
             head,
             address,
             outbound: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
             transport: AtomicU8::new(transport_code(transport)),
@@ -385,7 +388,9 @@ impl Mailbox {
 
     /// Bytes that every thread knows of.
     fn handed_over_bytes(&self) -> usize {
-        self.outbound.load(Ordering::Relaxed) + self.queued.load(Ordering::Relaxed)
+        self.outbound.load(Ordering::Relaxed)
+            + self.in_flight.load(Ordering::Relaxed)
+            + self.queued.load(Ordering::Relaxed)
     }
 
     /// Whether a text may be staged as a frame: this session's task runs on this thread, and nothing that waits already
@@ -664,6 +669,23 @@ impl Mailbox {
             fence(Ordering::SeqCst);
         }
         // There may be room although this is as it was: what was queued or staged has left at once.
+        self.wake_waiting();
+    }
+
+    /// An answer to a GET is given.
+    pub(crate) fn take_off(&self, bytes: usize) {
+        self.in_flight.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// An answer to a GET has left the process, or comes back.
+    pub(crate) fn land(&self, bytes: usize) {
+        self.in_flight.fetch_sub(bytes, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        self.wake_waiting();
+    }
+
+    /// Wakes those who wait for room, if there is some.
+    fn wake_waiting(&self) {
         if self.has_waiters.load(Ordering::Acquire) && self.has_room() {
             let mut queue = self.queue.lock();
             self.has_waiters.store(false, Ordering::Release);

@@ -107,8 +107,7 @@ impl PendingPoll {
             bytes = compress(bytes, encoding, headers);
         }
         let delivery = Delivery {
-            packets: Some(packets),
-            mailbox: Arc::clone(&self.mailbox),
+            answer: InFlight::new(packets, bytes.len(), &self.mailbox),
             connection: self.deliveries.clone(),
         };
         respond(Body::packets(bytes, delivery), &mut self.headers)
@@ -156,30 +155,53 @@ impl Drop for PendingPoll {
     }
 }
 
-/// The packets of a poll's answer, until the HTTP connection has taken all of it. If they are not taken, they go back to the
-/// session.
+/// The packets of a poll's answer while they are on their way. Unless they [arrive](Self::arrive), they go back to the session.
+#[derive(Debug)]
+struct InFlight {
+    packets: Option<PollPackets>,
+    bytes: usize,
+    mailbox: Arc<Mailbox>,
+}
+
+impl InFlight {
+    fn new(packets: PollPackets, bytes: usize, mailbox: &Arc<Mailbox>) -> Self {
+        mailbox.take_off(bytes);
+        Self {
+            packets: Some(packets),
+            bytes,
+            mailbox: Arc::clone(mailbox),
+        }
+    }
+
+    fn arrive(mut self) {
+        self.packets = None;
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Some(packets) = self.packets.take() {
+            // A session that has ended does not need them.
+            let _ = self.mailbox.send(Command::PollUndelivered { packets });
+        }
+        self.mailbox.land(self.bytes);
+    }
+}
+
+/// A poll's answer, until the HTTP connection has taken all of it.
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    packets: Option<PollPackets>,
-    mailbox: Arc<Mailbox>,
+    answer: InFlight,
     /// `None` if the host does not tell what leaves.
     connection: Option<Arc<Deliveries>>,
 }
 
 impl Delivery {
     /// The connection has taken all of it.
-    pub(crate) fn pass_on(mut self) {
-        if let (Some(packets), Some(connection)) = (self.packets.take(), &self.connection) {
-            let delivery = (Arc::clone(&self.mailbox), packets);
-            connection.lock().push(delivery);
-        }
-    }
-}
-
-impl Drop for Delivery {
-    fn drop(&mut self) {
-        if let Some(packets) = self.packets.take() {
-            give_back(&self.mailbox, packets);
+    pub(crate) fn pass_on(self) {
+        match self.connection {
+            Some(connection) => connection.lock().push(self.answer),
+            None => self.answer.arrive(),
         }
     }
 }
@@ -187,10 +209,10 @@ impl Drop for Delivery {
 /// The poll answers that were given to an HTTP connection and have not left the process yet: mostly one, but hyper may take
 /// up a request behind it before. If the connection breaks now, their packets go back to their sessions.
 #[derive(Debug, Default)]
-pub(crate) struct Deliveries(Mutex<Vec<(Arc<Mailbox>, PollPackets)>>);
+pub(crate) struct Deliveries(Mutex<Vec<InFlight>>);
 
 impl Deliveries {
-    fn lock(&self) -> MutexGuard<'_, Vec<(Arc<Mailbox>, PollPackets)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<InFlight>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -201,27 +223,24 @@ impl Deliveries {
 
     /// Everything that was written has been handed to the system.
     pub(crate) fn confirm(&self) {
-        self.lock().clear();
+        self.lock().drain(..).for_each(InFlight::arrive);
     }
 }
 
 impl Drop for Deliveries {
     fn drop(&mut self) {
         let mut waiting = std::mem::take(&mut *self.lock()).into_iter().peekable();
-        while let Some((mailbox, mut packets)) = waiting.next() {
+        while let Some(mut answer) = waiting.next() {
             // In one piece, so that nothing is sent between.
-            let is_same = |other: &(Arc<Mailbox>, _)| Arc::ptr_eq(&other.0, &mailbox);
-            while let Some((_, later)) = waiting.next_if(is_same) {
-                packets.append(later);
+            let mailbox = Arc::clone(&answer.mailbox);
+            let is_same = |other: &InFlight| Arc::ptr_eq(&other.mailbox, &mailbox);
+            while let Some(mut later) = waiting.next_if(is_same) {
+                if let (Some(packets), Some(more)) = (&mut answer.packets, later.packets.take()) {
+                    packets.append(more);
+                }
             }
-            give_back(&mailbox, packets);
         }
     }
-}
-
-fn give_back(mailbox: &Mailbox, packets: PollPackets) {
-    // A session that has ended does not need them.
-    let _ = mailbox.send(Command::PollUndelivered { packets });
 }
 
 /// A POST that waits for its body, and then for the session to take it.

@@ -49,10 +49,9 @@ fn more_lines_than_fit_arrive_all_and_in_order() {
     const LINES: usize = 400;
     let server = Server::start(&[]);
     let padding = "x".repeat(20_000);
-    let lines: String = (0..LINES)
-        .map(|n| format!("broadcast n {n} \"{padding}\"\n"))
-        .collect();
-    let output = session(&[&server.url(""), "--json"], &lines);
+    let line = |n| format!("broadcast n {n} \"{padding}\"\n");
+    let lines: Vec<_> = (0..LINES).map(line).collect();
+    let output = session(&[&server.url(""), "--json"], &lines.concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     for n in 0..LINES {
         let record = server.record_of("receive");

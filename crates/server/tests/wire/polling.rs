@@ -652,9 +652,9 @@ fn hosted_get(bed: &Bed, target: &str) -> impl Future<Output = http_types::Respo
     let request = http_types::Request::get(target)
         .header("host", "x")
         .body(http_body_util::Empty::<bytes::Bytes>::new())
-        .unwrap();
+        .expect("a request");
     let answer = bed.io.clone().call(request);
-    async { answer.await.unwrap() }
+    async { answer.await.expect("infallible") }
 }
 
 #[test]
@@ -684,6 +684,37 @@ fn an_answer_that_is_dropped_by_its_host_goes_back() {
         assert_eq!(answer.status(), 200);
         drop(answer);
         assert_eq!(polling.poll().await, "42[\"n\",1]");
+    });
+}
+
+#[test]
+fn answers_that_are_not_taken_count_for_the_limit() {
+    run(async {
+        let bed = Bed::limited(|limits| limits.max_outbound_bytes = 64 * 1024).await;
+        let polling = bed.polling().await;
+        let large = "x".repeat(40 * 1024);
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            let get = hosted_get(&bed, &polling.target);
+            bed.io.emit("n", &large).await.unwrap();
+            answers.push(get.await);
+        }
+        assert_eq!(bed.reason().await, "slow consumer");
+        drop(answers);
+    });
+}
+
+#[test]
+fn answers_that_have_left_do_not_count_for_the_limit() {
+    run(async {
+        let bed = Bed::limited(|limits| limits.max_outbound_bytes = 64 * 1024).await;
+        let mut polling = bed.polling().await;
+        let large = "x".repeat(40 * 1024);
+        for _ in 0..5 {
+            bed.io.emit("n", &large).await.unwrap();
+            assert_eq!(polling.poll().await, format!("42[\"n\",\"{large}\"]"));
+        }
+        assert_eq!(bed.log(), ["connect"]);
     });
 }
 
