@@ -170,3 +170,33 @@ fn it_ends_when_nobody_reads_its_output() {
     drop(reader);
     assert_eq!(child.wait().expect("our own child").code(), Some(0));
 }
+
+/// Serves `/` on a port, or on a free one, with threads of its own. Returns them, and the port.
+fn serve(port: u16, accepts: bool) -> (tokio::runtime::Runtime, u16) {
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let port = runtime.block_on(async {
+        let io = kokanee::Server::new();
+        io.of("/");
+        if !accepts {
+            io.middleware(async || Err::<(), _>(kokanee::ConnectError::new("token expired")));
+        }
+        let listener = io.bind(&format!("127.0.0.1:{port}")).await.expect("free");
+        let port = listener.local_addr().port();
+        tokio::spawn(listener.serve());
+        port
+    });
+    (runtime, port)
+}
+
+#[test]
+fn it_ends_when_it_is_refused_at_a_reconnection() {
+    let (first, port) = serve(0, true);
+    let url = format!("http://127.0.0.1:{port}");
+    let mut listener = Listener::start(&[&url]);
+    listener.line_with("connected");
+    // Its connections break.
+    first.shutdown_background();
+    let (_second, _) = serve(port, false);
+    assert!(listener.line_with("error: ").contains("token expired"));
+    assert_eq!(listener.child.wait().expect("it ends").code(), Some(3));
+}
