@@ -521,6 +521,24 @@ fn the_index_of_jsonp_is_digits() {
 }
 
 #[test]
+fn jsonp_is_text_even_if_the_client_does_not_say_that_it_needs_that() {
+    run(async {
+        let bed = bed().await;
+        let answer = bed.get(&format!("{TARGET}&j=0")).await;
+        let sid = crate::support::sid_of(&jsonp(&answer, "0"));
+        let socket = bed.socket().await;
+        let bytes = kokanee_server::Value::from(bytes::Bytes::from_static(b"\xff\xfe"));
+        socket.emit("b", bytes).await.expect("sent");
+        let mut packets = String::new();
+        while !packets.contains("b4//4=") {
+            let answer = bed.get(&format!("{TARGET}&sid={sid}&j=0")).await;
+            packets.push_str(&jsonp(&answer, "0"));
+        }
+        assert!(packets.contains("451-[\"b\","), "{packets}");
+    });
+}
+
+#[test]
 fn jsonp_is_not_for_revision_4() {
     run(async {
         let bed = bed().await;

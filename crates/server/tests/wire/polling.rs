@@ -1,11 +1,14 @@
 //! Long-polling: what GET and POST answer to the byte, what a bad request does to its session, and that nothing is lost
 //! when requests break.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ::http as http_types;
-use kokanee_server::{Body, Server};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use kokanee_server::{Body, Server, Socket};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Semaphore,
+};
 use tower_service::Service;
 
 use crate::{
@@ -779,6 +782,38 @@ fn an_aborted_post_ends_the_session() {
             assert_eq!(bed.log(), ["connect", "disconnect: transport error"]);
             assert_gone(&bed, &polling).await;
         }
+    });
+}
+
+#[test]
+fn a_post_goes_on_when_the_events_that_it_waits_for_are_gone() {
+    run(async {
+        let gate = Arc::new(Semaphore::new(0));
+        let limited = Server::builder().with_limits(|limits| limits.max_queued_events = 2);
+        let bed = Bed::with(limited).await;
+        let permits = Arc::clone(&gate);
+        bed.io.on("slow", move |socket: Socket| {
+            let gate = Arc::clone(&permits);
+            async move {
+                let _permit = gate.acquire().await;
+                socket.disconnect(false);
+            }
+        });
+        bed.io.of("/a");
+        let mut polling = bed.polling().await;
+        polling.send("40/a,").await;
+        assert!(polling.poll().await.starts_with("40/a,{"));
+        let slow = "42[\"slow\"]";
+        let body = [slow, slow, slow, "42/a,[\"x\"]"].join(RS);
+        let post = http::post(&polling.target, &[], body.as_bytes());
+        polling.posts().send(post).await;
+        let waits = polling.posts().is_silent_for(Duration::from_millis(50));
+        assert!(waits.await, "the handler is behind");
+        gate.add_permits(1);
+        assert_eq!(
+            polling.posts().response().await.brief(),
+            (200, "ok".to_owned())
+        );
     });
 }
 
