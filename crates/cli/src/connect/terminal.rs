@@ -138,8 +138,17 @@ impl Window {
         })
     }
 
+    /// Takes note of the terminal's width. What was typed may come before the news that it has changed.
+    fn measure(&mut self) {
+        if let Ok((columns, _)) = terminal::size() {
+            self.width = columns.into();
+            self.screen.resize(columns);
+        }
+    }
+
     /// Shows what was said, and the two lines below it.
     fn show(&mut self, session: &mut Session, said: Vec<Said>) {
+        self.measure();
         let mut lines = Vec::new();
         let mut is_cleared = false;
         for said in said {
@@ -179,17 +188,14 @@ impl Window {
                 self.editor.paste(&text);
                 Vec::new()
             }
-            Key::Resize(columns, _) => {
-                self.width = columns.into();
-                self.screen.resize(columns);
-                Vec::new()
-            }
+            // Whatever it is, what is shown is drawn anew.
             _ => Vec::new(),
         }
     }
 
     /// Takes the two lines away and keeps what was typed.
     fn close(mut self, file: Option<PathBuf>) {
+        self.measure();
         self.screen.leave();
         self.output.screen("\x1b[?2004l".to_owned());
         // What is still to be written needs the terminal as it is now.
