@@ -116,23 +116,25 @@ impl Framing {
     /// [`NetError::DelimiterInFrame`] if it would be cut elsewhere, or [`NetError::FrameTooLarge`] if the prefix cannot say
     /// the length.
     pub fn encode(&self, payload: &[u8]) -> Result<Bytes, NetError> {
-        let (is_one, end): (_, &[u8]) = match self {
-            Self::Raw => (true, b""),
+        let (frame, end, is_one): (_, &[u8], _) = match self {
+            Self::Raw => return Ok(Bytes::copy_from_slice(payload)),
             Self::LengthPrefixed { prefix_bytes } => return prefixed(*prefix_bytes, payload),
             Self::Lines => {
-                let is_one = memchr::memchr(b'\n', payload).is_none();
                 // Its own carriage return is not to be taken for a part of the line's end.
                 let has_return = payload.ends_with(b"\r");
-                (is_one, if has_return { b"\r\n" } else { b"\n" })
+                let end: &[u8] = if has_return { b"\r\n" } else { b"\n" };
+                let is_one = memchr::memchr(b'\n', payload).is_none();
+                ([payload, end].concat(), end, is_one)
             }
-            Self::Delimiter(bytes) => {
+            Self::Delimiter(end) => {
+                let frame = [payload, end].concat();
                 // The end of a payload may make a delimiter with the beginning of the delimiter, as of two line ends in a row.
-                let found = memmem::find(&[payload, bytes].concat(), bytes);
-                (bytes.is_empty() || found == Some(payload.len()), bytes)
+                let is_one = end.is_empty() || memmem::find(&frame, end) == Some(payload.len());
+                (frame, end, is_one)
             }
         };
         if is_one {
-            Ok([payload, end].concat().into())
+            Ok(frame.into())
         } else {
             Err(NetError::DelimiterInFrame {
                 delimiter: end.escape_ascii().to_string(),
