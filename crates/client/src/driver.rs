@@ -128,6 +128,15 @@ struct Retried {
     until: Option<Instant>,
 }
 
+/// Somebody who waits for what was sent before a disconnection to be on the wire.
+struct Flushing {
+    /// The member that was disconnected.
+    key: u64,
+    /// Whether something had not left then. If not, only the goodbye can be lost.
+    has_waiting: bool,
+    done: Done<bool>,
+}
+
 /// The task.
 pub(crate) struct Driver {
     hub: Arc<Hub>,
@@ -144,8 +153,7 @@ pub(crate) struct Driver {
     messages: Vec<Message>,
     /// Handlers or readers are behind, so nothing is read.
     paused: bool,
-    /// Those who wait for what was sent to be on the wire.
-    flushing: Vec<(u64, Done<bool>)>,
+    flushing: Vec<Flushing>,
     shutdown: bool,
 }
 
@@ -254,9 +262,15 @@ impl Driver {
             Command::Await { socket, done } => self.on_await(&socket, done),
             Command::Emit { socket, outgoing } => self.on_emit(&socket, outgoing),
             Command::Disconnect { socket, done } => {
+                let has_waiting =
+                    matches!(&self.link, Link::Open(open) if !open.engine.is_flushed());
                 self.disconnect(cx, &socket);
                 let key = self.member(&socket).key;
-                self.flushing.extend(done.map(|done| (key, done)));
+                self.flushing.extend(done.map(|done| Flushing {
+                    key,
+                    has_waiting,
+                    done,
+                }));
                 self.close_if_unwanted();
             }
             Command::Reconnect => {
@@ -664,10 +678,13 @@ impl Driver {
     fn flushed(&mut self, all: bool) {
         // What waits for another connection, or to be sent once more, has not left either.
         let keeps_some = |member: &Member| !member.buffer.is_empty() || !member.retried.is_empty();
-        for (key, done) in self.flushing.drain(..) {
-            let mut members = self.members.iter().filter(|member| member.key == key);
+        for flushing in self.flushing.drain(..) {
+            let mut members = self.members.iter();
+            let keeps_some = members.any(|member| member.key == flushing.key && keeps_some(member));
             // Whoever asked may have given up.
-            let _ = done.send(all && !members.any(keeps_some));
+            let _ = flushing
+                .done
+                .send((all || !flushing.has_waiting) && !keeps_some);
         }
     }
 

@@ -409,7 +409,8 @@ impl Engine {
         if now.duration_since(self.looked.0) >= LOOK_INTERVAL {
             self.watch_clocks(now);
         }
-        if self.session.deadline().is_some_and(|at| at <= now) {
+        // No deadline is earlier than the timer.
+        if self.sleeps_until <= now && self.session.deadline().is_some_and(|at| at <= now) {
             self.session.handle_timeout(now);
         }
     }
@@ -423,15 +424,9 @@ impl Engine {
         failure: &mut Option<ConnectFailure>,
     ) -> Poll<CloseReason> {
         let now = Instant::now();
-        if now.duration_since(self.looked.0) >= LOOK_INTERVAL {
-            self.watch_clocks(now);
-        }
         let mut budget = MESSAGES_PER_TURN;
         for _ in 0..ROUNDS_PER_TURN {
-            // No deadline is earlier than the timer.
-            if self.sleeps_until <= now && self.session.deadline().is_some_and(|at| at <= now) {
-                self.session.handle_timeout(now);
-            }
+            self.check_time(now);
             self.take_outputs(now);
             let polled = self.read_polling(cx, now, &mut budget, on_message, failure);
             let probed = self.read_probe(cx, now);

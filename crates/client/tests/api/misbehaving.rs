@@ -461,6 +461,20 @@ async fn what_is_sent_after_the_time_of_a_connection_is_for_the_next_one() {
 }
 
 #[tokio::test]
+async fn a_goodbye_that_the_server_does_not_wait_for_is_no_loss() {
+    let raw = Raw::start().await;
+    let (connected, mut wire) = tokio::join!(
+        within("the connection", websocket(&raw).connect()),
+        raw.joined()
+    );
+    let socket = connected.expect("accepted");
+    socket.emit("bye", ()).await.expect("sent");
+    assert_eq!(wire.next().await, "42[\"bye\"]");
+    drop(wire);
+    assert!(within("the end", socket.disconnect()).await);
+}
+
+#[tokio::test]
 async fn a_close_packet_over_websocket_ends_the_session_at_once() {
     // The JavaScript client ignores it, and waits for the ping timeout.
     let raw = Raw::start().await;
