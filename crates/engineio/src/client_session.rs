@@ -204,6 +204,15 @@ impl ClientSession {
         }
     }
 
+    /// The pending GET failed, or was refused. Behind the session's own end that is no news, as the server has no session to
+    /// answer for any more: whether it has taken what was sent is what the POST's answer says.
+    pub fn handle_poll_failed(&mut self) {
+        self.poll_pending = false;
+        if !matches!(self.state, State::Closing { .. }) {
+            self.fail(CloseReason::TransportError);
+        }
+    }
+
     /// The pending POST was answered.
     pub fn handle_post_response(&mut self, now: Instant) {
         self.posted = None;

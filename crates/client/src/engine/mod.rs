@@ -551,13 +551,11 @@ impl Engine {
             Err(error) if is_opening => *failure = Some(error),
             Ok(answer) => {
                 tracing::debug!(status = %answer.status, "poll refused");
-                self.session
-                    .handle_transport_closed(CloseReason::TransportError);
+                self.session.handle_poll_failed();
             }
             Err(error) => {
                 tracing::debug!(%error, "poll failed");
-                self.session
-                    .handle_transport_closed(CloseReason::TransportError);
+                self.session.handle_poll_failed();
             }
         }
     }

@@ -347,6 +347,35 @@ fn closing_sends_what_waits_first() {
 }
 
 #[test]
+fn a_poll_that_is_refused_behind_the_end_is_no_loss() {
+    let mut client = Client::polling(OPEN);
+    client.outputs();
+    client.send("a");
+    client.session.close(client.now);
+    client.turn();
+    client.accepts();
+    let expected = ["POST 4a", "closed: forced close", "POST 1"];
+    assert_eq!(client.outputs(), expected);
+    // The server has ended the session, and its answer to the POST is on its way.
+    client.session.handle_poll_failed();
+    client.turn();
+    assert!(!client.is_finished);
+    client.accepts();
+    assert_eq!(client.outputs(), ["finished"]);
+    assert!(!client.session.is_cut());
+}
+
+#[test]
+fn a_poll_that_fails_ends_the_session() {
+    let mut client = Client::polling(OPEN);
+    client.send("a");
+    client.session.handle_poll_failed();
+    client.turn();
+    assert_eq!(client.closed_at(CloseReason::TransportError), 0);
+    assert!(client.session.is_cut());
+}
+
+#[test]
 fn a_websocket_that_takes_nothing_ends_the_session_in_time() {
     // The driver has taken everything, but nothing of it is written.
     let mut client = Client::websocket();
