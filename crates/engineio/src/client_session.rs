@@ -24,7 +24,7 @@ use crate::{
     CloseReason, Handshake, Message, OutPacket, Outgoing, Packet, PayloadDecoder, Revision,
     SendOptions, Transport,
     heartbeat::{Beat, Heartbeat},
-    outbox::{OVERHEAD_BYTES, Outbox},
+    outbox::{OVERHEAD_BYTES, Outbox, Part},
     queue::Queue,
 };
 
@@ -313,7 +313,7 @@ impl ClientSession {
                 return heartbeat.postpone(now);
             }
             match heartbeat.on_timeout(now) {
-                Beat::SendPing => self.push(now, OutPacket::Ping, false),
+                Beat::SendPing => self.push(now, OutPacket::Ping, Part::Owed),
                 Beat::Dead => self.fail(CloseReason::PingTimeout),
             }
         }
@@ -354,9 +354,13 @@ impl ClientSession {
         {
             return false;
         }
-        self.push(now, OutPacket::Message(message.clone()), false);
+        self.push(now, OutPacket::Message(message.clone()), Part::Event);
         for attachment in attachments {
-            self.push(now, OutPacket::Message(attachment.clone()), true);
+            self.push(
+                now,
+                OutPacket::Message(attachment.clone()),
+                Part::Attachment,
+            );
         }
         true
     }
@@ -377,7 +381,7 @@ impl ClientSession {
         self.state = State::Closing { since: now };
         self.heartbeat = None;
         if self.transport == Transport::Polling {
-            self.push(now, OutPacket::Close, false);
+            self.push(now, OutPacket::Close, Part::Owed);
         }
         self.request(now);
         self.finish_if_drained();
@@ -528,7 +532,7 @@ impl ClientSession {
             (Packet::Ping(data), Revision::V4) => {
                 heartbeat.on_ping(now);
                 if !self.outbox.has_heartbeat() {
-                    self.push(now, OutPacket::pong(&data), false);
+                    self.push(now, OutPacket::pong(&data), Part::Owed);
                 }
             }
             (Packet::Pong(_), Revision::V3) => heartbeat.on_pong(now),
@@ -640,11 +644,11 @@ impl ClientSession {
         self.request(now);
     }
 
-    fn push(&mut self, now: Instant, packet: OutPacket, follows: bool) {
+    fn push(&mut self, now: Instant, packet: OutPacket, part: Part) {
         if self.outbox.is_empty() {
             self.progress = now;
         }
-        self.outbox.push(packet, follows);
+        self.outbox.push(packet, part);
     }
 
     fn write_deadline(&self) -> Option<Instant> {

@@ -116,7 +116,17 @@ impl Heartbeat {
         !matches!(self.state, State::Waiting { .. })
     }
 
-    /// Gives the peer its whole time again, because we ourselves did not listen.
+    /// Gives the peer one interval more, because we ourselves did not listen.
+    pub(crate) fn extend(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Waiting { .. } => {}
+            State::Pinged { until, .. } | State::Listening { until } => {
+                *until = now + self.interval
+            }
+        }
+    }
+
+    /// Gives the peer its whole time again: our ping has left only now, or we did not listen.
     pub(crate) fn postpone(&mut self, now: Instant) {
         match &mut self.state {
             State::Waiting { .. } => {}

@@ -18,6 +18,7 @@ pub(crate) struct Outbox {
     front: Option<Entry>,
     // Invariant: empty while `front` is `None`.
     rest: VecDeque<Entry>,
+    /// Weight of the messages. Pings and pongs do not count: there is never more than one of them.
     bytes: usize,
     /// Bytes of the front packet's frame that were written already.
     written: usize,
@@ -25,12 +26,22 @@ pub(crate) struct Outbox {
     heartbeats: usize,
 }
 
+/// What a policy that drops messages may do with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// It begins a message that may be dropped.
+    Event,
+    /// It belongs to the packet before it (an attachment): both are sent, or both are dropped.
+    Attachment,
+    /// It is never dropped: the peer waits for it, or something of it was sent already.
+    Owed,
+}
+
 #[derive(Debug)]
 enum Entry {
     Packet {
         packet: OutPacket,
-        /// Belongs to the packet before it (an attachment): both are sent or both are dropped.
-        follows: bool,
+        part: Part,
     },
     /// Messages that are not told apart any more, for a WebSocket.
     Run(FrameRun),
@@ -40,6 +51,7 @@ impl Entry {
     /// What counts for a waiting packet against the limit.
     fn weight(&self) -> usize {
         match self {
+            Self::Packet { .. } if self.is_heartbeat() => 0,
             Self::Packet { packet, .. } => packet.len() + OVERHEAD_BYTES,
             Self::Run(run) => run.weight(),
         }
@@ -52,18 +64,24 @@ impl Entry {
         matches!(packet, OutPacket::Ping | OutPacket::Pong(_))
     }
 
-    fn starts_message(&self) -> bool {
+    fn may_be_dropped(&self) -> bool {
         matches!(
             self,
             Self::Packet {
                 packet: OutPacket::Message(_),
-                follows: false
+                part: Part::Event
             }
         )
     }
 
-    fn follows(&self) -> bool {
-        matches!(self, Self::Packet { follows: true, .. })
+    fn is_attachment(&self) -> bool {
+        matches!(
+            self,
+            Self::Packet {
+                part: Part::Attachment,
+                ..
+            }
+        )
     }
 
     /// What is written to a WebSocket.
@@ -76,8 +94,8 @@ impl Entry {
 }
 
 impl Outbox {
-    pub(crate) fn push(&mut self, packet: OutPacket, follows: bool) {
-        self.push_entry(Entry::Packet { packet, follows });
+    pub(crate) fn push(&mut self, packet: OutPacket, part: Part) {
+        self.push_entry(Entry::Packet { packet, part });
     }
 
     /// Adds finished frames. Only for a WebSocket, and if no policy wants to drop single messages.
@@ -115,9 +133,10 @@ impl Outbox {
         self.written > 0
     }
 
-    /// Size of what waits in bytes, an overhead for each packet included.
+    /// Size of the messages that wait in bytes, an overhead for each packet included. What was written of the first one
+    /// does not count.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes.saturating_sub(self.written)
     }
 
     /// Whether a ping or a pong waits. Counted, not searched: a peer may ask a million times while much waits.
@@ -149,7 +168,7 @@ impl Outbox {
             // An attachment is never dropped on its own: what came back counts as begun.
             let entry = Entry::Packet {
                 packet,
-                follows: true,
+                part: Part::Owed,
             };
             self.bytes += entry.weight();
             self.heartbeats += usize::from(entry.is_heartbeat());
@@ -175,21 +194,21 @@ impl Outbox {
 
     /// Drops the oldest message of which nothing was sent, attachments included. `false` if there is none.
     pub(crate) fn drop_oldest(&mut self) -> bool {
-        if self.written == 0 && self.front.as_ref().is_some_and(Entry::starts_message) {
+        if self.written == 0 && self.front.as_ref().is_some_and(Entry::may_be_dropped) {
             self.pop();
-            while self.front.as_ref().is_some_and(Entry::follows) {
+            while self.front.as_ref().is_some_and(Entry::is_attachment) {
                 self.pop();
             }
             return true;
         }
-        let Some(start) = self.rest.iter().position(Entry::starts_message) else {
+        let Some(start) = self.rest.iter().position(Entry::may_be_dropped) else {
             return false;
         };
         let end = self
             .rest
             .iter()
             .skip(start + 1)
-            .take_while(|entry| entry.follows())
+            .take_while(|entry| entry.is_attachment())
             .count()
             + start
             + 1;

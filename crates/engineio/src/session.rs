@@ -25,11 +25,16 @@ use bytes::Bytes;
 use crate::{
     CloseReason, FrameRun, Message, OutPacket, Outgoing, Packet, PayloadDecoder, Revision,
     heartbeat::{Beat, Heartbeat},
-    outbox::{OVERHEAD_BYTES, Outbox},
+    outbox::{OVERHEAD_BYTES, Outbox, Part},
     queue::Queue,
 };
 
-/// Interval at which pending polls are answered with a noop while a client upgrades. JavaScript: 100 ms.
+/// GETs that are answered with a noop at once while a client upgrades: the one that is pending when its probe comes, and
+/// those that it sends before it has seen the answer to the probe.
+const PROMPT_NOOPS: u8 = 8;
+
+/// Interval at which later ones are answered, in case that the answer to the probe never reaches the client. JavaScript
+/// answers all of them so.
 const UPGRADE_NOOP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The times and limits of a session. One value is shared by all sessions of a server.
@@ -194,6 +199,18 @@ pub struct SendOptions {
     pub volatile: bool,
     /// Allow compression.
     pub compress: bool,
+    /// The client waits for it (an acknowledgement, the answer to CONNECT): it is never dropped, and no reason to end the
+    /// session, however much waits already. Whoever owes it reads no further from the client instead.
+    pub owed: bool,
+}
+
+impl SendOptions {
+    /// Those of a packet that the client waits for.
+    pub const OWED: Self = Self {
+        volatile: false,
+        compress: true,
+        owed: true,
+    };
 }
 
 impl Default for SendOptions {
@@ -201,6 +218,7 @@ impl Default for SendOptions {
         Self {
             volatile: false,
             compress: true,
+            owed: false,
         }
     }
 }
@@ -221,6 +239,33 @@ struct Probe {
     until: Instant,
     /// Set when the probe packet came: the next time at which a pending GET gets a noop.
     noop_at: Option<Instant>,
+    /// How many more GETs get it at once.
+    prompt_noops: u8,
+}
+
+/// A POST being processed: decoded packet by packet, so that a body of a million packets costs nothing extra.
+#[derive(Debug)]
+struct Post {
+    packets: PayloadDecoder,
+    /// The client got its `ok` before the end, so that it can fetch what waits for it.
+    answered: bool,
+    /// The next one, which came after that.
+    next: Option<PayloadDecoder>,
+}
+
+impl Post {
+    fn new(packets: PayloadDecoder) -> Self {
+        Self {
+            packets,
+            answered: false,
+            next: None,
+        }
+    }
+
+    /// Whether a POST waits for its answer.
+    fn is_awaited(&self) -> bool {
+        !self.answered || self.next.is_some()
+    }
 }
 
 /// One Engine.IO session, server side.
@@ -237,8 +282,7 @@ pub struct Session {
     config: Arc<SessionConfig>,
     outbox: Outbox,
     outputs: Queue<Output>,
-    /// The POST being processed: decoded packet by packet, so that a body of a million packets costs nothing extra.
-    post: Option<Box<PayloadDecoder>>,
+    post: Option<Box<Post>>,
     probe: Option<Box<Probe>>,
     heartbeat: Heartbeat,
     state: State,
@@ -259,6 +303,8 @@ pub struct Session {
     answers: u64,
     compress: bool,
     reading_paused: bool,
+    /// The peer's time was extended because reading is paused.
+    extended: bool,
 }
 
 impl Session {
@@ -293,12 +339,13 @@ impl Session {
             answers: 0,
             compress: false,
             reading_paused: false,
+            extended: false,
         }
     }
 
     /// Sends the open packet.
     pub fn open(&mut self, now: Instant, handshake: OutPacket) {
-        self.push(now, handshake, false);
+        self.push(now, handshake, Part::Owed);
         if self.transport == Transport::Polling {
             self.poll_by = Some(now + self.heartbeat.patience());
         }
@@ -310,7 +357,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Overlap`] if another GET is pending: that one is answered with a close packet and the session ends.
-    pub fn handle_poll(&mut self) -> Result<(), Overlap> {
+    pub fn handle_poll(&mut self, now: Instant) -> Result<(), Overlap> {
         if self.poll_pending {
             self.fail(CloseReason::TransportError);
             return Err(Overlap);
@@ -330,6 +377,8 @@ impl Session {
             // The end of an orderly close. The noop is what the JavaScript server sends here, too.
             self.answer_poll(vec![OutPacket::Noop, OutPacket::Close], false);
             self.finish();
+        } else if self.outbox.is_empty() {
+            self.release_poll(now);
         }
         Ok(())
     }
@@ -381,17 +430,17 @@ impl Session {
     /// # Errors
     /// [`Overlap`] if another POST is being processed; the session ends.
     pub fn handle_post(&mut self, body: Bytes, binary_form: bool) -> Result<(), Overlap> {
-        if self.post.is_some() {
+        if self.post.as_ref().is_some_and(|post| post.is_awaited()) {
             self.fail(CloseReason::TransportError);
             return Err(Overlap);
         }
         match self.state {
             State::Open => {
-                self.post = Some(Box::new(PayloadDecoder::new(
-                    self.revision,
-                    body,
-                    binary_form,
-                )));
+                let packets = PayloadDecoder::new(self.revision, body, binary_form);
+                match &mut self.post {
+                    None => self.post = Some(Box::new(Post::new(packets))),
+                    Some(post) => post.next = Some(packets),
+                }
             }
             State::Closing { .. } => self
                 .outputs
@@ -404,7 +453,7 @@ impl Session {
     /// The next message of the POST being processed. The driver may stop calling for a while: then the client's POST waits.
     pub fn poll_message(&mut self, now: Instant) -> Option<Message> {
         loop {
-            let next = self.post.as_mut()?.next();
+            let next = self.post.as_mut()?.packets.next();
             match next {
                 Some(Ok(packet)) => {
                     if let Some(message) = self.handle_packet(now, packet) {
@@ -413,10 +462,23 @@ impl Session {
                 }
                 Some(Err(_)) => self.fail(CloseReason::ParseError),
                 None => {
-                    self.post = None;
-                    self.outputs.push(Output::PostResponse(PostResponse::Ok));
+                    let post = self.post.take()?;
+                    if !post.answered {
+                        self.outputs.push(Output::PostResponse(PostResponse::Ok));
+                    }
+                    self.post = post.next.map(|next| Box::new(Post::new(next)));
                 }
             }
+        }
+    }
+
+    /// Answers the POST being processed before its end, unless a GET is pending. The driver calls it when it reads no further
+    /// because of what waits for the client: one that has no GET pending may send the next only after its POST.
+    pub fn release_post(&mut self) {
+        let is_free = self.transport == Transport::Polling && !self.poll_pending;
+        if let Some(post) = self.post.as_mut().filter(|post| is_free && !post.answered) {
+            post.answered = true;
+            self.outputs.push(Output::PostResponse(PostResponse::Ok));
         }
     }
 
@@ -449,6 +511,7 @@ impl Session {
         self.probe = Some(Box::new(Probe {
             until: now + self.config.upgrade_timeout,
             noop_at: None,
+            prompt_noops: PROMPT_NOOPS,
         }));
         Ok(())
     }
@@ -458,13 +521,17 @@ impl Session {
         let packet = self.decode_frame(frame);
         let Some(probe) = &mut self.probe else { return };
         match packet {
-            Ok(Packet::Ping(data)) if data == "probe" && probe.noop_at.is_none() => {
+            // As often as it comes, as the JavaScript server does.
+            Ok(Packet::Ping(data)) if data == "probe" => {
                 probe.noop_at = Some(now + UPGRADE_NOOP_INTERVAL);
                 self.outputs
                     .push(Output::ProbePacket(OutPacket::pong(&data)));
+                if self.poll_pending {
+                    self.release_poll(now);
+                }
             }
-            // Without the probe before it nobody knows that this WebSocket carries data both ways.
-            Ok(Packet::Upgrade) if probe.noop_at.is_some() => self.upgrade(now),
+            // Some clients send it without a probe.
+            Ok(Packet::Upgrade) => self.upgrade(now),
             _ => self.close_probe(),
         }
     }
@@ -515,23 +582,38 @@ impl Session {
             return self.fail(reason);
         }
         if self.heartbeat.deadline() <= now {
-            if self.reading_paused && self.heartbeat.is_awaiting() {
-                // We did not listen, so the silence says nothing about the peer.
+            if self.outbox.has_heartbeat() && self.heartbeat.is_awaiting() {
+                // It has not left: whether the peer takes what is in front of it is for the write deadline, or the next GET's.
                 return self.heartbeat.postpone(now);
             }
+            if self.reading_paused && self.heartbeat.is_awaiting() && !self.extended {
+                // We did not listen, so the silence says little about the peer. But not for ever.
+                self.extended = true;
+                return self.heartbeat.extend(now);
+            }
             match self.heartbeat.on_timeout(now) {
-                Beat::SendPing => self.push(now, OutPacket::Ping, false),
+                Beat::SendPing => self.push(now, OutPacket::Ping, Part::Owed),
                 Beat::Dead => self.fail(CloseReason::PingTimeout),
             }
         }
     }
 
-    /// Says that the driver stops or starts to read from the peer, because its handlers are behind.
+    /// Says that the driver stops or starts to read from the peer, because its handlers are behind or because it does not take
+    /// what waits for it. A peer that is not read from for so long that its ping or pong is overdue gets one
+    /// `ping_interval` more.
     pub fn set_reading_paused(&mut self, now: Instant, paused: bool) {
         if self.reading_paused && !paused {
             self.heartbeat.postpone(now);
+            self.extended = false;
         }
         self.reading_paused = paused;
+    }
+
+    /// Says that the answer to the last GET is still on its way: the time for the next one has not begun.
+    pub fn note_delivering(&mut self, now: Instant) {
+        if self.poll_by.is_some() && !self.poll_aborted {
+            self.poll_by = Some(now + self.heartbeat.patience());
+        }
     }
 
     // Commands.
@@ -549,14 +631,19 @@ impl Session {
         if self.state != State::Open || (options.volatile && !self.is_writable()) {
             return false;
         }
-        // One packet may be larger than the limit if it waits alone.
-        if !self.outbox.is_empty() && !self.make_room(now, message, attachments) {
+        // One message may be larger than the limit if it waits alone.
+        if !options.owed && self.outbox.bytes() > 0 && !self.make_room(now, message, attachments) {
             return false;
         }
+        let (first, others) = if options.owed {
+            (Part::Owed, Part::Owed)
+        } else {
+            (Part::Event, Part::Attachment)
+        };
         self.compress |= options.compress;
-        self.push(now, OutPacket::Message(message.clone()), false);
+        self.push(now, OutPacket::Message(message.clone()), first);
         for attachment in attachments {
-            self.push(now, OutPacket::Message(attachment.clone()), true);
+            self.push(now, OutPacket::Message(attachment.clone()), others);
         }
         true
     }
@@ -567,15 +654,14 @@ impl Session {
         self.transport == Transport::WebSocket && self.config.overflow == Overflow::Disconnect
     }
 
-    /// Sends many text messages at once; see [`takes_runs`](Self::takes_runs). All of them are taken, or none.
+    /// Sends many text messages at once; see [`takes_runs`](Self::takes_runs). That there is room for those that are not
+    /// [owed](SendOptions::owed) is the caller's care.
     pub fn send_run(&mut self, now: Instant, run: FrameRun) {
         if self.state != State::Open || run.is_empty() {
             return;
         }
         if self.outbox.is_empty() {
             self.progress = now;
-        } else if self.outbox.bytes() + run.weight() > self.config.max_outbound_bytes {
-            return self.fail(CloseReason::SlowConsumer);
         }
         self.outbox.push_run(run);
     }
@@ -602,7 +688,7 @@ impl Session {
             // A client whose GET is pending is not slow: it gets what this turn has gathered so far.
             self.flush(now);
         }
-        while !self.outbox.is_empty()
+        while self.outbox.bytes() > 0
             && self.outbox.bytes() + weight > self.config.max_outbound_bytes
         {
             match self.config.overflow {
@@ -622,20 +708,37 @@ impl Session {
 
     /// Closes the session. What waits is still delivered, for a limited time.
     pub fn close(&mut self, now: Instant, reason: CloseReason) {
-        if self.state != State::Open {
-            return;
+        let mut until = match self.transport {
+            Transport::Polling => now + self.config.close_timeout,
+            Transport::WebSocket => now + self.config.write_timeout,
+        };
+        if reason == CloseReason::ServerShuttingDown {
+            until = until.min(self.gone_at().unwrap_or(until));
+        }
+        match &mut self.state {
+            State::Open => {}
+            State::Closing { until: before } => {
+                *before = until.min(*before);
+                return;
+            }
+            State::Closed => return,
         }
         self.close_probe();
         self.outputs.push(Output::Closed(reason));
-        let wait = match self.transport {
-            Transport::Polling => self.config.close_timeout,
-            Transport::WebSocket => self.config.write_timeout,
-        };
-        self.state = State::Closing { until: now + wait };
-        self.poll_by = None;
+        self.state = State::Closing { until };
         self.end_post();
         self.flush(now);
         self.finish_if_drained();
+    }
+
+    /// When a polling client without a GET counts as gone, where that must be known soon: a client that lives sends the next
+    /// one at once.
+    fn gone_at(&self) -> Option<Instant> {
+        let poll_by = self.poll_by?;
+        if self.poll_aborted {
+            return Some(poll_by);
+        }
+        Some(poll_by - self.heartbeat.patience() + self.config.aborted_poll_timeout)
     }
 
     /// Ends the session at once and drops what waits.
@@ -683,6 +786,9 @@ impl Session {
         if !self.can_flush() {
             return;
         }
+        if self.outbox.has_heartbeat() {
+            self.heartbeat.postpone(now);
+        }
         let packets = self.outbox.take();
         let compress = std::mem::take(&mut self.compress);
         self.answer_poll(packets, compress);
@@ -714,7 +820,11 @@ impl Session {
         if count == 0 {
             return;
         }
+        let had_heartbeat = self.outbox.has_heartbeat();
         self.outbox.advance(self.revision, self.base64, count);
+        if had_heartbeat && !self.outbox.has_heartbeat() {
+            self.heartbeat.postpone(now);
+        }
         self.progress = now;
         self.wrote_frames = true;
         self.finish_if_drained();
@@ -773,7 +883,7 @@ impl Session {
         self.outbox.is_mid_frame()
     }
 
-    /// Bytes that wait to be sent, 64 for each packet included.
+    /// Bytes of the messages that wait to be sent, 64 for each packet included.
     #[inline]
     pub fn outbound_bytes(&self) -> usize {
         self.outbox.bytes()
@@ -788,6 +898,19 @@ impl Session {
     /// Number of messages that [`Overflow`] dropped.
     pub fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Applies [`Overflow`] until at most `max_bytes` wait, because the whole process holds too much.
+    pub fn shrink_outbound(&mut self, max_bytes: usize) {
+        while self.outbox.bytes() > max_bytes {
+            match self.config.overflow {
+                Overflow::DropOldest | Overflow::DropNewest if self.outbox.drop_oldest() => {
+                    self.dropped += 1;
+                }
+                Overflow::DropOldest | Overflow::DropNewest => return,
+                Overflow::Disconnect => return self.fail(CloseReason::SlowConsumer),
+            }
+        }
     }
 
     // Reactions.
@@ -819,7 +942,7 @@ impl Session {
             (Packet::Ping(_), Revision::V3) => {
                 self.heartbeat.on_ping(now);
                 if !self.outbox.has_heartbeat() {
-                    self.push(now, OutPacket::pong(""), false);
+                    self.push(now, OutPacket::pong(""), Part::Owed);
                 }
             }
             // Spec, "Heartbeat": the direction is fixed in each revision.
@@ -840,7 +963,7 @@ impl Session {
         if self.poll_pending {
             self.answer_poll(vec![OutPacket::Noop], false);
         }
-        if self.post.take().is_some() {
+        if self.post.take().is_some_and(|post| post.is_awaited()) {
             self.outputs.push(Output::PostResponse(PostResponse::Ok));
         }
         self.finish();
@@ -864,11 +987,23 @@ impl Session {
     }
 
     #[inline]
-    fn push(&mut self, now: Instant, packet: OutPacket, follows: bool) {
+    fn push(&mut self, now: Instant, packet: OutPacket, part: Part) {
         if self.outbox.is_empty() {
             self.progress = now;
         }
-        self.outbox.push(packet, follows);
+        self.outbox.push(packet, part);
+    }
+
+    /// Answers the pending GET with a noop while a client that has probed waits for that: it upgrades when no GET is pending.
+    fn release_poll(&mut self, now: Instant) {
+        if let Some(probe) = &mut self.probe
+            && probe.noop_at.is_some()
+            && probe.prompt_noops > 0
+        {
+            probe.prompt_noops -= 1;
+            self.answer_poll(vec![OutPacket::Noop], false);
+            self.poll_by = Some(now + self.heartbeat.patience());
+        }
     }
 
     fn answer_poll(&mut self, packets: Vec<OutPacket>, compress: bool) {
@@ -888,7 +1023,7 @@ impl Session {
     }
 
     fn end_post(&mut self) {
-        if self.post.take().is_some() {
+        if self.post.take().is_some_and(|post| post.is_awaited()) {
             self.outputs
                 .push(Output::PostResponse(PostResponse::BadRequest));
         }

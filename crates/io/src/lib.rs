@@ -7,5 +7,5 @@ mod websocket;
 
 pub use self::{
     stream::{Duplex, Stream},
-    websocket::{ControlFrames, Frames, ReadEnd, Rest, WebSocketIo},
+    websocket::{ControlFrames, Frames, PeerState, READ_BYTES, ReadEnd, Rest, WebSocketIo},
 };

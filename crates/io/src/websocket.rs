@@ -5,10 +5,11 @@
 
 use std::{
     cell::RefCell,
+    future::Future as _,
     io::{self, IoSlice},
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Instant,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker, ready},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -17,17 +18,17 @@ use kokanee_websocket::{
     CloseCode, CloseFrame, Decoder, Limits, MaskKey, Message as Frame, OpCode, Role, apply_mask,
     encode_header,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 use crate::Stream;
 
-/// Size of the read buffer that each worker thread has.
-const SCRATCH_BYTES: usize = 64 * 1024;
+/// Size of the read buffer that each worker thread has: so much is read at once.
+pub const READ_BYTES: usize = 64 * 1024;
 /// Frames that one write takes at most.
 const MAX_SLICES: usize = 64;
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
 /// What a session wants to have written: finished frames, in order.
@@ -86,6 +87,17 @@ pub enum Rest {
     Perhaps,
     /// Nothing now: the task is woken when there is.
     Nothing,
+}
+
+/// What is known of a peer without reading from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerState {
+    /// Nothing says that it has gone.
+    Unknown,
+    /// It sends nothing more. There may be something unread.
+    Ended,
+    /// The connection is broken. What was not read is lost.
+    Gone,
 }
 
 /// A WebSocket after its opening handshake.
@@ -210,9 +222,29 @@ impl WebSocketIo {
         self.message_since
     }
 
+    /// Moves the beginning of an unfinished message, because it was not read for so long.
+    pub fn postpone(&mut self, time: Duration) {
+        self.message_since = self.message_since.map(|since| since + time);
+    }
+
     /// Why reading has ended, if it has.
     pub fn read_end(&self) -> Option<ReadEnd> {
         self.read_end
+    }
+
+    /// Tells what is known of the peer without reading from it, and without a system call. Of streams other than plain TCP
+    /// nothing is.
+    pub fn peer_state(&self) -> PeerState {
+        let Stream::Tcp(stream) = &self.stream else {
+            return PeerState::Unknown;
+        };
+        let ready = pin!(stream.ready(Interest::READABLE | Interest::WRITABLE));
+        match ready.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(ready)) if ready.is_write_closed() => PeerState::Gone,
+            Poll::Ready(Ok(ready)) if ready.is_read_closed() => PeerState::Ended,
+            Poll::Ready(Err(_)) => PeerState::Gone,
+            Poll::Ready(Ok(_)) | Poll::Pending => PeerState::Unknown,
+        }
     }
 
     /// Reads once and hands every message to `f` until it returns `false`; what is not decoded then is kept for the next
@@ -239,7 +271,7 @@ impl WebSocketIo {
                 shared = borrowed;
                 &mut shared
             } else {
-                own = vec![0; SCRATCH_BYTES];
+                own = vec![0; READ_BYTES];
                 &mut own
             };
             let mut read = ReadBuf::new(buffer);

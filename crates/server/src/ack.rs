@@ -22,7 +22,7 @@ impl AckSink for Socket {
     }
 
     fn send_ack(&self, packet: EncodedPacket) -> Result<(), EmitError> {
-        self.send_packet(packet, SendOptions::default())
+        self.send_packet(packet, SendOptions::OWED)
     }
 }
 

@@ -8,9 +8,9 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::{Pin, pin},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use kokanee_engineio::{
@@ -18,7 +18,7 @@ use kokanee_engineio::{
     Transport,
 };
 use kokanee_handler::{EventError, Running, poll_caught};
-use kokanee_io::{ReadEnd, Rest, WebSocketIo};
+use kokanee_io::{PeerState, READ_BYTES, ReadEnd, Rest, WebSocketIo};
 use kokanee_socketio::{
     AckId, Connection, EncodedPacket, Event, Input, ParserKind, ProtocolError, ProtocolVersion,
     encode_connect, encode_connect_error, encode_disconnect, encode_legacy_connect_error,
@@ -40,8 +40,42 @@ use crate::{
 
 /// Messages that one turn takes in before other tasks get their chance.
 const MESSAGES_PER_TURN: usize = 128;
+/// Bytes that it takes in, fragments of unfinished messages included.
+const BYTES_PER_TURN: usize = 2 * READ_BYTES;
 /// Rounds of one turn, for the same reason.
 const ROUNDS_PER_TURN: usize = 16;
+
+/// Interval at which a connection is looked at that is not read from: has its peer gone?
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is left of a turn.
+struct Budget {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    fn take_message(&mut self) {
+        self.messages = self.messages.saturating_sub(1);
+    }
+
+    fn take_bytes(&mut self, count: usize) {
+        self.bytes = self.bytes.saturating_sub(count);
+    }
+
+    fn is_spent(&self) -> bool {
+        self.messages == 0 || self.bytes == 0
+    }
+}
+
+/// The client is not read from.
+struct Pause {
+    since: Instant,
+    /// When its WebSocket is looked at next.
+    look_at: Option<Instant>,
+    /// Since when it is known that it sends nothing more.
+    ended: Option<Instant>,
+}
 
 /// One socket of the connection, and what its handlers are doing.
 pub(crate) struct Member {
@@ -92,6 +126,9 @@ pub(crate) struct Driver {
     /// Events that wait for a handler, and their size: what the client may still send is limited by it.
     queued_events: usize,
     queued_bytes: usize,
+    /// Bytes that wait for the client, as far as the server's total knows of them.
+    counted_bytes: usize,
+    pause: Option<Box<Pause>>,
     phase: Phase,
     /// A POST or a WebSocket for an upgrade has come that was not looked at.
     unread: bool,
@@ -127,6 +164,7 @@ enum Progress {
 /// However the task ends, nobody waits for it any more.
 impl Drop for Driver {
     fn drop(&mut self) {
+        self.count_bytes(0);
         self.server.forget(&self.mailbox);
         self.mailbox.close();
     }
@@ -161,6 +199,8 @@ impl Driver {
             sleeps_until: now,
             queued_events: 0,
             queued_bytes: 0,
+            counted_bytes: 0,
+            pause: None,
             phase: Phase::Open,
             unread: false,
             close_code: None,
@@ -181,7 +221,10 @@ impl Driver {
     #[inline(never)]
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
-        let mut budget = MESSAGES_PER_TURN;
+        let mut budget = Budget {
+            messages: MESSAGES_PER_TURN,
+            bytes: BYTES_PER_TURN,
+        };
         let _turn = Turn::begin(&self.mailbox, self.takes_runs());
         for _ in 0..ROUNDS_PER_TURN {
             if self.has_commands() {
@@ -192,18 +235,14 @@ impl Driver {
                 self.handle_time(now);
             }
             self.read(cx, now, &mut budget);
-            let was_paused = self.is_paused();
+            let mut was_paused = self.is_paused();
             self.poll_handlers(cx, now);
+            was_paused |= self.is_paused();
             // What handlers have sent goes out together.
             self.write_staged(cx, now);
             if self.has_commands() {
                 self.take_commands(now);
             }
-            let resumed = if was_paused && !self.is_paused() {
-                Progress::Some
-            } else {
-                Progress::None
-            };
             if self.session.has_output() {
                 self.take_outputs(now);
             }
@@ -217,8 +256,13 @@ impl Driver {
             if self.phase == Phase::Done {
                 return Poll::Ready(());
             }
+            let resumed = if was_paused {
+                self.pause(cx, now)
+            } else {
+                Progress::None
+            };
             let woken = self.poll_sleep(cx, now);
-            if budget == 0 {
+            if budget.is_spent() {
                 break;
             }
             // What came with the commands behind the reading must not wait for whatever wakes the task next.
@@ -290,7 +334,7 @@ impl Driver {
             Command::Poll { reply } => {
                 // The GET before it may have been given up a moment ago: that is no overlap.
                 self.forget_aborted_poll(now);
-                if self.session.handle_poll().is_ok() {
+                if self.session.handle_poll(now).is_ok() {
                     self.requests.get_or_insert_default().poll = Some(reply);
                 } else {
                     let _ = reply.send(PollReply::Overlap);
@@ -316,7 +360,12 @@ impl Driver {
             Command::Fail { reason } => self.session.fail(reason),
             Command::Close {
                 reason: Some(reason),
-            } => self.session.close(now, reason),
+            } => {
+                if self.mailbox.is_delivering() {
+                    self.session.note_delivering(now);
+                }
+                self.session.close(now, reason);
+            }
             Command::Close { reason: None } => {
                 while !self.connection.is_empty() {
                     self.disconnect(now, 0, DisconnectReason::ServerNamespaceDisconnect);
@@ -392,7 +441,16 @@ impl Driver {
             return;
         }
         if self.session.deadline().is_some_and(|at| at <= now) {
+            if self.mailbox.is_delivering() {
+                self.session.note_delivering(now);
+            }
             self.session.handle_timeout(now);
+        }
+        if let Some(pause) = &self.pause {
+            if pause.look_at.is_some_and(|at| at <= now) {
+                self.look_at_peer(now);
+            }
+            return;
         }
         if let Err(error) = self.connection.handle_timeout(now) {
             self.on_protocol_error(now, &error);
@@ -413,7 +471,11 @@ impl Driver {
         if let Phase::Closing { until } = self.phase {
             return until;
         }
-        let others = [self.connection.deadline(), self.message_deadline()];
+        let others = match &self.pause {
+            None => [self.connection.deadline(), self.message_deadline()],
+            // Of what it cannot send now nothing is due.
+            Some(pause) => [pause.look_at, None],
+        };
         let deadline = self.session.deadline().into_iter();
         let deadline = deadline.chain(others.into_iter().flatten()).min();
         deadline.unwrap_or(self.sleeps_until)
@@ -436,13 +498,91 @@ impl Driver {
 
     // Reading.
 
-    /// Whether handlers are so far behind that the client must wait.
+    // Who is slow: see "Who is slow, who is gone" in ARCHITECTURE.md.
+
+    /// Whether the client must wait before more of it is read and handled.
+    #[inline]
     fn is_paused(&self) -> bool {
+        self.is_behind() || !self.mailbox.has_room()
+    }
+
+    /// Whether handlers are too far behind.
+    #[inline]
+    fn is_behind(&self) -> bool {
         let limits = &self.server.limits;
         // Nearly always nothing is queued.
         self.queued_events > 0
             && (self.queued_events >= limits.max_queued_events
                 || self.queued_bytes >= limits.max_queued_bytes)
+    }
+
+    /// Something was not read or handled. Notes that if it still has to wait, and sees to it that the task is woken when it
+    /// need not any more.
+    fn pause(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
+        let is_full = self.mailbox.poll_room(cx).is_pending();
+        let is_behind = self.is_behind();
+        if !is_full && !is_behind {
+            return Progress::Some;
+        }
+        self.session.set_reading_paused(now, true);
+        let pause = self.pause.get_or_insert_with(|| {
+            Box::new(Pause {
+                since: now,
+                look_at: None,
+                ended: None,
+            })
+        });
+        if is_behind && self.websocket.is_some() {
+            pause.look_at.get_or_insert(now + WATCH_INTERVAL);
+        }
+        if is_full {
+            self.session.release_post();
+        }
+        if self.session.has_output() {
+            Progress::Some
+        } else {
+            Progress::None
+        }
+    }
+
+    /// Reading goes on: the client has as much time as it had when it stopped.
+    fn resume(&mut self, now: Instant) {
+        let Some(pause) = self.pause.take() else {
+            return;
+        };
+        let time = now.saturating_duration_since(pause.since);
+        self.session.set_reading_paused(now, false);
+        self.connection.postpone(time);
+        if let Some(websocket) = &mut self.websocket {
+            websocket.postpone(time);
+        }
+    }
+
+    /// Looks whether the peer of a WebSocket has gone that is not read from.
+    fn look_at_peer(&mut self, now: Instant) {
+        let (Some(websocket), Some(pause)) = (&self.websocket, &mut self.pause) else {
+            return;
+        };
+        pause.look_at = Some(now + WATCH_INTERVAL);
+        match websocket.peer_state() {
+            PeerState::Unknown => {}
+            PeerState::Gone => {
+                tracing::debug!("connection was reset while handlers were behind");
+                self.session
+                    .handle_transport_closed(CloseReason::TransportError);
+            }
+            // What it has sent before is still handled, as long as the handlers get on.
+            PeerState::Ended => {
+                let ended = *pause.ended.get_or_insert(now);
+                if ended + self.server.limits.handler_drain_timeout <= now {
+                    tracing::warn!(
+                        "client is gone, and what it sent last is lost: handlers do not end"
+                    );
+                    self.session
+                        .handle_transport_closed(CloseReason::TransportClose);
+                }
+            }
+        }
     }
 
     fn can_read(&self) -> bool {
@@ -452,21 +592,23 @@ impl Driver {
             && !self.is_paused()
     }
 
-    fn read(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) {
+    fn read(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut Budget) {
         self.unread = false;
         if self.phase != Phase::Open {
             return;
         }
-        let paused = self.is_paused();
-        self.session.set_reading_paused(now, paused);
-        if paused {
+        if self.is_paused() {
             return;
         }
-        while *budget > 0 && self.session.has_post() && !self.is_paused() {
+        if self.pause.is_some() {
+            self.resume(now);
+        }
+        while !budget.is_spent() && self.session.has_post() && !self.is_paused() {
             let Some(message) = self.session.poll_message(now) else {
                 break;
             };
-            *budget -= 1;
+            budget.take_message();
+            budget.take_bytes(message.len());
             self.handle_message(cx, now, message);
         }
         // What a POST has brought was sent before what comes on a WebSocket.
@@ -481,25 +623,26 @@ impl Driver {
         }
     }
 
-    fn read_websocket(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) {
+    fn read_websocket(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut Budget) {
         let Some(mut websocket) = self.websocket.take() else {
             return;
         };
         let read_waker = self.read_waker.clone();
         let mut read_cx = Context::from_waker(&read_waker);
         loop {
-            if *budget == 0 || !self.session.is_open() || self.is_paused() {
+            if budget.is_spent() || !self.session.is_open() || self.is_paused() {
                 // There may be more.
                 self.mailbox.set_readable();
                 break;
             }
             let read = websocket.poll_read(&mut read_cx, now, |_, frame| {
-                *budget = budget.saturating_sub(1);
+                budget.take_message();
                 if let Some(message) = self.session.handle_frame(now, frame) {
                     self.handle_message(cx, now, message);
                 }
-                *budget > 0 && self.session.is_open() && !self.is_paused()
+                !budget.is_spent() && self.session.is_open() && !self.is_paused()
             });
+            budget.take_bytes(READ_BYTES);
             match websocket.read_end() {
                 Some(ReadEnd::Closed) => self
                     .session
@@ -690,7 +833,7 @@ impl Driver {
             ProtocolVersion::V5 => encode_connect(socket.namespace().name(), Some(&reply)),
             ProtocolVersion::V4 => encode_connect(socket.namespace().name(), None),
         };
-        self.send(now, &reply, SendOptions::default());
+        self.send(now, &reply, SendOptions::OWED);
         // Connected before anybody can see it, and after the reply: no broadcast comes before it.
         socket.set_connected();
         if let Some(member) = self.connection.get_mut(index) {
@@ -714,7 +857,7 @@ impl Driver {
             _ => encode_connect_error(namespace, &error.message, error.data.as_ref()),
         };
         match packet {
-            Ok(packet) => self.send(now, &packet, SendOptions::default()),
+            Ok(packet) => self.send(now, &packet, SendOptions::OWED),
             Err(error) => tracing::error!(%error, "refusal cannot be encoded"),
         }
     }
@@ -749,12 +892,13 @@ impl Driver {
             return;
         }
         let concurrency = member.handlers.get(member.socket.namespace()).concurrency;
-        while member
-            .running
-            .iter()
-            .filter(|running| running.is_event())
-            .count()
-            < concurrency
+        while self.mailbox.has_room()
+            && member
+                .running
+                .iter()
+                .filter(|running| running.is_event())
+                .count()
+                < concurrency
         {
             let Some((event, id)) = member.waiting.pop_front() else {
                 break;
@@ -791,6 +935,8 @@ impl Driver {
                 if running.is_empty() {
                     *running = Vec::new();
                 }
+            }
+            if self.queued_events > 0 {
                 self.run_waiting(cx, index);
             }
             index += 1;
@@ -804,7 +950,7 @@ impl Driver {
         self.send_staged(now);
         if let Some(member) = self.connection.get_mut(index) {
             let packet = encode_disconnect(member.socket.namespace().name());
-            self.send(now, &packet, SendOptions::default());
+            self.send(now, &packet, SendOptions::OWED);
         }
         self.leave(now, index, reason);
     }
@@ -942,6 +1088,11 @@ impl Driver {
 
     fn on_closed(&mut self, reason: CloseReason) {
         tracing::debug!(%reason, "session closed");
+        self.close_code = match reason {
+            CloseReason::SlowConsumer => Some(CloseCode::POLICY_VIOLATION),
+            CloseReason::ServerShuttingDown => Some(CloseCode::GOING_AWAY),
+            _ => self.close_code,
+        };
         self.queued_events = 0;
         self.queued_bytes = 0;
         for member in self.connection.take_all() {
@@ -956,6 +1107,8 @@ impl Driver {
     fn deliver(&mut self, cx: &mut Context<'_>) -> bool {
         let nothing_else = self.phase == Phase::Open
             && self.probe.is_none()
+            && self.pause.is_none()
+            && self.queued_events == 0
             && !self.sleep.is_elapsed()
             && !self.session.has_post()
             && !self.mailbox.is_readable()
@@ -994,7 +1147,7 @@ impl Driver {
             && !self.unread
             && self.deadline() >= self.sleeps_until
             && {
-                self.mailbox.set_outbound(0);
+                self.publish_outbound();
                 self.note_dropped();
                 self.mailbox.sleep(cx)
             }
@@ -1047,8 +1200,32 @@ impl Driver {
             self.probe = None;
             self.session.handle_probe_closed();
         }
-        self.mailbox.set_outbound(self.session.outbound_bytes());
+        self.publish_outbound();
         self.note_dropped();
+    }
+
+    /// Says what waits for the client. If the whole server holds too much, a client for which more waits than its share is
+    /// treated as one that has reached its own limit.
+    #[inline]
+    fn publish_outbound(&mut self) {
+        let bytes = self.session.outbound_bytes();
+        if bytes != self.counted_bytes {
+            self.count_bytes(bytes);
+            if let Some(share) = self.server.sessions.share(&self.server.limits)
+                && bytes > share
+            {
+                self.session.shrink_outbound(share);
+                self.count_bytes(self.session.outbound_bytes());
+            }
+        }
+        self.mailbox.set_outbound(self.session.outbound_bytes());
+    }
+
+    fn count_bytes(&mut self, bytes: usize) {
+        self.server
+            .sessions
+            .count_outbound(self.counted_bytes, bytes);
+        self.counted_bytes = bytes;
     }
 
     /// Tells the application what the policy for slow clients has dropped.
@@ -1057,8 +1234,7 @@ impl Driver {
         if dropped == 0 {
             return;
         }
-        let before = self.mailbox.dropped.swap(dropped, Ordering::Relaxed);
-        if before == 0 {
+        if self.mailbox.set_dropped(dropped) == 0 {
             let socket = self.connection.sockets().next();
             let socket = socket.map(|member| tracing::field::display(member.socket.id()));
             tracing::warn!(socket, "slow client, dropping messages");

@@ -26,6 +26,7 @@ use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
 /// | `max_fragments` | 16,384 per message | close 1008 |
 /// | `message_timeout` | 30 s for the rest of a started message | close 1008 (`transport error`) |
 /// | `max_outbound_bytes`, `write_timeout` | 1 MiB, 10 s without progress | session closed (`slow consumer`) |
+/// | `max_total_outbound_bytes` | 1 GiB for all clients together; `None`: no limit | who has more than an even share: as above |
 /// | `max_queued_events`, `max_queued_bytes` | 256, 1,000,000 per connection | not read from until handlers catch up |
 /// | `max_pending_acks` | 10,000 per socket | `emit_with_ack` returns an error |
 /// | `ack_timeout` | 10 s, broadcasts without `timeout` | what has come so far, with an error |
@@ -89,6 +90,10 @@ pub struct Limits {
     pub message_timeout: Duration,
     /// Bytes that may wait for one client, 64 for each packet included.
     pub max_outbound_bytes: usize,
+    /// Bytes that may wait for all clients of the server together, counted as for `max_outbound_bytes`: a broadcast counts for
+    /// each client that it waits for. While more waits, `overflow` applies to each client for which more than an even
+    /// share of this waits, that is this divided by the number of sessions. `None` is no limit.
+    pub max_total_outbound_bytes: Option<usize>,
     /// What happens beyond `max_outbound_bytes`.
     pub overflow: Overflow,
     /// Time in which a client must take some of what waits for it.
@@ -136,6 +141,7 @@ impl Default for Limits {
             max_fragments: 16_384,
             message_timeout: Duration::from_secs(30),
             max_outbound_bytes: 1 << 20,
+            max_total_outbound_bytes: Some(1 << 30),
             overflow: Overflow::Disconnect,
             write_timeout: Duration::from_secs(10),
             max_queued_events: 256,

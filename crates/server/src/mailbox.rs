@@ -5,6 +5,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     net::SocketAddr,
     sync::{
         Arc,
@@ -127,8 +128,9 @@ pub(crate) struct Mailbox {
     in_flight: AtomicUsize,
     /// Bytes of the packets that wait here.
     queued: AtomicUsize,
-    /// Messages that the policy for slow clients has dropped.
-    pub(crate) dropped: AtomicU64,
+    /// Messages that the policy for slow clients has dropped: by the session, and here.
+    dropped: AtomicU64,
+    dropped_here: AtomicU64,
     transport: AtomicU8,
     /// A POST's body is being received.
     pub(crate) posting: AtomicBool,
@@ -146,7 +148,7 @@ pub(crate) struct Mailbox {
 #[derive(Debug, Default)]
 struct Queue {
     first: Option<Command>,
-    rest: Vec<Command>,
+    rest: VecDeque<Command>,
     waker: Option<Waker>,
     closed: bool,
     overflow: bool,
@@ -155,6 +157,23 @@ struct Queue {
 }
 
 impl Queue {
+    /// Takes out the oldest packet that may be dropped.
+    fn drop_oldest(&mut self) -> Option<EncodedPacket> {
+        let may_be_dropped =
+            |command: &Command| matches!(command, Command::Emit { options, .. } if !options.owed);
+        let dropped = if self.first.as_ref().is_some_and(may_be_dropped) {
+            let next = self.rest.pop_front();
+            std::mem::replace(&mut self.first, next)
+        } else {
+            let index = self.rest.iter().position(may_be_dropped)?;
+            self.rest.remove(index)
+        };
+        match dropped {
+            Some(Command::Emit { packet, .. }) => Some(packet),
+            _ => None,
+        }
+    }
+
     /// Whether this is who is woken by commands.
     fn knows(&self, waker: &Waker) -> bool {
         self.waker.as_ref().is_some_and(|own| own.will_wake(waker))
@@ -318,6 +337,7 @@ impl Mailbox {
             in_flight: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
+            dropped_here: AtomicU64::new(0),
             transport: AtomicU8::new(transport_code(transport)),
             posting: AtomicBool::new(false),
             // The task is started right behind this, and looks here first.
@@ -361,7 +381,7 @@ impl Mailbox {
             queue.first = Some(command);
             self.has_commands.store(true, Ordering::Release);
         } else {
-            queue.rest.push(command);
+            queue.rest.push_back(command);
         }
         if !self.awake.swap(true, Ordering::AcqRel)
             && let Some(waker) = &queue.waker
@@ -490,7 +510,8 @@ impl Mailbox {
         }
         let weight = packet.size_bytes() + OVERHEAD_BYTES;
         // As for frames. Not much at a time, because other threads do not see what is staged.
-        if staged >= MAX_STAGED_BYTES || self.has_commands() || self.is_too_much(staged, weight) {
+        let waits = staged >= MAX_STAGED_BYTES || self.has_commands();
+        if waits || (self.is_too_much(staged, weight) && !options.owed) {
             return self.queue_packet(packet, options, staged);
         }
         STAGE.with(|stage| {
@@ -511,23 +532,69 @@ impl Mailbox {
     ) -> Result<(), Gone> {
         let weight = packet.size_bytes() + OVERHEAD_BYTES;
         let mut queue = self.queue.lock();
-        if self.is_too_much(staged, weight) {
-            if !options.volatile && !std::mem::replace(&mut queue.overflow, true) {
-                self.push(&mut queue, Command::Overflow)?;
+        if self.is_too_much(staged, weight) && !options.owed {
+            match self.limits.overflow {
+                // It was sent in the hope that there is room.
+                _ if options.volatile => return Ok(()),
+                Overflow::Disconnect => {
+                    if !std::mem::replace(&mut queue.overflow, true) {
+                        self.push(&mut queue, Command::Overflow)?;
+                    }
+                    return Ok(());
+                }
+                Overflow::DropNewest => {
+                    self.note_dropped_here();
+                    return Ok(());
+                }
+                Overflow::DropOldest => {
+                    while self.is_too_much(staged, weight)
+                        && let Some(oldest) = queue.drop_oldest()
+                    {
+                        self.note_dropped_here();
+                        let weight = oldest.size_bytes() + OVERHEAD_BYTES;
+                        self.queued.fetch_sub(weight, Ordering::Relaxed);
+                    }
+                }
             }
-            return Ok(());
         }
         self.push(&mut queue, Command::Emit { packet, options })?;
         self.queued.fetch_add(weight, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Whether a packet has no room beside what waits, so that the connection is to end.
+    /// Whether a packet has no room beside what waits. The only one that waits always has, however large it is. An answer to a
+    /// GET that is on its way does not wait; but a client cannot ask for ever more of them.
+    ///
+    /// With a policy that drops, the session makes room for what it is handed, so only what it was not handed counts.
     #[inline]
     fn is_too_much(&self, staged: usize, weight: usize) -> bool {
-        let waiting = staged + self.handed_over_bytes();
-        let is_full = waiting > 0 && waiting + weight > self.limits.max_outbound_bytes;
-        is_full && self.limits.overflow == Overflow::Disconnect
+        let max = self.limits.max_outbound_bytes;
+        let queued = staged + self.queued.load(Ordering::Relaxed);
+        if self.limits.overflow != Overflow::Disconnect {
+            return queued > 0 && queued + weight > max;
+        }
+        let waiting = queued + self.outbound.load(Ordering::Relaxed);
+        let is_full = waiting + weight > max || self.in_flight.load(Ordering::Relaxed) > 2 * max;
+        waiting > 0 && is_full
+    }
+
+    fn note_dropped_here(&self) {
+        self.dropped_here.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Messages that the policy for slow clients has dropped.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed) + self.dropped_here.load(Ordering::Relaxed)
+    }
+
+    /// Publishes what the session has dropped. Returns what was known before.
+    pub(crate) fn set_dropped(&self, dropped: u64) -> u64 {
+        self.dropped.swap(dropped, Ordering::Relaxed)
+    }
+
+    /// Whether an answer to a GET is on its way.
+    pub(crate) fn is_delivering(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0
     }
 
     /// Waits until half of the outbound limit is free. For direct emits: a handler that sends much goes at the client's pace.
@@ -571,7 +638,7 @@ impl Mailbox {
     }
 
     #[inline]
-    fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.waiting_bytes() <= self.limits.max_outbound_bytes / 2
     }
 
@@ -596,7 +663,7 @@ impl Mailbox {
     }
 
     /// Takes the waiting commands: the first, and those behind it.
-    pub(crate) fn take(&self) -> Option<(Command, Vec<Command>)> {
+    pub(crate) fn take(&self) -> Option<(Command, VecDeque<Command>)> {
         if !self.has_commands() {
             return None;
         }

@@ -24,6 +24,8 @@ pub(crate) struct Sessions {
     shards: [Shard; SHARDS],
     pending: AtomicUsize,
     pending_by_address: Mutex<HashMap<IpAddr, usize>>,
+    /// Bytes that wait for clients, as far as their sessions' tasks have published them.
+    outbound: AtomicUsize,
     /// Tasks that must end before the server has: of sessions, and of sockets that have left.
     tasks: AtomicUsize,
     idle: Notify,
@@ -71,6 +73,22 @@ impl Sessions {
             .iter()
             .flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>())
             .collect()
+    }
+
+    /// A session holds `after` bytes for its client, and held `before`.
+    pub(crate) fn count_outbound(&self, before: usize, after: usize) {
+        if after > before {
+            self.outbound.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.outbound.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
+
+    /// How much may wait for one client while too much waits for all of them. `None` if that is not so.
+    pub(crate) fn share(&self, limits: &Limits) -> Option<usize> {
+        let max = limits.max_total_outbound_bytes?;
+        (self.outbound.load(Ordering::Relaxed) > max)
+            .then(|| max / self.tasks.load(Ordering::Relaxed).max(1))
     }
 
     /// Reserves a place for a new session.

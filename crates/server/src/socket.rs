@@ -233,7 +233,7 @@ impl Socket {
     /// [`Limits::overflow`](crate::Limits::overflow) says so. Those of all its namespaces together; 0 with the default
     /// policy, which disconnects instead.
     pub fn dropped(&self) -> u64 {
-        self.0.mailbox.dropped.load(Ordering::Relaxed)
+        self.0.mailbox.dropped()
     }
 
     /// The revision of Engine.IO that the client speaks.
@@ -380,7 +380,7 @@ impl Socket {
             packet,
             SendOptions {
                 volatile: true,
-                compress: true,
+                ..SendOptions::default()
             },
         )
     }
@@ -395,8 +395,8 @@ impl Socket {
         args: T,
     ) -> impl Future<Output = Result<(), EmitError>> {
         let options = SendOptions {
-            volatile: false,
             compress: false,
+            ..SendOptions::default()
         };
         self.emit_with(event, args, options)
     }

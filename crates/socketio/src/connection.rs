@@ -255,6 +255,13 @@ impl<S> Connection<S> {
         Ok(())
     }
 
+    /// Moves the deadlines, because the client was not read from for so long.
+    pub fn postpone(&mut self, time: Duration) {
+        for deadline in [&mut self.connect_by, &mut self.attachments_by] {
+            *deadline = deadline.map(|at| at + time);
+        }
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) must be called.
     pub fn deadline(&self) -> Option<Instant> {
         match (self.connect_by, self.attachments_by) {

@@ -19,6 +19,7 @@ pub(crate) const UPGRADES: &str = r#"0{"sid":"sockeye","upgrades":["websocket"],
 pub(crate) const VOLATILE: SendOptions = SendOptions {
     volatile: true,
     compress: true,
+    owed: false,
 };
 
 /// A session, its clock, and what it has asked for.

@@ -269,10 +269,10 @@ fn a_process_that_was_asleep_finds_the_timers_due() {
     assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
     // A probe and its noops are over at once.
     let mut pair = Pair::polling();
-    pair.client_polls();
     pair.probe_opens().unwrap();
     pair.probe_sends("2probe");
     pair.oversleep(10_000);
+    pair.client_polls();
     assert!(!pair.is_probing());
     assert_eq!(pair.poll_body(), None);
 }

@@ -318,14 +318,14 @@ fn an_upgrade_during_a_ping_does_not_stop_the_clock() {
 }
 
 #[test]
-fn while_the_server_does_not_read_nobody_is_dead() {
+fn a_peer_that_is_not_read_from_has_one_interval_more() {
     let mut pair = Pair::websocket();
     pair.advance(20_000);
     pair.server_pauses_reading(true);
     pair.advance(5_000);
     assert_eq!(pair.frames(), ["2"]);
     pair.client_sends_frame("3");
-    pair.advance(1_000_000);
+    pair.advance(44_999);
     assert_eq!(pair.closed(), None);
     pair.server_pauses_reading(false);
     pair.advance(25_000);
@@ -333,20 +333,50 @@ fn while_the_server_does_not_read_nobody_is_dead() {
     // Nobody answers this one; the client has its whole time from the moment in which we listen again.
     pair.advance(10_000);
     pair.server_pauses_reading(true);
-    pair.advance(95_000);
+    pair.advance(30_000);
     pair.server_pauses_reading(false);
     let resumed = pair.elapsed();
     pair.advance(100_000);
     assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
     assert_eq!(pair.finished_at(), Some(resumed + 20_000));
+    // A pause without an end does not keep a dead peer: 25 s until the ping, 20 s for the pong, and 25 s more.
+    let mut pair = Pair::websocket();
+    pair.server_pauses_reading(true);
+    pair.advance(1_000_000);
+    assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
+    assert_eq!(pair.finished_at(), Some(70_000));
     // Revision 3.
     let mut pair = v3(Transport::WebSocket);
     pair.advance(40_000);
     pair.server_pauses_reading(true);
-    pair.advance(1_000_000);
+    pair.advance(20_000);
     assert_eq!(pair.closed(), None);
     pair.server_pauses_reading(false);
     let resumed = pair.elapsed();
     pair.advance(100_000);
     assert_eq!(pair.finished_at(), Some(resumed + 45_000));
+    let mut pair = v3(Transport::WebSocket);
+    pair.server_pauses_reading(true);
+    pair.advance(1_000_000);
+    assert_eq!(pair.finished_at(), Some(70_000));
+}
+
+#[test]
+fn the_time_for_a_pong_begins_when_the_ping_has_left() {
+    let mut pair = Pair::websocket();
+    pair.client_takes(0);
+    pair.server_sends(&"x".repeat(100_000));
+    // Slowly, but steadily: the ping waits for 30 s.
+    for _ in 0..11 {
+        pair.advance(5_000);
+        pair.client_takes(1_000);
+    }
+    assert_eq!(pair.elapsed(), 55_000);
+    assert_eq!(pair.closed(), None);
+    pair.client_takes(usize::MAX);
+    assert_eq!(pair.frames().last().map(String::as_str), Some("2"));
+    pair.advance(19_999);
+    assert_eq!(pair.closed(), None);
+    pair.advance(1);
+    assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
 }

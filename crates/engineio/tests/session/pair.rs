@@ -22,6 +22,7 @@ use kokanee_websocket::{Decoder, Limits, Message as Frame, Role};
 pub(crate) const VOLATILE: SendOptions = SendOptions {
     volatile: true,
     compress: true,
+    owed: false,
 };
 
 /// The handshake of all sessions here, as it is on the wire.
@@ -160,7 +161,7 @@ impl Pair {
     }
 
     pub(crate) fn try_poll(&mut self) -> Result<(), Overlap> {
-        let polled = self.session.handle_poll();
+        let polled = self.session.handle_poll(self.now);
         if polled.is_ok() {
             self.get_pending = !self.finished;
         }

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use kokanee_server::{Ack, Data, Server, ServerBuilder, Socket, State};
+use kokanee_server::{Ack, Data, DisconnectReason, Limits, Server, ServerBuilder, Socket, State};
 use serde::{Serialize, Serializer, ser};
 use serde_json::json;
 use tokio::{
@@ -24,7 +24,7 @@ use tower::Service as _;
 
 use crate::{
     journal::{Entries, Journal, journal, journaling},
-    support::{Client, TestServer, frame, opcode, within},
+    support::{Client, TestServer, eventually, frame, opcode, within},
 };
 
 /// Lets handlers of the event `wait` through, one for each permit.
@@ -178,35 +178,105 @@ async fn a_handler_that_waits_does_not_stop_heartbeats() {
     assert_eq!(entries.next().await, "1 done");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_is_not_read_from_is_not_taken_for_dead() {
-    let (io, gate, mut entries) = gated(|builder| {
+/// A server whose handlers wait for the gate, and that stops to read from a client with two events that wait.
+fn soon_paused(change: impl FnOnce(&mut Limits)) -> (Server, Gate, Entries) {
+    gated(|builder| {
         builder.with_limits(|limits| {
             limits.max_queued_events = 2;
-            limits.ping_interval = Duration::from_millis(50);
-            limits.ping_timeout = Duration::from_millis(100);
+            limits.ping_interval = Duration::from_millis(500);
+            limits.ping_timeout = Duration::from_millis(500);
+            change(limits);
         })
-    });
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_not_read_from_is_not_taken_for_dead_at_once() {
+    let (io, gate, mut entries) = soon_paused(|_| {});
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     for number in 1..=6 {
         client.emit("wait", json!([number])).await;
     }
     assert_eq!(entries.next().await, "1");
-    // The pongs stay unread behind the events for longer than any timeout.
-    let start = std::time::Instant::now();
-    let pings = async {
-        loop {
-            assert_eq!(client.websocket().text().await, "2", "a ping");
-            client.websocket().send("3").await;
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_millis(600), pings).await;
-    assert!(start.elapsed() >= Duration::from_millis(600));
+    // The pong stays unread behind the events until it is overdue.
+    assert_eq!(client.websocket().text().await, "2", "a ping");
+    client.websocket().send("3").await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
     gate.add_permits(6);
     let rest = entries.take(11).await;
     assert_eq!(rest.last().map(String::as_str), Some("6 done"));
     assert_eq!(server.io.session_count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_client_that_is_not_read_from_is_noticed() {
+    for (how, reason) in [
+        ("reset", "transport error"),
+        ("end", "transport close"),
+        ("silence", "ping timeout"),
+    ] {
+        let (io, _gate, mut entries) = soon_paused(|limits| {
+            limits.handler_drain_timeout = Duration::from_millis(200);
+            if how != "silence" {
+                limits.ping_interval = Duration::from_secs(25);
+            }
+        });
+        io.on_disconnect(
+            async |reason: DisconnectReason, State(journal): State<Journal>| {
+                journal.note(reason);
+            },
+        );
+        let server = TestServer::start_with(io).await;
+        let mut client = Client::connect(&server).await;
+        // More than is read.
+        for number in 1..=300 {
+            client.emit("wait", json!([number])).await;
+        }
+        assert_eq!(entries.next().await, "1");
+        let _silent = match how {
+            "reset" => {
+                client.into_websocket().reset();
+                None
+            }
+            "end" => {
+                client
+                    .websocket()
+                    .stream()
+                    .shutdown()
+                    .await
+                    .expect("an end");
+                Some(client)
+            }
+            _ => Some(client),
+        };
+        assert_eq!(entries.next().await, reason, "{how}");
+        eventually("its session has ended", || server.io.session_count() == 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_sent_before_its_end_is_handled_though_handlers_are_behind() {
+    let (io, gate, mut entries) =
+        soon_paused(|limits| limits.ping_interval = Duration::from_secs(25));
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    for number in 1..=100 {
+        client.emit("wait", json!([number])).await;
+    }
+    assert_eq!(entries.next().await, "1");
+    client
+        .websocket()
+        .stream()
+        .shutdown()
+        .await
+        .expect("an end");
+    // The end is known, and the handlers go on.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    gate.add_permits(100);
+    let rest = entries.take(199).await;
+    assert_eq!(rest.last().map(String::as_str), Some("100 done"));
+    eventually("its session has ended", || server.io.session_count() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,15 +1,26 @@
 //! Clients that do not read: they are cut off within their limits, they cost nobody else anything, and nothing is lost
 //! silently on a connection that stays open.
 
-use std::time::Duration;
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use kokanee_server::{Ack, DisconnectReason, EmitError, Limits, Overflow, Server, Socket, State};
+use kokanee_server::{
+    Ack, Data, DisconnectReason, EmitError, Limits, Overflow, Server, Socket, State,
+};
 use serde_json::json;
 
 use crate::{
     journal::{Entries, Journal, journaling},
-    support::{Client, PATIENCE, TestServer, WebSocket, eventually, within},
+    support::{Client, PATIENCE, TestServer, WebSocket, eventually, frame, within},
 };
 
 /// Bytes that the kernel may take for a connection, more or less: what is sent beyond waits in the server.
@@ -337,4 +348,246 @@ async fn a_burst_from_a_handler_reaches_clients_that_read_though_a_thread_is_bus
     }
     assert!(entries.is_empty(), "nobody was taken for a slow consumer");
     busy.abort();
+}
+
+fn text(bytes: usize) -> String {
+    "x".repeat(bytes)
+}
+
+/// A server that answers `big` with so many bytes as it is asked for, in the handler, in a task of its own, or many at once;
+/// and `join` with nothing, as a room is joined.
+fn answering() -> (Server, Entries) {
+    let (io, entries) = noting(|_| {});
+    io.on("join", async |socket: Socket, ack: Ack| {
+        socket.join("room")?;
+        ack.send(())?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+    });
+    io.on("big", async |Data(bytes): Data<usize>, ack: Ack| {
+        ack.send(text(bytes))
+    });
+    io.on("later", async |Data(bytes): Data<usize>, ack: Ack| {
+        tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            let _ = ack.send(text(bytes));
+        });
+    });
+    let many = io.of("/many");
+    many.concurrent(64);
+    many.on("big", async |Data(bytes): Data<usize>, ack: Ack| {
+        tokio::task::yield_now().await;
+        ack.send(text(bytes))
+    });
+    (io, entries)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_gets_all_answers_however_many_it_asks_for_at_once() {
+    for (namespace, event, bytes, count) in [
+        ("/", "join", 0, 2_000),
+        ("/", "big", 10_000, 400),
+        ("/", "later", 10_000, 400),
+        ("/many", "big", 10_000, 400),
+        ("/", "big", 900_000, 20),
+        // More than the limit, each alone.
+        ("/", "big", 3_000_000, 5),
+    ] {
+        let (io, entries) = answering();
+        let server = TestServer::start_with(io).await;
+        let (mut websocket, _) = server.open_websocket().await;
+        websocket.join().await;
+        let prefix = if namespace == "/" {
+            String::new()
+        } else {
+            websocket.send(&format!("40{namespace},")).await;
+            websocket.text().await;
+            format!("{namespace},")
+        };
+        // All at once, and only then it reads.
+        let mut frames = Vec::new();
+        for id in 0..count {
+            let text = format!("42{prefix}{id}[\"{event}\",{bytes}]");
+            frames.extend(frame(0x81, text.as_bytes()));
+        }
+        websocket.send_raw(frames).await;
+        let mut ids = Vec::new();
+        while ids.len() < count {
+            let text = websocket.text_after_pings().await;
+            let text = text
+                .strip_prefix(&format!("43{prefix}"))
+                .expect("an answer");
+            let (id, rest) = text.split_once('[').expect("its arguments");
+            assert!(rest.len() >= bytes);
+            ids.push(id.parse::<usize>().expect("an id"));
+        }
+        ids.sort_unstable();
+        assert!(ids.iter().copied().eq(0..count), "{event} of {namespace}");
+        assert!(entries.is_empty(), "{event} of {namespace}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_only_asks_is_read_no_further_and_cut_off_at_the_write_timeout() {
+    const ANSWER_BYTES: usize = 10_000;
+    static ANSWERS: AtomicUsize = AtomicUsize::new(0);
+    let (io, mut entries) = noting(|limits| {
+        limits.write_timeout = Duration::from_millis(500);
+        limits.close_handshake_timeout = Duration::from_millis(200);
+    });
+    io.on("big", async |ack: Ack| {
+        ANSWERS.fetch_add(1, Ordering::Relaxed);
+        ack.send("x".repeat(ANSWER_BYTES))
+    });
+    let server = TestServer::start_with(io).await;
+    let mut websocket = deaf(&server).await;
+    let asking = async {
+        for id in 0..100_000 {
+            let frame = frame(0x81, format!("42{id}[\"big\"]").as_bytes());
+            if websocket.try_send_raw(frame).await.is_err() {
+                break;
+            }
+        }
+    };
+    let (_, reason) = tokio::join!(tokio::time::timeout(PATIENCE, asking), entries.next());
+    assert_eq!(reason, "slow consumer");
+    // What the system takes, half of the limit, and one more.
+    let answers = ANSWERS.load(Ordering::Relaxed) * ANSWER_BYTES;
+    assert!(answers < 8 << 20, "{answers} bytes of answers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_that_drop_bound_what_waits_for_a_task_that_does_not_run() {
+    for overflow in [
+        Overflow::DropNewest,
+        Overflow::DropOldest,
+        Overflow::Disconnect,
+    ] {
+        for volatile in [true, false] {
+            let (io, mut entries) = noting(|limits| {
+                limits.overflow = overflow;
+                limits.max_outbound_bytes = 100_000;
+            });
+            let gate = Arc::new(Mutex::new(()));
+            let handler_gate = Arc::clone(&gate);
+            io.on("block", move |State(journal): State<Journal>| {
+                let gate = Arc::clone(&handler_gate);
+                async move {
+                    journal.note("blocks");
+                    drop(gate.lock());
+                }
+            });
+            let server = TestServer::start_with(io).await;
+            let mut client = Client::connect(&server).await;
+            let sockets = server.io.of("/").fetch_sockets().await;
+            let socket = sockets.first().expect("it is connected");
+            let blocked = gate.lock();
+            client.emit("block", json!([])).await;
+            assert_eq!(entries.next().await, "blocks");
+            let (emits, padding, kept) = if volatile {
+                (50_000, String::new(), 2_500)
+            } else {
+                (30, "x".repeat(10_000), 12)
+            };
+            for number in 0..emits {
+                let news = (number, &padding);
+                if volatile {
+                    let _ = socket.emit_volatile("news", news);
+                } else {
+                    // It would wait a moment for a task that is far behind.
+                    let mut emit = pin!(server.io.emit("news", news));
+                    poll_fn(|cx| Poll::Ready(emit.as_mut().poll(cx).is_ready())).await;
+                }
+            }
+            drop(blocked);
+            if overflow == Overflow::Disconnect && !volatile {
+                client.end().await;
+                continue;
+            }
+            client.emit("nothing", json!([])).await;
+            let mut received: Vec<u64> = Vec::new();
+            let ending = async {
+                loop {
+                    let event = client.event().await;
+                    if event.name() == "end" {
+                        break;
+                    }
+                    received.push(event.args()[0].as_u64().expect("a number"));
+                }
+            };
+            let (ended, ()) = tokio::join!(socket.emit("end", ()), ending);
+            ended.expect("sent");
+            assert!(received.len() < kept, "{} were kept", received.len());
+            assert!(received.is_sorted());
+            if volatile {
+                continue;
+            }
+            assert_eq!(received.len() as u64 + socket.dropped(), emits);
+            let expected = match overflow {
+                Overflow::DropOldest => emits - 1,
+                _ => 0,
+            };
+            assert!(received.contains(&expected), "{overflow:?} {received:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_clients_together_hold_no_more_than_their_budget() {
+    const CLIENTS: usize = 20;
+    let (io, mut entries) = noting(|limits| {
+        limits.max_outbound_bytes = 100_000;
+        limits.max_total_outbound_bytes = Some(400_000);
+        limits.ping_interval = Duration::from_secs(2);
+        limits.ping_timeout = Duration::from_secs(1);
+    });
+    let server = TestServer::start_with(io).await;
+    let mut reader = Client::connect(&server).await;
+    let mut abandoned = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut polling = server.open_polling().await;
+        polling.join().await;
+        abandoned.push(polling);
+    }
+    // Each is far from its own limit.
+    for number in 0..30 {
+        server
+            .io
+            .emit("news", (number, "x".repeat(1_000)))
+            .await
+            .expect("sent");
+        assert_eq!(reader.expect_event("news").await[0], number);
+    }
+    // So some of them had to go, those that held more than their share.
+    assert_eq!(entries.next().await, "slow consumer");
+    let held = |sessions: usize| (sessions - 1) * 30 * 1_064;
+    eventually("the rest fits", || {
+        held(server.io.session_count()) <= 400_000
+    })
+    .await;
+    assert!(
+        held(server.io.session_count()) > 200_000,
+        "no more than needed"
+    );
+    // And nothing of that stays counted.
+    drop(abandoned);
+    while server.io.session_count() > 1 {
+        server.io.emit("tick", ()).await.expect("sent");
+        assert!(reader.expect_event("tick").await.is_empty());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut abandoned = Vec::new();
+    for _ in 0..10 {
+        let mut polling = server.open_polling().await;
+        polling.join().await;
+        abandoned.push(polling);
+    }
+    for number in 0..30 {
+        server
+            .io
+            .emit("news", (number, "x".repeat(1_000)))
+            .await
+            .expect("sent");
+        assert_eq!(reader.expect_event("news").await[0], number);
+    }
+    assert_eq!(server.io.session_count(), 11);
 }

@@ -193,6 +193,11 @@ impl Client {
         self.websocket.end().await;
     }
 
+    /// The WebSocket alone, which the test ends in its own way.
+    pub(crate) fn into_websocket(self) -> WebSocket {
+        self.websocket
+    }
+
     /// The WebSocket, to send what this client would not.
     pub(crate) fn websocket(&mut self) -> &mut WebSocket {
         &mut self.websocket

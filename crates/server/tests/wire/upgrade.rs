@@ -191,8 +191,7 @@ fn nothing_is_lost_or_doubled_by_an_upgrade() {
 fn whatever_is_not_the_probe_closes_that_websocket_alone() {
     run(async {
         let mut table = Table::default();
-        let rows: [(&str, Vec<u8>); 12] = [
-            ("upgrade without probe", frame(0x81, b"5")),
+        let rows: [(&str, Vec<u8>); 10] = [
             ("message", frame(0x81, b"42[\"a\"]")),
             ("ping without data", frame(0x81, b"2")),
             ("another ping", frame(0x81, b"2probe2")),
@@ -203,10 +202,6 @@ fn whatever_is_not_the_probe_closes_that_websocket_alone() {
             ("garbage", frame(0x81, b"x")),
             ("empty", frame(0x81, b"")),
             ("binary", frame(0x82, b"2probe")),
-            (
-                "probe twice",
-                [frame(0x81, b"2probe"), frame(0x81, b"2probe")].concat(),
-            ),
         ];
         for (name, bytes) in rows {
             table.case(name, async move {
@@ -224,6 +219,59 @@ fn whatever_is_not_the_probe_closes_that_websocket_alone() {
                 assert_websocket_alive(&mut websocket).await;
                 assert_eq!(bed.log(), ["connect", "event echo", "event echo"]);
             });
+        }
+        table.finish().await;
+    });
+}
+
+#[test]
+fn clients_may_upgrade_without_a_probe_or_with_several() {
+    run(async {
+        let mut table = Table::default();
+        let probe = || frame(0x81, b"2probe");
+        let upgrade = || frame(0x81, b"5");
+        let event = || frame(0x81, b"42[\"echo\",1]");
+        let rows = [
+            // Clients for ESP32, ESP8266 and Unity.
+            ("upgrade alone", vec![upgrade()], vec![]),
+            (
+                "upgrade and an event with it",
+                vec![[upgrade(), event()].concat()],
+                vec!["42[\"echo\",1]"],
+            ),
+            (
+                "probe twice",
+                vec![probe(), probe(), upgrade()],
+                vec!["3probe", "3probe"],
+            ),
+            (
+                "all at once",
+                vec![[probe(), probe(), upgrade(), event()].concat()],
+                vec!["3probe", "3probe", "42[\"echo\",1]"],
+            ),
+        ];
+        for (name, pieces, answers) in rows {
+            for pending in [false, true] {
+                let (pieces, answers) = (pieces.clone(), answers.clone());
+                table.case(format!("{name}, GET pending: {pending}"), async move {
+                    let bed = Bed::new().await;
+                    let mut polling = bed.polling().await;
+                    if pending {
+                        polling.pending_poll().await;
+                    }
+                    let mut websocket = bed.probe(&polling.sid).await;
+                    for piece in pieces {
+                        websocket.send_raw(piece).await;
+                    }
+                    for answer in answers {
+                        assert_eq!(websocket.text().await, answer);
+                    }
+                    if pending {
+                        assert_eq!(polling.answer().await.text(), "6");
+                    }
+                    assert_websocket_alive(&mut websocket).await;
+                });
+            }
         }
         table.finish().await;
     });
