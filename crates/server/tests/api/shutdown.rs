@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     journal::{Journal, journaling},
-    support::{Client, PATIENCE, TestServer, WebSocket, within},
+    support::{Client, PATIENCE, TestServer, WebSocket, WebSocketEnd, within},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,4 +272,36 @@ async fn on_disconnect_that_hangs_does_not_hold_up_the_end() {
     let _client = Client::connect(&server).await;
     let closing = server.io.close(Duration::from_millis(200));
     assert!(!within("the deadline", closing).await, "it is told so");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_polling_session_that_was_abandoned_does_not_hold_up_the_end() {
+    for already_closing in [false, true] {
+        let io = Server::builder()
+            .with_limits(|limits| limits.aborted_poll_timeout = Duration::from_millis(300))
+            .build();
+        let server = TestServer::start_with(io).await;
+        let mut abandoned = server.open_polling().await;
+        abandoned.join().await;
+        if already_closing {
+            server.io.disconnect_sockets(true).await;
+        }
+        let start = Instant::now();
+        assert!(server.io.close(Duration::from_secs(60)).await);
+        // Far from the 30 s that a client otherwise has.
+        assert!(start.elapsed() < Duration::from_secs(8));
+        drop(abandoned);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_close_frame_says_why_the_server_closes() {
+    let server = TestServer::start(Server::builder()).await;
+    let mut client = Client::connect(&server).await;
+    let closing = tokio::spawn({
+        let io = server.io.clone();
+        async move { io.close(PATIENCE).await }
+    });
+    assert_eq!(client.end().await, WebSocketEnd::Code(1001));
+    assert!(closing.await.expect("no panic"));
 }

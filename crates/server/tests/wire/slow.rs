@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use kokanee_server::Limits;
 
 use crate::{
-    bed::{Bed, Table, assert_alive, run},
-    support::{PATIENCE, http},
+    bed::{Bed, RS, Table, assert_alive, run},
+    support::{Http, PATIENCE, http},
 };
 
 const TARGET: &str = "/socket.io/?EIO=4&transport=polling";
@@ -467,5 +467,113 @@ fn many_broken_connections_are_forgotten() {
             http.end().await;
         }
         assert_alive(&mut polling).await;
+    });
+}
+
+#[test]
+fn a_polling_client_gets_all_answers_however_many_it_asks_for_in_one_post() {
+    const EVENTS: usize = 14_000;
+    run(async {
+        let mut table = Table::default();
+        for pending in [false, true] {
+            for repeats in [1, 3] {
+                table.case(
+                    format!("GET pending: {pending}, POSTs: {repeats}"),
+                    async move {
+                        let bed = Bed::new().await;
+                        let mut polling = bed.polling().await;
+                        if pending {
+                            polling.pending_poll().await;
+                        }
+                        let mut answers = 0;
+                        let mut is_pending = pending;
+                        for _ in 0..repeats {
+                            let events: Vec<_> = (0..EVENTS)
+                                .map(|id| format!("42{id}[\"echo\",{id}]"))
+                                .collect();
+                            // A client that waits for each answer before its next request.
+                            polling.send(&events.join(RS)).await;
+                            let mut expected = 0;
+                            while expected < EVENTS {
+                                let body = if std::mem::take(&mut is_pending) {
+                                    polling.answer().await.text()
+                                } else {
+                                    polling.poll().await
+                                };
+                                for packet in body.split(RS) {
+                                    assert_eq!(packet, format!("43{expected}[{expected}]"));
+                                    expected += 1;
+                                }
+                            }
+                            answers += expected;
+                        }
+                        assert_eq!(answers, repeats * EVENTS);
+                        assert_alive(&mut polling).await;
+                    },
+                );
+            }
+        }
+        table.finish().await;
+    });
+}
+
+#[test]
+fn posts_wait_while_the_client_does_not_fetch_its_answers() {
+    run(async {
+        let bed = Bed::limited(|limits| limits.max_outbound_bytes = 20_000).await;
+        let mut polling = bed.polling().await;
+        let events: Vec<_> = (0..1_000)
+            .map(|id| format!("42{id}[\"echo\",\"{}\"]", "x".repeat(100)))
+            .collect();
+        let body = events.join(RS);
+        polling.send(&body).await;
+        // The next one is taken, but not answered.
+        let target = polling.target.clone();
+        let posting = tokio::spawn({
+            let server = bed.address;
+            async move { Http::connect(server).await.post(&target, body).await }
+        });
+        let mut answers = 0;
+        while answers < 2_000 {
+            let held = bed.log().len();
+            assert!(held < answers + 200, "{held} events for {answers} answers");
+            answers += polling.poll().await.split(RS).count();
+        }
+        assert_eq!(posting.await.expect("no panic").text(), "ok");
+        assert_alive(&mut polling).await;
+    });
+}
+
+#[test]
+fn the_only_message_that_waits_is_delivered_however_large_it_is() {
+    run(async {
+        let mut table = Table::default();
+        for (name, after_ping) in [("alone", false), ("after a ping", true)] {
+            table.case(name, async move {
+                let bed = Bed::limited(|limits| {
+                    limits.max_outbound_bytes = 10_000;
+                    if after_ping {
+                        limits.ping_interval = Duration::from_millis(200);
+                    }
+                })
+                .await;
+                let mut polling = bed.polling().await;
+                if after_ping {
+                    tokio::time::sleep(Duration::from_millis(400)).await;
+                }
+                let text = "x".repeat(100_000);
+                bed.io.emit("large", &text).await.expect("sent");
+                let body = polling.poll().await;
+                let packets: Vec<_> = body.split(RS).collect();
+                assert_eq!(packets.len(), if after_ping { 2 } else { 1 });
+                assert_eq!(packets.last(), Some(&&*format!("42[\"large\",\"{text}\"]")));
+                if after_ping {
+                    assert_eq!(packets[0], "2");
+                    polling.send("3").await;
+                }
+                assert_alive(&mut polling).await;
+            });
+        }
+        table.finish().await;
     });
 }
