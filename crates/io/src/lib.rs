@@ -6,6 +6,6 @@ mod stream;
 mod websocket;
 
 pub use self::{
-    stream::{Duplex, Stream},
+    stream::{Duplex, Stream, tune},
     websocket::{ControlFrames, Frames, PeerState, READ_BYTES, ReadEnd, Rest, WebSocketIo},
 };

@@ -91,6 +91,7 @@ fn plain<S: AsyncRead + AsyncWrite + Send + 'static>(stream: S) -> Stream {
         .downcast_mut::<Option<TcpStream>>()
         .and_then(Option::take)
     {
+        kokanee_io::tune(&tcp);
         return Stream::Tcp(tcp);
     }
     match stream {

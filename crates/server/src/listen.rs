@@ -157,8 +157,7 @@ impl Listener {
     }
 
     fn spawn(&self, stream: TcpStream, address: SocketAddr) {
-        // Small frames must not wait for each other; without it the server is only slower.
-        let _ = stream.set_nodelay(true);
+        kokanee_io::tune(&stream);
         let server = self.server.clone();
         #[cfg(feature = "tls")]
         if let Some(tls) = self.tls.clone() {

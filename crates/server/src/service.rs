@@ -111,8 +111,9 @@ fn unwrap_stream(upgraded: Upgraded) -> (Stream, Bytes, Vec<u8>) {
     };
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
-            let stream = Stream::Tcp(parts.io.into_inner());
-            (stream, parts.read_buf, Vec::new())
+            let stream = parts.io.into_inner();
+            kokanee_io::tune(&stream);
+            (Stream::Tcp(stream), parts.read_buf, Vec::new())
         }
         Err(upgraded) => {
             let stream = Stream::Other(Box::pin(TokioIo::new(upgraded)));

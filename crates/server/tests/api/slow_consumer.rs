@@ -3,6 +3,7 @@
 
 use std::{
     future::poll_fn,
+    net::SocketAddr,
     pin::pin,
     sync::{
         Arc, Mutex,
@@ -17,10 +18,14 @@ use kokanee_server::{
     Ack, Data, DisconnectReason, EmitError, Limits, Overflow, Server, Socket, State,
 };
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket},
+};
 
 use crate::{
     journal::{Entries, Journal, journaling},
-    support::{Client, PATIENCE, TestServer, WebSocket, eventually, frame, within},
+    support::{Client, PATIENCE, Polling, TestServer, WebSocket, eventually, frame, within},
 };
 
 /// Bytes that the kernel may take for a connection, more or less: what is sent beyond waits in the server.
@@ -590,4 +595,83 @@ async fn all_clients_together_hold_no_more_than_their_budget() {
         assert_eq!(reader.expect_event("news").await[0], number);
     }
     assert_eq!(server.io.session_count(), 11);
+}
+
+/// A slow link to the server: takes so many bytes a second from it, steadily, and delays nothing of the client's.
+async fn slow_link(server: SocketAddr, bytes_per_second: usize) -> SocketAddr {
+    const TICK: Duration = Duration::from_millis(20);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket
+                .set_recv_buffer_size(8 * 1024)
+                .expect("a socket option");
+            let upstream = socket.connect(server).await.expect("the server listens");
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = upstream.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+            tokio::spawn(async move {
+                let per_second = u32::try_from(bytes_per_second).expect("a link that is slow");
+                let mut buffer = vec![0; bytes_per_second / 50];
+                while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
+                    if to_client.write_all(&buffer[..count]).await.is_err() {
+                        return;
+                    }
+                    // What was read has taken its time.
+                    let share = u32::try_from(count).expect("small");
+                    tokio::time::sleep((Duration::from_secs(1) * share / per_second).min(TICK))
+                        .await;
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_over_a_slow_link_is_not_a_slow_consumer() {
+    // Ten times as fast and as impatient as 256 and 64 kbit/s and the defaults.
+    let (io, mut entries) = noting(|limits| limits.write_timeout = Duration::from_secs(1));
+    io.on("many", async |socket: Socket| {
+        for number in 0..40 {
+            socket.emit("text", (number, text(64 * 1024))).await?;
+        }
+        Ok::<_, EmitError>(())
+    });
+    io.on("large", async |socket: Socket| {
+        socket.emit("text", (0, text(400_000))).await
+    });
+    let server = TestServer::start_with(io).await;
+    let websocket = async |rate: usize, event: &str, count: u64| {
+        let address = slow_link(server.address, rate).await;
+        let mut websocket =
+            WebSocket::connect(address, "/socket.io/?EIO=4&transport=websocket").await;
+        websocket.text().await;
+        websocket.join().await;
+        websocket.send(&format!("42[\"{event}\"]")).await;
+        for number in 0..count {
+            let text = websocket.text_after_pings().await;
+            assert!(text.starts_with(&format!("42[\"text\",{number},")));
+        }
+        websocket.send_close(1000).await;
+    };
+    let polling = async {
+        let address = slow_link(server.address, 80_000).await;
+        let mut polling = Polling::open(address, "EIO=4").await;
+        polling.join().await;
+        polling.send("42[\"large\"]").await;
+        assert!(polling.poll().await.len() > 400_000);
+        polling
+    };
+    let (_polling, ..) = tokio::join!(
+        polling,
+        websocket(320_000, "many", 40),
+        websocket(80_000, "large", 1)
+    );
+    for _ in 0..2 {
+        assert_eq!(entries.next().await, "transport close");
+    }
+    assert!(entries.is_empty());
 }
