@@ -41,7 +41,7 @@ use crate::{
 /// Messages that one turn takes in before other tasks get their chance.
 const MESSAGES_PER_TURN: usize = 128;
 /// Bytes that it takes in, fragments of unfinished messages included.
-const BYTES_PER_TURN: usize = 2 * READ_BYTES;
+const BYTES_PER_TURN: usize = READ_BYTES;
 /// Rounds of one turn, for the same reason.
 const ROUNDS_PER_TURN: usize = 16;
 
@@ -273,9 +273,11 @@ impl Driver {
                 return Poll::Pending;
             }
         }
-        // Enough for one turn: other tasks first.
+        // Enough for one turn: other tasks first, those included of which only the system knows that they have something to do.
+        // A mere wake-up would come before them.
         self.send_staged(now);
-        cx.waker().wake_by_ref();
+        let mut others = pin!(tokio::task::yield_now());
+        let _ = others.as_mut().poll(cx);
         Poll::Pending
     }
 

@@ -143,28 +143,47 @@ impl Assembly {
         input: &mut &mut [u8],
         rules: &Rules,
     ) -> Result<Option<Frame>, DecodeError> {
+        // Mostly all of it is there.
+        if self.header.as_slice().is_empty()
+            && let Some((header, frame)) = self.decode_header(input, rules)?
+        {
+            take_front(input, header.len(rules.role));
+            self.begin_frame(&header, frame.payload_len);
+            return Ok(Some(frame));
+        }
         while !input.is_empty() {
             self.header.push(take_front(input, 1));
-            let bytes = self.header.as_slice();
-            let may_compress = rules.inflater.is_some();
-            let Some(header) = FrameHeader::decode(bytes, rules.role, may_compress)? else {
-                continue;
-            };
-            let payload_len = admit(&header, self.data.as_ref(), rules.limits)?;
-            let Some(key) = header.key(bytes, rules.role) else {
-                continue;
-            };
-            self.header.clear();
-            self.begin_frame(&header, payload_len);
-            return Ok(Some(Frame {
-                opcode: header.opcode,
-                fin: header.fin,
-                key,
-                payload_len,
-                received: 0,
-            }));
+            if let Some((header, frame)) = self.decode_header(self.header.as_slice(), rules)? {
+                self.header.clear();
+                self.begin_frame(&header, frame.payload_len);
+                return Ok(Some(frame));
+            }
         }
         Ok(None)
+    }
+
+    /// Decodes and checks the header at the front of `bytes`. `None` if not all of it is there.
+    fn decode_header(
+        &self,
+        bytes: &[u8],
+        rules: &Rules,
+    ) -> Result<Option<(FrameHeader, Frame)>, DecodeError> {
+        let may_compress = rules.inflater.is_some();
+        let Some(header) = FrameHeader::decode(bytes, rules.role, may_compress)? else {
+            return Ok(None);
+        };
+        let payload_len = admit(&header, self.data.as_ref(), rules.limits)?;
+        let Some(key) = header.key(bytes, rules.role) else {
+            return Ok(None);
+        };
+        let frame = Frame {
+            opcode: header.opcode,
+            fin: header.fin,
+            key,
+            payload_len,
+            received: 0,
+        };
+        Ok(Some((header, frame)))
     }
 
     fn begin_frame(&mut self, header: &FrameHeader, payload_len: usize) {
