@@ -303,6 +303,8 @@ pub struct Session {
     answers: u64,
     compress: bool,
     reading_paused: bool,
+    /// Somebody else sees to it that the peer takes what is written.
+    progress_watched: bool,
     /// The peer's time was extended because reading is paused.
     extended: bool,
 }
@@ -339,6 +341,7 @@ impl Session {
             answers: 0,
             compress: false,
             reading_paused: false,
+            progress_watched: false,
             extended: false,
         }
     }
@@ -607,6 +610,12 @@ impl Session {
             self.extended = false;
         }
         self.reading_paused = paused;
+    }
+
+    /// Says whether somebody closer to the peer sees to it that it takes what is written: then `write_timeout` does not count.
+    pub fn set_progress_watched(&mut self, now: Instant, watched: bool) {
+        self.progress_watched = watched;
+        self.progress = now;
     }
 
     /// Says that the answer to the last GET is still on its way: the time for the next one has not begun.
@@ -1030,8 +1039,10 @@ impl Session {
     }
 
     fn write_deadline(&self) -> Option<Instant> {
-        (self.transport == Transport::WebSocket && !self.outbox.is_empty())
-            .then(|| self.progress + self.config.write_timeout)
+        (self.transport == Transport::WebSocket
+            && !self.progress_watched
+            && !self.outbox.is_empty())
+        .then(|| self.progress + self.config.write_timeout)
     }
 
     /// Closing ends when everything was delivered: on a WebSocket once it is written, on polling with the close packet.

@@ -4,6 +4,7 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::{
@@ -19,21 +20,50 @@ pub enum Stream {
     Other(Pin<Box<dyn Duplex>>),
 }
 
-/// Bytes that the kernel takes for a connection beside those that are on their way to the peer.
+/// Bytes that the kernel takes for an HTTP connection beside those that are on their way to the peer.
 ///
 /// Without such a bound it takes up to some megabytes, and asks for more only when a third of that has left: over a slow link
 /// that is longer than any deadline, although the peer takes all that comes. With it, each few kilobytes that the peer has
 /// acknowledged let us write again, so that progress is seen.
-#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 const UNSENT_BYTES: u32 = 16 * 1024;
 
-/// Sets the options of a TCP connection that carries HTTP or a WebSocket. If one cannot be set, the connection is only slower,
-/// or a slow peer is cut off earlier.
+/// Sets the options of a TCP connection that carries HTTP. If one cannot be set, the connection is only slower, or a slow peer is
+/// cut off earlier.
 pub fn tune(stream: &TcpStream) {
     // Small frames must not wait for each other.
     let _ = stream.set_nodelay(true);
+    set_unsent_bytes(stream, UNSENT_BYTES);
+}
+
+/// Sets those of one that carries a WebSocket: the kernel takes what it likes, as a burst of messages is no sign of a slow peer,
+/// and is asked to watch a peer for which something waits.
+pub(crate) fn tune_websocket(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    set_unsent_bytes(stream, 0);
+}
+
+/// Sets [`UNSENT_BYTES`]. 0 is the system's default.
+fn set_unsent_bytes(stream: &TcpStream, bytes: u32) {
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES);
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(bytes);
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+    let _ = (stream, bytes);
+}
+
+/// Asks the kernel to break the connection when the peer has acknowledged nothing for so long although something is to be sent,
+/// or not to any more. Returns whether it does so.
+///
+/// Only the kernel sees each acknowledgement: what we see is that it takes more from us, which it does in steps of up to a megabyte.
+pub(crate) fn watch_acknowledgements(stream: &TcpStream, timeout: Option<Duration>) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return socket2::SockRef::from(stream)
+        .set_tcp_user_timeout(timeout)
+        .is_ok_and(|()| timeout.is_some());
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = (stream, timeout);
+        false
+    }
 }
 
 /// A stream that can be read and written.

@@ -20,7 +20,10 @@ use kokanee_websocket::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
-use crate::Stream;
+use crate::{
+    Stream,
+    stream::{tune_websocket, watch_acknowledgements},
+};
 
 /// Size of the read buffer that each worker thread has: so much is read at once.
 pub const READ_BYTES: usize = 64 * 1024;
@@ -78,6 +81,8 @@ pub enum ReadEnd {
     Closed,
     /// The stream failed, or the peer broke the protocol.
     Failed,
+    /// The peer acknowledged nothing for too long; see [`WebSocketIo::watch_peer`].
+    TimedOut,
 }
 
 /// What is left to be read.
@@ -108,6 +113,8 @@ pub struct WebSocketIo {
     unread: Vec<u8>,
     control: ControlFrames,
     unflushed: bool,
+    /// The kernel watches whether the peer acknowledges what is sent.
+    is_peer_watched: bool,
     read_end: Option<ReadEnd>,
     /// When the unfinished message began.
     message_since: Option<Instant>,
@@ -176,6 +183,9 @@ impl std::fmt::Debug for WebSocketIo {
 impl WebSocketIo {
     /// The server's end. `unread` was read behind the request already.
     pub fn new(stream: Stream, unread: &[u8], limits: Limits) -> Self {
+        if let Stream::Tcp(stream) = &stream {
+            tune_websocket(stream);
+        }
         Self::with_decoder(stream, unread, Decoder::new(Role::Server, limits), None)
     }
 
@@ -202,6 +212,7 @@ impl WebSocketIo {
                 mask,
             },
             unflushed: false,
+            is_peer_watched: false,
             read_end: None,
             message_since: None,
         }
@@ -230,6 +241,21 @@ impl WebSocketIo {
     /// Why reading has ended, if it has.
     pub fn read_end(&self) -> Option<ReadEnd> {
         self.read_end
+    }
+
+    /// Asks the kernel to break the connection when the peer has acknowledged nothing for so long although something is to be
+    /// sent, or not to any more. Then reading ends with [`ReadEnd::TimedOut`], or writing fails with
+    /// [`TimedOut`](io::ErrorKind::TimedOut). Does nothing for streams other than plain TCP.
+    pub fn watch_peer(&mut self, timeout: Option<Duration>) {
+        if let Stream::Tcp(stream) = &self.stream {
+            self.is_peer_watched = watch_acknowledgements(stream, timeout);
+        }
+    }
+
+    /// Whether the kernel watches the peer: then no progress of writing says nothing about it.
+    #[inline]
+    pub fn is_peer_watched(&self) -> bool {
+        self.is_peer_watched
     }
 
     /// Tells what is known of the peer without reading from it, and without a system call. Of streams other than plain TCP
@@ -283,6 +309,9 @@ impl WebSocketIo {
                     if is_short && self.unread.is_empty() {
                         return Poll::Ready(self.rest(cx));
                     }
+                }
+                Err(error) if self.is_peer_watched && is_timeout(&error) => {
+                    self.read_end = Some(ReadEnd::TimedOut);
                 }
                 Err(_) => self.read_end = Some(ReadEnd::Failed),
             }
@@ -481,6 +510,10 @@ impl WebSocketIo {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::TimedOut
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use std::{
     collections::VecDeque,
     future::Future,
+    io,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -521,7 +522,7 @@ impl Driver {
     /// Something was not read or handled. Notes that if it still has to wait, and sees to it that the task is woken when it
     /// need not any more.
     fn pause(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
-        let is_full = self.mailbox.poll_room(cx).is_pending();
+        let is_full = self.mailbox.poll_room(cx, 0).is_pending();
         let is_behind = self.is_behind();
         if !is_full && !is_behind {
             return Progress::Some;
@@ -644,7 +645,9 @@ impl Driver {
                 }
                 !budget.is_spent() && self.session.is_open() && !self.is_paused()
             });
-            budget.take_bytes(READ_BYTES);
+            if read == Poll::Ready(Rest::Perhaps) {
+                budget.take_bytes(READ_BYTES);
+            }
             match websocket.read_end() {
                 Some(ReadEnd::Closed) => self
                     .session
@@ -652,6 +655,9 @@ impl Driver {
                 Some(ReadEnd::Failed) => self
                     .session
                     .handle_transport_closed(CloseReason::TransportError),
+                Some(ReadEnd::TimedOut) => self
+                    .session
+                    .handle_transport_closed(CloseReason::SlowConsumer),
                 None if read != Poll::Ready(Rest::Perhaps) => break,
                 None => {}
             }
@@ -1151,7 +1157,8 @@ impl Driver {
             && {
                 self.publish_outbound();
                 self.note_dropped();
-                self.mailbox.sleep(cx)
+                // The stream may have become readable before the mailbox knew whom to wake.
+                self.mailbox.sleep(cx) && !self.mailbox.is_readable()
             }
     }
 
@@ -1183,9 +1190,14 @@ impl Driver {
             && !has_nothing(websocket, &self.session, self.phase)
         {
             let written = websocket.poll_write(cx, now, Some(&mut self.session));
-            if let Poll::Ready(Err(_)) = written {
-                self.session
-                    .handle_transport_closed(CloseReason::TransportError);
+            if let Poll::Ready(Err(error)) = &written {
+                let is_slow =
+                    websocket.is_peer_watched() && error.kind() == io::ErrorKind::TimedOut;
+                self.session.handle_transport_closed(if is_slow {
+                    CloseReason::SlowConsumer
+                } else {
+                    CloseReason::TransportError
+                });
                 if matches!(self.phase, Phase::Closing { .. }) {
                     self.phase = Phase::Done;
                 }
@@ -1194,6 +1206,12 @@ impl Driver {
                 && websocket.poll_linger(cx).is_ready()
             {
                 self.phase = Phase::Done;
+            }
+            let waits = self.session.is_open() && !self.session.is_drained();
+            if waits != websocket.is_peer_watched() {
+                websocket.watch_peer(waits.then_some(self.server.limits.write_timeout));
+                self.session
+                    .set_progress_watched(now, websocket.is_peer_watched());
             }
         }
         if let Some(probe) = &mut self.probe

@@ -184,6 +184,15 @@ impl Queue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
 
+/// What is to become of a packet for which there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beyond {
+    /// What the policy for slow clients says.
+    Policy,
+    /// Whoever sends it waits.
+    Return,
+}
+
 /// Bytes beyond which a turn stages no more.
 const MAX_STAGED_BYTES: usize = 64 * 1024;
 
@@ -489,12 +498,32 @@ impl Mailbox {
 
     /// Hands a packet to the session's task.
     ///
-    /// A packet for which there is no room is not queued: the task is told, and applies the policy.
+    /// A packet for which there is no room is not queued: the policy is applied.
     #[inline]
     pub(crate) fn emit(&self, packet: EncodedPacket, options: SendOptions) -> Result<(), Gone> {
+        self.emit_or(packet, options, Beyond::Policy).map(drop)
+    }
+
+    /// Hands a packet to the session's task if there is room for it; otherwise returns it.
+    #[inline]
+    pub(crate) fn try_emit(
+        &self,
+        packet: EncodedPacket,
+        options: SendOptions,
+    ) -> Result<Option<EncodedPacket>, Gone> {
+        self.emit_or(packet, options, Beyond::Return)
+    }
+
+    #[inline]
+    fn emit_or(
+        &self,
+        packet: EncodedPacket,
+        options: SendOptions,
+        beyond: Beyond,
+    ) -> Result<Option<EncodedPacket>, Gone> {
         match self.staged_bytes() {
-            None => self.queue_packet(packet, options, 0),
-            Some(staged) => self.emit_in_turn(packet, options, staged),
+            None => self.queue_packet(packet, options, 0, beyond),
+            Some(staged) => self.emit_in_turn(packet, options, staged, beyond),
         }
     }
 
@@ -504,22 +533,23 @@ impl Mailbox {
         packet: EncodedPacket,
         options: SendOptions,
         staged: usize,
-    ) -> Result<(), Gone> {
+        beyond: Beyond,
+    ) -> Result<Option<EncodedPacket>, Gone> {
         if self.try_stage(&packet, options) {
-            return Ok(());
+            return Ok(None);
         }
         let weight = packet.size_bytes() + OVERHEAD_BYTES;
         // As for frames. Not much at a time, because other threads do not see what is staged.
         let waits = staged >= MAX_STAGED_BYTES || self.has_commands();
         if waits || (self.is_too_much(staged, weight) && !options.owed) {
-            return self.queue_packet(packet, options, staged);
+            return self.queue_packet(packet, options, staged, beyond);
         }
         STAGE.with(|stage| {
             stage.bytes.set(staged + weight);
             stage.close();
         });
         PACKETS.with_borrow_mut(|packets| packets.push((packet, options)));
-        Ok(())
+        Ok(None)
     }
 
     /// Puts the packet into the queue of the session's task, if there is room beside what is staged.
@@ -529,22 +559,24 @@ impl Mailbox {
         packet: EncodedPacket,
         options: SendOptions,
         staged: usize,
-    ) -> Result<(), Gone> {
+        beyond: Beyond,
+    ) -> Result<Option<EncodedPacket>, Gone> {
         let weight = packet.size_bytes() + OVERHEAD_BYTES;
         let mut queue = self.queue.lock();
         if self.is_too_much(staged, weight) && !options.owed {
             match self.limits.overflow {
+                _ if beyond == Beyond::Return => return Ok(Some(packet)),
                 // It was sent in the hope that there is room.
-                _ if options.volatile => return Ok(()),
+                _ if options.volatile => return Ok(None),
                 Overflow::Disconnect => {
                     if !std::mem::replace(&mut queue.overflow, true) {
                         self.push(&mut queue, Command::Overflow)?;
                     }
-                    return Ok(());
+                    return Ok(None);
                 }
                 Overflow::DropNewest => {
                     self.note_dropped_here();
-                    return Ok(());
+                    return Ok(None);
                 }
                 Overflow::DropOldest => {
                     while self.is_too_much(staged, weight)
@@ -559,7 +591,7 @@ impl Mailbox {
         }
         self.push(&mut queue, Command::Emit { packet, options })?;
         self.queued.fetch_add(weight, Ordering::Relaxed);
-        Ok(())
+        Ok(None)
     }
 
     /// Whether a packet has no room beside what waits. The only one that waits always has, however large it is. An answer to a
@@ -597,18 +629,19 @@ impl Mailbox {
         self.in_flight.load(Ordering::Relaxed) > 0
     }
 
-    /// Waits until half of the outbound limit is free. For direct emits: a handler that sends much goes at the client's pace.
+    /// Waits until half of the outbound limit is free, and a packet of this size fits. For direct emits: a handler that sends
+    /// much goes at the client's pace.
     #[inline]
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
         // Nearly always there is room, so that is seen without the lock.
-        if self.has_room() {
+        if self.has_room_for(bytes) {
             return Poll::Ready(());
         }
         let mut queue = self.queue.lock();
         self.has_waiters.store(true, Ordering::Relaxed);
         // Either the room is seen that the task has just made, or the task sees that somebody waits.
         fence(Ordering::SeqCst);
-        if queue.closed || self.has_room() {
+        if queue.closed || self.has_room_for(bytes) {
             return Poll::Ready(());
         }
         if !queue
@@ -637,9 +670,17 @@ impl Mailbox {
         Poll::Pending
     }
 
+    /// Whether half of the outbound limit is free.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
         self.waiting_bytes() <= self.limits.max_outbound_bytes / 2
+    }
+
+    #[inline]
+    fn has_room_for(&self, bytes: usize) -> bool {
+        let (waiting, max) = (self.waiting_bytes(), self.limits.max_outbound_bytes);
+        let fits = waiting + bytes + OVERHEAD_BYTES <= max || waiting == 0;
+        waiting <= max / 2 && fits
     }
 
     // For the session's task.

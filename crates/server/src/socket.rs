@@ -283,7 +283,8 @@ impl Socket {
     /// [`bytes::Bytes`] at any depth is sent as binary.
     ///
     /// Waits while more than half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) is on its way to
-    /// this client. Cancel safe: dropped before it is ready, nothing was sent.
+    /// this client, or so much that the event would exceed the limit; an event that exceeds it alone waits until nothing is on
+    /// its way. Cancel safe: dropped before it is ready, nothing was sent.
     ///
     /// The arguments are encoded when the future is polled for the first time, and then dropped. In a handler they must be
     /// `Send`.
@@ -366,8 +367,20 @@ impl Socket {
         packet: EncodedPacket,
         options: SendOptions,
     ) -> Result<(), EmitError> {
-        poll_fn(|cx| self.0.mailbox.poll_room(cx)).await;
-        self.send_packet(packet, options)
+        let mut packet = packet;
+        loop {
+            let bytes = packet.size_bytes();
+            poll_fn(|cx| self.0.mailbox.poll_room(cx, bytes)).await;
+            if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
+                return Err(EmitError::Disconnected);
+            }
+            // Somebody else may have taken the room in between.
+            match self.0.mailbox.try_emit(packet, options) {
+                Ok(None) => return Ok(()),
+                Ok(Some(returned)) => packet = returned,
+                Err(_gone) => return Err(EmitError::Disconnected),
+            }
+        }
     }
 
     /// Sends an event that the client does not get if it cannot take it at once.

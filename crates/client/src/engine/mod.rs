@@ -624,7 +624,8 @@ impl Engine {
                     self.session
                         .handle_transport_closed(CloseReason::TransportClose);
                 }
-                Some(ReadEnd::Failed) => {
+                // We do not ask for the second.
+                Some(ReadEnd::Failed | ReadEnd::TimedOut) => {
                     self.session
                         .handle_transport_closed(CloseReason::TransportError);
                 }

@@ -673,3 +673,36 @@ async fn a_client_over_a_slow_link_is_not_a_slow_consumer() {
     }
     assert!(entries.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn emits_that_wait_for_room_never_end_a_client() {
+    const EACH: u64 = 20;
+    for overflow in [
+        Overflow::Disconnect,
+        Overflow::DropNewest,
+        Overflow::DropOldest,
+    ] {
+        let (io, entries) = noting(|limits| limits.overflow = overflow);
+        let server = TestServer::start_with(io).await;
+        let mut client = Client::connect(&server).await;
+        let sockets = server.io.of("/").fetch_sockets().await;
+        // From several tasks at once, of sizes that fit together and that do not.
+        let mut emitting = Vec::new();
+        for bytes in [300, 200_000, 400_000, 900_000, 1_500_000] {
+            let socket = sockets[0].clone();
+            emitting.push(tokio::spawn(async move {
+                for _ in 0..EACH {
+                    socket.emit("text", text(bytes)).await.expect("sent");
+                }
+            }));
+        }
+        for _ in 0..5 * EACH {
+            client.expect_event("text").await;
+        }
+        for task in emitting {
+            task.await.expect("no panic");
+        }
+        assert_eq!(sockets[0].dropped(), 0, "{overflow:?}");
+        assert!(entries.is_empty(), "{overflow:?}");
+    }
+}
