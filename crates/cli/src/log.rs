@@ -101,7 +101,14 @@ impl EventLog {
             async |socket: Socket, handshake: Handshake, log: State<Self>| {
                 let address = handshake
                     .address()
-                    .map_or_else(|| "?".to_owned(), |address| address.to_string());
+                    // A proxy may not have said the port.
+                    .map_or_else(
+                        || "?".to_owned(),
+                        |address| match address.port() {
+                            0 => address.ip().to_string(),
+                            _ => address.to_string(),
+                        },
+                    );
                 let transport = socket.transport();
                 let address = &address;
                 log.write(&socket, What::Connect { transport, address });

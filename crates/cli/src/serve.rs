@@ -160,6 +160,7 @@ fn build(args: &ServeArgs, console: &Console, client: Option<&Path>) -> Server {
         .parser(args.parser.into())
         .transports(args.transports.iter().copied().map(Into::into))
         .allow_eio3(args.allow_eio3)
+        .trust_proxies(args.trust_proxy.iter().copied())
         .with_limits(|limits| args.apply_limits(limits))
         .state(Bridges(raw::namespaces(&args.raw)))
         .state(log.clone());
@@ -230,6 +231,11 @@ async fn bind(args: &ServeArgs, io: &Server) -> Result<Listener, ServeError> {
         },
         other => other.into(),
     })?;
+    let listener = if args.proxy_protocol {
+        listener.proxy_protocol()
+    } else {
+        listener
+    };
     match (&args.tls_cert, &args.tls_key) {
         (Some(certificate), Some(key)) => Ok(listener.tls(certificate, key)?),
         _ => Ok(listener),

@@ -14,11 +14,12 @@ use crate::{
     Server,
     body::Body,
     http::{Peer, not_found},
+    listen::linger,
 };
 
 impl Server {
     /// Takes a stream whose request was read by somebody else: answers it, and keeps the stream if it becomes a
-    /// WebSocket. Otherwise the stream is closed behind the answer. Returns when the answer is written.
+    /// WebSocket. Otherwise the stream is closed after the answer. Returns when the answer is written.
     ///
     /// `unread` is what was read behind the request's head and is not part of its body.
     ///
@@ -38,6 +39,7 @@ impl Server {
         let mut stream = stream;
         let peer = Peer {
             address,
+            lingers: true,
             ..Peer::default()
         };
         let answer = if self.inner().is_ours(request.uri().path()) {
@@ -57,7 +59,10 @@ impl Server {
         let mut bytes = head(&response, Some(body.len()));
         bytes.extend_from_slice(&body);
         stream.write_all(&bytes).await?;
-        stream.shutdown().await
+        stream.shutdown().await?;
+        // What the client is still sending would break the connection, and the answer with it.
+        tokio::spawn(async move { linger(stream, b"").await });
+        Ok(())
     }
 }
 

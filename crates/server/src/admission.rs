@@ -7,7 +7,15 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 use kokanee_engineio::{Revision, Sid, Transport};
 
-use crate::{body::Body, mailbox::Mailbox, server::ServerInner, sessions::Full};
+use crate::{
+    body::Body,
+    forwarded::Client,
+    http::Peer,
+    mailbox::Mailbox,
+    origin::Pages,
+    server::ServerInner,
+    sessions::{Full, JOIN_GRACE},
+};
 
 type AllowFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
@@ -110,7 +118,7 @@ impl Refusal {
         }
         match self {
             Self::TooManySessions(_) | Self::Closing => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+                headers.insert(header::RETRY_AFTER, JOIN_GRACE.as_secs().into());
             }
             Self::MethodNotAllowed => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
@@ -232,7 +240,11 @@ impl<'a> Values<'a> {
 /// A request that passed the checks.
 pub(crate) enum Admitted {
     /// It opens a session, if the application and [`is_served`](ServerInner::is_served) have nothing against it.
-    New { transport: Transport },
+    New {
+        transport: Transport,
+        client: Client,
+        pages: Pages,
+    },
     /// It belongs to a session.
     Known { mailbox: Arc<Mailbox> },
 }
@@ -260,6 +272,7 @@ impl ServerInner {
         parts: &Parts,
         query: &Query,
         to_websocket: bool,
+        peer: &Peer,
     ) -> Result<Admitted, Refusal> {
         let transport = query
             .transport
@@ -290,10 +303,13 @@ impl ServerInner {
         if to_websocket != (transport == Transport::WebSocket) {
             return Err(Refusal::BadRequest);
         }
-        if !self.is_origin_allowed(&parts.headers) {
-            return Err(Refusal::Forbidden(None));
-        }
-        Ok(Admitted::New { transport })
+        let client = Client::of(&self.trusted_proxies, peer, &parts.headers);
+        let pages = self.check_origin(&parts.headers, &client)?;
+        Ok(Admitted::New {
+            transport,
+            client,
+            pages,
+        })
     }
 
     /// Asks the application whether a session may be opened.
@@ -314,25 +330,5 @@ impl ServerInner {
     /// Whether sessions of this revision may be opened.
     pub(crate) fn is_served(&self, revision: Revision) -> bool {
         revision != Revision::V3 || self.allow_eio3
-    }
-
-    /// Where a browser sends credentials along, a page of another site could speak for its visitor: such pages must be
-    /// allowed by name. Without credentials anybody may connect, as with the JavaScript server.
-    fn is_origin_allowed(&self, headers: &HeaderMap) -> bool {
-        let credentials =
-            self.cookie.is_some() || self.cors.as_ref().is_some_and(|cors| cors.credentials);
-        let Some(origin) = headers.get(header::ORIGIN).filter(|_| credentials) else {
-            return true;
-        };
-        let Ok(origin) = origin.to_str() else {
-            return false;
-        };
-        let host = headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok());
-        let same = origin
-            .split_once("://")
-            .is_some_and(|(_, authority)| Some(authority) == host);
-        same || self.cors.as_ref().is_some_and(|cors| cors.names(origin))
     }
 }

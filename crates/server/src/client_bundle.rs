@@ -33,6 +33,11 @@ impl ClientBundle {
         Self { path }
     }
 
+    /// Whether a name is that of one of the files, or of its map.
+    pub(crate) fn is_name(name: &str) -> bool {
+        NAMES.contains(&name.strip_suffix(".map").unwrap_or(name))
+    }
+
     /// The file that answers for a name, from a fixed list: no name leads anywhere else.
     fn file(&self, name: &str) -> Option<PathBuf> {
         let base = name.strip_suffix(".map").unwrap_or(name);

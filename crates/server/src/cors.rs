@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::origin::is_same;
+
 /// Which pages of other origins may use the server.
 #[derive(Clone)]
 pub struct Cors {
@@ -42,14 +44,23 @@ impl Cors {
         }
     }
 
-    /// Pages of every origin.
+    /// Pages of every origin, but not with their visitors' cookies: with a [`cookie`](crate::ServerBuilder::cookie) or
+    /// [`credentials`](Self::credentials), a page that is not the server's own is served as if the browser had sent no
+    /// `Cookie` and no `Authorization`.
     pub fn any() -> Self {
         Self::new(Origins::Any)
     }
 
-    /// Pages of these origins, for instance `https://example.com`; compared as a whole.
+    /// Pages of these origins, for instance `https://example.com` or `capacitor://localhost`; `*` is [`any`](Self::any).
+    ///
+    /// They are compared as a whole, without regard to case; a port that is the scheme's own can be left out. `null` is a
+    /// page of a file or of a sandboxed frame, which any site can have: it is never allowed where cookies are used.
     pub fn origins<S: Into<String>>(origins: impl IntoIterator<Item = S>) -> Self {
-        let origins: Vec<String> = origins.into_iter().map(Into::into).collect();
+        let origins: Vec<String> = origins
+            .into_iter()
+            .map(Into::into)
+            .map(without_path)
+            .collect();
         if origins.iter().any(|origin| origin == "*") {
             Self::any()
         } else {
@@ -62,8 +73,8 @@ impl Cors {
         Self::new(Origins::Predicate(Arc::new(allow)))
     }
 
-    /// Lets browsers send cookies and other credentials. Never together with `*`: the page's origin is named instead, and
-    /// must be one of those allowed by list or predicate.
+    /// Lets browsers send cookies and other credentials with the requests of pages that are allowed by list or predicate.
+    /// Pages that only `*` allows are served without them.
     #[must_use]
     pub fn credentials(mut self, allow: bool) -> Self {
         self.credentials = allow;
@@ -91,20 +102,23 @@ impl Cors {
         self
     }
 
+    /// Whether all origins are allowed, and none by name.
+    pub(crate) fn allows_all(&self) -> bool {
+        matches!(self.origins, Origins::Any)
+    }
+
     /// Whether the origin is allowed by name, which `*` does not do.
     pub(crate) fn names(&self, origin: &str) -> bool {
         match &self.origins {
             Origins::Any => false,
-            Origins::List(origins) => {
-                origin != "null" && origins.iter().any(|allowed| allowed == origin)
-            }
+            Origins::List(origins) => origins.iter().any(|allowed| is_same(allowed, origin)),
             Origins::Predicate(allow) => origin != "null" && allow(origin),
         }
     }
 
     /// Adds the headers that every answer carries.
     pub(crate) fn apply(&self, request: &HeaderMap, response: &mut HeaderMap) {
-        if let Origins::Any = self.origins {
+        if self.allows_all() {
             response.insert(
                 header::ACCESS_CONTROL_ALLOW_ORIGIN,
                 HeaderValue::from_static("*"),
@@ -116,7 +130,7 @@ impl Cors {
                 origin.filter(|origin| origin.to_str().is_ok_and(|origin| self.names(origin)))
             {
                 response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-                if self.credentials {
+                if self.credentials && origin != "null" {
                     let yes = HeaderValue::from_static("true");
                     response.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
                 }
@@ -148,6 +162,14 @@ impl Cors {
             );
         }
     }
+}
+
+/// An origin has no path, but is often written with one.
+fn without_path(mut origin: String) -> String {
+    if origin.ends_with('/') && !origin.ends_with("//") {
+        origin.pop();
+    }
+    origin
 }
 
 fn join(names: &[HeaderName]) -> HeaderValue {

@@ -1036,7 +1036,7 @@ impl Driver {
                     spawn_close(&self.server, *probe);
                 }
             }
-            Output::Closed(reason) => self.on_closed(reason),
+            Output::Closed(reason) => self.on_closed(now, reason),
             Output::CloseWebSocket => {
                 if let Some(websocket) = &mut self.websocket {
                     websocket.start_close(self.close_code);
@@ -1094,13 +1094,17 @@ impl Driver {
         }
     }
 
-    fn on_closed(&mut self, reason: CloseReason) {
+    fn on_closed(&mut self, now: Instant, reason: CloseReason) {
         tracing::debug!(%reason, "session closed");
         self.close_code = match reason {
             CloseReason::SlowConsumer => Some(CloseCode::POLICY_VIOLATION),
             CloseReason::ServerShuttingDown => Some(CloseCode::GOING_AWAY),
             _ => self.close_code,
         };
+        let has_poll = self.requests.as_ref().is_some_and(|it| it.poll.is_some());
+        if reason == CloseReason::TransportClose && self.websocket.is_none() && !has_poll {
+            self.server.sessions.note_left(self.mailbox.sid, now);
+        }
         self.queued_events = 0;
         self.queued_bytes = 0;
         for member in self.connection.take_all() {

@@ -123,7 +123,8 @@ impl Handshake {
             .collect()
     }
 
-    /// The peer's address, if the host of the server knows it. Headers of proxies are not looked at.
+    /// The client's address, if the host of the server knows it: that of the connection's other end, or what a proxy says
+    /// of it that is [trusted](crate::ServerBuilder::trust_proxies). The port is 0 if the proxy does not say it.
     pub fn address(&self) -> Option<std::net::SocketAddr> {
         self.socket.mailbox().address
     }
@@ -133,7 +134,7 @@ impl Handshake {
         self.head().issued
     }
 
-    /// Whether the connection is encrypted.
+    /// Whether the client's connection is encrypted, as far as the server and the proxies that it trusts know.
     pub fn secure(&self) -> bool {
         self.head().secure
     }

@@ -3,30 +3,41 @@
 
 use std::{
     future::Future,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+use bytes::Buf;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
 };
 use http_body::Body as HttpBody;
 use kokanee_engineio::{CloseReason, Handshake, OutPacket, Session, Sid, Str, Transport};
 use kokanee_io::{Stream, WebSocketIo};
+use tokio::time::{Sleep, sleep};
 
 use crate::{
-    admission::{Admitted, Query, Refusal, is_websocket_request},
+    PeerAddress,
+    admission::{Admitted, ClaimedSid, Query, Refusal, is_websocket_request},
     body::Body,
+    client_bundle::ClientBundle,
     driver::Driver,
+    forwarded::Client,
     handshake::RequestHead,
     mailbox::{Command, Mailbox},
-    polling::{Deliveries, PendingPoll, PendingPost},
+    origin::Pages,
+    polling::{Deliveries, PendingPoll, PendingPost, noop, refused},
     server::{ServerInner, random_id},
-    sessions::SessionGuard,
+    sessions::{Full, SessionGuard},
 };
+
+/// How much, and for how long, is read of a request that has been answered before its end: so that the client, which
+/// often does not read before it has sent everything, sees the answer, and not a broken connection.
+pub(crate) const MAX_DRAIN_BYTES: u64 = 16 * 1024 * 1024;
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The answer to a request. With a ticket it is 101: when that is sent, the ticket is run with the stream.
 pub(crate) struct Answer {
@@ -41,6 +52,8 @@ pub(crate) struct Peer {
     pub(crate) secure: bool,
     /// Where the answers of polls are noted until they have left, if the host can tell.
     pub(crate) deliveries: Option<Arc<Deliveries>>,
+    /// Whether the host reads on behind an answer that came before the request's end, so that the client can read it.
+    pub(crate) lingers: bool,
 }
 
 impl From<Response<Body>> for Answer {
@@ -61,8 +74,17 @@ pub(crate) struct Answering<B> {
     /// Headers that the answer gets, whatever it is.
     headers: Option<Box<HeaderMap>>,
     /// A body that nobody reads. The host sees that when it is dropped, and may end the connection: not before the answer.
-    #[expect(dead_code, reason = "it is held, not read")]
     unread: Option<B>,
+    drain: Drain<B>,
+}
+
+/// What is done with a body that was not read when the answer is known.
+enum Drain<B> {
+    /// The host sees to it, or the client waits for `100 Continue` before it sends it.
+    Not,
+    /// What is under way is read first: a client that cannot send often reads no answer.
+    First,
+    Now(Draining<B>),
 }
 
 /// What an answer waits for.
@@ -94,6 +116,7 @@ impl<B> From<Step<B>> for Answering<B> {
             step,
             headers: None,
             unread: None,
+            drain: Drain::Not,
         }
     }
 }
@@ -111,9 +134,19 @@ where
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        if let Drain::Now(draining) = &mut self.drain {
+            ready!(draining.poll(cx));
+            self.drain = Drain::Not;
+        }
         let mut answer = match &mut self.step {
             Step::Poll(poll) => ready!(Pin::new(poll).poll(cx)).into(),
-            Step::Post(post) => ready!(post.poll_response(cx)).into(),
+            Step::Post(post) => {
+                let answer = ready!(post.poll_response(cx)).into();
+                if let Some(body) = post.unread() {
+                    self.unread = Some(body);
+                }
+                answer
+            }
             Step::Other(other) => ready!(other.as_mut().poll(cx)),
             step => match std::mem::replace(step, Step::Done) {
                 Step::Nothing(answer) => answer,
@@ -121,6 +154,13 @@ where
                 _ => return Poll::Pending,
             },
         };
+        if let Drain::First = self.drain
+            && let Some(body) = self.unread.take()
+        {
+            self.step = Step::Nothing(answer);
+            self.drain = Drain::Now(Draining::new(body));
+            return self.as_mut().poll(cx);
+        }
         self.step = Step::Done;
         if let Some(headers) = self.headers.take() {
             for (name, value) in headers.iter() {
@@ -240,7 +280,16 @@ impl ServerInner {
         B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
     {
         let (parts, body) = request.into_parts();
+        if !is_sound(&parts) {
+            return Answering::now(refused(StatusCode::BAD_REQUEST));
+        }
         let mut body = Some(body).filter(|body| !body.is_end_stream());
+        let drain = if body.is_none() || peer.lingers || parts.headers.contains_key(header::EXPECT)
+        {
+            Drain::Not
+        } else {
+            Drain::First
+        };
         let mut headers = None;
         let step = match &self.cors {
             None => self.route(parts, &mut body, peer),
@@ -259,11 +308,12 @@ impl ServerInner {
             step,
             headers,
             unread: body,
+            drain,
         }
     }
 
     /// Takes the body if it is to be read.
-    fn route<B>(self: &Arc<Self>, parts: Parts, body: &mut Option<B>, peer: &Peer) -> Step<B>
+    fn route<B>(self: &Arc<Self>, mut parts: Parts, body: &mut Option<B>, peer: &Peer) -> Step<B>
     where
         B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
     {
@@ -276,33 +326,56 @@ impl ServerInner {
             return Refusal::UrlTooLong.response(to_websocket).into();
         }
         let rest = parts.uri.path().strip_prefix(self.path.as_str());
-        if !matches!(rest, None | Some("" | "/")) {
+        let name = rest.and_then(|rest| rest.strip_prefix('/'));
+        if name.is_some_and(ClientBundle::is_name) {
             let server = Arc::clone(self);
             return Step::Other(Box::pin(async move { server.bundle(&parts).await.into() }));
         }
         let Some(query) = Query::parse(parts.uri.query().unwrap_or_default()) else {
             return Refusal::BadRequest.response(to_websocket).into();
         };
-        match self.admit(&parts, &query, to_websocket) {
-            Err(refusal) => refusal.response(to_websocket).into(),
-            Ok(Admitted::New { transport }) => match &self.allow_request {
-                None => match self.open(&parts, query, transport, peer) {
-                    Opened::Polling(poll) => Step::Poll(poll),
-                    Opened::Answered(answer) => answer.into(),
-                },
-                Some(hook) => {
-                    let (server, hook, peer) = (Arc::clone(self), hook.clone(), peer.clone());
-                    Step::Other(Box::pin(async move {
-                        if let Err(refusal) = server.consent(&hook, parts.clone()).await {
-                            return refusal.response(to_websocket).into();
-                        }
-                        match server.open(&parts, query, transport, &peer) {
-                            Opened::Polling(poll) => poll.await.into(),
-                            Opened::Answered(answer) => answer,
-                        }
-                    }))
+        match self.admit(&parts, &query, to_websocket, peer) {
+            Err(Refusal::SessionUnknown) if !to_websocket && parts.method == Method::GET => {
+                match query.sid {
+                    ClaimedSid::Sid(sid) if self.sessions.take_left(&sid, Instant::now()) => {
+                        noop(&query, &parts.headers).into()
+                    }
+                    _ => Refusal::SessionUnknown.response(false).into(),
                 }
-            },
+            }
+            Err(refusal) => refusal.response(to_websocket).into(),
+            Ok(Admitted::New {
+                transport,
+                client,
+                pages,
+            }) => {
+                if pages == Pages::WithoutCredentials {
+                    parts.headers.remove(header::COOKIE);
+                    parts.headers.remove(header::AUTHORIZATION);
+                }
+                let deliveries = peer.deliveries.clone();
+                match &self.allow_request {
+                    None => match self.open(&parts, query, transport, &client, deliveries) {
+                        Opened::Polling(poll) => Step::Poll(poll),
+                        Opened::Answered(answer) => answer.into(),
+                    },
+                    Some(hook) => {
+                        if let Some(address) = client.address {
+                            parts.extensions.insert(PeerAddress(address));
+                        }
+                        let (server, hook) = (Arc::clone(self), hook.clone());
+                        Step::Other(Box::pin(async move {
+                            if let Err(refusal) = server.consent(&hook, parts.clone()).await {
+                                return refusal.response(to_websocket).into();
+                            }
+                            match server.open(&parts, query, transport, &client, deliveries) {
+                                Opened::Polling(poll) => poll.await.into(),
+                                Opened::Answered(answer) => answer,
+                            }
+                        }))
+                    }
+                }
+            }
             Ok(Admitted::Known { mailbox }) if to_websocket => match check_websocket(&parts) {
                 Ok(response) => {
                     let ticket = Ticket {
@@ -314,13 +387,12 @@ impl ServerInner {
                 Err(refusal) => (*refusal).into(),
             },
             Ok(Admitted::Known { mailbox }) => match parts.method {
-                Method::GET => match self.poll(mailbox, query, &parts.headers, peer) {
-                    Ok(mut poll) => {
-                        poll.reuse(parts.headers);
-                        Step::Poll(poll)
-                    }
-                    Err(refusal) => refusal.response(false).into(),
-                },
+                Method::GET => {
+                    let deliveries = peer.deliveries.clone();
+                    let mut poll = self.poll(mailbox, query, &parts.headers, deliveries);
+                    poll.reuse(parts.headers);
+                    Step::Poll(poll)
+                }
                 Method::POST => match PendingPost::new(mailbox, &query, parts.headers, body) {
                     Ok(post) => Step::Post(post),
                     Err(response) => (*response).into(),
@@ -337,7 +409,7 @@ impl ServerInner {
         };
         let path = parts.uri.path();
         let name = path.strip_prefix(self.path.as_str()).unwrap_or_default();
-        let name = name.trim_start_matches('/');
+        let name = name.strip_prefix('/').unwrap_or_default();
         let file = bundle.serve(name, &parts.method, &parts.headers).await;
         file.unwrap_or_else(not_found)
     }
@@ -347,10 +419,10 @@ impl ServerInner {
         mailbox: Arc<Mailbox>,
         query: Query,
         request: &HeaderMap,
-        peer: &Peer,
-    ) -> Result<PendingPoll, Refusal> {
-        let deliveries = peer.deliveries.clone();
+        deliveries: Option<Arc<Deliveries>>,
+    ) -> PendingPoll {
         PendingPoll::new(
+            &self.sessions,
             mailbox,
             query,
             request,
@@ -359,16 +431,44 @@ impl ServerInner {
         )
     }
 
+    /// Tells the user that a limit of new sessions is reached, and what can be done.
+    fn log_full(&self, full: Full, address: Option<IpAddr>, consequence: &str) {
+        let Some(skipped) = self.limit_log.pass() else {
+            return;
+        };
+        let address = address.map(tracing::field::display);
+        match full {
+            Full::Server => tracing::warn!(
+                limit = "max_pending_sessions",
+                max = self.limits.max_pending_sessions,
+                address,
+                skipped,
+                "too many sessions have joined no namespace, {consequence}; raise the limit max_pending_sessions \
+                 (--max-pending) if these are clients of yours"
+            ),
+            Full::Address => tracing::warn!(
+                limit = "max_pending_sessions_per_address",
+                max = self.limits.max_pending_sessions_per_address,
+                address,
+                skipped,
+                "too many sessions of one address have joined no namespace, {consequence}; if it is a proxy's, name it with \
+                 trust_proxies (--trust-proxy), or raise the limit max_pending_sessions_per_address \
+                 (--max-pending-per-address)"
+            ),
+        }
+    }
+
     fn open(
         self: &Arc<Self>,
         parts: &Parts,
         query: Query,
         transport: Transport,
-        peer: &Peer,
+        client: &Client,
+        deliveries: Option<Arc<Deliveries>>,
     ) -> Opened {
-        let Peer {
+        let Client {
             address, secure, ..
-        } = *peer;
+        } = *client;
         let to_websocket = transport == Transport::WebSocket;
         let refuse = |refusal: Refusal| Opened::from(refusal.response(to_websocket));
         if !self.is_served(query.revision) {
@@ -381,14 +481,21 @@ impl ServerInner {
                 Err(refusal) => return (*refusal).into(),
             }
         }
-        let address_only = address.map(|address| address.ip());
-        let guard = match self.sessions.admit(address_only, &self.limits) {
-            Ok(guard) => guard,
-            Err(full) => return refuse(Refusal::TooManySessions(full)),
-        };
         let Ok(sid) = random_id().map(Sid::from_random) else {
             tracing::error!("no random bytes for a session id");
             return refuse(Refusal::BadRequest);
+        };
+        let ip = address.map(|address| address.ip());
+        let guard = match self.sessions.admit(ip, sid, &self.limits, Instant::now()) {
+            Ok((guard, None)) => guard,
+            Ok((guard, Some(full))) => {
+                self.log_full(full, ip, "the oldest one is ended");
+                guard
+            }
+            Err(full) => {
+                self.log_full(full, ip, "the new one is refused");
+                return refuse(Refusal::TooManySessions(full));
+            }
         };
         let cookie = self
             .cookie
@@ -404,13 +511,9 @@ impl ServerInner {
         let Some(mut response) = upgrade else {
             self.sessions.insert(&mailbox);
             start_session(self, Arc::clone(&mailbox), guard, base64, None);
-            return match self.poll(mailbox, query, &parts.headers, peer) {
-                Ok(mut poll) => {
-                    poll.cookie = cookie;
-                    Opened::Polling(poll)
-                }
-                Err(refusal) => refuse(refusal),
-            };
+            let mut poll = self.poll(mailbox, query, &parts.headers, deliveries);
+            poll.cookie = cookie;
+            return Opened::Polling(poll);
         };
         if let Some(cookie) = cookie {
             response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -426,6 +529,87 @@ impl ServerInner {
         };
         Opened::Answered(ticket.answer(response))
     }
+}
+
+/// A body that is read to its end and thrown away, within bounds.
+struct Draining<B> {
+    body: B,
+    left: u64,
+    until: Pin<Box<Sleep>>,
+}
+
+impl<B: HttpBody<Data: Send> + Unpin> Draining<B> {
+    fn new(body: B) -> Self {
+        Self {
+            body,
+            left: MAX_DRAIN_BYTES,
+            until: Box::pin(sleep(DRAIN_TIMEOUT)),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.until.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        while let Some(Ok(frame)) = ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            let size = frame.data_ref().map_or(0, |data| data.remaining() as u64);
+            self.left = self.left.saturating_sub(size);
+            if self.left == 0 {
+                break;
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Whether it is clear whom a request is for and where it ends: it names one host, if any, and if it has an encoding, that is
+/// `chunked` and nothing else, as we undo no other. A proxy in front could see another request in it. Spec: RFC 9112 3.2,
+/// 6.1 and 7.4.
+pub(crate) fn is_sound(request: &Parts) -> bool {
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    let names_one_host =
+        hosts.next().is_none_or(|host| is_host(host.as_bytes())) && hosts.next().is_none();
+    let is_chunked = |value: &HeaderValue| {
+        value
+            .as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"chunked")
+    };
+    let mut encodings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_readable = encodings.next().is_none_or(is_chunked) && encodings.next().is_none();
+    // Chunks are always acceptable, so a client must not say it.
+    let mut accepted = request.headers.get_all(header::TE).iter();
+    let accepts = accepted.all(|value| {
+        let mut codings = value.as_bytes().split(|byte| b",;".contains(byte));
+        !codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+    });
+    names_one_host && is_readable && accepts
+}
+
+/// A name, an IPv4 address, or an IPv6 address in brackets, and a port if it likes; or nothing. Spec: RFC 3986 3.2.2.
+fn is_host(host: &[u8]) -> bool {
+    let (name, port) = match host {
+        [b'[', rest @ ..] => {
+            let Some(end) = memchr::memchr(b']', rest) else {
+                return false;
+            };
+            let address = std::str::from_utf8(&rest[..end]);
+            if !address.is_ok_and(|it| it.parse::<std::net::Ipv6Addr>().is_ok()) {
+                return false;
+            }
+            (&[][..], &rest[end + 1..])
+        }
+        _ => host.split_at(memchr::memchr(b':', host).unwrap_or(host.len())),
+    };
+    let is_port = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    is_port
+        && name
+            .iter()
+            .all(|c| c.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(c))
 }
 
 /// A request to open a session has been decided.

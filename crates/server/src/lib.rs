@@ -19,6 +19,7 @@ mod driver;
 mod error;
 mod events;
 pub mod extract;
+mod forwarded;
 mod handler;
 mod handshake;
 mod http;
@@ -26,13 +27,16 @@ mod limits;
 mod listen;
 mod mailbox;
 mod namespace;
+mod origin;
 mod polling;
+mod proxy_protocol;
 mod reason;
 mod server;
 mod service;
 mod sessions;
 mod socket;
 mod static_files;
+mod throttle;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -44,6 +48,7 @@ pub use self::{
     cors::Cors,
     error::{JoinError, ListenError},
     extract::{Auth, Extension, State},
+    forwarded::{InvalidProxy, TrustedProxy},
     handler::{IntoVerdict, Middleware},
     handshake::Handshake,
     limits::Limits,

@@ -18,7 +18,7 @@ use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
 /// | `upgrade_timeout` | 10 s | probing WebSocket closed, session goes on polling |
 /// | `connect_timeout` | 45 s in no namespace | session closed (`forced close`) |
 /// | `close_timeout` | 30 s for polling to fetch the end, 5 s for a close frame's answer | connection closed |
-/// | `max_pending_sessions`, `max_pending_sessions_per_address` | 10,000, 256 not in a namespace yet | 503; 429 |
+/// | `max_pending_sessions`, `max_pending_sessions_per_address` | 10,000, 8,000 not in a namespace yet | the oldest is ended (`forced close`) if it is older than 5 s, else 503, 429; see below |
 /// | `max_namespaces`, `max_namespace_bytes` | 100 per connection, 255 | session closed: close 1008; `forced close` |
 /// | `max_rooms`, `max_room_bytes` | 1,000 per socket, 255 | `join` returns an error |
 /// | `max_attachments`, `max_attachment_bytes`, `attachments_timeout` | 10, 10,000,000, 30 s | session closed (`forced close`) |
@@ -31,6 +31,13 @@ use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
 /// | `max_pending_acks` | 10,000 per socket | `emit_with_ack` returns an error |
 /// | `ack_timeout` | 10 s, broadcasts without `timeout` | what has come so far, with an error |
 /// | `handler_drain_timeout` | 5 s | `on_disconnect` runs although earlier handlers have not ended |
+///
+/// Sessions in no namespace are cheap, and clients behind one proxy or router share an address. So their number is bounded
+/// where it costs memory, and nobody is refused for long: a new session takes the place of the oldest one that has joined
+/// nothing for 5 s, be it of its own address (at that address's limit) or of any (on a full server). A full server also
+/// gives a client of an address with few such sessions the place of one of the address with the most, however young. What
+/// is left is refused with `Retry-After: 5`. The address is the client's own if its proxy is one that
+/// [`trust_proxies`](crate::ServerBuilder::trust_proxies) names; of IPv6 addresses the first 64 bits count.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
@@ -66,7 +73,7 @@ pub struct Limits {
     pub close_handshake_timeout: Duration,
     /// Number of sessions that are in no namespace yet.
     pub max_pending_sessions: usize,
-    /// The same for one peer address.
+    /// The same for one client address. The default is that of a proxy which is not trusted, with all its clients.
     pub max_pending_sessions_per_address: usize,
     /// Number of namespaces of one connection.
     pub max_namespaces: usize,
@@ -129,7 +136,7 @@ impl Default for Limits {
             close_timeout: Duration::from_secs(30),
             close_handshake_timeout: Duration::from_secs(5),
             max_pending_sessions: 10_000,
-            max_pending_sessions_per_address: 256,
+            max_pending_sessions_per_address: 8_000,
             max_namespaces: 100,
             max_namespace_bytes: 255,
             max_rooms: 1_000,

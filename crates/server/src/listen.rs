@@ -20,15 +20,17 @@ use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
 };
 
 use crate::{
     ListenError, Server,
     body::Body,
-    http::{Answering, Peer, bad_request, not_found},
-    polling::Deliveries,
+    forwarded::is_trusted,
+    http::{Answering, DRAIN_TIMEOUT, MAX_DRAIN_BYTES, Peer, is_sound, not_found},
+    polling::{Deliveries, refused},
+    proxy_protocol,
     service::Responding,
     static_files,
 };
@@ -41,6 +43,7 @@ pub struct Listener {
     server: Server,
     socket: TcpListener,
     address: SocketAddr,
+    proxy_protocol: bool,
     #[cfg(feature = "tls")]
     tls: Option<tokio_rustls::TlsAcceptor>,
 }
@@ -87,6 +90,7 @@ impl Server {
                         server: self.clone(),
                         socket: listener,
                         address,
+                        proxy_protocol: false,
                         #[cfg(feature = "tls")]
                         tls: None,
                     });
@@ -133,6 +137,18 @@ impl Listener {
         Ok(self)
     }
 
+    /// Demands the PROXY protocol, version 1 or 2, from peers that [`trust_proxies`](crate::ServerBuilder::trust_proxies)
+    /// names: what `send-proxy-v2` of HAProxy, `proxy_protocol` of nginx and many load balancers send in front of the first
+    /// request. The address in it is the client's.
+    ///
+    /// The header must come within [`header_timeout`](crate::Limits::header_timeout), and has at most 4 KiB; a connection
+    /// without it is closed. Other peers are served without one.
+    #[must_use]
+    pub fn proxy_protocol(mut self) -> Self {
+        self.proxy_protocol = true;
+        self
+    }
+
     /// Serves until [`Server::close`].
     pub async fn serve(self) {
         let mut stop = self.server.inner().stop.subscribe();
@@ -156,22 +172,66 @@ impl Listener {
         }
     }
 
-    fn spawn(&self, stream: TcpStream, address: SocketAddr) {
+    fn spawn(&self, mut stream: TcpStream, address: SocketAddr) {
         kokanee_io::tune(&stream);
         let server = self.server.clone();
         #[cfg(feature = "tls")]
-        if let Some(tls) = self.tls.clone() {
+        let tls = self.tls.clone();
+        if self.proxy_protocol && is_trusted(&server.inner().trusted_proxies, address.ip()) {
             tokio::spawn(async move {
-                let deadline = server.limits().header_timeout;
-                match tokio::time::timeout(deadline, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => serve_connection(server, stream, Some(address), true).await,
-                    Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                    Err(_) => tracing::debug!("TLS handshake too slow"),
+                let Some(address) = read_proxy_header(&server, &mut stream, address).await else {
+                    return;
+                };
+                #[cfg(feature = "tls")]
+                if let Some(tls) = tls {
+                    return Box::pin(serve_tls(server, tls, stream, address)).await;
                 }
+                Box::pin(serve_connection(server, stream, Some(address), false)).await;
             });
             return;
         }
+        #[cfg(feature = "tls")]
+        if let Some(tls) = tls {
+            tokio::spawn(serve_tls(server, tls, stream, address));
+            return;
+        }
         tokio::spawn(serve_connection(server, stream, Some(address), false));
+    }
+}
+
+/// The address in front of the first request: of the client, or that of the proxy if it speaks for itself.
+async fn read_proxy_header(
+    server: &Server,
+    stream: &mut TcpStream,
+    proxy: SocketAddr,
+) -> Option<SocketAddr> {
+    let deadline = server.limits().header_timeout;
+    let error = match tokio::time::timeout(deadline, proxy_protocol::read(stream)).await {
+        Ok(Ok(client)) => return Some(client.unwrap_or(proxy)),
+        Ok(Err(error)) => error,
+        Err(_) => io::ErrorKind::TimedOut.into(),
+    };
+    // One that says nothing at all only looks whether the port is open.
+    if error.kind() != io::ErrorKind::UnexpectedEof
+        && let Some(skipped) = server.inner().proxy_log.pass()
+    {
+        tracing::warn!(%proxy, %error, skipped, "trusted proxy does not speak the PROXY protocol, closing");
+    }
+    None
+}
+
+#[cfg(feature = "tls")]
+async fn serve_tls(
+    server: Server,
+    tls: tokio_rustls::TlsAcceptor,
+    stream: TcpStream,
+    address: SocketAddr,
+) {
+    let deadline = server.limits().header_timeout;
+    match tokio::time::timeout(deadline, tls.accept(stream)).await {
+        Ok(Ok(stream)) => serve_connection(server, stream, Some(address), true).await,
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => tracing::debug!("TLS handshake too slow"),
     }
 }
 
@@ -198,6 +258,7 @@ where
         address,
         secure,
         deliveries: Some(Arc::clone(&watch.deliveries)),
+        lingers: true,
     };
     let service = {
         let (watch, server) = (Arc::clone(&watch), server.clone());
@@ -210,8 +271,7 @@ where
     if limits.max_headers != 100 {
         http.max_headers(limits.max_headers);
     }
-    let connection = http.serve_connection(stream, service).with_upgrades();
-    let mut connection = std::pin::pin!(connection);
+    let mut connection = http.serve_connection(stream, service).with_upgrades();
     let stopped = async {
         // It fails if the server is gone, which is as good a reason to stop.
         let _ = stop.wait_for(|stop| *stop).await;
@@ -221,12 +281,12 @@ where
     let mut stopping = false;
     // Whom the timer and the stop signal wake. They are asked when that changes or they have called, not at every turn.
     let mut registered: Option<Waker> = None;
-    poll_fn(|cx| {
-        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+    let ending = poll_fn(|cx| {
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
             if let Err(error) = ended {
                 tracing::debug!(%error, "HTTP connection ended");
             }
-            return Poll::Ready(());
+            return Poll::Ready(Ending::Answered);
         }
         let is_registered = registered
             .as_ref()
@@ -235,7 +295,7 @@ where
             registered = Some(cx.waker().clone());
             if !stopping && stopped.as_mut().poll(cx).is_ready() {
                 stopping = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
                 cx.waker().wake_by_ref();
             }
         }
@@ -251,22 +311,59 @@ where
             let deadline = watch.deadline(&limits);
             if deadline <= Instant::now() {
                 tracing::debug!("HTTP connection too slow or idle, closing");
-                return Poll::Ready(());
+                return Poll::Ready(watch.ending());
             }
             sleep.as_mut().reset(deadline.into());
         }
         Poll::Pending
     })
     .await;
+    // A WebSocket has gone with its stream.
+    let parts = connection.into_parts();
+    let stream = parts.map(|parts| parts.io.into_inner().stream);
+    // What was not delivered goes back to its session now.
+    drop(watch);
+    if let Some(stream) = stream {
+        match ending {
+            Ending::Cut => {}
+            Ending::LateHead => Box::pin(linger(stream, REQUEST_TIMEOUT)).await,
+            Ending::Answered => Box::pin(linger(stream, b"")).await,
+        }
+    }
 }
 
-/// Whether a request names its host once, as HTTP/1.1 demands. Spec: RFC 9112 3.2.
-fn names_its_host<B>(request: &Request<B>) -> bool {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    match hosts.next() {
-        Some(_) => hosts.next().is_none(),
-        None => request.version() != Version::HTTP_11,
-    }
+/// The answer to a request whose head has begun, but does not come to its end.
+const REQUEST_TIMEOUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// How an HTTP connection ends.
+enum Ending {
+    /// With the last answer.
+    Answered,
+    /// In the middle of a request's head, which gets an answer.
+    LateHead,
+    /// Without a word: it was idle, or takes nothing.
+    Cut,
+}
+
+/// Ends a connection so that the client can read the last answer, and writes it if it is not written yet. What the client
+/// is still sending is read and thrown away: bytes that nobody reads would reset the connection, and the answer with it.
+pub(crate) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answer: &[u8]) {
+    // Errors are those of a client that has gone.
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, async {
+        stream.write_all(answer).await?;
+        stream.shutdown().await?;
+        let mut unread = vec![0; 16 * 1024];
+        let mut left = MAX_DRAIN_BYTES;
+        while left > 0 {
+            match stream.read(&mut unread).await? {
+                0 => break,
+                count => left = left.saturating_sub(count as u64),
+            }
+        }
+        io::Result::Ok(())
+    })
+    .await;
 }
 
 /// The response to a request, on its way.
@@ -283,18 +380,26 @@ impl Reply {
         // A body may have both a length and chunks; hyper goes by the chunks and hides the length. A proxy in front that goes
         // by the length would take another place for the end, so nothing may follow. Spec: RFC 9112 6.1.
         let is_chunked = request.body().size_hint().exact().is_none();
-        let is_sound = names_its_host(&request);
-        let responding = if !is_sound {
-            Answering::now(bad_request()).into()
+        // Spec: RFC 9112 3.2. Elsewhere that is the host's business, and it may have taken the field away.
+        let is_nameless =
+            request.version() == Version::HTTP_11 && !request.headers().contains_key(header::HOST);
+        let responding = if is_nameless {
+            Answering::now(refused(StatusCode::BAD_REQUEST)).into()
         } else if server.inner().is_ours(request.uri().path()) {
             server.respond(request, peer)
         } else {
             let server = server.clone();
-            Answering::later(async move { other(&server, &request).await.into() }).into()
+            let (request, body) = request.into_parts();
+            let answer = async move {
+                let answer = other(&server, &request).await.into();
+                drop(body);
+                answer
+            };
+            Answering::later(answer).into()
         };
         Self {
             responding,
-            closes: is_chunked || !is_sound,
+            closes: is_chunked,
             busy,
         }
     }
@@ -319,21 +424,24 @@ impl Future for Reply {
 }
 
 /// Answers a request that is not for the sessions: with a file, if there is one.
-async fn other(server: &Server, request: &Request<Incoming>) -> Response<Body> {
+async fn other(server: &Server, request: &http::request::Parts) -> Response<Body> {
+    if !is_sound(request) {
+        return refused(StatusCode::BAD_REQUEST);
+    }
     let file = {
         let files = server
             .inner()
             .static_files
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        files.find(request.uri().path())
+        files.find(request.uri.path())
     };
     let served = match file {
-        Some(file) => static_files::serve(file, request.method(), request.headers()).await,
+        Some(file) => static_files::serve(file, &request.method, &request.headers).await,
         None => None,
     };
     let mut response = served.unwrap_or_else(not_found);
-    if request.method() == Method::HEAD {
+    if request.method == Method::HEAD {
         *response.body_mut() = Body::empty();
     }
     response
@@ -395,6 +503,17 @@ impl Watch {
         }
         self.at(&self.head_since)
             .map(|since| since + limits.header_timeout)
+    }
+
+    /// How a connection ends whose time is over.
+    fn ending(&self) -> Ending {
+        let has = |since: &AtomicU64| since.load(Ordering::Relaxed) != 0;
+        if has(&self.head_since) && !has(&self.blocked_since) && !self.busy.load(Ordering::Relaxed)
+        {
+            Ending::LateHead
+        } else {
+            Ending::Cut
+        }
     }
 
     /// When the connection is to be cut.

@@ -14,7 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use kokanee_engineio::{
-    CloseReason, PayloadBody, PollPackets, Revision, decode_jsonp_form, encode_jsonp,
+    CloseReason, OutPacket, PayloadBody, PollPackets, Revision, decode_jsonp_form, encode_jsonp,
     encode_payload,
 };
 use memchr::memmem;
@@ -30,6 +30,7 @@ use crate::{
     compression::{Encoding, compress, negotiate},
     http::{bad_request, status},
     mailbox::{Command, HeldPoll, Mailbox, PollReply, PostReply},
+    sessions::Sessions,
 };
 
 /// A GET that waits for its answer. Dropped before it came, it tells the session that it was given up.
@@ -41,6 +42,8 @@ pub(crate) struct PendingPoll {
     /// How bodies from this size on are compressed.
     compression: Option<(usize, Encoding)>,
     deliveries: Option<Arc<Deliveries>>,
+    /// Where to look when the session has ended meanwhile.
+    sessions: Arc<Sessions>,
     /// Of a session that was opened by this request.
     pub(crate) cookie: Option<HeaderValue>,
     /// Those of the answer, empty so far.
@@ -50,28 +53,28 @@ pub(crate) struct PendingPoll {
 impl PendingPoll {
     /// Asks the session for packets.
     pub(crate) fn new(
+        sessions: &Arc<Sessions>,
         mailbox: Arc<Mailbox>,
         query: Query,
         request: &HeaderMap,
         compression_threshold: Option<usize>,
         deliveries: Option<Arc<Deliveries>>,
-    ) -> Result<Self, Refusal> {
+    ) -> Self {
         let (reply, answer) = oneshot::channel();
-        if mailbox.send(Command::Poll { reply }).is_err() {
-            return Err(Refusal::SessionUnknown);
-        }
-        let jsonp = query.jsonp.filter(|_| mailbox.revision == Revision::V3);
-        Ok(Self {
+        // A session that has ended drops it, which is seen below.
+        let _ = mailbox.send(Command::Poll { reply });
+        Self {
             mailbox,
             answer,
-            jsonp,
+            jsonp: query.jsonp,
             is_old_explorer: is_old_explorer(request),
             compression: compression_threshold
                 .and_then(|threshold| Some((threshold, negotiate(request)?))),
             deliveries,
+            sessions: Arc::clone(sessions),
             cookie: None,
             headers: HeaderMap::new(),
-        })
+        }
     }
 
     /// Uses the memory of the request's headers for those of the answer.
@@ -85,22 +88,13 @@ impl PendingPoll {
         payload: PayloadBody,
         may_compress: bool,
     ) -> Response<Body> {
-        let (content_type, mut bytes) = match &self.jsonp {
-            Some(index) => (
-                "text/javascript; charset=UTF-8",
-                encode_jsonp(index, &payload.bytes),
-            ),
-            None if payload.binary => ("application/octet-stream", payload.bytes),
-            None => ("text/plain; charset=UTF-8", payload.bytes),
-        };
         let headers = &mut self.headers;
-        add_headers(headers, content_type, self.is_old_explorer);
-        if self.jsonp.is_some() {
-            headers.insert(
-                header::X_CONTENT_TYPE_OPTIONS,
-                HeaderValue::from_static("nosniff"),
-            );
-        }
+        let mut bytes = wrap(
+            payload,
+            self.jsonp.as_deref(),
+            headers,
+            self.is_old_explorer,
+        );
         if let Some((threshold, encoding)) = self.compression.filter(|_| may_compress)
             && bytes.len() >= threshold
         {
@@ -130,6 +124,17 @@ impl Future for PendingPoll {
                 self.response(packets, payload, compress)
             }
             Ok(PollReply::Overlap) => bad_request(),
+            Err(_)
+                if self
+                    .sessions
+                    .take_left(&self.mailbox.sid, std::time::Instant::now()) =>
+            {
+                let poll = &mut *self;
+                let (jsonp, headers) = (poll.jsonp.as_deref(), &mut poll.headers);
+                let noop = encode_payload(poll.mailbox.revision, &[OutPacket::Noop], false);
+                let bytes = wrap(noop, jsonp, headers, poll.is_old_explorer);
+                respond(Body::full(bytes), headers)
+            }
             Err(_) => Refusal::SessionUnknown.response(false),
         };
         if let Some(cookie) = self.cookie.take() {
@@ -294,7 +299,7 @@ where
         if length > mailbox.limits.max_message_bytes as u64 {
             return Err(Box::new(refused(StatusCode::PAYLOAD_TOO_LARGE)));
         }
-        let is_jsonp = query.jsonp.is_some() && mailbox.revision == Revision::V3;
+        let is_jsonp = query.jsonp.is_some();
         Ok(Self {
             posting: Some(posting),
             step: PostStep::Receiving(Receiving::new(body.take())),
@@ -350,6 +355,14 @@ where
             Ok((PostReply::Overlap, _behind)) => bad_request(),
             Err(_) => Refusal::SessionUnknown.response(false),
         })
+    }
+
+    /// What is left of a body that was refused on its way.
+    pub(crate) fn unread(&mut self) -> Option<B> {
+        match &mut self.step {
+            PostStep::Receiving(receiving) => receiving.body.take(),
+            PostStep::Taken(_) => None,
+        }
     }
 
     /// The answer to a POST whose packets were processed.
@@ -469,7 +482,7 @@ where
 }
 
 /// The answer to a POST whose body was not taken to its end: nothing may follow on its connection.
-fn refused(reason: StatusCode) -> Response<Body> {
+pub(crate) fn refused(reason: StatusCode) -> Response<Body> {
     let mut response = status(reason);
     response
         .headers_mut()
@@ -486,6 +499,40 @@ fn emptied(mut headers: HeaderMap) -> HeaderMap {
     }
     headers.clear();
     headers
+}
+
+/// The answer to a GET that comes too late, for a session that its client has closed: there is nothing more.
+pub(crate) fn noop(query: &Query, request: &HeaderMap) -> Response<Body> {
+    let payload = encode_payload(query.revision, &[OutPacket::Noop], false);
+    let mut headers = HeaderMap::new();
+    let jsonp = query.jsonp.as_deref();
+    let bytes = wrap(payload, jsonp, &mut headers, is_old_explorer(request));
+    respond(Body::full(bytes), &mut headers)
+}
+
+/// The body of the answer to a GET, as a script for JSONP, and its header fields.
+fn wrap(
+    payload: PayloadBody,
+    jsonp: Option<&str>,
+    headers: &mut HeaderMap,
+    is_old_explorer: bool,
+) -> Bytes {
+    let (content_type, bytes) = match jsonp {
+        Some(index) => (
+            "text/javascript; charset=UTF-8",
+            encode_jsonp(index, &payload.bytes),
+        ),
+        None if payload.binary => ("application/octet-stream", payload.bytes),
+        None => ("text/plain; charset=UTF-8", payload.bytes),
+    };
+    add_headers(headers, content_type, is_old_explorer);
+    if jsonp.is_some() {
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+    }
+    bytes
 }
 
 fn respond(body: Body, headers: &mut HeaderMap) -> Response<Body> {

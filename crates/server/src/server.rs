@@ -24,10 +24,12 @@ use crate::{
     cookie::Cookie,
     cors::Cors,
     extract::{OnConnect, OnDisconnect, OnEvent},
+    forwarded::TrustedProxy,
     handler::Middleware,
     mailbox::{Command, Mailbox},
     sessions::{Sessions, TaskGuard},
     static_files::{StaticFile, StaticFiles},
+    throttle::Throttle,
 };
 
 /// A Socket.IO server. A cheap handle: clones are the same server.
@@ -70,6 +72,11 @@ pub(crate) struct ServerInner {
     pub(crate) cookie: Option<Cookie>,
     pub(crate) allow_request: Option<AllowRequest>,
     pub(crate) client_bundle: Option<ClientBundle>,
+    pub(crate) trusted_proxies: Vec<TrustedProxy>,
+    /// Lines about pages of other origins, about limits of new sessions, and about proxies.
+    pub(crate) origin_log: Throttle,
+    pub(crate) limit_log: Throttle,
+    pub(crate) proxy_log: Throttle,
     pub(crate) static_files: RwLock<StaticFiles>,
     pub(crate) sessions: Arc<Sessions>,
     state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
@@ -318,6 +325,7 @@ pub struct ServerBuilder {
     cookie: Option<Cookie>,
     allow_request: Option<AllowRequest>,
     client_bundle: Option<ClientBundle>,
+    trusted_proxies: Vec<TrustedProxy>,
     state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
@@ -344,13 +352,15 @@ impl Default for ServerBuilder {
             cookie: None,
             allow_request: None,
             client_bundle: None,
+            trusted_proxies: Vec::new(),
             state: HashMap::new(),
         }
     }
 }
 
 impl ServerBuilder {
-    /// Sets the path of the server's requests. Default `/socket.io`. It matches with and without a trailing `/`.
+    /// Sets the path of the server's requests. Default `/socket.io`. It matches with and without a trailing `/`, and with
+    /// anything behind that but the names of [`serve_client`](Self::serve_client).
     pub fn path(mut self, path: &str) -> Self {
         self.path = format!("/{}", path.trim_matches('/'));
         self
@@ -413,6 +423,9 @@ impl ServerBuilder {
     }
 
     /// Sets a cookie with the session's id, for load balancers. Default: none.
+    ///
+    /// As browsers may send other cookies along as well, a page must then be the server's own, or be allowed by
+    /// [`cors`](Self::cors): by name, or without its cookies by `*`.
     pub fn cookie(mut self, cookie: Cookie) -> Self {
         self.cookie = Some(cookie);
         self
@@ -439,6 +452,25 @@ impl ServerBuilder {
     /// `dist` of the npm package `socket.io-client`.
     pub fn serve_client(mut self, path: impl Into<std::path::PathBuf>) -> Self {
         self.client_bundle = Some(ClientBundle::new(path.into()));
+        self
+    }
+
+    /// Sets which proxies are believed when they say for whom they speak: with `X-Forwarded-For`, `-Proto` and `-Host`, with
+    /// `Forwarded` (RFC 7239), or, on a [listener that expects it](crate::Listener::proxy_protocol), with the PROXY protocol.
+    /// Default: none.
+    ///
+    /// What they say is then the client's address in limits, logs and [`Handshake::address`](crate::Handshake::address),
+    /// and the origin that pages are compared with.
+    ///
+    /// ```
+    /// # use kokanee_server::{InvalidProxy, Server, TrustedProxy};
+    /// # fn build() -> Result<(), InvalidProxy> {
+    /// let builder = Server::builder().trust_proxies([TrustedProxy::LOOPBACK, "10.0.0.0/8".parse()?]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn trust_proxies(mut self, proxies: impl IntoIterator<Item = TrustedProxy>) -> Self {
+        self.trusted_proxies = proxies.into_iter().collect();
         self
     }
 
@@ -469,6 +501,10 @@ impl ServerBuilder {
             cookie: self.cookie,
             allow_request: self.allow_request,
             client_bundle: self.client_bundle,
+            trusted_proxies: self.trusted_proxies,
+            origin_log: Throttle::default(),
+            limit_log: Throttle::default(),
+            proxy_log: Throttle::default(),
             static_files: RwLock::default(),
             sessions: Arc::default(),
             state: self.state,

@@ -23,7 +23,9 @@ use crate::{
 };
 
 /// The peer's address, for hosts that know it: put it in the request's extensions, and the server counts sessions per
-/// address and shows it in the [`Handshake`](crate::Handshake).
+/// address and shows it in the [`Handshake`](crate::Handshake). If it is a [trusted](crate::ServerBuilder::trust_proxies)
+/// proxy's, its headers say whose the request is. [`allow_request`](crate::ServerBuilder::allow_request) finds the client's
+/// address there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
@@ -131,6 +133,7 @@ fn peer_of<B>(request: &Request<B>) -> Peer {
             .map(|PeerAddress(address)| *address),
         secure: request.uri().scheme() == Some(&http::uri::Scheme::HTTPS),
         deliveries: None,
+        lingers: false,
     }
 }
 

@@ -1,34 +1,109 @@
-//! All sessions of a server, found by their secret id, and how many of them have not joined a namespace yet.
+//! All sessions of a server, found by their secret id; those that have joined no namespace yet, and for which there is room;
+//! and those that have just ended.
 
 use std::{
-    collections::HashMap,
-    net::IpAddr,
+    collections::{BTreeMap, HashMap, VecDeque},
+    net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use foldhash::fast::RandomState;
-use kokanee_engineio::Sid;
+use kokanee_engineio::{CloseReason, Sid};
 use tokio::sync::Notify;
 
-use crate::{Limits, mailbox::Mailbox};
+use crate::{
+    Limits,
+    mailbox::{Command, Mailbox},
+};
 
 const SHARDS: usize = 16;
+
+/// Time in which a session that joins nothing keeps its place although others want it. Also what refused clients are told to
+/// wait: there is room then.
+pub(crate) const JOIN_GRACE: Duration = Duration::from_secs(5);
+
+/// For how long, and how many, sessions are remembered that their clients have closed.
+const LEFT_FOR: Duration = Duration::from_secs(5);
+const MAX_LEFT: usize = 1024;
 
 type Shard = Mutex<HashMap<Sid, Arc<Mailbox>, RandomState>>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     shards: [Shard; SHARDS],
-    pending: AtomicUsize,
-    pending_by_address: Mutex<HashMap<IpAddr, usize>>,
+    pending: Mutex<Pending>,
     /// Bytes that wait for clients, as far as their sessions' tasks have published them.
     outbound: AtomicUsize,
+    /// Those that their clients have closed while no GET waited, the oldest first.
+    left: Mutex<VecDeque<(Instant, Sid)>>,
     /// Tasks that must end before the server has: of sessions, and of sockets that have left.
     tasks: AtomicUsize,
     idle: Notify,
+}
+
+/// The sessions that have joined nothing yet.
+#[derive(Debug, Default)]
+struct Pending {
+    count: usize,
+    /// The number of the next one.
+    next: u64,
+    /// By number, so the oldest is the first.
+    places: HashMap<Option<Place>, BTreeMap<u64, (Instant, Sid)>>,
+}
+
+/// Where sessions come from: an IPv4 address, or the network of an IPv6 address, as one client has 2^64 of those.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Place(IpAddr);
+
+impl From<IpAddr> for Place {
+    fn from(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => {
+                Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into()
+            }
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+}
+
+impl Pending {
+    fn add(&mut self, place: Option<Place>, now: Instant, sid: Sid) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.count += 1;
+        self.places
+            .entry(place)
+            .or_default()
+            .insert(number, (now, sid));
+        number
+    }
+
+    fn remove(&mut self, place: Option<Place>, number: u64) {
+        let Some(sessions) = self.places.get_mut(&place) else {
+            return;
+        };
+        if sessions.remove(&number).is_some() {
+            self.count -= 1;
+        }
+        if sessions.is_empty() {
+            self.places.remove(&place);
+        }
+    }
+
+    fn len_of(&self, place: Option<Place>) -> usize {
+        self.places.get(&place).map_or(0, BTreeMap::len)
+    }
+
+    /// The place with the most sessions, and the place with the oldest one.
+    fn fullest_and_oldest(&self) -> Option<(Option<Place>, Option<Place>)> {
+        let fullest = self.places.iter().max_by_key(|(_, it)| it.len())?.0;
+        let oldest = self.places.iter().min_by_key(|(_, it)| it.keys().next())?.0;
+        Some((*fullest, *oldest))
+    }
 }
 
 /// Why no session may be opened now.
@@ -91,31 +166,98 @@ impl Sessions {
             .then(|| max / self.tasks.load(Ordering::Relaxed).max(1))
     }
 
-    /// Reserves a place for a new session.
+    /// Reserves a place for a new session, if need be that of another one.
+    ///
+    /// An address that has its share, and a server that is full, end the oldest session that has joined nothing for
+    /// [`JOIN_GRACE`], so that abandoned ones keep nobody out for longer. A full server takes the place from the address
+    /// that has the most, at once, if the new session's address has less: nobody keeps the others out.
     pub(crate) fn admit(
         self: &Arc<Self>,
         address: Option<IpAddr>,
+        sid: Sid,
         limits: &Limits,
-    ) -> Result<SessionGuard, Full> {
-        if self.pending.load(Ordering::Relaxed) >= limits.max_pending_sessions {
-            return Err(Full::Server);
-        }
-        if let Some(address) = address {
-            let mut pending = lock(&self.pending_by_address);
-            let count = pending.entry(address).or_default();
-            if *count >= limits.max_pending_sessions_per_address {
+        now: Instant,
+    ) -> Result<(SessionGuard, Option<Full>), Full> {
+        let place = address.map(Place::from);
+        let mut pending = lock(&self.pending);
+        let own = pending.len_of(place);
+        let mut full = None;
+        if place.is_some() && own >= limits.max_pending_sessions_per_address {
+            full = Some(Full::Address);
+            if !self.end_oldest(&mut pending, place, now.checked_sub(JOIN_GRACE)) {
                 return Err(Full::Address);
             }
-            *count += 1;
+        } else if pending.count >= limits.max_pending_sessions {
+            full = Some(Full::Server);
+            let (fullest, oldest) = pending.fullest_and_oldest().ok_or(Full::Server)?;
+            let has_more = pending.len_of(fullest) > own + 1;
+            if !(has_more && self.end_oldest(&mut pending, fullest, Some(now))
+                || self.end_oldest(&mut pending, oldest, now.checked_sub(JOIN_GRACE)))
+            {
+                return Err(Full::Server);
+            }
         }
-        self.pending.fetch_add(1, Ordering::Relaxed);
-        let task = self.task_guard();
-        Ok(SessionGuard {
+        let guard = SessionGuard {
             sessions: Arc::clone(self),
-            address,
-            pending: true,
-            _task: task,
-        })
+            place,
+            number: Some(pending.add(place, now, sid)),
+            _task: self.task_guard(),
+        };
+        Ok((guard, full))
+    }
+
+    /// Ends the oldest session of a place that has joined nothing, if it was opened before that time. `false` if there is
+    /// none.
+    fn end_oldest(
+        &self,
+        pending: &mut Pending,
+        place: Option<Place>,
+        before: Option<Instant>,
+    ) -> bool {
+        // The first ones may be WebSockets that are about to open.
+        const TRIES: usize = 8;
+        let (Some(sessions), Some(before)) = (pending.places.get(&place), before) else {
+            return false;
+        };
+        let old = sessions
+            .iter()
+            .take_while(|(_, (opened, _))| *opened <= before);
+        let found = old
+            .take(TRIES)
+            .find_map(|(number, (_, sid))| Some((*number, self.find(sid)?)));
+        let Some((number, mailbox)) = found else {
+            return false;
+        };
+        // One that has ended meanwhile gives its place up all the same.
+        let _ = mailbox.send(Command::Fail {
+            reason: CloseReason::ForcedClose,
+        });
+        pending.remove(place, number);
+        true
+    }
+
+    /// Remembers a session that its client has closed while no GET waited: one may be on its way, on another connection.
+    pub(crate) fn note_left(&self, sid: Sid, now: Instant) {
+        let mut left = lock(&self.left);
+        while left.len() >= MAX_LEFT
+            || left
+                .front()
+                .is_some_and(|(at, _)| now.duration_since(*at) > LEFT_FOR)
+        {
+            left.pop_front();
+        }
+        left.push_back((now, sid));
+    }
+
+    /// Whether the GET is the first one for a session that its client has closed a moment ago.
+    pub(crate) fn take_left(&self, sid: &Sid, now: Instant) -> bool {
+        let mut left = lock(&self.left);
+        let found = left.iter().position(|(_, it)| it == sid);
+        let entry = found.and_then(|index| left.remove(index));
+        if left.is_empty() {
+            left.shrink_to_fit();
+        }
+        entry.is_some_and(|(at, _)| now.duration_since(at) <= LEFT_FOR)
     }
 
     pub(crate) fn task_guard(self: &Arc<Self>) -> TaskGuard {
@@ -141,26 +283,17 @@ impl Sessions {
 #[derive(Debug)]
 pub(crate) struct SessionGuard {
     sessions: Arc<Sessions>,
-    address: Option<IpAddr>,
-    pending: bool,
+    place: Option<Place>,
+    /// Its number among those that are pending.
+    number: Option<u64>,
     _task: TaskGuard,
 }
 
 impl SessionGuard {
     /// The client is in a namespace.
     pub(crate) fn connected(&mut self) {
-        if !std::mem::take(&mut self.pending) {
-            return;
-        }
-        self.sessions.pending.fetch_sub(1, Ordering::Relaxed);
-        if let Some(address) = self.address {
-            let mut pending = lock(&self.sessions.pending_by_address);
-            if let Some(count) = pending.get_mut(&address) {
-                *count -= 1;
-                if *count == 0 {
-                    pending.remove(&address);
-                }
-            }
+        if let Some(number) = self.number.take() {
+            lock(&self.sessions.pending).remove(self.place, number);
         }
     }
 }
@@ -180,5 +313,139 @@ impl Drop for TaskGuard {
         if self.0.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.idle.notify_waiters();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kokanee_engineio::{Revision, Transport};
+
+    use super::*;
+    use crate::handshake::RequestHead;
+
+    /// The sessions of a server that nobody drives, at a time of the test's own.
+    struct Bed {
+        sessions: Arc<Sessions>,
+        limits: Arc<Limits>,
+        now: Instant,
+        next: u8,
+    }
+
+    impl Bed {
+        fn new(total: usize, per_address: usize) -> Self {
+            let limits = Limits {
+                max_pending_sessions: total,
+                max_pending_sessions_per_address: per_address,
+                ..Limits::default()
+            };
+            Self {
+                sessions: Arc::default(),
+                limits: Arc::new(limits),
+                now: Instant::now(),
+                next: 0,
+            }
+        }
+
+        /// Opens a session. It is there until the guard is dropped.
+        fn open(&mut self, address: &str) -> Result<(Arc<Mailbox>, SessionGuard), Full> {
+            self.next += 1;
+            let sid = Sid::from_random([self.next; 15]);
+            let address: IpAddr = address.parse().expect(address);
+            let admitted = self
+                .sessions
+                .admit(Some(address), sid, &self.limits, self.now);
+            let (guard, _) = admitted?;
+            let (parts, ()) = http::Request::new(()).into_parts();
+            let mailbox = Arc::new(Mailbox::new(
+                sid,
+                Revision::V4,
+                Transport::Polling,
+                RequestHead::new(&parts, false),
+                None,
+                Arc::clone(&self.limits),
+            ));
+            self.sessions.insert(&mailbox);
+            Ok((mailbox, guard))
+        }
+
+        fn pending(&self) -> usize {
+            lock(&self.sessions.pending).count
+        }
+    }
+
+    #[test]
+    fn a_session_that_has_joined_gives_its_place_up_once() {
+        let mut bed = Bed::new(10, 2);
+        let (_, mut first) = bed.open("192.0.2.1").expect("room");
+        let _second = bed.open("192.0.2.1").expect("room");
+        assert_eq!(bed.open("192.0.2.1").map(drop), Err(Full::Address));
+        first.connected();
+        first.connected();
+        let _third = bed.open("192.0.2.1").expect("room again");
+        drop(first);
+        assert_eq!(bed.pending(), 2);
+        assert_eq!(bed.open("192.0.2.1").map(drop), Err(Full::Address));
+    }
+
+    #[test]
+    fn the_oldest_that_has_had_its_time_gives_way() {
+        let mut bed = Bed::new(10, 2);
+        let first = bed.open("192.0.2.1").expect("room");
+        bed.now += Duration::from_secs(3);
+        let second = bed.open("192.0.2.1").expect("room");
+        assert_eq!(bed.open("192.0.2.1").map(drop), Err(Full::Address));
+        bed.now += Duration::from_secs(2);
+        let third = bed.open("192.0.2.1").expect("the first has had 5 s");
+        assert_eq!(bed.open("192.0.2.1").map(drop), Err(Full::Address));
+        assert_eq!(bed.pending(), 2);
+        // The end of the first one frees no second place.
+        drop(first);
+        assert_eq!(bed.open("192.0.2.1").map(drop), Err(Full::Address));
+        drop((second, third));
+        assert_eq!(bed.pending(), 0);
+        assert!(lock(&bed.sessions.pending).places.is_empty());
+    }
+
+    #[test]
+    fn a_flood_from_one_address_keeps_no_other_out() {
+        let mut bed = Bed::new(4, 4);
+        let _flood: Vec<_> = (0..4)
+            .map(|_| bed.open("192.0.2.1").expect("room"))
+            .collect();
+        assert_eq!(bed.open("192.0.2.1").map(drop), Err(Full::Address));
+        let _others = [bed.open("192.0.2.2"), bed.open("192.0.2.3")].map(|it| it.expect("a share"));
+        assert_eq!(bed.pending(), 4);
+        // Two, one and one: nobody has more than a newcomer would have, by more than one.
+        assert_eq!(bed.open("192.0.2.2").map(drop), Err(Full::Server));
+        let _last = bed.open("192.0.2.4").expect("the first has two");
+        assert_eq!(bed.open("192.0.2.5").map(drop), Err(Full::Server));
+        bed.now += JOIN_GRACE;
+        let _later = bed.open("192.0.2.5").expect("all have had their time");
+        assert_eq!(bed.pending(), 4);
+    }
+
+    #[test]
+    fn sessions_that_were_left_are_remembered_within_bounds() {
+        let bed = Bed::new(1, 1);
+        let sid = |number: usize| {
+            let mut random = [0; 15];
+            random[..8].copy_from_slice(&number.to_be_bytes());
+            Sid::from_random(random)
+        };
+        for number in 0..MAX_LEFT + 10 {
+            bed.sessions.note_left(sid(number), bed.now);
+        }
+        assert_eq!(lock(&bed.sessions.left).len(), MAX_LEFT);
+        let take = |number, now| bed.sessions.take_left(&sid(number), now);
+        assert!(!take(9, bed.now), "the first ones have made room");
+        assert!(take(10, bed.now) && !take(10, bed.now), "once");
+        let late = bed.now + LEFT_FOR + Duration::from_millis(1);
+        assert!(!take(11, late));
+        bed.sessions.note_left(sid(0), late);
+        assert_eq!(
+            lock(&bed.sessions.left).len(),
+            1,
+            "the others have had their time"
+        );
     }
 }

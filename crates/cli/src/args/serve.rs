@@ -6,7 +6,7 @@ use clap::{
     Args, ValueHint,
     builder::{FalseyValueParser, NonEmptyStringValueParser},
 };
-use kokanee::{Cookie, Limits, bridge::Rule, net::Framing};
+use kokanee::{Cookie, Limits, TrustedProxy, bridge::Rule, net::Framing};
 
 use super::{ColorArgs, LogArgs, ParserArg, TransportArg, duration, path, time};
 
@@ -71,6 +71,9 @@ pub(crate) struct ServeArgs {
     pub(crate) tls_key: Option<PathBuf>,
 
     /// Origin whose pages may use the server, such as `https://example.com`, or * for all; can be repeated
+    ///
+    /// With --cookie, only the server's own pages and those named here may connect. With * all may, but their visitors'
+    /// cookies are kept from the handlers unless the page is the server's own.
     #[arg(
         long,
         env = "KOKANEE_CORS",
@@ -79,6 +82,25 @@ pub(crate) struct ServeArgs {
         help_heading = "Network"
     )]
     pub(crate) cors: Vec<String>,
+
+    /// Proxy that is believed when it says for whom it speaks: an address, a network such as 10.0.0.0/8, `loopback` or
+    /// `private`; can be repeated
+    ///
+    /// It says so with X-Forwarded-For, -Proto and -Host, or with Forwarded. The client's address in limits and in the log
+    /// is then what it says, and so is the origin that pages are compared with.
+    #[arg(
+        long,
+        env = "KOKANEE_TRUST_PROXY",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        help_heading = "Network"
+    )]
+    pub(crate) trust_proxy: Vec<TrustedProxy>,
+
+    /// Demand the PROXY protocol (version 1 or 2) from the proxies of --trust-proxy
+    #[arg(long, env = "KOKANEE_PROXY_PROTOCOL", value_parser = FalseyValueParser::new())]
+    #[arg(requires = "trust_proxy", help_heading = "Network")]
+    pub(crate) proxy_protocol: bool,
 
     /// Set a cookie with the session's id, for load balancers; it is named `io` unless you say otherwise
     #[arg(long, env = "KOKANEE_COOKIE", value_name = "NAME", num_args = 0..=1, require_equals = true)]
@@ -289,11 +311,11 @@ pub(crate) struct LimitArgs {
     #[arg(long, env = "KOKANEE_MAX_ROOMS", value_name = "COUNT", default_value_t = Limits::default().max_rooms)]
     pub(crate) max_rooms: usize,
 
-    /// Sessions that have not joined a namespace yet
+    /// Sessions that have not joined a namespace yet; beyond it the oldest makes room after 5 s
     #[arg(long, env = "KOKANEE_MAX_PENDING", value_name = "COUNT", default_value_t = Limits::default().max_pending_sessions)]
     pub(crate) max_pending: usize,
 
-    /// The same for one peer address
+    /// The same for one client address; see --trust-proxy
     #[arg(long, env = "KOKANEE_MAX_PENDING_PER_ADDRESS", value_name = "COUNT", default_value_t = Limits::default().max_pending_sessions_per_address)]
     pub(crate) max_pending_per_address: usize,
 }
@@ -337,6 +359,17 @@ mod tests {
         let mut limits = Limits::default();
         args.apply_limits(&mut limits);
         assert_eq!(format!("{limits:?}"), format!("{:?}", Limits::default()));
+    }
+
+    #[test]
+    fn proxies_are_addresses_networks_and_words() {
+        let proxies = |options: &[&str]| args(options).map(|args| args.trust_proxy);
+        let two = proxies(&["--trust-proxy", "loopback,10.0.0.0/8"]).expect("valid");
+        assert_eq!(two.len(), 2);
+        assert!(two.contains(&TrustedProxy::LOOPBACK));
+        assert!(proxies(&["--trust-proxy", "proxy.example"]).is_err());
+        assert!(args(&["--trust-proxy", "::1", "--proxy-protocol"]).is_ok());
+        assert!(args(&["--proxy-protocol"]).is_err(), "of nobody");
     }
 
     #[test]

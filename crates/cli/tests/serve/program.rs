@@ -328,6 +328,22 @@ fn options_reach_the_server() {
     );
 
     let server = Server::start(&[
+        "--trust-proxy",
+        "loopback",
+        "--max-pending-per-address",
+        "1",
+    ]);
+    let open = |client: &str| {
+        let header = format!("X-Forwarded-For: {client}");
+        let target = "GET /socket.io/?EIO=4&transport=polling";
+        request(server.port, target, &[&header], "").status
+    };
+    assert_eq!(
+        [open("192.0.2.1"), open("192.0.2.2"), open("192.0.2.2")],
+        [200, 200, 429]
+    );
+
+    let server = Server::start(&[
         "--path",
         "/elsewhere",
         "--transports",

@@ -180,6 +180,58 @@ async fn a_service_of_hyper_that_tells_the_address() {
     assert_eq!(request(address, "GET", "/elsewhere", "").await.status, 404);
 }
 
+/// An ordinary client reads nothing before it has sent everything, and must see the refusal all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_before_the_end_of_the_body_can_be_read_under_every_host() {
+    let io = Server::new();
+    let app = axum::Router::new().fallback_service(io.clone());
+    let (axum_listener, on_axum) = listener().await;
+    tokio::spawn(async move { axum::serve(axum_listener, app).await });
+    let (listener, accepted) = listener().await;
+    let served = io.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, peer)) = listener.accept().await {
+            // Another server that has read the head, and leaves the body.
+            let mut head = [0; 64];
+            let _ = stream.read(&mut head).await;
+            let request = Request::post("/socket.io/?EIO=4&transport=polling")
+                .body(Full::<Bytes>::default())
+                .expect("a request");
+            served
+                .accept(stream, request, b"", Some(peer))
+                .await
+                .expect("written");
+        }
+    });
+    let session = request(on_axum, "GET", "/socket.io/?EIO=4&transport=polling", "").await;
+    let session = format!(
+        "/socket.io/?EIO=4&transport=polling&sid={}",
+        sid_of(&session.text())
+    );
+    for (address, target, status) in [
+        (on_axum, session.as_str(), 413),
+        (on_axum, "/socket.io/?EIO=4&transport=polling", 400),
+        (on_axum, "/socket.io/?EIO=4&transport=x", 400),
+        (accepted, "/socket.io/?EIO=4&transport=polling", 400),
+    ] {
+        let head = format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 1200000\r\n\r\n");
+        let mut http = Http::connect(address).await;
+        http.send([head.into_bytes(), vec![b'x'; 1_200_000]].concat())
+            .await;
+        assert_eq!(http.response().await.status, status, "{target}");
+        // Who waits to be asked for the body is answered, and need not send it.
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1200000\r\n\r\n"
+        );
+        let mut http = Http::connect(address).await;
+        http.send(head).await;
+        assert!(
+            matches!(http.response().await.status, 400 | 413),
+            "{target}"
+        );
+    }
+}
+
 /// Reads a request as another server would: head and body, and what came behind them.
 async fn read_request(
     stream: &mut (impl AsyncRead + Unpin),

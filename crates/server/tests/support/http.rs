@@ -197,6 +197,14 @@ impl Http {
         self.buffer.is_empty() && tokio::time::timeout(time, self.fill()).await.is_err()
     }
 
+    /// Whether anything of an answer comes in a short time.
+    pub(crate) async fn has_answer(&mut self) -> bool {
+        !self.buffer.is_empty()
+            || !self
+                .is_silent_for(std::time::Duration::from_millis(50))
+                .await
+    }
+
     /// Reads something; `false` at the end.
     async fn fill(&mut self) -> bool {
         self.buffer.reserve(4096);

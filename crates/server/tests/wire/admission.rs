@@ -1,12 +1,12 @@
 //! Which requests are let in, and every refusal to the byte.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kokanee_server::{Server, Transport};
 
 use crate::{
-    bed::{Bed, assert_alive, error, is_json_error, run},
-    support::{Http, Polling, WebSocketEnd, http},
+    bed::{Bed, Table, assert_alive, error, is_json_error, run},
+    support::{Http, PATIENCE, Polling, WebSocket, WebSocketEnd, http},
 };
 
 #[test]
@@ -577,10 +577,15 @@ fn the_path_matches_exactly() {
         let rows = [
             ("/socket.io/", 200),
             ("/socket.io", 200),
-            ("/socket.io/anything", 404),
-            ("/socket.io/anything/", 404),
+            ("/socket.io/anything", 200),
+            ("/socket.io/anything/", 200),
+            ("/socket.io/1/", 200),
+            ("/socket.io//", 200),
+            ("/socket.io/../x", 200),
             ("/socket.io/socket.io.js", 404),
-            ("/socket.io//", 404),
+            ("/socket.io/socket.io.esm.min.js.map", 404),
+            ("/socket.io/socket.io.js/", 200),
+            ("/socket.io/x/socket.io.js", 200),
             ("/socket.iox", 404),
             ("/socket.iox/", 404),
             ("/socket.i", 404),
@@ -600,15 +605,27 @@ fn the_path_matches_exactly() {
                 bed.check(path, answer.header("content-type"), Some("text/plain"));
             }
         }
-        for path in ["/socket.io/x", "/x"] {
-            let answer = bed
-                .request(http::upgrade(
-                    &format!("{path}?EIO=4&transport=websocket"),
-                    &[],
-                ))
-                .await;
-            bed.check(format!("upgrade {path}"), answer.status, 404);
+        for (path, status) in [("/socket.io/x", 101), ("/socket.iox/", 404), ("/x", 404)] {
+            let target = format!("{path}?EIO=4&transport=websocket");
+            let answer = bed.request(http::upgrade(&target, &[])).await;
+            bed.check(format!("upgrade {path}"), answer.status, status);
         }
+    });
+}
+
+#[test]
+fn a_session_can_be_used_on_any_path_below_the_path() {
+    run(async {
+        let bed = Bed::new().await;
+        let mut polling = bed.polling().await;
+        polling.target = polling
+            .target
+            .replace("/socket.io/", "/socket.io/1/polling/");
+        assert_alive(&mut polling).await;
+        let target = polling.target.replace("=polling", "=websocket");
+        let mut websocket = WebSocket::connect(bed.address, &target).await;
+        websocket.send("2probe").await;
+        assert_eq!(websocket.text().await, "3probe");
     });
 }
 
@@ -813,6 +830,57 @@ fn sessions_that_join_nothing_are_limited() {
         bed.check("closed", answer.brief(), (200, "ok".to_owned()));
         bed.sessions(0).await;
         bed.check("room again", bed.get(target).await.status, 200);
+    });
+}
+
+#[test]
+fn abandoned_sessions_keep_nobody_out() {
+    run(async {
+        let target = "/socket.io/?EIO=4&transport=polling";
+        let mut table = Table::default();
+        table.case("of their address", async move {
+            let bed = Bed::limited(|limits| limits.max_pending_sessions_per_address = 2).await;
+            frees_its_place(bed, target, 429).await;
+        });
+        table.case("of the server", async move {
+            let bed = Bed::limited(|limits| limits.max_pending_sessions = 2).await;
+            frees_its_place(bed, target, 503).await;
+        });
+        table.finish().await;
+    });
+}
+
+/// Leaves two sessions alone, and opens others until one is taken: long before the two would have ended by themselves.
+async fn frees_its_place(bed: Bed, target: &str, full: u16) {
+    let (first, (mut second, _)) = (bed.open_polling().await, bed.open_websocket().await);
+    let start = Instant::now();
+    loop {
+        let answer = bed.get(target).await;
+        if answer.status == 200 {
+            break;
+        }
+        assert_eq!(answer.status, full);
+        assert!(start.elapsed() < PATIENCE, "{answer:?}");
+        let wait = answer.header("retry-after").and_then(|it| it.parse().ok());
+        tokio::time::sleep(Duration::from_secs(wait.expect("seconds"))).await;
+    }
+    assert_eq!(bed.get(&first.target).await.brief(), (400, error(1)));
+    // The other one is as old, and is the next.
+    assert_eq!(bed.get(target).await.status, 200);
+    second.end().await;
+    assert_eq!(bed.get(target).await.status, full);
+}
+
+#[test]
+fn five_thousand_clients_of_one_address_are_let_in() {
+    run(async {
+        let bed = Bed::new().await;
+        let mut http = bed.http().await;
+        for _ in 0..5_000 {
+            let answer = http.get("/socket.io/?EIO=4&transport=polling").await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+        assert_eq!(bed.io.session_count(), 5_000);
     });
 }
 

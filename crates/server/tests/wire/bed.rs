@@ -30,7 +30,7 @@ static TESTS: AtomicUsize = AtomicUsize::new(0);
 static PROCESS: RwLock<()> = RwLock::new(());
 
 /// The source of every module, to know when the last test has run.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     include_str!("admission.rs"),
     include_str!("browser.rs"),
     include_str!("frames.rs"),
@@ -38,6 +38,7 @@ const SOURCES: [&str; 11] = [
     include_str!("legacy.rs"),
     include_str!("packets.rs"),
     include_str!("polling.rs"),
+    include_str!("proxies.rs"),
     include_str!("secrets.rs"),
     include_str!("slow.rs"),
     include_str!("upgrade.rs"),

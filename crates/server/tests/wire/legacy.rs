@@ -61,6 +61,41 @@ fn the_handshake_counts_its_packets_and_joins_by_itself() {
 }
 
 #[test]
+fn clients_of_revision_2_poll_below_the_path() {
+    run(async {
+        let mut bed = bed().await;
+        // cocos2d-x; and one that says no revision at all.
+        for query in [
+            "EIO=2&transport=polling&b64=true",
+            "transport=polling&b64=1",
+        ] {
+            let target = format!("/socket.io/1/?{query}");
+            let opening = bed.get(&target).await.text();
+            let target = format!("{target}&sid={}", crate::support::sid_of(&opening));
+            let mut all = opening;
+            while !all.ends_with("2:40") {
+                all.push_str(&bed.get(&target).await.text());
+            }
+            let answer = bed.post(&target, "15:421[\"echo\",\"x\"]").await;
+            bed.check(query, answer.brief(), (200, "ok".to_owned()));
+            let answer = bed.get(&target).await;
+            bed.check(query, answer.text(), "8:431[\"x\"]".to_owned());
+        }
+        let upgrade = "/socket.io/1/websocket/?EIO=2&transport=websocket";
+        bed.check(
+            "websocket",
+            bed.request(http::upgrade(upgrade, &[])).await.status,
+            101,
+        );
+        let mut bed = Bed::new().await;
+        let answer = bed
+            .get("/socket.io/1/?EIO=2&transport=polling&b64=true")
+            .await;
+        bed.check("off by default", answer.brief(), (400, error(5)));
+    });
+}
+
+#[test]
 fn lengths_are_utf_16() {
     run(async {
         let mut bed = bed().await;
@@ -539,15 +574,57 @@ fn jsonp_is_text_even_if_the_client_does_not_say_that_it_needs_that() {
 }
 
 #[test]
-fn jsonp_is_not_for_revision_4() {
+fn jsonp_is_for_revision_4_too() {
     run(async {
-        let bed = bed().await;
+        let mut bed = Bed::new().await;
         let answer = bed.get("/socket.io/?EIO=4&transport=polling&j=0").await;
-        assert!(answer.text().starts_with("0{\"sid\":\""), "{answer:?}");
-        assert_eq!(
-            answer.header("content-type"),
-            Some("text/plain; charset=UTF-8")
+        let sid = crate::support::sid_of(&jsonp(&answer, "0"));
+        let open = format!(
+            "___eio[0](\"0{{\\\"sid\\\":\\\"{sid}\\\",\\\"upgrades\\\":[\\\"websocket\\\"],\\\"pingInterval\\\":25000,\\\"pingTimeout\\\":20000,\\\"maxPayload\\\":1000000}}\");"
         );
+        bed.check("open", answer.text(), open);
+        for (name, value) in [
+            ("content-type", "text/javascript; charset=UTF-8"),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            bed.check(name, answer.header(name), Some(value));
+        }
+        let target = format!("/socket.io/?EIO=4&transport=polling&sid={sid}&j=0");
+        let form = [("Content-Type", "application/x-www-form-urlencoded")];
+        let post = |body: &str| http::post(&target, &form, body.as_bytes());
+        let taken = (200, "ok".to_owned());
+        bed.check(
+            "join",
+            bed.request(post("d=40")).await.brief(),
+            taken.clone(),
+        );
+        let joined = jsonp(&bed.get(&target).await, "0");
+        bed.check("joined", joined.starts_with("40{\"sid\":\""), true);
+        // Two packets, the second one with attachments; a line feed travels as \n, a backslash before n as \\n.
+        let body = "d=421%5B%22echo%22%2C%22a%2Bb%20%E2%82%AC%5C%5Cn%22%5D%1E452-2%5B%22echo%22%2C%7B%22_placeholder%22%3Atrue%2C%22num%22%3A0%7D%2C%7B%22_placeholder%22%3Atrue%2C%22num%22%3A1%7D%5D%1Eb%2F%2F4%3D%1EbAQ%3D%3D";
+        bed.check("POST", bed.request(post(body)).await.brief(), taken.clone());
+        let mut all = String::new();
+        while !all.ends_with("bAQ==") {
+            all.push_str(&jsonp(&bed.get(&target).await, "0"));
+        }
+        bed.check(
+            "echo",
+            all.replace('\u{1e}', "|"),
+            "431[\"a+b €\\n\"]|462-2[{\"_placeholder\":true,\"num\":0},{\"_placeholder\":true,\"num\":1}]|b//4=|bAQ==".to_owned(),
+        );
+        bed.check(
+            "POST without its field",
+            bed.request(post("x=1")).await.brief(),
+            taken.clone(),
+        );
+        bed.check("close", bed.request(post("d=1")).await.brief(), taken);
+        // The GET that was on its way.
+        bed.check(
+            "late GET",
+            jsonp(&bed.get(&target).await, "0"),
+            "6".to_owned(),
+        );
+        bed.check("gone", bed.get(&target).await.brief(), (400, error(1)));
         let bed = Bed::with(Server::builder().transports([Transport::Polling])).await;
         let answer = bed.get(&format!("{TARGET}&j=0")).await;
         assert_eq!(answer.brief(), (400, error(5)), "off by default");

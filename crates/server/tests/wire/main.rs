@@ -16,6 +16,7 @@ mod legacy;
 mod msgpack;
 mod packets;
 mod polling;
+mod proxies;
 mod secrets;
 mod slow;
 mod upgrade;

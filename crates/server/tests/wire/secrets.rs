@@ -19,7 +19,7 @@ use crate::{
 
 /// Writes down everything that is logged, with all fields.
 #[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<String>>);
+pub(crate) struct Recorder(pub(crate) Arc<Mutex<String>>);
 
 struct Fields<'a>(&'a mut String);
 
@@ -90,7 +90,7 @@ fn ids_of_sessions_are_told_once_and_never_logged() {
             polling.target.replace("polling", "websocket"),
             format!("{}x", polling.target),
             format!("{}&sid=2", polling.target),
-            polling.target.replace("/socket.io/", "/socket.io/x"),
+            polling.target.replace("/socket.io/", "/socket.iox/"),
         ] {
             for request in [
                 http::get(&target, &[]),

@@ -1,0 +1,213 @@
+//! Whether a page may open sessions where a browser sends its visitor's cookies along: it must be the server's own, or be
+//! allowed. Called for new sessions by `admission.rs`. Spec: RFC 6454 4 and 6.1, RFC 6455 10.2.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, header};
+
+use crate::{Cors, admission::Refusal, forwarded::Client, server::ServerInner};
+
+/// What a page may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// Speak for its visitor.
+    WithCredentials,
+    /// Connect, but not as its visitor: `*` allows it.
+    WithoutCredentials,
+}
+
+impl ServerInner {
+    /// Where a browser sends credentials along, a page of another site could speak for its visitor: such pages must be
+    /// allowed by name, or are served without the credentials if all are allowed. Where none are used anybody may connect,
+    /// as with the JavaScript server.
+    pub(crate) fn check_origin(
+        &self,
+        headers: &HeaderMap,
+        client: &Client,
+    ) -> Result<Pages, Refusal> {
+        let credentials =
+            self.cookie.is_some() || self.cors.as_ref().is_some_and(|cors| cors.credentials);
+        let Some(origin) = headers.get(header::ORIGIN).filter(|_| credentials) else {
+            return Ok(Pages::WithCredentials);
+        };
+        let origin = String::from_utf8_lossy(origin.as_bytes());
+        let host = client.host.as_ref().map(|(host, _)| host.as_str());
+        let is_own = host.is_some_and(|host| is_own(&origin, host, client.secure));
+        // A page of any site can make its origin `null`.
+        if is_own
+            || (origin != "null" && self.cors.as_ref().is_some_and(|cors| cors.names(&origin)))
+        {
+            return Ok(Pages::WithCredentials);
+        }
+        let all = self.cors.as_ref().is_some_and(Cors::allows_all);
+        if let Some(skipped) = self.origin_log.pass() {
+            let compared = client.host.as_ref().map_or("nothing", |(host, _)| host);
+            let header = client.host.as_ref().map_or("no Host", |(_, header)| header);
+            let consequence = if all {
+                "served without its cookies"
+            } else {
+                "refused"
+            };
+            tracing::warn!(
+                %origin,
+                compared,
+                header,
+                skipped,
+                "page of another origin {consequence}: it differs from the host that was asked for; allow it by name with \
+                 cors (--cors), or name the proxy that changes the host with trust_proxies (--trust-proxy)"
+            );
+        }
+        if all {
+            return Ok(Pages::WithoutCredentials);
+        }
+        Err(Refusal::Forbidden(Some(explanation(&origin, client))))
+    }
+}
+
+/// What was compared with what, and what the user can do.
+fn explanation(origin: &str, client: &Client) -> String {
+    let compared = match &client.host {
+        Some((host, header)) => format!("{} of the header {header}", plain(host)),
+        None => "no host, as the request names none".to_owned(),
+    };
+    let hint = if origin == "null" {
+        "and where cookies are used, `null` is never allowed: it can be any page"
+    } else {
+        "nor allowed by name: see the setting cors (--cors); if a proxy changes the host, see trust_proxies (--trust-proxy)"
+    };
+    format!(
+        "Forbidden: the page's origin {} is not the server's own (compared with {compared}), {hint}",
+        plain(origin)
+    )
+}
+
+/// Text from a header, for an answer that may be taken for HTML.
+fn plain(text: &str) -> Cow<'_, str> {
+    const MAX_LEN: usize = 100;
+    let is_plain = |c: char| c.is_ascii_graphic() && !"<>&\"'".contains(c);
+    if text.len() <= MAX_LEN && text.chars().all(is_plain) {
+        return text.into();
+    }
+    let chars = text.chars().take(MAX_LEN);
+    chars.map(|c| if is_plain(c) { c } else { '?' }).collect()
+}
+
+/// Whether a page of this origin was served by the host that its request is for. A port that is not there is the scheme's
+/// own. Of a client that came by TLS, it must be the secure page; otherwise a proxy may have taken TLS off without a word.
+fn is_own(origin: &str, host: &str, secure: bool) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else {
+        return false;
+    };
+    let default_port = if scheme.eq_ignore_ascii_case("https") {
+        443
+    } else if scheme.eq_ignore_ascii_case("http") && !secure {
+        80
+    } else {
+        return false;
+    };
+    let (Some((name, port)), Some((other_name, other_port))) =
+        (split_port(authority), split_port(host))
+    else {
+        return false;
+    };
+    !name.is_empty()
+        && name.eq_ignore_ascii_case(other_name)
+        && port.unwrap_or(default_port) == other_port.unwrap_or(default_port)
+}
+
+/// Host and port; `None` if the port is not one.
+fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    match authority.rsplit_once(':') {
+        Some((name, "")) => Some((name, None)),
+        // The colons of an IPv6 address are in brackets.
+        Some((name, port)) if !port.ends_with(']') => Some((name, Some(port.parse().ok()?))),
+        _ => Some((authority, None)),
+    }
+}
+
+/// Whether two texts are the same origin: scheme and host have no case, and a scheme's own port can be left out.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    without_default_port(one).eq_ignore_ascii_case(without_default_port(other))
+}
+
+fn without_default_port(origin: &str) -> &str {
+    let has_scheme = |scheme: &str| {
+        origin
+            .get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    let port = if has_scheme("http://") {
+        ":80"
+    } else if has_scheme("https://") {
+        ":443"
+    } else {
+        return origin;
+    };
+    origin.strip_suffix(port).unwrap_or(origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_origin_is_scheme_host_and_port() {
+        for (origin, host, secure, expected) in [
+            ("http://a.example", "a.example", false, true),
+            ("http://a.example:80", "a.example", false, true),
+            ("http://a.example", "a.example:80", false, true),
+            ("HTTP://A.Example", "a.exAMPLE", false, true),
+            ("https://a.example", "a.example", false, true),
+            ("https://a.example", "a.example:443", false, true),
+            ("https://a.example:443", "a.example", true, true),
+            ("http://a.example:3000", "a.example:3000", false, true),
+            ("http://[::1]:3000", "[::1]:3000", false, true),
+            ("http://[::1]", "[::1]", false, true),
+            ("http://a.example", "a.example", true, false),
+            ("https://a.example", "a.example:80", false, false),
+            ("http://a.example:81", "a.example", false, false),
+            ("http://a.example", "a.example:81", false, false),
+            ("https://a.example:8443", "a.example", true, false),
+            ("http://a.example.evil.example", "a.example", false, false),
+            ("http://[::1]:3000", "[::1]:3001", false, false),
+            ("http://a.example/", "a.example", false, false),
+            ("http://u@a.example", "a.example", false, false),
+            ("http://a.example:x", "a.example", false, false),
+            ("http://", "", false, false),
+            ("http://:80", ":80", false, false),
+            ("a.example", "a.example", false, false),
+            ("null", "null", false, false),
+            ("file://", "", false, false),
+            ("capacitor://localhost", "localhost", false, false),
+            ("ionic://localhost", "localhost", true, false),
+        ] {
+            assert_eq!(
+                is_own(origin, host, secure),
+                expected,
+                "{origin} {host} {secure}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_same_origin_can_be_spelled_in_several_ways() {
+        assert!(is_same("https://A.example:443", "https://a.example"));
+        assert!(is_same("HTTP://a.example", "http://a.example:80"));
+        assert!(is_same("Capacitor://localhost", "capacitor://localhost"));
+        assert!(!is_same("http://a.example:443", "http://a.example"));
+        assert!(!is_same("https://a.example:80", "https://a.example"));
+        assert!(!is_same("https://a.example:8443", "https://a.example"));
+        assert!(!is_same("https://a.example", "http://a.example"));
+        assert!(!is_same(
+            "capacitor://localhost:80",
+            "capacitor://localhost"
+        ));
+    }
+
+    #[test]
+    fn a_hostile_origin_is_not_repeated_as_it_is() {
+        assert_eq!(plain("https://a.example:1"), "https://a.example:1");
+        assert_eq!(plain("<b>\u{e9}\r\n"), "?b????");
+        assert_eq!(plain(&"a".repeat(1000)).len(), 100);
+    }
+}
