@@ -27,6 +27,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
             Requirement::Python,
             Requirement::SocketTools,
             Requirement::Chromium,
+            Requirement::Proxies,
             Requirement::Tmux,
         ],
     )?;

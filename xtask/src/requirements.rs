@@ -28,6 +28,8 @@ pub(crate) enum Requirement {
     SocketTools,
     /// A browser for the demo page.
     Chromium,
+    /// nginx and HAProxy, to stand in front of the server.
+    Proxies,
     /// A terminal for the interactive client.
     Tmux,
     /// The instruction counter of the benchmark's gate.
@@ -43,6 +45,7 @@ impl Requirement {
             Self::Python => &["python3", "python3-venv"],
             Self::SocketTools => &["netcat-openbsd", "socat", "openssl"],
             Self::Chromium => &["chromium"],
+            Self::Proxies => &["nginx-light", "haproxy"],
             Self::Tmux => &["tmux"],
             Self::Valgrind => &["valgrind"],
             Self::CxxCompiler => &["g++"],
@@ -59,6 +62,10 @@ impl Requirement {
                 .into_iter()
                 .all(|program| find(program).is_some()),
             Self::Chromium => browser().is_some(),
+            // Programs of the administrator, who alone may have them in the path.
+            Self::Proxies => ["nginx", "haproxy"].into_iter().all(|program| {
+                find(program).is_some() || Path::new("/usr/sbin").join(program).is_file()
+            }),
             Self::Tmux => find("tmux").is_some(),
             Self::Valgrind => find("valgrind").is_some(),
             Self::CxxCompiler => find("c++").is_some(),

@@ -233,14 +233,16 @@ describe("long polling", () => {
 
   test("a close packet ends the session", TIMEOUT, async () => {
     const unknown = { code: 1, message: "Session ID unknown" };
-    // The POST may overtake the GET, which finds no session then. Once more: it is the pending GET that counts.
-    for (let status; status !== 200; ) {
+    for (let round = 0; round < 20; round++) {
       const session = await (await Polling.open()).connect();
       const [pending] = await Promise.all([session.get(), session.post("1")]);
       assert.deepEqual(JSON.parse((await session.get()).body), unknown);
-      status = pending.status;
-      if (status === 400) assert.deepEqual(JSON.parse(pending.body), unknown);
-      else assert.equal(status, 200);
+      if (isReference && pending.status === 400) {
+        // The POST has overtaken the GET, which finds no session at the original then.
+        assert.deepEqual(JSON.parse(pending.body), unknown);
+        continue;
+      }
+      assert.equal(pending.status, 200);
       assert.ok(pending.body.toString().split(RS)[0].length > 0);
     }
   });
