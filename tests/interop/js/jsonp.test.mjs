@@ -46,15 +46,13 @@ describe("JSONP with revision 4", () => {
         page.on("pageerror", (error) => problems.push(String(error)));
         const requests = [];
         page.on("request", (request) => requests.push(request));
-        await page.route("**/blank", (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html><body></body>" }));
-        await page.goto(`${server.url}/blank`);
         await page.addScriptTag({ path: fileURLToPath(new URL(`../node_modules/${name}/dist/socket.io.js`, import.meta.url)) });
 
         const seen = await page.evaluate(
-          async ([upgrades, text, limit]) => {
+          async ([url, upgrades, text, limit]) => {
             const within = (promise, what) =>
               Promise.race([promise, new Promise((_, reject) => setTimeout(() => reject(new Error(`nothing within ${limit} ms: ${what}`)), limit))]);
-            const socket = window.io({ forceJSONP: true, transports: upgrades ? ["polling", "websocket"] : ["polling"] });
+            const socket = window.io(url, { forceJSONP: true, transports: upgrades ? ["polling", "websocket"] : ["polling"] });
             const call = (...args) => within(new Promise((resolve) => socket.emit(...args, (...answer) => resolve(answer))), args[0]);
             await within(new Promise((resolve) => socket.once("connect", resolve)), "connect");
             const transport = socket.io.engine.transport.constructor.name;
@@ -69,7 +67,7 @@ describe("JSONP with revision 4", () => {
             socket.disconnect();
             return { transport, echo, bytes: [...new Uint8Array(bytes)], all: all.flat(), last, left: await left };
           },
-          [upgrades, TEXT, LIMIT],
+          [server.url, upgrades, TEXT, LIMIT],
         );
         assert.deepEqual(seen.echo, [TEXT, [1, { a: null }]]);
         assert.deepEqual(seen.bytes, [0, 255, 43, 10]);
