@@ -10,7 +10,7 @@ use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
 /// | limit | default | on breach |
 /// |---|---|---|
 /// | `max_message_bytes` | 1,000,000 | POST: 413, session closed (`transport error`); WebSocket: close 1009 |
-/// | `header_timeout`, `max_header_bytes`, `max_headers`, `max_url_bytes` | 10 s, 16 KiB, 100, 8 KiB | connection closed; 431; 431; 414 |
+/// | `header_timeout`, `max_header_bytes`, `max_headers`, `max_url_bytes` | 10 s, 16 KiB, 100, 8 KiB | 408, or closed if nothing has come; 431; 431; 414 |
 /// | `body_timeout`, `min_body_rate` | 30 s, 1,000 B/s after 5 s | 408, session closed (`transport error`) |
 /// | `keep_alive_timeout` | 75 s | connection closed |
 /// | `ping_interval`, `ping_timeout` | 25 s, 20 s | session closed (`ping timeout`) |
@@ -43,7 +43,7 @@ use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
 pub struct Limits {
     /// Size of a POST body or of a WebSocket message, in bytes. JavaScript: `maxHttpBufferSize`.
     pub max_message_bytes: usize,
-    /// Time in which the head of a request must be complete, and a TLS handshake.
+    /// Time in which the head of a request must be complete, and a TLS handshake or a header of the PROXY protocol.
     pub header_timeout: Duration,
     /// Size of a request's head in bytes.
     pub max_header_bytes: usize,

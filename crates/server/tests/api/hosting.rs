@@ -216,6 +216,7 @@ async fn a_refusal_before_the_end_of_the_body_can_be_read_under_every_host() {
     ] {
         let head = format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 1200000\r\n\r\n");
         let mut http = Http::connect(address).await;
+        http.send_slowly();
         http.send([head.into_bytes(), vec![b'x'; 1_200_000]].concat())
             .await;
         assert_eq!(http.response().await.status, status, "{target}");

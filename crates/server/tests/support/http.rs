@@ -130,6 +130,14 @@ impl Http {
         &mut self.stream
     }
 
+    /// Lets only little be under way, so that the server's end of the connection comes while something is being sent.
+    pub(crate) fn send_slowly(&mut self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        socket
+            .set_send_buffer_size(16 * 1024)
+            .expect("a socket option");
+    }
+
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
         let socket = socket2::SockRef::from(&self.stream);

@@ -645,6 +645,7 @@ fn a_get_that_the_close_packet_overtakes_is_answered_as_if_it_had_waited() {
 fn a_refusal_before_the_end_of_the_body_can_be_read() {
     run(async {
         let mut table = Table::default();
+        let long_field = format!("X: {}\r\n", "x".repeat(20_000));
         for (name, target, fields, status) in [
             ("too large", "", "", 413),
             ("encoded", "", "Content-Encoding: gzip\r\n", 415),
@@ -669,8 +670,10 @@ fn a_refusal_before_the_end_of_the_body_can_be_read() {
             ("bad query", "/socket.io/?EIO=4&EIO=4", "", 400),
             ("elsewhere", "/elsewhere", "", 404),
             ("bad host", "/socket.io/", "Host: b\r\n", 400),
+            ("long field", "/socket.io/", &long_field, 431),
         ] {
             for chunked in [false, true] {
+                let fields = fields.to_owned();
                 table.case(format!("{name}, chunked: {chunked}"), async move {
                     let bed = Bed::new().await;
                     for _ in 0..5 {
@@ -680,7 +683,7 @@ fn a_refusal_before_the_end_of_the_body_can_be_read() {
                         } else {
                             target
                         };
-                        let answer = send_all(&bed, target, fields, chunked).await;
+                        let answer = send_all(&bed, target, &fields, chunked).await;
                         assert_eq!(answer.map(|it| it.status), Some(status));
                     }
                 });
@@ -706,6 +709,7 @@ async fn send_all(bed: &Bed, target: &str, fields: &str, chunked: bool) -> Optio
         request.resize(request.len() + 1_200_000, b'x');
     }
     let mut http = bed.http().await;
+    http.send_slowly();
     http.try_send(request).await.ok()?;
     http.try_response().await
 }
