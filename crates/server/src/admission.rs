@@ -303,7 +303,7 @@ impl ServerInner {
         if to_websocket != (transport == Transport::WebSocket) {
             return Err(Refusal::BadRequest);
         }
-        let client = Client::of(&self.trusted_proxies, peer, &parts.headers);
+        let client = Client::of(&self.trusted_proxies, peer, parts);
         let pages = self.check_origin(&parts.headers, &client)?;
         Ok(Admitted::New {
             transport,

@@ -8,7 +8,7 @@ use std::{
     str::FromStr,
 };
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, header, request::Parts};
 
 use crate::http::Peer;
 
@@ -118,7 +118,7 @@ pub(crate) struct Client {
     pub(crate) address: Option<SocketAddr>,
     /// Whether the client's connection is encrypted, as far as we know.
     pub(crate) secure: bool,
-    /// The host and port that the client has asked for, and which header says so.
+    /// The host and port that the client has asked for, and what says so.
     pub(crate) host: Option<(String, &'static str)>,
 }
 
@@ -128,11 +128,15 @@ impl Client {
     /// Of the addresses in a header, the last one that is not a trusted proxy's is the client's: what stands before it is
     /// the client's own word. Where a proxy does not say an address, its own one stands for all its clients. If `Forwarded`
     /// and `X-Forwarded-For` name different clients, one of them was not written by the proxy, and neither is believed.
-    pub(crate) fn of(proxies: &[TrustedProxy], peer: &Peer, headers: &HeaderMap) -> Self {
+    pub(crate) fn of(proxies: &[TrustedProxy], peer: &Peer, request: &Parts) -> Self {
+        let headers = &request.headers;
+        // Spec: RFC 9112 3.2.2. HTTP/2 has no `Host`.
+        let authority = request.uri.authority();
+        let authority = authority.map(|it| (it.as_str().to_owned(), "URL"));
         let mut client = Self {
             address: peer.address,
             secure: peer.secure,
-            host: first(headers, &header::HOST).map(|host| (host, "Host")),
+            host: authority.or_else(|| Some((first(headers, &header::HOST)?, "Host"))),
         };
         let Some(address) = peer
             .address
@@ -335,11 +339,12 @@ mod tests {
             address: Some(peer.parse().expect(peer)),
             ..Peer::default()
         };
-        let mut map = HeaderMap::new();
+        let (mut parts, ()) = http::Request::new(()).into_parts();
         for (name, value) in headers {
-            map.append(*name, HeaderValue::from_str(value).expect("a value"));
+            let value = HeaderValue::from_str(value).expect("a value");
+            parts.headers.append(*name, value);
         }
-        Client::of(&trusted, &peer, &map)
+        Client::of(&trusted, &peer, &parts)
     }
 
     fn address(trusted: &[&str], peer: &str, headers: &[(&'static str, &str)]) -> String {

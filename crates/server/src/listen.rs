@@ -151,6 +151,11 @@ impl Listener {
 
     /// Serves until [`Server::close`].
     pub async fn serve(self) {
+        if self.proxy_protocol && self.server.inner().trusted_proxies.is_empty() {
+            tracing::warn!(
+                "the PROXY protocol is spoken with nobody, as trust_proxies names no proxy"
+            );
+        }
         let mut stop = self.server.inner().stop.subscribe();
         let mut last_log: Option<Instant> = None;
         loop {

@@ -67,6 +67,7 @@ impl ServerInner {
 /// What was compared with what, and what the user can do.
 fn explanation(origin: &str, client: &Client) -> String {
     let compared = match &client.host {
+        Some((host, "URL")) => format!("{} of the URL", plain(host)),
         Some((host, header)) => format!("{} of the header {header}", plain(host)),
         None => "no host, as the request names none".to_owned(),
     };

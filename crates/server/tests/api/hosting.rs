@@ -5,7 +5,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use kokanee_server::{Ack, Data, DisconnectReason, PeerAddress, Server, Socket, State};
+use kokanee_server::{
+    Ack, Cookie, Data, DisconnectReason, PeerAddress, Server, Socket, State, TrustedProxy,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
@@ -230,6 +232,33 @@ async fn a_refusal_before_the_end_of_the_body_can_be_read_under_every_host() {
             matches!(http.response().await.status, 400 | 413),
             "{target}"
         );
+    }
+}
+
+/// As behind HTTP/2, which has no `Host`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_may_tell_the_address_of_a_proxy() {
+    let (builder, _, _entries) = journaling();
+    let io = builder
+        .trust_proxies([TrustedProxy::PRIVATE])
+        .with_limits(|limits| limits.max_pending_sessions_per_address = 1)
+        .cookie(Cookie::default())
+        .build();
+    for (client, origin, status) in [
+        ("192.0.2.1", "https://a.example", 200),
+        ("192.0.2.1", "https://a.example", 429),
+        ("192.0.2.2", "https://a.example", 200),
+        ("192.0.2.3", "https://b.example", 403),
+    ] {
+        let request = Request::get("https://a.example/socket.io/?EIO=4&transport=polling")
+            .version(http::Version::HTTP_2)
+            .header("x-forwarded-for", client)
+            .header("origin", origin)
+            .extension(PeerAddress("10.0.0.1:1".parse().expect("an address")))
+            .body(Full::<Bytes>::default())
+            .expect("a request");
+        let answer = io.clone().call(request).await.expect("it never fails");
+        assert_eq!(answer.status(), status, "{client} {origin}");
     }
 }
 

@@ -416,6 +416,18 @@ fn the_own_origin_is_what_trusted_proxies_say() {
 }
 
 #[test]
+fn the_host_in_the_url_goes_before_the_header() {
+    run(async {
+        let mut bed = Bed::with(Server::builder().cookie(Cookie::default())).await;
+        for (origin, status) in [("http://a.example", 200), ("http://localhost", 403)] {
+            let target = format!("http://a.example{TARGET}");
+            let answer = bed.request(http::get(&target, &[("Origin", origin)])).await;
+            bed.check(origin, answer.status, status);
+        }
+    });
+}
+
+#[test]
 fn pages_without_a_site_are_allowed_by_name_only() {
     run(async {
         for (origin, listed) in [
