@@ -26,7 +26,7 @@ pub struct TrustedProxy(Kind);
 enum Kind {
     Loopback,
     Private,
-    /// An address without the bits behind the prefix.
+    /// An address, of which the bits of the prefix count.
     V4(Ipv4Addr, u8),
     V6(Ipv6Addr, u8),
 }
@@ -249,7 +249,7 @@ struct Element {
 }
 
 /// The elements of all `Forwarded` headers. None if any is malformed: a quote that a client has left open would swallow
-/// what the proxy adds behind it.
+/// what the proxy adds after it.
 fn forwarded(headers: &HeaderMap) -> Vec<Element> {
     let mut elements = Vec::new();
     for line in headers.get_all(header::FORWARDED) {
@@ -300,7 +300,7 @@ fn read_elements(line: &str, elements: &mut Vec<Element>) -> Option<()> {
     }
 }
 
-/// A token or a quoted string, and what is behind it.
+/// A token or a quoted string, and what follows it.
 fn read_value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([',', ';', ' ', '\t']).unwrap_or(text.len());

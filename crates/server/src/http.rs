@@ -52,7 +52,7 @@ pub(crate) struct Peer {
     pub(crate) secure: bool,
     /// Where the answers of polls are noted until they have left, if the host can tell.
     pub(crate) deliveries: Option<Arc<Deliveries>>,
-    /// Whether the host reads on behind an answer that came before the request's end, so that the client can read it.
+    /// Whether the host reads on after an answer that came before the request's end, so that the client can read it.
     pub(crate) lingers: bool,
 }
 

@@ -12,10 +12,10 @@ use tokio::{io::AsyncReadExt, net::TcpStream};
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// The longest header of version 1, with its line end.
 const MAX_LINE_BYTES: usize = 107;
-/// The longest header of version 2 behind its first 16 bytes: addresses, and what proxies add to them.
+/// The longest header of version 2 after its first 16 bytes: addresses, and what proxies add to them.
 const MAX_V2_BYTES: usize = 4096;
 
-/// Reads the header and nothing behind it. `None` if the proxy speaks for itself, or cannot say for whom.
+/// Reads the header and nothing after it. `None` if the proxy speaks for itself, or cannot say for whom.
 ///
 /// # Errors
 /// There is no header, a broken or a longer one, or the stream has ended.

@@ -360,7 +360,7 @@ impl Default for ServerBuilder {
 
 impl ServerBuilder {
     /// Sets the path of the server's requests. Default `/socket.io`. It matches with and without a trailing `/`, and with
-    /// anything behind that but the names of [`serve_client`](Self::serve_client).
+    /// anything after that but the names of [`serve_client`](Self::serve_client).
     pub fn path(mut self, path: &str) -> Self {
         self.path = format!("/{}", path.trim_matches('/'));
         self

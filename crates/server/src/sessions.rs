@@ -22,7 +22,7 @@ use crate::{
 
 const SHARDS: usize = 16;
 
-/// Time in which a session that joins nothing keeps its place although others want it. Also what refused clients are told to
+/// Time in which a session that joins nothing keeps its place although others want it. Also what refused clients are asked to
 /// wait: there is room then.
 pub(crate) const JOIN_GRACE: Duration = Duration::from_secs(5);
 

@@ -235,7 +235,7 @@ async fn a_refusal_before_the_end_of_the_body_can_be_read_under_every_host() {
     }
 }
 
-/// As behind HTTP/2, which has no `Host`.
+/// As under HTTP/2, which has no `Host`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_may_tell_the_address_of_a_proxy() {
     let (builder, _, _entries) = journaling();
