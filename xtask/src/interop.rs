@@ -53,6 +53,10 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
         .env("KOKANEE", &server)
         .within(DIRECTORY);
     steps.run(&pytest)?;
+    steps.run(&Step::new(
+        "rust peer",
+        "cargo build --manifest-path bench/peers/Cargo.toml --target-dir bench/peers/target --bin socketioxide-interop",
+    ))?;
     steps.run(&rust_client())
 }
 

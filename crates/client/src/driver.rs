@@ -392,6 +392,18 @@ impl Driver {
         }
     }
 
+    /// Tells the server that a socket leaves, after everything before it.
+    fn send_goodbye(&mut self, namespace: &str) {
+        let packet = encode_disconnect(namespace);
+        if let Link::Open(open) = &mut self.link {
+            if self.hub.options.parser == ParserKind::Msgpack {
+                open.engine.send_goodbye(&packet.msgpack());
+            } else {
+                open.engine.send_goodbye(packet.first());
+            }
+        }
+    }
+
     // Joining and leaving.
 
     /// Asks for the `auth` of every socket that wants to be connected, and sends its CONNECT.
@@ -495,7 +507,7 @@ impl Driver {
         let key = member.key;
         let phase = member.rest(&ConnectFailure::GivenUp);
         if matches!(phase, Phase::Connected | Phase::Joining { .. }) {
-            self.send(&encode_disconnect(&core.namespace), SendOptions::default());
+            self.send_goodbye(&core.namespace);
             self.leave(key);
         }
         if let Phase::Connected = phase {
@@ -628,7 +640,8 @@ impl Driver {
         let Link::Open(open) = &mut self.link else {
             return Progress::None;
         };
-        open.engine.set_paused(self.paused);
+        // What comes behind the end is for nobody, but for the answer to what was sent last.
+        open.engine.set_paused(self.paused && !open.closing);
         let mut messages = std::mem::take(&mut self.messages);
         let turn = open.engine.poll(cx, &mut |message| messages.push(message));
         self.hub.set_outbound(open.engine.outbound_bytes());

@@ -319,6 +319,10 @@ impl Socket {
     /// wire, what was sent before included. With the last namespace the server then has 1 s to end its side, so that nothing
     /// is lost if the process ends next. The socket does not connect again by itself.
     ///
+    /// Many servers drop an event that they have not handed to its handler yet when the socket leaves. So the goodbye leaves
+    /// 20 ms after the server has shown that it has read everything before it: it has answered the POST, or a ping of the
+    /// WebSocket, for which it has 1 s. An upgrade that is under way is finished, or given up 1 s later.
+    ///
     /// `false` says that something has not left: the connection has failed, the server has taken nothing of it for 10 s, or
     /// it waited for a connection or for the acknowledgement of an event before it.
     pub async fn disconnect(&self) -> bool {

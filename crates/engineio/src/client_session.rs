@@ -4,6 +4,9 @@
 //! second connection for the upgrade), feeds the answers back (`handle_*`), writes [`ClientSession::poll_packet`] to the
 //! WebSocket and says when it is written ([`ClientSession::handle_written`]), and sleeps until [`ClientSession::deadline`]. Spec: Engine.IO v4 and v3, "Protocol".
 //!
+//! A goodbye ([`ClientSession::send_goodbye`]) leaves after a gap: many servers drop an event that they have not handed to its
+//! handler yet when a goodbye comes.
+//!
 //! ```text
 //!                open packet                    close(), server's close, fault
 //!   Opening ─────────────────► Open ────────────────────────────────────────────────┐
@@ -14,6 +17,7 @@
 //! ```
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -71,6 +75,8 @@ pub enum ClientOutput {
     OpenProbe,
     /// Send this packet on the WebSocket that probes.
     ProbePacket(OutPacket),
+    /// Send a ping of the WebSocket's own behind what was written. Its pong goes to [`ClientSession::handle_pong`].
+    PingWebSocket,
     /// Drop the WebSocket that probes, or the attempt to open it.
     CloseProbe,
     /// The WebSocket that probed carries the session from now on.
@@ -97,6 +103,13 @@ enum State {
 /// up to ten bytes in the binary form.
 const SEPARATOR_BYTES: usize = 11;
 
+/// How long a server that has read what was sent is given to hand it to its handlers, before a goodbye follows.
+const GAP: Duration = Duration::from_millis(20);
+/// How long the pong is waited for that shows that the server has read what was sent.
+const PONG_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an upgrade may still take when all else of a session that is being closed has left.
+const LAST_UPGRADE: Duration = Duration::from_secs(1);
+
 /// Packets of one POST, at most. python-socketio's server takes no more, unless it is told to.
 const MAX_PACKETS_PER_POST: usize = 16;
 
@@ -109,11 +122,29 @@ enum Upgrade {
     Pausing { until: Instant },
 }
 
+/// Whether the server has read the messages that have left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    /// By this time.
+    By(Instant),
+    /// Nobody knows.
+    Perhaps,
+    /// The WebSocket was pinged behind them, and its pong is waited for.
+    Asked { until: Instant },
+}
+
 /// One Engine.IO session, client side.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct ClientSession {
     config: Arc<ClientSessionConfig>,
     outbox: Outbox,
+    /// What follows each gap. The first may leave when the server has had time for what left before.
+    gaps: VecDeque<Outbox>,
+    /// Whether nothing but goodbyes was sent since the last gap.
+    parting: bool,
+    /// Whether the server has read the messages that have left.
+    heard: Heard,
     outputs: Queue<ClientOutput>,
     /// The answer of a GET, decoded packet by packet.
     received: Option<Box<PayloadDecoder>>,
@@ -142,6 +173,9 @@ impl ClientSession {
         let mut session = Self {
             config,
             outbox: Outbox::default(),
+            gaps: VecDeque::new(),
+            parting: false,
+            heard: Heard::By(now),
             outputs: Queue::default(),
             received: None,
             heartbeat: None,
@@ -173,11 +207,12 @@ impl ClientSession {
         }
     }
 
-    /// The pending GET was answered. Its messages are fetched with [`poll_message`](Self::poll_message).
-    pub fn handle_poll_response(&mut self, _now: Instant, body: Bytes, binary_form: bool) {
+    /// The pending GET was answered. Its messages are fetched with [`poll_message`](Self::poll_message). Of a session that the
+    /// application has ended it says nothing: python-socketio answers with an empty body then.
+    pub fn handle_poll_response(&mut self, now: Instant, body: Bytes, binary_form: bool) {
         self.poll_pending = false;
-        if self.state == State::Closed {
-            return;
+        if matches!(self.state, State::Closing { .. } | State::Closed) {
+            return self.request(now);
         }
         self.received = Some(Box::new(PayloadDecoder::new(
             self.config.revision,
@@ -217,8 +252,9 @@ impl ClientSession {
     pub fn handle_post_response(&mut self, now: Instant) {
         self.posted = None;
         self.progress = now;
+        self.heard = Heard::By(now);
         self.request(now);
-        self.finish_if_drained();
+        self.go_on(now);
     }
 
     /// The session's WebSocket has taken some of what [`poll_packet`](Self::poll_packet) has returned, or all of it.
@@ -226,7 +262,15 @@ impl ClientSession {
         if self.unwritten {
             self.unwritten = !all;
             self.progress = now;
-            self.finish_if_drained();
+            self.go_on(now);
+        }
+    }
+
+    /// The pong came that [`ClientOutput::PingWebSocket`] has asked for.
+    pub fn handle_pong(&mut self, now: Instant) {
+        if let Heard::Asked { .. } = self.heard {
+            self.heard = Heard::By(now);
+            self.go_on(now);
         }
     }
 
@@ -281,18 +325,19 @@ impl ClientSession {
         match self.state {
             State::Closing { since } => {
                 if self.closes_by(since) <= now {
-                    self.cut = true;
-                    self.finish();
+                    self.note_loss();
+                    return self.finish();
                 }
-                return;
             }
             State::Closed | State::Opening => return,
             State::Open => {}
         }
-        if let Some(Upgrade::Probing { until } | Upgrade::Pausing { until }) = self.upgrade
-            && until <= now
-        {
+        if self.upgrade_deadline().is_some_and(|at| at <= now) {
             self.end_upgrade(now);
+        }
+        self.go_on(now);
+        if self.state != State::Open {
+            return;
         }
         if [self.write_deadline(), self.post_deadline()]
             .into_iter()
@@ -313,7 +358,7 @@ impl ClientSession {
                 return heartbeat.postpone(now);
             }
             match heartbeat.on_timeout(now) {
-                Beat::SendPing => self.push(now, OutPacket::Ping, Part::Owed),
+                Beat::SendPing => self.push_now(now, OutPacket::Ping, Part::Owed),
                 Beat::Dead => self.fail(CloseReason::PingTimeout),
             }
         }
@@ -345,13 +390,14 @@ impl ClientSession {
         if self.state != State::Open || (options.volatile && !self.is_writable()) {
             return false;
         }
+        self.parting = false;
         let weight = std::iter::once(message)
             .chain(attachments)
             .map(|part| part.len() + OVERHEAD_BYTES)
             .sum::<usize>();
         // One packet may be larger than the limit if it waits alone.
-        if !self.outbox.is_empty() && self.outbox.bytes() + weight > self.config.max_outbound_bytes
-        {
+        let waiting = self.outbound_bytes();
+        if waiting > 0 && waiting + weight > self.config.max_outbound_bytes {
             return false;
         }
         self.push(now, OutPacket::Message(message.clone()), Part::Event);
@@ -365,26 +411,36 @@ impl ClientSession {
         true
     }
 
-    /// Ends the session in order: what waits is sent first, then the server is told.
+    /// Sends the packet with which a peer of the layer above leaves. It leaves after a gap, when the server has read what was
+    /// sent before (a POST was answered, or a ping of the WebSocket, for 1 s), and 20 ms later. It is no loss if the server
+    /// does not take it.
+    pub fn send_goodbye(&mut self, now: Instant, message: &Outgoing) {
+        if self.state != State::Open {
+            return;
+        }
+        if !std::mem::replace(&mut self.parting, true) {
+            self.gaps.push_back(Outbox::default());
+        }
+        self.push(now, OutPacket::Message(message.clone()), Part::Owed);
+        self.go_on(now);
+    }
+
+    /// Ends the session in order: what waits is sent first, an upgrade that is under way ends, then the server is told.
     pub fn close(&mut self, now: Instant) {
         match self.state {
             State::Opening => return self.fail(CloseReason::ForcedClose),
             State::Open => {}
             State::Closing { .. } | State::Closed => return,
         }
-        if self.upgrade.is_some() {
-            // Nothing was sent on it yet but the probe.
-            self.end_upgrade(now);
-        }
         self.outputs
             .push(ClientOutput::Closed(CloseReason::ForcedClose));
         self.state = State::Closing { since: now };
         self.heartbeat = None;
-        if self.transport == Transport::Polling {
-            self.push(now, OutPacket::Close, Part::Owed);
+        // While a WebSocket probes nobody knows yet which transport is to be closed. Some servers end the session with it.
+        if self.upgrade.is_none() {
+            self.push_close(now);
         }
-        self.request(now);
-        self.finish_if_drained();
+        self.go_on(now);
     }
 
     // Outputs.
@@ -419,6 +475,9 @@ impl ClientSession {
         let packet = self.outbox.pop_packet()?;
         self.progress = now;
         self.unwritten = true;
+        if let OutPacket::Message(_) = packet {
+            self.heard = Heard::Perhaps;
+        }
         Some(packet)
     }
 
@@ -427,15 +486,17 @@ impl ClientSession {
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Opening | State::Closed => None,
-            State::Closing { since } => Some(self.closes_by(since)),
+            State::Closing { since } => {
+                let others = [self.upgrade_deadline(), self.gap_deadline()];
+                let others = others.into_iter().flatten();
+                others.chain([self.closes_by(since)]).min()
+            }
             State::Open => {
-                let upgrade = self.upgrade.map(|upgrade| match upgrade {
-                    Upgrade::Probing { until } | Upgrade::Pausing { until } => until,
-                });
                 let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
                 [
                     heartbeat,
-                    upgrade,
+                    self.upgrade_deadline(),
+                    self.gap_deadline(),
                     self.write_deadline(),
                     self.post_deadline(),
                     self.pause_deadline(),
@@ -468,6 +529,7 @@ impl ClientSession {
     pub fn is_writable(&self) -> bool {
         self.state == State::Open
             && self.outbox.is_empty()
+            && self.gaps.is_empty()
             && match self.transport {
                 Transport::WebSocket => !self.unwritten,
                 Transport::Polling => self.posted.is_none() && self.can_request(),
@@ -476,7 +538,12 @@ impl ClientSession {
 
     /// Whether everything is sent: nothing waits, and nothing is under way.
     pub fn is_drained(&self) -> bool {
-        self.outbox.is_empty() && self.posted.is_none() && !self.unwritten
+        self.has_left() && self.gaps.is_empty()
+    }
+
+    /// Whether the server has shown that it has read all messages that have left.
+    pub fn is_heard(&self) -> bool {
+        matches!(self.heard, Heard::By(_))
     }
 
     /// Whether the session has ended.
@@ -484,14 +551,15 @@ impl ClientSession {
         self.state == State::Closed
     }
 
-    /// Whether the session has ended before all that was sent had left.
+    /// Whether the session has ended before all that was sent had left. Goodbyes do not count.
     pub fn is_cut(&self) -> bool {
         self.cut
     }
 
     /// Bytes that wait to be sent, 64 for each packet included.
     pub fn outbound_bytes(&self) -> usize {
-        self.outbox.bytes()
+        let gaps = self.gaps.iter().map(Outbox::bytes);
+        self.outbox.bytes() + gaps.sum::<usize>()
     }
 
     // Reactions.
@@ -532,7 +600,7 @@ impl ClientSession {
             (Packet::Ping(data), Revision::V4) => {
                 heartbeat.on_ping(now);
                 if !self.outbox.has_heartbeat() {
-                    self.push(now, OutPacket::pong(&data), Part::Owed);
+                    self.push_now(now, OutPacket::pong(&data), Part::Owed);
                 }
             }
             (Packet::Pong(_), Revision::V3) => heartbeat.on_pong(now),
@@ -620,6 +688,7 @@ impl ClientSession {
         }
         self.posted = Some(now);
         self.progress = now;
+        self.heard = Heard::Perhaps;
         self.outputs.push(ClientOutput::Post(packets));
     }
 
@@ -642,13 +711,77 @@ impl ClientSession {
         self.outputs.push(ClientOutput::CloseProbe);
         self.outputs.push(ClientOutput::UpgradeFailed);
         self.request(now);
+        if let State::Closing { .. } = self.state {
+            self.push_close(now);
+        }
     }
 
+    /// Adds a packet behind everything that waits.
     fn push(&mut self, now: Instant, packet: OutPacket, part: Part) {
+        match self.gaps.back_mut() {
+            Some(last) => last.push(packet, part),
+            None => self.push_now(now, packet, part),
+        }
+    }
+
+    /// Adds a packet behind what waits for no gap.
+    fn push_now(&mut self, now: Instant, packet: OutPacket, part: Part) {
         if self.outbox.is_empty() {
             self.progress = now;
         }
         self.outbox.push(packet, part);
+    }
+
+    /// A WebSocket has an end of its own.
+    fn push_close(&mut self, now: Instant) {
+        if self.transport == Transport::Polling {
+            self.push(now, OutPacket::Close, Part::Owed);
+        }
+    }
+
+    /// Whether all that may leave now is with the server, or with the system.
+    fn has_left(&self) -> bool {
+        self.outbox.is_empty() && self.posted.is_none() && !self.unwritten
+    }
+
+    /// When the next gap is over, or the server has not answered in time.
+    fn gap_deadline(&self) -> Option<Instant> {
+        match self.heard {
+            _ if self.gaps.is_empty() || !self.has_left() => None,
+            Heard::By(at) => Some(at + GAP),
+            Heard::Asked { until } => Some(until),
+            Heard::Perhaps => None,
+        }
+    }
+
+    fn upgrade_deadline(&self) -> Option<Instant> {
+        let (Upgrade::Probing { until } | Upgrade::Pausing { until }) = self.upgrade?;
+        Some(match self.state {
+            State::Closing { since } if self.is_drained() => {
+                until.min(since.max(self.progress) + LAST_UPGRADE)
+            }
+            _ => until,
+        })
+    }
+
+    /// Goes over the gaps whose time is over, and ends a session that is being closed when everything has left.
+    fn go_on(&mut self, now: Instant) {
+        while !self.gaps.is_empty() && self.has_left() {
+            if self.heard == Heard::Perhaps && self.transport == Transport::WebSocket {
+                let until = now + PONG_TIMEOUT;
+                self.heard = Heard::Asked { until };
+                self.outputs.push(ClientOutput::PingWebSocket);
+            }
+            if self.gap_deadline().is_some_and(|at| at > now) {
+                return;
+            }
+            self.outbox = self.gaps.pop_front().unwrap_or_default();
+            self.progress = now;
+        }
+        let is_closing = matches!(self.state, State::Closing { .. });
+        if is_closing && self.is_drained() && self.upgrade.is_none() {
+            self.finish();
+        }
     }
 
     fn write_deadline(&self) -> Option<Instant> {
@@ -675,21 +808,24 @@ impl ClientSession {
             State::Closing { .. } => {}
             State::Closed => return,
         }
-        self.cut |= !self.is_drained();
-        self.outbox.discard();
+        self.note_loss();
         self.finish();
+    }
+
+    /// What has not left is lost.
+    fn note_loss(&mut self) {
+        self.cut |= if self.parting {
+            !self.gaps.is_empty()
+        } else {
+            !self.is_drained()
+        };
+        self.outbox.discard();
+        self.gaps.clear();
     }
 
     /// When an orderly end is given up: the time begins again with everything that leaves.
     fn closes_by(&self, since: Instant) -> Instant {
         since.max(self.progress) + self.config.close_timeout
-    }
-
-    /// Closing ends when everything has left.
-    fn finish_if_drained(&mut self) {
-        if matches!(self.state, State::Closing { .. }) && self.is_drained() {
-            self.finish();
-        }
     }
 
     fn finish(&mut self) {

@@ -7,5 +7,7 @@ mod websocket;
 
 pub use self::{
     stream::{Duplex, Stream, tune},
-    websocket::{ControlFrames, Frames, PeerState, READ_BYTES, ReadEnd, Rest, WebSocketIo},
+    websocket::{
+        ControlFrames, Frames, PING_PAYLOAD, PeerState, READ_BYTES, ReadEnd, Rest, WebSocketIo,
+    },
 };

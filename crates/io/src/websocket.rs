@@ -27,6 +27,8 @@ use crate::{
 
 /// Size of the read buffer that each worker thread has: so much is read at once.
 pub const READ_BYTES: usize = 64 * 1024;
+/// What a ping carries that asks whether the peer has read what was sent before it.
+pub const PING_PAYLOAD: &[u8] = b"read?";
 /// Frames that one write takes at most.
 const MAX_SLICES: usize = 64;
 
@@ -116,6 +118,10 @@ pub struct WebSocketIo {
     /// The kernel watches whether the peer acknowledges what is sent.
     is_peer_watched: bool,
     read_end: Option<ReadEnd>,
+    /// The peer has answered a ping with [`PING_PAYLOAD`].
+    has_pong: bool,
+    /// The code and the reason of the peer's close frame.
+    close_frame: Option<(CloseCode, Box<str>)>,
     /// When the unfinished message began.
     message_since: Option<Instant>,
 }
@@ -214,6 +220,8 @@ impl WebSocketIo {
             unflushed: false,
             is_peer_watched: false,
             read_end: None,
+            has_pong: false,
+            close_frame: None,
             message_since: None,
         }
     }
@@ -271,6 +279,17 @@ impl WebSocketIo {
             Poll::Ready(Err(_)) => PeerState::Gone,
             Poll::Ready(Ok(_)) | Poll::Pending => PeerState::Unknown,
         }
+    }
+
+    /// Code and reason of the close frame with which the peer has ended the connection.
+    pub fn close_frame(&self) -> Option<(CloseCode, &str)> {
+        let (code, reason) = self.close_frame.as_ref()?;
+        Some((*code, reason))
+    }
+
+    /// Whether a pong with [`PING_PAYLOAD`] has come since the last call.
+    pub fn take_pong(&mut self) -> bool {
+        std::mem::take(&mut self.has_pong)
     }
 
     /// Reads once and hands every message to `f` until it returns `false`; what is not decoded then is kept for the next
@@ -344,10 +363,14 @@ impl WebSocketIo {
                     control.pong = Some(payload.to_vec());
                     continue;
                 }
-                Ok(Some(Frame::Pong(_))) => continue,
+                Ok(Some(Frame::Pong(payload))) => {
+                    self.has_pong |= payload == PING_PAYLOAD;
+                    continue;
+                }
                 // Spec, RFC 6455 5.5.1: a close frame is answered with its own code.
                 Ok(Some(Frame::Close(frame))) => {
                     self.read_end = Some(ReadEnd::Closed);
+                    self.close_frame = frame.map(|frame| (frame.code, frame.reason.into()));
                     control.start_close(frame.map(|frame| frame.code));
                     break;
                 }

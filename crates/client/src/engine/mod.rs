@@ -334,6 +334,11 @@ impl Engine {
             .send(Instant::now(), message, attachments, options)
     }
 
+    /// Sends the packet with which a socket leaves its namespace, some time after everything before it.
+    pub(crate) fn send_goodbye(&mut self, message: &Outgoing) {
+        self.session.send_goodbye(Instant::now(), message);
+    }
+
     /// Ends the session in order: what waits is sent first. [`poll`](Self::poll) is ready when that is done.
     pub(crate) fn close(&mut self) {
         let now = Instant::now();
@@ -381,7 +386,8 @@ impl Engine {
 
     /// Whether all that was sent is on the wire, now that the session has ended.
     pub(crate) fn is_complete(&self) -> bool {
-        !self.session.is_cut() && (self.websocket.is_none() || self.end_written)
+        let has_left = self.websocket.is_none() || self.end_written;
+        !self.session.is_cut() && (has_left || self.session.is_heard())
     }
 
     /// Whether the end of the session is on the wire, and all before it.
@@ -619,6 +625,9 @@ impl Engine {
                 }
                 *budget > 0
             });
+            if websocket.io.take_pong() {
+                self.session.handle_pong(now);
+            }
             match websocket.io.read_end() {
                 Some(ReadEnd::Closed) => {
                     self.session
@@ -741,6 +750,11 @@ impl Engine {
                 })));
             }
             ClientOutput::ProbePacket(packet) => self.send_on_probe(&packet),
+            ClientOutput::PingWebSocket => {
+                if let Some(websocket) = &mut self.websocket {
+                    websocket.pending.push_ping();
+                }
+            }
             ClientOutput::CloseProbe => self.probe = None,
             ClientOutput::Upgraded => {
                 if let Some(Probe::Open(websocket)) = self.probe.take() {

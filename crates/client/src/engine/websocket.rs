@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use kokanee_engineio::{ClientSession, Transport};
-use kokanee_io::{Frames, Stream, WebSocketIo};
+use kokanee_io::{Frames, PING_PAYLOAD, Stream, WebSocketIo};
 use kokanee_websocket::{
     Compressor, Decoder, DeflateAgreement, DeflateOptions, EXTENSIONS_HEADER, KEY_BYTES, Limits,
     OpCode, Role, VERSION, accept_key, apply_mask, encode_header, encode_key,
@@ -193,6 +193,16 @@ impl Pending {
             self.bytes.clear();
         }
         append_masked(&mut self.bytes, frame, self.compressor.as_deref_mut());
+    }
+
+    /// Adds a ping behind what waits.
+    pub(crate) fn push_ping(&mut self) {
+        let key = mask_key();
+        let header = encode_header(OpCode::Ping, PING_PAYLOAD.len(), Some(key));
+        self.bytes.extend_from_slice(header.as_slice());
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(PING_PAYLOAD);
+        apply_mask(&mut self.bytes[start..], key, 0);
     }
 
     /// Bytes that wait.

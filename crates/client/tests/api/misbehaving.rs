@@ -475,6 +475,53 @@ async fn a_goodbye_that_the_server_does_not_wait_for_is_no_loss() {
 }
 
 #[tokio::test]
+async fn a_goodbye_follows_the_pong_of_a_server_that_has_read_everything() {
+    let raw = Raw::start().await;
+    let (connected, mut wire) = tokio::join!(
+        within("the connection", websocket(&raw).connect()),
+        raw.joined()
+    );
+    let socket = connected.expect("accepted");
+    socket.emit("last", 1).await.expect("sent");
+    let mut disconnecting = Box::pin(within("the end", socket.disconnect()));
+    let ping = tokio::select! {
+        biased;
+        _ = &mut disconnecting => panic!("nothing was asked"),
+        ping = async {
+            assert_eq!(wire.next_or_ping().await, "42[\"last\",1]");
+            wire.next_or_ping().await
+        } => ping,
+    };
+    let payload = ping.strip_prefix("ping ").expect("a ping").to_owned();
+    let script = async move {
+        wire.frame(OpCode::Pong, b"another").await;
+        wire.frame(OpCode::Pong, payload.as_bytes()).await;
+        assert_eq!(wire.next_or_ping().await, "41");
+        assert_eq!(wire.next_or_ping().await, "closed");
+        drop(wire);
+    };
+    let (all, ()) = tokio::join!(disconnecting, script);
+    assert!(all, "all has left");
+}
+
+#[tokio::test]
+async fn a_poll_that_ends_empty_before_the_posts_answer_is_no_loss() {
+    let raw = Raw::start().await;
+    let (socket, mut gets, mut posts) = polling(&raw).await;
+    socket.emit("last", ()).await.expect("sent");
+    assert_eq!(posts.post().await.1, "42[\"last\"]");
+    let script = async {
+        posts.answer("", "ok").await;
+        assert_eq!(posts.post().await.1, "41\u{1e}1");
+        // python-socketio on threads. The client looks at it first.
+        gets.answer("Content-Type: text/plain\r\n", "").await;
+        posts.answer("", "ok").await;
+    };
+    let (all, ()) = tokio::join!(within("the end", socket.disconnect()), script);
+    assert!(all, "all has left");
+}
+
+#[tokio::test]
 async fn a_close_packet_over_websocket_ends_the_session_at_once() {
     // The JavaScript client ignores it, and waits for the ping timeout.
     let raw = Raw::start().await;

@@ -151,6 +151,16 @@ impl Wire {
     /// The next message: its text, or the bytes' debug form. `closed` when the client has closed.
     pub(crate) async fn next(&mut self) -> String {
         loop {
+            let next = self.next_or_ping().await;
+            if !next.starts_with("ping ") {
+                return next;
+            }
+        }
+    }
+
+    /// The next message, as [`next`](Self::next), or `ping` and its payload.
+    pub(crate) async fn next_or_ping(&mut self) -> String {
+        loop {
             let mut input = &mut self.unread[..];
             let before = input.len();
             let message = match self.decoder.decode(&mut input).expect("valid frames") {
@@ -159,7 +169,8 @@ impl Wire {
                     Some(format!("{:?}", Bytes::copy_from_slice(bytes)))
                 }
                 Some(Message::Close(_)) => Some("closed".to_owned()),
-                Some(Message::Ping(_) | Message::Pong(_)) => Some(String::new()),
+                Some(Message::Ping(payload)) => Some(format!("ping {}", payload.escape_ascii())),
+                Some(Message::Pong(_)) => Some(String::new()),
                 None => None,
             };
             let used = before - input.len();

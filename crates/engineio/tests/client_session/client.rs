@@ -120,6 +120,7 @@ impl Client {
                 let text = packet.packet_text(self.session.revision());
                 format!("probe {}", String::from_utf8(text.to_vec()).unwrap())
             }
+            ClientOutput::PingWebSocket => "ping WebSocket".to_owned(),
             ClientOutput::CloseProbe => "drop probe".to_owned(),
             ClientOutput::Upgraded => "upgraded".to_owned(),
             ClientOutput::UpgradeFailed => "upgrade failed".to_owned(),
@@ -184,6 +185,21 @@ impl Client {
 
     pub(crate) fn send(&mut self, text: &str) {
         self.send_with(text, SendOptions::default());
+    }
+
+    pub(crate) fn leave(&mut self, text: &str) {
+        self.session.send_goodbye(self.now, &Outgoing::text(text));
+        self.turn();
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.session.close(self.now);
+        self.turn();
+    }
+
+    pub(crate) fn pong(&mut self) {
+        self.session.handle_pong(self.now);
+        self.turn();
     }
 
     pub(crate) fn send_with(&mut self, text: &str, options: SendOptions) {

@@ -40,10 +40,9 @@ pub(crate) fn live(script: &[u8]) {
             8 => client.send_with("volatile", VOLATILE),
             9 => client.advance(u64::from(step) * 100),
             10 => client.session.set_reading_paused(client.now, step % 2 == 0),
-            11 if step > 200 => {
-                client.session.close(client.now);
-                client.turn();
-            }
+            11 if step > 200 => client.close(),
+            11 if step > 150 => client.leave("left"),
+            11 if step > 100 => client.pong(),
             _ if client.session.transport() == Transport::WebSocket => client.frame(packet),
             _ => {}
         }
@@ -51,9 +50,9 @@ pub(crate) fn live(script: &[u8]) {
     }
     // Whatever has happened, it can be ended, and then it has ended.
     client.session.set_reading_paused(client.now, false);
-    client.session.close(client.now);
-    client.turn();
-    client.advance(10_000);
+    client.close();
+    // 1 s for an upgrade, and then 10 s for the close packet.
+    client.advance(11_000);
     assert!(client.is_finished && client.closed.is_some());
     assert!(!client.session.is_open() && client.session.deadline().is_none());
 }

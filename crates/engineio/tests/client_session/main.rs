@@ -415,20 +415,216 @@ fn closing_ends_when_everything_is_written() {
 }
 
 #[test]
-fn closing_drops_a_probe() {
+fn a_goodbye_leaves_some_time_after_the_answer_to_what_was_posted() {
+    let mut client = Client::polling(OPEN);
+    client.outputs();
+    client.send("a");
+    client.send("b");
+    client.leave("41");
+    client.close();
+    assert_eq!(client.outputs(), ["POST 4a", "closed: forced close"]);
+    client.accepts();
+    assert_eq!(client.outputs(), ["POST 4b"]);
+    client.advance(1000);
+    client.accepts();
+    client.advance(19);
+    assert!(client.outputs().is_empty());
+    client.advance(1);
+    assert_eq!(client.outputs(), ["POST 441\u{1e}1"]);
+    client.accepts();
+    assert_eq!(client.outputs(), ["finished"]);
+    assert!(!client.session.is_cut());
+}
+
+#[test]
+fn a_goodbye_leaves_some_time_after_the_pong_of_the_websocket() {
+    for answers in [true, false] {
+        let mut client = Client::websocket();
+        client.send("a");
+        client.leave("41");
+        client.close();
+        let expected = ["4a", "ping WebSocket", "closed: forced close"];
+        assert_eq!(client.outputs(), expected);
+        if answers {
+            client.advance(500);
+            assert!(!client.session.is_heard());
+            client.pong();
+            assert!(client.session.is_heard());
+            client.advance(19);
+        } else {
+            client.advance(999);
+        }
+        assert!(client.outputs().is_empty());
+        client.advance(1);
+        let expected = ["441", "close WebSocket", "finished"];
+        assert_eq!(client.outputs(), expected);
+        assert!(!client.session.is_cut());
+    }
+}
+
+#[test]
+fn a_websocket_is_pinged_when_it_has_taken_what_was_sent() {
+    let mut client = Client::websocket();
+    client.is_stalled = true;
+    client.send("a");
+    client.leave("41");
+    assert_eq!(client.outputs(), ["4a"]);
+    client.advance(5000);
+    client.session.handle_written(client.now, true);
+    client.turn();
+    assert_eq!(client.outputs(), ["ping WebSocket"]);
+}
+
+#[test]
+fn a_goodbye_waits_for_nothing_if_all_was_handled() {
+    let mut client = Client::polling(OPEN);
+    client.send("a");
+    client.accepts();
+    client.outputs();
+    client.advance(15);
+    client.leave("41");
+    client.advance(4);
+    assert!(client.outputs().is_empty());
+    client.advance(1);
+    assert_eq!(client.outputs(), ["POST 441"]);
+    client.accepts();
+    client.advance(20);
+    client.leave("41/b,");
+    assert_eq!(client.outputs(), ["POST 441/b,"]);
+}
+
+#[test]
+fn goodbyes_that_follow_each_other_have_one_gap() {
+    let mut client = Client::polling(OPEN);
+    client.outputs();
+    client.send("a");
+    client.leave("41/a,");
+    client.leave("41/b,");
+    assert_eq!(client.outputs(), ["POST 4a"]);
+    client.accepts();
+    client.advance(20);
+    assert_eq!(client.outputs(), ["POST 441/a,\u{1e}441/b,"]);
+}
+
+#[test]
+fn what_is_sent_after_a_goodbye_stays_after_it() {
+    let mut client = Client::polling(OPEN);
+    client.outputs();
+    client.send("a");
+    client.leave("41/a,");
+    client.send("40/a,");
+    client.send_with("volatile", VOLATILE);
+    client.leave("41/a,");
+    client.send("c");
+    assert!(!client.session.is_drained());
+    client.accepts();
+    assert_eq!(client.outputs(), ["POST 4a"]);
+    client.advance(20);
+    assert_eq!(client.outputs(), ["POST 441/a,\u{1e}440/a,"]);
+    // The heartbeat does not wait.
+    client.answers("2");
+    client.accepts();
+    assert_eq!(client.outputs(), ["GET", "POST 3"]);
+    client.accepts();
+    client.advance(20);
+    assert_eq!(client.outputs(), ["POST 441/a,\u{1e}4c"]);
+}
+
+#[test]
+fn a_goodbye_that_is_not_taken_is_no_loss() {
+    // Before the server has heard what was sent, after it, and if nothing was sent.
+    for (sent, heard, cut) in [
+        (true, false, true),
+        (true, true, false),
+        (false, false, false),
+    ] {
+        let mut client = Client::polling(OPEN);
+        client.advance(1000);
+        if sent {
+            client.send("a");
+        }
+        client.leave("41");
+        client.close();
+        if heard {
+            client.accepts();
+            client.advance(20);
+        }
+        client
+            .session
+            .handle_transport_closed(CloseReason::TransportError);
+        client.turn();
+        assert!(client.is_finished);
+        assert_eq!(client.session.is_cut(), cut, "{sent} {heard}");
+    }
+}
+
+#[test]
+fn what_the_last_poll_brings_is_no_loss() {
+    // python-socketio ends it with an empty body, before it answers the POST.
+    for body in ["", "1", "6", "4late", "garbage"] {
+        let mut client = Client::polling(OPEN);
+        client.outputs();
+        client.send("a");
+        client.session.close(client.now);
+        client.turn();
+        client.answers(body);
+        assert_eq!(client.outputs(), ["POST 4a", "closed: forced close"]);
+        client.accepts();
+        client.accepts();
+        assert!(client.is_finished && !client.session.is_cut(), "{body:?}");
+        assert!(client.messages().is_empty());
+    }
+}
+
+#[test]
+fn closing_lets_an_upgrade_end() {
+    let mut client = Client::polling(UPGRADES);
+    client.send("a");
+    client.leave("41");
+    client.close();
+    client.session.handle_probe_opened(client.now);
+    client.turn();
+    client.outputs();
+    client.accepts();
+    client.advance(20);
+    assert_eq!(client.outputs(), ["POST 441"]);
+    client.probe_frame("3probe");
+    client.accepts();
+    assert!(client.outputs().is_empty(), "the server ends the GET");
+    client.answers("6");
+    let expected = ["probe 5", "upgraded", "close WebSocket", "finished"];
+    assert_eq!(client.outputs(), expected);
+    assert!(!client.session.is_cut());
+}
+
+#[test]
+fn closing_gives_up_an_upgrade_when_all_else_has_left() {
     let mut client = Client::polling(UPGRADES);
     client.outputs();
-    client.session.close(client.now);
+    client.send("a");
+    client.leave("41");
+    client.close();
+    // A server that is slow to answer may still be handling the event.
+    client.advance(5000);
+    assert_eq!(client.outputs(), ["POST 4a", "closed: forced close"]);
+    client.accepts();
+    client.advance(20);
+    assert_eq!(client.outputs(), ["POST 441"]);
+    client.accepts();
+    client.advance(999);
+    assert!(client.outputs().is_empty());
+    client.advance(1);
+    assert_eq!(client.outputs(), ["drop probe", "upgrade failed", "POST 1"]);
+    client.accepts();
+    assert!(client.is_finished && !client.session.is_cut());
+    // One that fails holds nothing up.
+    let mut client = Client::polling(UPGRADES);
+    client.outputs();
+    client.close();
+    assert_eq!(client.outputs(), ["closed: forced close"]);
+    client.session.handle_probe_closed(client.now);
     client.turn();
-    assert_eq!(
-        client.outputs(),
-        [
-            "drop probe",
-            "upgrade failed",
-            "closed: forced close",
-            "POST 1"
-        ]
-    );
+    assert_eq!(client.outputs(), ["drop probe", "upgrade failed", "POST 1"]);
 }
 
 #[test]

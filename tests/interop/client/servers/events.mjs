@@ -1,4 +1,4 @@
-// What every server of these tests does, in JavaScript for socket.io 4 and 2; server.py says the same in Python.
+// What every server of these tests does, in JavaScript for socket.io 4, 3 and 2; server.py says the same in Python.
 //
 // | event of the client             | the server                                                                    |
 // |---------------------------------|-------------------------------------------------------------------------------|
@@ -9,11 +9,15 @@
 // | `number` n                      | notes it: each has to be one more than the last                               |
 // | `report`                        | acknowledges with `{received, error}` about the numbers                       |
 // | `ticks` count, ms               | acknowledges, then emits `tick` with 0 to count - 1 at that interval          |
+// | `note` key                      | counts it, for all clients                                                    |
+// | `noted` key                     | acknowledges with how often it was noted                                      |
 // | `transport`                     | acknowledges with the name of the transport                                   |
 // | `handshake`                     | acknowledges with `{auth, query, headers}`                                    |
 // | `disconnect me` close           | disconnects the socket, or the whole connection                               |
 //
 // Namespaces: `/`, `/chat` for everybody, `/private` for those who say the token.
+
+const notes = new Map();
 
 /** Registers the events on a socket. `io` addresses rooms, also when the socket itself is gone. */
 export function serve(io, socket) {
@@ -39,6 +43,8 @@ export function serve(io, socket) {
       if (tick >= count) clearInterval(timer);
     }, ms);
   });
+  socket.on("note", (key) => notes.set(key, (notes.get(key) ?? 0) + 1));
+  socket.on("noted", (key, ack) => ack(notes.get(key) ?? 0));
   socket.on("transport", (ack) => ack(socket.conn.transport.name));
   socket.on("handshake", (ack) => {
     const { auth, query, headers } = socket.handshake;

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import collections
 import sys
 
 import socketio
@@ -27,6 +28,10 @@ sio = socketio.AsyncServer(
     # One event of a client after the other, as in JavaScript.
     async_handlers=False,
 )
+
+
+# How often each key was noted.
+notes: collections.Counter[str] = collections.Counter()
 
 
 class Numbers:
@@ -85,6 +90,12 @@ class Events(socketio.AsyncNamespace):
 
         self.start(tick())
         return ()
+
+    async def on_note(self, sid: str, key: str) -> None:
+        notes[key] += 1
+
+    async def on_noted(self, sid: str, key: str) -> int:
+        return notes[key]
 
     async def on_transport(self, sid: str) -> str:
         return sio.transport(sid, namespace=self.namespace)

@@ -12,6 +12,8 @@ use tokio::{task::JoinHandle, time::sleep};
 use crate::within;
 
 const TOKEN: &str = "kokanee";
+/// The keys that clients have noted.
+static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// A server of this project on a free port.
 #[derive(Debug)]
@@ -106,6 +108,16 @@ fn register(namespace: &Namespace) {
         },
     );
     namespace.on("ticks", ticks);
+    namespace.on("note", async |Data(key): Data<String>| {
+        NOTES.lock().expect("no panic").push(key);
+    });
+    namespace.on("noted", async |Data(key): Data<String>, ack: Ack| {
+        let count = {
+            let notes = NOTES.lock().expect("no panic");
+            notes.iter().filter(|other| **other == key).count()
+        };
+        ack.send(count)
+    });
     namespace.on("transport", async |socket: Socket, ack: Ack| {
         ack.send(socket.transport().as_str())
     });

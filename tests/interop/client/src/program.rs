@@ -13,35 +13,49 @@ use tokio::{
 
 use crate::within;
 
+/// The interpreter with the packages of requirements.txt.
+const PYTHON: &str = "../.venv/bin/python";
+/// What `cargo xtask interop` builds of the benchmark's peers.
+const SOCKETIOXIDE: &str = "../../../bench/peers/target/debug/socketioxide-interop";
+
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// socket.io 4, on Node.
     SocketIo4,
+    /// socket.io 3, on Node.
+    SocketIo3,
     /// socket.io 2, on Node: revision 3 of Engine.IO.
     SocketIo2,
     /// python-socketio, on uvicorn.
     Python,
+    /// Flask-SocketIO, on gevent, or on threads with the option `--threads`.
+    Flask,
+    /// socketioxide, on axum.
+    Socketioxide,
     /// Python's server of files: no Socket.IO at all.
     Files,
 }
 
 impl Kind {
-    fn file(self) -> &'static str {
-        match self {
-            Self::SocketIo4 => "socket-io-4.mjs",
-            Self::SocketIo2 => "socket-io-2.mjs",
-            Self::Python => "server.py",
-            Self::Files => "files.py",
-        }
-    }
-
-    fn interpreter(self, here: &Path) -> PathBuf {
-        match self {
-            Self::SocketIo4 | Self::SocketIo2 => PathBuf::from("node"),
-            // The one with the packages of requirements.txt.
-            Self::Python | Self::Files => here.join("../.venv/bin/python"),
-        }
+    /// The command that starts it.
+    fn command(self, here: &Path) -> Command {
+        let (interpreter, file) = match self {
+            Self::SocketIo4 => ("node", "socket-io-4.mjs"),
+            Self::SocketIo3 => ("node", "socket-io-3.mjs"),
+            Self::SocketIo2 => ("node", "socket-io-2.mjs"),
+            Self::Python => (PYTHON, "server.py"),
+            Self::Flask => (PYTHON, "flask_server.py"),
+            Self::Files => (PYTHON, "files.py"),
+            Self::Socketioxide => return Command::new(here.join(SOCKETIOXIDE)),
+        };
+        let interpreter = match interpreter {
+            PYTHON => here.join(PYTHON),
+            other => PathBuf::from(other),
+        };
+        let mut command = Command::new(interpreter);
+        command.arg(here.join("servers").join(file));
+        command
     }
 }
 
@@ -61,8 +75,8 @@ impl Program {
     /// It does not start.
     pub async fn start(kind: Kind, options: &[&str], port: u16) -> Self {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut child = Command::new(kind.interpreter(here))
-            .arg(here.join("servers").join(kind.file()))
+        let mut child = kind
+            .command(here)
             .args(options)
             .args(["--port", &port.to_string()])
             .stdin(Stdio::piped())

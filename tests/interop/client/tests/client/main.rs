@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
 mod cases;
+mod last_words;
 mod load;
 mod network;
 mod servers;

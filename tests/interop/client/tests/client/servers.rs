@@ -1,5 +1,5 @@
-//! What works with every server: socket.io 4 and 2, python-socketio, and the server of this project, each over polling,
-//! over WebSocket, and over the one after the other.
+//! What works with every server: socket.io 4, 3 and 2, python-socketio, Flask-SocketIO, and the server of this project, each
+//! over polling, over WebSocket, and over the one after the other.
 
 use kokanee_client::{ParserKind, Revision};
 use kokanee_client_interop::{Kind, KokaneeServer, Program};
@@ -108,6 +108,42 @@ async fn python_over_an_upgrade() {
 #[ignore = "needs Python and its packages"]
 async fn python_with_msgpack_over_websocket() {
     program(Kind::Python, ParserKind::Msgpack, Way::WebSocket).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Node and its packages"]
+async fn socket_io_3_over_polling() {
+    program(Kind::SocketIo3, ParserKind::Default, Way::Polling).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Node and its packages"]
+async fn socket_io_3_over_websocket() {
+    program(Kind::SocketIo3, ParserKind::Default, Way::WebSocket).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Node and its packages"]
+async fn socket_io_3_over_an_upgrade() {
+    program(Kind::SocketIo3, ParserKind::Default, Way::Upgrade).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Python and its packages"]
+async fn flask_over_polling() {
+    program(Kind::Flask, ParserKind::Default, Way::Polling).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Python and its packages"]
+async fn flask_over_websocket() {
+    program(Kind::Flask, ParserKind::Default, Way::WebSocket).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Python and its packages"]
+async fn flask_over_an_upgrade() {
+    program(Kind::Flask, ParserKind::Default, Way::Upgrade).await;
 }
 
 #[tokio::test]

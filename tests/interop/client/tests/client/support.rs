@@ -54,7 +54,7 @@ impl Server {
 pub(crate) fn revision(kind: Kind) -> Revision {
     match kind {
         Kind::SocketIo2 => Revision::V3,
-        Kind::SocketIo4 | Kind::Python | Kind::Files => Revision::V4,
+        _ => Revision::V4,
     }
 }
 
