@@ -134,9 +134,9 @@ impl<'a> Listener<'a> {
                     .is_some_and(|count| self.printed >= count.get());
                 Ok(is_last || self.output.is_closed())
             }
-            NoticeKind::Disconnect(DisconnectReason::Client) => Ok(false),
+            NoticeKind::Disconnect(DisconnectReason::Client, _) => Ok(false),
             // The server does not want this client: it is not connected again by itself.
-            NoticeKind::Disconnect(reason)
+            NoticeKind::Disconnect(reason, _)
                 if self.args.no_reconnect || *reason == DisconnectReason::Server =>
             {
                 Err(PeerError::Lost(reason.as_str()))

@@ -13,8 +13,8 @@ use std::{
 
 use kokanee::{Ack, Args, Event, Transport};
 use kokanee_client::{
-    AckError, Attempt, Client, ClientBuilder, ConnectFailure, DisconnectReason, EmitError, Failure,
-    Socket,
+    AckError, Attempt, Client, ClientBuilder, CloseDetails, ConnectFailure, DisconnectReason,
+    EmitError, Failure, Socket,
 };
 use kokanee_engineio::Revision;
 use kokanee_socketio::Value;
@@ -84,13 +84,16 @@ pub(crate) fn exit_of(failure: &ConnectFailure) -> Exit {
     match failure {
         ConnectFailure::Url { .. } | ConnectFailure::Option { .. } => Exit::Usage,
         ConnectFailure::Refused { .. } | ConnectFailure::Rejected { .. } => Exit::Refused,
+        ConnectFailure::Unavailable { status, .. } if status.is_client_error() => Exit::Refused,
         ConnectFailure::Timeout { .. } => Exit::Timeout,
         ConnectFailure::NotSocketIo { .. }
         | ConnectFailure::WrongRevision { .. }
+        | ConnectFailure::NoUpgrade { .. }
         | ConnectFailure::Transport { .. } => Exit::Protocol,
         ConnectFailure::Dns { .. }
         | ConnectFailure::Unreachable { .. }
         | ConnectFailure::Proxy { .. }
+        | ConnectFailure::Unavailable { .. }
         | ConnectFailure::Tls { .. } => Exit::Unreachable,
         ConnectFailure::Interrupted { .. } => Exit::Lost,
         _ => Exit::Failure,
@@ -258,7 +261,7 @@ pub(crate) enum NoticeKind {
         recovered: bool,
     },
     Upgrade,
-    Disconnect(DisconnectReason),
+    Disconnect(DisconnectReason, CloseDetails),
     Failure(Arc<ConnectFailure>),
     Attempt(u32),
     GaveUp,
@@ -305,9 +308,11 @@ pub(crate) fn watch(socket: &Socket, reporter: &Reporter) {
         report(&to, &socket, kind)
     });
     let to = reporter.clone();
-    socket.on_disconnect(move |socket: Socket, reason: DisconnectReason| {
-        report(&to, &socket, NoticeKind::Disconnect(reason))
-    });
+    socket.on_disconnect(
+        move |socket: Socket, reason: DisconnectReason, details: CloseDetails| {
+            report(&to, &socket, NoticeKind::Disconnect(reason, details))
+        },
+    );
     let to = reporter.clone();
     socket.on_connect_error(move |socket: Socket, failure: Failure| {
         report(&to, &socket, NoticeKind::Failure(failure.0))
@@ -338,8 +343,11 @@ impl Notice {
             NoticeKind::Upgrade => What::Upgrade {
                 transport: Transport::WebSocket.as_str(),
             },
-            NoticeKind::Disconnect(reason) => What::Disconnect {
-                reason: reason.to_string(),
+            NoticeKind::Disconnect(reason, details) => What::Disconnect {
+                reason: match details.code {
+                    Some(_) => format!("{reason} ({details})"),
+                    None => reason.to_string(),
+                },
             },
             NoticeKind::Failure(failure) => What::Error {
                 message: failure.to_string(),
@@ -371,4 +379,33 @@ impl Notice {
 pub(crate) async fn begin<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
     std::future::poll_fn(|context: &mut Context<'_>| Poll::Ready(future.as_mut().poll(context)))
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use kokanee_client::CloseReason;
+
+    use super::*;
+
+    #[test]
+    fn a_disconnection_shows_what_the_server_has_said() {
+        let reason = |details| {
+            let reason = DisconnectReason::Session(CloseReason::TransportClose);
+            let notice = Notice {
+                time: Duration::ZERO,
+                namespace: "/".to_owned(),
+                kind: NoticeKind::Disconnect(reason, details),
+            };
+            match notice.entry(None).what {
+                What::Disconnect { reason } => reason,
+                _ => String::new(),
+            }
+        };
+        let details = CloseDetails {
+            code: Some(1008),
+            reason: "slow consumer".to_owned(),
+        };
+        assert_eq!(reason(details), "transport close (1008 slow consumer)");
+        assert_eq!(reason(CloseDetails::default()), "transport close");
+    }
 }

@@ -15,7 +15,11 @@ use kokanee_socketio::{AckId, Args, EncodedPacket};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use crate::{Socket, hub::Outgoing, socket::Core};
+use crate::{Socket, handlers::is_handling, hub::Outgoing, socket::Core};
+
+/// How long an acknowledgement is waited for in a handler, and for an event with retries, unless the application says
+/// otherwise.
+pub(crate) const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Answer = Result<Args, AckError>;
 
@@ -169,7 +173,8 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
     }
 
     /// Sets how long to wait for the answer, the time included in which the socket is not connected. Without it, and
-    /// without [`ack_timeout`](crate::ClientBuilder::ack_timeout), the wait ends with the answer or the connection.
+    /// without [`ack_timeout`](crate::ClientBuilder::ack_timeout), the wait ends with the answer or the connection, and in a
+    /// handler, whose socket handles no other event meanwhile, after 10 s.
     ///
     /// With [`retries`](crate::ClientBuilder::retries) it limits all tries together; the event is still sent then, until it
     /// is acknowledged or its tries are used up.
@@ -191,6 +196,7 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
             limit,
             ..
         } = self;
+        let timeout = timeout.or_else(|| is_handling().then_some(DEFAULT_ACK_TIMEOUT));
         let packet = packet?;
         let (sender, receiver) = oneshot::channel();
         let options = socket.options();

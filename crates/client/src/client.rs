@@ -328,7 +328,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets how long an acknowledgement is waited for. JavaScript: `ackTimeout`. Default: as long as the connection.
+    /// Sets how long an acknowledgement is waited for. JavaScript: `ackTimeout`. Default: as long as the connection, in a
+    /// handler 10 s.
     pub fn ack_timeout(mut self, timeout: Duration) -> Self {
         self.ack_timeout = Some(timeout.min(MAX_TIME));
         self

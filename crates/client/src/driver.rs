@@ -31,19 +31,17 @@ use kokanee_socketio::{
 use tokio::{sync::oneshot, time::Sleep};
 
 use crate::{
-    ConnectFailure, DisconnectReason, Socket,
-    acks::Sink,
+    CloseDetails, ConnectFailure, DisconnectReason, Socket,
+    acks::{DEFAULT_ACK_TIMEOUT, Sink},
     client::{Auth, AuthValue},
     engine::{Engine, UpgradeEvent},
     extract::{ClientKind, Context},
-    handlers::Handlers,
+    handlers::{Handlers, Handling},
     hub::{Command, Hub, Outgoing},
     socket::{Core, Guard},
     stream::Received,
 };
 
-/// How long an event with retries waits for its acknowledgement, unless the application says otherwise.
-const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events that wait for a handler before the client stops to read, and their bytes.
 const MAX_QUEUED_EVENTS: usize = 1024;
 const MAX_QUEUED_BYTES: usize = 8 << 20;
@@ -511,7 +509,7 @@ impl Driver {
             self.leave(key);
         }
         if let Phase::Connected = phase {
-            self.on_disconnected(cx, key, DisconnectReason::Client);
+            self.on_disconnected(cx, key, DisconnectReason::Client, None);
         }
     }
 
@@ -728,6 +726,7 @@ impl Driver {
         };
         let closing = open.closing;
         let is_complete = closing && open.engine.is_complete();
+        let details = open.engine.close_details();
         self.link = Link::Idle;
         self.paused = false;
         self.hub.set_transport(None);
@@ -743,7 +742,8 @@ impl Driver {
             .collect();
         for (key, was_connected) in lost {
             if was_connected {
-                self.on_disconnected(cx, key, DisconnectReason::Session(reason));
+                let reason = DisconnectReason::Session(reason);
+                self.on_disconnected(cx, key, reason, details.as_ref());
             }
         }
         // Without a connection nobody waits for room: there is, or the event is not taken.
@@ -783,7 +783,13 @@ impl Driver {
         }
     }
 
-    fn on_disconnected(&mut self, cx: &mut TaskContext<'_>, key: u64, reason: DisconnectReason) {
+    fn on_disconnected(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        key: u64,
+        reason: DisconnectReason,
+        details: Option<&CloseDetails>,
+    ) {
         let guard = self.guard.upgrade();
         let Some(member) = self.by_key(key) else {
             return;
@@ -811,6 +817,7 @@ impl Driver {
             let socket = Socket::new(Arc::clone(&member.core), guard);
             let context = Context {
                 reason: Some(reason),
+                details,
                 ..Context::new(&socket)
             };
             for handler in &handlers.disconnect {
@@ -883,7 +890,7 @@ impl Driver {
                 if let Some(member) = self.by_key(key) {
                     member.rest(&ConnectFailure::GivenUp);
                 }
-                self.on_disconnected(cx, key, DisconnectReason::Server);
+                self.on_disconnected(cx, key, DisconnectReason::Server, None);
                 self.close_if_unwanted();
             }
         }
@@ -1418,6 +1425,7 @@ impl Future for Driver {
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
         let driver = self.get_mut();
+        let _handling = Handling::start();
         for _ in 0..ROUNDS_PER_TURN {
             driver.take_commands(cx);
             let found = [

@@ -8,7 +8,7 @@ use std::{ops::Deref, sync::Arc};
 use kokanee_handler::{Ack, EventKind, ExtractError, FromContext, Kind};
 use kokanee_socketio::Event;
 
-use crate::{ConnectFailure, DisconnectReason, Socket};
+use crate::{CloseDetails, ConnectFailure, DisconnectReason, Socket};
 
 /// What happened to a socket.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct Context<'a> {
     pub(crate) event: Option<&'a Event>,
     pub(crate) ack: Option<&'a Ack>,
     pub(crate) reason: Option<DisconnectReason>,
+    pub(crate) details: Option<&'a CloseDetails>,
     pub(crate) failure: Option<&'a Arc<ConnectFailure>>,
     pub(crate) attempt: u32,
 }
@@ -28,6 +29,7 @@ impl<'a> Context<'a> {
             event: None,
             ack: None,
             reason: None,
+            details: None,
             failure: None,
             attempt: 0,
         }
@@ -96,6 +98,12 @@ impl FromContext<OnDisconnect> for DisconnectReason {
         context
             .reason
             .ok_or_else(|| ExtractError::other("there is no reason"))
+    }
+}
+
+impl FromContext<OnDisconnect> for CloseDetails {
+    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
+        Ok(context.details.cloned().unwrap_or_default())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The handlers of one socket. Replaced as a whole when one is added, so that they can be called without a lock.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{cell::Cell, collections::HashMap, fmt, sync::Arc};
 
 use kokanee_handler::{Erased, EventError};
 use kokanee_socketio::Event;
@@ -9,6 +9,33 @@ use crate::extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent
 
 type ErrorHandler = Arc<dyn Fn(&EventError) + Send + Sync>;
 type OutgoingHandler = Arc<dyn Fn(&Event) + Send + Sync>;
+
+thread_local! {
+    static HANDLING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that this thread runs handlers, until it is dropped.
+pub(crate) struct Handling {
+    before: bool,
+}
+
+impl Handling {
+    pub(crate) fn start() -> Self {
+        let before = HANDLING.replace(true);
+        Self { before }
+    }
+}
+
+impl Drop for Handling {
+    fn drop(&mut self) {
+        HANDLING.set(self.before);
+    }
+}
+
+/// Whether a handler is being run, which holds up others.
+pub(crate) fn is_handling() -> bool {
+    HANDLING.get()
+}
 
 #[derive(Clone, Default)]
 pub(crate) struct Handlers {

@@ -34,7 +34,7 @@ pub use self::{
     client::{Client, ClientBuilder},
     engine::ConnectFailure,
     extract::{Attempt, Failure},
-    reason::DisconnectReason,
+    reason::{CloseDetails, DisconnectReason},
     simple::{ReceiveError, SimpleClient},
     socket::{Emit, Socket},
     stream::{Events, Received},

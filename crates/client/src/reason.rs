@@ -32,6 +32,26 @@ impl DisconnectReason {
     }
 }
 
+/// What the server has said as it closed the WebSocket: a parameter that handlers of disconnections can have beside the
+/// [`DisconnectReason`]. Shown as code and reason, or as nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct CloseDetails {
+    /// The code of its close frame, for instance 1008. `None` over polling, and if there was no such frame or no code in it.
+    pub code: Option<u16>,
+    /// Its reason, at most 123 bytes. Often empty.
+    pub reason: String,
+}
+
+impl fmt::Display for CloseDetails {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.code, self.reason.as_str()) {
+            (None, _) => Ok(()),
+            (Some(code), "") => write!(f, "{code}"),
+            (Some(code), reason) => write!(f, "{code} {reason}"),
+        }
+    }
+}
+
 impl fmt::Display for DisconnectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

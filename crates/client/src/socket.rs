@@ -459,6 +459,10 @@ impl Socket {
     /// Sends an event and waits for the server's answer: await what this returns, perhaps with a
     /// [`timeout`](EmitWithAck::timeout). The answer's first argument becomes `T`, or all of them if `T` is a tuple.
     ///
+    /// Awaited in a handler, it holds up the next events of the socket; when so many wait that the client stops to read (see
+    /// [`on`](Self::on)), it holds up its own answer, too, and all namespaces of the connection. So the default timeout is 10 s
+    /// there. Spawn a task for what may take long.
+    ///
     /// ```no_run
     /// # async fn f(socket: kokanee_client::Socket) -> Result<(), kokanee_client::AckError> {
     /// use std::time::Duration;
@@ -566,7 +570,8 @@ impl Socket {
         self
     }
 
-    /// Adds a handler of disconnections; its parameter may be the [`DisconnectReason`](crate::DisconnectReason).
+    /// Adds a handler of disconnections; its parameters may be the [`DisconnectReason`](crate::DisconnectReason), and the
+    /// [`CloseDetails`](crate::CloseDetails) with the code and reason of the server's WebSocket.
     pub fn on_disconnect<Args, H: Handler<Args, OnDisconnect>>(&self, handler: H) -> &Self {
         self.core
             .change(|handlers| handlers.disconnect.push(handler.erase()));

@@ -153,9 +153,9 @@ impl Session {
                 }
                 Some(State::Connected)
             }
-            NoticeKind::Disconnect(DisconnectReason::Client | DisconnectReason::Server)
+            NoticeKind::Disconnect(DisconnectReason::Client | DisconnectReason::Server, _)
             | NoticeKind::GaveUp => Some(State::Disconnected),
-            NoticeKind::Disconnect(_) => Some(State::Reconnecting(0)),
+            NoticeKind::Disconnect(..) => Some(State::Reconnecting(0)),
             NoticeKind::Attempt(attempt) => Some(State::Reconnecting(*attempt)),
             // Refused: no further attempt is made.
             NoticeKind::Failure(_) if !self.is_active(&notice.namespace) => {

@@ -4,6 +4,8 @@ use std::{future::Future, panic::resume_unwind, sync::Arc};
 
 use kokanee_handler::{BoxError, FromContext, IntoOutcome, Kind};
 
+use crate::handlers::Handling;
+
 /// A plain function that can handle what `K` says.
 ///
 /// Implemented for functions and closures of up to eight parameters that implement [`FromContext<K>`].
@@ -22,7 +24,10 @@ pub trait Handler<Args, K: Kind>: Send + Sync + 'static {
 fn run(
     function: impl FnOnce() -> Result<(), BoxError> + Send + 'static,
 ) -> impl Future<Output = Result<(), BoxError>> + Send {
-    let running = tokio::task::spawn_blocking(function);
+    let running = tokio::task::spawn_blocking(|| {
+        let _handling = Handling::start();
+        function()
+    });
     async move {
         match running.await {
             Ok(outcome) => outcome,

@@ -49,14 +49,14 @@ pub enum ConnectFailure {
         reason: String,
     },
     /// TLS could not be established.
-    #[error(
-        "TLS with {host} failed: {source}; is the certificate valid for this name, and its issuer trusted?"
-    )]
+    #[error("TLS with {host} failed: {source}; {hint}")]
     Tls {
         /// The server's name.
         host: String,
         /// What rustls says.
         source: io::Error,
+        /// What to look at, or to do.
+        hint: &'static str,
     },
     /// The server did not answer in time.
     #[error(
@@ -73,6 +73,24 @@ pub enum ConnectFailure {
     Interrupted {
         /// What the system says.
         source: io::Error,
+    },
+    /// Something between client and server, or the server itself, does not let the connection through: 401, 403, 407, 429,
+    /// 502, 503 or 504, without a text of Engine.IO.
+    #[error("HTTP {status} from the server or a proxy in front of it: {hint}")]
+    Unavailable {
+        /// The HTTP status.
+        status: StatusCode,
+        /// What that means, and what to do.
+        hint: &'static str,
+    },
+    /// The request for a WebSocket did not reach the server as one.
+    #[error(
+        "HTTP {status} instead of a WebSocket: a proxy in front of the server does not pass upgrades on; let it speak HTTP/1.1 \
+         to the server and forward the headers Upgrade and Connection, or use long-polling alone"
+    )]
+    NoUpgrade {
+        /// The HTTP status.
+        status: StatusCode,
     },
     /// The server speaks HTTP, but not Socket.IO, at this path.
     #[error("not a Socket.IO server: {reason}; is the path {path:?} right?")]
@@ -150,14 +168,20 @@ impl ConnectFailure {
                 proxy: proxy.clone(),
                 reason: reason.clone(),
             },
-            Self::Tls { host, source } => Self::Tls {
+            Self::Tls { host, source, hint } => Self::Tls {
                 host: host.clone(),
                 source: copy(source),
+                hint,
             },
             Self::Timeout { after } => Self::Timeout { after: *after },
             Self::Interrupted { source } => Self::Interrupted {
                 source: copy(source),
             },
+            Self::Unavailable { status, hint } => Self::Unavailable {
+                status: *status,
+                hint,
+            },
+            Self::NoUpgrade { status } => Self::NoUpgrade { status: *status },
             Self::NotSocketIo { path, reason } => Self::NotSocketIo {
                 path: path.clone(),
                 reason: reason.clone(),

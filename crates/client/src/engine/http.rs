@@ -271,6 +271,14 @@ pub(crate) fn refusal(config: &EngineConfig, answer: &Answer) -> ConnectFailure 
             },
         };
     }
+    // python-socketio says so in a text of its own.
+    if answer.status == StatusCode::BAD_REQUEST && says(answer, "unsupported version") {
+        return wrong_revision(revision);
+    }
+    if let Some(hint) = hint(answer.status) {
+        let status = answer.status;
+        return ConnectFailure::Unavailable { status, hint };
+    }
     let mut reason = format!("it answered HTTP {}", answer.status);
     if let Some(location) = answer.headers.get(header::LOCATION) {
         reason.push_str(" to ");
@@ -282,6 +290,55 @@ pub(crate) fn refusal(config: &EngineConfig, answer: &Answer) -> ConnectFailure 
         path: config.path.clone(),
         reason,
     }
+}
+
+/// What an answer instead of a WebSocket means. Servers that get an ordinary request for one, as a proxy makes it that does not
+/// pass upgrades on, say so each in its own way: socket.io with code 3, python-socketio in words, socketioxide not at all.
+pub(crate) fn no_websocket(config: &EngineConfig, answer: &Answer) -> ConnectFailure {
+    let status = answer.status;
+    let is_ordinary = match status {
+        StatusCode::UPGRADE_REQUIRED => true,
+        StatusCode::BAD_REQUEST => {
+            answer.body.is_empty()
+                || says(answer, "\"code\":3")
+                || says(answer, "websocket upgrade")
+        }
+        _ => false,
+    };
+    if is_ordinary {
+        return ConnectFailure::NoUpgrade { status };
+    }
+    refusal(config, answer)
+}
+
+/// Whether a body contains a text.
+fn says(answer: &Answer, text: &str) -> bool {
+    String::from_utf8_lossy(&answer.body).contains(text)
+}
+
+/// What a status means that says nothing about Socket.IO.
+fn hint(status: StatusCode) -> Option<&'static str> {
+    Some(match status {
+        StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            "it wants credentials: in the URL, or as a header"
+        }
+        StatusCode::FORBIDDEN => {
+            "it does not let this client in; are address, origin and headers allowed?"
+        }
+        StatusCode::TOO_MANY_REQUESTS => {
+            "too many connections or requests from here; wait, or raise its limit"
+        }
+        StatusCode::BAD_GATEWAY => {
+            "a proxy cannot reach the server; does that run, and on the port that the proxy forwards to?"
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            "it takes no connections now; does the server run, or is it overloaded?"
+        }
+        StatusCode::GATEWAY_TIMEOUT => {
+            "a proxy has waited for the server in vain; does that run, and is the proxy's timeout longer than a poll?"
+        }
+        _ => return None,
+    })
 }
 
 /// The server speaks the other revision.

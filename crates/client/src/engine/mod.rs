@@ -47,6 +47,7 @@ pub(crate) use self::{
     proxy::Proxy,
     url::{Target, without_secrets},
 };
+use crate::CloseDetails;
 
 /// Messages that one turn takes in before other tasks get their chance. A large one counts as one for every so many bytes.
 const MESSAGES_PER_TURN: usize = 128;
@@ -298,13 +299,17 @@ impl Engine {
             // The JavaScript server refuses this revision with the text of an HTTP answer inside the WebSocket.
             return wrong_revision(revision);
         }
-        let reason = match reason {
+        let mut reason = match reason {
             CloseReason::ParseError => "its first packet is no handshake",
             _ => "it closed the connection before its handshake",
-        };
+        }
+        .to_owned();
+        if let Some(details) = self.close_details() {
+            reason.push_str(&format!(" ({details})"));
+        }
         ConnectFailure::NotSocketIo {
             path: self.config.path.clone(),
-            reason: reason.to_owned(),
+            reason,
         }
     }
 
@@ -393,6 +398,15 @@ impl Engine {
     /// Whether the end of the session is on the wire, and all before it.
     pub(crate) fn is_end_written(&self) -> bool {
         self.end_written
+    }
+
+    /// What the server has said as it closed the WebSocket.
+    pub(crate) fn close_details(&self) -> Option<CloseDetails> {
+        let (code, reason) = self.websocket.as_ref()?.io.close_frame()?;
+        Some(CloseDetails {
+            code: Some(code.as_u16()),
+            reason: reason.to_owned(),
+        })
     }
 
     /// What became of the upgrade, once.
@@ -655,7 +669,11 @@ impl Engine {
                     self.session.handle_probe_opened(now);
                 }
                 Poll::Ready(Err(error)) => {
-                    tracing::debug!(%error, "upgrade failed");
+                    if let ConnectFailure::NoUpgrade { .. } = error {
+                        tracing::warn!(%error, "upgrade failed, the session goes on polling");
+                    } else {
+                        tracing::debug!(%error, "upgrade failed");
+                    }
                     self.probe = None;
                     self.session.handle_probe_closed(now);
                 }

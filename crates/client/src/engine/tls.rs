@@ -62,6 +62,7 @@ pub(crate) async fn connect(
 ) -> Result<Stream, ConnectFailure> {
     let failed = |source| ConnectFailure::Tls {
         host: host.to_owned(),
+        hint: hint(&source),
         source,
     };
     let name = ServerName::try_from(host.to_owned())
@@ -69,6 +70,15 @@ pub(crate) async fn connect(
     let connector = TlsConnector::from(Arc::clone(config));
     let tls = connector.connect(name, stream).await.map_err(failed)?;
     Ok(Stream::Other(Box::pin(tls)))
+}
+
+/// What may help. The verifier's own errors are not part of rustls' interface, but their names are in its text.
+fn hint(source: &io::Error) -> &'static str {
+    if source.to_string().contains("CaUsedAsEndEntity") {
+        return "the server shows the certificate of an authority (CA:TRUE), as `openssl req -x509` makes it by default: give it \
+                one that the authority has signed, or make it with `-addext basicConstraints=critical,CA:FALSE`";
+    }
+    "is the certificate valid for this name, and its issuer trusted?"
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use super::{
     EngineConfig,
     cookies::Cookies,
     dial::dial,
-    http::{Answer, Driven, refusal, request},
+    http::{Answer, Driven, no_websocket, request},
     mask::mask_key,
 };
 use crate::ConnectFailure;
@@ -79,7 +79,7 @@ pub(crate) async fn open(
         let response = sender.send_request(request).await;
         let response = response.map_err(|error| interrupted(io::Error::other(error)))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(refusal(config, &read_refusal(response).await));
+            return Err(no_websocket(config, &read_refusal(response).await));
         }
         let headers = response.headers().clone();
         let upgraded = hyper::upgrade::on(response).await;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kokanee_client::{
-    Ack, AckError, Client, ClientBuilder, ConnectFailure, Data, DisconnectReason, EmitError,
-    Failure, Revision, Socket, Transport,
+    Ack, AckError, Client, ClientBuilder, CloseDetails, CloseReason, ConnectFailure, Data,
+    DisconnectReason, EmitError, Failure, Revision, Socket, Transport,
 };
 use kokanee_websocket::{OpCode, encode_header};
 
@@ -70,6 +70,168 @@ async fn garbage_instead_of_an_answer_is_an_error() {
             );
         }
     }
+}
+
+/// What the client says of a server that answers the first request with these bytes.
+async fn answered(transport: Transport, answer: &str) -> ConnectFailure {
+    let raw = Raw::start().await;
+    fails(client(&raw, transport), async {
+        let mut wire = raw.accept().await;
+        wire.request().await;
+        wire.write(answer.as_bytes()).await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_proxy_says_is_not_taken_for_the_servers_word() {
+    for transport in [Transport::Polling, Transport::WebSocket] {
+        for (status, hint) in [
+            ("401 Unauthorized", "credentials"),
+            ("403 Forbidden", "allowed"),
+            ("407 Proxy Authentication Required", "credentials"),
+            ("429 Too Many Requests", "too many"),
+            ("502 Bad Gateway", "does that run"),
+            ("503 Service Unavailable", "overloaded"),
+            ("504 Gateway Timeout", "in vain"),
+        ] {
+            let body = format!("<html><h1>{status}</h1></html>");
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
+            let failure = answered(transport, &answer).await;
+            let text = failure.to_string();
+            assert!(
+                matches!(failure, ConnectFailure::Unavailable { .. }),
+                "{text}"
+            );
+            assert!(text.contains(status) && text.contains(hint), "{text}");
+        }
+        // The server itself.
+        let body = r#"{"code":4,"message":"Forbidden"}"#;
+        let length = body.len();
+        let answer = format!("HTTP/1.1 403 Forbidden\r\nContent-Length: {length}\r\n\r\n{body}");
+        let failure = answered(transport, &answer).await;
+        assert!(
+            matches!(failure, ConnectFailure::Rejected { code: 4, .. }),
+            "{failure}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_passes_no_upgrade_is_named() {
+    // What socket.io, python-socketio and socketioxide say of a request for a WebSocket without its headers.
+    for (status, body, is_named) in [
+        (
+            "400 Bad Request",
+            r#"{"code":3,"message":"Bad request"}"#,
+            true,
+        ),
+        ("400 Bad Request", "\"Invalid websocket upgrade\"", true),
+        ("400 Bad Request", "", true),
+        ("426 Upgrade Required", "", true),
+        // What else may be wrong.
+        (
+            "400 Bad Request",
+            r#"{"code":1,"message":"Session ID unknown"}"#,
+            false,
+        ),
+        ("400 Bad Request", "Bad request", false),
+        (
+            "400 Bad Request",
+            "<html>plain HTTP to a port of TLS</html>",
+            false,
+        ),
+        ("404 Not Found", "", false),
+    ] {
+        let length = body.len();
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
+        let failure = answered(Transport::WebSocket, &answer).await;
+        let named = matches!(failure, ConnectFailure::NoUpgrade { .. });
+        assert_eq!(named, is_named, "{body}: {failure}");
+        assert_eq!(
+            failure.to_string().contains("Upgrade and Connection"),
+            is_named
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_servers_close_frame_is_handed_on() {
+    let codes: [(&[u8], Option<u16>, &str, &str); 3] = [
+        (
+            b"\x03\xf0slow consumer",
+            Some(1008),
+            "slow consumer",
+            "1008 slow consumer",
+        ),
+        (b"\x03\xe9", Some(1001), "", "1001"),
+        (b"", None, "", ""),
+    ];
+    for (payload, code, reason, text) in codes {
+        let raw = Raw::start().await;
+        let socket = websocket(&raw).build().expect("usable options");
+        let (note, mut seen) = journal();
+        socket.on_disconnect(move |reason: DisconnectReason, details: CloseDetails| {
+            note((reason, details));
+            async {}
+        });
+        let (connected, mut wire) =
+            tokio::join!(within("the connection", socket.connect()), raw.joined());
+        connected.expect("accepted");
+        wire.frame(OpCode::Close, payload).await;
+        let (why, details) = seen.next().await;
+        assert_eq!(why, DisconnectReason::Session(CloseReason::TransportClose));
+        assert_eq!(why.to_string(), "transport close");
+        assert_eq!(details.to_string(), text);
+        let expected = CloseDetails {
+            code,
+            reason: reason.to_owned(),
+        };
+        assert_eq!(details, expected);
+    }
+    // Before the handshake it is part of the failure.
+    let raw = Raw::start().await;
+    let failure = fails(websocket(&raw), async {
+        let mut wire = raw.websocket().await;
+        wire.frame(OpCode::Close, b"\x03\xf5full").await;
+        wire.closed().await;
+    })
+    .await;
+    assert!(failure.to_string().contains("(1013 full)"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_handler_does_not_wait_for_an_answer_for_ever() {
+    let raw = Raw::start().await;
+    let socket = websocket(&raw).build().expect("usable options");
+    let (note, mut seen) = journal();
+    socket.on("x", move |socket: Socket| {
+        let note = note.clone();
+        async move {
+            let answer = socket.emit_with_ack::<()>("inside", ()).args().await;
+            note(answer);
+        }
+    });
+    let (connected, mut wire) =
+        tokio::join!(within("the connection", socket.connect()), raw.joined());
+    connected.expect("accepted");
+    let mut outside = Box::pin(socket.emit_with_ack::<()>("outside", ()).args());
+    let mut is_waiting = async || {
+        let poll =
+            |cx: &mut std::task::Context<'_>| std::task::Poll::Ready(outside.as_mut().poll(cx));
+        std::future::poll_fn(poll).await.is_pending()
+    };
+    assert!(is_waiting().await);
+    assert_eq!(wire.next().await, "420[\"outside\"]");
+    wire.text("42[\"x\"]").await;
+    assert_eq!(wire.next().await, "421[\"inside\"]");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    tokio::time::resume();
+    let answer = seen.next().await;
+    assert!(matches!(answer, Err(AckError::Timeout)), "{answer:?}");
+    assert!(is_waiting().await, "it holds up nobody");
 }
 
 #[tokio::test]

@@ -398,8 +398,12 @@ impl Authority {
 
 /// A server behind TLS for `localhost`. With `clients`, only those that it has signed may come.
 async fn serve_tls(authority: &Authority, clients: Option<&Authority>) -> String {
+    serve_certificate(authority.sign("localhost"), clients).await
+}
+
+/// A server behind TLS with this certificate and its key.
+async fn serve_certificate((chain, key): (String, String), clients: Option<&Authority>) -> String {
     let address = serve(&echo_server(), 0).await;
-    let (chain, key) = authority.sign("localhost");
     let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).expect("a certificate")];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
     let config = match clients {
@@ -516,4 +520,27 @@ async fn unix_sockets_carry_every_transport() {
         matches!(failure, ConnectFailure::Unreachable { .. }),
         "{failure}"
     );
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_can_be_trusted_if_it_is_no_authoritys() {
+    for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+        params.is_ca = is_ca.clone();
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate").pem();
+        let url = serve_certificate((certificate.clone(), key.serialize_pem()), None).await;
+        let builder = || Client::builder(&url).root_certificate(certificate.as_bytes());
+        if is_ca == IsCa::NoCa {
+            works(builder).await;
+        } else {
+            let failure = fails(builder()).await;
+            let text = failure.to_string();
+            assert!(matches!(failure, ConnectFailure::Tls { .. }), "{text}");
+            assert!(
+                text.contains("basicConstraints=critical,CA:FALSE"),
+                "{text}"
+            );
+        }
+    }
 }

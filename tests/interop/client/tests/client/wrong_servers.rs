@@ -115,6 +115,21 @@ async fn client_of_revision_4_and_a_server_of_revision_3() {
 }
 
 #[tokio::test]
+#[ignore = "needs Python and its packages"]
+async fn client_of_revision_3_and_a_python_server() {
+    let server = Program::start(Kind::Python, &[], 0).await;
+    for way in WAYS {
+        let client = Client::builder(&server.url("/")).revision(Revision::V3);
+        let failure = failure(client, way).await;
+        assert!(
+            matches!(failure, ConnectFailure::WrongRevision { .. }),
+            "{way:?}: {failure}"
+        );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn kokanee_without_revision_3_and_its_client() {
     let builder = kokanee_server::Server::builder();
     let server = KokaneeServer::start(builder, 0).await;
