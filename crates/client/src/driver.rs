@@ -749,9 +749,12 @@ impl Driver {
         // Without a connection nobody waits for room: there is, or the event is not taken.
         self.hub.wake_waiting();
         self.flushed(is_complete);
-        let failure = ConnectFailure::Interrupted {
-            source: std::io::Error::other(reason.as_str()),
+        let text = match details {
+            Some(details) => format!("{} ({details})", reason.as_str()),
+            None => reason.as_str().to_owned(),
         };
+        let source = std::io::Error::other(text);
+        let failure = ConnectFailure::Interrupted { source };
         if !closing && !self.hub.options.retry_first_connect {
             self.fail_first(cx, &failure);
         }

@@ -118,7 +118,8 @@ const MAX_PACKETS_PER_POST: usize = 16;
 enum Upgrade {
     /// The WebSocket is being opened, or its probe is under way.
     Probing { until: Instant },
-    /// The probe was answered: no new request is made, and those under way are waited for.
+    /// The probe was answered: no new GET is made, and the requests under way are waited for. Some servers end the pending
+    /// GET only at a tick of 100 ms, so what is sent meanwhile still goes by POST: its answer may end the GET, too.
     Pausing { until: Instant },
 }
 
@@ -287,7 +288,7 @@ impl ClientSession {
         let packet = self.decode_frame(frame);
         match (self.upgrade, packet) {
             (Some(Upgrade::Probing { until }), Ok(Packet::Pong(data))) if data == "probe" => {
-                // From here on nothing new goes by polling. The server ends the pending GET with a noop.
+                // The server ends the pending GET with a noop.
                 self.upgrade = Some(Upgrade::Pausing { until });
                 self.upgrade_if_paused(now);
             }
@@ -659,7 +660,7 @@ impl ClientSession {
     }
 
     fn can_request(&self) -> bool {
-        !matches!(self.upgrade, Some(Upgrade::Pausing { .. }))
+        self.poll_pending || !matches!(self.upgrade, Some(Upgrade::Pausing { .. }))
     }
 
     /// Whether something waits that a POST may carry now.

@@ -323,7 +323,8 @@ fn hint(status: StatusCode) -> Option<&'static str> {
             "it wants credentials: in the URL, or as a header"
         }
         StatusCode::FORBIDDEN => {
-            "it does not let this client in; are address, origin and headers allowed?"
+            "it does not let this client in; are address, origin and headers allowed? Python's servers say so of every \
+             WebSocket that they refuse, for instance of another revision"
         }
         StatusCode::TOO_MANY_REQUESTS => {
             "too many connections or requests from here; wait, or raise its limit"

@@ -305,7 +305,7 @@ impl Engine {
         }
         .to_owned();
         if let Some(details) = self.close_details() {
-            reason.push_str(&format!(" ({details})"));
+            reason = format!("{reason} ({details})");
         }
         ConnectFailure::NotSocketIo {
             path: self.config.path.clone(),

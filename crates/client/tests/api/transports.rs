@@ -526,7 +526,7 @@ async fn unix_sockets_carry_every_transport() {
 async fn a_self_signed_certificate_can_be_trusted_if_it_is_no_authoritys() {
     for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
-        params.is_ca = is_ca.clone();
+        params.is_ca = is_ca;
         let key = KeyPair::generate().expect("a key");
         let certificate = params.self_signed(&key).expect("a certificate").pem();
         let url = serve_certificate((certificate.clone(), key.serialize_pem()), None).await;

@@ -142,12 +142,15 @@ fn the_websocket_takes_over_when_nothing_is_under_way() {
     client.turn();
     assert_eq!(client.outputs(), ["POST 4by polling", "probe 2probe"]);
     client.probe_frame("3probe");
-    // Both requests are waited for, and what is sent meanwhile.
+    // Both requests are waited for, and what is sent meanwhile goes by POST until the server ends the GET.
+    client.send("by polling, too");
+    assert!(client.outputs().is_empty());
+    client.accepts();
+    assert_eq!(client.outputs(), ["POST 4by polling, too"]);
+    client.answers("4last\u{1e}6");
     client.send("by WebSocket");
     assert!(client.outputs().is_empty());
     client.accepts();
-    assert!(client.outputs().is_empty());
-    client.answers("4last\u{1e}6");
     assert_eq!(client.messages(), ["last"]);
     assert_eq!(client.outputs(), ["probe 5", "upgraded", "4by WebSocket"]);
     client.frame("4first");
@@ -186,13 +189,14 @@ fn an_upgrade_that_cannot_end_its_requests_is_given_up() {
     let mut client = Client::polling(UPGRADES);
     client.session.handle_probe_opened(client.now);
     client.probe_frame("3probe");
+    client.send("posted");
+    client.answers("6");
     client.send("kept");
     client.outputs();
     client.advance(10_000);
-    assert_eq!(
-        client.outputs(),
-        ["drop probe", "upgrade failed", "POST 4kept"]
-    );
+    assert_eq!(client.outputs(), ["drop probe", "upgrade failed", "GET"]);
+    client.accepts();
+    assert_eq!(client.outputs(), ["POST 4kept"]);
 }
 
 // The heartbeat.

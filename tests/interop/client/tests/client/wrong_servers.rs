@@ -118,7 +118,8 @@ async fn client_of_revision_4_and_a_server_of_revision_3() {
 #[ignore = "needs Python and its packages"]
 async fn client_of_revision_3_and_a_python_server() {
     let server = Program::start(Kind::Python, &[], 0).await;
-    for way in WAYS {
+    // To a WebSocket uvicorn says 403, whatever is wrong.
+    for way in [Way::Polling, Way::Upgrade] {
         let client = Client::builder(&server.url("/")).revision(Revision::V3);
         let failure = failure(client, way).await;
         assert!(
