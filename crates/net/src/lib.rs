@@ -61,6 +61,6 @@ pub use self::{
     reconnect::Reconnecting,
     serve::{Outcome, ServerHandle},
     tcp::{TcpClient, TcpServer, TcpServerBuilder},
-    tls::{ClientTls, ServerTls, TlsOptions},
+    tls::{ClientTls, ServerTls, TlsOptions, tls_hint},
     udp::{UdpClient, UdpServer, UdpServerBuilder},
 };

@@ -159,10 +159,24 @@ impl ClientTls {
             ServerName::try_from(host.to_owned()).map_err(|reason| failed(&host, &reason))?;
         let connector = TlsConnector::from(Arc::clone(&self.config));
         let connected = connector.connect(name, stream).await;
-        let stream =
-            connected.map_err(|source: io::Error| failed(&host, &error::reason(&source)))?;
+        let stream = connected.map_err(|source: io::Error| {
+            let reason = error::reason(&source);
+            match tls_hint(&source) {
+                Some(hint) => failed(&host, &format!("{reason}; {hint}")),
+                None => failed(&host, &reason),
+            }
+        })?;
         Ok(Stream::Tls(Box::new(TlsStream::Client(stream))))
     }
+}
+
+/// Says what to do about a failed handshake, if its cause is a known one.
+pub fn tls_hint(failure: &io::Error) -> Option<&'static str> {
+    // The verifier's own errors are not part of rustls' interface, but their names are in its text.
+    failure.to_string().contains("CaUsedAsEndEntity").then_some(
+        "the server shows the certificate of an authority (CA:TRUE), as `openssl req -x509` makes it by default: give it one \
+         that the authority has signed, or make it with `-addext basicConstraints=critical,CA:FALSE`",
+    )
 }
 
 /// What a client may say about TLS, for protocols that bring their own connections.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use kokanee_io::Stream;
-use kokanee_net::TlsOptions;
+use kokanee_net::{TlsOptions, tls_hint};
 use rustls_pki_types::ServerName;
 use tokio_rustls::{TlsConnector, rustls::ClientConfig};
 
@@ -62,7 +62,8 @@ pub(crate) async fn connect(
 ) -> Result<Stream, ConnectFailure> {
     let failed = |source| ConnectFailure::Tls {
         host: host.to_owned(),
-        hint: hint(&source),
+        hint: tls_hint(&source)
+            .unwrap_or("is the certificate valid for this name, and its issuer trusted?"),
         source,
     };
     let name = ServerName::try_from(host.to_owned())
@@ -70,15 +71,6 @@ pub(crate) async fn connect(
     let connector = TlsConnector::from(Arc::clone(config));
     let tls = connector.connect(name, stream).await.map_err(failed)?;
     Ok(Stream::Other(Box::pin(tls)))
-}
-
-/// What may help. The verifier's own errors are not part of rustls' interface, but their names are in its text.
-fn hint(source: &io::Error) -> &'static str {
-    if source.to_string().contains("CaUsedAsEndEntity") {
-        return "the server shows the certificate of an authority (CA:TRUE), as `openssl req -x509` makes it by default: give it \
-                one that the authority has signed, or make it with `-addext basicConstraints=critical,CA:FALSE`";
-    }
-    "is the certificate valid for this name, and its issuer trusted?"
 }
 
 #[cfg(test)]

@@ -12,11 +12,19 @@ struct Certificate {
 }
 
 fn certificate(name: &str) -> Certificate {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    self_signed(name, rcgen::IsCa::NoCa)
+}
+
+fn self_signed(name: &str, is_ca: rcgen::IsCa) -> Certificate {
+    let names = vec!["localhost".to_owned()];
+    let mut params = rcgen::CertificateParams::new(names).expect("parameters");
+    params.is_ca = is_ca;
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let made = params.self_signed(&key).expect("a certificate");
     let path = |kind| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{kind}.pem"));
-    let pem = made.cert.pem();
+    let pem = made.pem();
     fs::write(path("cert"), &pem).expect("a file");
-    fs::write(path("key"), made.signing_key.serialize_pem()).expect("a file");
+    fs::write(path("key"), key.serialize_pem()).expect("a file");
     Certificate {
         server: ServerTls::from_pem_files(&path("cert"), &path("key")).expect("they fit"),
         pem: pem.into_bytes(),
@@ -80,6 +88,21 @@ async fn a_server_that_nobody_vouches_for_is_refused() {
     assert!(matches!(error, NetError::Tls { .. }), "{error}");
     let any = ClientTls::danger_accept_invalid_certificates();
     assert!(connect(any).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_of_an_authority_has_a_hint() {
+    let is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let certificate = self_signed("authority", is_ca);
+    let (address, _) = start_echo(TcpServer::builder().tls(certificate.server)).await;
+    let tls = ClientTls::trusting(&certificate.pem).expect("a certificate");
+    let client = TcpClient::new(&address).tls(tls.server_name("localhost"));
+    let error = within(client.connect()).await.expect_err("not an end");
+    let text = error.to_string();
+    assert!(
+        text.contains("basicConstraints=critical,CA:FALSE"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
