@@ -47,8 +47,9 @@ const MAX_QUEUED_EVENTS: usize = 1024;
 const MAX_QUEUED_BYTES: usize = 8 << 20;
 /// Bytes of answers that wait for the server to read them before the client stops to read, beside the send buffer.
 const MAX_OWED_BYTES: usize = 8 << 20;
-/// Time in which an old server must have refused `/` that we have left before. It need not accept it.
-const SILENT_JOIN: Duration = Duration::from_secs(1);
+/// Time in which an old server must have refused `/` that we have left before. It need not accept it. The gap after the goodbye,
+/// up to 1 s, is part of it.
+const SILENT_JOIN: Duration = Duration::from_secs(2);
 /// Time for the server to end a connection that we have closed, before those who wait for the end are told.
 const END_GRACE: Duration = Duration::from_secs(1);
 /// Longest text that is taken for an offset of a server that recovers connections.
@@ -390,14 +391,17 @@ impl Driver {
         }
     }
 
-    /// Tells the server that a socket leaves, after everything before it.
-    fn send_goodbye(&mut self, namespace: &str) {
-        let packet = encode_disconnect(namespace);
+    /// Sends a packet with which a socket joins or leaves, apart from what is before it.
+    fn send_apart(
+        &mut self,
+        packet: &EncodedPacket,
+        send: fn(&mut Engine, &kokanee_engineio::Outgoing),
+    ) {
         if let Link::Open(open) = &mut self.link {
             if self.hub.options.parser == ParserKind::Msgpack {
-                open.engine.send_goodbye(&packet.msgpack());
+                send(&mut open.engine, &packet.msgpack());
             } else {
-                open.engine.send_goodbye(packet.first());
+                send(&mut open.engine, packet.first());
             }
         }
     }
@@ -497,7 +501,7 @@ impl Driver {
             }
             ProtocolVersion::V4 => encode_connect(&legacy_namespace(&core.namespace, &auth), None),
         };
-        self.send(&packet, SendOptions::default());
+        self.send_apart(&packet, Engine::send_join);
     }
 
     fn disconnect(&mut self, cx: &mut TaskContext<'_>, core: &Arc<Core>) {
@@ -505,7 +509,7 @@ impl Driver {
         let key = member.key;
         let phase = member.rest(&ConnectFailure::GivenUp);
         if matches!(phase, Phase::Connected | Phase::Joining { .. }) {
-            self.send_goodbye(&core.namespace);
+            self.send_apart(&encode_disconnect(&core.namespace), Engine::send_goodbye);
             self.leave(key);
         }
         if let Phase::Connected = phase {

@@ -144,6 +144,8 @@ pub struct ClientSession {
     gaps: VecDeque<Outbox>,
     /// Whether nothing but goodbyes was sent since the last gap.
     parting: bool,
+    /// Whether a goodbye was ever sent.
+    has_parted: bool,
     /// Whether the server has read the messages that have left.
     heard: Heard,
     outputs: Queue<ClientOutput>,
@@ -176,6 +178,7 @@ impl ClientSession {
             outbox: Outbox::default(),
             gaps: VecDeque::new(),
             parting: false,
+            has_parted: false,
             heard: Heard::By(now),
             outputs: Queue::default(),
             received: None,
@@ -419,10 +422,21 @@ impl ClientSession {
         if self.state != State::Open {
             return;
         }
+        self.has_parted = true;
         if !std::mem::replace(&mut self.parting, true) {
             self.gaps.push_back(Outbox::default());
         }
         self.push(now, OutPacket::Message(message.clone()), Part::Owed);
+        self.go_on(now);
+    }
+
+    /// Sends the packet with which a peer of the layer above comes: after a gap if one has left before, perhaps the same. A
+    /// JavaScript server that reads both in one turn closes the session.
+    pub fn send_join(&mut self, now: Instant, message: &Outgoing) {
+        if self.has_parted && self.state == State::Open {
+            self.gaps.push_back(Outbox::default());
+        }
+        self.send(now, message, &[], SendOptions::default());
         self.go_on(now);
     }
 

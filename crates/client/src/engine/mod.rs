@@ -344,6 +344,11 @@ impl Engine {
         self.session.send_goodbye(Instant::now(), message);
     }
 
+    /// Sends the packet with which a socket joins its namespace, some time after one has left.
+    pub(crate) fn send_join(&mut self, message: &Outgoing) {
+        self.session.send_join(Instant::now(), message);
+    }
+
     /// Ends the session in order: what waits is sent first. [`poll`](Self::poll) is ready when that is done.
     pub(crate) fn close(&mut self) {
         let now = Instant::now();

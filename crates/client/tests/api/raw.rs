@@ -148,12 +148,13 @@ impl Wire {
         self.write(&[header.as_slice(), content].concat()).await;
     }
 
-    /// The next message: its text, or the bytes' debug form. `closed` when the client has closed.
+    /// The next message: its text, or the bytes' debug form. `closed` when the client has closed. Pings are answered.
     pub(crate) async fn next(&mut self) -> String {
         loop {
             let next = self.next_or_ping().await;
-            if !next.starts_with("ping ") {
-                return next;
+            match next.strip_prefix("ping ") {
+                Some(payload) => self.frame(OpCode::Pong, payload.as_bytes()).await,
+                None => return next,
             }
         }
     }

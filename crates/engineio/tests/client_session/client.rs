@@ -192,6 +192,11 @@ impl Client {
         self.turn();
     }
 
+    pub(crate) fn join(&mut self, text: &str) {
+        self.session.send_join(self.now, &Outgoing::text(text));
+        self.turn();
+    }
+
     pub(crate) fn close(&mut self) {
         self.session.close(self.now);
         self.turn();

@@ -535,6 +535,34 @@ fn what_is_sent_after_a_goodbye_stays_after_it() {
 }
 
 #[test]
+fn who_comes_back_leaves_a_gap_after_the_goodbye() {
+    let mut client = Client::polling(OPEN);
+    client.outputs();
+    // Nobody has left yet.
+    client.join("40");
+    client.join("40/a,");
+    client.accepts();
+    assert_eq!(client.outputs(), ["POST 440", "POST 440/a,"]);
+    client.accepts();
+    client.advance(20);
+    client.leave("41/a,");
+    client.join("40/a,");
+    client.send("b");
+    client.accepts();
+    assert_eq!(client.outputs(), ["POST 441/a,"]);
+    client.advance(20);
+    assert_eq!(client.outputs(), ["POST 440/a,\u{1e}4b"]);
+    let mut client = Client::websocket();
+    client.advance(20);
+    client.leave("41/a,");
+    client.join("40/a,");
+    assert_eq!(client.outputs(), ["441/a,", "ping WebSocket"]);
+    client.pong();
+    client.advance(20);
+    assert_eq!(client.outputs(), ["440/a,"]);
+}
+
+#[test]
 fn a_goodbye_that_is_not_taken_is_no_loss() {
     // Before the server has heard what was sent, after it, and if nothing was sent.
     for (sent, heard, cut) in [

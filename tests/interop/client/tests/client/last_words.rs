@@ -134,14 +134,40 @@ async fn are_handled(server: &Server) {
     }
 }
 
+/// Leaving one namespace of several leaves a gap, too.
+async fn are_handled_before_one_namespace_is_left(server: &Server) {
+    for way in WAYS {
+        let socket = server.connect(way).await;
+        let chat = socket.of("/chat");
+        let key = format!("chat {way:?}");
+        for _ in 0..ROUNDS {
+            within("the other namespace", chat.connect()).await.unwrap();
+            chat.emit("note", &key).await.unwrap();
+            assert!(within("the end", chat.disconnect()).await, "all has left");
+        }
+        let is_noted = async {
+            while call(&socket, "noted", values(serde_json::json!([key]))).await
+                != values(serde_json::json!([ROUNDS]))
+            {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        within(&key, is_noted).await;
+        socket.disconnect().await;
+    }
+}
+
 async fn with_program(kind: Kind, options: &[&str]) {
     let program = Program::start(kind, options, 0).await;
-    are_handled(&Server {
+    let server = Server {
         port: program.port(),
         revision: revision(kind),
         parser: ParserKind::Default,
-    })
-    .await;
+    };
+    are_handled(&server).await;
+    if kind != Kind::Socketioxide {
+        are_handled_before_one_namespace_is_left(&server).await;
+    }
     program.stop().await;
 }
 
