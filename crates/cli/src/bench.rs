@@ -5,20 +5,10 @@ mod html;
 mod progress;
 mod text;
 
-use std::{
-    fs, io,
-    ops::ControlFlow,
-    process::{self, ExitCode},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-};
+use std::{fs, io, ops::ControlFlow, process::ExitCode};
 
 use kokanee_bench::{Bound, Error, Options, Report, Violation, run as run_load};
 use kokanee_client::{ClientBuilder, CloseReason, ConnectFailure, DisconnectReason, Transport};
-use tokio::runtime;
 
 use crate::{
     args::{BenchArgs, ScenarioArg, TransportArg},
@@ -129,10 +119,10 @@ pub(crate) fn run(args: &BenchArgs) -> ExitCode {
         return Exit::Failure.into();
     };
     report_traces(&args.connection.log.level, &output);
-    let is_interrupted = Arc::<AtomicBool>::default();
-    watch_signals(&is_interrupted);
-    let exit = match measure(args, &output, &is_interrupted) {
-        Ok(()) if is_interrupted.load(Ordering::Relaxed) => Exit::Interrupted,
+    // The first signal ends the run as soon as everything in flight has arrived. Without the thread it ends the program.
+    let _signals = Signals::watch(&output);
+    let exit = match measure(args, &output) {
+        Ok(()) if output.signal().is_some() => Exit::Interrupted,
         Ok(()) => Exit::Success,
         Err(error) => {
             let paint = Paint::for_stderr(args.connection.color);
@@ -153,20 +143,19 @@ pub(crate) fn run(args: &BenchArgs) -> ExitCode {
             error.exit()
         }
     };
-    output.finish_patiently();
-    exit.into()
+    let exit = match (exit, output.signal()) {
+        (Exit::Interrupted, Some(signal)) => ExitCode::from(signal.exit_code()),
+        (exit, _) => exit.into(),
+    };
+    peer::end(&output, exit)
 }
 
-fn measure(
-    args: &BenchArgs,
-    output: &Output,
-    is_interrupted: &AtomicBool,
-) -> Result<(), BenchError> {
+fn measure(args: &BenchArgs, output: &Output) -> Result<(), BenchError> {
     let options = options(args)?;
     let mut reporter = Reporter::new(args, output.clone());
     let report = run_load(&options, &mut |progress| {
         reporter.on_progress(progress);
-        if is_interrupted.load(Ordering::Relaxed) {
+        if output.signal().is_some() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -250,34 +239,6 @@ fn client(args: &BenchArgs) -> Result<ClientBuilder, BenchError> {
         return Ok(builder);
     }
     Ok(builder.transports([Transport::WebSocket]))
-}
-
-/// The first signal ends the run as soon as everything in flight has arrived, the second one ends the program.
-fn watch_signals(is_interrupted: &Arc<AtomicBool>) {
-    let is_interrupted = Arc::clone(is_interrupted);
-    let watch = move || {
-        let Ok(runtime) = runtime::Builder::new_current_thread().enable_all().build() else {
-            return;
-        };
-        runtime.block_on(async {
-            // Without it a signal ends the program at once.
-            let Ok(mut signals) = Signals::new() else {
-                return;
-            };
-            signals.next().await;
-            is_interrupted.store(true, Ordering::Relaxed);
-            let second = signals.next().await;
-            #[expect(
-                clippy::exit,
-                reason = "the load runs on another thread, which may be stuck"
-            )]
-            process::exit(second.exit_code().into());
-        });
-    };
-    // The same holds without a thread.
-    let _ = thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(watch);
 }
 
 #[cfg(test)]

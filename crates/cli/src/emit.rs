@@ -25,12 +25,12 @@ pub(crate) fn run(args: &EmitArgs) -> ExitCode {
 async fn emit(args: &EmitArgs, output: &Output) -> Result<(), PeerError> {
     // Before anything is sent.
     let packed = pack(args)?;
-    let mut signals = Signals::new().map_err(PeerError::Start)?;
+    let mut signals = Signals::watch(output).map_err(PeerError::Start)?;
     let socket = peer::socket(&args.connection, false)?;
     peer::connect(&socket, &mut signals).await?;
     let sent = tokio::select! {
         sent = send(args, &socket, &packed, output) => sent,
-        signal = signals.next() => Err(PeerError::Interrupted(signal)),
+        signal = signals.first() => Err(PeerError::Interrupted(signal)),
     };
     match sent {
         Ok(()) => peer::finish(&socket, &mut signals).await,

@@ -24,7 +24,7 @@ pub(crate) enum Exit {
     Lost = 7,
     /// The address is in use.
     AddressInUse = 98,
-    /// Ctrl-C, as shells count.
+    /// Ctrl-C, as shells count. A [signal](crate::signals::Signal::exit_code) that is known has its own.
     Interrupted = 130,
 }
 

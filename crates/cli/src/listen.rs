@@ -24,7 +24,7 @@ pub(crate) fn run(args: &ListenArgs) -> ExitCode {
 
 async fn listen(args: &ListenArgs, output: &Output) -> Result<(), PeerError> {
     let mut listener = Listener::new(args, output)?;
-    let mut signals = Signals::new().map_err(PeerError::Start)?;
+    let mut signals = Signals::watch(output).map_err(PeerError::Start)?;
     let socket = peer::socket(&args.connection, !args.no_reconnect)?;
     let (reporter, mut notices) = peer::notices();
     peer::watch(&socket, &reporter);
@@ -72,7 +72,7 @@ async fn listen(args: &ListenArgs, output: &Output) -> Result<(), PeerError> {
                 Some(timeout) => break Err(PeerError::Silence(timeout)),
                 None => silent_since = Instant::now(),
             },
-            signal = signals.next() => break Err(PeerError::Interrupted(signal)),
+            signal = signals.first() => break Err(PeerError::Interrupted(signal)),
         }
     };
     peer::leave(&socket).await;

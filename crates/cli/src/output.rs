@@ -1,23 +1,33 @@
 //! All that the program writes, by a thread of its own: a terminal that stands still, or a pipe that nobody reads, holds
 //! up nothing else.
+//!
+//! A command may wait for its output, for ever if need be. A signal ends that, whatever waits: lines that are printed get
+//! [`HURRY_TIMEOUT`] from then on, the last ones [`FINISH_TIMEOUT`], and again if there are others after those: one second in
+//! all.
 
 use std::{
     io::{self, Write},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{self, Receiver, Sender, SyncSender, TryRecvError},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, TrySendError},
     },
     thread,
     time::{Duration, Instant},
 };
 
+use crate::signals::Signal;
+
 /// Lines that may wait to be written. Beyond it they are counted instead.
 const MAX_WAITING: usize = 8192;
 /// Bytes that are written at once.
 const BATCH_BYTES: usize = 16 * 1024;
-/// Time that the last lines get when the program ends.
-const FINISH_TIMEOUT: Duration = Duration::from_millis(500);
+/// Time that the last lines get when the program ends by a signal.
+const FINISH_TIMEOUT: Duration = Duration::from_millis(350);
+/// Time after a signal in which lines still wait for room.
+const HURRY_TIMEOUT: Duration = Duration::from_millis(300);
+/// Time between two looks whether there is room, or a signal.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A way to stdout and stderr that never waits. A cheap handle.
 #[derive(Debug, Clone)]
@@ -25,6 +35,8 @@ pub(crate) struct Output {
     lines: SyncSender<Line>,
     lost: Arc<AtomicU64>,
     is_closed: Arc<AtomicBool>,
+    /// The signal that the program was sent, and when.
+    signal: Arc<OnceLock<(Signal, Instant)>>,
 }
 
 #[derive(Debug)]
@@ -62,10 +74,11 @@ impl Output {
             lines,
             lost,
             is_closed,
+            signal: Arc::default(),
         })
     }
 
-    /// Starts the writing for a command that loses no line: it uses [`print`](Self::print).
+    /// Starts the writing for a command that loses no line before a signal: it uses [`print`](Self::print).
     pub(crate) fn start_patient() -> io::Result<Self> {
         Self::start(|lines| format!("{lines} lines are missing"))
     }
@@ -112,39 +125,71 @@ impl Output {
         self.is_closed.load(Ordering::Relaxed)
     }
 
-    fn wait_to_send(&self, line: Line) {
-        // The thread lives as long as this handle.
-        let _ = self.lines.send(line);
+    /// Takes note of a signal: from now on nothing waits long for room, or for the end of the writing.
+    pub(crate) fn hurry(&self, signal: Signal) {
+        // The first one counts.
+        let _ = self.signal.set((signal, Instant::now()));
     }
 
-    /// Waits until all lines are written, however slowly they are read.
-    pub(crate) fn finish_patiently(&self) {
+    /// The signal that the program was sent.
+    pub(crate) fn signal(&self) -> Option<Signal> {
+        self.signal.get().map(|(signal, _)| *signal)
+    }
+
+    /// Waits for room. A signal ends that, and the line is lost.
+    fn wait_to_send(&self, line: Line) {
+        let is_late = || {
+            let signal = self.signal.get();
+            signal.is_some_and(|(_, at)| at.elapsed() >= HURRY_TIMEOUT)
+        };
+        self.send_until(line, is_late);
+    }
+
+    fn send_until(&self, mut line: Line, is_late: impl Fn() -> bool) {
+        // The thread lives as long as this handle.
+        while let Err(TrySendError::Full(unsent)) = self.lines.try_send(line) {
+            if is_late() {
+                return;
+            }
+            line = unsent;
+            thread::sleep(LOOK_INTERVAL);
+        }
+    }
+
+    /// Waits until all lines are written, however slowly they are read, but not for long after a signal. Returns whether
+    /// they are.
+    pub(crate) fn finish_patiently(&self) -> bool {
+        let start = Instant::now();
+        self.finish_unless(|| {
+            let signal = self.signal.get();
+            signal.is_some_and(|(_, at)| start.max(*at).elapsed() >= FINISH_TIMEOUT)
+        })
+    }
+
+    /// Waits until all lines are written, but not for long: nobody may read them.
+    pub(crate) fn finish(&self) -> bool {
+        let start = Instant::now();
+        self.finish_unless(|| start.elapsed() >= FINISH_TIMEOUT)
+    }
+
+    fn finish_unless(&self, is_late: impl Fn() -> bool) -> bool {
         let (done, is_done) = mpsc::channel();
-        self.wait_to_send(Line::Finish(done));
-        // An error says that the thread has ended: then there is nothing to wait for.
-        let _ = is_done.recv();
+        self.send_until(Line::Finish(done), &is_late);
+        loop {
+            match is_done.recv_timeout(LOOK_INTERVAL) {
+                Ok(()) => return true,
+                // It was not even queued, or the thread has ended: then there is nothing to wait for.
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) if is_late() => return false,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
     }
 
     fn send(&self, line: Line) {
         if self.lines.try_send(line).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    /// Waits until all lines are written, but not for long: nobody may read them.
-    pub(crate) fn finish(&self) {
-        let end = Instant::now() + FINISH_TIMEOUT;
-        let (done, is_done) = mpsc::channel();
-        let mut request = Line::Finish(done);
-        while let Err(mpsc::TrySendError::Full(unsent)) = self.lines.try_send(request) {
-            if Instant::now() >= end {
-                return;
-            }
-            request = unsent;
-            thread::sleep(Duration::from_millis(5));
-        }
-        // Too slow, or the thread has ended: there is nothing more to be done.
-        let _ = is_done.recv_timeout(end.saturating_duration_since(Instant::now()));
     }
 }
 

@@ -125,8 +125,15 @@ where
             error.exit()
         }
     };
-    output.finish_patiently();
-    exit
+    end(&output, exit)
+}
+
+/// Writes the last lines of a command, and returns its exit code: of the signal that has cut them off, if one has.
+pub(crate) fn end(output: &Output, exit: ExitCode) -> ExitCode {
+    match (output.finish_patiently(), output.signal()) {
+        (false, Some(signal)) => ExitCode::from(signal.exit_code()),
+        _ => exit,
+    }
 }
 
 fn tell(error: &PeerError, args: &ConnectionArgs, output: &Output) {
@@ -208,7 +215,7 @@ pub(crate) fn pack(values: Vec<Value>) -> Result<Args, PeerError> {
 pub(crate) async fn connect(socket: &Socket, signals: &mut Signals) -> Result<(), PeerError> {
     tokio::select! {
         connected = socket.connect() => Ok(connected?),
-        signal = signals.next() => Err(PeerError::Interrupted(signal)),
+        signal = signals.first() => Err(PeerError::Interrupted(signal)),
     }
 }
 
@@ -223,7 +230,7 @@ pub(crate) async fn finish(socket: &Socket, signals: &mut Signals) -> Result<(),
         } else {
             Err(PeerError::Lost("before everything was sent"))
         },
-        signal = signals.next() => Err(PeerError::Interrupted(signal)),
+        signal = signals.first() => Err(PeerError::Interrupted(signal)),
     }
 }
 

@@ -88,8 +88,7 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
             ended
         });
     let code = match ended {
-        Ok(None) => 0,
-        Ok(Some(signal)) => signal.exit_code(),
+        Ok(()) => 0,
         Err(error) => {
             let paint = Paint::for_stderr(args.color);
             output.err(format!(
@@ -107,8 +106,8 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Serves until a signal. Returns the second one, if it came before the end.
-async fn serve(args: &ServeArgs, output: &Output) -> Result<Option<Signal>, ServeError> {
+/// Serves until a signal.
+async fn serve(args: &ServeArgs, output: &Output) -> Result<(), ServeError> {
     let console = Console::new(args, output);
     let client = find_client(args)?;
     let io = build(args, &console, client.as_deref());
@@ -121,7 +120,7 @@ async fn serve(args: &ServeArgs, output: &Output) -> Result<Option<Signal>, Serv
     let raw = raw.serve(&io, &args.raw);
     let address = listener.local_addr();
     // Before anybody knows the address: the first signal may come at once.
-    let mut signals = Signals::new().map_err(ServeError::Start)?;
+    let mut signals = Signals::watch(output).map_err(ServeError::Start)?;
     let start = Instant::now();
     let mut listening = tokio::spawn(listener.serve());
     let clock = tokio::spawn(demo::run_clock(io.clone()));
@@ -134,7 +133,7 @@ async fn serve(args: &ServeArgs, output: &Output) -> Result<Option<Signal>, Serv
     }
 
     let signal = tokio::select! {
-        signal = signals.next() => signal,
+        signal = signals.first() => signal,
         _ = &mut listening => return Err(ServeError::Ended),
     };
     console.stopping(signal, io.session_count());
@@ -143,13 +142,10 @@ async fn serve(args: &ServeArgs, output: &Output) -> Result<Option<Signal>, Serv
         let raw_in_time = raw.close(args.shutdown_timeout).await;
         io.close(args.shutdown_timeout).await && raw_in_time
     };
-    let in_time = tokio::select! {
-        in_time = closing => in_time,
-        second = signals.next() => return Ok(Some(second)),
-    };
+    let in_time = closing.await;
     clock.abort();
     console.stopped(in_time, start.elapsed().as_secs());
-    Ok(None)
+    Ok(())
 }
 
 /// The server of the options, with the event log in front of all handlers.

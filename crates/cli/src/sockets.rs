@@ -117,6 +117,10 @@ where
             error.exit()
         }
     };
-    output.finish_patiently();
-    exit
+    let was_asked_to_end = output.signal().is_some();
+    match (output.finish_patiently(), output.signal()) {
+        // It had ended by itself, but nobody took what it had to say.
+        (false, Some(signal)) if !was_asked_to_end => ExitCode::from(signal.exit_code()),
+        _ => exit,
+    }
 }

@@ -34,7 +34,8 @@ Examples:
   kokanee bench https://staging.example.com echo --ack --event ping -c 200 -H 'Authorization: Bearer abc'
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server, 4 nothing arrived for too long, 5 the server \
-does not keep to the protocol, 6 no connection, 7 a connection was lost, 130 interrupted by Ctrl-C.";
+does not keep to the protocol, 6 no connection, 7 a connection was lost, 130 interrupted by \
+Ctrl-C, 143 by SIGTERM. A second signal ends the program at once.";
 
 /// Put a server under load and measure it: rate, latency, CPU and memory
 ///

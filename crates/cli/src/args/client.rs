@@ -12,7 +12,7 @@ macro_rules! exit_codes {
         "\
 Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server or its namespace, 4 timeout, 5 the server does \
 not speak the protocol (or another revision), 6 no connection: no such host, nobody listens, TLS or the proxy failed, \
-7 the connection was lost or closed by the server, 130 interrupted by Ctrl-C."
+7 the connection was lost or closed by the server, 130 interrupted by Ctrl-C, 143 by SIGTERM. A second signal ends the program at once."
     };
 }
 

@@ -23,7 +23,7 @@ Examples:
 Each option can be an environment variable, too: KOKANEE_PORT=8080, KOKANEE_QUIET=1.
 
 Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failure, 2 wrong usage, 98 port in use,
-130 or 143 stopped at once by a second signal.";
+130 or 143 stopped at once by a second signal (Ctrl-C, SIGTERM).";
 
 /// Run a Socket.IO server: echo, rooms, chat, acks and more, and a page that shows them
 ///

@@ -16,7 +16,7 @@ macro_rules! exit_codes {
         "\
 Exit codes: 0 success, 1 failure, 2 wrong usage, 4 timeout, 5 a message is too large or not complete, 6 no connection: no
 such host, nobody listens, unreachable, or TLS failed, 7 the connection was lost, 98 address in use, 130 interrupted by
-Ctrl-C (which is success for servers)."
+Ctrl-C, 143 by SIGTERM (which is success for servers). A second signal ends the program at once."
     };
 }
 

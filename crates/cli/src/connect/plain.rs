@@ -24,7 +24,7 @@ const MAX_LINES: usize = 64;
 pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerError> {
     let (reporter, mut notices) = peer::notices();
     let (outcomes, mut outcome) = mpsc::unbounded_channel();
-    let mut signals = Signals::new().map_err(PeerError::Start)?;
+    let mut signals = Signals::watch(&output).map_err(PeerError::Start)?;
     let mut session = Session::new(&args.connection, reporter, outcomes)?;
     let printer = Printer {
         output,
@@ -50,7 +50,7 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
         };
         let said = tokio::select! {
             biased;
-            signal = signals.next() => break Err(PeerError::Interrupted(signal)),
+            signal = signals.first() => break Err(PeerError::Interrupted(signal)),
             Some(outcome) = outcome.recv() => session.on_outcome(outcome),
             Some(notice) = notices.recv() => vec![session.on_notice(&notice)],
             line = next_line, if has_input => match line.as_deref().map(command::parse) {

@@ -421,9 +421,7 @@ impl Session {
 
     /// Leaves all namespaces, without waiting for long.
     pub(crate) async fn leave(&self) {
-        for socket in self.sockets.values() {
-            peer::leave(socket).await;
-        }
+        futures_util::future::join_all(self.sockets.values().map(peer::leave)).await;
     }
 }
 

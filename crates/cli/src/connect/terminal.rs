@@ -35,7 +35,7 @@ const REFRESH: Duration = Duration::from_secs(1);
 pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerError> {
     let (reporter, mut notices) = peer::notices();
     let (outcomes, mut outcome) = mpsc::unbounded_channel();
-    let mut signals = Signals::new().map_err(PeerError::Start)?;
+    let mut signals = Signals::watch(&output).map_err(PeerError::Start)?;
     let mut session = Session::new(&args.connection, reporter, outcomes)?;
     let file = history::path().filter(|_| !args.no_history);
     let history = file.as_deref().map(History::load).unwrap_or_default();
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
     let mut refresh = interval(REFRESH);
     let ended = loop {
         let mut said = tokio::select! {
-            signal = signals.next() => break Err(PeerError::Interrupted(signal)),
+            signal = signals.first() => break Err(PeerError::Interrupted(signal)),
             Some(key) = keys.recv() => window.on_key(key, &mut session).await,
             Some(outcome) = outcome.recv() => session.on_outcome(outcome),
             Some(notice) = notices.recv() => vec![session.on_notice(&notice)],

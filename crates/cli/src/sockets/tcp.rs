@@ -80,7 +80,7 @@ async fn serve(
     view: &View,
     reaction: &Reaction,
 ) -> Result<(), SocketError> {
-    let mut signals = Signals::new().map_err(SocketError::Start)?;
+    let mut signals = Signals::watch(view.output()).map_err(SocketError::Start)?;
     let server = bind(args).await?;
     let handle = server.handle();
     view.listening(server.local_addr()).await;
@@ -109,7 +109,7 @@ async fn serve(
         }
     };
     tokio::select! {
-        _ = signals.next() => {}
+        _ = signals.first() => {}
         () = enough => {}
         ended = serving => if let Err(panic) = ended {
             std::panic::resume_unwind(panic.into_panic());
@@ -149,13 +149,13 @@ async fn react(conn: Connection, framing: Framing, reaction: Reaction, view: &Vi
 }
 
 async fn listen(args: &TcpListenArgs, view: &View) -> Result<(), SocketError> {
-    let mut signals = Signals::new().map_err(SocketError::Start)?;
+    let mut signals = Signals::watch(view.output()).map_err(SocketError::Start)?;
     let server = bind(&args.server).await?;
     view.listening(server.local_addr()).await;
     let conn = tokio::select! {
         accepted = server.accept() => accepted?,
         // As for every server, a signal is how it ends.
-        _ = signals.next() => return Ok(()),
+        _ = signals.first() => return Ok(()),
     };
     // Others are refused from now on, not left waiting.
     drop(server);
@@ -196,14 +196,14 @@ async fn open(
 ) -> Result<Connection, SocketError> {
     let conn = tokio::select! {
         connected = client.connect() => connected?,
-        signal = signals.next() => return Err(SocketError::Interrupted(signal)),
+        signal = signals.first() => return Err(SocketError::Interrupted(signal)),
     };
     view.connected_to(conn.peer()).await;
     Ok(conn)
 }
 
 async fn connect(args: &TcpConnectArgs, view: &View) -> Result<(), SocketError> {
-    let mut signals = Signals::new().map_err(SocketError::Start)?;
+    let mut signals = Signals::watch(view.output()).map_err(SocketError::Start)?;
     let client = client(&args.client, args.timeout)?;
     let conn = open(&client, &mut signals, view).await?;
     let framing = args.client.framing.framing();
@@ -239,7 +239,7 @@ async fn converse(
     let ended = tokio::select! {
         read = reading => read.map_err(SocketError::from),
         error = writing => Err(error.into()),
-        signal = signals.next() => Err(SocketError::Interrupted(signal)),
+        signal = signals.first() => Err(SocketError::Interrupted(signal)),
     };
     view.summary().await;
     ended
@@ -267,7 +267,7 @@ async fn send(args: &TcpSendArgs, view: &View) -> Result<(), SocketError> {
         .map(|message| framing.encode(message))
         .collect();
     let frames = frames?;
-    let mut signals = Signals::new().map_err(SocketError::Start)?;
+    let mut signals = Signals::watch(view.output()).map_err(SocketError::Start)?;
     let client = client(&args.client, None)?;
     let conn = open(&client, &mut signals, view).await?;
     let (reader, mut writer) = conn.into_split();
@@ -309,7 +309,7 @@ async fn send(args: &TcpSendArgs, view: &View) -> Result<(), SocketError> {
     };
     let ended = tokio::select! {
         ended = exchange => ended,
-        signal = signals.next() => Err(SocketError::Interrupted(signal)),
+        signal = signals.first() => Err(SocketError::Interrupted(signal)),
     };
     view.summary().await;
     ended

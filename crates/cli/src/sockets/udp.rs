@@ -23,24 +23,24 @@ pub(crate) fn view_args(args: &UdpArgs) -> &ViewArgs {
 }
 
 pub(crate) async fn run(args: &UdpArgs, view: &View) -> Result<(), SocketError> {
-    let mut signals = Signals::new().map_err(SocketError::Start)?;
+    let mut signals = Signals::watch(view.output()).map_err(SocketError::Start)?;
     let ended = match &args.command {
         // A signal is how a server ends.
         UdpCommand::Echo(args) => tokio::select! {
             ended = serve(args, true, view) => ended,
-            _ = signals.next() => Ok(()),
+            _ = signals.first() => Ok(()),
         },
         UdpCommand::Listen(args) => tokio::select! {
             ended = serve(args, false, view) => ended,
-            _ = signals.next() => Ok(()),
+            _ = signals.first() => Ok(()),
         },
         UdpCommand::Connect(args) => tokio::select! {
             ended = connect(args, view) => ended,
-            signal = signals.next() => Err(SocketError::Interrupted(signal)),
+            signal = signals.first() => Err(SocketError::Interrupted(signal)),
         },
         UdpCommand::Send(args) => tokio::select! {
             ended = send(args, view) => ended,
-            signal = signals.next() => Err(SocketError::Interrupted(signal)),
+            signal = signals.first() => Err(SocketError::Interrupted(signal)),
         },
     };
     view.summary().await;

@@ -125,6 +125,11 @@ impl View {
         self.0.sent.add(bytes);
     }
 
+    /// Where it is printed.
+    pub(crate) fn output(&self) -> &Output {
+        &self.0.output
+    }
+
     /// Whether nobody reads what is printed.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.output.is_closed()
