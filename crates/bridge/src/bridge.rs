@@ -4,13 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kokanee_net::{Framing, NetError};
-use kokanee_server::{Ack, Data, EmitError, JoinError, Namespace, Socket, Value};
+use kokanee_server::{
+    Ack, BroadcastOperator, Data, EmitError, JoinError, Namespace, Socket, Value,
+};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::{
     dial,
     peers::{Facts, Peer, Peers, Sink},
     targets::Rule,
+    watchers::{News, SlowWatcher, Watchers},
 };
 
 /// The room of those who watch every peer.
@@ -20,15 +24,17 @@ const ALL: &str = "all";
 ///
 /// | limit | default | on breach |
 /// |---|---|---|
-/// | `max_dialled` | 100 connections that clients have asked for | `dial` fails |
+/// | `max_dialled` | 100 connections that clients have asked for, those in the making included | `dial` fails |
 /// | `max_datagram_peers` | 1,000 | datagrams of further senders are thrown away, and counted in the log |
 /// | `datagram_idle_timeout` | 60 s without a datagram | the peer is closed (`idle`) |
 /// | `half_open_timeout` | 0: a peer that ends its side is closed | the peer is closed |
 /// | `max_message_bytes` | 64 KiB either way | from a client: `data` fails; from a peer: it is closed |
+/// | `max_hold_up` | 1 s at once, 10 % of the time in the long run | the client [misses messages](SlowWatcher), and is told |
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BridgeLimits {
-    /// Number of connections that clients have asked for, at the same time.
+    /// Number of connections that clients have asked for, at the same time. One counts from before its name is resolved
+    /// until it is closed.
     pub max_dialled: usize,
     /// Number of senders of datagrams that count as peers at the same time.
     pub max_datagram_peers: usize,
@@ -40,6 +46,12 @@ pub struct BridgeLimits {
     /// such a message well below half of [`Limits::max_outbound_bytes`](kokanee_server::Limits::max_outbound_bytes), so
     /// that no peer can make a client a slow consumer.
     pub max_message_bytes: usize,
+    /// Time that a client that has no room for a message of a peer holds up others that have it. What it has used up comes
+    /// back at a tenth of the time that passes. Beyond it, [`BridgeBuilder::slow_watcher`] decides what becomes of the client.
+    /// [`Duration::MAX`] makes all wait until [`Limits::write_timeout`](kokanee_server::Limits::write_timeout) ends it.
+    ///
+    /// Clients that are equally slow, or a single one, hold up nobody but the peer.
+    pub max_hold_up: Duration,
 }
 
 impl Default for BridgeLimits {
@@ -50,6 +62,7 @@ impl Default for BridgeLimits {
             datagram_idle_timeout: Duration::from_secs(60),
             half_open_timeout: Duration::ZERO,
             max_message_bytes: 64 * 1024,
+            max_hold_up: Duration::from_secs(1),
         }
     }
 }
@@ -84,8 +97,12 @@ pub(crate) struct Inner {
     pub(crate) namespace: Namespace,
     pub(crate) framing: Framing,
     pub(crate) limits: BridgeLimits,
+    pub(crate) slow_watcher: SlowWatcher,
     pub(crate) rules: Vec<Rule>,
     pub(crate) peers: Peers,
+    pub(crate) watchers: Watchers,
+    /// One for each connection that clients have asked for.
+    pub(crate) dial_permits: Arc<Semaphore>,
 }
 
 impl Bridge {
@@ -106,8 +123,13 @@ impl Bridge {
             bridge: self.clone(),
             peer,
         };
-        open.tell("open", &open.peer.facts).await;
+        open.tell(News::Change, "open", &open.peer.facts).await;
         open
+    }
+
+    /// Those who watch a peer.
+    pub(crate) fn watchers_of(&self, peer: &str) -> BroadcastOperator {
+        self.0.namespace.to([ALL.to_owned(), Peer::room(peer)])
     }
 }
 
@@ -123,20 +145,21 @@ impl OpenPeer {
         let id = &self.peer.facts.id;
         let is_textual = self.bridge.0.framing.is_textual();
         match str::from_utf8(&frame) {
-            Ok(text) if is_textual => self.tell("data", (id, text)).await,
-            _ => self.tell("data", (id, &frame)).await,
+            Ok(text) if is_textual => self.tell(News::Message, "data", &(id, text)).await,
+            _ => self.tell(News::Message, "data", &(id, &frame)).await,
         }
     }
 
     /// Tells that the peer sends nothing more.
     pub(crate) async fn ended(&self) {
-        self.tell("end", &self.peer.facts.id).await;
+        self.tell(News::Change, "end", &self.peer.facts.id).await;
     }
 
     /// Tells that the peer has gone.
     pub(crate) async fn close(self, reason: &str) {
         if self.bridge.0.peers.remove(&self.peer.facts.id) {
-            self.tell("close", (&self.peer.facts.id, reason)).await;
+            self.tell(News::Change, "close", &(&self.peer.facts.id, reason))
+                .await;
             // Clients may be in a limited number of rooms.
             let room = Peer::room(&self.peer.facts.id);
             let watchers = self.bridge.0.namespace.to(&room);
@@ -144,11 +167,9 @@ impl OpenPeer {
         }
     }
 
-    async fn tell<T: Serialize>(&self, event: &str, args: T) {
-        let rooms = [ALL.to_owned(), Peer::room(&self.peer.facts.id)];
-        let watchers = self.bridge.0.namespace.to(rooms);
-        // Texts and bytes can always be encoded, and there is no other error.
-        let _ = watchers.emit_patiently(event, args).await;
+    async fn tell<T: Serialize>(&self, news: News, event: &str, args: &T) {
+        let id = &self.peer.facts.id;
+        self.bridge.tell(id, news, event, args).await;
     }
 }
 
@@ -159,11 +180,7 @@ impl Drop for OpenPeer {
         if self.bridge.0.peers.remove(&id)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            let watchers = self
-                .bridge
-                .0
-                .namespace
-                .to([ALL.to_owned(), Peer::room(&id)]);
+            let watchers = self.bridge.watchers_of(&id);
             runtime.spawn(watchers.emit("close", (id, "cut off")));
         }
     }
@@ -175,6 +192,7 @@ impl Drop for OpenPeer {
 pub struct BridgeBuilder {
     framing: Framing,
     limits: BridgeLimits,
+    slow_watcher: SlowWatcher,
     rules: Vec<Rule>,
 }
 
@@ -191,6 +209,13 @@ impl BridgeBuilder {
         self
     }
 
+    /// Sets what becomes of a client that holds up others for [`BridgeLimits::max_hold_up`]. Default
+    /// [`SlowWatcher::Misses`].
+    pub fn slow_watcher(mut self, slow_watcher: SlowWatcher) -> Self {
+        self.slow_watcher = slow_watcher;
+        self
+    }
+
     /// Allows clients to have targets dialled. Default: none.
     pub fn allow_target(mut self, rule: Rule) -> Self {
         self.rules.push(rule);
@@ -199,12 +224,16 @@ impl BridgeBuilder {
 
     /// Makes the bridge, and adds its handlers to a namespace. One namespace has one bridge.
     pub fn attach(self, namespace: &Namespace) -> Bridge {
+        let max_dialled = self.limits.max_dialled.min(Semaphore::MAX_PERMITS);
         let bridge = Bridge(Arc::new(Inner {
             namespace: namespace.clone(),
             framing: self.framing,
             limits: self.limits,
+            slow_watcher: self.slow_watcher,
             rules: self.rules,
             peers: Peers::default(),
+            watchers: Watchers::default(),
+            dial_permits: Arc::new(Semaphore::new(max_dialled)),
         }));
         register(&bridge, namespace);
         bridge
@@ -277,6 +306,7 @@ fn register(bridge: &Bridge, namespace: &Namespace) {
     let it = bridge.clone();
     namespace.on_disconnect(move |socket: Socket| {
         it.0.peers.close_those_of(socket.id());
+        it.0.watchers.remove(socket.id());
         async {}
     });
 }

@@ -1,5 +1,7 @@
 //! `dial`: a client asks for a connection to a target on the allow list.
 
+use std::sync::Arc;
+
 use kokanee_net::{NetError, TcpClient, resolve};
 use kokanee_server::Socket;
 
@@ -17,30 +19,34 @@ pub(crate) async fn dial(
     target: &str,
 ) -> Result<String, BridgeError> {
     let refused = || BridgeError::NotAllowed(target.to_owned());
-    let host = match target.rsplit_once(':') {
-        Some((host, _)) => host.trim_matches(['[', ']']),
-        None => {
-            let text = target.to_owned();
-            return Err(NetError::NotAnAddress { text }.into());
-        }
+    let parts = target.rsplit_once(':');
+    let Some((host, Ok(port))) = parts.map(|(host, port)| (host, port.parse())) else {
+        let text = target.to_owned();
+        return Err(NetError::NotAnAddress { text }.into());
     };
-    // Names that no rule concerns are not even looked up: nobody scans names through us.
-    if !concern(&bridge.0.rules, host) {
+    let host = host.trim_matches(['[', ']']);
+    // Only names that are on the list are looked up: nobody scans names through us.
+    if !concern(&bridge.0.rules, host, port) {
         return Err(refused());
     }
+    // Before anything that takes time, or a thread of those that resolve names.
+    let max = bridge.0.limits.max_dialled;
+    let permits = Arc::clone(&bridge.0.dial_permits);
+    let permit = permits
+        .try_acquire_owned()
+        .map_err(|_none| BridgeError::TooManyDialled { max })?;
     let addresses = resolve(target).await?;
     let addresses = allowed(&bridge.0.rules, host, &addresses);
     if addresses.is_empty() {
         return Err(refused());
     }
-    let max = bridge.0.limits.max_dialled;
-    if bridge.0.peers.dialled_count() >= max {
-        return Err(BridgeError::TooManyDialled { max });
-    }
     let connection = TcpClient::new(target).connect_to(&addresses).await?;
     let stream = Stream::open(bridge, connection, "out", Some(socket)).await;
     let id = stream.id();
-    tokio::spawn(stream.run());
+    tokio::spawn(async move {
+        stream.run().await;
+        drop(permit);
+    });
     if !socket.is_connected() {
         // It has left meanwhile, and its peers may have been closed before this one was there.
         bridge.0.peers.close_those_of(socket.id());

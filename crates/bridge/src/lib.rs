@@ -22,6 +22,7 @@
 //! | `peers` list | the peers that are there when the client joins; one of them may come as `open`, too |
 //! | `open` {id, address, transport, direction} | a peer has come (`in`), or was dialled (`out`) |
 //! | `data` id, payload | a message of a peer: text if the framing is textual and it is UTF-8, otherwise bytes |
+//! | `missed` id, count | so many messages of the peer have not come, as this client was too slow; it may have gone since |
 //! | `end` id | the peer sends nothing more, but still reads; only with [`BridgeLimits::half_open_timeout`] |
 //! | `close` id, reason | the peer has gone |
 //!
@@ -38,8 +39,10 @@
 //! **Who may do that** is decided by the middlewares of the namespace: whoever is let in sees and reaches every peer.
 //!
 //! **Back-pressure** crosses the bridge both ways. A peer is read at the pace of the slowest client that watches it, and
-//! a client at the pace of the peer that it sends to; whoever takes nothing at all is cut off after a time. Datagrams that
-//! arrive meanwhile are kept by the system as long as its buffer lasts. What a peer sends while nobody watches it is gone.
+//! a client at the pace of the peer that it sends to; whoever takes nothing at all is cut off after a time. But a client holds
+//! up others for [`BridgeLimits::max_hold_up`] only: then it [misses messages](SlowWatcher) and is told how many, or is
+//! disconnected. Datagrams that arrive meanwhile are kept by the system as long as its buffer lasts. What a peer sends while
+//! nobody watches it is gone.
 
 mod bridge;
 mod dial;
@@ -47,8 +50,10 @@ mod peers;
 mod stream;
 mod targets;
 mod udp;
+mod watchers;
 
 pub use self::{
     bridge::{Bridge, BridgeBuilder, BridgeLimits},
     targets::{InvalidRule, Rule},
+    watchers::SlowWatcher,
 };

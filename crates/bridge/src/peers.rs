@@ -117,14 +117,6 @@ impl Peers {
         list
     }
 
-    /// Number of peers that clients have dialled.
-    pub(crate) fn dialled_count(&self) -> usize {
-        self.lock()
-            .values()
-            .filter(|peer| peer.owner.is_some())
-            .count()
-    }
-
     /// Ends the peers that this client has dialled.
     pub(crate) fn close_those_of(&self, owner: SocketId) {
         for peer in self

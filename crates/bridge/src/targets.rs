@@ -1,7 +1,8 @@
 //! The allow list of targets that clients may have dialled. Without a rule nothing is allowed.
 //!
-//! A target is resolved first and its addresses are checked then; only addresses that were checked are connected to. So
-//! neither another spelling of an address nor a name that changes its mind reaches what is not on the list.
+//! A name is resolved only if it is on the list as a name. Its addresses are checked then, and only addresses that were
+//! checked are connected to. So neither another spelling of an address nor a name that changes its mind reaches what is not on
+//! the list, and nobody finds out by us which names there are.
 
 use std::{
     fmt,
@@ -12,6 +13,7 @@ use std::{
 /// A rule that allows targets: `HOST:PORT`, where the host is an address, a network such as `10.0.0.0/8` or
 /// `[fd00::/8]`, or a name, and the port a number or `*`.
 ///
+/// An address or a network allows targets that are written as addresses: names are resolved only where a rule has that name.
 /// A name is allowed wherever it leads, except to this machine and its immediate surroundings (loopback, link-local,
 /// unspecified, multicast): those must be on the list as addresses. `localhost` is the name of loopback addresses only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,12 +108,13 @@ impl Rule {
             }
     }
 
-    /// Whether this may allow a target of this host, so that it is worth resolving.
-    fn concerns(&self, host: &str) -> bool {
-        match &self.host {
-            Host::Network { .. } => true,
+    /// Whether this is about a target as it is written: an address, or a name that is to be resolved.
+    fn concerns(&self, host: &str, port: u16) -> bool {
+        let is_about = match &self.host {
+            Host::Network { .. } => host.parse::<IpAddr>().is_ok(),
             Host::Name(name) => is_named(name, host),
-        }
+        };
+        is_about && self.port.is_none_or(|allowed| allowed == port)
     }
 }
 
@@ -150,9 +153,9 @@ pub(crate) fn allowed(rules: &[Rule], host: &str, addresses: &[SocketAddr]) -> V
     addresses.iter().filter(is_allowed).copied().collect()
 }
 
-/// Whether any rule may allow a target of this host.
-pub(crate) fn concern(rules: &[Rule], host: &str) -> bool {
-    rules.iter().any(|rule| rule.concerns(host))
+/// Whether any rule may allow a target of this host, which is resolved then if it is a name.
+pub(crate) fn concern(rules: &[Rule], host: &str, port: u16) -> bool {
+    rules.iter().any(|rule| rule.concerns(host, port))
 }
 
 #[cfg(test)]
@@ -161,15 +164,14 @@ mod tests {
 
     fn allows(rule: &str, host: &str, address: &str) -> bool {
         let rules = [rule.parse().expect(rule)];
-        concern(&rules, host)
-            && !allowed(&rules, host, &[address.parse().expect(address)]).is_empty()
+        !allowed(&rules, host, &[address.parse().expect(address)]).is_empty()
     }
 
     #[test]
     fn without_rules_nothing_is_allowed() {
         let address = "127.0.0.1:80".parse().expect("an address");
         assert!(allowed(&[], "127.0.0.1", &[address]).is_empty());
-        assert!(!concern(&[], "localhost"));
+        assert!(!concern(&[], "localhost", 80));
     }
 
     #[test]
@@ -183,6 +185,25 @@ mod tests {
         assert!(!allows("[fd00::/8]:80", "x", "[fe80::1]:80"));
         assert!(allows("0.0.0.0/0:80", "x", "8.8.8.8:80"));
         assert!(!allows("0.0.0.0/0:80", "x", "[2001:db8::1]:80"));
+    }
+
+    #[test]
+    fn names_are_resolved_only_where_a_rule_has_them() {
+        let concerns = |rule: &str, host| concern(&[rule.parse().expect(rule)], host, 502);
+        for rule in [
+            "10.0.0.0/8:502",
+            "0.0.0.0/0:*",
+            "[::/0]:502",
+            "plc.other:502",
+        ] {
+            for name in ["plc.local", "localhost", "127.1", "2130706433", ""] {
+                assert!(!concerns(rule, name), "{name} by {rule}");
+            }
+        }
+        assert!(concerns("plc.local:502", "PLC.local."));
+        assert!(!concerns("plc.local:503", "plc.local"));
+        assert!(concerns("10.0.0.0/8:502", "10.1.2.3"));
+        assert!(concerns("[::/0]:*", "::1"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kokanee::{
     Auth, ConnectError, Namespace, Server,
-    bridge::{Bridge, BridgeBuilder},
+    bridge::{Bridge, BridgeBuilder, SlowWatcher},
     net::{NetError, ServerHandle, TcpServer, UdpServer},
 };
 use serde::Deserialize;
@@ -100,7 +100,15 @@ impl RawSockets {
             authorize(&namespace, args);
             let mut builder = Bridge::builder()
                 .framing(args.framing.clone())
-                .with_limits(|limits| limits.half_open_timeout = args.half_open);
+                .with_limits(|limits| {
+                    limits.half_open_timeout = args.half_open;
+                    limits.max_hold_up = args.max_hold_up;
+                })
+                .slow_watcher(if args.disconnect_slow_watchers {
+                    SlowWatcher::IsDisconnected
+                } else {
+                    SlowWatcher::Misses
+                });
             if name == TCP {
                 builder = args
                     .allow_target

@@ -1,11 +1,12 @@
 //! Broadcasts: whom they are for, and how one encoded packet reaches all of them.
 
-use std::time::Duration;
+use std::{task::Poll, time::Duration};
 
 use kokanee_cluster::Target;
 use kokanee_engineio::SendOptions;
 use kokanee_socketio::{Args, EncodedPacket, encode_event, encode_event_args};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::Instant;
 
 use crate::{AckError, EmitError, Namespace, Socket, ack::Collector};
 
@@ -68,6 +69,19 @@ pub struct BroadcastAnswers<T> {
     pub answers: Vec<T>,
     /// Whether every recipient has answered. If not, the rest went away or did not answer in time.
     pub complete: bool,
+}
+
+/// A recipient that has held up the others, as
+/// [`emit_patiently_within`](BroadcastOperator::emit_patiently_within) tells.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HeldUp {
+    /// The recipient.
+    pub socket: Socket,
+    /// How long it was waited for while another one had the event.
+    pub time: Duration,
+    /// Whether it has got the event.
+    pub is_delivered: bool,
 }
 
 /// A broadcast in the making: says whom it is for and how it is sent. Cheap to clone; every method returns a new value,
@@ -168,6 +182,64 @@ impl BroadcastOperator {
         // A recipient that has gone meanwhile is no error.
         let _ = futures_util::future::join_all(emits).await;
         Ok(())
+    }
+
+    /// Sends the event as [`emit_patiently`](Self::emit_patiently) does, but no recipient holds up the others for long.
+    ///
+    /// `patience` says for each recipient how long the others wait for it, from the time when the first of them has the
+    /// event; `None` leaves it out. As long as nobody has it, all are waited for. Returns those who were waited for, and for
+    /// how long: some have the event, the others have not.
+    ///
+    /// # Errors
+    /// When the arguments cannot be encoded.
+    pub async fn emit_patiently_within<T: Serialize>(
+        self,
+        event: &str,
+        args: T,
+        mut patience: impl FnMut(&Socket) -> Option<Duration>,
+    ) -> Result<Vec<HeldUp>, EmitError> {
+        let packet = encode_event(self.namespace.name(), None, event, &args)?.shared();
+        drop(args);
+        let options = self.options;
+        let mut waiting = Vec::new();
+        self.namespace.for_each(&self.target, |socket| {
+            if let Some(patience) = patience(socket) {
+                waiting.push((socket.clone(), patience));
+            }
+        });
+        std::future::poll_fn(|cx| {
+            let before = waiting.len();
+            waiting.retain(|(socket, _)| {
+                let room = socket.mailbox().poll_room(cx, packet.size_bytes());
+                // One that has gone meanwhile is not an error, and holds nobody up.
+                room.is_pending()
+                    || matches!(
+                        socket.mailbox().try_emit(packet.clone(), options),
+                        Ok(Some(_))
+                    )
+            });
+            if waiting.len() < before || waiting.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        let start = Instant::now();
+        let late = waiting.into_iter().map(|(socket, patience)| {
+            let packet = packet.clone();
+            async move {
+                let emit = socket.emit_encoded(packet, options);
+                let is_delivered = tokio::time::timeout(patience, emit).await.is_ok();
+                let time = start.elapsed();
+                HeldUp {
+                    socket,
+                    time,
+                    is_delivered,
+                }
+            }
+        });
+        Ok(futures_util::future::join_all(late).await)
     }
 
     /// Sends a typed event.

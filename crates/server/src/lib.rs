@@ -43,7 +43,7 @@ mod tls;
 pub use self::{
     ack::EmitWithAck,
     body::Body,
-    broadcast::{BroadcastAnswers, BroadcastOperator, IntoRooms},
+    broadcast::{BroadcastAnswers, BroadcastOperator, HeldUp, IntoRooms},
     cookie::{Cookie, InvalidCookie, SameSite},
     cors::Cors,
     error::{JoinError, ListenError},

@@ -361,6 +361,13 @@ impl Socket {
             .stage_or_encode(options, least_bytes, write)?)
     }
 
+    /// Waits until there is room for an event, so that the next one leaves without waiting: no more than half of
+    /// [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) is on its way. There always is when the socket is
+    /// disconnected. Cancel safe.
+    pub async fn writable(&self) {
+        poll_fn(|cx| self.0.mailbox.poll_room(cx, 0)).await;
+    }
+
     /// Sends a packet as soon as there is room for it.
     pub(crate) async fn emit_encoded(
         &self,

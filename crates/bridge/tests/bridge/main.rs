@@ -4,3 +4,4 @@ mod access;
 mod peers;
 mod pressure;
 mod support;
+mod watchers;

@@ -281,6 +281,17 @@ pub(crate) struct RawArgs {
     /// Time that clients get to answer a raw peer that has ended its side
     #[arg(long, env = "KOKANEE_HALF_OPEN", value_name = "TIME", default_value = "0s", value_parser = time)]
     pub(crate) half_open: Duration,
+
+    /// Time that a client that reads slowly may hold up the others that watch a raw peer
+    ///
+    /// Then it misses messages, and the event `missed` with the peer's id tells it how many. What it has used up of this time
+    /// comes back at a tenth of the time that passes.
+    #[arg(long, env = "KOKANEE_MAX_HOLD_UP", value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub(crate) max_hold_up: Duration,
+
+    /// Disconnect a client that has held up others for --max-hold-up
+    #[arg(long, env = "KOKANEE_DISCONNECT_SLOW_WATCHERS", value_parser = FalseyValueParser::new())]
+    pub(crate) disconnect_slow_watchers: bool,
 }
 
 /// Limits that are worth a change from the command line; the library has more.
