@@ -188,6 +188,10 @@ impl Server {
 
     /// Serves a file or a directory below `url` with [`listen`](Self::listen), as python-socketio maps them: a URL is a
     /// file, or a directory in which `index.html` answers for the directory itself.
+    ///
+    /// Of a directory, names that begin with a dot are not served (404), but for `.well-known` at its top, and symbolic links
+    /// are followed only to what is in the directory, too. A file or a directory that is mapped itself may have any name and
+    /// be a link.
     pub fn serve_static(&self, url: &str, file: impl Into<StaticFile>) -> &Self {
         let mut files = self
             .0

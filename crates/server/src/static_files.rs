@@ -1,4 +1,7 @@
 //! Static files beside the Socket.IO path, mapped as python-socketio maps them, and files that are part of the program.
+//!
+//! What is in a directory by accident is not served: names that begin with a dot, but for `.well-known` (RFC 8615), and what
+//! symbolic links reach outside of it. What is mapped itself was meant, whatever it is called and wherever it leads.
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +19,8 @@ use crate::body::Body;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticFile {
     content: Content,
+    /// The directory in which it was found, and which it must not leave.
+    within: Option<PathBuf>,
     content_type: Option<String>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -31,6 +36,7 @@ impl StaticFile {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             content: Content::Path(path.into()),
+            within: None,
             content_type: None,
             headers: Vec::new(),
         }
@@ -48,6 +54,7 @@ impl StaticFile {
     pub fn embedded(content_type: impl Into<String>, content: &'static [u8]) -> Self {
         Self {
             content: Content::Memory(content),
+            within: None,
             content_type: Some(content_type.into()),
             headers: Vec::new(),
         }
@@ -119,11 +126,22 @@ impl StaticFiles {
                     .components()
                     .all(|part| matches!(part, Component::Normal(_)));
                 let clean = !decoded[above..].contains(['\0', '\\']);
-                return (inside && clean).then(|| StaticFile::new(directory.join(rest)));
+                return (inside && clean && !is_hidden(rest)).then(|| StaticFile {
+                    within: Some(directory.clone()),
+                    ..StaticFile::new(directory.join(rest))
+                });
             }
             end = above;
         }
     }
+}
+
+/// Whether a part of a path in a directory begins with a dot. The first may be `.well-known`.
+fn is_hidden(rest: &Path) -> bool {
+    rest.iter().enumerate().any(|(index, part)| {
+        let is_well_known = index == 0 && part == ".well-known";
+        part.as_encoded_bytes().starts_with(b".") && !is_well_known
+    })
 }
 
 /// The type of a file's content by its name.
@@ -154,11 +172,13 @@ pub(crate) async fn serve(
     method: &Method,
     request: &HeaderMap,
 ) -> Option<Response<Body>> {
+    let mut guessed = HeaderValue::from_static("application/octet-stream");
     let (source, size, etag) = match file.content {
         Content::Path(path) => {
-            let (path, metadata) = find_on_disk(path).await?;
-            let etag = etag(&metadata);
-            (Source::Disk(path), metadata.len(), etag)
+            let found = find_on_disk(path, file.within).await?;
+            guessed = content_type(&found.name);
+            let etag = etag(&found.metadata);
+            (Source::Disk(found.path), found.metadata.len(), etag)
         }
         Content::Memory(bytes) => {
             let tag = format!("\"{:x}\"", FixedState::default().hash_one(bytes));
@@ -177,12 +197,8 @@ pub(crate) async fn serve(
     let explicit = file
         .content_type
         .and_then(|name| HeaderValue::try_from(name).ok());
-    let guessed = || match &source {
-        Source::Disk(path) => content_type(path),
-        Source::Memory(_) => HeaderValue::from_static("application/octet-stream"),
-    };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, explicit.unwrap_or_else(guessed));
+    headers.insert(header::CONTENT_TYPE, explicit.unwrap_or(guessed));
     headers.insert(
         header::CACHE_CONTROL,
         HeaderValue::from_static("public, max-age=0"),
@@ -214,14 +230,40 @@ pub(crate) async fn serve(
     Some(response)
 }
 
-/// The file of a path, which is that of `index.html` for a directory.
-async fn find_on_disk(mut path: PathBuf) -> Option<(PathBuf, std::fs::Metadata)> {
-    let mut metadata = tokio::fs::metadata(&path).await.ok()?;
-    if metadata.is_dir() {
-        path = path.join("index.html");
-        metadata = tokio::fs::metadata(&path).await.ok()?;
+/// A file that exists.
+struct Found {
+    /// What was asked for.
+    name: PathBuf,
+    /// What it is, without symbolic links if it must be in a directory.
+    path: PathBuf,
+    metadata: std::fs::Metadata,
+}
+
+/// The file of a path, which is that of `index.html` for a directory. If it was found in a directory, or is in one, links
+/// lead neither out of that nor to what is hidden there.
+async fn find_on_disk(mut name: PathBuf, mut within: Option<PathBuf>) -> Option<Found> {
+    if tokio::fs::metadata(&name).await.ok()?.is_dir() {
+        let directory = name.clone();
+        name.push("index.html");
+        within.get_or_insert(directory);
     }
-    metadata.is_file().then_some((path, metadata))
+    let path = match within {
+        None => name.clone(),
+        Some(directory) => {
+            let directory = tokio::fs::canonicalize(directory).await.ok()?;
+            let path = tokio::fs::canonicalize(&name).await.ok()?;
+            if is_hidden(path.strip_prefix(&directory).ok()?) {
+                return None;
+            }
+            path
+        }
+    };
+    let metadata = tokio::fs::metadata(&path).await.ok()?;
+    metadata.is_file().then_some(Found {
+        name,
+        path,
+        metadata,
+    })
 }
 
 /// A tag that changes with the file.
@@ -291,7 +333,8 @@ mod tests {
             .header(header::CONTENT_LANGUAGE, HeaderValue::from_static("en"));
         files.insert("/", page.clone());
         assert_eq!(files.find("/"), Some(page.clone()));
-        assert_eq!(files.find("/zz"), Some(StaticFile::new("latency.html/zz")));
+        let other = files.find("/zz").expect("mapped");
+        assert_eq!(other.content, Content::Path("latency.html/zz".into()));
 
         let answer = serve(page.clone(), &Method::HEAD, &HeaderMap::new())
             .await
@@ -312,6 +355,87 @@ mod tests {
         )]);
         let answer = serve(page, &Method::GET, &known).await.expect("it exists");
         assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
+    }
+
+    #[test]
+    fn names_that_begin_with_a_dot_are_hidden() {
+        for url in [
+            "/static/.env",
+            "/static/.git/config",
+            "/static/css/.DS_Store",
+            "/static/%2eenv",
+            "/static//.env",
+            "/static/./.env",
+            "/static/a/.well-known/x",
+            "/static/.well-known/.x",
+            "/static/...",
+        ] {
+            assert_eq!(path(url), None, "{url}");
+        }
+        let allowed = "/static/.well-known/security.txt";
+        assert_eq!(path(allowed), Some("./pub/.well-known/security.txt".into()));
+        // What is mapped itself was meant.
+        let mut files = files();
+        files.insert("/.env", StaticFile::new("example.env"));
+        assert_eq!(files.find("/.env"), Some(StaticFile::new("example.env")));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn links_lead_neither_out_of_the_directory_nor_to_what_is_hidden() {
+        use std::{fs, os::unix::fs::symlink};
+        let top = std::env::temp_dir().join(format!("kokanee-links-{}", std::process::id()));
+        let public = top.join("public");
+        fs::create_dir_all(public.join("sub")).expect("a directory");
+        fs::create_dir_all(top.join("out")).expect("a directory");
+        for name in [
+            "public/page.html",
+            "public/.secret",
+            "out/index.html",
+            "other",
+        ] {
+            fs::write(top.join(name), name).expect("written");
+        }
+        for (target, link) in [
+            ("page.html", "public/inside"),
+            ("../page.html", "public/sub/inside"),
+            ("../other", "public/outside"),
+            ("../out", "public/folder"),
+            (".secret", "public/shown"),
+            ("nowhere", "public/broken"),
+            ("loop", "public/loop"),
+            ("../../out/index.html", "public/sub/index.html"),
+            ("public", "linked"),
+        ] {
+            symlink(target, top.join(link)).expect("a link");
+        }
+        let mut files = StaticFiles::default();
+        files.insert("/", StaticFile::new(top.join("public")));
+        files.insert("/linked", StaticFile::new(top.join("linked")));
+        files.insert("/mapped", StaticFile::new(public.join("outside")));
+        for (url, is_served) in [
+            ("/page.html", true),
+            ("/inside", true),
+            ("/sub/inside", true),
+            ("/outside", false),
+            ("/folder", false),
+            ("/folder/", false),
+            ("/folder/index.html", false),
+            ("/shown", false),
+            ("/broken", false),
+            ("/loop", false),
+            ("/sub", false),
+            ("/sub/", false),
+            // A directory that is a link, and a file that is mapped, were meant.
+            ("/linked/page.html", true),
+            ("/linked/outside", false),
+            ("/mapped", true),
+        ] {
+            let file = files.find(url).expect("mapped");
+            let answer = serve(file, &Method::GET, &HeaderMap::new()).await;
+            assert_eq!(answer.is_some(), is_served, "{url}");
+        }
+        fs::remove_dir_all(top).expect("ours");
     }
 
     #[test]

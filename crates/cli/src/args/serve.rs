@@ -189,7 +189,8 @@ pub(crate) struct ServeArgs {
     /// Directory whose files are served below /
     ///
     /// The demo page stays at / and keeps its own files, unless the directory has an index.html: then that is the page,
-    /// and nothing of the demo page is served.
+    /// and nothing of the demo page is served. Names that begin with a dot are not served, but for .well-known, and neither
+    /// is what symbolic links reach outside of the directory.
     #[arg(long = "static", env = "KOKANEE_STATIC", value_name = "DIR", value_hint = ValueHint::DirPath)]
     #[arg(help_heading = "Page and files")]
     pub(crate) static_dir: Option<PathBuf>,

@@ -65,12 +65,20 @@ fn directory(name: &str, files: &[(&str, &str)]) -> String {
 
 #[test]
 fn static_files_are_served_beside_the_page() {
-    let files = directory("beside", &[("notes.txt", "hello"), ("page.js", "mine")]);
+    let files = directory(
+        "beside",
+        &[
+            ("notes.txt", "hello"),
+            ("page.js", "mine"),
+            (".env", "mine"),
+        ],
+    );
     let server = Server::start(&["--static", &files]);
     assert_eq!(server.get("/notes.txt").text(), "hello");
     assert!(server.get("/").text().contains("Kokanee"));
     assert_ne!(server.get("/page.js").text(), "mine");
     assert_eq!(server.get("/../serve.rs").status, 404);
+    assert_eq!(server.get("/.env").status, 404);
 }
 
 #[test]
