@@ -30,6 +30,12 @@ enum Command {
     /// Counts system calls per message with perf or strace.
     #[cfg(target_os = "linux")]
     Syscalls(lab::Syscalls),
+    /// Checks that the memory of `kokanee serve` goes back when many clients have gone.
+    #[cfg(target_os = "linux")]
+    Memory(lab::Memory),
+    /// Runs mixed traffic with churn against `kokanee serve`, and checks that nothing is left of it.
+    #[cfg(target_os = "linux")]
+    Soak(lab::Soak),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +47,10 @@ fn main() -> ExitCode {
         Command::Instructions(instructions) => instructions.run(),
         #[cfg(target_os = "linux")]
         Command::Syscalls(syscalls) => syscalls.run(),
+        #[cfg(target_os = "linux")]
+        Command::Memory(memory) => memory.run(),
+        #[cfg(target_os = "linux")]
+        Command::Soak(soak) => soak.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,6 +59,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes a line of the result.
+#[cfg(target_os = "linux")]
+fn say(line: &str) {
+    // Nobody is left to be told if this fails.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Writes a line for the person who waits, beside the result on standard output.

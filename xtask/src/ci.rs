@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 
-use crate::{lint, steps::Steps, test};
+use crate::{lint, soak, steps::Steps, test};
 
-/// Runs the checks, then the tests.
+/// Runs the checks, then the tests, then the soak.
 ///
 /// # Errors
 /// Something does not pass.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     lint::run(steps)?;
-    test::all(steps)
+    test::all(steps)?;
+    soak::run(steps, soak::SECONDS)
 }

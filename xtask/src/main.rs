@@ -10,6 +10,7 @@ mod interop;
 mod lint;
 mod release;
 mod requirements;
+mod soak;
 mod steps;
 mod test;
 
@@ -25,8 +26,9 @@ Usage: cargo xtask <verb>
   interop                          the JavaScript, Python and browser suites against the built server
   fuzz [--seconds N] [TARGET...]   every fuzz target, or those named, 60 seconds each
   bench [ARGUMENTS...]             builds the peers and runs `kokanee-bench compare` with the arguments
+  soak [--seconds N]               3 minutes of mixed traffic with churn, or N seconds: nothing may be left of it
   lint                             formatting, clippy, documentation, dependencies, spelling
-  ci                               lint, then test";
+  ci                               lint, then test, then soak";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -50,6 +52,7 @@ fn run(steps: &mut Steps, words: &[&str]) -> anyhow::Result<()> {
         ["interop"] => interop::run(steps),
         ["fuzz", arguments @ ..] => fuzz::run(steps, &fuzz::Options::parse(arguments)?),
         ["bench", arguments @ ..] => bench::compare(steps, arguments),
+        ["soak", arguments @ ..] => soak::run(steps, soak::parse(arguments)?),
         ["lint"] => lint::run(steps),
         ["ci"] => ci::run(steps),
         ["help" | "--help" | "-h"] => {

@@ -36,6 +36,8 @@ pub(crate) enum Requirement {
     Valgrind,
     /// The compiler of the fuzzing engine.
     CxxCompiler,
+    /// What the allocator of the program is built with, beside the compiler.
+    Make,
 }
 
 impl Requirement {
@@ -49,6 +51,7 @@ impl Requirement {
             Self::Tmux => &["tmux"],
             Self::Valgrind => &["valgrind"],
             Self::CxxCompiler => &["g++"],
+            Self::Make => &["make"],
         }
     }
 
@@ -69,6 +72,7 @@ impl Requirement {
             Self::Tmux => find("tmux").is_some(),
             Self::Valgrind => find("valgrind").is_some(),
             Self::CxxCompiler => find("c++").is_some(),
+            Self::Make => find("make").is_some(),
         }
     }
 }

@@ -23,6 +23,7 @@ pub(crate) fn all(steps: &mut Steps) -> Result<()> {
             Requirement::Tmux,
             Requirement::Valgrind,
             Requirement::CxxCompiler,
+            Requirement::Make,
         ],
     )?;
     quick(steps)?;

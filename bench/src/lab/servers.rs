@@ -5,9 +5,10 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,7 @@ pub(super) struct Running {
     child: Child,
     /// The base URL.
     pub(super) url: String,
+    last_line: Arc<Mutex<String>>,
 }
 
 impl Selection {
@@ -116,13 +118,18 @@ impl Selection {
 }
 
 impl Server {
-    fn new(name: &str, command: &str) -> Self {
+    pub(super) fn new(name: &str, command: &str) -> Self {
         let command = command.split_whitespace().map(str::to_owned).collect();
         Self {
             name: name.to_owned(),
             command,
             answers_polling: true,
         }
+    }
+
+    /// Adds words to the command.
+    pub(super) fn add_arguments<'a>(&mut self, words: impl Iterator<Item = &'a str>) {
+        self.command.extend(words.map(str::to_owned));
     }
 
     /// Tells whether a case can be run against it.
@@ -162,7 +169,9 @@ impl Server {
         let mut running = Running {
             child,
             url: String::new(),
+            last_line: Arc::default(),
         };
+        let last_line = Arc::clone(&running.last_line);
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             // Reads to the end, so that the server never blocks on a full pipe.
@@ -172,7 +181,9 @@ impl Server {
                 .map_while(Result::ok)
             {
                 // The receiver is gone once the port is known.
-                let _ = sender.send(line);
+                if let Err(mpsc::SendError(line)) = sender.send(line) {
+                    *last_line.lock().unwrap_or_else(PoisonError::into_inner) = line;
+                }
             }
         });
         let line = lines
@@ -186,6 +197,20 @@ impl Server {
 }
 
 impl Running {
+    /// Returns the address that the server listens on.
+    ///
+    /// # Errors
+    /// The URL has none.
+    pub(super) fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.url.trim_start_matches("http://").parse()?)
+    }
+
+    /// Returns what the server has printed last, after the line with its port.
+    pub(super) fn last_line(&self) -> String {
+        let line = self.last_line.lock();
+        line.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Returns the process id.
     pub(super) fn pid(&self) -> u32 {
         self.child.id()

@@ -10,6 +10,7 @@ mod emit;
 mod entry;
 mod escape;
 mod exit;
+mod heap;
 mod inspect;
 mod listen;
 mod log;

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use kokanee::{Cors, ListenError, Listener, Server, net::NetError};
@@ -15,7 +15,7 @@ use tokio::runtime;
 use crate::{
     args::{ParserArg, ServeArgs, TransportArg},
     demo::{self, Bridges},
-    escape,
+    escape, heap,
     log::{EventLog, Format, json_line},
     output::Output,
     page,
@@ -135,6 +135,7 @@ async fn serve(args: &ServeArgs, output: &Output) -> Result<(), ServeError> {
     let signal = tokio::select! {
         signal = signals.first() => signal,
         _ = &mut listening => return Err(ServeError::Ended),
+        () = console.report_heap(args.report_heap) => return Ok(()),
     };
     console.stopping(signal, io.session_count());
     let closing = async {
@@ -307,6 +308,9 @@ enum Announcement<'a> {
     Stopped {
         complete: bool,
     },
+    Heap {
+        bytes: usize,
+    },
     Lost {
         lines: u64,
     },
@@ -358,6 +362,24 @@ impl Console {
         } else {
             text.to_owned()
         });
+    }
+
+    /// Says again and again how much of the heap is in use.
+    async fn report_heap(&self, interval: Option<Duration>) {
+        let Some(interval) = interval else {
+            return std::future::pending().await;
+        };
+        let mut ticks = tokio::time::interval(interval);
+        loop {
+            ticks.tick().await;
+            if let Some(bytes) = heap::live_bytes() {
+                self.output.out(if self.is_json {
+                    json_line(&Announcement::Heap { bytes })
+                } else {
+                    format!("{bytes} bytes of the heap are in use.")
+                });
+            }
+        }
     }
 
     fn note(&self, text: &str) {

@@ -222,10 +222,14 @@ pub(crate) struct ServeArgs {
     /// Print JSON, one object a line
     ///
     /// The member `event` says what a line is about: listening, connect, refuse, disconnect, receive, answer (an ack),
-    /// send, fail (of a handler), stopping, stopped, or lost (lines that came faster than they could be written). `time`
-    /// is in ms since 1970.
+    /// send, fail (of a handler), heap, stopping, stopped, or lost (lines that came faster than they could be written).
+    /// `time` is in ms since 1970.
     #[arg(long, env = "KOKANEE_JSON", value_parser = FalseyValueParser::new(), help_heading = "Output")]
     pub(crate) json: bool,
+
+    /// Print how many bytes of the heap are in use, again and again after this time (Linux)
+    #[arg(long, env = "KOKANEE_REPORT_HEAP", value_name = "TIME", value_parser = duration, help_heading = "Output")]
+    pub(crate) report_heap: Option<Duration>,
 
     #[command(flatten)]
     pub(crate) color: ColorArgs,

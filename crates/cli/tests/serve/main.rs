@@ -1,6 +1,8 @@
 //! `kokanee serve`, run as a program.
 
 mod demo;
+#[cfg(target_os = "linux")]
+mod memory;
 #[path = "../support/process.rs"]
 mod process;
 mod program;
