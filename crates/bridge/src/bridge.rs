@@ -29,7 +29,7 @@ const ALL: &str = "all";
 /// | `datagram_idle_timeout` | 60 s without a datagram | the peer is closed (`idle`) |
 /// | `half_open_timeout` | 0: a peer that ends its side is closed | the peer is closed |
 /// | `max_message_bytes` | 64 KiB either way | from a client: `data` fails; from a peer: it is closed |
-/// | `max_hold_up` | 1 s at once, 10 % of the time in the long run | the client [misses messages](SlowWatcher), and is told |
+/// | `max_hold_up` | 1 s at once, 10 % of the time in the long run | the client [misses messages](SlowWatcher), and gets their number |
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BridgeLimits {

@@ -40,7 +40,7 @@
 //!
 //! **Back-pressure** crosses the bridge both ways. A peer is read at the pace of the slowest client that watches it, and
 //! a client at the pace of the peer that it sends to; whoever takes nothing at all is cut off after a time. But a client holds
-//! up others for [`BridgeLimits::max_hold_up`] only: then it [misses messages](SlowWatcher) and is told how many, or is
+//! up others for [`BridgeLimits::max_hold_up`] only: then it [misses messages](SlowWatcher) and gets their number, or it is
 //! disconnected. Datagrams that arrive meanwhile are kept by the system as long as its buffer lasts. What a peer sends while
 //! nobody watches it is gone.
 

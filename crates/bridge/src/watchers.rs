@@ -2,13 +2,13 @@
 //!
 //! A peer is read at the pace of its watchers. While one of them has a message and another one has no room for it, the latter
 //! holds the former up, and uses up its *patience*: [`BridgeLimits::max_hold_up`](crate::BridgeLimits::max_hold_up), which
-//! comes back at a tenth of the time that passes. Without patience left it is *behind*:
+//! comes back at a tenth of the time that passes. Without patience left it *lags*:
 //!
 //! ```text
 //!            no patience left                     has room: `missed` events, then it is as before
-//! in step ────────────────────▶ behind ──────────────────────────────────────────────▶ in step
+//! in step ────────────────────▶ lagging ─────────────────────────────────────────────▶ in step
 //!                               │  messages are counted, not sent
-//!                               └─ SlowWatcher::Disconnect: disconnected
+//!                               └─ SlowWatcher::IsDisconnected: disconnected
 //! ```
 
 use std::{
@@ -34,17 +34,17 @@ const RECOVERY: u32 = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SlowWatcher {
-    /// It misses messages until it has room again, and is told how many by `missed` events. The default.
+    /// It misses messages until it has room again. Then `missed` events say how many of which peer. The default.
     #[default]
     Misses,
     /// It is disconnected, and its connection is closed.
     IsDisconnected,
 }
 
-/// What watchers are told.
+/// What watchers learn of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum News {
-    /// A message, which those miss who are behind.
+    /// A message, which lagging watchers miss.
     Message,
     /// A peer has come or gone, which nobody misses.
     Change,
@@ -59,7 +59,7 @@ struct Slow {
     /// How long it may hold up the others, at `at`.
     patience: Duration,
     at: Instant,
-    /// Messages that it has missed, by the ids of their peers. `None` if it is not behind.
+    /// Messages that it has missed, by the ids of their peers. `None` if it does not lag.
     missed: Option<BTreeMap<String, u64>>,
 }
 
@@ -87,7 +87,7 @@ impl Bridge {
     pub(crate) async fn tell<T: Serialize>(&self, peer: &str, news: News, event: &str, args: &T) {
         let inner = &self.0;
         let max = inner.limits.max_hold_up;
-        let mut behind = Vec::new();
+        let mut lagging = Vec::new();
         let patience = |socket: &Socket| {
             let mut all = inner.watchers.lock();
             let slow = all.get_mut(&socket.id());
@@ -97,7 +97,7 @@ impl Bridge {
                 Some((_, Some(missed))) => {
                     match news {
                         News::Message => count(missed, peer),
-                        News::Change => behind.push(socket.id().as_str().to_owned()),
+                        News::Change => lagging.push(socket.id().as_str().to_owned()),
                     }
                     None
                 }
@@ -109,12 +109,12 @@ impl Bridge {
         for held_up in late.unwrap_or_default() {
             self.on_held_up(&held_up, peer, news);
             if !held_up.is_delivered && news == News::Change {
-                behind.push(held_up.socket.id().as_str().to_owned());
+                lagging.push(held_up.socket.id().as_str().to_owned());
             }
         }
-        if !behind.is_empty() {
+        if !lagging.is_empty() {
             // It is little, and whoever has no room even for that is a slow consumer of the server.
-            let _ = inner.namespace.to(behind).emit(event, args).await;
+            let _ = inner.namespace.to(lagging).emit(event, args).await;
         }
     }
 
@@ -136,13 +136,13 @@ impl Bridge {
         if held_up.is_delivered {
             return;
         }
-        // Another peer's task may have found it behind meanwhile.
-        let was_behind = slow.missed.is_some();
+        // Another peer's task may have found it lagging meanwhile.
+        let was_lagging = slow.missed.is_some();
         let missed = slow.missed.get_or_insert_default();
         if news == News::Message {
             count(missed, peer);
         }
-        if was_behind {
+        if was_lagging {
             return;
         }
         tracing::debug!(socket = %socket.id(), time = ?held_up.time, "a watcher has held up others");

@@ -289,7 +289,7 @@ pub(crate) struct RawArgs {
 
     /// Time that a client that reads slowly may hold up the others that watch a raw peer
     ///
-    /// Then it misses messages, and the event `missed` with the peer's id tells it how many. What it has used up of this time
+    /// Then it misses messages, and the event `missed` says how many of which peer. What it has used up of this time
     /// comes back at a tenth of the time that passes.
     #[arg(long, env = "KOKANEE_MAX_HOLD_UP", value_name = "TIME", default_value = "1s", value_parser = time)]
     pub(crate) max_hold_up: Duration,

@@ -299,6 +299,16 @@ fn send_much(socket: &UdpSocket) {
 }
 
 #[test]
+fn a_server_ends_though_its_log_is_not_read() {
+    with_both_signals(&["serve"], |command, signal, _| {
+        let port = free_port();
+        let mut server = Unread::start(&[command, "--port", &port.to_string()]);
+        drop(reach(port));
+        server.end(signal, 0);
+    });
+}
+
+#[test]
 fn commands_that_only_print_are_ended_by_the_system() {
     for args in [
         &["man", "serve"][..],
