@@ -36,12 +36,15 @@ pub(crate) struct Cli {
 impl Cli {
     /// Parses the arguments of this process. Ends it if they are wrong, or ask for help.
     pub(crate) fn from_process() -> Self {
-        // The help of each option would be twice as long with its environment variable.
-        let command =
-            Self::command().mut_subcommands(|command| command.mut_args(|arg| arg.hide_env(true)));
-        let matches = command.get_matches();
+        let matches = hide_env(Self::command()).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
+}
+
+/// Leaves environment variables out of the help: each option would be twice as long with its own.
+fn hide_env(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| arg.hide_env(true));
+    command.mut_subcommands(hide_env)
 }
 
 #[derive(Debug, Subcommand)]
@@ -174,7 +177,7 @@ pub(crate) fn json_or_file(text: &str) -> Result<serde_json::Value, String> {
         Some(Err(error)) => return Err(format!("the file cannot be read: {error}")),
         None => text,
     };
-    serde_json::from_str(read).map_err(|error| format!("this is no JSON: {error}"))
+    serde_json::from_str(read).map_err(|error| format!("this is not JSON: {error}"))
 }
 
 /// Parses the path of the Socket.IO requests: a part of a URL, and not `/` alone, where the pages are.
@@ -235,7 +238,7 @@ mod tests {
     #[test]
     fn json_comes_from_the_command_line_or_a_file() {
         assert_eq!(json_or_file("{\"a\":1}"), Ok(serde_json::json!({"a": 1})));
-        assert!(json_or_file("{a:1}").is_err_and(|error| error.contains("no JSON")));
+        assert!(json_or_file("{a:1}").is_err_and(|error| error.contains("not JSON")));
         assert!(
             json_or_file("@/no/such/file").is_err_and(|error| error.contains("cannot be read"))
         );

@@ -18,7 +18,7 @@ not speak the protocol (or another revision), 6 no connection: no such host, nob
 
 const EMIT_HELP: &str = concat!(
     "\
-Each argument of the event is JSON; what is no JSON is text. @FILE is the content of a file as binary data, and the \
+Each argument of the event is JSON; what is not JSON is text. @FILE is the content of a file as binary data, and the \
 JSON {\"_binary\": \"<base64>\"} is binary data, too. Answers are printed as JSON, one array of arguments a line.
 
 Examples:
@@ -34,7 +34,7 @@ Examples:
 
 const LISTEN_HELP: &str = concat!(
     "\
-Lost connections are made again, which is told on stderr. Events can be missed meanwhile.
+Lost connections are made again, and stderr says so. Events can be missed meanwhile.
 
 Examples:
   kokanee listen http://localhost:3000                            all events
@@ -154,7 +154,7 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, help_heading = "Connection")]
     pub(crate) insecure: bool,
 
-    /// Time in which the connection must be there [default: 20s]
+    /// Time in which the connection must be made [default: 20s]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Connection")]
     pub(crate) connect_timeout: Option<Duration>,
 
@@ -220,7 +220,7 @@ pub(crate) struct EmitArgs {
     #[arg(long)]
     pub(crate) text: bool,
 
-    /// Add the content of a file as an argument behind the others; can be repeated
+    /// Add the content of a file as an argument after the others; can be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) binary: Vec<PathBuf>,
 

@@ -14,9 +14,9 @@ use super::{ColorArgs, LogArgs, duration, time};
 macro_rules! exit_codes {
     () => {
         "\
-Exit codes: 0 success, 1 failure, 2 wrong usage, 4 timeout, 5 a message is too large or not complete, 6 no connection: no
-such host, nobody listens, unreachable, or TLS failed, 7 the connection was lost, 98 address in use, 130 interrupted by
-Ctrl-C, 143 by SIGTERM (which is success for servers). A second signal ends the program at once."
+Exit codes: 0 success, 1 failure, 2 wrong usage, 4 timeout, 5 a message is too large or not complete, 6 no connection: \
+no such host, nobody listens, unreachable, or TLS failed, 7 the connection was lost, 98 address in use, 130 interrupted \
+by Ctrl-C, 143 by SIGTERM; servers end with 0 then. A second signal ends the program at once."
     };
 }
 
@@ -259,7 +259,7 @@ pub(crate) struct TcpClientArgs {
     #[arg(long, requires = "tls", conflicts_with = "ca", help_heading = "TLS")]
     pub(crate) insecure: bool,
 
-    /// Time in which the connection must be there
+    /// Time in which the connection must be made
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) connect_timeout: Duration,
 

@@ -40,6 +40,19 @@ fn every_command_has_examples_in_its_help() {
 }
 
 #[test]
+fn options_are_shown_without_their_environment_variables() {
+    for command in [
+        &["serve"][..],
+        &["emit"],
+        &["tcp", "listen"],
+        &["udp", "send"],
+    ] {
+        let help = text(&run(&[command, &["--help"]].concat()));
+        assert!(!help.contains("[env:"), "{command:?}");
+    }
+}
+
+#[test]
 fn every_shell_gets_a_script_that_knows_the_commands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = text(&run(&["completions", shell]));

@@ -171,31 +171,13 @@ fn an_answer_that_is_not_read_does_not_keep_emit() {
 #[test]
 fn a_load_generator_ends_though_its_report_is_not_read() {
     with_both_signals(&["bench"], |command, signal, code| {
-        let server = Server::start(&["--quiet"]);
-        let mut bench = Unread::start(&[command, &server.url(""), "-c", "1", "-t", "1h"]);
-        wait_for_connection_of(&bench);
+        let server = Server::start(&[]);
+        let url = server.url("");
+        let args = [*command, &url, "idle", "-c", "1", "--hold", "1h"];
+        let mut bench = Unread::start(&args);
+        server.record_of("connect");
         bench.end(signal, code);
     });
-}
-
-/// Waits until a process has a TCP connection, or its listener.
-fn wait_for_connection_of(process: &Unread) {
-    let folder = format!("/proc/{}/fd", process.child.id());
-    let end = Instant::now() + LIMIT;
-    let has_socket = || {
-        let Ok(files) = std::fs::read_dir(&folder) else {
-            // Without this file system the signal comes at any time.
-            return !std::path::Path::new("/proc/self").exists();
-        };
-        files.flatten().any(|file| {
-            let target = std::fs::read_link(file.path()).unwrap_or_default();
-            target.to_string_lossy().starts_with("socket:")
-        })
-    };
-    while !has_socket() {
-        assert!(Instant::now() < end, "no connection");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// A port that is free.
@@ -212,6 +194,26 @@ fn reach(port: u16) -> TcpStream {
             Ok(stream) => return stream,
             Err(error) if Instant::now() >= end => panic!("{error}"),
             Err(_) => thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// The same for datagrams. They are refused until somebody receives them.
+fn reach_by_datagrams(port: u16) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    socket.connect(("127.0.0.1", port)).expect("an address");
+    let patience = Some(Duration::from_millis(50));
+    socket.set_read_timeout(patience).expect("a timeout");
+    let end = Instant::now() + LIMIT;
+    loop {
+        let sent = socket.send(b"hello");
+        let answered = sent.and_then(|_| socket.recv(&mut [0; 16]));
+        match answered.map_err(|error| error.kind()) {
+            Err(ErrorKind::ConnectionRefused) if Instant::now() < end => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Err(ErrorKind::ConnectionRefused) => panic!("nobody receives"),
+            _ => return socket,
         }
     }
 }
@@ -267,9 +269,7 @@ fn udp_commands_end_when_datagrams_are_not_read() {
         let port = free_port();
         let text = port.to_string();
         let mut server = Unread::start(&["udp", command, "--port", &text, "--raw"]);
-        wait_for_connection_of(&server);
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        socket.connect(("127.0.0.1", port)).expect("an address");
+        let socket = reach_by_datagrams(port);
         send_much(&socket);
         server.end(signal, 0);
     });
