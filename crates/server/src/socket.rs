@@ -279,6 +279,21 @@ impl Socket {
             .map_err(|_gone| EmitError::Disconnected)
     }
 
+    /// Sends a packet if there is room for it; otherwise returns it.
+    pub(crate) fn try_send_packet(
+        &self,
+        packet: EncodedPacket,
+        options: SendOptions,
+    ) -> Result<Option<EncodedPacket>, EmitError> {
+        if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
+            return Err(EmitError::Disconnected);
+        }
+        self.0
+            .mailbox
+            .try_emit(packet, options)
+            .map_err(|_gone| EmitError::Disconnected)
+    }
+
     /// Sends an event. A tuple is spread over several arguments, `()` is none, everything else is one;
     /// [`bytes::Bytes`] at any depth is sent as binary.
     ///
@@ -378,14 +393,10 @@ impl Socket {
         loop {
             let bytes = packet.size_bytes();
             poll_fn(|cx| self.0.mailbox.poll_room(cx, bytes)).await;
-            if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
-                return Err(EmitError::Disconnected);
-            }
             // Somebody else may have taken the room in between.
-            match self.0.mailbox.try_emit(packet, options) {
-                Ok(None) => return Ok(()),
-                Ok(Some(returned)) => packet = returned,
-                Err(_gone) => return Err(EmitError::Disconnected),
+            match self.try_send_packet(packet, options)? {
+                None => return Ok(()),
+                Some(returned) => packet = returned,
             }
         }
     }
