@@ -24,9 +24,7 @@ fuzz_target!(|input: &[u8]| {
 
 fn check(args: &Args) {
     deserialize(args);
-    let Ok(values) = args.to_values() else {
-        return;
-    };
+    let values = args.to_values().expect("every JSON has a value");
     assert_eq!(values.len(), args.len());
     let rebuilt = Args::from_values(values.clone()).expect("what came in can go out");
     assert_eq!(rebuilt.to_values().as_ref().ok(), Some(&values));
@@ -41,7 +39,7 @@ fn check(args: &Args) {
         panic!("what came in can go out");
     };
     let limits = DecoderLimits {
-        max_attachments: 1000,
+        max_attachments: usize::MAX,
         ..DecoderLimits::default()
     };
     let mut decoder = Decoder::new(ParserKind::Default, limits.clone());

@@ -254,7 +254,7 @@ impl Entry {
     }
 }
 
-/// The arguments as JSON. What cannot be represented, half a surrogate pair for instance, is given as its source.
+/// The arguments as JSON. What cannot be represented is given as its source.
 pub(crate) fn values(args: &Args) -> Vec<serde_json::Value> {
     match args.to_values() {
         Ok(values) => values.iter().map(to_json).collect(),

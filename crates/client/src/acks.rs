@@ -262,6 +262,10 @@ impl AckSink for Sink {
         &self.core.namespace
     }
 
+    fn max_attachments(&self) -> usize {
+        self.core.hub.options.max_attachments
+    }
+
     fn send_ack(&self, packet: EncodedPacket) -> Result<(), EmitError> {
         if !self.core.is_connected() || self.core.connection() != self.connection {
             // Nobody waits for it any more.

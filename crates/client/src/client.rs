@@ -80,6 +80,8 @@ pub(crate) struct Options {
     pub(crate) retries: Option<u32>,
     pub(crate) send_buffer_bytes: usize,
     pub(crate) max_pending_acks: usize,
+    /// Of a packet that is sent. Without a limit for the msgpack parser.
+    pub(crate) max_attachments: usize,
 }
 
 /// The options of a client. A clone makes another client with the same options; clones share what is made of the
@@ -112,6 +114,7 @@ pub struct ClientBuilder {
     retries: Option<u32>,
     send_buffer_bytes: usize,
     max_pending_acks: usize,
+    max_outbound_attachments: usize,
 }
 
 impl fmt::Debug for ClientBuilder {
@@ -153,6 +156,7 @@ impl ClientBuilder {
             retries: None,
             send_buffer_bytes: 1 << 20,
             max_pending_acks: 10_000,
+            max_outbound_attachments: 10,
         }
     }
 
@@ -355,6 +359,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets how many binary values one packet may contain; `emit` and acknowledgements with more are an error. Default 10:
+    /// JavaScript servers end the connection at the eleventh. With the msgpack parser there is no such limit.
+    pub fn max_outbound_attachments(mut self, attachments: usize) -> Self {
+        self.max_outbound_attachments = attachments;
+        self
+    }
+
     /// Sets the longest message that is received, in bytes. Default 100 MB.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.max_message_bytes = bytes;
@@ -428,6 +439,10 @@ impl ClientBuilder {
             retries: self.retries,
             send_buffer_bytes: self.send_buffer_bytes,
             max_pending_acks: self.max_pending_acks,
+            max_attachments: match self.parser {
+                ParserKind::Msgpack => usize::MAX,
+                _ => self.max_outbound_attachments,
+            },
         };
         let hub = Arc::new(Hub::new(Arc::new(options)));
         let guard = Arc::new(Guard(Arc::clone(&hub)));

@@ -1028,7 +1028,7 @@ impl Driver {
             return VecDeque::new();
         };
         let early = std::mem::take(&mut member.early);
-        let bytes = early.iter().map(|(event, _)| event.args().size_bytes());
+        let bytes = early.iter().map(|(event, _)| event.args().held_bytes());
         member.waiting_bytes -= bytes.sum::<usize>();
         early
     }
@@ -1051,7 +1051,7 @@ impl Driver {
         }
         // Some servers send events before they have accepted the namespace; handlers of the connection come first.
         if !matches!(member.phase, Phase::Connected) {
-            member.waiting_bytes += event.args().size_bytes();
+            member.waiting_bytes += event.args().held_bytes();
             member.early.push_back((event, id));
             return;
         }
@@ -1068,7 +1068,7 @@ impl Driver {
             member.start(guard, &event, &ack, cx);
             return event.reuse();
         }
-        member.waiting_bytes += event.args().size_bytes();
+        member.waiting_bytes += event.args().held_bytes();
         member.waiting.push_back((event, ack));
         if let Some(guard) = guard {
             member.run_waiting(&guard, cx);
@@ -1325,7 +1325,7 @@ impl Member {
             let Some((event, ack)) = self.waiting.pop_front() else {
                 break;
             };
-            self.waiting_bytes -= event.args().size_bytes();
+            self.waiting_bytes -= event.args().held_bytes();
             self.start(guard, &event, &ack, cx);
             event.reuse();
         }

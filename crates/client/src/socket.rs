@@ -371,11 +371,21 @@ impl Socket {
         self.core.send(outgoing)
     }
 
+    /// A packet that the server can read.
+    fn checked(
+        &self,
+        packet: Result<EncodedPacket, EncodeError>,
+    ) -> Result<EncodedPacket, EncodeError> {
+        let packet = packet?;
+        packet.check_attachments(self.options().max_attachments)?;
+        Ok(packet)
+    }
+
     fn emit_packet(&self, packet: Result<EncodedPacket, EncodeError>, volatile: bool) -> Emit {
         let retried = self.options().retries.is_some() && !volatile;
         Emit {
             socket: self.clone(),
-            outgoing: Some(packet.map(|packet| Outgoing {
+            outgoing: Some(self.checked(packet).map(|packet| Outgoing {
                 packet,
                 options: SendOptions {
                     volatile,
@@ -411,7 +421,8 @@ impl Socket {
     }
 
     /// Sends an event. A tuple is spread over several arguments, `()` is none, everything else is one;
-    /// [`bytes::Bytes`] at any depth is sent as binary.
+    /// [`bytes::Bytes`] at any depth is sent as binary, at most
+    /// [`max_outbound_attachments`](crate::ClientBuilder::max_outbound_attachments) of them.
     ///
     /// While the socket is not connected, the event waits in the send buffer and leaves with the next connection. Waits
     /// while more than half of the send buffer is on its way. Cancel safe: dropped before it is ready, nothing was sent.
@@ -478,7 +489,8 @@ impl Socket {
         let id = self.next_ack_id();
         let packet = encode_event(self.namespace(), Some(id), event, &args);
         let timeout = self.options().ack_timeout;
-        EmitWithAck::new(self.clone(), id, packet.map_err(EmitError::from), timeout)
+        let packet = self.checked(packet).map_err(EmitError::from);
+        EmitWithAck::new(self.clone(), id, packet, timeout)
     }
 
     /// The same with arguments as they were received.
@@ -491,7 +503,8 @@ impl Socket {
         let id = self.next_ack_id();
         let packet = encode_event_args(self.namespace(), Some(id), event, args);
         let timeout = self.options().ack_timeout;
-        EmitWithAck::new(self.clone(), id, packet.map_err(EmitError::from), timeout)
+        let packet = self.checked(packet).map_err(EmitError::from);
+        EmitWithAck::new(self.clone(), id, packet, timeout)
     }
 
     /// Sends a typed event and waits for its answer, as [`emit_with_ack`](Self::emit_with_ack).

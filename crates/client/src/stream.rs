@@ -44,7 +44,7 @@ impl Received {
     }
 
     fn weight(&self) -> usize {
-        self.event.args().size_bytes()
+        self.event.args().held_bytes()
     }
 }
 

@@ -111,6 +111,14 @@ impl Str {
         }
     }
 
+    /// Bytes of memory that are kept for the text: a part of a longer text keeps all of that.
+    pub fn held_bytes(&self) -> usize {
+        match &self.0 {
+            Text::Static(_) => 0,
+            Text::Shared { text, .. } => text.capacity(),
+        }
+    }
+
     /// A part of the text, borrowed. `None` outside the text or inside a character.
     #[inline]
     pub fn part(&self, start: usize, end: usize) -> Option<&str> {

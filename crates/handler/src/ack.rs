@@ -18,6 +18,9 @@ pub trait AckSink: Send + Sync + 'static {
     /// The namespace of the event.
     fn namespace_name(&self) -> &str;
 
+    /// How many attachments the peer takes in one packet.
+    fn max_attachments(&self) -> usize;
+
     /// Sends the encoded acknowledgement.
     ///
     /// # Errors
@@ -66,7 +69,7 @@ impl Ack {
     /// Answers. A tuple is spread over several arguments, `()` is none, everything else is one.
     ///
     /// # Errors
-    /// When the value cannot be encoded, an answer was sent before, or the socket is gone.
+    /// When the value cannot be encoded or has more binary values than the peer takes, an answer was sent before, or the socket is gone.
     pub fn send<T: Serialize>(&self, args: T) -> Result<(), EmitError> {
         self.answer(|owed| Ok(encode_ack(owed.sink.namespace_name(), owed.id, &args)?))
     }
@@ -86,6 +89,7 @@ impl Ack {
         let Some(owed) = &self.0 else { return Ok(()) };
         // Encoded first: a value that cannot be encoded must not use up the only answer.
         let packet = encode(owed)?;
+        packet.check_attachments(owed.sink.max_attachments())?;
         if owed.answered.swap(true, Ordering::Relaxed) {
             return Err(EmitError::AlreadyAcknowledged);
         }

@@ -10,9 +10,20 @@ pub struct Running {
     future: HandlerFuture,
     /// Whom to tell if it fails. `None` for handlers of anything but events.
     ack: Option<Ack>,
+    weight: usize,
 }
 
 impl Running {
+    /// Notes how many bytes of the event the handler may hold until it ends.
+    pub fn set_weight(&mut self, bytes: usize) {
+        self.weight = bytes;
+    }
+
+    /// The bytes that were noted.
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
     /// Whether it handles an event.
     pub fn is_event(&self) -> bool {
         self.ack.is_some()
@@ -47,6 +58,7 @@ pub fn start<K: Kind>(
             return running.push(Running {
                 future,
                 ack: ack.cloned(),
+                weight: 0,
             });
         }
         Ok(Ok(Started::Ended(Err(error)))) => EventError::Handler(error),

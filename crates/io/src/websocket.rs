@@ -383,6 +383,7 @@ impl WebSocketIo {
                 }
             };
             if !f(control, message) {
+                decoder.release();
                 self.unread = input.to_vec();
                 break;
             }

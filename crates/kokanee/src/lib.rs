@@ -67,7 +67,7 @@ pub use kokanee_handler::{
 };
 #[cfg(feature = "server")]
 pub use kokanee_server::*;
-pub use kokanee_socketio::{Args, Event, ParserKind, Value};
+pub use kokanee_socketio::{Args, EncodeError, Event, ParserKind, Value};
 #[cfg(feature = "net")]
 pub use {kokanee_bridge as bridge, kokanee_net as net};
 

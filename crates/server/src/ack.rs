@@ -21,6 +21,10 @@ impl AckSink for Socket {
         self.namespace().name()
     }
 
+    fn max_attachments(&self) -> usize {
+        self.attachment_limit()
+    }
+
     fn send_ack(&self, packet: EncodedPacket) -> Result<(), EmitError> {
         self.send_packet(packet, SendOptions::OWED)
     }

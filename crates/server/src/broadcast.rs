@@ -4,7 +4,7 @@ use std::{task::Poll, time::Duration};
 
 use kokanee_cluster::Target;
 use kokanee_engineio::SendOptions;
-use kokanee_socketio::{Args, EncodedPacket, encode_event, encode_event_args};
+use kokanee_socketio::{Args, EncodedPacket, ParserKind, encode_event, encode_event_args};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
@@ -149,16 +149,19 @@ impl BroadcastOperator {
 
     /// Sends the event. It is encoded once, for all recipients.
     ///
+    /// With more binary values than [`Limits::max_outbound_attachments`](crate::Limits::max_outbound_attachments) it is an
+    /// error, and nobody gets it: always on a server with the default parser, on one with both parsers if one of the
+    /// recipients uses the default one.
+    ///
     /// Broadcasts of one task arrive in their order everywhere. A recipient for whom
     /// [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) wait already is disconnected as a slow consumer.
     ///
     /// # Errors
-    /// When the arguments cannot be encoded.
+    /// When the arguments cannot be encoded or sent to all.
     pub async fn emit<T: Serialize>(self, event: &str, args: T) -> Result<(), EmitError> {
         let packet = encode_event(self.namespace.name(), None, event, &args)?.shared();
         drop(args);
-        self.deliver(&packet).await;
-        Ok(())
+        self.deliver(&packet).await
     }
 
     /// Sends the event as [`emit`](Self::emit) does, but at the pace of the slowest recipient: each gets it when it has
@@ -174,6 +177,7 @@ impl BroadcastOperator {
     pub async fn emit_patiently<T: Serialize>(self, event: &str, args: T) -> Result<(), EmitError> {
         let packet = encode_event(self.namespace.name(), None, event, &args)?.shared();
         drop(args);
+        self.check(&packet)?;
         let options = self.options;
         let sockets = self.fetch_sockets().await;
         let emits = sockets
@@ -259,14 +263,29 @@ impl BroadcastOperator {
     /// As [`emit`](Self::emit).
     pub async fn emit_args(self, event: &str, args: &Args) -> Result<(), EmitError> {
         let packet = encode_event_args(self.namespace.name(), None, event, args)?.shared();
-        self.deliver(&packet).await;
-        Ok(())
+        self.deliver(&packet).await
+    }
+
+    /// A packet that one of its recipients could not read is sent to nobody.
+    fn check(&self, packet: &EncodedPacket) -> Result<(), EmitError> {
+        let max = self.namespace.limits().max_outbound_attachments;
+        let mut checked = packet.check_attachments(max);
+        if checked.is_err() && self.namespace.parser() != ParserKind::Default {
+            checked = Ok(());
+            self.namespace.for_each(&self.target, |socket| {
+                if let Err(error) = packet.check_attachments(socket.attachment_limit()) {
+                    checked = Err(error);
+                }
+            });
+        }
+        Ok(checked?)
     }
 
     /// Queues the packet for every recipient. If the tasks of recipients are far behind, it waits until the last of them
     /// has run: a burst of broadcasts must not fill the queues of clients that would read it at once. It does not wait
     /// for clients.
-    async fn deliver(&self, packet: &EncodedPacket) {
+    async fn deliver(&self, packet: &EncodedPacket) -> Result<(), EmitError> {
+        self.check(packet)?;
         let mut most = self.namespace.limits().max_outbound_bytes / 4;
         let mut fullest: Option<Socket> = None;
         self.namespace.for_each(&self.target, |socket| {
@@ -283,6 +302,7 @@ impl BroadcastOperator {
             // One whose thread is blocked by a handler must not hold up everybody.
             let _ = tokio::time::timeout(MAX_WAIT_FOR_TASKS, taken).await;
         }
+        Ok(())
     }
 
     /// Sends an event and waits for the acknowledgements of all recipients: the first argument of each becomes a `T`,
@@ -327,6 +347,7 @@ impl BroadcastOperator {
         id: kokanee_socketio::AckId,
         packet: EncodedPacket,
     ) -> Result<BroadcastAnswers<T>, AckError> {
+        self.check(&packet)?;
         let collector = Collector::new();
         let mut recipients = Vec::new();
         let mut all_asked = true;

@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use kokanee_engineio::{
     CloseReason, FrameRun, Message, Output, PollPackets, PostResponse, SendOptions, Session, Str,
     Transport,
@@ -96,11 +97,20 @@ impl Member {
         self.joining.is_none() && self.running.is_empty()
     }
 
-    /// Starts the handlers of an event; those that wait for something are kept.
+    /// Starts the handlers of an event; those that wait for something are kept. Returns how many bytes of it
+    /// they hold.
     #[inline]
-    fn start(&mut self, event: &Event, id: Option<AckId>, cx: &mut Context<'_>) {
+    fn start(&mut self, event: &Event, id: Option<AckId>, cx: &mut Context<'_>) -> usize {
+        let before = self.running.len();
         let handlers = self.handlers.get(self.socket.namespace());
         events::start_event(&self.socket, handlers, event, id, cx, &mut self.running);
+        match self.running.get_mut(before..) {
+            Some([.., last]) => {
+                last.set_weight(event_bytes(event));
+                last.weight()
+            }
+            _ => 0,
+        }
     }
 }
 
@@ -130,6 +140,10 @@ pub(crate) struct Driver {
     /// Bytes that wait for the client, as far as the server's total knows of them.
     counted_bytes: usize,
     pause: Option<Box<Pause>>,
+    /// Events whose handlers wait for something, which may hold them.
+    held: Held,
+    /// A msgpack packet that came while there was no room for what it becomes.
+    deferred: Option<Bytes>,
     phase: Phase,
     /// A POST or a WebSocket for an upgrade has come that was not looked at.
     unread: bool,
@@ -202,6 +216,8 @@ impl Driver {
             queued_bytes: 0,
             counted_bytes: 0,
             pause: None,
+            held: Held::default(),
+            deferred: None,
             phase: Phase::Open,
             unread: false,
             close_code: None,
@@ -512,11 +528,31 @@ impl Driver {
     /// Whether handlers are too far behind.
     #[inline]
     fn is_behind(&self) -> bool {
+        // Nearly always nothing is going on.
+        self.queued_events + self.held.events > 0 && self.is_far_behind()
+    }
+
+    /// A single event may be of any size, and what comes behind it may be what its handler waits for.
+    fn is_far_behind(&self) -> bool {
         let limits = &self.server.limits;
-        // Nearly always nothing is queued.
-        self.queued_events > 0
-            && (self.queued_events >= limits.max_queued_events
-                || self.queued_bytes >= limits.max_queued_bytes)
+        let waiting = self.connection.decoder().waiting_bytes();
+        let queued = self.queued_bytes + waiting;
+        let events = self.queued_events + self.held.events + usize::from(waiting > 0);
+        self.queued_events >= limits.max_queued_events
+            || (self.queued_events > 0 && queued >= limits.max_queued_bytes)
+            || (events > 1 && queued + self.held.bytes >= limits.max_queued_bytes.saturating_mul(2))
+            || self
+                .deferred
+                .as_ref()
+                .is_some_and(|packet| self.has_no_room(packet))
+    }
+
+    /// Whether a msgpack packet must wait: what it becomes, mostly less than three times as much, may be too much beside
+    /// what is there.
+    fn has_no_room(&self, packet: &Bytes) -> bool {
+        let held = self.queued_bytes + self.held.bytes;
+        let most = self.server.limits.max_queued_bytes.saturating_mul(4);
+        held > 0 && held + 3 * packet.len() > most
     }
 
     /// Something was not read or handled. Notes that if it still has to wait, and sees to it that the task is woken when it
@@ -605,6 +641,9 @@ impl Driver {
         }
         if self.pause.is_some() {
             self.resume(now);
+        }
+        if let Some(packet) = self.deferred.take() {
+            self.handle_message(cx, now, Message::Binary(packet));
         }
         while !budget.is_spent() && self.session.has_post() && !self.is_paused() {
             let Some(message) = self.session.poll_message(now) else {
@@ -718,6 +757,13 @@ impl Driver {
                 }
                 Err(text) => Message::Text(text),
             },
+            Message::Binary(packet)
+                if self.connection.decoder().peer_parser() == Some(ParserKind::Msgpack)
+                    && self.has_no_room(&packet) =>
+            {
+                self.deferred = Some(packet);
+                return;
+            }
             binary @ Message::Binary(_) => binary,
         };
         self.handle_other(cx, now, message);
@@ -778,7 +824,15 @@ impl Driver {
             return self.refuse(now, &name, &ConnectError::new("internal error"), false);
         };
         let server = Arc::clone(&self.server);
-        let socket = Socket::new(id, namespace, server, Arc::clone(&self.mailbox), auth);
+        let parser = self.connection.decoder().peer_parser();
+        let socket = Socket::new(
+            id,
+            namespace,
+            server,
+            Arc::clone(&self.mailbox),
+            auth,
+            parser,
+        );
         socket.enter();
         let joining = events::start_middlewares(&socket);
         let handlers = KeptHandlers::new(socket.namespace());
@@ -882,7 +936,7 @@ impl Driver {
         };
         if member.joining.is_none() && member.waiting.is_empty() && member.running.is_empty() {
             // The straight way: nothing of this socket is going on.
-            member.start(event, id, cx);
+            self.held.add(member.start(event, id, cx));
             return;
         }
         self.queued_events += 1;
@@ -913,7 +967,7 @@ impl Driver {
             };
             self.queued_events -= 1;
             self.queued_bytes -= event_bytes(&event);
-            member.start(&event, id, cx);
+            self.held.add(member.start(&event, id, cx));
         }
         if member.waiting.is_empty() {
             member.waiting = VecDeque::new();
@@ -939,7 +993,14 @@ impl Driver {
                 let Member {
                     socket, running, ..
                 } = member;
-                running.retain_mut(|handler| events::poll(handler, socket, cx).is_pending());
+                let held = &mut self.held;
+                running.retain_mut(|handler| {
+                    let is_pending = events::poll(handler, socket, cx).is_pending();
+                    if !is_pending {
+                        held.remove(handler.weight());
+                    }
+                    is_pending
+                });
                 if running.is_empty() {
                     *running = Vec::new();
                 }
@@ -973,6 +1034,9 @@ impl Driver {
         let member = self
             .connection
             .leave(&self.server.connection_config, now, index)?;
+        for handler in &member.running {
+            self.held.remove(handler.weight());
+        }
         self.queued_events -= member.waiting.len();
         self.queued_bytes -= member
             .waiting
@@ -1107,6 +1171,8 @@ impl Driver {
         }
         self.queued_events = 0;
         self.queued_bytes = 0;
+        self.held = Held::default();
+        self.deferred = None;
         for member in self.connection.take_all() {
             self.end(member, DisconnectReason::Session(reason));
         }
@@ -1284,7 +1350,29 @@ fn short_frame(packet: &EncodedPacket, options: SendOptions) -> Option<&[u8]> {
 
 fn event_bytes(event: &Event) -> usize {
     // What the queue itself needs for it counts, too.
-    event.args().size_bytes() + 128
+    event.args().held_bytes() + 128
+}
+
+/// Events that handlers hold while they wait for something.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    events: usize,
+    bytes: usize,
+}
+
+impl Held {
+    /// Takes note of what a handler holds, if it holds an event.
+    #[inline]
+    fn add(&mut self, bytes: usize) {
+        self.events += usize::from(bytes > 0);
+        self.bytes += bytes;
+    }
+
+    /// The handler has ended.
+    fn remove(&mut self, bytes: usize) {
+        self.events -= usize::from(bytes > 0);
+        self.bytes -= bytes;
+    }
 }
 
 /// Writes the close frame of a WebSocket that carries no session, and waits for the peer's end.

@@ -65,4 +65,4 @@ pub use kokanee_handler::{
     Ack, AckError, BoxError, Data, EmitError, EventError, EventName, ExtractError, FromContext,
     Handler, IntoOutcome, Kind, Typed, TypedAck, TypedArgs, TypedEvent,
 };
-pub use kokanee_socketio::{Args, Event, ParserKind, Value};
+pub use kokanee_socketio::{Args, EncodeError, Event, ParserKind, Value};

@@ -21,7 +21,8 @@ use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
 /// | `max_pending_sessions`, `max_pending_sessions_per_address` | 10,000, 8,000 not in a namespace yet | the oldest is ended (`forced close`) if it is older than 5 s, else 503, 429; see below |
 /// | `max_namespaces`, `max_namespace_bytes` | 100 per connection, 255 | session closed: close 1008; `forced close` |
 /// | `max_rooms`, `max_room_bytes` | 1,000 per socket, 255 | `join` returns an error |
-/// | `max_attachments`, `max_attachment_bytes`, `attachments_timeout` | 10, 10,000,000, 30 s | session closed (`forced close`) |
+/// | `max_attachments`, `max_attachment_bytes`, `attachments_timeout` | 10, 1,900,000, 30 s | session closed (`forced close`) |
+/// | `max_outbound_attachments` | 10, for clients with the default parser | `emit`, `Ack::send` and broadcasts return an error |
 /// | `max_depth` | 512 levels of JSON or msgpack | session closed (`forced close`) |
 /// | `max_fragments` | 16,384 per message | close 1008 |
 /// | `message_timeout` | 30 s for the rest of a started message | close 1008 (`transport error`) |
@@ -38,6 +39,10 @@ use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
 /// gives a client of an address with few such sessions the place of one of the address with the most, however young. What
 /// is left is refused with `Retry-After: 5`. The address is the client's own if its proxy is one that
 /// [`trust_proxies`](crate::ServerBuilder::trust_proxies) names; of IPv6 addresses the first 64 bits count.
+///
+/// With the defaults, what one client has sent takes at most 4 MB: a packet of 2,900,000 bytes with its attachments, and
+/// 1,000,000 of the next message; or events that wait and those whose handlers run, up to 2,000,000 bytes before another
+/// message is read. What waits to be sent to it, `max_outbound_bytes`, is not in that.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
@@ -83,12 +88,17 @@ pub struct Limits {
     pub max_rooms: usize,
     /// Length of a room's name in bytes.
     pub max_room_bytes: usize,
-    /// Number of attachments of a packet.
+    /// Number of attachments of a packet that a client sends. Those with the msgpack parser may send any number of binary values.
     pub max_attachments: usize,
-    /// Size of all attachments of a packet in bytes.
+    /// Size of all attachments of a packet that a client sends, in bytes. They are kept until the last has come, beside the
+    /// packet's text, which is at most `max_message_bytes`. With the msgpack parser, all that a packet takes is at most so
+    /// much more than its message: it is kept as JSON text.
     pub max_attachment_bytes: usize,
     /// Time in which the attachments of a packet must come.
     pub attachments_timeout: Duration,
+    /// Number of attachments of a packet that is sent to a client with the default parser. The JavaScript client 4.2.6 and
+    /// newer ends the connection at the eleventh. With the msgpack parser there is no such limit.
+    pub max_outbound_attachments: usize,
     /// Depth to which arrays and objects may be nested.
     pub max_depth: usize,
     /// Number of fragments of a WebSocket message.
@@ -107,7 +117,9 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Number of events of one connection that may wait for a handler.
     pub max_queued_events: usize,
-    /// Size of the events of one connection that may wait for a handler, in bytes.
+    /// Memory that the events of one connection may take while they wait for a handler, in bytes; 128 for each are counted
+    /// beside its content. What has come of a packet with attachments counts, too. Twice as much, if events whose handlers
+    /// run are counted in, ends the reading as well, but a single event never does.
     pub max_queued_bytes: usize,
     /// Number of acknowledgements that a socket may owe us.
     pub max_pending_acks: usize,
@@ -142,8 +154,9 @@ impl Default for Limits {
             max_rooms: 1_000,
             max_room_bytes: 255,
             max_attachments: 10,
-            max_attachment_bytes: 10_000_000,
+            max_attachment_bytes: 1_900_000,
             attachments_timeout: Duration::from_secs(30),
+            max_outbound_attachments: 10,
             max_depth: 512,
             max_fragments: 16_384,
             message_timeout: Duration::from_secs(30),

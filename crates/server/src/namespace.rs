@@ -11,7 +11,7 @@ use std::{
 use foldhash::fast::FixedState;
 use kokanee_cluster::{Key, Rooms, Target};
 use kokanee_handler::{EmitError, Erased, EventError, Handler, TypedArgs, TypedEvent};
-use kokanee_socketio::AckId;
+use kokanee_socketio::{AckId, ParserKind};
 use serde::Serialize;
 
 use crate::{
@@ -107,6 +107,7 @@ pub struct Namespace(Arc<Inner>);
 struct Inner {
     name: Box<str>,
     limits: Arc<Limits>,
+    parser: ParserKind,
     handlers: RwLock<Arc<Handlers>>,
     /// Counts the changes of `handlers`, so that sockets can keep them.
     version: AtomicU64,
@@ -130,10 +131,11 @@ pub(crate) struct Place {
 }
 
 impl Namespace {
-    pub(crate) fn new(name: &str, limits: Arc<Limits>, shards: usize) -> Self {
+    pub(crate) fn new(name: &str, limits: Arc<Limits>, parser: ParserKind, shards: usize) -> Self {
         Self(Arc::new(Inner {
             name: name.into(),
             limits,
+            parser,
             handlers: RwLock::new(Arc::new(Handlers::new())),
             version: AtomicU64::new(0),
             shards: (0..shards.max(1)).map(|_| RwLock::default()).collect(),
@@ -148,6 +150,11 @@ impl Namespace {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// The parser that the server uses.
+    pub(crate) fn parser(&self) -> ParserKind {
+        self.0.parser
     }
 
     pub(crate) fn next_ack_id(&self) -> AckId {

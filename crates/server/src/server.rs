@@ -166,7 +166,10 @@ impl Server {
             .namespaces
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let make = || Namespace::new(&name, Arc::clone(&self.0.limits), self.0.shards);
+        let make = || {
+            let parser = self.0.connection_config.parser;
+            Namespace::new(&name, Arc::clone(&self.0.limits), parser, self.0.shards)
+        };
         namespaces.entry(name.clone()).or_insert_with(make).clone()
     }
 
@@ -492,7 +495,7 @@ impl ServerBuilder {
             .map_or(4, usize::from)
             .next_power_of_two()
             .min(64);
-        let root = Namespace::new("/", Arc::clone(&limits), shards);
+        let root = Namespace::new("/", Arc::clone(&limits), self.parser, shards);
         Server(Arc::new(ServerInner {
             path: self.path,
             session_config: Arc::new(limits.session(self.allow_upgrades)),

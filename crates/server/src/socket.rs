@@ -14,8 +14,8 @@ use std::{
 use kokanee_engineio::{SID_LENGTH, SendOptions, Str, Transport, encode_id, parse_id};
 use kokanee_handler::{EmitError, Handler, TypedArgs, TypedEvent};
 use kokanee_socketio::{
-    Args, Attachments, EncodeError, EncodedPacket, encode_event, encode_event_args, write_event,
-    write_event_args,
+    Args, Attachments, EncodeError, EncodedPacket, ParserKind, encode_event, encode_event_args,
+    from_json, write_event, write_event_args,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -74,6 +74,8 @@ pub struct Socket(Arc<Inner>);
 struct Inner {
     id: SocketId,
     namespace: Namespace,
+    /// How many the client takes in one packet, by its parser.
+    max_attachments: usize,
     server: Arc<ServerInner>,
     mailbox: Arc<Mailbox>,
     auth: Option<Str>,
@@ -121,10 +123,16 @@ impl Socket {
         server: Arc<ServerInner>,
         mailbox: Arc<Mailbox>,
         auth: Option<Str>,
+        parser: Option<ParserKind>,
     ) -> Self {
+        let max_attachments = match parser {
+            Some(ParserKind::Msgpack) => usize::MAX,
+            _ => server.limits.max_outbound_attachments,
+        };
         Self(Arc::new(Inner {
             id,
             namespace,
+            max_attachments,
             server,
             mailbox,
             auth,
@@ -166,6 +174,11 @@ impl Socket {
 
     pub(crate) fn mailbox(&self) -> &Mailbox {
         &self.0.mailbox
+    }
+
+    #[inline]
+    pub(crate) fn attachment_limit(&self) -> usize {
+        self.0.max_attachments
     }
 
     pub(crate) fn acks(&self) -> &PendingAcks {
@@ -216,7 +229,7 @@ impl Socket {
     /// # Errors
     /// When it does not fit.
     pub fn auth<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(self.0.auth.as_ref().map_or("{}", Str::as_str))
+        from_json(self.0.auth.as_ref().map_or("{}", Str::as_str))
     }
 
     /// Whether the socket is connected: accepted by the middlewares, and not gone.
@@ -273,6 +286,7 @@ impl Socket {
         if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
             return Err(EmitError::Disconnected);
         }
+        packet.check_attachments(self.0.max_attachments)?;
         self.0
             .mailbox
             .emit(packet, options)
@@ -295,7 +309,8 @@ impl Socket {
     }
 
     /// Sends an event. A tuple is spread over several arguments, `()` is none, everything else is one;
-    /// [`bytes::Bytes`] at any depth is sent as binary.
+    /// [`bytes::Bytes`] at any depth is sent as binary, at most
+    /// [`Limits::max_outbound_attachments`](crate::Limits::max_outbound_attachments) of them.
     ///
     /// Waits while more than half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) is on its way to
     /// this client, or so much that the event would exceed the limit; an event that exceeds it alone waits until nothing is on

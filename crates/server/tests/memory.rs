@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use kokanee_server::{EmitError, Server, Socket};
+use kokanee_server::{Args, EmitError, ParserKind, Server, Socket};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::runtime::Runtime;
 
@@ -119,6 +119,16 @@ fn frame<const N: usize>(text: &[u8; N]) -> [u8; 131] {
 
 /// Opens a WebSocket and joins `/`.
 fn open_websocket(address: SocketAddr) -> TcpStream {
+    let mut stream = open_session(address);
+    stream
+        .write_all(&frame(b"40")[..8])
+        .expect("the server reads");
+    read_until(&mut stream, b"\"}");
+    stream
+}
+
+/// Opens a WebSocket.
+fn open_session(address: SocketAddr) -> TcpStream {
     let mut stream = connect(address);
     stream
         .write_all(
@@ -129,10 +139,6 @@ fn open_websocket(address: SocketAddr) -> TcpStream {
         )
         .expect("the server reads");
     read_until(&mut stream, b"\"maxPayload\":1000000}");
-    stream
-        .write_all(&frame(b"40")[..8])
-        .expect("the server reads");
-    read_until(&mut stream, b"\"}");
     stream
 }
 
@@ -265,4 +271,169 @@ fn a_handler_that_sends_50_mb_to_a_slow_client_keeps_memory_bounded() {
     println!("at most {most} bytes while 50 MB were sent");
     assert!(most < 3 << 20, "{most} bytes");
     assert_eq!(server.io.session_count(), 1);
+}
+
+/// A masked frame of any size.
+fn large_frame(opcode: u8, fin: bool, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![u8::from(fin) << 7 | opcode, 0x80 | 127];
+    frame.extend_from_slice(&(payload.len() as u64).to_be_bytes());
+    frame.extend_from_slice(&[0; 4]);
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// What a connection takes of which nothing more is read, or that has ended.
+fn pinned_bytes(parser: ParserKind, send: &Send<'_>) -> usize {
+    let io = Server::builder().parser(parser).build();
+    // Its handlers never end, and keep what they got.
+    io.on("wait", async |args: Args| {
+        std::future::pending::<()>().await;
+        drop(args);
+    });
+    let server = start(io);
+    let mut client = match parser {
+        ParserKind::Msgpack => open_msgpack(server.address),
+        _ => open_websocket(server.address),
+    };
+    client
+        .set_write_timeout(Some(Duration::from_millis(500)))
+        .expect("a socket option");
+    // The thread's buffers are there after this.
+    let before = settled_bytes();
+    // `false` when the server reads no more.
+    send(&mut |bytes| client.write_all(bytes).is_ok());
+    settled_bytes().saturating_sub(before)
+}
+
+fn open_msgpack(address: SocketAddr) -> TcpStream {
+    const CONNECT: &[u8] = b"\x82\xa4type\x00\xa3nsp\xa1/";
+    let mut stream = open_session(address);
+    stream
+        .write_all(&large_frame(2, true, CONNECT))
+        .expect("the server reads");
+    read_until(&mut stream, b"sid");
+    stream
+}
+
+/// Sends by what it is given, which says `false` when the server reads no more.
+type Send<'a> = Box<dyn Fn(&mut dyn FnMut(&[u8]) -> bool) + 'a>;
+
+#[test]
+fn what_one_client_has_sent_takes_at_most_4_mb() {
+    const MESSAGE: usize = 1_000_000;
+    const MOST: usize = 4_000_000;
+    let _alone = alone();
+    let text = |bytes: usize, start: &str, end: &str| {
+        let fill = "x".repeat(bytes - start.len() - end.len());
+        large_frame(1, true, format!("{start}{fill}{end}").as_bytes())
+    };
+    let placeholders = (0..10)
+        .map(|num| format!("{{\"_placeholder\":true,\"num\":{num}}}"))
+        .collect::<Vec<_>>()
+        .join(",");
+    let partial = large_frame(2, true, &vec![7; MESSAGE])[..MESSAGE - 10].to_vec();
+    let whole = large_frame(2, true, &vec![7; MESSAGE - MESSAGE / 20]);
+    let msgpack = |event: &[u8], data: &[u8]| {
+        let data = [b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92", event, data].concat();
+        large_frame(2, true, &data)
+    };
+    let array = |element: &[u8], bytes: usize| {
+        let elements = element.repeat(bytes / element.len());
+        let count = u32::try_from(bytes / element.len()).expect("not many");
+        [&b"\xdd"[..], &count.to_be_bytes(), &elements].concat()
+    };
+    let repeated = |frame: Vec<u8>| -> Send<'_> { Box::new(move |write| while write(&frame) {}) };
+    let cases: Vec<(&str, ParserKind, Send<'_>)> = vec![
+        (
+            "text, attachments and a part of one that a packet waits for",
+            ParserKind::Default,
+            Box::new(|write| {
+                let start = format!("4510-[\"wait\",{placeholders},\"");
+                write(&text(MESSAGE, &start, "\"]"));
+                let _ = write(&whole) && write(&whole) && write(&partial);
+            }),
+        ),
+        (
+            "ten attachments of the greatest size",
+            ParserKind::Default,
+            Box::new(|write| {
+                let start = format!("4510-[\"wait\",{placeholders},\"");
+                write(&text(1_000, &start, "\"]"));
+                let _ = (0..9).all(|_| write(&whole));
+            }),
+        ),
+        (
+            "long events",
+            ParserKind::Default,
+            repeated(text(MESSAGE, "42[\"wait\",\"", "\"]")),
+        ),
+        (
+            "medium events",
+            ParserKind::Default,
+            repeated(text(30_000, "42[\"wait\",\"", "\"]")),
+        ),
+        (
+            "short events",
+            ParserKind::Default,
+            repeated(text(20, "42[\"wait\",\"", "\"]")),
+        ),
+        (
+            "events of which most is space",
+            ParserKind::Default,
+            repeated(large_frame(
+                1,
+                true,
+                format!("42[\"wait\"]{}", " ".repeat(MESSAGE - 20)).as_bytes(),
+            )),
+        ),
+        (
+            "events with attachments",
+            ParserKind::Default,
+            Box::new(|write| {
+                let header = text(
+                    100,
+                    "451-[\"wait\",{\"_placeholder\":true,\"num\":0},\"",
+                    "\"]",
+                );
+                while write(&header) && write(&whole) {}
+            }),
+        ),
+        (
+            "msgpack that is longer as text",
+            ParserKind::Msgpack,
+            repeated(msgpack(
+                b"\xa4wait",
+                &array(b"\xcb\x3f\xb9\x99\x99\x99\x99\x99\x9b", MESSAGE - 100),
+            )),
+        ),
+        (
+            "msgpack that is much longer as text",
+            ParserKind::Msgpack,
+            repeated(msgpack(b"\xa4wait", &array(b"\xc2", MESSAGE - 100))),
+        ),
+        (
+            "many empty binary values",
+            ParserKind::Msgpack,
+            repeated(msgpack(b"\xa4wait", &array(b"\xc4\x00", 20_000))),
+        ),
+        (
+            "a small binary value in a large message",
+            ParserKind::Msgpack,
+            repeated(large_frame(
+                2,
+                true,
+                &[
+                    &b"\x84\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa4wait\xc4\x01x\xa4junk"[..],
+                    &b"\xc6\x00\x0f\x00\x00"[..],
+                    &vec![0; 0xf_0000],
+                ]
+                .concat(),
+            )),
+        ),
+    ];
+    for (case, parser, send) in cases {
+        let pinned = pinned_bytes(parser, &send);
+        println!("{case}: {pinned} bytes");
+        assert!(pinned <= MOST, "{case}: {pinned} bytes");
+    }
 }

@@ -15,6 +15,7 @@ use serde::{
 use crate::{
     EncodeError, MAX_DEPTH, Value,
     attachments::{Attachments, resolve, shared},
+    json::{self, Json},
     scan::{Arguments, ScanError, find_special, scan_ack},
     ser::JsonWriter,
 };
@@ -119,39 +120,52 @@ impl Args {
     /// so does an array `[T; N]`. Further arguments are ignored. Without arguments, `()` and `Option` are satisfied.
     /// Deserialised bytes are copies; [`to_values`](Self::to_values) shares them.
     ///
+    /// All JSON has a value, in JavaScript's way: half a surrogate pair (`"\ud83d"`) is U+FFFD in a `String`, a number beyond
+    /// a double (`1e400`) is infinite in an `f64` and null in a [`Value`], and an integer of more than 64 bits is the
+    /// nearest double unless an `i128` or `u128` is asked for. [`json`](Self::json), and whatever sends arguments on, keep
+    /// the text as it came.
+    ///
     /// # Errors
     /// [`ArgsError`] if the arguments are too few or do not fit `T`.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
         let spread = !is_array::<T>();
-        let args = if self.attachments.is_none() {
+        if self.attachments.is_none() {
             let mut first = json_deserializer(self.text_to_end());
-            let first = (self.count > 0).then_some(&mut first);
-            T::deserialize(ArgsDeserializer {
+            let args = T::deserialize(ArgsDeserializer {
                 text: self.text_to_end(),
-                first,
+                first: (self.count > 0).then_some(&mut first),
                 all: self.elements(),
                 spread,
-            })
-        } else {
-            let values = self.to_values()?;
-            let all = de::value::SeqDeserializer::new(values.iter());
-            T::deserialize(ArgsDeserializer {
-                text: "",
-                first: values.first(),
-                all,
-                spread,
-            })
-        };
+            });
+            // The text is valid, so what is wrong with it is wrong for serde_json alone.
+            if !matches!(&args, Err(error) if error.is_syntax()) {
+                return args.map_err(ArgsError);
+            }
+        }
+        let (mut first, mut all) = (self.lenient(), self.lenient());
+        let args = T::deserialize(ArgsDeserializer {
+            text: "",
+            first: (self.count > 0).then_some(&mut first),
+            all: json::Elements(&mut all),
+            spread,
+        });
         args.map_err(ArgsError)
     }
 
     /// The arguments as values, whose bytes are shared.
     ///
     /// # Errors
-    /// [`ArgsError`] if a string contains half a surrogate pair, or a number exceeds the range of a double.
+    /// None for arguments that were received: any JSON has a [`Value`].
     pub fn to_values(&self) -> Result<Vec<Value>, ArgsError> {
         let elements = de::value::SeqAccessDeserializer::new(self.elements());
-        let mut values = Vec::<Value>::deserialize(elements).map_err(ArgsError)?;
+        let mut values = match Vec::<Value>::deserialize(elements) {
+            Ok(values) => values,
+            Err(_) => {
+                let mut json = Json::new(self.text_to_end(), &[]);
+                let elements = de::value::SeqAccessDeserializer::new(json::Elements(&mut json));
+                Vec::deserialize(elements).map_err(ArgsError)?
+            }
+        };
         if let Some(attachments) = &self.attachments {
             let mut take = |num: Option<usize>| {
                 let attachment = num.and_then(|num| attachments.get(num));
@@ -206,6 +220,14 @@ impl Args {
         self.text.as_bytes().len() + self.attachments().iter().map(Bytes::len).sum::<usize>()
     }
 
+    /// Bytes of memory that are kept for the arguments, the buffer in which their text came and the list of attachments
+    /// included. What a queue counts.
+    pub fn held_bytes(&self) -> usize {
+        let attachments = self.attachments();
+        let content = attachments.iter().map(Bytes::len).sum::<usize>();
+        self.text.held_bytes() + size_of_val(attachments) + content
+    }
+
     /// Bytes of [`json`](Self::json).
     #[inline]
     pub fn text_bytes(&self) -> usize {
@@ -226,6 +248,11 @@ impl Args {
     /// The arguments' text and the bracket behind it.
     fn text_to_end(&self) -> &str {
         self.text.get(self.start..).unwrap_or_default()
+    }
+
+    /// For what `serde_json` does not read.
+    fn lenient(&self) -> Json<'_> {
+        Json::new(self.text_to_end(), self.attachments())
     }
 
     fn elements(&self) -> Elements<'_> {

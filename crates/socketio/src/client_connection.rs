@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::{
     AckId, Args, DecodeError, Decoder, DecoderLimits, Event, Packet, ParserKind, ProtocolVersion,
+    from_json,
 };
 
 /// What a received message asks for.
@@ -193,7 +194,7 @@ impl<S> ClientConnection<S> {
             sid: Option<String>,
             pid: Option<String>,
         }
-        let accepted = payload.and_then(|json| serde_json::from_str::<Accepted>(json).ok());
+        let accepted = payload.and_then(|json| from_json::<Accepted>(json).ok());
         let (sid, pid) = accepted.map_or((None, None), |accepted| (accepted.sid, accepted.pid));
         if sid.is_none() && self.version == ProtocolVersion::V5 {
             return ClientInput::OlderServer { index };
@@ -268,7 +269,7 @@ impl<S> ClientConnection<S> {
 
 /// The payload is an object with a message; older servers send the message or the data alone.
 fn on_refused(index: usize, payload: Option<&Str>) -> ClientInput {
-    let value = payload.and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
+    let value = payload.and_then(|json| from_json::<serde_json::Value>(json).ok());
     let (message, data) = match value {
         Some(serde_json::Value::Object(mut object)) => {
             match object.get("message").and_then(|message| message.as_str()) {

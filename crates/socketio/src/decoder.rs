@@ -14,7 +14,9 @@ use crate::{
     header::{Header, PacketType, ack_id, namespace},
     is_reserved_event_name, msgpack,
     packet::Name,
-    scan::{Arguments, NameSpan, ScanError, scan_ack, scan_event, scan_strings, scan_value},
+    scan::{
+        Arguments, NameSpan, ScanError, scan_ack, scan_event, scan_strings, scan_value, unescape,
+    },
 };
 
 /// Which parsers a [`Decoder`] understands.
@@ -23,7 +25,9 @@ pub enum ParserKind {
     /// The default parser: JSON text with binary attachments.
     #[default]
     Default,
-    /// The msgpack parser: one binary message per packet.
+    /// The msgpack parser: one binary message per packet, in which any number of binary values is possible. A `Date` is the
+    /// text that it is in JSON, in a Rust type too. JavaScript's `undefined` is null in an array and missing from an object,
+    /// and so are numbers that are not finite null.
     Msgpack,
     /// Whichever the peer uses in its first packet, and from then on that one alone.
     Both,
@@ -32,10 +36,11 @@ pub enum ParserKind {
 /// Bounds on what one packet may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecoderLimits {
-    /// Most attachments of a packet, and most placeholders for them. Also holds for the binary values in a msgpack packet,
-    /// because they become attachments when it is sent on. Defaults to 10.
+    /// Most attachments of a packet, and most placeholders for them. Does not hold for the binary values in a msgpack packet,
+    /// which are counted nowhere. Defaults to 10.
     pub max_attachments: usize,
-    /// Most bytes of all attachments of a packet together; one with two placeholders counts twice. Defaults to 10,000,000.
+    /// Most bytes of all attachments of a packet together; one with two placeholders counts twice. A msgpack packet, which
+    /// is kept as JSON text with attachments, may become larger by as much. Defaults to 1,900,000.
     pub max_attachment_bytes: usize,
     /// Deepest nesting of arrays and objects. Defaults to [`MAX_DEPTH`], which is also the most.
     pub max_depth: usize,
@@ -47,7 +52,7 @@ impl Default for DecoderLimits {
     fn default() -> Self {
         Self {
             max_attachments: 10,
-            max_attachment_bytes: 10_000_000,
+            max_attachment_bytes: 1_900_000,
             max_depth: MAX_DEPTH,
             max_namespace_bytes: 255,
         }
@@ -81,6 +86,8 @@ struct Waiting {
     attachments: Vec<Bytes>,
     announced: usize,
     bytes: usize,
+    /// The text included.
+    held_bytes: usize,
 }
 
 impl Decoder {
@@ -112,6 +119,14 @@ impl Decoder {
     #[inline]
     pub fn is_waiting(&self) -> bool {
         self.waiting.is_some()
+    }
+
+    /// Bytes of memory that the packet takes that waits for attachments: its text, and those that have come.
+    #[inline]
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting
+            .as_ref()
+            .map_or(0, |waiting| waiting.held_bytes)
     }
 
     /// The parser that the peer uses. `None` before its first packet if both are accepted.
@@ -172,6 +187,7 @@ impl Decoder {
             None => Str::from_static("/"),
             Some((start, end)) => part(&text, start, end),
         };
+        let held_bytes = text.held_bytes();
         let packet = content.into_packet(namespace, header.id, text);
         if header.attachments == 0 {
             return Some(packet);
@@ -181,11 +197,18 @@ impl Decoder {
             attachments: Vec::new(),
             announced: header.attachments,
             bytes: 0,
+            held_bytes,
         }));
         None
     }
 
     fn on_binary(&mut self, bytes: Bytes) -> Result<Option<Packet>, DecodeError> {
+        // A part of a larger body is copied, so that whoever keeps it does not keep the body.
+        let bytes = if bytes.is_unique() {
+            bytes
+        } else {
+            Bytes::copy_from_slice(&bytes)
+        };
         let Some(mut waiting) = self.waiting.take() else {
             if self.parser == ParserKind::Default {
                 return Err(DecodeError::UnexpectedBinary);
@@ -195,6 +218,7 @@ impl Decoder {
             return Ok(Some(packet));
         };
         waiting.bytes += bytes.len();
+        waiting.held_bytes += bytes.len();
         if waiting.bytes > self.limits.max_attachment_bytes {
             return Err(DecodeError::AttachmentsTooLarge {
                 max: self.limits.max_attachment_bytes,
@@ -327,14 +351,12 @@ fn event_name(text: &[u8], span: NameSpan) -> Result<Name, DecodeError> {
     } = span;
     let invalid = DecodeError::InvalidPayload;
     if escaped {
-        let quoted = text.get(start - 1..=end).unwrap_or_default();
-        let Ok(name) = serde_json::from_slice::<Box<str>>(quoted) else {
-            return Err(invalid);
-        };
+        let text = text.get(start..end).unwrap_or_default();
+        let name = unescape(std::str::from_utf8(text).map_err(|_| invalid.clone())?);
         return if is_reserved_event_name(name.as_bytes()) {
             Err(invalid)
         } else {
-            Ok(Name::Own(name))
+            Ok(Name::Own(name.into()))
         };
     }
     let name = text.get(start..end).unwrap_or_default();
@@ -406,6 +428,12 @@ pub enum DecodeError {
     #[error("payload nested deeper than {max}")]
     TooDeep {
         /// The limit.
+        max: usize,
+    },
+    /// The data of a msgpack packet become so much larger as JSON text.
+    #[error("msgpack grows by more than {max} bytes as text")]
+    MsgpackTooLarge {
+        /// The limit in bytes.
         max: usize,
     },
     /// The packet is not msgpack, or not a map.

@@ -125,6 +125,19 @@ impl EncodedPacket {
         }
     }
 
+    /// Checks the number of attachments, for a peer with the default parser.
+    ///
+    /// # Errors
+    /// [`EncodeError::TooManyAttachments`] if there are more than `max`.
+    #[inline]
+    pub fn check_attachments(&self, max: usize) -> Result<(), EncodeError> {
+        let count = self.attachments().len();
+        if count > max {
+            return Err(EncodeError::TooManyAttachments { count, max });
+        }
+        Ok(())
+    }
+
     /// The one message for a peer with the msgpack parser.
     ///
     /// It is made on first need and kept if the packet is [`shared`](Self::shared) or has attachments.
@@ -423,6 +436,15 @@ pub enum EncodeError {
     /// Beside bytes there is a map with `_placeholder: true`, which the receiver would take for bytes.
     #[error("arguments with bytes may not contain a key `_placeholder` that is true")]
     PlaceholderInData,
+    /// More binary values than a peer with the default parser accepts: the JavaScript libraries end the connection at the
+    /// eleventh. With the msgpack parser any number is possible.
+    #[error("{count} binary values, but `max_outbound_attachments` allows {max} in one packet")]
+    TooManyAttachments {
+        /// How many there are.
+        count: usize,
+        /// The limit.
+        max: usize,
+    },
     /// Bytes where the protocol has no place for them.
     #[error("bytes are possible in events and acknowledgements only")]
     BinaryNotAllowed,

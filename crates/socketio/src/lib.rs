@@ -14,6 +14,7 @@ mod connection;
 mod decoder;
 mod encode;
 mod header;
+mod json;
 mod msgpack;
 mod packet;
 mod scan;
@@ -30,6 +31,7 @@ pub use encode::{
     encode_disconnect, encode_event, encode_event_args, encode_legacy_connect_error, write_event,
     write_event_args,
 };
+pub use json::from_json;
 pub use packet::{AckId, Event, Packet, is_reserved_event_name};
 pub use scan::MAX_DEPTH;
 pub use value::{Value, from_value, to_value};

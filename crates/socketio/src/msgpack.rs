@@ -4,6 +4,8 @@
 //! the data as JSON on the way in, [`encode`] reads the text of an encoded packet on the way out. JavaScript's
 //! `undefined` (extension 0 of one byte) vanishes, and a `Date` (extension 0 of eight bytes) is the text it is in JSON.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use kokanee_engineio::Str;
 use serde::Serializer;
@@ -13,7 +15,7 @@ use crate::{
     attachments::canonical_placeholder,
     decoder::Content,
     header::{Header, PacketType, check_namespace_length},
-    scan::{Token, Tokens},
+    scan::{Token, Tokens, unescape},
     ser::JsonWriter,
 };
 
@@ -22,6 +24,7 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
     let mut reader = Reader {
         message,
         at: 0,
+        attachment_bytes: 0,
         limits,
     };
     let members = match reader.byte()? {
@@ -37,7 +40,8 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
     // Every member takes two bytes at least, so a false count ends with the message.
     for _ in 0..members {
         let key = reader.byte()?;
-        match reader.string(key)?.ok_or(DecodeError::InvalidMsgpack)? {
+        let key = reader.string(key)?.ok_or(DecodeError::InvalidMsgpack)?;
+        match key.as_ref() {
             "type" => packet_type = reader.integer()?.and_then(PacketType::from_number),
             "nsp" => {
                 let marker = reader.byte()?;
@@ -71,7 +75,7 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
     let namespace = if namespace == "/" {
         Str::from_static("/")
     } else {
-        Str::from(namespace)
+        Str::from(namespace.as_ref())
     };
     let (json, attachments) = data;
     let text = Str::from_utf8(&json).map_err(|_| DecodeError::InvalidMsgpack)?;
@@ -120,6 +124,8 @@ const UNDEFINED: [u8; 2] = [0xd4, 0x00];
 struct Reader<'a> {
     message: &'a Bytes,
     at: usize,
+    /// Bytes of all binary values so far.
+    attachment_bytes: usize,
     limits: &'a DecoderLimits,
 }
 
@@ -129,12 +135,29 @@ impl<'a> Reader<'a> {
         let mut text = Vec::new();
         let mut json = JsonWriter::new(&mut text, 0);
         self.value(&mut json)?;
-        let attachments = json.finish().map_err(written)?;
+        let mut attachments = json.finish().map_err(written)?;
+        // Bytes that are a small part of the message are copied, so that whoever keeps them does not keep all of it.
+        if 4 * self.attachment_bytes < 3 * self.message.len() {
+            for attachment in &mut attachments {
+                *attachment = Bytes::copy_from_slice(attachment);
+            }
+        }
         Ok((text, attachments))
     }
 
-    /// Translates one value. The recursion is bounded by the depth that the writer allows.
+    /// Translates one value, and looks at how large it has made the text.
     fn value(&mut self, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
+        self.any_value(json)?;
+        let max = self.limits.max_attachment_bytes;
+        let taken = json.written_bytes() + size_of_val(json.attachments());
+        if taken > self.message.len().saturating_add(max) {
+            return Err(DecodeError::MsgpackTooLarge { max });
+        }
+        Ok(())
+    }
+
+    /// Translates one value. The recursion is bounded by the depth that the writer allows.
+    fn any_value(&mut self, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
         let marker = self.byte()?;
         match marker {
             0x00..=0x7f => json.serialize_u8(marker),
@@ -166,7 +189,7 @@ impl<'a> Reader<'a> {
             0xd4..=0xd8 => return self.fixed_extension(1 << (marker - 0xd4), json),
             _ => {
                 let text = self.string(marker)?.ok_or(DecodeError::InvalidMsgpack)?;
-                json.serialize_str(text)
+                json.serialize_str(&text)
             }
         }
         .map_err(written)
@@ -197,21 +220,17 @@ impl<'a> Reader<'a> {
         for _ in 0..length {
             let at = self.at;
             let marker = self.byte()?;
-            let number;
             let key = match self.string(marker)? {
                 Some(key) => key,
                 None => {
                     // In JavaScript all keys are text.
                     self.at = at;
-                    number = self
-                        .integer()?
-                        .ok_or(DecodeError::InvalidMsgpack)?
-                        .to_string();
-                    &number
+                    let number = self.integer()?.ok_or(DecodeError::InvalidMsgpack)?;
+                    Cow::Owned(number.to_string())
                 }
             };
             if !self.skip_undefined() {
-                json.write_key(key);
+                json.write_key(&key);
                 self.value(json)?;
             }
         }
@@ -227,22 +246,10 @@ impl<'a> Reader<'a> {
     fn binary(&mut self, length: u64, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
         let bytes = self.take(length)?;
         let bytes = self.message.slice_ref(bytes);
-        let DecoderLimits {
-            max_attachments,
-            max_attachment_bytes,
-            ..
-        } = *self.limits;
-        if json.attachments().len() >= max_attachments {
-            return Err(DecodeError::TooManyAttachments {
-                max: max_attachments,
-            });
-        }
-        if json.attachments().iter().map(Bytes::len).sum::<usize>() + bytes.len()
-            > max_attachment_bytes
-        {
-            return Err(DecodeError::AttachmentsTooLarge {
-                max: max_attachment_bytes,
-            });
+        let max = self.limits.max_attachment_bytes;
+        self.attachment_bytes += bytes.len();
+        if self.attachment_bytes > max {
+            return Err(DecodeError::AttachmentsTooLarge { max });
         }
         json.write_binary(bytes).map_err(written)
     }
@@ -297,7 +304,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The rest of a string behind its marker. `None` if the marker is no string's.
-    fn string(&mut self, marker: u8) -> Result<Option<&'a str>, DecodeError> {
+    fn string(&mut self, marker: u8) -> Result<Option<Cow<'a, str>>, DecodeError> {
         let length = match marker {
             0xa0..=0xbf => u64::from(marker & 0x1f),
             0xd9 => self.number(1)?,
@@ -305,8 +312,11 @@ impl<'a> Reader<'a> {
             0xdb => self.number(4)?,
             _ => return Ok(None),
         };
-        let text = simdutf8::basic::from_utf8(self.take(length)?);
-        text.map(Some).map_err(|_| DecodeError::InvalidMsgpack)
+        let bytes = self.take(length)?;
+        match simdutf8::basic::from_utf8(bytes) {
+            Ok(text) => Ok(Some(Cow::Borrowed(text))),
+            Err(_) => without_surrogates(bytes).map(|text| Some(Cow::Owned(text))),
+        }
     }
 
     /// A whole value that must be an integer. `None` if it is negative or something else.
@@ -372,6 +382,21 @@ impl<'a> Reader<'a> {
         self.at += length;
         Ok(taken)
     }
+}
+
+/// Text in which some encoders have written half a surrogate pair, as three bytes that are no UTF-8. It becomes U+FFFD, as
+/// in JSON.
+fn without_surrogates(bytes: &[u8]) -> Result<String, DecodeError> {
+    let mut bytes = bytes.to_vec();
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(0xed, bytes.get(at..).unwrap_or_default()) {
+        at += found;
+        if let Some(character @ [_, 0xa0..=0xbf, 0x80..=0xbf]) = bytes.get_mut(at..at + 3) {
+            character.copy_from_slice("\u{fffd}".as_bytes());
+        }
+        at += 1;
+    }
+    String::from_utf8(bytes).map_err(|_| DecodeError::InvalidMsgpack)
 }
 
 /// What it means for the sender that its data cannot be written as JSON.
@@ -511,28 +536,16 @@ impl Writer {
                     }
                 }
                 Token::Close => {}
-                Token::String(escaped) => self.escaped_string(escaped),
+                Token::String(escaped) => {
+                    let text = std::str::from_utf8(escaped).unwrap_or_default();
+                    self.string(unescape(text).as_bytes());
+                }
                 Token::Scalar(b"null") => self.0.push(0xc0),
                 Token::Scalar(b"false") => self.0.push(0xc2),
                 Token::Scalar(b"true") => self.0.push(0xc3),
                 Token::Scalar(number) => self.number(number),
             }
         }
-    }
-
-    fn escaped_string(&mut self, escaped: &[u8]) {
-        if memchr::memchr(b'\\', escaped).is_none() {
-            return self.string(escaped);
-        }
-        let mut text = Vec::with_capacity(escaped.len());
-        let mut rest = escaped;
-        while let Some(at) = memchr::memchr(b'\\', rest) {
-            let (plain, escape) = rest.split_at(at);
-            text.extend_from_slice(plain);
-            rest = unescape(escape, &mut text);
-        }
-        text.extend_from_slice(rest);
-        self.string(&text);
     }
 
     /// A number in the smallest form; whole numbers are integers, as far as a double holds them exactly.
@@ -634,44 +647,4 @@ fn count_elements(text: &[u8]) -> Vec<usize> {
         }
     }
     counts
-}
-
-/// Appends what the escape at the beginning of `text` stands for and returns what is behind it. Half a surrogate pair
-/// becomes U+FFFD: msgpack strings are UTF-8.
-fn unescape<'a>(text: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
-    let [b'\\', kind, rest @ ..] = text else {
-        return &[];
-    };
-    let character = match kind {
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'u' => {
-            let (unit, mut rest) = hex_digits(rest);
-            let mut pair = None;
-            if (0xd800..0xdc00).contains(&unit)
-                && let Some(second) = rest.strip_prefix(b"\\u")
-                && let (low @ 0xdc00..=0xdfff, behind) = hex_digits(second)
-            {
-                pair = Some(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
-                rest = behind;
-            }
-            let character =
-                char::from_u32(pair.unwrap_or(unit)).unwrap_or(char::REPLACEMENT_CHARACTER);
-            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            return rest;
-        }
-        other => char::from(*other),
-    };
-    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-    rest
-}
-
-/// The number that four digits stand for, and what is behind them.
-fn hex_digits(text: &[u8]) -> (u32, &[u8]) {
-    let (digits, rest) = text.split_at(text.len().min(4));
-    let digits = std::str::from_utf8(digits).unwrap_or_default();
-    (u32::from_str_radix(digits, 16).unwrap_or_default(), rest)
 }

@@ -199,6 +199,11 @@ impl<'a> JsonWriter<'a> {
         self.out.extend_from_slice(brackets.as_bytes());
     }
 
+    /// Bytes of text so far.
+    pub(crate) fn written_bytes(&self) -> usize {
+        self.out.len() - self.start
+    }
+
     /// The attachments so far.
     pub(crate) fn attachments(&self) -> &[Bytes] {
         &self.attachments

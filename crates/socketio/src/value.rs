@@ -1,6 +1,6 @@
 //! Any value an argument can have, for code that does not know its types: JSON, and bytes wherever they are.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -27,14 +27,15 @@ use crate::{Args, ArgsError, EncodeError};
 /// ```
 #[derive(Clone, Debug, PartialEq, Default)]
 pub enum Value {
-    /// `null`; also what JavaScript writes for `undefined` and for numbers that are not finite.
+    /// `null`; also what JavaScript writes for `undefined` and for numbers that are not finite, so a number that is
+    /// beyond a double (`1e400`) is null, too.
     #[default]
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A number.
+    /// A number: an integer of 64 bits, otherwise the nearest double. Longer integers lose digits as in JavaScript.
     Number(Number),
-    /// A string.
+    /// A string. Half a surrogate pair, which JavaScript can send, is U+FFFD.
     String(String),
     /// Bytes, an attachment on the wire.
     Binary(Bytes),
@@ -402,7 +403,11 @@ impl<'de> Deserializer<'de> for &'de Value {
         let Value::Object(members) = self else {
             return self.deserialize_any(visitor);
         };
-        let mut map = MapDeserializer::new(members.iter().map(|(key, member)| (Key(key), member)));
+        let mut map = MapDeserializer::new(
+            members
+                .iter()
+                .map(|(key, member)| (Key(Cow::Borrowed(key)), member)),
+        );
         let value = visitor.visit_map(&mut map)?;
         map.end()?;
         Ok(value)
@@ -477,7 +482,7 @@ impl<'de> IntoDeserializer<'de, serde_json::Error> for &'de Value {
 }
 
 /// The key of a member: text that may also be read as a number or a boolean.
-struct Key<'a>(&'a str);
+pub(crate) struct Key<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de> IntoDeserializer<'de, serde_json::Error> for Key<'de> {
     type Deserializer = Self;
@@ -491,9 +496,9 @@ impl<'de> IntoDeserializer<'de, serde_json::Error> for Key<'de> {
 macro_rules! parsed_key {
     ($($method:ident)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-            match serde_json::from_str::<serde_json::Value>(self.0) {
+            match serde_json::from_str::<serde_json::Value>(&self.0) {
                 Ok(key @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => key.deserialize_any(visitor),
-                _ => visitor.visit_borrowed_str(self.0),
+                _ => self.deserialize_any(visitor),
             }
         })*
     };
@@ -503,7 +508,10 @@ impl<'de> Deserializer<'de> for Key<'de> {
     type Error = serde_json::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_borrowed_str(self.0)
+        match self.0 {
+            Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
+            Cow::Owned(text) => visitor.visit_string(text),
+        }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {

@@ -108,6 +108,11 @@ fn refusals_have_many_forms() {
         ),
         // Without a message, and as old servers send them.
         ("4", "/: refused not accepted None"),
+        (
+            r#"4{"message":"no\ud83d","data":{"\ude00":1e400}}"#,
+            "/: refused no\u{fffd} Some(Object {\"\u{fffd}\": Null})",
+        ),
+        (r#"4"\ude00\ud83d""#, "/: refused \u{fffd}\u{fffd} None"),
         (r#"4"no""#, "/: refused no None"),
         (
             r#"4/chat,{"code":1}"#,

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use kokanee_engineio::Message;
 use kokanee_socketio::{
-    AckId, DecodeError, Decoder, DecoderLimits, EncodedPacket, Packet, ParserKind, Value,
-    encode_ack, encode_connect, encode_connect_error, encode_disconnect, encode_event,
+    AckId, DecodeError, Decoder, DecoderLimits, EncodeError, EncodedPacket, Packet, ParserKind,
+    Value, encode_ack, encode_connect, encode_connect_error, encode_disconnect, encode_event,
     encode_event_args,
 };
 use serde_json::json;
@@ -486,19 +486,112 @@ fn nesting_is_bounded() {
 }
 
 #[test]
-fn binary_values_are_bounded_like_attachments() {
-    let many = |count: u8| {
-        [
-            &[0x90 | count][..],
-            &b"\xc4\x01x".repeat(usize::from(count)),
-        ]
-        .concat()
+fn any_number_of_binary_values_is_possible() {
+    for count in [11_u16, 50, 5_000] {
+        let mut data = vec![0xdc];
+        data.extend(count.to_be_bytes());
+        data.extend(b"\xc4\x01x".repeat(usize::from(count)));
+        let packet = decode(&event_bytes(&[b"\x92\xa1a", &data[..]].concat())).unwrap();
+        let Packet::Event { event, .. } = packet else {
+            panic!()
+        };
+        let values: Vec<Bytes> = event.args().deserialize().unwrap();
+        assert_eq!(values, vec![&b"x"[..]; usize::from(count)]);
+        let again = encode_event_args("/", None, "a", event.args()).unwrap();
+        assert!(bytes(&again).ends_with(&data[3..]));
+        let too_many = EncodeError::TooManyAttachments {
+            count: count.into(),
+            max: 10,
+        };
+        assert_eq!(again.check_attachments(10), Err(too_many));
+        assert_eq!(again.check_attachments(count.into()), Ok(()));
+    }
+}
+
+#[test]
+fn data_become_larger_by_what_attachments_may_take_and_no_more() {
+    let limits = DecoderLimits {
+        max_attachment_bytes: 10_000,
+        ..DecoderLimits::default()
     };
-    assert!(argument(&many(10)).is_ok());
+    let mut decoder = Decoder::new(ParserKind::Msgpack, limits);
+    let mut decode = |data: &[u8]| {
+        let data = [b"\x92\xa1a", data].concat();
+        decoder.decode(Message::Binary(event_bytes(&data).into()))
+    };
+    let array = |count: u16, element: &[u8]| {
+        let head = [&[0xdc][..], &count.to_be_bytes()].concat();
+        [head, element.repeat(usize::from(count))].concat()
+    };
+    let too_large = Err(DecodeError::MsgpackTooLarge { max: 10_000 });
+    // `false,` is six bytes, and an attachment its placeholder and a reference.
+    assert!(decode(&array(1_990, b"\xc2")).is_ok());
+    assert_eq!(decode(&array(2_010, b"\xc2")), too_large);
+    assert!(decode(&array(140, b"\xc4\x00")).is_ok());
+    assert_eq!(decode(&array(180, b"\xc4\x00")), too_large);
+    assert_eq!(decode(&array(2_010, b"\xa1\x01")), too_large);
     assert_eq!(
-        argument(&many(11)),
-        Err(DecodeError::TooManyAttachments { max: 10 })
+        decode(&array(2, &[b"\xc5\x13\x89", &[0; 5_001][..]].concat())),
+        Err(DecodeError::AttachmentsTooLarge { max: 10_000 })
     );
+    // Nor does a small attachment keep a large message.
+    let junk = [
+        b"\x84\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa1a\xc4\x01x\xa4junk\xc5\x27\x10",
+        &[0; 10_000][..],
+    ];
+    let limits = DecoderLimits {
+        max_attachment_bytes: 20_000,
+        ..DecoderLimits::default()
+    };
+    let mut decoder = Decoder::new(ParserKind::Msgpack, limits);
+    let message = Bytes::from(junk.concat());
+    let Ok(Some(Packet::Event { event, .. })) = decoder.decode(Message::Binary(message.clone()))
+    else {
+        panic!()
+    };
+    assert_eq!(event.args().attachments(), [&b"x"[..]]);
+    assert!(message.is_unique());
+}
+
+#[test]
+fn half_a_surrogate_pair_may_be_written_as_three_bytes() {
+    for (bytes, json) in [
+        (&b"\xa5hi\xed\xa0\xbd"[..], "\"hi\u{fffd}\""),
+        (b"\xa6\xed\xb8\x80\xed\xa0\xbd", "\"\u{fffd}\u{fffd}\""),
+        (b"\xa6\xed\x95\x9c\xed\xbf\xbf", "\"\u{d55c}\u{fffd}\""),
+        (b"\x81\xa3\xed\xa0\xbd\xc3", "{\"\u{fffd}\":true}"),
+    ] {
+        assert_eq!(argument(bytes).as_deref(), Ok(json));
+    }
+    let Ok(Packet::Event { event, .. }) = decode(&event_bytes(b"\x91\xa4a\xed\xa0\xbd")) else {
+        panic!()
+    };
+    assert_eq!(event.name(), "a\u{fffd}");
+    for bytes in [
+        &b"\xa2\xed\xa0"[..],
+        b"\xa1\xed",
+        b"\xa3\xed\xa0x",
+        b"\xa2\xff\xfe",
+        b"\xa2\xc0\x80",
+    ] {
+        assert_eq!(argument(bytes), Err(DecodeError::InvalidMsgpack));
+    }
+}
+
+#[test]
+fn numbers_beyond_a_double_are_infinite() {
+    let mut decoder = Decoder::new(ParserKind::Default, DecoderLimits::default());
+    let text = r#"2["a",1e400,-1e400]"#;
+    let Ok(Some(Packet::Event { event, .. })) = decoder.decode(Message::Text(text.into())) else {
+        panic!()
+    };
+    let packet = bytes(&encode_event_args("/", None, "a", event.args()).unwrap());
+    assert!(
+        packet.ends_with(b"\x93\xa1a\xcb\x7f\xf0\0\0\0\0\0\0\xcb\xff\xf0\0\0\0\0\0\0"),
+        "{packet:?}"
+    );
+    // On the way in they are what JavaScript makes of them in JSON.
+    assert_eq!(argument(b"\xcb\x7f\xf0\0\0\0\0\0\0").as_deref(), Ok("null"));
 }
 
 #[test]

@@ -151,6 +151,14 @@ impl Decoder {
         }
     }
 
+    /// Frees the memory of the message that was delivered last, which is kept until the next call of
+    /// [`decode`](Self::decode) otherwise.
+    pub fn release(&mut self) {
+        if matches!(self.state, State::Delivered(_)) {
+            self.state = State::Idle;
+        }
+    }
+
     /// The bytes on the heap for an unfinished frame or message, or for the one handed out last.
     pub fn buffered_bytes(&self) -> usize {
         self.state.assembly().map_or(0, Assembly::heap_bytes)

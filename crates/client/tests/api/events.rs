@@ -1,12 +1,15 @@
 //! Events and acknowledgements, both ways.
 
-use std::time::Duration;
+use std::{future::IntoFuture as _, time::Duration};
 
 use bytes::Bytes;
 use kokanee_client::{
-    Ack, AckError, Client, Data, EmitError, EventName, ParserKind, Socket, Transport,
+    Ack, AckError, Args, Client, Data, EmitError, EncodeError, EventName, ParserKind, Socket,
+    Transport,
 };
+use kokanee_engineio::Message;
 use kokanee_server::Server;
+use kokanee_socketio::{Decoder, DecoderLimits, Packet};
 use serde_json::{Value, json};
 
 use crate::support::{add_echo, echo_server, journal, serve, within};
@@ -286,4 +289,130 @@ async fn large_messages_go_in_pieces_of_what_the_server_takes() {
     for number in 0..50 {
         assert_eq!(seen.next().await, number);
     }
+}
+
+/// Arguments as a peer has sent them.
+fn received(args: &str) -> Args {
+    let message = Message::Text(format!("30[{args}]").as_str().into());
+    let mut decoder = Decoder::new(ParserKind::Default, DecoderLimits::default());
+    match decoder.decode(message) {
+        Ok(Some(Packet::Ack { args, .. })) => args,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn json_that_rust_types_do_not_hold_has_a_value_and_is_sent_back_as_it_came() {
+    const ODD: &str = r#""hi \ud83d",-1e400,{"\ude00":[1e400]}"#;
+    let io = Server::new();
+    let (note, mut seen) = journal();
+    io.on("go", async |socket: kokanee_server::Socket, ack: Ack| {
+        socket.emit_args("odd", &received(ODD)).await?;
+        ack.send_args(&received(ODD))
+    });
+    io.on("back", move |args: Args| {
+        note(args.json().to_owned());
+        std::future::ready(())
+    });
+    let socket = connect(&io).await;
+    let (note, mut typed) = journal();
+    socket.on(
+        "odd",
+        move |socket: Socket, args: Args, Data(all): Data<(String, f64, Value)>| {
+            note(all);
+            async move { socket.emit_args("back", &args).await }
+        },
+    );
+    let answer = socket.emit_with_ack::<(String, f64, Value)>("go", ());
+    let expected = (
+        "hi \u{fffd}".to_owned(),
+        f64::NEG_INFINITY,
+        json!({"\u{fffd}": [null]}),
+    );
+    assert_eq!(
+        within("an answer", answer.into_future())
+            .await
+            .expect("answered"),
+        expected
+    );
+    assert_eq!(typed.next().await, expected);
+    assert_eq!(seen.next().await, ODD);
+}
+
+#[tokio::test]
+async fn more_attachments_than_javascript_takes_are_an_error_but_with_msgpack() {
+    const TEXT: &str = "11 binary values, but `max_outbound_attachments` allows 10 in one packet";
+    let eleven = vec![Bytes::from_static(b"x"); 11];
+    let io = Server::builder()
+        .with_limits(|limits| {
+            limits.max_attachments = 11;
+            limits.max_outbound_attachments = 11;
+        })
+        .build();
+    add_echo(&io);
+    let (note, mut refused) = journal();
+    let parts = eleven.clone();
+    io.on("go", async |socket: kokanee_server::Socket, ack: Ack| {
+        let parts = socket.emit_with_ack::<usize>("question", ());
+        tokio::spawn(async move { ack.send(parts.await.expect("answered")) });
+    });
+    let address = serve(&io, 0).await;
+    let url = format!("http://{address}");
+    let socket = within("the connection", Client::connect(&url)).await;
+    let socket = socket.expect("accepted");
+    socket.on("question", move |ack: Ack| {
+        let error = ack.send(&parts).unwrap_err();
+        note(error.to_string());
+        // It is still owed.
+        std::future::ready(ack.send(10))
+    });
+    let args = Args::from_serialize(&(&eleven,)).expect("arguments");
+    for error in [
+        socket.emit("echo", &eleven).await.unwrap_err(),
+        socket.emit_args("echo", &args).await.unwrap_err(),
+        socket.emit_volatile("echo", &eleven).await.unwrap_err(),
+    ] {
+        assert_eq!(error.to_string(), TEXT);
+        assert!(matches!(
+            error,
+            EmitError::Encode(EncodeError::TooManyAttachments { count: 11, max: 10 })
+        ));
+    }
+    let answer = socket.emit_with_ack::<Value>("echo", &eleven).await;
+    assert!(matches!(answer, Err(AckError::Emit(error)) if error.to_string() == TEXT));
+    let answer = socket.emit_args_with_ack::<Value>("echo", &args).await;
+    assert!(matches!(answer, Err(AckError::Emit(error)) if error.to_string() == TEXT));
+    let asked = socket.emit_with_ack::<usize>("go", ());
+    assert_eq!(
+        within("an answer", asked.into_future())
+            .await
+            .expect("answered"),
+        10
+    );
+    assert_eq!(refused.next().await, TEXT);
+
+    let more = Client::builder(&url).max_outbound_attachments(11).connect();
+    let more = within("the connection", more).await.expect("accepted");
+    let answer = more.emit_with_ack::<Vec<Bytes>>("echo", &eleven);
+    assert_eq!(
+        within("an answer", answer.into_future())
+            .await
+            .expect("answered"),
+        eleven
+    );
+
+    let io = Server::builder().parser(ParserKind::Msgpack).build();
+    add_echo(&io);
+    let address = serve(&io, 0).await;
+    let msgpack = Client::builder(&format!("http://{address}")).parser(ParserKind::Msgpack);
+    let msgpack = within("the connection", msgpack.connect()).await;
+    let fifty = vec![Bytes::from_static(b"x"); 50];
+    let msgpack = msgpack.expect("accepted");
+    let answer = msgpack.emit_with_ack::<Vec<Bytes>>("echo", &fifty);
+    assert_eq!(
+        within("an answer", answer.into_future())
+            .await
+            .expect("answered"),
+        fifty
+    );
 }

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use kokanee_engineio::Message;
-use kokanee_server::{Data, ParserKind, Server, Socket};
-use kokanee_socketio::{Decoder, DecoderLimits, Packet, encode_connect};
+use kokanee_server::{Ack, Args, Data, ParserKind, Server, Socket};
+use kokanee_socketio::{AckId, Decoder, DecoderLimits, Packet, encode_connect, encode_event};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 use crate::support::{Client, Http, Polling, TestServer, WebSocket};
@@ -13,7 +14,7 @@ async fn server() -> TestServer {
     let io = Server::new();
     io.on(
         "join",
-        async |socket: Socket, Data(rooms): Data<Vec<String>>, ack: kokanee_server::Ack| {
+        async |socket: Socket, Data(rooms): Data<Vec<String>>, ack: Ack| {
             socket.join(rooms).expect("rooms");
             ack.send(())
         },
@@ -308,6 +309,24 @@ impl MsgpackClient {
         client
     }
 
+    async fn emit<T: Serialize + ?Sized>(&mut self, id: Option<AckId>, event: &str, args: &T) {
+        let packet = encode_event("/", id, event, args).expect("a packet");
+        let Message::Binary(packet) = packet.msgpack().message() else {
+            panic!("a msgpack packet is binary");
+        };
+        self.websocket.send_binary(&packet).await;
+    }
+
+    /// The arguments of the next packet, whichever it is.
+    async fn args<T: DeserializeOwned>(&mut self) -> T {
+        let args = match self.packet().await {
+            Packet::Event { event, .. } => event.into_args(),
+            Packet::Ack { args, .. } => args,
+            other => panic!("{other:?} has no arguments"),
+        };
+        args.deserialize().expect("they fit")
+    }
+
     async fn packet(&mut self) -> Packet {
         let message = Message::Binary(Bytes::from(self.websocket.binary().await));
         self.decoder
@@ -350,4 +369,50 @@ async fn a_binary_broadcast_reaches_every_transport_and_parser_at_once() {
     assert_eq!(event.name(), "file");
     let (name, bytes): (String, Bytes) = event.args().deserialize().expect("they fit");
     assert_eq!((name.as_str(), bytes), ("map", data));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_number_of_binary_values_passes_between_clients_of_the_msgpack_parser() {
+    let io = Server::builder().parser(ParserKind::Both).build();
+    io.on("echo", async |socket: Socket, args: Args| {
+        socket.emit_args("echo", &args).await
+    });
+    io.on("ask", async |args: Args, ack: Ack| ack.send_args(&args));
+    io.on(
+        "send",
+        async |socket: Socket, Data((room, parts)): Data<(String, Vec<Bytes>)>, ack: Ack| {
+            let sent = socket.namespace().to(room).emit("many", parts).await;
+            ack.send(sent.map_err(|error| error.to_string()).err())
+        },
+    );
+    io.on("join", async |socket: Socket, Data(room): Data<String>| {
+        socket.join(room)
+    });
+    let server = TestServer::start_with(io).await;
+    let mut msgpack = MsgpackClient::connect(&server).await;
+    let fifty = vec![Bytes::from_static(b"x"); 50];
+    msgpack.emit(None, "echo", &(&fifty, 1)).await;
+    assert_eq!(msgpack.args::<(Vec<Bytes>, u8)>().await, (fifty.clone(), 1));
+    msgpack.emit(Some(AckId(7)), "ask", &(&fifty, 2)).await;
+    assert_eq!(msgpack.args::<(Vec<Bytes>, u8)>().await, (fifty.clone(), 2));
+    // To rooms: one that both are in, and one of its own.
+    for room in ["both", "msgpack"] {
+        msgpack.emit(None, "join", room).await;
+    }
+    let mut default = Client::connect(&server).await;
+    default.emit("join", json!(["both"])).await;
+    default.emit_with_ack("ask", json!([])).await;
+    let send = async |msgpack: &mut MsgpackClient, room: &str, parts: &[Bytes]| {
+        msgpack.emit(Some(AckId(8)), "send", &(room, parts)).await;
+    };
+    send(&mut msgpack, "msgpack", &fifty).await;
+    assert_eq!(msgpack.args::<Vec<Bytes>>().await, fifty);
+    assert_eq!(msgpack.args::<Option<String>>().await, None);
+    send(&mut msgpack, "both", &fifty).await;
+    let error = "50 binary values, but `max_outbound_attachments` allows 10 in one packet";
+    assert_eq!(msgpack.args::<String>().await, error);
+    // It was sent to nobody: what comes next is this.
+    send(&mut msgpack, "both", &fifty[..10]).await;
+    assert_eq!(msgpack.args::<Vec<Bytes>>().await, fifty[..10]);
+    assert_eq!(default.event().await.attachments.len(), 10);
 }

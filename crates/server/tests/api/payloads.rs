@@ -1,7 +1,10 @@
 //! Payloads both ways: typed, untyped, binary at any depth.
 
 use bytes::Bytes;
-use kokanee_server::{Ack, Args, Data, EmitError, Server, Socket, Value};
+use kokanee_server::{
+    Ack, AckError, Args, Auth, ConnectError, Data, EmitError, EncodeError, EventName, Server,
+    Socket, Value,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -255,4 +258,181 @@ async fn a_volatile_event_is_for_a_client_that_can_take_it() {
             .expect("sent, or passed by");
     }
     assert_eq!(websocket.expect_event("volatile").await, [3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_surrogate_pair_is_a_replacement_character_for_whoever_reads_it() {
+    #[derive(Debug, Deserialize, Serialize)]
+    struct Note {
+        text: String,
+        #[serde(flatten)]
+        rest: std::collections::BTreeMap<String, Value>,
+    }
+    let io = Server::new();
+    io.on("string", async |Data(text): Data<String>, ack: Ack| {
+        ack.send(text)
+    });
+    io.on("note", async |Data(note): Data<Note>, ack: Ack| {
+        ack.send(note)
+    });
+    io.on("value", async |Data(value): Data<Value>, ack: Ack| {
+        ack.send(value)
+    });
+    io.on("a\u{fffd}", async |EventName(name): EventName, ack: Ack| {
+        ack.send(name.as_str())
+    });
+    io.on("ask", async |socket: Socket, ack: Ack| {
+        tokio::spawn(async move {
+            let answer: (String, f64) = socket.emit_with_ack("?", ()).await.expect("an answer");
+            ack.send((answer.0, answer.1 == f64::INFINITY))
+        });
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    for (packet, answer) in [
+        (r#"["string","hi \ud83d"]"#, json!(["hi \u{fffd}"])),
+        (r#"["string","\ude00\ud83d"]"#, json!(["\u{fffd}\u{fffd}"])),
+        (
+            r#"["note",{"text":"\udead","\ud83d":"\ud83d\ude00\ud83d","n":1e400}]"#,
+            json!([{"text": "\u{fffd}", "\u{fffd}": "😀\u{fffd}", "n": null}]),
+        ),
+        (r#"["value",["\ud83d"]]"#, json!([["\u{fffd}"]])),
+        (r#"["a\ud83d"]"#, json!(["a\u{fffd}"])),
+    ] {
+        client.websocket().send(&format!("421{packet}")).await;
+        let ack = client.receive(|packet| packet.kind == '3').await;
+        assert_eq!(ack.data, answer, "{packet}");
+    }
+    // In the client's own acknowledgement.
+    client.websocket().send(r#"422["ask"]"#).await;
+    let question = client.event().await;
+    let id = question.id.expect("an answer is wanted");
+    client
+        .websocket()
+        .send(&format!(r#"43{id}["\ud83d",1e400]"#))
+        .await;
+    let ack = client.receive(|packet| packet.kind == '3').await;
+    assert_eq!(ack.data, json!(["\u{fffd}", true]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auth_may_hold_whatever_json_can() {
+    let io = Server::new();
+    io.middleware(async |Auth(auth): Auth<Value>| {
+        Err::<(), _>(ConnectError::new("as read").data(auth))
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::open(&server).await;
+    client
+        .websocket()
+        .send(r#"40{"token":"x\ud83d","\ude00":[1e400,-1e400,1e-400]}"#)
+        .await;
+    let refusal = client.receive(|packet| packet.kind == '4').await;
+    assert_eq!(
+        refusal.data["data"],
+        json!({"token": "x\u{fffd}", "\u{fffd}": [null, null, 0.0]})
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_beyond_a_double_is_infinite_or_null_by_type() {
+    let io = Server::new();
+    io.on("float", async |Data(number): Data<f64>, ack: Ack| {
+        // What is sent for infinity is null.
+        ack.send((number, number.to_string()))
+    });
+    io.on("value", async |Data(number): Data<Value>, ack: Ack| {
+        ack.send(number)
+    });
+    io.on("integer", async |Data(_): Data<u64>, ack: Ack| ack.send(()));
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    let long = "9".repeat(400);
+    for (packet, answer) in [
+        (r#"["float",1e400]"#.to_owned(), json!([null, "inf"])),
+        (r#"["float",-1e400]"#.to_owned(), json!([null, "-inf"])),
+        (r#"["float",1e-400]"#.to_owned(), json!([0.0, "0"])),
+        (format!(r#"["float",{long}]"#), json!([null, "inf"])),
+        (r#"["value",1e400]"#.to_owned(), json!([null])),
+        (format!(r#"["value",[{long}]]"#), json!([[null]])),
+        (
+            r#"["value",18446744073709551616]"#.to_owned(),
+            json!([18_446_744_073_709_551_616.0]),
+        ),
+        (
+            r#"["integer",1e400]"#.to_owned(),
+            json!([{"error": {"code": "invalid_payload", "message":
+                "invalid payload: invalid type: floating point `inf`, expected u64"}}]),
+        ),
+    ] {
+        client.websocket().send(&format!("421{packet}")).await;
+        let ack = client.receive(|packet| packet.kind == '3').await;
+        assert_eq!(ack.data, answer, "{packet}");
+    }
+}
+
+/// As many bytes as there are, one by one.
+fn attachments(count: u8) -> Vec<Bytes> {
+    (0..count)
+        .map(|byte| Bytes::copy_from_slice(&[byte]))
+        .collect()
+}
+
+const ELEVEN: &str = "11 binary values, but `max_outbound_attachments` allows 10 in one packet";
+
+#[track_caller]
+fn is_refused(error: &EmitError) {
+    assert_eq!(error.to_string(), ELEVEN);
+    let EmitError::Encode(error) = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        *error,
+        EncodeError::TooManyAttachments { count: 11, max: 10 }
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_attachments_than_javascript_takes_are_an_error_and_nothing_is_sent() {
+    let io = Server::new();
+    io.on("go", async |socket: Socket, ack: Ack| {
+        let (ten, eleven) = (attachments(10), attachments(11));
+        is_refused(&socket.emit("many", &eleven).await.unwrap_err());
+        is_refused(&socket.emit_volatile("many", &eleven).unwrap_err());
+        let args = Args::from_serialize(&(&eleven,)).expect("arguments");
+        is_refused(&socket.emit_args("many", &args).await.unwrap_err());
+        let answer = socket.emit_with_ack::<()>("many", &eleven).await;
+        assert!(matches!(answer, Err(AckError::Emit(error)) if error.to_string() == ELEVEN));
+        // Whoever is there, or nobody.
+        let nobody = socket.namespace().to("an empty room");
+        is_refused(&nobody.clone().emit("many", &eleven).await.unwrap_err());
+        is_refused(&nobody.emit_patiently("many", &eleven).await.unwrap_err());
+        let all = socket.namespace().to(socket.id());
+        is_refused(&all.clone().emit("many", &eleven).await.unwrap_err());
+        is_refused(&all.clone().emit_args("many", &args).await.unwrap_err());
+        let answers = all.emit_with_ack::<()>("many", &eleven).await;
+        assert!(matches!(answers, Err(AckError::Emit(error)) if error.to_string() == ELEVEN));
+        // The acknowledgement is still owed.
+        is_refused(&ack.send(&eleven).unwrap_err());
+        is_refused(&ack.send_args(&args).unwrap_err());
+        ack.send(&ten)?;
+        socket.emit("many", ten).await
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.websocket().send("421[\"go\"]").await;
+    let ack = client.receive(|packet| packet.kind == '3').await;
+    assert_eq!(ack.attachments.len(), 10, "{ack:?}");
+    assert_eq!(client.event().await.attachments.len(), 10);
+
+    let io = Server::builder()
+        .with_limits(|limits| limits.max_outbound_attachments = 300)
+        .build();
+    io.on("go", async |socket: Socket| {
+        socket.emit("many", attachments(200)).await
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.emit("go", json!([])).await;
+    assert_eq!(client.event().await.attachments.len(), 200);
 }

@@ -142,11 +142,14 @@ fn faults_close_the_connection() {
         ("string is not UTF-8", event(b"\x92\xa1a\xa2\xff\xfe")),
         ("arrays nested 600 deep", deep(0x91, 600)),
         ("arrays nested 100,000 deep", deep(0x91, 100_000)),
-        ("eleven attachments", {
-            let mut data = b"\x9c\xa1a".to_vec();
-            data.extend(b"\xc4\x01x".repeat(11));
-            event(&data)
-        }),
+        (
+            "1,000,000 times false, which is five times as long in JSON",
+            {
+                let mut data = b"\x92\xa1a\xdd\x00\x0f\x00\x00".to_vec();
+                data.extend(std::iter::repeat_n(0xc2, 0xf_0000));
+                event(&data)
+            },
+        ),
     ];
     run(async {
         let mut table = Table::default();
