@@ -113,7 +113,9 @@ fn send_on(packet: Packet) {
                     event,
                 }) = packet
                 else {
-                    panic!("{packet:?}");
+                    // An object that has the key of a placeholder twice, beside bytes.
+                    assert_eq!(packet.err(), Some(DecodeError::IllegalPlaceholder));
+                    continue;
                 };
                 assert_eq!((&namespace_again, id_again), (&namespace, id));
                 assert_eq!(event.name(), name);
@@ -135,7 +137,9 @@ fn send_on(packet: Packet) {
                     ..
                 }) = packet
                 else {
-                    panic!("{packet:?}");
+                    // An object that has the key of a placeholder twice, beside bytes.
+                    assert_eq!(packet.err(), Some(DecodeError::IllegalPlaceholder));
+                    continue;
                 };
                 assert_eq!(id_again, id);
                 assert_same(&again, &args);

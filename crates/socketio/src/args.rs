@@ -81,7 +81,7 @@ impl Args {
     }
 
     /// `text` is an array but for its closing bracket.
-    fn written(mut text: Vec<u8>, attachments: Vec<Bytes>) -> Result<Self, EncodeError> {
+    pub(crate) fn written(mut text: Vec<u8>, attachments: Vec<Bytes>) -> Result<Self, EncodeError> {
         text.push(b']');
         let found = scan_ack(&text, 0, MAX_DEPTH).map_err(|error| match error {
             ScanError::TooDeep => EncodeError::TooDeep { max: MAX_DEPTH },

@@ -9,7 +9,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use memchr::memmem;
 
-use crate::{Args, DecodeError, DecoderLimits, Event, Packet, Value, packet::Name};
+use crate::{
+    Args, DecodeError, DecoderLimits, Event, Packet, Value,
+    packet::Name,
+    scan::{Token, Tokens, unescape},
+    ser::write_u64,
+};
 
 /// The bytes among the arguments of one packet, in the order of their placeholders. `None` instead of none.
 pub type Attachments = Option<Arc<[Bytes]>>;
@@ -85,20 +90,111 @@ fn attach_args(
     match check(args.json().as_bytes(), &attachments, &mut budget)? {
         Spelling::Canonical => Ok(Attached::InPlace(args.with_attachments(attachments))),
         Spelling::Unusual => {
-            let mut values = args.to_values().map_err(|_| DecodeError::InvalidPayload)?;
+            let text = rewrite(args.json().as_bytes())?;
             let mut budget = Budget::new(limits);
-            let mut take = |num| budget.spend(&attachments, num).cloned();
-            values
-                .iter_mut()
-                .try_for_each(|value| resolve(value, &mut take))?;
-            let rewritten =
-                Args::from_values(values).map_err(|_| DecodeError::IllegalPlaceholder)?;
+            for at in memmem::find_iter(&text, PLACEHOLDER) {
+                if let Some((num, _)) = canonical_placeholder(text.get(at..).unwrap_or_default()) {
+                    budget.spend(&attachments, num)?;
+                }
+            }
+            let rewritten = Args::written(text, attachments);
             Ok(Attached::Rewritten {
-                args: rewritten,
+                args: rewritten.map_err(|_| DecodeError::IllegalPlaceholder)?,
                 former: args,
             })
         }
     }
+}
+
+/// An object of which the end has not come.
+struct Open {
+    /// Where it begins.
+    start: usize,
+    /// How much was written, and copied of the text, when it began.
+    written: usize,
+    copied: usize,
+    /// The key whose value comes next.
+    key: Option<Key>,
+    is_placeholder: bool,
+    num: Option<usize>,
+}
+
+enum Key {
+    Placeholder,
+    Num,
+    Other,
+}
+
+impl Key {
+    fn of(escaped: &[u8]) -> Self {
+        match unescape(std::str::from_utf8(escaped).unwrap_or_default()).as_ref() {
+            "_placeholder" => Self::Placeholder,
+            "num" => Self::Num,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Copies arguments behind a bracket, and writes every placeholder in canonical form. All else stays as it came.
+fn rewrite(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let mut out = Vec::from(b"[");
+    let mut copied = 0;
+    // `None` for an array.
+    let mut open: Vec<Option<Open>> = Vec::new();
+    let mut tokens = Tokens::new(text);
+    while let Some(token) = tokens.next() {
+        let end = text.len() - tokens.rest().len();
+        if let Some(Some(object)) = open.last_mut() {
+            match (object.key.take(), token) {
+                (_, Token::Close) => {}
+                (None, Token::String(key)) => {
+                    object.key = Some(Key::of(key));
+                    continue;
+                }
+                // The last one of a name counts.
+                (Some(Key::Placeholder), value) => {
+                    object.is_placeholder = value == Token::Scalar(b"true");
+                }
+                (Some(Key::Num), Token::Scalar(number)) => {
+                    let number = std::str::from_utf8(number).unwrap_or_default();
+                    object.num = number.parse().ok();
+                }
+                (Some(Key::Num), _) => object.num = None,
+                (Some(Key::Other) | None, _) => {}
+            }
+        }
+        match token {
+            Token::Array => open.push(None),
+            Token::Object => open.push(Some(Open {
+                start: end - 1,
+                written: out.len(),
+                copied,
+                key: None,
+                is_placeholder: false,
+                num: None,
+            })),
+            Token::Close => {
+                let Some(Some(object)) = open.pop() else {
+                    continue;
+                };
+                if object.is_placeholder {
+                    let num = object.num.ok_or(DecodeError::IllegalPlaceholder)?;
+                    // Whatever is inside of it is of no use.
+                    out.truncate(object.written);
+                    out.extend_from_slice(
+                        text.get(object.copied..object.start).unwrap_or_default(),
+                    );
+                    out.extend_from_slice(PLACEHOLDER.as_bytes());
+                    write_u64(&mut out, num as u64);
+                    out.push(b'}');
+                    copied = end;
+                }
+            }
+            Token::String(_) | Token::Scalar(_) => {}
+        }
+    }
+    out.extend_from_slice(text.get(copied..).unwrap_or_default());
+    Ok(out)
 }
 
 /// What placeholders may still refer to. An attachment counts once for each of its placeholders, because whoever reads
@@ -118,14 +214,9 @@ impl<'a> Budget<'a> {
         }
     }
 
-    fn spend<'b>(
-        &mut self,
-        attachments: &'b [Bytes],
-        num: Option<usize>,
-    ) -> Result<&'b Bytes, DecodeError> {
-        let attachment = num
-            .and_then(|num| attachments.get(num))
-            .ok_or(DecodeError::IllegalPlaceholder)?;
+    fn spend(&mut self, attachments: &[Bytes], num: usize) -> Result<(), DecodeError> {
+        let attachment = attachments.get(num);
+        let attachment = attachment.ok_or(DecodeError::IllegalPlaceholder)?;
         self.references += 1;
         self.bytes += attachment.len();
         if self.references > self.limits.max_attachments {
@@ -138,7 +229,7 @@ impl<'a> Budget<'a> {
                 max: self.limits.max_attachment_bytes,
             });
         }
-        Ok(attachment)
+        Ok(())
     }
 }
 
@@ -169,7 +260,7 @@ fn check(
         else {
             return Ok(Spelling::Unusual);
         };
-        budget.spend(attachments, Some(num))?;
+        budget.spend(attachments, num)?;
     }
     Ok(Spelling::Canonical)
 }

@@ -524,6 +524,44 @@ mod validity {
     }
 
     #[test]
+    fn all_but_placeholders_stays_as_it_is_beside_unusual_ones() {
+        for (before, after) in [
+            (
+                r#"{"num":0,"_placeholder":true},"\u0061", [1.50 ,{"a":{"num":1,"_placeholder":true}}],{"b":1,"b":2}"#,
+                r#"{"_placeholder":true,"num":0},"\u0061", [1.50 ,{"a":{"_placeholder":true,"num":1}}],{"b":1,"b":2}"#,
+            ),
+            (
+                r#"{"_placeholder":false,"num":0},{"num":1,"_placeholder":true,"_placeholder":1},{"_placeholder":[true]}"#,
+                r#"{"_placeholder":false,"num":0},{"num":1,"_placeholder":true,"_placeholder":1},{"_placeholder":[true]}"#,
+            ),
+            (
+                r#"[{"num":9,"num":1,"_placeholder":true,"in":{"num":0,"_placeholder":true}}],{"num":0,"_placeholder":true}"#,
+                r#"[{"_placeholder":true,"num":1}],{"_placeholder":true,"num":0}"#,
+            ),
+        ] {
+            let packet = decode_with(&format!("52-[\"a\",{before}]"), &[b"x", b"y"]).unwrap();
+            assert_eq!(event(packet).args().json(), after);
+        }
+        for illegal in [
+            r#""0""#,
+            "-1",
+            "1.0",
+            "2",
+            "null",
+            "[0]",
+            "{}",
+            "18446744073709551616",
+        ] {
+            let packet = format!("52-[\"a\",{{\"num\":{illegal},\"_placeholder\":true}}]");
+            assert_eq!(
+                decode_with(&packet, &[b"x", b"y"]),
+                Err(DecodeError::IllegalPlaceholder),
+                "{illegal}"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_no_placeholder_stays_as_it_is() {
         for data in [
             r#"{"_placeholder":false,"num":0}"#,
@@ -875,16 +913,21 @@ mod validity {
                 wire(&encode_ack_args("/", AckId(1), &several)),
                 [format!("31[0,{json},\"x\"]")]
             );
-            // And beside bytes, where it is kept unless somebody has written the placeholder in an odd way.
+            // And beside bytes, however their placeholder is written.
             let placeholder = r#"{"_placeholder":true,"num":0}"#;
-            let packet = format!("51-[\"a\",{json},{placeholder}]");
-            let event = event(decode_with(&packet, &[b"x"]).unwrap());
-            let (odd, bytes) = event.args().deserialize::<(Value, Bytes)>().unwrap();
-            assert_eq!((odd, &bytes[..]), (expected, &b"x"[..]), "{json}");
-            assert_eq!(
-                wire(&encode_event_args("/", None, "a", event.args()).unwrap())[0],
-                packet
-            );
+            for unusual in [
+                placeholder,
+                r#"{ "num" : 0, "\u005fplaceholder":true, "x":[{}] }"#,
+            ] {
+                let packet = format!("51-[\"a\",{json},{unusual}]");
+                let event = event(decode_with(&packet, &[b"x"]).unwrap());
+                let (odd, bytes) = event.args().deserialize::<(Value, Bytes)>().unwrap();
+                assert_eq!((&odd, &bytes[..]), (&expected, &b"x"[..]), "{json}");
+                assert_eq!(
+                    wire(&encode_event_args("/", None, "a", event.args()).unwrap())[0],
+                    format!("51-[\"a\",{json},{placeholder}]")
+                );
+            }
         }
         let long = "9".repeat(400);
         let args = args(&format!("2[\"a\",{long},-{long}]"));

@@ -328,6 +328,53 @@ describe("Socket.IO packets", () => {
     });
   }
 
+  // What it is when somebody sends it on: JavaScript reads 1e400 as Infinity, which it writes as null.
+  const sentOn = (json) => JSON.stringify(JSON.parse(json));
+  const escaped = (text) => `"${[...text].map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`).join("")}"`;
+  for (const json of [
+    '"hi \\ud83d"', '"\\ude00\\ud83d"', '{"\\uDFFF":["\\ud83d\\ud83d\\ude00"]}', '"\\ud83d\\u0041"',
+    "1e400", "-1E+400", "1e-400", "-0", "1E5", "1.50e-3", "9".repeat(400), "[18446744073709551616,-9223372036854775809,9007199254740993]",
+    '{"a":1,"a":2}', '{"__proto__":{"a":1},"constructor":null,"toString":"x"}', " [ 1 ,\t{ \"a\" : [ ] } ]\r\n ", '"\\/\\b\\f\\n\\r\\t\\u0000\\u2028"', '"\u2028\u2029\ufeff\u007f"',
+    '{"_placeholder":true,"num":0}', '{"":{"":[[],{}]}}', "[".repeat(500) + "]".repeat(500), escaped("_placeholder"),
+  ]) {
+    test(`all JSON is an argument: ${json.slice(0, 40)}`, TIMEOUT, async (t) => {
+      const peer = websocket(t);
+      await peer.open;
+      peer.send("40");
+      await peer.until((message) => message.startsWith("40"));
+      peer.send(`421["echo",${json}]`);
+      const answer = await peer.until((message) => message.startsWith("431"));
+      assert.equal(sentOn(answer.slice(3)), sentOn(`[${json}]`));
+      peer.send('45001-2["echo",1e400,"\\ud83d",{"num":0,"_placeholder":true}]');
+      peer.send(Buffer.from([1]));
+      const binary = await peer.until((message) => message.startsWith("461-2"));
+      assert.equal(sentOn(binary.slice(5)), '[null,"\\ud83d",{"_placeholder":true,"num":0}]');
+    });
+  }
+
+  for (const [name, auth] of [["half a surrogate pair", '{"token":"\\ud83d"}'], ["a number beyond a double", '{"token":1e400}']]) {
+    test(`auth with ${name} is read`, TIMEOUT, async (t) => {
+      const peer = websocket(t);
+      await peer.open;
+      peer.send(`40/private,${auth}`);
+      await peer.until((message) => message.startsWith('44/private,{"message":"not authorized"'));
+      peer.send('40/private,{"token":"kokanee","more":["\\ud83d",1e400]}');
+      await peer.until((message) => message.startsWith("40/private,"));
+    });
+  }
+
+  for (const packet of ['42["\\ud83d"]', "42[1e400]", '42007["nothing",1]', '42/,["nothing"]', "4399[]", '43007["x"]', '42["__proto__"]']) {
+    test(`the packet ${packet} keeps its connection`, TIMEOUT, async (t) => {
+      const peer = websocket(t);
+      await peer.open;
+      peer.send("40");
+      await peer.until((message) => message.startsWith("40"));
+      peer.send(packet);
+      peer.send('421["echo","alive"]');
+      await peer.until((message) => message === '431["alive"]');
+    });
+  }
+
   test("binary frames carry the attachments unchanged", TIMEOUT, async (t) => {
     const peer = websocket(t);
     await peer.open;

@@ -13,7 +13,11 @@ use std::{
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use kokanee_server::{Ack, Data, DisconnectReason, Limits, Server, ServerBuilder, Socket, State};
+use kokanee_engineio::Message;
+use kokanee_server::{
+    Ack, Data, DisconnectReason, Limits, ParserKind, Server, ServerBuilder, Socket, State,
+};
+use kokanee_socketio::{encode_connect, encode_event};
 use serde::{Serialize, Serializer, ser};
 use serde_json::json;
 use tokio::{
@@ -370,6 +374,45 @@ async fn a_flood_of_bytes_is_read_no_faster_than_it_is_handled() {
     assert_eq!(response.brief(), (200, "ok".to_owned()));
     let rest = entries.take(39).await;
     assert_eq!(rest.last().map(String::as_str), Some("19 done"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn msgpack_that_becomes_too_much_waits_for_the_handlers() {
+    const EVENTS: u32 = 6;
+    let (io, gate, mut entries) = gated(|builder| builder.parser(ParserKind::Msgpack));
+    let server = TestServer::start_with(io).await;
+    let (mut websocket, _) = server.open_websocket().await;
+    let mut packets = vec![encode_connect("/", None)];
+    let numbers = vec![0.1 + 0.2; 80_000];
+    for number in 0..EVENTS {
+        // Two megabytes as text, or nothing.
+        let numbers = if number % 3 == 2 { &[] } else { &numbers[..] };
+        packets.push(encode_event("/", None, "wait", &(number, numbers)).expect("a packet"));
+    }
+    let (_, mut writer) = websocket.stream().split();
+    let sent = async {
+        for packet in packets {
+            let Message::Binary(packet) = packet.msgpack().message() else {
+                panic!("a msgpack packet is binary");
+            };
+            let frame = frame(0x80 | opcode::BINARY, &packet);
+            writer
+                .write_all(&frame)
+                .await
+                .expect("the connection lives");
+        }
+    };
+    let handled = async {
+        for number in 0..EVENTS {
+            assert_eq!(entries.next().await, number.to_string());
+            gate.add_permits(1);
+            assert_eq!(entries.next().await, format!("{number} done"));
+        }
+    };
+    within("all is sent and handled in order", async {
+        tokio::join!(sent, handled)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
