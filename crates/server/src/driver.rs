@@ -538,21 +538,22 @@ impl Driver {
         let waiting = self.connection.decoder().waiting_bytes();
         let queued = self.queued_bytes + waiting;
         let events = self.queued_events + self.held.events + usize::from(waiting > 0);
+        let most = limits
+            .max_queued_bytes
+            .saturating_add(limits.max_message_bytes);
         self.queued_events >= limits.max_queued_events
             || (self.queued_events > 0 && queued >= limits.max_queued_bytes)
-            || (events > 1 && queued + self.held.bytes >= limits.max_queued_bytes.saturating_mul(2))
-            || self
-                .deferred
-                .as_ref()
-                .is_some_and(|packet| self.has_no_room(packet))
+            || (events > 1 && queued + self.held.bytes >= most)
+            || matches!(&self.deferred, Some(packet) if self.has_no_room(packet))
     }
 
     /// Whether a msgpack packet must wait: what it becomes, mostly less than three times as much, may be too much beside
     /// what is there.
     fn has_no_room(&self, packet: &Bytes) -> bool {
+        let limits = &self.server.limits;
+        let most = limits.max_message_bytes.saturating_mul(3);
         let held = self.queued_bytes + self.held.bytes;
-        let most = self.server.limits.max_queued_bytes.saturating_mul(4);
-        held > 0 && held + 3 * packet.len() > most
+        held > 0 && held + 3 * packet.len() > most.saturating_add(limits.max_queued_bytes)
     }
 
     /// Something was not read or handled. Notes that if it still has to wait, and sees to it that the task is woken when it
@@ -823,6 +824,12 @@ impl Driver {
         let Ok(id) = random_id().map(SocketId::from_random) else {
             return self.refuse(now, &name, &ConnectError::new("internal error"), false);
         };
+        let auths = self.connection.sockets().map(|member| &member.socket);
+        let kept: usize = auths.map(Socket::auth_bytes).sum();
+        let auth_bytes = auth.as_ref().map_or(0, |auth| auth.held_bytes());
+        if kept > 0 && kept + auth_bytes > self.server.limits.max_message_bytes {
+            return self.refuse(now, &name, &ConnectError::new("auth too large"), false);
+        }
         let server = Arc::clone(&self.server);
         let parser = self.connection.decoder().peer_parser();
         let socket = Socket::new(

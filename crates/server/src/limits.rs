@@ -41,8 +41,9 @@ use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
 /// [`trust_proxies`](crate::ServerBuilder::trust_proxies) names; of IPv6 addresses the first 64 bits count.
 ///
 /// With the defaults, what one client has sent takes at most 4 MB: a packet of 2,900,000 bytes with its attachments, and
-/// 1,000,000 of the next message; or events that wait and those whose handlers run, up to 2,000,000 bytes before another
-/// message is read. What waits to be sent to it, `max_outbound_bytes`, is not in that.
+/// 1,000,000 of the next message; or events that wait and those whose handlers run, and a message. What waits to be sent to
+/// it, `max_outbound_bytes`, is not in that, nor is the `auth` of its namespaces, which is kept as long as they are joined: at
+/// most `max_message_bytes` for all together, then joining is refused.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
@@ -118,8 +119,8 @@ pub struct Limits {
     /// Number of events of one connection that may wait for a handler.
     pub max_queued_events: usize,
     /// Memory that the events of one connection may take while they wait for a handler, in bytes; 128 for each are counted
-    /// beside its content. What has come of a packet with attachments counts, too. Twice as much, if events whose handlers
-    /// run are counted in, ends the reading as well, but a single event never does.
+    /// beside its content. What has come of a packet with attachments counts, too. Nothing is read either while these and
+    /// the events whose handlers run take more by `max_message_bytes`, but a single event never stops the reading.
     pub max_queued_bytes: usize,
     /// Number of acknowledgements that a socket may owe us.
     pub max_pending_acks: usize,

@@ -232,6 +232,11 @@ impl Socket {
         from_json(self.0.auth.as_ref().map_or("{}", Str::as_str))
     }
 
+    /// Bytes that are kept of it.
+    pub(crate) fn auth_bytes(&self) -> usize {
+        self.0.auth.as_ref().map_or(0, Str::held_bytes)
+    }
+
     /// Whether the socket is connected: accepted by the middlewares, and not gone.
     pub fn is_connected(&self) -> bool {
         self.0.state.load(Ordering::Acquire) == CONNECTED

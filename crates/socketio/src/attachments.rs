@@ -97,6 +97,9 @@ fn attach_args(
                     budget.spend(&attachments, num)?;
                 }
             }
+            // What seemed to be a placeholder may be none.
+            let is_used = budget.references > 0;
+            let attachments = if is_used { attachments } else { Vec::new() };
             let rewritten = Args::written(text, attachments);
             Ok(Attached::Rewritten {
                 args: rewritten.map_err(|_| DecodeError::IllegalPlaceholder)?,

@@ -540,6 +540,31 @@ fn events_are_delivered_as_they_came() {
 }
 
 #[test]
+fn the_auth_of_all_namespaces_together_is_bounded() {
+    run(async {
+        let bed = Bed::limited(|limits| limits.max_message_bytes = 10_000).await;
+        for name in ["/a", "/b", "/c"] {
+            bed.io.of(name);
+        }
+        let (mut websocket, _) = bed.open_websocket().await;
+        let auth = |bytes: usize| format!("{{\"token\":\"{}\"}}", "x".repeat(bytes));
+        let join = |name: &str, bytes| format!("40{name},{}", auth(bytes));
+        websocket.send(&join("/a", 8_000)).await;
+        assert!(websocket.text().await.starts_with("40/a,{"));
+        websocket.send(&join("/b", 8_000)).await;
+        assert_eq!(
+            websocket.text().await,
+            "44/b,{\"message\":\"auth too large\"}"
+        );
+        websocket.send(&join("/b", 100)).await;
+        assert!(websocket.text().await.starts_with("40/b,{"));
+        websocket.send("41/a,").await;
+        websocket.send(&join("/c", 8_000)).await;
+        assert!(websocket.text().await.starts_with("40/c,{"));
+    });
+}
+
+#[test]
 fn any_other_name_is_an_event() {
     run(async {
         let mut table = Table::default();
