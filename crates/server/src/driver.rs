@@ -97,20 +97,21 @@ impl Member {
         self.joining.is_none() && self.running.is_empty()
     }
 
-    /// Starts the handlers of an event; those that wait for something are kept. Returns how many bytes of it
-    /// they hold.
+    /// Starts the handlers of an event; those that wait for something are kept.
     #[inline]
-    fn start(&mut self, event: &Event, id: Option<AckId>, cx: &mut Context<'_>) -> usize {
-        let before = self.running.len();
+    fn start(&mut self, event: &Event, id: Option<AckId>, cx: &mut Context<'_>) {
         let handlers = self.handlers.get(self.socket.namespace());
         events::start_event(&self.socket, handlers, event, id, cx, &mut self.running);
-        match self.running.get_mut(before..) {
-            Some([.., last]) => {
-                last.set_weight(event_bytes(event));
-                last.weight()
-            }
-            _ => 0,
+    }
+
+    /// Notes that the handler that was started last holds an event. Returns how many bytes of it.
+    #[cold]
+    fn hold(&mut self, event: &Event) -> usize {
+        let bytes = event_bytes(event);
+        if let Some(last) = self.running.last_mut() {
+            last.set_weight(bytes);
         }
+        bytes
     }
 }
 
@@ -140,8 +141,10 @@ pub(crate) struct Driver {
     /// Bytes that wait for the client, as far as the server's total knows of them.
     counted_bytes: usize,
     pause: Option<Box<Pause>>,
-    /// Events whose handlers wait for something, which may hold them.
-    held: Held,
+    /// Bytes of the events whose handlers wait for something, which may hold them.
+    held_bytes: usize,
+    /// How many those are, and those that wait for a handler.
+    open_events: usize,
     /// A msgpack packet that came while there was no room for what it becomes.
     deferred: Option<Bytes>,
     phase: Phase,
@@ -216,7 +219,8 @@ impl Driver {
             queued_bytes: 0,
             counted_bytes: 0,
             pause: None,
-            held: Held::default(),
+            held_bytes: 0,
+            open_events: 0,
             deferred: None,
             phase: Phase::Open,
             unread: false,
@@ -529,21 +533,22 @@ impl Driver {
     #[inline]
     fn is_behind(&self) -> bool {
         // Nearly always nothing is going on.
-        self.queued_events + self.held.events > 0 && self.is_far_behind()
+        self.open_events > 0 && self.is_far_behind()
     }
 
-    /// A single event may be of any size, and what comes behind it may be what its handler waits for.
+    /// Whether reading stops. A single event may be of any size, and what comes behind it may be what its handler waits for.
+    #[cold]
     fn is_far_behind(&self) -> bool {
         let limits = &self.server.limits;
         let waiting = self.connection.decoder().waiting_bytes();
         let queued = self.queued_bytes + waiting;
-        let events = self.queued_events + self.held.events + usize::from(waiting > 0);
+        let events = self.open_events + usize::from(waiting > 0);
         let most = limits
             .max_queued_bytes
             .saturating_add(limits.max_message_bytes);
         self.queued_events >= limits.max_queued_events
             || (self.queued_events > 0 && queued >= limits.max_queued_bytes)
-            || (events > 1 && queued + self.held.bytes >= most)
+            || (events > 1 && queued + self.held_bytes >= most)
             || matches!(&self.deferred, Some(packet) if self.has_no_room(packet))
     }
 
@@ -552,7 +557,7 @@ impl Driver {
     fn has_no_room(&self, packet: &Bytes) -> bool {
         let limits = &self.server.limits;
         let most = limits.max_message_bytes.saturating_mul(3);
-        let held = self.queued_bytes + self.held.bytes;
+        let held = self.queued_bytes + self.held_bytes;
         held > 0 && held + 3 * packet.len() > most.saturating_add(limits.max_queued_bytes)
     }
 
@@ -643,7 +648,9 @@ impl Driver {
         if self.pause.is_some() {
             self.resume(now);
         }
-        if let Some(packet) = self.deferred.take() {
+        if self.deferred.is_some()
+            && let Some(packet) = self.deferred.take()
+        {
             self.handle_message(cx, now, Message::Binary(packet));
         }
         while !budget.is_spent() && self.session.has_post() && !self.is_paused() {
@@ -758,13 +765,6 @@ impl Driver {
                 }
                 Err(text) => Message::Text(text),
             },
-            Message::Binary(packet)
-                if self.connection.decoder().peer_parser() == Some(ParserKind::Msgpack)
-                    && self.has_no_room(&packet) =>
-            {
-                self.deferred = Some(packet);
-                return;
-            }
             binary @ Message::Binary(_) => binary,
         };
         self.handle_other(cx, now, message);
@@ -773,6 +773,13 @@ impl Driver {
     /// Handles a message that did not go the straight way.
     #[inline(never)]
     fn handle_other(&mut self, cx: &mut Context<'_>, now: Instant, message: Message) {
+        if let Message::Binary(packet) = &message
+            && self.connection.decoder().peer_parser() == Some(ParserKind::Msgpack)
+            && self.has_no_room(packet)
+        {
+            self.deferred = Some(packet.clone());
+            return;
+        }
         match self
             .connection
             .handle_message(&self.server.connection_config, now, message)
@@ -826,7 +833,7 @@ impl Driver {
         };
         let auths = self.connection.sockets().map(|member| &member.socket);
         let kept: usize = auths.map(Socket::auth_bytes).sum();
-        let auth_bytes = auth.as_ref().map_or(0, |auth| auth.held_bytes());
+        let auth_bytes = auth.as_ref().map_or(0, Str::held_bytes);
         if kept > 0 && kept + auth_bytes > self.server.limits.max_message_bytes {
             return self.refuse(now, &name, &ConnectError::new("auth too large"), false);
         }
@@ -943,10 +950,15 @@ impl Driver {
         };
         if member.joining.is_none() && member.waiting.is_empty() && member.running.is_empty() {
             // The straight way: nothing of this socket is going on.
-            self.held.add(member.start(event, id, cx));
+            member.start(event, id, cx);
+            if !member.running.is_empty() {
+                self.held_bytes += member.hold(event);
+                self.open_events += 1;
+            }
             return;
         }
         self.queued_events += 1;
+        self.open_events += 1;
         self.queued_bytes += event_bytes(event);
         member.waiting.push_back((event.clone(), id));
         self.run_waiting(cx, index);
@@ -974,7 +986,13 @@ impl Driver {
             };
             self.queued_events -= 1;
             self.queued_bytes -= event_bytes(&event);
-            self.held.add(member.start(&event, id, cx));
+            let before = member.running.len();
+            member.start(&event, id, cx);
+            if member.running.len() > before {
+                self.held_bytes += member.hold(&event);
+            } else {
+                self.open_events -= 1;
+            }
         }
         if member.waiting.is_empty() {
             member.waiting = VecDeque::new();
@@ -1000,11 +1018,11 @@ impl Driver {
                 let Member {
                     socket, running, ..
                 } = member;
-                let held = &mut self.held;
                 running.retain_mut(|handler| {
                     let is_pending = events::poll(handler, socket, cx).is_pending();
-                    if !is_pending {
-                        held.remove(handler.weight());
+                    if !is_pending && handler.weight() > 0 {
+                        self.held_bytes -= handler.weight();
+                        self.open_events -= 1;
                     }
                     is_pending
                 });
@@ -1041,10 +1059,13 @@ impl Driver {
         let member = self
             .connection
             .leave(&self.server.connection_config, now, index)?;
-        for handler in &member.running {
-            self.held.remove(handler.weight());
+        let held = member.running.iter().map(Running::weight);
+        for bytes in held.filter(|&bytes| bytes > 0) {
+            self.held_bytes -= bytes;
+            self.open_events -= 1;
         }
         self.queued_events -= member.waiting.len();
+        self.open_events -= member.waiting.len();
         self.queued_bytes -= member
             .waiting
             .iter()
@@ -1178,7 +1199,8 @@ impl Driver {
         }
         self.queued_events = 0;
         self.queued_bytes = 0;
-        self.held = Held::default();
+        self.held_bytes = 0;
+        self.open_events = 0;
         self.deferred = None;
         for member in self.connection.take_all() {
             self.end(member, DisconnectReason::Session(reason));
@@ -1358,28 +1380,6 @@ fn short_frame(packet: &EncodedPacket, options: SendOptions) -> Option<&[u8]> {
 fn event_bytes(event: &Event) -> usize {
     // What the queue itself needs for it counts, too.
     event.args().held_bytes() + 128
-}
-
-/// Events that handlers hold while they wait for something.
-#[derive(Debug, Clone, Copy, Default)]
-struct Held {
-    events: usize,
-    bytes: usize,
-}
-
-impl Held {
-    /// Takes note of what a handler holds, if it holds an event.
-    #[inline]
-    fn add(&mut self, bytes: usize) {
-        self.events += usize::from(bytes > 0);
-        self.bytes += bytes;
-    }
-
-    /// The handler has ended.
-    fn remove(&mut self, bytes: usize) {
-        self.events -= usize::from(bytes > 0);
-        self.bytes -= bytes;
-    }
 }
 
 /// Writes the close frame of a WebSocket that carries no session, and waits for the peer's end.
