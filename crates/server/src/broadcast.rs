@@ -217,10 +217,7 @@ impl BroadcastOperator {
                 let room = socket.mailbox().poll_room(cx, packet.size_bytes());
                 // One that has gone meanwhile is not an error, and holds nobody up.
                 room.is_pending()
-                    || matches!(
-                        socket.mailbox().try_emit(packet.clone(), options),
-                        Ok(Some(_))
-                    )
+                    || matches!(socket.try_send_packet(packet.clone(), options), Ok(Some(_)))
             });
             if waiting.len() < before || waiting.is_empty() {
                 Poll::Ready(())

@@ -1216,6 +1216,7 @@ impl Driver {
             && self.probe.is_none()
             && self.pause.is_none()
             && self.queued_events == 0
+            && self.deferred.is_none()
             && !self.sleep.is_elapsed()
             && !self.session.has_post()
             && !self.mailbox.is_readable()
