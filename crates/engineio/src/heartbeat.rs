@@ -121,7 +121,7 @@ impl Heartbeat {
         match &mut self.state {
             State::Waiting { .. } => {}
             State::Pinged { until, .. } | State::Listening { until } => {
-                *until = now + self.interval
+                *until = now + self.interval;
             }
         }
     }

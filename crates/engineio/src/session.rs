@@ -747,7 +747,8 @@ impl Session {
         if self.poll_aborted {
             return Some(poll_by);
         }
-        Some(poll_by - self.heartbeat.patience() + self.config.aborted_poll_timeout)
+        let answered = poll_by.checked_sub(self.heartbeat.patience())?;
+        Some(answered + self.config.aborted_poll_timeout)
     }
 
     /// Ends the session at once and drops what waits.

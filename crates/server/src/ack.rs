@@ -126,7 +126,13 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
         }
     }
 
-    /// Sets how long to wait for the answer. Without it the wait ends with the answer or the connection.
+    /// Sets how long to wait for the answer. Without it the wait ends with the answer or the connection; in a handler of the
+    /// same client it ends after [`Limits::ack_timeout`](crate::Limits::ack_timeout), too.
+    ///
+    /// A handler that awaits holds up the later events of its socket, and with more than
+    /// [`Limits::max_queued_events`](crate::Limits::max_queued_events) of them its client is not read from, the answer included:
+    /// then the timeout is what ends it. [`Namespace::concurrent`](crate::Namespace::concurrent) and tasks of your own hold up
+    /// nothing.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -155,7 +161,9 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
             id,
         };
         socket.send_packet(packet, SendOptions::default())?;
-        let answer = match timeout {
+        let in_handler = socket.mailbox().is_running_here();
+        let default = in_handler.then(|| socket.namespace().limits().ack_timeout);
+        let answer = match timeout.or(default) {
             None => receiver.await,
             Some(timeout) => tokio::time::timeout(timeout, receiver)
                 .await

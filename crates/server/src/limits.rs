@@ -13,7 +13,7 @@ use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
 /// | `header_timeout`, `max_header_bytes`, `max_headers`, `max_url_bytes` | 10 s, 16 KiB, 100, 8 KiB | 408, or closed if nothing has come; 431; 431; 414 |
 /// | `body_timeout`, `min_body_rate` | 30 s, 1,000 B/s after 5 s | 408, session closed (`transport error`) |
 /// | `keep_alive_timeout` | 75 s | connection closed |
-/// | `ping_interval`, `ping_timeout` | 25 s, 20 s | session closed (`ping timeout`) |
+/// | `ping_interval`, `ping_timeout` | 25 s, 20 s; one interval more while the client is not read from | session closed (`ping timeout`) |
 /// | `aborted_poll_timeout` | 5 s until the next GET | session closed (`transport error`) |
 /// | `upgrade_timeout` | 10 s | probing WebSocket closed, session goes on polling |
 /// | `connect_timeout` | 45 s in no namespace | session closed (`forced close`) |
@@ -26,11 +26,11 @@ use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
 /// | `max_depth` | 512 levels of JSON or msgpack | session closed (`forced close`) |
 /// | `max_fragments` | 16,384 per message | close 1008 |
 /// | `message_timeout` | 30 s for the rest of a started message | close 1008 (`transport error`) |
-/// | `max_outbound_bytes`, `write_timeout` | 1 MiB, 10 s without progress | session closed (`slow consumer`) |
+/// | `max_outbound_bytes`, `write_timeout` | 1 MiB, 10 s without progress | session closed (`slow consumer`, close 1008); from half of it on, nothing is read and `emit` waits |
 /// | `max_total_outbound_bytes` | 1 GiB for all clients together; `None`: no limit | who has more than an even share: as above |
 /// | `max_queued_events`, `max_queued_bytes` | 256, 1,000,000 per connection | not read from until handlers catch up |
 /// | `max_pending_acks` | 10,000 per socket | `emit_with_ack` returns an error |
-/// | `ack_timeout` | 10 s, broadcasts without `timeout` | what has come so far, with an error |
+/// | `ack_timeout` | 10 s, if the call does not say: broadcasts, and what a handler awaits of its own client | what has come so far; an error |
 /// | `handler_drain_timeout` | 5 s | `on_disconnect` runs although earlier handlers have not ended |
 ///
 /// Sessions in no namespace are cheap, and clients behind one proxy or router share an address. So their number is bounded
@@ -106,7 +106,8 @@ pub struct Limits {
     pub max_fragments: usize,
     /// Time in which a WebSocket message that has begun must be complete.
     pub message_timeout: Duration,
-    /// Bytes that may wait for one client, 64 for each packet included.
+    /// Bytes that may wait for one client, 64 for each packet included. Acknowledgements may exceed it, as what a client asks
+    /// for is read only while less than half of this waits; and so may the only message that waits.
     pub max_outbound_bytes: usize,
     /// Bytes that may wait for all clients of the server together, counted as for `max_outbound_bytes`: a broadcast counts for
     /// each client that it waits for. While more waits, `overflow` applies to each client for which more than an even
@@ -124,7 +125,8 @@ pub struct Limits {
     pub max_queued_bytes: usize,
     /// Number of acknowledgements that a socket may owe us.
     pub max_pending_acks: usize,
-    /// Time in which a broadcast's acknowledgements must come, if the call does not say.
+    /// Time in which a broadcast's acknowledgements must come, and that of a client whose own handler awaits it, if the call
+    /// does not say.
     pub ack_timeout: Duration,
     /// Time that handlers of events get to end before `on_disconnect` runs.
     pub handler_drain_timeout: Duration,

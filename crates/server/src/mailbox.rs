@@ -415,6 +415,11 @@ impl Mailbox {
         })
     }
 
+    /// Whether this session's task runs on this thread: a handler of its client asks.
+    pub(crate) fn is_running_here(&self) -> bool {
+        self.staged_bytes().is_some()
+    }
+
     /// Bytes that every thread knows of.
     fn handed_over_bytes(&self) -> usize {
         self.outbound.load(Ordering::Relaxed)

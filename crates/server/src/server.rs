@@ -205,21 +205,32 @@ impl Server {
         self
     }
 
-    /// Ends the server: no new sessions are taken, sockets are told nothing (their clients come back to the next
-    /// server), what waits is sent, all `on_disconnect` handlers run. Returns when that is done, or after `deadline`.
+    /// Shuts down gracefully: refuses new sessions, sends what waits, closes all sessions and runs all `on_disconnect`
+    /// handlers. Returns when that is done, or after `deadline`; and whether all was done in time.
     ///
-    /// [`listen`](Self::listen) returns then. Returns whether all was done in time.
+    /// Sends no DISCONNECT, so clients reconnect, to the next server; WebSockets are closed with code 1001. More than 500
+    /// sessions are closed one group after the other, spread over a quarter of `deadline`, so that their clients do not all
+    /// come back in the same moment. [`listen`](Self::listen) returns at the end.
     pub async fn close(&self, deadline: Duration) -> bool {
+        const GROUP: usize = 500;
         self.0.closing.store(true, Ordering::Relaxed);
-        for mailbox in self.0.sessions.all() {
-            // One that has ended meanwhile needs nothing.
-            let _ = mailbox.send(Command::Close {
-                reason: Some(CloseReason::ServerShuttingDown),
-            });
-        }
-        let done = tokio::time::timeout(deadline, self.0.sessions.wait_idle())
-            .await
-            .is_ok();
+        let closing = async {
+            let sessions = self.0.sessions.all();
+            let groups = u32::try_from(sessions.len().div_ceil(GROUP)).unwrap_or(u32::MAX);
+            for (index, group) in sessions.chunks(GROUP).enumerate() {
+                if index > 0 {
+                    tokio::time::sleep(deadline / 4 / groups).await;
+                }
+                for mailbox in group {
+                    // One that has ended meanwhile needs nothing.
+                    let _ = mailbox.send(Command::Close {
+                        reason: Some(CloseReason::ServerShuttingDown),
+                    });
+                }
+            }
+            self.0.sessions.wait_idle().await;
+        };
+        let done = tokio::time::timeout(deadline, closing).await.is_ok();
         self.0.stop.send_replace(true);
         done
     }

@@ -305,3 +305,29 @@ async fn the_close_frame_says_why_the_server_closes() {
     assert_eq!(client.end().await, WebSocketEnd::Code(1001));
     assert!(closing.await.expect("no panic"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sessions_are_not_all_closed_in_the_same_moment() {
+    const CLIENTS: usize = 1_001;
+    let server = TestServer::start(Server::builder()).await;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let (mut websocket, _) = server.open_websocket().await;
+        websocket.join().await;
+        clients.push(websocket);
+    }
+    let start = Instant::now();
+    let closing = tokio::spawn({
+        let io = server.io.clone();
+        async move { io.close(Duration::from_secs(12)).await }
+    });
+    let mut ends = Vec::new();
+    for mut client in clients {
+        assert_eq!(client.end().await, WebSocketEnd::Code(1001));
+        ends.push(start.elapsed());
+    }
+    assert!(closing.await.expect("no panic"));
+    // Three groups, a second apart. They are read one after the other, so the latest tells.
+    let last = ends.iter().max().expect("there are some");
+    assert!(*last >= Duration::from_millis(1_900), "{last:?}");
+}

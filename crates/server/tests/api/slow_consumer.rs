@@ -25,7 +25,9 @@ use tokio::{
 
 use crate::{
     journal::{Entries, Journal, journaling},
-    support::{Client, PATIENCE, Polling, TestServer, WebSocket, eventually, frame, within},
+    support::{
+        Client, PATIENCE, Polling, TestServer, WebSocket, WebSocketEnd, eventually, frame, within,
+    },
 };
 
 /// Bytes that the kernel may take for a connection, more or less: what is sent beyond waits in the server.
@@ -505,7 +507,7 @@ async fn policies_that_drop_bound_what_waits_for_a_task_that_does_not_run() {
             }
             drop(blocked);
             if overflow == Overflow::Disconnect && !volatile {
-                client.end().await;
+                assert_eq!(client.end().await, WebSocketEnd::Code(1008));
                 continue;
             }
             client.emit("nothing", json!([])).await;
