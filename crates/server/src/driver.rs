@@ -642,6 +642,10 @@ impl Driver {
         if self.phase != Phase::Open {
             return;
         }
+        // It brings no events, and a client that upgrades takes nothing until that is done.
+        if self.probe.is_some() {
+            self.read_probe(cx, now);
+        }
         if self.is_paused() {
             return;
         }
@@ -664,9 +668,6 @@ impl Driver {
         // What a POST has brought was sent before what comes on a WebSocket.
         if self.session.has_post() {
             return;
-        }
-        if self.probe.is_some() {
-            self.read_probe(cx, now);
         }
         if self.websocket.is_some() && self.mailbox.take_readable() {
             self.read_websocket(cx, now, budget);

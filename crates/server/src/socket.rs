@@ -307,6 +307,7 @@ impl Socket {
         if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
             return Err(EmitError::Disconnected);
         }
+        packet.check_attachments(self.0.max_attachments)?;
         self.0
             .mailbox
             .try_emit(packet, options)

@@ -26,7 +26,8 @@ use tokio::{
 use crate::{
     journal::{Entries, Journal, journaling},
     support::{
-        Client, PATIENCE, Polling, TestServer, WebSocket, WebSocketEnd, eventually, frame, within,
+        Client, Http, PATIENCE, Polling, TestServer, WebSocket, WebSocketEnd, eventually, frame,
+        within,
     },
 };
 
@@ -706,5 +707,46 @@ async fn emits_that_wait_for_room_never_end_a_client() {
         }
         assert_eq!(sockets[0].dropped(), 0, "{overflow:?}");
         assert!(entries.is_empty(), "{overflow:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_upgrades_though_much_waits_for_it_or_its_handlers_are_behind() {
+    for (event, is_posting) in [("wait", false), ("big", false), ("big", true)] {
+        let (io, _entries) = answering();
+        let gate = Arc::new(tokio::sync::Semaphore::new(0));
+        let handler_gate = Arc::clone(&gate);
+        io.on("wait", move |ack: Ack| {
+            let gate = Arc::clone(&handler_gate);
+            async move {
+                gate.acquire().await.expect("never closed").forget();
+                ack.send("x")
+            }
+        });
+        let server = TestServer::start_with(io).await;
+        let mut polling = server.open_polling().await;
+        polling.join().await;
+        // More than is read before handlers or the client catch up.
+        let count = 400;
+        let events: Vec<_> = (0..count)
+            .map(|id| format!("42{id}[\"{event}\",3000]"))
+            .collect();
+        let posting = {
+            let (target, address) = (polling.target.clone(), server.address);
+            let body = events.join("\x1e");
+            tokio::spawn(async move { Http::connect(address).await.post(&target, body).await })
+        };
+        if is_posting {
+            // Its GET takes some, and not all.
+            polling.poll().await;
+        }
+        let mut websocket = server.probe(&polling.sid).await;
+        websocket.send("2probe").await;
+        assert_eq!(websocket.text().await, "3probe");
+        websocket.send("5").await;
+        gate.add_permits(count);
+        let last = format!("43{}[", count - 1);
+        while !websocket.text_after_pings().await.starts_with(&last) {}
+        assert_eq!(posting.await.expect("no panic").text(), "ok");
     }
 }
