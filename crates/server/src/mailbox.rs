@@ -124,8 +124,9 @@ pub(crate) struct Mailbox {
     pub(crate) address: Option<SocketAddr>,
     /// Bytes that wait in the session itself.
     outbound: AtomicUsize,
-    /// Bytes of answers to GETs that were given and have not left the process.
+    /// Bytes of answers to GETs that were given and have not left the process, and their number.
     in_flight: AtomicUsize,
+    answers_in_flight: AtomicUsize,
     /// Bytes of the packets that wait here.
     queued: AtomicUsize,
     /// Messages that the policy for slow clients has dropped: by the session, and here.
@@ -344,6 +345,7 @@ impl Mailbox {
             address,
             outbound: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
+            answers_in_flight: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
             dropped_here: AtomicU64::new(0),
@@ -600,7 +602,7 @@ impl Mailbox {
     }
 
     /// Whether a packet has no room beside what waits. The only one that waits always has, however large it is. An answer to a
-    /// GET that is on its way does not wait; but a client cannot ask for ever more of them.
+    /// GET that is on its way does not wait, however large; but several of them together count.
     ///
     /// With a policy that drops, the session makes room for what it is handed, so only what it was not handed counts.
     #[inline]
@@ -611,8 +613,13 @@ impl Mailbox {
             return queued > 0 && queued + weight > max;
         }
         let waiting = queued + self.outbound.load(Ordering::Relaxed);
-        let is_full = waiting + weight > max || self.in_flight.load(Ordering::Relaxed) > 2 * max;
-        waiting > 0 && is_full
+        waiting > 0 && waiting + weight > max || self.has_too_many_in_flight()
+    }
+
+    #[inline]
+    fn has_too_many_in_flight(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > self.limits.max_outbound_bytes
+            && self.answers_in_flight.load(Ordering::Relaxed) > 1
     }
 
     fn note_dropped_here(&self) {
@@ -631,7 +638,7 @@ impl Mailbox {
 
     /// Whether an answer to a GET is on its way.
     pub(crate) fn is_delivering(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) > 0
+        self.answers_in_flight.load(Ordering::Relaxed) > 0
     }
 
     /// Waits until half of the outbound limit is free, and a packet of this size fits. For direct emits: a handler that sends
@@ -787,11 +794,13 @@ impl Mailbox {
 
     /// An answer to a GET is given.
     pub(crate) fn take_off(&self, bytes: usize) {
+        self.answers_in_flight.fetch_add(1, Ordering::Relaxed);
         self.in_flight.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// An answer to a GET has left the process, or comes back.
     pub(crate) fn land(&self, bytes: usize) {
+        self.answers_in_flight.fetch_sub(1, Ordering::Relaxed);
         self.in_flight.fetch_sub(bytes, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         self.wake_waiting();
