@@ -141,6 +141,8 @@ pub(crate) struct Driver {
     /// Bytes that wait for the client, as far as the server's total knows of them.
     counted_bytes: usize,
     pause: Option<Box<Pause>>,
+    /// In this round something was not read or started.
+    held_back: bool,
     /// Bytes of the events whose handlers wait for something, which may hold them.
     held_bytes: usize,
     /// How many those are, and those that wait for a handler.
@@ -219,6 +221,7 @@ impl Driver {
             queued_bytes: 0,
             counted_bytes: 0,
             pause: None,
+            held_back: false,
             held_bytes: 0,
             open_events: 0,
             deferred: None,
@@ -256,9 +259,7 @@ impl Driver {
                 self.handle_time(now);
             }
             self.read(cx, now, &mut budget);
-            let mut was_paused = self.is_paused();
             self.poll_handlers(cx, now);
-            was_paused |= self.is_paused();
             // What handlers have sent goes out together.
             self.write_staged(cx, now);
             if self.has_commands() {
@@ -277,7 +278,7 @@ impl Driver {
             if self.phase == Phase::Done {
                 return Poll::Ready(());
             }
-            let resumed = if was_paused {
+            let resumed = if std::mem::take(&mut self.held_back) {
                 self.pause(cx, now)
             } else {
                 Progress::None
@@ -634,7 +635,7 @@ impl Driver {
         self.websocket.is_some()
             && self.phase == Phase::Open
             && self.session.is_open()
-            && !self.is_paused()
+            && self.pause.is_none()
     }
 
     fn read(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut Budget) {
@@ -646,7 +647,9 @@ impl Driver {
         if self.probe.is_some() {
             self.read_probe(cx, now);
         }
-        if self.is_paused() {
+        // Whether too much waits for the client is asked after each message: one is read at most before that is known.
+        if self.is_behind() || (self.pause.is_some() && self.is_paused()) {
+            self.held_back = true;
             return;
         }
         if self.pause.is_some() {
@@ -667,6 +670,7 @@ impl Driver {
         }
         // What a POST has brought was sent before what comes on a WebSocket.
         if self.session.has_post() {
+            self.held_back |= self.is_paused();
             return;
         }
         if self.websocket.is_some() && self.mailbox.take_readable() {
@@ -680,10 +684,12 @@ impl Driver {
         };
         let read_waker = self.read_waker.clone();
         let mut read_cx = Context::from_waker(&read_waker);
+        let mut is_paused = false;
         loop {
-            if budget.is_spent() || !self.session.is_open() || self.is_paused() {
+            if budget.is_spent() || is_paused || !self.session.is_open() {
                 // There may be more.
                 self.mailbox.set_readable();
+                self.held_back |= is_paused;
                 break;
             }
             let read = websocket.poll_read(&mut read_cx, now, |_, frame| {
@@ -691,7 +697,8 @@ impl Driver {
                 if let Some(message) = self.session.handle_frame(now, frame) {
                     self.handle_message(cx, now, message);
                 }
-                !budget.is_spent() && self.session.is_open() && !self.is_paused()
+                is_paused = self.is_paused();
+                !is_paused && !budget.is_spent() && self.session.is_open()
             });
             if read == Poll::Ready(Rest::Perhaps) {
                 budget.take_bytes(READ_BYTES);
@@ -974,14 +981,17 @@ impl Driver {
             return;
         }
         let concurrency = member.handlers.get(member.socket.namespace()).concurrency;
-        while self.mailbox.has_room()
-            && member
-                .running
-                .iter()
-                .filter(|running| running.is_event())
-                .count()
-                < concurrency
+        while member
+            .running
+            .iter()
+            .filter(|running| running.is_event())
+            .count()
+            < concurrency
         {
+            if !self.mailbox.has_room() {
+                self.held_back = true;
+                break;
+            }
             let Some((event, id)) = member.waiting.pop_front() else {
                 break;
             };
