@@ -29,6 +29,9 @@ use crate::{
     queue::Queue,
 };
 
+/// Probes of one WebSocket that are answered: a client that sends more does not read the answers.
+const MAX_PROBES: u8 = 8;
+
 /// GETs that are answered with a noop at once while a client upgrades: the one that is pending when its probe comes, and
 /// those that it sends before it has seen the answer to the probe.
 const PROMPT_NOOPS: u8 = 8;
@@ -241,6 +244,8 @@ struct Probe {
     noop_at: Option<Instant>,
     /// How many more GETs get it at once.
     prompt_noops: u8,
+    /// How many more probes are answered.
+    probes: u8,
 }
 
 /// A POST being processed: decoded packet by packet, so that a body of a million packets costs nothing extra.
@@ -250,7 +255,7 @@ struct Post {
     /// The client got its `ok` before the end, so that it can fetch what waits for it.
     answered: bool,
     /// The next one, which came after that.
-    next: Option<PayloadDecoder>,
+    next: Option<Box<PayloadDecoder>>,
 }
 
 impl Post {
@@ -442,7 +447,7 @@ impl Session {
                 let packets = PayloadDecoder::new(self.revision, body, binary_form);
                 match &mut self.post {
                     None => self.post = Some(Box::new(Post::new(packets))),
-                    Some(post) => post.next = Some(packets),
+                    Some(post) => post.next = Some(Box::new(packets)),
                 }
             }
             State::Closing { .. } => self
@@ -465,11 +470,14 @@ impl Session {
                 }
                 Some(Err(_)) => self.fail(CloseReason::ParseError),
                 None => {
-                    let post = self.post.take()?;
+                    let post = self.post.as_mut()?;
                     if !post.answered {
                         self.outputs.push(Output::PostResponse(PostResponse::Ok));
                     }
-                    self.post = post.next.map(|next| Box::new(Post::new(next)));
+                    match post.next.take() {
+                        None => self.post = None,
+                        Some(next) => **post = Post::new(*next),
+                    }
                 }
             }
         }
@@ -515,6 +523,7 @@ impl Session {
             until: now + self.config.upgrade_timeout,
             noop_at: None,
             prompt_noops: PROMPT_NOOPS,
+            probes: MAX_PROBES,
         }));
         Ok(())
     }
@@ -524,8 +533,9 @@ impl Session {
         let packet = self.decode_frame(frame);
         let Some(probe) = &mut self.probe else { return };
         match packet {
-            // As often as it comes, as the JavaScript server does.
-            Ok(Packet::Ping(data)) if data == "probe" => {
+            // Not only once, as the JavaScript server does.
+            Ok(Packet::Ping(data)) if data == "probe" && probe.probes > 0 => {
+                probe.probes -= 1;
                 probe.noop_at = Some(now + UPGRADE_NOOP_INTERVAL);
                 self.outputs
                     .push(Output::ProbePacket(OutPacket::pong(&data)));
@@ -573,7 +583,7 @@ impl Session {
                 }
             }
         }
-        if self.write_deadline().is_some_and(|at| at <= now) {
+        if self.is_write_overdue(now) {
             return self.fail(CloseReason::SlowConsumer);
         }
         if self.poll_by.is_some_and(|at| at <= now) {
@@ -612,10 +622,15 @@ impl Session {
         self.reading_paused = paused;
     }
 
+    /// Whether [`handle_timeout`](Self::handle_timeout) would end the session because the peer takes nothing. Somebody closer to
+    /// the peer may know better.
+    pub fn is_write_overdue(&self, now: Instant) -> bool {
+        self.write_deadline().is_some_and(|at| at <= now)
+    }
+
     /// Says whether somebody closer to the peer sees to it that it takes what is written: then `write_timeout` does not count.
-    pub fn set_progress_watched(&mut self, now: Instant, watched: bool) {
+    pub fn set_progress_watched(&mut self, watched: bool) {
         self.progress_watched = watched;
-        self.progress = now;
     }
 
     /// Says that the answer to the last GET is still on its way: the time for the next one has not begun.

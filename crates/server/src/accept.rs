@@ -40,6 +40,7 @@ impl Server {
         let peer = Peer {
             address,
             lingers: true,
+            needs_host: false,
             ..Peer::default()
         };
         let answer = if self.inner().is_ours(request.uri().path()) {

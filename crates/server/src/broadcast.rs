@@ -214,10 +214,19 @@ impl BroadcastOperator {
         std::future::poll_fn(|cx| {
             let before = waiting.len();
             waiting.retain(|(socket, _)| {
-                let room = socket.mailbox().poll_room(cx, packet.size_bytes());
-                // One that has gone meanwhile is not an error, and holds nobody up.
-                room.is_pending()
-                    || matches!(socket.try_send_packet(packet.clone(), options), Ok(Some(_)))
+                loop {
+                    if socket
+                        .mailbox()
+                        .poll_room(cx, packet.size_bytes())
+                        .is_pending()
+                    {
+                        break true;
+                    }
+                    // One that has gone meanwhile is not an error, and holds nobody up. Somebody else may have taken the room.
+                    if !matches!(socket.try_send_packet(packet.clone(), options), Ok(Some(_))) {
+                        break false;
+                    }
+                }
             });
             if waiting.len() < before || waiting.is_empty() {
                 Poll::Ready(())

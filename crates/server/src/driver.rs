@@ -315,7 +315,10 @@ impl Driver {
         let Some((first, rest)) = self.mailbox.take() else {
             return;
         };
-        if rest.is_empty() || !self.takes_runs() {
+        if rest.is_empty() {
+            return self.handle_command(now, first);
+        }
+        if !self.takes_runs() {
             for command in std::iter::once(first).chain(rest) {
                 self.handle_command(now, command);
             }
@@ -468,6 +471,7 @@ impl Driver {
             if self.mailbox.is_delivering() {
                 self.session.note_delivering(now);
             }
+            self.watch_writes(now);
             self.session.handle_timeout(now);
         }
         if let Some(pause) = &self.pause {
@@ -484,6 +488,18 @@ impl Driver {
                 websocket.start_close(Some(CloseCode::POLICY_VIOLATION));
             }
             self.session.fail(CloseReason::TransportError);
+        }
+    }
+
+    /// A peer that takes nothing for too long is slow, if the kernel cannot say that it has acknowledged something. From then on
+    /// the kernel decides, until all that waits has left.
+    fn watch_writes(&mut self, now: Instant) {
+        if let Some(websocket) = &mut self.websocket
+            && self.session.is_write_overdue(now)
+        {
+            websocket.watch_peer(Some(self.server.limits.write_timeout));
+            self.session
+                .set_progress_watched(websocket.is_peer_watched());
         }
     }
 
@@ -1318,11 +1334,9 @@ impl Driver {
             {
                 self.phase = Phase::Done;
             }
-            let waits = self.session.is_open() && !self.session.is_drained();
-            if waits != websocket.is_peer_watched() {
-                websocket.watch_peer(waits.then_some(self.server.limits.write_timeout));
-                self.session
-                    .set_progress_watched(now, websocket.is_peer_watched());
+            if websocket.is_peer_watched() && self.session.is_drained() {
+                websocket.watch_peer(None);
+                self.session.set_progress_watched(false);
             }
         }
         if let Some(probe) = &mut self.probe

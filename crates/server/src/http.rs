@@ -54,6 +54,8 @@ pub(crate) struct Peer {
     pub(crate) deliveries: Option<Arc<Deliveries>>,
     /// Whether the host reads on after an answer that came before the request's end, so that the client can read it.
     pub(crate) lingers: bool,
+    /// Whether requests of HTTP/1.1 must name their host. A host in front of us may have taken the field away.
+    pub(crate) needs_host: bool,
 }
 
 impl From<Response<Body>> for Answer {
@@ -280,7 +282,9 @@ impl ServerInner {
         B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
     {
         let (parts, body) = request.into_parts();
-        if !is_sound(&parts) {
+        // Spec: RFC 9112 3.2.
+        let needs_host = peer.needs_host && parts.version == Version::HTTP_11;
+        if !is_sound(&parts, needs_host) {
             return Answering::now(refused(StatusCode::BAD_REQUEST));
         }
         let mut body = Some(body).filter(|body| !body.is_end_stream());
@@ -565,52 +569,69 @@ impl<B: HttpBody<Data: Send> + Unpin> Draining<B> {
 /// Whether it is clear whom a request is for and where it ends: it names one host, if any, and if it has an encoding, that is
 /// `chunked` and nothing else, as we undo no other. A proxy in front could see another request in it. Spec: RFC 9112 3.2,
 /// 6.1 and 7.4.
-pub(crate) fn is_sound(request: &Parts) -> bool {
-    let mut hosts = request.headers.get_all(header::HOST).iter();
-    let names_one_host =
-        hosts.next().is_none_or(|host| is_host(host.as_bytes())) && hosts.next().is_none();
-    let is_chunked = |value: &HeaderValue| {
-        value
-            .as_bytes()
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"chunked")
-    };
-    let mut encodings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
-    let is_readable = encodings.next().is_none_or(is_chunked) && encodings.next().is_none();
-    // Chunks are always acceptable, so a client must not say it.
-    let mut accepted = request.headers.get_all(header::TE).iter();
-    let accepts = accepted.all(|value| {
-        let mut codings = value.as_bytes().split(|byte| b",;".contains(byte));
-        !codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+///
+/// Without a host only if somebody else may have taken the field away.
+pub(crate) fn is_sound(request: &Parts, needs_host: bool) -> bool {
+    let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let (mut hosts, mut encodings) = (0, 0);
+    // One walk instead of three look-ups.
+    let are_sound = request.headers.iter().all(|(name, value)| {
+        let value = value.as_bytes();
+        match name.as_str() {
+            "host" => {
+                hosts += 1;
+                hosts == 1 && is_host(value)
+            }
+            "transfer-encoding" => {
+                encodings += 1;
+                encodings == 1 && is_chunked(value)
+            }
+            // Chunks are always acceptable, so a client must not say it.
+            "te" => !value.split(|byte| b",;".contains(byte)).any(is_chunked),
+            _ => true,
+        }
     });
-    names_one_host && is_readable && accepts
+    are_sound && (hosts > 0 || !needs_host)
 }
 
 /// A name, an IPv4 address, or an IPv6 address in brackets, and a port if it likes; or nothing. Spec: RFC 3986 3.2.2.
 fn is_host(host: &[u8]) -> bool {
-    let (name, port) = match host {
-        [b'[', rest @ ..] => {
-            let Some(end) = memchr::memchr(b']', rest) else {
-                return false;
-            };
-            let address = std::str::from_utf8(&rest[..end]);
-            if !address.is_ok_and(|it| it.parse::<std::net::Ipv6Addr>().is_ok()) {
-                return false;
-            }
-            (&[][..], &rest[end + 1..])
-        }
-        _ => host.split_at(memchr::memchr(b':', host).unwrap_or(host.len())),
-    };
-    let is_port = match port {
+    if let [b'[', rest @ ..] = host {
+        let Some(end) = memchr::memchr(b']', rest) else {
+            return false;
+        };
+        let address = std::str::from_utf8(&rest[..end]);
+        let is_address = address.is_ok_and(|it| it.parse::<std::net::Ipv6Addr>().is_ok());
+        return is_address && is_port(&rest[end + 1..]);
+    }
+    let name = host.iter().take_while(|c| IN_HOST[usize::from(**c)]);
+    is_port(&host[name.count()..])
+}
+
+/// A colon and a port, or nothing.
+fn is_port(port: &[u8]) -> bool {
+    match port {
         [] => true,
         [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
         _ => false,
-    };
-    is_port
-        && name
-            .iter()
-            .all(|c| c.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(c))
+    }
 }
+
+/// The bytes that may be in a host's name.
+const IN_HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\''
+            )
+            || matches!(byte, b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
+        byte += 1;
+    }
+    table
+};
 
 /// A request to open a session has been decided.
 enum Opened {

@@ -264,6 +264,7 @@ where
         secure,
         deliveries: Some(Arc::clone(&watch.deliveries)),
         lingers: true,
+        needs_host: true,
     };
     let service = {
         let (watch, server) = (Arc::clone(&watch), server.clone());
@@ -385,12 +386,7 @@ impl Reply {
         // A body may have both a length and chunks; hyper goes by the chunks and hides the length. A proxy in front that goes
         // by the length would take another place for the end, so nothing may follow. Spec: RFC 9112 6.1.
         let is_chunked = request.body().size_hint().exact().is_none();
-        // Spec: RFC 9112 3.2. Elsewhere that is the host's business, and it may have taken the field away.
-        let is_nameless =
-            request.version() == Version::HTTP_11 && !request.headers().contains_key(header::HOST);
-        let responding = if is_nameless {
-            Answering::now(refused(StatusCode::BAD_REQUEST)).into()
-        } else if server.inner().is_ours(request.uri().path()) {
+        let responding = if server.inner().is_ours(request.uri().path()) {
             server.respond(request, peer)
         } else {
             let server = server.clone();
@@ -430,7 +426,7 @@ impl Future for Reply {
 
 /// Answers a request that is not for the sessions: with a file, if there is one.
 async fn other(server: &Server, request: &http::request::Parts) -> Response<Body> {
-    if !is_sound(request) {
+    if !is_sound(request, request.version == Version::HTTP_11) {
         return refused(StatusCode::BAD_REQUEST);
     }
     let file = {

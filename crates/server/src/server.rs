@@ -208,7 +208,7 @@ impl Server {
     /// Shuts down gracefully: refuses new sessions, sends what waits, closes all sessions and runs all `on_disconnect`
     /// handlers. Returns when that is done, or after `deadline`; and whether all was done in time.
     ///
-    /// Sends no DISCONNECT, so clients reconnect, to the next server; WebSockets are closed with code 1001. More than 500
+    /// Sends no DISCONNECT, so clients reconnect, to the next server; the close code of a WebSocket is 1001. More than 500
     /// sessions are closed one group after the other, spread over a quarter of `deadline`, so that their clients do not all
     /// come back in the same moment. [`listen`](Self::listen) returns at the end.
     pub async fn close(&self, deadline: Duration) -> bool {

@@ -134,6 +134,7 @@ fn peer_of<B>(request: &Request<B>) -> Peer {
         secure: request.uri().scheme() == Some(&http::uri::Scheme::HTTPS),
         deliveries: None,
         lingers: false,
+        needs_host: false,
     }
 }
 

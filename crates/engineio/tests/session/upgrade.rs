@@ -189,13 +189,23 @@ fn a_probe_is_answered_as_often_as_it_comes() {
     // It does not extend the time in which the upgrade must be finished.
     let mut pair = Pair::polling();
     pair.probe_opens().unwrap();
-    for _ in 0..9 {
+    for _ in 0..8 {
         pair.advance(1_000);
         pair.probe_sends("2probe");
     }
     assert!(pair.is_probing());
-    pair.advance(1_000);
+    pair.advance(2_000);
     assert!(!pair.is_probing());
+    // And there is an end to it.
+    let mut pair = Pair::polling();
+    pair.probe_opens().unwrap();
+    for _ in 0..8 {
+        pair.probe_sends("2probe");
+        assert_eq!(pair.probe_frames(), ["3probe"]);
+    }
+    pair.probe_sends("2probe");
+    assert!(!pair.is_probing());
+    assert_eq!(pair.closed(), None);
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::{
     journal::{Entries, Journal, journaling},
     support::{
         Client, Http, PATIENCE, Polling, TestServer, WebSocket, WebSocketEnd, eventually, frame,
-        within,
+        http, within,
     },
 };
 
@@ -749,4 +749,30 @@ async fn a_client_upgrades_though_much_waits_for_it_or_its_handlers_are_behind()
         while !websocket.text_after_pings().await.starts_with(&last) {}
         assert_eq!(posting.await.expect("no panic").text(), "ok");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_takes_nothing_is_cut_off_though_its_task_is_busy_and_no_kernel_watches_it() {
+    let (io, mut entries) = noting(|limits| {
+        limits.write_timeout = Duration::from_millis(500);
+        limits.overflow = Overflow::DropOldest;
+    });
+    let (mut client, stream) = tokio::io::duplex(4096);
+    let server = io.clone();
+    tokio::spawn(async move { server.serve_stream(stream, None).await });
+    let request = http::upgrade("/socket.io/?EIO=4&transport=websocket", &[]);
+    client.write_all(&request).await.expect("sent");
+    client.write_all(&frame(0x81, b"40")).await.expect("sent");
+    eventually("it has joined", || io.session_count() == 1).await;
+    let emitting = tokio::spawn({
+        let io = io.clone();
+        async move {
+            loop {
+                io.emit("news", text(1_000)).await.expect("sent");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    });
+    assert_eq!(entries.next().await, "slow consumer");
+    emitting.abort();
 }
