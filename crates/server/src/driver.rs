@@ -141,7 +141,7 @@ pub(crate) struct Driver {
     /// Bytes that wait for the client, as far as the server's total knows of them.
     counted_bytes: usize,
     pause: Option<Box<Pause>>,
-    /// In this round something was not read or started.
+    /// In this round something was not read or started, or not all that there was to do was done.
     held_back: bool,
     /// Bytes of the events whose handlers wait for something, which may hold them.
     held_bytes: usize,
@@ -297,6 +297,7 @@ impl Driver {
         }
         // Enough for one turn: other tasks first, those included of which only the system knows that they have something to do.
         // A mere wake-up would come before them.
+        self.held_back = true;
         self.send_staged(now);
         let mut others = pin!(tokio::task::yield_now());
         let _ = others.as_mut().poll(cx);
@@ -1242,8 +1243,7 @@ impl Driver {
         let nothing_else = self.phase == Phase::Open
             && self.probe.is_none()
             && self.pause.is_none()
-            && self.queued_events == 0
-            && self.deferred.is_none()
+            && !self.held_back
             && !self.sleep.is_elapsed()
             && !self.session.has_post()
             && !self.mailbox.is_readable()

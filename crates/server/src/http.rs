@@ -135,6 +135,7 @@ where
 {
     type Output = Answer;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
         if let Drain::Now(draining) = &mut self.drain {
             ready!(draining.poll(cx));
@@ -571,6 +572,7 @@ impl<B: HttpBody<Data: Send> + Unpin> Draining<B> {
 /// 6.1 and 7.4.
 ///
 /// Without a host only if somebody else may have taken the field away.
+#[inline]
 pub(crate) fn is_sound(request: &Parts, needs_host: bool) -> bool {
     let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
     let (mut hosts, mut encodings) = (0, 0);

@@ -185,14 +185,10 @@ impl Queue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
 
-/// What is to become of a packet for which there is no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Beyond {
-    /// What the policy for slow clients says.
-    Policy,
-    /// Whoever sends it waits.
-    Return,
-}
+/// What is to become of a packet for which there is no room, known when this is compiled: what the policy for slow clients says,
+const BY_POLICY: bool = false;
+/// or whoever sends it waits, and gets it back.
+const RETURNED: bool = true;
 
 /// Bytes beyond which a turn stages no more.
 const MAX_STAGED_BYTES: usize = 64 * 1024;
@@ -508,7 +504,7 @@ impl Mailbox {
     /// A packet for which there is no room is not queued: the policy is applied.
     #[inline]
     pub(crate) fn emit(&self, packet: EncodedPacket, options: SendOptions) -> Result<(), Gone> {
-        self.emit_or(packet, options, Beyond::Policy).map(drop)
+        self.emit_or::<BY_POLICY>(packet, options).map(drop)
     }
 
     /// Hands a packet to the session's task if there is room for it; otherwise returns it.
@@ -518,29 +514,28 @@ impl Mailbox {
         packet: EncodedPacket,
         options: SendOptions,
     ) -> Result<Option<EncodedPacket>, Gone> {
-        self.emit_or(packet, options, Beyond::Return)
+        self.emit_or::<RETURNED>(packet, options)
     }
 
-    #[inline]
-    fn emit_or(
+    #[expect(clippy::inline_always, reason = "for each recipient of a broadcast")]
+    #[inline(always)]
+    fn emit_or<const BEYOND: bool>(
         &self,
         packet: EncodedPacket,
         options: SendOptions,
-        beyond: Beyond,
     ) -> Result<Option<EncodedPacket>, Gone> {
         match self.staged_bytes() {
-            None => self.queue_packet(packet, options, 0, beyond),
-            Some(staged) => self.emit_in_turn(packet, options, staged, beyond),
+            None => self.queue_packet::<BEYOND>(packet, options, 0),
+            Some(staged) => self.emit_in_turn::<BEYOND>(packet, options, staged),
         }
     }
 
     /// The packet of a handler of this session, or of what else runs in its task: staged, if it is not too much.
-    fn emit_in_turn(
+    fn emit_in_turn<const BEYOND: bool>(
         &self,
         packet: EncodedPacket,
         options: SendOptions,
         staged: usize,
-        beyond: Beyond,
     ) -> Result<Option<EncodedPacket>, Gone> {
         if self.try_stage(&packet, options) {
             return Ok(None);
@@ -549,7 +544,7 @@ impl Mailbox {
         // As for frames. Not much at a time, because other threads do not see what is staged.
         let waits = staged >= MAX_STAGED_BYTES || self.has_commands();
         if waits || (self.is_too_much(staged, weight) && !options.owed) {
-            return self.queue_packet(packet, options, staged, beyond);
+            return self.queue_packet::<BEYOND>(packet, options, staged);
         }
         STAGE.with(|stage| {
             stage.bytes.set(staged + weight);
@@ -560,19 +555,19 @@ impl Mailbox {
     }
 
     /// Puts the packet into the queue of the session's task, if there is room beside what is staged.
-    #[inline]
-    fn queue_packet(
+    #[expect(clippy::inline_always, reason = "for each recipient of a broadcast")]
+    #[inline(always)]
+    fn queue_packet<const BEYOND: bool>(
         &self,
         packet: EncodedPacket,
         options: SendOptions,
         staged: usize,
-        beyond: Beyond,
     ) -> Result<Option<EncodedPacket>, Gone> {
         let weight = packet.size_bytes() + OVERHEAD_BYTES;
         let mut queue = self.queue.lock();
         if self.is_too_much(staged, weight) && !options.owed {
             match self.limits.overflow {
-                _ if beyond == Beyond::Return => return Ok(Some(packet)),
+                _ if BEYOND == RETURNED => return Ok(Some(packet)),
                 // It was sent in the hope that there is room.
                 _ if options.volatile => return Ok(None),
                 Overflow::Disconnect => {
@@ -607,19 +602,21 @@ impl Mailbox {
     /// With a policy that drops, the session makes room for what it is handed, so only what it was not handed counts.
     #[inline]
     fn is_too_much(&self, staged: usize, weight: usize) -> bool {
+        let bytes = staged + self.handed_over_bytes() + weight;
+        bytes > self.limits.max_outbound_bytes && self.exceeds(staged, weight)
+    }
+
+    #[cold]
+    fn exceeds(&self, staged: usize, weight: usize) -> bool {
         let max = self.limits.max_outbound_bytes;
         let queued = staged + self.queued.load(Ordering::Relaxed);
         if self.limits.overflow != Overflow::Disconnect {
             return queued > 0 && queued + weight > max;
         }
         let waiting = queued + self.outbound.load(Ordering::Relaxed);
-        waiting > 0 && waiting + weight > max || self.has_too_many_in_flight()
-    }
-
-    #[inline]
-    fn has_too_many_in_flight(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) > self.limits.max_outbound_bytes
-            && self.answers_in_flight.load(Ordering::Relaxed) > 1
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        let has_several = self.answers_in_flight.load(Ordering::Relaxed) > 1;
+        (waiting > 0 && waiting + weight > max) || (in_flight > max && has_several)
     }
 
     fn note_dropped_here(&self) {

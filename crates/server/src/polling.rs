@@ -310,6 +310,7 @@ where
         })
     }
 
+    #[inline]
     pub(crate) fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Response<Body>> {
         if let PostStep::Receiving(receiving) = &mut self.step
             && let Some(posting) = &mut self.posting
@@ -368,7 +369,7 @@ where
     /// The answer to a POST whose packets were processed.
     fn posted(&mut self) -> Response<Body> {
         // Not plain text: some browsers would offer a download.
-        add_headers(&mut self.headers, "text/html", self.is_old_explorer);
+        add_headers(&mut self.headers, &HTML, self.is_old_explorer);
         respond(Body::full("ok"), &mut self.headers)
     }
 }
@@ -518,12 +519,9 @@ fn wrap(
     is_old_explorer: bool,
 ) -> Bytes {
     let (content_type, bytes) = match jsonp {
-        Some(index) => (
-            "text/javascript; charset=UTF-8",
-            encode_jsonp(index, &payload.bytes),
-        ),
-        None if payload.binary => ("application/octet-stream", payload.bytes),
-        None => ("text/plain; charset=UTF-8", payload.bytes),
+        Some(index) => (&JAVASCRIPT, encode_jsonp(index, &payload.bytes)),
+        None if payload.binary => (&OCTETS, payload.bytes),
+        None => (&PLAIN_TEXT, payload.bytes),
     };
     add_headers(headers, content_type, is_old_explorer);
     if jsonp.is_some() {
@@ -541,9 +539,16 @@ fn respond(body: Body, headers: &mut HeaderMap) -> Response<Body> {
     response
 }
 
-fn add_headers(headers: &mut HeaderMap, content_type: &'static str, is_old_explorer: bool) {
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+// Made once: to make one from a text checks each of its bytes.
+static PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=UTF-8");
+static JAVASCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=UTF-8");
+static OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+static HTML: HeaderValue = HeaderValue::from_static("text/html");
+static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+fn add_headers(headers: &mut HeaderMap, content_type: &HeaderValue, is_old_explorer: bool) {
+    headers.insert(header::CONTENT_TYPE, content_type.clone());
+    headers.insert(header::CACHE_CONTROL, NO_STORE.clone());
     if is_old_explorer {
         headers.insert(header::X_XSS_PROTECTION, HeaderValue::from_static("0"));
     }

@@ -123,6 +123,7 @@ impl Sessions {
         &self.shards[usize::from(sid.as_bytes()[0]) % SHARDS]
     }
 
+    #[inline]
     pub(crate) fn find(&self, sid: &Sid) -> Option<Arc<Mailbox>> {
         lock(self.shard(sid)).get(sid).cloned()
     }
