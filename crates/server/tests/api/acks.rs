@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use kokanee_server::{Ack, AckError, EmitError, Server, Socket, SocketId};
+use kokanee_server::{Ack, AckError, EmitError, Server, Socket, SocketId, State};
 use serde_json::json;
 use tokio::sync::oneshot;
 
 use crate::{
-    journal::journaling,
+    journal::{Journal, journaling},
     support::{Client, PATIENCE, TestServer, eventually, within},
 };
 
@@ -147,6 +147,26 @@ async fn a_wait_ends_with_its_timeout() {
     assert!(start.elapsed() >= Duration::from_millis(100));
     assert!(start.elapsed() < PATIENCE);
     client.expect_event("ask").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_does_not_wait_for_an_answer_for_ever() {
+    let (builder, _, mut entries) = journaling();
+    let io = builder
+        .with_limits(|limits| limits.ack_timeout = Duration::from_millis(100))
+        .build();
+    io.on("ask me", async |socket: Socket, journal: State<Journal>| {
+        let answer = socket.emit_with_ack::<()>("question", ()).await;
+        journal.note(format!("{answer:?}"));
+    });
+    let server = TestServer::start_with(io).await;
+    let (mut client, socket) = connect(&server).await;
+    client.emit("ask me", json!([])).await;
+    assert_eq!(entries.next().await, "Err(Timeout)");
+    // Elsewhere nobody is held up by the wait.
+    let waits = socket.emit_with_ack::<()>("question", ()).args();
+    let waited = tokio::time::timeout(Duration::from_millis(400), waits).await;
+    assert!(waited.is_err(), "{waited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
