@@ -747,7 +747,14 @@ impl Session {
             }
             State::Closed => return,
         }
-        self.close_probe();
+        // A client that has probed may not poll any more: what waits reaches it by either way.
+        if self
+            .probe
+            .as_ref()
+            .is_some_and(|probe| probe.noop_at.is_none())
+        {
+            self.close_probe();
+        }
         self.outputs.push(Output::Closed(reason));
         self.state = State::Closing { until };
         self.end_post();
@@ -773,7 +780,6 @@ impl Session {
             State::Closing { .. } => {}
             State::Closed => return,
         }
-        self.close_probe();
         self.end_post();
         self.finish();
     }
@@ -1003,6 +1009,7 @@ impl Session {
         self.poll_by = None;
         self.progress = now;
         self.outputs.push(Output::Upgraded);
+        self.finish_if_drained();
     }
 
     fn close_probe(&mut self) {
@@ -1079,6 +1086,7 @@ impl Session {
             return;
         }
         self.state = State::Closed;
+        self.close_probe();
         self.outbox.discard();
         self.poll_by = None;
         if self.poll_pending {

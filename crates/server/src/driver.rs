@@ -754,7 +754,11 @@ impl Driver {
                             refused = true;
                             probe.start_close(None);
                         }
-                        Output::Upgraded => upgraded = true,
+                        // What follows is about the session's WebSocket.
+                        Output::Upgraded => {
+                            upgraded = true;
+                            break;
+                        }
                         other => self.handle_output(now, other),
                     }
                 }

@@ -288,10 +288,9 @@ fn the_end_of_the_session_ends_the_probe() {
     assert!(!pair.is_probing());
     assert_eq!(pair.poll_body().unwrap(), "6\x1e1");
     assert_eq!(pair.probe_opens(), Err(UpgradeRefused::Closed));
-    // Also while the close has to wait for the next GET.
+    // A WebSocket that has not probed is not waited for.
     let mut pair = Pair::polling();
     pair.probe_opens().unwrap();
-    pair.probe_sends("2probe");
     pair.server_closes();
     assert!(!pair.is_probing());
     pair.probe_sends("5");
@@ -303,6 +302,29 @@ fn the_end_of_the_session_ends_the_probe() {
     pair.transport_closes(CloseReason::TransportError);
     assert!(!pair.is_probing());
     assert!(pair.is_finished());
+}
+
+#[test]
+fn what_waits_at_the_end_of_the_session_goes_the_new_way_if_the_client_upgrades() {
+    for waiting in [&["one", "two"][..], &[]] {
+        let mut pair = Pair::polling();
+        pair.client_polls();
+        pair.probe_opens().unwrap();
+        pair.probe_sends("2probe");
+        assert_eq!(pair.poll_body().unwrap(), "6");
+        // The client does not poll any more.
+        for message in waiting {
+            pair.server_sends(message);
+        }
+        pair.server_closes();
+        assert_eq!(pair.closed(), Some(CloseReason::ForcedClose));
+        assert_eq!(pair.probe_opens(), Err(UpgradeRefused::Closed));
+        pair.probe_sends("5");
+        let frames: Vec<_> = waiting.iter().map(|it| format!("4{it}")).collect();
+        assert_eq!(pair.frames(), frames);
+        assert!(pair.is_websocket_closed());
+        assert!(pair.is_finished());
+    }
 }
 
 #[test]

@@ -278,6 +278,37 @@ fn clients_may_upgrade_without_a_probe_or_with_several() {
 }
 
 #[test]
+fn a_session_that_ends_during_an_upgrade_sends_what_waits_by_websocket() {
+    run(async {
+        let mut table = Table::default();
+        for count in [0, 20] {
+            table.case(format!("{count} events"), async move {
+                let bed = Bed::new().await;
+                let mut polling = bed.polling().await;
+                polling.pending_poll().await;
+                let mut websocket = bed.probe(&polling.sid).await;
+                websocket.send("2probe").await;
+                assert_eq!(websocket.text().await, "3probe");
+                assert_eq!(polling.answer().await.text(), "6");
+                // The client has stopped to poll, as it is about to upgrade.
+                for number in 0..count {
+                    bed.io.emit("n", number).await.expect("sent");
+                }
+                bed.socket().await.disconnect(true);
+                assert_eq!(bed.reason().await, "server namespace disconnect");
+                websocket.send("5").await;
+                for number in 0..count {
+                    assert_eq!(websocket.text().await, format!("42[\"n\",{number}]"));
+                }
+                assert_eq!(websocket.text().await, "41");
+                assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
+            });
+        }
+        table.finish().await;
+    });
+}
+
+#[test]
 fn a_probing_websocket_that_ends_leaves_the_session_polling() {
     run(async {
         let mut table = Table::default();
@@ -404,6 +435,11 @@ fn a_session_that_ends_takes_its_probe_along() {
                 websocket.send("2probe").await;
                 assert_eq!(websocket.text().await, "3probe");
                 polling.post(post).await;
+                if name == "closed by the server" {
+                    // What waits may go either way; the client chooses this one.
+                    assert_eq!(polling.poll().await, "41");
+                    assert_eq!(polling.poll().await, format!("6{RS}1"));
+                }
                 assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
             });
         }
