@@ -144,6 +144,8 @@ pub struct ClientSession {
     gaps: VecDeque<Outbox>,
     /// Whether nothing but goodbyes was sent since the last gap.
     parting: bool,
+    /// The server has not answered a ping that asked whether it has read everything: it is not asked again.
+    answers_no_ping: bool,
     /// Whether a goodbye was ever sent.
     has_parted: bool,
     /// Whether the server has read the messages that have left.
@@ -178,6 +180,7 @@ impl ClientSession {
             outbox: Outbox::default(),
             gaps: VecDeque::new(),
             parting: false,
+            answers_no_ping: false,
             has_parted: false,
             heard: Heard::By(now),
             outputs: Queue::default(),
@@ -741,7 +744,8 @@ impl ClientSession {
 
     /// Adds a packet behind what waits for no gap.
     fn push_now(&mut self, now: Instant, packet: OutPacket, part: Part) {
-        if self.outbox.is_empty() {
+        // A POST that is not answered is not progress, whatever waits after it.
+        if self.outbox.is_empty() && self.posted.is_none() {
             self.progress = now;
         }
         self.outbox.push(packet, part);
@@ -783,13 +787,18 @@ impl ClientSession {
     fn go_on(&mut self, now: Instant) {
         while !self.gaps.is_empty() && self.has_left() {
             if self.heard == Heard::Perhaps && self.transport == Transport::WebSocket {
-                let until = now + PONG_TIMEOUT;
-                self.heard = Heard::Asked { until };
-                self.outputs.push(ClientOutput::PingWebSocket);
+                if self.answers_no_ping {
+                    self.heard = Heard::By(now);
+                } else {
+                    let until = now + PONG_TIMEOUT;
+                    self.heard = Heard::Asked { until };
+                    self.outputs.push(ClientOutput::PingWebSocket);
+                }
             }
             if self.gap_deadline().is_some_and(|at| at > now) {
                 return;
             }
+            self.answers_no_ping |= matches!(self.heard, Heard::Asked { .. });
             self.outbox = self.gaps.pop_front().unwrap_or_default();
             self.progress = now;
         }
