@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use kokanee_client::{
-    Attempt, ClientBuilder, ConnectFailure, DisconnectReason, Event, Failure, Socket, Transport,
+    Attempt, ClientBuilder, ConnectFailure, DisconnectReason, Failure, RawEvent, Socket, Transport,
 };
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -184,7 +184,7 @@ impl Clients {
             }
         };
         let (notify, message) = (notifier(), Arc::clone(&self.message));
-        socket.on_any(move |event: Event| notify(NoticeKind::Arrived(message.read(&event))));
+        socket.on_any(move |event: RawEvent| notify(NoticeKind::Arrived(message.read(&event))));
         let notify = notifier();
         socket.on_connect(move || notify(NoticeKind::Accepted));
         let notify = notifier();
@@ -326,7 +326,7 @@ impl Text {
     }
 
     /// Reads the number of an answer; `None` if the event is not one.
-    fn read(&self, event: &Event) -> Option<u32> {
+    fn read(&self, event: &RawEvent) -> Option<u32> {
         match &self.message.answer {
             Answer::Event(name) if name == event.name() => {}
             _ => return None,
@@ -355,8 +355,8 @@ mod tests {
         Text::new(Message::of(&options))
     }
 
-    fn event<T: serde::Serialize>(name: &str, args: T) -> Event {
-        Event::new(name, Args::from_serialize(&args).expect("arguments"))
+    fn event<T: serde::Serialize>(name: &str, args: T) -> RawEvent {
+        RawEvent::new(name, Args::from_serialize(&args).expect("arguments"))
     }
 
     #[test]

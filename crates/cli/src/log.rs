@@ -9,8 +9,8 @@ use std::{
 };
 
 use kokanee::{
-    Ack, Args, DisconnectReason, EmitError, Event, EventName, ExtractError, FromContext, Handshake,
-    Namespace, Socket, SocketId, State, Transport, Value,
+    Ack, Args, DisconnectReason, EmitError, EventName, ExtractError, FromContext, Handshake,
+    Namespace, RawEvent, Socket, SocketId, State, Transport, Value,
     extract::{Context, OnEvent},
 };
 use serde::Serialize;
@@ -115,7 +115,7 @@ impl EventLog {
             },
         );
         namespace.on_any(
-            async |socket: Socket, event: Event, ack: Ack, log: State<Self>| {
+            async |socket: Socket, event: RawEvent, ack: Ack, log: State<Self>| {
                 let (name, args, wants_ack) = (event.name(), event.args(), ack.is_wanted());
                 log.write(
                     &socket,

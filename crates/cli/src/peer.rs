@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use kokanee::{Ack, Args, Event, Transport};
+use kokanee::{Ack, Args, RawEvent, Transport};
 use kokanee_client::{
     AckError, Attempt, Client, ClientBuilder, CloseDetails, ConnectFailure, DisconnectReason,
     EmitError, Failure, Socket,
@@ -272,7 +272,7 @@ pub(crate) enum NoticeKind {
     Failure(Arc<ConnectFailure>),
     Attempt(u32),
     GaveUp,
-    Event(Event, Ack),
+    Event(RawEvent, Ack),
 }
 
 /// The end that takes notices.
@@ -302,7 +302,7 @@ pub(crate) fn watch(socket: &Socket, reporter: &Reporter) {
         }
     };
     let to = reporter.clone();
-    socket.on_any(move |socket: Socket, event: Event, ack: Ack| {
+    socket.on_any(move |socket: Socket, event: RawEvent, ack: Ack| {
         report(&to, &socket, NoticeKind::Event(event, ack))
     });
     let to = reporter.clone();

@@ -25,8 +25,8 @@ use futures_util::FutureExt;
 use kokanee_engineio::{CloseReason, Message, Revision, SendOptions, Str};
 use kokanee_handler::{Ack, AckError, Erased, Running, caught, poll_caught, start};
 use kokanee_socketio::{
-    AckId, ClientConnection, ClientInput, EncodedPacket, Event, Join, ParserKind, ProtocolVersion,
-    encode_connect, encode_disconnect,
+    AckId, ClientConnection, ClientInput, EncodedPacket, Join, ParserKind, ProtocolVersion,
+    RawEvent, encode_connect, encode_disconnect,
 };
 use tokio::{sync::oneshot, time::Sleep};
 
@@ -113,9 +113,9 @@ struct Member {
     retried: VecDeque<Retried>,
     running: Vec<Running>,
     /// Events whose turn has not come, and their bytes.
-    waiting: VecDeque<(Event, Ack)>,
+    waiting: VecDeque<(RawEvent, Ack)>,
     /// Events that came before the namespace has accepted.
-    early: VecDeque<(Event, Option<AckId>)>,
+    early: VecDeque<(RawEvent, Option<AckId>)>,
     /// Of all these events.
     waiting_bytes: usize,
 }
@@ -1023,7 +1023,7 @@ impl Driver {
     }
 
     /// The events that came before the namespace has accepted.
-    fn take_early(&mut self, key: u64) -> VecDeque<(Event, Option<AckId>)> {
+    fn take_early(&mut self, key: u64) -> VecDeque<(RawEvent, Option<AckId>)> {
         let Some(member) = self.by_key(key) else {
             return VecDeque::new();
         };
@@ -1033,7 +1033,7 @@ impl Driver {
         early
     }
 
-    fn on_event(&mut self, cx: &mut TaskContext<'_>, key: u64, id: Option<AckId>, event: Event) {
+    fn on_event(&mut self, cx: &mut TaskContext<'_>, key: u64, id: Option<AckId>, event: RawEvent) {
         let guard = self.guard.upgrade();
         let Some(member) = self.by_key(key) else {
             return;
@@ -1334,7 +1334,7 @@ impl Member {
         }
     }
 
-    fn start(&mut self, guard: &Arc<Guard>, event: &Event, ack: &Ack, cx: &mut TaskContext<'_>) {
+    fn start(&mut self, guard: &Arc<Guard>, event: &RawEvent, ack: &Ack, cx: &mut TaskContext<'_>) {
         let socket = Socket::new(Arc::clone(&self.core), Arc::clone(guard));
         let context = Context {
             event: Some(event),
@@ -1386,7 +1386,7 @@ fn ack_of(core: &Arc<Core>, id: Option<AckId>) -> Ack {
 
 /// The last argument, if it can be the offset of a server that recovers connections: a short text without spaces. Any other
 /// text, taken for one, would cost us the recovery.
-fn offset_of(event: &Event) -> Option<Str> {
+fn offset_of(event: &RawEvent) -> Option<Str> {
     let is_offset = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let rest = event.args().json().strip_suffix('"')?;
     let (before, text) = rest.rsplit_once('"')?;
@@ -1482,7 +1482,7 @@ mod tests {
 
     fn offset(args: &[Value]) -> Option<String> {
         let args = Args::from_values(args.iter().cloned()).expect("values");
-        offset_of(&Event::new("x", args)).map(|offset| offset.as_str().to_owned())
+        offset_of(&RawEvent::new("x", args)).map(|offset| offset.as_str().to_owned())
     }
 
     #[test]

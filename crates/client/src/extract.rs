@@ -1,12 +1,12 @@
 //! What handlers of the client can have as parameters.
 //!
-//! Handlers of events: [`Socket`], [`Data<T>`](kokanee_handler::Data), [`Ack`], `Args`, `Event`, `EventName`, and your own
+//! Handlers of events: [`Socket`], [`Data<T>`](kokanee_handler::Data), [`Ack`], `Args`, `RawEvent`, `EventName`, and your own
 //! types that implement [`FromContext`]. Handlers of the life cycle: [`Socket`] and what is named at each method.
 
 use std::{ops::Deref, sync::Arc};
 
 use kokanee_handler::{Ack, EventKind, ExtractError, FromContext, Kind};
-use kokanee_socketio::Event;
+use kokanee_socketio::RawEvent;
 
 use crate::{CloseDetails, ConnectFailure, DisconnectReason, Socket};
 
@@ -14,7 +14,7 @@ use crate::{CloseDetails, ConnectFailure, DisconnectReason, Socket};
 #[derive(Debug)]
 pub struct Context<'a> {
     pub(crate) socket: &'a Socket,
-    pub(crate) event: Option<&'a Event>,
+    pub(crate) event: Option<&'a RawEvent>,
     pub(crate) ack: Option<&'a Ack>,
     pub(crate) reason: Option<DisconnectReason>,
     pub(crate) details: Option<&'a CloseDetails>,
@@ -41,7 +41,7 @@ impl<'a> Context<'a> {
     }
 
     /// The event, for handlers of events.
-    pub fn event(&self) -> Option<&'a Event> {
+    pub fn event(&self) -> Option<&'a RawEvent> {
         self.event
     }
 }
@@ -74,7 +74,7 @@ kinds! {
 }
 
 impl EventKind for OnEvent {
-    fn event<'c>(context: &'c Context<'_>) -> Option<&'c Event> {
+    fn event<'c>(context: &'c Context<'_>) -> Option<&'c RawEvent> {
         context.event
     }
 

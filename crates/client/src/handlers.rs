@@ -3,12 +3,12 @@
 use std::{cell::Cell, collections::HashMap, fmt, sync::Arc};
 
 use kokanee_handler::{Erased, EventError};
-use kokanee_socketio::Event;
+use kokanee_socketio::RawEvent;
 
 use crate::extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent};
 
 type ErrorHandler = Arc<dyn Fn(&EventError) + Send + Sync>;
-type OutgoingHandler = Arc<dyn Fn(&Event) + Send + Sync>;
+type OutgoingHandler = Arc<dyn Fn(&RawEvent) + Send + Sync>;
 
 thread_local! {
     static HANDLING: Cell<bool> = const { Cell::new(false) };

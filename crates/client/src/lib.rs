@@ -41,7 +41,7 @@ pub use self::{
 };
 pub use kokanee_engineio::{CloseReason, Revision, Transport};
 pub use kokanee_handler::{
-    Ack, AckError, BoxError, Data, EmitError, EventError, EventName, ExtractError, FromContext,
-    Handler, IntoOutcome, Kind, Typed, TypedAck, TypedArgs, TypedEvent,
+    Ack, AckError, BoxError, Data, EmitError, Event, EventError, EventName, ExtractError,
+    FromContext, Handler, IntoOutcome, Kind, Typed, TypedAck, TypedArgs,
 };
-pub use kokanee_socketio::{Args, EncodeError, Event, ParserKind, Value};
+pub use kokanee_socketio::{Args, EncodeError, ParserKind, RawEvent, Value};

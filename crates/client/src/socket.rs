@@ -12,9 +12,9 @@ use std::{
 };
 
 use kokanee_engineio::{SendOptions, Str, Transport};
-use kokanee_handler::{EmitError, EventError, Handler, TypedArgs, TypedEvent};
+use kokanee_handler::{EmitError, Event, EventError, Handler, TypedArgs};
 use kokanee_socketio::{
-    AckId, Args, EncodeError, EncodedPacket, Event, encode_event, encode_event_args,
+    AckId, Args, EncodeError, EncodedPacket, RawEvent, encode_event, encode_event_args,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
@@ -413,7 +413,7 @@ impl Socket {
         if !handlers.outgoing.is_empty()
             && let Some(args) = args()
         {
-            let event = Event::new(event, args);
+            let event = RawEvent::new(event, args);
             for handler in &handlers.outgoing {
                 handler(&event);
             }
@@ -454,7 +454,7 @@ impl Socket {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub fn emit_typed<E: TypedEvent>(&self, event: &E) -> Emit {
+    pub fn emit_typed<E: Event>(&self, event: &E) -> Emit {
         self.emit(E::NAME, event)
     }
 
@@ -508,7 +508,7 @@ impl Socket {
     }
 
     /// Sends a typed event and waits for its answer, as [`emit_with_ack`](Self::emit_with_ack).
-    pub fn emit_typed_with_ack<E: TypedEvent>(&self, event: &E) -> EmitWithAck<E::Ack> {
+    pub fn emit_typed_with_ack<E: Event>(&self, event: &E) -> EmitWithAck<E::Ack> {
         self.emit_with_ack(E::NAME, event)
     }
 
@@ -551,7 +551,7 @@ impl Socket {
     }
 
     /// Adds what is told of every event that this socket emits, before it leaves. It must be quick.
-    pub fn on_any_outgoing(&self, handler: impl Fn(&Event) + Send + Sync + 'static) -> &Self {
+    pub fn on_any_outgoing(&self, handler: impl Fn(&RawEvent) + Send + Sync + 'static) -> &Self {
         self.core
             .change(|handlers| handlers.outgoing.push(Arc::new(handler)));
         self

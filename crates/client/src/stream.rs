@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::Stream;
 use kokanee_handler::Ack;
-use kokanee_socketio::{ArgsError, Event};
+use kokanee_socketio::{ArgsError, RawEvent};
 use serde::de::DeserializeOwned;
 
 use crate::{Socket, hub::Command};
@@ -24,7 +24,7 @@ const PATIENCE: usize = 16;
 #[derive(Debug, Clone)]
 pub struct Received {
     /// Name and arguments.
-    pub event: Event,
+    pub event: RawEvent,
     /// Answers it, if the server asked for an acknowledgement.
     pub ack: Ack,
 }

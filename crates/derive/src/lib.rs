@@ -63,7 +63,7 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
     let ack = ack.unwrap_or_else(|| parse_quote!(()));
     let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
     Ok(quote! {
-        impl #impl_generics ::kokanee::TypedEvent for #ident #type_generics #where_clause {
+        impl #impl_generics ::kokanee::Event for #ident #type_generics #where_clause {
             const NAME: &'static str = #name;
             type Ack = #ack;
         }

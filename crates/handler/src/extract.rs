@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use kokanee_engineio::Str;
-use kokanee_socketio::{Args, ArgsError, Event};
+use kokanee_socketio::{Args, ArgsError, RawEvent};
 use serde::de::DeserializeOwned;
 
 use crate::Ack;
@@ -17,7 +17,7 @@ pub trait Kind: 'static {
 /// A kind of event that the peer has sent.
 pub trait EventKind: Kind {
     /// The event.
-    fn event<'c>(context: &'c Self::Context<'_>) -> Option<&'c Event>;
+    fn event<'c>(context: &'c Self::Context<'_>) -> Option<&'c RawEvent>;
 
     /// What answers it. It may be an [`Ack`] that nobody wants.
     fn ack(context: &Self::Context<'_>) -> Ack;
@@ -26,7 +26,7 @@ pub trait EventKind: Kind {
 /// A parameter of handlers of kind `K`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of this handler",
-    note = "parameters are extractors: Socket, Data<T>, Args, Event, EventName, Ack, State<T>, … or your own FromContext"
+    note = "parameters are extractors: Socket, Data<T>, Args, RawEvent, EventName, Ack, State<T>, … or your own FromContext"
 )]
 pub trait FromContext<K: Kind>: Sized {
     /// Makes the parameter.
@@ -113,14 +113,14 @@ impl<K: EventKind, T: DeserializeOwned> FromContext<K> for Data<T> {
 impl<K: EventKind> FromContext<K> for Args {
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
         Ok(K::event(context)
-            .map(Event::args)
+            .map(RawEvent::args)
             .cloned()
             .unwrap_or_default())
     }
 }
 
 /// The event itself: name and arguments.
-impl<K: EventKind> FromContext<K> for Event {
+impl<K: EventKind> FromContext<K> for RawEvent {
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
         K::event(context)
             .cloned()

@@ -19,5 +19,5 @@ pub use self::{
     extract::{Data, EventKind, EventName, ExtractError, FromContext, Kind},
     handler::{Call, Erased, Handler, HandlerFuture, IntoOutcome, Started},
     running::{Running, start},
-    typed::{Typed, TypedAck, TypedArgs, TypedEvent},
+    typed::{Event, Typed, TypedAck, TypedArgs},
 };

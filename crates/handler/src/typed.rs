@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{Ack, Data, EmitError, EventKind, ExtractError, FromContext};
 
 /// A type that is the arguments of one event. Implemented by `#[derive(Event)]`.
-pub trait TypedEvent: Serialize + DeserializeOwned {
+pub trait Event: Serialize + DeserializeOwned {
     /// The event's name.
     const NAME: &'static str;
     /// What its acknowledgement carries; `()` if it has none.
@@ -18,7 +18,7 @@ pub trait TypedEvent: Serialize + DeserializeOwned {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Typed<E>(pub E);
 
-impl<K: EventKind, E: TypedEvent> FromContext<K> for Typed<E> {
+impl<K: EventKind, E: Event> FromContext<K> for Typed<E> {
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
         <Data<E> as FromContext<K>>::from_context(context).map(|Data(event)| Self(event))
     }
@@ -30,7 +30,7 @@ pub struct TypedAck<E> {
     event: PhantomData<fn(E)>,
 }
 
-impl<E: TypedEvent> TypedAck<E> {
+impl<E: Event> TypedAck<E> {
     /// Whether the peer asked for an answer that it has not got yet.
     pub fn is_wanted(&self) -> bool {
         self.ack.is_wanted()
@@ -60,7 +60,7 @@ impl<E> fmt::Debug for TypedAck<E> {
     }
 }
 
-impl<K: EventKind, E: TypedEvent> FromContext<K> for TypedAck<E> {
+impl<K: EventKind, E: Event> FromContext<K> for TypedAck<E> {
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
         Ok(Self {
             ack: K::ack(context),
@@ -76,12 +76,12 @@ impl<K: EventKind, E: TypedEvent> FromContext<K> for TypedAck<E> {
 )]
 pub trait TypedArgs {
     /// The event.
-    type Event: TypedEvent;
+    type Event: Event;
 }
 
 macro_rules! impl_typed_args {
     ($($param:ident),*) => {
-        impl<Head: TypedEvent, $($param),*> TypedArgs for (Typed<Head>, $($param,)*) {
+        impl<Head: Event, $($param),*> TypedArgs for (Typed<Head>, $($param,)*) {
             type Event = Head;
         }
     };

@@ -62,12 +62,12 @@ pub use kokanee_client::{Client, ClientBuilder, ConnectFailure, SimpleClient};
 pub use kokanee_derive::Event;
 pub use kokanee_engineio::{CloseReason, Revision, Transport};
 pub use kokanee_handler::{
-    Ack, AckError, BoxError, Data, EmitError, EventError, EventName, ExtractError, FromContext,
-    Handler, IntoOutcome, Kind, Typed, TypedAck, TypedArgs, TypedEvent,
+    Ack, AckError, BoxError, Data, EmitError, Event, EventError, EventName, ExtractError,
+    FromContext, Handler, IntoOutcome, Kind, Typed, TypedAck, TypedArgs,
 };
 #[cfg(feature = "server")]
 pub use kokanee_server::*;
-pub use kokanee_socketio::{Args, EncodeError, Event, ParserKind, Value};
+pub use kokanee_socketio::{Args, EncodeError, ParserKind, RawEvent, Value};
 #[cfg(feature = "net")]
 pub use {kokanee_bridge as bridge, kokanee_net as net};
 

@@ -256,10 +256,7 @@ impl BroadcastOperator {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub async fn emit_typed<E: kokanee_handler::TypedEvent>(
-        self,
-        event: &E,
-    ) -> Result<(), EmitError> {
+    pub async fn emit_typed<E: kokanee_handler::Event>(self, event: &E) -> Result<(), EmitError> {
         self.emit(E::NAME, event).await
     }
 

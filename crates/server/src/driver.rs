@@ -22,7 +22,7 @@ use kokanee_engineio::{
 use kokanee_handler::{EventError, Running, poll_caught};
 use kokanee_io::{PeerState, READ_BYTES, ReadEnd, Rest, WebSocketIo};
 use kokanee_socketio::{
-    AckId, Connection, EncodedPacket, Event, Input, ParserKind, ProtocolError, ProtocolVersion,
+    AckId, Connection, EncodedPacket, Input, ParserKind, ProtocolError, ProtocolVersion, RawEvent,
     encode_connect, encode_connect_error, encode_disconnect, encode_legacy_connect_error,
 };
 use kokanee_websocket::CloseCode;
@@ -88,7 +88,7 @@ pub(crate) struct Member {
     /// `on_connect` and events whose handlers wait for something.
     running: Vec<Running>,
     /// Events whose turn has not come.
-    waiting: VecDeque<(Event, Option<AckId>)>,
+    waiting: VecDeque<(RawEvent, Option<AckId>)>,
 }
 
 impl Member {
@@ -99,14 +99,14 @@ impl Member {
 
     /// Starts the handlers of an event; those that wait for something are kept.
     #[inline]
-    fn start(&mut self, event: &Event, id: Option<AckId>, cx: &mut Context<'_>) {
+    fn start(&mut self, event: &RawEvent, id: Option<AckId>, cx: &mut Context<'_>) {
         let handlers = self.handlers.get(self.socket.namespace());
         events::start_event(&self.socket, handlers, event, id, cx, &mut self.running);
     }
 
     /// Notes that the handler that was started last holds an event. Returns how many bytes of it.
     #[cold]
-    fn hold(&mut self, event: &Event) -> usize {
+    fn hold(&mut self, event: &RawEvent) -> usize {
         let bytes = event_bytes(event);
         if let Some(last) = self.running.last_mut() {
             last.set_weight(bytes);
@@ -972,7 +972,7 @@ impl Driver {
         cx: &mut Context<'_>,
         index: usize,
         id: Option<AckId>,
-        event: &Event,
+        event: &RawEvent,
     ) {
         let Some(member) = self.connection.get_mut(index) else {
             return;
@@ -1407,7 +1407,7 @@ fn short_frame(packet: &EncodedPacket, options: SendOptions) -> Option<&[u8]> {
     (frame.len() <= SHORT_BYTES).then_some(frame)
 }
 
-fn event_bytes(event: &Event) -> usize {
+fn event_bytes(event: &RawEvent) -> usize {
     // What the queue itself needs for it counts, too.
     event.args().held_bytes() + 128
 }

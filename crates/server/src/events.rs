@@ -3,7 +3,7 @@
 use std::task::{Context as TaskContext, Poll};
 
 use kokanee_handler::{Ack, Erased, EventError, Running, caught};
-use kokanee_socketio::{AckId, Event};
+use kokanee_socketio::{AckId, RawEvent};
 
 use crate::{
     ConnectError, DisconnectReason, Socket,
@@ -43,7 +43,7 @@ fn start<K: ServerKind>(
 pub(crate) fn start_event(
     socket: &Socket,
     handlers: &Handlers,
-    event: &Event,
+    event: &RawEvent,
     id: Option<AckId>,
     cx: &mut TaskContext<'_>,
     running: &mut Vec<Running>,
@@ -98,7 +98,7 @@ pub(crate) fn start_middlewares(socket: &Socket) -> Option<MiddlewareFuture> {
 pub(crate) async fn finish(
     socket: Socket,
     running: Vec<Running>,
-    waiting: std::collections::VecDeque<(Event, Option<AckId>)>,
+    waiting: std::collections::VecDeque<(RawEvent, Option<AckId>)>,
     reason: DisconnectReason,
 ) {
     let (events, connects): (Vec<_>, Vec<_>) = running.into_iter().partition(Running::is_event);
@@ -132,7 +132,7 @@ pub(crate) async fn finish(
 async fn drain(
     socket: Socket,
     running: Vec<Running>,
-    waiting: std::collections::VecDeque<(Event, Option<AckId>)>,
+    waiting: std::collections::VecDeque<(RawEvent, Option<AckId>)>,
 ) {
     run(socket.clone(), running).await;
     let handlers = socket.namespace().handlers();

@@ -6,7 +6,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use kokanee_handler::{Ack, EventKind, ExtractError, FromContext, Kind};
-use kokanee_socketio::Event;
+use kokanee_socketio::RawEvent;
 use serde::de::DeserializeOwned;
 
 use crate::{DisconnectReason, Handshake, Namespace, Server, Socket, SocketId};
@@ -34,7 +34,7 @@ impl Kind for OnDisconnect {
 }
 
 impl EventKind for OnEvent {
-    fn event<'c>(context: &'c Context<'_>) -> Option<&'c Event> {
+    fn event<'c>(context: &'c Context<'_>) -> Option<&'c RawEvent> {
         context.event
     }
 
@@ -51,7 +51,7 @@ impl<K: for<'a> Kind<Context<'a> = Context<'a>>> ServerKind for K {}
 #[derive(Debug)]
 pub struct Context<'a> {
     pub(crate) socket: &'a Socket,
-    pub(crate) event: Option<&'a Event>,
+    pub(crate) event: Option<&'a RawEvent>,
     pub(crate) ack: Option<&'a Ack>,
     pub(crate) reason: Option<DisconnectReason>,
 }
@@ -72,7 +72,7 @@ impl<'a> Context<'a> {
     }
 
     /// The event, for handlers of events.
-    pub fn event(&self) -> Option<&'a Event> {
+    pub fn event(&self) -> Option<&'a RawEvent> {
         self.event
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use foldhash::fast::FixedState;
 use kokanee_cluster::{Key, Rooms, Target};
-use kokanee_handler::{EmitError, Erased, EventError, Handler, TypedArgs, TypedEvent};
+use kokanee_handler::{EmitError, Erased, Event, EventError, Handler, TypedArgs};
 use kokanee_socketio::{AckId, ParserKind};
 use serde::Serialize;
 
@@ -217,11 +217,11 @@ impl Namespace {
     /// Adds a handler of the typed event that is its first parameter.
     ///
     /// ```no_run
-    /// # use kokanee_server::{Server, Typed, TypedAck, TypedEvent};
+    /// # use kokanee_server::{Server, Typed, TypedAck, Event};
     /// # let io = Server::new();
     /// # #[derive(serde::Serialize, serde::Deserialize)]
     /// # struct Sum(i64, i64);
-    /// # impl TypedEvent for Sum { const NAME: &'static str = "sum"; type Ack = i64; }
+    /// # impl Event for Sum { const NAME: &'static str = "sum"; type Ack = i64; }
     /// io.of("/").on_typed(async |Typed(Sum(a, b)): Typed<Sum>, ack: TypedAck<Sum>| ack.send(a + b));
     /// ```
     pub fn on_typed<Args: TypedArgs, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
@@ -382,7 +382,7 @@ impl Namespace {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub async fn emit_typed<E: TypedEvent>(&self, event: &E) -> Result<(), EmitError> {
+    pub async fn emit_typed<E: Event>(&self, event: &E) -> Result<(), EmitError> {
         self.emit(E::NAME, event).await
     }
 

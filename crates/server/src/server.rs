@@ -11,7 +11,7 @@ use std::{
 };
 
 use kokanee_engineio::{CloseReason, SessionConfig, Transport};
-use kokanee_handler::{Handler, TypedArgs, TypedEvent};
+use kokanee_handler::{Event, Handler, TypedArgs};
 use kokanee_socketio::{ConnectionConfig, ParserKind};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -285,7 +285,7 @@ impl Server {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub async fn emit_typed<E: TypedEvent>(&self, event: &E) -> Result<(), EmitError> {
+    pub async fn emit_typed<E: Event>(&self, event: &E) -> Result<(), EmitError> {
         self.0.root.emit_typed(event).await
     }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use kokanee_engineio::{SID_LENGTH, SendOptions, Str, Transport, encode_id, parse_id};
-use kokanee_handler::{EmitError, Handler, TypedArgs, TypedEvent};
+use kokanee_handler::{EmitError, Event, Handler, TypedArgs};
 use kokanee_socketio::{
     Args, Attachments, EncodeError, EncodedPacket, ParserKind, encode_event, encode_event_args,
     from_json, write_event, write_event_args,
@@ -340,10 +340,7 @@ impl Socket {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub fn emit_typed<E: TypedEvent>(
-        &self,
-        event: &E,
-    ) -> impl Future<Output = Result<(), EmitError>> {
+    pub fn emit_typed<E: Event>(&self, event: &E) -> impl Future<Output = Result<(), EmitError>> {
         self.emit(E::NAME, event)
     }
 
@@ -473,7 +470,7 @@ impl Socket {
     }
 
     /// Sends a typed event and waits for its answer, as [`emit_with_ack`](Self::emit_with_ack).
-    pub fn emit_typed_with_ack<E: TypedEvent>(&self, event: &E) -> EmitWithAck<E::Ack> {
+    pub fn emit_typed_with_ack<E: Event>(&self, event: &E) -> EmitWithAck<E::Ack> {
         self.emit_with_ack(E::NAME, event)
     }
 

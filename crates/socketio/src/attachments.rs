@@ -10,7 +10,7 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use crate::{
-    Args, DecodeError, DecoderLimits, Event, Packet, Value,
+    Args, DecodeError, DecoderLimits, Packet, RawEvent, Value,
     packet::Name,
     scan::{Token, Tokens, unescape},
     ser::write_u64,
@@ -45,10 +45,12 @@ pub(crate) fn attach(
         } => {
             let (name, args) = event.into_parts();
             let event = match attach_args(args, attachments, limits)? {
-                Attached::InPlace(args) => Event::received(name, args),
+                Attached::InPlace(args) => RawEvent::received(name, args),
                 Attached::Rewritten { args, former } => match name {
-                    Name::InText { start, end } => Event::new(former.text_part(start, end), args),
-                    own @ Name::Own(_) => Event::received(own, args),
+                    Name::InText { start, end } => {
+                        RawEvent::new(former.text_part(start, end), args)
+                    }
+                    own @ Name::Own(_) => RawEvent::received(own, args),
                 },
             };
             Packet::Event {

@@ -14,8 +14,8 @@ use kokanee_engineio::{Message, Str};
 use serde::Deserialize;
 
 use crate::{
-    AckId, Args, DecodeError, Decoder, DecoderLimits, Event, Packet, ParserKind, ProtocolVersion,
-    from_json,
+    AckId, Args, DecodeError, Decoder, DecoderLimits, Packet, ParserKind, ProtocolVersion,
+    RawEvent, from_json,
 };
 
 /// What a received message asks for.
@@ -51,7 +51,7 @@ pub enum ClientInput {
         /// The id to answer with, if the server asked for an acknowledgement.
         id: Option<AckId>,
         /// Name and arguments.
-        event: Event,
+        event: RawEvent,
     },
     /// The answer to an event that we sent.
     Ack {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use kokanee_engineio::{Message, Str};
 
-use crate::{AckId, Args, DecodeError, Decoder, DecoderLimits, Event, Packet, ParserKind};
+use crate::{AckId, Args, DecodeError, Decoder, DecoderLimits, Packet, ParserKind, RawEvent};
 
 /// The revision of the Socket.IO protocol that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,7 +69,7 @@ pub enum Input {
         /// The id to answer with, if the client asked for an acknowledgement.
         id: Option<AckId>,
         /// Name and arguments.
-        event: Event,
+        event: RawEvent,
     },
     /// The answer to an event that we sent.
     Ack {
@@ -165,7 +165,7 @@ impl<S> Connection<S> {
     /// # Errors
     /// The text.
     #[inline]
-    pub fn handle_event(&mut self, text: Str) -> Result<(usize, Option<AckId>, Event), Str> {
+    pub fn handle_event(&mut self, text: Str) -> Result<(usize, Option<AckId>, RawEvent), Str> {
         let Some(event) = self.decoder.straight_event(text.as_bytes()) else {
             return Err(text);
         };

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use kokanee_engineio::{Message, Str};
 
 use crate::{
-    AckId, Args, Event, MAX_DEPTH, Packet,
+    AckId, Args, MAX_DEPTH, Packet, RawEvent,
     attachments::attach,
     header::{Header, PacketType, ack_id, namespace},
     is_reserved_event_name, msgpack,
@@ -250,9 +250,9 @@ pub(crate) struct StraightEvent {
 impl StraightEvent {
     /// The event, of which `text` is the message.
     #[inline]
-    pub(crate) fn take(self, text: Str) -> Event {
+    pub(crate) fn take(self, text: Str) -> RawEvent {
         let NameSpan { start, end, .. } = self.name;
-        Event::received(Name::InText { start, end }, Args::received(text, self.args))
+        RawEvent::received(Name::InText { start, end }, Args::received(text, self.args))
     }
 }
 
@@ -320,7 +320,7 @@ impl Content {
             (Self::Event(name, found), id) => Packet::Event {
                 namespace,
                 id,
-                event: Event::received(name, Args::received(text, found)),
+                event: RawEvent::received(name, Args::received(text, found)),
             },
             (Self::Ack(found), id) => Packet::Ack {
                 namespace,

@@ -32,6 +32,6 @@ pub use encode::{
     write_event_args,
 };
 pub use json::from_json;
-pub use packet::{AckId, Event, Packet, is_reserved_event_name};
+pub use packet::{AckId, Packet, RawEvent, is_reserved_event_name};
 pub use scan::MAX_DEPTH;
 pub use value::{Value, from_value, to_value};

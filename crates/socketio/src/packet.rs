@@ -41,7 +41,7 @@ pub enum Packet {
         /// Set when the peer wants an acknowledgement.
         id: Option<AckId>,
         /// Name and arguments.
-        event: Event,
+        event: RawEvent,
     },
     /// The acknowledgement of an event that was sent with this id.
     Ack {
@@ -63,7 +63,7 @@ pub enum Packet {
 
 /// Name and arguments of an event. The name shares the memory of the arguments' text.
 #[derive(Clone, PartialEq)]
-pub struct Event {
+pub struct RawEvent {
     name: Name,
     args: Args,
 }
@@ -77,7 +77,7 @@ pub(crate) enum Name {
     Own(Box<str>),
 }
 
-impl Event {
+impl RawEvent {
     /// An event from its parts.
     pub fn new(name: &str, args: Args) -> Self {
         Self {
@@ -130,9 +130,9 @@ impl Event {
     }
 }
 
-impl fmt::Debug for Event {
+impl fmt::Debug for RawEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Event")
+        f.debug_struct("RawEvent")
             .field("name", &self.name())
             .field("args", &self.args)
             .finish()

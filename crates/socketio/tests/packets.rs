@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use kokanee_engineio::{Message, Outgoing};
 use kokanee_socketio::{
-    AckId, Args, DecodeError, Decoder, DecoderLimits, EncodeError, EncodedPacket, Event, Packet,
-    ParserKind, Value, encode_ack, encode_ack_args, encode_connect, encode_connect_error,
+    AckId, Args, DecodeError, Decoder, DecoderLimits, EncodeError, EncodedPacket, Packet,
+    ParserKind, RawEvent, Value, encode_ack, encode_ack_args, encode_connect, encode_connect_error,
     encode_disconnect, encode_event, encode_event_args, encode_legacy_connect_error, from_json,
     from_value, to_value,
 };
@@ -43,7 +43,7 @@ fn decode_with(packet: &str, attachments: &[&'static [u8]]) -> Result<Packet, De
     Ok(decoded.expect("all attachments are there"))
 }
 
-fn event(packet: Packet) -> Event {
+fn event(packet: Packet) -> RawEvent {
     let Packet::Event { event, .. } = packet else {
         panic!("{packet:?} is no event")
     };
@@ -1286,7 +1286,7 @@ mod arguments {
 
     #[test]
     fn an_event_stays_compact() {
-        assert!(size_of::<Event>() <= 100);
+        assert!(size_of::<RawEvent>() <= 100);
         assert!(size_of::<Decoder>() <= 64);
         assert!(size_of::<EncodedPacket>() <= 64);
     }

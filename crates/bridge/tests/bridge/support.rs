@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kokanee_bridge::{Bridge, BridgeBuilder};
-use kokanee_client::{Client, Event, Socket};
+use kokanee_client::{Client, RawEvent, Socket};
 use kokanee_net::{ServerHandle, TcpServer};
 use kokanee_server::{Server, Value};
 use tokio::sync::mpsc;
@@ -64,7 +64,7 @@ impl Bed {
         let client = Client::builder(&self.url(namespace));
         let socket = client.reconnection(false).build().expect("a client");
         let (sender, events) = mpsc::channel(10_000);
-        socket.on_any(move |event: Event| {
+        socket.on_any(move |event: RawEvent| {
             let sender = sender.clone();
             async move {
                 let _ = sender.send(event).await;
@@ -83,7 +83,7 @@ impl Bed {
 
 pub(crate) struct Told {
     pub(crate) socket: Socket,
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<RawEvent>,
 }
 
 impl Told {

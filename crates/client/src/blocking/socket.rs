@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use kokanee_engineio::Transport;
 use kokanee_handler::{
-    AckError, EmitError, EventError, ExtractError, FromContext, TypedArgs, TypedEvent,
+    AckError, EmitError, Event, EventError, ExtractError, FromContext, TypedArgs,
 };
-use kokanee_socketio::{Args, Event};
+use kokanee_socketio::{Args, RawEvent};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::Handle;
 
@@ -121,7 +121,7 @@ impl Socket {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub fn emit_typed<E: TypedEvent>(&self, event: &E) -> Result<(), EmitError> {
+    pub fn emit_typed<E: Event>(&self, event: &E) -> Result<(), EmitError> {
         self.handle.block_on(self.socket.emit_typed(event))
     }
 
@@ -153,7 +153,7 @@ impl Socket {
     }
 
     /// Sends a typed event that asks for an answer.
-    pub fn emit_typed_with_ack<E: TypedEvent>(&self, event: &E) -> EmitWithAck<E::Ack> {
+    pub fn emit_typed_with_ack<E: Event>(&self, event: &E) -> EmitWithAck<E::Ack> {
         self.with_ack(self.socket.emit_typed_with_ack(event))
     }
 
@@ -197,7 +197,7 @@ impl Socket {
     }
 
     /// Adds what is told of every event that this socket emits, before it leaves.
-    pub fn on_any_outgoing(&self, handler: impl Fn(&Event) + Send + Sync + 'static) -> &Self {
+    pub fn on_any_outgoing(&self, handler: impl Fn(&RawEvent) + Send + Sync + 'static) -> &Self {
         self.socket.on_any_outgoing(handler);
         self
     }

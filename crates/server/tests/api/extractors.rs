@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kokanee_server::{
-    Ack, Args, Auth, Data, Event, EventName, Extension, ExtractError, FromContext, Handshake,
-    Namespace, Server, Socket, SocketId, State, Transport,
+    Ack, Args, Auth, Data, EventName, Extension, ExtractError, FromContext, Handshake, Namespace,
+    RawEvent, Server, Socket, SocketId, State, Transport,
     extract::{Context, OnConnect, OnEvent, ServerKind},
 };
 use serde::Deserialize;
@@ -99,9 +99,11 @@ async fn args_are_the_arguments_as_they_came() {
 #[tokio::test(flavor = "multi_thread")]
 async fn event_and_event_name_tell_which_event_it_was() {
     let io = Server::new();
-    io.on_any(async |EventName(name): EventName, event: Event, ack: Ack| {
-        ack.send((&*name, event.name(), event.args().len()))
-    });
+    io.on_any(
+        async |EventName(name): EventName, event: RawEvent, ack: Ack| {
+            ack.send((&*name, event.name(), event.args().len()))
+        },
+    );
     assert_eq!(
         answer(io, "anything", json!([1, 2, 3])).await,
         json!(["anything", "anything", 3])
