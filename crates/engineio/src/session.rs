@@ -497,6 +497,7 @@ impl Session {
     #[inline]
     pub fn handle_frame(&mut self, now: Instant, frame: Message) -> Option<Message> {
         match self.decode_frame(frame) {
+            Ok(Packet::Message(message)) => self.take_message(now, message),
             Ok(packet) => self.handle_packet(now, packet),
             Err(_) => {
                 self.fail(CloseReason::ParseError);
@@ -798,7 +799,10 @@ impl Session {
             State::Closing { until } => Some(until),
             State::Open => {
                 let mut deadline = self.heartbeat.deadline();
-                for other in [self.write_deadline(), self.poll_by].into_iter().flatten() {
+                if let Some(other) = self.write_deadline() {
+                    deadline = deadline.min(other);
+                }
+                if let Some(other) = self.poll_by {
                     deadline = deadline.min(other);
                 }
                 if let Some(probe) = &self.probe {
@@ -955,15 +959,20 @@ impl Session {
     }
 
     #[inline]
+    fn take_message(&mut self, now: Instant, message: Message) -> Option<Message> {
+        if self.state != State::Open {
+            return None;
+        }
+        self.heartbeat.on_packet(now);
+        Some(message)
+    }
+
     fn handle_packet(&mut self, now: Instant, packet: Packet) -> Option<Message> {
         if self.state != State::Open {
             return None;
         }
         match (packet, self.revision) {
-            (Packet::Message(message), _) => {
-                self.heartbeat.on_packet(now);
-                return Some(message);
-            }
+            (Packet::Message(message), _) => return self.take_message(now, message),
             // A pong counts only for a ping that has left: blind pongs must not keep a client alive that never reads.
             (Packet::Pong(_), Revision::V4) => {
                 if !self.outbox.has_heartbeat() {

@@ -382,9 +382,12 @@ impl WebSocketIo {
                     break;
                 }
             };
-            if !f(control, message) {
+            let goes_on = f(control, message);
+            if !goes_on || input.is_empty() {
                 decoder.release();
-                self.unread = input.to_vec();
+                if !input.is_empty() {
+                    self.unread = input.to_vec();
+                }
                 break;
             }
         }

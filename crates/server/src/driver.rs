@@ -52,6 +52,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is left of a turn.
 struct Budget {
+    /// None are left when no bytes are left.
     messages: usize,
     bytes: usize,
 }
@@ -63,10 +64,14 @@ impl Budget {
 
     fn take_bytes(&mut self, count: usize) {
         self.bytes = self.bytes.saturating_sub(count);
+        if self.bytes == 0 {
+            self.messages = 0;
+        }
     }
 
+    #[inline]
     fn is_spent(&self) -> bool {
-        self.messages == 0 || self.bytes == 0
+        self.messages == 0
     }
 }
 
@@ -461,6 +466,7 @@ impl Driver {
 
     // Time.
 
+    #[cold]
     fn handle_time(&mut self, now: Instant) {
         if let Phase::Closing { until } = self.phase {
             if until <= now {
@@ -512,13 +518,20 @@ impl Driver {
         if let Phase::Closing { until } = self.phase {
             return until;
         }
-        let others = match &self.pause {
-            None => [self.connection.deadline(), self.message_deadline()],
-            // Of what it cannot send now nothing is due.
-            Some(pause) => [pause.look_at, None],
+        let mut deadline = self.session.deadline();
+        let mut add = |other: Option<Instant>| {
+            if let Some(other) = other {
+                deadline = Some(deadline.map_or(other, |deadline| deadline.min(other)));
+            }
         };
-        let deadline = self.session.deadline().into_iter();
-        let deadline = deadline.chain(others.into_iter().flatten()).min();
+        match &self.pause {
+            None => {
+                add(self.connection.deadline());
+                add(self.message_deadline());
+            }
+            // Of what it cannot send now nothing is due.
+            Some(pause) => add(pause.look_at),
+        }
         deadline.unwrap_or(self.sleeps_until)
     }
 
@@ -581,6 +594,7 @@ impl Driver {
 
     /// Something was not read or handled. Notes that if it still has to wait, and sees to it that the task is woken when it
     /// need not any more.
+    #[cold]
     fn pause(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
         let is_full = self.mailbox.poll_room(cx, 0).is_pending();
         let is_behind = self.is_behind();
@@ -609,6 +623,7 @@ impl Driver {
     }
 
     /// Reading goes on: the client has as much time as it had when it stopped.
+    #[cold]
     fn resume(&mut self, now: Instant) {
         let Some(pause) = self.pause.take() else {
             return;
@@ -737,6 +752,7 @@ impl Driver {
         self.websocket = Some(websocket);
     }
 
+    #[cold]
     fn read_probe(&mut self, cx: &mut Context<'_>, now: Instant) {
         let Some(mut probe) = self.probe.take() else {
             return;
