@@ -644,16 +644,49 @@ impl<S: AsyncWrite + Unpin + 'static> AsyncWrite for WatchedStream<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes when it has written all it had.
+    /// hyper flushes when it has written all it had. TLS keeps what it was given until then.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(cx);
         if let Poll::Ready(Ok(())) = result {
             self.watch.deliveries.confirm();
         }
-        result
+        self.note_write(result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::BufStream;
+
+    use super::*;
+
+    /// As TLS does: takes what is written, and passes it on when it is flushed.
+    #[test]
+    fn an_answer_that_cannot_be_flushed_is_blocked() {
+        let (stream, mut peer) = tokio::io::duplex(4);
+        let watch = Arc::new(Watch::new());
+        let mut stream = WatchedStream::new(BufStream::new(stream), Arc::clone(&watch));
+        let mut cx = Context::from_waker(Waker::noop());
+        let written = Pin::new(&mut stream).poll_write(&mut cx, b"eight by");
+        assert!(matches!(written, Poll::Ready(Ok(8))));
+        assert!(Pin::new(&mut stream).poll_flush(&mut cx).is_pending());
+        let limits = crate::Limits::default();
+        assert!(watch.short_deadline(&limits).is_some());
+
+        let mut bytes = [0; 4];
+        let mut bytes = ReadBuf::new(&mut bytes);
+        assert!(
+            Pin::new(&mut peer)
+                .poll_read(&mut cx, &mut bytes)
+                .is_ready()
+        );
+        assert!(Pin::new(&mut stream).poll_flush(&mut cx).is_ready());
+        assert!(watch.short_deadline(&limits).is_none());
     }
 }
