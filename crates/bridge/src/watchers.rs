@@ -150,7 +150,7 @@ impl Bridge {
             SlowWatcher::Misses => {
                 tokio::spawn(self.clone().catch_up(socket.clone()));
             }
-            SlowWatcher::IsDisconnected => socket.disconnect(true),
+            SlowWatcher::IsDisconnected => socket.close_connection(),
         }
     }
 

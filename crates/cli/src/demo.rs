@@ -45,7 +45,11 @@ pub(crate) fn register(io: &Server) {
         .on(
             "disconnect me",
             async |socket: Socket, Data(close): Data<Option<bool>>| {
-                socket.disconnect(close == Some(true));
+                if close == Some(true) {
+                    socket.close_connection();
+                } else {
+                    socket.disconnect();
+                }
             },
         )
         .on("fail", fail);

@@ -410,10 +410,18 @@ impl BroadcastOperator {
         }
     }
 
-    /// Disconnects the sockets; `close` closes their connections, too.
-    pub async fn disconnect_sockets(self, close: bool) {
+    /// Disconnects the sockets from the namespace; see [`Socket::disconnect`].
+    pub async fn disconnect_sockets(self) {
         for socket in self.fetch_sockets().await {
-            socket.disconnect(close);
+            socket.disconnect();
+        }
+    }
+
+    /// Closes the connections of the sockets, and so disconnects their clients from all namespaces; see
+    /// [`Socket::close_connection`].
+    pub async fn close_connections(self) {
+        for socket in self.fetch_sockets().await {
+            socket.close_connection();
         }
     }
 }

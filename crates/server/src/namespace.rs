@@ -432,8 +432,14 @@ impl Namespace {
         self.operator().sockets_leave(rooms).await;
     }
 
-    /// Disconnects all sockets; `close` closes their connections, too.
-    pub async fn disconnect_sockets(&self, close: bool) {
-        self.operator().disconnect_sockets(close).await;
+    /// Disconnects all sockets from the namespace; see [`Socket::disconnect`].
+    pub async fn disconnect_sockets(&self) {
+        self.operator().disconnect_sockets().await;
+    }
+
+    /// Closes the connections of all sockets, and so disconnects their clients from all namespaces; see
+    /// [`Socket::close_connection`].
+    pub async fn close_connections(&self) {
+        self.operator().close_connections().await;
     }
 }

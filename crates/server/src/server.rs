@@ -107,15 +107,6 @@ impl ServerInner {
             .cloned()
     }
 
-    fn all_namespaces(&self) -> Vec<Namespace> {
-        self.namespaces
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
-    }
-
     pub(crate) fn forget(&self, mailbox: &Mailbox) {
         self.sessions.remove(&mailbox.sid);
     }
@@ -320,11 +311,14 @@ impl Server {
         self.0.root.sockets_leave(rooms).await;
     }
 
-    /// Disconnects all sockets of every namespace; `close` closes their connections, too.
-    pub async fn disconnect_sockets(&self, close: bool) {
-        for namespace in self.0.all_namespaces() {
-            namespace.disconnect_sockets(close).await;
-        }
+    /// Disconnects all sockets from `/`; see [`Namespace::disconnect_sockets`].
+    pub async fn disconnect_sockets(&self) {
+        self.0.root.disconnect_sockets().await;
+    }
+
+    /// Closes the connections of all sockets of `/`; see [`Namespace::close_connections`].
+    pub async fn close_connections(&self) {
+        self.0.root.close_connections().await;
     }
 }
 

@@ -620,14 +620,19 @@ impl Socket {
 
     // The end.
 
-    /// Disconnects the socket from its namespace. With `close` all namespaces of the client are left, and the
-    /// connection is closed when what waits has been sent.
-    pub fn disconnect(&self, close: bool) {
-        let command = if close {
-            Command::Close { reason: None }
-        } else {
-            Command::Disconnect { socket: self.0.id }
-        };
+    /// Disconnects the socket from its namespace, when what waits has been sent. The client's connection and its other
+    /// namespaces stay: what the JavaScript server calls `socket.disconnect()`.
+    pub fn disconnect(&self) {
+        self.end(Command::Disconnect { socket: self.0.id });
+    }
+
+    /// Disconnects the client from all its namespaces and closes the connection, when what waits has been sent: what the
+    /// JavaScript server calls `socket.close_connection()`.
+    pub fn close_connection(&self) {
+        self.end(Command::Close { reason: None });
+    }
+
+    fn end(&self, command: Command) {
         // A session that is gone needs no goodbye.
         let _ = self.0.mailbox.send(command);
     }

@@ -186,7 +186,7 @@ fn failures_are_those_of_the_async_client() {
 fn the_simple_client_blocks_as_well() {
     let io = echo();
     io.on("bye", async |peer: Peer| {
-        peer.disconnect(false);
+        peer.disconnect();
         Ok::<_, EmitError>(())
     });
     let server = start(&io);

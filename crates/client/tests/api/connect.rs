@@ -171,7 +171,7 @@ async fn dropping_the_last_handle_closes_the_connection() {
 async fn handlers_of_the_life_cycle_are_called() {
     let io = echo_server();
     io.on("bye", async |socket: kokanee_server::Socket| {
-        socket.disconnect(false);
+        socket.disconnect();
     });
     let address = serve(&io, 0).await;
     let socket = Client::builder(&format!("http://{address}"))

@@ -93,7 +93,7 @@ async fn when_it_will_not_connect_again_everything_says_so() {
     let io = echo_server();
     io.on("bye", async |socket: Socket, Data(last): Data<String>| {
         socket.emit("last", &last).await?;
-        socket.disconnect(false);
+        socket.disconnect();
         Ok::<_, EmitError>(())
     });
     let mut client = connect(&io).await;

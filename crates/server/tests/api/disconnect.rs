@@ -46,7 +46,7 @@ async fn the_client_leaves_the_namespace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_disconnects_the_socket() {
     let (io, mut entries) = noting(|_| {});
-    io.on("bye", async |socket: Socket| socket.disconnect(false));
+    io.on("bye", async |socket: Socket| socket.disconnect());
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     client.emit("bye", json!([])).await;
@@ -64,7 +64,7 @@ async fn the_server_disconnects_the_connection() {
         .on_disconnect(async |reason: DisconnectReason, journal: State<Journal>| {
             journal.note(format!("other: {reason}"));
         });
-    io.on("bye", async |socket: Socket| socket.disconnect(true));
+    io.on("bye", async |socket: Socket| socket.close_connection());
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     client.join("/other", None).await.expect("accepted");
@@ -92,7 +92,7 @@ async fn what_waits_is_sent_before_the_server_disconnects() {
         for number in 0..100 {
             socket.emit("number", number).await?;
         }
-        socket.disconnect(true);
+        socket.close_connection();
         Ok::<_, EmitError>(())
     });
     let server = TestServer::start_with(io).await;
@@ -382,9 +382,9 @@ async fn on_connect_that_hangs_does_not_hold_back_on_disconnect() {
 async fn disconnect_called_twice_ends_once() {
     let (io, mut entries) = noting(|_| {});
     io.on("bye", async |socket: Socket| {
-        socket.disconnect(false);
-        socket.disconnect(true);
-        socket.disconnect(false);
+        socket.disconnect();
+        socket.close_connection();
+        socket.disconnect();
     });
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;

@@ -270,7 +270,7 @@ async fn a_socket_that_leaves_while_others_join_changes_nothing_for_them() {
     io.of("/a").middleware(async |socket: Socket| {
         let others = socket.server().of("/").fetch_sockets().await;
         for other in others {
-            other.disconnect(false);
+            other.disconnect();
         }
         Ok::<_, ConnectError>(())
     });
@@ -304,7 +304,7 @@ async fn a_socket_that_its_middleware_disconnects_is_not_connected() {
     let io = builder.build();
     let shy = io.of("/shy");
     shy.middleware(async |socket: Socket| {
-        socket.disconnect(false);
+        socket.disconnect();
         Ok::<_, ConnectError>(())
     });
     shy.on_connect(async |journal: State<Journal>| journal.note("connect"));

@@ -237,7 +237,7 @@ async fn the_server_disconnects_the_sockets_of_a_room() {
     let server = TestServer::start_with(rooms_server(Server::new())).await;
     let (mut one, _) = member(&server, &["a"]).await;
     let (mut two, _) = member(&server, &["b"]).await;
-    server.io.to("a").disconnect_sockets(false).await;
+    server.io.to("a").disconnect_sockets().await;
     one.expect_disconnect("/").await;
     assert_eq!(
         two.emit_with_ack("leave", json!([[]])).await,
@@ -245,7 +245,7 @@ async fn the_server_disconnects_the_sockets_of_a_room() {
     );
     // The session of the first lives: it may come back.
     one.join("/", None).await.expect("accepted");
-    server.io.of("/").disconnect_sockets(true).await;
+    server.io.of("/").close_connections().await;
     one.expect_disconnect("/").await;
     one.end().await;
     two.expect_disconnect("/").await;

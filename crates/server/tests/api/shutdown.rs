@@ -284,7 +284,7 @@ async fn a_polling_session_that_was_abandoned_does_not_hold_up_the_end() {
         let mut abandoned = server.open_polling().await;
         abandoned.join().await;
         if already_closing {
-            server.io.disconnect_sockets(true).await;
+            server.io.close_connections().await;
         }
         let start = Instant::now();
         assert!(server.io.close(Duration::from_secs(60)).await);

@@ -149,7 +149,7 @@ impl Bed {
                 socket.emit_args("echo", &args).await
             }
         });
-        io.on("bye", async |socket: Socket| socket.disconnect(true));
+        io.on("bye", async |socket: Socket| socket.close_connection());
         let server = TestServer::start_with(io).await;
         Self {
             server,

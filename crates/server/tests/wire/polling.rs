@@ -800,7 +800,7 @@ fn what_is_sent_in_the_moment_in_which_a_get_is_given_up_is_not_lost() {
         let waits = tokio::time::timeout(Duration::from_millis(50), &mut get).await;
         assert!(waits.is_err(), "the GET was answered at once");
         socket.emit("bye", 1).await.unwrap();
-        socket.disconnect(true);
+        socket.close_connection();
         drop(get);
         assert_eq!(polling.poll().await, format!("42[\"bye\",1]{RS}41"));
     });
@@ -927,7 +927,7 @@ fn a_post_goes_on_when_the_events_that_it_waits_for_are_gone() {
             let gate = Arc::clone(&permits);
             async move {
                 let _permit = gate.acquire().await;
-                socket.disconnect(false);
+                socket.disconnect();
             }
         });
         bed.io.of("/a");

@@ -294,7 +294,7 @@ fn a_session_that_ends_during_an_upgrade_sends_what_waits_by_websocket() {
                 for number in 0..count {
                     bed.io.emit("n", number).await.expect("sent");
                 }
-                bed.socket().await.disconnect(true);
+                bed.socket().await.close_connection();
                 assert_eq!(bed.reason().await, "server namespace disconnect");
                 websocket.send("5").await;
                 for number in 0..count {

@@ -144,7 +144,11 @@ fn register(namespace: &Namespace) {
     namespace.on(
         "disconnect me",
         async |socket: Socket, Data(close): Data<Option<bool>>| {
-            socket.disconnect(close == Some(true));
+            if close == Some(true) {
+                socket.close_connection();
+            } else {
+                socket.disconnect();
+            }
         },
     );
 }
