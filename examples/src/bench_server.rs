@@ -28,7 +28,7 @@ async fn main() -> kokanee::Result<()> {
         let io = io.clone();
         async move {
             if terminate.recv().await.is_some() {
-                io.close(Duration::from_secs(1)).await;
+                let _ = io.close(Duration::from_secs(1)).await;
             }
         }
     });

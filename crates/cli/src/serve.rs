@@ -141,7 +141,7 @@ async fn serve(args: &ServeArgs, output: &Output) -> Result<(), ServeError> {
     let closing = async {
         // First, so that clients learn that the raw peers have gone.
         let raw_in_time = raw.close(args.shutdown_timeout).await;
-        io.close(args.shutdown_timeout).await && raw_in_time
+        io.close(args.shutdown_timeout).await.is_ok() && raw_in_time
     };
     let in_time = closing.await;
     clock.abort();

@@ -55,7 +55,7 @@ pub use self::{
     listen::Listener,
     namespace::Namespace,
     reason::{ConnectError, DisconnectReason},
-    server::{Server, ServerBuilder},
+    server::{CloseError, Server, ServerBuilder},
     service::{PeerAddress, SocketIoLayer, SocketIoService},
     socket::{Socket, SocketId},
     static_files::StaticFile,

@@ -197,12 +197,16 @@ impl Server {
     }
 
     /// Shuts down gracefully: refuses new sessions, sends what waits, closes all sessions and runs all `on_disconnect`
-    /// handlers. Returns when that is done, or after `deadline`; and whether all was done in time.
+    /// handlers. Returns when that is done, or after `deadline`.
     ///
     /// Sends no DISCONNECT, so clients reconnect, to the next server; the close code of a WebSocket is 1001. More than 500
     /// sessions are closed one group after the other, spread over a quarter of `deadline`, so that their clients do not all
     /// come back in the same moment. [`listen`](Self::listen) returns at the end.
-    pub async fn close(&self, deadline: Duration) -> bool {
+    ///
+    /// # Errors
+    /// [`CloseError`] if not all was done at the deadline. The server is closed all the same: what is left ends with the
+    /// runtime.
+    pub async fn close(&self, deadline: Duration) -> Result<(), CloseError> {
         const GROUP: usize = 500;
         self.0.closing.store(true, Ordering::Relaxed);
         let closing = async {
@@ -221,9 +225,9 @@ impl Server {
             }
             self.0.sessions.wait_idle().await;
         };
-        let done = tokio::time::timeout(deadline, closing).await.is_ok();
+        let done = tokio::time::timeout(deadline, closing).await;
         self.0.stop.send_replace(true);
-        done
+        done.map_err(|_elapsed| CloseError { deadline })
     }
 
     // The namespace `/`.
@@ -320,6 +324,15 @@ impl Server {
     pub async fn close_connections(&self) {
         self.0.root.close_connections().await;
     }
+}
+
+/// Sessions or handlers had not ended at the deadline of [`Server::close`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("sessions or handlers have not ended within {deadline:?}")]
+#[non_exhaustive]
+pub struct CloseError {
+    /// The deadline, as it was given.
+    pub deadline: Duration,
 }
 
 /// The settings of a [`Server`].

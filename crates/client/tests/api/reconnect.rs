@@ -53,7 +53,7 @@ async fn a_restarted_server_is_found_again_and_what_was_sent_meanwhile_arrives()
         within("the connection", socket.connect())
             .await
             .expect("accepted");
-        io.close(Duration::from_secs(1)).await;
+        let _ = io.close(Duration::from_secs(1)).await;
         let reason = seen.next().await;
         assert!(reason.starts_with("disconnect transport "), "{reason}");
         socket.emit("echo", "meanwhile").await.expect("kept");
@@ -88,7 +88,7 @@ async fn attempts_end_when_the_application_says_so() {
     within("the connection", socket.connect())
         .await
         .expect("accepted");
-    io.close(Duration::from_secs(1)).await;
+    let _ = io.close(Duration::from_secs(1)).await;
     for expected in ["1", "2", "3", "failed"] {
         assert_eq!(seen.next().await, expected);
     }
@@ -113,7 +113,7 @@ async fn without_reconnection_it_stays_disconnected() {
     within("the connection", socket.connect())
         .await
         .expect("accepted");
-    io.close(Duration::from_secs(1)).await;
+    let _ = io.close(Duration::from_secs(1)).await;
     let reason = seen.next().await;
     assert!(reason.starts_with("transport "), "{reason}");
     assert!(!socket.is_connected());
@@ -147,7 +147,7 @@ async fn the_first_connection_is_retried_on_request() {
         .expect("no panic")
         .expect("accepted");
     // Giving up while it waits is possible at any time.
-    io.close(Duration::from_secs(1)).await;
+    let _ = io.close(Duration::from_secs(1)).await;
     within("the end", socket.disconnect()).await;
     let mut connecting = std::pin::pin!(socket.connect());
     tokio::select! {

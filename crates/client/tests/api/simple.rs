@@ -124,7 +124,7 @@ async fn it_says_so_when_it_has_given_up() {
     let mut client = within("the connection", SimpleClient::with(builder))
         .await
         .expect("accepted");
-    io.close(Duration::from_secs(1)).await;
+    let _ = io.close(Duration::from_secs(1)).await;
     let end = within("the end", client.receive(Duration::MAX)).await;
     assert_eq!(end.expect_err("the end"), ReceiveError::Disconnected);
 }

@@ -27,7 +27,11 @@ fn noting(change: impl FnOnce(&mut Limits)) -> (Server, Entries) {
 async fn assert_ends_once(server: &TestServer, entries: &mut Entries, reason: &str) {
     assert_eq!(entries.next().await, reason);
     eventually("the session has ended", || server.io.session_count() == 0).await;
-    assert!(server.io.close(PATIENCE).await, "nothing is left to do");
+    server
+        .io
+        .close(PATIENCE)
+        .await
+        .expect("all is done in time");
     assert!(entries.is_empty(), "on_disconnect runs once");
 }
 
@@ -39,7 +43,11 @@ async fn the_client_leaves_the_namespace() {
     client.leave("/").await;
     assert_eq!(entries.next().await, "client namespace disconnect");
     client.close().await;
-    assert!(server.io.close(PATIENCE).await);
+    server
+        .io
+        .close(PATIENCE)
+        .await
+        .expect("all is done in time");
     assert!(entries.is_empty(), "the connection's end is no second one");
 }
 
@@ -81,7 +89,11 @@ async fn the_server_disconnects_the_connection() {
             "server namespace disconnect"
         ]
     );
-    assert!(server.io.close(PATIENCE).await);
+    server
+        .io
+        .close(PATIENCE)
+        .await
+        .expect("all is done in time");
     assert!(entries.is_empty());
 }
 
@@ -215,7 +227,8 @@ async fn the_end_of_the_server_is_a_shutdown() {
     });
     let mut client = client;
     client.end().await;
-    assert!(closing.await.expect("no panic"));
+    let closed = closing.await.expect("no panic");
+    closed.expect("in time");
     assert_ends_once(&server, &mut entries, "server shutting down").await;
 }
 
@@ -236,7 +249,11 @@ async fn every_socket_of_a_connection_ends() {
     let mut all = entries.take(3).await;
     all.sort();
     assert_eq!(all, ["/one", "/two", "transport close"]);
-    assert!(server.io.close(PATIENCE).await);
+    server
+        .io
+        .close(PATIENCE)
+        .await
+        .expect("all is done in time");
     assert!(entries.is_empty());
 }
 
@@ -348,7 +365,11 @@ async fn a_handler_that_hangs_does_not_hold_back_on_disconnect_for_ever() {
     // It is not cut off, only not waited for.
     gate.add_permits(1);
     assert_eq!(entries.next().await, "1 done");
-    assert!(server.io.close(PATIENCE).await);
+    server
+        .io
+        .close(PATIENCE)
+        .await
+        .expect("all is done in time");
     assert!(entries.is_empty());
 }
 

@@ -82,10 +82,8 @@ async fn on_disconnect_runs_once_for_each_of_a_hundred_clients() {
         assert_eq!(end.status, 200, "{end:?}");
         assert!(end.text().ends_with('1'), "a close packet: {end:?}");
     }
-    assert!(
-        within("the end", closing).await.expect("no panic"),
-        "all was done in time"
-    );
+    let closed = within("the end", closing).await.expect("no panic");
+    closed.expect("in time");
     within("listen returns", listening).await.expect("no panic");
     let refused = tokio::net::TcpStream::connect(address).await;
     refused.expect_err("nobody listens any more");
@@ -123,7 +121,8 @@ async fn what_waits_is_sent_before_the_end() {
     let packets: Vec<&str> = payload.split('\u{1e}').map(|packet| &packet[..3]).collect();
     assert_eq!(packets, ["451", "bAQ", "451", "bAQ"]);
     assert_eq!(polling.poll().await, "6\u{1e}1");
-    assert!(within("the end", closing).await.expect("no panic"));
+    let closed = within("the end", closing).await.expect("no panic");
+    closed.expect("in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,7 +150,8 @@ async fn handlers_that_run_are_waited_for() {
     client.end().await;
     assert!(!closing.is_finished());
     gate.add_permits(1);
-    assert!(within("the end", closing).await.expect("no panic"));
+    let closed = within("the end", closing).await.expect("no panic");
+    closed.expect("in time");
     assert_eq!(entries.take(2).await, ["handled", "disconnect"]);
 }
 
@@ -185,7 +185,8 @@ async fn nobody_new_is_taken_while_the_server_ends() {
     .await;
     assert_eq!(http.response().await.status, 503);
     last.poll().await;
-    assert!(within("the end", closing).await.expect("no panic"));
+    let closed = within("the end", closing).await.expect("no panic");
+    closed.expect("in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,7 +213,11 @@ async fn a_session_that_is_being_opened_when_the_server_ends_is_not_forgotten() 
         .expect("never closed")
         .forget();
     // Nobody is there yet, so this is done at once.
-    assert!(server.io.close(PATIENCE).await);
+    server
+        .io
+        .close(PATIENCE)
+        .await
+        .expect("all is done in time");
     gate.add_permits(1);
     let response = http.try_response().await;
     assert!(
@@ -251,7 +256,7 @@ async fn a_peer_that_is_stuck_does_not_hold_up_the_end() {
     }
     let start = Instant::now();
     let done = server.io.close(Duration::from_millis(300)).await;
-    assert!(!done, "it is told so");
+    assert_eq!(done.expect_err("it is told so").deadline.as_millis(), 300);
     assert!(
         start.elapsed() < Duration::from_secs(3),
         "{:?}",
@@ -271,7 +276,9 @@ async fn on_disconnect_that_hangs_does_not_hold_up_the_end() {
     let server = TestServer::start_with(io).await;
     let _client = Client::connect(&server).await;
     let closing = server.io.close(Duration::from_millis(200));
-    assert!(!within("the deadline", closing).await, "it is told so");
+    within("the deadline", closing)
+        .await
+        .expect_err("it is told so");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -287,7 +294,11 @@ async fn a_polling_session_that_was_abandoned_does_not_hold_up_the_end() {
             server.io.close_connections().await;
         }
         let start = Instant::now();
-        assert!(server.io.close(Duration::from_secs(60)).await);
+        server
+            .io
+            .close(Duration::from_secs(60))
+            .await
+            .expect("all is done in time");
         // Far from the 30 s that a client otherwise has.
         assert!(start.elapsed() < Duration::from_secs(8));
         drop(abandoned);
@@ -303,7 +314,8 @@ async fn the_close_frame_says_why_the_server_closes() {
         async move { io.close(PATIENCE).await }
     });
     assert_eq!(client.end().await, WebSocketEnd::Code(1001));
-    assert!(closing.await.expect("no panic"));
+    let closed = closing.await.expect("no panic");
+    closed.expect("in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -326,7 +338,8 @@ async fn many_sessions_are_not_all_closed_in_the_same_moment() {
         assert_eq!(client.end().await, WebSocketEnd::Code(1001));
         ends.push(start.elapsed());
     }
-    assert!(closing.await.expect("no panic"));
+    let closed = closing.await.expect("no panic");
+    closed.expect("in time");
     // Three groups, a second apart. They are read one after the other, so the latest tells.
     let last = ends.iter().max().expect("there are some");
     assert!(*last >= Duration::from_millis(1_900), "{last:?}");

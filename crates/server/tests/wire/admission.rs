@@ -900,7 +900,7 @@ fn a_server_that_shuts_down_takes_no_sessions() {
         assert_eq!(answer.header("retry-after"), Some("5"));
         assert_eq!(polling.poll().await, "42[\"news\",\"last\"]");
         assert_eq!(polling.poll().await, "6\x1e1");
-        assert!(closing.await.unwrap(), "all was done in time");
+        closing.await.unwrap().expect("all was done in time");
     });
 }
 

@@ -134,7 +134,7 @@ fn ids_of_sessions_are_told_once_and_never_logged() {
             bed.request(http::post(&polling.target, &octets, b"x"))
                 .await
         ));
-        bed.io.close(std::time::Duration::from_secs(2)).await;
+        let _ = bed.io.close(std::time::Duration::from_secs(2)).await;
 
         let log = recorder
             .0

@@ -65,7 +65,7 @@ impl KokaneeServer {
     /// # Panics
     /// It does not end.
     pub async fn stop(self) {
-        self.server.close(Duration::from_secs(5)).await;
+        let _ = self.server.close(Duration::from_secs(5)).await;
         within("the listener ends", self.serving)
             .await
             .expect("no panic");
