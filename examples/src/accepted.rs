@@ -5,7 +5,7 @@
 
 use std::io;
 
-use kokanee::{Ack, Args, Body, Server, Socket, http::Request};
+use kokanee::{Ack, Args, Server, Socket, http::Request, server::Body};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use kokanee::{Ack, Args, Body, Server, Socket};
+use kokanee::{Ack, Args, Server, Socket, server::Body};
 use tower_service::Service;
 
 /// `/health` is ours, everything else the server's.

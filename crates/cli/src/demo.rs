@@ -7,10 +7,13 @@ use std::{
 };
 
 use kokanee::{
-    Args, Auth, ConnectError, Data, EmitError, ExtractError, FromContext, JoinError, Namespace,
-    Server, Socket, SocketId, State, Value,
+    Args, Auth, ConnectError, Data, EmitError, ExtractError, FromContext, Namespace, Server,
+    Socket, SocketId, State, Value,
     bytes::Bytes,
-    extract::{Context, OnEvent},
+    server::{
+        JoinError,
+        extract::{Context, OnEvent},
+    },
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval, sleep};

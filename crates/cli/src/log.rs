@@ -11,7 +11,7 @@ use std::{
 use kokanee::{
     Ack, Args, DisconnectReason, EmitError, EventName, ExtractError, FromContext, Handshake,
     Namespace, RawEvent, Socket, SocketId, State, Transport, Value,
-    extract::{Context, OnEvent},
+    server::extract::{Context, OnEvent},
 };
 use serde::Serialize;
 

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use kokanee::{
-    Server, StaticFile,
+    Server,
     http::{HeaderValue, header},
+    server::StaticFile,
 };
 
 /// The page loads nothing from elsewhere, and connects to where it came from.

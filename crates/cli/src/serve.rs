@@ -8,7 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kokanee::{Cors, ListenError, Listener, Server, net::NetError};
+use kokanee::{
+    Cors, Server,
+    net::NetError,
+    server::{ListenError, Listener},
+};
 use serde::Serialize;
 use tokio::runtime;
 

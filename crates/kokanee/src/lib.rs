@@ -37,10 +37,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! What both sides share is here. What has the same name on both sides, as `Socket` and `DisconnectReason`, is the
-//! server's here and the client's in [`client`].
+//! What most programs name is here: what both sides share, and the main types of each. All of a side is in [`server`] and
+//! [`client`]. What has the same name on both sides, as `Socket` and `DisconnectReason`, is the server's here and the
+//! client's in [`client`].
 //!
-//! * Handlers are async functions with [extractors](extract) as parameters; see [`Namespace::on`] and
+//! * Handlers are async functions with [extractors](server::extract) as parameters; see [`Namespace::on`] and
 //!   [`client::Socket::on`].
 //! * Typed events, one definition for both sides: [`derive@Event`], [`Namespace::on_typed`], [`Socket::emit_typed`],
 //!   [`client::Socket::emit_typed`].
@@ -58,16 +59,21 @@ pub use http;
 #[cfg(feature = "client")]
 pub use kokanee_client as client;
 #[cfg(feature = "client")]
-pub use kokanee_client::{Client, ClientBuilder, ConnectFailure, SimpleClient};
+pub use kokanee_client::{Client, ClientBuilder, SimpleClient};
 pub use kokanee_derive::Event;
-pub use kokanee_engineio::{CloseReason, Revision, Transport};
+pub use kokanee_engineio::Transport;
 pub use kokanee_handler::{
     Ack, AckError, BoxError, Data, EmitError, Event, EventError, EventName, ExtractError,
-    FromContext, Handler, IntoOutcome, Kind, Typed, TypedAck, TypedArgs,
+    FromContext, Typed, TypedAck,
 };
 #[cfg(feature = "server")]
-pub use kokanee_server::*;
-pub use kokanee_socketio::{Args, EncodeError, ParserKind, RawEvent, Value};
+pub use kokanee_server as server;
+#[cfg(feature = "server")]
+pub use kokanee_server::{
+    Auth, BroadcastOperator, ConnectError, Cookie, Cors, DisconnectReason, Extension, Handshake,
+    Limits, Namespace, Server, ServerBuilder, Socket, SocketId, State, TrustedProxy,
+};
+pub use kokanee_socketio::{Args, ParserKind, RawEvent, Value};
 #[cfg(feature = "net")]
 pub use {kokanee_bridge as bridge, kokanee_net as net};
 
