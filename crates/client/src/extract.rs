@@ -47,7 +47,7 @@ impl<'a> Context<'a> {
 }
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($($(#[$doc:meta])* $name:ident $event:literal),* $(,)?) => {
         $(
             $(#[$doc])*
             #[derive(Debug)]
@@ -55,6 +55,10 @@ macro_rules! kinds {
 
             impl Kind for $name {
                 type Context<'a> = Context<'a>;
+
+                fn name<'c>(context: &'c Context<'_>) -> &'c str {
+                    context.event.map_or($event, RawEvent::name)
+                }
             }
         )*
     };
@@ -62,15 +66,15 @@ macro_rules! kinds {
 
 kinds! {
     /// Marks what is given to handlers of events.
-    OnEvent,
+    OnEvent "",
     /// Marks what is given to handlers of connections and reconnections.
-    OnConnect,
+    OnConnect "connect",
     /// Marks what is given to handlers of disconnections.
-    OnDisconnect,
+    OnDisconnect "disconnect",
     /// Marks what is given to handlers of failed connections.
-    OnConnectError,
+    OnConnectError "connect_error",
     /// Marks what is given to handlers of attempts to reconnect.
-    OnAttempt,
+    OnAttempt "reconnect_attempt",
 }
 
 impl EventKind for OnEvent {

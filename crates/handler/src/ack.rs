@@ -11,7 +11,10 @@ use std::{
 use kokanee_socketio::{AckId, Args, EncodedPacket, encode_ack, encode_ack_args};
 use serde::Serialize;
 
-use crate::{EmitError, EventError};
+use crate::{
+    BoxError, EmitError,
+    refusal::{Fault, Refusal},
+};
 
 /// Where an acknowledgement goes: a socket.
 pub trait AckSink: Send + Sync + 'static {
@@ -30,7 +33,8 @@ pub trait AckSink: Send + Sync + 'static {
 
 /// Answers an event that the peer sent with an acknowledgement, once. An extractor.
 ///
-/// If the peer did not ask for an answer, sending one does nothing.
+/// If the peer did not ask for an answer, sending one does nothing. If it did, and the handler ends with an error, the
+/// error is the answer; see [`send_result`](Self::send_result).
 #[derive(Debug, Clone, Default)]
 pub struct Ack(Option<Arc<Owed<dyn AckSink>>>);
 
@@ -74,6 +78,48 @@ impl Ack {
         self.answer(|owed| Ok(encode_ack(owed.sink.namespace_name(), owed.id, &args)?))
     }
 
+    /// Answers with the value, or with the error, which has the same form as that of a handler that returns one:
+    ///
+    /// | `result` | JavaScript's acknowledgement gets |
+    /// |---|---|
+    /// | `Ok(value)` | the value, as with [`send`](Self::send) |
+    /// | `Err` with a [`ClientError`](crate::ClientError) in it | `{ error: { code, message, data } }`, `data` if there is any |
+    /// | any other `Err` | `{ error: { code: "internal", message: "internal error" } }` |
+    ///
+    /// Kokanee's client gets the error as [`AckError::Remote`](crate::AckError::Remote). Make it the handler's last
+    /// expression: the error that it returns is the one that was given, for the log and `on_error`. (A `Result` given to
+    /// `send` has serde's form, `{ Ok: value }`.)
+    ///
+    /// ```
+    /// use kokanee_handler::{Ack, BoxError, ClientError};
+    ///
+    /// fn divide(a: i64, b: i64) -> Result<i64, ClientError> {
+    ///     a.checked_div(b).ok_or_else(|| ClientError::new("division by zero").code("division_by_zero"))
+    /// }
+    ///
+    /// // io.on("divide", async |Data((a, b)): Data<(i64, i64)>, ack: Ack| ack.send_result(divide(a, b)));
+    /// # fn handler(ack: Ack) -> Result<(), BoxError> {
+    /// ack.send_result(divide(1, 0))
+    /// # }
+    /// # assert!(handler(Ack::default()).is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// The error that was given, whether or not the peer asked for an answer; otherwise as [`send`](Self::send).
+    pub fn send_result<T: Serialize, E: Into<BoxError>>(
+        &self,
+        result: Result<T, E>,
+    ) -> Result<(), BoxError> {
+        match result {
+            Ok(value) => Ok(self.send(value)?),
+            Err(error) => {
+                let error = error.into();
+                self.send_fault(Fault::of(&*error));
+                Err(error)
+            }
+        }
+    }
+
     /// Answers with arguments as they were received.
     ///
     /// # Errors
@@ -97,25 +143,10 @@ impl Ack {
     }
 
     /// Reports that the event was not handled.
-    pub fn send_error(&self, error: &EventError) {
-        #[derive(Serialize)]
-        struct Answer<'a> {
-            error: Fault<'a>,
-        }
-        #[derive(Serialize)]
-        struct Fault<'a> {
-            code: &'a str,
-            message: &'a str,
-        }
+    pub(crate) fn send_fault(&self, fault: Fault<'_>) {
         if self.is_wanted() {
-            let message = error.public_message();
             // The peer may be gone: then there is nobody to tell.
-            let _ = self.send(Answer {
-                error: Fault {
-                    code: error.code(),
-                    message: &message,
-                },
-            });
+            let _ = self.send(Refusal { error: fault });
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What can go wrong with an event, sorted by whose fault it is.
 
+use std::{error::Error, fmt};
+
 use kokanee_socketio::{ArgsError, EncodeError};
 
-use crate::ExtractError;
+use crate::{ExtractError, RemoteError, refusal::Fault};
 
 /// Errors of user code that handlers may return.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// An event or acknowledgement could not be sent.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,9 @@ pub enum AckError {
     /// The peer went away before it answered.
     #[error("socket has been disconnected")]
     Disconnected,
+    /// The peer answered with an error.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// The answer does not fit the type that was asked for.
     #[error("unexpected acknowledgement: {0}")]
     Decode(#[from] ArgsError),
@@ -54,9 +59,16 @@ pub enum AckError {
 
 /// An event was not handled to its end. Reported to the application's `on_error`, and to the peer if it asked for an
 /// acknowledgement: `{"error":{"code":"…","message":"…"}}`.
+#[derive(Debug)]
+pub struct EventError {
+    event: Box<str>,
+    kind: EventErrorKind,
+}
+
+/// What has kept an event from being handled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum EventError {
+pub enum EventErrorKind {
     /// The event does not fit the handler's parameters.
     #[error(transparent)]
     Extract(#[from] ExtractError),
@@ -69,21 +81,55 @@ pub enum EventError {
 }
 
 impl EventError {
-    /// A short, stable name of the error, as the peer sees it.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Extract(error) => error.code(),
-            Self::Handler(_) => "handler",
-            Self::Panic(_) => "panic",
+    /// Says what happened to an event of this name.
+    pub fn new(event: &str, kind: EventErrorKind) -> Self {
+        Self {
+            event: event.into(),
+            kind,
         }
     }
 
-    /// What the peer may know: panics and mistakes in our own set-up are not its business.
-    pub fn public_message(&self) -> String {
+    /// The event's name. If a handler of something else failed, its name in JavaScript: `connection`, `disconnect`, …
+    pub fn event(&self) -> &str {
+        &self.event
+    }
+
+    /// What happened.
+    pub fn kind(&self) -> &EventErrorKind {
+        &self.kind
+    }
+
+    /// A short, stable name of the error, as the peer sees it.
+    pub fn code(&self) -> &str {
+        self.kind.fault().code
+    }
+}
+
+/// `event "sum": invalid payload: …`
+impl fmt::Display for EventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "event {:?}: {}", self.event, self.kind)
+    }
+}
+
+impl Error for EventError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.kind {
+            EventErrorKind::Extract(error) => error.source(),
+            EventErrorKind::Handler(error) => error.source(),
+            EventErrorKind::Panic(_) => None,
+        }
+    }
+}
+
+impl EventErrorKind {
+    /// What the peer sees of it. Panics, mistakes in our own set-up and the application's errors are not its business, but for
+    /// a [`ClientError`](crate::ClientError).
+    pub fn fault(&self) -> Fault<'_> {
         match self {
-            Self::Panic(_) => "internal error".to_owned(),
-            Self::Extract(error) => error.public_message(),
-            Self::Handler(error) => error.to_string(),
+            Self::Panic(_) => Fault::internal(),
+            Self::Extract(error) => error.fault(),
+            Self::Handler(error) => Fault::of(&**error),
         }
     }
 }

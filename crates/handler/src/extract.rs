@@ -6,12 +6,15 @@ use kokanee_engineio::Str;
 use kokanee_socketio::{Args, ArgsError, RawEvent};
 use serde::de::DeserializeOwned;
 
-use crate::Ack;
+use crate::{Ack, refusal::Fault};
 
 /// Something that can happen, for which there are handlers: an event, a connection, its end.
 pub trait Kind: 'static {
     /// What is known when it happens.
     type Context<'a>;
+
+    /// The event's name; of what is not an event, its name in JavaScript: `connection`.
+    fn name<'c>(context: &'c Self::Context<'_>) -> &'c str;
 }
 
 /// A kind of event that the peer has sent.
@@ -65,24 +68,30 @@ pub enum ExtractError {
 
 impl ExtractError {
     /// A short, stable name of the error, as the peer sees it.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
             Self::Payload(_) => "invalid_payload",
             Self::Auth(_) => "invalid_auth",
-            Self::State { .. } | Self::Extension { .. } => "internal",
-            Self::Other(_) => "refused",
+            Self::State { .. } | Self::Extension { .. } => Fault::internal().code,
+            Self::Other(error) => Fault::of(&**error).code,
         }
     }
 
-    /// What the peer may know of it.
-    pub fn public_message(&self) -> String {
+    /// What the peer sees of it: code and text of what is its own fault, or a [`ClientError`](crate::ClientError).
+    pub fn fault(&self) -> Fault<'_> {
         match self {
-            Self::State { .. } | Self::Extension { .. } => "internal error".to_owned(),
-            other => other.to_string(),
+            Self::State { .. } | Self::Extension { .. } => Fault::internal(),
+            Self::Other(error) => Fault::of(&**error),
+            Self::Payload(_) | Self::Auth(_) => Fault {
+                code: self.code(),
+                message: self.to_string().into(),
+                data: None,
+            },
         }
     }
 
-    /// An error of your own extractor.
+    /// An error of your own extractor. The peer sees it if it is a [`ClientError`](crate::ClientError), otherwise
+    /// `internal error`.
     pub fn other(error: impl Into<crate::BoxError>) -> Self {
         Self::Other(error.into())
     }

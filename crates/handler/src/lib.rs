@@ -8,6 +8,7 @@ mod call;
 mod error;
 mod extract;
 mod handler;
+mod refusal;
 mod running;
 mod spare;
 mod typed;
@@ -15,9 +16,10 @@ mod typed;
 pub use self::{
     ack::{Ack, AckSink},
     call::{caught, poll_caught},
-    error::{AckError, BoxError, EmitError, EventError},
+    error::{AckError, BoxError, EmitError, EventError, EventErrorKind},
     extract::{Data, EventKind, EventName, ExtractError, FromContext, Kind},
     handler::{Call, Erased, Handler, HandlerFuture, IntoOutcome, Started},
+    refusal::{ClientError, Fault, RemoteError, answer},
     running::{Running, start},
     typed::{Event, Typed, TypedAck, TypedArgs},
 };

@@ -2,12 +2,14 @@
 
 use std::task::{Context, Poll};
 
-use crate::{Ack, Erased, EventError, HandlerFuture, Kind, Started, caught};
+use crate::{Ack, Erased, EventError, EventErrorKind, HandlerFuture, Kind, Started, caught};
 
 /// A handler that waits for something.
 #[expect(missing_debug_implementations, reason = "it holds a future")]
 pub struct Running {
     future: HandlerFuture,
+    /// The event's name, for the report if it fails.
+    event: Box<str>,
     /// Whom to tell if it fails. `None` for handlers of anything but events.
     ack: Option<Ack>,
     weight: usize,
@@ -34,10 +36,10 @@ impl Running {
         let error = match caught(|| self.future.as_mut().poll_outcome(cx)) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Ok(()))) => return Poll::Ready(()),
-            Ok(Poll::Ready(Err(error))) => EventError::Handler(error),
-            Err(panic) => EventError::Panic(panic),
+            Ok(Poll::Ready(Err(error))) => EventErrorKind::Handler(error),
+            Err(panic) => EventErrorKind::Panic(panic),
         };
-        tell(self.ack.as_ref(), &error, report);
+        tell(&self.event, self.ack.as_ref(), error, report);
         Poll::Ready(())
     }
 }
@@ -57,22 +59,25 @@ pub fn start<K: Kind>(
         Ok(Ok(Started::Waits(future))) => {
             return running.push(Running {
                 future,
+                event: K::name(context).into(),
                 ack: ack.cloned(),
                 weight: 0,
             });
         }
-        Ok(Ok(Started::Ended(Err(error)))) => EventError::Handler(error),
-        Ok(Err(error)) => EventError::Extract(error),
-        Err(panic) => EventError::Panic(panic),
+        Ok(Ok(Started::Ended(Err(error)))) => EventErrorKind::Handler(error),
+        Ok(Err(error)) => EventErrorKind::Extract(error),
+        Err(panic) => EventErrorKind::Panic(panic),
     };
-    tell(ack, &error, report);
+    tell(K::name(context), ack, error, report);
 }
 
 /// Tells the peer and the application of an event that was not handled.
-fn tell(ack: Option<&Ack>, error: &EventError, report: impl FnOnce(&EventError)) {
+#[cold]
+fn tell(event: &str, ack: Option<&Ack>, error: EventErrorKind, report: impl FnOnce(&EventError)) {
     if let Some(ack) = ack {
-        ack.send_error(error);
+        ack.send_fault(error.fault());
     }
+    let error = EventError::new(event, error);
     // The application's own error handler may panic, too. It is told of nothing then.
-    let _ = caught(|| report(error));
+    let _ = caught(|| report(&error));
 }

@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Ack, Data, EmitError, EventKind, ExtractError, FromContext};
+use crate::{Ack, BoxError, Data, EmitError, EventKind, ExtractError, FromContext};
 
 /// A type that is the arguments of one event. Implemented by `#[derive(Event)]`.
 pub trait Event: Serialize + DeserializeOwned {
@@ -42,6 +42,24 @@ impl<E: Event> TypedAck<E> {
     /// As [`Ack::send`].
     pub fn send(&self, answer: E::Ack) -> Result<(), EmitError> {
         self.ack.send(answer)
+    }
+
+    /// Answers with the value or with the error, as [`Ack::send_result`] does.
+    ///
+    /// ```
+    /// # use kokanee_handler::{BoxError, ClientError, Event, TypedAck};
+    /// # fn handler<Sum: Event<Ack = i64>>(ack: TypedAck<Sum>, sum: Option<i64>) -> Result<(), BoxError> {
+    /// ack.send_result(sum.ok_or(ClientError::new("too large").code("overflow")))
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Ack::send_result`].
+    pub fn send_result<F: Into<BoxError>>(
+        &self,
+        result: Result<E::Ack, F>,
+    ) -> Result<(), BoxError> {
+        self.ack.send_result(result)
     }
 }
 

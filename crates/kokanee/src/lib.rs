@@ -63,8 +63,8 @@ pub use kokanee_client::{Client, ClientBuilder, SimpleClient};
 pub use kokanee_derive::Event;
 pub use kokanee_engineio::Transport;
 pub use kokanee_handler::{
-    Ack, AckError, BoxError, Data, EmitError, Event, EventError, EventName, ExtractError,
-    FromContext, Typed, TypedAck,
+    Ack, AckError, BoxError, ClientError, Data, EmitError, Event, EventError, EventName,
+    ExtractError, FromContext, RemoteError, Typed, TypedAck,
 };
 #[cfg(feature = "server")]
 pub use kokanee_server as server;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use kokanee_engineio::SendOptions;
-use kokanee_handler::{AckError, AckSink, EmitError};
+use kokanee_handler::{AckError, AckSink, EmitError, answer};
 use kokanee_socketio::{AckId, Args, EncodedPacket};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -141,7 +141,7 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
     /// Waits for the raw arguments of the answer.
     ///
     /// # Errors
-    /// [`AckError`], but never its `Decode`.
+    /// [`AckError`], but never its `Decode` or `Remote`.
     pub async fn args(self) -> Result<Args, AckError> {
         let Self {
             socket,
@@ -179,7 +179,7 @@ impl<T: DeserializeOwned + Send + 'static> IntoFuture for EmitWithAck<T> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { Ok(self.args().await?.deserialize()?) })
+        Box::pin(async move { answer(&self.args().await?) })
     }
 }
 

@@ -4,6 +4,7 @@ use std::{task::Poll, time::Duration};
 
 use kokanee_cluster::Target;
 use kokanee_engineio::SendOptions;
+use kokanee_handler::answer;
 use kokanee_socketio::{Args, EncodedPacket, ParserKind, encode_event, encode_event_args};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
@@ -62,11 +63,14 @@ impl<R: AsRef<str>> IntoRooms for &[R] {
 }
 
 /// The answers to a broadcast.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct BroadcastAnswers<T> {
     /// The answers, in the order of their arrival.
     pub answers: Vec<T>,
+    /// What is not among them: [`AckError::Remote`] of recipients that answered with an error, [`AckError::Decode`] for
+    /// answers that do not fit `T`. In the order of their arrival, too.
+    pub errors: Vec<AckError>,
     /// Whether every recipient has answered. If not, the rest went away or did not answer in time.
     pub complete: bool,
 }
@@ -315,7 +319,8 @@ impl BroadcastOperator {
     /// is not asked because it owes [`Limits::max_pending_acks`](crate::Limits::max_pending_acks) answers already.
     ///
     /// # Errors
-    /// When the event cannot be encoded, or an answer does not fit `T`.
+    /// When the event cannot be encoded or sent to all. What is wrong with an answer is in
+    /// [`BroadcastAnswers::errors`].
     pub async fn emit_with_ack<T: DeserializeOwned>(
         self,
         event: &str,
@@ -369,13 +374,17 @@ impl BroadcastOperator {
         let timeout = self
             .timeout
             .unwrap_or_else(|| self.namespace.limits().ack_timeout);
-        let (answers, complete) = collector.wait(id, &recipients, timeout).await;
-        let answers = answers
-            .iter()
-            .map(Args::deserialize)
-            .collect::<Result<_, _>>()?;
+        let (received, complete) = collector.wait(id, &recipients, timeout).await;
+        let (mut answers, mut errors) = (Vec::new(), Vec::new());
+        for args in &received {
+            match answer(args) {
+                Ok(answer) => answers.push(answer),
+                Err(error) => errors.push(error),
+            }
+        }
         Ok(BroadcastAnswers {
             answers,
+            errors,
             complete: complete && all_asked,
         })
     }

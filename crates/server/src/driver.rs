@@ -19,7 +19,7 @@ use kokanee_engineio::{
     CloseReason, FrameRun, Message, Output, PollPackets, PostResponse, SendOptions, Session, Str,
     Transport,
 };
-use kokanee_handler::{EventError, Running, poll_caught};
+use kokanee_handler::{EventError, EventErrorKind, Running, poll_caught};
 use kokanee_io::{PeerState, READ_BYTES, ReadEnd, Rest, WebSocketIo};
 use kokanee_socketio::{
     AckId, Connection, EncodedPacket, Input, ParserKind, ProtocolError, ProtocolVersion, RawEvent,
@@ -917,7 +917,10 @@ impl Driver {
                 Poll::Pending => return,
                 Poll::Ready(Ok(verdict)) => verdict,
                 Poll::Ready(Err(panic)) => {
-                    events::report(&member.socket, &EventError::Panic(panic));
+                    events::report(
+                        &member.socket,
+                        &EventError::new("connection", EventErrorKind::Panic(panic)),
+                    );
                     Err(ConnectError::new("internal error"))
                 }
             },

@@ -86,7 +86,7 @@ pub(crate) fn start_middlewares(socket: &Socket) -> Option<MiddlewareFuture> {
     Some(Box::pin(async move {
         for middleware in &handlers.middlewares {
             middleware(&Context::new(&socket))
-                .map_err(|error| ConnectError::new(error.public_message()))?
+                .map_err(|error| ConnectError::from_fault(&error.fault()))?
                 .await?;
         }
         Ok(())

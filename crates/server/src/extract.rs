@@ -23,14 +23,26 @@ pub enum OnDisconnect {}
 
 impl Kind for OnEvent {
     type Context<'a> = Context<'a>;
+
+    fn name<'c>(context: &'c Context<'_>) -> &'c str {
+        context.event.map_or("", RawEvent::name)
+    }
 }
 
 impl Kind for OnConnect {
     type Context<'a> = Context<'a>;
+
+    fn name<'c>(_: &'c Context<'_>) -> &'c str {
+        "connection"
+    }
 }
 
 impl Kind for OnDisconnect {
     type Context<'a> = Context<'a>;
+
+    fn name<'c>(_: &'c Context<'_>) -> &'c str {
+        "disconnect"
+    }
 }
 
 impl EventKind for OnEvent {

@@ -10,7 +10,7 @@ use std::{
 
 use foldhash::fast::FixedState;
 use kokanee_cluster::{Key, Rooms, Target};
-use kokanee_handler::{EmitError, Erased, Event, EventError, Handler, TypedArgs};
+use kokanee_handler::{EmitError, Erased, Event, EventError, EventErrorKind, Handler, TypedArgs};
 use kokanee_socketio::{AckId, ParserKind};
 use serde::Serialize;
 
@@ -259,7 +259,13 @@ impl Namespace {
     }
 
     pub(crate) fn report(&self, socket: &Socket, error: &EventError) {
-        tracing::warn!(namespace = self.name(), socket = %socket.id(), %error, "event not handled");
+        let (event, kind) = (error.event(), error.kind());
+        // What the handler meant for the client is no fault of anybody.
+        if matches!(kind, EventErrorKind::Handler(_)) && !kind.fault().is_internal() {
+            tracing::debug!(namespace = self.name(), socket = %socket.id(), event, error = %kind, "event refused");
+        } else {
+            tracing::warn!(namespace = self.name(), socket = %socket.id(), event, error = %kind, "event not handled");
+        }
         if let Some(handler) = &self.handlers().error {
             handler(socket, error);
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use kokanee_engineio::CloseReason;
+use kokanee_handler::Fault;
 use serde::Serialize;
 
 /// Why a socket left its namespace. `Display` gives the texts of the JavaScript server.
@@ -47,6 +48,14 @@ impl ConnectError {
         Self {
             message: message.into(),
             data: None,
+        }
+    }
+
+    /// What the client sees if a parameter of a middleware cannot be made.
+    pub(crate) fn from_fault(fault: &Fault<'_>) -> Self {
+        Self {
+            message: fault.message.clone().into_owned(),
+            data: fault.data.and_then(|data| serde_json::to_value(data).ok()),
         }
     }
 

@@ -181,7 +181,10 @@ fn disconnect_me_disconnects() {
 fn a_handler_that_fails_costs_its_event_only() {
     let server = Server::start(&[]);
     let mut client = Client::open(&server);
-    assert_eq!(client.call(&json!(["fail"]))[0]["error"]["code"], "panic");
+    assert_eq!(
+        client.call(&json!(["fail"]))[0]["error"]["code"],
+        "internal"
+    );
     assert_eq!(
         client.call(&json!(["join", 5]))[0]["error"]["code"],
         "invalid_payload"

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use kokanee_server::{Ack, AckError, EmitError, Server, Socket, SocketId, State};
+use kokanee_server::{Ack, AckError, EmitError, RemoteError, Server, Socket, SocketId, State};
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -435,14 +435,73 @@ async fn a_broadcast_to_nobody_ends_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_does_not_fit_is_an_error_of_the_broadcast() {
-    let (server, mut clients) = crowd(1, |_| {}).await;
+async fn errors_among_the_answers_to_a_broadcast_are_listed_apart() {
+    let (server, mut clients) = crowd(3, |_| {}).await;
     let io = server.io.clone();
     let asking = tokio::spawn(async move { io.to("room").emit_with_ack::<u32>("ask", ()).await });
-    let event = clients[0].event().await;
-    clients[0].ack(&event, json!(["text"])).await;
-    let answer = within("the end", asking).await.expect("no panic");
-    assert!(matches!(answer, Err(AckError::Decode(_))), "{answer:?}");
+    let refusal = json!([{ "error": { "code": "busy", "message": "ask again" } }]);
+    for (client, answer) in clients
+        .iter_mut()
+        .zip([refusal, json!([7]), json!(["text"])])
+    {
+        let event = client.event().await;
+        client.ack(&event, answer).await;
+    }
+    let answers = within("the answers", asking)
+        .await
+        .expect("no panic")
+        .expect("answers");
+    assert_eq!((answers.answers, answers.complete), (vec![7], true));
+    let errors = &answers.errors;
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors.iter().any(
+        |error| matches!(error, AckError::Remote(remote) if remote.to_string() == "ask again (busy)")
+    ));
+    assert!(
+        errors
+            .iter()
+            .any(|error| matches!(error, AckError::Decode(_)))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_answers_with_an_error_is_an_error_with_code_message_and_data() {
+    let (builder, journal, mut entries) = journaling();
+    let io = builder.build();
+    io.on(
+        "go",
+        async |socket: Socket, State(journal): State<Journal>| {
+            let answer = socket.emit_with_ack::<u32>("ask", ()).await;
+            match answer {
+                Err(AckError::Remote(RemoteError {
+                    code,
+                    message,
+                    data,
+                    ..
+                })) => {
+                    let data = data.expect("data");
+                    journal.note(format!("{code}, {message}, {data}"));
+                }
+                other => journal.note(format!("{other:?}")),
+            }
+            let raw = socket.emit_with_ack::<u32>("ask", ()).args().await?;
+            journal.note(raw.json());
+            Ok::<_, AckError>(())
+        },
+    );
+    drop(journal);
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.emit("go", json!([])).await;
+    let refusal = json!([{ "error": { "code": "busy", "message": "ask again", "data": [1] } }]);
+    for _ in 0..2 {
+        let event = client.event().await;
+        client.ack(&event, refusal.clone()).await;
+    }
+    assert_eq!(
+        entries.take(2).await,
+        ["busy, ask again, [1]".to_owned(), refusal[0].to_string(),]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Events that are not handled to their end: payloads that do not fit, errors, panics. Each costs itself alone.
 
 use kokanee_server::{
-    Ack, BoxError, Data, ExtractError, FromContext, Server, Socket, State,
+    Ack, BoxError, ClientError, Data, ExtractError, FromContext, Server, Socket, State,
     extract::{Context, ServerKind},
 };
 use serde_json::{Value, json};
@@ -72,17 +72,71 @@ async fn an_error_of_the_handler_is_reported_and_answered() {
     let answer = client.emit_with_ack("fail", json!([])).await;
     assert_eq!(
         answer,
-        json!([{ "error": { "code": "handler", "message": "out of fish" } }])
+        json!([{ "error": { "code": "internal", "message": "internal error" } }])
     );
     let answer = client.emit_with_ack("wait and fail", json!([])).await;
     assert_eq!(
         answer,
-        json!([{ "error": { "code": "handler", "message": "out of patience" } }])
+        json!([{ "error": { "code": "internal", "message": "internal error" } }])
     );
     assert_eq!(
         entries.take(2).await,
-        ["handler: out of fish", "handler: out of patience"]
+        ["internal: out of fish", "internal: out of patience"]
     );
+    assert_alive(&mut client).await;
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ChatError {
+    #[error(transparent)]
+    Refused(#[from] ClientError),
+    #[error("password=hunter2")]
+    Database,
+}
+
+fn divide(a: i64, b: i64) -> Result<i64, ChatError> {
+    if b == 13 {
+        return Err(ChatError::Database);
+    }
+    let error = ClientError::new("division by zero").code("division_by_zero");
+    Ok(a.checked_div(b).ok_or(error.data(json!({ "by": b })))?)
+}
+
+/// The one documented form, whichever way the error takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_error_means_for_the_client_is_all_that_it_gets() {
+    let (io, mut entries) = reporting();
+    io.on(
+        "return",
+        async |Data((a, b)): Data<(i64, i64)>, ack: Ack| {
+            let answer = divide(a, b)?;
+            Ok::<_, BoxError>(ack.send(answer)?)
+        },
+    );
+    io.on("send", async |Data((a, b)): Data<(i64, i64)>, ack: Ack| {
+        ack.send_result(divide(a, b))
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    for event in ["return", "send"] {
+        assert_eq!(client.emit_with_ack(event, json!([6, 2])).await, json!([3]));
+        let refused = json!([{ "error": {
+            "code": "division_by_zero", "message": "division by zero", "data": { "by": 0 },
+        } }]);
+        assert_eq!(client.emit_with_ack(event, json!([6, 0])).await, refused);
+        let internal = json!([{ "error": { "code": "internal", "message": "internal error" } }]);
+        assert_eq!(client.emit_with_ack(event, json!([6, 13])).await, internal);
+        // The application learns of it in full, whether or not the client has asked for an answer.
+        client.emit(event, json!([6, 13])).await;
+        assert_eq!(
+            entries.take(3).await,
+            [
+                "division_by_zero: division by zero",
+                "internal: password=hunter2",
+                "internal: password=hunter2"
+            ]
+        );
+    }
     assert_alive(&mut client).await;
 }
 
@@ -99,7 +153,7 @@ async fn an_error_after_the_answer_is_reported_but_not_sent() {
         client.emit_with_ack("fail", json!([])).await,
         json!(["done"])
     );
-    assert_eq!(entries.next().await, "handler: too late");
+    assert_eq!(entries.next().await, "internal: too late");
     assert_alive(&mut client).await;
 }
 
@@ -117,13 +171,13 @@ async fn a_panic_of_a_handler_costs_its_event_alone() {
     let answer = client.emit_with_ack("panic", json!([])).await;
     assert_eq!(
         answer,
-        json!([{ "error": { "code": "panic", "message": "internal error" } }])
+        json!([{ "error": { "code": "internal", "message": "internal error" } }])
     );
     let entries = entries.take(2).await;
     assert_eq!(
         entries,
         [
-            "panic: handler panicked: the secret plan",
+            "internal: handler panicked: the secret plan",
             "the other handler"
         ]
     );
@@ -140,8 +194,8 @@ async fn a_panic_behind_an_await_costs_its_event_alone() {
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     let answer = client.emit_with_ack("panic", json!([7])).await;
-    assert_eq!(answer[0]["error"]["code"], "panic");
-    assert_eq!(entries.next().await, "panic: handler panicked: number 7");
+    assert_eq!(answer[0]["error"]["code"], "internal");
+    assert_eq!(entries.next().await, "internal: handler panicked: number 7");
     assert_alive(&mut client).await;
 }
 
@@ -160,10 +214,10 @@ async fn a_panic_of_an_extractor_costs_its_event_alone() {
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     let answer = client.emit_with_ack("panic", json!([])).await;
-    assert_eq!(answer[0]["error"]["code"], "panic");
+    assert_eq!(answer[0]["error"]["code"], "internal");
     assert_eq!(
         entries.next().await,
-        "panic: handler panicked: no such parameter"
+        "internal: handler panicked: no such parameter"
     );
     assert_alive(&mut client).await;
 }
@@ -178,7 +232,10 @@ async fn a_panic_in_on_connect_costs_nothing_else() {
     let entries = entries.take(2).await;
     assert_eq!(
         entries,
-        ["panic: handler panicked: on connect", "the other handler"]
+        [
+            "internal: handler panicked: on connect",
+            "the other handler"
+        ]
     );
     assert_alive(&mut client).await;
 }
@@ -194,7 +251,7 @@ async fn a_panic_in_on_disconnect_does_not_stop_the_other_handlers() {
     assert_eq!(
         entries,
         [
-            "panic: handler panicked: on disconnect",
+            "internal: handler panicked: on disconnect",
             "the other handler"
         ]
     );
@@ -213,7 +270,7 @@ async fn a_panic_of_a_middleware_refuses_its_socket_alone() {
     assert_eq!(refusal, json!({ "message": "internal error" }));
     assert_eq!(
         admin_entries.next().await,
-        "panic: handler panicked: the secret plan"
+        "internal: handler panicked: the secret plan"
     );
     assert_alive(&mut client).await;
     assert!(entries.is_empty(), "it is an error of the other namespace");
@@ -230,7 +287,7 @@ async fn a_panic_of_on_error_itself_costs_nothing_else() {
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     let answer = client.emit_with_ack("fail", json!([])).await;
-    assert_eq!(answer[0]["error"]["message"], "out of fish");
+    assert_eq!(answer[0]["error"]["message"], "internal error");
     assert_alive(&mut client).await;
 }
 

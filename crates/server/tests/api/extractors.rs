@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kokanee_server::{
-    Ack, Args, Auth, Data, EventName, Extension, ExtractError, FromContext, Handshake, Namespace,
-    RawEvent, Server, Socket, SocketId, State, Transport,
+    Ack, Args, Auth, ClientError, Data, EventName, Extension, ExtractError, FromContext, Handshake,
+    Namespace, RawEvent, Server, Socket, SocketId, State, Transport,
     extract::{Context, OnConnect, OnEvent, ServerKind},
 };
 use serde::Deserialize;
@@ -299,7 +299,9 @@ impl<K: ServerKind> FromContext<K> for Admin {
         let auth: Value = context.socket().auth().map_err(ExtractError::other)?;
         match auth["admin"].as_str() {
             Some(name) => Ok(Self(name.to_owned())),
-            None => Err(ExtractError::other("admins only")),
+            None => Err(ExtractError::other(
+                ClientError::new("admins only").code("refused"),
+            )),
         }
     }
 }
@@ -357,7 +359,7 @@ async fn an_option_or_a_result_lets_the_handler_run_without_its_parameter() {
         async |admin: Option<Admin>, data: Result<Data<u32>, ExtractError>, ack: Ack| {
             let data = data
                 .map(|Data(number)| number)
-                .map_err(|error| error.code());
+                .map_err(|error| error.code().to_owned());
             ack.send((admin.map(|Admin(name)| name), data))
         },
     );

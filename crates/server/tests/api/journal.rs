@@ -36,7 +36,8 @@ impl Journal {
     /// Notes every error of a namespace as `code: message`.
     pub(crate) fn note_errors(&self, namespace: &Namespace) {
         let journal = self.clone();
-        namespace.on_error(move |_, error| journal.note(format!("{}: {error}", error.code())));
+        namespace
+            .on_error(move |_, error| journal.note(format!("{}: {}", error.code(), error.kind())));
     }
 }
 

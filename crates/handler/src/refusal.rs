@@ -1,0 +1,306 @@
+//! An answer that is an error: what the peer may see of one ([`ClientError`]), its form on the wire, and how it is read
+//! ([`answer`], [`RemoteError`]).
+//!
+//! A refused acknowledgement is one argument: `{"error":{"code":"…","message":"…","data":…}}`, without `data` if there is none.
+
+use std::{borrow::Cow, collections::HashMap, error::Error, fmt};
+
+use kokanee_socketio::{Args, ArgsError, Value, from_value, to_value};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{AckError, ExtractError};
+
+/// Code of a [`ClientError`] that has none of its own.
+const DEFAULT_CODE: &str = "error";
+/// What the peer sees of every other error.
+const INTERNAL: Fault<'static> = Fault {
+    code: "internal",
+    message: Cow::Borrowed("internal error"),
+    data: None,
+};
+
+/// An error that is meant for the peer: a handler that returns it answers the event with its code, message and data.
+///
+/// Of any other error the peer sees `internal error` alone. It may also be the source of an error of yours, at any depth and
+/// through `#[error(transparent)]` and `anyhow`, too.
+///
+/// ```
+/// use kokanee_handler::ClientError;
+///
+/// #[derive(Debug, thiserror::Error)]
+/// enum ChatError {
+///     /// The client sees this.
+///     #[error(transparent)]
+///     Refused(#[from] ClientError),
+///     /// The client sees `internal error`.
+///     #[error("the database failed")]
+///     Database(#[from] std::io::Error),
+/// }
+///
+/// fn check(name: &str) -> Result<(), ChatError> {
+///     if name.len() > 20 {
+///         let error = ClientError::new("this name is too long").code("name_too_long");
+///         return Err(error.data(serde_json::json!({ "max": 20 })).into());
+///     }
+///     Ok(())
+/// }
+/// assert_eq!(check(&"x".repeat(21)).unwrap_err().to_string(), "this name is too long");
+/// ```
+///
+/// The JavaScript client gets `{ error: { code: "name_too_long", message: "this name is too long", data: { max: 20 } } }` as the
+/// first argument of its acknowledgement, Kokanee's client an [`AckError::Remote`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientError(Box<Facts>);
+
+/// What is for the peer. It is the source of its [`ClientError`], so that it is found even through a wrapper that puts
+/// itself in the place of that error and keeps only its source.
+#[derive(Debug, Clone, PartialEq)]
+struct Facts {
+    code: String,
+    message: String,
+    data: Option<Value>,
+}
+
+impl ClientError {
+    /// Creates an error with a message for the peer. Its code is `error`.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(Box::new(Facts {
+            code: DEFAULT_CODE.to_owned(),
+            message: message.into(),
+            data: None,
+        }))
+    }
+
+    /// Sets the code: a short, stable name that programs compare. Default `error`.
+    #[must_use]
+    pub fn code(mut self, code: impl Into<String>) -> Self {
+        self.0.code = code.into();
+        self
+    }
+
+    /// Adds data. Bytes in it are sent as binary; what cannot be written as JSON becomes `null`.
+    #[must_use]
+    pub fn data(mut self, data: impl Serialize) -> Self {
+        self.0.data = Some(to_value(&data).unwrap_or_default());
+        self
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl Error for ClientError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+impl fmt::Display for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "answered with code {:?}", self.code)
+    }
+}
+
+impl Error for Facts {}
+
+/// What the peer sees of an error.
+#[derive(Debug, Clone, Serialize)]
+pub struct Fault<'a> {
+    /// A short, stable name.
+    pub code: &'a str,
+    /// A text.
+    pub message: Cow<'a, str>,
+    /// More, if there is any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<&'a Value>,
+}
+
+impl<'a> Fault<'a> {
+    /// What the peer may know of an error of the application: all of a [`ClientError`] in it, otherwise nothing.
+    pub(crate) fn of(error: &'a (dyn Error + 'static)) -> Self {
+        let mut causes = std::iter::successors(Some(error), |error| (*error).source());
+        match causes.find_map(|error| error.downcast_ref::<Facts>()) {
+            Some(facts) => Self {
+                code: &facts.code,
+                message: Cow::Borrowed(&facts.message),
+                data: facts.data.as_ref(),
+            },
+            None => INTERNAL,
+        }
+    }
+
+    /// What the peer may know of a panic, and of mistakes in our own set-up.
+    pub(crate) const fn internal() -> Self {
+        INTERNAL
+    }
+
+    /// Whether the peer sees no more than that something failed.
+    pub fn is_internal(&self) -> bool {
+        self.code == INTERNAL.code
+    }
+}
+
+/// The only argument of a refused acknowledgement.
+#[derive(Serialize)]
+pub(crate) struct Refusal<'a> {
+    pub(crate) error: Fault<'a>,
+}
+
+/// The peer answered an event with an error: its handler failed, or refused.
+///
+/// The text is the peer's own, so it is shown to no other user without a thought.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message} ({code})")]
+#[non_exhaustive]
+pub struct RemoteError {
+    /// A short, stable name, as the peer calls it: `forbidden`. Kokanee's own are `internal`, `invalid_payload`, `invalid_auth`
+    /// and `error`.
+    pub code: String,
+    /// A text for people.
+    pub message: String,
+    /// More, if the peer has sent any.
+    pub data: Option<Value>,
+}
+
+impl RemoteError {
+    /// Deserializes the data, `null` if there is none.
+    ///
+    /// # Errors
+    /// When it does not fit `T`.
+    pub fn data_as<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
+        from_value(self.data.as_ref().unwrap_or(&Value::Null))
+    }
+}
+
+/// The error, if the arguments of an acknowledgement are a refusal: one object, whose only key is `error`, with an object
+/// in it that has a code, a message and perhaps data.
+fn refusal(args: &Args) -> Option<RemoteError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Refused {
+        error: HashMap<String, Value>,
+    }
+    // A struct could be read from an array, too.
+    if args.len() != 1 || !args.json().trim_ascii_start().starts_with('{') {
+        return None;
+    }
+    let Refused { mut error } = args.deserialize().ok()?;
+    let (code, message) = (error.remove("code"), error.remove("message"));
+    let data = error.remove("data");
+    match (code, message) {
+        (Some(Value::String(code)), Some(Value::String(message))) if error.is_empty() => {
+            Some(RemoteError {
+                code,
+                message,
+                data,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Reads an acknowledgement: as a `T`, or as the error that it is.
+///
+/// # Errors
+/// [`AckError::Remote`] if the peer has refused, [`AckError::Decode`] if the answer does not fit `T`.
+pub fn answer<T: DeserializeOwned>(args: &Args) -> Result<T, AckError> {
+    match refusal(args) {
+        Some(error) => Err(error.into()),
+        None => Ok(args.deserialize()?),
+    }
+}
+
+impl From<ClientError> for ExtractError {
+    fn from(error: ClientError) -> Self {
+        Self::other(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{BoxError, EventErrorKind};
+
+    fn seen(error: impl Into<BoxError>) -> serde_json::Value {
+        let error = EventErrorKind::Handler(error.into());
+        serde_json::to_value(error.fault()).expect("JSON")
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    enum Wrapped {
+        #[error(transparent)]
+        Transparent(ClientError),
+        #[error("with a text")]
+        Source(#[source] ClientError),
+        #[error("two levels")]
+        Deep(#[source] Box<Self>),
+    }
+
+    #[test]
+    fn the_peer_sees_a_client_error_wherever_it_is_in_an_error_and_nothing_else() {
+        let error = || ClientError::new("not yours").code("forbidden").data([1]);
+        let shown = json!({ "code": "forbidden", "message": "not yours", "data": [1] });
+        assert_eq!(seen(error()), shown);
+        assert_eq!(seen(Wrapped::Transparent(error())), shown);
+        assert_eq!(seen(Wrapped::Source(error())), shown);
+        let deep = Wrapped::Deep(Box::new(Wrapped::Transparent(error())));
+        assert_eq!(seen(deep), shown);
+        assert_eq!(seen(anyhow::Error::from(error())), shown);
+        assert_eq!(seen(anyhow::Error::from(error()).context("why")), shown);
+        let plain = json!({ "code": "error", "message": "no" });
+        assert_eq!(seen(ClientError::new("no")), plain);
+
+        let internal = json!({ "code": "internal", "message": "internal error" });
+        assert_eq!(seen("password=hunter2"), internal);
+        assert_eq!(seen(anyhow::anyhow!("password=hunter2")), internal);
+        let relayed = RemoteError {
+            code: "forbidden".into(),
+            message: "of another peer".into(),
+            data: None,
+        };
+        assert_eq!(seen(AckError::Remote(relayed)), internal);
+    }
+
+    fn read(args: &serde_json::Value) -> Result<Value, AckError> {
+        let values = args.as_array().expect("arguments").iter().cloned();
+        answer(&Args::from_values(values.map(Value::from)).expect("JSON"))
+    }
+
+    #[test]
+    fn an_answer_is_a_refusal_if_it_has_exactly_that_form() {
+        let Err(AckError::Remote(error)) = read(
+            &json!([{ "error": { "message": "no", "code": "forbidden", "data": { "max": 2 } } }]),
+        ) else {
+            panic!("not a refusal");
+        };
+        assert_eq!(error.to_string(), "no (forbidden)");
+        let data: Value = error.data_as().expect("data");
+        assert_eq!(data.get("max"), Some(&2.into()));
+        let without = read(&json!([{ "error": { "code": "a", "message": "b" } }]));
+        assert!(matches!(
+            without,
+            Err(AckError::Remote(RemoteError { data: None, .. }))
+        ));
+
+        for other in [
+            json!([{ "error": "not found" }]),
+            json!([{ "error": { "code": 404, "message": "not found" } }]),
+            json!([{ "error": { "message": "not found" } }]),
+            json!([{ "error": { "code": "a", "message": "b", "stack": "c" } }]),
+            json!([{ "error": { "code": "a", "message": "b" }, "ok": false }]),
+            json!([{ "error": ["a", "b"] }]),
+            json!([[{ "code": "a", "message": "b" }]]),
+            json!([{ "error": { "code": "a", "message": "b" } }, 1]),
+            json!([null, { "error": { "code": "a", "message": "b" } }]),
+            json!([{}]),
+        ] {
+            let value = read(&other).unwrap_or_else(|error| panic!("{other}: {error}"));
+            assert_eq!(value, Value::from(other[0].clone()));
+        }
+    }
+}
