@@ -206,6 +206,31 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// The options of a command and of all below it, as `(command, letter, name)`.
+    fn options(command: &clap::Command) -> Vec<(String, Option<char>, String)> {
+        let own = command.get_arguments().filter_map(|arg| {
+            let name = arg.get_long()?.to_owned();
+            Some((command.get_name().to_owned(), arg.get_short(), name))
+        });
+        let below = command.get_subcommands().flat_map(options);
+        own.chain(below).collect()
+    }
+
+    #[test]
+    fn a_letter_is_the_same_option_in_every_command() {
+        let options = options(&Cli::command());
+        for (command, letter, name) in options.iter().filter(|(_, letter, _)| letter.is_some()) {
+            for (other, other_letter, other_name) in &options {
+                assert_eq!(
+                    letter == other_letter,
+                    name == other_name,
+                    "{letter:?} --{name} of {command}, {other_letter:?} --{other_name} of {other}"
+                );
+            }
+        }
+        assert!(options.len() > 100, "{options:?}");
+    }
+
     #[test]
     fn a_time_is_a_number_with_a_unit() {
         assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));

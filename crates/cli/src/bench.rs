@@ -202,7 +202,7 @@ fn options(args: &BenchArgs) -> Result<Options, BenchError> {
         payload: args.payload.unwrap_or(defaults.payload),
         bound: match args.messages {
             Some(messages) => Bound::Messages(messages.get()),
-            None => Bound::Time(args.time),
+            None => Bound::Time(args.duration),
         },
         warmup: args.warmup,
         namespace: url.namespace,

@@ -28,7 +28,7 @@ result says how busy it was.
 Examples:
   kokanee bench http://127.0.0.1:3000                              echoes on 100 connections, for 10 s
   kokanee bench http://127.0.0.1:3000 broadcast -c 500 --pid $(pidof kokanee)
-  kokanee bench http://127.0.0.1:3000/chat echo --ack --event message -t 30s
+  kokanee bench http://127.0.0.1:3000/chat echo --ack --event message -d 30s
   kokanee bench http://127.0.0.1:3000 storm -c 2000 --waves 5 --html storm.html
   kokanee bench http://127.0.0.1:3000 idle -c 10000 --hold 1m --json
   kokanee bench https://staging.example.com echo --ack --event ping -c 200 -H 'Authorization: Bearer abc'
@@ -64,19 +64,19 @@ pub(crate) struct BenchArgs {
     pub(crate) window: usize,
 
     /// Size of the text argument of each event
-    #[arg(short, long, value_name = "BYTES", help_heading = "Load")]
+    #[arg(long, value_name = "BYTES", help_heading = "Load")]
     pub(crate) payload: Option<usize>,
 
     /// Time of load
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = "Load")]
-    pub(crate) time: Duration,
+    pub(crate) duration: Duration,
 
     /// End after this many events instead
     #[arg(
         short,
         long,
         value_name = "COUNT",
-        conflicts_with = "time",
+        conflicts_with = "duration",
         help_heading = "Load"
     )]
     pub(crate) messages: Option<NonZeroU64>,
@@ -87,6 +87,7 @@ pub(crate) struct BenchArgs {
 
     /// Name of the event of echo and polling
     #[arg(
+        short,
         long,
         value_name = "NAME",
         default_value = "echo",
@@ -95,7 +96,7 @@ pub(crate) struct BenchArgs {
     pub(crate) event: String,
 
     /// Echoes are acknowledgements, whatever they carry
-    #[arg(long, help_heading = "Load")]
+    #[arg(short, long, help_heading = "Load")]
     pub(crate) ack: bool,
 
     /// The event that makes the server broadcast
@@ -124,7 +125,7 @@ pub(crate) struct BenchArgs {
     pub(crate) spread: Duration,
 
     /// End the run if nothing arrives for this time
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = "Load")]
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = "Load")]
     pub(crate) timeout: Duration,
 
     /// Process id of the server, to measure its CPU time and memory (Linux)

@@ -108,7 +108,7 @@ pub(crate) struct ConnectionArgs {
     pub(crate) query: Vec<(String, String)>,
 
     /// Revision of the Engine.IO protocol: 3 for servers of Socket.IO 2
-    #[arg(long, value_parser = value_parser!(u8).range(3..=4), default_value_t = 4, help_heading = "Connection")]
+    #[arg(short, long, value_parser = value_parser!(u8).range(3..=4), default_value_t = 4, help_heading = "Connection")]
     pub(crate) revision: u8,
 
     /// How packets are encoded

@@ -290,7 +290,7 @@ pub(crate) struct TcpSendArgs {
     pub(crate) timeout: Duration,
 
     /// End after this many messages of the answer, instead of at the peer's end
-    #[arg(short, long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT")]
     pub(crate) answers: Option<NonZeroU64>,
 
     /// Do not end our side when all is sent; some peers take that for the end of the connection

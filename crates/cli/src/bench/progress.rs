@@ -53,7 +53,7 @@ impl Reporter {
             scenario,
             length: match scenario {
                 Scenario::Echo | Scenario::Broadcast | Scenario::Polling if is_timed => {
-                    Some(args.time)
+                    Some(args.duration)
                 }
                 Scenario::Idle => Some(args.hold),
                 _ => None,
