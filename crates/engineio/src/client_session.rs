@@ -25,11 +25,17 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    CloseReason, Handshake, Message, OutPacket, Outgoing, Packet, PayloadDecoder, Revision,
-    SendOptions, Transport,
+    close::CloseReason,
+    config::SendOptions,
+    handshake::Handshake,
     heartbeat::{Beat, Heartbeat},
-    outbox::{OVERHEAD_BYTES, Outbox, Part},
+    message::{Message, Outgoing},
+    outbox::{Outbox, Part},
+    packet::{DecodeError, OutPacket, Packet, Revision},
+    payload::PayloadDecoder,
     queue::Queue,
+    run::OVERHEAD_BYTES,
+    transport::Transport,
 };
 
 /// The times and limits of a client's sessions.
@@ -177,7 +183,7 @@ impl ClientSession {
     pub fn new(config: Arc<ClientSessionConfig>, transport: Transport, now: Instant) -> Self {
         let mut session = Self {
             config,
-            outbox: Outbox::default(),
+            outbox: Outbox::new(now),
             gaps: VecDeque::new(),
             parting: false,
             answers_no_ping: false,
@@ -427,7 +433,7 @@ impl ClientSession {
         }
         self.has_parted = true;
         if !std::mem::replace(&mut self.parting, true) {
-            self.gaps.push_back(Outbox::default());
+            self.gaps.push_back(Outbox::new(now));
         }
         self.push(now, OutPacket::Message(message.clone()), Part::Owed);
         self.go_on(now);
@@ -437,7 +443,7 @@ impl ClientSession {
     /// JavaScript server that reads both in one turn closes the session.
     pub fn send_join(&mut self, now: Instant, message: &Outgoing) {
         if self.has_parted && self.state == State::Open {
-            self.gaps.push_back(Outbox::default());
+            self.gaps.push_back(Outbox::new(now));
         }
         self.send(now, message, &[], SendOptions::default());
         self.go_on(now);
@@ -582,7 +588,7 @@ impl ClientSession {
 
     // Reactions.
 
-    fn decode_frame(&self, frame: Message) -> Result<Packet, crate::DecodeError> {
+    fn decode_frame(&self, frame: Message) -> Result<Packet, DecodeError> {
         match frame {
             Message::Text(text) => Packet::decode_text(self.config.revision, text),
             Message::Binary(bytes) => Packet::decode_binary(self.config.revision, bytes),
@@ -737,7 +743,7 @@ impl ClientSession {
     /// Adds a packet behind everything that waits.
     fn push(&mut self, now: Instant, packet: OutPacket, part: Part) {
         match self.gaps.back_mut() {
-            Some(last) => last.push(packet, part),
+            Some(last) => last.push(now, packet, part),
             None => self.push_now(now, packet, part),
         }
     }
@@ -748,7 +754,7 @@ impl ClientSession {
         if self.outbox.is_empty() && self.posted.is_none() {
             self.progress = now;
         }
-        self.outbox.push(packet, part);
+        self.outbox.push(now, packet, part);
     }
 
     /// A WebSocket has an end of its own.
@@ -799,7 +805,7 @@ impl ClientSession {
                 return;
             }
             self.answers_no_ping |= matches!(self.heard, Heard::Asked { .. });
-            self.outbox = self.gaps.pop_front().unwrap_or_default();
+            self.outbox = self.gaps.pop_front().unwrap_or_else(|| Outbox::new(now));
             self.progress = now;
         }
         let is_closing = matches!(self.state, State::Closing { .. });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Str;
+use crate::message::Str;
 
 /// The parameters of a session, as the open packet carries them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Revision;
+use crate::packet::Revision;
 
 /// ```text
 ///            interval over: ping goes out              no pong in time

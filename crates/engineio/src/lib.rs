@@ -4,6 +4,7 @@
 
 mod client_session;
 mod close;
+mod config;
 mod handshake;
 mod heartbeat;
 mod message;
@@ -11,20 +12,22 @@ mod outbox;
 mod packet;
 mod payload;
 mod payload_v3;
+mod polls;
 mod queue;
 mod run;
 mod session;
 mod sid;
+mod transport;
 
 pub use client_session::{ClientOutput, ClientSession, ClientSessionConfig};
 pub use close::CloseReason;
+pub use config::{Overflow, SendOptions, SessionConfig};
 pub use handshake::{Handshake, HandshakeError};
 pub use message::{InvalidUtf8, Message, Outgoing, Str, TextBuffer};
 pub use packet::{ControlText, DecodeError, OutPacket, Packet, PacketType, Revision};
 pub use payload::{PayloadBody, PayloadDecoder, decode_jsonp_form, encode_jsonp, encode_payload};
+pub use polls::PollPackets;
 pub use run::{FrameRun, RunText};
-pub use session::{
-    Output, Overflow, Overlap, PollPackets, PostResponse, SendOptions, Session, SessionConfig,
-    Transport, UpgradeRefused,
-};
+pub use session::{Output, Overlap, PostResponse, Session, UpgradeRefused};
 pub use sid::{SID_LENGTH, Sid, encode_id, parse_id};
+pub use transport::Transport;

@@ -3,17 +3,17 @@
 //! Owned by [`Session`](crate::Session). A packet that waits alone costs no allocation; the queue behind it exists only
 //! while there is a backlog.
 
-use std::{collections::VecDeque, io::IoSlice};
+use std::{collections::VecDeque, io::IoSlice, time::Instant};
 
-use crate::{FrameRun, OutPacket, Revision};
-
-/// What a waiting packet counts beside its content, so that many empty ones are bounded too.
-pub(crate) const OVERHEAD_BYTES: usize = 64;
+use crate::{
+    packet::{OutPacket, Revision},
+    run::{FrameRun, OVERHEAD_BYTES},
+};
 
 /// Packets for which the queue makes room when a backlog begins.
 const BURST_PACKETS: usize = 15;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
     front: Option<Entry>,
     // Invariant: empty while `front` is `None`.
@@ -24,6 +24,8 @@ pub(crate) struct Outbox {
     written: usize,
     /// How many of the packets are pings and pongs.
     heartbeats: usize,
+    /// When it last began to fill or got smaller.
+    progress: Instant,
 }
 
 /// What a policy that drops messages may do with a packet.
@@ -94,12 +96,33 @@ impl Entry {
 }
 
 impl Outbox {
-    pub(crate) fn push(&mut self, packet: OutPacket, part: Part) {
-        self.push_entry(Entry::Packet { packet, part });
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            front: None,
+            rest: VecDeque::new(),
+            bytes: 0,
+            written: 0,
+            heartbeats: 0,
+            progress: now,
+        }
+    }
+
+    /// When it last began to fill or got smaller.
+    pub(crate) fn progress(&self) -> Instant {
+        self.progress
+    }
+
+    /// The peer has taken something, of which only the owner knows.
+    pub(crate) fn note_progress(&mut self, now: Instant) {
+        self.progress = now;
+    }
+
+    pub(crate) fn push(&mut self, now: Instant, packet: OutPacket, part: Part) {
+        self.push_entry(now, Entry::Packet { packet, part });
     }
 
     /// Adds finished frames. Only for a WebSocket, and if no policy wants to drop single messages.
-    pub(crate) fn push_run(&mut self, run: FrameRun) {
+    pub(crate) fn push_run(&mut self, now: Instant, run: FrameRun) {
         // A frame that is partly written is in front, and stays as it is.
         if let Some(Entry::Run(last)) = self.rest.back_mut()
             && last.append(&run)
@@ -107,13 +130,14 @@ impl Outbox {
             self.bytes += run.weight();
             return;
         }
-        self.push_entry(Entry::Run(run));
+        self.push_entry(now, Entry::Run(run));
     }
 
-    fn push_entry(&mut self, entry: Entry) {
+    fn push_entry(&mut self, now: Instant, entry: Entry) {
         self.bytes += entry.weight();
         self.heartbeats += usize::from(entry.is_heartbeat());
         if self.front.is_none() {
+            self.progress = now;
             self.front = Some(entry);
         } else {
             if self.rest.capacity() == 0 {
@@ -163,7 +187,10 @@ impl Outbox {
     }
 
     /// Puts packets that were taken but not delivered back in front.
-    pub(crate) fn restore(&mut self, packets: Vec<OutPacket>) {
+    pub(crate) fn restore(&mut self, now: Instant, packets: Vec<OutPacket>) {
+        if self.is_empty() {
+            self.progress = now;
+        }
         for packet in packets.into_iter().rev() {
             // An attachment is never dropped on its own: what came back counts as begun.
             let entry = Entry::Packet {
@@ -289,7 +316,14 @@ impl Outbox {
     }
 
     /// Notes that `count` bytes of the frames were written.
-    pub(crate) fn advance(&mut self, revision: Revision, base64: bool, mut count: usize) {
+    pub(crate) fn advance(
+        &mut self,
+        now: Instant,
+        revision: Revision,
+        base64: bool,
+        mut count: usize,
+    ) {
+        self.progress = now;
         while let Some(entry) = &self.front {
             let left = entry.frames(revision, base64).len() - self.written;
             if count < left {

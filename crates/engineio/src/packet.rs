@@ -8,7 +8,10 @@ use std::{fmt, ops::Range};
 use bytes::Bytes;
 use kokanee_websocket::{OpCode, encode_header};
 
-use crate::{Handshake, Message, Outgoing, Str};
+use crate::{
+    handshake::Handshake,
+    message::{Message, Outgoing, Str},
+};
 
 /// Revision of the Engine.IO protocol, the `EIO` query parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -8,8 +8,8 @@ use std::iter::FusedIterator;
 use bytes::Bytes;
 
 use crate::{
-    DecodeError, OutPacket, Packet, Revision, Str,
-    packet::decode_utf8,
+    message::Str,
+    packet::{DecodeError, OutPacket, Packet, Revision, decode_utf8},
     payload_v3::{decode_binary_packet, decode_text_packet, encode_binary, encode_text},
 };
 

@@ -9,7 +9,8 @@ use std::io::Write;
 use bytes::Bytes;
 
 use crate::{
-    DecodeError, Message, OutPacket, Packet, PacketType, Revision, Str, packet::decode_utf8,
+    message::{Message, Str},
+    packet::{DecodeError, OutPacket, Packet, PacketType, Revision, decode_utf8},
 };
 
 /// Lengths with more digits are refused. JavaScript's limit: no number there is longer.

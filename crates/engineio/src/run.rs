@@ -9,8 +9,10 @@ use std::cell::Cell;
 use kokanee_websocket::{OpCode, encode_header};
 
 #[cfg(doc)]
-use crate::Outgoing;
-use crate::outbox::OVERHEAD_BYTES;
+use crate::message::Outgoing;
+
+/// What a waiting packet counts beside its content, so that many empty ones are bounded too.
+pub(crate) const OVERHEAD_BYTES: usize = 64;
 
 thread_local! {
     static KEPT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };

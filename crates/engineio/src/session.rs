@@ -15,7 +15,6 @@
 
 use std::{
     io::IoSlice,
-    ops::Deref,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,10 +22,17 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    CloseReason, FrameRun, Message, OutPacket, Outgoing, Packet, PayloadDecoder, Revision,
+    close::CloseReason,
+    config::{Overflow, SendOptions, SessionConfig},
     heartbeat::{Beat, Heartbeat},
-    outbox::{OVERHEAD_BYTES, Outbox, Part},
+    message::{Message, Outgoing},
+    outbox::{Outbox, Part},
+    packet::{DecodeError, OutPacket, Packet, Revision},
+    payload::PayloadDecoder,
+    polls::{PollPackets, Polls},
     queue::Queue,
+    run::{FrameRun, OVERHEAD_BYTES},
+    transport::Transport,
 };
 
 /// Probes of one WebSocket that are answered: a client that sends more does not read the answers.
@@ -39,88 +45,6 @@ const PROMPT_NOOPS: u8 = 8;
 /// Interval at which later ones are answered, in case that the answer to the probe never reaches the client. JavaScript
 /// answers all of them so.
 const UPGRADE_NOOP_INTERVAL: Duration = Duration::from_millis(100);
-
-/// The times and limits of a session. One value is shared by all sessions of a server.
-#[derive(Debug, Clone)]
-pub struct SessionConfig {
-    /// Time between a pong and the next ping. Default 25 s.
-    pub ping_interval: Duration,
-    /// Time in which a pong must come. Default 20 s.
-    pub ping_timeout: Duration,
-    /// Time in which an upgrade must be finished. Default 10 s.
-    pub upgrade_timeout: Duration,
-    /// Time in which a polling client must fetch the end of a session that the server closed. Default 30 s.
-    pub close_timeout: Duration,
-    /// Time in which a client that gave up its GET must send another one. Default 5 s.
-    pub aborted_poll_timeout: Duration,
-    /// Time in which a WebSocket peer must take some of what waits for it. Default 10 s.
-    pub write_timeout: Duration,
-    /// Bytes that may wait for one client, 64 bytes for each packet included. Default 1 MiB.
-    pub max_outbound_bytes: usize,
-    /// What happens to a message for which there is no room. Default: [`Overflow::Disconnect`].
-    pub overflow: Overflow,
-    /// Whether a polling session may move to a WebSocket. Default true.
-    pub allow_upgrades: bool,
-}
-
-impl Default for SessionConfig {
-    fn default() -> Self {
-        Self {
-            ping_interval: Duration::from_secs(25),
-            ping_timeout: Duration::from_secs(20),
-            upgrade_timeout: Duration::from_secs(10),
-            close_timeout: Duration::from_secs(30),
-            aborted_poll_timeout: Duration::from_secs(5),
-            write_timeout: Duration::from_secs(10),
-            max_outbound_bytes: 1 << 20,
-            overflow: Overflow::Disconnect,
-            allow_upgrades: true,
-        }
-    }
-}
-
-/// What happens when more waits for a client than [`SessionConfig::max_outbound_bytes`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Overflow {
-    /// The client is disconnected with [`CloseReason::SlowConsumer`]: what it got before is complete.
-    #[default]
-    Disconnect,
-    /// The oldest waiting messages are dropped, and counted in [`Session::dropped`].
-    DropOldest,
-    /// The new message is dropped, and counted in [`Session::dropped`].
-    DropNewest,
-}
-
-/// The packets of an answer to a GET, in order, and its place among the answers of its session. If it could not be
-/// delivered, they go [back](Session::handle_poll_undelivered).
-#[derive(Debug, PartialEq)]
-pub struct PollPackets {
-    packets: Vec<OutPacket>,
-    /// The answers that they are from. Those in which nothing is to be lost have no number: `first` is then behind `last`.
-    first: u64,
-    last: u64,
-}
-
-impl PollPackets {
-    /// Adds those of a later answer.
-    pub fn append(&mut self, later: Self) {
-        if later.first <= later.last {
-            if self.first > self.last {
-                self.first = later.first;
-            }
-            self.last = later.last;
-        }
-        self.packets.extend(later.packets);
-    }
-}
-
-impl Deref for PollPackets {
-    type Target = [OutPacket];
-
-    fn deref(&self) -> &[OutPacket] {
-        &self.packets
-    }
-}
 
 /// What the driver must do. Frames of the WebSocket are not here: see [`Session::frames`].
 #[derive(Debug, PartialEq)]
@@ -157,25 +81,6 @@ pub enum PostResponse {
     BadRequest,
 }
 
-/// How the bytes of a session travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// HTTP long-polling.
-    Polling,
-    /// WebSocket.
-    WebSocket,
-}
-
-impl Transport {
-    /// The name in the `transport` parameter.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Polling => "polling",
-            Self::WebSocket => "websocket",
-        }
-    }
-}
-
 /// A GET or POST came while another one was in progress. It is refused, and the session is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("overlapping requests of one session")]
@@ -193,37 +98,6 @@ pub enum UpgradeRefused {
     /// The session has ended.
     #[error("the session is closed")]
     Closed,
-}
-
-/// How a message is to be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SendOptions {
-    /// Drop the message if the client cannot take it at once.
-    pub volatile: bool,
-    /// Allow compression.
-    pub compress: bool,
-    /// The client waits for it (an acknowledgement, the answer to CONNECT): it is never dropped, and no reason to end the
-    /// session, however much waits already. Whoever owes it reads no further from the client instead.
-    pub owed: bool,
-}
-
-impl SendOptions {
-    /// Those of a packet that the client waits for.
-    pub const OWED: Self = Self {
-        volatile: false,
-        compress: true,
-        owed: true,
-    };
-}
-
-impl Default for SendOptions {
-    fn default() -> Self {
-        Self {
-            volatile: false,
-            compress: true,
-            owed: false,
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,21 +165,13 @@ pub struct Session {
     probe: Option<Box<Probe>>,
     heartbeat: Heartbeat,
     state: State,
-    /// When the outbox last began to fill or got smaller.
-    progress: Instant,
-    /// While polling and no GET is pending: when the next one must have come.
-    poll_by: Option<Instant>,
+    polls: Polls,
     dropped: u64,
     revision: Revision,
     transport: Transport,
     base64: bool,
-    poll_pending: bool,
-    /// The last GET was given up by the client.
-    poll_aborted: bool,
     /// Whether the WebSocket has carried anything: what went before it can no longer be sent again.
     wrote_frames: bool,
-    /// The number of the last answer to a GET in which something can be lost.
-    answers: u64,
     compress: bool,
     reading_paused: bool,
     /// Somebody else sees to it that the peer takes what is written.
@@ -328,22 +194,18 @@ impl Session {
         let heartbeat = Heartbeat::new(revision, config.ping_interval, config.ping_timeout, now);
         Self {
             config,
-            outbox: Outbox::default(),
+            outbox: Outbox::new(now),
             outputs: Queue::default(),
             post: None,
             probe: None,
             heartbeat,
             state: State::Open,
-            progress: now,
-            poll_by: None,
+            polls: Polls::new(),
             dropped: 0,
             revision,
             transport,
             base64,
-            poll_pending: false,
-            poll_aborted: false,
             wrote_frames: false,
-            answers: 0,
             compress: false,
             reading_paused: false,
             progress_watched: false,
@@ -355,7 +217,7 @@ impl Session {
     pub fn open(&mut self, now: Instant, handshake: OutPacket) {
         self.push(now, handshake, Part::Owed);
         if self.transport == Transport::Polling {
-            self.poll_by = Some(now + self.heartbeat.patience());
+            self.polls.expect(now + self.heartbeat.patience());
         }
     }
 
@@ -366,7 +228,7 @@ impl Session {
     /// # Errors
     /// [`Overlap`] if another GET is pending: that one is answered with a close packet and the session ends.
     pub fn handle_poll(&mut self, now: Instant) -> Result<(), Overlap> {
-        if self.poll_pending {
+        if self.polls.is_pending() {
             self.fail(CloseReason::TransportError);
             return Err(Overlap);
         }
@@ -378,9 +240,7 @@ impl Session {
             self.answer_poll(vec![OutPacket::Noop], false);
             return Ok(());
         }
-        self.poll_pending = true;
-        self.poll_aborted = false;
-        self.poll_by = None;
+        self.polls.begin();
         if self.state != State::Open && self.outbox.is_empty() {
             // The end of an orderly close. The noop is what the JavaScript server sends here, too.
             self.answer_poll(vec![OutPacket::Noop, OutPacket::Close], false);
@@ -394,41 +254,33 @@ impl Session {
     /// The pending GET was given up by the client before it was answered. Nothing is lost: the next GET gets it. But it
     /// must come soon, as most clients that give up a GET are gone.
     pub fn handle_poll_aborted(&mut self, now: Instant) {
-        if !self.poll_pending {
+        if !self.polls.is_pending() {
             return;
         }
-        self.poll_pending = false;
-        self.poll_aborted = true;
-        self.poll_by = Some(
-            now + self
-                .config
-                .aborted_poll_timeout
-                .min(self.heartbeat.patience()),
-        );
+        let patience = self.heartbeat.patience();
+        let time = self.config.aborted_poll_timeout.min(patience);
+        self.polls.abort(now + time);
     }
 
     /// The answer of a GET could not be delivered: its packets go first into the next one.
     ///
     /// If a later answer or a WebSocket has carried something since, the session ends: their place in the order is gone.
     pub fn handle_poll_undelivered(&mut self, now: Instant, undelivered: PollPackets) {
-        let PollPackets {
-            mut packets,
-            first,
-            last,
-        } = undelivered;
-        packets.retain(|packet| !matches!(packet, OutPacket::Noop));
-        if self.state == State::Closed || packets.is_empty() {
+        let is_lost = undelivered
+            .iter()
+            .any(|packet| !matches!(packet, OutPacket::Noop));
+        if self.state == State::Closed || !is_lost {
             return;
         }
-        if self.wrote_frames || last != self.answers {
+        let Some(mut packets) = self
+            .polls
+            .take_back(undelivered)
+            .filter(|_| !self.wrote_frames)
+        else {
             return self.fail(CloseReason::TransportError);
-        }
-        // The one before may come back, too.
-        self.answers = first - 1;
-        if self.outbox.is_empty() {
-            self.progress = now;
-        }
-        self.outbox.restore(packets);
+        };
+        packets.retain(|packet| !matches!(packet, OutPacket::Noop));
+        self.outbox.restore(now, packets);
         self.flush(now);
     }
 
@@ -486,7 +338,7 @@ impl Session {
     /// Answers the POST being processed before its end, unless a GET is pending. The driver calls it when it reads no further
     /// because of what waits for the client: one that has no GET pending may send the next only after its POST.
     pub fn release_post(&mut self) {
-        let is_free = self.transport == Transport::Polling && !self.poll_pending;
+        let is_free = self.transport == Transport::Polling && !self.polls.is_pending();
         if let Some(post) = self.post.as_mut().filter(|post| is_free && !post.answered) {
             post.answered = true;
             self.outputs.push(Output::PostResponse(PostResponse::Ok));
@@ -540,7 +392,7 @@ impl Session {
                 probe.noop_at = Some(now + UPGRADE_NOOP_INTERVAL);
                 self.outputs
                     .push(Output::ProbePacket(OutPacket::pong(&data)));
-                if self.poll_pending {
+                if self.polls.is_pending() {
                     self.release_poll(now);
                 }
             }
@@ -578,17 +430,17 @@ impl Session {
                 && *at <= now
             {
                 *at = now + UPGRADE_NOOP_INTERVAL;
-                if self.poll_pending {
+                if self.polls.is_pending() {
                     self.answer_poll(vec![OutPacket::Noop], false);
-                    self.poll_by = Some(now + self.heartbeat.patience());
+                    self.polls.expect(now + self.heartbeat.patience());
                 }
             }
         }
         if self.is_write_overdue(now) {
             return self.fail(CloseReason::SlowConsumer);
         }
-        if self.poll_by.is_some_and(|at| at <= now) {
-            let reason = if self.poll_aborted {
+        if self.polls.deadline().is_some_and(|at| at <= now) {
+            let reason = if self.polls.is_aborted() {
                 CloseReason::TransportError
             } else {
                 CloseReason::PingTimeout
@@ -636,9 +488,7 @@ impl Session {
 
     /// Says that the answer to the last GET is still on its way: the time for the next one has not begun.
     pub fn note_delivering(&mut self, now: Instant) {
-        if self.poll_by.is_some() && !self.poll_aborted {
-            self.poll_by = Some(now + self.heartbeat.patience());
-        }
+        self.polls.postpone(now + self.heartbeat.patience());
     }
 
     // Commands.
@@ -685,10 +535,7 @@ impl Session {
         if self.state != State::Open || run.is_empty() {
             return;
         }
-        if self.outbox.is_empty() {
-            self.progress = now;
-        }
-        self.outbox.push_run(run);
+        self.outbox.push_run(now, run);
     }
 
     /// The finished frame of a message for this session's WebSocket.
@@ -766,11 +613,11 @@ impl Session {
     /// When a polling client without a GET counts as gone, where that must be known soon: a client that lives sends the next
     /// one at once.
     fn gone_at(&self) -> Option<Instant> {
-        let poll_by = self.poll_by?;
-        if self.poll_aborted {
-            return Some(poll_by);
+        let due = self.polls.deadline()?;
+        if self.polls.is_aborted() {
+            return Some(due);
         }
-        let answered = poll_by.checked_sub(self.heartbeat.patience())?;
+        let answered = due.checked_sub(self.heartbeat.patience())?;
         Some(answered + self.config.aborted_poll_timeout)
     }
 
@@ -802,7 +649,7 @@ impl Session {
                 if let Some(other) = self.write_deadline() {
                     deadline = deadline.min(other);
                 }
-                if let Some(other) = self.poll_by {
+                if let Some(other) = self.polls.deadline() {
                     deadline = deadline.min(other);
                 }
                 if let Some(probe) = &self.probe {
@@ -828,7 +675,7 @@ impl Session {
         let compress = std::mem::take(&mut self.compress);
         self.answer_poll(packets, compress);
         if self.state == State::Open {
-            self.poll_by = Some(now + self.heartbeat.patience());
+            self.polls.expect(now + self.heartbeat.patience());
         }
     }
 
@@ -856,11 +703,10 @@ impl Session {
             return;
         }
         let had_heartbeat = self.outbox.has_heartbeat();
-        self.outbox.advance(self.revision, self.base64, count);
+        self.outbox.advance(now, self.revision, self.base64, count);
         if had_heartbeat && !self.outbox.has_heartbeat() {
             self.heartbeat.postpone(now);
         }
-        self.progress = now;
         self.wrote_frames = true;
         self.finish_if_drained();
     }
@@ -891,7 +737,7 @@ impl Session {
 
     #[inline]
     fn can_flush(&self) -> bool {
-        self.transport == Transport::Polling && self.poll_pending && !self.outbox.is_empty()
+        self.transport == Transport::Polling && self.polls.is_pending() && !self.outbox.is_empty()
     }
 
     /// Whether messages can be exchanged.
@@ -903,7 +749,8 @@ impl Session {
     /// Whether a message sent now would leave at once.
     #[inline]
     pub fn is_writable(&self) -> bool {
-        self.outbox.is_empty() && (self.transport == Transport::WebSocket || self.poll_pending)
+        self.outbox.is_empty()
+            && (self.transport == Transport::WebSocket || self.polls.is_pending())
     }
 
     /// Whether everything that had to be sent was handed over.
@@ -951,7 +798,7 @@ impl Session {
     // Reactions.
 
     #[inline]
-    fn decode_frame(&self, frame: Message) -> Result<Packet, crate::DecodeError> {
+    fn decode_frame(&self, frame: Message) -> Result<Packet, DecodeError> {
         match frame {
             Message::Text(text) => Packet::decode_text(self.revision, text),
             Message::Binary(bytes) => Packet::decode_binary(self.revision, bytes),
@@ -1000,7 +847,7 @@ impl Session {
         self.outputs
             .push(Output::Closed(CloseReason::TransportClose));
         self.close_probe();
-        if self.poll_pending {
+        if self.polls.is_pending() {
             self.answer_poll(vec![OutPacket::Noop], false);
         }
         if self.post.take().is_some_and(|post| post.is_awaited()) {
@@ -1011,12 +858,12 @@ impl Session {
 
     fn upgrade(&mut self, now: Instant) {
         self.probe = None;
-        if self.poll_pending {
+        if self.polls.is_pending() {
             self.answer_poll(vec![OutPacket::Noop], false);
         }
         self.transport = Transport::WebSocket;
-        self.poll_by = None;
-        self.progress = now;
+        self.polls.forget();
+        self.outbox.note_progress(now);
         self.outputs.push(Output::Upgraded);
         self.finish_if_drained();
     }
@@ -1029,10 +876,7 @@ impl Session {
 
     #[inline]
     fn push(&mut self, now: Instant, packet: OutPacket, part: Part) {
-        if self.outbox.is_empty() {
-            self.progress = now;
-        }
-        self.outbox.push(packet, part);
+        self.outbox.push(now, packet, part);
     }
 
     /// Answers the pending GET with a noop while a client that has probed waits for that: it upgrades when no GET is pending.
@@ -1043,22 +887,12 @@ impl Session {
         {
             probe.prompt_noops -= 1;
             self.answer_poll(vec![OutPacket::Noop], false);
-            self.poll_by = Some(now + self.heartbeat.patience());
+            self.polls.expect(now + self.heartbeat.patience());
         }
     }
 
     fn answer_poll(&mut self, packets: Vec<OutPacket>, compress: bool) {
-        self.poll_pending = false;
-        let has_content = packets
-            .iter()
-            .any(|packet| !matches!(packet, OutPacket::Noop));
-        let first = self.answers + 1;
-        self.answers += u64::from(has_content);
-        let packets = PollPackets {
-            packets,
-            first,
-            last: self.answers,
-        };
+        let packets = self.polls.answer(packets);
         self.outputs
             .push(Output::PollResponse { packets, compress });
     }
@@ -1074,7 +908,7 @@ impl Session {
         (self.transport == Transport::WebSocket
             && !self.progress_watched
             && !self.outbox.is_empty())
-        .then(|| self.progress + self.config.write_timeout)
+        .then(|| self.outbox.progress() + self.config.write_timeout)
     }
 
     /// Closing ends when everything was delivered: on a WebSocket once it is written, on polling with the close packet.
@@ -1084,7 +918,7 @@ impl Session {
         }
         match self.transport {
             Transport::WebSocket => self.finish(),
-            Transport::Polling if self.poll_pending => self.finish(),
+            Transport::Polling if self.polls.is_pending() => self.finish(),
             // The next GET ends it.
             Transport::Polling => {}
         }
@@ -1097,8 +931,8 @@ impl Session {
         self.state = State::Closed;
         self.close_probe();
         self.outbox.discard();
-        self.poll_by = None;
-        if self.poll_pending {
+        self.polls.forget();
+        if self.polls.is_pending() {
             self.answer_poll(vec![OutPacket::Close], false);
         }
         if self.transport == Transport::WebSocket {
