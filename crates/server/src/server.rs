@@ -3,6 +3,7 @@
 use std::{
     any::{Any, TypeId},
     collections::HashMap,
+    ops::Deref,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -11,21 +12,16 @@ use std::{
 };
 
 use kokanee_engineio::{CloseReason, SessionConfig, Transport};
-use kokanee_handler::{Event, Handler, TypedArgs};
 use kokanee_socketio::{ConnectionConfig, ParserKind};
-use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::{
-    BroadcastOperator, EmitError, Limits, Namespace, Socket,
+    Limits, Namespace,
     admission::AllowRequest,
-    broadcast::IntoRooms,
     client_bundle::ClientBundle,
     cookie::Cookie,
     cors::Cors,
-    extract::{OnConnect, OnDisconnect, OnEvent},
     forwarded::TrustedProxy,
-    handler::Middleware,
     mailbox::{Command, Mailbox},
     sessions::{Sessions, TaskGuard},
     static_files::{StaticFile, StaticFiles},
@@ -34,7 +30,8 @@ use crate::{
 
 /// A Socket.IO server. A cheap handle: clones are the same server.
 ///
-/// Events, rooms and handlers of the namespace `/` can be reached through the server itself.
+/// It derefs to its namespace `/`: all methods of [`Namespace`] are methods of the server, too, and mean `/`. Those that
+/// return `&Self` there return the [`Namespace`], so begin a chain that also calls the server's own with these.
 ///
 /// ```no_run
 /// use kokanee_server::{Ack, Data, Server, Socket};
@@ -229,100 +226,14 @@ impl Server {
         self.0.stop.send_replace(true);
         done.map_err(|_elapsed| CloseError { deadline })
     }
+}
 
-    // The namespace `/`.
+/// The namespace `/`: its handlers, rooms and broadcasts are the server's own methods.
+impl Deref for Server {
+    type Target = Namespace;
 
-    /// Adds a middleware to `/`; see [`Namespace::middleware`].
-    pub fn middleware<Args, M: Middleware<Args>>(&self, middleware: M) -> &Self {
-        self.0.root.middleware(middleware);
-        self
-    }
-
-    /// Adds a handler of new sockets to `/`; see [`Namespace::on_connect`].
-    pub fn on_connect<Args, H: Handler<Args, OnConnect>>(&self, handler: H) -> &Self {
-        self.0.root.on_connect(handler);
-        self
-    }
-
-    /// Adds a handler of an event to `/`; see [`Namespace::on`].
-    pub fn on<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) -> &Self {
-        self.0.root.on(event, handler);
-        self
-    }
-
-    /// As [`Namespace::on_typed`] on `/`.
-    pub fn on_typed<Args: TypedArgs, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
-        self.0.root.on_typed(handler);
-        self
-    }
-
-    /// Adds a handler of every event to `/`; see [`Namespace::on_any`].
-    pub fn on_any<Args, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
-        self.0.root.on_any(handler);
-        self
-    }
-
-    /// Adds a handler of sockets that have left `/`; see [`Namespace::on_disconnect`].
-    pub fn on_disconnect<Args, H: Handler<Args, OnDisconnect>>(&self, handler: H) -> &Self {
-        self.0.root.on_disconnect(handler);
-        self
-    }
-
-    /// Sends an event to every socket of `/`.
-    ///
-    /// # Errors
-    /// When the arguments cannot be encoded.
-    pub async fn emit<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
-        self.0.root.emit(event, args).await
-    }
-
-    /// As [`Namespace::emit_typed`] on `/`.
-    ///
-    /// # Errors
-    /// As [`emit`](Self::emit).
-    pub async fn emit_typed<E: Event>(&self, event: &E) -> Result<(), EmitError> {
-        self.0.root.emit_typed(event).await
-    }
-
-    /// Begins a broadcast to these rooms of `/`.
-    pub fn to(&self, rooms: impl IntoRooms) -> BroadcastOperator {
-        self.0.root.to(rooms)
-    }
-
-    /// Same as [`to`](Self::to).
-    #[doc(alias = "in")]
-    pub fn within(&self, rooms: impl IntoRooms) -> BroadcastOperator {
-        self.0.root.to(rooms)
-    }
-
-    /// Begins a broadcast to `/` without these rooms.
-    pub fn except(&self, rooms: impl IntoRooms) -> BroadcastOperator {
-        self.0.root.except(rooms)
-    }
-
-    /// All connected sockets of `/`.
-    pub async fn fetch_sockets(&self) -> Vec<Socket> {
-        self.0.root.fetch_sockets().await
-    }
-
-    /// Puts all sockets of `/` in these rooms.
-    pub async fn sockets_join(&self, rooms: impl IntoRooms) {
-        self.0.root.sockets_join(rooms).await;
-    }
-
-    /// Takes all sockets of `/` out of these rooms.
-    pub async fn sockets_leave(&self, rooms: impl IntoRooms) {
-        self.0.root.sockets_leave(rooms).await;
-    }
-
-    /// Disconnects all sockets from `/`; see [`Namespace::disconnect_sockets`].
-    pub async fn disconnect_sockets(&self) {
-        self.0.root.disconnect_sockets().await;
-    }
-
-    /// Closes the connections of all sockets of `/`; see [`Namespace::close_connections`].
-    pub async fn close_connections(&self) {
-        self.0.root.close_connections().await;
+    fn deref(&self) -> &Namespace {
+        &self.0.root
     }
 }
 
