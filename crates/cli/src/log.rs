@@ -459,7 +459,7 @@ mod tests {
     const NOW: Duration = Duration::from_millis(1_700_000_000_123);
 
     fn socket() -> SocketId {
-        SocketId::parse("AbCdEf0123456789_-xy").expect("an id")
+        "AbCdEf0123456789_-xy".parse().expect("an id")
     }
 
     fn plain(what: What<'_>) -> String {

@@ -1,6 +1,6 @@
 //! Extractors: how a handler's parameters are made from what happened.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, fmt, ops::Deref};
 
 use kokanee_engineio::Str;
 use kokanee_socketio::{Args, ArgsError, RawEvent};
@@ -137,9 +137,43 @@ impl<K: EventKind> FromContext<K> for RawEvent {
     }
 }
 
-/// The name of the event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The name of the event. It derefs to `str`, and can be compared with one.
+///
+/// ```
+/// # use kokanee_handler::EventName;
+/// fn is_chat(name: &EventName) -> bool {
+///     *name == "message" || name.starts_with("chat:")
+/// }
+/// # assert!(is_chat(&EventName("chat:x".into())));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EventName(pub Str);
+
+impl Deref for EventName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl PartialEq<str> for EventName {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == *other
+    }
+}
+
+impl PartialEq<&str> for EventName {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == **other
+    }
+}
 
 impl<K: EventKind> FromContext<K> for EventName {
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {

@@ -26,9 +26,9 @@ impl IntoOutcome for () {
     }
 }
 
-impl<E: Into<BoxError>> IntoOutcome for Result<(), E> {
+impl<T: IntoOutcome, E: Into<BoxError>> IntoOutcome for Result<T, E> {
     fn into_outcome(self) -> Result<(), BoxError> {
-        self.map_err(Into::into)
+        self.map_err(Into::into)?.into_outcome()
     }
 }
 

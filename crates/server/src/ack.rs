@@ -160,6 +160,7 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
             socket: &socket,
             id,
         };
+        socket.note_outgoing(&packet);
         socket.send_packet(packet, SendOptions::default())?;
         let in_handler = socket.mailbox().is_running_here();
         let default = in_handler.then(|| socket.namespace().limits().ack_timeout);

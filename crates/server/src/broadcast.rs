@@ -1,10 +1,10 @@
 //! Broadcasts: whom they are for, and how one encoded packet reaches all of them.
 
-use std::{task::Poll, time::Duration};
+use std::{borrow::Cow, task::Poll, time::Duration};
 
 use kokanee_cluster::Target;
 use kokanee_engineio::SendOptions;
-use kokanee_handler::answer;
+use kokanee_handler::{BoxError, Event, IntoOutcome, answer};
 use kokanee_socketio::{Args, EncodedPacket, ParserKind, encode_event, encode_event_args};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
@@ -14,7 +14,15 @@ use crate::{AckError, EmitError, Namespace, Socket, ack::Collector};
 /// Longest wait of a broadcast for the tasks of its recipients.
 const MAX_WAIT_FOR_TASKS: Duration = Duration::from_millis(100);
 
-/// Names of rooms: one, or several.
+/// Names of rooms: one, or several. A string, a [`SocketId`](crate::SocketId), or an array, slice or `Vec` of them.
+///
+/// ```no_run
+/// # async fn f(io: kokanee_server::Server, socket: kokanee_server::Socket) -> Result<(), kokanee_server::EmitError> {
+/// io.to("a room").emit("news", 1).await?;
+/// io.to(["one", "two"]).emit("news", 2).await?;
+/// io.to(&socket.rooms()).except(socket.id()).emit("news", 3).await?;
+/// # Ok(()) }
+/// ```
 pub trait IntoRooms {
     /// The names.
     fn into_rooms(self) -> Vec<String>;
@@ -38,9 +46,21 @@ impl IntoRooms for &String {
     }
 }
 
+impl IntoRooms for Cow<'_, str> {
+    fn into_rooms(self) -> Vec<String> {
+        vec![self.into_owned()]
+    }
+}
+
 impl IntoRooms for crate::SocketId {
     fn into_rooms(self) -> Vec<String> {
-        vec![self.as_str().to_owned()]
+        vec![self.into()]
+    }
+}
+
+impl IntoRooms for &crate::SocketId {
+    fn into_rooms(self) -> Vec<String> {
+        (*self).into_rooms()
     }
 }
 
@@ -62,6 +82,47 @@ impl<R: AsRef<str>> IntoRooms for &[R] {
     }
 }
 
+impl<R: AsRef<str>> IntoRooms for &Vec<R> {
+    fn into_rooms(self) -> Vec<String> {
+        self.as_slice().into_rooms()
+    }
+}
+
+impl<R: AsRef<str>, const N: usize> IntoRooms for &[R; N] {
+    fn into_rooms(self) -> Vec<String> {
+        self.as_slice().into_rooms()
+    }
+}
+
+/// How many sockets a broadcast was for.
+///
+/// ```no_run
+/// # async fn f(io: kokanee_server::Server) -> Result<(), kokanee_server::EmitError> {
+/// let recipients = io.to("admins").emit("alarm", "smoke").await?;
+/// if recipients.count() == 0 {
+///     println!("nobody is there");
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// A handler may end with a broadcast: it takes this for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recipients(usize);
+
+impl Recipients {
+    /// Returns the number of sockets that were connected and addressed. One that has gone in that moment, or that
+    /// [`volatile`](BroadcastOperator::volatile) has passed by, counts, too.
+    pub fn count(self) -> usize {
+        self.0
+    }
+}
+
+impl IntoOutcome for Recipients {
+    fn into_outcome(self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
 /// The answers to a broadcast.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -73,6 +134,8 @@ pub struct BroadcastAnswers<T> {
     pub errors: Vec<AckError>,
     /// Whether every recipient has answered. If not, the rest went away or did not answer in time.
     pub complete: bool,
+    /// How many sockets it was for.
+    pub recipients: Recipients,
 }
 
 /// A recipient that has held up the others, as
@@ -162,7 +225,7 @@ impl BroadcastOperator {
     ///
     /// # Errors
     /// When the arguments cannot be encoded or sent to all.
-    pub async fn emit<T: Serialize>(self, event: &str, args: T) -> Result<(), EmitError> {
+    pub async fn emit<T: Serialize>(self, event: &str, args: T) -> Result<Recipients, EmitError> {
         let packet = encode_event(self.namespace.name(), None, event, &args)?.shared();
         drop(args);
         self.deliver(&packet).await
@@ -178,18 +241,23 @@ impl BroadcastOperator {
     ///
     /// # Errors
     /// When the arguments cannot be encoded.
-    pub async fn emit_patiently<T: Serialize>(self, event: &str, args: T) -> Result<(), EmitError> {
+    pub async fn emit_patiently<T: Serialize>(
+        self,
+        event: &str,
+        args: T,
+    ) -> Result<Recipients, EmitError> {
         let packet = encode_event(self.namespace.name(), None, event, &args)?.shared();
         drop(args);
         self.check(&packet)?;
         let options = self.options;
         let sockets = self.fetch_sockets().await;
-        let emits = sockets
-            .iter()
-            .map(|socket| socket.emit_encoded(packet.clone(), options));
+        let emits = sockets.iter().map(|socket| {
+            socket.note_outgoing(&packet);
+            socket.emit_encoded(packet.clone(), options)
+        });
         // A recipient that has gone meanwhile is no error.
         let _ = futures_util::future::join_all(emits).await;
-        Ok(())
+        Ok(Recipients(sockets.len()))
     }
 
     /// Sends the event as [`emit_patiently`](Self::emit_patiently) does, but no recipient holds up the others for long.
@@ -215,6 +283,9 @@ impl BroadcastOperator {
                 waiting.push((socket.clone(), patience));
             }
         });
+        for (socket, _) in &waiting {
+            socket.note_outgoing(&packet);
+        }
         std::future::poll_fn(|cx| {
             let before = waiting.len();
             waiting.retain(|(socket, _)| {
@@ -260,7 +331,7 @@ impl BroadcastOperator {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub async fn emit_typed<E: kokanee_handler::Event>(self, event: &E) -> Result<(), EmitError> {
+    pub async fn emit_typed<E: Event>(self, event: &E) -> Result<Recipients, EmitError> {
         self.emit(E::NAME, event).await
     }
 
@@ -268,7 +339,7 @@ impl BroadcastOperator {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub async fn emit_args(self, event: &str, args: &Args) -> Result<(), EmitError> {
+    pub async fn emit_args(self, event: &str, args: &Args) -> Result<Recipients, EmitError> {
         let packet = encode_event_args(self.namespace.name(), None, event, args)?.shared();
         self.deliver(&packet).await
     }
@@ -291,11 +362,17 @@ impl BroadcastOperator {
     /// Queues the packet for every recipient. If the tasks of recipients are far behind, it waits until the last of them
     /// has run: a burst of broadcasts must not fill the queues of clients that would read it at once. It does not wait
     /// for clients.
-    async fn deliver(&self, packet: &EncodedPacket) -> Result<(), EmitError> {
+    async fn deliver(&self, packet: &EncodedPacket) -> Result<Recipients, EmitError> {
         self.check(packet)?;
+        let mut recipients = 0;
+        let mut observed = Vec::new();
         let mut most = self.namespace.limits().max_outbound_bytes / 4;
         let mut fullest: Option<Socket> = None;
         self.namespace.for_each(&self.target, |socket| {
+            recipients += 1;
+            if socket.observes_outgoing() {
+                observed.push(socket.clone());
+            }
             // A recipient that has just gone is no error.
             let _ = socket.mailbox().emit(packet.clone(), self.options);
             let queued = socket.mailbox().queued_bytes();
@@ -304,12 +381,15 @@ impl BroadcastOperator {
                 fullest = Some(socket.clone());
             }
         });
+        for socket in observed {
+            socket.note_outgoing(packet);
+        }
         if let Some(socket) = fullest {
             let taken = std::future::poll_fn(|cx| socket.mailbox().poll_taken(cx));
             // One whose thread is blocked by a handler must not hold up everybody.
             let _ = tokio::time::timeout(MAX_WAIT_FOR_TASKS, taken).await;
         }
-        Ok(())
+        Ok(Recipients(recipients))
     }
 
     /// Sends an event and waits for the acknowledgements of all recipients: the first argument of each becomes a `T`,
@@ -332,6 +412,17 @@ impl BroadcastOperator {
             .shared();
         drop(args);
         self.collect(id, packet).await
+    }
+
+    /// Sends a typed event and waits for the acknowledgements, as [`emit_with_ack`](Self::emit_with_ack).
+    ///
+    /// # Errors
+    /// As [`emit_with_ack`](Self::emit_with_ack).
+    pub async fn emit_typed_with_ack<E: Event>(
+        self,
+        event: &E,
+    ) -> Result<BroadcastAnswers<E::Ack>, AckError> {
+        self.emit_with_ack(E::NAME, event).await
     }
 
     /// The same with arguments as they were received.
@@ -358,8 +449,9 @@ impl BroadcastOperator {
         self.check(&packet)?;
         let collector = Collector::new();
         let mut recipients = Vec::new();
-        let mut all_asked = true;
+        let (mut count, mut all_asked) = (0, true);
         self.namespace.for_each(&self.target, |socket| {
+            count += 1;
             if collector.expect_from(socket, id) {
                 recipients.push(socket.clone());
             } else {
@@ -367,6 +459,7 @@ impl BroadcastOperator {
             }
         });
         for socket in &recipients {
+            socket.note_outgoing(&packet);
             if socket.send_packet(packet.clone(), self.options).is_err() {
                 // It left in this moment, and its wait was ended by its own exit.
             }
@@ -386,6 +479,7 @@ impl BroadcastOperator {
             answers,
             errors,
             complete: complete && all_asked,
+            recipients: Recipients(count),
         })
     }
 

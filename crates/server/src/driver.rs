@@ -1133,10 +1133,8 @@ impl Driver {
         let socket = member.socket.clone();
         let running = std::mem::take(&mut member.running);
         let waiting = std::mem::take(&mut member.waiting);
-        if running.is_empty()
-            && waiting.is_empty()
-            && socket.namespace().handlers().disconnect.is_empty()
-        {
+        if running.is_empty() && waiting.is_empty() && !socket.has_on_disconnect() {
+            socket.drop_listeners();
             return;
         }
         let guard = self.server.task_guard();

@@ -55,13 +55,16 @@ pub(crate) fn start_event(
         ..Context::new(socket)
     };
     let name = event.name();
-    let own = socket.listeners();
+    let own = socket.listeners_of(name);
     let mut start_all = |handlers: &[Erased<OnEvent>]| {
         for handler in handlers {
             start(handler, &context, Some(&ack), cx, running);
         }
     };
     start_all(&handlers.any);
+    if let Some(own) = &own {
+        start_all(&own.any);
+    }
     start_all(handlers.event(name));
     if let Some(own) = &own {
         start_all(own.event(name));
@@ -117,8 +120,9 @@ pub(crate) async fn finish(
         reason: Some(reason),
         ..Context::new(&socket)
     };
-    let handlers = socket.namespace().handlers();
-    for handler in &handlers.disconnect {
+    let (handlers, own) = (socket.namespace().handlers(), socket.listeners());
+    let own = own.iter().flat_map(|own| &own.disconnect);
+    for handler in handlers.disconnect.iter().chain(own) {
         let mut running = Vec::new();
         std::future::poll_fn(|cx| {
             start(handler, &context, None, cx, &mut running);
@@ -127,6 +131,7 @@ pub(crate) async fn finish(
         .await;
         run(socket.clone(), running).await;
     }
+    socket.drop_listeners();
 }
 
 async fn drain(

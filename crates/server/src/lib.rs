@@ -43,7 +43,7 @@ mod tls;
 pub use self::{
     ack::EmitWithAck,
     body::Body,
-    broadcast::{BroadcastAnswers, BroadcastOperator, HeldUp, IntoRooms},
+    broadcast::{BroadcastAnswers, BroadcastOperator, HeldUp, IntoRooms, Recipients},
     cookie::{Cookie, InvalidCookie, SameSite},
     cors::Cors,
     error::{JoinError, ListenError},
@@ -57,7 +57,7 @@ pub use self::{
     reason::{ConnectError, DisconnectReason},
     server::{CloseError, Server, ServerBuilder},
     service::{PeerAddress, SocketIoLayer, SocketIoService},
-    socket::{Socket, SocketId},
+    socket::{InvalidSocketId, Socket, SocketId},
     static_files::StaticFile,
 };
 pub use kokanee_engineio::{CloseReason, Overflow, Revision, Transport};

@@ -11,11 +11,11 @@ use std::{
 use foldhash::fast::FixedState;
 use kokanee_cluster::{Key, Rooms, Target};
 use kokanee_handler::{EmitError, Erased, Event, EventError, EventErrorKind, Handler, TypedArgs};
-use kokanee_socketio::{AckId, ParserKind};
-use serde::Serialize;
+use kokanee_socketio::{AckId, Args, ParserKind};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    BroadcastOperator, Limits, Socket, SocketId,
+    AckError, BroadcastAnswers, BroadcastOperator, Limits, Recipients, Socket, SocketId,
     broadcast::IntoRooms,
     extract::{OnConnect, OnDisconnect, OnEvent},
     handler::{ErasedMiddleware, Middleware},
@@ -32,6 +32,8 @@ pub(crate) struct Handlers {
     pub(crate) any: Vec<Erased<OnEvent>>,
     /// Sorted by the names' lengths, then by the names: found by few comparisons, most of them of lengths alone.
     events: Vec<(Box<str>, Vec<Erased<OnEvent>>)>,
+    /// Which of them are for one event only: its name, and their place there.
+    once: Vec<(Box<str>, usize)>,
     error: Option<ErrorHandler>,
     /// How many events of one socket are handled at the same time.
     pub(crate) concurrency: usize,
@@ -56,6 +58,34 @@ impl Handlers {
         if let Ok(at) = self.find(event) {
             self.events.remove(at);
         }
+        self.once.retain(|(name, _)| **name != *event);
+    }
+
+    /// Adds a handler that is taken out with [`remove_once`](Self::remove_once).
+    pub(crate) fn once(&mut self, event: &str, handler: Erased<OnEvent>) {
+        let place = self.event(event).len();
+        self.once.push((event.into(), place));
+        self.on(event, handler);
+    }
+
+    /// Whether some of an event's handlers are for one event only.
+    pub(crate) fn has_once(&self, event: &str) -> bool {
+        self.once.iter().any(|(name, _)| **name == *event)
+    }
+
+    /// Removes those of an event's handlers that are for one event only.
+    pub(crate) fn remove_once(&mut self, event: &str) {
+        let Ok(at) = self.find(event) else { return };
+        let mut place = 0;
+        self.events[at].1.retain(|_| {
+            place += 1;
+            let is_once = |(name, at): &(Box<str>, usize)| **name == *event && at + 1 == place;
+            !self.once.iter().any(is_once)
+        });
+        if self.events[at].1.is_empty() {
+            self.events.remove(at);
+        }
+        self.once.retain(|(name, _)| **name != *event);
     }
 
     /// The handlers of an event.
@@ -380,7 +410,7 @@ impl Namespace {
     ///
     /// # Errors
     /// When the arguments cannot be encoded.
-    pub async fn emit<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
+    pub async fn emit<T: Serialize>(&self, event: &str, args: T) -> Result<Recipients, EmitError> {
         self.operator().emit(event, args).await
     }
 
@@ -388,8 +418,40 @@ impl Namespace {
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
-    pub async fn emit_typed<E: Event>(&self, event: &E) -> Result<(), EmitError> {
+    pub async fn emit_typed<E: Event>(&self, event: &E) -> Result<Recipients, EmitError> {
         self.emit(E::NAME, event).await
+    }
+
+    /// Sends an event with arguments as they were received to every socket of the namespace.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub async fn emit_args(&self, event: &str, args: &Args) -> Result<Recipients, EmitError> {
+        self.operator().emit_args(event, args).await
+    }
+
+    /// Sends an event to every socket of the namespace and waits for their acknowledgements; see
+    /// [`BroadcastOperator::emit_with_ack`].
+    ///
+    /// # Errors
+    /// As [`BroadcastOperator::emit_with_ack`].
+    pub async fn emit_with_ack<T: DeserializeOwned>(
+        &self,
+        event: &str,
+        args: impl Serialize,
+    ) -> Result<BroadcastAnswers<T>, AckError> {
+        self.operator().emit_with_ack(event, args).await
+    }
+
+    /// Sends a typed event to every socket of the namespace and waits for their acknowledgements.
+    ///
+    /// # Errors
+    /// As [`BroadcastOperator::emit_with_ack`].
+    pub async fn emit_typed_with_ack<E: Event>(
+        &self,
+        event: &E,
+    ) -> Result<BroadcastAnswers<E::Ack>, AckError> {
+        self.operator().emit_typed_with_ack(event).await
     }
 
     /// Begins a broadcast to the sockets in these rooms.
@@ -416,6 +478,11 @@ impl Namespace {
     /// Begins a broadcast that clients who cannot take it at once do not get.
     pub fn volatile(&self) -> BroadcastOperator {
         self.operator().volatile()
+    }
+
+    /// Begins a broadcast that may be compressed, or not; see [`BroadcastOperator::compress`].
+    pub fn compress(&self, compress: bool) -> BroadcastOperator {
+        self.operator().compress(compress)
     }
 
     /// Begins a broadcast whose acknowledgements must come in this time.

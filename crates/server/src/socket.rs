@@ -2,45 +2,53 @@
 
 use std::{
     any::{Any, TypeId},
+    borrow::Cow,
     collections::HashMap,
     fmt,
     future::poll_fn,
+    str::FromStr,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
 };
 
 use kokanee_engineio::{SID_LENGTH, SendOptions, Str, Transport, encode_id, parse_id};
 use kokanee_handler::{EmitError, Event, Handler, TypedArgs};
 use kokanee_socketio::{
-    Args, Attachments, EncodeError, EncodedPacket, ParserKind, encode_event, encode_event_args,
-    from_json, write_event, write_event_args,
+    Args, Attachments, EncodeError, EncodedPacket, ParserKind, RawEvent, encode_event,
+    encode_event_args, from_json, write_event, write_event_args,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     BroadcastOperator, Handshake, JoinError, Namespace, Server,
     ack::{EmitWithAck, PendingAcks},
     broadcast::IntoRooms,
-    extract::OnEvent,
+    extract::{OnDisconnect, OnEvent},
     mailbox::{Command, Mailbox},
     namespace::{Handlers, Place},
     server::ServerInner,
 };
 
 /// The public id of a socket: 20 characters of `[A-Za-z0-9_-]`, unrelated to the session's secret id.
+///
+/// It is what the client calls `socket.id`, and a room of its own. It can be made from text and from an argument:
+///
+/// ```no_run
+/// # use kokanee_server::{Data, Namespace, Server, SocketId};
+/// # let io = Server::new();
+/// io.on("whisper", async |io: Namespace, Data((to, text)): Data<(SocketId, String)>| {
+///     io.to(to).emit("whisper", text).await
+/// });
+/// assert!("not an id".parse::<SocketId>().is_err());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId([u8; SID_LENGTH]);
 
 impl SocketId {
     pub(crate) fn from_random(random: [u8; 15]) -> Self {
         Self(encode_id(random))
-    }
-
-    /// The id of text, if it can be one.
-    pub fn parse(text: &str) -> Option<Self> {
-        parse_id(text).map(Self)
     }
 
     /// The id's text.
@@ -67,6 +75,39 @@ impl Serialize for SocketId {
     }
 }
 
+impl<'de> Deserialize<'de> for SocketId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The text is not the id of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the id of a socket")]
+#[non_exhaustive]
+pub struct InvalidSocketId;
+
+impl FromStr for SocketId {
+    type Err = InvalidSocketId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSocketId> {
+        parse_id(text).map(Self).ok_or(InvalidSocketId)
+    }
+}
+
+impl AsRef<str> for SocketId {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl From<SocketId> for String {
+    fn from(id: SocketId) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
 /// One connection in one namespace. A cheap handle; it may be kept after the connection has ended.
 #[derive(Clone)]
 pub struct Socket(Arc<Inner>);
@@ -82,7 +123,8 @@ struct Inner {
     place: OnceLock<Place>,
     state: AtomicU8,
     acks: PendingAcks,
-    has_listeners: AtomicBool,
+    /// What of `extra` is looked for: bits of [`LISTENERS`], [`OUTGOING`] and [`OVER`]. Changed under its lock.
+    listening: AtomicU8,
     /// What most sockets never need, in one allocation.
     extra: Mutex<Option<Box<Extra>>>,
 }
@@ -91,9 +133,19 @@ struct Inner {
 struct Extra {
     extensions: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     listeners: Option<Arc<Handlers>>,
+    outgoing: Vec<OutgoingHandler>,
     /// The rooms at the moment of disconnection, for `on_disconnect`.
     last_rooms: Vec<String>,
 }
+
+type OutgoingHandler = Arc<dyn Fn(&RawEvent) + Send + Sync>;
+
+/// There are listeners of this socket alone,
+const LISTENERS: u8 = 1;
+/// and of what is sent to it;
+const OUTGOING: u8 = 2;
+/// its end was handled, and listeners would never be called.
+const OVER: u8 = 4;
 
 const JOINING: u8 = 0;
 const CONNECTED: u8 = 1;
@@ -139,7 +191,7 @@ impl Socket {
             place: OnceLock::new(),
             state: AtomicU8::new(JOINING),
             acks: PendingAcks::default(),
-            has_listeners: AtomicBool::new(false),
+            listening: AtomicU8::new(0),
             extra: Mutex::new(None),
         }))
     }
@@ -169,6 +221,9 @@ impl Socket {
             }
         }
         self.0.acks.fail_all();
+        if before == JOINING {
+            self.drop_listeners();
+        }
         before == CONNECTED
     }
 
@@ -185,11 +240,97 @@ impl Socket {
         &self.0.acks
     }
 
+    fn is_listening(&self, what: u8) -> bool {
+        self.0.listening.load(Ordering::Acquire) & what != 0
+    }
+
+    /// The listeners of this socket alone.
     pub(crate) fn listeners(&self) -> Option<Arc<Handlers>> {
-        if !self.0.has_listeners.load(Ordering::Acquire) {
+        if !self.is_listening(LISTENERS) {
             return None;
         }
         self.lock_extra().as_ref()?.listeners.clone()
+    }
+
+    /// The same for an event that has come: those for one event only are not there for the next.
+    pub(crate) fn listeners_of(&self, event: &str) -> Option<Arc<Handlers>> {
+        if !self.is_listening(LISTENERS) {
+            return None;
+        }
+        let mut extra = self.lock_extra();
+        let listeners = extra.as_mut()?.listeners.as_mut()?;
+        let now = Arc::clone(listeners);
+        if now.has_once(event) {
+            Arc::make_mut(listeners).remove_once(event);
+        }
+        Some(now)
+    }
+
+    /// Adds a listener, unless none would be called any more: it may hold the socket, which would hold it for ever.
+    fn listen(&self, what: u8, add: impl FnOnce(&mut Extra)) {
+        self.with_extra(|extra| {
+            if !self.is_listening(OVER) {
+                add(extra);
+                self.0.listening.fetch_or(what, Ordering::Release);
+            }
+        });
+    }
+
+    fn change_listeners(&self, change: impl FnOnce(&mut Handlers)) {
+        self.listen(LISTENERS, |extra| {
+            let listeners = extra
+                .listeners
+                .get_or_insert_with(|| Arc::new(Handlers::new()));
+            change(Arc::make_mut(listeners));
+        });
+    }
+
+    /// Whether somebody hears of the end of this socket.
+    pub(crate) fn has_on_disconnect(&self) -> bool {
+        !self.namespace().handlers().disconnect.is_empty()
+            || self
+                .listeners()
+                .is_some_and(|own| !own.disconnect.is_empty())
+    }
+
+    /// Drops the listeners of this socket when all have been called: they may hold it.
+    pub(crate) fn drop_listeners(&self) {
+        let mut extra = self.lock_extra();
+        self.0.listening.store(OVER, Ordering::Release);
+        let dropped = extra.as_mut().map(|extra| {
+            let outgoing = std::mem::take(&mut extra.outgoing);
+            (extra.listeners.take(), outgoing)
+        });
+        drop(extra);
+        // They are the application's, and may do anything.
+        drop(dropped);
+    }
+
+    /// Whether somebody is told of what is sent to this socket.
+    #[inline]
+    pub(crate) fn observes_outgoing(&self) -> bool {
+        self.is_listening(OUTGOING)
+    }
+
+    /// Tells of an event that is sent to this socket.
+    #[inline]
+    pub(crate) fn note_outgoing(&self, packet: &EncodedPacket) {
+        if self.observes_outgoing() {
+            self.tell_of_outgoing(packet);
+        }
+    }
+
+    #[cold]
+    fn tell_of_outgoing(&self, packet: &EncodedPacket) {
+        let handlers = self
+            .lock_extra()
+            .as_ref()
+            .map(|extra| extra.outgoing.clone());
+        if let Some(event) = packet.event() {
+            for handler in handlers.iter().flatten() {
+                handler(&event);
+            }
+        }
     }
 
     fn lock_extra(&self) -> std::sync::MutexGuard<'_, Option<Box<Extra>>> {
@@ -388,6 +529,11 @@ impl Socket {
         if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
             return Err(EmitError::Disconnected);
         }
+        if self.observes_outgoing() {
+            let packet = EncodedPacket::build(write)?;
+            self.tell_of_outgoing(&packet);
+            return Ok(Some(packet));
+        }
         Ok(self
             .0
             .mailbox
@@ -425,6 +571,7 @@ impl Socket {
     /// As [`emit`](Self::emit).
     pub fn emit_volatile<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
         let packet = encode_event(self.0.namespace.name(), None, event, &args)?;
+        self.note_outgoing(&packet);
         self.send_packet(
             packet,
             SendOptions {
@@ -487,14 +634,43 @@ impl Socket {
 
     /// Adds a listener to this socket alone, for state that a closure has captured. It runs after the namespace's
     /// handlers of the event.
+    ///
+    /// ```no_run
+    /// # use kokanee_server::{Ack, Server, Socket};
+    /// # let io = Server::new();
+    /// io.on_connect(async |socket: Socket| {
+    ///     let count = std::sync::atomic::AtomicU64::new(0);
+    ///     socket.on("count", move |ack: Ack| {
+    ///         let count = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    ///         async move { ack.send(count) }
+    ///     });
+    /// });
+    /// ```
     pub fn on<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) {
-        self.with_extra(|extra| {
-            let listeners = extra
-                .listeners
-                .get_or_insert_with(|| Arc::new(Handlers::new()));
-            Arc::make_mut(listeners).on(event, handler.erase());
-        });
-        self.0.has_listeners.store(true, Ordering::Release);
+        self.change_listeners(|listeners| listeners.on(event, handler.erase()));
+    }
+
+    /// Adds a listener to this socket alone that is called for one event only.
+    pub fn once<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) {
+        self.change_listeners(|listeners| listeners.once(event, handler.erase()));
+    }
+
+    /// Adds a listener of every event of this socket, whatever its name. It runs after [`Namespace::on_any`] and before the
+    /// handlers of the event.
+    pub fn on_any<Args, H: Handler<Args, OnEvent>>(&self, handler: H) {
+        self.change_listeners(|listeners| listeners.any.push(handler.erase()));
+    }
+
+    /// Adds a handler of the end of this socket alone. It runs after those of [`Namespace::on_disconnect`], once; never if
+    /// the socket has left before it is added.
+    pub fn on_disconnect<Args, H: Handler<Args, OnDisconnect>>(&self, handler: H) {
+        self.change_listeners(|listeners| listeners.disconnect.push(handler.erase()));
+    }
+
+    /// Adds what is told of every event that is sent to this socket, also by broadcasts and with acknowledgements. It must be
+    /// quick, and must not send anything to this socket.
+    pub fn on_any_outgoing(&self, handler: impl Fn(&RawEvent) + Send + Sync + 'static) {
+        self.listen(OUTGOING, |extra| extra.outgoing.push(Arc::new(handler)));
     }
 
     /// Adds a listener of a typed event to this socket alone, as [`Namespace::on_typed`].
@@ -504,11 +680,9 @@ impl Socket {
 
     /// Removes this socket's own listeners of an event.
     pub fn off(&self, event: &str) {
-        self.with_extra(|extra| {
-            if let Some(listeners) = &mut extra.listeners {
-                Arc::make_mut(listeners).off(event);
-            }
-        });
+        if self.is_listening(LISTENERS) {
+            self.change_listeners(|listeners| listeners.off(event));
+        }
     }
 
     // Rooms.

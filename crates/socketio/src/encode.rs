@@ -12,7 +12,7 @@ use kokanee_engineio::{Message, Outgoing, TextBuffer};
 use serde::{Serialize, ser};
 
 use crate::{
-    AckId, Args,
+    AckId, Args, Decoder, DecoderLimits, Packet, ParserKind, RawEvent,
     args::is_array,
     attachments::{Attachments, shared},
     header::PacketType,
@@ -158,6 +158,23 @@ impl EncodedPacket {
         match &self.0 {
             Form::Text(_) => encode(),
             Form::Parts(parts) => parts.msgpack.get_or_init(encode).clone(),
+        }
+    }
+
+    /// The event that the packet holds, decoded again; `None` if it is something else. For whoever wants to see it, not for
+    /// the way to the peer.
+    pub fn event(&self) -> Option<RawEvent> {
+        let limits = DecoderLimits {
+            max_attachments: usize::MAX,
+            max_attachment_bytes: usize::MAX,
+            ..DecoderLimits::default()
+        };
+        let mut decoder = Decoder::new(ParserKind::Default, limits);
+        let mut messages = self.default_frames().map(Outgoing::message);
+        let packet = messages.find_map(|message| decoder.decode(message).transpose())?;
+        match packet {
+            Ok(Packet::Event { event, .. }) => Some(event),
+            _ => None,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
 
 async fn connect(server: &TestServer) -> (Client, Socket) {
     let (client, id) = Client::connect_to(server, "/", None).await;
-    let id = SocketId::parse(&id).expect("an id");
+    let id = id.parse::<SocketId>().expect("an id");
     (client, server.io.of("/").socket(id).expect("a socket"))
 }
 

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use kokanee_engineio::Message;
-use kokanee_server::{Ack, Args, Data, ParserKind, Server, Socket};
+use kokanee_server::{Ack, Args, Data, EmitError, Event, ParserKind, Recipients, Server, Socket};
 use kokanee_socketio::{AckId, Decoder, DecoderLimits, Packet, encode_connect, encode_event};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 use crate::support::{Client, Http, Polling, TestServer, WebSocket};
@@ -25,7 +25,7 @@ async fn server() -> TestServer {
 async fn member(server: &TestServer, rooms: &[&str]) -> (Client, Socket) {
     let (mut client, id) = Client::connect_to(server, "/", None).await;
     client.emit_with_ack("join", json!([rooms])).await;
-    let id = kokanee_server::SocketId::parse(&id).expect("an id");
+    let id = id.parse::<kokanee_server::SocketId>().expect("an id");
     let socket = server.io.of("/").socket(id).expect("a socket");
     (client, socket)
 }
@@ -415,4 +415,62 @@ async fn any_number_of_binary_values_passes_between_clients_of_the_msgpack_parse
     send(&mut msgpack, "both", &fifty[..10]).await;
     assert_eq!(msgpack.args::<Vec<Bytes>>().await, fifty[..10]);
     assert_eq!(default.event().await.attachments.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broadcast_says_how_many_it_was_for() {
+    let server = server().await;
+    let (mut one, socket) = member(&server, &["a", "b"]).await;
+    let (mut two, _) = member(&server, &["b"]).await;
+    let io = &server.io;
+    let args = Args::from_serialize(&1).expect("it can be encoded");
+    let count = |sent: Result<Recipients, EmitError>| sent.expect("sent").count();
+    assert_eq!(count(io.emit("x", 1).await), 2);
+    assert_eq!(count(io.to(["a", "b"]).emit("x", 1).await), 2, "each once");
+    assert_eq!(count(io.to("nobody").emit("x", 1).await), 0);
+    assert_eq!(count(io.to("b").emit_args("x", &args).await), 2);
+    assert_eq!(count(io.to("a").emit_patiently("x", 1).await), 1);
+    assert_eq!(count(socket.broadcast().emit("x", 1).await), 1);
+    assert_eq!(count(socket.to("a").emit("x", 1).await), 0);
+    assert_eq!(count(io.volatile().emit("x", 1).await), 2);
+    for client in [&mut one, &mut two] {
+        client.emit_with_ack("join", json!([["c"]])).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_may_end_with_a_broadcast() {
+    let io = Server::new();
+    io.on("all", async |socket: Socket| {
+        socket.server().emit("heard", ()).await
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.emit("all", json!([])).await;
+    client.expect_event("heard").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_typed_event_is_answered_by_all() {
+    #[derive(Serialize, Deserialize)]
+    struct Double(u32);
+    impl Event for Double {
+        const NAME: &'static str = "double";
+        type Ack = u32;
+    }
+    let server = server().await;
+    let (mut one, _) = member(&server, &["a"]).await;
+    let (mut two, _) = member(&server, &[]).await;
+    for (operator, count) in [(server.io.to("a"), 1), (server.io.local(), 2)] {
+        let asking = tokio::spawn(async move { operator.emit_typed_with_ack(&Double(21)).await });
+        for client in [&mut one, &mut two].into_iter().take(count) {
+            let asked = client.event().await;
+            assert_eq!(asked.name(), "double");
+            client.ack(&asked, json!([42])).await;
+        }
+        let answers = asking.await.expect("no panic").expect("answered");
+        assert_eq!(answers.answers, vec![42; count]);
+        assert_eq!(answers.recipients.count(), count);
+        assert!(answers.complete);
+    }
 }

@@ -430,3 +430,46 @@ async fn an_extractor_may_serve_one_kind_of_handler() {
     assert_eq!(answer(io, "event", json!([])).await, json!(["ok"]));
     within("on_connect", receiver).await.expect("it ran");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_id_of_a_socket_can_be_an_argument() {
+    let io = Server::new();
+    io.on(
+        "whisper",
+        async |io: Namespace, Data((to, text)): Data<(SocketId, String)>, ack: Ack| {
+            let sent = io.to(to).emit("whisper", text).await?;
+            ack.send((to, to.to_string(), sent.count()))
+        },
+    );
+    let server = TestServer::start_with(io).await;
+    let (mut one, id) = Client::connect_to(&server, "/", None).await;
+    let mut two = Client::connect(&server).await;
+    assert_eq!(
+        two.emit_with_ack("whisper", json!([id, "psst"])).await,
+        json!([id, id, 1])
+    );
+    assert_eq!(one.expect_event("whisper").await, ["psst"]);
+    for wrong in [json!("short"), json!("a b c d e f g h i j "), json!(7)] {
+        let answer = two.emit_with_ack("whisper", json!([wrong, ""])).await;
+        assert_eq!(answer[0]["error"]["code"], "invalid_payload", "{answer}");
+    }
+    assert!(
+        id.parse::<SocketId>()
+            .is_ok_and(|parsed| parsed.as_ref() == id)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_an_event_is_text() {
+    let io = Server::new();
+    io.on_any(async |name: EventName, ack: Ack| {
+        let is_chat = name == "chat" && name.starts_with("ch") && name != *"other";
+        ack.send((is_chat, name.to_string(), name.len()))
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    assert_eq!(
+        client.emit_with_ack("chat", json!([])).await,
+        json!([true, "chat", 4])
+    );
+}

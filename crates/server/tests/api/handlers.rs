@@ -1,16 +1,23 @@
 //! Which handlers run for an event, and in which order.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use kokanee_server::{Ack, Data, EventName, Server, Socket, State};
-use serde_json::json;
+use bytes::Bytes;
+use kokanee_server::{
+    Ack, Args, ConnectError, Data, DisconnectReason, EventName, Server, Socket, State,
+};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::{
     journal::{Journal, journaling},
-    support::{Client, TestServer},
+    support::{Client, TestServer, within},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,4 +207,213 @@ async fn on_connect_that_waits_does_not_hold_back_events() {
     let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
     assert_eq!(client.emit_with_ack("echo", json!([1])).await, json!([1]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_for_one_event_is_called_once_and_in_its_place() {
+    let (builder, _, mut entries) = journaling();
+    let io = builder.build();
+    io.on_connect(async |socket: Socket| {
+        socket.on("event", async |State(journal): State<Journal>| {
+            journal.note("first");
+        });
+        socket.once("event", async |State(journal): State<Journal>| {
+            journal.note("once");
+        });
+        socket.on("event", async |State(journal): State<Journal>| {
+            journal.note("last");
+        });
+        socket.once("alone", async |State(journal): State<Journal>| {
+            journal.note("alone");
+        });
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    for name in ["event", "alone", "event", "alone", "event"] {
+        client.emit(name, json!([])).await;
+    }
+    assert_eq!(
+        entries.take(8).await,
+        [
+            "first", "once", "last", "alone", "first", "last", "first", "last"
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_has_listeners_of_every_event_and_of_its_end() {
+    let (builder, _, mut entries) = journaling();
+    let io = builder.build();
+    io.on_connect(async |socket: Socket| {
+        socket.on_any(async |name: EventName, State(journal): State<Journal>| {
+            journal.note(&format!("socket's any {name}"));
+        });
+        socket.on_disconnect(
+            async |reason: DisconnectReason, State(journal): State<Journal>| {
+                journal.note(&format!("socket's end: {reason}"));
+            },
+        );
+    });
+    io.on_any(async |State(journal): State<Journal>| journal.note("any"));
+    io.on("event", async |State(journal): State<Journal>| {
+        journal.note("event");
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.emit("event", json!([])).await;
+    assert_eq!(
+        entries.take(3).await,
+        ["any", "socket's any event", "event"]
+    );
+    // The namespace has no handler of the end: that of the socket is called all the same.
+    client.close().await;
+    assert_eq!(entries.next().await, "socket's end: transport close");
+    server
+        .io
+        .on_disconnect(async |State(journal): State<Journal>| journal.note("end"));
+    Client::connect(&server).await.close().await;
+    assert_eq!(
+        entries.take(2).await,
+        ["end", "socket's end: transport close"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_hears_of_all_that_is_sent_to_its_socket() {
+    let (builder, _, mut entries) = journaling();
+    let io = builder.build();
+    io.on_connect(async |socket: Socket, State(journal): State<Journal>| {
+        socket.on_any_outgoing(move |event| {
+            let args = match event.args().deserialize::<Bytes>() {
+                Ok(bytes) => format!("{bytes:?}"),
+                Err(_) => event
+                    .args()
+                    .deserialize::<Value>()
+                    .expect("JSON")
+                    .to_string(),
+            };
+            journal.note(&format!("{} {args}", event.name()));
+        });
+    });
+    io.on("go", async |socket: Socket, args: Args, ack: Ack| {
+        socket.emit("plain", (1, "x")).await?;
+        socket.emit_args("args", &args).await?;
+        socket.emit("binary", Bytes::from_static(b"ab")).await?;
+        socket.emit_volatile("volatile", 2)?;
+        socket.to("nobody").emit("others", 0).await?;
+        socket.server().emit("all", 3).await?;
+        socket.server().local().emit_patiently("patient", 4).await?;
+        // The client does not answer.
+        let answer = socket.emit_with_ack::<()>("ask", 5);
+        drop(answer.timeout(Duration::from_millis(1)).await);
+        ack.send("an answer is not an event")
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.emit_with_ack("go", json!(["in"])).await;
+    assert_eq!(
+        entries.take(7).await,
+        [
+            "plain 1",
+            "args \"in\"",
+            "binary b\"ab\"",
+            "volatile 2",
+            "all 3",
+            "patient 4",
+            "ask 5"
+        ]
+    );
+    assert!(entries.is_empty());
+    // And they are sent.
+    let mut client = Client::connect(&server).await;
+    client.emit("go", json!([6])).await;
+    for name in [
+        "plain", "args", "binary", "volatile", "all", "patient", "ask",
+    ] {
+        assert_eq!(client.event().await.name(), name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_that_hold_their_socket_go_with_it() {
+    /// Sends when it is dropped.
+    struct Held(UnboundedSender<&'static str>);
+    impl Drop for Held {
+        fn drop(&mut self) {
+            let _ = self.0.send("dropped");
+        }
+    }
+    let (sender, mut dropped) = unbounded_channel();
+    let io = Server::new();
+    io.of("/refused").middleware({
+        let sender = sender.clone();
+        move |socket: Socket| {
+            let (held, own) = (Held(sender.clone()), socket.clone());
+            socket.on("never", move || {
+                let _ = (&held, &own);
+                async {}
+            });
+            async { Err::<(), _>(ConnectError::new("no")) }
+        }
+    });
+    io.on_connect(move |socket: Socket| {
+        let held = [0; 2].map(|_| (Held(sender.clone()), socket.clone()));
+        let [listener, outgoing] = held;
+        socket.on("event", move || {
+            let _ = &listener;
+            async {}
+        });
+        socket.on_any_outgoing(move |_| {
+            let _ = &outgoing;
+        });
+        async {}
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.join("/refused", None).await.expect_err("refused");
+    assert_eq!(within("the drop", dropped.recv()).await, Some("dropped"));
+    client.close().await;
+    for _ in 0..2 {
+        assert_eq!(within("the drop", dropped.recv()).await, Some("dropped"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_has_all_of_its_namespace() {
+    let io = Server::new();
+    io.on_error(|_, _| {}).concurrent(1);
+    io.on("in", async |socket: Socket, ack: Ack| {
+        socket.join("room").expect("a room");
+        ack.send(())
+    });
+    io.on("gone", async |ack: Ack| ack.send("handled"));
+    io.off("gone");
+    io.on("gone", async |ack: Ack| ack.send("anew"));
+    let server = TestServer::start_with(io).await;
+    let io = &server.io;
+    let (mut client, id) = Client::connect_to(&server, "/", None).await;
+    assert_eq!(
+        client.emit_with_ack("gone", json!([])).await,
+        json!(["anew"])
+    );
+    client.emit_with_ack("in", json!([])).await;
+    assert_eq!(io.rooms(), [("room".to_owned(), 1)]);
+    assert_eq!(io.socket_count(), 1);
+    let id = id.parse().expect("an id");
+    assert_eq!(io.socket(id), io.of("/").socket(id));
+    let patience = Duration::from_secs(5);
+    for operator in [
+        io.volatile(),
+        io.local(),
+        io.compress(false),
+        io.timeout(patience),
+        io.within("room"),
+        io.except("other"),
+    ] {
+        operator.emit("to all", ()).await.expect("sent");
+        client.expect_event("to all").await;
+    }
+    io.disconnect_sockets().await;
+    client.expect_disconnect("/").await;
+    assert_eq!(io.session_count(), 1, "the connection stays");
 }

@@ -37,7 +37,7 @@ async fn member(server: &TestServer, rooms: &[&str]) -> (Client, String) {
 }
 
 fn socket_of(server: &TestServer, id: &str) -> Socket {
-    let id = kokanee_server::SocketId::parse(id).expect("an id");
+    let id = id.parse::<kokanee_server::SocketId>().expect("an id");
     server.io.of("/").socket(id).expect("a socket")
 }
 
@@ -122,7 +122,7 @@ async fn the_room_of_another_socket_may_be_joined_on_purpose() {
     let server = TestServer::start_with(rooms_server(Server::new())).await;
     let (mut first, first_id) = member(&server, &[]).await;
     let (mut second, second_id) = member(&server, &[]).await;
-    let other = kokanee_server::SocketId::parse(&first_id).expect("an id");
+    let other = first_id.parse::<kokanee_server::SocketId>().expect("an id");
     socket_of(&server, &second_id)
         .join_room_of(other)
         .expect("joined");
@@ -274,4 +274,34 @@ async fn the_same_room_name_in_two_namespaces_is_two_rooms() {
         (second.namespace.as_str(), second.name()),
         ("/other", "other")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_are_given_in_any_form() {
+    let server = TestServer::start_with(rooms_server(Server::new())).await;
+    let (_client, id) = member(&server, &[]).await;
+    let socket = socket_of(&server, &id);
+    let (text, list) = ("e".to_owned(), vec!["f".to_owned(), "g".to_owned()]);
+    socket.join("a").expect("joined");
+    socket.join(["b", "c"]).expect("joined");
+    socket.join(&["d"]).expect("joined");
+    socket.join(&text).expect("joined");
+    socket.join(&list).expect("joined");
+    socket.join(&list[..]).expect("joined");
+    socket.join(vec!["h"]).expect("joined");
+    socket
+        .join(std::borrow::Cow::Borrowed("i"))
+        .expect("joined");
+    let all = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+    assert_eq!(socket.rooms(), all);
+    let io = &server.io;
+    let sockets =
+        async |operator: kokanee_server::BroadcastOperator| operator.fetch_sockets().await.len();
+    assert_eq!(sockets(io.to(&socket.rooms())).await, 1);
+    assert_eq!(sockets(io.to(&all)).await, 1);
+    assert_eq!(sockets(io.to(socket.id())).await, 1);
+    assert_eq!(sockets(io.to([socket.id()])).await, 1);
+    assert_eq!(sockets(io.local().except(&socket.id())).await, 0);
+    socket.leave(&all);
+    assert!(socket.rooms().is_empty());
 }
