@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use kokanee_client::{
-    Attempt, ClientBuilder, ConnectFailure, DisconnectReason, Failure, RawEvent, Socket, Transport,
+    ClientBuilder, ConnectFailure, DisconnectReason, RawEvent, Failure, Socket, Transport,
 };
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -64,8 +64,6 @@ struct Notice {
 #[derive(Debug)]
 enum NoticeKind {
     Accepted,
-    /// The attempt to connect again that now begins, from 1 on.
-    Attempt(u32),
     Failed(Arc<ConnectFailure>),
     Lost(DisconnectReason),
     /// An event or an acknowledgement has arrived; its number if it is an answer.
@@ -191,8 +189,6 @@ impl Clients {
         socket.on_disconnect(move |reason: DisconnectReason| notify(NoticeKind::Lost(reason)));
         let notify = notifier();
         socket.on_connect_error(move |failure: Failure| notify(NoticeKind::Failed(failure.0)));
-        let notify = notifier();
-        socket.on_reconnect_attempt(move |attempt: Attempt| notify(NoticeKind::Attempt(attempt.0)));
     }
 
     fn cut(&mut self) {
@@ -242,12 +238,11 @@ impl Clients {
                 self.census.accept(link.since, at);
                 self.is_storm &= !self.census.is_complete();
             }
-            // Another attempt follows one that has failed, the first one the loss.
-            NoticeKind::Attempt(attempt) => self.census.failures += u64::from(attempt > 1),
             NoticeKind::Failed(source) => {
                 if !link.socket.is_active() {
                     return Err(Error::Connect { connection, source });
                 }
+                self.census.fail(source.to_string());
             }
             NoticeKind::Lost(reason) => {
                 // We have cut it ourselves.
@@ -262,7 +257,7 @@ impl Clients {
                 }
                 link.is_ready = false;
                 self.census.ready -= 1;
-                self.census.failures += 1;
+                self.census.fail(reason.to_string());
             }
         }
         Ok(())

@@ -85,6 +85,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Why a connection failed, without its number.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Connection { source, .. } => source.to_string(),
+            Self::Violation { violation, .. } => violation.to_string(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// What a server did wrong on one connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {

@@ -1,5 +1,6 @@
 //! What a run asks of its connections, whoever makes them.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::clients::ClientFleet;
@@ -8,6 +9,9 @@ use crate::load::{Emit, Load};
 use crate::options::Options;
 use crate::raw::RawFleet;
 use crate::report::Recorder;
+
+/// Reasons of failures that are told apart.
+const MAX_REASONS: usize = 16;
 
 /// All connections of a run. They are numbered from 0 in the order in which they are started.
 pub(crate) trait Fleet {
@@ -63,6 +67,8 @@ pub(crate) struct Census {
     pub(crate) accepted: u64,
     /// Attempts that failed and were repeated.
     pub(crate) failures: u64,
+    /// The same by their reason.
+    pub(crate) reasons: BTreeMap<String, u64>,
     /// Times from the start of a connection, or from the cut, to the accepted namespace.
     pub(crate) handshakes: Recorder,
 }
@@ -74,6 +80,7 @@ impl Census {
             ready: 0,
             accepted: 0,
             failures: 0,
+            reasons: BTreeMap::new(),
             handshakes: Recorder::new(),
         }
     }
@@ -83,6 +90,18 @@ impl Census {
         self.ready += 1;
         self.accepted += 1;
         self.handshakes.record(now.saturating_duration_since(since));
+    }
+
+    /// An attempt has failed, and is repeated.
+    pub(crate) fn fail(&mut self, reason: String) {
+        self.failures += 1;
+        let is_new = !self.reasons.contains_key(&reason);
+        let reason = if is_new && self.reasons.len() >= MAX_REASONS {
+            "other reasons".to_owned()
+        } else {
+            reason
+        };
+        *self.reasons.entry(reason).or_default() += 1;
     }
 
     /// Whether all connections that were started are open.

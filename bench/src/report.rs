@@ -1,5 +1,6 @@
 //! What a run has measured, ready for `serde`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -45,6 +46,9 @@ pub struct Report {
     /// Attempts to connect that failed and were repeated. Only `storm` survives them.
     #[serde(default)]
     pub failures: u64,
+    /// The same by what the system, the server or the client said. Only `storm` survives them.
+    #[serde(default)]
+    pub failure_reasons: BTreeMap<String, u64>,
     /// The course of the measured part, one sample after another.
     #[serde(default)]
     pub timeline: Vec<Sample>,

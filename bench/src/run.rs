@@ -1,5 +1,6 @@
 //! A run from the options to the report: open, warm up, load, drain.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -227,6 +228,7 @@ impl Run<'_, '_> {
         report.elapsed_seconds = waves.iter().map(|wave: &Wave| wave.seconds).sum();
         report.rate = float(messages) / report.elapsed_seconds.max(f64::EPSILON);
         report.failures = self.fleet.census().failures;
+        report.failure_reasons = self.fleet.census().reasons.clone();
         report.waves = waves;
         Ok(report)
     }
@@ -456,6 +458,7 @@ impl Run<'_, '_> {
             }),
             memory: None,
             failures: 0,
+            failure_reasons: BTreeMap::new(),
             timeline,
             distribution: Quantile::distribution(latency),
             waves: Vec::new(),

@@ -59,9 +59,9 @@ fn request_line(method: &str, target: &Target, sid: &str, out: &mut Vec<u8>) {
 /// Reads the head of an upgrade response and returns its length, or `None` while it is incomplete.
 ///
 /// # Errors
-/// [`Violation::Status`] if the status is not 101.
+/// [`Violation::Status`] if the status is not 101, [`Violation::Http`] if it is not a response of HTTP.
 pub(crate) fn upgraded(buffer: &[u8]) -> Result<Option<usize>, Violation> {
-    let Some(end) = head_end(buffer) else {
+    let Some(end) = head_end(buffer)? else {
         return Ok(None);
     };
     match status(&buffer[..end])? {
@@ -75,7 +75,7 @@ pub(crate) fn upgraded(buffer: &[u8]) -> Result<Option<usize>, Violation> {
 /// # Errors
 /// [`Violation::Http`] if the head is malformed or the body has no known end.
 pub(crate) fn response(buffer: &[u8]) -> Result<Option<Response>, Violation> {
-    let Some(end) = head_end(buffer) else {
+    let Some(end) = head_end(buffer)? else {
         return Ok(None);
     };
     let (head, rest) = buffer.split_at(end);
@@ -143,8 +143,14 @@ fn chunked(buffer: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Violation> {
     }
 }
 
-fn head_end(buffer: &[u8]) -> Option<usize> {
-    find(buffer, b"\r\n\r\n").map(|at| at + 4)
+/// Where the head of a response ends, or `None` while it is incomplete. Whatever does not begin as HTTP is not waited for.
+fn head_end(buffer: &[u8]) -> Result<Option<usize>, Violation> {
+    const START: &[u8] = b"HTTP/";
+    let known = buffer.len().min(START.len());
+    if buffer[..known] != START[..known] {
+        return Err(Violation::Http);
+    }
+    Ok(find(buffer, b"\r\n\r\n").map(|at| at + 4))
 }
 
 fn find(buffer: &[u8], needle: &[u8]) -> Option<usize> {
@@ -179,6 +185,15 @@ mod tests {
     const SIZED: &[u8] =
         b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\ncontent-LENGTH: 2\r\n\r\nokHTTP/1.1";
     const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n42[\r\nA;x=y\r\n\"0123456\"]\r\n0\r\n\r\n";
+
+    #[test]
+    fn what_is_not_http_is_not_waited_for() {
+        // The alert of a server that expects TLS.
+        let alert = b"\x15\x03\x03\x00\x02\x02\x32";
+        assert_eq!(upgraded(alert), Err(Violation::Http));
+        assert_eq!(response(alert), Err(Violation::Http));
+        assert_eq!(response(b"HT"), Ok(None));
+    }
 
     #[test]
     fn body_ends_at_its_content_length() {

@@ -127,13 +127,13 @@ impl RawFleet {
         let now = Instant::now();
         let mut lost = Vec::new();
         while let Some(index) = storm.due(now) {
-            if self.connect(index, storm.start).is_err() {
+            if let Err(error) = self.connect(index, storm.start) {
+                self.census.fail(error.reason());
                 lost.push(index);
             }
         }
         let next = storm.next(now).unwrap_or(timeout);
         self.process(None, next.min(timeout), Some(&mut lost))?;
-        self.census.failures += lost.len() as u64;
         storm.repeat(&lost, Instant::now());
         Ok(())
     }
@@ -163,6 +163,7 @@ impl RawFleet {
                 let index = event.token().0;
                 if let Some(link) = self.links[index].take() {
                     self.census.ready -= usize::from(link.protocol.is_ready());
+                    self.census.fail(error.reason());
                     lost.push(index);
                 }
             }
@@ -238,7 +239,8 @@ impl RawFleet {
                 link.write(&self.outbox.own).map_err(failed)?;
                 self.outbox.own.clear();
             }
-            if SHORT_READ_IS_LAST && count < self.scratch.len() {
+            // The end of the stream may have come together with these bytes, and is reported once.
+            if SHORT_READ_IS_LAST && count < self.scratch.len() && !event.is_read_closed() {
                 return Ok(());
             }
         }

@@ -19,9 +19,9 @@ pub(crate) use completions::{CompletionsArgs, ManArgs};
 pub(crate) use inspect::{InspectArgs, InspectForm};
 pub(crate) use serve::{RawArgs, ServeArgs};
 pub(crate) use sockets::{
-    MessageArgs, TcpArgs, TcpClientArgs, TcpCommand, TcpConnectArgs, TcpEchoArgs, TcpListenArgs,
-    TcpSendArgs, TcpServerArgs, UdpArgs, UdpCommand, UdpConnectArgs, UdpListenArgs, UdpSendArgs,
-    ViewArgs, address,
+    EndArgs, MessageArgs, TcpArgs, TcpClientArgs, TcpCommand, TcpConnectArgs, TcpEchoArgs,
+    TcpListenArgs, TcpSendArgs, TcpServerArgs, UdpArgs, UdpCommand, UdpConnectArgs, UdpListenArgs,
+    UdpSendArgs, ViewArgs, address,
 };
 
 /// Socket.IO for the terminal

@@ -69,8 +69,20 @@ impl BenchError {
     }
 
     /// What the user can do.
-    fn hint(&self) -> Option<&'static str> {
-        match self {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Run(Error::Violation {
+                violation: Violation::Status { status },
+                ..
+            }) if text::is_limit_of_address(status) => {
+                return Some(format!("this is {}", text::LIMIT_OF_ADDRESS));
+            }
+            Self::Run(Error::Violation {
+                violation: Violation::Http,
+                ..
+            }) => Some(
+                "the answer is not HTTP: if the server expects TLS on this port, the URL begins with https:// or wss://",
+            ),
             Self::Run(Error::Stalled { .. }) => Some(
                 "does the server answer this event? --event and --ack say what is sent; idle, storm and connect need none",
             ),
@@ -85,7 +97,8 @@ impl BenchError {
                 Some("raise the limit of open files: ulimit -n")
             }
             _ => None,
-        }
+        };
+        hint.map(str::to_owned)
     }
 }
 
@@ -119,6 +132,7 @@ pub(crate) fn run(args: &BenchArgs) -> ExitCode {
         return Exit::Failure.into();
     };
     report_traces(&args.connection.log.level, &output);
+    peer::hint_at_url(&args.connection, &output);
     // The first signal ends the run as soon as everything in flight has arrived. Without the thread it ends the program.
     let _signals = Signals::watch(&output);
     let exit = match measure(args, &output) {

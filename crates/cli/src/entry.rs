@@ -2,10 +2,7 @@
 //!
 //! An arrow to the right goes to the server, one to the left comes from it, as in the log of `kokanee serve`.
 
-use std::{
-    fmt::Write,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{fmt::Write, time::Duration};
 
 use kokanee::Args;
 use serde::Serialize;
@@ -76,17 +73,6 @@ pub(crate) enum What {
 }
 
 impl Entry {
-    /// Something that happens now.
-    pub(crate) fn now(namespace: &str, what: What) -> Self {
-        Self {
-            time: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default(),
-            namespace: namespace.to_owned(),
-            what,
-        }
-    }
-
     /// The line for people.
     pub(crate) fn text(&self, paint: Paint) -> String {
         let (sign, text) = self.parts(paint);

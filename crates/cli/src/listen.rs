@@ -9,9 +9,10 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     args::ListenArgs,
     arguments,
+    notice::{Notice, NoticeKind, notices},
     output::Output,
     paint::Paint,
-    peer::{self, Notice, NoticeKind, PeerError},
+    peer::{self, PeerError},
     signals::Signals,
 };
 
@@ -26,8 +27,8 @@ async fn listen(args: &ListenArgs, output: &Output) -> Result<(), PeerError> {
     let mut listener = Listener::new(args, output)?;
     let mut signals = Signals::watch(output).map_err(PeerError::Start)?;
     let socket = peer::socket(&args.connection, !args.no_reconnect)?;
-    let (reporter, mut notices) = peer::notices();
-    peer::watch(&socket, &reporter);
+    let (reporter, mut notices) = notices();
+    reporter.watch(&socket);
     // Events may come before the namespace's acceptance was seen here, and more of them than the queue holds.
     let connected = {
         let connecting = peer::connect(&socket, &mut signals);
@@ -36,7 +37,7 @@ async fn listen(args: &ListenArgs, output: &Output) -> Result<(), PeerError> {
             tokio::select! {
                 biased;
                 connected = &mut connecting => break connected,
-                Some(notice) = notices.recv() => {
+                notice = notices.recv() => {
                     // A failure of the first connection is told when the command ends.
                     if !matches!(notice.kind, NoticeKind::Failure(_)) && listener.take(&notice)? {
                         return Ok(());
@@ -51,7 +52,7 @@ async fn listen(args: &ListenArgs, output: &Output) -> Result<(), PeerError> {
         // A day is as good as for ever: then it is asked again.
         let patience = args.timeout.unwrap_or(Duration::from_secs(24 * 60 * 60));
         tokio::select! {
-            Some(notice) = notices.recv() => {
+            notice = notices.recv() => {
                 if let NoticeKind::Failure(failure) = &notice.kind
                     && !socket.is_active()
                 {

@@ -1,38 +1,25 @@
-//! A client of the library with the options of the command line: how it is made, what it reports, how its failures are
-//! told and become exit codes. Used by `emit`, `listen` and `connect`, and in part by `bench`.
+//! A client of the library with the options of the command line: how it is made, how its failures are told and become exit
+//! codes. Used by `emit`, `listen` and `connect`, and in part by `bench`.
 
-use std::{
-    fs, io,
-    path::Path,
-    pin::Pin,
-    process::ExitCode,
-    sync::Arc,
-    task::{Context, Poll},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{fs, io, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use kokanee::{Ack, Args, RawEvent, Transport};
-use kokanee_client::{
-    AckError, Attempt, Client, ClientBuilder, CloseDetails, ConnectFailure, DisconnectReason,
-    EmitError, Failure, Socket,
-};
+use kokanee::{Args, Transport};
+use kokanee_client::{AckError, Client, ClientBuilder, ConnectFailure, EmitError, Socket};
 use kokanee_engineio::Revision;
 use kokanee_socketio::Value;
-use tokio::{runtime, sync::mpsc};
+use tokio::runtime;
 
 use crate::{
     args::ConnectionArgs,
-    entry::{Entry, What},
     escape,
     exit::Exit,
     output::Output,
     paint::Paint,
     signals::{Signal, Signals},
     trace::report_traces,
+    url,
 };
 
-/// Notices that wait to be taken. Beyond it the connection is not read from.
-const MAX_NOTICES: usize = 256;
 /// Time that the goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -109,6 +96,7 @@ where
         return Exit::Failure.into();
     };
     report_traces(&args.log.level, &output);
+    hint_at_url(args, &output);
     let ended = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -133,6 +121,14 @@ pub(crate) fn end(output: &Output, exit: ExitCode) -> ExitCode {
     match (output.finish_patiently(), output.signal()) {
         (false, Some(signal)) => ExitCode::from(signal.exit_code()),
         _ => exit,
+    }
+}
+
+/// Says what is probably meant by the URL, if that is something else.
+pub(crate) fn hint_at_url(args: &ConnectionArgs, output: &Output) {
+    if let Some(hint) = url::hint(&args.url, &args.path) {
+        let paint = Paint::for_stderr(args.color);
+        output.print_err(format!("{} {}", paint.dim("hint:"), escape::text(&hint)));
     }
 }
 
@@ -248,171 +244,4 @@ pub(crate) fn answer(result: Result<Args, AckError>, timeout: Duration) -> Resul
         AckError::Emit(error) => PeerError::Emit(error),
         other => PeerError::Argument(other.to_string()),
     })
-}
-
-/// Something that has happened to a socket.
-#[derive(Debug)]
-pub(crate) struct Notice {
-    /// Since 1970.
-    pub(crate) time: Duration,
-    pub(crate) namespace: String,
-    pub(crate) kind: NoticeKind,
-}
-
-/// What has happened.
-#[derive(Debug)]
-pub(crate) enum NoticeKind {
-    Connect {
-        id: Option<String>,
-        transport: Option<Transport>,
-        recovered: bool,
-    },
-    Upgrade,
-    Disconnect(DisconnectReason, CloseDetails),
-    Failure(Arc<ConnectFailure>),
-    Attempt(u32),
-    GaveUp,
-    Event(RawEvent, Ack),
-}
-
-/// The end that takes notices.
-pub(crate) type Notices = mpsc::Receiver<Notice>;
-/// The end that sockets report to.
-pub(crate) type Reporter = mpsc::Sender<Notice>;
-
-/// A queue of notices.
-pub(crate) fn notices() -> (Reporter, Notices) {
-    mpsc::channel(MAX_NOTICES)
-}
-
-/// Lets a socket report whatever happens to it. Whoever takes the notices slowly slows the connection down.
-pub(crate) fn watch(socket: &Socket, reporter: &Reporter) {
-    let report = |reporter: &Reporter, socket: &Socket, kind: NoticeKind| {
-        let reporter = reporter.clone();
-        let notice = Notice {
-            time: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default(),
-            namespace: socket.namespace().to_owned(),
-            kind,
-        };
-        async move {
-            // Without a taker the program is ending.
-            let _ = reporter.send(notice).await;
-        }
-    };
-    let to = reporter.clone();
-    socket.on_any(move |socket: Socket, event: RawEvent, ack: Ack| {
-        report(&to, &socket, NoticeKind::Event(event, ack))
-    });
-    let to = reporter.clone();
-    socket.on_connect(move |socket: Socket| {
-        let kind = NoticeKind::Connect {
-            id: socket.id(),
-            transport: socket.transport(),
-            recovered: socket.is_recovered(),
-        };
-        report(&to, &socket, kind)
-    });
-    let to = reporter.clone();
-    socket.on_disconnect(
-        move |socket: Socket, reason: DisconnectReason, details: CloseDetails| {
-            report(&to, &socket, NoticeKind::Disconnect(reason, details))
-        },
-    );
-    let to = reporter.clone();
-    socket.on_connect_error(move |socket: Socket, failure: Failure| {
-        report(&to, &socket, NoticeKind::Failure(failure.0))
-    });
-    let to = reporter.clone();
-    socket.on_reconnect_attempt(move |socket: Socket, attempt: Attempt| {
-        report(&to, &socket, NoticeKind::Attempt(attempt.0))
-    });
-    let to = reporter.clone();
-    socket.on_reconnect_failed(move |socket: Socket| report(&to, &socket, NoticeKind::GaveUp));
-    let to = reporter.clone();
-    socket.on_upgrade(move |socket: Socket| report(&to, &socket, NoticeKind::Upgrade));
-}
-
-impl Notice {
-    /// The entry of the log. `number` is what an event can be answered by.
-    pub(crate) fn entry(&self, number: Option<u64>) -> Entry {
-        let what = match &self.kind {
-            NoticeKind::Connect {
-                id,
-                transport,
-                recovered,
-            } => What::Connect {
-                id: id.clone().unwrap_or_default(),
-                transport: transport.map_or("?", Transport::as_str),
-                recovered: *recovered,
-            },
-            NoticeKind::Upgrade => What::Upgrade {
-                transport: Transport::WebSocket.as_str(),
-            },
-            NoticeKind::Disconnect(reason, details) => What::Disconnect {
-                reason: match details.code {
-                    Some(_) => format!("{reason} ({details})"),
-                    None => reason.to_string(),
-                },
-            },
-            NoticeKind::Failure(failure) => What::Error {
-                message: failure.to_string(),
-                data: match &**failure {
-                    ConnectFailure::Refused { data, .. } => data.clone(),
-                    _ => None,
-                },
-            },
-            NoticeKind::Attempt(attempt) => What::Reconnecting { attempt: *attempt },
-            NoticeKind::GaveUp => What::Error {
-                message: "no further attempt to connect is made".to_owned(),
-                data: None,
-            },
-            NoticeKind::Event(event, _) => What::Receive {
-                name: event.name().to_owned(),
-                args: event.args().clone(),
-                ack: number,
-            },
-        };
-        Entry {
-            time: self.time,
-            namespace: self.namespace.clone(),
-            what,
-        }
-    }
-}
-
-/// Polls a future once, so that what it sends is sent now, in this order.
-pub(crate) async fn begin<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
-    std::future::poll_fn(|context: &mut Context<'_>| Poll::Ready(future.as_mut().poll(context)))
-        .await
-}
-
-#[cfg(test)]
-mod tests {
-    use kokanee_client::CloseReason;
-
-    use super::*;
-
-    #[test]
-    fn a_disconnection_shows_what_the_server_has_said() {
-        let reason = |details| {
-            let reason = DisconnectReason::Session(CloseReason::TransportClose);
-            let notice = Notice {
-                time: Duration::ZERO,
-                namespace: "/".to_owned(),
-                kind: NoticeKind::Disconnect(reason, details),
-            };
-            match notice.entry(None).what {
-                What::Disconnect { reason } => reason,
-                _ => String::new(),
-            }
-        };
-        let details = CloseDetails {
-            code: Some(1008),
-            reason: "slow consumer".to_owned(),
-        };
-        assert_eq!(reason(details), "transport close (1008 slow consumer)");
-        assert_eq!(reason(CloseDetails::default()), "transport close");
-    }
 }

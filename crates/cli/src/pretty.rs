@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
 use crate::{escape, paint::Paint, value::BINARY_KEY};
 
@@ -31,6 +32,30 @@ pub(crate) fn compact(value: &Value, paint: Paint) -> String {
     let mut text = String::new();
     write_line(&mut text, value, paint);
     text
+}
+
+/// A line as several of at most this width, broken between words. Behind a first column, two spaces, they begin where the
+/// second one does.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let first = text.find("  ").unwrap_or(0);
+    let rest = &text[first..];
+    let indent = text[..first].width() + rest.len() - rest.trim_start().len();
+    let indent = if first > 0 && indent <= width / 2 {
+        indent
+    } else {
+        0
+    };
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for piece in text.split_inclusive(' ') {
+        if line.width() + piece.trim_end().width() > width && !line.trim().is_empty() {
+            lines.push(line.trim_end().to_owned());
+            line = " ".repeat(indent);
+        }
+        line.push_str(piece);
+    }
+    lines.push(line.trim_end().to_owned());
+    lines
 }
 
 fn write_value(text: &mut String, value: &Value, indent: usize, paint: Paint) {
@@ -126,6 +151,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_line_is_broken_between_words() {
+        assert_eq!(wrap("one two three", 80), ["one two three"]);
+        assert_eq!(wrap("one two three", 8), ["one two", "three"]);
+        assert_eq!(wrap("一二 三四 五", 5), ["一二", "三四", "五"]);
+        assert_eq!(
+            wrap("/ns    joins a namespace", 16),
+            ["/ns    joins a", "       namespace"]
+        );
+        assert_eq!(wrap("unbreakable", 3), ["unbreakable"]);
+        assert_eq!(wrap("", 3), [""]);
+    }
 
     #[test]
     fn what_is_short_stays_on_a_line() {

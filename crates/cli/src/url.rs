@@ -43,9 +43,57 @@ impl ServerUrl {
     }
 }
 
+/// The path of the requests of all servers, unless they say otherwise.
+const REQUESTS: &str = "/socket.io";
+
+/// What to say of a URL that names the path of the requests where the namespace belongs.
+pub(crate) fn hint(url: &str, path: &str) -> Option<String> {
+    let ServerUrl {
+        origin, namespace, ..
+    } = ServerUrl::parse(url).ok()?;
+    let before = namespace.trim_end_matches('/').strip_suffix(REQUESTS)?;
+    if path != REQUESTS {
+        // It was said where they go.
+        return None;
+    }
+    let instead = match before {
+        "" => format!("{origin} alone, as requests go to {REQUESTS} anyhow"),
+        before => format!("{origin} --path {before}{REQUESTS}"),
+    };
+    Some(format!(
+        "the path of a URL is a namespace, here {namespace}; do you mean {instead}?"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_of_requests_is_not_a_namespace() {
+        let of = |url| hint(url, REQUESTS).unwrap_or_default();
+        for url in [
+            "a:1/socket.io",
+            "http://a:1/socket.io/",
+            "ws://u:p@a:1/socket.io?b=c",
+        ] {
+            assert!(
+                of(url).contains("do you mean http://a:1 alone"),
+                "{}",
+                of(url)
+            );
+        }
+        assert!(of("https://a/b/socket.io").contains("https://a --path /b/socket.io"));
+        for url in [
+            "http://a",
+            "http://a/chat",
+            "http://a/socket.io/chat",
+            "http://a/xsocket.io",
+        ] {
+            assert_eq!(of(url), "", "{url}");
+        }
+        assert_eq!(hint("http://a/socket.io", "/io"), None);
+    }
 
     #[test]
     fn the_path_is_the_namespace() {

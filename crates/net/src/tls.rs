@@ -173,10 +173,24 @@ impl ClientTls {
 /// Says what to do about a failed handshake, if its cause is a known one.
 pub fn tls_hint(failure: &io::Error) -> Option<&'static str> {
     // The verifier's own errors are not part of rustls' interface, but their names are in its text.
-    failure.to_string().contains("CaUsedAsEndEntity").then_some(
-        "the server shows the certificate of an authority (CA:TRUE), as `openssl req -x509` makes it by default: give it one \
-         that the authority has signed, or make it with `-addext basicConstraints=critical,CA:FALSE`",
-    )
+    let text = failure.to_string();
+    if text.contains("CaUsedAsEndEntity") {
+        return Some(
+            "the server shows the certificate of an authority (CA:TRUE), as `openssl req -x509` makes it by default: give it \
+             one that the authority has signed, or make it with `-addext basicConstraints=critical,CA:FALSE`",
+        );
+    }
+    // What is not a TLS record at all, as an answer of HTTP.
+    if text.contains("InvalidContentType") {
+        return Some(
+            "the server does not speak TLS on this port: connect without it, with http:// or ws:// if it is a URL",
+        );
+    }
+    let has_ended = matches!(
+        failure.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+    );
+    has_ended.then_some("the server has ended the connection: does it speak TLS on this port?")
 }
 
 /// What a client may say about TLS, for protocols that bring their own connections.

@@ -8,14 +8,6 @@ use kokanee_bench::{Relay, Scenario};
 use super::{ConnectionArgs, duration, time};
 
 const HELP: &str = "\
-Scenarios:
-  echo       every connection keeps --window events in flight, which the server sends back
-  broadcast  one connection keeps --window broadcasts to all others in flight
-  idle       connections are opened and held; the memory of the server is what matters
-  storm      all connections are cut at once and come back, --waves times
-  polling    as echo, over long-polling: one POST and one GET for each event
-  connect    connections are opened, --handshakes at a time
-
 The server has to know the events: echo (the same arguments back) and broadcast, as `kokanee serve` does. idle, storm and \
 connect work with any Socket.IO server, and so does echo with --ack and the name of any event that is acknowledged. \
 A lost message ends the run.
@@ -26,12 +18,18 @@ about twice its CPU time for a message, and in a storm they come back by their o
 result says how busy it was.
 
 Examples:
-  kokanee bench http://127.0.0.1:3000                              echoes on 100 connections, for 10 s
-  kokanee bench http://127.0.0.1:3000 broadcast -c 500 --pid $(pidof kokanee)
-  kokanee bench http://127.0.0.1:3000/chat echo --ack --event message -d 30s
-  kokanee bench http://127.0.0.1:3000 storm -c 2000 --waves 5 --html storm.html
-  kokanee bench http://127.0.0.1:3000 idle -c 10000 --hold 1m --json
-  kokanee bench https://staging.example.com echo --ack --event ping -c 200 -H 'Authorization: Bearer abc'
+  # echoes on 100 connections, for 10 s
+  kokanee bench http://127.0.0.1:3000
+  kokanee bench 127.0.0.1:3000 broadcast -c 500 \\
+    --pid $(pidof kokanee)
+  kokanee bench 127.0.0.1:3000/private echo --ack \\
+    --event whoami --auth '{\"token\":\"kokanee\"}' -d 30s
+  kokanee bench 127.0.0.1:3000 storm -c 2000 --waves 5 \\
+    --html storm.html
+  kokanee bench 127.0.0.1:3000 idle -c 10000 --hold 1m \\
+    --json
+  kokanee bench https://staging.example.com echo -c 200 \\
+    --ack --event rooms -H 'Authorization: Bearer abc'
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server, 4 nothing arrived for too long, 5 the server \
 does not keep to the protocol, 6 no connection, 7 a connection was lost, 130 interrupted by \
@@ -152,21 +150,21 @@ pub(crate) struct BenchArgs {
     pub(crate) quiet: bool,
 }
 
-/// What the connections do; the help of the command tells more.
+/// What the connections do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum ScenarioArg {
-    /// Events come back
+    /// Every connection keeps --window events in flight, which the server sends back
     #[default]
     Echo,
-    /// One event goes to all
+    /// One connection keeps --window broadcasts to all others in flight
     Broadcast,
-    /// Connections are held
+    /// Connections are opened and held; the memory of the server is what matters
     Idle,
-    /// Connections are cut and come back
+    /// All connections are cut at once and come back, --waves times
     Storm,
-    /// Events come back over long-polling
+    /// As echo, over long-polling: one POST and one GET for each event
     Polling,
-    /// Connections are opened
+    /// Connections are opened, --handshakes at a time
     Connect,
 }
 

@@ -23,10 +23,12 @@ JSON {\"_binary\": \"<base64>\"} is binary data, too. Answers are printed as JSO
 
 Examples:
   kokanee emit http://localhost:3000 'chat message' hello
-  kokanee emit http://localhost:3000 echo 1 '{\"a\":[2,3]}' --ack           prints [1,{\"a\":[2,3]}]
-  kokanee emit http://localhost:3000 binary --binary picture.png --ack
-  kokanee emit http://localhost:3000/private whoami --ack --auth '{\"token\":\"kokanee\"}'
-  kokanee emit https://example.com tick --count 10 --interval 1s
+  # prints [-1,{\"a\":[2,3]}]
+  kokanee emit localhost:3000 echo -1 '{\"a\":[2,3]}' --ack
+  kokanee emit localhost:3000 binary --binary picture.png -a
+  kokanee emit localhost:3000/private whoami --ack \\
+    --auth '{\"token\":\"kokanee\"}'
+  kokanee emit https://example.com tick -n 10 --interval 1s
 
 ",
     exit_codes!()
@@ -37,10 +39,13 @@ const LISTEN_HELP: &str = concat!(
 Lost connections are made again, and stderr says so. Events can be missed meanwhile.
 
 Examples:
-  kokanee listen http://localhost:3000                            all events
-  kokanee listen http://localhost:3000 --event clock --json | jq .args[0].time
-  kokanee listen http://localhost:3000/chat --count 1 --timeout 5s    one event, or exit code 4
-  kokanee listen http://localhost:3000 --answer '\"ok\"'             answers what wants an answer
+  # all events
+  kokanee listen http://localhost:3000
+  kokanee listen localhost:3000 -e clock --json | jq .args
+  # one event, or exit code 4
+  kokanee listen localhost:3000 --count 1 --timeout 5s
+  # answers what wants an answer
+  kokanee listen localhost:3000 --answer '\"ok\"'
 
 ",
     exit_codes!()
@@ -51,19 +56,27 @@ const CONNECT_HELP: &str = concat!(
 What you type is an event and its arguments: JSON, plain words, or @FILE for binary data. A name with spaces is written \
 in quotes. With a ? in front an answer is asked for. Commands begin with a slash; /help lists them.
 
-  echo 1 {\"a\": 2}            emits the event echo with two arguments
-  ?\"chat message\" hello      asks for an answer
-  binary @picture.png         sends the content of a file
-  /join lobby                 joins a room of the demo server
-  /ns admin                   joins the namespace /admin
+  # emits the event echo with two arguments
+  echo 1 {\"a\": 2}
+  # asks for an answer
+  ?\"chat message\" hello
+  # sends the content of a file
+  binary @picture.png
+  # joins a room of the demo server, and the namespace /admin
+  /join lobby
+  /ns admin
+  # hides an event that comes too often
+  /mute clock
 
 Tab completes the names of events that came, the arrows recall what was typed before. Without a terminal, lines are read \
-from the standard input and events are written to the standard output, one a line.
+from the standard input and events are written to the standard output, one a line. After the end of the input, and all \
+answers, what comes is printed for one more second (--wait).
 
 Examples:
   kokanee connect http://localhost:3000
-  kokanee connect http://localhost:3000/private --auth @auth.json
-  echo '?who' | kokanee connect http://localhost:3000
+  kokanee connect localhost:3000 --mute clock
+  kokanee connect localhost:3000/private --auth @auth.json
+  echo '?who' | kokanee connect localhost:3000
 
 ",
     exit_codes!()
@@ -72,7 +85,7 @@ Examples:
 /// Where and how to connect.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArgs {
-    /// The server: `http://host:port` (or https, ws, wss), with the namespace as its path
+    /// The server: `http://host:port` (or https, ws, wss; http if it is left out), with the namespace as its path
     #[arg(value_hint = ValueHint::Url)]
     pub(crate) url: String,
 
@@ -211,9 +224,11 @@ pub(crate) struct EmitArgs {
     pub(crate) connection: ConnectionArgs,
 
     /// Name of the event
+    #[arg(allow_negative_numbers = true)]
     pub(crate) event: String,
 
     /// Its arguments: JSON, text, or @FILE
+    #[arg(allow_negative_numbers = true)]
     pub(crate) args: Vec<String>,
 
     /// Take the arguments as text, even if they look like JSON or a file
@@ -261,7 +276,7 @@ pub(crate) struct ListenArgs {
     pub(crate) timeout: Option<Duration>,
 
     /// Answer each event that wants an answer with this: JSON, text, or @FILE; can be repeated for several arguments
-    #[arg(long, value_name = "ARG")]
+    #[arg(long, value_name = "ARG", allow_negative_numbers = true)]
     pub(crate) answer: Vec<String>,
 
     /// End with exit code 7 when the connection is lost, instead of making it again
@@ -287,6 +302,14 @@ pub(crate) struct ConnectArgs {
     /// Without a terminal: JSON, one object a line
     #[arg(long, env = "KOKANEE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
+
+    /// Do not show events of this name; can be repeated, and changed with /mute and /unmute
+    #[arg(long, value_name = "NAME")]
+    pub(crate) mute: Vec<String>,
+
+    /// Without a terminal: time in which events are still printed after the input has ended and all answers are there
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub(crate) wait: Duration,
 
     /// Neither read nor write the file with what was typed before
     #[arg(long)]

@@ -7,10 +7,14 @@ use clap_complete::Shell;
 
 const COMPLETIONS_HELP: &str = "\
 Examples:
-  source <(kokanee completions bash)                                   for this shell
-  kokanee completions bash > ~/.local/share/bash-completion/completions/kokanee
-  kokanee completions zsh > ~/.zfunc/_kokanee                          if ~/.zfunc is in fpath
-  kokanee completions fish > ~/.config/fish/completions/kokanee.fish";
+  # for this shell
+  source <(kokanee completions bash)
+  kokanee completions bash \\
+    > ~/.local/share/bash-completion/completions/kokanee
+  # if ~/.zfunc is in fpath
+  kokanee completions zsh > ~/.zfunc/_kokanee
+  kokanee completions fish \\
+    > ~/.config/fish/completions/kokanee.fish";
 
 /// Print the script with which a shell completes what you type
 #[derive(Debug, Args)]
@@ -22,9 +26,11 @@ pub(crate) struct CompletionsArgs {
 
 const MAN_HELP: &str = "\
 Examples:
-  kokanee man | man -l -                    read the page of the program
-  kokanee man inspect | man -l -            the page of a command
-  kokanee man --dir ~/.local/share/man/man1   install all of them";
+  # read the page of the program, and of a command
+  kokanee man | man -l -
+  kokanee man inspect | man -l -
+  # install all of them
+  kokanee man --dir ~/.local/share/man/man1";
 
 /// Print a manual page, or write all of them to a directory
 #[derive(Debug, Args)]

@@ -6,11 +6,16 @@ use super::{ColorArgs, ParserArg};
 
 const HELP: &str = "\
 Examples:
-  kokanee inspect '42/chat,7[\"hello\",{\"a\":1}]'   a packet
-  kokanee inspect '81 8a 37 fa 21 3d 03 c8 7a'      WebSocket frames in hex
-  kokanee inspect @body.bin --revision 3            a long-polling body in a file
-  xclip -o | kokanee inspect -                      lines, as browsers show them: one message each
-  kokanee inspect @capture.txt --json | jq          one object for each packet
+  # a packet
+  kokanee inspect '42/chat,7[\"hello\",{\"a\":1}]'
+  # WebSocket frames in hex
+  kokanee inspect '81 07 34 32 5b 22 61 22 5d'
+  # a long-polling body in a file
+  kokanee inspect @body.bin --revision 3
+  # lines, as browsers show them: one message each
+  xclip -o | kokanee inspect -
+  # one object for each packet
+  kokanee inspect @capture.txt --json | jq
 
 Lines may begin with an arrow (> or →: sent by the client, < or ←: sent by the server); # begins a comment.
 

@@ -12,17 +12,23 @@ use super::{ColorArgs, LogArgs, ParserArg, TransportArg, duration, path, time};
 
 const SERVE_HELP: &str = "\
 Examples:
-  kokanee serve                                  a server and a page that shows it, on port 3000
-  kokanee serve --host 0.0.0.0 --port 8080       for the whole network
-  kokanee serve --static ./public                your own page; the server answers the demo events
-  kokanee serve --cors https://app.example.com   for a page of another origin
+  # a server and a page that shows it, on port 3000
+  kokanee serve
+  # for the whole network
+  kokanee serve --host 0.0.0.0 --port 8080
+  # your own page; the server answers the demo events
+  kokanee serve --static ./public
+  # for a page of another origin
+  kokanee serve --cors https://app.example.com
   kokanee serve --tls-cert cert.pem --tls-key key.pem
-  kokanee serve --tcp 7000 --framing lines       raw TCP peers as peers of the namespace /tcp
-  kokanee serve --port 0 --json | jq             any free port, a log for programs
+  # raw TCP peers as peers of the namespace /tcp
+  kokanee serve --tcp 7000 --framing lines
+  # any free port, a log for programs
+  kokanee serve --port 0 --json | jq
 
 Each option can be an environment variable, too: KOKANEE_PORT=8080, KOKANEE_QUIET=1.
 
-Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failure, 2 wrong usage, 98 port in use,
+Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failure, 2 wrong usage, 98 port in use, \
 130 or 143 stopped at once by a second signal (Ctrl-C, SIGTERM).";
 
 /// Run a Socket.IO server: echo, rooms, chat, acks and more, and a page that shows them

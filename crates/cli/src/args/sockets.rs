@@ -1,6 +1,11 @@
 //! Options of `kokanee tcp` and `kokanee udp`.
 
-use std::{net::IpAddr, num::NonZeroU64, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU64,
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{
     Args, Subcommand, ValueHint,
@@ -23,11 +28,16 @@ by Ctrl-C, 143 by SIGTERM; servers end with 0 then. A second signal ends the pro
 const TCP_HELP: &str = concat!(
     "\
 Examples:
-  kokanee tcp echo --port 5000                          a server that sends back what it receives
-  kokanee tcp send localhost 5000 \"hello world\"         sends, and prints the answer
-  kokanee tcp connect example.com 443 --tls             sends what you type, prints what comes
-  kokanee tcp listen --port 5000 --raw > file           takes one connection, and ends with it
-  kokanee tcp listen --keep-open --lines --port 5000    prints the lines of any number of clients
+  # a server that sends back what it receives
+  kokanee tcp echo --port 5000
+  # sends, and prints the answer
+  kokanee tcp send localhost:5000 \"hello world\"
+  # sends what you type, prints what comes
+  kokanee tcp connect example.com:443 --tls
+  # takes one connection, and ends with it
+  kokanee tcp listen --port 5000 --raw > file
+  # prints the lines of any number of clients
+  kokanee tcp listen --keep-open --lines --port 5000
 
 ",
     exit_codes!()
@@ -36,10 +46,16 @@ Examples:
 const UDP_HELP: &str = concat!(
     "\
 Examples:
-  kokanee udp echo --port 5000                       a server that sends back each datagram
-  kokanee udp send localhost 5000 \"hello world\"      sends one, and prints the answer
-  kokanee udp listen --port 5353 --join 224.0.0.251 --hex    a multicast group
-  kokanee udp connect localhost 5000                 each line that you type is a datagram
+  # a server that sends back each datagram
+  kokanee udp echo --port 5000
+  # sends one, and prints the answer
+  kokanee udp send localhost:5000 \"hello world\"
+  # a multicast group
+  kokanee udp listen --port 5353 --join 224.0.0.251 --hex
+  # each line that you type is a datagram
+  kokanee udp connect localhost:5000
+  # waits 5 s for answers after the last line
+  echo hello | kokanee udp connect localhost:5000 --wait 5s
 
 ",
     exit_codes!()
@@ -163,17 +179,21 @@ impl BindArgs {
 /// Whom to talk to.
 #[derive(Debug, Args)]
 pub(crate) struct TargetArgs {
-    /// Address or name of the peer
-    #[arg(value_parser = NonEmptyStringValueParser::new(), value_hint = ValueHint::Hostname)]
+    /// The peer: `host:port`, or the host alone, with the port after it
+    #[arg(value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     host: String,
 
-    /// Its port
-    port: u16,
+    /// The port, if it is not part of the first argument
+    port: Option<u16>,
 }
 
 impl TargetArgs {
     pub(crate) fn address(&self) -> String {
-        address(&self.host, self.port)
+        match self.port {
+            Some(port) => address(&self.host, port),
+            None => self.host.clone(),
+        }
     }
 }
 
@@ -229,17 +249,17 @@ pub(crate) struct TcpListenArgs {
     #[command(flatten)]
     pub(crate) server: TcpServerArgs,
 
+    #[command(flatten)]
+    pub(crate) end: EndArgs,
+
     /// Take any number of connections, and only print what comes
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with_all = ["wait", "no_finish"])]
     pub(crate) keep_open: bool,
 }
 
 /// What a TCP client needs.
 #[derive(Debug, Args)]
 pub(crate) struct TcpClientArgs {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
-
     #[command(flatten)]
     pub(crate) framing: FramingArgs,
 
@@ -267,10 +287,28 @@ pub(crate) struct TcpClientArgs {
     pub(crate) view: ViewArgs,
 }
 
+/// What the end of the standard input means for a connection.
+#[derive(Debug, Args)]
+pub(crate) struct EndArgs {
+    /// End when nothing has come for this time after the end of the input, instead of at the peer's end
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) wait: Option<Duration>,
+
+    /// Do not end our side with the input; some peers take that for the end of the connection
+    #[arg(long)]
+    pub(crate) no_finish: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct TcpConnectArgs {
     #[command(flatten)]
+    pub(crate) target: TargetArgs,
+
+    #[command(flatten)]
     pub(crate) client: TcpClientArgs,
+
+    #[command(flatten)]
+    pub(crate) end: EndArgs,
 
     /// End with exit code 4 if nothing goes either way for this time
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
@@ -302,12 +340,17 @@ pub(crate) struct TcpSendArgs {
     pub(crate) no_answer: bool,
 }
 
-/// What to send.
+/// What to send, and to whom.
 #[derive(Debug, Args)]
 pub(crate) struct MessageArgs {
+    /// The peer: `host:port`, or the host alone, with the port after it
+    #[arg(value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    target: String,
+
     /// Messages: text, or @FILE for the bytes of a file
-    #[arg(required = true, value_name = "MESSAGE")]
-    pub(crate) messages: Vec<String>,
+    #[arg(required = true, value_name = "MESSAGE", allow_negative_numbers = true)]
+    words: Vec<String>,
 
     /// How often they are sent
     #[arg(short = 'n', long, value_name = "COUNT", default_value = "1")]
@@ -316,6 +359,32 @@ pub(crate) struct MessageArgs {
     /// Time between two of them
     #[arg(short, long, value_name = "TIME", default_value = "0s", value_parser = time)]
     pub(crate) interval: Duration,
+}
+
+impl MessageArgs {
+    /// The peer's address, and the messages.
+    pub(crate) fn parts(&self) -> Result<(String, &[String]), String> {
+        if has_port(&self.target) {
+            return Ok((self.target.clone(), &self.words));
+        }
+        let missing = |what| format!("{what} is missing: HOST:PORT MESSAGE… is expected");
+        let (port, messages) = self
+            .words
+            .split_first()
+            .ok_or_else(|| missing("the port"))?;
+        let port = port.parse().map_err(|_| missing("the port"))?;
+        if messages.is_empty() {
+            return Err(missing("the message"));
+        }
+        Ok((address(&self.target, port), messages))
+    }
+}
+
+/// Whether this is a host with a port, and not a host alone.
+fn has_port(target: &str) -> bool {
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
+    target.parse::<SocketAddr>().is_ok()
+        || matches!(target.rsplit_once(':'), Some((host, port)) if !host.contains(':') && is_port(port))
 }
 
 #[derive(Debug, Args)]
@@ -348,6 +417,10 @@ pub(crate) struct UdpConnectArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
 
+    /// Time in which answers are still printed after the input has ended; each answer starts it anew
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
+    pub(crate) wait: Duration,
+
     /// End with exit code 4 if nothing comes for this time
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
@@ -358,9 +431,6 @@ pub(crate) struct UdpConnectArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct UdpSendArgs {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
-
     #[command(flatten)]
     pub(crate) messages: MessageArgs,
 
@@ -374,4 +444,42 @@ pub(crate) struct UdpSendArgs {
 
     #[command(flatten)]
     pub(crate) view: ViewArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_behind_a_colon_or_an_argument_of_its_own() {
+        let parts = |words: &[&str]| {
+            let args = MessageArgs {
+                target: words[0].to_owned(),
+                words: words[1..].iter().map(|word| (*word).to_owned()).collect(),
+                count: NonZeroU64::MIN,
+                interval: Duration::ZERO,
+            };
+            args.parts()
+                .map(|(address, messages)| format!("{address} {}", messages.join(" ")))
+        };
+        for (words, expected) in [
+            (&["localhost:5000", "hi"][..], "localhost:5000 hi"),
+            (&["localhost", "5000", "hi", "you"], "localhost:5000 hi you"),
+            (&["127.0.0.1:5000", "6000"], "127.0.0.1:5000 6000"),
+            (&["::1", "5000", "-1"], "[::1]:5000 -1"),
+            (&["[::1]:5000", "hi"], "[::1]:5000 hi"),
+        ] {
+            assert_eq!(parts(words), Ok(expected.to_owned()), "{words:?}");
+        }
+        for words in [
+            &["localhost", "hi"][..],
+            &["localhost", "5000"],
+            &["::1", "x"],
+        ] {
+            assert!(
+                parts(words).is_err_and(|error| error.contains("is missing")),
+                "{words:?}"
+            );
+        }
+    }
 }

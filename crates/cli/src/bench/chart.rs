@@ -1,19 +1,15 @@
 //! Charts as inline SVG: lines over a common axis, with a grid, round numbers on the axes and values to be pointed at.
 //!
+//! The SVG is stretched to whatever room there is, and the labels are text beside it, which keeps its size on every screen.
 //! Colours come from the page's style sheet (`--series-1` and so on), so that a chart fits light and dark.
 
 use std::fmt::Write;
 
-/// Size of a chart in units of its view box.
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 240.0;
-/// Room for the labels of the axes.
-const LEFT: f64 = 62.0;
-const RIGHT: f64 = 14.0;
-const TOP: f64 = 12.0;
-const BOTTOM: f64 = 30.0;
-/// Room for a label of the horizontal axis.
-const LABEL: f64 = 56.0;
+/// Size of a chart in units of its view box, both ways.
+const SIZE: f64 = 1000.0;
+/// Room for a label of the horizontal axis, as a share of the width: of a wide screen, and of a phone.
+const LABEL: f64 = 0.1;
+const LABEL_OF_PHONE: f64 = 0.27;
 
 /// A chart.
 pub(crate) struct Chart<'a> {
@@ -32,16 +28,34 @@ pub(crate) struct Chart<'a> {
 /// One line of a chart.
 pub(crate) struct Series<'a> {
     pub(crate) name: &'a str,
-    /// From left to right.
-    pub(crate) points: Vec<(f64, f64)>,
+    /// From left to right; `None` where nothing was measured.
+    pub(crate) points: Vec<(f64, Option<f64>)>,
     /// Whether the area below is filled.
     pub(crate) is_filled: bool,
+}
+
+impl Series<'_> {
+    /// What was measured.
+    fn measured(&self) -> impl Iterator<Item = (f64, f64)> {
+        let points = self.points.iter();
+        points.filter_map(|&(x, y)| y.map(|y| (x, y)))
+    }
+
+    /// The same in pieces without a gap.
+    fn runs(&self) -> impl Iterator<Item = &[(f64, Option<f64>)]> {
+        let runs = self.points.split(|(_, y)| y.is_none());
+        runs.filter(|run| !run.is_empty())
+    }
 }
 
 impl Chart<'_> {
     /// The chart with its title and legend. Nothing if there are fewer than two points.
     pub(crate) fn figure(&self) -> String {
-        if self.series.iter().all(|series| series.points.len() < 2) {
+        if self
+            .series
+            .iter()
+            .all(|series| series.measured().count() < 2)
+        {
             return String::new();
         }
         let mut html = format!(
@@ -60,37 +74,41 @@ impl Chart<'_> {
             }
             html.push_str("</ul>\n");
         }
-        html.push_str(&self.svg());
+        html.push_str(&self.plot());
         html.push_str("</figure>\n");
         html
     }
 
-    fn svg(&self) -> String {
-        let points = || self.series.iter().flat_map(|series| &series.points);
+    fn plot(&self) -> String {
+        let measured = || self.series.iter().flat_map(Series::measured);
         // Time begins at zero, even if the first interval ends later.
-        let left = points().map(|(x, _)| *x).fold(0.0, f64::min);
-        let right = points().map(|(x, _)| *x).fold(f64::NEG_INFINITY, f64::max);
-        let highest = points().map(|(_, y)| *y).fold(0.0, f64::max);
+        let left = measured().map(|(x, _)| x).fold(0.0, f64::min);
+        let right = measured().map(|(x, _)| x).fold(f64::NEG_INFINITY, f64::max);
+        let highest = measured().map(|(_, y)| y).fold(0.0, f64::max);
         let step = round_step(highest.max(f64::EPSILON) / 4.0);
         let top = (highest / step).ceil().max(1.0) * step;
         let span = (right - left).max(f64::EPSILON);
-        let x = |value: f64| LEFT + (value - left) / span * (WIDTH - LEFT - RIGHT);
-        let y = |value: f64| HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM);
+        // As shares of the width and the height.
+        let x = |value: f64| (value - left) / span;
+        let y = |value: f64| 1.0 - value / top;
 
         let mut svg = format!(
-            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
+            "<svg viewBox=\"0 0 {SIZE} {SIZE}\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">\n",
             escape(self.title)
         );
+        let mut labels = String::new();
         let mut value = 0.0;
         while value <= top + step / 2.0 {
             let at = y(value);
             add(
                 &mut svg,
+                format_args!("<path class=\"grid\" d=\"M0,{:.1}H{SIZE}\"/>\n", at * SIZE),
+            );
+            add(
+                &mut labels,
                 format_args!(
-                    "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/><text class=\"label\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
-                    WIDTH - RIGHT,
-                    LEFT - 8.0,
-                    at + 4.0,
+                    "<span class=\"y\" style=\"top:{:.2}%\">{}</span>\n",
+                    at * 100.0,
                     escape(&(self.format)(value))
                 ),
             );
@@ -100,62 +118,64 @@ impl Chart<'_> {
             .ticks
             .clone()
             .unwrap_or_else(|| round_ticks(left, right, self.place));
-        for (at, label) in spaced(
-            ticks
-                .into_iter()
-                .map(|(tick, label)| (x(tick), label))
-                .collect(),
-        ) {
+        let ticks: Vec<_> = ticks
+            .into_iter()
+            .map(|(tick, label)| (x(tick), label))
+            .collect();
+        let ticks = spaced(ticks, LABEL);
+        let on_phone = spaced(ticks.clone(), LABEL_OF_PHONE);
+        for tick in ticks {
+            let class = if on_phone.contains(&tick) {
+                "x"
+            } else {
+                "x wide"
+            };
+            let (at, label) = tick;
             add(
-                &mut svg,
+                &mut labels,
                 format_args!(
-                    "<text class=\"label\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
-                    at,
-                    HEIGHT - 8.0,
+                    "<span class=\"{class}\" style=\"left:{:.2}%\">{}</span>\n",
+                    at * 100.0,
                     escape(&label)
                 ),
             );
         }
+        let point = |px: f64, py: f64| format!("{:.1},{:.1}", x(px) * SIZE, y(py) * SIZE);
         for (index, series) in self.series.iter().enumerate() {
             let number = index + 1;
-            let path: Vec<_> = series
-                .points
-                .iter()
-                .map(|&(px, py)| format!("{:.1},{:.1}", x(px), y(py)))
-                .collect();
-            if let (true, Some(first), Some(last)) = (
-                series.is_filled,
-                series.points.first(),
-                series.points.last(),
-            ) {
-                let floor = y(0.0);
-                add(
-                    &mut svg,
-                    format_args!(
-                        "<polygon class=\"area s{number}\" points=\"{:.1},{floor:.1} {} {:.1},{floor:.1}\"/>\n",
-                        x(first.0),
-                        path.join(" "),
-                        x(last.0)
-                    ),
-                );
+            for run in series.runs() {
+                let path: Vec<_> = run
+                    .iter()
+                    .filter_map(|&(px, py)| py.map(|py| point(px, py)))
+                    .collect();
+                let path = path.join(" ");
+                if let (true, [(first, _), .., (last, _)]) = (series.is_filled, run) {
+                    let (first, last) = (point(*first, 0.0), point(*last, 0.0));
+                    add(
+                        &mut svg,
+                        format_args!(
+                            "<polygon class=\"area s{number}\" points=\"{first} {path} {last}\"/>\n"
+                        ),
+                    );
+                }
+                // A single point is a dot.
+                let start = path.split(' ').next().unwrap_or_default();
+                let line = if run.len() > 1 {
+                    format!("<polyline class=\"line s{number}\" points=\"{path}\"/>\n")
+                } else {
+                    format!("<path class=\"line alone s{number}\" d=\"M{start}h0\"/>\n")
+                };
+                svg.push_str(&line);
             }
-            add(
-                &mut svg,
-                format_args!(
-                    "<polyline class=\"line s{number}\" points=\"{}\"/>\n",
-                    path.join(" ")
-                ),
-            );
         }
         for (index, series) in self.series.iter().enumerate() {
-            for &(px, py) in &series.points {
+            for (px, py) in series.measured() {
                 add(
                     &mut svg,
                     format_args!(
-                        "<circle class=\"dot s{}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\"><title>{}: {} {}</title></circle>\n",
+                        "<path class=\"dot s{}\" d=\"M{}h0\"><title>{}: {} {}</title></path>\n",
                         index + 1,
-                        x(px),
-                        y(py),
+                        point(px, py),
                         escape(&(self.place)(px)),
                         escape(&(self.format)(py)),
                         escape(series.name)
@@ -163,8 +183,7 @@ impl Chart<'_> {
                 );
             }
         }
-        svg.push_str("</svg>\n");
-        svg
+        format!("<div class=\"plot\">\n{svg}</svg>\n{labels}</div>\n")
     }
 }
 
@@ -173,15 +192,15 @@ fn add(text: &mut String, part: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(part);
 }
 
-/// Leaves out labels that are too near to another one. The last one stays.
-fn spaced(mut labels: Vec<(f64, String)>) -> Vec<(f64, String)> {
+/// Leaves out labels that are nearer than `room` to another one. The last one stays.
+fn spaced(mut labels: Vec<(f64, String)>, room: f64) -> Vec<(f64, String)> {
     let Some(last) = labels.pop() else {
         return labels;
     };
     let mut kept: Vec<(f64, String)> = Vec::new();
     for (at, label) in labels {
         let previous = kept.last().map_or(f64::NEG_INFINITY, |(at, _)| *at);
-        if at - previous >= LABEL && last.0 - at >= LABEL {
+        if at - previous >= room && last.0 - at >= room {
             kept.push((at, label));
         }
     }
@@ -231,6 +250,10 @@ mod tests {
     use super::*;
 
     fn chart(points: Vec<(f64, f64)>) -> String {
+        chart_with_gaps(points.into_iter().map(|(x, y)| (x, Some(y))).collect())
+    }
+
+    fn chart_with_gaps(points: Vec<(f64, Option<f64>)>) -> String {
         let series = Series {
             name: "<b>",
             points,
@@ -277,6 +300,43 @@ mod tests {
     #[test]
     fn a_chart_without_a_line_is_left_out() {
         assert_eq!(chart(vec![(1.0, 1.0)]), "");
+    }
+
+    #[test]
+    fn there_is_no_line_where_nothing_was_measured() {
+        let at = |x: f64, y: f64| (x, Some(y));
+        let points = vec![
+            at(0.0, 1.0),
+            at(1.0, 2.0),
+            (2.0, None),
+            (3.0, None),
+            at(4.0, 2.0),
+        ];
+        let html = chart_with_gaps(points);
+        assert!(
+            html.contains("class=\"line s1\" points=\"0.0,500.0 250.0,0.0\""),
+            "{html}"
+        );
+        assert_eq!(html.matches("<polyline").count(), 1, "{html}");
+        assert_eq!(html.matches("<polygon").count(), 1, "{html}");
+        assert!(
+            html.contains("class=\"line alone s1\" d=\"M1000.0,0.0h0\""),
+            "{html}"
+        );
+        assert_eq!(html.matches("class=\"dot ").count(), 3, "{html}");
+    }
+
+    #[test]
+    fn labels_have_room_on_a_phone_too() {
+        let labels: Vec<_> = (0..=10_u8)
+            .map(|tenth| (f64::from(tenth) / 10.0, tenth.to_string()))
+            .collect();
+        let at = |room| -> Vec<_> {
+            let kept = spaced(labels.clone(), room).into_iter();
+            kept.map(|(_, label)| label).collect()
+        };
+        assert_eq!(at(0.15), ["0", "2", "4", "6", "8", "10"]);
+        assert_eq!(at(LABEL_OF_PHONE), ["0", "3", "6", "10"]);
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn charts(report: &Report) -> Vec<Chart<'static>> {
             name,
             points: samples
                 .iter()
-                .filter_map(|sample| value(sample).map(|value| (sample.at, value)))
+                .map(|sample| (sample.at, value(sample)))
                 .collect(),
             is_filled,
         };
@@ -198,7 +198,7 @@ fn distribution(report: &Report) -> Chart<'static> {
             name: "",
             points: points
                 .iter()
-                .map(|point| (nines(point, end), point.micros))
+                .map(|point| (nines(point, end), Some(point.micros)))
                 .collect(),
             is_filled: true,
         }],

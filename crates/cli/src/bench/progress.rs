@@ -5,13 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crossterm::terminal;
 use kokanee_bench::{Progress, Sample, Scenario};
 
 use super::text::{count, time};
 use crate::{args::BenchArgs, output::Output, paint::Paint};
 
-/// Cells of the bar.
+/// Cells of the bar, if there is room for them, and at least.
 const WIDTH: usize = 24;
+const MIN_WIDTH: usize = 6;
+/// Columns of a terminal that does not say how many it has.
+const COLUMNS: u16 = 80;
 
 /// Shows the progress on stderr.
 pub(crate) struct Reporter {
@@ -165,10 +169,30 @@ impl Reporter {
     }
 
     fn show(&self, share: f64, what: &str, text: &str) {
-        let bar = bar(share);
+        let columns = terminal::size().map_or(COLUMNS, |(columns, _)| columns);
+        let (bar, text) = fit(columns.into(), share, &format!(" {what}  {text}"));
         self.output
-            .status(format!("{} {what}  {text}", self.paint.cyan(&bar)));
+            .status(format!("{}{text}", self.paint.cyan(&bar)));
     }
+}
+
+/// The bar and the text behind it, in less than so many columns: a line that is wrapped cannot be taken away again. The bar
+/// gives way first.
+fn fit(columns: usize, share: f64, text: &str) -> (String, String) {
+    let room = columns.saturating_sub(1);
+    let cells = room.saturating_sub(text.chars().count() + 2).min(WIDTH);
+    let bar = if cells >= MIN_WIDTH {
+        bar(share, cells)
+    } else {
+        String::new()
+    };
+    let left = room - bar.chars().count();
+    let text = if bar.is_empty() {
+        text.trim_start()
+    } else {
+        text
+    };
+    (bar, text.chars().take(left).collect())
 }
 
 /// A line for one interval.
@@ -203,9 +227,9 @@ fn resources(sample: &Sample) -> String {
 }
 
 /// A bar of eighths of cells.
-fn bar(share: f64) -> String {
+fn bar(share: f64, width: usize) -> String {
     const EIGHTHS: [&str; 9] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"];
-    let mut left = (share.clamp(0.0, 1.0) * 8.0 * WIDTH_F64).round();
+    let mut left = (share.clamp(0.0, 1.0) * 8.0 * ratio(width as u64, 1)).round();
     let mut text = String::from("▕");
     let mut cells = 0;
     while left >= 8.0 {
@@ -220,13 +244,10 @@ fn bar(share: f64) -> String {
         .map_or("", |(part, _)| *part);
     text.push_str(part);
     cells += usize::from(!part.is_empty());
-    text.push_str(&" ".repeat(WIDTH.saturating_sub(cells)));
+    text.push_str(&" ".repeat(width.saturating_sub(cells)));
     text.push('▏');
     text
 }
-
-#[expect(clippy::cast_precision_loss, reason = "a small number")]
-const WIDTH_F64: f64 = WIDTH as f64;
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn ratio(part: u64, whole: u64) -> f64 {
@@ -254,9 +275,21 @@ mod tests {
     #[test]
     fn the_bar_is_always_equally_long() {
         for share in [-1.0, 0.0, 0.01, 0.33, 0.5, 0.999, 1.0, 7.0, f64::NAN] {
-            assert_eq!(bar(share).chars().count(), WIDTH + 2, "{share}");
+            assert_eq!(bar(share, WIDTH).chars().count(), WIDTH + 2, "{share}");
         }
-        assert!(bar(1.0).contains(&"█".repeat(WIDTH)));
+        assert!(bar(1.0, WIDTH).contains(&"█".repeat(WIDTH)));
+    }
+
+    #[test]
+    fn the_progress_is_one_line_of_any_terminal() {
+        let text = " echo 5 s  123,456/s  p50 850 µs  p99 12.0 ms";
+        for columns in 0..200 {
+            let (bar, shown) = fit(columns, 0.5, text);
+            let used = bar.chars().count() + shown.chars().count();
+            assert!(used < columns.max(1), "{columns}: {bar}{shown}");
+            assert!(columns < 46 || shown.contains("12.0 ms"), "{columns}");
+            assert_eq!(columns >= 72, bar.chars().count() == WIDTH + 2, "{columns}");
+        }
     }
 
     #[test]

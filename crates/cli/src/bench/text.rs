@@ -2,7 +2,7 @@
 
 use kokanee_bench::{Generator, Report, Scenario};
 
-use crate::{paint::Paint, pretty::plural};
+use crate::{escape, paint::Paint, pretty::plural};
 
 /// Cells of the longest bar.
 const BAR: usize = 40;
@@ -217,12 +217,36 @@ pub(crate) fn doubts(report: &Report) -> Vec<String> {
         doubts.push("the load generator was busy: it limits the rate".to_owned());
     }
     if report.failures > 0 {
+        let reasons = report.failure_reasons.iter();
+        let reasons: Vec<_> = reasons
+            .map(|(reason, times)| format!("{} × {}", count(*times), escape::text(reason)))
+            .collect();
         doubts.push(format!(
-            "{} attempts to connect failed and were repeated",
-            count(report.failures)
+            "{} attempts to connect failed and were repeated: {}",
+            count(report.failures),
+            reasons.join(", ")
+        ));
+    }
+    let limited = report.failure_reasons.iter();
+    let limited = limited.filter(|(reason, _)| is_limit_of_address(reason));
+    let limited: u64 = limited.map(|(_, times)| times).sum();
+    if limited > 0 {
+        doubts.push(format!(
+            "{} of them were refused by {LIMIT_OF_ADDRESS}",
+            count(limited)
         ));
     }
     doubts
+}
+
+/// What refuses one machine's connections, and what to do about it.
+pub(crate) const LIMIT_OF_ADDRESS: &str = "the server's limit for one address, which all these connections come from; to measure \
+    the server without it, raise it (kokanee serve --max-pending-per-address, Limits::max_pending_sessions_per_address)";
+
+/// Whether a server has said that too much comes from one address.
+pub(crate) fn is_limit_of_address(reason: &str) -> bool {
+    // As the raw generator and the client tell the status.
+    reason.contains("429 Too Many Requests")
 }
 
 fn warnings(report: &Report, paint: Paint) -> Vec<String> {

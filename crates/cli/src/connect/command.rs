@@ -25,13 +25,17 @@ pub(crate) enum Command {
     Reconnect,
     /// List the names of the events that came.
     Events,
+    /// Do not show events of these names any more; without a name, list them.
+    Mute(Vec<String>),
+    /// Show them again; without a name, all of them.
+    Unmute(Vec<String>),
     Clear,
     Help,
     Quit,
 }
 
 /// The commands with a slash, and what they do.
-pub(crate) const COMMANDS: [(&str, &str); 11] = [
+pub(crate) const COMMANDS: [(&str, &str); 13] = [
     ("/join", "ROOM: joins a room of the demo server"),
     ("/leave", "ROOM: leaves it"),
     (
@@ -44,6 +48,14 @@ pub(crate) const COMMANDS: [(&str, &str); 11] = [
     ),
     ("/ack", "NUMBER [ARGS…]: answers an event that wants it"),
     ("/events", "lists the names of the events that came"),
+    (
+        "/mute",
+        "[EVENT…]: hides events of these names, or lists them",
+    ),
+    (
+        "/unmute",
+        "[EVENT…]: shows them again, or all that are hidden",
+    ),
     ("/disconnect", "leaves the namespace"),
     ("/reconnect", "connects again, at once"),
     ("/clear", "clears the screen"),
@@ -114,6 +126,8 @@ fn slash(line: &str) -> Result<Command, String> {
         "/disconnect" => Command::Disconnect,
         "/reconnect" => Command::Reconnect,
         "/events" => Command::Events,
+        "/mute" => Command::Mute(names(rest)?),
+        "/unmute" => Command::Unmute(names(rest)?),
         "/clear" => Command::Clear,
         "/help" => Command::Help,
         "/quit" | "/exit" => Command::Quit,
@@ -123,6 +137,18 @@ fn slash(line: &str) -> Result<Command, String> {
             ));
         }
     })
+}
+
+/// The names of events, in quotes if they have spaces.
+fn names(text: &str) -> Result<Vec<String>, String> {
+    let name = |value| match value {
+        Value::String(name) => Ok(name),
+        _ => Err(
+            "the names of events are expected; numbers and the like are written in quotes"
+                .to_owned(),
+        ),
+    };
+    arguments::arguments(text)?.into_iter().map(name).collect()
 }
 
 #[cfg(test)]
@@ -167,6 +193,14 @@ mod tests {
                     args: vec!["ok".into(), 1.into()],
                 }),
             ),
+            (
+                "/mute clock \"chat message\"",
+                Some(Command::Mute(vec![
+                    "clock".to_owned(),
+                    "chat message".to_owned(),
+                ])),
+            ),
+            ("/unmute", Some(Command::Unmute(vec![]))),
             ("/quit", Some(Command::Quit)),
         ] {
             assert_eq!(parse(line), Ok(command), "{line}");
@@ -180,6 +214,7 @@ mod tests {
             ("/join", "name of a room"),
             ("/ack x", "number"),
             ("/ns a,b", "comma"),
+            ("/mute 5", "in quotes"),
             ("echo {", "at the end"),
             ("?", "name is missing"),
         ] {

@@ -199,13 +199,13 @@ impl Editor {
         }
     }
 
-    /// Completes the name at the beginning of the line.
+    /// Completes the name at the beginning of the line, or behind what takes a name.
     fn complete(&mut self, names: &[String]) -> Reaction {
         let typed: String = self.text[..self.cursor].iter().collect();
-        let (mark, start) = match typed.strip_prefix('?') {
-            Some(rest) => ("?", rest),
-            None => ("", typed.as_str()),
-        };
+        let (mark, start) = ["?", "/mute ", "/unmute "]
+            .into_iter()
+            .find_map(|mark| Some((mark, typed.strip_prefix(mark)?)))
+            .unwrap_or(("", &typed));
         let fitting: Vec<&String> = names
             .iter()
             .filter(|name| name.starts_with(start))

@@ -1,8 +1,11 @@
-//! A session without a terminal: lines in, lines out. It ends with its input, when all answers are there.
+//! A session without a terminal: lines in, lines out. It ends a while after its input, when all answers are there.
 
 use std::{io, io::BufRead, thread};
 
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     command,
@@ -11,6 +14,7 @@ use super::{
 use crate::{
     args::ConnectArgs,
     escape,
+    notice::notices,
     output::Output,
     paint::Paint,
     peer::{self, PeerError},
@@ -22,10 +26,10 @@ const MAX_LINES: usize = 64;
 
 /// Runs the session.
 pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerError> {
-    let (reporter, mut notices) = peer::notices();
-    let (outcomes, mut outcome) = mpsc::unbounded_channel();
+    let (reporter, mut notices) = notices();
+    let (joined, mut join) = mpsc::unbounded_channel();
     let mut signals = Signals::watch(&output).map_err(PeerError::Start)?;
-    let mut session = Session::new(&args.connection, reporter, outcomes)?;
+    let mut session = Session::new(args, reporter, joined)?;
     let printer = Printer {
         output,
         paint: Paint::for_stdout(args.connection.color),
@@ -35,11 +39,15 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
         peer::connect(&socket, &mut signals).await?;
     }
     let mut lines = read_lines()?;
-    let mut has_input = true;
+    // When the input has ended.
+    let mut input_end: Option<Instant> = None;
     let ended = loop {
-        if (!has_input && session.waiting() == 0) || printer.output.is_closed() {
+        if printer.output.is_closed() {
             break Ok(());
         }
+        // Until when what comes is printed, if all that is known to come is there.
+        let until = input_end.filter(|_| session.waiting() == 0);
+        let until = until.map(|end| end + args.wait);
         let socket = session.socket().cloned();
         // The next line is for when there is room, so that what is sent leaves in order, and little of it waits.
         let next_line = async {
@@ -51,11 +59,12 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
         let said = tokio::select! {
             biased;
             signal = signals.first() => break Err(PeerError::Interrupted(signal)),
-            Some(outcome) = outcome.recv() => session.on_outcome(outcome),
-            Some(notice) = notices.recv() => vec![session.on_notice(&notice)],
-            line = next_line, if has_input => match line.as_deref().map(command::parse) {
+            notice = notices.recv() => session.on_notice(&notice).into_iter().collect(),
+            Some(joined) = join.recv() => session.on_joined(joined),
+            () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => break Ok(()),
+            line = next_line, if input_end.is_none() => match line.as_deref().map(command::parse) {
                 None => {
-                    has_input = false;
+                    input_end = Some(Instant::now());
                     Vec::new()
                 }
                 Some(Ok(None)) => Vec::new(),
@@ -80,8 +89,8 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
             // What comes meanwhile: a server that is not read from may not read either.
             tokio::select! {
                 finished = &mut finishing => break finished,
-                Some(notice) = notices.recv() => {
-                    printer.print(vec![session.on_notice(&notice)]);
+                notice = notices.recv() => {
+                    printer.print(session.on_notice(&notice));
                 }
             }
         }
@@ -90,8 +99,8 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
         ended
     };
     // What came before the goodbye.
-    while let Ok(notice) = notices.try_recv() {
-        printer.print(vec![session.on_notice(&notice)]);
+    while let Some(notice) = notices.try_recv() {
+        printer.print(session.on_notice(&notice));
     }
     ended
 }
@@ -105,7 +114,7 @@ struct Printer {
 
 impl Printer {
     /// Returns whether the session goes on.
-    fn print(&self, said: Vec<Said>) -> bool {
+    fn print(&self, said: impl IntoIterator<Item = Said>) -> bool {
         for said in said {
             match said {
                 Said::Entry(entry) if self.is_json => self.output.print(entry.json()),

@@ -2,13 +2,12 @@
 //! come in and go out is none of its business.
 
 use std::{
-    collections::BTreeMap,
-    task::Poll,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
-use kokanee::{Ack, Args};
-use kokanee_client::{AckError, ConnectFailure, DisconnectReason, Socket};
+use kokanee::Ack;
+use kokanee_client::{ConnectFailure, DisconnectReason, Socket};
 use kokanee_socketio::Value;
 use tokio::sync::mpsc;
 
@@ -18,10 +17,11 @@ use super::{
     status::{State, Status},
 };
 use crate::{
-    args::ConnectionArgs,
+    args::ConnectArgs,
     entry::{Entry, What},
     escape,
-    peer::{self, Notice, NoticeKind, PeerError, Reporter},
+    notice::{Notice, NoticeKind, Reporter},
+    peer::{self, PeerError},
 };
 
 /// Time that an answer gets.
@@ -39,30 +39,11 @@ pub(crate) enum Said {
     Quit,
 }
 
-/// An answer that came, or did not.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    namespace: String,
-    name: String,
-    number: u64,
-    result: Result<Args, AckError>,
-    elapsed: Duration,
-}
-
 /// What became of an attempt to join a namespace.
 #[derive(Debug)]
 pub(crate) struct Joined {
     namespace: String,
     result: Result<(), ConnectFailure>,
-}
-
-/// What the session's own tasks report.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Answer(Answer),
-    Joined(Joined),
-    /// An event could not be sent.
-    Failed(Entry),
 }
 
 /// A session.
@@ -72,29 +53,31 @@ pub(crate) struct Session {
     /// The namespace that events are sent in.
     current: String,
     reporter: Reporter,
-    outcomes: mpsc::UnboundedSender<Outcome>,
-    /// Events that want an answer, by their number.
-    unanswered: BTreeMap<u64, Ack>,
+    joined: mpsc::UnboundedSender<Joined>,
+    /// Events that want an answer, and their namespaces, by their number.
+    unanswered: BTreeMap<u64, (String, Ack)>,
     /// The last number of an event that wants an answer.
     received: u64,
     /// The last number of an event that asked for one.
     asked: u64,
     names: Names,
+    /// Names of events that are not shown.
+    muted: BTreeSet<String>,
     status: Status,
 }
 
 impl Session {
     /// A session with the namespace of the URL, which is not connected yet.
     pub(crate) fn new(
-        args: &ConnectionArgs,
+        args: &ConnectArgs,
         reporter: Reporter,
-        outcomes: mpsc::UnboundedSender<Outcome>,
+        joined: mpsc::UnboundedSender<Joined>,
     ) -> Result<Self, PeerError> {
-        let socket = peer::socket(args, true)?;
-        peer::watch(&socket, &reporter);
+        let socket = peer::socket(&args.connection, true)?;
+        reporter.watch(&socket);
         let current = socket.namespace().to_owned();
         let status = Status {
-            url: args.url.clone(),
+            url: args.connection.url.clone(),
             namespace: current.clone(),
             namespaces: 1,
             ..Status::default()
@@ -104,11 +87,12 @@ impl Session {
             states: BTreeMap::from([(current.clone(), State::Connecting)]),
             current,
             reporter,
-            outcomes,
+            joined,
             unanswered: BTreeMap::new(),
             received: 0,
             asked: 0,
             names: Names::default(),
+            muted: args.mute.iter().cloned().collect(),
             status,
         })
     }
@@ -132,6 +116,7 @@ impl Session {
         self.status.state = state.unwrap_or_default();
         self.status.namespace.clone_from(&self.current);
         self.status.namespaces = self.sockets.len();
+        self.status.muted = self.muted.len();
         &self.status
     }
 
@@ -144,8 +129,8 @@ impl Session {
         self.status.waiting
     }
 
-    /// Takes what has happened to a socket.
-    pub(crate) fn on_notice(&mut self, notice: &Notice) -> Said {
+    /// Takes what has happened to a socket. Nothing is said about events that are muted.
+    pub(crate) fn on_notice(&mut self, notice: &Notice) -> Option<Said> {
         let state = match &notice.kind {
             NoticeKind::Connect { .. } => {
                 if let Some(State::Reconnecting(_)) = self.states.get(&notice.namespace) {
@@ -161,7 +146,11 @@ impl Session {
             NoticeKind::Failure(_) if !self.is_active(&notice.namespace) => {
                 Some(State::Disconnected)
             }
-            NoticeKind::Upgrade | NoticeKind::Failure(_) | NoticeKind::Event(..) => None,
+            NoticeKind::Upgrade
+            | NoticeKind::Failure(_)
+            | NoticeKind::Event(..)
+            | NoticeKind::Own(_)
+            | NoticeKind::Answer(_) => None,
         };
         if let Some(state) = state {
             self.states.insert(notice.namespace.clone(), state);
@@ -169,66 +158,48 @@ impl Session {
         let number = match &notice.kind {
             NoticeKind::Event(event, ack) => {
                 self.names.add(event.name());
-                ack.is_wanted().then(|| self.remember(ack.clone()))
+                let number = ack.is_wanted().then(|| self.remember(notice, ack));
+                if self.muted.contains(event.name()) {
+                    return None;
+                }
+                number
+            }
+            NoticeKind::Answer(what) => {
+                self.status.waiting = self.status.waiting.saturating_sub(1);
+                if let What::Answer { elapsed, .. } = what {
+                    self.status.latency = Some(*elapsed);
+                }
+                None
             }
             _ => None,
         };
-        Said::Entry(notice.entry(number))
+        Some(Said::Entry(notice.entry(number)))
     }
 
-    fn remember(&mut self, ack: Ack) -> u64 {
+    fn remember(&mut self, notice: &Notice, ack: &Ack) -> u64 {
         self.received += 1;
-        self.unanswered.insert(self.received, ack);
+        let unanswered = (notice.namespace.clone(), ack.clone());
+        self.unanswered.insert(self.received, unanswered);
         if self.unanswered.len() > MAX_UNANSWERED {
             self.unanswered.pop_first();
         }
         self.received
     }
 
-    /// Takes what one of the session's tasks has to report.
-    pub(crate) fn on_outcome(&mut self, outcome: Outcome) -> Vec<Said> {
-        match outcome {
-            Outcome::Answer(answer) => vec![self.on_answer(answer)],
-            Outcome::Failed(entry) => vec![Said::Entry(entry)],
-            Outcome::Joined(Joined { namespace, result }) => match result {
-                Ok(()) => Vec::new(),
-                Err(failure) => {
-                    // The failure itself was noticed by the socket.
-                    self.states.insert(namespace.clone(), State::Disconnected);
-                    vec![Said::Note(format!(
-                        "{} is not connected: {failure}",
-                        escape::text(&namespace)
-                    ))]
-                }
-            },
-        }
-    }
-
-    fn on_answer(&mut self, answer: Answer) -> Said {
-        let Answer {
-            namespace,
-            name,
-            number,
-            result,
-            elapsed,
-        } = answer;
-        self.status.waiting = self.status.waiting.saturating_sub(1);
-        let what = match result {
-            Ok(args) => {
-                self.status.latency = Some(elapsed);
-                What::Answer {
-                    name,
-                    number,
-                    args,
-                    elapsed,
-                }
+    /// Takes what became of an attempt to join a namespace.
+    pub(crate) fn on_joined(&mut self, joined: Joined) -> Vec<Said> {
+        let Joined { namespace, result } = joined;
+        match result {
+            Ok(()) => Vec::new(),
+            Err(failure) => {
+                // The failure itself was noticed by the socket.
+                self.states.insert(namespace.clone(), State::Disconnected);
+                vec![Said::Note(format!(
+                    "{} is not connected: {failure}",
+                    escape::text(&namespace)
+                ))]
             }
-            Err(error) => What::Failure {
-                name,
-                reason: format!("no answer to {number}: {error}"),
-            },
-        };
-        Said::Entry(Entry::now(&namespace, what))
+        }
     }
 
     /// Does what a line asks for.
@@ -238,7 +209,7 @@ impl Session {
                 name,
                 args,
                 with_ack,
-            } => self.emit(name, args, with_ack).await,
+            } => self.emit(name, args, with_ack),
             Command::Answer { number, args } => self.answer(number, args),
             Command::Namespace(Some(name)) => self.join(&name),
             Command::Namespace(None) => self.list_namespaces(),
@@ -248,13 +219,15 @@ impl Session {
             }
             Command::Reconnect => self.reconnect(),
             Command::Events => self.list_events(),
+            Command::Mute(names) => self.mute(names),
+            Command::Unmute(names) => self.unmute(&names),
             Command::Clear => vec![Said::Clear],
             Command::Help => help(),
             Command::Quit => vec![Said::Quit],
         }
     }
 
-    async fn emit(&mut self, name: String, values: Vec<Value>, with_ack: bool) -> Vec<Said> {
+    fn emit(&mut self, name: String, values: Vec<Value>, with_ack: bool) -> Vec<Said> {
         let Some(socket) = self.socket().cloned() else {
             return Vec::new();
         };
@@ -268,58 +241,51 @@ impl Session {
             let note = "not connected: this waits until the connection is there again";
             said.push(Said::Note(note.to_owned()));
         }
-        let namespace = self.current.clone();
-        let sent = |ack| {
-            let (name, args) = (name.clone(), args.clone());
-            Said::Entry(Entry::now(&namespace, What::Send { name, args, ack }))
-        };
-        if with_ack {
+        let number = with_ack.then(|| {
             self.asked += 1;
             self.status.waiting += 1;
-            let number = self.asked;
-            said.push(sent(Some(number)));
-            let call = socket.emit_args_with_ack::<()>(&name, &args);
-            let mut call = Box::pin(call.timeout(ACK_TIMEOUT).args());
-            let start = Instant::now();
-            let begun = peer::begin(&mut call).await;
-            let outcomes = self.outcomes.clone();
-            tokio::spawn(async move {
-                let result = match begun {
-                    Poll::Ready(result) => result,
-                    Poll::Pending => call.await,
+            self.asked
+        });
+        let sent = What::Send {
+            name: name.clone(),
+            args: args.clone(),
+            ack: number,
+        };
+        match number {
+            Some(number) => {
+                let call = socket.emit_args_with_ack::<()>(&name, &args);
+                let call = call.timeout(ACK_TIMEOUT).args();
+                let asking = async move {
+                    let start = Instant::now();
+                    Some(NoticeKind::Answer(match call.await {
+                        Ok(args) => What::Answer {
+                            name,
+                            number,
+                            args,
+                            elapsed: start.elapsed(),
+                        },
+                        Err(error) => What::Failure {
+                            name,
+                            reason: format!("no answer to {number}: {error}"),
+                        },
+                    }))
                 };
-                let answer = Answer {
-                    namespace,
-                    name,
-                    number,
-                    result,
-                    elapsed: start.elapsed(),
+                self.reporter.emit(&socket, sent, asking);
+            }
+            None => {
+                let emit = socket.emit_args(&name, &args);
+                let emitting = async move {
+                    let reason = emit.await.err()?.to_string();
+                    Some(NoticeKind::Own(What::Failure { name, reason }))
                 };
-                // Without the session nobody wants to know.
-                let _ = outcomes.send(Outcome::Answer(answer));
-            });
-        } else {
-            said.push(sent(None));
-            let mut emit = Box::pin(socket.emit_args(&name, &args));
-            let begun = peer::begin(&mut emit).await;
-            let outcomes = self.outcomes.clone();
-            tokio::spawn(async move {
-                let result = match begun {
-                    Poll::Ready(result) => result,
-                    Poll::Pending => emit.await,
-                };
-                if let Err(error) = result {
-                    let reason = error.to_string();
-                    let entry = Entry::now(&namespace, What::Failure { name, reason });
-                    let _ = outcomes.send(Outcome::Failed(entry));
-                }
-            });
+                self.reporter.emit(&socket, sent, emitting);
+            }
         }
         said
     }
 
     fn answer(&mut self, number: u64, values: Vec<Value>) -> Vec<Said> {
-        let Some(ack) = self.unanswered.remove(&number) else {
+        let Some((namespace, ack)) = self.unanswered.remove(&number) else {
             return vec![Said::Note(format!(
                 "no event waits for the answer {number}"
             ))];
@@ -331,7 +297,8 @@ impl Session {
         match ack.send_args(&args) {
             Ok(()) => {
                 let what = What::Answered { number, args };
-                vec![Said::Entry(Entry::now(&self.current, what))]
+                self.reporter.own(&namespace, what);
+                Vec::new()
             }
             Err(error) => vec![Said::Note(format!("the answer was not sent: {error}"))],
         }
@@ -348,7 +315,7 @@ impl Session {
             .entry(name.to_owned())
             .or_insert_with(|| {
                 let socket = current.of(name);
-                peer::watch(&socket, reporter);
+                reporter.watch(&socket);
                 socket
             })
             .clone();
@@ -381,6 +348,27 @@ impl Session {
         })]
     }
 
+    fn mute(&mut self, names: Vec<String>) -> Vec<Said> {
+        self.muted.extend(names);
+        let muted: Vec<_> = self.muted.iter().map(|name| escape::name(name)).collect();
+        vec![Said::Note(match &*muted {
+            [] => "no event is muted".to_owned(),
+            muted => format!("muted: {}", muted.join("  ")),
+        })]
+    }
+
+    fn unmute(&mut self, names: &[String]) -> Vec<Said> {
+        if names.is_empty() {
+            self.muted.clear();
+        }
+        let unknown = names.iter().filter(|name| !self.muted.remove(*name));
+        let mut said: Vec<_> = unknown
+            .map(|name| Said::Note(format!("{} was not muted", escape::name(name))))
+            .collect();
+        said.extend(self.mute(Vec::new()));
+        said
+    }
+
     async fn disconnect(&mut self) {
         if let Some(socket) = self.socket().cloned() {
             peer::leave(&socket).await;
@@ -407,10 +395,11 @@ impl Session {
     pub(crate) fn connect(&mut self, socket: Socket) {
         let namespace = socket.namespace().to_owned();
         self.states.insert(namespace.clone(), State::Connecting);
-        let outcomes = self.outcomes.clone();
+        let joined = self.joined.clone();
         tokio::spawn(async move {
             let result = socket.connect().await;
-            let _ = outcomes.send(Outcome::Joined(Joined { namespace, result }));
+            // Without the session nobody wants to know.
+            let _ = joined.send(Joined { namespace, result });
         });
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Status {
     pub(crate) reconnections: u32,
     /// Answers that are still to come.
     pub(crate) waiting: usize,
+    /// Names of events that are not shown.
+    pub(crate) muted: usize,
 }
 
 impl Status {
@@ -62,6 +64,9 @@ impl Status {
         }
         if self.namespaces > 1 {
             parts.push(format!("{} namespaces", self.namespaces));
+        }
+        if self.muted > 0 {
+            parts.push(format!("{} muted", self.muted));
         }
         parts.extend(
             self.id
@@ -99,10 +104,11 @@ mod tests {
             namespaces: 2,
             reconnections: 1,
             waiting: 3,
+            muted: 1,
         };
         assert_eq!(
             status.line(200),
-            " ● connected  /chat  websocket  answer 1.2 ms  waiting for 3  reconnected 1×  2 namespaces  AbCdEf  http://localhost:3000"
+            " ● connected  /chat  websocket  answer 1.2 ms  waiting for 3  reconnected 1×  2 namespaces  1 muted  AbCdEf  http://localhost:3000"
         );
         assert_eq!(status.line(25), " ● connected  /chat");
         assert_eq!(status.line(3), "");

@@ -18,9 +18,11 @@ use super::{
 use crate::{
     args::ConnectArgs,
     escape,
+    notice::notices,
     output::Output,
     paint::Paint,
     peer::{self, PeerError},
+    pretty::wrap,
     signals::Signals,
 };
 
@@ -33,10 +35,10 @@ const REFRESH: Duration = Duration::from_secs(1);
 
 /// Runs the session.
 pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerError> {
-    let (reporter, mut notices) = peer::notices();
-    let (outcomes, mut outcome) = mpsc::unbounded_channel();
+    let (reporter, mut notices) = notices();
+    let (joined, mut join) = mpsc::unbounded_channel();
     let mut signals = Signals::watch(&output).map_err(PeerError::Start)?;
-    let mut session = Session::new(&args.connection, reporter, outcomes)?;
+    let mut session = Session::new(args, reporter, joined)?;
     let file = history::path().filter(|_| !args.no_history);
     let history = file.as_deref().map(History::load).unwrap_or_default();
     let mut window = Window::open(output, Paint::for_stdout(args.connection.color), history)?;
@@ -60,15 +62,15 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
         let mut said = tokio::select! {
             signal = signals.first() => break Err(PeerError::Interrupted(signal)),
             Some(key) = keys.recv() => window.on_key(key, &mut session).await,
-            Some(outcome) = outcome.recv() => session.on_outcome(outcome),
-            Some(notice) = notices.recv() => vec![session.on_notice(&notice)],
+            Some(joined) = join.recv() => session.on_joined(joined),
+            notice = notices.recv() => session.on_notice(&notice).into_iter().collect(),
             _ = refresh.tick() => Vec::new(),
         };
         // Whatever came meanwhile is shown together.
         while said.len() < MAX_SHOWN {
             match notices.try_recv() {
-                Ok(notice) => said.push(session.on_notice(&notice)),
-                Err(_) => break,
+                Some(notice) => said.extend(session.on_notice(&notice)),
+                None => break,
             }
         }
         if said.iter().any(|said| matches!(said, Said::Quit)) {
@@ -78,8 +80,8 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
     };
     session.leave().await;
     let mut last = Vec::new();
-    while let Ok(notice) = notices.try_recv() {
-        last.push(session.on_notice(&notice));
+    while let Some(notice) = notices.try_recv() {
+        last.extend(session.on_notice(&notice));
     }
     window.show(&mut session, last);
     window.close(file);
@@ -154,7 +156,12 @@ impl Window {
         for said in said {
             match said {
                 Said::Entry(entry) => lines.push(entry.text(self.paint)),
-                Said::Note(text) => lines.push(self.paint.dim(&escape::lines(&text))),
+                Said::Note(text) => lines.extend(
+                    escape::lines(&text)
+                        .lines()
+                        .flat_map(|line| wrap(line, self.width))
+                        .map(|line: String| self.paint.dim(&line)),
+                ),
                 Said::Clear => is_cleared = true,
                 Said::Quit => {}
             }

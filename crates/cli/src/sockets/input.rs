@@ -17,8 +17,9 @@ const MAX_WAITING: usize = 16;
 /// Bytes of one read, and of one line.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// The messages of the command line: text, or the bytes of `@FILE`.
-pub(crate) fn messages(args: &MessageArgs) -> Result<Vec<Bytes>, SocketError> {
+/// The peer's address and the messages of the command line: text, or the bytes of `@FILE`.
+pub(crate) fn messages(args: &MessageArgs) -> Result<(String, Vec<Bytes>), SocketError> {
+    let (address, messages) = args.parts().map_err(SocketError::Argument)?;
     let message = |text: &String| match text.strip_prefix('@').filter(|path| !path.is_empty()) {
         None => Ok(Bytes::copy_from_slice(text.as_bytes())),
         Some(path) => match fs::read(path) {
@@ -28,7 +29,8 @@ pub(crate) fn messages(args: &MessageArgs) -> Result<Vec<Bytes>, SocketError> {
             ))),
         },
     };
-    args.messages.iter().map(message).collect()
+    let messages: Result<Vec<_>, _> = messages.iter().map(message).collect();
+    Ok((address, messages?))
 }
 
 /// Reads the standard input on a thread of its own: in pieces as they come, or, if messages are framed, by lines without

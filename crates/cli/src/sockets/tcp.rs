@@ -1,6 +1,6 @@
 //! `kokanee tcp`: echo, listen, connect, send.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{cell::Cell, fs, sync::Arc, time::Duration};
 
 use kokanee::{
     bytes::Bytes,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     args::{
-        TcpArgs, TcpClientArgs, TcpCommand, TcpConnectArgs, TcpEchoArgs, TcpListenArgs,
+        EndArgs, TcpArgs, TcpClientArgs, TcpCommand, TcpConnectArgs, TcpEchoArgs, TcpListenArgs,
         TcpSendArgs, TcpServerArgs, ViewArgs,
     },
     signals::Signals,
@@ -161,11 +161,15 @@ async fn listen(args: &TcpListenArgs, view: &View) -> Result<(), SocketError> {
     drop(server);
     view.connected_by(conn.peer()).await;
     let framing = args.server.framing.framing();
-    converse(conn, &framing, &mut signals, view).await
+    converse(conn, &framing, &args.end, &mut signals, view).await
 }
 
-fn client(args: &TcpClientArgs, idle: Option<Duration>) -> Result<TcpClient, SocketError> {
-    let client = TcpClient::new(&args.target.address()).with_limits(|limits| {
+fn client(
+    address: &str,
+    args: &TcpClientArgs,
+    idle: Option<Duration>,
+) -> Result<TcpClient, SocketError> {
+    let client = TcpClient::new(address).with_limits(|limits| {
         limits.connect_timeout = args.connect_timeout;
         limits.idle_timeout = idle;
     });
@@ -204,24 +208,28 @@ async fn open(
 
 async fn connect(args: &TcpConnectArgs, view: &View) -> Result<(), SocketError> {
     let mut signals = Signals::watch(view.output()).map_err(SocketError::Start)?;
-    let client = client(&args.client, args.timeout)?;
+    let client = client(&args.target.address(), &args.client, args.timeout)?;
     let conn = open(&client, &mut signals, view).await?;
     let framing = args.client.framing.framing();
-    converse(conn, &framing, &mut signals, view).await
+    converse(conn, &framing, &args.end, &mut signals, view).await
 }
 
-/// Joins a connection with the standard input and output, until the peer has ended.
+/// Joins a connection with the standard input and output, until the peer has ended, or is silent for as long as is waited
+/// after the end of the input.
 async fn converse(
     conn: Connection,
     framing: &Framing,
+    end: &EndArgs,
     signals: &mut Signals,
     view: &View,
 ) -> Result<(), SocketError> {
     let input = input::stdin(framing)?;
-    let (reader, writer) = conn.into_split();
+    let (reader, mut writer) = conn.into_split();
     let mut frames = reader.framed(framing);
+    let heard = Cell::new(Instant::now());
     let reading = async {
         while let Some(data) = frames.next().await? {
+            heard.set(Instant::now());
             view.received(&data, None).await;
             if view.is_closed() {
                 break;
@@ -230,25 +238,36 @@ async fn converse(
         Ok::<_, NetError>(())
     };
     let writing = async {
-        if let Err(error) = forward(input, writer, framing, view).await {
-            return error;
+        forward(input, &mut writer, framing, view).await?;
+        if !end.no_finish {
+            writer.finish().await?;
         }
         // Our side has ended. The peer's has not.
-        std::future::pending().await
+        let Some(wait) = end.wait else {
+            return std::future::pending().await;
+        };
+        heard.set(Instant::now());
+        loop {
+            let until = heard.get() + wait;
+            if until <= Instant::now() {
+                return Ok::<_, NetError>(());
+            }
+            sleep_until(until).await;
+        }
     };
     let ended = tokio::select! {
         read = reading => read.map_err(SocketError::from),
-        error = writing => Err(error.into()),
+        written = writing => written.map_err(SocketError::from),
         signal = signals.first() => Err(SocketError::Interrupted(signal)),
     };
     view.summary().await;
     ended
 }
 
-/// Sends what is typed, and then the end.
+/// Sends what is typed.
 async fn forward(
     mut input: mpsc::Receiver<Bytes>,
-    mut writer: Writer,
+    writer: &mut Writer,
     framing: &Framing,
     view: &View,
 ) -> Result<(), NetError> {
@@ -256,11 +275,11 @@ async fn forward(
         writer.send_all(&framing.encode(&message)?).await?;
         view.sent(message.len());
     }
-    writer.finish().await
+    Ok(())
 }
 
 async fn send(args: &TcpSendArgs, view: &View) -> Result<(), SocketError> {
-    let messages = input::messages(&args.messages)?;
+    let (address, messages) = input::messages(&args.messages)?;
     let framing = args.client.framing.framing();
     let frames: Result<Vec<_>, _> = messages
         .iter()
@@ -268,7 +287,7 @@ async fn send(args: &TcpSendArgs, view: &View) -> Result<(), SocketError> {
         .collect();
     let frames = frames?;
     let mut signals = Signals::watch(view.output()).map_err(SocketError::Start)?;
-    let client = client(&args.client, None)?;
+    let client = client(&address, &args.client, None)?;
     let conn = open(&client, &mut signals, view).await?;
     let (reader, mut writer) = conn.into_split();
     let mut answer = reader.framed(&framing);

@@ -92,19 +92,19 @@ async fn connect(args: &UdpConnectArgs, view: &View) -> Result<(), SocketError> 
     let client = UdpClient::connect(&args.target.address()).await?;
     // A datagram for each line.
     let mut lines = input::stdin(&Framing::Lines)?;
-    let mut has_input = true;
+    // When the input has ended.
+    let mut ended: Option<Instant> = None;
     let patience = args.timeout.unwrap_or(DAY);
     let mut silent_since = Instant::now();
     loop {
+        let wait_from = ended.map_or(silent_since, |ended| ended.max(silent_since));
         tokio::select! {
-            line = lines.recv(), if has_input => match line {
+            line = lines.recv(), if ended.is_none() => match line {
                 Some(line) => {
                     client.send(&line).await?;
                     view.sent(line.len());
                 }
-                // Answers may still come, but without a limit nobody would know when the last was there.
-                None if args.timeout.is_none() => return Ok(()),
-                None => has_input = false,
+                None => ended = Some(Instant::now()),
             },
             received = client.recv() => {
                 view.received(&received?, None).await;
@@ -114,17 +114,19 @@ async fn connect(args: &UdpConnectArgs, view: &View) -> Result<(), SocketError> 
                 }
             }
             () = sleep_until(silent_since + patience) => match args.timeout {
-                Some(_) if !has_input && view.received_count() > 0 => return Ok(()),
+                Some(_) if ended.is_some() && view.received_count() > 0 => return Ok(()),
                 Some(timeout) => return Err(SocketError::Silence(timeout)),
                 None => silent_since = Instant::now(),
             },
+            // Nobody knows which answer is the last one.
+            () = sleep_until(wait_from + args.wait), if ended.is_some() => return Ok(()),
         }
     }
 }
 
 async fn send(args: &UdpSendArgs, view: &View) -> Result<(), SocketError> {
-    let messages = input::messages(&args.messages)?;
-    let client = UdpClient::connect(&args.target.address()).await?;
+    let (address, messages) = input::messages(&args.messages)?;
+    let client = UdpClient::connect(&address).await?;
     let mut next = Instant::now();
     for round in 0..args.messages.count.get() {
         if round > 0 && args.messages.interval > Duration::ZERO {

@@ -332,3 +332,34 @@ fn progress_is_told_on_stderr() {
     );
     assert!(!told.contains('\u{1b}'), "{told}");
 }
+
+#[test]
+fn the_limit_of_an_address_is_named() {
+    let server = Server::start(&["--max-pending-per-address", "1"]);
+    let url = server.url("");
+    let limit = "the server's limit for one address";
+    for client in [
+        &["--handshakes", "1"][..],
+        &["--handshakes", "1", "--client"],
+    ] {
+        let args = [&[&*url, "storm", "-c", "30", "--waves", "1", "-q"], client].concat();
+        let output = bench(&args);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(
+            text.contains(&format!("of them were refused by {limit}")),
+            "{text}"
+        );
+        assert!(text.contains("429 Too Many Requests"), "{text}");
+    }
+    // Where a refusal ends the run.
+    let output = bench(&[&url, "-c", "30"]);
+    assert_ne!(output.status.code(), Some(0));
+    let told = stderr(&output);
+    assert!(told.contains(&format!("hint: this is {limit}")), "{told}");
+}

@@ -1,9 +1,13 @@
 //! `kokanee connect` without a terminal: lines in, lines out.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     process::{Output, Stdio},
+    thread,
 };
+
+use kokanee_websocket::accept_key;
 
 use serde_json::Value;
 
@@ -148,4 +152,184 @@ fn quit_leaves_at_once() {
     let output = session(&[&server.url("")], "/quit\n?sleep 10000\n");
     assert_eq!(output.status.code(), Some(0));
     assert!(!stdout(&output).contains("sleep"));
+}
+
+/// What is worth a line of the order: kind, name, and number of the answer.
+fn order(records: &[Value]) -> Vec<String> {
+    let line = |record: &Value| {
+        let event = record["event"].as_str().expect("a kind");
+        match (record["name"].as_str(), record["ack"].as_u64()) {
+            (Some(name), Some(number)) => format!("{event} {name} {number}"),
+            (Some(name), None) => format!("{event} {name}"),
+            _ => event.to_owned(),
+        }
+    };
+    records.iter().map(line).collect()
+}
+
+#[test]
+fn what_waits_for_a_connection_is_sent_after_it() {
+    let server = Server::start(&[]);
+    let url = server.url("");
+    let args = [
+        &*url,
+        "--transports",
+        "websocket",
+        "--mute",
+        "welcome",
+        "--mute",
+        "clock",
+    ];
+    let records = records(&args, "/disconnect\n?echo 1\n/reconnect\n");
+    assert_eq!(
+        order(&records)[..5],
+        [
+            "connect",
+            "disconnect",
+            "connect",
+            "send echo 1",
+            "answer echo 1"
+        ],
+        "{records:?}"
+    );
+}
+
+/// Writes a WebSocket frame as servers do.
+fn frame(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).expect("short");
+    assert!(length < 126);
+    [&[0x81, length], text.as_bytes()].concat()
+}
+
+/// Reads the next text of a client.
+fn read_text(stream: &mut TcpStream) -> String {
+    let mut head = [0; 6];
+    stream.read_exact(&mut head).expect("a frame");
+    let mut text = vec![0; usize::from(head[1] & 0x7f)];
+    stream.read_exact(&mut text).expect("a frame");
+    for (at, byte) in text.iter_mut().enumerate() {
+        *byte ^= head[2 + at % 4];
+    }
+    String::from_utf8(text).expect("text")
+}
+
+/// A server of one client, which answers after two events that ask for it. `answers` is what it then sends with one write.
+fn serve_once(answers: Vec<u8>) -> (String, thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let serving = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("a request");
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).expect("text");
+        let fields = head.lines().filter_map(|line| line.split_once(": "));
+        let mut keys = fields.filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
+        let (_, key) = keys.next().expect("a key");
+        let mut start = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n\r\n",
+            accept_key(key.as_bytes())
+        )
+        .into_bytes();
+        let open = r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":9999}"#;
+        start.extend(frame(open));
+        stream.write_all(&start).expect("it reads");
+        assert_eq!(read_text(&mut stream), "40");
+        stream
+            .write_all(&frame(r#"40{"sid":"x"}"#))
+            .expect("it reads");
+        assert_eq!(read_text(&mut stream), r#"420["q"]"#);
+        assert_eq!(read_text(&mut stream), r#"421["q"]"#);
+        stream.write_all(&answers).expect("it reads");
+        // Until it has gone.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    (url, serving)
+}
+
+#[test]
+fn records_have_the_order_of_the_wire() {
+    const MANY: usize = 3000;
+    let event = |n: usize| frame(&format!(r#"42["e{n}"]"#));
+    let mut sent = [event(0), frame("431[]"), event(1), frame("430[]")].concat();
+    sent.extend((2..MANY).flat_map(event));
+    let (url, serving) = serve_once(sent);
+    let args = [&*url, "--transports", "websocket", "--wait", "5s"];
+    // It ends by a number of events, not by time.
+    let mut child = kokanee(&[&["connect", "--json"], &args[..]].concat())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(b"?q\n?q\n").expect("written");
+    let stdout = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+    let lines = std::io::BufRead::lines(stdout).take(5 + MANY);
+    let records: Vec<_> = lines
+        .map(|line| serde_json::from_str(&line.expect("a line")).expect("JSON"))
+        .collect();
+    let mut expected = vec![
+        "connect",
+        "send q 1",
+        "send q 2",
+        "receive e0",
+        "answer q 2",
+    ];
+    expected.extend(["receive e1", "answer q 1"]);
+    let rest: Vec<_> = (2..MANY).map(|n| format!("receive e{n}")).collect();
+    expected.extend(rest.iter().map(String::as_str));
+    assert_eq!(order(&records), expected);
+    stdin.write_all(b"/quit\n").expect("written");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    serving.join().expect("served");
+}
+
+#[test]
+fn events_are_printed_for_a_while_after_the_input() {
+    let server = Server::start(&[]);
+    let output = session(&[&server.url(""), "--mute", "welcome"], "echo hi\n");
+    assert!(
+        stdout(&output).contains("←  /         echo \"hi\""),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn muted_events_are_not_shown() {
+    let server = Server::start(&[]);
+    let received = |args: &[&str], lines: &str| -> Vec<String> {
+        let url = server.url("");
+        let args = [&[&*url], args].concat();
+        let records = records(&args, &format!("{lines}?rooms\n"));
+        // What was sent before an answer comes before it.
+        let received = of(&records, "receive").into_iter();
+        let names = received.map(|record| record["name"].as_str().expect("a name").to_owned());
+        names.filter(|name| name != "clock").collect()
+    };
+    assert_eq!(received(&[], "echo 1\n"), ["welcome", "echo"]);
+    assert_eq!(received(&["--mute", "echo"], "echo 1\n"), ["welcome"]);
+    let muted = ["--mute", "welcome", "--mute", "chat message"];
+    assert_eq!(
+        received(&muted, "\"chat message\" 1\n/mute echo\necho 1\n"),
+        [""; 0]
+    );
+    let typed = "/mute echo \"chat message\"\n/unmute echo\necho 1\n\"chat message\" 1\n";
+    assert_eq!(received(&[], typed), ["welcome", "echo"]);
+    let output = session(
+        &[&server.url("")],
+        "/mute echo\n/mute x\n/unmute y\n/unmute\n",
+    );
+    let told = stderr(&output);
+    for part in [
+        "muted: echo\n",
+        "muted: echo  x\n",
+        "y was not muted",
+        "no event is muted",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::TcpListener,
+    net::{Shutdown, TcpListener},
     thread,
 };
 
@@ -193,4 +193,128 @@ fn headers_and_parameters_are_sent() {
         "{head}"
     );
     assert!(head.contains("x-name: value"), "{head}");
+}
+
+#[test]
+fn negative_numbers_are_arguments_and_a_scheme_is_not_needed() {
+    let server = Server::start(&[]);
+    let address = format!("127.0.0.1:{}", server.port);
+    let output = run(&["emit", &address, "echo", "-5", "-1.5", "-2e3", "--ack"]);
+    assert_eq!(
+        stdout(&output),
+        "[-5,-1.5,-2000.0]\n",
+        "{}",
+        stderr(&output)
+    );
+    let output = run(&["emit", &address, "-5", "-1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let record = server.record_of("receive");
+    assert_eq!(
+        (&record["name"], &record["args"]),
+        (&json!("echo"), &json!([-5, -1.5, -2000.0]))
+    );
+    let record = server.record_of("receive");
+    assert_eq!(
+        (&record["name"], &record["args"]),
+        (&json!("-5"), &json!([-1]))
+    );
+}
+
+#[test]
+fn the_path_of_the_requests_is_not_a_namespace() {
+    let server = Server::start(&[]);
+    let url = server.url("/socket.io");
+    for args in [
+        &["emit", &*url, "echo"][..],
+        &["listen", &url],
+        &["connect", &url],
+        &["bench", &url, "-c", "1"],
+    ] {
+        let output = run(args);
+        assert_eq!(
+            output.status.code(),
+            Some(3),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        let hint = format!(
+            "a namespace, here /socket.io; do you mean {} alone",
+            server.url("")
+        );
+        assert!(
+            stderr(&output).contains(&hint),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+/// Answers one request with this.
+fn answer_once(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        stream.read_exact(&mut [0; 16]).expect("a request");
+        stream.write_all(answer).expect("an answer");
+        stream.shutdown(Shutdown::Write).expect("it listens");
+        // Until it has read that.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    url
+}
+
+#[test]
+fn tls_on_one_side_only_is_named() {
+    let plain = Server::start(&[]);
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let path = |kind: &str| format!("{}/sides-{kind}.pem", env!("CARGO_TARGET_TMPDIR"));
+    let (cert, key) = (path("cert"), path("key"));
+    fs::write(&cert, made.cert.pem()).expect("a file");
+    fs::write(&key, made.signing_key.serialize_pem()).expect("a file");
+    let tls = Server::start(&["--tls-cert", &cert, "--tls-key", &key]);
+    let https = format!("https://127.0.0.1:{}", plain.port);
+    let http = format!("http://127.0.0.1:{}", tls.port);
+    let websocket = ["--transports", "websocket"];
+    for (args, told) in [
+        (
+            &["emit", &*https, "echo"][..],
+            "does not speak TLS on this port",
+        ),
+        (
+            &["emit", &https, "echo", websocket[0], websocket[1]],
+            "does not speak TLS",
+        ),
+        (&["bench", &https, "-c", "1"], "does not speak TLS"),
+        (
+            &["tcp", "connect", &https["https://".len()..], "--tls"],
+            "does not speak TLS",
+        ),
+        (
+            &["emit", &http, "echo"],
+            "expects TLS on this port, the URL begins with https://",
+        ),
+        (
+            &["emit", &http, "echo", websocket[0], websocket[1]],
+            "expects TLS on this port",
+        ),
+        (&["bench", &http, "-c", "1"], "expects TLS on this port"),
+    ] {
+        let output = run(args);
+        assert_ne!(output.status.code(), Some(0), "{args:?}");
+        assert!(
+            stderr(&output).contains(told),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+    }
+    for body in [
+        &b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n<center>The plain HTTP request was sent to HTTPS port</center>"[..],
+        b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
+    ] {
+        let url = answer_once(body);
+        let output = run(&["emit", &url, "echo"]);
+        let told = "expects TLS on this port, so the URL begins with https://";
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    }
 }

@@ -101,12 +101,12 @@ fn silence_and_failures_have_their_codes() {
 fn events_that_want_an_answer_get_it() {
     let server = Server::start(&[]);
     let url = server.url("");
-    let listener = Listener::start(&[&url, "--answer", "42", "--event", "question"]);
+    let listener = Listener::start(&[&url, "--answer", "-42", "--event", "question"]);
     listener.line_with("connected");
     let output = run(&["emit", &url, "call everybody", "question", "--ack"]);
     listener.line_with("question");
     // The sender is asked, too, and does not answer.
-    assert_eq!(stdout(&output), "[[42]]\n", "{}", stderr(&output));
+    assert_eq!(stdout(&output), "[[-42]]\n", "{}", stderr(&output));
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! `kokanee completions`, `kokanee man` and `--help` as a program.
 
-use std::{
-    fs,
-    process::{Command, Output},
-};
+#[cfg(unix)]
+mod examples;
+#[path = "../support/process.rs"]
+mod process;
+
+use std::{fs, process::Output};
 
 fn run(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kokanee"));
-    command.args(args).output().expect("the binary starts")
+    process::kokanee(args).output().expect("the binary starts")
 }
 
 fn text(output: &Output) -> String {

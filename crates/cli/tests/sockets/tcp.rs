@@ -4,10 +4,12 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    process::Stdio,
     thread,
+    time::Duration,
 };
 
-use crate::{LIMIT, Listening, run, stderr, stdout};
+use crate::{LIMIT, Listening, kokanee, run, stderr, stdout};
 
 #[test]
 fn the_two_programs_of_the_origin() {
@@ -288,4 +290,64 @@ fn tls_goes_both_ways() {
         "{}",
         stderr(&output)
     );
+}
+
+/// A connection of `tcp connect` with these options, whose input is `hi` and ends.
+fn connected(options: &[&str]) -> (std::process::Child, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let mut client = kokanee(&[&["tcp", "connect", &address, "--quiet"], options].concat())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut input = client.stdin.take().expect("a pipe");
+    input.write_all(b"hi").expect("it reads");
+    drop(input);
+    let (mut peer, _) = listener.accept().expect("a client");
+    peer.set_read_timeout(Some(LIMIT)).expect("an option");
+    peer.read_exact(&mut [0; 2]).expect("hi");
+    (client, peer)
+}
+
+#[test]
+fn the_end_of_the_input_ends_our_side_and_the_answer_is_waited_for() {
+    // A peer that never ends.
+    let (client, mut peer) = connected(&["--wait", "500ms"]);
+    assert_eq!(peer.read(&mut [0; 1]).expect("the end of its side"), 0);
+    peer.write_all(b"answer").expect("it reads");
+    let output = client.wait_with_output().expect("it ends");
+    assert_eq!(
+        (stdout(&output).as_str(), output.status.code()),
+        ("received answer\n", Some(0))
+    );
+
+    // A peer that would take the end of its side for the end.
+    let (client, mut peer) = connected(&["--no-finish"]);
+    peer.set_read_timeout(Some(Duration::from_millis(300)))
+        .expect("an option");
+    assert!(peer.read(&mut [0; 1]).is_err(), "it has ended its side");
+    peer.write_all(b"answer").expect("it reads");
+    drop(peer);
+    let output = client.wait_with_output().expect("it ends");
+    assert_eq!(
+        (stdout(&output).as_str(), output.status.code()),
+        ("received answer\n", Some(0))
+    );
+}
+
+#[test]
+fn host_and_port_are_one_argument_or_two() {
+    let server = Listening::start(&["tcp", "echo", "--quiet"]);
+    let joined = format!("localhost:{}", server.port);
+    for target in [&[&*joined][..], &["localhost", &server.port]] {
+        let output = run(&[&["tcp", "send", "-q"], target, &["-5"]].concat());
+        assert_eq!(stdout(&output), "received -5\n", "{}", stderr(&output));
+        let output = run(&[&["tcp", "connect", "-q"], target].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+    for wrong in [&["send", "localhost", "hi"][..], &["connect", "localhost"]] {
+        let output = run(&[&["tcp"], wrong].concat());
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    }
 }

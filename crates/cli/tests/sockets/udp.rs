@@ -115,6 +115,38 @@ fn nobody_there_and_no_answer_have_their_codes() {
     drop(socket);
     let output = run(&["udp", "send", "127.0.0.1", &port, "x"]);
     assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+    let output = run(&["udp", "connect", "127.0.0.1", &port]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "nothing was sent: {}",
+        stderr(&output)
+    );
     let output = run(&["udp", "send", "127.0.0.1", &port, "x", "--no-answer"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn answers_are_printed_after_the_input_has_ended() {
+    let server = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    server.set_read_timeout(Some(LIMIT)).expect("an option");
+    let address = server.local_addr().expect("an address").to_string();
+    for args in [&["--quiet"][..], &["--quiet", "--wait", "300ms"]] {
+        let mut client = kokanee(&[&["udp", "connect", &address], args].concat())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut input = client.stdin.take().expect("a pipe");
+        std::io::Write::write_all(&mut input, b"question\n").expect("it reads");
+        drop(input);
+        let mut datagram = [0; 10];
+        let (_, peer) = server.recv_from(&mut datagram).expect("a datagram");
+        for answer in [b"one", b"two"] {
+            server.send_to(answer, peer).expect("sent");
+        }
+        let output = client.wait_with_output().expect("it ends");
+        assert_eq!(stdout(&output), "received one\nreceived two\n");
+        assert_eq!(output.status.code(), Some(0));
+    }
 }

@@ -68,7 +68,8 @@ pub enum ConnectFailure {
     },
     /// The connection broke before the session was open.
     #[error(
-        "the connection ended during the handshake: {source}; does the server speak Socket.IO, and expect TLS or not?"
+        "the connection ended during the handshake: {source}; {}",
+        interrupted_hint(source)
     )]
     Interrupted {
         /// What the system says.
@@ -141,6 +142,15 @@ pub enum ConnectFailure {
     /// The client was told to disconnect, or dropped.
     #[error("the connection was given up")]
     GivenUp,
+}
+
+/// What to look at if the connection broke before the session was open.
+fn interrupted_hint(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::InvalidData {
+        "the answer is not HTTP: if the server expects TLS on this port, the URL begins with https:// or wss://"
+    } else {
+        "does the server speak Socket.IO, and expect TLS or not?"
+    }
 }
 
 impl ConnectFailure {

@@ -105,9 +105,14 @@ impl<C: Future> Driven<C> {
     }
 }
 
-fn interrupted(error: hyper::Error) -> ConnectFailure {
+pub(crate) fn interrupted(error: hyper::Error) -> ConnectFailure {
+    let kind = if error.is_parse() {
+        io::ErrorKind::InvalidData
+    } else {
+        io::ErrorKind::Other
+    };
     ConnectFailure::Interrupted {
-        source: io::Error::other(error),
+        source: io::Error::new(kind, error),
     }
 }
 
@@ -275,7 +280,14 @@ pub(crate) fn refusal(config: &EngineConfig, answer: &Answer) -> ConnectFailure 
     if answer.status == StatusCode::BAD_REQUEST && says(answer, "unsupported version") {
         return wrong_revision(revision);
     }
-    if let Some(hint) = hint(answer.status) {
+    // nginx, Go and Apache say so, each in its own words.
+    let wants_tls = ["HTTPS port", "HTTPS server", "SSL-enabled server port"];
+    let hint = if wants_tls.iter().any(|words| says(answer, words)) {
+        Some("it expects TLS on this port, so the URL begins with https:// or wss://")
+    } else {
+        hint(answer.status)
+    };
+    if let Some(hint) = hint {
         let status = answer.status;
         return ConnectFailure::Unavailable { status, hint };
     }

@@ -22,7 +22,7 @@ use super::{
     EngineConfig,
     cookies::Cookies,
     dial::dial,
-    http::{Answer, Driven, no_websocket, request},
+    http::{Answer, Driven, interrupted as broken, no_websocket, request},
     mask::mask_key,
 };
 use crate::ConnectFailure;
@@ -73,11 +73,11 @@ pub(crate) async fn open(
     let (mut sender, connection) = http1::Builder::new()
         .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
         .await
-        .map_err(|error| interrupted(io::Error::other(error)))?;
+        .map_err(broken)?;
     let mut connection = Driven::new(connection.with_upgrades());
     let exchange = async {
         let response = sender.send_request(request).await;
-        let response = response.map_err(|error| interrupted(io::Error::other(error)))?;
+        let response = response.map_err(broken)?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(no_websocket(config, &read_refusal(response).await));
         }
