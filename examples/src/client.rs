@@ -14,14 +14,17 @@ use kokanee::{
 async fn main() -> kokanee::Result<()> {
     let url = std::env::args().nth(1);
     let url = url.as_deref().unwrap_or("http://127.0.0.1:5000");
-    let socket = Client::connect(url).await?;
+    // Handlers that are given to the builder are there before the first event.
+    let socket = Client::builder(url)
+        .on("my_message", async |Data(text): Data<String>| {
+            println!("{text}");
+        })
+        // It connects again by itself; these say how that goes.
+        .on_disconnect(async |reason: DisconnectReason| println!("disconnected: {reason}"))
+        .on_connect_error(async |failure: Failure| println!("{}", *failure))
+        .connect()
+        .await?;
     println!("connected as {}", socket.id().unwrap_or_default());
-    socket.on("my_message", async |Data(text): Data<String>| {
-        println!("{text}");
-    });
-    // It connects again by itself; these say how that goes.
-    socket.on_disconnect(async |reason: DisconnectReason| println!("disconnected: {reason}"));
-    socket.on_connect_error(async |failure: Failure| println!("{}", *failure));
     let sum: i64 = socket
         .emit_with_ack("sum", (20, 22))
         .timeout(Duration::from_secs(1))

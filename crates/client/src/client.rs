@@ -1,8 +1,11 @@
 //! [`Client`] and its options.
 
 use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
     fmt,
     future::Future,
+    marker::PhantomData,
     path::PathBuf,
     pin::Pin,
     sync::{Arc, atomic::AtomicBool},
@@ -11,14 +14,18 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use kokanee_engineio::{ClientSessionConfig, Revision, Transport};
+use kokanee_handler::{Event, EventError, Handler, TypedArgs};
 use kokanee_net::Backoff;
-use kokanee_socketio::{DecoderLimits, ParserKind};
+use kokanee_socketio::{DecoderLimits, ParserKind, RawEvent};
 use serde::Serialize;
 
 use crate::{
     ConnectFailure, Socket,
+    attach::attach_methods,
     driver::Driver,
     engine::{EngineConfig, Proxy, Target, tls::Tls, without_secrets},
+    extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
+    handlers::{Handlers, refuse_reserved},
     hub::Hub,
     socket::Guard,
 };
@@ -29,6 +36,9 @@ pub struct Client;
 
 impl Client {
     /// Connects with default options, and returns when the namespace has accepted. The URL's path is the namespace.
+    ///
+    /// Attach handlers right away, or give them to a [`builder`](Self::builder): events that come before them wait for them, but
+    /// [not forever](Socket#early-events).
     ///
     /// # Errors
     /// Why the connection could not be made, with a hint.
@@ -82,14 +92,51 @@ pub(crate) struct Options {
     pub(crate) max_pending_acks: usize,
     /// Of a packet that is sent. Without a limit for the msgpack parser.
     pub(crate) max_attachments: usize,
+    state: States,
 }
 
-/// The options of a client. A clone makes another client with the same options; clones share what is made of the
-/// certificates.
+/// What the application has given to its handlers, by type.
+type States = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+impl Options {
+    pub(crate) fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.state.get(&TypeId::of::<T>())?)
+            .downcast()
+            .ok()
+    }
+}
+
+/// Marks the builder of the async client, [`Client::builder`].
+#[derive(Debug, Clone, Copy)]
+pub enum Async {}
+
+/// The options of a client, and the handlers of its first socket, that of the URL's namespace. A clone makes another client
+/// with the same options and handlers; clones share what is made of the certificates.
+///
+/// ```no_run
+/// use kokanee_client::{Client, Data, State};
+///
+/// struct App { name: String }
+///
+/// # async fn f() -> Result<(), kokanee_client::ConnectFailure> {
+/// let socket = Client::builder("http://localhost:5000")
+///     .state(App { name: "alice".to_owned() })
+///     .on("welcome", async |Data(text): Data<String>, app: State<App>| println!("{}: {text}", app.name))
+///     .on_connect(async || println!("connected"))
+///     .connect()
+///     .await?;
+/// # Ok(()) }
+/// ```
+///
+/// `M` says how it connects and which functions are handlers: [`Async`], or
+/// [`Blocking`](crate::blocking::Blocking) for [`blocking::Client::builder`](crate::blocking::Client::builder).
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent options")]
 #[must_use = "a builder does nothing until it connects"]
-pub struct ClientBuilder {
+pub struct ClientBuilder<M = Async> {
+    mode: PhantomData<fn() -> M>,
+    handlers: Handlers,
+    state: States,
     url: String,
     path: String,
     query: Vec<(String, String)>,
@@ -117,7 +164,7 @@ pub struct ClientBuilder {
     max_outbound_attachments: usize,
 }
 
-impl fmt::Debug for ClientBuilder {
+impl<M> fmt::Debug for ClientBuilder<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Most of the others are secrets, or may be.
         f.debug_struct("ClientBuilder")
@@ -129,9 +176,12 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
-impl ClientBuilder {
-    fn new(url: &str) -> Self {
+impl<M> ClientBuilder<M> {
+    pub(crate) fn new(url: &str) -> Self {
         Self {
+            mode: PhantomData,
+            handlers: Handlers::default(),
+            state: HashMap::new(),
             url: url.to_owned(),
             path: "/socket.io/".to_owned(),
             query: Vec::new(),
@@ -372,11 +422,19 @@ impl ClientBuilder {
         self
     }
 
-    /// Makes a socket that is not connected yet, so that handlers can be added first. Needs a tokio runtime.
-    ///
-    /// # Errors
-    /// An option that cannot be used.
-    pub fn build(mut self) -> Result<Socket, ConnectFailure> {
+    /// Sets a value that handlers of all sockets of the client can have as a parameter, [`State<T>`](crate::State). There is
+    /// one of each type.
+    pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.state.insert(TypeId::of::<T>(), Arc::new(state));
+        self
+    }
+
+    pub(crate) fn attach(mut self, change: impl FnOnce(&mut Handlers)) -> Self {
+        change(&mut self.handlers);
+        self
+    }
+
+    pub(crate) fn build_socket(mut self) -> Result<Socket, ConnectFailure> {
         let target = Target::parse(&self.url)?;
         let unusable = |option: &'static str, reason: &dyn fmt::Display| ConnectFailure::Option {
             option,
@@ -443,11 +501,26 @@ impl ClientBuilder {
                 ParserKind::Msgpack => usize::MAX,
                 _ => self.max_outbound_attachments,
             },
+            state: self.state,
         };
         let hub = Arc::new(Hub::new(Arc::new(options)));
         let guard = Arc::new(Guard(Arc::clone(&hub)));
         tokio::spawn(Driver::new(Arc::clone(&hub), Arc::downgrade(&guard)));
-        Ok(Socket::new(hub.socket(&namespace), guard))
+        let core = hub.socket(&namespace);
+        core.attach(|handlers| *handlers = self.handlers);
+        Ok(Socket::new(core, guard))
+    }
+}
+
+impl ClientBuilder {
+    attach_methods!([self] self -> Self, Handler);
+
+    /// Makes a socket that is not connected yet. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// An option that cannot be used.
+    pub fn build(self) -> Result<Socket, ConnectFailure> {
+        self.build_socket()
     }
 
     /// Connects, and returns when the namespace has accepted.

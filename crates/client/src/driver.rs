@@ -40,6 +40,7 @@ use crate::{
     hub::{Command, Hub, Outgoing},
     socket::{Core, Guard},
     stream::Received,
+    unclaimed::{Fate, Unclaimed},
 };
 
 /// Events that wait for a handler before the client stops to read, and their bytes.
@@ -118,6 +119,8 @@ struct Member {
     early: VecDeque<(RawEvent, Option<AckId>)>,
     /// Of all these events.
     waiting_bytes: usize,
+    /// Events that nobody can take yet. `None` before the first connection, and when no event waits for that any more.
+    unclaimed: Option<Unclaimed>,
 }
 
 struct Retried {
@@ -202,6 +205,7 @@ impl Driver {
                 waiting: VecDeque::new(),
                 early: VecDeque::new(),
                 waiting_bytes: 0,
+                unclaimed: None,
             });
             self.members.len() - 1
         });
@@ -719,6 +723,7 @@ impl Driver {
                 || member.waiting_bytes >= MAX_QUEUED_BYTES
                 // While it joins, nothing comes for readers but the answer to that.
                 || !matches!(member.phase, Phase::Joining { .. }) && member.core.has_slow_reader()
+                || member.unclaimed.as_ref().is_some_and(|events| events.is_behind(&member.core))
         })
     }
 
@@ -949,6 +954,10 @@ impl Driver {
             state.pid = pid;
             state.id = sid;
         }
+        if member.core.connection() == 0 {
+            member.unclaimed = Some(Unclaimed::new(Instant::now()));
+            member.core.set_gathers(true);
+        }
         member.core.count_connection();
         member.core.set_connected(true);
         for waiter in member.waiters.drain(..) {
@@ -1056,22 +1065,18 @@ impl Driver {
             return;
         }
         let ack = ack_of(&member.core, id);
-        member.core.publish(|| Received {
-            event: event.clone(),
-            ack: ack.clone(),
-        });
-        if let Some(guard) = &guard
-            && member.waiting.is_empty()
-            && member.running.is_empty()
-        {
-            // The straight way: nothing of this socket is going on.
-            member.start(guard, &event, &ack, cx);
-            return event.reuse();
+        if member.unclaimed.is_some() {
+            member.hand_out(guard.as_ref(), Some((event, ack)), cx);
+        } else {
+            member.deliver(guard.as_ref(), event, ack, cx);
         }
-        member.waiting_bytes += event.args().held_bytes();
-        member.waiting.push_back((event, ack));
-        if let Some(guard) = guard {
-            member.run_waiting(&guard, cx);
+    }
+
+    /// Hands out events that have waited for somebody who can take them.
+    fn hand_out(&mut self, cx: &mut TaskContext<'_>) {
+        let guard = self.guard.upgrade();
+        for member in &mut self.members {
+            member.hand_out(guard.as_ref(), None, cx);
         }
     }
 
@@ -1179,7 +1184,10 @@ impl Driver {
     fn poll_timer(&mut self, cx: &mut TaskContext<'_>) -> Progress {
         let deadlines = |member: &Member| {
             let retry = member.retried.front().and_then(|retried| retried.until);
-            [retry, member.joins_until()].into_iter().flatten().min()
+            let unclaimed = member.unclaimed.as_ref();
+            let handed_out = unclaimed.and_then(|events| events.deadline(&member.core));
+            let all = [retry, member.joins_until(), handed_out];
+            all.into_iter().flatten().min()
         };
         let members = self.members.iter().filter_map(deadlines);
         let next = members.chain(self.told_by()).min();
@@ -1200,6 +1208,7 @@ impl Driver {
         self.check_retried();
         self.check_joining(cx);
         self.check_end();
+        self.hand_out(cx);
         Progress::Some
     }
 
@@ -1319,6 +1328,61 @@ impl Member {
         }
     }
 
+    /// Gives out the events that need not wait any more for somebody who can take them, and then a new one.
+    fn hand_out(
+        &mut self,
+        guard: Option<&Arc<Guard>>,
+        new: Option<(RawEvent, Ack)>,
+        cx: &mut TaskContext<'_>,
+    ) {
+        let Some(mut unclaimed) = self.unclaimed.take() else {
+            return;
+        };
+        let takers = self.core.takers();
+        let is_over =
+            unclaimed.hand_out(
+                new,
+                &takers,
+                Instant::now(),
+                |(event, ack), fate| match fate {
+                    Fate::Taken => self.deliver(guard, event, ack, cx),
+                    Fate::Unhandled => self.core.count_unhandled(event.name()),
+                },
+            );
+        if is_over {
+            self.core.set_gathers(false);
+        } else {
+            self.unclaimed = Some(unclaimed);
+        }
+    }
+
+    /// Gives an event to readers and handlers, now or when those before it are done.
+    fn deliver(
+        &mut self,
+        guard: Option<&Arc<Guard>>,
+        event: RawEvent,
+        ack: Ack,
+        cx: &mut TaskContext<'_>,
+    ) {
+        self.core.publish(|| Received {
+            event: event.clone(),
+            ack: ack.clone(),
+        });
+        if let Some(guard) = guard
+            && self.waiting.is_empty()
+            && self.running.is_empty()
+        {
+            // The straight way: nothing of this socket is going on.
+            self.start(guard, &event, &ack, cx);
+            return event.reuse();
+        }
+        self.waiting_bytes += event.args().held_bytes();
+        self.waiting.push_back((event, ack));
+        if let Some(guard) = guard {
+            self.run_waiting(guard, cx);
+        }
+    }
+
     /// Starts waiting events while no other is being handled.
     fn run_waiting(&mut self, guard: &Arc<Guard>, cx: &mut TaskContext<'_>) {
         while !self.running.iter().any(Running::is_event) {
@@ -1348,6 +1412,9 @@ impl Member {
             self.core.change(|handlers| handlers.remove_once(name));
         }
         let core = &self.core;
+        if !handlers.take(name) && !core.has_readers() {
+            core.count_unhandled(name);
+        }
         for handler in handlers.any.iter().chain(handlers.event(name)) {
             start(
                 handler,

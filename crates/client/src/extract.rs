@@ -141,3 +141,24 @@ impl FromContext<OnAttempt> for Attempt {
         Ok(Self(context.attempt))
     }
 }
+
+/// A value that belongs to the whole client, given to [`ClientBuilder::state`](crate::ClientBuilder::state).
+#[derive(Debug)]
+pub struct State<T>(pub Arc<T>);
+
+impl<T> Deref for State<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<K: ClientKind, T: Send + Sync + 'static> FromContext<K> for State<T> {
+    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
+        let missing = ExtractError::State {
+            type_name: std::any::type_name::<T>(),
+        };
+        context.socket.options().state().map(Self).ok_or(missing)
+    }
+}

@@ -50,6 +50,7 @@ pub(crate) struct Handlers {
     /// For events without a handler of their own.
     pub(crate) fallback: Vec<Erased<OnEvent>>,
     pub(crate) outgoing: Vec<OutgoingHandler>,
+    /// Empty for events whose handlers were removed.
     events: HashMap<Box<str>, Vec<Listener>>,
     pub(crate) error: Option<ErrorHandler>,
 }
@@ -68,8 +69,27 @@ impl Handlers {
             .push(Listener { handler, once });
     }
 
+    /// An event that had handlers once stays known.
     pub(crate) fn off(&mut self, event: &str) {
-        self.events.remove(event);
+        if let Some(listeners) = self.events.get_mut(event) {
+            listeners.clear();
+        }
+    }
+
+    /// Whether there is a handler of any event.
+    pub(crate) fn take_some(&self) -> bool {
+        let listeners = self.events.values().map(Vec::len).sum::<usize>();
+        listeners + self.any.len() + self.fallback.len() > 0
+    }
+
+    /// Whether a handler is called for an event of this name.
+    pub(crate) fn take(&self, name: &str) -> bool {
+        !self.any.is_empty() || self.event(name).next().is_some()
+    }
+
+    /// Whether there is or was a handler of this name.
+    pub(crate) fn know(&self, name: &str) -> bool {
+        self.events.contains_key(name)
     }
 
     /// The handlers of an event, or those for events that have none.
@@ -93,9 +113,6 @@ impl Handlers {
     pub(crate) fn remove_once(&mut self, name: &str) {
         if let Some(listeners) = self.events.get_mut(name) {
             listeners.retain(|listener| !listener.once);
-            if listeners.is_empty() {
-                self.events.remove(name);
-            }
         }
     }
 }
@@ -105,5 +122,31 @@ impl fmt::Debug for Handlers {
         f.debug_struct("Handlers")
             .field("events", &self.events.keys())
             .finish_non_exhaustive()
+    }
+}
+
+/// Names that are not events on the client, and what is to be called instead.
+const RESERVED: [(&str, &str); 7] = [
+    ("connect", "on_connect"),
+    ("connection", "on_connect"),
+    ("connect_error", "on_connect_error"),
+    ("disconnect", "on_disconnect"),
+    ("disconnecting", "on_disconnect"),
+    ("newListener", ""),
+    ("removeListener", ""),
+];
+
+/// Refuses a handler of an event that can never come.
+///
+/// # Panics
+/// If the name is reserved.
+#[track_caller]
+pub(crate) fn refuse_reserved(event: &str) {
+    if let Some((_, method)) = RESERVED.iter().find(|(name, _)| *name == event) {
+        let hint = match *method {
+            "" => String::new(),
+            method => format!("; call `{method}(…)`"),
+        };
+        panic!("no event `{event}` ever comes from a server: the name is reserved{hint}");
     }
 }

@@ -5,8 +5,10 @@
 //! use kokanee_client::{Client, Data};
 //!
 //! # async fn f() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-//! let socket = Client::connect("http://localhost:5000").await?;
-//! socket.on("my_message", async |Data(text): Data<String>| println!("{text}"));
+//! let socket = Client::builder("http://localhost:5000")
+//!     .on("my_message", async |Data(text): Data<String>| println!("{text}"))
+//!     .connect()
+//!     .await?;
 //! let sum: i64 = socket.emit_with_ack("sum", (20, 22)).timeout(Duration::from_secs(1)).await?;
 //! # Ok(()) }
 //! ```
@@ -17,6 +19,7 @@
 //! * One task owns a connection: `driver.rs` does Socket.IO and reconnects, `engine/` does Engine.IO over real transports.
 
 mod acks;
+mod attach;
 pub mod blocking;
 mod client;
 mod driver;
@@ -28,12 +31,13 @@ mod reason;
 mod simple;
 mod socket;
 mod stream;
+mod unclaimed;
 
 pub use self::{
     acks::EmitWithAck,
-    client::{Client, ClientBuilder},
+    client::{Async, Client, ClientBuilder},
     engine::ConnectFailure,
-    extract::{Attempt, Failure},
+    extract::{Attempt, Failure, State},
     reason::{CloseDetails, DisconnectReason},
     simple::{ReceiveError, SimpleClient},
     socket::{Emit, Socket},

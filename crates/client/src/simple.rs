@@ -70,7 +70,11 @@ impl SimpleClient {
     /// # Errors
     /// Why the connection could not be made, with a hint.
     pub async fn with(builder: ClientBuilder) -> Result<Self, ConnectFailure> {
-        let socket = builder.build()?;
+        Self::connect_with(builder).await
+    }
+
+    pub(crate) async fn connect_with<M>(builder: ClientBuilder<M>) -> Result<Self, ConnectFailure> {
+        let socket = builder.build_socket()?;
         // Before it is connected: the first event is not missed.
         let events = socket.events();
         socket.connect().await?;

@@ -8,7 +8,8 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
+    time::Instant,
 };
 
 use kokanee_engineio::{SendOptions, Str, Transport};
@@ -21,9 +22,10 @@ use tokio::sync::oneshot;
 
 use crate::{
     ConnectFailure, EmitWithAck, Events,
+    attach::attach_methods,
     client::Options,
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
-    handlers::Handlers,
+    handlers::{Handlers, refuse_reserved},
     hub::{Command, Hub, Outgoing},
     stream::{Received, Subscriber},
 };
@@ -43,6 +45,10 @@ pub(crate) struct Core {
     connections: AtomicU64,
     /// Bytes that the connection's task keeps for it.
     pub(crate) held: AtomicUsize,
+    /// Events that nobody can take wait for those who are attached now.
+    gathers: AtomicBool,
+    /// Events that nobody has taken.
+    unhandled: AtomicU64,
 }
 
 impl fmt::Debug for Core {
@@ -65,6 +71,45 @@ pub(crate) struct State {
     pub(crate) pid: Option<Str>,
     pub(crate) offset: Option<Str>,
     subscribers: Vec<Subscriber>,
+    /// When handlers or readers were attached last while events wait for them.
+    attached: Option<Instant>,
+}
+
+/// Those who take the events of a socket.
+pub(crate) struct Takers {
+    handlers: Arc<Handlers>,
+    has_readers: bool,
+    /// When they have changed.
+    pub(crate) changed: Option<Instant>,
+}
+
+impl Takers {
+    pub(crate) fn new(
+        handlers: Arc<Handlers>,
+        has_readers: bool,
+        changed: Option<Instant>,
+    ) -> Self {
+        Self {
+            handlers,
+            has_readers,
+            changed,
+        }
+    }
+
+    /// Whether they take anything.
+    pub(crate) fn take_some(&self) -> bool {
+        self.has_readers || self.handlers.take_some()
+    }
+
+    /// Whether they take events of this name.
+    pub(crate) fn take(&self, event: &str) -> bool {
+        self.has_readers || self.handlers.take(event)
+    }
+
+    /// Whether they take, or have once taken, events of this name.
+    pub(crate) fn have_taken(&self, event: &str) -> bool {
+        self.handlers.know(event)
+    }
 }
 
 impl Core {
@@ -81,6 +126,8 @@ impl Core {
             has_subscribers: AtomicBool::new(false),
             connections: AtomicU64::new(0),
             held: AtomicUsize::new(0),
+            gathers: AtomicBool::new(false),
+            unhandled: AtomicU64::new(0),
         }
     }
 
@@ -98,6 +145,64 @@ impl Core {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         change(Arc::make_mut(&mut handlers));
+    }
+
+    /// Changes the handlers on behalf of the application.
+    pub(crate) fn attach(&self, change: impl FnOnce(&mut Handlers)) {
+        self.attaches(|_| {}, || self.change(change));
+    }
+
+    pub(crate) fn subscribe(&self, subscriber: Subscriber) {
+        let subscribe = |state: &mut State| {
+            state.subscribers.push(subscriber);
+            self.has_subscribers.store(true, Ordering::Release);
+        };
+        self.attaches(subscribe, || {});
+    }
+
+    /// The time is noted before the change can be seen: what is attached next must not miss what this takes.
+    fn attaches(&self, subscribe: impl FnOnce(&mut State), change: impl FnOnce()) {
+        let gathers = self.gathers.load(Ordering::Acquire);
+        let mut state = self.state();
+        if gathers {
+            state.attached = Some(Instant::now());
+        }
+        subscribe(&mut state);
+        drop(state);
+        change();
+        if gathers {
+            // A client that is closed hands out nothing.
+            let _ = self.hub.send(Command::Resume);
+        }
+    }
+
+    /// Those who take events now.
+    pub(crate) fn takers(&self) -> Takers {
+        let handlers = self.handlers();
+        let has_readers = self.has_readers();
+        // Looked at last: see `attaches`.
+        let changed = self.attached();
+        Takers::new(handlers, has_readers, changed)
+    }
+
+    /// When handlers or readers were attached last.
+    pub(crate) fn attached(&self) -> Option<Instant> {
+        self.state().attached
+    }
+
+    /// Whether events wait for those who are attached from now on.
+    pub(crate) fn set_gathers(&self, gathers: bool) {
+        self.gathers.store(gathers, Ordering::Release);
+    }
+
+    /// Nobody has taken an event.
+    pub(crate) fn count_unhandled(&self, event: &str) {
+        self.unhandled.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(
+            namespace = &*self.namespace,
+            event,
+            "no handler for this event"
+        );
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -145,39 +250,52 @@ impl Core {
         self.hub.send(command).map_err(|_| EmitError::Disconnected)
     }
 
+    /// Whether somebody reads the events as a stream.
+    pub(crate) fn has_readers(&self) -> bool {
+        self.has_subscribers.load(Ordering::Acquire)
+    }
+
     /// Those who read the events as a stream.
     pub(crate) fn subscribers(&self) -> Vec<Subscriber> {
-        if !self.has_subscribers.load(Ordering::Acquire) {
+        if !self.has_readers() {
             return Vec::new();
         }
+        self.state().subscribers.clone()
+    }
+
+    /// Forgets those who read no more.
+    pub(crate) fn forget_readers(&self) {
         let mut state = self.state();
         state.subscribers.retain(Subscriber::is_alive);
         self.has_subscribers
             .store(!state.subscribers.is_empty(), Ordering::Release);
-        state.subscribers.clone()
     }
 
     /// Gives an event to those who read the events as a stream.
     pub(crate) fn publish(&self, received: impl Fn() -> Received) {
-        if !self.has_subscribers.load(Ordering::Acquire) {
+        if !self.has_readers() {
             return;
         }
-        // One after the other, as a reader is not woken under the lock.
-        let next = |index| self.state().subscribers.get(index).cloned();
-        let mut index = 0;
-        while let Some(subscriber) = next(index) {
-            subscriber.push(received());
-            index += 1;
-        }
+        let state = self.state();
+        let mut wakers = state
+            .subscribers
+            .iter()
+            .filter_map(|reader| reader.push(received()));
+        // Nobody is woken under the lock. Mostly there is one reader.
+        let (first, others) = (wakers.next(), wakers.collect::<Vec<_>>());
+        drop(state);
+        first.into_iter().chain(others).for_each(Waker::wake);
     }
 
     /// Whether one of them is behind.
     pub(crate) fn has_slow_reader(&self) -> bool {
         self.has_subscribers.load(Ordering::Acquire) && {
             let state = self.state();
-            let mut alive = state.subscribers.iter().filter(|other| other.is_alive());
             let awaits_ack = self.acks.is_awaited();
-            alive.any(|reader| reader.is_behind(awaits_ack))
+            state
+                .subscribers
+                .iter()
+                .any(|reader| reader.is_behind(awaits_ack))
         }
     }
 
@@ -202,6 +320,14 @@ impl Drop for Guard {
 
 /// One namespace of a connection to a server. A cheap handle: when the last one of a connection is dropped, the connection
 /// is closed. (A handler that keeps one in its closure keeps the connection open; handlers get one as a parameter.)
+///
+/// # Early events
+///
+/// Handlers are best given to the [builder](crate::ClientBuilder), and are then there before the first event. Events that
+/// nothing is attached for yet wait for what is attached next, handlers or [readers](Self::events): at most 256 of them or
+/// 8 MiB, until 2 s after the first handler of events or reader was attached, or 30 s after the first connection without any.
+/// What is attached one right after the other, within 100 ms, gets all of them in order. The others, from the oldest on, count
+/// as [unhandled](Self::unhandled_events). Nothing of this holds up heartbeats or acknowledgements.
 #[derive(Debug, Clone)]
 pub struct Socket {
     core: Arc<Core>,
@@ -512,127 +638,26 @@ impl Socket {
         self.emit_with_ack(E::NAME, event)
     }
 
-    // Events in.
+    attach_methods!([&self] self -> &Self, Handler);
 
-    /// Adds a handler of an event. Several handlers of one event run in the order in which they were added; the next
-    /// event is handled when they have ended. A handler that waits does not stop heartbeats. But when 1024 events or 8 MiB of
-    /// them wait for their handlers, the client stops to read: the server has to wait, and may take us for dead if that
-    /// lasts.
-    pub fn on<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) -> &Self {
-        self.core
-            .change(|handlers| handlers.on(event, handler.erase(), false));
+    fn attach(&self, change: impl FnOnce(&mut Handlers)) -> &Self {
+        self.core.attach(change);
         self
     }
 
-    /// Adds a handler that is called for one event only.
-    pub fn once<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) -> &Self {
-        self.core
-            .change(|handlers| handlers.on(event, handler.erase(), true));
-        self
-    }
-
-    /// Adds a handler of the typed event that is its first parameter, a [`Typed<E>`](kokanee_handler::Typed).
-    pub fn on_typed<Args: TypedArgs, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
-        self.on(Args::Event::NAME, handler)
-    }
-
-    /// Adds a handler of every event, whatever its name. It runs before those of [`on`](Self::on).
-    pub fn on_any<Args, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
-        self.core
-            .change(|handlers| handlers.any.push(handler.erase()));
-        self
-    }
-
-    /// Adds a handler of events that have no handler by their name.
-    pub fn on_fallback<Args, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
-        self.core
-            .change(|handlers| handlers.fallback.push(handler.erase()));
-        self
-    }
-
-    /// Adds what is told of every event that this socket emits, before it leaves. It must be quick.
-    pub fn on_any_outgoing(&self, handler: impl Fn(&RawEvent) + Send + Sync + 'static) -> &Self {
-        self.core
-            .change(|handlers| handlers.outgoing.push(Arc::new(handler)));
-        self
-    }
-
-    /// Removes the handlers of an event.
-    pub fn off(&self, event: &str) -> &Self {
-        self.core.change(|handlers| handlers.off(event));
-        self
-    }
-
-    /// The events that come from now on, as a stream. If its reader is behind, the client stops to read from the server.
+    /// The events that come from now on and those that [wait](Self#early-events), as a stream. If its reader is behind, the
+    /// client stops to read from the server.
     pub fn events(&self) -> Events {
         let subscriber = Subscriber::default();
-        let mut state = self.core.state();
-        state.subscribers.retain(Subscriber::is_alive);
-        state.subscribers.push(subscriber.clone());
-        self.core.has_subscribers.store(true, Ordering::Release);
-        drop(state);
+        self.core.subscribe(subscriber.clone());
         Events::new(subscriber, self.clone())
     }
 
-    // Life cycle.
-
-    /// Adds a handler of connections: the first one and those after it. See [`is_recovered`](Self::is_recovered).
-    pub fn on_connect<Args, H: Handler<Args, OnConnect>>(&self, handler: H) -> &Self {
-        self.core
-            .change(|handlers| handlers.connect.push(handler.erase()));
-        self
-    }
-
-    /// Adds a handler of disconnections; its parameters may be the [`DisconnectReason`](crate::DisconnectReason), and the
-    /// [`CloseDetails`](crate::CloseDetails) with the code and reason of the server's WebSocket.
-    pub fn on_disconnect<Args, H: Handler<Args, OnDisconnect>>(&self, handler: H) -> &Self {
-        self.core
-            .change(|handlers| handlers.disconnect.push(handler.erase()));
-        self
-    }
-
-    /// Adds a handler of failed connections; its parameter may be the [`Failure`](crate::Failure).
-    pub fn on_connect_error<Args, H: Handler<Args, OnConnectError>>(&self, handler: H) -> &Self {
-        self.core
-            .change(|handlers| handlers.connect_error.push(handler.erase()));
-        self
-    }
-
-    /// Adds a handler of attempts to reconnect; its parameter may be the number of the [`Attempt`](crate::Attempt).
-    pub fn on_reconnect_attempt<Args, H: Handler<Args, OnAttempt>>(&self, handler: H) -> &Self {
-        self.core
-            .change(|handlers| handlers.reconnect_attempt.push(handler.erase()));
-        self
-    }
-
-    /// Adds a handler of reconnections; its parameter may be the number of the [`Attempt`](crate::Attempt).
-    pub fn on_reconnect<Args, H: Handler<Args, OnAttempt>>(&self, handler: H) -> &Self {
-        self.core
-            .change(|handlers| handlers.reconnect.push(handler.erase()));
-        self
-    }
-
-    /// Adds a handler of the end of all attempts, see
-    /// [`reconnection_attempts`](crate::ClientBuilder::reconnection_attempts).
-    pub fn on_reconnect_failed<Args, H: Handler<Args, OnConnect>>(&self, handler: H) -> &Self {
-        self.core
-            .change(|handlers| handlers.reconnect_failed.push(handler.erase()));
-        self
-    }
-
-    /// Adds a handler of upgrades to a WebSocket.
-    pub fn on_upgrade<Args, H: Handler<Args, OnConnect>>(&self, handler: H) -> &Self {
-        self.core
-            .change(|handlers| handlers.upgrade.push(handler.erase()));
-        self
-    }
-
-    /// Sets what is told of events that were not handled to their end: arguments that do not fit, errors and panics of
-    /// handlers. They are always logged; the server learns of them by its acknowledgement.
-    pub fn on_error(&self, handler: impl Fn(&EventError) + Send + Sync + 'static) -> &Self {
-        self.core
-            .change(|handlers| handlers.error = Some(Arc::new(handler)));
-        self
+    /// How many events have come that nothing was attached for: neither a handler of their name, nor
+    /// [`on_any`](Self::on_any), [`on_fallback`](Self::on_fallback) or a reader of [`events`](Self::events). Each is logged at
+    /// debug level, too.
+    pub fn unhandled_events(&self) -> u64 {
+        self.core.unhandled.load(Ordering::Relaxed)
     }
 }
 

@@ -77,18 +77,17 @@ impl Subscriber {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn push(&self, received: Received) {
-        let waker = self.with(|state| {
+    /// Returns who is to be woken.
+    #[must_use]
+    pub(crate) fn push(&self, received: Received) -> Option<Waker> {
+        self.with(|state| {
             if state.ended {
                 return None;
             }
             state.bytes += received.weight();
             state.queue.push_back(received);
             state.waker.take()
-        });
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        })
     }
 
     /// Whether the reader is so far behind that the client must stop to read.
@@ -105,7 +104,7 @@ impl Subscriber {
 
     /// Whether somebody reads.
     pub(crate) fn is_alive(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
+        self.with(|state| !state.ended)
     }
 
     /// No event comes any more.
@@ -115,8 +114,8 @@ impl Subscriber {
     }
 }
 
-/// The events of a socket, from the moment on at which it was made; see [`Socket::events`]. It goes on over
-/// reconnections, and ends when the client is closed.
+/// The events of a socket, from the moment on at which it was made, and those that have waited; see [`Socket::events`]. It goes
+/// on over reconnections, and ends when the client is closed.
 #[derive(Debug)]
 pub struct Events {
     subscriber: Subscriber,
@@ -142,6 +141,7 @@ impl Drop for Events {
             (was_full, std::mem::take(&mut state.queue))
         });
         drop(kept);
+        self.socket.core().forget_readers();
         if was_full {
             // Nothing is kept for this reader any more, so reading goes on. A client that is closed does not read.
             let _ = self.socket.core().hub.send(Command::Resume);

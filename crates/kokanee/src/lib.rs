@@ -31,8 +31,10 @@
 //! use kokanee::{Client, Data};
 //!
 //! # async fn f() -> kokanee::Result<()> {
-//! let socket = Client::connect("http://localhost:5000").await?;
-//! socket.on("my_message", async |Data(text): Data<String>| println!("{text}"));
+//! let socket = Client::builder("http://localhost:5000")
+//!     .on("my_message", async |Data(text): Data<String>| println!("{text}"))
+//!     .connect()
+//!     .await?;
 //! let sum: i64 = socket.emit_with_ack("sum", (20, 22)).timeout(Duration::from_secs(1)).await?;
 //! # Ok(()) }
 //! ```

@@ -2,7 +2,7 @@
 
 use std::{future::Future, panic::resume_unwind, sync::Arc};
 
-use kokanee_handler::{BoxError, FromContext, IntoOutcome, Kind};
+use kokanee_handler::{BoxError, Erased, FromContext, IntoOutcome, Kind};
 
 use crate::handlers::Handling;
 
@@ -17,7 +17,7 @@ use crate::handlers::Handling;
 pub trait Handler<Args, K: Kind>: Send + Sync + 'static {
     /// The handler as the client's task calls it.
     #[doc(hidden)]
-    fn into_async(self) -> impl kokanee_handler::Handler<Args, K>;
+    fn erase(self) -> Erased<K>;
 }
 
 /// Runs a function on a thread that may block. A panic comes out where it is awaited.
@@ -46,13 +46,14 @@ macro_rules! impl_handler {
             R: IntoOutcome,
             $($param: FromContext<K> + Send + 'static,)*
         {
-            fn into_async(self) -> impl kokanee_handler::Handler<($($param,)*), K> {
+            fn erase(self) -> Erased<K> {
                 let function = Arc::new(self);
                 #[allow(non_snake_case, reason = "parameters are named after their types, if there are any")]
-                move |$($param: $param),*| {
+                let handler = move |$($param: $param),*| {
                     let function = Arc::clone(&function);
                     run(move || function($($param),*).into_outcome())
-                }
+                };
+                kokanee_handler::Handler::<($($param,)*), K>::erase(handler)
             }
         }
     };

@@ -5,14 +5,14 @@
 //! use kokanee_client::{Data, blocking::Client};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-//! let socket = Client::connect("http://localhost:5000")?;
-//! socket.on("my_message", |Data(text): Data<String>| println!("{text}"));
+//! let socket = Client::builder("http://localhost:5000")
+//!     .on("my_message", |Data(text): Data<String>| println!("{text}"))
+//!     .connect()?;
 //! let sum: i64 = socket.emit_with_ack("sum", (20, 22)).timeout(Duration::from_secs(1)).wait()?;
 //! # Ok(()) }
 //! ```
 //!
-//! * Names and options are those of the async client; [`ClientBuilder::connect_blocking`] is its way in. There is one
-//!   background thread for all blocking clients of the process.
+//! * Names and options are those of the async client. There is one background thread for all blocking clients of the process.
 //! * Handlers are plain functions with the same parameters. They run on threads of their own and may block: heartbeats go on.
 //!   Events of one socket are handled one after the other.
 //! * As with every blocking function, these must not be called inside async code: tokio panics there.
@@ -21,8 +21,13 @@ mod handler;
 mod simple;
 mod socket;
 
-use std::{io, sync::OnceLock};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
 
+use kokanee_handler::{Event, EventError, TypedArgs};
+use kokanee_socketio::RawEvent;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 pub use self::{
@@ -30,7 +35,12 @@ pub use self::{
     simple::SimpleClient,
     socket::{EmitWithAck, Events, Socket},
 };
-use crate::{ClientBuilder, ConnectFailure};
+use crate::{
+    ConnectFailure,
+    attach::attach_methods,
+    extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
+    handlers::refuse_reserved,
+};
 
 /// The entry: makes connections to Socket.IO servers.
 #[derive(Debug)]
@@ -42,35 +52,43 @@ impl Client {
     /// # Errors
     /// Why the connection could not be made, with a hint.
     pub fn connect(url: &str) -> Result<Socket, ConnectFailure> {
-        Self::builder(url).connect_blocking()
+        Self::builder(url).connect()
     }
 
-    /// Begins with a URL. End with [`connect_blocking`](ClientBuilder::connect_blocking) or
-    /// [`build_blocking`](ClientBuilder::build_blocking).
+    /// Begins with a URL. Its handlers are plain functions.
     pub fn builder(url: &str) -> ClientBuilder {
-        crate::Client::builder(url)
+        crate::ClientBuilder::new(url)
     }
 }
 
-impl ClientBuilder {
-    /// Connects, and returns when the namespace has accepted. For programs that are not async.
-    ///
-    /// # Errors
-    /// Why the connection could not be made, with a hint.
-    pub fn connect_blocking(self) -> Result<Socket, ConnectFailure> {
-        let socket = self.build_blocking()?;
-        socket.connect()?;
-        Ok(socket)
-    }
+/// Marks the builder of the blocking client, [`Client::builder`].
+#[derive(Debug, Clone, Copy)]
+pub enum Blocking {}
 
-    /// Makes a socket that is not connected yet, so that handlers can be added first. For programs that are not async.
+/// The options of a blocking client, and the handlers of its first socket.
+pub type ClientBuilder = crate::ClientBuilder<Blocking>;
+
+impl ClientBuilder {
+    attach_methods!([self] self -> Self, Handler);
+
+    /// Makes a socket that is not connected yet.
     ///
     /// # Errors
     /// An option that cannot be used, or no thread for the background.
-    pub fn build_blocking(self) -> Result<Socket, ConnectFailure> {
+    pub fn build(self) -> Result<Socket, ConnectFailure> {
         let handle = background()?;
         let _entered = handle.enter();
-        Ok(Socket::new(self.build()?, handle.clone()))
+        Ok(Socket::new(self.build_socket()?, handle.clone()))
+    }
+
+    /// Connects, and returns when the namespace has accepted.
+    ///
+    /// # Errors
+    /// Why the connection could not be made, with a hint.
+    pub fn connect(self) -> Result<Socket, ConnectFailure> {
+        let socket = self.build()?;
+        socket.connect()?;
+        Ok(socket)
     }
 }
 

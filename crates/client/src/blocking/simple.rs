@@ -7,8 +7,8 @@ use kokanee_handler::{AckError, EmitError};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::Handle;
 
-use super::background;
-use crate::{Client, ClientBuilder, ConnectFailure, ReceiveError, Received};
+use super::{Client, background};
+use crate::{ClientBuilder, ConnectFailure, ReceiveError, Received};
 
 /// A client that is asked for events instead of calling handlers: the [`SimpleClient`](crate::SimpleClient) with functions
 /// that block.
@@ -39,13 +39,13 @@ impl SimpleClient {
         Self::with(Client::builder(url))
     }
 
-    /// Connects with the options of a [`Client::builder`].
+    /// Connects with the options of a [`Client::builder`], of either kind.
     ///
     /// # Errors
     /// Why the connection could not be made, with a hint.
-    pub fn with(builder: ClientBuilder) -> Result<Self, ConnectFailure> {
+    pub fn with<M>(builder: ClientBuilder<M>) -> Result<Self, ConnectFailure> {
         let handle = background()?;
-        let client = handle.block_on(crate::SimpleClient::with(builder))?;
+        let client = handle.block_on(crate::SimpleClient::connect_with(builder))?;
         Ok(Self { client, handle })
     }
 

@@ -1,6 +1,6 @@
 //! A socket whose functions block.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use kokanee_engineio::Transport;
 use kokanee_handler::{
@@ -13,7 +13,9 @@ use tokio::runtime::Handle;
 use super::Handler;
 use crate::{
     ConnectFailure, ReceiveError, Received,
+    attach::attach_methods,
     extract::{ClientKind, Context, OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
+    handlers::{Handlers, refuse_reserved},
 };
 
 /// One namespace of a connection to a server: the [`Socket`](crate::Socket) with functions that block. A cheap handle: when
@@ -164,51 +166,15 @@ impl Socket {
         }
     }
 
-    // Events in.
+    attach_methods!([&self] self -> &Self, Handler);
 
-    /// Adds a handler of an event. The next event is handled when it has ended.
-    pub fn on<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) -> &Self {
-        self.socket.on(event, handler.into_async());
+    fn attach(&self, change: impl FnOnce(&mut Handlers)) -> &Self {
+        self.socket.core().attach(change);
         self
     }
 
-    /// Adds a handler that is called for one event only.
-    pub fn once<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) -> &Self {
-        self.socket.once(event, handler.into_async());
-        self
-    }
-
-    /// Adds a handler of the typed event that is its first parameter.
-    pub fn on_typed<Args: TypedArgs, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
-        self.socket.on_typed(handler.into_async());
-        self
-    }
-
-    /// Adds a handler of every event, whatever its name. It begins before those of [`on`](Self::on).
-    pub fn on_any<Args, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
-        self.socket.on_any(handler.into_async());
-        self
-    }
-
-    /// Adds a handler of events that have no handler by their name.
-    pub fn on_fallback<Args, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
-        self.socket.on_fallback(handler.into_async());
-        self
-    }
-
-    /// Adds what is told of every event that this socket emits, before it leaves.
-    pub fn on_any_outgoing(&self, handler: impl Fn(&RawEvent) + Send + Sync + 'static) -> &Self {
-        self.socket.on_any_outgoing(handler);
-        self
-    }
-
-    /// Removes the handlers of an event.
-    pub fn off(&self, event: &str) -> &Self {
-        self.socket.off(event);
-        self
-    }
-
-    /// The events that come from now on. If their reader is behind, the client stops to read from the server.
+    /// The events that come from now on and those that [wait](crate::Socket#early-events). If their reader is behind, the client
+    /// stops to read from the server.
     pub fn events(&self) -> Events {
         Events {
             events: self.socket.events(),
@@ -216,55 +182,10 @@ impl Socket {
         }
     }
 
-    // Life cycle.
-
-    /// Adds a handler of connections: the first one and those after it.
-    pub fn on_connect<Args, H: Handler<Args, OnConnect>>(&self, handler: H) -> &Self {
-        self.socket.on_connect(handler.into_async());
-        self
-    }
-
-    /// Adds a handler of disconnections; its parameter may be the [`DisconnectReason`](crate::DisconnectReason).
-    pub fn on_disconnect<Args, H: Handler<Args, OnDisconnect>>(&self, handler: H) -> &Self {
-        self.socket.on_disconnect(handler.into_async());
-        self
-    }
-
-    /// Adds a handler of failed connections; its parameter may be the [`Failure`](crate::Failure).
-    pub fn on_connect_error<Args, H: Handler<Args, OnConnectError>>(&self, handler: H) -> &Self {
-        self.socket.on_connect_error(handler.into_async());
-        self
-    }
-
-    /// Adds a handler of attempts to reconnect; its parameter may be the number of the [`Attempt`](crate::Attempt).
-    pub fn on_reconnect_attempt<Args, H: Handler<Args, OnAttempt>>(&self, handler: H) -> &Self {
-        self.socket.on_reconnect_attempt(handler.into_async());
-        self
-    }
-
-    /// Adds a handler of reconnections; its parameter may be the number of the [`Attempt`](crate::Attempt).
-    pub fn on_reconnect<Args, H: Handler<Args, OnAttempt>>(&self, handler: H) -> &Self {
-        self.socket.on_reconnect(handler.into_async());
-        self
-    }
-
-    /// Adds a handler of the end of all attempts.
-    pub fn on_reconnect_failed<Args, H: Handler<Args, OnConnect>>(&self, handler: H) -> &Self {
-        self.socket.on_reconnect_failed(handler.into_async());
-        self
-    }
-
-    /// Adds a handler of upgrades to a WebSocket.
-    pub fn on_upgrade<Args, H: Handler<Args, OnConnect>>(&self, handler: H) -> &Self {
-        self.socket.on_upgrade(handler.into_async());
-        self
-    }
-
-    /// Sets what is told of events that were not handled to their end. It runs in the background thread, so it must not
-    /// block.
-    pub fn on_error(&self, handler: impl Fn(&EventError) + Send + Sync + 'static) -> &Self {
-        self.socket.on_error(handler);
-        self
+    /// How many events have come that nothing was attached for; see
+    /// [`Socket::unhandled_events`](crate::Socket::unhandled_events).
+    pub fn unhandled_events(&self) -> u64 {
+        self.socket.unhandled_events()
     }
 }
 
@@ -309,7 +230,7 @@ impl<T: DeserializeOwned + Send + 'static> EmitWithAck<T> {
     }
 }
 
-/// The events of a socket, from the moment on at which it was made. It goes on over reconnections, and ends when the client
+/// The events of a socket, from the moment on at which it was made, and those that have waited. It goes on over reconnections, and ends when the client
 /// is closed.
 #[derive(Debug)]
 pub struct Events {

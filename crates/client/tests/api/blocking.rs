@@ -111,7 +111,7 @@ fn handlers_can_use_their_socket() {
     });
     let server = start(&io);
     let socket = Client::builder(&server.url)
-        .build_blocking()
+        .build()
         .expect("usable options");
     let (note, seen) = journal();
     let noted = note.clone();
@@ -178,7 +178,7 @@ fn failures_are_those_of_the_async_client() {
         matches!(failure, ConnectFailure::Unreachable { .. }),
         "{failure}"
     );
-    let failure = Client::builder("ftp://host").build_blocking();
+    let failure = Client::builder("ftp://host").build();
     assert!(matches!(failure, Err(ConnectFailure::Url { .. })));
 }
 

@@ -2,6 +2,7 @@
 
 mod blocking;
 mod connect;
+mod early;
 mod events;
 mod misbehaving;
 mod raw;

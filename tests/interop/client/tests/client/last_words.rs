@@ -4,7 +4,7 @@
 
 use std::{process::Stdio, time::Duration};
 
-use kokanee_client::{ParserKind, Revision, SimpleClient};
+use kokanee_client::{ParserKind, Revision, SimpleClient, blocking};
 use kokanee_client_interop::{Kind, KokaneeServer, Program, within};
 use tokio::{io::AsyncWriteExt, process::Command, time::sleep};
 
@@ -61,8 +61,10 @@ impl Face {
             }
             Self::Blocking => {
                 let key = key.to_owned();
+                let client = blocking::Client::builder(&server.url("/"));
+                let client = server.configure(way, client);
                 let note = move || {
-                    let socket = client.connect_blocking().unwrap();
+                    let socket = client.connect().unwrap();
                     socket.emit("note", key).unwrap();
                     assert!(socket.disconnect(), "all has left");
                 };

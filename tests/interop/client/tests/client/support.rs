@@ -16,7 +16,7 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) fn apply(self, client: ClientBuilder) -> ClientBuilder {
+    pub(crate) fn apply<M>(self, client: ClientBuilder<M>) -> ClientBuilder<M> {
         match self {
             Self::Polling => client.transports([Transport::Polling]),
             Self::WebSocket => client.transports([Transport::WebSocket]),
@@ -36,11 +36,15 @@ pub(crate) struct Server {
 impl Server {
     /// A client of this server, not connected yet.
     pub(crate) fn client(self, way: Way, namespace: &str) -> ClientBuilder {
-        let url = format!("http://127.0.0.1:{}{namespace}", self.port);
-        let client = Client::builder(&url)
-            .revision(self.revision)
-            .parser(self.parser);
-        way.apply(client)
+        self.configure(way, Client::builder(&self.url(namespace)))
+    }
+
+    pub(crate) fn url(self, namespace: &str) -> String {
+        format!("http://127.0.0.1:{}{namespace}", self.port)
+    }
+
+    pub(crate) fn configure<M>(self, way: Way, client: ClientBuilder<M>) -> ClientBuilder<M> {
+        way.apply(client.revision(self.revision).parser(self.parser))
     }
 
     /// A connected client of `/`.

@@ -1,0 +1,166 @@
+//! The methods that attach handlers: the same for every handle, so they are written once.
+
+/// Defines them for a handle that has `attach`, which changes its [`Handlers`](crate::handlers::Handlers).
+///
+/// `[receiver] self -> returned type, trait of handlers`
+macro_rules! attach_methods {
+    ([$($receiver:tt)+] $this:ident -> $Returned:ty, $Handler:ident) => {
+        // Events in.
+
+        /// Adds a handler of an event. Several handlers of one event run in the order in which they were added; the next
+        /// event is handled when they have ended. A handler that waits does not stop heartbeats. But when 1024 events or
+        /// 8 MiB of them wait for their handlers, the client stops to read: the server has to wait, and may take us for dead
+        /// if that lasts.
+        ///
+        /// Events that come before their handlers are attached wait for them: see [`Socket`](crate::Socket#early-events).
+        ///
+        /// # Panics
+        /// If no event of this name can come: `connect`, `disconnect`, `connect_error` and their kin are not events here. The
+        /// text names the right method.
+        #[track_caller]
+        pub fn on<Args, H: $Handler<Args, OnEvent>>(
+            $($receiver)+,
+            event: &str,
+            handler: H,
+        ) -> $Returned {
+            refuse_reserved(event);
+            let handler = handler.erase();
+            $this.attach(|handlers| handlers.on(event, handler, false))
+        }
+
+        /// Adds a handler that is called for one event only.
+        ///
+        /// # Panics
+        /// As [`on`](Self::on).
+        #[track_caller]
+        pub fn once<Args, H: $Handler<Args, OnEvent>>(
+            $($receiver)+,
+            event: &str,
+            handler: H,
+        ) -> $Returned {
+            refuse_reserved(event);
+            let handler = handler.erase();
+            $this.attach(|handlers| handlers.on(event, handler, true))
+        }
+
+        /// Adds a handler of the typed event that is its first parameter, a [`Typed<E>`](crate::Typed).
+        ///
+        /// # Panics
+        /// As [`on`](Self::on).
+        #[track_caller]
+        pub fn on_typed<Args: TypedArgs, H: $Handler<Args, OnEvent>>(
+            $($receiver)+,
+            handler: H,
+        ) -> $Returned {
+            $this.on(Args::Event::NAME, handler)
+        }
+
+        /// Adds a handler of every event, whatever its name. It begins before those of [`on`](Self::on).
+        pub fn on_any<Args, H: $Handler<Args, OnEvent>>($($receiver)+, handler: H) -> $Returned {
+            let handler = handler.erase();
+            $this.attach(|handlers| handlers.any.push(handler))
+        }
+
+        /// Adds a handler of events that have no handler by their name.
+        pub fn on_fallback<Args, H: $Handler<Args, OnEvent>>(
+            $($receiver)+,
+            handler: H,
+        ) -> $Returned {
+            let handler = handler.erase();
+            $this.attach(|handlers| handlers.fallback.push(handler))
+        }
+
+        /// Adds a function that is called with every event that the socket emits, before it leaves. It must be quick.
+        pub fn on_any_outgoing(
+            $($receiver)+,
+            handler: impl Fn(&RawEvent) + Send + Sync + 'static,
+        ) -> $Returned {
+            $this.attach(|handlers| handlers.outgoing.push(Arc::new(handler)))
+        }
+
+        /// Removes the handlers of an event.
+        pub fn off($($receiver)+, event: &str) -> $Returned {
+            $this.attach(|handlers| handlers.off(event))
+        }
+
+        // Life cycle.
+
+        /// Adds a handler of connections: the first one and those after it. See
+        /// [`is_recovered`](crate::Socket::is_recovered).
+        pub fn on_connect<Args, H: $Handler<Args, OnConnect>>(
+            $($receiver)+,
+            handler: H,
+        ) -> $Returned {
+            let handler = handler.erase();
+            $this.attach(|handlers| handlers.connect.push(handler))
+        }
+
+        /// Adds a handler of disconnections; its parameters may be the [`DisconnectReason`](crate::DisconnectReason), and
+        /// the [`CloseDetails`](crate::CloseDetails) with the code and reason of the server's WebSocket.
+        pub fn on_disconnect<Args, H: $Handler<Args, OnDisconnect>>(
+            $($receiver)+,
+            handler: H,
+        ) -> $Returned {
+            let handler = handler.erase();
+            $this.attach(|handlers| handlers.disconnect.push(handler))
+        }
+
+        /// Adds a handler of failed connections; its parameter may be the [`Failure`](crate::Failure).
+        pub fn on_connect_error<Args, H: $Handler<Args, OnConnectError>>(
+            $($receiver)+,
+            handler: H,
+        ) -> $Returned {
+            let handler = handler.erase();
+            $this.attach(|handlers| handlers.connect_error.push(handler))
+        }
+
+        /// Adds a handler of attempts to reconnect; its parameter may be the number of the [`Attempt`](crate::Attempt).
+        pub fn on_reconnect_attempt<Args, H: $Handler<Args, OnAttempt>>(
+            $($receiver)+,
+            handler: H,
+        ) -> $Returned {
+            let handler = handler.erase();
+            $this.attach(|handlers| handlers.reconnect_attempt.push(handler))
+        }
+
+        /// Adds a handler of reconnections; its parameter may be the number of the [`Attempt`](crate::Attempt).
+        pub fn on_reconnect<Args, H: $Handler<Args, OnAttempt>>(
+            $($receiver)+,
+            handler: H,
+        ) -> $Returned {
+            let handler = handler.erase();
+            $this.attach(|handlers| handlers.reconnect.push(handler))
+        }
+
+        /// Adds a handler of the end of all attempts, see
+        /// [`reconnection_attempts`](crate::ClientBuilder::reconnection_attempts).
+        pub fn on_reconnect_failed<Args, H: $Handler<Args, OnConnect>>(
+            $($receiver)+,
+            handler: H,
+        ) -> $Returned {
+            let handler = handler.erase();
+            $this.attach(|handlers| handlers.reconnect_failed.push(handler))
+        }
+
+        /// Adds a handler of upgrades to a WebSocket.
+        pub fn on_upgrade<Args, H: $Handler<Args, OnConnect>>(
+            $($receiver)+,
+            handler: H,
+        ) -> $Returned {
+            let handler = handler.erase();
+            $this.attach(|handlers| handlers.upgrade.push(handler))
+        }
+
+        /// Sets the function that is called for events that were not handled to their end: arguments that do not fit, errors
+        /// and panics of handlers. They are always logged; the server learns of them by its acknowledgement. It must be
+        /// quick.
+        pub fn on_error(
+            $($receiver)+,
+            handler: impl Fn(&EventError) + Send + Sync + 'static,
+        ) -> $Returned {
+            $this.attach(|handlers| handlers.error = Some(Arc::new(handler)))
+        }
+    };
+}
+
+pub(crate) use attach_methods;
