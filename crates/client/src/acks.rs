@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use kokanee_handler::{AckError, AckSink, EmitError};
+use kokanee_handler::{AckError, AckSink, EmitError, answer};
 use kokanee_socketio::{AckId, Args, EncodedPacket};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -186,7 +186,7 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
     /// Waits for the raw arguments of the answer.
     ///
     /// # Errors
-    /// [`AckError`], but never its `Decode`.
+    /// [`AckError`], but never its `Decode` or `Remote`.
     pub async fn args(self) -> Result<Args, AckError> {
         let Self {
             socket,
@@ -236,7 +236,7 @@ impl<T: DeserializeOwned + Send + 'static> IntoFuture for EmitWithAck<T> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { Ok(self.args().await?.deserialize()?) })
+        Box::pin(async move { answer(&self.args().await?) })
     }
 }
 

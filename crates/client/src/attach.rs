@@ -2,9 +2,9 @@
 
 /// Defines them for a handle that has `attach`, which changes its [`Handlers`](crate::handlers::Handlers).
 ///
-/// `[receiver] self -> returned type, trait of handlers`
+/// `[receiver] self -> returned type, trait of handlers, socket of handlers`
 macro_rules! attach_methods {
-    ([$($receiver:tt)+] $this:ident -> $Returned:ty, $Handler:ident) => {
+    ([$($receiver:tt)+] $this:ident -> $Returned:ty, $Handler:ident, $Socket:ty) => {
         // Events in.
 
         /// Adds a handler of an event. Several handlers of one event run in the order in which they were added; the next
@@ -156,9 +156,10 @@ macro_rules! attach_methods {
         /// quick.
         pub fn on_error(
             $($receiver)+,
-            handler: impl Fn(&EventError) + Send + Sync + 'static,
+            handler: impl Fn(&$Socket, &EventError) + Send + Sync + 'static,
         ) -> $Returned {
-            $this.attach(|handlers| handlers.error = Some(Arc::new(handler)))
+            let handler = <$Socket>::error_handler(handler);
+            $this.attach(|handlers| handlers.error = Some(handler))
         }
     };
 }

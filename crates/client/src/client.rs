@@ -513,7 +513,7 @@ impl<M> ClientBuilder<M> {
 }
 
 impl ClientBuilder {
-    attach_methods!([self] self -> Self, Handler);
+    attach_methods!([self] self -> Self, Handler, Socket);
 
     /// Makes a socket that is not connected yet. Needs a tokio runtime.
     ///

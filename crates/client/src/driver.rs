@@ -1257,9 +1257,11 @@ impl Driver {
                 continue;
             }
             let core = &member.core;
-            member
-                .running
-                .retain_mut(|running| running.poll(cx, |error| core.report(error)).is_pending());
+            member.running.retain_mut(|running| {
+                running
+                    .poll(cx, |error| core.report(guard.as_ref(), error))
+                    .is_pending()
+            });
             if member.running.is_empty() {
                 member.running = Vec::new();
             }
@@ -1423,7 +1425,7 @@ impl Member {
                 cx,
                 &mut self.running,
                 |error| {
-                    core.report(error);
+                    core.report(Some(guard), error);
                 },
             );
         }
@@ -1439,7 +1441,7 @@ fn call<K: ClientKind>(
 ) {
     let socket = context.socket();
     start(handler, context, None, cx, running, |error| {
-        socket.core().report(error);
+        socket.report(error);
     });
 }
 

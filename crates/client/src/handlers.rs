@@ -5,9 +5,12 @@ use std::{cell::Cell, collections::HashMap, fmt, sync::Arc};
 use kokanee_handler::{Erased, EventError};
 use kokanee_socketio::RawEvent;
 
-use crate::extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent};
+use crate::{
+    Socket,
+    extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
+};
 
-type ErrorHandler = Arc<dyn Fn(&EventError) + Send + Sync>;
+pub(crate) type ErrorHandler = Arc<dyn Fn(&Socket, &EventError) + Send + Sync>;
 type OutgoingHandler = Arc<dyn Fn(&RawEvent) + Send + Sync>;
 
 thread_local! {

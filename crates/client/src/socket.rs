@@ -13,7 +13,7 @@ use std::{
 };
 
 use kokanee_engineio::{SendOptions, Str, Transport};
-use kokanee_handler::{EmitError, Event, EventError, Handler, TypedArgs};
+use kokanee_handler::{EmitError, Event, EventError, EventErrorKind, Handler, TypedArgs};
 use kokanee_socketio::{
     AckId, Args, EncodeError, EncodedPacket, RawEvent, encode_event, encode_event_args,
 };
@@ -25,7 +25,7 @@ use crate::{
     attach::attach_methods,
     client::Options,
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
-    handlers::{Handlers, refuse_reserved},
+    handlers::{ErrorHandler, Handlers, refuse_reserved},
     hub::{Command, Hub, Outgoing},
     stream::{Received, Subscriber},
 };
@@ -299,10 +299,18 @@ impl Core {
         }
     }
 
-    pub(crate) fn report(&self, error: &EventError) {
-        tracing::warn!(namespace = &*self.namespace, %error, "event not handled");
+    pub(crate) fn report(self: &Arc<Self>, guard: Option<&Arc<Guard>>, error: &EventError) {
+        let (namespace, event, kind) = (&*self.namespace, error.event(), error.kind());
+        // What the handler meant for the server is no fault of anybody.
+        if matches!(kind, EventErrorKind::Handler(_)) && !kind.fault().is_internal() {
+            tracing::debug!(namespace, event, error = %kind, "event refused");
+        } else {
+            tracing::warn!(namespace, event, error = %kind, "event not handled");
+        }
         if let Some(handler) = &self.handlers().error {
-            handler(error);
+            // Without any handle the client ends, and one more guard ends nothing.
+            let guard = guard.map_or_else(|| Arc::new(Guard(Arc::clone(&self.hub))), Arc::clone);
+            handler(&Socket::new(Arc::clone(self), guard), error);
         }
     }
 }
@@ -341,6 +349,10 @@ impl Socket {
 
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+
+    pub(crate) fn report(&self, error: &EventError) {
+        self.core.report(Some(&self.guard), error);
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -638,7 +650,13 @@ impl Socket {
         self.emit_with_ack(E::NAME, event)
     }
 
-    attach_methods!([&self] self -> &Self, Handler);
+    attach_methods!([&self] self -> &Self, Handler, Socket);
+
+    pub(crate) fn error_handler(
+        handler: impl Fn(&Self, &EventError) + Send + Sync + 'static,
+    ) -> ErrorHandler {
+        Arc::new(handler)
+    }
 
     fn attach(&self, change: impl FnOnce(&mut Handlers)) -> &Self {
         self.core.attach(change);

@@ -69,7 +69,7 @@ pub enum Blocking {}
 pub type ClientBuilder = crate::ClientBuilder<Blocking>;
 
 impl ClientBuilder {
-    attach_methods!([self] self -> Self, Handler);
+    attach_methods!([self] self -> Self, Handler, Socket);
 
     /// Makes a socket that is not connected yet.
     ///

@@ -15,7 +15,7 @@ use crate::{
     ConnectFailure, ReceiveError, Received,
     attach::attach_methods,
     extract::{ClientKind, Context, OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
-    handlers::{Handlers, refuse_reserved},
+    handlers::{ErrorHandler, Handlers, refuse_reserved},
 };
 
 /// One namespace of a connection to a server: the [`Socket`](crate::Socket) with functions that block. A cheap handle: when
@@ -166,7 +166,18 @@ impl Socket {
         }
     }
 
-    attach_methods!([&self] self -> &Self, Handler);
+    attach_methods!([&self] self -> &Self, Handler, Socket);
+
+    pub(super) fn error_handler(
+        handler: impl Fn(&Self, &EventError) + Send + Sync + 'static,
+    ) -> ErrorHandler {
+        Arc::new(move |socket, error| {
+            // Handlers run on the background runtime, and are called there.
+            if let Ok(handle) = Handle::try_current() {
+                handler(&Self::new(socket.clone(), handle), error);
+            }
+        })
+    }
 
     fn attach(&self, change: impl FnOnce(&mut Handlers)) -> &Self {
         self.socket.core().attach(change);
@@ -224,7 +235,7 @@ impl<T: DeserializeOwned + Send + 'static> EmitWithAck<T> {
     /// Sends the event and waits for the raw arguments of the answer.
     ///
     /// # Errors
-    /// [`AckError`], but never its `Decode`.
+    /// [`AckError`], but never its `Decode` or `Remote`.
     pub fn args(self) -> Result<Args, AckError> {
         self.handle.block_on(self.emit.args())
     }

@@ -136,17 +136,17 @@ fn errors_and_panics_of_handlers_are_reported() {
     let socket = Client::connect(&server.url).expect("accepted");
     let (note, seen) = journal();
     let noted = note.clone();
-    socket.on_error(move |error| noted(error.to_string()));
+    socket.on_error(move |socket, error| noted(format!("{} {}", socket.namespace(), error.kind())));
     socket.once("echo", |Data(text): Data<String>| -> Result<(), String> {
         Err(text)
     });
     socket.emit("echo", "an error").expect("sent");
-    assert_eq!(next(&seen), "an error");
+    assert_eq!(next(&seen), "/ an error");
     socket.on("echo", |Data(text): Data<String>| {
         assert!(!text.is_empty(), "a panic");
     });
     socket.emit("echo", "").expect("sent");
-    assert_eq!(next(&seen), "handler panicked: a panic");
+    assert_eq!(next(&seen), "/ handler panicked: a panic");
     socket.off("echo");
     socket.on_fallback(move |Data(text): Data<String>| note(text));
     socket.emit("echo", "goes on").expect("sent");

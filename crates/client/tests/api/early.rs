@@ -529,7 +529,7 @@ async fn all_of_the_builder_is_there_and_a_clone_has_it_too() {
             log_of_handlers.lock().expect("no panic").push("disconnect");
             async {}
         })
-        .on_error(move |error| failed(format!("error: {error}")));
+        .on_error(move |_, error| failed(format!("error: {}", error.kind())));
     for builder in [builder.clone(), builder] {
         let socket = within("the connection", builder.connect())
             .await

@@ -4,11 +4,11 @@ use std::{future::IntoFuture as _, time::Duration};
 
 use bytes::Bytes;
 use kokanee_client::{
-    Ack, AckError, Args, Client, Data, EmitError, EncodeError, EventName, ParserKind, Socket,
-    Transport,
+    Ack, AckError, Args, Client, ClientError, Data, EmitError, EncodeError, EventErrorKind,
+    EventName, ParserKind, SimpleClient, Socket, Transport,
 };
 use kokanee_engineio::Message;
-use kokanee_server::Server;
+use kokanee_server::{Server, Socket as Peer};
 use kokanee_socketio::{Decoder, DecoderLimits, Packet};
 use serde_json::{Value, json};
 
@@ -84,11 +84,14 @@ async fn the_server_can_ask_for_an_answer() {
     })
     .await;
     assert_eq!(sum, 42);
-    let error: Value = within("an answer", async {
-        peer.emit_with_ack("wrong", "text").await.expect("answered")
+    let error = within("an answer", async {
+        peer.emit_with_ack::<i64>("wrong", "text").await
     })
     .await;
-    assert_eq!(error["error"]["code"], "invalid_payload");
+    let Err(AckError::Remote(error)) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(error.code, "invalid_payload");
 }
 
 #[tokio::test]
@@ -251,7 +254,7 @@ async fn a_panic_costs_one_event_alone() {
     let socket = connect(&echo_server()).await;
     let (note, mut seen) = journal();
     let noted = note.clone();
-    socket.on_error(move |error| noted(error.to_string()));
+    socket.on_error(move |_, error| noted(error.to_string()));
     socket.on("echo", move |Data(text): Data<String>| {
         assert!(text != "bad", "no good");
         note(text);
@@ -260,8 +263,136 @@ async fn a_panic_costs_one_event_alone() {
     for text in ["bad", "good"] {
         socket.emit("echo", text).await.expect("sent");
     }
-    assert_eq!(seen.next().await, "handler panicked: no good");
+    assert_eq!(
+        seen.next().await,
+        r#"event "echo": handler panicked: no good"#
+    );
     assert_eq!(seen.next().await, "good");
+}
+
+/// A server whose handlers refuse, and which asks its client for what it refuses.
+fn refusing_server(note: impl Fn(String) + Clone + Send + Sync + 'static) -> Server {
+    let io = Server::new();
+    io.on("delete", async || {
+        Err::<(), _>(
+            ClientError::new("not yours")
+                .code("forbidden")
+                .data(json!({ "owner": "bob" })),
+        )
+    });
+    io.on("break", async || Err::<(), _>("password=hunter2"));
+    io.on("double", async |Data(number): Data<i64>, ack: Ack| {
+        ack.send(2 * number)
+    });
+    io.on("ask", move |peer: Peer, Data(event): Data<String>| {
+        let note = note.clone();
+        async move {
+            let answer: Result<i64, _> = peer.emit_with_ack(&event, "text").await;
+            note(answer.expect_err("it refuses").to_string());
+        }
+    });
+    io
+}
+
+fn is_refused<T: std::fmt::Debug>(answer: Result<T, AckError>) {
+    let Err(AckError::Remote(error)) = answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!((&*error.code, &*error.message), ("forbidden", "not yours"));
+    let data: Value = error.data_as().expect("data");
+    assert_eq!(data, json!({ "owner": "bob" }));
+}
+
+#[tokio::test]
+async fn what_a_handler_of_the_server_refuses_is_an_error_that_can_be_read() {
+    let address = serve(&refusing_server(|_| {}), 0).await;
+    let url = format!("http://{address}");
+    let socket = within("the connection", Client::connect(&url))
+        .await
+        .expect("accepted");
+    let asked = socket.emit_with_ack::<i64>("delete", 1).into_future();
+    is_refused(within("the answer", asked).await);
+    // Whatever is expected, an error is one.
+    let asked = socket.emit_with_ack::<Value>("delete", 1).into_future();
+    is_refused(within("the answer", asked).await);
+    let raw = within("the answer", socket.emit_with_ack::<()>("delete", 1).args()).await;
+    let raw = raw.expect("raw arguments stay raw");
+    assert!(raw.json().starts_with(r#"{"error":{"#), "{}", raw.json());
+
+    let asked = socket.emit_with_ack::<i64>("break", 1).into_future();
+    let error = within("the answer", asked)
+        .await
+        .expect_err("it has failed");
+    assert_eq!(error.to_string(), "internal error (internal)");
+    let asked = socket.emit_with_ack::<i64>("double", "two").into_future();
+    let answer = within("the answer", asked).await;
+    let Err(AckError::Remote(error)) = answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(error.code, "invalid_payload");
+
+    let simple = within("the connection", SimpleClient::connect(&url))
+        .await
+        .expect("accepted");
+    is_refused(within("the answer", simple.call::<i64>("delete", 1)).await);
+    let blocking = tokio::task::spawn_blocking(move || {
+        let socket = kokanee_client::blocking::Client::connect(&url).expect("accepted");
+        is_refused(socket.emit_with_ack::<i64>("delete", 1).wait());
+        let simple = kokanee_client::blocking::SimpleClient::connect(&url).expect("accepted");
+        is_refused(simple.call::<i64>("delete", 1));
+    });
+    within("the answers", blocking).await.expect("no panic");
+}
+
+#[tokio::test]
+async fn what_a_handler_of_the_client_refuses_is_an_error_of_the_server() {
+    let (note, mut answers) = journal();
+    let io = refusing_server(note);
+    io.of("/chat")
+        .on("start", async |peer: Peer| peer.emit("fail", ()).await);
+    let address = serve(&io, 0).await;
+    let (note, mut errors) = journal();
+    let socket = Client::builder(&format!("http://{address}"))
+        .on("refuse", async || {
+            Err::<(), _>(ClientError::new("busy").code("busy"))
+        })
+        .on("fail", async || Err::<(), _>("a secret"))
+        .on("number", async |Data(number): Data<i64>, ack: Ack| {
+            ack.send(number)
+        })
+        .on_error(move |socket, error| {
+            let kind = matches!(error.kind(), EventErrorKind::Extract(_));
+            note((
+                socket.namespace().to_owned(),
+                error.event().to_owned(),
+                kind,
+            ));
+        })
+        .connect();
+    let socket = within("the connection", socket).await.expect("accepted");
+    for (event, answer, is_extract) in [
+        ("refuse", "busy (busy)", false),
+        ("fail", "internal error (internal)", false),
+        ("number", "invalid_payload", true),
+    ] {
+        socket.emit("ask", event).await.expect("sent");
+        let answered = answers.next().await;
+        assert!(answered.contains(answer), "{answered}");
+        assert_eq!(
+            errors.next().await,
+            ("/".to_owned(), event.to_owned(), is_extract)
+        );
+    }
+    // Each namespace has its own.
+    let chat = socket.of("/chat");
+    let (note, mut errors) = journal();
+    chat.on("fail", async || Err::<(), _>("an error"))
+        .on_error(move |socket, error| note(format!("{} {error}", socket.namespace())));
+    within("the connection", chat.connect())
+        .await
+        .expect("accepted");
+    chat.emit("start", ()).await.expect("sent");
+    assert_eq!(errors.next().await, r#"/chat event "fail": an error"#);
 }
 
 #[tokio::test]
