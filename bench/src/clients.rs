@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use kokanee_client::{
-    ClientBuilder, ConnectFailure, DisconnectReason, RawEvent, Failure, Socket, Transport,
+    ClientBuilder, ConnectFailure, DisconnectReason, Failure, RawEvent, Socket, Transport,
 };
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};

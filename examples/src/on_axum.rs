@@ -34,7 +34,7 @@ async fn main() -> kokanee::Result<()> {
 
 async fn announce(State(io): State<Server>) -> String {
     match io.emit("announcement", "tea is ready").await {
-        Ok(()) => "announced\n".to_owned(),
+        Ok(_) => "announced\n".to_owned(),
         Err(error) => format!("not announced: {error}\n"),
     }
 }
