@@ -46,7 +46,7 @@ pub use self::{
 pub use kokanee_engineio::{CloseReason, Revision, Transport};
 pub use kokanee_handler::{
     Ack, AckError, BoxError, ClientError, Data, EmitError, Event, EventError, EventErrorKind,
-    EventName, ExtractError, Fault, FromContext, Handler, IntoOutcome, Kind, RemoteError, Typed,
-    TypedAck, TypedArgs,
+    EventName, ExtractError, Fault, FromContext, Handler, IntoOutcome, Kind, Needs, RemoteError,
+    Typed, TypedAck, TypedArgs,
 };
 pub use kokanee_socketio::{Args, EncodeError, ParserKind, RawEvent, Value};

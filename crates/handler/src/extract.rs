@@ -6,7 +6,7 @@ use kokanee_engineio::Str;
 use kokanee_socketio::{Args, ArgsError, RawEvent};
 use serde::de::DeserializeOwned;
 
-use crate::{Ack, refusal::Fault};
+use crate::{Ack, Needs, refusal::Fault};
 
 /// Something that can happen, for which there are handlers: an event, a connection, its end.
 pub trait Kind: 'static {
@@ -37,6 +37,24 @@ pub trait FromContext<K: Kind>: Sized {
     /// # Errors
     /// What is missing or does not fit. The handler is not called then, and the error is reported.
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError>;
+
+    /// Notes what the parameter needs of the application. A handler whose needs are not met is refused when it is added,
+    /// not when its first event comes. By default there are none.
+    ///
+    /// For an extractor of yours that uses others: call theirs.
+    ///
+    /// ```
+    /// # use kokanee_handler::{FromContext, Kind, Needs};
+    /// # struct State<T>(T);
+    /// # struct Database;
+    /// # struct User<K>(K);
+    /// # trait Example<K: Kind> where State<Database>: FromContext<K> {
+    /// fn needs(needs: &mut Needs) {
+    ///     <State<Database> as FromContext<K>>::needs(needs);
+    /// }
+    /// # }
+    /// ```
+    fn needs(_needs: &mut Needs) {}
 }
 
 /// A handler's parameter could not be made.
@@ -62,7 +80,7 @@ pub enum ExtractError {
         type_name: &'static str,
     },
     /// An extractor of the application refused.
-    #[error("{0}")]
+    #[error(transparent)]
     Other(crate::BoxError),
 }
 

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{BoxError, ExtractError, FromContext, Kind, spare::Placed};
+use crate::{BoxError, ExtractError, FromContext, Kind, Needs, spare::Placed};
 
 /// What a handler may return: nothing, or a `Result` whose error goes to the application's `on_error` and to the peer's
 /// acknowledgement.
@@ -135,6 +135,10 @@ pub trait Handler<Args, K: Kind>: Send + Sync + 'static {
     /// Forgets the parameters' types.
     #[doc(hidden)]
     fn erase(self) -> Erased<K>;
+
+    /// What its parameters need.
+    #[doc(hidden)]
+    fn needs() -> Needs;
 }
 
 macro_rules! impl_handler {
@@ -158,6 +162,13 @@ macro_rules! impl_handler {
                         Ok(())
                     },
                 )
+            }
+
+            fn needs() -> Needs {
+                #[allow(unused_mut, reason = "without parameters there are none")]
+                let mut needs = Needs::default();
+                $(<$param as FromContext<K>>::needs(&mut needs);)*
+                needs
             }
         }
     };

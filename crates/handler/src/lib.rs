@@ -8,6 +8,7 @@ mod call;
 mod error;
 mod extract;
 mod handler;
+mod needs;
 mod refusal;
 mod running;
 mod spare;
@@ -19,6 +20,7 @@ pub use self::{
     error::{AckError, BoxError, EmitError, EventError, EventErrorKind},
     extract::{Data, EventKind, EventName, ExtractError, FromContext, Kind},
     handler::{Call, Erased, Handler, HandlerFuture, IntoOutcome, Started},
+    needs::{Needs, check_event_name},
     refusal::{ClientError, Fault, RemoteError, answer},
     running::{Running, start},
     typed::{Event, Typed, TypedAck, TypedArgs},

@@ -119,17 +119,22 @@ pub struct Fault<'a> {
 }
 
 impl<'a> Fault<'a> {
-    /// What the peer may know of an error of the application: all of a [`ClientError`] in it, otherwise nothing.
+    /// What the peer may know of an error of the application: all of a [`ClientError`] in it, its own mistake in an
+    /// [`ExtractError`], otherwise nothing.
     pub(crate) fn of(error: &'a (dyn Error + 'static)) -> Self {
         let mut causes = std::iter::successors(Some(error), |error| (*error).source());
-        match causes.find_map(|error| error.downcast_ref::<Facts>()) {
-            Some(facts) => Self {
+        let fault = causes.find_map(|error| {
+            if let Some(error) = error.downcast_ref::<ExtractError>() {
+                return Some(error.fault());
+            }
+            let facts = error.downcast_ref::<Facts>()?;
+            Some(Self {
                 code: &facts.code,
                 message: Cow::Borrowed(&facts.message),
                 data: facts.data.as_ref(),
-            },
-            None => INTERNAL,
-        }
+            })
+        });
+        fault.unwrap_or(INTERNAL)
     }
 
     /// What the peer may know of a panic, and of mistakes in our own set-up.
@@ -252,6 +257,9 @@ mod tests {
         assert_eq!(seen(deep), shown);
         assert_eq!(seen(anyhow::Error::from(error())), shown);
         assert_eq!(seen(anyhow::Error::from(error()).context("why")), shown);
+        assert_eq!(seen(ExtractError::from(error())), shown);
+        let unfit = Args::none().deserialize::<u32>().expect_err("missing");
+        assert_eq!(seen(ExtractError::from(unfit))["code"], "invalid_payload");
         let plain = json!({ "code": "error", "message": "no" });
         assert_eq!(seen(ClientError::new("no")), plain);
 

@@ -13,9 +13,26 @@ pub struct Running {
     /// Whom to tell if it fails. `None` for handlers of anything but events.
     ack: Option<Ack>,
     weight: usize,
+    /// Whether events behind its own need not wait for it.
+    concurrent: bool,
 }
 
 impl Running {
+    /// Says that events behind its own need not wait for it.
+    pub fn set_concurrent(&mut self) {
+        self.concurrent = true;
+    }
+
+    /// Whether events behind its own need not wait for it.
+    pub fn is_concurrent(&self) -> bool {
+        self.concurrent
+    }
+
+    /// The name of what it handles.
+    pub fn event(&self) -> &str {
+        &self.event
+    }
+
     /// Notes how many bytes of the event the handler may hold until it ends.
     pub fn set_weight(&mut self, bytes: usize) {
         self.weight = bytes;
@@ -62,6 +79,7 @@ pub fn start<K: Kind>(
                 event: K::name(context).into(),
                 ack: ack.cloned(),
                 weight: 0,
+                concurrent: false,
             });
         }
         Ok(Ok(Started::Ended(Err(error)))) => EventErrorKind::Handler(error),

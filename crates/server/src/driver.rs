@@ -102,6 +102,24 @@ impl Member {
         self.joining.is_none() && self.running.is_empty()
     }
 
+    /// Whether the turn of the first event that waits has come.
+    fn may_start(&mut self) -> bool {
+        let Some((event, _)) = self.waiting.front() else {
+            return false;
+        };
+        // Events do not overtake the middlewares and `on_connect`.
+        if self.joining.is_some() || !self.running.iter().all(Running::is_event) {
+            return false;
+        }
+        let handlers = self.handlers.get(self.socket.namespace());
+        let in_order = |running: &&Running| !running.is_concurrent();
+        let of_its_name = |running: &&Running| running.event() == event.name();
+        let running = self.running.iter();
+        let most = handlers.concurrent(event.name());
+        running.clone().filter(in_order).count() < handlers.concurrency
+            && most.is_none_or(|most| running.filter(of_its_name).count() < most)
+    }
+
     /// Starts the handlers of an event; those that wait for something are kept.
     #[inline]
     fn start(&mut self, event: &RawEvent, id: Option<AckId>, cx: &mut Context<'_>) {
@@ -115,6 +133,14 @@ impl Member {
         let bytes = event_bytes(event);
         if let Some(last) = self.running.last_mut() {
             last.set_weight(bytes);
+        }
+        let handlers = self.handlers.get(self.socket.namespace());
+        if handlers.concurrent(event.name()).is_some() {
+            let started = self.running.iter_mut().rev();
+            // Behind an event that others wait for, none is started.
+            started
+                .take_while(|running| running.event() == event.name())
+                .for_each(Running::set_concurrent);
         }
         bytes
     }
@@ -933,6 +959,10 @@ impl Driver {
             }
             Err(error) => {
                 let name = Str::from(member.socket.namespace().name());
+                member
+                    .socket
+                    .namespace()
+                    .note_refused(&member.socket, &error);
                 self.forget(now, index);
                 self.refuse(now, &name, &error, false);
             }
@@ -1017,17 +1047,7 @@ impl Driver {
         let Some(member) = self.connection.get_mut(index) else {
             return;
         };
-        if member.joining.is_some() || member.waiting.is_empty() {
-            return;
-        }
-        let concurrency = member.handlers.get(member.socket.namespace()).concurrency;
-        while member
-            .running
-            .iter()
-            .filter(|running| running.is_event())
-            .count()
-            < concurrency
-        {
+        while member.may_start() {
             if !self.mailbox.has_room() {
                 self.held_back = true;
                 break;

@@ -61,13 +61,24 @@ pub(crate) fn start_event(
             start(handler, &context, Some(&ack), cx, running);
         }
     };
-    start_all(&handlers.any);
+    if !handlers.any.is_empty() {
+        start_all(&handlers.any);
+    }
     if let Some(own) = &own {
         start_all(&own.any);
     }
-    start_all(handlers.event(name));
-    if let Some(own) = &own {
-        start_all(own.event(name));
+    let named = handlers.event(name);
+    start_all(named);
+    if named.is_empty() || own.is_some() {
+        let own_named = own.as_deref().map_or(&[][..], |own| own.event(name));
+        start_all(own_named);
+        if named.is_empty() && own_named.is_empty() {
+            start_all(&handlers.fallback);
+            let has_any = !handlers.any.is_empty() || own.is_some_and(|own| !own.any.is_empty());
+            if !has_any && handlers.fallback.is_empty() {
+                socket.namespace().note_unhandled(socket, name);
+            }
+        }
     }
 }
 
@@ -104,13 +115,8 @@ pub(crate) async fn finish(
     waiting: std::collections::VecDeque<(RawEvent, Option<AckId>)>,
     reason: DisconnectReason,
 ) {
-    let (events, connects): (Vec<_>, Vec<_>) = running.into_iter().partition(Running::is_event);
-    if !connects.is_empty() {
-        // They may run for as long as they like.
-        tokio::spawn(run(socket.clone(), connects));
-    }
-    if !events.is_empty() || !waiting.is_empty() {
-        let drain = tokio::spawn(drain(socket.clone(), events, waiting));
+    if !running.is_empty() || !waiting.is_empty() {
+        let drain = tokio::spawn(drain(socket.clone(), running, waiting));
         let limit = socket.namespace().limits().handler_drain_timeout;
         if tokio::time::timeout(limit, drain).await.is_err() {
             tracing::warn!(socket = %socket.id(), "handlers still run after the disconnection");

@@ -5,7 +5,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use kokanee_handler::{Ack, EventKind, ExtractError, FromContext, Kind};
+use kokanee_handler::{Ack, EventKind, ExtractError, FromContext, Kind, Needs};
 use kokanee_socketio::RawEvent;
 use serde::de::DeserializeOwned;
 
@@ -138,6 +138,8 @@ impl<K: ServerKind, T: DeserializeOwned> FromContext<K> for Auth<T> {
 }
 
 /// A value that belongs to the whole server, given to [`ServerBuilder::state`](crate::ServerBuilder::state).
+///
+/// A handler with a state that was never given is refused when it is added: that panics. `Option<State<T>>` may be missing.
 #[derive(Debug)]
 pub struct State<T>(pub Arc<T>);
 
@@ -155,6 +157,10 @@ impl<K: ServerKind, T: Send + Sync + 'static> FromContext<K> for State<T> {
             type_name: std::any::type_name::<T>(),
         };
         context.socket.server().state().map(Self).ok_or(missing)
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.state::<T>();
     }
 }
 

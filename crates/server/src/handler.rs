@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use kokanee_handler::{ExtractError, FromContext};
+use kokanee_handler::{ExtractError, FromContext, Needs};
 
 use crate::{
     ConnectError,
@@ -39,6 +39,10 @@ pub trait Middleware<Args>: Send + Sync + 'static {
     /// Forgets the parameters' types.
     #[doc(hidden)]
     fn erase(self) -> ErasedMiddleware;
+
+    /// What its parameters need.
+    #[doc(hidden)]
+    fn needs() -> Needs;
 }
 
 macro_rules! impl_middleware {
@@ -54,6 +58,13 @@ macro_rules! impl_middleware {
                     let future = self($($param::from_context(_context)?),*);
                     Ok(Box::pin(async move { future.await.into_verdict() }) as MiddlewareFuture)
                 })
+            }
+
+            fn needs() -> Needs {
+                #[allow(unused_mut, reason = "without parameters there are none")]
+                let mut needs = Needs::default();
+                $(<$param as FromContext<OnConnect>>::needs(&mut needs);)*
+                needs
             }
         }
     };

@@ -128,7 +128,7 @@ pub struct Limits {
     /// Time in which a broadcast's acknowledgements must come, and that of a client whose own handler awaits it, if the call
     /// does not say.
     pub ack_timeout: Duration,
-    /// Time that handlers of events get to end before `on_disconnect` runs.
+    /// Time that `on_connect` and the handlers of events get to end before `on_disconnect` runs.
     pub handler_drain_timeout: Duration,
 }
 

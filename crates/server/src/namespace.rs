@@ -10,18 +10,36 @@ use std::{
 
 use foldhash::fast::FixedState;
 use kokanee_cluster::{Key, Rooms, Target};
-use kokanee_handler::{EmitError, Erased, Event, EventError, EventErrorKind, Handler, TypedArgs};
+use kokanee_handler::{
+    EmitError, Erased, Event, EventError, EventErrorKind, Handler, Needs, TypedArgs,
+    check_event_name,
+};
 use kokanee_socketio::{AckId, Args, ParserKind};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    AckError, BroadcastAnswers, BroadcastOperator, Limits, Recipients, Socket, SocketId,
+    AckError, BroadcastAnswers, BroadcastOperator, ConnectError, Limits, Recipients, Socket,
+    SocketId,
     broadcast::IntoRooms,
     extract::{OnConnect, OnDisconnect, OnEvent},
     handler::{ErasedMiddleware, Middleware},
+    server::States,
 };
 
 type ErrorHandler = Arc<dyn Fn(&Socket, &EventError) + Send + Sync>;
+
+/// Checks that clients can send events of this name.
+#[track_caller]
+pub(crate) fn check_event(event: &str) {
+    check_event_name(event, |event| match event {
+        "connect" | "connection" => Some("on_connect(async |socket: Socket| …)"),
+        "disconnect" | "disconnecting" => {
+            Some("on_disconnect(async |socket: Socket, reason: DisconnectReason| …)")
+        }
+        "connect_error" => Some("middleware(…), whose errors the client gets under this name"),
+        _ => None,
+    });
+}
 
 /// The handlers of a namespace, or the listeners of one socket. Replaced as a whole when one is added.
 #[derive(Clone, Default)]
@@ -30,10 +48,14 @@ pub(crate) struct Handlers {
     pub(crate) connect: Vec<Erased<OnConnect>>,
     pub(crate) disconnect: Vec<Erased<OnDisconnect>>,
     pub(crate) any: Vec<Erased<OnEvent>>,
+    /// For events that have no handler at all.
+    pub(crate) fallback: Vec<Erased<OnEvent>>,
     /// Sorted by the names' lengths, then by the names: found by few comparisons, most of them of lengths alone.
     events: Vec<(Box<str>, Vec<Erased<OnEvent>>)>,
     /// Which of them are for one event only: its name, and their place there.
     once: Vec<(Box<str>, usize)>,
+    /// Events whose handlers do not hold up later events, and how many of one socket are handled at the same time.
+    concurrent: Vec<(Box<str>, usize)>,
     error: Option<ErrorHandler>,
     /// How many events of one socket are handled at the same time.
     pub(crate) concurrency: usize,
@@ -59,6 +81,7 @@ impl Handlers {
             self.events.remove(at);
         }
         self.once.retain(|(name, _)| **name != *event);
+        self.concurrent.retain(|(name, _)| **name != *event);
     }
 
     /// Adds a handler that is taken out with [`remove_once`](Self::remove_once).
@@ -86,6 +109,17 @@ impl Handlers {
             self.events.remove(at);
         }
         self.once.retain(|(name, _)| **name != *event);
+    }
+
+    fn set_concurrent(&mut self, event: &str, events: usize) {
+        self.concurrent.retain(|(name, _)| **name != *event);
+        self.concurrent.push((event.into(), events.max(1)));
+    }
+
+    /// How many events of this name are handled at the same time, if they do not hold up later events.
+    pub(crate) fn concurrent(&self, name: &str) -> Option<usize> {
+        let found = self.concurrent.iter().find(|(event, _)| **event == *name);
+        found.map(|&(_, events)| events)
     }
 
     /// The handlers of an event.
@@ -137,12 +171,15 @@ pub struct Namespace(Arc<Inner>);
 struct Inner {
     name: Box<str>,
     limits: Arc<Limits>,
+    state: Arc<States>,
     parser: ParserKind,
     handlers: RwLock<Arc<Handlers>>,
     /// Counts the changes of `handlers`, so that sockets can keep them.
     version: AtomicU64,
     shards: Box<[RwLock<Rooms<Socket>>]>,
     ack_ids: AtomicU64,
+    unhandled_events: AtomicU64,
+    refusals: AtomicU64,
 }
 
 impl std::fmt::Debug for Namespace {
@@ -161,15 +198,24 @@ pub(crate) struct Place {
 }
 
 impl Namespace {
-    pub(crate) fn new(name: &str, limits: Arc<Limits>, parser: ParserKind, shards: usize) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        limits: Arc<Limits>,
+        state: Arc<States>,
+        parser: ParserKind,
+        shards: usize,
+    ) -> Self {
         Self(Arc::new(Inner {
             name: name.into(),
             limits,
+            state,
             parser,
             handlers: RwLock::new(Arc::new(Handlers::new())),
             version: AtomicU64::new(0),
             shards: (0..shards.max(1)).map(|_| RwLock::default()).collect(),
             ack_ids: AtomicU64::new(0),
+            unhandled_events: AtomicU64::new(0),
+            refusals: AtomicU64::new(0),
         }))
     }
 
@@ -214,6 +260,13 @@ impl Namespace {
         self
     }
 
+    /// Refuses what could never run as it is meant.
+    #[track_caller]
+    pub(crate) fn check(&self, needs: &Needs) {
+        let state = &self.0.state;
+        needs.check("Server::builder().state(…)", |id| state.contains_key(&id));
+    }
+
     /// Adds a middleware: an async function that decides whether a socket may join, before `on_connect`. Several run in
     /// the order in which they were added; the first error refuses the socket.
     ///
@@ -227,21 +280,91 @@ impl Namespace {
     ///     if login.token == "secret" { Ok(()) } else { Err(ConnectError::new("not authorized").data(401)) }
     /// });
     /// ```
+    ///
+    /// A refusal is logged at debug level and counted; see [`refusals`](Self::refusals).
+    ///
+    /// # Panics
+    /// As [`on`](Self::on), for a missing state.
+    #[doc(alias = "use")]
+    #[track_caller]
     pub fn middleware<Args, M: Middleware<Args>>(&self, middleware: M) -> &Self {
+        self.check(&M::needs());
         self.change(|handlers| handlers.middlewares.push(middleware.erase()))
     }
 
-    /// Adds a handler of new sockets. It runs when the socket is connected; events are not held back by it.
+    /// Adds a handler of new sockets. It runs when the socket is connected and its client knows.
+    ///
+    /// The socket's events wait until its handlers of this kind have ended, within
+    /// [`Limits::max_queued_events`](crate::Limits::max_queued_events) and
+    /// [`Limits::max_queued_bytes`](crate::Limits::max_queued_bytes); beyond them its client is not read from. What it only
+    /// starts, and does not await, holds back nothing: `tokio::spawn` a loop that sends something every second.
+    ///
+    /// ```
+    /// # use kokanee_server::{Server, Socket};
+    /// # async fn history() -> Vec<String> { Vec::new() }
+    /// # let io = Server::new();
+    /// io.on_connect(async |socket: Socket| {
+    ///     socket.join("lobby")?;
+    ///     // The client's first event is handled after this, however long it takes.
+    ///     socket.emit("history", history().await).await?;
+    ///     Ok::<_, kokanee_server::BoxError>(())
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    /// As [`on`](Self::on), for a missing state.
+    #[doc(alias = "connection")]
+    #[doc(alias = "connect")]
+    #[track_caller]
     pub fn on_connect<Args, H: Handler<Args, OnConnect>>(&self, handler: H) -> &Self {
+        self.check(&H::needs());
         self.change(|handlers| handlers.connect.push(handler.erase()))
     }
 
     /// Adds a handler of an event. Several handlers of one event run in the order in which they were added.
     ///
     /// The events of one socket are handled in order: the next one when the handlers of the one before have ended; see
-    /// [`concurrent`](Self::concurrent).
+    /// [`on_concurrent`](Self::on_concurrent) and [`concurrent`](Self::concurrent).
+    ///
+    /// # Panics
+    /// If events of this name never come, as with `connection` and `disconnect`, for which there are
+    /// [`on_connect`](Self::on_connect) and [`on_disconnect`](Self::on_disconnect); and if the handler has a parameter
+    /// [`State<T>`](crate::State) but the server was built without such a state.
+    #[track_caller]
     pub fn on<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) -> &Self {
+        check_event(event);
+        self.check(&H::needs());
         self.change(|handlers| handlers.on(event, handler.erase()))
+    }
+
+    /// Adds a handler of an event that does not hold up later events: the next one is handled while it still waits for
+    /// something, up to `events` of this name and socket at the same time. One more than that waits for its turn, and those
+    /// after it, too.
+    ///
+    /// For what takes long and whose order does not matter. All handlers of an event are called in this way if one is. It begins
+    /// in its turn: when the handlers of earlier events have ended.
+    ///
+    /// ```
+    /// # use kokanee_server::{Ack, Data, Server};
+    /// # async fn resize(image: bytes::Bytes) -> bytes::Bytes { image }
+    /// # let io = Server::new();
+    /// // Messages go on while up to four images of a client are being resized.
+    /// io.of("/").on_concurrent("resize", 4, async |Data(image): Data<bytes::Bytes>, ack: Ack| {
+    ///     ack.send(resize(image).await)
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    /// As [`on`](Self::on).
+    #[track_caller]
+    pub fn on_concurrent<Args, H: Handler<Args, OnEvent>>(
+        &self,
+        event: &str,
+        events: usize,
+        handler: H,
+    ) -> &Self {
+        self.on(event, handler);
+        self.change(|handlers| handlers.set_concurrent(event, events))
     }
 
     /// Adds a handler of the typed event that is its first parameter.
@@ -254,23 +377,71 @@ impl Namespace {
     /// # impl Event for Sum { const NAME: &'static str = "sum"; type Ack = i64; }
     /// io.of("/").on_typed(async |Typed(Sum(a, b)): Typed<Sum>, ack: TypedAck<Sum>| ack.send(a + b));
     /// ```
+    ///
+    /// # Panics
+    /// As [`on`](Self::on).
+    #[track_caller]
     pub fn on_typed<Args: TypedArgs, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
         self.on(Args::Event::NAME, handler)
     }
 
     /// Adds a handler of every event, whatever its name. It runs before those of [`on`](Self::on).
+    ///
+    /// # Panics
+    /// As [`on`](Self::on), for a missing state.
+    #[doc(alias = "onAny")]
+    #[track_caller]
     pub fn on_any<Args, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
+        self.check(&H::needs());
         self.change(|handlers| handlers.any.push(handler.erase()))
     }
 
+    /// Adds a handler of events that have no handler of their own, neither here nor at their socket.
+    ///
+    /// Without one, and without [`on_any`](Self::on_any), such an event is counted
+    /// ([`unhandled_events`](Self::unhandled_events)) and logged at debug level.
+    ///
+    /// ```
+    /// # use kokanee_server::{Ack, ClientError, EventName, Server};
+    /// # let io = Server::new();
+    /// io.of("/").on_fallback(async |EventName(name): EventName| {
+    ///     Err::<(), _>(ClientError::new(format!("there is no event {name:?}")).code("unknown_event"))
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    /// As [`on`](Self::on), for a missing state.
+    #[track_caller]
+    pub fn on_fallback<Args, H: Handler<Args, OnEvent>>(&self, handler: H) -> &Self {
+        self.check(&H::needs());
+        self.change(|handlers| handlers.fallback.push(handler.erase()))
+    }
+
     /// Adds a handler of sockets that have left, for whatever reason. It runs exactly once for every socket that was
-    /// connected, after the handlers of its events.
+    /// connected, after those of [`on_connect`](Self::on_connect) and of its events, which it waits for during
+    /// [`Limits::handler_drain_timeout`](crate::Limits::handler_drain_timeout).
+    ///
+    /// # Panics
+    /// As [`on`](Self::on), for a missing state.
+    #[doc(alias = "disconnect")]
+    #[doc(alias = "disconnecting")]
+    #[track_caller]
     pub fn on_disconnect<Args, H: Handler<Args, OnDisconnect>>(&self, handler: H) -> &Self {
+        self.check(&H::needs());
         self.change(|handlers| handlers.disconnect.push(handler.erase()))
     }
 
-    /// Sets what is told of events that were not handled to their end: arguments that do not fit, errors and panics of
+    /// Sets what is called with events that were not handled to their end: arguments that do not fit, errors and panics of
     /// handlers. They are always logged; the client learns of them by its acknowledgement.
+    ///
+    /// ```
+    /// # use kokanee_server::Server;
+    /// # let io = Server::new();
+    /// io.of("/").on_error(|socket, error| {
+    ///     // event "sum" of 3Kd…: invalid payload: invalid type: string "two", expected i64
+    ///     eprintln!("event {:?} of {}: {}", error.event(), socket.id(), error.kind());
+    /// });
+    /// ```
     pub fn on_error(
         &self,
         handler: impl Fn(&Socket, &EventError) + Send + Sync + 'static,
@@ -283,7 +454,8 @@ impl Namespace {
         self.change(|handlers| handlers.off(event))
     }
 
-    /// Handles up to `events` events of one socket at the same time, which gives up their order. Default 1.
+    /// Handles up to `events` events of one socket at the same time, which gives up their order. Default 1. For single events
+    /// there is [`on_concurrent`](Self::on_concurrent).
     pub fn concurrent(&self, events: usize) -> &Self {
         self.change(|handlers| handlers.concurrency = events.max(1))
     }
@@ -299,6 +471,30 @@ impl Namespace {
         if let Some(handler) = &self.handlers().error {
             handler(socket, error);
         }
+    }
+
+    /// Counts an event for which there is no handler, and says so.
+    #[cold]
+    pub(crate) fn note_unhandled(&self, socket: &Socket, event: &str) {
+        self.0.unhandled_events.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(namespace = self.name(), socket = %socket.id(), event, "event without a handler");
+    }
+
+    /// Counts a socket that was not let in, and says so.
+    pub(crate) fn note_refused(&self, socket: &Socket, error: &ConnectError) {
+        self.0.refusals.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(namespace = self.name(), socket = %socket.id(), message = error.message, "socket refused");
+    }
+
+    /// Number of events for which there was no handler at all, neither [`on`](Self::on) nor [`on_any`](Self::on_any),
+    /// [`on_fallback`](Self::on_fallback) or one of the socket's own. Each is logged at debug level.
+    pub fn unhandled_events(&self) -> u64 {
+        self.0.unhandled_events.load(Ordering::Relaxed)
+    }
+
+    /// Number of sockets that a middleware has not let in. Each is logged at debug level.
+    pub fn refusals(&self) -> u64 {
+        self.0.refusals.load(Ordering::Relaxed)
     }
 
     // Sockets and rooms.
@@ -364,6 +560,7 @@ impl Namespace {
     }
 
     /// The connected socket with this id.
+    #[doc(alias = "sockets")]
     pub fn socket(&self, id: SocketId) -> Option<Socket> {
         let found = self
             .0
@@ -390,6 +587,7 @@ impl Namespace {
     }
 
     /// The rooms of the namespace and how many sockets are in each, sorted by name.
+    #[doc(alias = "adapter")]
     pub fn rooms(&self) -> Vec<(String, usize)> {
         let mut rooms = std::collections::BTreeMap::<String, usize>::new();
         for shard in &self.0.shards {
@@ -491,6 +689,7 @@ impl Namespace {
     }
 
     /// All connected sockets.
+    #[doc(alias = "sockets")]
     pub async fn fetch_sockets(&self) -> Vec<Socket> {
         self.operator().fetch_sockets().await
     }

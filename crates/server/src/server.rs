@@ -45,6 +45,8 @@ use crate::{
 /// io.listen("127.0.0.1:3000").await
 /// # }
 /// ```
+#[doc(alias = "io")]
+#[doc(alias = "SocketIo")]
 #[derive(Clone)]
 pub struct Server(Arc<ServerInner>);
 
@@ -76,7 +78,7 @@ pub(crate) struct ServerInner {
     pub(crate) proxy_log: Throttle,
     pub(crate) static_files: RwLock<StaticFiles>,
     pub(crate) sessions: Arc<Sessions>,
-    state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    state: Arc<States>,
     namespaces: RwLock<HashMap<String, Namespace>>,
     root: Namespace,
     shards: usize,
@@ -84,6 +86,9 @@ pub(crate) struct ServerInner {
     /// Tells listeners to stop.
     pub(crate) stop: watch::Sender<bool>,
 }
+
+/// The values for `State`, by their types.
+pub(crate) type States = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 /// `n` random bytes of the system's generator.
 pub(crate) fn random_id() -> Result<[u8; 15], getrandom::Error> {
@@ -102,6 +107,15 @@ impl ServerInner {
             .unwrap_or_else(PoisonError::into_inner)
             .get(name)
             .cloned()
+    }
+
+    fn all_namespaces(&self) -> Vec<Namespace> {
+        self.namespaces
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn forget(&self, mailbox: &Mailbox) {
@@ -143,6 +157,8 @@ impl Server {
     }
 
     /// The namespace of this name, made if there is none. A missing leading `/` is added; `""` is `/`.
+    #[doc(alias = "ns")]
+    #[doc(alias = "namespace")]
     pub fn of(&self, name: &str) -> Namespace {
         let name = if name.starts_with('/') {
             name.to_owned()
@@ -156,7 +172,8 @@ impl Server {
             .unwrap_or_else(PoisonError::into_inner);
         let make = || {
             let parser = self.0.connection_config.parser;
-            Namespace::new(&name, Arc::clone(&self.0.limits), parser, self.0.shards)
+            let (limits, state) = (Arc::clone(&self.0.limits), Arc::clone(&self.0.state));
+            Namespace::new(&name, limits, state, parser, self.0.shards)
         };
         namespaces.entry(name.clone()).or_insert_with(make).clone()
     }
@@ -169,6 +186,18 @@ impl Server {
     /// Number of open sessions.
     pub fn session_count(&self) -> usize {
         self.0.sessions.len()
+    }
+
+    /// Number of events of all namespaces for which there was no handler; see [`Namespace::unhandled_events`].
+    pub fn unhandled_events(&self) -> u64 {
+        let namespaces = self.0.all_namespaces();
+        namespaces.iter().map(Namespace::unhandled_events).sum()
+    }
+
+    /// Number of sockets of all namespaces that a middleware has not let in; see [`Namespace::refusals`].
+    pub fn refusals(&self) -> u64 {
+        let namespaces = self.0.all_namespaces();
+        namespaces.iter().map(Namespace::refusals).sum()
     }
 
     pub(crate) fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
@@ -262,7 +291,7 @@ pub struct ServerBuilder {
     allow_request: Option<AllowRequest>,
     client_bundle: Option<ClientBundle>,
     trusted_proxies: Vec<TrustedProxy>,
-    state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    state: States,
 }
 
 impl std::fmt::Debug for ServerBuilder {
@@ -411,6 +440,16 @@ impl ServerBuilder {
     }
 
     /// Gives the server a value, one of each type, that handlers get with [`State`](crate::State).
+    ///
+    /// ```
+    /// use std::sync::Mutex;
+    /// use kokanee_server::{Data, Server, State};
+    ///
+    /// let io = Server::builder().state(Mutex::new(Vec::<String>::new())).build();
+    /// io.on("note", async |Data(text): Data<String>, notes: State<Mutex<Vec<String>>>| {
+    ///     notes.lock().expect("no panic").push(text);
+    /// });
+    /// ```
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
         self.state.insert(TypeId::of::<T>(), Arc::new(state));
         self
@@ -424,7 +463,9 @@ impl ServerBuilder {
             .map_or(4, usize::from)
             .next_power_of_two()
             .min(64);
-        let root = Namespace::new("/", Arc::clone(&limits), self.parser, shards);
+        let state = Arc::new(self.state);
+        let (shared, parser) = (Arc::clone(&state), self.parser);
+        let root = Namespace::new("/", Arc::clone(&limits), shared, parser, shards);
         Server(Arc::new(ServerInner {
             path: self.path,
             session_config: Arc::new(limits.session(self.allow_upgrades)),
@@ -443,7 +484,7 @@ impl ServerBuilder {
             proxy_log: Throttle::default(),
             static_files: RwLock::default(),
             sessions: Arc::default(),
-            state: self.state,
+            state,
             namespaces: RwLock::new(HashMap::from([("/".to_owned(), root.clone())])),
             root,
             shards,

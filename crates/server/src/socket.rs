@@ -27,7 +27,7 @@ use crate::{
     broadcast::IntoRooms,
     extract::{OnDisconnect, OnEvent},
     mailbox::{Command, Mailbox},
-    namespace::{Handlers, Place},
+    namespace::{Handlers, Place, check_event},
     server::ServerInner,
 };
 
@@ -646,34 +646,60 @@ impl Socket {
     ///     });
     /// });
     /// ```
+    ///
+    /// # Panics
+    /// As [`Namespace::on`]. In a handler that ends the handler, and is reported as its error.
+    #[track_caller]
     pub fn on<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) {
+        check_event(event);
+        self.0.namespace.check(&H::needs());
         self.change_listeners(|listeners| listeners.on(event, handler.erase()));
     }
 
     /// Adds a listener to this socket alone that is called for one event only.
+    ///
+    /// # Panics
+    /// As [`on`](Self::on).
+    #[track_caller]
     pub fn once<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) {
+        check_event(event);
+        self.0.namespace.check(&H::needs());
         self.change_listeners(|listeners| listeners.once(event, handler.erase()));
     }
 
     /// Adds a listener of every event of this socket, whatever its name. It runs after [`Namespace::on_any`] and before the
     /// handlers of the event.
+    ///
+    /// # Panics
+    /// As [`on`](Self::on).
+    #[track_caller]
     pub fn on_any<Args, H: Handler<Args, OnEvent>>(&self, handler: H) {
+        self.0.namespace.check(&H::needs());
         self.change_listeners(|listeners| listeners.any.push(handler.erase()));
     }
 
     /// Adds a handler of the end of this socket alone. It runs after those of [`Namespace::on_disconnect`], once; never if
     /// the socket has left before it is added.
+    ///
+    /// # Panics
+    /// As [`on`](Self::on).
+    #[track_caller]
     pub fn on_disconnect<Args, H: Handler<Args, OnDisconnect>>(&self, handler: H) {
+        self.0.namespace.check(&H::needs());
         self.change_listeners(|listeners| listeners.disconnect.push(handler.erase()));
     }
 
-    /// Adds what is told of every event that is sent to this socket, also by broadcasts and with acknowledgements. It must be
-    /// quick, and must not send anything to this socket.
+    /// Adds a function that is called with every event that is sent to this socket, also by broadcasts and with
+    /// acknowledgements. It must be quick, and must not send anything to this socket.
     pub fn on_any_outgoing(&self, handler: impl Fn(&RawEvent) + Send + Sync + 'static) {
         self.listen(OUTGOING, |extra| extra.outgoing.push(Arc::new(handler)));
     }
 
     /// Adds a listener of a typed event to this socket alone, as [`Namespace::on_typed`].
+    ///
+    /// # Panics
+    /// As [`Namespace::on`].
+    #[track_caller]
     pub fn on_typed<Args: TypedArgs, H: Handler<Args, OnEvent>>(&self, handler: H) {
         self.on(Args::Event::NAME, handler);
     }

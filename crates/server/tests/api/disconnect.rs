@@ -391,8 +391,9 @@ async fn a_handler_that_panics_does_not_cost_on_disconnect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_connect_that_hangs_does_not_hold_back_on_disconnect() {
-    let (io, mut entries) = noting(|_| {});
+async fn on_connect_that_hangs_does_not_hold_back_on_disconnect_for_long() {
+    let (io, mut entries) =
+        noting(|limits| limits.handler_drain_timeout = Duration::from_millis(50));
     io.on_connect(async || std::future::pending::<()>().await);
     let server = TestServer::start_with(io).await;
     Client::connect(&server).await.close().await;

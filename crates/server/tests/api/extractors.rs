@@ -147,9 +147,10 @@ async fn state_is_shared_by_the_whole_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn state_that_was_not_given_is_an_error_of_ours() {
     let io = Server::new();
-    io.on("river", async |_: State<String>, ack: Ack| {
-        ack.send("never")
-    });
+    io.on(
+        "river",
+        async |river: Result<State<String>, ExtractError>| river.map(drop),
+    );
     let answer = answer(io, "river", json!([])).await;
     assert_eq!(answer[0]["error"]["code"], "internal");
     assert_eq!(answer[0]["error"]["message"], "internal error");

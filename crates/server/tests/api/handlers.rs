@@ -10,13 +10,14 @@ use std::{
 
 use bytes::Bytes;
 use kokanee_server::{
-    Ack, Args, ConnectError, Data, DisconnectReason, EventName, Server, Socket, State,
+    Ack, Args, ConnectError, Data, DisconnectReason, Event, EventName, ExtractError, Server,
+    Socket, State, Typed,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::{
-    journal::{Journal, journaling},
+    journal::{Journal, journal, journaling},
     support::{Client, TestServer, within},
 };
 
@@ -197,16 +198,143 @@ async fn on_connect_runs_after_the_client_was_told() {
     assert_eq!(websocket.text().await, format!("42[\"welcome\",\"{id}\"]"));
 }
 
+/// The message of a panic.
+fn refusal<R>(add: impl FnOnce() -> R) -> String {
+    let added = std::panic::catch_unwind(std::panic::AssertUnwindSafe(add));
+    let panic = added.err().expect("a panic");
+    panic.downcast_ref::<String>().expect("a text").clone()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn on_connect_that_waits_does_not_hold_back_events() {
+async fn names_of_events_that_never_come_are_refused_with_the_right_call() {
+    struct Reserved;
+    impl serde::Serialize for Reserved {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_unit()
+        }
+    }
+    impl<'de> serde::Deserialize<'de> for Reserved {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            Ok(Self)
+        }
+    }
+    impl Event for Reserved {
+        const NAME: &'static str = "disconnect";
+        type Ack = ();
+    }
     let io = Server::new();
-    io.on_connect(async || std::future::pending::<()>().await);
-    io.on("echo", async |Data(value): Data<u32>, ack: Ack| {
-        ack.send(value)
+    let chat = io.of("/chat");
+    for (name, call) in [
+        ("connect", "use on_connect("),
+        ("connection", "use on_connect("),
+        ("disconnect", "use on_disconnect("),
+        ("disconnecting", "use on_disconnect("),
+        ("connect_error", "use middleware("),
+        ("newListener", "no Socket.IO implementation sends it"),
+        ("removeListener", "no Socket.IO implementation sends it"),
+    ] {
+        for text in [
+            refusal(|| io.on(name, async || ())),
+            refusal(|| chat.on(name, async || ())),
+            refusal(|| io.on_concurrent(name, 2, async || ())),
+        ] {
+            assert!(text.contains(name) && text.contains(call), "{text}");
+        }
+    }
+    let text = refusal(|| io.on_typed(async |_: Typed<Reserved>| ()));
+    assert!(text.contains("use on_disconnect("), "{text}");
+
+    let (refused, mut entries) = journal();
+    io.on_connect(move |socket: Socket| {
+        refused.note(refusal(|| socket.on("disconnect", async || ())));
+        refused.note(refusal(|| socket.on_typed(async |_: Typed<Reserved>| ())));
+        async {}
     });
     let server = TestServer::start_with(io).await;
+    let _client = Client::connect(&server).await;
+    for text in entries.take(2).await {
+        assert!(text.contains("use on_disconnect("), "{text}");
+    }
+}
+
+#[test]
+fn a_handler_whose_state_was_never_given_is_refused() {
+    struct Forgotten;
+    let io = Server::builder().state(7_u32).build();
+    let chat = io.of("/chat");
+    let needs = |_: State<u32>, _: State<Forgotten>| async {};
+    for text in [
+        refusal(|| io.on("event", needs)),
+        refusal(|| io.on_concurrent("event", 2, needs)),
+        refusal(|| io.on_connect(needs)),
+        refusal(|| io.on_disconnect(needs)),
+        refusal(|| chat.on_any(needs)),
+        refusal(|| chat.on_fallback(needs)),
+        refusal(|| {
+            io.middleware(async |_: State<Forgotten>| Ok::<_, String>(()));
+        }),
+    ] {
+        assert!(text.contains("Forgotten>"), "{text}");
+        assert!(text.contains("Server::builder().state(…)"), "{text}");
+        assert!(!text.contains("u32"), "{text}");
+    }
+    io.on(
+        "event",
+        async |_: State<u32>, _: Option<State<Forgotten>>| {},
+    );
+    io.on(
+        "event",
+        async |_: Result<State<Forgotten>, ExtractError>| {},
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_fallback_gets_the_events_that_have_no_handler_of_their_own() {
+    let (builder, _, mut entries) = journaling();
+    let io = builder.build();
+    let note = async |EventName(name): EventName, State(journal): State<Journal>| {
+        journal.note(format!("fallback {}", &*name));
+    };
+    io.on_fallback(note);
+    io.on_connect(async |socket: Socket| socket.on("own", async |ack: Ack| ack.send("own")));
+    io.on("known", async |ack: Ack| ack.send("known"));
+    let server = TestServer::start_with(io).await;
     let mut client = Client::connect(&server).await;
-    assert_eq!(client.emit_with_ack("echo", json!([1])).await, json!([1]));
+    for event in ["known", "own"] {
+        assert_eq!(client.emit_with_ack(event, json!([])).await, json!([event]));
+    }
+    client.emit("unknown", json!([])).await;
+    server.io.of("/").off("known");
+    client.emit("known", json!([])).await;
+    let all = ["fallback unknown", "fallback known"];
+    assert_eq!(entries.take(2).await, all);
+    assert_eq!(server.io.unhandled_events(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_without_any_handler_are_counted() {
+    let io = Server::new();
+    let known = async |ack: Ack| ack.send(());
+    io.on("known", known);
+    io.of("/chat").on("known", known);
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.join("/chat", None).await.expect("accepted");
+    for event in ["unknown", "known", "unknown"] {
+        client.emit(event, json!([])).await;
+    }
+    client.emit_to_with_ack("/chat", "known", json!([])).await;
+    client.websocket().send(r#"42/chat,["unknown"]"#).await;
+    client.emit_to_with_ack("/chat", "known", json!([])).await;
+    let io = &server.io;
+    assert_eq!(io.of("/").unhandled_events(), 2);
+    assert_eq!(io.of("/chat").unhandled_events(), 1);
+    assert_eq!(io.unhandled_events(), 3);
+    // Who sees every event has seen these, too.
+    io.on_any(async || {});
+    client.emit("unknown", json!([])).await;
+    client.emit_with_ack("known", json!([])).await;
+    assert_eq!(io.unhandled_events(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

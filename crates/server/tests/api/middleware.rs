@@ -318,3 +318,22 @@ async fn a_socket_that_its_middleware_disconnects_is_not_connected() {
     assert_eq!(polling.poll().await, "41/shy,");
     assert!(entries.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_that_a_middleware_refuses_are_counted() {
+    let (io, gate, _entries) = gated();
+    io.of("/no").middleware(async || Err::<(), _>("no"));
+    io.of("/broken")
+        .middleware(async |_: Auth<u32>| Ok::<_, ConnectError>(()));
+    gate.add_permits(1);
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.join("/slow", None).await.expect("accepted");
+    for namespace in ["/no", "/broken", "/no", "/nowhere"] {
+        let refused = client.join(namespace, None).await;
+        refused.expect_err("refused");
+    }
+    let io = &server.io;
+    let counts = ["/no", "/broken", "/slow", "/"].map(|name| io.of(name).refusals());
+    assert_eq!((counts, io.refusals()), ([2, 1, 0, 0], 3));
+}

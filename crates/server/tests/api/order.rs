@@ -15,7 +15,7 @@ use http::Request;
 use http_body_util::Full;
 use kokanee_engineio::Message;
 use kokanee_server::{
-    Ack, Data, DisconnectReason, Limits, ParserKind, Server, ServerBuilder, Socket, State,
+    Ack, AckError, Data, DisconnectReason, Limits, ParserKind, Server, ServerBuilder, Socket, State,
 };
 use kokanee_socketio::{encode_connect, encode_event};
 use serde::{Serialize, Serializer, ser};
@@ -36,7 +36,7 @@ type Gate = Arc<Semaphore>;
 
 /// A server whose event `wait` notes its number, waits at the gate, and notes that it goes on; and a namespace `/other`
 /// in which events are answered at once.
-fn gated(change: impl FnOnce(ServerBuilder) -> ServerBuilder) -> (Server, Gate, Entries) {
+fn gated<F: FnOnce(ServerBuilder) -> ServerBuilder>(change: F) -> (Server, Gate, Entries) {
     let (builder, _, entries) = journaling();
     let gate = Arc::new(Semaphore::new(0));
     let io = change(builder).state(Arc::clone(&gate)).build();
@@ -162,6 +162,118 @@ async fn concurrent_handles_as_many_events_at_a_time() {
     );
 }
 
+/// A server as that of [`gated`], whose `on_connect` waits at the gate, too.
+fn gated_connect<F: FnOnce(ServerBuilder) -> ServerBuilder>(change: F) -> (Server, Gate, Entries) {
+    let (io, gate, entries) = gated(change);
+    io.on_connect(async |journal: State<Journal>, gate: State<Gate>| {
+        gate.acquire().await.expect("never closed").forget();
+        journal.note("connected");
+    });
+    (io, gate, entries)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_wait_for_on_connect() {
+    for concurrency in [1, 3] {
+        let (io, gate, mut entries) = gated_connect(|builder| builder);
+        io.of("/").concurrent(concurrency);
+        let server = TestServer::start_with(io).await;
+        let mut client = Client::connect(&server).await;
+        client.join("/other", None).await.expect("accepted");
+        client.emit("wait", json!([1])).await;
+        client.emit("wait", json!([2])).await;
+        is_taken_in(&mut client).await;
+        assert!(entries.is_empty(), "not connected yet");
+        gate.add_permits(1);
+        assert_eq!(entries.take(2).await, ["connected", "1"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_wait_for_on_connect_although_their_client_has_gone() {
+    let (io, gate, mut entries) = gated_connect(|builder| builder);
+    io.on_disconnect(async |journal: State<Journal>| journal.note("disconnected"));
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.join("/other", None).await.expect("accepted");
+    client.emit("wait", json!([1])).await;
+    is_taken_in(&mut client).await;
+    client.close().await;
+    eventually("its session has ended", || server.io.session_count() == 0).await;
+    assert!(entries.is_empty(), "not connected yet");
+    gate.add_permits(2);
+    let all = ["connected", "1", "1 done", "disconnected"];
+    assert_eq!(entries.take(4).await, all);
+}
+
+/// What `on_connect` asks of its own client is answered although events wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_connect_gets_acknowledgements_while_events_wait() {
+    let (builder, _, mut entries) = journaling();
+    let io = builder.build();
+    io.on_connect(async |socket: Socket, journal: State<Journal>| {
+        let name: String = socket.emit_with_ack("name?", ()).await?;
+        journal.note(name);
+        Ok::<_, AckError>(())
+    });
+    io.on("event", async |journal: State<Journal>| {
+        journal.note("event");
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.emit("event", json!([])).await;
+    let question = client.event().await;
+    client.ack(&question, json!(["Ann"])).await;
+    assert_eq!(entries.take(2).await, ["Ann", "event"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_concurrent_event_does_not_hold_up_others_and_begins_in_its_turn() {
+    let (io, gate, mut entries) = gated(|builder| builder);
+    io.on_concurrent(
+        "slow",
+        2,
+        async |Data(number): Data<u32>, journal: State<Journal>, gate: State<Gate>| {
+            journal.note(format!("slow {number}"));
+            gate.acquire().await.expect("never closed").forget();
+            journal.note(format!("slow {number} done"));
+        },
+    );
+    io.on(
+        "event",
+        async |Data(number): Data<u32>, journal: State<Journal>| {
+            journal.note(format!("event {number}"));
+        },
+    );
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    client.join("/other", None).await.expect("accepted");
+    for (event, number) in [("slow", 1), ("event", 2), ("slow", 3), ("event", 4)] {
+        client.emit(event, json!([number])).await;
+    }
+    assert_eq!(
+        entries.take(4).await,
+        ["slow 1", "event 2", "slow 3", "event 4"]
+    );
+    // Two are going on: the next one waits, and so do those behind it.
+    client.emit("slow", json!([5])).await;
+    client.emit("event", json!([6])).await;
+    is_taken_in(&mut client).await;
+    assert!(entries.is_empty(), "two at a time");
+    gate.add_permits(1);
+    assert_eq!(entries.take(3).await, ["slow 1 done", "slow 5", "event 6"]);
+    // It waits for an event that is handled in order.
+    gate.add_permits(2);
+    assert_eq!(entries.take(2).await, ["slow 3 done", "slow 5 done"]);
+    client.emit("wait", json!([7])).await;
+    client.emit("slow", json!([8])).await;
+    is_taken_in(&mut client).await;
+    assert_eq!(entries.next().await, "7");
+    assert!(entries.is_empty(), "in order");
+    gate.add_permits(1);
+    assert_eq!(entries.take(2).await, ["7 done", "slow 8"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_waits_does_not_stop_heartbeats() {
     let (io, gate, mut entries) = gated(|builder| {
@@ -285,11 +397,23 @@ async fn what_a_client_sent_before_its_end_is_handled_though_handlers_are_behind
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_events_is_read_no_faster_than_it_is_handled() {
+    flood(gated).await;
+}
+
+/// The limits hold for what waits for `on_connect`, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_events_is_not_read_before_on_connect_has_ended() {
+    flood(gated_connect).await;
+}
+
+type Change = fn(ServerBuilder) -> ServerBuilder;
+
+async fn flood(make: fn(Change) -> (Server, Gate, Entries)) {
     const EVENTS: usize = 2000;
     const EVENT_BYTES: usize = 1000;
     const PIPE_BYTES: usize = 4096;
     let (io, gate, mut entries) =
-        gated(|builder| builder.with_limits(|limits| limits.max_queued_events = 8));
+        make(|builder| builder.with_limits(|limits| limits.max_queued_events = 8));
     // A pipe instead of TCP, because its buffer is known: what has left the client beyond it was read by the server.
     let (mut client, stream) = tokio::io::duplex(PIPE_BYTES);
     let request = Request::builder()
@@ -322,6 +446,10 @@ async fn a_flood_of_events_is_read_no_faster_than_it_is_handled() {
         written <= most,
         "{written} bytes were taken, at most {most} should be"
     );
+    if entries.is_empty() {
+        gate.add_permits(1);
+        assert_eq!(entries.next().await, "connected");
+    }
     assert_eq!(entries.next().await, "0");
     assert!(entries.is_empty());
 

@@ -13,6 +13,7 @@ mod browser;
 mod frames;
 mod heartbeat;
 mod legacy;
+mod logs;
 mod msgpack;
 mod packets;
 mod polling;
