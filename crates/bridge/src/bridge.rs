@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use kokanee_net::{Framing, NetError};
 use kokanee_server::{
-    Ack, BroadcastOperator, Data, EmitError, JoinError, Namespace, Socket, Value,
+    Ack, BoxError, BroadcastOperator, ClientError, Data, Namespace, Socket, Value,
 };
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -82,10 +82,21 @@ pub(crate) enum BridgeError {
     TooManyDialled { max: usize },
     #[error(transparent)]
     Net(#[from] NetError),
-    #[error(transparent)]
-    Emit(#[from] EmitError),
-    #[error(transparent)]
-    Join(#[from] JoinError),
+}
+
+/// All of it is for the client.
+impl From<BridgeError> for ClientError {
+    fn from(error: BridgeError) -> Self {
+        let code = match &error {
+            BridgeError::NoSuchPeer(_) => "no_such_peer",
+            BridgeError::NotData => "not_data",
+            BridgeError::TooLarge { .. } => "too_large",
+            BridgeError::NotAllowed(_) => "not_allowed",
+            BridgeError::TooManyDialled { .. } => "too_many_dialled",
+            BridgeError::Net(_) => "net",
+        };
+        Self::new(error.to_string()).code(code)
+    }
 }
 
 /// The bridge of one namespace. A cheap handle.
@@ -247,7 +258,7 @@ fn register(bridge: &Bridge, namespace: &Namespace) {
         async move {
             socket.join(ALL)?;
             socket.emit("peers", it.0.peers.list()).await?;
-            Ok::<_, BridgeError>(())
+            Ok::<_, BoxError>(())
         }
     });
     let it = bridge.clone();
@@ -261,27 +272,28 @@ fn register(bridge: &Bridge, namespace: &Namespace) {
         move |Data((id, payload)): Data<(String, Value)>, ack: Ack| {
             let it = it.clone();
             async move {
-                send(&it, id, &payload).await?;
-                Ok::<_, BridgeError>(ack.send("ok")?)
+                send(&it, id, &payload).await.map_err(ClientError::from)?;
+                Ok::<_, BoxError>(ack.send("ok")?)
             }
         },
     );
     let it = bridge.clone();
     namespace.on("close", move |Data(id): Data<String>, ack: Ack| {
-        let found = it.0.peers.find(&id).ok_or(BridgeError::NoSuchPeer(id));
+        let found = it.0.peers.find(&id);
+        let found = found.ok_or_else(|| ClientError::from(BridgeError::NoSuchPeer(id)));
         async move {
             found?.close.notify_one();
-            Ok::<_, BridgeError>(ack.send("ok")?)
+            Ok::<_, BoxError>(ack.send("ok")?)
         }
     });
     let it = bridge.clone();
     namespace.on(
         "watch",
         move |socket: Socket, Data(id): Data<String>, ack: Ack| {
-            let room = room(&it, id);
+            let room = room(&it, id).map_err(ClientError::from);
             async move {
                 socket.join(room?)?;
-                Ok::<_, BridgeError>(ack.send("ok")?)
+                Ok::<_, BoxError>(ack.send("ok")?)
             }
         },
     );
@@ -298,8 +310,9 @@ fn register(bridge: &Bridge, namespace: &Namespace) {
         move |socket: Socket, Data(target): Data<String>, ack: Ack| {
             let it = it.clone();
             async move {
-                let id = dial::dial(&it, &socket, &target).await?;
-                Ok::<_, BridgeError>(ack.send(id)?)
+                let id = dial::dial(&it, &socket, &target).await;
+                let id = id.map_err(ClientError::from)?;
+                Ok::<_, BoxError>(ack.send(id)?)
             }
         },
     );

@@ -26,7 +26,8 @@
 //! | `end` id | the peer sends nothing more, but still reads; only with [`BridgeLimits::half_open_timeout`] |
 //! | `close` id, reason | the peer has gone |
 //!
-//! Events that clients send, all with an optional acknowledgement, which is `{error: {code, message}}` after a failure:
+//! Events that clients send, all with an optional acknowledgement, which is `{error: {code, message}}` after a failure
+//! (codes: `no_such_peer`, `not_data`, `too_large`, `not_allowed`, `too_many_dialled`, `net`):
 //!
 //! | event | does | acknowledgement |
 //! |---|---|---|

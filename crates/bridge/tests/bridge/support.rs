@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kokanee_bridge::{Bridge, BridgeBuilder};
-use kokanee_client::{Client, RawEvent, Socket};
+use kokanee_client::{AckError, Client, RawEvent, Socket};
 use kokanee_net::{ServerHandle, TcpServer};
 use kokanee_server::{Server, Value};
 use tokio::sync::mpsc;
@@ -109,9 +109,11 @@ impl Told {
 
     /// What the answer says after a failure.
     pub(crate) async fn fails(&self, event: &str, args: impl serde::Serialize) -> String {
-        let answer = self.ask(event, args).await;
-        let error = answer.get("error").expect("a failure");
-        text(error.get("message").expect("a message")).to_owned()
+        let asked = self.socket.emit_with_ack::<Value>(event, args);
+        match within(asked).await {
+            Err(AckError::Remote(error)) => error.message,
+            other => panic!("no failure: {other:?}"),
+        }
     }
 
     /// Whether nothing was told for a moment.
