@@ -31,6 +31,6 @@ async fn main() -> kokanee::Result<()> {
         .await?;
     println!("20 + 22 = {sum}");
     socket.emit("my_message", "hello").await?;
-    socket.disconnect().await;
+    socket.disconnect().await?;
     Ok(())
 }

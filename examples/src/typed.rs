@@ -55,7 +55,7 @@ async fn talk(url: &str) -> kokanee::Result<()> {
             Err(error) => println!("{} + {}: {error}", add.0, add.1),
         }
     }
-    socket.disconnect().await;
+    socket.disconnect().await?;
     Ok(())
 }
 

@@ -127,8 +127,7 @@ async fn upgrade(site: &Site) -> anyhow::Result<()> {
         ensure!(answer == number, "{answer} instead of {number}");
         sleep(PAUSE).await;
     }
-    ensure!(client.disconnect().await, "not all has left");
-    Ok(())
+    Ok(client.disconnect().await?)
 }
 
 async fn binary(site: &Site) -> anyhow::Result<()> {
@@ -143,8 +142,7 @@ async fn binary(site: &Site) -> anyhow::Result<()> {
         ensure!(answer == data, "other bytes");
         sleep(PAUSE).await;
     }
-    ensure!(client.disconnect().await, "not all has left");
-    Ok(())
+    Ok(client.disconnect().await?)
 }
 
 async fn rooms(site: &Site) -> anyhow::Result<()> {

@@ -221,11 +221,7 @@ pub(crate) async fn connect(socket: &Socket, signals: &mut Signals) -> Result<()
 /// Something was not sent.
 pub(crate) async fn finish(socket: &Socket, signals: &mut Signals) -> Result<(), PeerError> {
     tokio::select! {
-        all = socket.disconnect() => if all {
-            Ok(())
-        } else {
-            Err(PeerError::Lost("before everything was sent"))
-        },
+        ended = socket.disconnect() => ended.map_err(|_| PeerError::Lost("before everything was sent")),
         signal = signals.first() => Err(PeerError::Interrupted(signal)),
     }
 }

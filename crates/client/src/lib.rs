@@ -38,7 +38,7 @@ pub use self::{
     client::{Async, Client, ClientBuilder},
     engine::ConnectFailure,
     extract::{Attempt, Failure, State},
-    reason::{CloseDetails, DisconnectReason},
+    reason::{CloseDetails, DisconnectError, DisconnectReason},
     simple::{ReceiveError, SimpleClient},
     socket::{Emit, Socket},
     stream::{Events, Received},

@@ -32,6 +32,19 @@ impl DisconnectReason {
     }
 }
 
+/// Not everything had left when a socket was disconnected. It is disconnected all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DisconnectError {
+    /// The connection has failed, the server has taken nothing for 10 s, or something waited for a connection or for the
+    /// acknowledgement of an event before it.
+    #[error("not everything that was sent has left before the end")]
+    Unsent,
+    /// The client's runtime has ended.
+    #[error("the client is closed")]
+    Closed,
+}
+
 /// What the server has said as it closed the WebSocket: a parameter that handlers of disconnections can have beside the
 /// [`DisconnectReason`]. Shown as code and reason, or as nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]

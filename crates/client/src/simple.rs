@@ -12,7 +12,7 @@ use kokanee_engineio::Transport;
 use kokanee_handler::{AckError, EmitError};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Client, ClientBuilder, ConnectFailure, Events, Received, Socket};
+use crate::{Client, ClientBuilder, ConnectFailure, DisconnectError, Events, Received, Socket};
 
 /// How long [`SimpleClient::call`] waits, unless the builder says otherwise.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -29,7 +29,7 @@ const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// let sum: i64 = client.call("sum", (20, 22)).await?;
 /// let received = client.receive(Duration::from_secs(5)).await?;
 /// println!("{}: {}", received.name(), received.data::<String>()?);
-/// client.disconnect().await;
+/// client.disconnect().await?;
 /// # Ok(()) }
 /// ```
 ///
@@ -147,7 +147,10 @@ impl SimpleClient {
     }
 
     /// Disconnects. Returns when that is on the wire, what was sent before included: see [`Socket::disconnect`].
-    pub async fn disconnect(self) -> bool {
+    ///
+    /// # Errors
+    /// [`DisconnectError`] if something has not left.
+    pub async fn disconnect(self) -> Result<(), DisconnectError> {
         self.socket.disconnect().await
     }
 

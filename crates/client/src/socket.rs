@@ -21,7 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
 use crate::{
-    ConnectFailure, EmitWithAck, Events,
+    ConnectFailure, DisconnectError, EmitWithAck, Events,
     attach::attach_methods,
     client::Options,
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
@@ -461,15 +461,23 @@ impl Socket {
     /// 20 ms after the server has shown that it has read everything before it: it has answered the POST, or a ping of the
     /// WebSocket, for which it has 1 s. An upgrade that is under way is finished, or given up 1 s later.
     ///
-    /// `false` says that something has not left: the connection has failed, the server has taken nothing of it for 10 s, or
-    /// it waited for a connection or for the acknowledgement of an event before it.
-    pub async fn disconnect(&self) -> bool {
+    /// # Errors
+    /// [`DisconnectError`] if something has not left. The socket is disconnected all the same.
+    pub async fn disconnect(&self) -> Result<(), DisconnectError> {
         let (sender, receiver) = oneshot::channel();
         let command = Command::Disconnect {
             socket: Arc::clone(&self.core),
             done: Some(sender),
         };
-        self.core.hub.send(command).is_ok() && receiver.await.unwrap_or(false)
+        self.core
+            .hub
+            .send(command)
+            .map_err(|_| DisconnectError::Closed)?;
+        match receiver.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(DisconnectError::Unsent),
+            Err(_) => Err(DisconnectError::Closed),
+        }
     }
 
     /// Waits until there is room for an event, so that the next one leaves without waiting: half of the send buffer is free.
@@ -519,18 +527,14 @@ impl Socket {
         Ok(packet)
     }
 
-    fn emit_packet(&self, packet: Result<EncodedPacket, EncodeError>, volatile: bool) -> Emit {
-        let retried = self.options().retries.is_some() && !volatile;
+    fn emit_packet(&self, packet: Result<EncodedPacket, EncodeError>, ack: Option<AckId>) -> Emit {
         Emit {
             socket: self.clone(),
             outgoing: Some(self.checked(packet).map(|packet| Outgoing {
                 packet,
-                options: SendOptions {
-                    volatile,
-                    ..SendOptions::default()
-                },
-                ack: None,
-                retried,
+                options: SendOptions::default(),
+                ack,
+                retried: self.options().retries.is_some(),
                 connection: None,
             })),
         }
@@ -570,9 +574,7 @@ impl Socket {
     pub fn emit<T: Serialize>(&self, event: &str, args: T) -> Emit {
         self.note_outgoing(event, || Args::from_serialize(&args).ok());
         let id = self.own_ack_id();
-        let mut emit = self.emit_packet(encode_event(self.namespace(), id, event, &args), false);
-        emit.set_ack(id);
-        emit
+        self.emit_packet(encode_event(self.namespace(), id, event, &args), id)
     }
 
     /// Sends an event with arguments as they were received.
@@ -582,10 +584,7 @@ impl Socket {
     pub fn emit_args(&self, event: &str, args: &Args) -> Emit {
         self.note_outgoing(event, || Some(args.clone()));
         let id = self.own_ack_id();
-        let mut emit =
-            self.emit_packet(encode_event_args(self.namespace(), id, event, args), false);
-        emit.set_ack(id);
-        emit
+        self.emit_packet(encode_event_args(self.namespace(), id, event, args), id)
     }
 
     /// Sends a typed event.
@@ -596,13 +595,23 @@ impl Socket {
         self.emit(E::NAME, event)
     }
 
-    /// Sends an event that is dropped if it cannot leave at once.
+    /// Sends an event that is dropped if it cannot leave at once. It never waits.
     ///
     /// # Errors
     /// When the arguments cannot be encoded, or the client is closed.
-    pub fn emit_volatile<T: Serialize>(&self, event: &str, args: T) -> Emit {
+    pub fn emit_volatile<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
         self.note_outgoing(event, || Args::from_serialize(&args).ok());
-        self.emit_packet(encode_event(self.namespace(), None, event, &args), true)
+        let packet = self.checked(encode_event(self.namespace(), None, event, &args))?;
+        self.send_packet(Outgoing {
+            packet,
+            options: SendOptions {
+                volatile: true,
+                ..SendOptions::default()
+            },
+            ack: None,
+            retried: false,
+            connection: None,
+        })
     }
 
     /// Sends an event and waits for the server's answer: await what this returns, perhaps with a
@@ -694,23 +703,12 @@ impl fmt::Debug for Emit {
     }
 }
 
-impl Emit {
-    fn set_ack(&mut self, id: Option<AckId>) {
-        if let Some(Ok(outgoing)) = &mut self.outgoing {
-            outgoing.ack = id;
-        }
-    }
-}
-
 impl Future for Emit {
     type Output = Result<(), EmitError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let emit = self.get_mut();
-        let is_volatile = matches!(&emit.outgoing, Some(Ok(outgoing)) if outgoing.options.volatile);
-        if !is_volatile {
-            ready!(emit.socket.poll_room(cx));
-        }
+        ready!(emit.socket.poll_room(cx));
         Poll::Ready(match emit.outgoing.take() {
             Some(Ok(outgoing)) => emit.socket.send_packet(outgoing),
             Some(Err(error)) => Err(error.into()),

@@ -300,7 +300,9 @@ async fn a_dialled_peer_belongs_to_the_client_that_asked_for_it() {
     assert_eq!(facts.get("address").map(text), Some(&*address));
     assert_eq!(&bytes(&other.event("data").await[1])[..], b"welcome");
     assert_eq!(handle.connection_count(), 1);
-    within(owner.socket.disconnect()).await;
+    within(owner.socket.disconnect())
+        .await
+        .expect("all has left");
     assert_eq!(text(&other.event("close").await[0]), opened);
     while handle.connection_count() > 0 {
         tokio::task::yield_now().await;

@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::Handle;
 
 use super::{Client, background};
-use crate::{ClientBuilder, ConnectFailure, ReceiveError, Received};
+use crate::{ClientBuilder, ConnectFailure, DisconnectError, ReceiveError, Received};
 
 /// A client that is asked for events instead of calling handlers: the [`SimpleClient`](crate::SimpleClient) with functions
 /// that block.
@@ -21,7 +21,7 @@ use crate::{ClientBuilder, ConnectFailure, ReceiveError, Received};
 /// let mut client = SimpleClient::connect("http://localhost:5000")?;
 /// let sum: i64 = client.call("sum", (20, 22))?;
 /// let received = client.receive(Duration::from_secs(5))?;
-/// client.disconnect();
+/// client.disconnect()?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
@@ -89,7 +89,10 @@ impl SimpleClient {
 
     /// Disconnects. Returns when that is on the wire, what was sent before included: see
     /// [`Socket::disconnect`](crate::Socket::disconnect).
-    pub fn disconnect(self) -> bool {
+    ///
+    /// # Errors
+    /// [`DisconnectError`] if something has not left.
+    pub fn disconnect(self) -> Result<(), DisconnectError> {
         self.handle.block_on(self.client.disconnect())
     }
 }

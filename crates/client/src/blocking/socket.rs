@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::Handler;
 use crate::{
-    ConnectFailure, ReceiveError, Received,
+    ConnectFailure, DisconnectError, ReceiveError, Received,
     attach::attach_methods,
     extract::{ClientKind, Context, OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
     handlers::{ErrorHandler, Handlers, refuse_reserved},
@@ -92,7 +92,10 @@ impl Socket {
 
     /// Disconnects from the namespace; with the last namespace the connection is closed. Returns when that is on the wire:
     /// see [`Socket::disconnect`](crate::Socket::disconnect).
-    pub fn disconnect(&self) -> bool {
+    ///
+    /// # Errors
+    /// [`DisconnectError`] if something has not left.
+    pub fn disconnect(&self) -> Result<(), DisconnectError> {
         self.handle.block_on(self.socket.disconnect())
     }
 
@@ -132,7 +135,7 @@ impl Socket {
     /// # Errors
     /// When the arguments cannot be encoded, or the client is closed.
     pub fn emit_volatile<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
-        self.handle.block_on(self.socket.emit_volatile(event, args))
+        self.socket.emit_volatile(event, args)
     }
 
     /// Sends an event that asks for an answer: [`wait`](EmitWithAck::wait) for it, perhaps with a

@@ -64,10 +64,10 @@ fn it_emits_calls_and_is_called() {
         .wait()
         .expect("answered");
     assert_eq!(answer, (1, "two".to_owned()));
-    socket.disconnect();
+    socket.disconnect().expect("all has left");
     assert!(!socket.is_connected() && !socket.is_active());
     socket.connect().expect("accepted again");
-    socket.disconnect();
+    socket.disconnect().expect("all has left");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn handlers_may_block_without_stopping_heartbeats() {
         assert_eq!(next(&seen), number.to_string());
     }
     assert_eq!(socket.id(), id);
-    socket.disconnect();
+    socket.disconnect().expect("all has left");
 }
 
 #[test]
@@ -204,6 +204,6 @@ fn the_simple_client_blocks_as_well() {
         client.receive(PATIENCE).expect_err("the end"),
         ReceiveError::Disconnected
     );
-    client.disconnect();
+    client.disconnect().expect("all has left");
     server.runtime.shutdown_background();
 }

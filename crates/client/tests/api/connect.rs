@@ -30,7 +30,9 @@ async fn connect_resolves_when_the_namespace_has_accepted() {
         })
         .await;
         assert_eq!(answer, "hi");
-        within("the disconnection", socket.disconnect()).await;
+        within("the disconnection", socket.disconnect())
+            .await
+            .expect("all has left");
         assert!(!socket.is_connected());
     }
 }
@@ -102,14 +104,18 @@ async fn namespaces_share_a_connection() {
     })
     .await;
     assert_eq!(name, "chat");
-    within("the end of /chat", chat.disconnect()).await;
+    within("the end of /chat", chat.disconnect())
+        .await
+        .expect("all has left");
     assert!(root.is_connected());
     let echo: i64 = within("an answer", async {
         root.emit_with_ack("echo", 7).await.expect("answered")
     })
     .await;
     assert_eq!(echo, 7);
-    within("the end", root.disconnect()).await;
+    within("the end", root.disconnect())
+        .await
+        .expect("all has left");
     assert_eq!(ended.next().await, "client namespace disconnect");
 }
 
@@ -134,14 +140,18 @@ async fn a_namespace_has_one_socket() {
     assert!(joined.is_empty(), "it was joined once");
     assert_eq!(root.of("/").id(), root.id());
     // Left and forgotten, it can be joined anew, any number of times.
-    within("the end", same.disconnect()).await;
+    within("the end", same.disconnect())
+        .await
+        .expect("all has left");
     assert!(!chat.is_connected() && !chat.is_active());
     drop((chat, same));
     for _ in 0..3 {
         let chat = root.of("/chat");
         within("/chat", chat.connect()).await.expect("accepted");
         joined.next().await;
-        within("the end", chat.disconnect()).await;
+        within("the end", chat.disconnect())
+            .await
+            .expect("all has left");
     }
 }
 
@@ -191,7 +201,9 @@ async fn handlers_of_the_life_cycle_are_called() {
         .await
         .expect("accepted");
     assert_eq!(seen.next().await, "connect true");
-    within("the end", socket.disconnect()).await;
+    within("the end", socket.disconnect())
+        .await
+        .expect("all has left");
     assert_eq!(seen.next().await, "disconnect io client disconnect");
     within("the connection", socket.connect())
         .await

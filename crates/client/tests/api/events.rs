@@ -119,7 +119,9 @@ async fn answers_that_do_not_come_end_with_the_time_or_the_connection() {
             .await
     })
     .await;
-    within("the end", socket.disconnect()).await;
+    within("the end", socket.disconnect())
+        .await
+        .expect("all has left");
     let error = within("the end of the wait", pending)
         .await
         .expect("no panic");
@@ -207,7 +209,7 @@ async fn what_is_sent_before_the_connection_leaves_with_it() {
     for number in 0..5_u64 {
         socket.emit("echo", number).await.expect("kept");
     }
-    socket.emit_volatile("echo", 99).await.expect("dropped");
+    socket.emit_volatile("echo", 99).expect("dropped");
     let full = socket.emit("echo", "x".repeat(2000)).await;
     assert!(
         matches!(full, Err(EmitError::BufferFull { max: 1000 })),
@@ -501,7 +503,7 @@ async fn more_attachments_than_javascript_takes_are_an_error_but_with_msgpack() 
     for error in [
         socket.emit("echo", &eleven).await.unwrap_err(),
         socket.emit_args("echo", &args).await.unwrap_err(),
-        socket.emit_volatile("echo", &eleven).await.unwrap_err(),
+        socket.emit_volatile("echo", &eleven).unwrap_err(),
     ] {
         assert_eq!(error.to_string(), TEXT);
         assert!(matches!(

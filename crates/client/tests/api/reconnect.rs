@@ -62,7 +62,7 @@ async fn a_restarted_server_is_found_again_and_what_was_sent_meanwhile_arrives()
         serve(&again, address.port()).await;
         assert_eq!(seen.next().await, "reconnect true");
         assert_eq!(seen.next().await, "meanwhile");
-        socket.disconnect().await;
+        socket.disconnect().await.expect("all has left");
     }
 }
 
@@ -148,14 +148,18 @@ async fn the_first_connection_is_retried_on_request() {
         .expect("accepted");
     // Giving up while it waits is possible at any time.
     let _ = io.close(Duration::from_secs(1)).await;
-    within("the end", socket.disconnect()).await;
+    within("the end", socket.disconnect())
+        .await
+        .expect("all has left");
     let mut connecting = std::pin::pin!(socket.connect());
     tokio::select! {
         biased;
         result = &mut connecting => panic!("nobody listens, but {result:?}"),
         attempt = seen.next() => assert!(attempt >= 1),
     }
-    within("the end", socket.disconnect()).await;
+    within("the end", socket.disconnect())
+        .await
+        .expect("all has left");
     let failure = within("the failure", connecting).await;
     assert!(
         matches!(failure, Err(ConnectFailure::GivenUp)),

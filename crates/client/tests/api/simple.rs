@@ -36,7 +36,9 @@ async fn it_emits_calls_and_receives() {
     let after = Duration::from_millis(20);
     let none = client.receive(after).await;
     assert_eq!(none.expect_err("silence"), ReceiveError::Timeout { after });
-    within("the end", client.disconnect()).await;
+    within("the end", client.disconnect())
+        .await
+        .expect("all has left");
 }
 
 #[tokio::test]
@@ -167,5 +169,7 @@ async fn a_call_is_answered_however_many_events_wait() {
             assert_eq!(number, n);
         }
     }
-    assert!(within("the end", client.disconnect()).await);
+    within("the end", client.disconnect())
+        .await
+        .expect("all has left");
 }

@@ -42,7 +42,9 @@ async fn works(builder: impl Fn() -> ClientBuilder) {
         let answer = socket.emit_with_ack::<String>("echo", &text);
         let answer = within("an answer", async { answer.await }).await;
         assert_eq!(answer.expect("answered"), text);
-        within("the end", socket.disconnect()).await;
+        within("the end", socket.disconnect())
+            .await
+            .expect("all has left");
     }
 }
 

@@ -43,7 +43,7 @@ async fn connects_over_the_wanted_transport(server: &Server, way: Way) {
     })
     .await;
     assert_eq!(socket.transport().map(Transport::as_str), Some(wanted));
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
     assert!(!socket.is_connected());
 }
 
@@ -75,7 +75,7 @@ async fn values_come_back(server: &Server, way: Way) {
         let args: Vec<Value> = values(args);
         assert_eq!(call(&socket, "echo", args.clone()).await, args);
     }
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
 }
 
 async fn binary_comes_back(server: &Server, way: Way) {
@@ -91,7 +91,7 @@ async fn binary_comes_back(server: &Server, way: Way) {
     ] {
         assert_eq!(call(&socket, "echo", args.clone()).await, args);
     }
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
 }
 
 async fn events_reach_handlers(server: &Server, way: Way) {
@@ -119,7 +119,7 @@ async fn events_reach_handlers(server: &Server, way: Way) {
     socket.emit("say", ("answer", 42)).await.unwrap();
     let received = within("a typed event", typed.recv()).await.unwrap();
     assert_eq!(received, ("answer".to_owned(), 42));
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
 }
 
 async fn client_acknowledges(server: &Server, way: Way) {
@@ -147,7 +147,7 @@ async fn client_acknowledges(server: &Server, way: Way) {
         next(&mut answered).await,
         [Value::Binary(vec![7; 1000].into())]
     );
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
 }
 
 async fn bursts_keep_their_order(server: &Server, way: Way) {
@@ -162,14 +162,14 @@ async fn bursts_keep_their_order(server: &Server, way: Way) {
     for number in 0..500 {
         assert_eq!(next(&mut numbers).await[0], Value::from(number));
     }
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
 }
 
 async fn large_messages_pass(server: &Server, way: Way) {
     let socket = server.connect(way).await;
     let args = vec![Value::from("0123456789 äöü€😀".repeat(20_000))];
     assert!(call(&socket, "echo", args.clone()).await == args);
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
 }
 
 async fn namespaces_share_a_connection(server: &Server, way: Way) {
@@ -192,7 +192,7 @@ async fn namespaces_share_a_connection(server: &Server, way: Way) {
         );
     }
     // Leaving the one does not end the other.
-    chat.disconnect().await;
+    chat.disconnect().await.unwrap();
     assert!(!chat.is_connected() && socket.is_connected());
     assert_eq!(
         call(&socket, "echo", values(json!([1]))).await,
@@ -205,8 +205,8 @@ async fn namespaces_share_a_connection(server: &Server, way: Way) {
         call(&chat, "echo", values(json!([2]))).await,
         values(json!([2]))
     );
-    socket.disconnect().await;
-    chat.disconnect().await;
+    socket.disconnect().await.unwrap();
+    chat.disconnect().await.unwrap();
 }
 
 async fn the_root_comes_and_goes(server: &Server, way: Way) {
@@ -221,10 +221,10 @@ async fn the_root_comes_and_goes(server: &Server, way: Way) {
         within("the root", root.connect()).await.unwrap();
         let args = values(json!([round]));
         assert_eq!(call(&root, "echo", args.clone()).await, args);
-        root.disconnect().await;
+        root.disconnect().await.unwrap();
         assert!(chat.is_connected());
     }
-    chat.disconnect().await;
+    chat.disconnect().await.unwrap();
 }
 
 async fn refusal_carries_its_data(server: &Server, way: Way) {
@@ -249,7 +249,7 @@ async fn refusal_carries_its_data(server: &Server, way: Way) {
             call(&socket, "echo", values(json!(["in"]))).await,
             values(json!(["in"]))
         );
-        socket.disconnect().await;
+        socket.disconnect().await.unwrap();
     }
 }
 
@@ -282,7 +282,7 @@ async fn handshake_carries_what_was_set(server: &Server, way: Way) {
         ),
         "{room:?}"
     );
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
 }
 
 async fn server_ends_a_namespace(server: &Server, way: Way) {
@@ -304,14 +304,14 @@ async fn server_ends_a_namespace(server: &Server, way: Way) {
         call(&socket, "echo", values(json!([1]))).await,
         values(json!([1]))
     );
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
 }
 
 async fn disconnected_socket_connects_again(server: &Server, way: Way) {
     let socket = server.connect(way).await;
     let first = socket.id();
     for _ in 0..3 {
-        socket.disconnect().await;
+        socket.disconnect().await.unwrap();
         assert!(!socket.is_connected());
         within("connected again", socket.connect()).await.unwrap();
         assert_eq!(
@@ -320,5 +320,5 @@ async fn disconnected_socket_connects_again(server: &Server, way: Way) {
         );
     }
     assert_ne!(socket.id(), first);
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
 }

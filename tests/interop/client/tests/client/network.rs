@@ -47,7 +47,7 @@ async fn recovers_over_cuts(way: Way) {
     }
     until("all ticks", || ticks.count() >= TICKS).await;
     ticks.check(TICKS as u64);
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
     program.stop().await;
 }
 
@@ -82,7 +82,7 @@ async fn server_without_recovery_gives_a_new_id_after_a_cut() {
     until("connected again", || socket.is_connected()).await;
     assert!(!socket.is_recovered());
     assert_ne!(socket.id(), id);
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
     program.stop().await;
 }
 
@@ -138,7 +138,7 @@ async fn survives_restarts(kind: Option<Kind>, way: Way) {
         until("what was buffered", || said.count() > round).await;
     }
     said.check(ROUNDS as u64);
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
     server.stop(false).await;
 }
 
@@ -216,7 +216,7 @@ async fn thousand_clients_come_back_spread_over_time() {
         .max();
     assert!(most < Some(300), "a spike of {most:?}");
     for socket in sockets {
-        socket.disconnect().await;
+        socket.disconnect().await.unwrap();
     }
     server.stop().await;
 }

@@ -39,7 +39,7 @@ async fn upgrade_under_traffic(server: Server, client: usize) {
     assert_eq!(report, values(json!([{ "received": sent, "error": null }])));
     until("the numbers", || numbers.count() >= burst).await;
     numbers.check(burst as u64);
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
 }
 
 async fn upgrades_under_traffic(server: Server, upgrades: usize) {

@@ -156,7 +156,7 @@ async fn transport_that_the_server_does_not_take() {
     );
     let all = Client::builder(&server.url("/")).try_all_transports(true);
     let socket = within("connected", all.connect()).await.unwrap();
-    socket.disconnect().await;
+    socket.disconnect().await.unwrap();
     server.stop().await;
 }
 
