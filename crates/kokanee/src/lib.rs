@@ -54,7 +54,8 @@
 //! * The client's options are those of [`ClientBuilder`]; [`SimpleClient`] is for scripts, [`client::blocking`] for programs
 //!   that are not async.
 //!
-//! The features `server`, `client` and `tls` (of the server's own listener) are on by default.
+//! The features `server`, `client` and `tls` (of the server's own listener) are on by default; `axum` has the address of
+//! clients read from axum's `ConnectInfo`, and `net` is described above.
 
 pub use bytes;
 pub use http;

@@ -1,16 +1,23 @@
-//! What a session keeps of its first request: one allocation, and nothing of the server's buffers.
+//! What a session keeps of its first request: one allocation, and nothing of the server's buffers; and what the host's layers
+//! have put into its extensions.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use http::{HeaderName, HeaderValue, request::Parts};
+use http::{Extensions, HeaderName, HeaderValue, header, request::Parts};
+use hyper::upgrade::OnUpgrade;
+use percent_encoding::percent_decode_str;
 
-/// The head of the request that opened a session: target and headers, copied into one compact allocation.
+use crate::PeerAddress;
+
+/// The head of the request that opened a session: target and headers, copied into one compact allocation, and its extensions.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestHead {
     /// Target, then name and value of each header, with lengths in between: see [`RequestHead::fields`].
     text: Box<[u8]>,
-    pub(crate) issued: SystemTime,
+    /// Nanoseconds since the epoch of Unix.
+    issued: u64,
     pub(crate) secure: bool,
+    extensions: Extensions,
 }
 
 impl RequestHead {
@@ -35,8 +42,11 @@ impl RequestHead {
         }
         Self {
             text: text.into_boxed_slice(),
-            issued: SystemTime::now(),
+            issued: SystemTime::UNIX_EPOCH
+                .elapsed()
+                .map_or(0, |time| time.as_nanos().try_into().unwrap_or(u64::MAX)),
             secure,
+            extensions: kept(&parts.extensions),
         }
     }
 
@@ -65,6 +75,27 @@ impl RequestHead {
             Some((name, fields.next()?))
         })
     }
+}
+
+/// The extensions that are kept for as long as the session lasts: not what was read here already, nor what holds the host's
+/// connection or its read buffer.
+fn kept(extensions: &Extensions) -> Extensions {
+    if extensions.is_empty() {
+        return Extensions::new();
+    }
+    let mut kept = extensions.clone();
+    kept.remove::<OnUpgrade>();
+    kept.remove::<PeerAddress>();
+    #[cfg(feature = "axum")]
+    {
+        kept.remove::<axum::extract::ConnectInfo<std::net::SocketAddr>>();
+        kept.remove::<axum::extract::OriginalUri>();
+    }
+    if kept.is_empty() {
+        // Its table would stay.
+        return Extensions::new();
+    }
+    kept
 }
 
 /// How a client came: the first HTTP request of its session, and what it sent with CONNECT.
@@ -129,9 +160,58 @@ impl Handshake {
         self.socket.mailbox().address
     }
 
+    /// Returns the value of a cookie of the request, with its percent-encoding decoded and without quotes around it. Of several
+    /// with the name the first, which is that of the longest path.
+    ///
+    /// A browser may send cookies with the requests of other sites' pages, too, unless they are `SameSite`. Where they are a
+    /// login, name the pages that may connect: [`Cors::credentials`](crate::Cors::credentials) refuses all others.
+    ///
+    /// ```no_run
+    /// # use kokanee_server::{ConnectError, Handshake, Server, Socket};
+    /// # fn user_of(session: &str) -> Option<String> { None }
+    /// # let io = Server::new();
+    /// io.middleware(async |socket: Socket, handshake: Handshake| {
+    ///     let session = handshake.cookie("session").unwrap_or_default();
+    ///     let user = user_of(&session).ok_or_else(|| ConnectError::new("log in first").data(401))?;
+    ///     socket.insert(user);
+    ///     Ok::<_, ConnectError>(())
+    /// });
+    /// ```
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        let mut lines = self
+            .head()
+            .headers()
+            .filter(|(header, _)| *header == header::COOKIE.as_str())
+            .filter_map(|(_, line)| std::str::from_utf8(line).ok());
+        lines.find_map(|line| cookie(line, name))
+    }
+
+    /// Returns what layers in front of this server have put into the extensions of the request: a session, a user. Empty if
+    /// the server listens itself.
+    ///
+    /// Values are kept as long as the session. Not there: what the server has read itself ([`PeerAddress`], axum's
+    /// `ConnectInfo<SocketAddr>`), hyper's `OnUpgrade`, axum's `OriginalUri`; and nothing at all for pages that are
+    /// [served without their visitors' cookies](crate::Cors::any).
+    ///
+    /// ```
+    /// # use kokanee_server::{ConnectError, Handshake, Server, Socket};
+    /// #[derive(Clone)]
+    /// struct User(String);
+    ///
+    /// let io = Server::new();
+    /// io.middleware(async |socket: Socket, handshake: Handshake| {
+    ///     let user = handshake.extensions().get::<User>();
+    ///     socket.insert(user.ok_or_else(|| ConnectError::new("log in first"))?.clone());
+    ///     Ok::<_, ConnectError>(())
+    /// });
+    /// ```
+    pub fn extensions(&self) -> &Extensions {
+        &self.head().extensions
+    }
+
     /// When the session was opened.
     pub fn issued(&self) -> SystemTime {
-        self.head().issued
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.head().issued)
     }
 
     /// Whether the client's connection is encrypted, as far as the server and the proxies that it trusts know.
@@ -150,5 +230,46 @@ impl Handshake {
     /// When there is no auth, or it does not fit.
     pub fn auth<T: serde::de::DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         self.socket.auth()
+    }
+}
+
+/// The value of a cookie in a line of them. Spec: RFC 6265 5.4; values are quoted and percent-encoded by habit.
+fn cookie(line: &str, name: &str) -> Option<String> {
+    let mut pairs = line.split(';').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(key, _)| key.trim() == name)?;
+    let value = value.trim();
+    let unquoted = value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'))
+        .unwrap_or(value);
+    let decoded = percent_decode_str(unquoted).decode_utf8();
+    Some(decoded.map_or_else(|_| unquoted.to_owned(), std::borrow::Cow::into_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_are_found_by_name_and_decoded() {
+        for (line, expected) in [
+            ("a=1", Some("1")),
+            ("b=2; a=1", Some("1")),
+            ("a=1; a=2", Some("1")),
+            ("b=2;a = 1 ;c=3", Some("1")),
+            ("a=", Some("")),
+            ("a=x=y", Some("x=y")),
+            ("a=\"q u\"", Some("q u")),
+            ("a=%22caf%C3%A9%22", Some("\"caf\u{e9}\"")),
+            ("a=s%3Aid.sig%2F", Some("s:id.sig/")),
+            ("a=100%; b=2", Some("100%")),
+            ("a=%ff", Some("%ff")),
+            ("a=\"", Some("\"")),
+            ("aa=1; A=2; b=a=3", None),
+            ("a", None),
+            ("", None),
+        ] {
+            assert_eq!(cookie(line, "a").as_deref(), expected, "{line}");
+        }
     }
 }

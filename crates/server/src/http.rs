@@ -357,6 +357,11 @@ impl ServerInner {
                 if pages == Pages::WithoutCredentials {
                     parts.headers.remove(header::COOKIE);
                     parts.headers.remove(header::AUTHORIZATION);
+                    // Layers of the host have read them.
+                    parts.extensions.clear();
+                }
+                if client.address.is_none() {
+                    self.log_no_address();
                 }
                 let deliveries = peer.deliveries.clone();
                 match &self.allow_request {
@@ -365,12 +370,13 @@ impl ServerInner {
                         Opened::Answered(answer) => answer.into(),
                     },
                     Some(hook) => {
+                        let mut asked = parts.clone();
                         if let Some(address) = client.address {
-                            parts.extensions.insert(PeerAddress(address));
+                            asked.extensions.insert(PeerAddress(address));
                         }
                         let (server, hook) = (Arc::clone(self), hook.clone());
                         Step::Other(Box::pin(async move {
-                            if let Err(refusal) = server.consent(&hook, parts.clone()).await {
+                            if let Err(refusal) = server.consent(&hook, asked).await {
                                 return refusal.response(to_websocket).into();
                             }
                             match server.open(&parts, query, transport, &client, deliveries) {
@@ -460,6 +466,20 @@ impl ServerInner {
                  trust_proxies (--trust-proxy), or raise the limit max_pending_sessions_per_address \
                  (--max-pending-per-address)"
             ),
+        }
+    }
+
+    /// Tells the user that no proxy can be believed, as nobody says who has connected.
+    fn log_no_address(&self) {
+        if !self.trusted_proxies.is_empty()
+            && let Some(skipped) = self.proxy_log.pass()
+        {
+            tracing::warn!(
+                skipped,
+                "trust_proxies has no effect: the host of the server does not say who has connected; with axum, use the feature \
+                 `axum` and into_make_service_with_connect_info::<SocketAddr>(), elsewhere insert a PeerAddress into the \
+                 extensions of the requests"
+            );
         }
     }
 

@@ -425,7 +425,8 @@ impl ServerBuilder {
     /// Default: none.
     ///
     /// What they say is then the client's address in limits, logs and [`Handshake::address`](crate::Handshake::address),
-    /// and the origin that pages are compared with.
+    /// and the origin that pages are compared with. In another application, such as axum's, that must say who has connected:
+    /// see [`PeerAddress`](crate::PeerAddress). Where that speaks the PROXY protocol itself, it gives the address in it.
     ///
     /// ```
     /// # use kokanee_server::{InvalidProxy, Server, TrustedProxy};

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body_util::Either;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -26,6 +26,9 @@ use crate::{
 /// address and shows it in the [`Handshake`](crate::Handshake). If it is a [trusted](crate::ServerBuilder::trust_proxies)
 /// proxy's, its headers say whose the request is. [`allow_request`](crate::ServerBuilder::allow_request) finds the client's
 /// address there.
+///
+/// With the feature `axum`, axum's `ConnectInfo<SocketAddr>` is taken for it, if this is not there: serve with
+/// `app.into_make_service_with_connect_info::<SocketAddr>()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
@@ -43,6 +46,11 @@ impl Server {
     }
 
     /// A layer that answers the server's requests and passes on all others.
+    ///
+    /// Layers that are added after it are in front of it, and what they put into the request's extensions is in
+    /// [`Handshake::extensions`](crate::Handshake::extensions). With the feature `axum` the client's address is that of axum's
+    /// `ConnectInfo<SocketAddr>`; see [`PeerAddress`]. When the application ends, call [`close`](Self::close) first: axum
+    /// waits for open requests, and so for polls, up to 25 s each.
     ///
     /// ```
     /// # use kokanee_server::Server;
@@ -127,15 +135,22 @@ fn unwrap_stream(upgraded: Upgraded) -> (Stream, Bytes, Vec<u8>) {
 /// What the host knows of the connection, from the request itself.
 fn peer_of<B>(request: &Request<B>) -> Peer {
     Peer {
-        address: request
-            .extensions()
-            .get()
-            .map(|PeerAddress(address)| *address),
+        address: address_of(request.extensions()),
         secure: request.uri().scheme() == Some(&http::uri::Scheme::HTTPS),
         deliveries: None,
         lingers: false,
         needs_host: false,
     }
+}
+
+fn address_of(extensions: &Extensions) -> Option<SocketAddr> {
+    let address = extensions.get().map(|PeerAddress(address)| *address);
+    #[cfg(feature = "axum")]
+    let address = address.or_else(|| {
+        let info = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>()?;
+        Some(info.0)
+    });
+    address
 }
 
 /// As a service of its own: requests that are not for the server are answered with 404.

@@ -474,3 +474,25 @@ async fn the_name_of_an_event_is_text() {
         json!([true, "chat", 4])
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_is_found_by_name() {
+    let io = Server::new();
+    io.on_connect(async |socket: Socket, handshake: Handshake| {
+        let cookies = ["session", "theme", "other"].map(|name| handshake.cookie(name));
+        socket.emit("cookies", cookies).await
+    });
+    let server = TestServer::start_with(io).await;
+    let target = "/socket.io/?EIO=4&transport=websocket";
+    let headers = [
+        ("Cookie", "theme=\"dark\"; session=s%3A1"),
+        ("Cookie", "other=2"),
+    ];
+    let mut websocket = WebSocket::connect_with(server.address, target, &headers).await;
+    websocket.text().await;
+    websocket.join().await;
+    assert_eq!(
+        websocket.text().await,
+        "42[\"cookies\",[\"s:1\",\"dark\",\"2\"]]"
+    );
+}

@@ -6,8 +6,10 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use kokanee_server::{
-    Ack, Cookie, Data, DisconnectReason, PeerAddress, Server, Socket, State, TrustedProxy,
+    Ack, ConnectError, Cookie, Cors, Data, DisconnectReason, Extension, Handshake, PeerAddress,
+    Server, Socket, State, TrustedProxy,
 };
+use serde_json::json;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
@@ -143,6 +145,147 @@ async fn a_layer_of_axum_beside_a_route_and_another_layer() {
     let ours = request(address, "GET", "/socket.io/?EIO=4&transport=polling", "").await;
     assert_eq!(ours.header("access-control-allow-origin"), Some("*"));
     assert_eq!(request(address, "GET", "/elsewhere", "").await.status, 404);
+}
+
+/// Serves an application of axum that says who has connected.
+#[cfg(feature = "axum")]
+async fn serve_axum(app: axum::Router) -> SocketAddr {
+    let (listener, address) = listener().await;
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+/// What the server says first to a client that comes with these headers.
+async fn greeting(address: SocketAddr, headers: &[(&str, &str)]) -> String {
+    let target = "/socket.io/?EIO=4&transport=websocket";
+    let mut websocket = WebSocket::connect_with(address, target, headers).await;
+    assert!(websocket.text().await.starts_with("0{\"sid\":"));
+    websocket.join().await;
+    websocket.text().await
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_address_of_axums_connect_info() {
+    let (io, mut entries) = scenario();
+    let layered = axum::Router::new().layer(io.layer());
+    let address = serve_axum(layered).await;
+    play(address, &mut entries, Some("127.0.0.1")).await;
+    let service = axum::Router::new().fallback_service(io);
+    let address = serve_axum(service).await;
+    play(address, &mut entries, Some("127.0.0.1")).await;
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test(flavor = "multi_thread")]
+async fn proxies_in_front_of_axum_are_believed_if_they_are_trusted() {
+    for (trusted, header, value, expected) in [
+        (true, "x-forwarded-for", "6.6.6.6, 192.0.2.1", "192.0.2.1"),
+        (true, "forwarded", "for=192.0.2.1;proto=https", "192.0.2.1"),
+        (true, "x-real-ip", "6.6.6.6", "127.0.0.1"),
+        (false, "x-forwarded-for", "6.6.6.6", "127.0.0.1"),
+        (false, "forwarded", "for=6.6.6.6", "127.0.0.1"),
+    ] {
+        let proxies = Some(TrustedProxy::LOOPBACK).filter(|_| trusted);
+        let io = Server::builder().trust_proxies(proxies).build();
+        io.on_connect(async |socket: Socket, handshake: Handshake| {
+            let address = handshake.address().map(|address| address.ip());
+            socket.emit("address", address).await
+        });
+        let address = serve_axum(axum::Router::new().layer(io.layer())).await;
+        let greeting = greeting(address, &[(header, value)]).await;
+        assert_eq!(greeting, format!("42[\"address\",\"{expected}\"]"));
+    }
+}
+
+/// What a layer in front of the server knows of the visitor.
+#[derive(Clone, Debug, PartialEq)]
+struct Visitor(&'static str);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn extensions_of_the_host_reach_the_handshake() {
+    let io = Server::builder()
+        .cors(Cors::any().credentials(true))
+        .allow_request(async |request: http::request::Parts| {
+            let visitor = request.extensions.get::<Visitor>();
+            visitor.map_or_else(|| Err("nobody".to_owned()), |_| Ok(()))
+        })
+        .build();
+    io.on_connect(async |socket: Socket, handshake: Handshake| {
+        let visitor = handshake.extensions().get::<Visitor>();
+        let peer = handshake.extensions().get::<PeerAddress>();
+        let visitor = visitor.map(|Visitor(name)| *name);
+        socket.emit("visitor", (visitor, peer.is_some())).await
+    });
+    let app = axum::Router::new()
+        .layer(io.layer())
+        .layer(axum::Extension(PeerAddress(([192, 0, 2, 1], 1).into())))
+        .layer(axum::Extension(Visitor("Ada")));
+    let (listener, address) = listener().await;
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    assert_eq!(
+        greeting(address, &[]).await,
+        "42[\"visitor\",\"Ada\",false]"
+    );
+    let own = [("origin", "http://localhost")];
+    assert_eq!(
+        greeting(address, &own).await,
+        "42[\"visitor\",\"Ada\",false]"
+    );
+    // A page of another site must not speak for its visitor, as the layer has read the cookies.
+    let target = "/socket.io/?EIO=4&transport=polling";
+    let mut http = Http::connect(address).await;
+    http.send(format!(
+        "GET {target} HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n"
+    ))
+    .await;
+    let answer = http.response().await;
+    assert_eq!(
+        (answer.status, answer.text().as_str()),
+        (403, "{\"code\":4,\"message\":\"nobody\"}")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_layer_logs_in() {
+    use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
+    let io = Server::new();
+    io.middleware(async |socket: Socket, handshake: Handshake| {
+        let session = handshake.extensions().get::<Session>().cloned();
+        let session = session.expect("the layer is in front");
+        let user = session.get::<String>("user").await.unwrap_or_default();
+        let user =
+            user.ok_or_else(|| ConnectError::new("log in first").data(json!({"status": 401})))?;
+        socket.insert(user);
+        Ok::<_, ConnectError>(())
+    });
+    io.on_connect(async |socket: Socket, user: Extension<String>| {
+        socket.emit("hello", &*user.0).await
+    });
+    let login = async |session: Session| session.insert("user", "Ada").await.expect("a store");
+    let app = axum::Router::new()
+        .route("/login", axum::routing::post(login))
+        .layer(io.layer())
+        .layer(SessionManagerLayer::new(MemoryStore::default()).with_secure(false));
+    let (listener, address) = listener().await;
+    tokio::spawn(async move { axum::serve(listener, app).await });
+
+    let target = "/socket.io/?EIO=4&transport=websocket";
+    let mut websocket = WebSocket::connect(address, target).await;
+    websocket.text().await;
+    websocket.send("40").await;
+    assert_eq!(
+        websocket.text().await,
+        "44{\"message\":\"log in first\",\"data\":{\"status\":401}}"
+    );
+    let answer = request(address, "POST", "/login", "").await;
+    let cookie = answer.header("set-cookie").expect("a cookie");
+    let cookie = cookie.split(';').next().expect("a pair").to_owned();
+    assert_eq!(
+        greeting(address, &[("cookie", &cookie)]).await,
+        "42[\"hello\",\"Ada\"]"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
