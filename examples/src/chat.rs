@@ -8,21 +8,20 @@ use kokanee::{Ack, Data, DisconnectReason, Server, Socket};
 #[tokio::main]
 async fn main() -> kokanee::Result<()> {
     let io = Server::new();
-    let chat = io.of("/");
-    chat.on_connect(async |socket: Socket| {
+    io.on_connect(async |socket: Socket| {
         println!("connect {}", socket.id());
         socket.join("lobby")
     });
-    chat.on(
+    io.on(
         "my_message",
         async |socket: Socket, Data(text): Data<String>| {
             socket.to("lobby").emit("my_message", &text).await
         },
     );
-    chat.on("sum", async |Data((a, b)): Data<(i64, i64)>, ack: Ack| {
+    io.on("sum", async |Data((a, b)): Data<(i64, i64)>, ack: Ack| {
         ack.send(a + b)
     });
-    chat.on_disconnect(async |socket: Socket, reason: DisconnectReason| {
+    io.on_disconnect(async |socket: Socket, reason: DisconnectReason| {
         println!("disconnect {} {reason}", socket.id());
     });
     io.listen("127.0.0.1:5000").await?;

@@ -1,40 +1,166 @@
-//! Socket.IO inside an axum application: its routes and its middleware go on beside it.
+//! A chat inside an axum application: shared state, login by cookie, presence, history, a route that emits, the clients'
+//! addresses behind nginx, and an end that waits for nobody.
 //!
-//! Run it with `cargo run --bin on-axum`; `PORT` sets the port. Then `curl http://127.0.0.1:5001/hello`.
+//! Run it with `cargo run --bin on-axum`; `PORT` sets the port. `curl -i -X POST http://127.0.0.1:5001/login/ada` logs in, and
+//! `curl -d tea http://127.0.0.1:5001/announce` reaches all sockets.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
-use axum::{Router, extract::State, routing::get};
-use kokanee::{Ack, Args, Server, Socket};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::header::SET_COOKIE,
+    response::IntoResponse,
+    routing::{get, post},
+};
+use kokanee::{ConnectError, Data, Extension, Handshake, Server, Socket, TrustedProxy};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 use tower_http::trace::TraceLayer;
+
+/// What routes and handlers share.
+#[derive(Default)]
+struct Chat {
+    /// Who has logged in, by session.
+    users: Mutex<HashMap<String, User>>,
+    history: Mutex<Vec<(String, String)>>,
+}
+
+#[derive(Clone)]
+struct User(String);
+
+impl Chat {
+    fn user(&self, session: &str) -> Option<User> {
+        let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        users.get(session).cloned()
+    }
+
+    fn say(&self, user: &User, text: &str) {
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.push((user.0.clone(), text.to_owned()));
+    }
+
+    fn history(&self) -> Vec<(String, String)> {
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.clone()
+    }
+}
 
 #[tokio::main]
 async fn main() -> kokanee::Result<()> {
-    let io = Server::new();
-    io.on("echo", async |socket: Socket, args: Args, ack: Ack| {
-        if ack.is_wanted() {
-            ack.send_args(&args)
-        } else {
-            socket.emit_args("echo", &args).await
-        }
+    let chat = Arc::new(Chat::default());
+    let io = Server::builder()
+        .state(Arc::clone(&chat))
+        // nginx runs on this machine: its word is taken for where clients come from.
+        .trust_proxies([TrustedProxy::LOOPBACK])
+        .build();
+    io.middleware(log_in);
+    io.on_connect(enter);
+    io.on("message", message);
+    io.on_disconnect(async |socket: Socket, user: Extension<User>| {
+        socket.broadcast().emit("left", &user.0.0).await
     });
+
     let app = Router::new()
         .route("/hello", get(async || "hello"))
-        // An ordinary request reaches all sockets.
-        .route("/announce", get(announce))
-        .with_state(io.clone())
+        .route("/login/{name}", post(new_session))
+        .route("/announce", post(announce))
+        .with_state((io.clone(), chat))
         .layer(io.layer())
+        // In front of the server, so its requests are traced, too. What such layers put into the request's extensions, a
+        // session for instance, is in `handshake.extensions()`.
         .layer(TraceLayer::new_for_http());
 
     let port = std::env::var("PORT").unwrap_or_else(|_| "5001".to_owned());
-    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app).await?;
+    // With the address of the other end, which the server reads by its feature `axum`.
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, app)
+        .with_graceful_shutdown(end(io))
+        .await?;
     Ok(())
 }
 
-async fn announce(State(io): State<Server>) -> String {
-    match io.emit("announcement", "tea is ready").await {
-        Ok(_) => "announced\n".to_owned(),
+/// Decides who may join.
+async fn log_in(
+    socket: Socket,
+    handshake: Handshake,
+    chat: kokanee::State<Arc<Chat>>,
+) -> Result<(), ConnectError> {
+    let session = handshake.cookie("session").unwrap_or_default();
+    let user = chat
+        .user(&session)
+        .ok_or_else(|| ConnectError::new("log in first").data("/login"))?;
+    socket.insert(user);
+    Ok(())
+}
+
+async fn enter(
+    socket: Socket,
+    user: Extension<User>,
+    chat: kokanee::State<Arc<Chat>>,
+) -> kokanee::Result<()> {
+    let address = socket.handshake().address().map(|address| address.ip());
+    println!("{} from {address:?}", user.0.0);
+    socket.emit("history", &chat.history()).await?;
+    socket.broadcast().emit("joined", &user.0.0).await?;
+    Ok(())
+}
+
+async fn message(
+    io: Server,
+    user: Extension<User>,
+    chat: kokanee::State<Arc<Chat>>,
+    Data(text): Data<String>,
+) -> kokanee::Result<()> {
+    chat.say(&user, &text);
+    io.emit("message", (&user.0.0, &text)).await?;
+    Ok(())
+}
+
+async fn new_session(
+    State((_, chat)): State<(Server, Arc<Chat>)>,
+    Path(name): Path<String>,
+) -> impl IntoResponse {
+    let session = format!("{:016x}{:016x}", random(), random());
+    // Pages of other sites cannot use it: browsers send it with requests of this site's pages alone.
+    let cookie = format!("session={session}; Path=/; HttpOnly; SameSite=Strict");
+    let mut users = chat.users.lock().unwrap_or_else(PoisonError::into_inner);
+    users.insert(session, User(name));
+    ([(SET_COOKIE, cookie)], "welcome\n")
+}
+
+fn random() -> u64 {
+    getrandom::u64().expect("the system has random numbers")
+}
+
+/// An ordinary request reaches all sockets.
+async fn announce(State((io, _)): State<(Server, Arc<Chat>)>, text: String) -> String {
+    match io.emit("announcement", text).await {
+        Ok(recipients) => format!("announced to {}\n", recipients.count()),
         Err(error) => format!("not announced: {error}\n"),
+    }
+}
+
+/// Waits until the program is asked to end, and closes the server: axum waits for requests under way, and without this a poll
+/// takes up to 25 s.
+async fn end(io: Server) {
+    let mut terminate = signal(SignalKind::terminate()).expect("signals can be handled");
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    match io.close(Duration::from_secs(5)).await {
+        Ok(()) => println!("all clients are gone"),
+        Err(error) => println!("{error}"),
     }
 }

@@ -1,11 +1,12 @@
 //! The official browser client below the server's path, from files that the user names.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::{
+    ListenError,
     body::Body,
     compression::{compress, negotiate},
     static_files::{etag, is_cached},
@@ -31,6 +32,20 @@ pub(crate) struct ClientBundle {
 impl ClientBundle {
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { path }
+    }
+
+    /// Whether there is something to serve.
+    pub(crate) fn check(&self) -> Result<(), ListenError> {
+        if self.path.is_file() || NAMES.iter().any(|name| self.path.join(name).is_file()) {
+            return Ok(());
+        }
+        Err(ListenError::Files {
+            path: self.path.display().to_string(),
+            source: io::Error::new(
+                io::ErrorKind::NotFound,
+                "there is no socket.io.js; `npm install socket.io-client` puts it into node_modules/socket.io-client/dist",
+            ),
+        })
     }
 
     /// Whether a name is that of one of the files, or of its map.

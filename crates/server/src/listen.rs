@@ -60,7 +60,7 @@ impl Server {
     /// Listens on an address (`host:port`) until [`close`](Self::close).
     ///
     /// # Errors
-    /// When the address cannot be listened on.
+    /// As [`bind`](Self::bind).
     pub async fn listen(&self, address: &str) -> Result<(), ListenError> {
         self.bind(address).await?.serve().await;
         Ok(())
@@ -69,8 +69,10 @@ impl Server {
     /// Binds an address (`host:port`; port 0 is any free one). Serve it with [`Listener::serve`].
     ///
     /// # Errors
-    /// When the address cannot be listened on.
+    /// When the address cannot be listened on, or what is to be served is not there: a file or directory of
+    /// [`serve_static`](Self::serve_static), the client of [`serve_client`](crate::ServerBuilder::serve_client).
     pub async fn bind(&self, address: &str) -> Result<Listener, ListenError> {
+        self.inner().check_files()?;
         let error = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => ListenError::AddressInUse {
                 address: address.to_owned(),

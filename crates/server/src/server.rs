@@ -16,7 +16,7 @@ use kokanee_socketio::{ConnectionConfig, ParserKind};
 use tokio::sync::watch;
 
 use crate::{
-    Limits, Namespace,
+    Limits, ListenError, Namespace,
     admission::AllowRequest,
     client_bundle::ClientBundle,
     cookie::Cookie,
@@ -116,6 +116,17 @@ impl ServerInner {
             .values()
             .cloned()
             .collect()
+    }
+
+    /// Whether all files are there that are to be served.
+    pub(crate) fn check_files(&self) -> Result<(), ListenError> {
+        if let Some(client) = &self.client_bundle {
+            client.check()?;
+        }
+        self.static_files
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .check()
     }
 
     pub(crate) fn forget(&self, mailbox: &Mailbox) {
@@ -414,7 +425,15 @@ impl ServerBuilder {
     }
 
     /// Serves the official browser client below the path (`/socket.io/socket.io.js`), from a file or the directory
-    /// `dist` of the npm package `socket.io-client`.
+    /// `dist` of the npm package `socket.io-client`. Default: it is not served.
+    ///
+    /// `npm install socket.io-client` brings it:
+    ///
+    /// ```
+    /// let builder = kokanee_server::Server::builder().serve_client("node_modules/socket.io-client/dist");
+    /// ```
+    ///
+    /// A page loads it with `<script src="/socket.io/socket.io.js"></script>`, and connects with `io()`.
     pub fn serve_client(mut self, path: impl Into<std::path::PathBuf>) -> Self {
         self.client_bundle = Some(ClientBundle::new(path.into()));
         self

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use foldhash::fast::FixedState;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
-use crate::body::Body;
+use crate::{ListenError, body::Body};
 
 /// A file or a directory to serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +99,19 @@ impl StaticFiles {
             Content::Path(_) => self.files.insert(url, file),
             Content::Memory(_) => self.embedded.insert(url, file),
         };
+    }
+
+    /// Whether all mapped files and directories are there.
+    pub(crate) fn check(&self) -> Result<(), ListenError> {
+        for file in self.files.values() {
+            if let Content::Path(path) = &file.content {
+                path.metadata().map_err(|source| ListenError::Files {
+                    path: path.display().to_string(),
+                    source,
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// The file of a URL's path: an exact match, an embedded file first, else the longest mapped path above it with the

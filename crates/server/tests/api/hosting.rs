@@ -758,3 +758,18 @@ async fn an_address_in_use_is_a_helpful_error() {
         "{error}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_not_there_are_an_error() {
+    let client = Server::builder().serve_client("no/dist").build();
+    let error = client.bind("127.0.0.1:0").await.expect_err("no client");
+    assert!(
+        error.to_string().contains("npm install socket.io-client"),
+        "{error}"
+    );
+    let page = Server::new();
+    page.serve_static("/", "no/index.html");
+    let error = page.bind("127.0.0.1:0").await.expect_err("no page");
+    let text = error.to_string();
+    assert!(text.starts_with("cannot serve no/index.html: "), "{text}");
+}
