@@ -7,9 +7,9 @@ use std::fmt::Write;
 
 /// Size of a chart in units of its view box, both ways.
 const SIZE: f64 = 1000.0;
-/// Room for a label of the horizontal axis, as a share of the width: of a wide screen, and of a phone.
-const LABEL: f64 = 0.1;
-const LABEL_OF_PHONE: f64 = 0.27;
+/// Room for a character of the horizontal axis, as a share of the width: of a wide screen, and of a phone.
+const CHARACTER: f64 = 0.013;
+const CHARACTER_OF_PHONE: f64 = 0.031;
 
 /// A chart.
 pub(crate) struct Chart<'a> {
@@ -80,10 +80,11 @@ impl Chart<'_> {
     }
 
     fn plot(&self) -> String {
+        let times = || self.series.iter().flat_map(|series| &series.points);
+        // Time begins at zero, even if the first interval ends later, and ends for all charts at once.
+        let left = times().map(|(x, _)| *x).fold(0.0, f64::min);
+        let right = times().map(|(x, _)| *x).fold(f64::NEG_INFINITY, f64::max);
         let measured = || self.series.iter().flat_map(Series::measured);
-        // Time begins at zero, even if the first interval ends later.
-        let left = measured().map(|(x, _)| x).fold(0.0, f64::min);
-        let right = measured().map(|(x, _)| x).fold(f64::NEG_INFINITY, f64::max);
         let highest = measured().map(|(_, y)| y).fold(0.0, f64::max);
         let step = round_step(highest.max(f64::EPSILON) / 4.0);
         let top = (highest / step).ceil().max(1.0) * step;
@@ -122,8 +123,8 @@ impl Chart<'_> {
             .into_iter()
             .map(|(tick, label)| (x(tick), label))
             .collect();
-        let ticks = spaced(ticks, LABEL);
-        let on_phone = spaced(ticks.clone(), LABEL_OF_PHONE);
+        let ticks = spaced(ticks, CHARACTER);
+        let on_phone = spaced(ticks.clone(), CHARACTER_OF_PHONE);
         for tick in ticks {
             let class = if on_phone.contains(&tick) {
                 "x"
@@ -192,16 +193,20 @@ fn add(text: &mut String, part: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(part);
 }
 
-/// Leaves out labels that are nearer than `room` to another one. The last one stays.
-fn spaced(mut labels: Vec<(f64, String)>, room: f64) -> Vec<(f64, String)> {
+/// Leaves out labels that are too near to another one, if a character takes this much room. The last one stays.
+fn spaced(mut labels: Vec<(f64, String)>, character: f64) -> Vec<(f64, String)> {
     let Some(last) = labels.pop() else {
         return labels;
     };
+    // Half of each, and two characters between them.
+    let fit = |(left, a): &(f64, String), (right, b): &(f64, String)| {
+        let characters = u32::try_from(a.chars().count() + b.chars().count()).unwrap_or(u32::MAX);
+        right - left >= (f64::from(characters) / 2.0 + 2.0) * character
+    };
     let mut kept: Vec<(f64, String)> = Vec::new();
-    for (at, label) in labels {
-        let previous = kept.last().map_or(f64::NEG_INFINITY, |(at, _)| *at);
-        if at - previous >= room && last.0 - at >= room {
-            kept.push((at, label));
+    for label in labels {
+        if fit(&label, &last) && kept.last().is_none_or(|before| fit(before, &label)) {
+            kept.push(label);
         }
     }
     kept.push(last);
@@ -331,12 +336,14 @@ mod tests {
         let labels: Vec<_> = (0..=10_u8)
             .map(|tenth| (f64::from(tenth) / 10.0, tenth.to_string()))
             .collect();
-        let at = |room| -> Vec<_> {
-            let kept = spaced(labels.clone(), room).into_iter();
+        let at = |character| -> Vec<_> {
+            let kept = spaced(labels.clone(), character).into_iter();
             kept.map(|(_, label)| label).collect()
         };
-        assert_eq!(at(0.15), ["0", "2", "4", "6", "8", "10"]);
-        assert_eq!(at(LABEL_OF_PHONE), ["0", "3", "6", "10"]);
+        assert_eq!(at(CHARACTER).len(), 11);
+        assert_eq!(at(CHARACTER_OF_PHONE).len(), 10);
+        assert_eq!(at(0.05), ["0", "2", "4", "6", "8", "10"]);
+        assert_eq!(at(0.09), ["0", "3", "6", "10"]);
     }
 
     #[test]

@@ -106,21 +106,22 @@ impl Place {
         stands_for("pidof", &format!("echo {}", server.pid()));
         let path = |name: &str| folder.join(name).display().to_string();
         let (cert, key) = (path("cert.pem"), path("key.pem"));
+        let tls = [
+            "tcp",
+            "echo",
+            "-p",
+            "0",
+            "--tls-cert",
+            &cert,
+            "--tls-key",
+            &key,
+        ];
         Self {
-            tcp: Running::kokanee(&["tcp", "echo", "-p", "0"]),
-            tls: Running::kokanee(&[
-                "tcp",
-                "echo",
-                "-p",
-                "0",
-                "--tls-cert",
-                &cert,
-                "--tls-key",
-                &key,
-            ]),
-            udp: Running::kokanee(&["udp", "echo", "-p", "0"]),
-            server,
             folder,
+            server,
+            tcp: Running::kokanee(&["tcp", "echo", "-p", "0"]),
+            tls: Running::kokanee(&tls),
+            udp: Running::kokanee(&["udp", "echo", "-p", "0"]),
         }
     }
 
