@@ -17,3 +17,4 @@ mod payloads;
 mod rooms;
 mod shutdown;
 mod slow_consumer;
+mod turns;
