@@ -7,12 +7,12 @@ use std::{
     alloc::System,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use kokanee_server::{Args, EmitError, ParserKind, Server, Socket};
+use kokanee_server::{Args, EmitError, Overflow, ParserKind, Server, Socket};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::runtime::Runtime;
 
@@ -271,6 +271,48 @@ fn a_handler_that_sends_50_mb_to_a_slow_client_keeps_memory_bounded() {
     println!("at most {most} bytes while 50 MB were sent");
     assert!(most < 3 << 20, "{most} bytes");
     assert_eq!(server.io.session_count(), 1);
+}
+
+#[test]
+fn what_is_dropped_takes_no_memory_while_the_task_does_not_run() {
+    const EMITS: u32 = 200_000;
+    let _alone = alone();
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
+        let io = Server::builder()
+            .with_limits(|limits| {
+                limits.overflow = overflow;
+                limits.max_outbound_bytes = 100_000;
+            })
+            .build();
+        let gate = Arc::new(Mutex::new(()));
+        let (note, noted) = mpsc::channel();
+        let handler_gate = Arc::clone(&gate);
+        io.on("block", move || {
+            let (gate, note) = (Arc::clone(&handler_gate), note.clone());
+            async move {
+                note.send(()).expect("the test waits");
+                drop(gate.lock());
+            }
+        });
+        let server = start(io);
+        let mut client = open_websocket(server.address);
+        let sockets = server.runtime.block_on(server.io.of("/").fetch_sockets());
+        let blocked = gate.lock();
+        client
+            .write_all(&frame(b"42[\"block\"]")[..17])
+            .expect("the server reads");
+        noted.recv_timeout(PATIENCE).expect("the handler runs");
+        let before = live_bytes();
+        for number in 0..EMITS {
+            // Whether it is dropped at once is a matter of the policy.
+            let _ = sockets[0].emit_volatile("news", number);
+        }
+        let held = live_bytes().saturating_sub(before);
+        drop(blocked);
+        println!("{overflow:?}: {held} bytes after {EMITS} events");
+        // The limit, and what small packets take beside their bytes.
+        assert!(held < 1 << 20, "{overflow:?}: {held} bytes");
+    }
 }
 
 /// A masked frame of any size.
