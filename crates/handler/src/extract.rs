@@ -18,6 +18,12 @@ pub trait Kind: 'static {
 }
 
 /// A kind of event that the peer has sent.
+#[diagnostic::on_unimplemented(
+    message = "only handlers of events have `Data`, `Typed`, `Args`, `RawEvent`, `EventName`, `Ack` and `TypedAck` as parameters",
+    label = "a handler of another kind",
+    note = "there is no event in `on_connect` and `on_disconnect`: what a client sends with its connection is `Auth<T>`, what it sends \
+            later comes to `on(\"event\", async |Data(value): Data<T>, ack: Ack| …)`"
+)]
 pub trait EventKind: Kind {
     /// The event.
     fn event<'c>(context: &'c Self::Context<'_>) -> Option<&'c RawEvent>;
@@ -29,7 +35,10 @@ pub trait EventKind: Kind {
 /// A parameter of handlers of kind `K`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of this handler",
-    note = "parameters are extractors: Socket, Data<T>, Args, RawEvent, EventName, Ack, State<T>, … or your own FromContext"
+    label = "has a parameter `{Self}`",
+    note = "of every handler: `Socket`, `State<T>`, `Extension<T>`, `Auth<T>`, …, and your own types that implement `FromContext`",
+    note = "of handlers of events: `Data<T>` for the arguments, as in `Data(text): Data<String>` or `Data((a, b)): Data<(i64, i64)>`, and \
+            `Ack`; of `on_disconnect` alone: `DisconnectReason`"
 )]
 pub trait FromContext<K: Kind>: Sized {
     /// Makes the parameter.

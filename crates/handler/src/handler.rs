@@ -12,6 +12,12 @@ use crate::{BoxError, ExtractError, FromContext, Kind, Needs, spare::Placed};
 
 /// What a handler may return: nothing, or a `Result` whose error goes to the application's `on_error` and to the peer's
 /// acknowledgement.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    label = "returns `{Self}`",
+    note = "a handler returns nothing, or a `Result<(), E>` whose error can be turned into a `BoxError`",
+    note = "an event is answered through a parameter: `async |ack: Ack| ack.send(value)`, or `ack.send_result(result)`"
+)]
 pub trait IntoOutcome {
     /// The error, if there was one.
     ///
@@ -122,14 +128,61 @@ impl<K: Kind> Erased<K> {
     }
 }
 
+/// A function that can be called again and again, from any thread.
+///
+/// Between [`Handler`] and `Fn`, for the compiler's errors: of a closure that is no `Fn`, because it captures something that its
+/// future borrows or uses up, they say what `Handler` says.
+#[doc(hidden)]
+pub trait Callable<Args>: Send + Sync + 'static {
+    /// The async function's future.
+    type Future;
+
+    /// Calls it.
+    fn call(&self, args: Args) -> Self::Future;
+}
+
 /// An async function that can handle what `K` says.
 ///
-/// Implemented for functions and closures of up to eight parameters that implement [`FromContext<K>`]. A closure that
-/// keeps something of its own clones it into the future: `move |s: Socket| { let db = db.clone(); async move { … } }`.
+/// Implemented for async functions and closures of up to eight parameters that implement [`FromContext<K>`], which return
+/// nothing or a `Result<(), E>`.
+///
+/// A closure is called once for every event, so an `async` closure cannot capture anything. What many handlers share is
+/// [state](FromContext) of the application. What belongs to one handler is cloned for every call:
+///
+/// ```
+/// # use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+/// # use kokanee_handler::{BoxError, Handler, Kind};
+/// # fn on<K: Kind, H: Handler<(), K>>(event: &str, handler: H) {}
+/// # fn f<K: Kind>() {
+/// let count = Arc::new(AtomicU64::new(0));
+/// on::<K, _>("click", move || {
+///     let count = Arc::clone(&count);
+///     async move {
+///         count.fetch_add(1, Ordering::Relaxed);
+///     }
+/// });
+/// # }
+/// ```
+///
+/// A handler that uses `?` and ends with `Ok(())` says which error that would be; any does that is `Into<BoxError>`:
+///
+/// ```
+/// # use kokanee_handler::{BoxError, Handler, Kind};
+/// # fn on<K: Kind, H: Handler<(), K>>(event: &str, handler: H) {}
+/// # fn f<K: Kind>() {
+/// on::<K, _>("save", async || -> Result<(), BoxError> {
+///     let _notes = std::fs::read_to_string("notes.txt")?;
+///     Ok(())
+/// });
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a handler",
-    note = "a handler is an async function; every parameter must be an extractor of this kind (Socket, Data<T>, Ack, State<T>, …)",
-    note = "it returns nothing, or a Result<(), E>; its future must be Send"
+    message = "this is not a handler",
+    label = "not an async function that can be called for every event",
+    note = "if it captures a variable: state of the application is a parameter, `State<T>`; anything else is cloned for each call: \
+            `move |socket: Socket| {{ let x = x.clone(); async move {{ … }} }}`",
+    note = "if it captures nothing: a handler is `async |socket: Socket, Data(text): Data<String>| {{ … }}`, or an `async fn`, of at \
+            most eight parameters whose types are written out"
 )]
 pub trait Handler<Args, K: Kind>: Send + Sync + 'static {
     /// Forgets the parameters' types.
@@ -141,34 +194,71 @@ pub trait Handler<Args, K: Kind>: Send + Sync + 'static {
     fn needs() -> Needs;
 }
 
+// One impl for all numbers of parameters: the compiler then knows which one is meant, and says what is wrong with it.
+impl<F, K, Args> Handler<Args, K> for F
+where
+    K: Kind,
+    F: Callable<Args>,
+    Args: Parameters<K>,
+    F::Future: Future<Output: IntoOutcome> + Send + 'static,
+{
+    fn erase(self) -> Erased<K> {
+        Erased::new(
+            move |context: &K::Context<'_>, mut place: Pin<&mut Option<F::Future>>| {
+                let args = Args::from_context(context)?;
+                debug_assert!(place.is_none(), "places are kept empty");
+                // Always so. Asked, so that no code is made that drops another future.
+                if place.is_none() {
+                    place.set(Some(self.call(args)));
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn needs() -> Needs {
+        let mut needs = Needs::default();
+        Args::needs(&mut needs);
+        needs
+    }
+}
+
+/// All parameters of a handler of kind `K`.
+#[doc(hidden)]
+pub trait Parameters<K: Kind>: Sized + 'static {
+    /// Makes them, one after the other.
+    ///
+    /// # Errors
+    /// That of the first one that cannot be made.
+    fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError>;
+
+    /// Notes what they need.
+    fn needs(needs: &mut Needs);
+}
+
 macro_rules! impl_handler {
     ($($name:ident: $param:ident),*) => {
-        impl<F, Fut, K, $($param),*> Handler<($($param,)*), K> for F
+        #[diagnostic::do_not_recommend]
+        impl<F, Fut, $($param),*> Callable<($($param,)*)> for F
         where
-            K: Kind,
             F: Fn($($param),*) -> Fut + Send + Sync + 'static,
-            Fut: Future<Output: IntoOutcome> + Send + 'static,
-            $($param: FromContext<K> + 'static,)*
         {
-            fn erase(self) -> Erased<K> {
-                Erased::new(
-                    move |_context: &K::Context<'_>, mut place: Pin<&mut Option<Fut>>| {
-                        $(let $name = $param::from_context(_context)?;)*
-                        debug_assert!(place.is_none(), "places are kept empty");
-                        // Always so. Asked, so that no code is made that drops another future.
-                        if place.is_none() {
-                            place.set(Some(self($($name),*)));
-                        }
-                        Ok(())
-                    },
-                )
+            type Future = Fut;
+
+            #[inline]
+            fn call(&self, ($($name,)*): ($($param,)*)) -> Fut {
+                self($($name),*)
+            }
+        }
+
+        impl<K: Kind, $($param: FromContext<K> + 'static),*> Parameters<K> for ($($param,)*) {
+            #[inline]
+            fn from_context(_context: &K::Context<'_>) -> Result<Self, ExtractError> {
+                Ok(($($param::from_context(_context)?,)*))
             }
 
-            fn needs() -> Needs {
-                #[allow(unused_mut, reason = "without parameters there are none")]
-                let mut needs = Needs::default();
-                $(<$param as FromContext<K>>::needs(&mut needs);)*
-                needs
+            fn needs(_needs: &mut Needs) {
+                $(<$param as FromContext<K>>::needs(_needs);)*
             }
         }
     };

@@ -19,7 +19,7 @@ pub use self::{
     call::{caught, poll_caught},
     error::{AckError, BoxError, EmitError, EventError, EventErrorKind},
     extract::{Data, EventKind, EventName, ExtractError, FromContext, Kind},
-    handler::{Call, Erased, Handler, HandlerFuture, IntoOutcome, Started},
+    handler::{Call, Callable, Erased, Handler, HandlerFuture, IntoOutcome, Parameters, Started},
     needs::{Needs, check_event_name},
     refusal::{ClientError, Fault, RemoteError, answer},
     running::{Running, start},

@@ -90,7 +90,8 @@ impl<K: EventKind, E: Event> FromContext<K> for TypedAck<E> {
 /// The parameters of a handler that begin with a typed event, which says what the handler is for.
 #[diagnostic::on_unimplemented(
     message = "the first parameter must be `Typed<E>`",
-    note = "the handler's event is known by it: async |Typed(event): Typed<MyEvent>, …| …"
+    label = "does not say which event it handles",
+    note = "the handler's event is known by it: `async |Typed(event): Typed<MyEvent>, …| …`"
 )]
 pub trait TypedArgs {
     /// The event.

@@ -80,8 +80,18 @@ pub use kokanee_socketio::{Args, ParserKind, RawEvent, Value};
 #[cfg(feature = "net")]
 pub use {kokanee_bridge as bridge, kokanee_net as net};
 
-/// The result of a program that may fail in several ways.
-pub type Result<T, E = BoxError> = std::result::Result<T, E>;
+/// The result of a program that may fail in several ways, or of a handler that ends with `Ok(())`:
+///
+/// ```no_run
+/// # use kokanee::{Server, Socket};
+/// # let io = Server::new();
+/// io.on_connect(async |socket: Socket| -> kokanee::Result {
+///     socket.join("lobby")?;
+///     socket.emit("welcome", "hello").await?;
+///     Ok(())
+/// });
+/// ```
+pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
 /// Compiles the code of the README with the documentation tests.
 #[cfg(doctest)]

@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use kokanee_handler::{ExtractError, FromContext, Needs};
+use kokanee_handler::{Callable, ExtractError, Needs, Parameters};
 
 use crate::{
     ConnectError,
@@ -14,6 +14,12 @@ pub(crate) type ErasedMiddleware =
     Arc<dyn Fn(&Context<'_>) -> Result<MiddlewareFuture, ExtractError> + Send + Sync>;
 
 /// What a middleware may return.
+#[diagnostic::on_unimplemented(
+    message = "a middleware cannot return `{Self}`",
+    label = "returns `{Self}`",
+    note = "a middleware returns a `Result<(), E>` whose error is a `ConnectError` or can be turned into one, as a text can: \
+            `if allowed {{ Ok(()) }} else {{ Err(\"not authorized\") }}`"
+)]
 pub trait IntoVerdict {
     /// The refusal, if there is one.
     ///
@@ -31,9 +37,12 @@ impl<E: Into<ConnectError>> IntoVerdict for Result<(), E> {
 /// An async function that decides whether a socket may join: as [`Handler`](crate::Handler), but it returns a `Result` whose error
 /// becomes a [`ConnectError`].
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a middleware",
-    note = "a middleware is an async function of extractors (Socket, Auth<T>, Handshake, State<T>, …)",
-    note = "it returns Result<(), E> where E becomes a ConnectError; its future must be Send"
+    message = "this is not a middleware",
+    label = "not an async function that can be called for every socket",
+    note = "if it captures a variable: state of the application is a parameter, `State<T>`; anything else is cloned for each call: \
+            `move |socket: Socket| {{ let x = x.clone(); async move {{ … }} }}`",
+    note = "if it captures nothing: a middleware is `async |socket: Socket, Auth(login): Auth<Login>| {{ … }}`, or an `async fn`, of at \
+            most eight parameters whose types are written out"
 )]
 pub trait Middleware<Args>: Send + Sync + 'static {
     /// Forgets the parameters' types.
@@ -45,37 +54,22 @@ pub trait Middleware<Args>: Send + Sync + 'static {
     fn needs() -> Needs;
 }
 
-macro_rules! impl_middleware {
-    ($($param:ident),*) => {
-        impl<F, Fut, $($param),*> Middleware<($($param,)*)> for F
-        where
-            F: Fn($($param),*) -> Fut + Send + Sync + 'static,
-            Fut: Future<Output: IntoVerdict> + Send + 'static,
-            $($param: FromContext<OnConnect> + 'static,)*
-        {
-            fn erase(self) -> ErasedMiddleware {
-                Arc::new(move |_context: &Context<'_>| {
-                    let future = self($($param::from_context(_context)?),*);
-                    Ok(Box::pin(async move { future.await.into_verdict() }) as MiddlewareFuture)
-                })
-            }
+impl<F, Args> Middleware<Args> for F
+where
+    F: Callable<Args>,
+    Args: Parameters<OnConnect>,
+    F::Future: Future<Output: IntoVerdict> + Send + 'static,
+{
+    fn erase(self) -> ErasedMiddleware {
+        Arc::new(move |context: &Context<'_>| {
+            let future = self.call(Args::from_context(context)?);
+            Ok(Box::pin(async move { future.await.into_verdict() }) as MiddlewareFuture)
+        })
+    }
 
-            fn needs() -> Needs {
-                #[allow(unused_mut, reason = "without parameters there are none")]
-                let mut needs = Needs::default();
-                $(<$param as FromContext<OnConnect>>::needs(&mut needs);)*
-                needs
-            }
-        }
-    };
+    fn needs() -> Needs {
+        let mut needs = Needs::default();
+        Args::needs(&mut needs);
+        needs
+    }
 }
-
-impl_middleware!();
-impl_middleware!(A);
-impl_middleware!(A, B);
-impl_middleware!(A, B, C);
-impl_middleware!(A, B, C, D);
-impl_middleware!(A, B, C, D, E);
-impl_middleware!(A, B, C, D, E, G);
-impl_middleware!(A, B, C, D, E, G, H);
-impl_middleware!(A, B, C, D, E, G, H, I);
