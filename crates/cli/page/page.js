@@ -77,18 +77,38 @@ function describeBinary(bytes) {
   return `<${bytes.length.toLocaleString("en")} bytes: ${start}${bytes.length > 8 ? " …" : ""}>`;
 }
 
-/** Writes a value as JSON for reading, with binary data in short. */
+/** Writes a value as JSON on one line, with spaces between its parts. */
+function spaced(value) {
+  if (Array.isArray(value)) {
+    return `[${value.map(spaced).join(", ")}]`;
+  }
+  if (value === null || typeof value !== "object") {
+    return JSON.stringify(value);
+  }
+  const members = Object.entries(value).map(([key, member]) => `${JSON.stringify(key)}: ${spaced(member)}`);
+  return `{${members.join(", ")}}`;
+}
+
+/** Writes a value as JSON for reading, with binary data in short: indented, or on a line that can be broken between its parts. */
 function show(value, indent) {
   const replacer = (_key, item) => {
     const bytes = asBytes(item);
     return bytes === null ? item : describeBinary(bytes);
   };
-  const text = JSON.stringify(value, replacer, indent) ?? "null";
+  const json = JSON.stringify(value, replacer, indent) ?? "null";
+  const text = indent === undefined ? spaced(JSON.parse(json)) : json;
   const rest = text.length - MAX_SHOWN_CHARACTERS;
   return rest > 0 ? `${text.slice(0, MAX_SHOWN_CHARACTERS)}… and ${rest.toLocaleString("en")} characters more` : text;
 }
 
 const showList = (values) => values.map((value) => show(value)).join(", ");
+
+/** What an answer says has failed: it is `{error}` and nothing else. Undefined if it has not. */
+function errorOf(answer) {
+  const [first] = answer;
+  const isError = answer.length === 1 && first !== null && typeof first === "object" && String(Object.keys(first)) === "error";
+  return isError ? first.error : undefined;
+}
 
 function formatMs(ms) {
   if (ms >= 1000) {
@@ -177,11 +197,11 @@ const WAYS = { in: ["▼", "received"], out: ["▲", "sent"], state: ["●", "co
 const log = { entries: [], isPaused: false, missed: 0 };
 
 /** Adds a line to the log; a tick (clock, latency probe) only if the box for these is checked. */
-function record(way, name, args, { isTick = false } = {}) {
+function record(way, name, args, { isTick = false, hasFailed = false } = {}) {
   if (isTick && !byId("log-ticks").checked) {
     return;
   }
-  const entry = { way, name: String(name), text: showList(args), at: new Date() };
+  const entry = { way, name: String(name), text: showList(args), at: new Date(), hasFailed };
   log.entries.push(entry);
   if (log.entries.length > MAX_LOG_ENTRIES) {
     log.entries.shift();
@@ -204,8 +224,8 @@ function isWanted(entry) {
   return (way === "" || way === entry.way) && `${entry.name} ${entry.text}`.toLowerCase().includes(wanted);
 }
 
-function logRow({ way, name, text, at }) {
-  const row = element("li", way);
+function logRow({ way, name, text, at, hasFailed }) {
+  const row = element("li", hasFailed ? `${way} failed` : way);
   const [sign, label] = WAYS[way];
   const arrow = element("span", "way", sign);
   arrow.setAttribute("role", "img");
@@ -250,6 +270,12 @@ function startLog() {
     showLog();
   });
   showLogCount();
+  // On screens on which the log is below everything else.
+  const link = byId("to-log");
+  new IntersectionObserver(([{ isIntersecting }]) => {
+    link.textContent = isIntersecting ? "Top ↑" : "Event log ↓";
+    link.hash = isIntersecting ? "top" : "log-title";
+  }).observe(byId("log-rows"));
 }
 
 // ------------------------------------------------------------------------------------------- sending, with acks
@@ -265,7 +291,8 @@ function call(name, args, { timeout = ACK_TIMEOUT_MS, isTick = false } = {}) {
         return;
       }
       const ms = performance.now() - started;
-      record("in", `ack of ${name}`, answer, { isTick });
+      const hasFailed = errorOf(answer) !== undefined;
+      record("in", hasFailed ? `${name} failed` : `ack of ${name}`, answer, { isTick, hasFailed });
       resolve({ answer, ms });
     });
     record("out", name, args, { isTick });
@@ -597,7 +624,7 @@ function startChat() {
 async function problemOf(calling) {
   try {
     const { answer } = await calling;
-    const error = answer[0]?.error;
+    const error = errorOf(answer);
     return error === undefined ? "" : show(error);
   } catch (error) {
     return error.message;
@@ -863,6 +890,11 @@ async function emitTyped() {
     }
     setResult("emit-result", "busy", "Waiting for the answer…");
     const { answer, ms } = await call(name, args, { timeout: SLOW_ACK_TIMEOUT_MS });
+    const failure = errorOf(answer);
+    if (failure !== undefined) {
+      setResult("emit-result", "bad", `Failed after ${formatMs(ms)}\n${show(failure, 2)}`);
+      return;
+    }
     const lines = answer.map((value) => show(value, 2)).join(",\n");
     setResult("emit-result", "good", `${formatMs(ms)}\n${lines || "an ack without arguments"}`);
   } catch (error) {

@@ -130,6 +130,87 @@ for (const { name, label, args, clientName } of [
       assert.equal(called, 42);
     });
 
+    test("no placeholder and no choice is cut on any screen", TIMEOUT, async (t) => {
+      const page = await openPage(t);
+      for (const width of [320, 390, 480, 600, 768, 1024, 1180, 1280, 1560]) {
+        await page.setViewportSize({ width, height: 900 });
+        const cut = await page.evaluate(() => {
+          const context = document.createElement("canvas").getContext("2d");
+          const room = (field) => {
+            const style = getComputedStyle(field);
+            context.font = style.font;
+            const arrow = field.tagName === "SELECT" ? 20 : 0;
+            return field.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - arrow;
+          };
+          document.querySelector(".raw").hidden = false;
+          const shown = (field) => field.placeholder ?? field.selectedOptions[0].text;
+          const isCut = (field) => room(field) < context.measureText(shown(field)).width;
+          return [...document.querySelectorAll("[placeholder], select")].filter(isCut).map(({ id }) => id);
+        });
+        assert.deepEqual(cut, [], `${width} px`);
+      }
+    });
+
+    test("a failed answer does not look like a success", TIMEOUT, async (t) => {
+      const page = await openPage(t);
+      const emit = async (name) => {
+        await page.click(`#emit-presets button:text-is("${name}")`);
+        await page.click("#emit-form button[type=submit]");
+      };
+      await emit("fail");
+      await page.locator("#emit-result.bad", { hasText: "Failed after" }).waitFor();
+      assert.match(await page.locator("#emit-result").textContent(), /"code": "panic"/);
+      await page.locator("#log-rows li.failed", { hasText: "fail failed" }).waitFor();
+      await page.screenshot({ path: join(OUT, `${name}-failed.png`), fullPage: true });
+      await emit("who");
+      await page.locator("#emit-result.good").waitFor();
+      assert.equal(await page.locator("#log-rows li.failed").count(), 1);
+    });
+
+    test("JSON is broken between its words", TIMEOUT, async (t) => {
+      const page = await openPage(t);
+      const sent = Array.from({ length: 12 }, (_, n) => ({ [`name${n}`]: "a".repeat(n + 1), list: [n, true, null] }));
+      await page.fill("#emit-name", "echo");
+      await page.fill("#emit-args", JSON.stringify(sent).slice(1, -1));
+      await page.click("#emit-form button[type=submit]");
+      await page.locator("#emit-result.good").waitFor();
+      await page.locator("#log-rows details summary").first().click();
+      for (const width of [320, 390, 768, 1280]) {
+        await page.setViewportSize({ width, height: 900 });
+        const broken = await page.evaluate(() => {
+          const words = (node) => [...node.textContent.matchAll(/\S+/g)].map(({ index, 0: word }) => {
+            const range = document.createRange();
+            range.setStart(node.firstChild, index);
+            range.setEnd(node.firstChild, index + word.length);
+            return { word, lines: new Set([...range.getClientRects()].map(({ top }) => top)).size };
+          });
+          const texts = document.querySelectorAll("#log-rows pre, #log-rows div.args, #emit-result");
+          return [...texts].flatMap(words).filter(({ lines }) => lines > 1).map(({ word }) => word);
+        });
+        assert.deepEqual(broken, [], `${width} px`);
+      }
+    });
+
+    test("on a phone the log is one tap away, and the top too", TIMEOUT, async (t) => {
+      const page = await openPage(t);
+      await page.setViewportSize({ width: 390, height: 844 });
+      const isInView = (id) =>
+        page.waitForFunction((wanted) => {
+          const { top, bottom } = document.querySelector(wanted).getBoundingClientRect();
+          return top >= 0 && bottom <= innerHeight;
+        }, id);
+      await page.click("#to-log");
+      await isInView("#log-title");
+      await page.locator("#log-rows li").first().waitFor();
+      await page.locator("#to-log", { hasText: "Top" }).waitFor();
+      await page.screenshot({ path: join(OUT, `${name}-phone-log.png`) });
+      await page.click("#to-log");
+      await isInView(".top");
+      await page.locator("#to-log", { hasText: "Event log" }).waitFor();
+      await page.setViewportSize({ width: 1280, height: 900 });
+      await page.locator("#to-log").waitFor({ state: "hidden" });
+    });
+
     test("a disconnect is shown, and the page comes back after a restart", TIMEOUT, async (t) => {
       const port = await freePort();
       let own = await startServer(args, port);
