@@ -43,10 +43,10 @@ pub use self::{
     socket::{Emit, Socket},
     stream::{Events, Received},
 };
-pub use kokanee_engineio::{CloseReason, Revision, Transport};
+pub use kokanee_engineio::{CloseReason, Revision, Str, Transport};
 pub use kokanee_handler::{
     Ack, AckError, BoxError, ClientError, Data, EmitError, Event, EventError, EventErrorKind,
-    EventName, ExtractError, Fault, FromContext, Handler, IntoOutcome, Kind, Needs, RemoteError,
-    Typed, TypedAck, TypedArgs,
+    EventKind, EventName, ExtractError, Fault, FromContext, Handler, IntoOutcome, Kind, Needs,
+    RemoteError, Typed, TypedAck, TypedArgs,
 };
-pub use kokanee_socketio::{Args, EncodeError, ParserKind, RawEvent, Value};
+pub use kokanee_socketio::{Args, ArgsError, EncodeError, ParserKind, RawEvent, Value};

@@ -9,17 +9,16 @@
 //! #[tokio::main]
 //! async fn main() -> kokanee::Result<()> {
 //!     let io = Server::new();
-//!     let chat = io.of("/");
-//!     chat.on_connect(async |socket: Socket| println!("connect {}", socket.id()));
-//!     chat.on("my_message", async |socket: Socket, Data(text): Data<String>| {
+//!     io.on_connect(async |socket: Socket| println!("connect {}", socket.id()));
+//!     io.on("my_message", async |socket: Socket, Data(text): Data<String>| {
 //!         socket.to("lobby").emit("my_message", &text).await
 //!     });
-//!     chat.on("sum", async |Data((a, b)): Data<(i64, i64)>, ack: Ack| ack.send(a + b));
-//!     chat.on_disconnect(async |socket: Socket, reason: DisconnectReason| {
+//!     io.on("sum", async |Data((a, b)): Data<(i64, i64)>, ack: Ack| ack.send(a + b));
+//!     io.on_disconnect(async |socket: Socket, reason: DisconnectReason| {
 //!         println!("disconnect {} {reason}", socket.id());
 //!     });
 //!     io.serve_static("/", "index.html");
-//!     io.listen("0.0.0.0:5000").await?;
+//!     io.listen("127.0.0.1:5000").await?;
 //!     Ok(())
 //! }
 //! ```
@@ -50,6 +49,7 @@
 //! * Rooms and broadcasts: [`Socket::join`], [`Socket::to`], [`BroadcastOperator`].
 //! * What bounds a client's cost, and what happens on breach: [`Limits`].
 //! * Sockets below Socket.IO, and raw peers in a namespace: `net` and `bridge`, with the feature `net`.
+//! * For those who know the JavaScript server: `docs/from-javascript.md` has both side by side.
 //! * Hosting: [`Server::listen`], [`Server::layer`] for axum and tower, [`Server::accept`].
 //! * The client's options are those of [`ClientBuilder`]; [`SimpleClient`] is for scripts, [`client::blocking`] for programs
 //!   that are not async.
@@ -76,7 +76,7 @@ pub use kokanee_server::{
     Auth, BroadcastOperator, ConnectError, Cookie, Cors, DisconnectReason, Extension, Handshake,
     Limits, Namespace, Server, ServerBuilder, Socket, SocketId, State, TrustedProxy,
 };
-pub use kokanee_socketio::{Args, ParserKind, RawEvent, Value};
+pub use kokanee_socketio::{Args, ArgsError, ParserKind, RawEvent, Value};
 #[cfg(feature = "net")]
 pub use {kokanee_bridge as bridge, kokanee_net as net};
 

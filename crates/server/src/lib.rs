@@ -60,10 +60,10 @@ pub use self::{
     socket::{InvalidSocketId, Socket, SocketId},
     static_files::StaticFile,
 };
-pub use kokanee_engineio::{CloseReason, Overflow, Revision, Transport};
+pub use kokanee_engineio::{CloseReason, Overflow, Revision, Str, Transport};
 pub use kokanee_handler::{
     Ack, AckError, BoxError, ClientError, Data, EmitError, Event, EventError, EventErrorKind,
-    EventName, ExtractError, Fault, FromContext, Handler, IntoOutcome, Kind, Needs, RemoteError,
-    Typed, TypedAck, TypedArgs,
+    EventKind, EventName, ExtractError, Fault, FromContext, Handler, IntoOutcome, Kind, Needs,
+    RemoteError, Typed, TypedAck, TypedArgs,
 };
-pub use kokanee_socketio::{Args, EncodeError, ParserKind, RawEvent, Value};
+pub use kokanee_socketio::{Args, ArgsError, EncodeError, ParserKind, RawEvent, Value};

@@ -380,7 +380,7 @@ impl ServerBuilder {
     /// Sets whether clients of the JavaScript versions 1 and 2 are served (Engine.IO revision 3). Default false.
     ///
     /// Such a client takes the id of its session for the id of its socket in `/`. Here that one is secret, so the server's
-    /// [`Socket::id`] is another one, and must be told to the client if it is to know it.
+    /// [`Socket::id`](crate::Socket::id) is another one, and must be told to the client if it is to know it.
     pub fn allow_eio3(mut self, allow: bool) -> Self {
         self.allow_eio3 = allow;
         self
