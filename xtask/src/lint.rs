@@ -1,10 +1,11 @@
-//! `cargo xtask lint`: formatting, lints, documentation, the borders between the crates, licences, spelling.
+//! `cargo xtask lint`: formatting, structure, lints, documentation, the borders between the crates, licences, spelling.
 
 use anyhow::{Result, ensure};
 
 use crate::{
     requirements::find,
     steps::{Step, Steps, say},
+    structure,
 };
 
 /// The crates that know no I/O.
@@ -24,6 +25,7 @@ const IO: [&str; 4] = ["hyper", "mio", "socket2", "tokio"];
 /// A check does not pass.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     steps.run(&Step::new("format", "cargo fmt --all --check"))?;
+    structure::check()?;
     sans_io(steps)?;
     optional(steps, "typos", &Step::new("spelling", "typos"))?;
     // Advisories change without a change here: `cargo deny check advisories` is for people.

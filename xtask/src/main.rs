@@ -6,12 +6,14 @@
 mod bench;
 mod ci;
 mod fuzz;
+mod imports;
 mod interop;
 mod lint;
 mod release;
 mod requirements;
 mod soak;
 mod steps;
+mod structure;
 mod test;
 
 use std::process::ExitCode;
@@ -27,7 +29,8 @@ Usage: cargo xtask <verb>
   fuzz [--seconds N] [TARGET...]   every fuzz target, or those named, 60 seconds each
   bench [ARGUMENTS...]             builds the peers and runs `kokanee-bench compare` with the arguments
   soak [--seconds N]               3 minutes of mixed traffic with churn, or N seconds: nothing may be left of it
-  lint                             formatting, clippy, documentation, dependencies, spelling
+  lint [--structure]               formatting, structure, clippy, documentation, dependencies, spelling; --structure: the
+                                   circles of imports and the long files and functions only
   ci                               lint, then test, then soak";
 
 fn main() -> ExitCode {
@@ -54,6 +57,7 @@ fn run(steps: &mut Steps, words: &[&str]) -> anyhow::Result<()> {
         ["bench", arguments @ ..] => bench::compare(steps, arguments),
         ["soak", arguments @ ..] => soak::run(steps, soak::parse(arguments)?),
         ["lint"] => lint::run(steps),
+        ["lint", "--structure"] => structure::check(),
         ["ci"] => ci::run(steps),
         ["help" | "--help" | "-h"] => {
             say(USAGE);
