@@ -5,12 +5,15 @@
 //! gathered, and inflated when it is complete.
 
 use crate::{
-    decoder::{Limits, Role},
     error::DecodeError,
-    header::{FrameHeader, MAX_CONTROL_PAYLOAD_BYTES, MAX_HEADER_BYTES, OpCode},
+    growth::growth,
+    header::{FrameHeader, MAX_CONTROL_PAYLOAD_BYTES, MAX_HEADER_BYTES},
     inflater::Inflater,
+    limits::Limits,
     mask::{MaskKey, apply_mask},
     message::Message,
+    opcode::OpCode,
+    role::Role,
     text::TextBuffer,
 };
 
@@ -331,16 +334,6 @@ pub(crate) fn admit(
             size: header.payload_len.saturating_add(before as u64),
             max,
         }),
-    }
-}
-
-/// By how much a buffer grows to take `additional` bytes: it doubles, but never beyond `bound`.
-pub(crate) fn growth(len: usize, capacity: usize, additional: usize, bound: usize) -> usize {
-    let needed = len + additional;
-    if needed <= capacity {
-        0
-    } else {
-        needed.max(bound.min(capacity.saturating_mul(2))) - len
     }
 }
 

@@ -9,40 +9,14 @@ use crate::{
     assembly::{Assembly, Rules, admit},
     deflate::DeflateAgreement,
     error::DecodeError,
-    header::{FrameHeader, OpCode, short_masked_text},
+    header::{FrameHeader, short_masked_text},
     inflater::Inflater,
+    limits::Limits,
     mask::{MaskKey, apply_mask},
     message::Message,
+    opcode::OpCode,
+    role::Role,
 };
-
-/// Which end of the connection decodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// A server: the frames of its peer must be masked.
-    Server,
-    /// A client: the frames of its peer must not be masked.
-    Client,
-}
-
-/// How much a peer may send as one message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The payload bytes of a message, all its fragments together. Defaults to 1,000,000.
-    ///
-    /// A compressed message may have as many compressed, and as many when inflated.
-    pub max_message_bytes: usize,
-    /// The frames of a message, empty ones included; at least one. Defaults to 16,384.
-    pub max_fragments: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_message_bytes: 1_000_000,
-            max_fragments: 16_384,
-        }
-    }
-}
 
 /// Decodes what the peer sends, into messages.
 ///

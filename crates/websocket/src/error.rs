@@ -1,6 +1,6 @@
 //! What can be wrong with received bytes, and the close code that answers it.
 
-use crate::{close::CloseCode, header::OpCode};
+use crate::{close_code::CloseCode, opcode::OpCode};
 
 /// The peer broke the protocol or a limit; the connection must be closed with
 /// [`close_code`](Self::close_code).

@@ -1,6 +1,6 @@
 //! The header of a frame: FIN, opcode, payload length and masking key.
 
-use crate::{decoder::Role, error::DecodeError, mask::MaskKey};
+use crate::{error::DecodeError, mask::MaskKey, opcode::OpCode, role::Role};
 
 /// The longest header a server sends: two bytes and a 64-bit length, never a masking key.
 pub const MAX_SERVER_HEADER_BYTES: usize = 10;
@@ -20,43 +20,6 @@ const MASKED: u8 = 0b1000_0000;
 const LENGTH_BITS: u8 = 0b0111_1111;
 const LENGTH_IS_U16: u8 = 126;
 const LENGTH_IS_U64: u8 = 127;
-
-/// What a frame carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum OpCode {
-    /// The next fragment of a message.
-    Continuation = 0x0,
-    /// UTF-8 text, or its first fragment.
-    Text = 0x1,
-    /// Bytes, or their first fragment.
-    Binary = 0x2,
-    /// The start or the answer of the closing handshake.
-    Close = 0x8,
-    /// A question whether the peer is there.
-    Ping = 0x9,
-    /// The answer to a ping.
-    Pong = 0xA,
-}
-
-impl OpCode {
-    /// Whether this is a control frame: short, never fragmented, allowed between fragments.
-    pub const fn is_control(self) -> bool {
-        matches!(self, Self::Close | Self::Ping | Self::Pong)
-    }
-
-    const fn from_bits(bits: u8) -> Option<Self> {
-        Some(match bits {
-            0x0 => Self::Continuation,
-            0x1 => Self::Text,
-            0x2 => Self::Binary,
-            0x8 => Self::Close,
-            0x9 => Self::Ping,
-            0xA => Self::Pong,
-            _ => return None,
-        })
-    }
-}
 
 /// An encoded frame header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -33,29 +33,37 @@
 
 mod assembly;
 mod close;
+mod close_code;
 mod compressor;
 mod decoder;
 mod deflate;
 mod error;
 mod extension;
+mod growth;
 mod handshake;
 mod header;
 mod inflater;
+mod limits;
 mod mask;
 mod message;
+mod opcode;
+mod role;
 mod text;
 
-pub use close::{CloseCode, CloseFrame, ClosePayload, MAX_CLOSE_REASON_BYTES};
+pub use close::{CloseFrame, ClosePayload, MAX_CLOSE_REASON_BYTES};
+pub use close_code::CloseCode;
 pub use compressor::Compressor;
-pub use decoder::{Decoder, Limits, Role};
+pub use decoder::Decoder;
 pub use deflate::{
     DeflateAgreement, DeflateOptions, EXTENSIONS_HEADER, NegotiationError, WindowBits,
 };
 pub use error::DecodeError;
 pub use handshake::{KEY_BYTES, VERSION, accept_key, encode_key, is_valid_key};
 pub use header::{
-    Header, MAX_CONTROL_PAYLOAD_BYTES, MAX_HEADER_BYTES, MAX_SERVER_HEADER_BYTES, OpCode,
-    encode_header,
+    Header, MAX_CONTROL_PAYLOAD_BYTES, MAX_HEADER_BYTES, MAX_SERVER_HEADER_BYTES, encode_header,
 };
+pub use limits::Limits;
 pub use mask::{MaskKey, apply_mask};
 pub use message::Message;
+pub use opcode::OpCode;
+pub use role::Role;

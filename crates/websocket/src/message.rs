@@ -1,6 +1,6 @@
 //! What the decoder hands out: data messages and control frames.
 
-use crate::{close::CloseFrame, error::DecodeError, header::OpCode};
+use crate::{close::CloseFrame, error::DecodeError, opcode::OpCode};
 
 /// A received message or control frame, borrowed from the input or from the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The text of a message that arrives in parts, checked as it arrives.
 
-use crate::{assembly::growth, error::DecodeError};
+use crate::{error::DecodeError, growth::growth};
 
 /// Text received so far: valid UTF-8 and up to three bytes of a split code point.
 #[derive(Debug, Default)]
