@@ -17,7 +17,7 @@ use std::{io, net::SocketAddr, sync::OnceLock, time::Duration};
 use bytes::Bytes;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{Endpoint, NetError, ServerHandle, TcpServerBuilder};
+use crate::{endpoint::Endpoint, error::NetError, registry::ServerHandle, tcp::TcpServerBuilder};
 
 /// The runtime of all blocking sockets of the process. One thread waits for the system; the callers do the rest.
 fn runtime() -> Result<&'static Runtime, NetError> {

@@ -12,11 +12,12 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
-    Drain, Endpoint, Framed, Framing, Limits, NetError, SendQueue,
-    framing::FrameReader,
+    endpoint::Endpoint,
+    error::NetError,
+    limits::Limits,
     link::{Deadline, Link},
-    queue, scratch,
-    serve::Registry,
+    scratch,
+    stop::Stop,
     stream::Stream,
 };
 
@@ -46,9 +47,9 @@ impl Connection {
         peer: Endpoint,
         local: Endpoint,
         limits: Arc<Limits>,
-        registry: Option<Arc<Registry>>,
+        server: Option<Arc<Stop>>,
     ) -> Self {
-        let link = Arc::new(Link::new(stream, peer, local, limits, registry));
+        let link = Arc::new(Link::new(stream, peer, local, limits, server));
         Self {
             reader: Reader {
                 link: Arc::clone(&link),
@@ -119,11 +120,6 @@ impl Connection {
         };
         // However it ends, nothing more can be done for the peer.
         let _ = tokio::time::timeout(LINGER, linger).await;
-    }
-
-    /// Cuts the stream into frames.
-    pub fn framed(self, framing: Framing) -> Framed {
-        Framed::new(self, framing)
     }
 
     /// Separates reading and writing, so that two tasks can do them at the same time.
@@ -293,11 +289,6 @@ impl Reader {
         }))
     }
 
-    /// Cuts what comes into frames.
-    pub fn framed(self, framing: &Framing) -> FrameReader {
-        FrameReader::new(self, framing)
-    }
-
     pub(crate) fn limits(&self) -> &Limits {
         &self.link.limits
     }
@@ -381,12 +372,6 @@ impl Writer {
         }
     }
 
-    /// Puts a queue in front, so that any number of tasks can send. The [`Drain`] must be run for anything to leave.
-    pub fn queued(self) -> (SendQueue, Drain) {
-        let max = self.link.limits.max_queued_bytes;
-        queue::new(self, max)
-    }
-
     async fn flush(&mut self) -> Result<(), NetError> {
         // TCP and Unix sockets keep nothing back.
         if !self.link.is_secure {
@@ -434,6 +419,10 @@ impl Writer {
             }))
         })
         .await
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.link.limits
     }
 
     /// The other end.

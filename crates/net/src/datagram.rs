@@ -15,7 +15,10 @@ use tokio::{
     net::UdpSocket,
 };
 
-use crate::{Endpoint, Limits, NetError, Outcome, scratch, serve::Registry};
+use crate::{
+    endpoint::Endpoint, error::NetError, limits::Limits, outcome::Outcome, registry::Registry,
+    scratch,
+};
 
 /// Pause after an error of the socket that nobody can do anything about.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);

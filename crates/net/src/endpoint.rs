@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::NetError;
+use crate::error::NetError;
 
 /// One end of a connection: an address of TCP or UDP, or a Unix socket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

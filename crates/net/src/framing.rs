@@ -8,7 +8,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use memchr::memmem;
 use tokio_util::codec::{Decoder, LengthDelimitedCodec};
 
-use crate::{Connection, NetError, Reader, Writer};
+use crate::{
+    connection::{Connection, Reader, Writer},
+    error::NetError,
+};
 
 /// How a stream of bytes is cut into frames.
 ///
@@ -302,6 +305,20 @@ impl Cutter {
                 Ok((!buffer.is_empty()).then(|| buffer.split().freeze()))
             }
         }
+    }
+}
+
+impl Connection {
+    /// Cuts the stream into frames.
+    pub fn framed(self, framing: Framing) -> Framed {
+        Framed::new(self, framing)
+    }
+}
+
+impl Reader {
+    /// Cuts what comes into frames.
+    pub fn framed(self, framing: &Framing) -> FrameReader {
+        FrameReader::new(self, framing)
     }
 }
 

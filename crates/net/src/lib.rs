@@ -35,10 +35,13 @@ mod framing;
 mod limits;
 mod link;
 mod options;
+mod outcome;
 mod queue;
 mod reconnect;
+mod registry;
 mod scratch;
 mod serve;
+mod stop;
 mod stream;
 mod tcp;
 mod tls;
@@ -57,9 +60,10 @@ pub use self::{
     framing::{FrameReader, Framed, Framing, InvalidFraming},
     limits::Limits,
     options::{TcpOptions, UdpOptions},
+    outcome::Outcome,
     queue::{Drain, SendQueue},
     reconnect::Reconnecting,
-    serve::{Outcome, ServerHandle},
+    registry::ServerHandle,
     tcp::{TcpClient, TcpServer, TcpServerBuilder},
     tls::{ClientTls, ServerTls, TlsOptions, tls_hint},
     udp::{UdpClient, UdpServer, UdpServerBuilder},

@@ -19,7 +19,7 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use crate::{Endpoint, Limits, NetError, serve::Registry, stream::Stream};
+use crate::{endpoint::Endpoint, error::NetError, limits::Limits, stop::Stop, stream::Stream};
 
 /// Time that the end of a TLS connection may take.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -30,8 +30,8 @@ pub(crate) struct Link {
     pub(crate) local: Endpoint,
     pub(crate) limits: Arc<Limits>,
     pub(crate) is_secure: bool,
-    /// The server's, which may be closing.
-    registry: Option<Arc<Registry>>,
+    /// The server's.
+    server: Option<Arc<Stop>>,
     /// Wakes whoever waits for data when the server closes.
     pub(crate) stop: AtomicWaker,
     start: Instant,
@@ -47,7 +47,7 @@ impl Link {
         peer: Endpoint,
         local: Endpoint,
         limits: Arc<Limits>,
-        registry: Option<Arc<Registry>>,
+        server: Option<Arc<Stop>>,
     ) -> Self {
         let is_secure = matches!(stream, Stream::Tls(_));
         Self {
@@ -56,7 +56,7 @@ impl Link {
             local,
             limits,
             is_secure,
-            registry,
+            server,
             stop: AtomicWaker::new(),
             start: Instant::now(),
             active_ms: AtomicU64::new(0),
@@ -76,9 +76,7 @@ impl Link {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.registry
-            .as_ref()
-            .is_some_and(|registry| registry.is_stopping())
+        self.server.as_ref().is_some_and(|server| server.is_set())
     }
 
     pub(crate) fn note_received(&self, bytes: usize) {

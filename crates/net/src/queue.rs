@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use crate::{Endpoint, NetError, Writer};
+use crate::{connection::Writer, endpoint::Endpoint, error::NetError};
 
 /// What a waiting message costs beside its bytes.
 const OVERHEAD_BYTES: usize = 64;
@@ -44,20 +44,24 @@ impl fmt::Debug for SendQueue {
     }
 }
 
-pub(crate) fn new(writer: Writer, max_bytes: usize) -> (SendQueue, Drain) {
-    let max_bytes = max_bytes.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-    let shared = Arc::new(Shared {
-        peer: writer.peer().clone(),
-        max_bytes,
-        room: Arc::new(Semaphore::new(max_bytes)),
-        messages: Mutex::default(),
-        changed: Notify::new(),
-    });
-    let drain = Drain {
-        writer,
-        shared: Arc::clone(&shared),
-    };
-    (SendQueue(shared), drain)
+impl Writer {
+    /// Puts a queue in front, so that any number of tasks can send. The [`Drain`] must be run for anything to leave.
+    pub fn queued(self) -> (SendQueue, Drain) {
+        let max = self.limits().max_queued_bytes;
+        let max_bytes = max.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let shared = Arc::new(Shared {
+            peer: self.peer().clone(),
+            max_bytes,
+            room: Arc::new(Semaphore::new(max_bytes)),
+            messages: Mutex::default(),
+            changed: Notify::new(),
+        });
+        let drain = Drain {
+            writer: self,
+            shared: Arc::clone(&shared),
+        };
+        (SendQueue(shared), drain)
+    }
 }
 
 impl Shared {

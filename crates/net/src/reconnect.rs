@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::{Backoff, Connection, NetError, TcpClient};
+use crate::{backoff::Backoff, connection::Connection, error::NetError, tcp::TcpClient};
 
 /// A connection that lasts so long was a good one: the next delay is the first again.
 const STABLE: Duration = Duration::from_secs(10);
@@ -33,17 +33,20 @@ pub struct Reconnecting {
     next_at: Option<Instant>,
 }
 
-impl Reconnecting {
-    pub(crate) fn new(client: TcpClient, backoff: Backoff) -> Self {
-        Self {
-            client,
+impl TcpClient {
+    /// A client that connects again after every loss.
+    pub fn reconnecting(self, backoff: Backoff) -> Reconnecting {
+        Reconnecting {
+            client: self,
             backoff,
             attempts: 0,
             connected_at: None,
             next_at: None,
         }
     }
+}
 
+impl Reconnecting {
     /// Makes a connection: the first one at once, later ones after a delay. Cancel safe: the delays go on counting.
     ///
     /// # Errors

@@ -5,10 +5,16 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use socket2::SockRef;
 
 use crate::{
-    Backoff, ClientTls, Connection, Endpoint, Limits, NetError, Outcome, Reconnecting,
-    ServerHandle, ServerTls, TcpOptions, endpoint,
+    connection::Connection,
+    endpoint::{self, Endpoint},
+    error::NetError,
+    limits::Limits,
+    options::TcpOptions,
+    outcome::Outcome,
+    registry::ServerHandle,
     serve::{Listener, Setup, StreamServer},
     stream::Stream,
+    tls::{ClientTls, ServerTls},
 };
 
 /// A TCP server: it listens from the moment it exists.
@@ -248,10 +254,5 @@ impl TcpClient {
             Arc::clone(&self.limits),
             None,
         ))
-    }
-
-    /// A client that connects again after every loss.
-    pub fn reconnecting(self, backoff: Backoff) -> Reconnecting {
-        Reconnecting::new(self, backoff)
     }
 }

@@ -21,7 +21,11 @@ use tokio_rustls::{
     },
 };
 
-use crate::{Endpoint, NetError, error, stream::Stream};
+use crate::{
+    endpoint::Endpoint,
+    error::{self, NetError},
+    stream::Stream,
+};
 
 fn failed(context: &dyn std::fmt::Display, reason: &dyn std::fmt::Display) -> NetError {
     NetError::Tls {

@@ -8,8 +8,13 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    Datagram, Endpoint, Limits, NetError, Outcome, ServerHandle, UdpOptions,
-    datagram::DatagramSocket, endpoint,
+    datagram::{Datagram, DatagramSocket},
+    endpoint::{self, Endpoint},
+    error::NetError,
+    limits::Limits,
+    options::UdpOptions,
+    outcome::Outcome,
+    registry::ServerHandle,
 };
 
 /// A UDP server: a bound socket that takes datagrams of anybody.

@@ -11,8 +11,14 @@ use bytes::Bytes;
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 
 use crate::{
-    Connection, Datagram, Endpoint, Limits, NetError, Outcome, ServerHandle, TcpOptions,
-    datagram::DatagramSocket,
+    connection::Connection,
+    datagram::{Datagram, DatagramSocket},
+    endpoint::Endpoint,
+    error::NetError,
+    limits::Limits,
+    options::TcpOptions,
+    outcome::Outcome,
+    registry::ServerHandle,
     serve::{Listener, Setup, StreamServer},
     stream::Stream,
 };

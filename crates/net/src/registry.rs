@@ -1,0 +1,162 @@
+//! [`ServerHandle`] and the registry below it: the connections of a server, and its end.
+//!
+//! A server puts a connection into its registry when it starts the task of its handler; the [`Place`] lives in that task.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use slab::Slab;
+use tokio::{sync::Notify, task::AbortHandle};
+
+use crate::{link::Link, stop::Stop};
+
+/// The connections of a server, and whether it is closing.
+#[derive(Default)]
+pub(crate) struct Registry {
+    connections: Mutex<Slab<Entry>>,
+    stop: Arc<Stop>,
+    refused: AtomicU64,
+    /// Wakes whoever waits for the last connection to end.
+    ended: Notify,
+}
+
+struct Entry {
+    task: AbortHandle,
+    link: Weak<Link>,
+}
+
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, Slab<Entry>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a connection whose task `spawn` starts. Returns `false` if there are `max` connections already, and counts
+    /// that as a refusal.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        max: usize,
+        spawn: impl FnOnce(Place) -> AbortHandle,
+    ) -> bool {
+        // Held while the task starts, so that it cannot end before its place is taken.
+        let mut connections = self.lock();
+        if connections.len() >= max {
+            drop(connections);
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        let vacant = connections.vacant_entry();
+        let place = Place {
+            registry: Arc::clone(self),
+            key: vacant.key(),
+        };
+        vacant.insert(Entry {
+            task: spawn(place),
+            link: Weak::new(),
+        });
+        true
+    }
+
+    /// Ready when the server closes.
+    pub(crate) async fn stopped(&self) {
+        self.stop.wait().await;
+    }
+
+    fn stop(&self) {
+        self.stop.set();
+        for (_, entry) in &*self.lock() {
+            if let Some(link) = entry.link.upgrade() {
+                link.stop.wake();
+            }
+        }
+    }
+}
+
+/// The place of a connection in the registry, given back when its task ends, however that is.
+pub(crate) struct Place {
+    registry: Arc<Registry>,
+    key: usize,
+}
+
+impl Place {
+    /// Returns what says whether the server is closing.
+    pub(crate) fn stop(&self) -> Arc<Stop> {
+        Arc::clone(&self.registry.stop)
+    }
+
+    /// Names the connection that is to be woken when the server closes.
+    pub(crate) fn set_link(&self, link: &Arc<Link>) {
+        if let Some(entry) = self.registry.lock().get_mut(self.key) {
+            entry.link = Arc::downgrade(link);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut connections = self.registry.lock();
+        connections.try_remove(self.key);
+        let is_last = connections.is_empty();
+        drop(connections);
+        if is_last {
+            self.registry.ended.notify_waiters();
+        }
+    }
+}
+
+/// Closes a server, and knows its connections. A cheap handle.
+#[derive(Clone)]
+pub struct ServerHandle(pub(crate) Arc<Registry>);
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHandle")
+            .field("connections", &self.connection_count())
+            .field("is_closing", &self.0.stop.is_set())
+            .finish()
+    }
+}
+
+impl ServerHandle {
+    /// Ends the server: it accepts nothing more, and `serve` returns. Handlers receive what has arrived and then the end,
+    /// as if the peer had ended its side, so they can finish what they are at. Those that have not returned at the
+    /// deadline are cut off. Returns whether all were done in time.
+    pub async fn close(&self, deadline: Duration) -> bool {
+        self.0.stop();
+        let in_time = tokio::time::timeout(deadline, self.idle()).await.is_ok();
+        if !in_time {
+            for (_, entry) in &*self.0.lock() {
+                entry.task.abort();
+            }
+        }
+        in_time
+    }
+
+    /// Waits until there is no connection.
+    async fn idle(&self) {
+        loop {
+            let ended = self.0.ended.notified();
+            if self.connection_count() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Number of connections.
+    pub fn connection_count(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    /// Number of connections that were closed at once, because there were [`Limits::max_connections`](crate::Limits::max_connections) already.
+    pub fn refused_count(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
+    }
+}
