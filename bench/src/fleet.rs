@@ -3,11 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::clients::ClientFleet;
 use crate::error::Error;
 use crate::load::{Emit, Load};
-use crate::options::Options;
-use crate::raw::RawFleet;
 use crate::report::Recorder;
 
 /// Reasons of failures that are told apart.
@@ -43,17 +40,6 @@ pub(crate) trait Fleet {
     /// # Errors
     /// The first connection that failed.
     fn turn(&mut self, load: Option<&mut dyn Load>, timeout: Duration) -> Result<(), Error>;
-}
-
-/// Returns the fleet that the options ask for, without connections.
-///
-/// # Errors
-/// The options cannot be used, or there is no event loop.
-pub(crate) fn new(options: &Options) -> Result<Box<dyn Fleet>, Error> {
-    Ok(match &options.client {
-        None => Box::new(RawFleet::new(options)?),
-        Some(builder) => Box::new(ClientFleet::new(options, builder)?),
-    })
 }
 
 /// The connections in numbers.

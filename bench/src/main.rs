@@ -2,12 +2,13 @@
 
 #[cfg(target_os = "linux")]
 mod lab;
+mod output;
 mod single;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use output::note;
 
 /// Load generator for Socket.IO servers, and the comparison of Kokanee with its peers.
 #[derive(Debug, Parser)]
@@ -59,17 +60,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Writes a line of the result.
-#[cfg(target_os = "linux")]
-fn say(line: &str) {
-    // Nobody is left to be told if this fails.
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-/// Writes a line for the person who waits, beside the result on standard output.
-fn note(line: &str) {
-    // Nobody is left to be told if this fails.
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::clients::ClientFleet;
 use crate::error::Error;
-use crate::fleet::{self, Census, Fleet};
+use crate::fleet::{Census, Fleet};
 use crate::load::{Broadcast, Budget, Echo, Load, Tally};
 use crate::meter::{Counts, Meter, Reading, Timeline};
 use crate::options::{Bound, Generator, Options, Relay, Scenario};
 use crate::process;
+use crate::raw::RawFleet;
 use crate::report::{Latency, Memory, Quantile, Report, Sample, ServerUse, Wave, float};
 
 /// How long a turn of the event loop waits for events.
@@ -91,7 +93,7 @@ pub fn run(options: &Options, progress: &mut Callback<'_>) -> Result<Report, Err
     let run = Run {
         options,
         progress,
-        fleet: fleet::new(options)?,
+        fleet: fleet(options)?,
         is_interrupted: false,
         timeline: None,
     };
@@ -101,6 +103,14 @@ pub fn run(options: &Options, progress: &mut Callback<'_>) -> Result<Report, Err
         Scenario::Idle => run.idle(),
         Scenario::Storm => run.storm(),
     }
+}
+
+/// Returns the fleet that the options ask for, without connections.
+fn fleet(options: &Options) -> Result<Box<dyn Fleet>, Error> {
+    Ok(match &options.client {
+        None => Box::new(RawFleet::new(options)?),
+        Some(builder) => Box::new(ClientFleet::new(options, builder)?),
+    })
 }
 
 fn check(option: &'static str, value: usize, min: usize, max: usize) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use kokanee_bench::{
     Bound, Latency, Memory, Options, Progress, Relay, Report, Scenario, ServerUse, run,
 };
 
-use crate::note;
+use crate::output::note;
 
 /// The arguments of `kokanee-bench load`.
 #[derive(Debug, Args)]

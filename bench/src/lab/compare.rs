@@ -19,7 +19,7 @@ use super::cases::Case;
 use super::machine::{Pinning, Priority};
 use super::servers::{Running, Selection, Server};
 use super::table::{Spread, Table, number};
-use crate::note;
+use crate::output::note;
 use crate::single::seconds;
 
 /// Connections that are opened and closed before memory is measured, so that code and tables are in place.

@@ -20,7 +20,7 @@ use nix::unistd::Pid;
 use super::cases::Case;
 use super::servers::{Running, Selection, Server};
 use super::table::{Table, number};
-use crate::note;
+use crate::output::note;
 
 /// Recipients of a counted broadcast.
 const RECIPIENTS: usize = 200;

@@ -5,7 +5,7 @@ use std::fs;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::note;
+use crate::output::note;
 
 const AUTOGROUP: &str = "/proc/self/autogroup";
 

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::servers::{Running, Server};
 use super::traffic::{Http, WebSocket};
-use crate::{note, say};
+use crate::output::{note, say};
 
 /// Clients that are at work at the same time.
 const WORKERS: usize = 64;

@@ -18,7 +18,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::cases::Case;
-use crate::note;
+use crate::output::note;
 
 /// How long a server may take to listen; node under a slow tool is the slowest.
 const START: Duration = Duration::from_secs(60);

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::memory::{float, mebibytes, serve};
 use super::servers::Running;
 use super::traffic::{Http, WebSocket, within};
-use crate::{note, say};
+use crate::output::{note, say};
 
 /// Lives of each kind that are lived at the same time.
 const LIVES: usize = 4;

@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
-use super::Usage;
+use super::usage::Usage;
 
 /// Reads the accounting of a process: total time from its CPU clock, the split from `/proc/PID/stat`.
 pub(super) fn usage(pid: u32) -> io::Result<Usage> {

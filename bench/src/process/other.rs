@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use super::Usage;
+use super::usage::Usage;
 
 /// Always fails: there is no reading.
 pub(super) fn usage(_pid: u32) -> io::Result<Usage> {
