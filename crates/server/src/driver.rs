@@ -50,6 +50,9 @@ const ROUNDS_PER_TURN: usize = 16;
 /// Interval at which a connection is looked at that is not read from: has its peer gone?
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How much later than its timer a task runs that has been held up: by its handlers, or because the machine is busy.
+const LATE: Duration = Duration::from_millis(50);
+
 /// What is left of a turn.
 struct Budget {
     /// None are left when no bytes are left.
@@ -282,12 +285,12 @@ impl Driver {
         };
         let _turn = Turn::begin(&self.mailbox, self.takes_runs());
         for _ in 0..ROUNDS_PER_TURN {
-            if self.has_commands() {
-                self.take_commands(now);
-            }
             // No deadline is earlier than the timer.
             if self.sleeps_until <= now {
                 self.handle_time(now);
+            }
+            if self.has_commands() {
+                self.take_commands(now);
             }
             self.read(cx, now, &mut budget);
             self.poll_handlers(cx, now);
@@ -494,6 +497,10 @@ impl Driver {
 
     #[cold]
     fn handle_time(&mut self, now: Instant) {
+        // What comes between a deadline and its timer is too late. If the task itself is late, it may have been in time.
+        if self.sleeps_until + LATE < now && self.has_commands() {
+            self.take_commands(now);
+        }
         if let Phase::Closing { until } = self.phase {
             if until <= now {
                 self.phase = Phase::Done;
