@@ -16,11 +16,15 @@ struct Terminal {
 
 impl Terminal {
     fn start(command: &str) -> Self {
+        Self::of_width("100", command)
+    }
+
+    fn of_width(columns: &str, command: &str) -> Self {
         static TERMINALS: AtomicUsize = AtomicUsize::new(0);
         let number = TERMINALS.fetch_add(1, Ordering::Relaxed);
         let name = format!("kokanee-{}-screen-{number}", std::process::id());
         let terminal = Self { name };
-        terminal.tmux(&["new-session", "-d", "-x", "100", "-y", "24", command]);
+        terminal.tmux(&["new-session", "-d", "-x", columns, "-y", "24", command]);
         terminal
     }
 
@@ -50,6 +54,20 @@ impl Terminal {
             assert!(
                 start.elapsed() < Duration::from_secs(10),
                 "no {text:?} on the screen:\n{screen}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Terminal {
+    /// Waits until the screen does not show this any more.
+    fn hides(&self, text: &str) {
+        let start = Instant::now();
+        while self.tmux(&["capture-pane", "-p"]).contains(text) {
+            assert!(
+                start.elapsed() < Duration::from_secs(10),
+                "{text:?} stays on the screen"
             );
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -94,6 +112,8 @@ fn the_screen_shows_what_happens() {
     terminal.tmux(&["send-keys", "C-u"]);
     // A narrower terminal has one status line all the same.
     terminal.tmux(&["resize-window", "-x", "50"]);
+    // What is typed together with the news of another width waits in crossterm for the next key.
+    terminal.hides(&server.url(""));
     terminal.types("?echo narrow");
     let screen = terminal.shows("ms: \"narrow\"");
     assert_eq!(screen.matches("● connected").count(), 1, "{screen}");
@@ -107,14 +127,7 @@ fn the_screen_shows_what_happens() {
     terminal.shows("● connected");
     terminal.types("/quit");
     // The two lines at the bottom are gone.
-    let start = Instant::now();
-    while terminal
-        .tmux(&["capture-pane", "-p"])
-        .contains("● connected")
-    {
-        assert!(start.elapsed() < Duration::from_secs(10), "it ends");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    terminal.hides("● connected");
 }
 
 #[test]
@@ -138,5 +151,100 @@ fn a_terminal_has_colours_unless_the_environment_says_no() {
             is_colored,
             "{environment}\n{screen}"
         );
+    }
+}
+
+#[test]
+#[ignore = "needs tmux"]
+fn muted_events_are_not_on_the_screen() {
+    let server = Server::start(&[]);
+    let program = env!("CARGO_BIN_EXE_kokanee");
+    let command = format!(
+        "{program} connect --no-history --mute clock {}",
+        server.url("")
+    );
+    let terminal = Terminal::start(&command);
+    terminal.shows("1 muted");
+    terminal.types("/mute echo");
+    terminal.shows("muted: clock  echo");
+    terminal.types("echo hidden");
+    terminal.types("?rooms");
+    let screen = terminal.shows("ack 1 of rooms");
+    assert!(!screen.contains("←  /         echo"), "{screen}");
+    // The name behind it is completed.
+    terminal.tmux(&["send-keys", "-l", "/unmute ec"]);
+    terminal.tmux(&["send-keys", "Tab"]);
+    terminal.shows("> /unmute echo");
+    terminal.tmux(&["send-keys", "Enter"]);
+    terminal.shows("muted: clock\n");
+    terminal.types("echo shown");
+    terminal.shows("←  /         echo \"shown\"");
+    terminal.types("/quit");
+}
+
+#[test]
+#[ignore = "needs tmux"]
+fn nothing_is_broken_within_words_in_a_narrow_terminal() {
+    let server = Server::start(&[]);
+    let program = env!("CARGO_BIN_EXE_kokanee");
+    let command = format!(
+        "{program} connect --no-history --mute clock {}",
+        server.url("")
+    );
+    let terminal = Terminal::of_width("60", &command);
+    terminal.shows("● connected");
+    terminal.types("/help");
+    terminal.shows("ends the program");
+    let screen = terminal.tmux(&["capture-pane", "-p"]);
+    assert!(
+        screen.contains("joins a namespace and moves to it, or\n"),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("\n              lists the joined ones"),
+        "{screen}"
+    );
+    terminal.types("/quit");
+
+    for command in [
+        "", "emit", "connect", "bench", "serve", "tcp", "udp send", "inspect",
+    ] {
+        let terminal = Terminal::of_width(
+            "60",
+            &format!("{program} {command} --help; echo the end; cat"),
+        );
+        terminal.shows("the end");
+        // A line that the terminal had to break is joined again with -J, and longer.
+        let text = terminal.tmux(&["capture-pane", "-p", "-J", "-S", "-"]);
+        for line in text.lines() {
+            assert!(line.trim_end().chars().count() <= 60, "{command}: {line}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs tmux"]
+fn the_progress_of_a_load_is_one_line_of_a_narrow_terminal() {
+    let server = Server::start(&[]);
+    let program = env!("CARGO_BIN_EXE_kokanee");
+    for columns in ["30", "60", "80"] {
+        let command = format!("{program} bench {} -c 5 -d 1m; cat", server.url(""));
+        let terminal = Terminal::of_width(columns, &command);
+        let (what, width) = (
+            if columns == "30" { "echo" } else { "p99" },
+            columns.parse::<usize>(),
+        );
+        terminal.shows("echo 1 s");
+        terminal.shows("echo 2 s");
+        let screen = terminal.shows(what);
+        let lines = screen.lines().filter(|line| !line.trim().is_empty());
+        assert_eq!(lines.count(), 1, "{columns}:\n{screen}");
+        assert!(
+            screen
+                .lines()
+                .all(|line| line.chars().count() < width.clone().expect("a number"))
+        );
+        terminal.tmux(&["send-keys", "C-c"]);
+        terminal.shows("echoes in");
     }
 }
