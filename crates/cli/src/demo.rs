@@ -7,8 +7,8 @@ use std::{
 };
 
 use kokanee::{
-    Args, Auth, ConnectError, Data, EmitError, ExtractError, FromContext, Namespace, Server,
-    Socket, SocketId, State, Value,
+    Args, Auth, ClientError, ConnectError, Data, EmitError, ExtractError, FromContext, Namespace,
+    Server, Socket, SocketId, State, Value,
     bytes::Bytes,
     server::{
         JoinError,
@@ -16,6 +16,7 @@ use kokanee::{
     },
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::log::{EventLog, Reply, To};
@@ -142,7 +143,7 @@ struct Presence<'a> {
 #[derive(Debug, thiserror::Error)]
 enum RoomError {
     #[error(transparent)]
-    Join(#[from] JoinError),
+    Refused(#[from] ClientError),
     #[error(transparent)]
     Emit(#[from] EmitError),
 }
@@ -153,7 +154,11 @@ async fn join(
     reply: Reply,
     log: Log,
 ) -> Result<(), RoomError> {
-    socket.join(&room)?;
+    let refused = |error: JoinError| {
+        let error = ClientError::new(error.to_string()).code("not_joined");
+        error.data(json!({ "room": room }))
+    };
+    socket.join(&room).map_err(refused)?;
     let joined = Presence {
         room: &room,
         id: socket.id(),

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { alone, call, collect, connected, next, plain, upgraded } from "./support.mjs";
+import { isReference } from "./server.mjs";
 
 const TIMEOUT = { timeout: 60_000 };
 const TOKEN = "kokanee";
@@ -237,11 +238,23 @@ export function defineCases(client) {
 
   test("a failing handler costs its event only", TIMEOUT, async (t) => {
     const socket = await ready(t);
-    const [{ error }] = await call(socket, "fail");
-    assert.equal(error.code, "panic");
+    assert.deepEqual(await call(socket, "fail"), [{ error: { code: "internal", message: "internal error" } }]);
     socket.emit("fail");
     assert.deepEqual(await call(socket, "echo", "still here"), ["still here"]);
     assert.ok(socket.connected);
+  });
+
+  test("an error that is meant for the client is an object with code, message and data", { ...TIMEOUT, skip: isReference && "its rooms have any name" }, async (t) => {
+    const [other] = await next(client.open(t), "welcome");
+    const [{ error, ...rest }] = await call(await ready(t), "join", other.id);
+    assert.deepEqual({ ...error, message: undefined, ...rest }, { code: "not_joined", message: undefined, data: { room: other.id } });
+    assert.match(error.message, /another socket/);
+  });
+
+  test("arguments that do not fit are an object with code and message", { ...TIMEOUT, skip: isReference && "its rooms have any name" }, async (t) => {
+    const [{ error }] = await call(await ready(t), "join", [7]);
+    assert.deepEqual(Object.keys(error), ["code", "message"]);
+    assert.equal(error.code, "invalid_payload");
   });
 
   test("an event that nobody handles is ignored", TIMEOUT, async (t) => {

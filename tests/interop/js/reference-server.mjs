@@ -76,7 +76,7 @@ function handleInOrder(socket, handlers) {
   for (const [name, handler] of Object.entries(handlers)) {
     socket.on(name, (...args) => {
       const ack = typeof args.at(-1) === "function" ? args.pop() : undefined;
-      turn = turn.then(() => handler(ack, ...args)).catch(() => ack?.({ error: { code: "panic" } }));
+      turn = turn.then(() => handler(ack, ...args)).catch(() => ack?.({ error: { code: "internal", message: "internal error" } }));
     });
   }
 }

@@ -246,7 +246,7 @@ def test_events_behind_one_that_waits(open_peer: Open) -> None:
 def test_a_failing_handler_costs_its_event_only(open_peer: Open) -> None:
     peer = open_peer()
     [answer] = peer.call("fail")
-    assert answer["error"]["code"] == "panic"
+    assert answer["error"]["code"] == "internal"
     peer.emit("fail")
     peer.emit("nobody handles this", 1, b"x")
     assert peer.call("echo", "still here") == ["still here"]
