@@ -15,17 +15,19 @@ macro_rules! attach_methods {
         /// Events that come before their handlers are attached wait for them: see [`Socket`](crate::Socket#early-events).
         ///
         /// # Panics
-        /// If no event of this name can come: `connect`, `disconnect`, `connect_error` and their kin are not events here. The
-        /// text names the right method.
+        /// If no event of this name can come, as with `connect` and `disconnect`, for which there are
+        /// [`on_connect`](Self::on_connect) and [`on_disconnect`](Self::on_disconnect); and if the handler has a parameter
+        /// [`State<T>`](crate::State) but [`ClientBuilder::state`](crate::ClientBuilder::state) was not given one. (A builder
+        /// looks for that when it builds.)
         #[track_caller]
         pub fn on<Args, H: $Handler<Args, OnEvent>>(
             $($receiver)+,
             event: &str,
             handler: H,
         ) -> $Returned {
-            refuse_reserved(event);
+            check_event(event);
             let handler = handler.erase();
-            $this.attach(|handlers| handlers.on(event, handler, false))
+            $this.attach(&H::needs(), |handlers| handlers.on(event, handler, false))
         }
 
         /// Adds a handler that is called for one event only.
@@ -38,9 +40,9 @@ macro_rules! attach_methods {
             event: &str,
             handler: H,
         ) -> $Returned {
-            refuse_reserved(event);
+            check_event(event);
             let handler = handler.erase();
-            $this.attach(|handlers| handlers.on(event, handler, true))
+            $this.attach(&H::needs(), |handlers| handlers.on(event, handler, true))
         }
 
         /// Adds a handler of the typed event that is its first parameter, a [`Typed<E>`](crate::Typed).
@@ -56,18 +58,26 @@ macro_rules! attach_methods {
         }
 
         /// Adds a handler of every event, whatever its name. It begins before those of [`on`](Self::on).
+        ///
+        /// # Panics
+        /// As [`on`](Self::on), for a missing state.
+        #[track_caller]
         pub fn on_any<Args, H: $Handler<Args, OnEvent>>($($receiver)+, handler: H) -> $Returned {
             let handler = handler.erase();
-            $this.attach(|handlers| handlers.any.push(handler))
+            $this.attach(&H::needs(), |handlers| handlers.any.push(handler))
         }
 
         /// Adds a handler of events that have no handler by their name.
+        ///
+        /// # Panics
+        /// As [`on`](Self::on), for a missing state.
+        #[track_caller]
         pub fn on_fallback<Args, H: $Handler<Args, OnEvent>>(
             $($receiver)+,
             handler: H,
         ) -> $Returned {
             let handler = handler.erase();
-            $this.attach(|handlers| handlers.fallback.push(handler))
+            $this.attach(&H::needs(), |handlers| handlers.fallback.push(handler))
         }
 
         /// Adds a function that is called with every event that the socket emits, before it leaves. It must be quick.
@@ -75,80 +85,108 @@ macro_rules! attach_methods {
             $($receiver)+,
             handler: impl Fn(&RawEvent) + Send + Sync + 'static,
         ) -> $Returned {
-            $this.attach(|handlers| handlers.outgoing.push(Arc::new(handler)))
+            $this.attach(&Needs::default(), |handlers| handlers.outgoing.push(Arc::new(handler)))
         }
 
         /// Removes the handlers of an event.
         pub fn off($($receiver)+, event: &str) -> $Returned {
-            $this.attach(|handlers| handlers.off(event))
+            $this.attach(&Needs::default(), |handlers| handlers.off(event))
         }
 
         // Life cycle.
 
         /// Adds a handler of connections: the first one and those after it. See
         /// [`is_recovered`](crate::Socket::is_recovered).
+        ///
+        /// # Panics
+        /// As [`on`](Self::on), for a missing state.
+        #[track_caller]
         pub fn on_connect<Args, H: $Handler<Args, OnConnect>>(
             $($receiver)+,
             handler: H,
         ) -> $Returned {
             let handler = handler.erase();
-            $this.attach(|handlers| handlers.connect.push(handler))
+            $this.attach(&H::needs(), |handlers| handlers.connect.push(handler))
         }
 
         /// Adds a handler of disconnections; its parameters may be the [`DisconnectReason`](crate::DisconnectReason), and
         /// the [`CloseDetails`](crate::CloseDetails) with the code and reason of the server's WebSocket.
+        ///
+        /// # Panics
+        /// As [`on`](Self::on), for a missing state.
+        #[track_caller]
         pub fn on_disconnect<Args, H: $Handler<Args, OnDisconnect>>(
             $($receiver)+,
             handler: H,
         ) -> $Returned {
             let handler = handler.erase();
-            $this.attach(|handlers| handlers.disconnect.push(handler))
+            $this.attach(&H::needs(), |handlers| handlers.disconnect.push(handler))
         }
 
         /// Adds a handler of failed connections; its parameter may be the [`Failure`](crate::Failure).
+        ///
+        /// # Panics
+        /// As [`on`](Self::on), for a missing state.
+        #[track_caller]
         pub fn on_connect_error<Args, H: $Handler<Args, OnConnectError>>(
             $($receiver)+,
             handler: H,
         ) -> $Returned {
             let handler = handler.erase();
-            $this.attach(|handlers| handlers.connect_error.push(handler))
+            $this.attach(&H::needs(), |handlers| handlers.connect_error.push(handler))
         }
 
         /// Adds a handler of attempts to reconnect; its parameter may be the number of the [`Attempt`](crate::Attempt).
+        ///
+        /// # Panics
+        /// As [`on`](Self::on), for a missing state.
+        #[track_caller]
         pub fn on_reconnect_attempt<Args, H: $Handler<Args, OnAttempt>>(
             $($receiver)+,
             handler: H,
         ) -> $Returned {
             let handler = handler.erase();
-            $this.attach(|handlers| handlers.reconnect_attempt.push(handler))
+            $this.attach(&H::needs(), |handlers| handlers.reconnect_attempt.push(handler))
         }
 
         /// Adds a handler of reconnections; its parameter may be the number of the [`Attempt`](crate::Attempt).
+        ///
+        /// # Panics
+        /// As [`on`](Self::on), for a missing state.
+        #[track_caller]
         pub fn on_reconnect<Args, H: $Handler<Args, OnAttempt>>(
             $($receiver)+,
             handler: H,
         ) -> $Returned {
             let handler = handler.erase();
-            $this.attach(|handlers| handlers.reconnect.push(handler))
+            $this.attach(&H::needs(), |handlers| handlers.reconnect.push(handler))
         }
 
         /// Adds a handler of the end of all attempts, see
         /// [`reconnection_attempts`](crate::ClientBuilder::reconnection_attempts).
+        ///
+        /// # Panics
+        /// As [`on`](Self::on), for a missing state.
+        #[track_caller]
         pub fn on_reconnect_failed<Args, H: $Handler<Args, OnConnect>>(
             $($receiver)+,
             handler: H,
         ) -> $Returned {
             let handler = handler.erase();
-            $this.attach(|handlers| handlers.reconnect_failed.push(handler))
+            $this.attach(&H::needs(), |handlers| handlers.reconnect_failed.push(handler))
         }
 
         /// Adds a handler of upgrades to a WebSocket.
+        ///
+        /// # Panics
+        /// As [`on`](Self::on), for a missing state.
+        #[track_caller]
         pub fn on_upgrade<Args, H: $Handler<Args, OnConnect>>(
             $($receiver)+,
             handler: H,
         ) -> $Returned {
             let handler = handler.erase();
-            $this.attach(|handlers| handlers.upgrade.push(handler))
+            $this.attach(&H::needs(), |handlers| handlers.upgrade.push(handler))
         }
 
         /// Sets the function that is called for events that were not handled to their end: arguments that do not fit, errors
@@ -159,7 +197,7 @@ macro_rules! attach_methods {
             handler: impl Fn(&$Socket, &EventError) + Send + Sync + 'static,
         ) -> $Returned {
             let handler = <$Socket>::error_handler(handler);
-            $this.attach(|handlers| handlers.error = Some(handler))
+            $this.attach(&Needs::default(), |handlers| handlers.error = Some(handler))
         }
     };
 }

@@ -1,8 +1,6 @@
 //! [`Client`] and its options.
 
 use std::{
-    any::{Any, TypeId},
-    collections::HashMap,
     fmt,
     future::Future,
     marker::PhantomData,
@@ -14,7 +12,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use kokanee_engineio::{ClientSessionConfig, Revision, Transport};
-use kokanee_handler::{Event, EventError, Handler, TypedArgs};
+use kokanee_handler::{Event, EventError, Handler, Needs, States, TypedArgs};
 use kokanee_net::Backoff;
 use kokanee_socketio::{DecoderLimits, ParserKind, RawEvent};
 use serde::Serialize;
@@ -25,7 +23,7 @@ use crate::{
     driver::Driver,
     engine::{EngineConfig, Proxy, Target, tls::Tls, without_secrets},
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
-    handlers::{Handlers, refuse_reserved},
+    handlers::{Handlers, check_event},
     hub::Hub,
     socket::Guard,
 };
@@ -92,19 +90,19 @@ pub(crate) struct Options {
     pub(crate) max_pending_acks: usize,
     /// Of a packet that is sent. Without a limit for the msgpack parser.
     pub(crate) max_attachments: usize,
-    state: States,
+    pub(crate) state: States,
 }
-
-/// What the application has given to its handlers, by type.
-type States = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 impl Options {
-    pub(crate) fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        Arc::clone(self.state.get(&TypeId::of::<T>())?)
-            .downcast()
-            .ok()
+    /// Refuses a handler that could never run.
+    #[track_caller]
+    pub(crate) fn check(&self, needs: &Needs) {
+        self.state.check(needs, STATE_CALL);
     }
 }
+
+/// How a state is given.
+const STATE_CALL: &str = "Client::builder(…).state(…)";
 
 /// Marks the builder of the async client, [`Client::builder`].
 #[derive(Debug, Clone, Copy)]
@@ -136,6 +134,8 @@ pub enum Async {}
 pub struct ClientBuilder<M = Async> {
     mode: PhantomData<fn() -> M>,
     handlers: Handlers,
+    /// What they need.
+    needs: Needs,
     state: States,
     url: String,
     path: String,
@@ -181,7 +181,8 @@ impl<M> ClientBuilder<M> {
         Self {
             mode: PhantomData,
             handlers: Handlers::default(),
-            state: HashMap::new(),
+            needs: Needs::default(),
+            state: States::default(),
             url: url.to_owned(),
             path: "/socket.io/".to_owned(),
             query: Vec::new(),
@@ -425,16 +426,25 @@ impl<M> ClientBuilder<M> {
     /// Sets a value that handlers of all sockets of the client can have as a parameter, [`State<T>`](crate::State). There is
     /// one of each type.
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
-        self.state.insert(TypeId::of::<T>(), Arc::new(state));
+        self.state.insert(state);
         self
     }
 
-    pub(crate) fn attach(mut self, change: impl FnOnce(&mut Handlers)) -> Self {
+    pub(crate) fn attach(mut self, needs: &Needs, change: impl FnOnce(&mut Handlers)) -> Self {
+        // The state may come after its handlers.
+        self.needs.extend(needs);
         change(&mut self.handlers);
         self
     }
 
+    #[track_caller]
+    pub(crate) fn check(&self) {
+        self.state.check(&self.needs, STATE_CALL);
+    }
+
+    #[track_caller]
     pub(crate) fn build_socket(mut self) -> Result<Socket, ConnectFailure> {
+        self.check();
         let target = Target::parse(&self.url)?;
         let unusable = |option: &'static str, reason: &dyn fmt::Display| ConnectFailure::Option {
             option,
@@ -519,6 +529,10 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// An option that cannot be used.
+    ///
+    /// # Panics
+    /// If a handler has a parameter [`State<T>`](crate::State) that was not given with [`state`](Self::state).
+    #[track_caller]
     pub fn build(self) -> Result<Socket, ConnectFailure> {
         self.build_socket()
     }
@@ -527,9 +541,17 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// Why the connection could not be made, with a hint.
-    pub async fn connect(self) -> Result<Socket, ConnectFailure> {
-        let socket = self.build()?;
-        socket.connect().await?;
-        Ok(socket)
+    ///
+    /// # Panics
+    /// As [`build`](Self::build).
+    #[track_caller]
+    pub fn connect(self) -> impl Future<Output = Result<Socket, ConnectFailure>> + Send {
+        // Here, where the caller is known.
+        self.check();
+        async {
+            let socket = self.build_socket()?;
+            socket.connect().await?;
+            Ok(socket)
+        }
     }
 }

@@ -1414,10 +1414,9 @@ impl Member {
             self.core.change(|handlers| handlers.remove_once(name));
         }
         let core = &self.core;
-        if !handlers.take(name) && !core.has_readers() {
-            core.count_unhandled(name);
-        }
+        let mut is_taken = core.has_readers();
         for handler in handlers.any.iter().chain(handlers.event(name)) {
+            is_taken = true;
             start(
                 handler,
                 &context,
@@ -1428,6 +1427,9 @@ impl Member {
                     core.report(Some(guard), error);
                 },
             );
+        }
+        if !is_taken {
+            core.count_unhandled(name);
         }
     }
 }

@@ -59,6 +59,10 @@ macro_rules! kinds {
                 fn name<'c>(context: &'c Context<'_>) -> &'c str {
                     context.event.map_or($event, RawEvent::name)
                 }
+
+                fn state<T: Send + Sync + 'static>(context: &Context<'_>) -> Option<Arc<T>> {
+                    context.socket.options().state.find()
+                }
             }
         )*
     };
@@ -139,26 +143,5 @@ pub struct Attempt(pub u32);
 impl FromContext<OnAttempt> for Attempt {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
         Ok(Self(context.attempt))
-    }
-}
-
-/// A value that belongs to the whole client, given to [`ClientBuilder::state`](crate::ClientBuilder::state).
-#[derive(Debug)]
-pub struct State<T>(pub Arc<T>);
-
-impl<T> Deref for State<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<K: ClientKind, T: Send + Sync + 'static> FromContext<K> for State<T> {
-    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
-        let missing = ExtractError::State {
-            type_name: std::any::type_name::<T>(),
-        };
-        context.socket.options().state().map(Self).ok_or(missing)
     }
 }

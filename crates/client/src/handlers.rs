@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, collections::HashMap, fmt, sync::Arc};
 
-use kokanee_handler::{Erased, EventError};
+use kokanee_handler::{Erased, EventError, check_event_name};
 use kokanee_socketio::RawEvent;
 
 use crate::{
@@ -128,28 +128,13 @@ impl fmt::Debug for Handlers {
     }
 }
 
-/// Names that are not events on the client, and what is to be called instead.
-const RESERVED: [(&str, &str); 7] = [
-    ("connect", "on_connect"),
-    ("connection", "on_connect"),
-    ("connect_error", "on_connect_error"),
-    ("disconnect", "on_disconnect"),
-    ("disconnecting", "on_disconnect"),
-    ("newListener", ""),
-    ("removeListener", ""),
-];
-
-/// Refuses a handler of an event that can never come.
-///
-/// # Panics
-/// If the name is reserved.
+/// Checks that servers can send events of this name.
 #[track_caller]
-pub(crate) fn refuse_reserved(event: &str) {
-    if let Some((_, method)) = RESERVED.iter().find(|(name, _)| *name == event) {
-        let hint = match *method {
-            "" => String::new(),
-            method => format!("; call `{method}(…)`"),
-        };
-        panic!("no event `{event}` ever comes from a server: the name is reserved{hint}");
-    }
+pub(crate) fn check_event(event: &str) {
+    check_event_name(event, |event| match event {
+        "connect" | "connection" => Some("on_connect(async |socket: Socket| …)"),
+        "disconnect" | "disconnecting" => Some("on_disconnect(async |reason: DisconnectReason| …)"),
+        "connect_error" => Some("on_connect_error(async |failure: Failure| …)"),
+        _ => None,
+    });
 }

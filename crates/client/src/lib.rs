@@ -37,16 +37,17 @@ pub use self::{
     acks::EmitWithAck,
     client::{Async, Client, ClientBuilder},
     engine::ConnectFailure,
-    extract::{Attempt, Failure, State},
+    extract::{Attempt, Failure},
     reason::{CloseDetails, DisconnectError, DisconnectReason},
     simple::{ReceiveError, SimpleClient},
     socket::{Emit, Socket},
     stream::{Events, Received},
 };
+pub use http;
 pub use kokanee_engineio::{CloseReason, Revision, Str, Transport};
 pub use kokanee_handler::{
     Ack, AckError, BoxError, ClientError, Data, EmitError, Event, EventError, EventErrorKind,
     EventKind, EventName, ExtractError, Fault, FromContext, Handler, IntoOutcome, Kind, Needs,
-    RemoteError, Typed, TypedAck, TypedArgs,
+    RemoteError, State, Typed, TypedAck, TypedArgs,
 };
 pub use kokanee_socketio::{Args, ArgsError, EncodeError, ParserKind, RawEvent, Value};

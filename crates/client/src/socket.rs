@@ -13,7 +13,7 @@ use std::{
 };
 
 use kokanee_engineio::{SendOptions, Str, Transport};
-use kokanee_handler::{EmitError, Event, EventError, EventErrorKind, Handler, TypedArgs};
+use kokanee_handler::{EmitError, Event, EventError, Handler, Needs, TypedArgs};
 use kokanee_socketio::{
     AckId, Args, EncodeError, EncodedPacket, RawEvent, encode_event, encode_event_args,
 };
@@ -25,7 +25,7 @@ use crate::{
     attach::attach_methods,
     client::Options,
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
-    handlers::{ErrorHandler, Handlers, refuse_reserved},
+    handlers::{ErrorHandler, Handlers, check_event},
     hub::{Command, Hub, Outgoing},
     stream::{Received, Subscriber},
 };
@@ -198,10 +198,11 @@ impl Core {
     /// Nobody has taken an event.
     pub(crate) fn count_unhandled(&self, event: &str) {
         self.unhandled.fetch_add(1, Ordering::Relaxed);
+        // Not its id: of old servers that is a secret.
         tracing::debug!(
             namespace = &*self.namespace,
             event,
-            "no handler for this event"
+            "event without a handler"
         );
     }
 
@@ -302,7 +303,7 @@ impl Core {
     pub(crate) fn report(self: &Arc<Self>, guard: Option<&Arc<Guard>>, error: &EventError) {
         let (namespace, event, kind) = (&*self.namespace, error.event(), error.kind());
         // What the handler meant for the server is no fault of anybody.
-        if matches!(kind, EventErrorKind::Handler(_)) && !kind.fault().is_internal() {
+        if error.is_refusal() {
             tracing::debug!(namespace, event, error = %kind, "event refused");
         } else {
             tracing::warn!(namespace, event, error = %kind, "event not handled");
@@ -667,7 +668,9 @@ impl Socket {
         Arc::new(handler)
     }
 
-    fn attach(&self, change: impl FnOnce(&mut Handlers)) -> &Self {
+    #[track_caller]
+    pub(crate) fn attach(&self, needs: &Needs, change: impl FnOnce(&mut Handlers)) -> &Self {
+        self.options().check(needs);
         self.core.attach(change);
         self
     }

@@ -103,6 +103,12 @@ impl EventError {
     pub fn code(&self) -> &str {
         self.kind.fault().code
     }
+
+    /// Whether the handler has refused the event, with a [`ClientError`](crate::ClientError) or as its own mistake: that is
+    /// no fault of ours.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.kind, EventErrorKind::Handler(_)) && !self.kind.fault().is_internal()
+    }
 }
 
 /// `event "sum": invalid payload: …`

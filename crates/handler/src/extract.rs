@@ -1,6 +1,6 @@
 //! Extractors: how a handler's parameters are made from what happened.
 
-use std::{convert::Infallible, fmt, ops::Deref};
+use std::{convert::Infallible, fmt, ops::Deref, sync::Arc};
 
 use kokanee_engineio::Str;
 use kokanee_socketio::{Args, ArgsError, RawEvent};
@@ -15,6 +15,9 @@ pub trait Kind: 'static {
 
     /// The event's name; of what is not an event, its name in JavaScript: `connection`.
     fn name<'c>(context: &'c Self::Context<'_>) -> &'c str;
+
+    /// The application's value of this type.
+    fn state<T: Send + Sync + 'static>(context: &Self::Context<'_>) -> Option<Arc<T>>;
 }
 
 /// A kind of event that the peer has sent.

@@ -12,6 +12,7 @@ mod needs;
 mod refusal;
 mod running;
 mod spare;
+mod state;
 mod typed;
 
 pub use self::{
@@ -23,5 +24,6 @@ pub use self::{
     needs::{Needs, check_event_name},
     refusal::{ClientError, Fault, RemoteError, answer},
     running::{Running, start},
+    state::{State, States},
     typed::{Event, Typed, TypedAck, TypedArgs},
 };

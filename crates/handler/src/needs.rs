@@ -12,17 +12,19 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// Adds what another handler needs.
+    pub fn extend(&mut self, other: &Self) {
+        self.states.extend_from_slice(&other.states);
+    }
+
     /// Notes that a state of this type is needed.
     pub fn state<T: 'static>(&mut self) {
         self.states.push((TypeId::of::<T>(), type_name::<T>()));
     }
 
-    /// Checks that the application has all that is needed. `call` is how a state is given.
-    ///
-    /// # Panics
-    /// If it has not. The text says what to do.
+    /// Panics unless the application has all that is needed. `call` is how a state is given.
     #[track_caller]
-    pub fn check(&self, call: &str, has_state: impl Fn(TypeId) -> bool) {
+    pub(crate) fn check(&self, call: &str, has_state: impl Fn(TypeId) -> bool) {
         for &(id, name) in &self.states {
             assert!(
                 has_state(id),

@@ -5,7 +5,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use kokanee_handler::{Ack, EventKind, ExtractError, FromContext, Kind, Needs};
+use kokanee_handler::{Ack, EventKind, ExtractError, FromContext, Kind};
 use kokanee_socketio::RawEvent;
 use serde::de::DeserializeOwned;
 
@@ -21,29 +21,25 @@ pub enum OnConnect {}
 #[derive(Debug)]
 pub enum OnDisconnect {}
 
-impl Kind for OnEvent {
-    type Context<'a> = Context<'a>;
+macro_rules! kinds {
+    ($($name:ident $event:literal),*) => {
+        $(
+            impl Kind for $name {
+                type Context<'a> = Context<'a>;
 
-    fn name<'c>(context: &'c Context<'_>) -> &'c str {
-        context.event.map_or("", RawEvent::name)
-    }
+                fn name<'c>(context: &'c Context<'_>) -> &'c str {
+                    context.event.map_or($event, RawEvent::name)
+                }
+
+                fn state<T: Send + Sync + 'static>(context: &Context<'_>) -> Option<Arc<T>> {
+                    context.socket.server().state()
+                }
+            }
+        )*
+    };
 }
 
-impl Kind for OnConnect {
-    type Context<'a> = Context<'a>;
-
-    fn name<'c>(_: &'c Context<'_>) -> &'c str {
-        "connection"
-    }
-}
-
-impl Kind for OnDisconnect {
-    type Context<'a> = Context<'a>;
-
-    fn name<'c>(_: &'c Context<'_>) -> &'c str {
-        "disconnect"
-    }
-}
+kinds!(OnEvent "", OnConnect "connection", OnDisconnect "disconnect");
 
 impl EventKind for OnEvent {
     fn event<'c>(context: &'c Context<'_>) -> Option<&'c RawEvent> {
@@ -134,33 +130,6 @@ pub struct Auth<T>(pub T);
 impl<K: ServerKind, T: DeserializeOwned> FromContext<K> for Auth<T> {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
         context.socket.auth().map(Self).map_err(ExtractError::Auth)
-    }
-}
-
-/// A value that belongs to the whole server, given to [`ServerBuilder::state`](crate::ServerBuilder::state).
-///
-/// A handler with a state that was never given is refused when it is added: that panics. `Option<State<T>>` may be missing.
-#[derive(Debug)]
-pub struct State<T>(pub Arc<T>);
-
-impl<T> Deref for State<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<K: ServerKind, T: Send + Sync + 'static> FromContext<K> for State<T> {
-    fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
-        let missing = ExtractError::State {
-            type_name: std::any::type_name::<T>(),
-        };
-        context.socket.server().state().map(Self).ok_or(missing)
-    }
-
-    fn needs(needs: &mut Needs) {
-        needs.state::<T>();
     }
 }
 

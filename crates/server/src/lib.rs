@@ -47,7 +47,7 @@ pub use self::{
     cookie::{Cookie, InvalidCookie, SameSite},
     cors::Cors,
     error::{JoinError, ListenError},
-    extract::{Auth, Extension, State},
+    extract::{Auth, Extension},
     forwarded::{InvalidProxy, TrustedProxy},
     handler::{IntoVerdict, Middleware},
     handshake::Handshake,
@@ -64,6 +64,6 @@ pub use kokanee_engineio::{CloseReason, Overflow, Revision, Str, Transport};
 pub use kokanee_handler::{
     Ack, AckError, BoxError, ClientError, Data, EmitError, Event, EventError, EventErrorKind,
     EventKind, EventName, ExtractError, Fault, FromContext, Handler, IntoOutcome, Kind, Needs,
-    RemoteError, Typed, TypedAck, TypedArgs,
+    RemoteError, State, Typed, TypedAck, TypedArgs,
 };
 pub use kokanee_socketio::{Args, ArgsError, EncodeError, ParserKind, RawEvent, Value};

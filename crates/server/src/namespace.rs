@@ -11,8 +11,7 @@ use std::{
 use foldhash::fast::FixedState;
 use kokanee_cluster::{Key, Rooms, Target};
 use kokanee_handler::{
-    EmitError, Erased, Event, EventError, EventErrorKind, Handler, Needs, TypedArgs,
-    check_event_name,
+    EmitError, Erased, Event, EventError, Handler, Needs, States, TypedArgs, check_event_name,
 };
 use kokanee_socketio::{AckId, Args, ParserKind};
 use serde::{Serialize, de::DeserializeOwned};
@@ -23,7 +22,6 @@ use crate::{
     broadcast::IntoRooms,
     extract::{OnConnect, OnDisconnect, OnEvent},
     handler::{ErasedMiddleware, Middleware},
-    server::States,
 };
 
 type ErrorHandler = Arc<dyn Fn(&Socket, &EventError) + Send + Sync>;
@@ -263,8 +261,7 @@ impl Namespace {
     /// Refuses what could never run as it is meant.
     #[track_caller]
     pub(crate) fn check(&self, needs: &Needs) {
-        let state = &self.0.state;
-        needs.check("Server::builder().state(…)", |id| state.contains_key(&id));
+        self.0.state.check(needs, "Server::builder().state(…)");
     }
 
     /// Adds a middleware: an async function that decides whether a socket may join, before `on_connect`. Several run in
@@ -463,7 +460,7 @@ impl Namespace {
     pub(crate) fn report(&self, socket: &Socket, error: &EventError) {
         let (event, kind) = (error.event(), error.kind());
         // What the handler meant for the client is no fault of anybody.
-        if matches!(kind, EventErrorKind::Handler(_)) && !kind.fault().is_internal() {
+        if error.is_refusal() {
             tracing::debug!(namespace = self.name(), socket = %socket.id(), event, error = %kind, "event refused");
         } else {
             tracing::warn!(namespace = self.name(), socket = %socket.id(), event, error = %kind, "event not handled");

@@ -1,7 +1,6 @@
 //! The server: what it was built with, its namespaces, its end.
 
 use std::{
-    any::{Any, TypeId},
     collections::HashMap,
     ops::Deref,
     sync::{
@@ -12,6 +11,7 @@ use std::{
 };
 
 use kokanee_engineio::{CloseReason, SessionConfig, Transport};
+use kokanee_handler::States;
 use kokanee_socketio::{ConnectionConfig, ParserKind};
 use tokio::sync::watch;
 
@@ -86,9 +86,6 @@ pub(crate) struct ServerInner {
     /// Tells listeners to stop.
     pub(crate) stop: watch::Sender<bool>,
 }
-
-/// The values for `State`, by their types.
-pub(crate) type States = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 /// `n` random bytes of the system's generator.
 pub(crate) fn random_id() -> Result<[u8; 15], getrandom::Error> {
@@ -212,9 +209,7 @@ impl Server {
     }
 
     pub(crate) fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        Arc::clone(self.0.state.get(&TypeId::of::<T>())?)
-            .downcast()
-            .ok()
+        self.0.state.find()
     }
 
     /// Serves a file or a directory below `url` with [`listen`](Self::listen), as python-socketio maps them: a URL is a
@@ -329,7 +324,7 @@ impl Default for ServerBuilder {
             allow_request: None,
             client_bundle: None,
             trusted_proxies: Vec::new(),
-            state: HashMap::new(),
+            state: States::default(),
         }
     }
 }
@@ -471,7 +466,7 @@ impl ServerBuilder {
     /// });
     /// ```
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
-        self.state.insert(TypeId::of::<T>(), Arc::new(state));
+        self.state.insert(state);
         self
     }
 

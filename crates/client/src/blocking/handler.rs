@@ -2,7 +2,7 @@
 
 use std::{future::Future, panic::resume_unwind, sync::Arc};
 
-use kokanee_handler::{BoxError, Erased, FromContext, IntoOutcome, Kind};
+use kokanee_handler::{BoxError, Erased, FromContext, IntoOutcome, Kind, Needs};
 
 use crate::handlers::Handling;
 
@@ -18,6 +18,10 @@ pub trait Handler<Args, K: Kind>: Send + Sync + 'static {
     /// The handler as the client's task calls it.
     #[doc(hidden)]
     fn erase(self) -> Erased<K>;
+
+    /// What its parameters need.
+    #[doc(hidden)]
+    fn needs() -> Needs;
 }
 
 /// Runs a function on a thread that may block. A panic comes out where it is awaited.
@@ -54,6 +58,13 @@ macro_rules! impl_handler {
                     run(move || function($($param),*).into_outcome())
                 };
                 kokanee_handler::Handler::<($($param,)*), K>::erase(handler)
+            }
+
+            fn needs() -> Needs {
+                #[allow(unused_mut, reason = "without parameters there are none")]
+                let mut needs = Needs::default();
+                $(<$param as FromContext<K>>::needs(&mut needs);)*
+                needs
             }
         }
     };

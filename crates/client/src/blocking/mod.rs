@@ -26,7 +26,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use kokanee_handler::{Event, EventError, TypedArgs};
+use kokanee_handler::{Event, EventError, Needs, TypedArgs};
 use kokanee_socketio::RawEvent;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -39,7 +39,7 @@ use crate::{
     ConnectFailure,
     attach::attach_methods,
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
-    handlers::refuse_reserved,
+    handlers::check_event,
 };
 
 /// The entry: makes connections to Socket.IO servers.
@@ -75,6 +75,10 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// An option that cannot be used, or no thread for the background.
+    ///
+    /// # Panics
+    /// If a handler has a parameter [`State<T>`](crate::State) that was not given with [`state`](Self::state).
+    #[track_caller]
     pub fn build(self) -> Result<Socket, ConnectFailure> {
         let handle = background()?;
         let _entered = handle.enter();
@@ -85,6 +89,10 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// Why the connection could not be made, with a hint.
+    ///
+    /// # Panics
+    /// As [`build`](Self::build).
+    #[track_caller]
     pub fn connect(self) -> Result<Socket, ConnectFailure> {
         let socket = self.build()?;
         socket.connect()?;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use kokanee_engineio::Transport;
 use kokanee_handler::{
-    AckError, EmitError, Event, EventError, ExtractError, FromContext, TypedArgs,
+    AckError, EmitError, Event, EventError, ExtractError, FromContext, Needs, TypedArgs,
 };
 use kokanee_socketio::{Args, RawEvent};
 use serde::{Serialize, de::DeserializeOwned};
@@ -15,7 +15,7 @@ use crate::{
     ConnectFailure, DisconnectError, ReceiveError, Received,
     attach::attach_methods,
     extract::{ClientKind, Context, OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
-    handlers::{ErrorHandler, Handlers, refuse_reserved},
+    handlers::{ErrorHandler, Handlers, check_event},
 };
 
 /// One namespace of a connection to a server: the [`Socket`](crate::Socket) with functions that block. A cheap handle: when
@@ -182,8 +182,9 @@ impl Socket {
         })
     }
 
-    fn attach(&self, change: impl FnOnce(&mut Handlers)) -> &Self {
-        self.socket.core().attach(change);
+    #[track_caller]
+    fn attach(&self, needs: &Needs, change: impl FnOnce(&mut Handlers)) -> &Self {
+        self.socket.attach(needs, change);
         self
     }
 

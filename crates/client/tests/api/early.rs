@@ -546,36 +546,3 @@ async fn all_of_the_builder_is_there_and_a_clone_has_it_too() {
         }
     }
 }
-
-#[tokio::test]
-async fn names_that_never_come_are_refused() {
-    fn refused(attach: impl FnOnce() + std::panic::UnwindSafe) -> String {
-        let panic = std::panic::catch_unwind(attach).expect_err("it is refused");
-        let text = panic.downcast::<String>().expect("a text");
-        assert!(text.contains("reserved"), "{text}");
-        *text
-    }
-    let builder = || Client::builder("http://127.0.0.1:1");
-    for (name, method) in [
-        ("connect", "`on_connect(…)`"),
-        ("connection", "`on_connect(…)`"),
-        ("connect_error", "`on_connect_error(…)`"),
-        ("disconnect", "`on_disconnect(…)`"),
-        ("disconnecting", "`on_disconnect(…)`"),
-        ("newListener", "newListener"),
-        ("removeListener", "removeListener"),
-    ] {
-        let texts = [
-            refused(|| drop(builder().on(name, async || {}))),
-            refused(|| drop(builder().once(name, async || {}))),
-            refused(|| drop(blocking::Client::builder("http://127.0.0.1:1").on(name, || {}))),
-            refused(|| {
-                let socket = builder().build().expect("usable options");
-                socket.on(name, async || {});
-            }),
-        ];
-        for text in texts {
-            assert!(text.contains(method), "{text}");
-        }
-    }
-}

@@ -1,5 +1,6 @@
 //! The client's API against servers in this process, and against scripted ones.
 
+mod attach;
 mod blocking;
 mod connect;
 mod early;

@@ -1,0 +1,73 @@
+//! Values that the application gives to its handlers: one of each type, set at the builder of a server or client.
+
+use std::{
+    any::{Any, TypeId, type_name},
+    collections::HashMap,
+    fmt,
+    ops::Deref,
+    sync::Arc,
+};
+
+use crate::{ExtractError, FromContext, Kind, Needs};
+
+/// A value that belongs to the whole server or client, given to its builder's `state(…)`. An extractor.
+///
+/// A handler with a state that was never given is refused when it is added, or at the builder of a client when that builds: that
+/// panics. `Option<State<T>>` may be missing.
+#[derive(Debug)]
+pub struct State<T>(pub Arc<T>);
+
+impl<T> Deref for State<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<K: Kind, T: Send + Sync + 'static> FromContext<K> for State<T> {
+    fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
+        let missing = ExtractError::State {
+            type_name: type_name::<T>(),
+        };
+        K::state(context).map(Self).ok_or(missing)
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.state::<T>();
+    }
+}
+
+/// The values, by their types.
+#[derive(Clone, Default)]
+pub struct States(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+
+impl States {
+    /// Adds a value, in place of another of its type.
+    pub fn insert<T: Send + Sync + 'static>(&mut self, state: T) {
+        self.0.insert(TypeId::of::<T>(), Arc::new(state));
+    }
+
+    /// The value of this type.
+    pub fn find<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.0.get(&TypeId::of::<T>())?).downcast().ok()
+    }
+
+    /// Checks that all that handlers need is there. `call` is how a state is given.
+    ///
+    /// # Panics
+    /// If it is not. The text says what to do.
+    #[track_caller]
+    pub fn check(&self, needs: &Needs, call: &str) {
+        needs.check(call, |id| self.0.contains_key(&id));
+    }
+}
+
+impl fmt::Debug for States {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values may be secrets.
+        f.debug_struct("States")
+            .field("count", &self.0.len())
+            .finish_non_exhaustive()
+    }
+}
