@@ -33,6 +33,12 @@ impl Running {
         &self.event
     }
 
+    /// Wraps what waits.
+    pub fn wrap(&mut self, wrap: impl FnOnce(HandlerFuture) -> HandlerFuture) {
+        let ended = Box::pin(None::<std::future::Ready<()>>);
+        self.future = wrap(std::mem::replace(&mut self.future, ended));
+    }
+
     /// Notes how many bytes of the event the handler may hold until it ends.
     pub fn set_weight(&mut self, bytes: usize) {
         self.weight = bytes;

@@ -1,9 +1,13 @@
 //! Calls the handlers of the application: inline as far as they do not wait, and never so that a panic reaches the session.
 
-use std::task::{Context as TaskContext, Poll};
+use std::{
+    pin::Pin,
+    task::{Context as TaskContext, Poll},
+};
 
-use kokanee_handler::{Ack, Erased, EventError, Running, caught};
+use kokanee_handler::{Ack, BoxError, Call, Erased, EventError, HandlerFuture, Running, caught};
 use kokanee_socketio::{AckId, RawEvent};
+use tracing::{Level, Span};
 
 use crate::{
     ConnectError, DisconnectReason, Socket,
@@ -38,9 +42,64 @@ fn start<K: ServerKind>(
     });
 }
 
+/// A handler that waits, in the span of what it handles.
+struct Spanned {
+    span: Span,
+    future: HandlerFuture,
+}
+
+impl Call for Spanned {
+    fn poll_outcome(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Result<(), BoxError>> {
+        let Self { span, future } = &mut *self;
+        span.in_scope(|| future.as_mut().poll_outcome(cx))
+    }
+}
+
+/// Starts handlers in a span with the names of namespace, socket and event, in which those that wait run on. Without a debug
+/// level there is none.
+#[cold]
+fn in_span(
+    socket: &Socket,
+    event: &str,
+    running: &mut Vec<Running>,
+    start: impl FnOnce(&mut Vec<Running>),
+) {
+    if !tracing::level_enabled!(Level::DEBUG) {
+        return start(running);
+    }
+    let namespace = socket.namespace().name();
+    let span = tracing::debug_span!("event", namespace, socket = %socket.id(), event);
+    let before = running.len();
+    span.in_scope(|| start(running));
+    for started in &mut running[before..] {
+        let span = span.clone();
+        started.wrap(|future| Box::pin(Spanned { span, future }));
+    }
+}
+
 /// Starts the handlers of an event. Those that wait for something are added to `running`.
 #[inline]
 pub(crate) fn start_event(
+    socket: &Socket,
+    handlers: &Handlers,
+    event: &RawEvent,
+    id: Option<AckId>,
+    cx: &mut TaskContext<'_>,
+    running: &mut Vec<Running>,
+) {
+    if tracing::level_enabled!(Level::DEBUG) {
+        return in_span(socket, event.name(), running, |running| {
+            start_handlers(socket, handlers, event, id, cx, running);
+        });
+    }
+    start_handlers(socket, handlers, event, id, cx, running);
+}
+
+#[inline]
+fn start_handlers(
     socket: &Socket,
     handlers: &Handlers,
     event: &RawEvent,
@@ -85,9 +144,11 @@ pub(crate) fn start_event(
 /// Starts the handlers of a new connection. Those that wait for something are added to `running`.
 pub(crate) fn start_connect(socket: &Socket, cx: &mut TaskContext<'_>, running: &mut Vec<Running>) {
     let context = Context::new(socket);
-    for handler in &socket.namespace().handlers().connect {
-        start(handler, &context, None, cx, running);
-    }
+    in_span(socket, "connection", running, |running| {
+        for handler in &socket.namespace().handlers().connect {
+            start(handler, &context, None, cx, running);
+        }
+    });
 }
 
 /// The decision of the middlewares, one after the other. `None` if there are none.
@@ -131,7 +192,9 @@ pub(crate) async fn finish(
     for handler in handlers.disconnect.iter().chain(own) {
         let mut running = Vec::new();
         std::future::poll_fn(|cx| {
-            start(handler, &context, None, cx, &mut running);
+            in_span(&socket, "disconnect", &mut running, |running| {
+                start(handler, &context, None, cx, running);
+            });
             Poll::Ready(())
         })
         .await;

@@ -22,6 +22,7 @@ fn logs_name_namespace_socket_and_event() {
         chat.on("fail", async || Err::<(), _>("out of fish"));
         chat.on("later", async || -> Result<(), &str> {
             tokio::task::yield_now().await;
+            tracing::info!("a line of the application");
             panic!("the plan")
         });
         let mut websocket = bed.joined().await;
@@ -83,6 +84,10 @@ fn logs_name_namespace_socket_and_event() {
             "\"later\"",
             "the plan",
         ]);
+        for event in ["connection", "nobody", "count", "fail", "later"] {
+            has(&["span event", "\"/chat\"", socket, &format!("{event:?}")]);
+        }
+        has(&["in span: INFO", "a line of the application"]);
         has(&["DEBUG", "socket refused", "\"/chat\"", refused, "full"]);
     });
 }

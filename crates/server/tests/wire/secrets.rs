@@ -35,9 +35,10 @@ impl Subscriber for Recorder {
     }
 
     fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        span.record(&mut Fields(
-            &mut self.0.lock().expect("no panic while it is held"),
-        ));
+        let mut log = self.0.lock().expect("no panic while it is held");
+        let _ = write!(log, "span {}", span.metadata().name());
+        span.record(&mut Fields(&mut log));
+        log.push('\n');
         span::Id::from_u64(1)
     }
 
@@ -57,9 +58,14 @@ impl Subscriber for Recorder {
         log.push('\n');
     }
 
-    fn enter(&self, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {
+        let mut log = self.0.lock().expect("no panic while it is held");
+        log.push_str("in span: ");
+    }
 
-    fn exit(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {
+        self.0.lock().expect("no panic while it is held").push('\n');
+    }
 }
 
 #[test]
