@@ -374,11 +374,11 @@ async fn a_socket_has_listeners_of_every_event_and_of_its_end() {
     let io = builder.build();
     io.on_connect(async |socket: Socket| {
         socket.on_any(async |name: EventName, State(journal): State<Journal>| {
-            journal.note(&format!("socket's any {name}"));
+            journal.note(format!("socket's any {name}"));
         });
         socket.on_disconnect(
             async |reason: DisconnectReason, State(journal): State<Journal>| {
-                journal.note(&format!("socket's end: {reason}"));
+                journal.note(format!("socket's end: {reason}"));
             },
         );
     });
@@ -416,7 +416,7 @@ async fn a_listener_hears_of_all_that_is_sent_to_its_socket() {
                 Ok(json) => json.to_string(),
                 Err(_) => format!("{:?}", event.args().deserialize::<Bytes>()),
             };
-            journal.note(&format!("{} {args}", event.name()));
+            journal.note(format!("{} {args}", event.name()));
         });
     });
     io.on("go", async |socket: Socket, args: Args, ack: Ack| {

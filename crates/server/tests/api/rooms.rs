@@ -276,6 +276,10 @@ async fn the_same_room_name_in_two_namespaces_is_two_rooms() {
     );
 }
 
+#[expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "references are forms, too"
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn rooms_are_given_in_any_form() {
     let server = TestServer::start_with(rooms_server(Server::new())).await;
