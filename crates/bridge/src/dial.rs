@@ -6,8 +6,8 @@ use kokanee_net::{NetError, TcpClient, resolve};
 use kokanee_server::Socket;
 
 use crate::{
-    Bridge,
-    bridge::BridgeError,
+    bridge::Bridge,
+    error::BridgeError,
     stream::Stream,
     targets::{allowed, concern},
 };

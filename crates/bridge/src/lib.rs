@@ -46,7 +46,11 @@
 //! nobody watches it is gone.
 
 mod bridge;
+mod builder;
 mod dial;
+mod error;
+mod handlers;
+mod limits;
 mod peers;
 mod stream;
 mod targets;
@@ -54,7 +58,9 @@ mod udp;
 mod watchers;
 
 pub use self::{
-    bridge::{Bridge, BridgeBuilder, BridgeLimits},
+    bridge::Bridge,
+    builder::BridgeBuilder,
+    limits::BridgeLimits,
     targets::{InvalidRule, Rule},
     watchers::SlowWatcher,
 };

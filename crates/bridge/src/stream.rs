@@ -6,8 +6,7 @@ use kokanee_net::{Connection, Endpoint, NetError, TcpServer};
 use kokanee_server::Socket;
 
 use crate::{
-    Bridge,
-    bridge::OpenPeer,
+    bridge::{Bridge, OpenPeer},
     peers::{Facts, Sink},
 };
 

@@ -13,8 +13,7 @@ use kokanee_net::{Datagram, Endpoint, UdpServer};
 use tokio::time::{Instant, interval};
 
 use crate::{
-    Bridge,
-    bridge::OpenPeer,
+    bridge::{Bridge, OpenPeer},
     peers::{Facts, Sink},
 };
 

@@ -15,17 +15,19 @@ use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
     pin::pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use kokanee_server::{HeldUp, Socket, SocketId};
+use kokanee_server::{BroadcastOperator, HeldUp, Namespace, Socket, SocketId};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::Bridge;
+use crate::peers::Peer;
 
+/// The room of those who watch every peer.
+pub(crate) const ALL: &str = "all";
 /// Part of the time that comes back as patience.
 const RECOVERY: u32 = 10;
 
@@ -50,9 +52,16 @@ pub(crate) enum News {
     Change,
 }
 
-/// The watchers that were slow lately.
-#[derive(Debug, Default)]
-pub(crate) struct Watchers(Mutex<HashMap<SocketId, Slow>>);
+/// The watchers of a bridge.
+#[derive(Debug)]
+pub(crate) struct Watchers {
+    namespace: Namespace,
+    /// [`BridgeLimits::max_hold_up`](crate::BridgeLimits::max_hold_up).
+    max_hold_up: Duration,
+    slow_watcher: SlowWatcher,
+    /// Those that were slow lately.
+    slow: Mutex<HashMap<SocketId, Slow>>,
+}
 
 #[derive(Debug)]
 struct Slow {
@@ -72,24 +81,45 @@ impl Slow {
 }
 
 impl Watchers {
+    pub(crate) fn new(
+        namespace: &Namespace,
+        max_hold_up: Duration,
+        slow_watcher: SlowWatcher,
+    ) -> Self {
+        Self {
+            namespace: namespace.clone(),
+            max_hold_up,
+            slow_watcher,
+            slow: Mutex::default(),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<SocketId, Slow>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those who watch a peer.
+    pub(crate) fn of(&self, peer: &str) -> BroadcastOperator {
+        self.namespace.to([ALL.to_owned(), Peer::room(peer)])
     }
 
     /// Forgets a client that has left.
     pub(crate) fn remove(&self, id: SocketId) {
         self.lock().remove(&id);
     }
-}
 
-impl Bridge {
     /// Tells the watchers of a peer something, at the pace of the slowest that has patience left.
-    pub(crate) async fn tell<T: Serialize>(&self, peer: &str, news: News, event: &str, args: &T) {
-        let inner = &self.0;
-        let max = inner.limits.max_hold_up;
+    pub(crate) async fn tell<T: Serialize>(
+        self: &Arc<Self>,
+        peer: &str,
+        news: News,
+        event: &str,
+        args: &T,
+    ) {
+        let max = self.max_hold_up;
         let mut lagging = Vec::new();
         let patience = |socket: &Socket| {
-            let mut all = inner.watchers.lock();
+            let mut all = self.lock();
             let slow = all.get_mut(&socket.id());
             match slow.map(|slow| (slow.patience(max), &mut slow.missed)) {
                 None => Some(max),
@@ -103,7 +133,7 @@ impl Bridge {
                 }
             }
         };
-        let watchers = self.watchers_of(peer);
+        let watchers = self.of(peer);
         // Texts and bytes can always be encoded, and there is no other error.
         let late = watchers.emit_patiently_within(event, args, patience).await;
         for held_up in late.unwrap_or_default() {
@@ -114,14 +144,14 @@ impl Bridge {
         }
         if !lagging.is_empty() {
             // It is little, and whoever has no room even for that is a slow consumer of the server.
-            let _ = inner.namespace.to(lagging).emit(event, args).await;
+            let _ = self.namespace.to(lagging).emit(event, args).await;
         }
     }
 
     /// Takes note of a watcher that the others have waited for.
-    fn on_held_up(&self, held_up: &HeldUp, peer: &str, news: News) {
-        let (socket, max) = (&held_up.socket, self.0.limits.max_hold_up);
-        let mut all = self.0.watchers.lock();
+    fn on_held_up(self: &Arc<Self>, held_up: &HeldUp, peer: &str, news: News) {
+        let (socket, max) = (&held_up.socket, self.max_hold_up);
+        let mut all = self.lock();
         if !socket.is_connected() {
             // It may have been forgotten already.
             return;
@@ -146,19 +176,19 @@ impl Bridge {
             return;
         }
         tracing::debug!(socket = %socket.id(), time = ?held_up.time, "a watcher has held up others");
-        match self.0.slow_watcher {
+        match self.slow_watcher {
             SlowWatcher::Misses => {
-                tokio::spawn(self.clone().catch_up(socket.clone()));
+                tokio::spawn(Arc::clone(self).catch_up(socket.clone()));
             }
             SlowWatcher::IsDisconnected => socket.close_connection(),
         }
     }
 
     /// Tells a watcher what it has missed, as soon as it has room, and lets it get messages again.
-    async fn catch_up(self, socket: Socket) {
+    async fn catch_up(self: Arc<Self>, socket: Socket) {
         loop {
             socket.writable().await;
-            let mut all = self.0.watchers.lock();
+            let mut all = self.lock();
             let Some(slow) = all.get_mut(&socket.id()) else {
                 return;
             };
