@@ -6,8 +6,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use kokanee_io::Stream;
 use tokio::net::{TcpStream, lookup_host};
 
-use super::{EngineConfig, tls};
-use crate::ConnectFailure;
+use super::{config::EngineConfig, error::ConnectFailure, tls};
 
 /// Time that an address has before the next one is tried beside it. Source: RFC 8305, section 8.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);

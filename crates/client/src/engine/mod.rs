@@ -3,12 +3,16 @@
 //! [`Engine`] owns the [`ClientSession`] and does its I/O; the [driver](crate::driver) polls it, and knows nothing of
 //! HTTP. Everything happens inside that one task: dropping an engine drops its connections.
 
+mod clock;
+mod config;
 mod cookies;
 mod dial;
 mod error;
-mod http;
 mod mask;
+mod polling;
 mod proxy;
+mod refusal;
+mod request;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tls;
@@ -18,93 +22,39 @@ mod websocket;
 use std::{
     collections::VecDeque,
     future::Future,
-    path::PathBuf,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
-    time::{Duration, Instant, SystemTime},
+    time::Instant,
 };
 
-use ::http::{HeaderMap, Method};
-use bytes::Bytes;
 use kokanee_engineio::{
-    ClientOutput, ClientSession, ClientSessionConfig, CloseReason, Message, OutPacket, Outgoing,
-    Revision, SendOptions, Transport, encode_payload,
+    ClientOutput, ClientSession, CloseReason, Message, OutPacket, Outgoing, Revision, SendOptions,
+    Transport,
 };
 use kokanee_io::{ReadEnd, Rest};
-use tokio::time::Sleep;
 
 pub use self::error::ConnectFailure;
 use self::{
+    clock::Clock,
     cookies::Cookies,
-    http::{Answer, Lane, is_other_revision, post, refusal, request, wrong_revision},
+    polling::Polling,
+    refusal::{is_other_revision, refusal, wrong_revision},
+    request::Answer,
     websocket::WebSocket,
 };
 pub(crate) use self::{
+    config::EngineConfig,
     proxy::Proxy,
     url::{Target, without_secrets},
 };
-use crate::CloseDetails;
+use crate::reason::CloseDetails;
 
 /// Messages that one turn takes in before other tasks get their chance. A large one counts as one for every so many bytes.
 const MESSAGES_PER_TURN: usize = 128;
 const BYTES_PER_MESSAGE: usize = 16 * 1024;
 /// Rounds of one turn, for the same reason.
 const ROUNDS_PER_TURN: usize = 16;
-/// How often the clocks are compared, at most: it costs more than a message.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// A wall clock that is so much ahead of the monotonic one has seen a suspended machine.
-const SUSPENDED: Duration = Duration::from_secs(10);
-
-/// Where and how to connect. Shared by all connections that a client makes one after the other. Full of secrets, so it cannot
-/// be printed.
-#[expect(clippy::struct_excessive_bools, reason = "independent options")]
-pub(crate) struct EngineConfig {
-    pub(crate) target: Target,
-    /// The server's path, with the slash at its end.
-    pub(crate) path: String,
-    /// Parameters of the application, encoded.
-    pub(crate) query: String,
-    pub(crate) headers: HeaderMap,
-    pub(crate) cookies: bool,
-    /// The transports to use, the first one first. Never empty.
-    pub(crate) transports: Vec<Transport>,
-    pub(crate) try_all_transports: bool,
-    /// Begin with a WebSocket if the last connection got as far.
-    pub(crate) remember_upgrade: bool,
-    pub(crate) proxy: Option<Proxy>,
-    /// Set for `https` and `wss`.
-    pub(crate) tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
-    pub(crate) unix_socket: Option<PathBuf>,
-    /// Offer permessage-deflate.
-    pub(crate) compression: bool,
-    /// Time for dialling and handshakes, until the open packet.
-    pub(crate) connect_timeout: Duration,
-    /// Longest message or body that is received.
-    pub(crate) max_message_bytes: usize,
-    pub(crate) session: Arc<ClientSessionConfig>,
-    /// Whether the last connection was a WebSocket in the end.
-    pub(crate) upgraded: AtomicBool,
-}
-
-impl EngineConfig {
-    /// The transports to try, in order.
-    fn order(&self) -> Vec<Transport> {
-        let mut order = self.transports.clone();
-        if self.remember_upgrade
-            && self.upgraded.load(Ordering::Relaxed)
-            && let Some(at) = order
-                .iter()
-                .position(|&transport| transport == Transport::WebSocket)
-        {
-            order.rotate_left(at);
-        }
-        order
-    }
-}
 
 /// What became of an upgrade to a WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,44 +65,7 @@ pub(crate) enum UpgradeEvent {
     Failed,
 }
 
-type Exchange = Pin<Box<dyn Future<Output = (Lane, Result<Answer, ConnectFailure>)> + Send>>;
 type Probing = Pin<Box<dyn Future<Output = Result<WebSocket, ConnectFailure>> + Send>>;
-
-/// A connection for one kind of requests: free, or with a request under way.
-enum Way {
-    Free(Lane),
-    Busy(Exchange),
-}
-
-impl Default for Way {
-    fn default() -> Self {
-        Self::Free(Lane::default())
-    }
-}
-
-impl Way {
-    fn start(&mut self, exchange: impl FnOnce(Lane) -> Exchange) {
-        if let Self::Free(lane) = self {
-            *self = Self::Busy(exchange(std::mem::take(lane)));
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, ConnectFailure>> {
-        let Self::Busy(exchange) = self else {
-            return Poll::Pending;
-        };
-        let (lane, answer) = std::task::ready!(exchange.as_mut().poll(cx));
-        *self = Self::Free(lane);
-        Poll::Ready(answer)
-    }
-}
-
-/// The two connections of long-polling.
-#[derive(Default)]
-struct Polling {
-    get: Way,
-    post: Way,
-}
 
 /// A WebSocket that is to take over.
 enum Probe {
@@ -171,10 +84,7 @@ pub(crate) struct Engine {
     sid: Option<Box<str>>,
     /// Messages that came with the open packet.
     early: VecDeque<Message>,
-    sleep: Pin<Box<Sleep>>,
-    sleeps_until: Instant,
-    /// When the task last looked at the clocks.
-    looked: (Instant, SystemTime),
+    clock: Clock,
     upgrade_event: Option<UpgradeEvent>,
     closed: Option<CloseReason>,
     /// When the peer must have taken the end of a session that we have closed in order.
@@ -260,9 +170,7 @@ impl Engine {
             cookies,
             sid: None,
             early: VecDeque::new(),
-            sleep: Box::pin(tokio::time::sleep_until(now.into())),
-            sleeps_until: now,
-            looked: (now, SystemTime::now()),
+            clock: Clock::new(now),
             upgrade_event: None,
             closed: None,
             ends_by: None,
@@ -431,11 +339,12 @@ impl Engine {
     }
 
     fn check_time(&mut self, now: Instant) {
-        if now.duration_since(self.looked.0) >= LOOK_INTERVAL {
-            self.watch_clocks(now);
+        if let Some(elapsed) = self.clock.take_suspension(now) {
+            tracing::debug!(?elapsed, "the machine was suspended");
+            self.session.handle_resumed(now, elapsed);
         }
         // No deadline is earlier than the timer.
-        if self.sleeps_until <= now && self.session.deadline().is_some_and(|at| at <= now) {
+        if self.clock.is_due(now) && self.session.deadline().is_some_and(|at| at <= now) {
             self.session.handle_timeout(now);
         }
     }
@@ -482,29 +391,14 @@ impl Engine {
         Poll::Pending
     }
 
-    /// The monotonic clock stands still while the machine is suspended, and so do all timers; the wall clock does not.
-    fn watch_clocks(&mut self, now: Instant) {
-        let wall = SystemTime::now();
-        let (then, wall_then) = std::mem::replace(&mut self.looked, (now, wall));
-        let elapsed = wall.duration_since(wall_then).unwrap_or_default();
-        if elapsed > now.duration_since(then) + SUSPENDED {
-            tracing::debug!(?elapsed, "the machine was suspended");
-            self.session.handle_resumed(now, elapsed);
-        }
-    }
-
     fn poll_sleep(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
         let Some(deadline) = self.session.deadline() else {
             return Progress::None;
         };
-        if deadline < self.sleeps_until || self.sleeps_until <= now {
-            self.sleep.as_mut().reset(deadline.into());
-            self.sleeps_until = deadline;
-            if self.sleep.as_mut().poll(cx).is_ready() {
-                // This turn goes by an earlier time.
-                cx.waker().wake_by_ref();
-                return Progress::Some;
-            }
+        if self.clock.poll_deadline(cx, now, deadline).is_ready() {
+            // This turn goes by an earlier time.
+            cx.waker().wake_by_ref();
+            return Progress::Some;
         }
         Progress::None
     }
@@ -520,11 +414,11 @@ impl Engine {
         failure: &mut Option<ConnectFailure>,
     ) -> Progress {
         let mut progress = Progress::None;
-        let Some(mut polling) = self.polling.take() else {
+        let Some(polling) = &mut self.polling else {
             return progress;
         };
         if !self.paused
-            && let Poll::Ready(answer) = polling.get.poll(cx)
+            && let Poll::Ready(answer) = polling.gets.poll(cx)
         {
             progress = Progress::Some;
             self.on_get(now, answer, failure);
@@ -538,11 +432,12 @@ impl Engine {
             on_message(message);
         }
         // Also while nothing is read: what is sent may be what the handlers wait for.
-        if let Poll::Ready(answer) = polling.post.poll(cx) {
+        if let Some(polling) = &mut self.polling
+            && let Poll::Ready(answer) = polling.posts.poll(cx)
+        {
             progress = Progress::Some;
             self.on_post(now, answer);
         }
-        self.polling = Some(polling);
         progress
     }
 
@@ -686,7 +581,7 @@ impl Engine {
             progress = Progress::Some;
             let _ = self.take_outputs(now);
         }
-        let Some(Probe::Open(mut websocket)) = self.probe.take() else {
+        let Some(Probe::Open(websocket)) = &mut self.probe else {
             return progress;
         };
         let session = &mut self.session;
@@ -708,9 +603,9 @@ impl Engine {
         }
         if websocket.io.read_end().is_some() {
             session.handle_probe_closed(now);
+            self.probe = None;
             return Progress::Some;
         }
-        self.probe = Some(Probe::Open(websocket));
         progress
     }
 
@@ -733,45 +628,9 @@ impl Engine {
                     self.config.upgraded.store(true, Ordering::Relaxed);
                 }
             }
-            ClientOutput::Poll => {
-                let request = request(
-                    &self.config,
-                    &self.cookies,
-                    Method::GET,
-                    Transport::Polling,
-                    self.sid.as_deref(),
-                    Bytes::new(),
-                );
-                self.exchange(request, |polling| &mut polling.get);
-            }
-            ClientOutput::Post(packets) => {
-                let body = encode_payload(
-                    self.session.revision(),
-                    &packets,
-                    self.session.revision() == Revision::V3,
-                );
-                let request = post(
-                    &self.config,
-                    &self.cookies,
-                    self.sid.as_deref(),
-                    body.bytes,
-                    body.binary,
-                );
-                self.exchange(request, |polling| &mut polling.post);
-            }
-            ClientOutput::OpenProbe => {
-                let config = Arc::clone(&self.config);
-                let mut cookies = self.cookies.clone();
-                let sid = self.sid.clone();
-                self.probe = Some(Probe::Dialling(Box::pin(async move {
-                    let opened = websocket::open(&config, &mut cookies, sid.as_deref());
-                    tokio::time::timeout(config.session.upgrade_timeout, opened)
-                        .await
-                        .unwrap_or(Err(ConnectFailure::Timeout {
-                            after: config.session.upgrade_timeout,
-                        }))
-                })));
-            }
+            ClientOutput::Poll => self.start_get(),
+            ClientOutput::Post(packets) => self.start_post(&packets),
+            ClientOutput::OpenProbe => self.open_probe(),
             ClientOutput::ProbePacket(packet) => self.send_on_probe(&packet),
             ClientOutput::PingWebSocket => {
                 if let Some(websocket) = &mut self.websocket {
@@ -811,24 +670,41 @@ impl Engine {
         }
     }
 
-    /// Starts a request; a request that cannot even be made ends the session.
-    fn exchange(
-        &mut self,
-        request: Result<::http::Request<http_body_util::Full<Bytes>>, ConnectFailure>,
-        way: impl FnOnce(&mut Polling) -> &mut Way,
-    ) {
+    fn start_get(&mut self) {
         let polling = self.polling.get_or_insert_default();
-        match request {
-            Ok(request) => {
-                let config = Arc::clone(&self.config);
-                way(polling).start(|lane| Box::pin(lane.exchange(config, request)));
-            }
-            Err(error) => {
-                tracing::debug!(%error, "request cannot be made");
-                self.session
-                    .handle_transport_closed(CloseReason::TransportError);
-            }
+        let started = polling.start_get(&self.config, &self.cookies, self.sid.as_deref());
+        self.on_started(started);
+    }
+
+    fn start_post(&mut self, packets: &[OutPacket]) {
+        let polling = self.polling.get_or_insert_default();
+        let revision = self.session.revision();
+        let sid = self.sid.as_deref();
+        let started = polling.start_post(&self.config, &self.cookies, sid, revision, packets);
+        self.on_started(started);
+    }
+
+    /// A request that cannot even be made ends the session.
+    fn on_started(&mut self, started: Result<(), ConnectFailure>) {
+        if let Err(error) = started {
+            tracing::debug!(%error, "request cannot be made");
+            self.session
+                .handle_transport_closed(CloseReason::TransportError);
         }
+    }
+
+    fn open_probe(&mut self) {
+        let config = Arc::clone(&self.config);
+        let mut cookies = self.cookies.clone();
+        let sid = self.sid.clone();
+        self.probe = Some(Probe::Dialling(Box::pin(async move {
+            let opened = websocket::open(&config, &mut cookies, sid.as_deref());
+            tokio::time::timeout(config.session.upgrade_timeout, opened)
+                .await
+                .unwrap_or(Err(ConnectFailure::Timeout {
+                    after: config.session.upgrade_timeout,
+                }))
+        })));
     }
 
     fn send_on_probe(&mut self, packet: &OutPacket) {
@@ -895,8 +771,7 @@ impl Engine {
             Poll::Pending => Poll::Pending,
         };
         if ended.is_pending() {
-            self.sleep.as_mut().reset(until.into());
-            return self.sleep.as_mut().poll(cx);
+            return self.clock.poll_at(cx, until);
         }
         ended
     }

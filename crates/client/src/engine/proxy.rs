@@ -7,8 +7,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::url::without_secrets;
-use crate::{ConnectFailure, engine::Target};
+use super::{
+    error::ConnectFailure,
+    url::{Target, without_secrets},
+};
 
 /// A proxy, and how it is spoken to.
 #[derive(Clone)]

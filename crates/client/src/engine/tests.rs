@@ -1,7 +1,10 @@
 //! The engine against a running server, below Socket.IO: transports, upgrade, order, ends.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::atomic::AtomicBool, time::Duration};
 
+use bytes::Bytes;
+use http::HeaderMap;
+use kokanee_engineio::ClientSessionConfig;
 use kokanee_server::{Args, Server, Socket};
 use kokanee_socketio::{Decoder, DecoderLimits, Packet, ParserKind};
 use kokanee_websocket::{OpCode, accept_key, encode_header};

@@ -10,7 +10,7 @@ use kokanee_net::{TlsOptions, tls_hint};
 use rustls_pki_types::ServerName;
 use tokio_rustls::{TlsConnector, rustls::ClientConfig};
 
-use crate::ConnectFailure;
+use super::error::ConnectFailure;
 
 /// What the application says about TLS. Clones share the configuration that is made of it.
 #[derive(Debug, Clone, Default)]

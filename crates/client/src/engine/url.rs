@@ -1,6 +1,6 @@
 //! The server's URL: where to connect, and which namespace to join.
 
-use crate::ConnectFailure;
+use super::error::ConnectFailure;
 
 /// A parsed URL.
 #[derive(Clone)]

@@ -19,13 +19,14 @@ use kokanee_websocket::{
 };
 
 use super::{
-    EngineConfig,
+    config::EngineConfig,
     cookies::Cookies,
     dial::dial,
-    http::{Answer, Driven, interrupted as broken, no_websocket, request},
+    error::ConnectFailure,
     mask::mask_key,
+    refusal::no_websocket,
+    request::{Answer, Driven, interrupted as broken, request},
 };
-use crate::ConnectFailure;
 
 /// Longest body of a refusal that is read.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
