@@ -2,7 +2,8 @@
 //!
 //! A file needs the file that *defines* a name: imports and paths are followed through `crate`, `self`, `super`, modules and
 //! re-exports to the definition. A re-export alone is not a need, as it only opens a door; neither is what is compiled for
-//! tests or documentation only. Types that come in without a name (by a method, by inference) are not seen.
+//! tests or documentation only. Not seen are types that come in without a name (by a method, by inference), and of several
+//! imports of one name, as for several systems, all but the last.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
