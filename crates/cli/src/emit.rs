@@ -59,8 +59,10 @@ async fn send(
         if args.ack {
             let call = socket.emit_args_with_ack::<()>(&args.event, packed);
             let result = call.timeout(args.timeout).args().await;
-            let answer = entry::values(&peer::answer(result, args.timeout)?);
-            output.print(escape::json(&serde_json::Value::from(answer).to_string()));
+            let answer = peer::answer(result, args.timeout)?;
+            let values = serde_json::Value::from(entry::values(&answer));
+            output.print(escape::json(&values.to_string()));
+            peer::check_answer(&answer)?;
             if output.is_closed() {
                 return Ok(());
             }

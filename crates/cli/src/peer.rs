@@ -3,10 +3,11 @@
 
 use std::{fs, io, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use kokanee::{Args, Transport};
+use kokanee::{Args, RemoteError, Transport};
 use kokanee_client::{AckError, Client, ClientBuilder, ConnectFailure, EmitError, Socket};
 use kokanee_engineio::Revision;
 use kokanee_socketio::Value;
+use serde::de::IgnoredAny;
 use tokio::runtime;
 
 use crate::{
@@ -34,6 +35,8 @@ pub(crate) enum PeerError {
     Read { path: String, source: io::Error },
     #[error("cannot send the event: {0}")]
     Emit(#[from] EmitError),
+    #[error("the server has refused the event: {0}")]
+    Refused(RemoteError),
     #[error("no answer within {0:?}")]
     AckTimeout(Duration),
     #[error("no event within {0:?}")]
@@ -57,6 +60,7 @@ impl PeerError {
         let exit = match self {
             Self::Connect(failure) => exit_of(failure),
             Self::Argument(_) => Exit::Usage,
+            Self::Refused(_) => Exit::Refused,
             Self::Read { .. } | Self::Emit(_) | Self::Start(_) => Exit::Failure,
             Self::AckTimeout(_) | Self::Silence(_) => Exit::Timeout,
             Self::Lost(_) => Exit::Lost,
@@ -240,4 +244,11 @@ pub(crate) fn answer(result: Result<Args, AckError>, timeout: Duration) -> Resul
         AckError::Emit(error) => PeerError::Emit(error),
         other => PeerError::Argument(other.to_string()),
     })
+}
+/// Fails if an answer is the error of a handler.
+pub(crate) fn check_answer(args: &Args) -> Result<(), PeerError> {
+    match kokanee_handler::answer::<IgnoredAny>(args) {
+        Err(AckError::Remote(error)) => Err(PeerError::Refused(error)),
+        _ => Ok(()),
+    }
 }

@@ -10,7 +10,7 @@ use super::{ColorArgs, LogArgs, ParserArg, TransportArg, duration, json_or_file,
 macro_rules! exit_codes {
     () => {
         "\
-Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server or its namespace, 4 timeout, 5 the server does \
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server, its namespace or its handler, 4 timeout, 5 the server does \
 not speak the protocol (or another revision), 6 no connection: no such host, nobody listens, TLS or the proxy failed, \
 7 the connection was lost or closed by the server, 130 interrupted by Ctrl-C, 143 by SIGTERM. A second signal ends the program at once."
     };

@@ -26,6 +26,18 @@ fn an_answer_is_printed_as_json() {
 }
 
 #[test]
+fn the_error_of_a_handler_is_a_refusal() {
+    let server = Server::start(&[]);
+    let url = server.url("");
+    for (room, code) in [(&*"x".repeat(5000), "not_joined"), ("5", "invalid_payload")] {
+        let output = run(&["emit", &url, "join", room, "--ack"]);
+        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        assert!(stdout(&output).contains(code), "{}", stdout(&output));
+        assert!(stderr(&output).contains("refused the event"));
+    }
+}
+
+#[test]
 fn an_event_that_the_server_does_not_take_is_told() {
     let server = Server::start(&["--max-message-bytes", "1000"]);
     let large = "x".repeat(5000);
