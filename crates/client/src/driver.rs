@@ -1415,19 +1415,14 @@ impl Member {
         }
         let core = &self.core;
         let mut is_taken = core.has_readers();
-        for handler in handlers.any.iter().chain(handlers.event(name)) {
-            is_taken = true;
-            start(
-                handler,
-                &context,
-                Some(ack),
-                cx,
-                &mut self.running,
-                |error| {
+        core.in_span(name, &mut self.running, |running| {
+            for handler in handlers.any.iter().chain(handlers.event(name)) {
+                is_taken = true;
+                start(handler, &context, Some(ack), cx, running, |error| {
                     core.report(Some(guard), error);
-                },
-            );
-        }
+                });
+            }
+        });
         if !is_taken {
             core.count_unhandled(name);
         }
@@ -1442,8 +1437,10 @@ fn call<K: ClientKind>(
     running: &mut Vec<Running>,
 ) {
     let socket = context.socket();
-    start(handler, context, None, cx, running, |error| {
-        socket.report(error);
+    socket.core().in_span(K::name(context), running, |running| {
+        start(handler, context, None, cx, running, |error| {
+            socket.report(error);
+        });
     });
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use kokanee_engineio::{SendOptions, Str, Transport};
-use kokanee_handler::{EmitError, Event, EventError, Handler, Needs, TypedArgs};
+use kokanee_handler::{EmitError, Event, EventError, Handler, Needs, Running, TypedArgs, in_span};
 use kokanee_socketio::{
     AckId, Args, EncodeError, EncodedPacket, RawEvent, encode_event, encode_event_args,
 };
@@ -193,6 +193,17 @@ impl Core {
     /// Whether events wait for those who are attached from now on.
     pub(crate) fn set_gathers(&self, gathers: bool) {
         self.gathers.store(gathers, Ordering::Release);
+    }
+
+    /// Starts handlers in a span that names what they handle.
+    pub(crate) fn in_span(
+        &self,
+        event: &str,
+        running: &mut Vec<Running>,
+        start: impl FnOnce(&mut Vec<Running>),
+    ) {
+        let name = || tracing::debug_span!("event", namespace = &*self.namespace, event);
+        in_span(name, running, start);
     }
 
     /// Nobody has taken an event.

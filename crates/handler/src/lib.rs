@@ -23,7 +23,7 @@ pub use self::{
     handler::{Call, Callable, Erased, Handler, HandlerFuture, IntoOutcome, Parameters, Started},
     needs::{Needs, check_event_name},
     refusal::{ClientError, Fault, RemoteError, answer},
-    running::{Running, start},
+    running::{Running, in_span, start},
     state::{State, States},
     typed::{Event, Typed, TypedAck, TypedArgs},
 };

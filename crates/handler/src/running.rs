@@ -1,8 +1,15 @@
 //! Handlers that have been started: those that wait for something are kept, and polled until they end.
 
-use std::task::{Context, Poll};
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
 
-use crate::{Ack, Erased, EventError, EventErrorKind, HandlerFuture, Kind, Started, caught};
+use tracing::{Level, Span};
+
+use crate::{
+    Ack, BoxError, Call, Erased, EventError, EventErrorKind, HandlerFuture, Kind, Started, caught,
+};
 
 /// A handler that waits for something.
 #[expect(missing_debug_implementations, reason = "it holds a future")]
@@ -31,12 +38,6 @@ impl Running {
     /// The name of what it handles.
     pub fn event(&self) -> &str {
         &self.event
-    }
-
-    /// Wraps what waits.
-    pub fn wrap(&mut self, wrap: impl FnOnce(HandlerFuture) -> HandlerFuture) {
-        let ended = Box::pin(None::<std::future::Ready<()>>);
-        self.future = wrap(std::mem::replace(&mut self.future, ended));
     }
 
     /// Notes how many bytes of the event the handler may hold until it ends.
@@ -93,6 +94,40 @@ pub fn start<K: Kind>(
         Err(panic) => EventErrorKind::Panic(panic),
     };
     tell(K::name(context), ack, error, report);
+}
+
+/// A handler that waits, in the span of what it handles.
+struct Spanned {
+    span: Span,
+    future: HandlerFuture,
+}
+
+impl Call for Spanned {
+    fn poll_outcome(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let Self { span, future } = &mut *self;
+        span.in_scope(|| future.as_mut().poll_outcome(cx))
+    }
+}
+
+/// Starts handlers in a span, in which those that wait run on. Without a debug level there is none.
+#[inline]
+pub fn in_span(
+    name: impl FnOnce() -> Span,
+    running: &mut Vec<Running>,
+    start: impl FnOnce(&mut Vec<Running>),
+) {
+    if !tracing::level_enabled!(Level::DEBUG) {
+        return start(running);
+    }
+    let span = name();
+    let before = running.len();
+    span.in_scope(|| start(running));
+    for started in &mut running[before..] {
+        let span = span.clone();
+        let ended = Box::pin(None::<std::future::Ready<()>>);
+        let future = std::mem::replace(&mut started.future, ended);
+        started.future = Box::pin(Spanned { span, future });
+    }
 }
 
 /// Tells the peer and the application of an event that was not handled.

@@ -1,13 +1,10 @@
 //! Calls the handlers of the application: inline as far as they do not wait, and never so that a panic reaches the session.
 
-use std::{
-    pin::Pin,
-    task::{Context as TaskContext, Poll},
-};
+use std::task::{Context as TaskContext, Poll};
 
-use kokanee_handler::{Ack, BoxError, Call, Erased, EventError, HandlerFuture, Running, caught};
+use kokanee_handler::{Ack, Erased, EventError, Running, caught};
 use kokanee_socketio::{AckId, RawEvent};
-use tracing::{Level, Span};
+use tracing::Level;
 
 use crate::{
     ConnectError, DisconnectReason, Socket,
@@ -42,22 +39,6 @@ fn start<K: ServerKind>(
     });
 }
 
-/// A handler that waits, in the span of what it handles.
-struct Spanned {
-    span: Span,
-    future: HandlerFuture,
-}
-
-impl Call for Spanned {
-    fn poll_outcome(
-        mut self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Result<(), BoxError>> {
-        let Self { span, future } = &mut *self;
-        span.in_scope(|| future.as_mut().poll_outcome(cx))
-    }
-}
-
 /// Starts handlers in a span with the names of namespace, socket and event, in which those that wait run on. Without a debug
 /// level there is none.
 #[cold]
@@ -67,17 +48,11 @@ fn in_span(
     running: &mut Vec<Running>,
     start: impl FnOnce(&mut Vec<Running>),
 ) {
-    if !tracing::level_enabled!(Level::DEBUG) {
-        return start(running);
-    }
-    let namespace = socket.namespace().name();
-    let span = tracing::debug_span!("event", namespace, socket = %socket.id(), event);
-    let before = running.len();
-    span.in_scope(|| start(running));
-    for started in &mut running[before..] {
-        let span = span.clone();
-        started.wrap(|future| Box::pin(Spanned { span, future }));
-    }
+    let name = || {
+        let namespace = socket.namespace().name();
+        tracing::debug_span!("event", namespace, socket = %socket.id(), event)
+    };
+    kokanee_handler::in_span(name, running, start);
 }
 
 /// Starts the handlers of an event. Those that wait for something are added to `running`.

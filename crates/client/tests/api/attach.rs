@@ -178,8 +178,12 @@ async fn logs_name_namespace_and_event() {
             Err::<(), _>(kokanee_client::ClientError::new("busy"))
         })
         .on("end", move || {
-            note(());
-            async {}
+            let note = note.clone();
+            async move {
+                tokio::task::yield_now().await;
+                tracing::info!("what the application says");
+                note(());
+            }
         })
         .connect();
     let socket = within("the connection", socket).await.expect("accepted");
@@ -191,6 +195,13 @@ async fn logs_name_namespace_and_event() {
         assert!(log.lines().any(line), "{parts:?}: {log}");
     };
     let client = "kokanee_client";
+    has(&[
+        "INFO",
+        "what the application says",
+        "event{",
+        "\"/chat\"",
+        "\"end\"",
+    ]);
     has(&[
         "DEBUG",
         client,
