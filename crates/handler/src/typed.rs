@@ -10,7 +10,8 @@ use crate::{Ack, BoxError, Data, EmitError, EventKind, ExtractError, FromContext
 pub trait Event: Serialize + DeserializeOwned {
     /// The event's name.
     const NAME: &'static str;
-    /// What its acknowledgement carries; `()` if it has none.
+    /// What its acknowledgement carries; `()` if it has none. If it can be refused, this is what it carries otherwise: see
+    /// [`TypedAck::send_result`].
     type Ack: Serialize + DeserializeOwned;
 }
 

@@ -5,7 +5,9 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
+    fmt::Write as _,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -53,7 +55,8 @@ fn compile(programs: &BTreeMap<String, PathBuf>) -> BTreeMap<String, String> {
          [dependencies]\nkokanee = {{ path = {kokanee:?} }}\n"
     );
     for (name, path) in programs {
-        manifest += &format!("\n[[bin]]\nname = {name:?}\npath = {path:?}\n");
+        let path = path.to_str().expect("a path of text");
+        write!(manifest, "\n[[bin]]\nname = {name:?}\npath = {path:?}\n").expect("a string");
     }
     fs::write(package.join("Cargo.toml"), manifest).expect("written");
     let lock = Path::new(kokanee).join("../../Cargo.lock");

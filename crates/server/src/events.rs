@@ -90,28 +90,49 @@ fn start_handlers(
     };
     let name = event.name();
     let own = socket.listeners_of(name);
-    let mut start_all = |handlers: &[Erased<OnEvent>]| {
-        for handler in handlers {
-            start(handler, &context, Some(&ack), cx, running);
-        }
-    };
     if !handlers.any.is_empty() {
-        start_all(&handlers.any);
+        start_all(&handlers.any, &context, cx, running);
     }
     if let Some(own) = &own {
-        start_all(&own.any);
+        start_all(&own.any, &context, cx, running);
     }
     let named = handlers.event(name);
-    start_all(named);
+    start_all(named, &context, cx, running);
     if named.is_empty() || own.is_some() {
-        let own_named = own.as_deref().map_or(&[][..], |own| own.event(name));
-        start_all(own_named);
-        if named.is_empty() && own_named.is_empty() {
-            start_all(&handlers.fallback);
-            let has_any = !handlers.any.is_empty() || own.is_some_and(|own| !own.any.is_empty());
-            if !has_any && handlers.fallback.is_empty() {
-                socket.namespace().note_unhandled(socket, name);
-            }
+        start_others(own.as_deref(), named, handlers, &context, cx, running);
+    }
+}
+
+fn start_all(
+    handlers: &[Erased<OnEvent>],
+    context: &Context<'_>,
+    cx: &mut TaskContext<'_>,
+    running: &mut Vec<Running>,
+) {
+    for handler in handlers {
+        start(handler, context, context.ack, cx, running);
+    }
+}
+
+/// Starts the socket's own handlers of an event, or those for events without handlers.
+#[inline(never)]
+fn start_others(
+    own: Option<&Handlers>,
+    named: &[Erased<OnEvent>],
+    handlers: &Handlers,
+    context: &Context<'_>,
+    cx: &mut TaskContext<'_>,
+    running: &mut Vec<Running>,
+) {
+    let name = context.event.map_or("", RawEvent::name);
+    let own_named = own.map_or(&[][..], |own| own.event(name));
+    start_all(own_named, context, cx, running);
+    if named.is_empty() && own_named.is_empty() {
+        start_all(&handlers.fallback, context, cx, running);
+        let has_any = !handlers.any.is_empty() || own.is_some_and(|own| !own.any.is_empty());
+        if !has_any && handlers.fallback.is_empty() {
+            let namespace = context.socket.namespace();
+            namespace.note_unhandled(context.socket, name);
         }
     }
 }

@@ -478,6 +478,7 @@ impl Namespace {
     }
 
     /// Counts a socket that was not let in, and says so.
+    #[cold]
     pub(crate) fn note_refused(&self, socket: &Socket, error: &ConnectError) {
         self.0.refusals.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(namespace = self.name(), socket = %socket.id(), message = error.message, "socket refused");

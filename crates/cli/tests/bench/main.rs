@@ -342,7 +342,7 @@ fn the_limit_of_an_address_is_named() {
         &["--handshakes", "1"][..],
         &["--handshakes", "1", "--client"],
     ] {
-        let args = [&[&*url, "storm", "-c", "30", "--waves", "1", "-q"], client].concat();
+        let args = [&[&*url, "storm", "-c", "200", "--waves", "1", "-q"], client].concat();
         let output = bench(&args);
         assert_eq!(
             output.status.code(),
