@@ -159,7 +159,7 @@ for (const { name, label, args, clientName } of [
       };
       await emit("fail");
       await page.locator("#emit-result.bad", { hasText: "Failed after" }).waitFor();
-      assert.match(await page.locator("#emit-result").textContent(), /"code": "panic"/);
+      assert.match(await page.locator("#emit-result").textContent(), /"code": "internal"/);
       await page.locator("#log-rows li.failed", { hasText: "fail failed" }).waitFor();
       await page.screenshot({ path: join(OUT, `${name}-failed.png`), fullPage: true });
       await emit("who");
