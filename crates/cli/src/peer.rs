@@ -132,7 +132,7 @@ pub(crate) fn end(output: &Output, exit: ExitCode) -> ExitCode {
 pub(crate) fn hint_at_url(args: &ConnectionArgs, output: &Output) {
     if let Some(hint) = url::hint(&args.url, &args.path) {
         let paint = Paint::for_stderr(args.color);
-        output.print_err(format!("{} {}", paint.dim("hint:"), escape::text(&hint)));
+        output.print_err(format!("{} {}", paint.dim("hint:"), escape::lines(&hint)));
     }
 }
 

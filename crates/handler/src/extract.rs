@@ -41,7 +41,9 @@ pub trait EventKind: Kind {
     label = "has a parameter `{Self}`",
     note = "of every handler: `Socket`, `State<T>`, `Extension<T>`, `Auth<T>`, …, and your own types that implement `FromContext`",
     note = "of handlers of events: `Data<T>` for the arguments, as in `Data(text): Data<String>` or `Data((a, b)): Data<(i64, i64)>`, and \
-            `Ack`; of `on_disconnect` alone: `DisconnectReason`"
+            `Ack`; of `on_disconnect` alone: `DisconnectReason`",
+    note = "handlers of a client have `kokanee::client::Socket` and `kokanee::client::DisconnectReason`, those of a server \
+            `kokanee::Socket` and `kokanee::DisconnectReason`"
 )]
 pub trait FromContext<K: Kind>: Sized {
     /// Makes the parameter.
@@ -133,7 +135,8 @@ impl From<Infallible> for ExtractError {
     }
 }
 
-/// The arguments of an event: a tuple takes all of them, any other type the first.
+/// The arguments of an event: a tuple takes all of them, any other type the first. Where the tuple has an `Option`, arguments at the
+/// end may be missing.
 ///
 /// Binary arguments, at any depth, come as `bytes::Bytes` (or anything that deserializes from bytes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

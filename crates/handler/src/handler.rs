@@ -16,6 +16,7 @@ use crate::{BoxError, ExtractError, FromContext, Kind, Needs, spare::Placed};
     message = "a handler cannot return `{Self}`",
     label = "returns `{Self}`",
     note = "a handler returns nothing, or a `Result<(), E>` whose error can be turned into a `BoxError`",
+    note = "a future, such as that of `emit`, is to be awaited: `socket.emit(…).await`",
     note = "an event is answered through a parameter: `async |ack: Ack| ack.send(value)`, or `ack.send_result(result)`"
 )]
 pub trait IntoOutcome {

@@ -67,14 +67,14 @@ pub use kokanee_derive::Event;
 pub use kokanee_engineio::Transport;
 pub use kokanee_handler::{
     Ack, AckError, BoxError, ClientError, Data, EmitError, Event, EventError, EventName,
-    ExtractError, FromContext, RemoteError, Typed, TypedAck,
+    ExtractError, FromContext, RemoteError, State, Typed, TypedAck,
 };
 #[cfg(feature = "server")]
 pub use kokanee_server as server;
 #[cfg(feature = "server")]
 pub use kokanee_server::{
     Auth, BroadcastOperator, ConnectError, Cookie, Cors, DisconnectReason, Extension, Handshake,
-    Limits, Namespace, Server, ServerBuilder, Socket, SocketId, State, TrustedProxy,
+    Limits, Namespace, Server, ServerBuilder, Socket, SocketId, TrustedProxy,
 };
 pub use kokanee_socketio::{Args, ArgsError, ParserKind, RawEvent, Value};
 #[cfg(feature = "net")]

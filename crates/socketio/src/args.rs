@@ -2,13 +2,14 @@
 //!
 //! Arguments are JSON text with attachments whichever parser the peer uses, so they can be sent on as they are.
 
-use std::{any::type_name, fmt};
+use std::{any::type_name, fmt, marker::PhantomData};
 
 use bytes::Bytes;
 use kokanee_engineio::Str;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, DeserializeOwned, DeserializeSeed, Expected, IgnoredAny, SeqAccess, Visitor},
+    forward_to_deserialize_any,
     ser::SerializeTupleStruct,
 };
 
@@ -354,6 +355,89 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
     }
 }
 
+/// The arguments of a tuple, in which those at the end may be missing, as JavaScript leaves them out: where the tuple has an
+/// `Option` it is `None`.
+struct Padded<A> {
+    present: A,
+    taken: usize,
+    len: usize,
+}
+
+impl<A> Padded<A> {
+    fn new(present: A, len: usize) -> Self {
+        let taken = 0;
+        Self {
+            present,
+            taken,
+            len,
+        }
+    }
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Padded<A> {
+    type Error = A::Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, A::Error> {
+        let mut seed = Some(seed);
+        self.taken += 1;
+        let present = self.present.next_element_seed(Kept(&mut seed))?;
+        match seed {
+            Some(seed) if present.is_none() && self.taken <= self.len => {
+                let missing = Missing {
+                    number: self.taken,
+                    error: PhantomData,
+                };
+                seed.deserialize(missing).map(Some)
+            }
+            _ => Ok(present),
+        }
+    }
+}
+
+/// A seed that stays where it is if there is no element.
+struct Kept<'a, T>(&'a mut Option<T>);
+
+impl<'de, T: DeserializeSeed<'de>> DeserializeSeed<'de> for Kept<'_, T> {
+    type Value = T::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T::Value, D::Error> {
+        match self.0.take() {
+            Some(seed) => seed.deserialize(deserializer),
+            None => Err(de::Error::custom("an argument is read twice")),
+        }
+    }
+}
+
+/// An argument that was left out.
+struct Missing<E> {
+    number: usize,
+    error: PhantomData<E>,
+}
+
+impl<'de, E: de::Error> Deserializer<'de> for Missing<E> {
+    type Error = E;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        let expected: &dyn Expected = &visitor;
+        let number = self.number;
+        Err(E::custom(format_args!(
+            "argument {number} is missing, expected {expected}"
+        )))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_none()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq
+        tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
 /// Chooses between the first argument and all of them by what the type asks for.
 struct ArgsDeserializer<'de, D, A> {
     /// The first argument's text, for the short way to a string; empty if there is only the long way.
@@ -394,7 +478,7 @@ where
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         if self.spread {
-            visitor.visit_seq(self.all)
+            visitor.visit_seq(Padded::new(self.all, len))
         } else {
             self.first(&visitor)?.deserialize_tuple(len, visitor)
         }
@@ -403,10 +487,10 @@ where
     fn deserialize_tuple_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _len: usize,
+        len: usize,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        visitor.visit_seq(self.all)
+        visitor.visit_seq(Padded::new(self.all, len))
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {

@@ -1165,7 +1165,17 @@ mod arguments {
         );
         assert_eq!(
             args.deserialize::<(i32, i32)>().map_err(message),
-            Err("invalid length 0, expected a tuple of size 2".to_owned())
+            Err("argument 1 is missing, expected i32".to_owned())
+        );
+        let one = self::args("2[\"a\",1]");
+        assert_eq!(
+            one.deserialize::<(i32, i32)>().map_err(message),
+            Err("argument 2 is missing, expected i32".to_owned())
+        );
+        assert_eq!(
+            one.deserialize::<(i32, Option<String>, Option<i32>)>()
+                .map_err(message),
+            Ok((1, None, None))
         );
         assert!(args.deserialize::<[i32; 2]>().is_err());
         assert!(args.deserialize::<Value>().is_err());
