@@ -287,6 +287,7 @@ impl Driver {
         for _ in 0..ROUNDS_PER_TURN {
             // No deadline is earlier than the timer.
             if self.sleeps_until <= now {
+                self.catch_up(cx, now, &mut budget);
                 self.handle_time(now);
             }
             if self.has_commands() {
@@ -495,12 +496,20 @@ impl Driver {
 
     // Time.
 
+    /// Takes in what has come while the task was late: it may have been in time, while what comes between a deadline and its
+    /// timer is too late.
+    #[cold]
+    fn catch_up(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut Budget) {
+        if self.sleeps_until + LATE < now {
+            if self.has_commands() {
+                self.take_commands(now);
+            }
+            self.read(cx, now, budget);
+        }
+    }
+
     #[cold]
     fn handle_time(&mut self, now: Instant) {
-        // What comes between a deadline and its timer is too late. If the task itself is late, it may have been in time.
-        if self.sleeps_until + LATE < now && self.has_commands() {
-            self.take_commands(now);
-        }
         if let Phase::Closing { until } = self.phase {
             if until <= now {
                 self.phase = Phase::Done;

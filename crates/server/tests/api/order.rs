@@ -692,3 +692,24 @@ async fn what_one_handler_sends_leaves_in_its_order_and_whole() {
         assert_eq!(client.text().await, format!(r#"42["{name}",{expected}]"#));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pong_that_comes_while_a_handler_blocks_the_task_is_in_time() {
+    let builder = Server::builder().with_limits(|limits| {
+        limits.ping_interval = Duration::from_millis(200);
+        limits.ping_timeout = Duration::from_millis(200);
+    });
+    let io = builder.build();
+    let (begins, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    io.on("block", move || {
+        let _ = begins.send(());
+        async { std::thread::sleep(Duration::from_millis(600)) }
+    });
+    let server = TestServer::start_with(io).await;
+    let mut websocket = Client::connect(&server).await.into_websocket();
+    assert_eq!(websocket.text().await, "2");
+    websocket.send(r#"42["block"]"#).await;
+    within("the handler", begun.recv()).await;
+    websocket.send("3").await;
+    assert_eq!(websocket.text().await, "2", "the next ping");
+}
