@@ -1064,7 +1064,7 @@ impl Driver {
             member.early.push_back((event, id));
             return;
         }
-        let ack = ack_of(&member.core, id);
+        let ack = ack_of(&member.core, id, event.name());
         if member.unclaimed.is_some() {
             member.hand_out(guard.as_ref(), Some((event, ack)), cx);
         } else {
@@ -1448,8 +1448,8 @@ fn panicked(panic: &str) -> String {
     format!("its function has panicked: {panic}")
 }
 
-fn ack_of(core: &Arc<Core>, id: Option<AckId>) -> Ack {
-    id.map_or_else(Ack::default, |id| Ack::new(Sink::new(core), id))
+fn ack_of(core: &Arc<Core>, id: Option<AckId>, event: &str) -> Ack {
+    id.map_or_else(Ack::default, |id| Ack::new(Sink::new(core), id, event))
 }
 
 /// The last argument, if it can be the offset of a server that recovers connections: a short text without spaces. Any other

@@ -38,13 +38,32 @@ pub trait AckSink: Send + Sync + 'static {
 #[derive(Debug, Clone, Default)]
 pub struct Ack(Option<Arc<Owed<dyn AckSink>>>);
 
-struct Owed<S: ?Sized> {
+struct Owed<S: ?Sized + AckSink> {
     id: AckId,
+    /// The event's name, at debug level.
+    event: Option<Box<str>>,
     answered: AtomicBool,
     sink: S,
 }
 
-impl<S: ?Sized> fmt::Debug for Owed<S> {
+/// Nobody can answer any more.
+impl<S: ?Sized + AckSink> Drop for Owed<S> {
+    fn drop(&mut self) {
+        if let Some(event) = &self.event
+            && !*self.answered.get_mut()
+        {
+            let (namespace, id) = (self.sink.namespace_name(), self.id.0);
+            tracing::debug!(
+                namespace,
+                id,
+                event,
+                "the event asked for an acknowledgement, and none was sent"
+            );
+        }
+    }
+}
+
+impl<S: ?Sized + AckSink> fmt::Debug for Owed<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Owed")
             .field("id", &self.id)
@@ -54,10 +73,11 @@ impl<S: ?Sized> fmt::Debug for Owed<S> {
 }
 
 impl Ack {
-    /// What answers the event with this id.
-    pub fn new(sink: impl AckSink, id: AckId) -> Self {
+    /// What answers the event of this name and with this id.
+    pub fn new(sink: impl AckSink, id: AckId, event: &str) -> Self {
         Self(Some(Arc::new(Owed {
             id,
+            event: tracing::level_enabled!(tracing::Level::DEBUG).then(|| event.into()),
             answered: AtomicBool::new(false),
             sink,
         })))
@@ -144,8 +164,20 @@ impl Ack {
 
     /// Reports that the event was not handled.
     pub(crate) fn send_fault(&self, fault: Fault<'_>) {
-        if self.is_wanted() {
-            // The peer may be gone: then there is nobody to tell.
+        let Some(owed) = self.0.as_ref().filter(|_| self.is_wanted()) else {
+            return;
+        };
+        // The peer may be gone: then there is nobody to tell.
+        if let Err(error) = self.send(Refusal {
+            error: fault.clone(),
+        }) && self.is_wanted()
+        {
+            let (namespace, code) = (owed.sink.namespace_name(), fault.code);
+            tracing::warn!(namespace, code, %error, "the data of an error cannot be sent, it is left out");
+            let fault = Fault {
+                data: None,
+                ..fault
+            };
             let _ = self.send(Refusal { error: fault });
         }
     }

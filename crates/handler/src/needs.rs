@@ -22,14 +22,20 @@ impl Needs {
         self.states.push((TypeId::of::<T>(), type_name::<T>()));
     }
 
-    /// Panics unless the application has all that is needed. `call` is how a state is given.
+    /// Panics unless the application has all that is needed. `call` is how a state is given, `given` the types of those that were.
     #[track_caller]
-    pub(crate) fn check(&self, call: &str, has_state: impl Fn(TypeId) -> bool) {
+    pub(crate) fn check(
+        &self,
+        call: &str,
+        has_state: impl Fn(TypeId) -> bool,
+        given: impl Fn() -> Vec<&'static str>,
+    ) {
         for &(id, name) in &self.states {
             assert!(
                 has_state(id),
                 "no state of type `{name}` was given, which this handler takes as State<{name}>: \
-                 add it with {call}, or take Option<State<…>> if it may be missing"
+                 add it with {call}, or take Option<State<…>> if it may be missing; given are {:?}",
+                given()
             );
         }
     }

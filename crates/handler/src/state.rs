@@ -40,17 +40,22 @@ impl<K: Kind, T: Send + Sync + 'static> FromContext<K> for State<T> {
 
 /// The values, by their types.
 #[derive(Clone, Default)]
-pub struct States(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+pub struct States(HashMap<TypeId, Stored>);
+
+/// A value, and the name of its type.
+type Stored = (&'static str, Arc<dyn Any + Send + Sync>);
 
 impl States {
     /// Adds a value, in place of another of its type.
     pub fn insert<T: Send + Sync + 'static>(&mut self, state: T) {
-        self.0.insert(TypeId::of::<T>(), Arc::new(state));
+        let stored = (type_name::<T>(), Arc::new(state) as _);
+        self.0.insert(TypeId::of::<T>(), stored);
     }
 
     /// The value of this type.
     pub fn find<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        Arc::clone(self.0.get(&TypeId::of::<T>())?).downcast().ok()
+        let (_, state) = self.0.get(&TypeId::of::<T>())?;
+        Arc::clone(state).downcast().ok()
     }
 
     /// Checks that all that handlers need is there. `call` is how a state is given.
@@ -59,7 +64,12 @@ impl States {
     /// If it is not. The text says what to do.
     #[track_caller]
     pub fn check(&self, needs: &Needs, call: &str) {
-        needs.check(call, |id| self.0.contains_key(&id));
+        let has_state = |id| self.0.contains_key(&id);
+        needs.check(call, has_state, || {
+            let mut names: Vec<_> = self.0.values().map(|&(name, _)| name).collect();
+            names.sort_unstable();
+            names
+        });
     }
 }
 
@@ -69,5 +79,21 @@ impl fmt::Debug for States {
         f.debug_struct("States")
             .field("count", &self.0.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "given are [\"alloc::string::String\", \"u8\"]")]
+    fn a_missing_state_is_reported_with_those_that_were_given() {
+        let mut states = States::default();
+        states.insert(1_u8);
+        states.insert(String::new());
+        let mut needs = Needs::default();
+        needs.state::<u16>();
+        states.check(&needs, "state(…)");
     }
 }

@@ -83,6 +83,8 @@ pub enum ReadEnd {
     Closed,
     /// The stream failed, or the peer broke the protocol.
     Failed,
+    /// The peer sent a message that is larger than the limit.
+    TooLarge,
     /// The peer acknowledged nothing for too long; see [`WebSocketIo::watch_peer`].
     TimedOut,
 }
@@ -377,8 +379,13 @@ impl WebSocketIo {
                 Ok(None) => break,
                 Err(error) => {
                     tracing::debug!(%error, "websocket protocol error, closing");
-                    self.read_end = Some(ReadEnd::Failed);
-                    control.start_close(Some(error.close_code()));
+                    let code = error.close_code();
+                    self.read_end = Some(if code == CloseCode::TOO_LARGE {
+                        ReadEnd::TooLarge
+                    } else {
+                        ReadEnd::Failed
+                    });
+                    control.start_close(Some(code));
                     break;
                 }
             };

@@ -22,8 +22,9 @@ use kokanee_engineio::{
 use kokanee_handler::{EventError, EventErrorKind, Running, poll_caught};
 use kokanee_io::{PeerState, READ_BYTES, ReadEnd, Rest, WebSocketIo};
 use kokanee_socketio::{
-    AckId, Connection, EncodedPacket, Input, ParserKind, ProtocolError, ProtocolVersion, RawEvent,
-    encode_connect, encode_connect_error, encode_disconnect, encode_legacy_connect_error,
+    AckId, Connection, DecodeError, EncodedPacket, Input, ParserKind, ProtocolError,
+    ProtocolVersion, RawEvent, encode_connect, encode_connect_error, encode_disconnect,
+    encode_legacy_connect_error,
 };
 use kokanee_websocket::CloseCode;
 use tokio::{sync::oneshot, time::Sleep};
@@ -420,6 +421,10 @@ impl Driver {
                 }
             }
             Command::Upgrade { websocket } => self.handle_upgrade(now, websocket),
+            Command::TooLarge => {
+                let max = self.server.limits.max_message_bytes;
+                self.log_too_large("max_message_bytes", max);
+            }
             Command::Fail { reason } => self.session.fail(reason),
             Command::Close {
                 reason: Some(reason),
@@ -781,9 +786,14 @@ impl Driver {
                 Some(ReadEnd::Closed) => self
                     .session
                     .handle_transport_closed(CloseReason::TransportClose),
-                Some(ReadEnd::Failed) => self
-                    .session
-                    .handle_transport_closed(CloseReason::TransportError),
+                Some(end @ (ReadEnd::Failed | ReadEnd::TooLarge)) => {
+                    if end == ReadEnd::TooLarge && self.session.is_open() {
+                        let max = self.server.limits.max_message_bytes;
+                        self.log_too_large("max_message_bytes", max);
+                    }
+                    self.session
+                        .handle_transport_closed(CloseReason::TransportError);
+                }
                 Some(ReadEnd::TimedOut) => self
                     .session
                     .handle_transport_closed(CloseReason::SlowConsumer),
@@ -890,8 +900,36 @@ impl Driver {
         }
     }
 
+    /// Tells the user that a client has sent more than a limit allows.
+    #[cold]
+    fn log_too_large(&self, limit: &str, max: usize) {
+        let Some(skipped) = self.server.size_log.pass() else {
+            return;
+        };
+        let mut sockets = self.connection.sockets();
+        let socket = sockets
+            .next()
+            .map(|member| tracing::field::display(member.socket.id()));
+        let address = self.mailbox.address.map(tracing::field::display);
+        tracing::warn!(
+            limit,
+            max,
+            socket,
+            address,
+            skipped,
+            "a client sent more bytes than the limit {limit} allows, its connection is closed; raise the limit if the client \
+             is yours"
+        );
+    }
+
     fn on_protocol_error(&mut self, now: Instant, error: &ProtocolError) {
         tracing::debug!(%error, "socket.io protocol error, closing");
+        if let ProtocolError::Decode(
+            DecodeError::AttachmentsTooLarge { max } | DecodeError::MsgpackTooLarge { max },
+        ) = *error
+        {
+            self.log_too_large("max_attachment_bytes", max);
+        }
         if let ProtocolError::TooManyNamespaces { .. } = error {
             self.close_code = Some(CloseCode::POLICY_VIOLATION);
         }

@@ -1,6 +1,9 @@
 //! Calls the handlers of the application: inline as far as they do not wait, and never so that a panic reaches the session.
 
-use std::task::{Context as TaskContext, Poll};
+use std::{
+    collections::VecDeque,
+    task::{Context as TaskContext, Poll},
+};
 
 use kokanee_handler::{Ack, Erased, EventError, Running, caught};
 use kokanee_socketio::{AckId, RawEvent};
@@ -82,13 +85,13 @@ fn start_handlers(
     cx: &mut TaskContext<'_>,
     running: &mut Vec<Running>,
 ) {
-    let ack = id.map_or_else(Ack::default, |id| Ack::new(socket.clone(), id));
+    let name = event.name();
+    let ack = id.map_or_else(Ack::default, |id| Ack::new(socket.clone(), id, name));
     let context = Context {
         event: Some(event),
         ack: Some(&ack),
         ..Context::new(socket)
     };
-    let name = event.name();
     let own = socket.listeners_of(name);
     if !handlers.any.is_empty() {
         start_all(&handlers.any, &context, cx, running);
@@ -165,19 +168,26 @@ pub(crate) fn start_middlewares(socket: &Socket) -> Option<MiddlewareFuture> {
 }
 
 /// Ends what a socket that has left still has to do: handlers that run, events that wait, then `on_disconnect`, which
-/// does not wait for the rest longer than [`Limits::handler_drain_timeout`](crate::Limits::handler_drain_timeout).
+/// does not wait for the rest longer than [`Limits::handler_drain_timeout`](crate::Limits::handler_drain_timeout). Handlers
+/// that run longer go on; events that still wait then are dropped.
 pub(crate) async fn finish(
     socket: Socket,
-    running: Vec<Running>,
-    waiting: std::collections::VecDeque<(RawEvent, Option<AckId>)>,
+    mut running: Vec<Running>,
+    mut waiting: VecDeque<(RawEvent, Option<AckId>)>,
     reason: DisconnectReason,
 ) {
-    if !running.is_empty() || !waiting.is_empty() {
-        let drain = tokio::spawn(drain(socket.clone(), running, waiting));
-        let limit = socket.namespace().limits().handler_drain_timeout;
-        if tokio::time::timeout(limit, drain).await.is_err() {
-            tracing::warn!(socket = %socket.id(), "handlers still run after the disconnection");
-        }
+    let limit = socket.namespace().limits().handler_drain_timeout;
+    let drained = tokio::time::timeout(limit, drain(&socket, &mut running, &mut waiting)).await;
+    if drained.is_err() {
+        tracing::warn!(
+            namespace = socket.namespace().name(),
+            socket = %socket.id(),
+            dropped_events = waiting.len(),
+            "handlers still run after the disconnection, events that wait for them are dropped"
+        );
+        drop(waiting);
+        let socket = socket.clone();
+        tokio::spawn(async move { run(&socket, &mut running).await });
     }
     let context = Context {
         reason: Some(reason),
@@ -194,32 +204,32 @@ pub(crate) async fn finish(
             Poll::Ready(())
         })
         .await;
-        run(socket.clone(), running).await;
+        run(&socket, &mut running).await;
     }
     socket.drop_listeners();
 }
 
+/// Waits for the handlers that run, then handles the events that wait. Both are left as they are when it is cancelled.
 async fn drain(
-    socket: Socket,
-    running: Vec<Running>,
-    waiting: std::collections::VecDeque<(RawEvent, Option<AckId>)>,
+    socket: &Socket,
+    running: &mut Vec<Running>,
+    waiting: &mut VecDeque<(RawEvent, Option<AckId>)>,
 ) {
-    run(socket.clone(), running).await;
+    run(socket, running).await;
     let handlers = socket.namespace().handlers();
-    for (event, id) in waiting {
-        let mut running = Vec::new();
+    while let Some((event, id)) = waiting.pop_front() {
         std::future::poll_fn(|cx| {
-            start_event(&socket, &handlers, &event, id, cx, &mut running);
+            start_event(socket, &handlers, &event, id, cx, running);
             Poll::Ready(())
         })
         .await;
-        run(socket.clone(), running).await;
+        run(socket, running).await;
     }
 }
 
-async fn run(socket: Socket, mut running: Vec<Running>) {
+async fn run(socket: &Socket, running: &mut Vec<Running>) {
     std::future::poll_fn(|cx| {
-        running.retain_mut(|handler| poll(handler, &socket, cx).is_pending());
+        running.retain_mut(|handler| poll(handler, socket, cx).is_pending());
         if running.is_empty() {
             Poll::Ready(())
         } else {

@@ -189,9 +189,12 @@ impl Handshake {
     /// Returns what layers in front of this server have put into the extensions of the request: a session, a user. Empty if
     /// the server listens itself.
     ///
-    /// Values are kept as long as the session. Not there: what the server has read itself ([`PeerAddress`], axum's
+    /// Values are kept as long as the session, and cloned for each: put large ones in an [`Arc`](std::sync::Arc). Not there: what the server has read itself ([`PeerAddress`], axum's
     /// `ConnectInfo<SocketAddr>`), hyper's `OnUpgrade`, axum's `OriginalUri`; and nothing at all for pages that are
     /// [served without their visitors' cookies](crate::Cors::any).
+    ///
+    /// A layer that knows the user by a cookie knows it for other sites' pages, too: what [`cookie`](Self::cookie) says of them
+    /// holds here as well.
     ///
     /// ```
     /// # use kokanee_server::{ConnectError, Handshake, Server, Socket};
@@ -224,10 +227,10 @@ impl Handshake {
         self.header("origin").is_some()
     }
 
-    /// What the client sent with CONNECT as `auth`, in the type you expect.
+    /// Returns what the client sent with CONNECT as `auth`, in the type you expect. Absent auth is an empty object, `{}`.
     ///
     /// # Errors
-    /// When there is no auth, or it does not fit.
+    /// When it does not fit.
     pub fn auth<T: serde::de::DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         self.socket.auth()
     }

@@ -50,6 +50,8 @@ pub(crate) enum Command {
     },
     /// A WebSocket asks to take over the session.
     Upgrade { websocket: Box<WebSocketIo> },
+    /// The body of a POST is larger than the limit.
+    TooLarge,
     /// A request was broken so that the session cannot go on.
     Fail { reason: CloseReason },
     /// The application closes the connection: `None` when a socket asked for it, else because the server ends.

@@ -74,12 +74,13 @@ impl Handlers {
         }
     }
 
-    pub(crate) fn off(&mut self, event: &str) {
-        if let Ok(at) = self.find(event) {
-            self.events.remove(at);
-        }
+    /// Removes the handlers of an event and returns them: the caller drops them when it holds no lock.
+    pub(crate) fn off(&mut self, event: &str) -> Vec<Erased<OnEvent>> {
         self.once.retain(|(name, _)| **name != *event);
         self.concurrent.retain(|(name, _)| **name != *event);
+        self.find(event)
+            .map(|at| self.events.remove(at).1)
+            .unwrap_or_default()
     }
 
     /// Adds a handler that is taken out with [`remove_once`](Self::remove_once).
@@ -443,12 +444,18 @@ impl Namespace {
         &self,
         handler: impl Fn(&Socket, &EventError) + Send + Sync + 'static,
     ) -> &Self {
-        self.change(|handlers| handlers.error = Some(Arc::new(handler)))
+        let mut error: Option<ErrorHandler> = Some(Arc::new(handler));
+        // The one before it is dropped without the lock.
+        self.change(|handlers| std::mem::swap(&mut handlers.error, &mut error))
     }
 
     /// Removes the handlers of an event.
     pub fn off(&self, event: &str) -> &Self {
-        self.change(|handlers| handlers.off(event))
+        let mut removed = Vec::new();
+        self.change(|handlers| removed = handlers.off(event));
+        // Without the lock: they are the application's, and may do anything.
+        drop(removed);
+        self
     }
 
     /// Handles up to `events` events of one socket at the same time, which gives up their order. Default 1. For single events

@@ -297,6 +297,7 @@ where
         }
         let length = body.as_ref().map_or(0, |body| body.size_hint().lower());
         if length > mailbox.limits.max_message_bytes as u64 {
+            posting.note_too_large();
             return Err(Box::new(refused(StatusCode::PAYLOAD_TOO_LARGE)));
         }
         let is_jsonp = query.jsonp.is_some();
@@ -318,7 +319,12 @@ where
             let mailbox = &posting.mailbox;
             let mut body = match ready!(receiving.poll(cx, &mailbox.limits)) {
                 Ok(body) => body,
-                Err(status) => return Poll::Ready(refused(status)),
+                Err(status) => {
+                    if status == StatusCode::PAYLOAD_TOO_LARGE {
+                        posting.note_too_large();
+                    }
+                    return Poll::Ready(refused(status));
+                }
             };
             posting.complete = true;
             if self.binary_form {
@@ -379,6 +385,14 @@ where
 struct Posting {
     mailbox: Arc<Mailbox>,
     complete: bool,
+}
+
+impl Posting {
+    /// Has the session log that its client exceeds the limit.
+    fn note_too_large(&self) {
+        // A session that has ended says no more.
+        let _ = self.mailbox.send(Command::TooLarge);
+    }
 }
 
 impl Drop for Posting {

@@ -72,9 +72,10 @@ pub(crate) struct ServerInner {
     pub(crate) allow_request: Option<AllowRequest>,
     pub(crate) client_bundle: Option<ClientBundle>,
     pub(crate) trusted_proxies: Vec<TrustedProxy>,
-    /// Lines about pages of other origins, about limits of new sessions, and about proxies.
+    /// Lines about pages of other origins, about limits of new sessions, about limits of size, and about proxies.
     pub(crate) origin_log: Throttle,
     pub(crate) limit_log: Throttle,
+    pub(crate) size_log: Throttle,
     pub(crate) proxy_log: Throttle,
     pub(crate) static_files: RwLock<StaticFiles>,
     pub(crate) sessions: Arc<Sessions>,
@@ -496,6 +497,7 @@ impl ServerBuilder {
             trusted_proxies: self.trusted_proxies,
             origin_log: Throttle::default(),
             limit_log: Throttle::default(),
+            size_log: Throttle::default(),
             proxy_log: Throttle::default(),
             static_files: RwLock::default(),
             sessions: Arc::default(),

@@ -52,6 +52,8 @@ impl Server {
     /// `ConnectInfo<SocketAddr>`; see [`PeerAddress`]. When the application ends, call [`close`](Self::close) first: axum
     /// waits for open requests, and so for polls, up to 25 s each.
     ///
+    /// Files of [`serve_client`](crate::ServerBuilder::serve_client) that do not exist are logged as a warning.
+    ///
     /// ```
     /// # use kokanee_server::Server;
     /// let io = Server::new();
@@ -60,6 +62,9 @@ impl Server {
     ///     .layer(io.layer());
     /// ```
     pub fn layer(&self) -> SocketIoLayer {
+        if let Err(error) = self.inner().check_files() {
+            tracing::warn!(%error, "files that the server is to serve are missing");
+        }
         SocketIoLayer {
             server: self.clone(),
         }

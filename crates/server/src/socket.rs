@@ -3,6 +3,7 @@
 use std::{
     any::{Any, TypeId},
     borrow::Cow,
+    cell::RefCell,
     collections::HashMap,
     fmt,
     future::poll_fn,
@@ -14,7 +15,7 @@ use std::{
 };
 
 use kokanee_engineio::{SID_LENGTH, SendOptions, Str, Transport, encode_id, parse_id};
-use kokanee_handler::{EmitError, Event, Handler, TypedArgs};
+use kokanee_handler::{EmitError, Event, Handler, TypedArgs, caught};
 use kokanee_socketio::{
     Args, Attachments, EncodeError, EncodedPacket, ParserKind, RawEvent, encode_event,
     encode_event_args, from_json, write_event, write_event_args,
@@ -106,6 +107,11 @@ impl From<SocketId> for String {
     fn from(id: SocketId) -> Self {
         id.as_str().to_owned()
     }
+}
+
+thread_local! {
+    /// The sockets whose `on_any_outgoing` functions are being called.
+    static OBSERVED: RefCell<Vec<SocketId>> = const { RefCell::new(Vec::new()) };
 }
 
 /// One connection in one namespace. A cheap handle; it may be kept after the connection has ended.
@@ -268,8 +274,12 @@ impl Socket {
 
     /// Adds a listener, unless none would be called any more: it may hold the socket, which would hold it for ever.
     fn listen(&self, what: u8, add: impl FnOnce(&mut Extra)) {
+        // If it is not called, it is dropped without the lock: it holds what is the application's.
+        let mut add = Some(add);
         self.with_extra(|extra| {
-            if !self.is_listening(OVER) {
+            if !self.is_listening(OVER)
+                && let Some(add) = add.take()
+            {
                 add(extra);
                 self.0.listening.fetch_or(what, Ordering::Release);
             }
@@ -322,15 +332,23 @@ impl Socket {
 
     #[cold]
     fn tell_of_outgoing(&self, packet: &EncodedPacket) {
+        // Of what these functions send to the socket themselves they do not hear, which would never end.
+        if OBSERVED.with_borrow(|observed| observed.contains(&self.id())) {
+            return;
+        }
         let handlers = self
             .lock_extra()
             .as_ref()
             .map(|extra| extra.outgoing.clone());
-        if let Some(event) = packet.event() {
-            for handler in handlers.iter().flatten() {
-                handler(&event);
+        let Some(event) = packet.event() else { return };
+        OBSERVED.with_borrow_mut(|observed| observed.push(self.id()));
+        for handler in handlers.iter().flatten() {
+            if let Err(panic) = caught(|| handler(&event)) {
+                let (namespace, event) = (self.namespace().name(), event.name());
+                tracing::error!(namespace, socket = %self.id(), event, panic, "an on_any_outgoing function panicked");
             }
         }
+        OBSERVED.with_borrow_mut(Vec::pop);
     }
 
     fn lock_extra(&self) -> std::sync::MutexGuard<'_, Option<Box<Extra>>> {
@@ -690,7 +708,8 @@ impl Socket {
     }
 
     /// Adds a function that is called with every event that is sent to this socket, also by broadcasts and with
-    /// acknowledgements. It must be quick, and must not send anything to this socket.
+    /// acknowledgements. It must be quick. What it sends to this socket itself is sent, but it is not called with it; a panic
+    /// in it is logged.
     pub fn on_any_outgoing(&self, handler: impl Fn(&RawEvent) + Send + Sync + 'static) {
         self.listen(OUTGOING, |extra| extra.outgoing.push(Arc::new(handler)));
     }
@@ -707,7 +726,10 @@ impl Socket {
     /// Removes this socket's own listeners of an event.
     pub fn off(&self, event: &str) {
         if self.is_listening(LISTENERS) {
-            self.change_listeners(|listeners| listeners.off(event));
+            let mut removed = Vec::new();
+            self.change_listeners(|listeners| removed = listeners.off(event));
+            // Without the lock: they are the application's, and may do anything.
+            drop(removed);
         }
     }
 
@@ -827,7 +849,7 @@ impl Socket {
     }
 
     /// Disconnects the client from all its namespaces and closes the connection, when what waits has been sent: what the
-    /// JavaScript server calls `socket.close_connection()`.
+    /// JavaScript server calls `socket.disconnect(true)`.
     pub fn close_connection(&self) {
         self.end(Command::Close { reason: None });
     }

@@ -203,7 +203,8 @@ impl Engine {
     fn no_handshake(&self, reason: CloseReason) -> ConnectFailure {
         let revision = self.session.revision();
         let read_end = self.websocket.as_ref().and_then(|ws| ws.io.read_end());
-        if revision == Revision::V3 && read_end == Some(ReadEnd::Failed) {
+        if revision == Revision::V3 && matches!(read_end, Some(ReadEnd::Failed | ReadEnd::TooLarge))
+        {
             // The JavaScript server refuses this revision with the text of an HTTP answer inside the WebSocket.
             return wrong_revision(revision);
         }
@@ -547,8 +548,8 @@ impl Engine {
                     self.session
                         .handle_transport_closed(CloseReason::TransportClose);
                 }
-                // We do not ask for the second.
-                Some(ReadEnd::Failed | ReadEnd::TimedOut) => {
+                // We do not ask for the last.
+                Some(ReadEnd::Failed | ReadEnd::TooLarge | ReadEnd::TimedOut) => {
                     self.session
                         .handle_transport_closed(CloseReason::TransportError);
                 }

@@ -401,6 +401,33 @@ async fn on_connect_that_hangs_does_not_hold_back_on_disconnect_for_long() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn events_that_wait_for_a_handler_that_hangs_are_dropped_after_the_disconnection() {
+    let (io, gate, mut entries) =
+        gated(|limits| limits.handler_drain_timeout = Duration::from_millis(100));
+    io.on_connect(async |State(gate): State<Gate>, journal: State<Journal>| {
+        journal.note("connecting");
+        gate.acquire().await.expect("never closed").forget();
+        journal.note("connected");
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    assert_eq!(entries.next().await, "connecting");
+    client.emit("wait", json!([1])).await;
+    client.close().await;
+    assert_eq!(entries.next().await, "transport close");
+    // The handler goes on, and no event is handled after it.
+    gate.add_permits(2);
+    assert_eq!(entries.next().await, "connected");
+    server
+        .io
+        .close(PATIENCE)
+        .await
+        .expect("all is done in time");
+    drop(server);
+    assert_eq!(entries.rest().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn disconnect_called_twice_ends_once() {
     let (io, mut entries) = noting(|_| {});
     io.on("bye", async |socket: Socket| {

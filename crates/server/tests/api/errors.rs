@@ -22,6 +22,21 @@ fn reporting() -> (Server, Entries) {
     (io, entries)
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_whose_data_cannot_be_sent_is_answered_without_them() {
+    let (io, _entries) = reporting();
+    io.on("refuse", async || {
+        let many = vec![bytes::Bytes::from_static(b"x"); 1000];
+        Err::<(), _>(ClientError::new("too much").code("many").data(many))
+    });
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    assert_eq!(
+        client.emit_with_ack("refuse", json!([])).await,
+        json!([{ "error": { "code": "many", "message": "too much" } }])
+    );
+}
+
 async fn assert_alive(client: &mut Client) {
     assert_eq!(client.emit_with_ack("echo", json!([1])).await, json!([1]));
 }

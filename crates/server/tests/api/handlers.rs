@@ -9,9 +9,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use kokanee_server::{
-    Ack, Args, ConnectError, Data, DisconnectReason, Event, EventName, ExtractError, Server,
-    Socket, State, Typed,
+    Ack, Args, ConnectError, Data, DisconnectReason, Event, EventName, ExtractError, Namespace,
+    Server, Socket, State, Typed,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -276,7 +277,8 @@ fn a_handler_whose_state_was_never_given_is_refused() {
     ] {
         assert!(text.contains("Forgotten>"), "{text}");
         assert!(text.contains("Server::builder().state(…)"), "{text}");
-        assert!(!text.contains("u32"), "{text}");
+        assert!(!text.contains("State<u32>"), "{text}");
+        assert!(text.ends_with("given are [\"u32\"]"), "{text}");
     }
     io.on(
         "event",
@@ -456,6 +458,66 @@ async fn a_listener_hears_of_all_that_is_sent_to_its_socket() {
     ] {
         assert_eq!(client.event().await.name(), name);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_of_what_is_sent_may_panic_and_send() {
+    let (builder, _, mut entries) = journaling();
+    let io = builder.build();
+    io.on_connect(async |socket: Socket, State(journal): State<Journal>| {
+        let own = socket.clone();
+        socket.on_any_outgoing(|_| panic!("a listener"));
+        socket.on_any_outgoing(move |event| {
+            journal.note(event.name());
+            let sent = own.emit("inner", 1).now_or_never();
+            sent.expect("no wait").expect("connected");
+        });
+    });
+    io.on("go", async |io: Namespace| io.emit("outer", 2).await);
+    let server = TestServer::start_with(io).await;
+    let mut client = Client::connect(&server).await;
+    for _ in 0..2 {
+        client.emit("go", json!([])).await;
+        assert_eq!(client.event().await.name(), "outer");
+        assert_eq!(client.event().await.name(), "inner");
+    }
+    assert_eq!(entries.take(2).await, ["outer", "outer"]);
+    assert!(entries.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handlers_may_use_their_socket_and_namespace_when_they_are_removed() {
+    /// Adds a handler when it is dropped.
+    struct Held(Option<Socket>, Namespace);
+    impl Drop for Held {
+        fn drop(&mut self) {
+            if let Some(socket) = &self.0 {
+                socket.on("anew", async || {});
+            }
+            self.1.on("anew", async || {});
+        }
+    }
+    fn handler(held: Held) -> impl Fn() -> std::future::Ready<()> + Clone + Send + Sync + 'static {
+        let held = Arc::new(held);
+        move || {
+            let _ = &held;
+            std::future::ready(())
+        }
+    }
+    let (builder, _, mut entries) = journaling();
+    let io = builder.build();
+    let root = io.of("/");
+    io.on_connect(move |socket: Socket, State(journal): State<Journal>| {
+        socket.on("own", handler(Held(Some(socket.clone()), root.clone())));
+        root.on("all", handler(Held(None, root.clone())));
+        socket.off("own");
+        root.off("all");
+        journal.note("removed");
+        async {}
+    });
+    let server = TestServer::start_with(io).await;
+    let _client = Client::connect(&server).await;
+    assert_eq!(entries.next().await, "removed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,6 +58,15 @@ impl Entries {
         entries
     }
 
+    /// Waits until nobody can note anything any more, and returns what has not been read.
+    pub(crate) async fn rest(mut self) -> Vec<String> {
+        let mut entries = Vec::new();
+        while let Some(entry) = within("the end of the journal", self.0.recv()).await {
+            entries.push(entry);
+        }
+        entries
+    }
+
     /// Whether nothing was noted that has not been read.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Writes down everything that is logged, with all fields.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Recorder(pub(crate) Arc<Mutex<String>>);
 
 struct Fields<'a>(&'a mut String);
