@@ -59,6 +59,9 @@ macro_rules! attach_methods {
 
         /// Adds a handler of every event, whatever its name. It begins before those of [`on`](Self::on).
         ///
+        /// It only watches: an [early event](crate::Socket#early-events) that nothing else is attached for still waits for
+        /// that, for up to 2 s, before this handler sees it. Use [`on_fallback`](Self::on_fallback) to handle all events.
+        ///
         /// # Panics
         /// As [`on`](Self::on), for a missing state.
         #[track_caller]
@@ -90,7 +93,7 @@ macro_rules! attach_methods {
 
         /// Removes the handlers of an event.
         pub fn off($($receiver)+, event: &str) -> $Returned {
-            $this.attach(&Needs::default(), |handlers| handlers.off(event))
+            $this.detach(event)
         }
 
         // Life cycle.
@@ -124,6 +127,10 @@ macro_rules! attach_methods {
         }
 
         /// Adds a handler of failed connections; its parameter may be the [`Failure`](crate::Failure).
+        ///
+        /// After a refusal by the namespace, for instance by a middleware of the server, the socket does not connect again
+        /// until [`Socket::connect`](crate::Socket::connect) is called; [`on_reconnect_failed`](Self::on_reconnect_failed) is
+        /// not called then.
         ///
         /// # Panics
         /// As [`on`](Self::on), for a missing state.
@@ -163,7 +170,9 @@ macro_rules! attach_methods {
         }
 
         /// Adds a handler of the end of all attempts, see
-        /// [`reconnection_attempts`](crate::ClientBuilder::reconnection_attempts).
+        /// [`reconnection_attempts`](crate::ClientBuilder::reconnection_attempts). A refusal by a middleware ends them, too,
+        /// until [`Socket::connect`](crate::Socket::connect) is called, but only calls
+        /// [`on_connect_error`](Self::on_connect_error).
         ///
         /// # Panics
         /// As [`on`](Self::on), for a missing state.
@@ -197,7 +206,7 @@ macro_rules! attach_methods {
             handler: impl Fn(&$Socket, &EventError) + Send + Sync + 'static,
         ) -> $Returned {
             let handler = <$Socket>::error_handler(handler);
-            $this.attach(&Needs::default(), |handlers| handlers.error = Some(handler))
+            $this.attach(&Needs::default(), |handlers| handlers.error.replace(handler))
         }
     };
 }

@@ -430,7 +430,17 @@ impl<M> ClientBuilder<M> {
         self
     }
 
-    pub(crate) fn attach(mut self, needs: &Needs, change: impl FnOnce(&mut Handlers)) -> Self {
+    pub(crate) fn detach(mut self, event: &str) -> Self {
+        // Known until early events have been handed out.
+        self.handlers.off(event, true);
+        self
+    }
+
+    pub(crate) fn attach<R>(
+        mut self,
+        needs: &Needs,
+        change: impl FnOnce(&mut Handlers) -> R,
+    ) -> Self {
         // The state may come after its handlers.
         self.needs.extend(needs);
         change(&mut self.handlers);

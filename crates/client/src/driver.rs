@@ -40,7 +40,7 @@ use crate::{
     hub::{Command, Hub, Outgoing},
     socket::{Core, Guard},
     stream::Received,
-    unclaimed::{Fate, Unclaimed},
+    unclaimed::{Fate, Pace, Unclaimed},
 };
 
 /// Events that wait for a handler before the client stops to read, and their bytes.
@@ -108,6 +108,8 @@ struct Member {
     /// Whether its namespace has accepted it since it was told to connect.
     was_connected: bool,
     waiters: Vec<Done<Result<(), ConnectFailure>>>,
+    /// Why it does not want to be connected, if it does not.
+    rests_for: ConnectFailure,
     /// Packets that wait for the connection.
     buffer: VecDeque<Outgoing>,
     /// Packets that are sent until they are acknowledged, one at a time.
@@ -199,6 +201,7 @@ impl Driver {
                 phase: Phase::Idle,
                 was_connected: false,
                 waiters: Vec::new(),
+                rests_for: ConnectFailure::GivenUp,
                 buffer: VecDeque::new(),
                 retried: VecDeque::new(),
                 running: Vec::new(),
@@ -335,7 +338,7 @@ impl Driver {
         let member = self.member(core);
         let answer = match member.phase {
             Phase::Connected => Ok(()),
-            Phase::Idle => Err(ConnectFailure::GivenUp),
+            Phase::Idle => Err(member.rests_for.duplicate()),
             _ => return member.waiters.push(done),
         };
         // Whoever asked may have given up.
@@ -806,6 +809,7 @@ impl Driver {
         let Some(member) = self.by_key(key) else {
             return;
         };
+        member.hand_out(guard.as_ref(), None, Pace::Hurry, cx);
         member.core.set_connected(false);
         {
             let mut state = member.core.state();
@@ -891,7 +895,7 @@ impl Driver {
                 self.on_refused(cx, key, failure);
             }
             ClientInput::Event { id, event, .. } => self.on_event(cx, key, id, event),
-            ClientInput::Ack { id, args, .. } => self.on_ack(key, id, args),
+            ClientInput::Ack { id, args, .. } => self.on_ack(cx, key, id, args),
             ClientInput::Disconnected { .. } => {
                 self.leave(key);
                 if !self.is_connected(key) {
@@ -1066,7 +1070,7 @@ impl Driver {
         }
         let ack = ack_of(&member.core, id, event.name());
         if member.unclaimed.is_some() {
-            member.hand_out(guard.as_ref(), Some((event, ack)), cx);
+            member.hand_out(guard.as_ref(), Some((event, ack)), Pace::Normal, cx);
         } else {
             member.deliver(guard.as_ref(), event, ack, cx);
         }
@@ -1076,14 +1080,22 @@ impl Driver {
     fn hand_out(&mut self, cx: &mut TaskContext<'_>) {
         let guard = self.guard.upgrade();
         for member in &mut self.members {
-            member.hand_out(guard.as_ref(), None, cx);
+            member.hand_out(guard.as_ref(), None, Pace::Normal, cx);
         }
     }
 
-    fn on_ack(&mut self, key: u64, id: AckId, args: kokanee_socketio::Args) {
+    fn on_ack(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        key: u64,
+        id: AckId,
+        args: kokanee_socketio::Args,
+    ) {
+        let guard = self.guard.upgrade();
         let Some(member) = self.by_key(key) else {
             return;
         };
+        member.hand_out(guard.as_ref(), None, Pace::Hurry, cx);
         let is_front = member
             .retried
             .front()
@@ -1185,7 +1197,7 @@ impl Driver {
         let deadlines = |member: &Member| {
             let retry = member.retried.front().and_then(|retried| retried.until);
             let unclaimed = member.unclaimed.as_ref();
-            let handed_out = unclaimed.and_then(|events| events.deadline(&member.core));
+            let handed_out = unclaimed.map(|events| events.deadline(&member.core));
             let all = [retry, member.joins_until(), handed_out];
             all.into_iter().flatten().min()
         };
@@ -1294,6 +1306,7 @@ impl Member {
     /// It does not want to be connected any more; those who wait for it are told why. Returns how far it had come.
     fn rest(&mut self, failure: &ConnectFailure) -> Phase {
         let phase = std::mem::replace(&mut self.phase, Phase::Idle);
+        self.rests_for = failure.duplicate();
         for waiter in self.waiters.drain(..) {
             // Whoever asked may have given up.
             let _ = waiter.send(Err(failure.duplicate()));
@@ -1335,22 +1348,23 @@ impl Member {
         &mut self,
         guard: Option<&Arc<Guard>>,
         new: Option<(RawEvent, Ack)>,
+        pace: Pace,
         cx: &mut TaskContext<'_>,
     ) {
         let Some(mut unclaimed) = self.unclaimed.take() else {
             return;
         };
         let takers = self.core.takers();
-        let is_over =
-            unclaimed.hand_out(
-                new,
-                &takers,
-                Instant::now(),
-                |(event, ack), fate| match fate {
-                    Fate::Taken => self.deliver(guard, event, ack, cx),
-                    Fate::Unhandled => self.core.count_unhandled(event.name()),
-                },
-            );
+        let is_over = unclaimed.hand_out(
+            new,
+            &takers,
+            Instant::now(),
+            pace,
+            |(event, ack), fate| match fate {
+                Fate::Taken => self.deliver(guard, event, ack, cx),
+                Fate::Unhandled => self.core.count_unhandled(event.name()),
+            },
+        );
         if is_over {
             self.core.set_gathers(false);
         } else {
@@ -1411,7 +1425,7 @@ impl Member {
         let name = event.name();
         if handlers.has_once(name) {
             // Before the call: the handler may add itself again.
-            self.core.change(|handlers| handlers.remove_once(name));
+            self.core.remove_once(name);
         }
         let core = &self.core;
         let mut is_taken = core.has_readers();

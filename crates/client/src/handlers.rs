@@ -53,7 +53,7 @@ pub(crate) struct Handlers {
     /// For events without a handler of their own.
     pub(crate) fallback: Vec<Erased<OnEvent>>,
     pub(crate) outgoing: Vec<OutgoingHandler>,
-    /// Empty for events whose handlers were removed.
+    /// While early events are gathered, empty for events whose handlers were removed.
     events: HashMap<Box<str>, Vec<Listener>>,
     pub(crate) error: Option<ErrorHandler>,
 }
@@ -72,25 +72,41 @@ impl Handlers {
             .push(Listener { handler, once });
     }
 
-    /// An event that had handlers once stays known.
-    pub(crate) fn off(&mut self, event: &str) {
-        if let Some(listeners) = self.events.get_mut(event) {
-            listeners.clear();
+    /// Returns the handlers that were removed, to be dropped without a lock.
+    pub(crate) fn off(&mut self, event: &str, stays_known: bool) -> impl Sized + use<> {
+        if stays_known {
+            self.events.get_mut(event).map(std::mem::take)
+        } else {
+            self.events.remove(event)
         }
+    }
+
+    /// Forgets the names of handlers that were removed.
+    pub(crate) fn forget_removed(&mut self) {
+        self.events.retain(|_, listeners| !listeners.is_empty());
     }
 
     /// Whether there is a handler of any event.
     pub(crate) fn take_some(&self) -> bool {
-        let listeners = self.events.values().map(Vec::len).sum::<usize>();
-        listeners + self.any.len() + self.fallback.len() > 0
+        let mut listeners = self.events.values();
+        !self.any.is_empty()
+            || !self.fallback.is_empty()
+            || listeners.any(|listeners| !listeners.is_empty())
     }
 
-    /// Whether a handler is called for an event of this name.
+    /// Whether a handler of this name or the fallback is called for an event.
     pub(crate) fn take(&self, name: &str) -> bool {
-        !self.any.is_empty() || self.event(name).next().is_some()
+        self.event(name).next().is_some()
     }
 
-    /// Whether there is or was a handler of this name.
+    /// Whether there is a handler of this name.
+    pub(crate) fn name(&self, name: &str) -> bool {
+        self.events
+            .get(name)
+            .is_some_and(|listeners| !listeners.is_empty())
+    }
+
+    /// Whether there is a handler of this name, or was one while early events are gathered.
     pub(crate) fn know(&self, name: &str) -> bool {
         self.events.contains_key(name)
     }
@@ -113,9 +129,12 @@ impl Handlers {
             .is_some_and(|listeners| listeners.iter().any(|listener| listener.once))
     }
 
-    pub(crate) fn remove_once(&mut self, name: &str) {
+    pub(crate) fn remove_once(&mut self, name: &str, stays_known: bool) {
         if let Some(listeners) = self.events.get_mut(name) {
             listeners.retain(|listener| !listener.once);
+            if listeners.is_empty() && !stays_known {
+                self.events.remove(name);
+            }
         }
     }
 }
@@ -137,4 +156,31 @@ pub(crate) fn check_event(event: &str) {
         "connect_error" => Some("on_connect_error(async |failure: Failure| …)"),
         _ => None,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_removed_handlers_are_forgotten() {
+        let mut handlers = Handlers::default();
+        let add = |handlers: &mut Handlers, once| {
+            let handler = kokanee_handler::Handler::<(), OnEvent>::erase(async || {});
+            handlers.on("a", handler, once);
+        };
+        for stays_known in [true, false] {
+            add(&mut handlers, true);
+            handlers.remove_once("a", stays_known);
+            assert_eq!(handlers.know("a"), stays_known);
+            add(&mut handlers, false);
+            let _ = handlers.off("a", stays_known);
+            assert_eq!(handlers.know("a"), stays_known);
+            assert!(!handlers.take_some());
+        }
+        add(&mut handlers, false);
+        let _ = handlers.off("a", true);
+        handlers.forget_removed();
+        assert!(!handlers.know("a"));
+    }
 }

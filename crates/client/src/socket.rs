@@ -13,7 +13,9 @@ use std::{
 };
 
 use kokanee_engineio::{SendOptions, Str, Transport};
-use kokanee_handler::{EmitError, Event, EventError, Handler, Needs, Running, TypedArgs, in_span};
+use kokanee_handler::{
+    EmitError, Event, EventError, Handler, Needs, Running, TypedArgs, caught, in_span,
+};
 use kokanee_socketio::{
     AckId, Args, EncodeError, EncodedPacket, RawEvent, encode_event, encode_event_args,
 };
@@ -28,6 +30,7 @@ use crate::{
     handlers::{ErrorHandler, Handlers, check_event},
     hub::{Command, Hub, Outgoing},
     stream::{Received, Subscriber},
+    unclaimed::{Fate, is_settled},
 };
 
 /// A socket without the handles' guard: what the connection's task and acknowledgements hold.
@@ -71,16 +74,26 @@ pub(crate) struct State {
     pub(crate) pid: Option<Str>,
     pub(crate) offset: Option<Str>,
     subscribers: Vec<Subscriber>,
-    /// When handlers or readers were attached last while events wait for them.
-    attached: Option<Instant>,
+    attached: Attached,
+}
+
+/// What was attached while events are gathered.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Attached {
+    /// When the first of those was attached that were attached one right after the other.
+    pub(crate) first: Option<Instant>,
+    /// How often something was attached.
+    pub(crate) changes: u64,
 }
 
 /// Those who take the events of a socket.
 pub(crate) struct Takers {
     handlers: Arc<Handlers>,
     has_readers: bool,
-    /// When they have changed.
+    /// When they began to change.
     pub(crate) changed: Option<Instant>,
+    /// How often they have changed, at least.
+    pub(crate) changes: u64,
 }
 
 impl Takers {
@@ -88,11 +101,13 @@ impl Takers {
         handlers: Arc<Handlers>,
         has_readers: bool,
         changed: Option<Instant>,
+        changes: u64,
     ) -> Self {
         Self {
             handlers,
             has_readers,
             changed,
+            changes,
         }
     }
 
@@ -101,9 +116,23 @@ impl Takers {
         self.has_readers || self.handlers.take_some()
     }
 
-    /// Whether they take events of this name.
+    /// Whether they take events of this name. Who only watches does not.
     pub(crate) fn take(&self, event: &str) -> bool {
         self.has_readers || self.handlers.take(event)
+    }
+
+    /// Whether one of them is for events of this name alone.
+    pub(crate) fn name(&self, event: &str) -> bool {
+        self.handlers.name(event)
+    }
+
+    /// What becomes of an event that none of them takes: those who watch see it.
+    pub(crate) fn watch(&self) -> Fate {
+        if self.handlers.any.is_empty() {
+            Fate::Unhandled
+        } else {
+            Fate::Taken
+        }
     }
 
     /// Whether they take, or have once taken, events of this name.
@@ -139,17 +168,28 @@ impl Core {
         Arc::clone(&self.handlers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Handlers)) {
+    /// What is removed is returned, and dropped without the lock: it may use the socket.
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Handlers) -> R) -> R {
         let mut handlers = self
             .handlers
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        change(Arc::make_mut(&mut handlers));
+        change(Arc::make_mut(&mut handlers))
     }
 
     /// Changes the handlers on behalf of the application.
-    pub(crate) fn attach(&self, change: impl FnOnce(&mut Handlers)) {
-        self.attaches(|_| {}, || self.change(change));
+    pub(crate) fn attach<R>(&self, change: impl FnOnce(&mut Handlers) -> R) {
+        self.attaches(|_| {}, || drop(self.change(change)));
+    }
+
+    /// Removes the handlers of an event.
+    pub(crate) fn off(&self, event: &str) {
+        self.attach(|handlers| handlers.off(event, self.gathers()));
+    }
+
+    /// Removes the handlers of an event that are called once.
+    pub(crate) fn remove_once(&self, event: &str) {
+        self.change(|handlers| handlers.remove_once(event, self.gathers()));
     }
 
     pub(crate) fn subscribe(&self, subscriber: Subscriber) {
@@ -160,17 +200,20 @@ impl Core {
         self.attaches(subscribe, || {});
     }
 
-    /// The time is noted before the change can be seen: what is attached next must not miss what this takes.
+    /// The time is noted before the change can be seen: what is attached next must not miss what this takes. The change is
+    /// counted when it can be seen, so that it is looked at.
     fn attaches(&self, subscribe: impl FnOnce(&mut State), change: impl FnOnce()) {
-        let gathers = self.gathers.load(Ordering::Acquire);
+        let gathers = self.gathers();
         let mut state = self.state();
-        if gathers {
-            state.attached = Some(Instant::now());
+        let now = Instant::now();
+        if gathers && is_settled(state.attached.first, now) {
+            state.attached.first = Some(now);
         }
         subscribe(&mut state);
         drop(state);
         change();
         if gathers {
+            self.state().attached.changes += 1;
             // A client that is closed hands out nothing.
             let _ = self.hub.send(Command::Resume);
         }
@@ -178,21 +221,28 @@ impl Core {
 
     /// Those who take events now.
     pub(crate) fn takers(&self) -> Takers {
+        // The count is looked at first and the time last: see `attaches`.
+        let changes = self.attached().changes;
         let handlers = self.handlers();
         let has_readers = self.has_readers();
-        // Looked at last: see `attaches`.
-        let changed = self.attached();
-        Takers::new(handlers, has_readers, changed)
+        let changed = self.attached().first;
+        Takers::new(handlers, has_readers, changed, changes)
     }
 
-    /// When handlers or readers were attached last.
-    pub(crate) fn attached(&self) -> Option<Instant> {
+    pub(crate) fn attached(&self) -> Attached {
         self.state().attached
+    }
+
+    fn gathers(&self) -> bool {
+        self.gathers.load(Ordering::Acquire)
     }
 
     /// Whether events wait for those who are attached from now on.
     pub(crate) fn set_gathers(&self, gathers: bool) {
         self.gathers.store(gathers, Ordering::Release);
+        if !gathers {
+            self.change(Handlers::forget_removed);
+        }
     }
 
     /// Starts handlers in a span that names what they handle.
@@ -346,9 +396,15 @@ impl Drop for Guard {
 /// Handlers are best given to the [builder](crate::ClientBuilder), and are then there before the first event. Events that
 /// nothing is attached for yet wait for what is attached next, handlers or [readers](Self::events): at most 256 of them or
 /// 8 MiB, until 2 s after the first handler of events or reader was attached, or 30 s after the first connection without any.
-/// What is attached one right after the other, within 100 ms, gets all of them in order. The others, from the oldest on, count
-/// as [unhandled](Self::unhandled_events). Nothing of this holds up heartbeats or acknowledgements.
+/// What is attached one right after the other, within 100 ms of the first, gets all of them in order. The others, from the
+/// oldest on, count as [unhandled](Self::unhandled_events). Nothing of this holds up heartbeats or acknowledgements.
+///
+/// - An event that has a handler of its own name when it comes, and no event to wait for, is handled at once.
+/// - Before an acknowledgement or a disconnection is handled, all events that are taken by then are given to their handlers.
+/// - An event waits for a handler of its name, a fallback or a reader. [`on_any`](Self::on_any) only watches: it sees an event
+///   together with those, or when the waiting has ended without them.
 #[derive(Debug, Clone)]
+#[must_use = "the connection is closed when the last handle is dropped"]
 pub struct Socket {
     core: Arc<Core>,
     guard: Arc<Guard>,
@@ -409,7 +465,6 @@ impl Socket {
     /// Another namespace over the same connection. Connect it with [`connect`](Self::connect). There is one socket for each
     /// namespace: asked for again while a handle of it lives or it is connected, it is the same one. A name with a comma or a
     /// question mark, which cannot be sent, is refused when it is to be connected.
-    #[must_use]
     pub fn of(&self, namespace: &str) -> Self {
         let namespace = if namespace.starts_with('/') {
             namespace.to_owned()
@@ -447,8 +502,9 @@ impl Socket {
     /// nothing. Cancel safe.
     ///
     /// # Errors
-    /// [`ConnectFailure::GivenUp`] if the socket is not [active](Self::is_active), and why it could not be connected if that
-    /// is found out meanwhile.
+    /// Why the socket is not [active](Self::is_active) (any more): the refusal of the namespace, for instance by a middleware,
+    /// which ends all attempts until [`connect`](Self::connect) is called; the last failure of the attempts to reconnect; or
+    /// [`ConnectFailure::GivenUp`] if it was disconnected or never told to connect.
     pub async fn connected(&self) -> Result<(), ConnectFailure> {
         if self.is_connected() {
             return Ok(());
@@ -569,7 +625,10 @@ impl Socket {
         {
             let event = RawEvent::new(event, args);
             for handler in &handlers.outgoing {
-                handler(&event);
+                if let Err(panic) = caught(|| handler(&event)) {
+                    let (namespace, event) = (self.namespace(), event.name());
+                    tracing::warn!(namespace, event, panic, "on_any_outgoing has panicked");
+                }
             }
         }
     }
@@ -679,8 +738,17 @@ impl Socket {
         Arc::new(handler)
     }
 
+    pub(crate) fn detach(&self, event: &str) -> &Self {
+        self.core.off(event);
+        self
+    }
+
     #[track_caller]
-    pub(crate) fn attach(&self, needs: &Needs, change: impl FnOnce(&mut Handlers)) -> &Self {
+    pub(crate) fn attach<R>(
+        &self,
+        needs: &Needs,
+        change: impl FnOnce(&mut Handlers) -> R,
+    ) -> &Self {
         self.options().check(needs);
         self.core.attach(change);
         self

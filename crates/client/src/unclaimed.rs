@@ -20,7 +20,7 @@ const MAX_BYTES: usize = 8 << 20;
 const UNATTACHED: Duration = Duration::from_secs(30);
 /// How long they wait since somebody takes some.
 const ATTACHED: Duration = Duration::from_secs(2);
-/// What is attached one right after the other sees the same events: they are handed out when nothing was attached for so long.
+/// What is attached one right after the other sees the same events: they are handed out so long after the first of it.
 const SETTLE: Duration = Duration::from_millis(100);
 
 type Waiting = (RawEvent, Ack);
@@ -34,8 +34,18 @@ pub(crate) struct Unclaimed {
     until: Instant,
     /// Somebody takes events, if not these.
     attached: bool,
-    /// The change of the handlers for which the queue was looked through last.
-    seen: Option<Instant>,
+    /// The number of changes with which the queue was looked through last.
+    seen: u64,
+    /// How many of the queue, from the front on, nobody took then.
+    passed: usize,
+}
+
+/// Whether events wait for more to be attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    Normal,
+    /// Something comes that must not overtake them.
+    Hurry,
 }
 
 /// What becomes of an event.
@@ -55,41 +65,52 @@ impl Unclaimed {
             bytes: 0,
             until: now + UNATTACHED,
             attached: false,
-            seen: None,
+            seen: 0,
+            passed: 0,
         }
     }
 
     /// Hands out the events for which the waiting is over, in order, and then the one that has just come, if it need not wait.
-    /// Returns whether nothing waits from now on.
+    /// In a hurry, what is taken by now goes out without waiting for more to be attached. Returns whether nothing waits from
+    /// now on.
     pub(crate) fn hand_out(
         &mut self,
         new: Option<Waiting>,
         takers: &Takers,
         now: Instant,
+        pace: Pace,
         mut decide: impl FnMut(Waiting, Fate),
     ) -> bool {
-        if !self.attached && takers.take_some() {
+        let is_over = now >= self.until;
+        if !is_over && !self.attached && takers.take_some() {
             self.attached = true;
             self.until = now + ATTACHED;
         }
-        let is_over = now >= self.until;
-        let decides = is_over || is_settled(takers.changed, now);
+        let settled = is_over || pace == Pace::Hurry || is_settled(takers.changed, now);
+        let looks = settled && (is_over || self.seen != takers.changes);
         let mut waiting = VecDeque::new();
-        if decides && (is_over || self.seen != takers.changed) {
-            self.seen = takers.changed;
+        if looks {
+            self.seen = takers.changes;
             self.bytes = 0;
             waiting = std::mem::take(&mut self.queue);
         }
+        let decides = settled
+            || new
+                .as_ref()
+                .is_some_and(|(event, _)| self.is_next(event, takers));
         for waiting in waiting.into_iter().chain(new) {
             let name = waiting.0.name();
             if decides && takers.take(name) {
                 decide(waiting, Fate::Taken);
             } else if is_over || decides && takers.have_taken(name) {
-                decide(waiting, Fate::Unhandled);
+                decide(waiting, takers.watch());
             } else {
                 self.bytes += waiting.0.args().held_bytes();
                 self.queue.push_back(waiting);
             }
+        }
+        if settled {
+            self.passed = self.queue.len();
         }
         // If they are about to be taken, the client stops to read instead.
         while decides
@@ -98,27 +119,35 @@ impl Unclaimed {
             && let Some(oldest) = self.queue.pop_front()
         {
             self.bytes -= oldest.0.args().held_bytes();
-            decide(oldest, Fate::Unhandled);
+            self.passed -= 1;
+            decide(oldest, takers.watch());
         }
         is_over
     }
 
+    /// Whether a new event has a handler of its own name, and nothing in front of it may be taken soon.
+    fn is_next(&self, event: &RawEvent, takers: &Takers) -> bool {
+        let mut queue = self.queue.iter();
+        takers.name(event.name())
+            && self.passed == self.queue.len()
+            && !queue.any(|(event, _)| takers.take(event.name()))
+    }
+
     /// When to look again, if nothing happens.
-    pub(crate) fn deadline(&self, core: &Core) -> Option<Instant> {
-        if self.queue.is_empty() {
-            return None;
+    pub(crate) fn deadline(&self, core: &Core) -> Instant {
+        let attached = core.attached();
+        match attached.first {
+            Some(first) if !self.queue.is_empty() && self.seen != attached.changes => {
+                self.until.min(first + SETTLE)
+            }
+            _ => self.until,
         }
-        let changed = core
-            .attached()
-            .filter(|changed| self.seen != Some(*changed));
-        let settled = changed.map(|changed| changed + SETTLE);
-        Some(self.until.min(settled.unwrap_or(self.until)))
     }
 
     /// Whether the client must stop to read, which is for a moment only: they are about to be taken.
     pub(crate) fn is_behind(&self, core: &Core) -> bool {
         let now = Instant::now();
-        self.is_too_much() && now < self.until && !is_settled(core.attached(), now)
+        self.is_too_much() && now < self.until && !is_settled(core.attached().first, now)
     }
 
     fn is_too_much(&self) -> bool {
@@ -126,8 +155,8 @@ impl Unclaimed {
     }
 }
 
-/// Whether nothing was attached just now, so that more is to be expected.
-fn is_settled(changed: Option<Instant>, now: Instant) -> bool {
+/// Whether nothing was attached just now, so that no more is to be expected.
+pub(crate) fn is_settled(changed: Option<Instant>, now: Instant) -> bool {
     changed.is_none_or(|changed| now >= changed + SETTLE)
 }
 
@@ -150,13 +179,14 @@ mod tests {
                 false,
             );
         }
-        Takers::new(handlers.into(), false, changed)
+        Takers::new(handlers.into(), false, changed, names.len() as u64)
     }
 
     struct Case {
         unclaimed: Unclaimed,
         start: Instant,
         decided: Vec<String>,
+        hurries: bool,
     }
 
     impl Case {
@@ -166,6 +196,7 @@ mod tests {
                 unclaimed: Unclaimed::new(start),
                 start,
                 decided: Vec::new(),
+                hurries: false,
             }
         }
 
@@ -174,8 +205,13 @@ mod tests {
             let new = new.map(|name| (RawEvent::new(name, Args::none()), Ack::default()));
             let decided = &mut self.decided;
             let now = self.start + ms * MS;
+            let pace = if self.hurries {
+                Pace::Hurry
+            } else {
+                Pace::Normal
+            };
             self.unclaimed
-                .hand_out(new, takers, now, |(event, _), fate| {
+                .hand_out(new, takers, now, pace, |(event, _), fate| {
                     decided.push(format!("{} {fate:?}", event.name()));
                 })
         }
@@ -206,21 +242,21 @@ mod tests {
         let (none, first, both) = (
             takers(&[], None),
             takers(&["a"], at(10_000)),
-            takers(&["a", "b"], at(10_099)),
+            takers(&["a", "b"], at(10_000)),
         );
         for name in ["a", "b", "a"] {
             case.at(1, &none, Some(name));
         }
-        case.at(10_098, &first, Some("b"));
-        case.at(10_198, &both, Some("a"));
+        case.at(10_001, &first, Some("b"));
+        case.at(10_099, &both, Some("a"));
         assert!(case.decided().is_empty());
-        case.at(10_199, &both, None);
+        case.at(10_100, &both, None);
         assert_eq!(
             case.decided(),
             ["a Taken", "b Taken", "a Taken", "b Taken", "a Taken"]
         );
         assert_eq!(case.unclaimed.bytes, 0);
-        case.at(10_200, &both, Some("b"));
+        case.at(10_101, &both, Some("b"));
         assert_eq!(case.decided(), ["b Taken"], "at once");
     }
 
@@ -244,6 +280,71 @@ mod tests {
     }
 
     #[test]
+    fn an_event_with_its_own_handler_waits_only_for_those_before_it() {
+        let mut case = Case::new();
+        let at = |ms: u32| Some(case.start + ms * MS);
+        let (one, two, three) = (
+            takers(&["a"], at(0)),
+            takers(&["a", "b"], at(200)),
+            takers(&["a", "b", "c"], at(400)),
+        );
+        case.at(1, &one, Some("a"));
+        assert_eq!(case.decided(), ["a Taken"]);
+        case.at(2, &one, Some("c"));
+        case.at(3, &one, Some("a"));
+        assert!(
+            case.decided().is_empty(),
+            "its handler may be attached next"
+        );
+        case.at(100, &one, None);
+        assert_eq!(case.decided(), ["a Taken"]);
+        case.at(201, &two, Some("b"));
+        assert_eq!(case.decided(), ["b Taken"], "nobody took the one before it");
+        case.at(401, &three, Some("a"));
+        assert!(case.decided().is_empty(), "the one before it is taken now");
+        case.at(500, &three, None);
+        assert_eq!(case.decided(), ["c Taken", "a Taken"]);
+    }
+
+    #[test]
+    fn in_a_hurry_what_is_taken_by_now_goes_out() {
+        let mut case = Case::new();
+        for name in ["a", "b", "a"] {
+            case.at(0, &takers(&[], None), Some(name));
+        }
+        let one = takers(&["a"], Some(case.start));
+        case.hurries = true;
+        case.at(1, &one, None);
+        assert_eq!(case.decided(), ["a Taken", "a Taken"]);
+        let both = takers(&["a", "b"], Some(case.start));
+        case.at(2, &both, None);
+        assert_eq!(case.decided(), ["b Taken"]);
+    }
+
+    #[test]
+    fn the_limit_is_not_extended_by_what_is_attached_after_it() {
+        let mut case = Case::new();
+        case.at(0, &takers(&[], None), Some("b"));
+        let late = takers(&["a"], Some(case.start + 30_000 * MS));
+        assert!(case.at(30_001, &late, None));
+        assert_eq!(case.decided(), ["b Unhandled"]);
+    }
+
+    #[test]
+    fn who_only_watches_takes_events_when_the_waiting_ends() {
+        let mut case = Case::new();
+        let mut handlers = Handlers::default();
+        let any = kokanee_handler::Handler::<(), OnEvent>::erase(async || {});
+        handlers.any.push(any);
+        let watcher = Takers::new(handlers.into(), false, None, 0);
+        case.at(0, &watcher, Some("a"));
+        assert!(!case.at(1_999, &watcher, None));
+        assert!(case.decided().is_empty());
+        assert!(case.at(2_000, &watcher, None));
+        assert_eq!(case.decided(), ["a Taken"]);
+    }
+
+    #[test]
     fn an_event_whose_handler_was_removed_does_not_wait() {
         let mut case = Case::new();
         let mut handlers = Handlers::default();
@@ -252,8 +353,8 @@ mod tests {
             kokanee_handler::Handler::<(), OnEvent>::erase(async || {}),
             true,
         );
-        handlers.remove_once("a");
-        case.at(0, &Takers::new(handlers.into(), false, None), Some("a"));
+        handlers.remove_once("a", true);
+        case.at(0, &Takers::new(handlers.into(), false, None, 1), Some("a"));
         assert_eq!(case.decided(), ["a Unhandled"]);
     }
 
@@ -272,7 +373,7 @@ mod tests {
         for name in ["a", "b", "c"] {
             let (new, now) = (Some(large(name)), case.start);
             case.unclaimed
-                .hand_out(new, &nobody, now, |(event, _), fate| {
+                .hand_out(new, &nobody, now, Pace::Normal, |(event, _), fate| {
                     given_up.push(format!("{} {fate:?}", event.name()));
                 });
         }

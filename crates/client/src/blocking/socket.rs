@@ -182,8 +182,13 @@ impl Socket {
         })
     }
 
+    fn detach(&self, event: &str) -> &Self {
+        self.socket.detach(event);
+        self
+    }
+
     #[track_caller]
-    fn attach(&self, needs: &Needs, change: impl FnOnce(&mut Handlers)) -> &Self {
+    fn attach<R>(&self, needs: &Needs, change: impl FnOnce(&mut Handlers) -> R) -> &Self {
         self.socket.attach(needs, change);
         self
     }

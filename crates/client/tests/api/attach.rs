@@ -98,7 +98,7 @@ async fn a_state_that_was_never_given_is_missed_when_its_handler_is_attached() {
         assert!(parts.iter().all(|part| text.contains(part)), "{text}");
     }
     let optional = async |state: Option<State<App>>| assert!(state.is_none());
-    builder().on("x", optional).build().expect("usable options");
+    let _socket = builder().on("x", optional).build().expect("usable options");
     // The state may come after its handlers, and is there for those of all sockets.
     let socket = builder().on("x", event).state(App).build();
     let socket = socket.expect("usable options");
