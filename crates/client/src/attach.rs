@@ -59,8 +59,9 @@ macro_rules! attach_methods {
 
         /// Adds a handler of every event, whatever its name. It begins before those of [`on`](Self::on).
         ///
-        /// It only watches: an [early event](crate::Socket#early-events) that nothing else is attached for still waits for
-        /// that, for up to 2 s, before this handler sees it. Use [`on_fallback`](Self::on_fallback) to handle all events.
+        /// It watches: if there are handlers by name, an [early event](crate::Socket#early-events) without one waits for its own for up
+        /// to 2 s before this handler sees it. Without any, this handler takes all events at once, and handlers by name that are
+        /// attached later do not get them.
         ///
         /// # Panics
         /// As [`on`](Self::on), for a missing state.

@@ -94,9 +94,11 @@ impl Handlers {
             || listeners.any(|listeners| !listeners.is_empty())
     }
 
-    /// Whether a handler of this name or the fallback is called for an event.
+    /// Whether a handler of this name or the fallback is called for an event. Those of all events take it only if there is
+    /// nothing else.
     pub(crate) fn take(&self, name: &str) -> bool {
         self.event(name).next().is_some()
+            || !self.any.is_empty() && !self.events.values().any(|listeners| !listeners.is_empty())
     }
 
     /// Whether there is a handler of this name.

@@ -401,8 +401,8 @@ impl Drop for Guard {
 ///
 /// - An event that has a handler of its own name when it comes, and no event to wait for, is handled at once.
 /// - Before an acknowledgement or a disconnection is handled, all events that are taken by then are given to their handlers.
-/// - An event waits for a handler of its name, a fallback or a reader. [`on_any`](Self::on_any) only watches: it sees an event
-///   together with those, or when the waiting has ended without them.
+/// - An event waits for a handler of its name, a fallback or a reader. [`on_any`](Self::on_any) watches: beside handlers by
+///   name it sees an event that none of them takes when the waiting ends, and alone it takes all events at once.
 #[derive(Debug, Clone)]
 #[must_use = "the connection is closed when the last handle is dropped"]
 pub struct Socket {

@@ -331,11 +331,17 @@ mod tests {
     }
 
     #[test]
-    fn who_only_watches_takes_events_when_the_waiting_ends() {
-        let mut case = Case::new();
+    fn who_watches_takes_events_at_once_if_there_is_nobody_else() {
+        let any = || kokanee_handler::Handler::<(), OnEvent>::erase(async || {});
         let mut handlers = Handlers::default();
-        let any = kokanee_handler::Handler::<(), OnEvent>::erase(async || {});
-        handlers.any.push(any);
+        handlers.any.push(any());
+        let mut case = Case::new();
+        let alone = Takers::new(handlers.clone().into(), false, None, 0);
+        case.at(0, &alone, Some("a"));
+        assert_eq!(case.decided(), ["a Taken"]);
+
+        handlers.on("b", any(), false);
+        let mut case = Case::new();
         let watcher = Takers::new(handlers.into(), false, None, 0);
         case.at(0, &watcher, Some("a"));
         assert!(!case.at(1_999, &watcher, None));
