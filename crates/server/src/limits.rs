@@ -31,7 +31,7 @@ use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
 /// | `max_queued_events`, `max_queued_bytes` | 256, 1,000,000 per connection | not read from until handlers catch up |
 /// | `max_pending_acks` | 10,000 per socket | `emit_with_ack` returns an error |
 /// | `ack_timeout` | 10 s, if the call does not say: broadcasts, and what a handler awaits of its own client | what has come so far; an error |
-/// | `handler_drain_timeout` | 5 s | `on_disconnect` runs although earlier handlers have not ended |
+/// | `handler_drain_timeout` | 5 s | `on_disconnect` runs although earlier handlers have not ended; events that wait for them are dropped |
 ///
 /// Sessions in no namespace are cheap, and clients behind one proxy or router share an address. So their number is bounded
 /// where it costs memory, and nobody is refused for long: a new session takes the place of the oldest one that has joined
@@ -128,7 +128,8 @@ pub struct Limits {
     /// Time in which a broadcast's acknowledgements must come, and that of a client whose own handler awaits it, if the call
     /// does not say.
     pub ack_timeout: Duration,
-    /// Time that `on_connect` and the handlers of events get to end before `on_disconnect` runs.
+    /// Time that `on_connect` and the handlers of events get to end before `on_disconnect` runs. Those that run longer go on; events
+    /// that still wait for them are dropped.
     pub handler_drain_timeout: Duration,
 }
 
