@@ -721,6 +721,11 @@ async fn a_client_upgrades_though_much_waits_for_it_or_its_handlers_are_behind()
                 ack.send("x")
             }
         });
+        let (begins, mut begun) = tokio::sync::mpsc::unbounded_channel();
+        io.on_any(move || {
+            let _ = begins.send(());
+            async {}
+        });
         let server = TestServer::start_with(io).await;
         let mut polling = server.open_polling().await;
         polling.join().await;
@@ -734,6 +739,8 @@ async fn a_client_upgrades_though_much_waits_for_it_or_its_handlers_are_behind()
             let body = events.join("\x1e");
             tokio::spawn(async move { Http::connect(address).await.post(&target, body).await })
         };
+        // A POST that comes after the upgrade is refused.
+        within("the POST", begun.recv()).await;
         if is_posting {
             // Its GET takes some, and not all.
             polling.poll().await;
