@@ -64,6 +64,8 @@ macro_rules! kinds {
                     context.socket.options().state.find()
                 }
             }
+
+            impl ClientKind for $name {}
         )*
     };
 }
@@ -92,8 +94,12 @@ impl EventKind for OnEvent {
 }
 
 /// What can happen on the client: bound of extractors that every handler may have.
+#[diagnostic::on_unimplemented(
+    message = "only handlers of a client have this parameter",
+    label = "a handler of another kind",
+    note = "handlers of a server have the types of `kokanee` and `kokanee::server`, as `Socket` and `DisconnectReason`"
+)]
 pub trait ClientKind: for<'a> Kind<Context<'a> = Context<'a>> {}
-impl<K: for<'a> Kind<Context<'a> = Context<'a>>> ClientKind for K {}
 
 impl<K: ClientKind> FromContext<K> for Socket {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {

@@ -52,8 +52,15 @@ impl EventKind for OnEvent {
 }
 
 /// What can happen on the server: bound of extractors that every handler may have.
+#[diagnostic::on_unimplemented(
+    message = "only handlers of a server have this parameter",
+    label = "a handler of another kind",
+    note = "handlers of a client have the types of `kokanee::client`, as `client::Socket` and `client::DisconnectReason`"
+)]
 pub trait ServerKind: for<'a> Kind<Context<'a> = Context<'a>> {}
-impl<K: for<'a> Kind<Context<'a> = Context<'a>>> ServerKind for K {}
+impl ServerKind for OnEvent {}
+impl ServerKind for OnConnect {}
+impl ServerKind for OnDisconnect {}
 
 /// What happened to a socket.
 #[derive(Debug)]

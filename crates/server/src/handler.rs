@@ -18,7 +18,8 @@ pub(crate) type ErasedMiddleware =
     message = "a middleware cannot return `{Self}`",
     label = "returns `{Self}`",
     note = "a middleware returns a `Result<(), E>` whose error is a `ConnectError` or can be turned into one, as a text can: \
-            `if allowed {{ Ok(()) }} else {{ Err(\"not authorized\") }}`"
+            `if allowed {{ Ok(()) }} else {{ Err(\"not authorized\") }}`",
+    note = "of another error it says what the client may see: `.map_err(|_| ConnectError::new(\"no such user\"))?`"
 )]
 pub trait IntoVerdict {
     /// The refusal, if there is one.
@@ -28,6 +29,7 @@ pub trait IntoVerdict {
     fn into_verdict(self) -> Result<(), ConnectError>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<E: Into<ConnectError>> IntoVerdict for Result<(), E> {
     fn into_verdict(self) -> Result<(), ConnectError> {
         self.map_err(Into::into)
