@@ -20,11 +20,23 @@ pub struct Running {
     /// Whom to tell if it fails. `None` for handlers of anything but events.
     ack: Option<Ack>,
     weight: usize,
+    /// Of its event among those of the socket.
+    number: u32,
     /// Whether events behind its own need not wait for it.
     concurrent: bool,
 }
 
 impl Running {
+    /// Notes which event it handles: handlers of the same event have the same number.
+    pub fn set_number(&mut self, number: u32) {
+        self.number = number;
+    }
+
+    /// Returns the number of its event.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Says that events behind its own need not wait for it.
     pub fn set_concurrent(&mut self) {
         self.concurrent = true;
@@ -86,6 +98,7 @@ pub fn start<K: Kind>(
                 event: K::name(context).into(),
                 ack: ack.cloned(),
                 weight: 0,
+                number: 0,
                 concurrent: false,
             });
         }

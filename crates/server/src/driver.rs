@@ -96,8 +96,19 @@ pub(crate) struct Member {
     joining: Option<MiddlewareFuture>,
     /// `on_connect` and events whose handlers wait for something.
     running: Vec<Running>,
+    /// Counts the events whose handlers have waited.
+    held: u32,
     /// Events whose turn has not come.
     waiting: VecDeque<(RawEvent, Option<AckId>)>,
+}
+
+/// How many events these handlers are of. Those of one event are side by side.
+fn count_events<'a>(handlers: impl Iterator<Item = &'a Running>) -> usize {
+    let mut last = None;
+    handlers
+        .map(Running::number)
+        .filter(|&number| last.replace(number) != Some(number))
+        .count()
 }
 
 impl Member {
@@ -120,8 +131,8 @@ impl Member {
         let of_its_name = |running: &&Running| running.event() == event.name();
         let running = self.running.iter();
         let most = handlers.concurrent(event.name());
-        running.clone().filter(in_order).count() < handlers.concurrency
-            && most.is_none_or(|most| running.filter(of_its_name).count() < most)
+        count_events(running.clone().filter(in_order)) < handlers.concurrency
+            && most.is_none_or(|most| count_events(running.filter(of_its_name)) < most)
     }
 
     /// Starts the handlers of an event; those that wait for something are kept.
@@ -131,20 +142,21 @@ impl Member {
         events::start_event(&self.socket, handlers, event, id, cx, &mut self.running);
     }
 
-    /// Notes that the handler that was started last holds an event. Returns how many bytes of it.
+    /// Notes that the handlers from this place on hold an event, the last of them its bytes. Returns how many.
     #[cold]
-    fn hold(&mut self, event: &RawEvent) -> usize {
+    fn hold(&mut self, event: &RawEvent, first: usize) -> usize {
         let bytes = event_bytes(event);
+        let handlers = self.handlers.get(self.socket.namespace());
+        let is_concurrent = handlers.concurrent(event.name()).is_some();
+        self.held = self.held.wrapping_add(1);
+        for running in self.running.iter_mut().skip(first) {
+            running.set_number(self.held);
+            if is_concurrent {
+                running.set_concurrent();
+            }
+        }
         if let Some(last) = self.running.last_mut() {
             last.set_weight(bytes);
-        }
-        let handlers = self.handlers.get(self.socket.namespace());
-        if handlers.concurrent(event.name()).is_some() {
-            let started = self.running.iter_mut().rev();
-            // Behind an event that others wait for, none is started.
-            started
-                .take_while(|running| running.event() == event.name())
-                .for_each(Running::set_concurrent);
         }
         bytes
     }
@@ -286,15 +298,20 @@ impl Driver {
         };
         let _turn = Turn::begin(&self.mailbox, self.takes_runs());
         for _ in 0..ROUNDS_PER_TURN {
-            // No deadline is earlier than the timer.
-            if self.sleeps_until <= now {
-                self.catch_up(cx, now, &mut budget);
+            // No deadline is earlier than the timer. What comes between the two is too late; but if the task itself is late, what
+            // has come may have been in time.
+            let is_due = self.sleeps_until <= now;
+            let is_late = is_due && self.sleeps_until + LATE < now;
+            if is_due && !is_late {
                 self.handle_time(now);
             }
             if self.has_commands() {
                 self.take_commands(now);
             }
             self.read(cx, now, &mut budget);
+            if is_late {
+                self.handle_time(now);
+            }
             self.poll_handlers(cx, now);
             // What handlers have sent goes out together.
             self.write_staged(cx, now);
@@ -500,18 +517,6 @@ impl Driver {
     }
 
     // Time.
-
-    /// Takes in what has come while the task was late: it may have been in time, while what comes between a deadline and its
-    /// timer is too late.
-    #[cold]
-    fn catch_up(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut Budget) {
-        if self.sleeps_until + LATE < now {
-            if self.has_commands() {
-                self.take_commands(now);
-            }
-            self.read(cx, now, budget);
-        }
-    }
 
     #[cold]
     fn handle_time(&mut self, now: Instant) {
@@ -980,6 +985,7 @@ impl Driver {
             handlers,
             joining,
             running: Vec::new(),
+            held: 0,
             waiting: VecDeque::new(),
         };
         self.connection.join(name, member);
@@ -1084,7 +1090,7 @@ impl Driver {
             // The straight way: nothing of this socket is going on.
             member.start(event, id, cx);
             if !member.running.is_empty() {
-                self.held_bytes += member.hold(event);
+                self.held_bytes += member.hold(event, 0);
                 self.open_events += 1;
             }
             return;
@@ -1114,7 +1120,7 @@ impl Driver {
             let before = member.running.len();
             member.start(&event, id, cx);
             if member.running.len() > before {
-                self.held_bytes += member.hold(&event);
+                self.held_bytes += member.hold(&event, before);
             } else {
                 self.open_events -= 1;
             }

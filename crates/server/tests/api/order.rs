@@ -275,6 +275,37 @@ async fn a_concurrent_event_does_not_hold_up_others_and_begins_in_its_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn events_are_counted_however_many_handlers_they_have() {
+    let note = async |Data(number): Data<u32>, journal: State<Journal>, gate: State<Gate>| {
+        journal.note(format!("{number}"));
+        gate.acquire().await.expect("never closed").forget();
+    };
+    for in_order in [true, false] {
+        let (io, gate, mut entries) = gated(|builder| builder);
+        if in_order {
+            io.concurrent(3);
+        } else {
+            io.on_concurrent("event", 3, async || {});
+        }
+        io.on("event", note);
+        io.on_any(note);
+        let server = TestServer::start_with(io).await;
+        let mut client = Client::connect(&server).await;
+        client.join("/other", None).await.expect("accepted");
+        for number in [1, 2, 3, 4] {
+            client.emit("event", json!([number])).await;
+        }
+        // Each event has two handlers that wait.
+        let first = ["1", "1", "2", "2", "3", "3"];
+        assert_eq!(entries.take(6).await, first);
+        is_taken_in(&mut client).await;
+        assert!(entries.is_empty(), "three at a time");
+        gate.add_permits(8);
+        assert_eq!(entries.take(2).await, ["4", "4"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_waits_does_not_stop_heartbeats() {
     let (io, gate, mut entries) = gated(|builder| {
         builder.with_limits(|limits| {
