@@ -275,7 +275,9 @@ impl<M> ClientBuilder<M> {
         self
     }
 
-    /// Adds a header to every request. JavaScript: `extraHeaders`.
+    /// Adds a header to every request, for instance `cookie` with a login. JavaScript: `extraHeaders`.
+    ///
+    /// It is the same for all connections. What expires is for [`auth_with`](Self::auth_with), or for a new client.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self

@@ -16,7 +16,6 @@
 //! * [`Client::builder`] has all options; [`Socket`] is the handle of one namespace, [`Socket::of`] adds others.
 //! * [`SimpleClient`] is for scripts that ask for the next event; [`blocking`] is for programs that are not async.
 //! * What can go wrong while connecting is [`ConnectFailure`], with a hint in its text.
-//! * One task owns a connection: `driver.rs` does Socket.IO and reconnects, `engine/` does Engine.IO over real transports.
 
 mod acks;
 mod attach;

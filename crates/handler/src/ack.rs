@@ -73,7 +73,8 @@ impl<S: ?Sized + AckSink> fmt::Debug for Owed<S> {
 }
 
 impl Ack {
-    /// What answers the event of this name and with this id.
+    /// Makes what answers the event of this name and with this id. For sockets, not for applications.
+    #[doc(hidden)]
     pub fn new(sink: impl AckSink, id: AckId, event: &str) -> Self {
         Self(Some(Arc::new(Owed {
             id,

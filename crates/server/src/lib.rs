@@ -3,8 +3,6 @@
 //! * [`Server::listen`] is a listener of its own, the fast path;
 //! * `Server` is a [`tower_service::Service`], and [`Server::layer`] puts it into an axum or hyper application;
 //! * [`Server::accept`] takes a stream that somebody else accepted, with its request already parsed.
-//!
-//! All of them lead to `http.rs`, which answers requests and starts a `driver.rs` task for every session.
 
 mod accept;
 mod ack;

@@ -67,7 +67,8 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// Time in which a pong must come.
     pub ping_timeout: Duration,
-    /// Time in which a client that gave up its GET must send another one. Nothing is lost until then.
+    /// Time in which a client that gave up its GET must send another one. Nothing is lost until then. A polling client that dies
+    /// between two GETs is not noticed by this: it stays in lists of who is present for `ping_interval` + `ping_timeout`.
     pub aborted_poll_timeout: Duration,
     /// Time in which an upgrade must be finished.
     pub upgrade_timeout: Duration,
