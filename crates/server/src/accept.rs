@@ -10,12 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{
-    Server,
-    body::Body,
-    http::{Peer, not_found},
-    listen::linger,
-};
+use crate::{body::Body, listen::linger, peer::Peer, respond::not_found, server::Server};
 
 impl Server {
     /// Takes a stream whose request was read by somebody else: answers it, and keeps the stream if it becomes a

@@ -14,7 +14,7 @@ use kokanee_socketio::{AckId, Args, EncodedPacket};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use crate::Socket;
+use crate::socket::Socket;
 
 impl AckSink for Socket {
     fn namespace_name(&self) -> &str {

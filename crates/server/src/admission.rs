@@ -1,133 +1,18 @@
-//! Which requests are let in: the checks of a request that belongs to the server, in the order of the JavaScript server,
-//! and what a refusal looks like.
+//! Which requests are let in: the checks of a request that belongs to the server, in the order of the JavaScript server.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, header, request::Parts};
 use kokanee_engineio::{Revision, Sid, Transport};
 
 use crate::{
-    body::Body,
     forwarded::Client,
-    http::Peer,
+    inner::{AllowRequest, ServerInner},
     mailbox::Mailbox,
     origin::Pages,
-    server::ServerInner,
-    sessions::{Full, JOIN_GRACE},
+    peer::Peer,
+    refusal::Refusal,
 };
-
-type AllowFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
-
-/// The application's own decision about a new session.
-#[derive(Clone)]
-pub(crate) struct AllowRequest(Arc<dyn Fn(Parts) -> AllowFuture + Send + Sync>);
-
-impl AllowRequest {
-    pub(crate) fn new<F, Fut>(hook: F) -> Self
-    where
-        F: Fn(Parts) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), String>> + Send + 'static,
-    {
-        Self(Arc::new(move |parts| Box::pin(hook(parts))))
-    }
-}
-
-/// Why a request is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    TransportUnknown,
-    SessionUnknown,
-    BadHandshakeMethod,
-    BadRequest,
-    Forbidden(Option<String>),
-    UnsupportedProtocol,
-    TooManySessions(Full),
-    Closing,
-    UrlTooLong,
-    MethodNotAllowed,
-}
-
-impl Refusal {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::TooManySessions(Full::Address) => StatusCode::TOO_MANY_REQUESTS,
-            Self::TooManySessions(Full::Server) | Self::Closing => StatusCode::SERVICE_UNAVAILABLE,
-            Self::UrlTooLong => StatusCode::URI_TOO_LONG,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            _ => StatusCode::BAD_REQUEST,
-        }
-    }
-
-    /// The code of the Engine.IO protocol.
-    fn code(&self) -> u8 {
-        match self {
-            Self::TransportUnknown => 0,
-            Self::SessionUnknown => 1,
-            Self::BadHandshakeMethod => 2,
-            Self::Forbidden(_) => 4,
-            Self::UnsupportedProtocol => 5,
-            _ => 3,
-        }
-    }
-
-    fn message(&self) -> &str {
-        match self {
-            Self::TransportUnknown => "Transport unknown",
-            Self::SessionUnknown => "Session ID unknown",
-            Self::BadHandshakeMethod => "Bad handshake method",
-            Self::BadRequest => "Bad request",
-            Self::Forbidden(Some(message)) => message,
-            Self::Forbidden(None) => "Forbidden",
-            Self::UnsupportedProtocol => "Unsupported protocol version",
-            Self::TooManySessions(Full::Address) => "Too many connections from this address",
-            Self::TooManySessions(Full::Server) => "Server is full",
-            Self::Closing => "Server is shutting down",
-            Self::UrlTooLong => "URL too long",
-            Self::MethodNotAllowed => "Method not allowed",
-        }
-    }
-
-    /// The answer to an ordinary request: JSON. To a WebSocket request: plain text, and the connection is closed.
-    pub(crate) fn response(&self, to_upgrade: bool) -> Response<Body> {
-        tracing::debug!(
-            code = self.code(),
-            message = self.message(),
-            "request refused"
-        );
-        let (content_type, body) = if to_upgrade {
-            ("text/html", self.message().to_owned())
-        } else {
-            let message = serde_json::Value::from(self.message());
-            (
-                "application/json",
-                format!("{{\"code\":{},\"message\":{message}}}", self.code()),
-            )
-        };
-        let mut response = Response::new(Body::full(Bytes::from(body)));
-        // The JavaScript server answers every refused upgrade with 400, a forbidden one, too.
-        *response.status_mut() = match self {
-            Self::Forbidden(_) if to_upgrade => StatusCode::BAD_REQUEST,
-            other => other.status(),
-        };
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        if to_upgrade {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        match self {
-            Self::TooManySessions(_) | Self::Closing => {
-                headers.insert(header::RETRY_AFTER, JOIN_GRACE.as_secs().into());
-            }
-            Self::MethodNotAllowed => {
-                headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
-            }
-            _ => {}
-        }
-        response
-    }
-}
 
 /// The parameters of a request that the server looks at.
 #[derive(Debug)]
@@ -313,12 +198,8 @@ impl ServerInner {
     }
 
     /// Asks the application whether a session may be opened.
-    pub(crate) async fn consent(
-        &self,
-        AllowRequest(hook): &AllowRequest,
-        parts: Parts,
-    ) -> Result<(), Refusal> {
-        hook(parts)
+    pub(crate) async fn consent(&self, hook: &AllowRequest, parts: Parts) -> Result<(), Refusal> {
+        hook.ask(parts)
             .await
             .map_err(|message| Refusal::Forbidden((!message.is_empty()).then_some(message)))?;
         if self.is_closing() {

@@ -13,7 +13,7 @@ use tokio::{
     io::{AsyncRead, ReadBuf},
 };
 
-use crate::polling::Delivery;
+use crate::delivery::Delivery;
 
 /// Bytes that are given at a time. The connection copies them behind its head, into a buffer that it keeps.
 const CHUNK_BYTES: usize = 8 * 1024;

@@ -4,17 +4,17 @@ use std::{borrow::Cow, task::Poll, time::Duration};
 
 use kokanee_cluster::Target;
 use kokanee_engineio::SendOptions;
-use kokanee_handler::{BoxError, Event, IntoOutcome, answer};
+use kokanee_handler::{AckError, BoxError, EmitError, Event, IntoOutcome, answer};
 use kokanee_socketio::{Args, EncodedPacket, ParserKind, encode_event, encode_event_args};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
-use crate::{AckError, EmitError, Namespace, Socket, ack::Collector};
+use crate::{ack::Collector, namespace::Namespace, socket::Socket, socket_id::SocketId};
 
 /// Longest wait of a broadcast for the tasks of its recipients.
 const MAX_WAIT_FOR_TASKS: Duration = Duration::from_millis(100);
 
-/// Names of rooms: one, or several. A string, a [`SocketId`](crate::SocketId), or an array, slice or `Vec` of them.
+/// Names of rooms: one, or several. A string, a [`SocketId`], or an array, slice or `Vec` of them.
 ///
 /// ```no_run
 /// # async fn f(io: kokanee_server::Server, socket: kokanee_server::Socket) -> Result<(), kokanee_server::EmitError> {
@@ -52,13 +52,13 @@ impl IntoRooms for Cow<'_, str> {
     }
 }
 
-impl IntoRooms for crate::SocketId {
+impl IntoRooms for SocketId {
     fn into_rooms(self) -> Vec<String> {
         vec![self.into()]
     }
 }
 
-impl IntoRooms for &crate::SocketId {
+impl IntoRooms for &SocketId {
     fn into_rooms(self) -> Vec<String> {
         (*self).into_rooms()
     }

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::{
-    ListenError,
     body::Body,
     compression::{compress, negotiate},
+    error::ListenError,
     static_files::{etag, is_cached},
 };
 

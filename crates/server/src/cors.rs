@@ -4,8 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::origin::is_same;
-
 /// Which pages of other origins may use the server.
 #[derive(Clone)]
 pub struct Cors {
@@ -179,4 +177,45 @@ fn join(names: &[HeaderName]) -> HeaderValue {
         .collect::<Vec<_>>()
         .join(",");
     HeaderValue::try_from(joined).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// Whether two texts are the same origin: scheme and host have no case, and a scheme's own port can be left out.
+fn is_same(one: &str, other: &str) -> bool {
+    without_default_port(one).eq_ignore_ascii_case(without_default_port(other))
+}
+
+fn without_default_port(origin: &str) -> &str {
+    let has_scheme = |scheme: &str| {
+        origin
+            .get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    let port = if has_scheme("http://") {
+        ":80"
+    } else if has_scheme("https://") {
+        ":443"
+    } else {
+        return origin;
+    };
+    origin.strip_suffix(port).unwrap_or(origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_origin_can_be_spelled_in_several_ways() {
+        assert!(is_same("https://A.example:443", "https://a.example"));
+        assert!(is_same("HTTP://a.example", "http://a.example:80"));
+        assert!(is_same("Capacitor://localhost", "capacitor://localhost"));
+        assert!(!is_same("http://a.example:443", "http://a.example"));
+        assert!(!is_same("https://a.example:80", "https://a.example"));
+        assert!(!is_same("https://a.example:8443", "https://a.example"));
+        assert!(!is_same("https://a.example", "http://a.example"));
+        assert!(!is_same(
+            "capacitor://localhost:80",
+            "capacitor://localhost"
+        ));
+    }
 }

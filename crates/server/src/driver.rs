@@ -30,15 +30,18 @@ use kokanee_websocket::CloseCode;
 use tokio::{sync::oneshot, time::Sleep};
 
 use crate::{
-    ConnectError, DisconnectReason, Socket, SocketId, events,
+    events,
     handler::MiddlewareFuture,
+    inner::{ServerInner, random_id},
     mailbox::{
         Command, HeldPoll, Mailbox, PollReply, PostReply, Turn, has_staged, take_only_run,
         take_staged,
     },
     namespace::KeptHandlers,
-    server::{ServerInner, random_id},
+    reason::{ConnectError, DisconnectReason},
     sessions::SessionGuard,
+    socket::Socket,
+    socket_id::SocketId,
 };
 
 /// Messages that one turn takes in before other tasks get their chance.

@@ -10,10 +10,11 @@ use kokanee_socketio::{AckId, RawEvent};
 use tracing::Level;
 
 use crate::{
-    ConnectError, DisconnectReason, Socket,
     extract::{Context, OnEvent, ServerKind},
     handler::MiddlewareFuture,
     namespace::Handlers,
+    reason::{ConnectError, DisconnectReason},
+    socket::Socket,
 };
 
 /// Tells the application of an event that was not handled.

@@ -9,7 +9,10 @@ use kokanee_handler::{Ack, EventKind, ExtractError, FromContext, Kind};
 use kokanee_socketio::RawEvent;
 use serde::de::DeserializeOwned;
 
-use crate::{DisconnectReason, Handshake, Namespace, Server, Socket, SocketId};
+use crate::{
+    handshake::Handshake, namespace::Namespace, reason::DisconnectReason, server::Server,
+    socket::Socket, socket_id::SocketId,
+};
 
 /// Marks what is given to handlers of events.
 #[derive(Debug)]

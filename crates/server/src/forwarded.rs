@@ -10,7 +10,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, header, request::Parts};
 
-use crate::http::Peer;
+use crate::peer::Peer;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

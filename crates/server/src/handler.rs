@@ -5,8 +5,8 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use kokanee_handler::{Callable, ExtractError, Needs, Parameters};
 
 use crate::{
-    ConnectError,
     extract::{Context, OnConnect},
+    reason::ConnectError,
 };
 
 pub(crate) type MiddlewareFuture = Pin<Box<dyn Future<Output = Result<(), ConnectError>> + Send>>;

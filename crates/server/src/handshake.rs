@@ -1,109 +1,18 @@
-//! What a session keeps of its first request: one allocation, and nothing of the server's buffers; and what the host's layers
-//! have put into its extensions.
+//! What the application can ask about the first request of a session.
 
 use std::time::{Duration, SystemTime};
 
-use http::{Extensions, HeaderName, HeaderValue, header, request::Parts};
-use hyper::upgrade::OnUpgrade;
+use http::{Extensions, HeaderName, HeaderValue, header};
 use percent_encoding::percent_decode_str;
 
-use crate::PeerAddress;
-
-/// The head of the request that opened a session: target and headers, copied into one compact allocation, and its extensions.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestHead {
-    /// Target, then name and value of each header, with lengths in between: see [`RequestHead::fields`].
-    text: Box<[u8]>,
-    /// Nanoseconds since the epoch of Unix.
-    issued: u64,
-    pub(crate) secure: bool,
-    extensions: Extensions,
-}
-
-impl RequestHead {
-    pub(crate) fn new(parts: &Parts, secure: bool) -> Self {
-        let target = parts
-            .uri
-            .path_and_query()
-            .map_or("/", http::uri::PathAndQuery::as_str);
-        let fields = || {
-            parts
-                .headers
-                .iter()
-                .map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()])
-        };
-        let size = 2 + target.len() + fields().flatten().map(|part| 2 + part.len()).sum::<usize>();
-        let mut text = Vec::with_capacity(size);
-        for part in std::iter::once(target.as_bytes()).chain(fields().flatten()) {
-            // Heads are limited to far less than 64 KiB; what is longer all the same is cut.
-            let len = u16::try_from(part.len()).unwrap_or(u16::MAX);
-            text.extend_from_slice(&len.to_be_bytes());
-            text.extend_from_slice(&part[..usize::from(len)]);
-        }
-        Self {
-            text: text.into_boxed_slice(),
-            issued: SystemTime::UNIX_EPOCH
-                .elapsed()
-                .map_or(0, |time| time.as_nanos().try_into().unwrap_or(u64::MAX)),
-            secure,
-            extensions: kept(&parts.extensions),
-        }
-    }
-
-    /// The target, then names and values in turn.
-    fn fields(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = &*self.text;
-        std::iter::from_fn(move || {
-            let (len, after) = rest.split_first_chunk::<2>()?;
-            let (field, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
-            rest = after;
-            Some(field)
-        })
-    }
-
-    pub(crate) fn target(&self) -> &str {
-        self.fields()
-            .next()
-            .and_then(|target| std::str::from_utf8(target).ok())
-            .unwrap_or_default()
-    }
-
-    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let mut fields = self.fields().skip(1);
-        std::iter::from_fn(move || {
-            let name = std::str::from_utf8(fields.next()?).ok()?;
-            Some((name, fields.next()?))
-        })
-    }
-}
-
-/// The extensions that are kept for as long as the session lasts: not what was read here already, nor what holds the host's
-/// connection or its read buffer.
-fn kept(extensions: &Extensions) -> Extensions {
-    if extensions.is_empty() {
-        return Extensions::new();
-    }
-    let mut kept = extensions.clone();
-    kept.remove::<OnUpgrade>();
-    kept.remove::<PeerAddress>();
-    #[cfg(feature = "axum")]
-    {
-        kept.remove::<axum::extract::ConnectInfo<std::net::SocketAddr>>();
-        kept.remove::<axum::extract::OriginalUri>();
-    }
-    if kept.is_empty() {
-        // Its table would stay.
-        return Extensions::new();
-    }
-    kept
-}
+use crate::{request_head::RequestHead, socket::Socket};
 
 /// How a client came: the first HTTP request of its session, and what it sent with CONNECT.
 ///
 /// Available as an extractor, and from [`Socket::handshake`](crate::Socket::handshake).
 #[derive(Debug, Clone)]
 pub struct Handshake {
-    pub(crate) socket: crate::Socket,
+    pub(crate) socket: Socket,
 }
 
 impl Handshake {
@@ -189,7 +98,7 @@ impl Handshake {
     /// Returns what layers in front of this server have put into the extensions of the request: a session, a user. Empty if
     /// the server listens itself.
     ///
-    /// Values are kept as long as the session, and cloned for each: put large ones in an [`Arc`](std::sync::Arc). Not there: what the server has read itself ([`PeerAddress`], axum's
+    /// Values are kept as long as the session, and cloned for each: put large ones in an [`Arc`](std::sync::Arc). Not there: what the server has read itself ([`PeerAddress`](crate::PeerAddress), axum's
     /// `ConnectInfo<SocketAddr>`), hyper's `OnUpgrade`, axum's `OriginalUri`; and nothing at all for pages that are
     /// [served without their visitors' cookies](crate::Cors::any).
     ///

@@ -3,7 +3,7 @@
 
 use std::{
     future::Future,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -20,17 +20,21 @@ use kokanee_io::{Stream, WebSocketIo};
 use tokio::time::{Sleep, sleep};
 
 use crate::{
-    PeerAddress,
-    admission::{Admitted, ClaimedSid, Query, Refusal, is_websocket_request},
+    admission::{Admitted, ClaimedSid, Query, is_websocket_request},
     body::Body,
     client_bundle::ClientBundle,
+    delivery::Deliveries,
     driver::Driver,
+    extensions::PeerAddress,
     forwarded::Client,
-    handshake::RequestHead,
+    inner::{ServerInner, random_id},
     mailbox::{Command, Mailbox},
     origin::Pages,
-    polling::{Deliveries, PendingPoll, PendingPost, noop, refused},
-    server::{ServerInner, random_id},
+    peer::Peer,
+    polling::{PendingPoll, PendingPost, noop},
+    refusal::Refusal,
+    request_head::RequestHead,
+    respond::{not_found, refused, status},
     sessions::{Full, SessionGuard},
 };
 
@@ -43,19 +47,6 @@ pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Answer {
     pub(crate) response: Response<Body>,
     pub(crate) ticket: Option<Box<Ticket>>,
-}
-
-/// The other end of the HTTP connection that a request came on.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Peer {
-    pub(crate) address: Option<SocketAddr>,
-    pub(crate) secure: bool,
-    /// Where the answers of polls are noted until they have left, if the host can tell.
-    pub(crate) deliveries: Option<Arc<Deliveries>>,
-    /// Whether the host reads on after an answer that came before the request's end, so that the client can read it.
-    pub(crate) lingers: bool,
-    /// Whether requests of HTTP/1.1 must name their host. A host in front of us may have taken the field away.
-    pub(crate) needs_host: bool,
 }
 
 impl From<Response<Body>> for Answer {
@@ -716,26 +707,6 @@ fn check_websocket(parts: &Parts) -> Result<Response<Body>, Box<Response<Body>>>
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, first);
     }
     Ok(response)
-}
-
-pub(crate) fn status(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
-}
-
-/// 400 without a body: requests that overlap, or a body of the wrong kind.
-pub(crate) fn bad_request() -> Response<Body> {
-    status(StatusCode::BAD_REQUEST)
-}
-
-pub(crate) fn not_found() -> Response<Body> {
-    let mut response = Response::new(Body::full("Not Found"));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    response
 }
 
 fn bad_websocket(message: &'static str) -> Response<Body> {

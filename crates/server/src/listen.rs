@@ -1,16 +1,12 @@
 //! The server's own listener: HTTP/1.1 by hyper, TLS by rustls, deadlines of our own for what hyper has none.
 
 use std::{
-    any::TypeId,
     convert::Infallible,
     future::{Future, poll_fn},
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
@@ -20,19 +16,22 @@ use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
 use crate::{
-    ListenError, Server,
     body::Body,
+    error::ListenError,
     forwarded::is_trusted,
-    http::{Answering, DRAIN_TIMEOUT, MAX_DRAIN_BYTES, Peer, is_sound, not_found},
-    polling::{Deliveries, refused},
+    http::{Answering, DRAIN_TIMEOUT, MAX_DRAIN_BYTES, is_sound},
+    peer::Peer,
     proxy_protocol,
+    respond::{not_found, refused},
+    server::Server,
     service::Responding,
     static_files,
+    watched::{Busy, Ending, Watch, WatchedStream},
 };
 
 /// Connections that the system queues until we accept them.
@@ -328,7 +327,7 @@ where
     .await;
     // A WebSocket has gone with its stream.
     let parts = connection.into_parts();
-    let stream = parts.map(|parts| parts.io.into_inner().stream);
+    let stream = parts.map(|parts| parts.io.into_inner().into_parts().0);
     // What was not delivered goes back to its session now.
     drop(watch);
     if let Some(stream) = stream {
@@ -343,16 +342,6 @@ where
 /// The answer to a request whose head has begun, but does not come to its end.
 const REQUEST_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-
-/// How an HTTP connection ends.
-enum Ending {
-    /// With the last answer.
-    Answered,
-    /// In the middle of a request's head, which gets an answer.
-    LateHead,
-    /// Without a word: it was idle, or takes nothing.
-    Cut,
-}
 
 /// Ends a connection so that the client can read the last answer, and writes it if it is not written yet. What the client
 /// is still sending is read and thrown away: bytes that nobody reads would reset the connection, and the answer with it.
@@ -417,10 +406,8 @@ impl Future for Reply {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        let watch = &self.busy.0;
-        // What is left of an answer before it, of a pipelined request, is written first.
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS && watch.deliveries.is_empty() {
-            watch.upgrades.store(true, Ordering::Relaxed);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.busy.note_upgrade();
         }
         Poll::Ready(Ok(response))
     }
@@ -448,247 +435,4 @@ async fn other(server: &Server, request: &http::request::Parts) -> Response<Body
         *response.body_mut() = Body::empty();
     }
     response
-}
-
-/// What is known of an HTTP connection's progress, in milliseconds since it began; 0 is never.
-#[derive(Debug)]
-struct Watch {
-    start: Instant,
-    /// A request is being answered: the limits of the answer hold, not those of the connection.
-    busy: AtomicBool,
-    /// When the last answer was given, or the connection made.
-    idle_since: AtomicU64,
-    /// When the first byte of the next request came.
-    head_since: AtomicU64,
-    /// Since when a write has made no progress.
-    blocked_since: AtomicU64,
-    served: AtomicBool,
-    /// The response that comes makes a WebSocket of it.
-    upgrades: AtomicBool,
-    /// Dropped with the last handle of the connection: what was not delivered then goes back.
-    deliveries: Arc<Deliveries>,
-}
-
-impl Watch {
-    fn new() -> Self {
-        Self {
-            start: Instant::now(),
-            busy: AtomicBool::new(false),
-            idle_since: AtomicU64::new(1),
-            head_since: AtomicU64::new(0),
-            blocked_since: AtomicU64::new(0),
-            served: AtomicBool::new(false),
-            upgrades: AtomicBool::new(false),
-            deliveries: Arc::default(),
-        }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis())
-            .unwrap_or(u64::MAX)
-            .max(1)
-    }
-
-    fn at(&self, since: &AtomicU64) -> Option<Instant> {
-        match since.load(Ordering::Relaxed) {
-            0 => None,
-            millis => Some(self.start + Duration::from_millis(millis)),
-        }
-    }
-
-    /// When the connection is to be cut because of what it is doing: taking what is written, or sending a head.
-    fn short_deadline(&self, limits: &crate::Limits) -> Option<Instant> {
-        if let Some(since) = self.at(&self.blocked_since) {
-            return Some(since + limits.write_timeout);
-        }
-        if self.busy.load(Ordering::Relaxed) {
-            return None;
-        }
-        self.at(&self.head_since)
-            .map(|since| since + limits.header_timeout)
-    }
-
-    /// How a connection ends whose time is over.
-    fn ending(&self) -> Ending {
-        let has = |since: &AtomicU64| since.load(Ordering::Relaxed) != 0;
-        if has(&self.head_since) && !has(&self.blocked_since) && !self.busy.load(Ordering::Relaxed)
-        {
-            Ending::LateHead
-        } else {
-            Ending::Cut
-        }
-    }
-
-    /// When the connection is to be cut.
-    fn deadline(&self, limits: &crate::Limits) -> Instant {
-        if let Some(deadline) = self.short_deadline(limits) {
-            return deadline;
-        }
-        if self.busy.load(Ordering::Relaxed) {
-            // Checked again when the answer may have been given.
-            return Instant::now() + limits.header_timeout;
-        }
-        let idle = if self.served.load(Ordering::Relaxed) {
-            limits.keep_alive_timeout
-        } else {
-            limits.header_timeout
-        };
-        self.at(&self.idle_since).unwrap_or(self.start) + idle
-    }
-}
-
-/// A request is being answered.
-struct Busy(Arc<Watch>);
-
-impl Busy {
-    fn new(watch: &Arc<Watch>) -> Self {
-        watch.busy.store(true, Ordering::Relaxed);
-        watch.served.store(true, Ordering::Relaxed);
-        watch.head_since.store(0, Ordering::Relaxed);
-        Self(Arc::clone(watch))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.idle_since.store(self.0.now(), Ordering::Relaxed);
-        self.0.busy.store(false, Ordering::Relaxed);
-    }
-}
-
-/// A stream that notes when bytes come and go.
-#[derive(Debug)]
-pub(crate) struct WatchedStream<S> {
-    stream: S,
-    watch: Arc<Watch>,
-    /// The response that makes a WebSocket of a TCP stream is kept, to leave with the first packet of the session.
-    unsent: Vec<u8>,
-}
-
-impl<S: 'static> WatchedStream<S> {
-    fn new(stream: S, watch: Arc<Watch>) -> Self {
-        Self {
-            stream,
-            watch,
-            unsent: Vec::new(),
-        }
-    }
-
-    /// The stream, and what is still to be written to it.
-    pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
-        (self.stream, self.unsent)
-    }
-
-    /// Whether what is written now is for whoever takes the stream over.
-    fn keeps_response(&self) -> bool {
-        self.watch.upgrades.load(Ordering::Relaxed)
-            && TypeId::of::<S>() == TypeId::of::<TcpStream>()
-    }
-}
-
-impl<S> WatchedStream<S> {
-    fn note_write<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        let blocked = &self.watch.blocked_since;
-        if result.is_ready() {
-            if blocked.load(Ordering::Relaxed) != 0 {
-                blocked.store(0, Ordering::Relaxed);
-            }
-        } else if blocked.load(Ordering::Relaxed) == 0 {
-            blocked.store(self.watch.now(), Ordering::Relaxed);
-        }
-        result
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let watch = &self.watch;
-        if buffer.filled().len() > before
-            && !watch.busy.load(Ordering::Relaxed)
-            && watch.head_since.load(Ordering::Relaxed) == 0
-        {
-            watch.head_since.store(watch.now(), Ordering::Relaxed);
-        }
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin + 'static> AsyncWrite for WatchedStream<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.keeps_response() {
-            self.unsent.extend_from_slice(bytes);
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note_write(result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note_write(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    /// hyper flushes when it has written all it had. TLS keeps what it was given until then.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_flush(cx);
-        if let Poll::Ready(Ok(())) = result {
-            self.watch.deliveries.confirm();
-        }
-        self.note_write(result)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::task::Waker;
-
-    use tokio::io::BufStream;
-
-    use super::*;
-
-    /// As TLS does: takes what is written, and passes it on when it is flushed.
-    #[test]
-    fn an_answer_that_cannot_be_flushed_is_blocked() {
-        let (stream, mut peer) = tokio::io::duplex(4);
-        let watch = Arc::new(Watch::new());
-        let mut stream = WatchedStream::new(BufStream::new(stream), Arc::clone(&watch));
-        let mut cx = Context::from_waker(Waker::noop());
-        let written = Pin::new(&mut stream).poll_write(&mut cx, b"eight by");
-        assert!(matches!(written, Poll::Ready(Ok(8))));
-        assert!(Pin::new(&mut stream).poll_flush(&mut cx).is_pending());
-        let limits = crate::Limits::default();
-        assert!(watch.short_deadline(&limits).is_some());
-
-        let mut bytes = [0; 4];
-        let mut bytes = ReadBuf::new(&mut bytes);
-        assert!(
-            Pin::new(&mut peer)
-                .poll_read(&mut cx, &mut bytes)
-                .is_ready()
-        );
-        assert!(Pin::new(&mut stream).poll_flush(&mut cx).is_ready());
-        assert!(watch.short_deadline(&limits).is_none());
-    }
 }

@@ -23,7 +23,7 @@ use kokanee_socketio::{Attachments, EncodedPacket};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::{Limits, handshake::RequestHead};
+use crate::{limits::Limits, request_head::RequestHead, socket_id::SocketId};
 
 /// What a waiting packet counts beside its content.
 const OVERHEAD_BYTES: usize = 64;
@@ -57,7 +57,7 @@ pub(crate) enum Command {
     /// The application closes the connection: `None` when a socket asked for it, else because the server ends.
     Close { reason: Option<CloseReason> },
     /// A socket leaves its namespace. The client is told so.
-    Disconnect { socket: crate::SocketId },
+    Disconnect { socket: SocketId },
     /// Somebody found the queue full.
     Overflow,
 }

@@ -11,17 +11,20 @@ use std::{
 use foldhash::fast::FixedState;
 use kokanee_cluster::{Key, Rooms, Target};
 use kokanee_handler::{
-    EmitError, Erased, Event, EventError, Handler, Needs, States, TypedArgs, check_event_name,
+    AckError, EmitError, Erased, Event, EventError, Handler, Needs, States, TypedArgs,
+    check_event_name,
 };
 use kokanee_socketio::{AckId, Args, ParserKind};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    AckError, BroadcastAnswers, BroadcastOperator, ConnectError, Limits, Recipients, Socket,
-    SocketId,
-    broadcast::IntoRooms,
+    broadcast::{BroadcastAnswers, BroadcastOperator, IntoRooms, Recipients},
     extract::{OnConnect, OnDisconnect, OnEvent},
     handler::{ErasedMiddleware, Middleware},
+    limits::Limits,
+    reason::ConnectError,
+    socket::Socket,
+    socket_id::SocketId,
 };
 
 type ErrorHandler = Arc<dyn Fn(&Socket, &EventError) + Send + Sync>;

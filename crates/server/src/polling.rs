@@ -1,11 +1,11 @@
 //! The two requests of long polling while they wait: a GET for packets; a POST for its body, and for the session to take it.
 //!
-//! Made by [`handle`](crate::server::ServerInner::handle) from a request that has passed the checks. They keep of it what
+//! Made by [`handle`](crate::inner::ServerInner::handle) from a request that has passed the checks. They keep of it what
 //! their answer depends on.
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -24,12 +24,14 @@ use tokio::{
 };
 
 use crate::{
-    Limits,
-    admission::{Query, Refusal},
+    admission::Query,
     body::Body,
     compression::{Encoding, compress, negotiate},
-    http::{bad_request, status},
+    delivery::{Deliveries, Delivery},
+    limits::Limits,
     mailbox::{Command, HeldPoll, Mailbox, PollReply, PostReply},
+    refusal::Refusal,
+    respond::{bad_request, refused, status},
     sessions::Sessions,
 };
 
@@ -100,10 +102,8 @@ impl PendingPoll {
         {
             bytes = compress(bytes, encoding, headers);
         }
-        let delivery = Delivery {
-            answer: InFlight::new(packets, bytes.len(), &self.mailbox),
-            connection: self.deliveries.clone(),
-        };
+        let connection = self.deliveries.clone();
+        let delivery = Delivery::new(packets, bytes.len(), &self.mailbox, connection);
         respond(Body::packets(bytes, delivery), &mut self.headers)
     }
 }
@@ -157,94 +157,6 @@ impl Drop for PendingPoll {
         };
         // A session that has ended does not mind.
         let _ = self.mailbox.send(command);
-    }
-}
-
-/// The packets of a poll's answer while they are on their way. Unless they [arrive](Self::arrive), they go back to the session.
-#[derive(Debug)]
-struct InFlight {
-    packets: Option<PollPackets>,
-    bytes: usize,
-    mailbox: Arc<Mailbox>,
-}
-
-impl InFlight {
-    fn new(packets: PollPackets, bytes: usize, mailbox: &Arc<Mailbox>) -> Self {
-        mailbox.take_off(bytes);
-        Self {
-            packets: Some(packets),
-            bytes,
-            mailbox: Arc::clone(mailbox),
-        }
-    }
-
-    fn arrive(mut self) {
-        self.packets = None;
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if let Some(packets) = self.packets.take() {
-            // A session that has ended does not need them.
-            let _ = self.mailbox.send(Command::PollUndelivered { packets });
-        }
-        self.mailbox.land(self.bytes);
-    }
-}
-
-/// A poll's answer, until the HTTP connection has taken all of it.
-#[derive(Debug)]
-pub(crate) struct Delivery {
-    answer: InFlight,
-    /// `None` if the host does not tell what leaves.
-    connection: Option<Arc<Deliveries>>,
-}
-
-impl Delivery {
-    /// The connection has taken all of it.
-    pub(crate) fn pass_on(self) {
-        match self.connection {
-            Some(connection) => connection.lock().push(self.answer),
-            None => self.answer.arrive(),
-        }
-    }
-}
-
-/// The poll answers that were given to an HTTP connection and have not left the process yet: mostly one, but hyper may take
-/// up a request behind it before. If the connection breaks now, their packets go back to their sessions.
-#[derive(Debug, Default)]
-pub(crate) struct Deliveries(Mutex<Vec<InFlight>>);
-
-impl Deliveries {
-    fn lock(&self) -> MutexGuard<'_, Vec<InFlight>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether nothing is on its way.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
-    }
-
-    /// Everything that was written has been handed to the system.
-    pub(crate) fn confirm(&self) {
-        self.lock().drain(..).for_each(InFlight::arrive);
-    }
-}
-
-impl Drop for Deliveries {
-    fn drop(&mut self) {
-        let mut waiting = std::mem::take(&mut *self.lock()).into_iter().peekable();
-        while let Some(mut answer) = waiting.next() {
-            // In one piece, so that nothing is sent between.
-            let mailbox = Arc::clone(&answer.mailbox);
-            let is_same = |other: &InFlight| Arc::ptr_eq(&other.mailbox, &mailbox);
-            while let Some(mut later) = waiting.next_if(is_same) {
-                if let (Some(packets), Some(more)) = (&mut answer.packets, later.packets.take()) {
-                    packets.append(more);
-                }
-            }
-        }
     }
 }
 
@@ -494,15 +406,6 @@ where
         whole.extend_from_slice(&self.rest);
         whole.freeze()
     }
-}
-
-/// The answer to a POST whose body was not taken to its end: nothing may follow on its connection.
-pub(crate) fn refused(reason: StatusCode) -> Response<Body> {
-    let mut response = status(reason);
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
 }
 
 /// Headers to be filled, in the memory of others if that is small: the answer may be waited for a long time.

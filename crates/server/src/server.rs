@@ -10,21 +10,21 @@ use std::{
     time::Duration,
 };
 
-use kokanee_engineio::{CloseReason, SessionConfig, Transport};
+use kokanee_engineio::{CloseReason, Transport};
 use kokanee_handler::States;
-use kokanee_socketio::{ConnectionConfig, ParserKind};
+use kokanee_socketio::ParserKind;
 use tokio::sync::watch;
 
 use crate::{
-    Limits, ListenError, Namespace,
-    admission::AllowRequest,
     client_bundle::ClientBundle,
     cookie::Cookie,
     cors::Cors,
     forwarded::TrustedProxy,
-    mailbox::{Command, Mailbox},
-    sessions::{Sessions, TaskGuard},
-    static_files::{StaticFile, StaticFiles},
+    inner::{AllowRequest, ServerInner},
+    limits::Limits,
+    mailbox::Command,
+    namespace::Namespace,
+    static_files::StaticFile,
     throttle::Throttle,
 };
 
@@ -55,88 +55,6 @@ impl std::fmt::Debug for Server {
         f.debug_struct("Server")
             .field("path", &self.0.path)
             .finish_non_exhaustive()
-    }
-}
-
-pub(crate) struct ServerInner {
-    /// With a leading and without a trailing `/`.
-    pub(crate) path: String,
-    pub(crate) session_config: Arc<SessionConfig>,
-    pub(crate) connection_config: ConnectionConfig,
-    pub(crate) limits: Arc<Limits>,
-    pub(crate) transports: Vec<Transport>,
-    pub(crate) allow_eio3: bool,
-    pub(crate) compression_threshold: Option<usize>,
-    pub(crate) cors: Option<Cors>,
-    pub(crate) cookie: Option<Cookie>,
-    pub(crate) allow_request: Option<AllowRequest>,
-    pub(crate) client_bundle: Option<ClientBundle>,
-    pub(crate) trusted_proxies: Vec<TrustedProxy>,
-    /// Lines about pages of other origins, about limits of new sessions, about limits of size, and about proxies.
-    pub(crate) origin_log: Throttle,
-    pub(crate) limit_log: Throttle,
-    pub(crate) size_log: Throttle,
-    pub(crate) proxy_log: Throttle,
-    pub(crate) static_files: RwLock<StaticFiles>,
-    pub(crate) sessions: Arc<Sessions>,
-    state: Arc<States>,
-    namespaces: RwLock<HashMap<String, Namespace>>,
-    root: Namespace,
-    shards: usize,
-    closing: AtomicBool,
-    /// Tells listeners to stop.
-    pub(crate) stop: watch::Sender<bool>,
-}
-
-/// `n` random bytes of the system's generator.
-pub(crate) fn random_id() -> Result<[u8; 15], getrandom::Error> {
-    let mut random = [0; 15];
-    getrandom::fill(&mut random)?;
-    Ok(random)
-}
-
-impl ServerInner {
-    pub(crate) fn namespace(&self, name: &str) -> Option<Namespace> {
-        if name == "/" {
-            return Some(self.root.clone());
-        }
-        self.namespaces
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
-    }
-
-    fn all_namespaces(&self) -> Vec<Namespace> {
-        self.namespaces
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
-    }
-
-    /// Whether all files are there that are to be served.
-    pub(crate) fn check_files(&self) -> Result<(), ListenError> {
-        if let Some(client) = &self.client_bundle {
-            client.check()?;
-        }
-        self.static_files
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .check()
-    }
-
-    pub(crate) fn forget(&self, mailbox: &Mailbox) {
-        self.sessions.remove(&mailbox.sid);
-    }
-
-    pub(crate) fn task_guard(&self) -> TaskGuard {
-        self.sessions.task_guard()
-    }
-
-    pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Relaxed)
     }
 }
 

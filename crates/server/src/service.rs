@@ -2,13 +2,12 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{Extensions, Request, Response};
+use http::{Request, Response};
 use http_body_util::Either;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -16,21 +15,14 @@ use kokanee_io::Stream;
 use tokio::net::TcpStream;
 
 use crate::{
-    Server,
     body::Body,
-    http::{Answering, BoxFuture, Peer, Ticket, not_found},
-    listen::WatchedStream,
+    extensions::address_of,
+    http::{Answering, BoxFuture, Ticket},
+    peer::Peer,
+    respond::not_found,
+    server::Server,
+    watched::WatchedStream,
 };
-
-/// The peer's address, for hosts that know it: put it in the request's extensions, and the server counts sessions per
-/// address and shows it in the [`Handshake`](crate::Handshake). If it is a [trusted](crate::ServerBuilder::trust_proxies)
-/// proxy's, its headers say whose the request is. [`allow_request`](crate::ServerBuilder::allow_request) finds the client's
-/// address there.
-///
-/// With the feature `axum`, axum's `ConnectInfo<SocketAddr>` is taken for it, if this is not there: serve with
-/// `app.into_make_service_with_connect_info::<SocketAddr>()`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeerAddress(pub SocketAddr);
 
 impl Server {
     /// Answers a request that is for this server, and takes over the connection if it becomes a WebSocket.
@@ -49,7 +41,7 @@ impl Server {
     ///
     /// Layers that are added after it are in front of it, and what they put into the request's extensions is in
     /// [`Handshake::extensions`](crate::Handshake::extensions). With the feature `axum` the client's address is that of axum's
-    /// `ConnectInfo<SocketAddr>`; see [`PeerAddress`]. When the application ends, call [`close`](Self::close) first: axum
+    /// `ConnectInfo<SocketAddr>`; see [`PeerAddress`](crate::PeerAddress). When the application ends, call [`close`](Self::close) first: axum
     /// waits for open requests, and so for polls, up to 25 s each.
     ///
     /// Files of [`serve_client`](crate::ServerBuilder::serve_client) that do not exist are logged as a warning.
@@ -146,16 +138,6 @@ fn peer_of<B>(request: &Request<B>) -> Peer {
         lingers: false,
         needs_host: false,
     }
-}
-
-fn address_of(extensions: &Extensions) -> Option<SocketAddr> {
-    let address = extensions.get().map(|PeerAddress(address)| *address);
-    #[cfg(feature = "axum")]
-    let address = address.or_else(|| {
-        let info = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>()?;
-        Some(info.0)
-    });
-    address
 }
 
 /// As a service of its own: requests that are not for the server are answered with 404.

@@ -16,7 +16,7 @@ use kokanee_engineio::{CloseReason, Sid};
 use tokio::sync::Notify;
 
 use crate::{
-    Limits,
+    limits::Limits,
     mailbox::{Command, Mailbox},
 };
 
@@ -322,7 +322,7 @@ mod tests {
     use kokanee_engineio::{Revision, Transport};
 
     use super::*;
-    use crate::handshake::RequestHead;
+    use crate::request_head::RequestHead;
 
     /// The sessions of a server that nobody drives, at a time of the test's own.
     struct Bed {

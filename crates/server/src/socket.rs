@@ -2,112 +2,36 @@
 
 use std::{
     any::{Any, TypeId},
-    borrow::Cow,
     cell::RefCell,
     collections::HashMap,
     fmt,
     future::poll_fn,
-    str::FromStr,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
 };
 
-use kokanee_engineio::{SID_LENGTH, SendOptions, Str, Transport, encode_id, parse_id};
+use kokanee_engineio::{SendOptions, Str, Transport};
 use kokanee_handler::{EmitError, Event, Handler, TypedArgs, caught};
 use kokanee_socketio::{
     Args, Attachments, EncodeError, EncodedPacket, ParserKind, RawEvent, encode_event,
     encode_event_args, from_json, write_event, write_event_args,
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    BroadcastOperator, Handshake, JoinError, Namespace, Server,
     ack::{EmitWithAck, PendingAcks},
-    broadcast::IntoRooms,
+    broadcast::{BroadcastOperator, IntoRooms},
+    error::JoinError,
     extract::{OnDisconnect, OnEvent},
+    handshake::Handshake,
+    inner::ServerInner,
     mailbox::{Command, Mailbox},
-    namespace::{Handlers, Place, check_event},
-    server::ServerInner,
+    namespace::{Handlers, Namespace, Place, check_event},
+    server::Server,
+    socket_id::SocketId,
 };
-
-/// The public id of a socket: 20 characters of `[A-Za-z0-9_-]`, unrelated to the session's secret id.
-///
-/// It is what the client calls `socket.id`, and a room of its own. It can be made from text and from an argument:
-///
-/// ```no_run
-/// # use kokanee_server::{Data, Namespace, Server, SocketId};
-/// # let io = Server::new();
-/// io.on("whisper", async |io: Namespace, Data((to, text)): Data<(SocketId, String)>| {
-///     io.to(to).emit("whisper", text).await
-/// });
-/// assert!("not an id".parse::<SocketId>().is_err());
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SocketId([u8; SID_LENGTH]);
-
-impl SocketId {
-    pub(crate) fn from_random(random: [u8; 15]) -> Self {
-        Self(encode_id(random))
-    }
-
-    /// The id's text.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl fmt::Debug for SocketId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
-
-impl fmt::Display for SocketId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl Serialize for SocketId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for SocketId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// The text is not the id of a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the id of a socket")]
-#[non_exhaustive]
-pub struct InvalidSocketId;
-
-impl FromStr for SocketId {
-    type Err = InvalidSocketId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidSocketId> {
-        parse_id(text).map(Self).ok_or(InvalidSocketId)
-    }
-}
-
-impl AsRef<str> for SocketId {
-    fn as_ref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl From<SocketId> for String {
-    fn from(id: SocketId) -> Self {
-        id.as_str().to_owned()
-    }
-}
 
 thread_local! {
     /// The sockets whose `on_any_outgoing` functions are being called.

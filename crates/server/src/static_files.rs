@@ -13,7 +13,7 @@ use bytes::Bytes;
 use foldhash::fast::FixedState;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
-use crate::{ListenError, body::Body};
+use crate::{body::Body, error::ListenError};
 
 /// A file or a directory to serve.
 #[derive(Debug, Clone, PartialEq, Eq)]

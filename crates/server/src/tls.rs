@@ -8,7 +8,7 @@ use tokio_rustls::{
     rustls::{ServerConfig, crypto::ring},
 };
 
-use crate::ListenError;
+use crate::error::ListenError;
 
 pub(crate) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ListenError> {
     let unreadable = |path: &Path, error: &dyn std::fmt::Display| {

@@ -1,0 +1,48 @@
+//! A request's extensions: the peer's address, which the host puts there, and what a session keeps of them.
+
+use std::net::SocketAddr;
+
+use http::Extensions;
+use hyper::upgrade::OnUpgrade;
+
+/// The peer's address, for hosts that know it: put it in the request's extensions, and the server counts sessions per
+/// address and shows it in the [`Handshake`](crate::Handshake). If it is a [trusted](crate::ServerBuilder::trust_proxies)
+/// proxy's, its headers say whose the request is. [`allow_request`](crate::ServerBuilder::allow_request) finds the client's
+/// address there.
+///
+/// With the feature `axum`, axum's `ConnectInfo<SocketAddr>` is taken for it, if this is not there: serve with
+/// `app.into_make_service_with_connect_info::<SocketAddr>()`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
+
+/// Returns the peer's address, if the host says it.
+pub(crate) fn address_of(extensions: &Extensions) -> Option<SocketAddr> {
+    let address = extensions.get().map(|PeerAddress(address)| *address);
+    #[cfg(feature = "axum")]
+    let address = address.or_else(|| {
+        let info = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>()?;
+        Some(info.0)
+    });
+    address
+}
+
+/// The extensions that are kept for as long as the session lasts: not what was read here already, nor what holds the host's
+/// connection or its read buffer.
+pub(crate) fn kept(extensions: &Extensions) -> Extensions {
+    if extensions.is_empty() {
+        return Extensions::new();
+    }
+    let mut kept = extensions.clone();
+    kept.remove::<OnUpgrade>();
+    kept.remove::<PeerAddress>();
+    #[cfg(feature = "axum")]
+    {
+        kept.remove::<axum::extract::ConnectInfo<SocketAddr>>();
+        kept.remove::<axum::extract::OriginalUri>();
+    }
+    if kept.is_empty() {
+        // Its table would stay.
+        return Extensions::new();
+    }
+    kept
+}
