@@ -41,6 +41,7 @@ mod service;
 mod sessions;
 mod socket;
 mod socket_id;
+mod stage;
 mod static_files;
 mod throttle;
 #[cfg(feature = "tls")]

@@ -1,12 +1,34 @@
-//! How the rest of the program reaches the task that owns a session: a queue of commands, and what anybody may read.
+//! How the rest of the program reaches the task that owns a session: a queue of commands, and what every thread may read.
 //!
-//! Packets that the session's own handlers send do not even touch the queue: they are staged on the thread that runs the
-//! task, see [`Turn`].
+//! Packets have four ways in. What the session's own handlers send in a turn of its task is staged on that thread
+//! ([`stage`]), if nothing waits that must be sent before it; everything else is queued, under a lock:
+//!
+//! ```text
+//! a handler of this session,            any other code
+//!    in a turn of its task                    │
+//!      │             │                        │
+//!      │ event       │ packet                 │ packet
+//!      ▼             ▼                        ▼
+//! stage_or_encode   emit, try_emit ─────────────────────────▶ queue_packet
+//!      │             │           │      no room in the stage,     │
+//!      │             │           │      or commands wait          │
+//!      ▼             ▼           ▼                                ▼
+//!   stage: its run of frames   stage: its packets          queue of commands
+//!      │                         │                                │
+//!   1. write_staged          2. send_staged                3. take_commands, or deliver
+//! ```
+//!
+//! The three ways out at the bottom are the [`Driver`](crate::driver::Driver)'s: one write past the session's outbox; into
+//! the outbox; and the queue, also into the outbox, or past it if one packet is all that there is to do (`deliver`).
+//!
+//! The bytes that wait here, in the session, and in answers to GETs that have not left the process are counted together
+//! against `max_outbound_bytes`; the policy for slow clients applies to what is queued here, as it does in the session.
 
 use std::{
-    cell::{Cell, RefCell},
     collections::VecDeque,
     net::SocketAddr,
+    num::NonZeroUsize,
+    ptr::NonNull,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence},
@@ -23,10 +45,12 @@ use kokanee_socketio::{Attachments, EncodedPacket};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::{limits::Limits, request_head::RequestHead, socket_id::SocketId};
-
-/// What a waiting packet counts beside its content.
-const OVERHEAD_BYTES: usize = 64;
+use crate::{
+    limits::Limits,
+    request_head::RequestHead,
+    socket_id::SocketId,
+    stage::{self, MAX_STAGED_BYTES, OVERHEAD_BYTES},
+};
 
 /// What a session's task can be asked for.
 #[derive(Debug)]
@@ -192,120 +216,6 @@ const BY_POLICY: bool = false;
 /// or whoever sends it waits, and gets it back.
 const RETURNED: bool = true;
 
-/// Bytes beyond which a turn stages no more.
-const MAX_STAGED_BYTES: usize = 64 * 1024;
-
-/// Packets and how they are to be sent.
-pub(crate) type Packets = Vec<(EncodedPacket, SendOptions)>;
-
-/// The turn on this thread.
-struct Stage {
-    /// The mailbox whose task runs, by its address; 0 is none.
-    running: Cell<usize>,
-    /// The same mailbox if its session takes text messages as finished frames; 0 otherwise.
-    takes_runs: Cell<usize>,
-    /// And if frames may be added to the run now; 0 otherwise.
-    open_for: Cell<usize>,
-    /// What everything counts that is staged.
-    bytes: Cell<usize>,
-}
-
-thread_local! {
-    static STAGE: Stage = const {
-        Stage {
-            running: Cell::new(0),
-            takes_runs: Cell::new(0),
-            open_for: Cell::new(0),
-            bytes: Cell::new(0),
-        }
-    };
-    /// What is staged first: frames of texts for a WebSocket, ready to be written.
-    static RUN: RefCell<FrameRun> = const { RefCell::new(FrameRun::new()) };
-    /// What is staged behind the run.
-    static PACKETS: RefCell<Packets> = const { RefCell::new(Vec::new()) };
-}
-
-impl Stage {
-    /// Says that the run is the last that is staged, so that frames may be added to it if the session takes them.
-    #[inline]
-    fn open(&self) {
-        self.open_for.set(self.takes_runs.get());
-    }
-
-    /// Says that frames may not be added to the run.
-    #[inline]
-    fn close(&self) {
-        self.open_for.set(0);
-    }
-}
-
-/// A turn of a session's task on this thread. While it lasts, what is sent to this session from this thread is staged.
-pub(crate) struct Turn;
-
-impl Turn {
-    /// `takes_runs` says that the session takes text messages as finished frames, until the end of the turn.
-    pub(crate) fn begin(mailbox: &Mailbox, takes_runs: bool) -> Self {
-        STAGE.with(|stage| {
-            let mailbox = mailbox.address_in_memory();
-            stage.running.set(mailbox);
-            stage.takes_runs.set(if takes_runs { mailbox } else { 0 });
-            stage.open();
-        });
-        Self
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        STAGE.with(|stage| {
-            stage.running.set(0);
-            stage.takes_runs.set(0);
-            stage.close();
-        });
-        // Nothing is left, unless the turn panicked: it must not reach the next session.
-        take_staged(|_, _| {});
-    }
-}
-
-/// Whether something was staged in this turn.
-#[inline]
-pub(crate) fn has_staged() -> bool {
-    STAGE.with(|stage| stage.bytes.get() > 0)
-}
-
-/// Takes what was staged in this turn.
-pub(crate) fn take_staged(f: impl FnOnce(FrameRun, &mut Packets)) {
-    if !has_staged() {
-        return;
-    }
-    // Taken out: what `f` drops may be the application's, and do anything.
-    let (run, mut packets) = (RUN.take(), PACKETS.take());
-    STAGE.with(|stage| {
-        stage.bytes.set(0);
-        stage.open();
-    });
-    f(run, &mut packets);
-    packets.clear();
-    // The memory is kept for the next turn, unless a burst has made it large.
-    if packets.capacity() <= 1024 && !has_staged() {
-        PACKETS.set(packets);
-    }
-}
-
-/// Takes the run that was staged in this turn, if there is nothing else.
-#[inline]
-pub(crate) fn take_only_run() -> Option<FrameRun> {
-    let is_alone = has_staged() && PACKETS.with_borrow(Packets::is_empty);
-    is_alone.then(|| {
-        STAGE.with(|stage| {
-            stage.bytes.set(0);
-            // A panic in the middle of a text has left it closed.
-            stage.open();
-        });
-        RUN.take()
-    })
-}
-
 fn transport_code(transport: Transport) -> u8 {
     match transport {
         Transport::Polling => 0,
@@ -359,8 +269,10 @@ impl Mailbox {
         }
     }
 
-    fn address_in_memory(&self) -> usize {
-        std::ptr::from_ref(self).addr()
+    /// What the [stage] knows this mailbox by.
+    #[inline]
+    pub(crate) fn address_in_memory(&self) -> NonZeroUsize {
+        NonNull::from(self).addr()
     }
 
     pub(crate) fn transport(&self) -> Transport {
@@ -409,13 +321,10 @@ impl Mailbox {
     /// Bytes that are staged, if this session's task runs on this thread.
     #[inline]
     fn staged_bytes(&self) -> Option<usize> {
-        STAGE.with(|stage| {
-            let is_running = stage.running.get() == self.address_in_memory();
-            is_running.then(|| stage.bytes.get())
-        })
+        stage::is_running(self.address_in_memory()).then(stage::staged_bytes)
     }
 
-    /// Whether this session's task runs on this thread: a handler of its client asks.
+    /// Whether this session's task runs on this thread: it does in the handlers of its client.
     pub(crate) fn is_running_here(&self) -> bool {
         self.staged_bytes().is_some()
     }
@@ -427,17 +336,17 @@ impl Mailbox {
             + self.queued.load(Ordering::Relaxed)
     }
 
-    /// Whether a text may be staged as a frame: this session's task runs on this thread, and nothing that waits already
-    /// would have to leave before it.
+    /// Whether a text may be staged as a frame: this session's task runs on this thread, and nothing waits that must be sent
+    /// before it.
     #[inline]
     fn takes_frames(&self, options: SendOptions) -> bool {
-        STAGE.with(|stage| stage.open_for.get() == self.address_in_memory())
+        stage::takes_frames(self.address_in_memory())
             && !options.volatile
-            // Somebody else may have sent that before our handler went on.
+            // Another thread may have sent a command before the handler went on.
             && !self.has_commands()
     }
 
-    /// Whether there is [room](Self::poll_room) for this much to be staged.
+    /// Whether there is [room](Self::poll_room) for so many bytes on the stage.
     #[inline]
     fn fits(&self, staged: usize) -> bool {
         staged <= MAX_STAGED_BYTES
@@ -456,49 +365,20 @@ impl Mailbox {
         least_bytes: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, E>,
     ) -> Result<Option<EncodedPacket>, E> {
-        let staged = STAGE.with(|stage| stage.bytes.get()) + OVERHEAD_BYTES;
+        let staged = stage::staged_bytes() + OVERHEAD_BYTES;
         if least_bytes > FrameRun::MAX_BYTES || !self.takes_frames(options) || !self.fits(staged) {
             return EncodedPacket::build(write).map(Some);
         }
-        RUN.with_borrow_mut(|run| {
-            let mut text = run.begin();
-            // It may be the application's code that writes: what that sends itself gets in front of this.
-            STAGE.with(Stage::close);
-            let attachments = write(text.as_mut_vec());
-            let is_last = PACKETS.with_borrow(Packets::is_empty);
-            if is_last {
-                STAGE.with(Stage::open);
-            }
-            let attachments = attachments?;
-            let staged = staged + text.text().len();
-            if is_last && attachments.is_none() && self.fits(staged) {
-                match text.finish() {
-                    Ok(()) => {
-                        STAGE.with(|stage| stage.bytes.set(staged));
-                        return Ok(None);
-                    }
-                    Err(given_back) => text = given_back,
-                }
-            }
-            Ok(Some(EncodedPacket::from_written(text.text(), attachments)))
-        })
+        stage::write_text(write, |staged| self.fits(staged))
     }
 
     /// Stages a packet if its text may be a frame.
     #[inline]
     fn try_stage(&self, packet: &EncodedPacket, options: SendOptions) -> bool {
-        if !self.takes_frames(options) {
-            return false;
-        }
-        let Some(frame) = packet.text_frame() else {
-            return false;
-        };
-        let staged = STAGE.with(|stage| stage.bytes.get()) + frame.len() + OVERHEAD_BYTES;
-        let is_staged = self.fits(staged) && RUN.with_borrow_mut(|run| run.push(frame));
-        if is_staged {
-            STAGE.with(|stage| stage.bytes.set(staged));
-        }
-        is_staged
+        self.takes_frames(options)
+            && packet
+                .text_frame()
+                .is_some_and(|frame| stage::push_frame(frame, |staged| self.fits(staged)))
     }
 
     /// Hands a packet to the session's task.
@@ -548,11 +428,7 @@ impl Mailbox {
         if waits || (self.is_too_much(staged, weight) && !options.owed) {
             return self.queue_packet::<BEYOND>(packet, options, staged);
         }
-        STAGE.with(|stage| {
-            stage.bytes.set(staged + weight);
-            stage.close();
-        });
-        PACKETS.with_borrow_mut(|packets| packets.push((packet, options)));
+        stage::push_packet(packet, options);
         Ok(None)
     }
 

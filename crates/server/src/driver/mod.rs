@@ -33,15 +33,13 @@ use crate::{
     events,
     handler::MiddlewareFuture,
     inner::{ServerInner, random_id},
-    mailbox::{
-        Command, HeldPoll, Mailbox, PollReply, PostReply, Turn, has_staged, take_only_run,
-        take_staged,
-    },
+    mailbox::{Command, HeldPoll, Mailbox, PollReply, PostReply},
     namespace::KeptHandlers,
     reason::{ConnectError, DisconnectReason},
     sessions::SessionGuard,
     socket::Socket,
     socket_id::SocketId,
+    stage::{Turn, has_staged, take_only_run, take_staged},
 };
 
 /// Messages that one turn takes in before other tasks get their chance.
@@ -299,7 +297,7 @@ impl Driver {
             messages: MESSAGES_PER_TURN,
             bytes: BYTES_PER_TURN,
         };
-        let _turn = Turn::begin(&self.mailbox, self.takes_runs());
+        let _turn = Turn::begin(self.mailbox.address_in_memory(), self.takes_runs());
         for _ in 0..ROUNDS_PER_TURN {
             // No deadline is earlier than the timer. What comes between the two is too late; but if the task itself is late, what
             // has come may have been in time.
