@@ -15,7 +15,11 @@ use kokanee_socketio::{AckId, Args, EncodedPacket};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use crate::{Socket, handlers::is_handling, hub::Outgoing, socket::Core};
+use crate::{
+    handlers::is_handling,
+    hub::Outgoing,
+    socket::{Core, Socket},
+};
 
 /// How long an acknowledgement is waited for in a handler, and for an event with retries, unless the application says
 /// otherwise.

@@ -5,7 +5,6 @@ use std::{
     future::Future,
     marker::PhantomData,
     path::PathBuf,
-    pin::Pin,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -18,14 +17,14 @@ use kokanee_socketio::{DecoderLimits, ParserKind, RawEvent};
 use serde::Serialize;
 
 use crate::{
-    ConnectFailure, Socket,
     attach::attach_methods,
     driver::Driver,
-    engine::{EngineConfig, Proxy, Target, tls::Tls, without_secrets},
+    engine::{ConnectFailure, EngineConfig, Proxy, Target, tls::Tls, without_secrets},
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
     handlers::{Handlers, check_event},
-    hub::Hub,
-    socket::Guard,
+    hub::{Guard, Hub},
+    options::{Auth, Options, STATE_CALL, auth_value},
+    socket::Socket,
 };
 
 /// The entry: makes connections to Socket.IO servers.
@@ -50,59 +49,8 @@ impl Client {
     }
 }
 
-/// An object, or null for nothing; or why it is neither.
-pub(crate) type AuthValue = Result<serde_json::Value, String>;
-type AuthFuture = Pin<Box<dyn Future<Output = AuthValue> + Send>>;
-
-fn auth_value(auth: impl Serialize) -> AuthValue {
-    match serde_json::to_value(auth) {
-        Ok(value) if value.is_object() || value.is_null() => Ok(value),
-        Ok(_) => Err("it is no object".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 /// Longest time that can be set: the clock must not overflow.
 const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// What is sent with CONNECT.
-#[derive(Clone, Default)]
-pub(crate) enum Auth {
-    #[default]
-    None,
-    Value(AuthValue),
-    Function(Arc<dyn Fn() -> AuthFuture + Send + Sync>),
-}
-
-/// What all sockets of a connection share.
-pub(crate) struct Options {
-    pub(crate) engine: Arc<EngineConfig>,
-    /// Whether it connects again by itself.
-    pub(crate) reconnection: bool,
-    pub(crate) backoff: Backoff,
-    pub(crate) retry_first_connect: bool,
-    pub(crate) parser: ParserKind,
-    pub(crate) decoder: DecoderLimits,
-    pub(crate) auth: Auth,
-    pub(crate) ack_timeout: Option<Duration>,
-    pub(crate) retries: Option<u32>,
-    pub(crate) send_buffer_bytes: usize,
-    pub(crate) max_pending_acks: usize,
-    /// Of a packet that is sent. Without a limit for the msgpack parser.
-    pub(crate) max_attachments: usize,
-    pub(crate) state: States,
-}
-
-impl Options {
-    /// Refuses a handler that could never run.
-    #[track_caller]
-    pub(crate) fn check(&self, needs: &Needs) {
-        self.state.check(needs, STATE_CALL);
-    }
-}
-
-/// How a state is given.
-const STATE_CALL: &str = "Client::builder(…).state(…)";
 
 /// Marks the builder of the async client, [`Client::builder`].
 #[derive(Debug, Clone, Copy)]

@@ -31,16 +31,16 @@ use kokanee_socketio::{
 use tokio::{sync::oneshot, time::Sleep};
 
 use crate::{
-    CloseDetails, ConnectFailure, DisconnectReason, Socket,
     acks::{DEFAULT_ACK_TIMEOUT, Sink},
-    client::{Auth, AuthValue},
-    engine::{Engine, UpgradeEvent},
+    engine::{ConnectFailure, Engine, UpgradeEvent},
     extract::{ClientKind, Context},
     handlers::{Handlers, Handling},
-    hub::{Command, Hub, Outgoing},
-    socket::{Core, Guard},
+    hub::{Command, Guard, Hub, Outgoing},
+    options::{Auth, AuthValue},
+    reason::{CloseDetails, DisconnectReason},
+    socket::{Core, Socket},
     stream::Received,
-    unclaimed::{Fate, Pace, Unclaimed},
+    unclaimed::{Fate, Pace, Takers, Unclaimed},
 };
 
 /// Events that wait for a handler before the client stops to read, and their bytes.
@@ -1354,7 +1354,7 @@ impl Member {
         let Some(mut unclaimed) = self.unclaimed.take() else {
             return;
         };
-        let takers = self.core.takers();
+        let takers = Takers::of(&self.core);
         let is_over = unclaimed.hand_out(
             new,
             &takers,

@@ -8,7 +8,11 @@ use std::{ops::Deref, sync::Arc};
 use kokanee_handler::{Ack, EventKind, ExtractError, FromContext, Kind};
 use kokanee_socketio::RawEvent;
 
-use crate::{CloseDetails, ConnectFailure, DisconnectReason, Socket};
+use crate::{
+    engine::ConnectFailure,
+    reason::{CloseDetails, DisconnectReason},
+    socket::Socket,
+};
 
 /// What happened to a socket.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use kokanee_handler::{Erased, EventError, check_event_name};
 use kokanee_socketio::RawEvent;
 
 use crate::{
-    Socket,
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
+    socket::Socket,
 };
 
 pub(crate) type ErrorHandler = Arc<dyn Fn(&Socket, &EventError) + Send + Sync>;

@@ -13,7 +13,7 @@ use kokanee_engineio::{SendOptions, Transport};
 use kokanee_socketio::{AckId, EncodedPacket};
 use tokio::sync::oneshot;
 
-use crate::{ConnectFailure, client::Options, socket::Core};
+use crate::{engine::ConnectFailure, options::Options, socket::Core};
 
 /// What a waiting packet counts beside its content.
 const OVERHEAD_BYTES: usize = 64;
@@ -304,5 +304,16 @@ impl Hub {
         );
         drop(queue);
         ended.waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Ends the connection when the last handle is dropped.
+#[derive(Debug)]
+pub(crate) struct Guard(pub(crate) Arc<Hub>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // If the task has ended already, there is nothing to end.
+        let _ = self.0.send(Command::Shutdown);
     }
 }

@@ -19,6 +19,7 @@
 
 mod acks;
 mod attach;
+mod attached;
 pub mod blocking;
 mod client;
 mod driver;
@@ -26,6 +27,7 @@ mod engine;
 pub mod extract;
 mod handlers;
 mod hub;
+mod options;
 mod reason;
 mod simple;
 mod socket;

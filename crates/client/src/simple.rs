@@ -12,7 +12,13 @@ use kokanee_engineio::Transport;
 use kokanee_handler::{AckError, EmitError};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Client, ClientBuilder, ConnectFailure, DisconnectError, Events, Received, Socket};
+use crate::{
+    client::{Client, ClientBuilder},
+    engine::ConnectFailure,
+    reason::DisconnectError,
+    socket::Socket,
+    stream::{Events, Received},
+};
 
 /// How long [`SimpleClient::call`] waits, unless the builder says otherwise.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(60);

@@ -23,14 +23,16 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
 use crate::{
-    ConnectFailure, DisconnectError, EmitWithAck, Events,
+    acks::{EmitWithAck, PendingAcks},
     attach::attach_methods,
-    client::Options,
+    attached::{Attached, is_settled},
+    engine::ConnectFailure,
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
     handlers::{ErrorHandler, Handlers, check_event},
-    hub::{Command, Hub, Outgoing},
-    stream::{Received, Subscriber},
-    unclaimed::{Fate, is_settled},
+    hub::{Command, Guard, Hub, Outgoing},
+    options::Options,
+    reason::DisconnectError,
+    stream::{Events, Received, Subscriber},
 };
 
 /// A socket without the handles' guard: what the connection's task and acknowledgements hold.
@@ -41,7 +43,7 @@ pub(crate) struct Core {
     state: Mutex<State>,
     connected: AtomicBool,
     active: AtomicBool,
-    pub(crate) acks: crate::acks::PendingAcks,
+    pub(crate) acks: PendingAcks,
     ack_ids: AtomicU64,
     has_subscribers: AtomicBool,
     /// How often it was connected: the number of its connection.
@@ -77,70 +79,6 @@ pub(crate) struct State {
     attached: Attached,
 }
 
-/// What was attached while events are gathered.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Attached {
-    /// When the first of those was attached that were attached one right after the other.
-    pub(crate) first: Option<Instant>,
-    /// How often something was attached.
-    pub(crate) changes: u64,
-}
-
-/// Those who take the events of a socket.
-pub(crate) struct Takers {
-    handlers: Arc<Handlers>,
-    has_readers: bool,
-    /// When they began to change.
-    pub(crate) changed: Option<Instant>,
-    /// How often they have changed, at least.
-    pub(crate) changes: u64,
-}
-
-impl Takers {
-    pub(crate) fn new(
-        handlers: Arc<Handlers>,
-        has_readers: bool,
-        changed: Option<Instant>,
-        changes: u64,
-    ) -> Self {
-        Self {
-            handlers,
-            has_readers,
-            changed,
-            changes,
-        }
-    }
-
-    /// Whether they take anything.
-    pub(crate) fn take_some(&self) -> bool {
-        self.has_readers || self.handlers.take_some()
-    }
-
-    /// Whether they take events of this name. Who only watches does not.
-    pub(crate) fn take(&self, event: &str) -> bool {
-        self.has_readers || self.handlers.take(event)
-    }
-
-    /// Whether one of them is for events of this name alone.
-    pub(crate) fn name(&self, event: &str) -> bool {
-        self.handlers.name(event)
-    }
-
-    /// What becomes of an event that none of them takes: those who watch see it.
-    pub(crate) fn watch(&self) -> Fate {
-        if self.handlers.any.is_empty() {
-            Fate::Unhandled
-        } else {
-            Fate::Taken
-        }
-    }
-
-    /// Whether they take, or have once taken, events of this name.
-    pub(crate) fn have_taken(&self, event: &str) -> bool {
-        self.handlers.know(event)
-    }
-}
-
 impl Core {
     pub(crate) fn new(hub: Arc<Hub>, namespace: &str) -> Self {
         Self {
@@ -150,7 +88,7 @@ impl Core {
             state: Mutex::default(),
             connected: AtomicBool::new(false),
             active: AtomicBool::new(false),
-            acks: crate::acks::PendingAcks::default(),
+            acks: PendingAcks::default(),
             ack_ids: AtomicU64::new(0),
             has_subscribers: AtomicBool::new(false),
             connections: AtomicU64::new(0),
@@ -217,16 +155,6 @@ impl Core {
             // A client that is closed hands out nothing.
             let _ = self.hub.send(Command::Resume);
         }
-    }
-
-    /// Those who take events now.
-    pub(crate) fn takers(&self) -> Takers {
-        // The count is looked at first and the time last: see `attaches`.
-        let changes = self.attached().changes;
-        let handlers = self.handlers();
-        let has_readers = self.has_readers();
-        let changed = self.attached().first;
-        Takers::new(handlers, has_readers, changed, changes)
     }
 
     pub(crate) fn attached(&self) -> Attached {
@@ -374,17 +302,6 @@ impl Core {
             let guard = guard.map_or_else(|| Arc::new(Guard(Arc::clone(&self.hub))), Arc::clone);
             handler(&Socket::new(Arc::clone(self), guard), error);
         }
-    }
-}
-
-/// Ends the connection when the last handle is dropped.
-#[derive(Debug)]
-pub(crate) struct Guard(pub(crate) Arc<Hub>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // If the task has ended already, there is nothing to end.
-        let _ = self.0.send(Command::Shutdown);
     }
 }
 

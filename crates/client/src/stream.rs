@@ -12,7 +12,7 @@ use kokanee_handler::Ack;
 use kokanee_socketio::{ArgsError, RawEvent};
 use serde::de::DeserializeOwned;
 
-use crate::{Socket, hub::Command};
+use crate::{hub::Command, socket::Socket};
 
 /// Events that wait before the client stops to read from the server, and their bytes.
 const MAX_WAITING: usize = 256;

@@ -5,13 +5,18 @@
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use kokanee_handler::Ack;
 use kokanee_socketio::RawEvent;
 
-use crate::socket::{Core, Takers};
+use crate::{
+    attached::{SETTLE, is_settled},
+    handlers::Handlers,
+    socket::Core,
+};
 
 /// Events that wait, and their bytes. One event may always wait. Beyond that the oldest are given up.
 const MAX_EVENTS: usize = 256;
@@ -20,9 +25,6 @@ const MAX_BYTES: usize = 8 << 20;
 const UNATTACHED: Duration = Duration::from_secs(30);
 /// How long they wait since somebody takes some.
 const ATTACHED: Duration = Duration::from_secs(2);
-/// What is attached one right after the other sees the same events: they are handed out so long after the first of it.
-const SETTLE: Duration = Duration::from_millis(100);
-
 type Waiting = (RawEvent, Ack);
 
 /// The events of one socket that wait.
@@ -155,9 +157,69 @@ impl Unclaimed {
     }
 }
 
-/// Whether nothing was attached just now, so that no more is to be expected.
-pub(crate) fn is_settled(changed: Option<Instant>, now: Instant) -> bool {
-    changed.is_none_or(|changed| now >= changed + SETTLE)
+/// Those who take the events of a socket.
+pub(crate) struct Takers {
+    handlers: Arc<Handlers>,
+    has_readers: bool,
+    /// When they began to change.
+    changed: Option<Instant>,
+    /// How often they have changed, at least.
+    changes: u64,
+}
+
+impl Takers {
+    fn new(
+        handlers: Arc<Handlers>,
+        has_readers: bool,
+        changed: Option<Instant>,
+        changes: u64,
+    ) -> Self {
+        Self {
+            handlers,
+            has_readers,
+            changed,
+            changes,
+        }
+    }
+
+    /// Those who take events of this socket now.
+    pub(crate) fn of(core: &Core) -> Self {
+        // The count is looked at first and the time last: see `Core::attaches`.
+        let changes = core.attached().changes;
+        let handlers = core.handlers();
+        let has_readers = core.has_readers();
+        let changed = core.attached().first;
+        Self::new(handlers, has_readers, changed, changes)
+    }
+
+    /// Whether they take anything.
+    fn take_some(&self) -> bool {
+        self.has_readers || self.handlers.take_some()
+    }
+
+    /// Whether they take events of this name. Who only watches does not.
+    fn take(&self, event: &str) -> bool {
+        self.has_readers || self.handlers.take(event)
+    }
+
+    /// Whether one of them is for events of this name alone.
+    fn name(&self, event: &str) -> bool {
+        self.handlers.name(event)
+    }
+
+    /// What becomes of an event that none of them takes: those who watch see it.
+    fn watch(&self) -> Fate {
+        if self.handlers.any.is_empty() {
+            Fate::Unhandled
+        } else {
+            Fate::Taken
+        }
+    }
+
+    /// Whether they take, or have once taken, events of this name.
+    fn have_taken(&self, event: &str) -> bool {
+        self.handlers.know(event)
+    }
 }
 
 #[cfg(test)]
@@ -165,7 +227,7 @@ mod tests {
     use kokanee_socketio::Args;
 
     use super::*;
-    use crate::{extract::OnEvent, handlers::Handlers};
+    use crate::extract::OnEvent;
 
     const MS: Duration = Duration::from_millis(1);
 

@@ -36,8 +36,8 @@ pub use self::{
     socket::{EmitWithAck, Events, Socket},
 };
 use crate::{
-    ConnectFailure,
     attach::attach_methods,
+    engine::ConnectFailure,
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
     handlers::check_event,
 };

@@ -8,7 +8,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::Handle;
 
 use super::{Client, background};
-use crate::{ClientBuilder, ConnectFailure, DisconnectError, ReceiveError, Received};
+use crate::{
+    client::ClientBuilder, engine::ConnectFailure, reason::DisconnectError, simple::ReceiveError,
+    stream::Received,
+};
 
 /// A client that is asked for events instead of calling handlers: the [`SimpleClient`](crate::SimpleClient) with functions
 /// that block.

@@ -12,10 +12,13 @@ use tokio::runtime::Handle;
 
 use super::Handler;
 use crate::{
-    ConnectFailure, DisconnectError, ReceiveError, Received,
     attach::attach_methods,
+    engine::ConnectFailure,
     extract::{ClientKind, Context, OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
     handlers::{ErrorHandler, Handlers, check_event},
+    reason::DisconnectError,
+    simple::ReceiveError,
+    stream::Received,
 };
 
 /// One namespace of a connection to a server: the [`Socket`](crate::Socket) with functions that block. A cheap handle: when
