@@ -14,11 +14,12 @@ use serde::{
 };
 
 use crate::{
-    EncodeError, MAX_DEPTH, Value,
-    attachments::{Attachments, resolve, shared},
+    attachments::{Attachments, shared},
+    error::{ArgsError, EncodeError},
     json::{self, Json},
-    scan::{Arguments, ScanError, find_special, scan_ack},
+    scan::{Arguments, MAX_DEPTH, ScanError, find_special, scan_ack},
     ser::JsonWriter,
+    value::Value,
 };
 
 /// The arguments of an event or an acknowledgement, still raw. Cloning counts references.
@@ -176,7 +177,7 @@ impl Args {
             };
             values
                 .iter_mut()
-                .try_for_each(|value| resolve(value, &mut take))?;
+                .try_for_each(|value| value.replace_placeholders(&mut take))?;
         }
         Ok(values)
     }
@@ -297,11 +298,6 @@ impl Serialize for Args {
         tuple.end()
     }
 }
-
-/// The arguments do not fit the type that was asked for.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct ArgsError(pub(crate) serde_json::Error);
 
 /// Whether `T` is an array `[T; N]`, which serde cannot tell from a tuple.
 pub(crate) fn is_array<T: ?Sized>() -> bool {

@@ -9,14 +9,17 @@ use std::{
 
 use bytes::Bytes;
 use kokanee_engineio::{Message, Outgoing, TextBuffer};
-use serde::{Serialize, ser};
+use serde::Serialize;
 
 use crate::{
-    AckId, Args, Decoder, DecoderLimits, Packet, ParserKind, RawEvent,
-    args::is_array,
+    args::{Args, is_array},
     attachments::{Attachments, shared},
+    decoder::{Decoder, ParserKind},
+    error::EncodeError,
     header::PacketType,
-    is_reserved_event_name, msgpack,
+    limits::DecoderLimits,
+    msgpack,
+    packet::{AckId, Packet, RawEvent, is_reserved_event_name},
     ser::{JsonWriter, write_string, write_u64},
 };
 
@@ -430,48 +433,4 @@ fn write_raw_args(out: &mut Vec<u8>, args: &Args) -> Attachments {
     out.extend_from_slice(args.json_bytes());
     out.push(b']');
     args.shared_attachments()
-}
-
-/// A packet cannot be encoded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EncodeError {
-    /// The peers' libraries give this event name a meaning of their own.
-    #[error("{name:?} is a reserved event name")]
-    ReservedName {
-        /// The name.
-        name: Box<str>,
-    },
-    /// Arrays and objects are nested deeper than a receiver would accept.
-    #[error("arguments nested deeper than {max}")]
-    TooDeep {
-        /// The limit, [`MAX_DEPTH`](crate::MAX_DEPTH).
-        max: usize,
-    },
-    /// The key of a map is neither text nor a number.
-    #[error("a key must be text or a number")]
-    KeyNotText,
-    /// Beside bytes there is a map with `_placeholder: true`, which the receiver would take for bytes.
-    #[error("arguments with bytes may not contain a key `_placeholder` that is true")]
-    PlaceholderInData,
-    /// More binary values than a peer with the default parser accepts: the JavaScript libraries end the connection at the
-    /// eleventh. With the msgpack parser any number is possible.
-    #[error("{count} binary values, but `max_outbound_attachments` allows {max} in one packet")]
-    TooManyAttachments {
-        /// How many there are.
-        count: usize,
-        /// The limit.
-        max: usize,
-    },
-    /// Bytes where the protocol has no place for them.
-    #[error("bytes are possible in events and acknowledgements only")]
-    BinaryNotAllowed,
-    /// The type refuses to be serialised.
-    #[error("{0}")]
-    Serialize(Box<str>),
-}
-
-impl ser::Error for EncodeError {
-    fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self::Serialize(message.to_string().into())
-    }
 }

@@ -5,7 +5,7 @@
 
 use memchr::memchr;
 
-use crate::{AckId, DecodeError, DecoderLimits};
+use crate::{error::DecodeError, limits::DecoderLimits, packet::AckId};
 
 /// What a packet is on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

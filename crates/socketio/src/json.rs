@@ -18,9 +18,8 @@ use serde::{
 use serde_json::Error;
 
 use crate::{
-    MAX_DEPTH,
     attachments::canonical_placeholder,
-    scan::{Token, Tokens, scan_value, unescape},
+    scan::{MAX_DEPTH, Token, Tokens, scan_value, unescape},
     value::Key,
 };
 

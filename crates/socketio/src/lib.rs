@@ -8,30 +8,38 @@
 //! msgpack parser of the JavaScript family.
 
 mod args;
+mod attach;
 mod attachments;
 mod client_connection;
 mod connection;
+mod content;
+mod convert;
 mod decoder;
 mod encode;
+mod error;
 mod header;
 mod json;
+mod limits;
 mod msgpack;
 mod packet;
 mod scan;
 mod ser;
 mod value;
 
-pub use args::{Args, ArgsError};
+pub use args::Args;
 pub use attachments::Attachments;
 pub use client_connection::{ClientConnection, ClientInput, Join};
 pub use connection::{Connection, ConnectionConfig, Input, ProtocolError, ProtocolVersion};
-pub use decoder::{DecodeError, Decoder, DecoderLimits, ParserKind};
+pub use convert::{from_value, to_value};
+pub use decoder::{Decoder, ParserKind};
 pub use encode::{
-    EncodeError, EncodedPacket, encode_ack, encode_ack_args, encode_connect, encode_connect_error,
+    EncodedPacket, encode_ack, encode_ack_args, encode_connect, encode_connect_error,
     encode_disconnect, encode_event, encode_event_args, encode_legacy_connect_error, write_event,
     write_event_args,
 };
+pub use error::{ArgsError, DecodeError, EncodeError};
 pub use json::from_json;
+pub use limits::DecoderLimits;
 pub use packet::{AckId, Packet, RawEvent, is_reserved_event_name};
 pub use scan::MAX_DEPTH;
-pub use value::{Value, from_value, to_value};
+pub use value::Value;

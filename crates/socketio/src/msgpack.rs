@@ -11,10 +11,12 @@ use kokanee_engineio::Str;
 use serde::Serializer;
 
 use crate::{
-    AckId, DecodeError, DecoderLimits, EncodeError, Packet,
     attachments::canonical_placeholder,
-    decoder::Content,
+    content::Content,
+    error::{DecodeError, EncodeError},
     header::{Header, PacketType, check_namespace_length},
+    limits::DecoderLimits,
+    packet::{AckId, Packet},
     scan::{Token, Tokens, unescape},
     ser::JsonWriter,
 };
@@ -27,46 +29,12 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
         attachment_bytes: 0,
         limits,
     };
-    let members = match reader.byte()? {
-        marker @ 0x80..=0x8f => u64::from(marker & 0x0f),
-        0xde => reader.number(2)?,
-        0xdf => reader.number(4)?,
-        _ => return Err(DecodeError::InvalidMsgpack),
-    };
-    let mut packet_type = None;
-    let mut namespace = None;
-    let mut id = None;
-    let mut data = (Vec::new(), Vec::new());
-    // Every member takes two bytes at least, so a false count ends with the message.
-    for _ in 0..members {
-        let key = reader.byte()?;
-        let key = reader.string(key)?.ok_or(DecodeError::InvalidMsgpack)?;
-        match key.as_ref() {
-            "type" => packet_type = reader.integer()?.and_then(PacketType::from_number),
-            "nsp" => {
-                let marker = reader.byte()?;
-                namespace = reader.string(marker)?;
-            }
-            "id" if reader.skip_undefined() => id = None,
-            "id" => {
-                let number = reader.integer()?.filter(|&id| i64::try_from(id).is_ok());
-                id = Some(AckId(number.ok_or(DecodeError::InvalidAckId)?));
-            }
-            // python-socketio sends nil for no data.
-            "data" if reader.skip_undefined() || reader.skip_nil() => {
-                data = (Vec::new(), Vec::new());
-            }
-            "data" => data = reader.json()?,
-            _ => {
-                reader.json()?;
-            }
-        }
-    }
+    let members = reader.members()?;
     if reader.at != message.len() {
         return Err(DecodeError::InvalidMsgpack);
     }
-    let packet_type = packet_type.ok_or(DecodeError::InvalidPacketType)?;
-    let namespace = namespace.ok_or(DecodeError::InvalidNamespace)?;
+    let packet_type = members.packet_type.ok_or(DecodeError::InvalidPacketType)?;
+    let namespace = members.namespace.ok_or(DecodeError::InvalidNamespace)?;
     // A comma could not be sent to others: it ends a namespace in text.
     if !namespace.starts_with('/') || namespace.contains(',') {
         return Err(DecodeError::InvalidNamespace);
@@ -77,7 +45,8 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
     } else {
         Str::from(namespace.as_ref())
     };
-    let (json, attachments) = data;
+    let id = members.id;
+    let (json, attachments) = members.data;
     let text = Str::from_utf8(&json).map_err(|_| DecodeError::InvalidMsgpack)?;
     let header = Header {
         packet_type,
@@ -117,6 +86,16 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
     }
 }
 
+/// The members of a packet's map, as far as they were there. Of a name that comes twice the last one counts.
+#[derive(Default)]
+struct Members<'a> {
+    packet_type: Option<PacketType>,
+    namespace: Option<Cow<'a, str>>,
+    id: Option<AckId>,
+    /// JSON text and the attachments that its placeholders stand for.
+    data: (Vec<u8>, Vec<Bytes>),
+}
+
 /// Extension 0 of one byte.
 const UNDEFINED: [u8; 2] = [0xd4, 0x00];
 
@@ -130,6 +109,45 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Reads the map that a packet is.
+    fn members(&mut self) -> Result<Members<'a>, DecodeError> {
+        let count = match self.byte()? {
+            marker @ 0x80..=0x8f => u64::from(marker & 0x0f),
+            0xde => self.number(2)?,
+            0xdf => self.number(4)?,
+            _ => return Err(DecodeError::InvalidMsgpack),
+        };
+        let mut members = Members::default();
+        // Every member takes at least two bytes, so the message ends before a false count does.
+        for _ in 0..count {
+            let key = self.byte()?;
+            let key = self.string(key)?.ok_or(DecodeError::InvalidMsgpack)?;
+            match key.as_ref() {
+                "type" => {
+                    members.packet_type = self.integer()?.and_then(PacketType::from_number);
+                }
+                "nsp" => {
+                    let marker = self.byte()?;
+                    members.namespace = self.string(marker)?;
+                }
+                "id" if self.skip_undefined() => members.id = None,
+                "id" => {
+                    let number = self.integer()?.filter(|&id| i64::try_from(id).is_ok());
+                    members.id = Some(AckId(number.ok_or(DecodeError::InvalidAckId)?));
+                }
+                // python-socketio sends nil if there is no data.
+                "data" if self.skip_undefined() || self.skip_nil() => {
+                    members.data = (Vec::new(), Vec::new());
+                }
+                "data" => members.data = self.json()?,
+                _ => {
+                    self.json()?;
+                }
+            }
+        }
+        Ok(members)
+    }
+
     /// One value as JSON, and its attachments.
     fn json(&mut self) -> Result<(Vec<u8>, Vec<Bytes>), DecodeError> {
         let mut text = Vec::new();

@@ -7,7 +7,7 @@ use std::fmt;
 
 use kokanee_engineio::Str;
 
-use crate::Args;
+use crate::args::Args;
 
 /// Identifies an acknowledgement within one namespace of one connection. At most 2^63 − 1 on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

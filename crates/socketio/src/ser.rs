@@ -10,9 +10,10 @@ use serde::{Serialize, Serializer, ser};
 use serde_json::ser::{CompactFormatter, Formatter};
 
 use crate::{
-    EncodeError, MAX_DEPTH, Value,
     attachments::{PLACEHOLDER, count_placeholders},
-    scan::find_special,
+    error::EncodeError,
+    scan::{MAX_DEPTH, find_special},
+    value::Value,
 };
 
 /// Appends a JSON string.

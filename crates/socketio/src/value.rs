@@ -7,14 +7,12 @@ use indexmap::IndexMap;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{
-        self, DeserializeOwned, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+        self, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
         value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer},
     },
-    forward_to_deserialize_any, ser,
+    forward_to_deserialize_any,
 };
 use serde_json::Number;
-
-use crate::{Args, ArgsError, EncodeError};
 
 /// Any value an argument can have.
 ///
@@ -124,25 +122,30 @@ impl Value {
             _ => None,
         }
     }
-}
 
-/// Turns anything that can be sent into a value.
-///
-/// # Errors
-/// [`EncodeError`], as when it is sent.
-pub fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, EncodeError> {
-    let values = Args::from_one(value)?
-        .to_values()
-        .map_err(ser::Error::custom)?;
-    Ok(values.into_iter().next().unwrap_or_default())
-}
-
-/// Turns a value into any type. Bytes are copied.
-///
-/// # Errors
-/// [`ArgsError`] if the value does not fit `T`.
-pub fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, ArgsError> {
-    T::deserialize(value).map_err(ArgsError)
+    /// Replaces the placeholders in it, however they are written. `take` gets the number in each, if it has one.
+    pub(crate) fn replace_placeholders<E>(
+        &mut self,
+        take: &mut impl FnMut(Option<usize>) -> Result<Bytes, E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::Array(elements) => elements
+                .iter_mut()
+                .try_for_each(|element| element.replace_placeholders(take)),
+            Self::Object(members) if members.get("_placeholder") == Some(&Self::Bool(true)) => {
+                let num = members
+                    .get("num")
+                    .and_then(Self::as_u64)
+                    .and_then(|num| usize::try_from(num).ok());
+                *self = Self::Binary(take(num)?);
+                Ok(())
+            }
+            Self::Object(members) => members
+                .values_mut()
+                .try_for_each(|member| member.replace_placeholders(take)),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Shows JSON, with `<n bytes>` in place of bytes.
