@@ -12,7 +12,7 @@ use kokanee_socketio::{AckId, Args, EncodedPacket, encode_ack, encode_ack_args};
 use serde::Serialize;
 
 use crate::{
-    BoxError, EmitError,
+    error::{BoxError, EmitError},
     refusal::{Fault, Refusal},
 };
 

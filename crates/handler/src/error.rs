@@ -1,10 +1,9 @@
 //! What can go wrong with an event, sorted by whose fault it is.
 
-use std::{error::Error, fmt};
+use std::{convert::Infallible, error::Error, fmt};
 
-use kokanee_socketio::{ArgsError, EncodeError};
-
-use crate::{ExtractError, RemoteError, refusal::Fault};
+use kokanee_socketio::{ArgsError, EncodeError, Value, from_value};
+use serde::de::DeserializeOwned;
 
 /// Errors of user code that handlers may return.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -57,6 +56,73 @@ pub enum AckError {
     },
 }
 
+/// The peer answered an event with an error: its handler failed, or refused.
+///
+/// The text is the peer's own, so it is shown to no other user without a thought.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message} ({code})")]
+#[non_exhaustive]
+pub struct RemoteError {
+    /// A short, stable name, as the peer calls it: `forbidden`. Kokanee's own are `internal`, `invalid_payload`, `invalid_auth`
+    /// and `error`.
+    pub code: String,
+    /// A text for people.
+    pub message: String,
+    /// More, if the peer has sent any.
+    pub data: Option<Value>,
+}
+
+impl RemoteError {
+    /// Deserializes the data, `null` if there is none.
+    ///
+    /// # Errors
+    /// When it does not fit `T`.
+    pub fn data_as<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
+        from_value(self.data.as_ref().unwrap_or(&Value::Null))
+    }
+}
+
+/// A handler's parameter could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtractError {
+    /// The event's arguments do not fit the handler's type.
+    #[error("invalid payload: {0}")]
+    Payload(#[from] ArgsError),
+    /// The connection's `auth` does not fit.
+    #[error("invalid auth: {0}")]
+    Auth(serde_json::Error),
+    /// The application has no state of this type.
+    #[error("no state of type {type_name}")]
+    State {
+        /// The type's name.
+        type_name: &'static str,
+    },
+    /// Nothing of this type was stored in the socket.
+    #[error("no extension of type {type_name}")]
+    Extension {
+        /// The type's name.
+        type_name: &'static str,
+    },
+    /// An extractor of the application refused.
+    #[error(transparent)]
+    Other(BoxError),
+}
+
+impl ExtractError {
+    /// An error of your own extractor. The peer sees it if it is a [`ClientError`](crate::ClientError), otherwise
+    /// `internal error`.
+    pub fn other(error: impl Into<BoxError>) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<Infallible> for ExtractError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
 /// An event was not handled to its end. Reported to the application's `on_error`, and to the peer if it asked for an
 /// acknowledgement: `{"error":{"code":"…","message":"…"}}`.
 #[derive(Debug)]
@@ -98,17 +164,6 @@ impl EventError {
     pub fn kind(&self) -> &EventErrorKind {
         &self.kind
     }
-
-    /// A short, stable name of the error, as the peer sees it.
-    pub fn code(&self) -> &str {
-        self.kind.fault().code
-    }
-
-    /// Whether the handler has refused the event, with a [`ClientError`](crate::ClientError) or as its own mistake: that is
-    /// no fault of ours.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self.kind, EventErrorKind::Handler(_)) && !self.kind.fault().is_internal()
-    }
 }
 
 /// `event "sum": invalid payload: …`
@@ -124,18 +179,6 @@ impl Error for EventError {
             EventErrorKind::Extract(error) => error.source(),
             EventErrorKind::Handler(error) => error.source(),
             EventErrorKind::Panic(_) => None,
-        }
-    }
-}
-
-impl EventErrorKind {
-    /// What the peer sees of it. Panics, mistakes in our own set-up and the application's errors are not its business, but for
-    /// a [`ClientError`](crate::ClientError).
-    pub fn fault(&self) -> Fault<'_> {
-        match self {
-            Self::Panic(_) => Fault::internal(),
-            Self::Extract(error) => error.fault(),
-            Self::Handler(error) => Fault::of(&**error),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Extractors: how a handler's parameters are made from what happened.
 
-use std::{convert::Infallible, fmt, ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use kokanee_engineio::Str;
-use kokanee_socketio::{Args, ArgsError, RawEvent};
+use kokanee_socketio::{Args, RawEvent};
 use serde::de::DeserializeOwned;
 
-use crate::{Ack, Needs, refusal::Fault};
+use crate::{ack::Ack, error::ExtractError, needs::Needs};
 
 /// Something that can happen, for which there are handlers: an event, a connection, its end.
 pub trait Kind: 'static {
@@ -69,70 +69,6 @@ pub trait FromContext<K: Kind>: Sized {
     /// # }
     /// ```
     fn needs(_needs: &mut Needs) {}
-}
-
-/// A handler's parameter could not be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExtractError {
-    /// The event's arguments do not fit the handler's type.
-    #[error("invalid payload: {0}")]
-    Payload(#[from] ArgsError),
-    /// The connection's `auth` does not fit.
-    #[error("invalid auth: {0}")]
-    Auth(serde_json::Error),
-    /// The application has no state of this type.
-    #[error("no state of type {type_name}")]
-    State {
-        /// The type's name.
-        type_name: &'static str,
-    },
-    /// Nothing of this type was stored in the socket.
-    #[error("no extension of type {type_name}")]
-    Extension {
-        /// The type's name.
-        type_name: &'static str,
-    },
-    /// An extractor of the application refused.
-    #[error(transparent)]
-    Other(crate::BoxError),
-}
-
-impl ExtractError {
-    /// A short, stable name of the error, as the peer sees it.
-    pub fn code(&self) -> &str {
-        match self {
-            Self::Payload(_) => "invalid_payload",
-            Self::Auth(_) => "invalid_auth",
-            Self::State { .. } | Self::Extension { .. } => Fault::internal().code,
-            Self::Other(error) => Fault::of(&**error).code,
-        }
-    }
-
-    /// What the peer sees of it: code and text of what is its own fault, or a [`ClientError`](crate::ClientError).
-    pub fn fault(&self) -> Fault<'_> {
-        match self {
-            Self::State { .. } | Self::Extension { .. } => Fault::internal(),
-            Self::Other(error) => Fault::of(&**error),
-            Self::Payload(_) | Self::Auth(_) => Fault {
-                code: self.code(),
-                message: self.to_string().into(),
-                data: None,
-            },
-        }
-    }
-
-    /// An error of your own extractor. The peer sees it if it is a [`ClientError`](crate::ClientError), otherwise
-    /// `internal error`.
-    pub fn other(error: impl Into<crate::BoxError>) -> Self {
-        Self::Other(error.into())
-    }
-}
-
-impl From<Infallible> for ExtractError {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
 }
 
 /// The arguments of an event: a tuple takes all of them, any other type the first. Where the tuple has an `Option`, arguments at the

@@ -8,7 +8,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{BoxError, ExtractError, FromContext, Kind, Needs, spare::Placed};
+use crate::{
+    error::{BoxError, ExtractError},
+    extract::{FromContext, Kind},
+    needs::Needs,
+    spare::Placed,
+};
 
 /// What a handler may return: nothing, or a `Result` whose error goes to the application's `on_error` and to the peer's
 /// acknowledgement.

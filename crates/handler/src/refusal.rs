@@ -5,10 +5,10 @@
 
 use std::{borrow::Cow, collections::HashMap, error::Error, fmt};
 
-use kokanee_socketio::{Args, ArgsError, Value, from_value, to_value};
+use kokanee_socketio::{Args, Value, to_value};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{AckError, ExtractError};
+use crate::error::{AckError, EventError, EventErrorKind, ExtractError, RemoteError};
 
 /// Code of a [`ClientError`] that has none of its own.
 const DEFAULT_CODE: &str = "error";
@@ -148,36 +148,60 @@ impl<'a> Fault<'a> {
     }
 }
 
+impl ExtractError {
+    /// A short, stable name of the error, as the peer sees it.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Payload(_) => "invalid_payload",
+            Self::Auth(_) => "invalid_auth",
+            Self::State { .. } | Self::Extension { .. } => Fault::internal().code,
+            Self::Other(error) => Fault::of(&**error).code,
+        }
+    }
+
+    /// What the peer sees of it: code and text of what is its own fault, or a [`ClientError`](crate::ClientError).
+    pub fn fault(&self) -> Fault<'_> {
+        match self {
+            Self::State { .. } | Self::Extension { .. } => Fault::internal(),
+            Self::Other(error) => Fault::of(&**error),
+            Self::Payload(_) | Self::Auth(_) => Fault {
+                code: self.code(),
+                message: self.to_string().into(),
+                data: None,
+            },
+        }
+    }
+}
+
+impl EventErrorKind {
+    /// What the peer sees of it. Panics, mistakes in our own set-up and the application's errors are not its business, but for
+    /// a [`ClientError`](crate::ClientError).
+    pub fn fault(&self) -> Fault<'_> {
+        match self {
+            Self::Panic(_) => Fault::internal(),
+            Self::Extract(error) => error.fault(),
+            Self::Handler(error) => Fault::of(&**error),
+        }
+    }
+}
+
+impl EventError {
+    /// A short, stable name of the error, as the peer sees it.
+    pub fn code(&self) -> &str {
+        self.kind().fault().code
+    }
+
+    /// Whether the handler has refused the event, with a [`ClientError`](crate::ClientError) or as its own mistake: that is
+    /// no fault of ours.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.kind(), EventErrorKind::Handler(_)) && !self.kind().fault().is_internal()
+    }
+}
+
 /// The only argument of a refused acknowledgement.
 #[derive(Serialize)]
 pub(crate) struct Refusal<'a> {
     pub(crate) error: Fault<'a>,
-}
-
-/// The peer answered an event with an error: its handler failed, or refused.
-///
-/// The text is the peer's own, so it is shown to no other user without a thought.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{message} ({code})")]
-#[non_exhaustive]
-pub struct RemoteError {
-    /// A short, stable name, as the peer calls it: `forbidden`. Kokanee's own are `internal`, `invalid_payload`, `invalid_auth`
-    /// and `error`.
-    pub code: String,
-    /// A text for people.
-    pub message: String,
-    /// More, if the peer has sent any.
-    pub data: Option<Value>,
-}
-
-impl RemoteError {
-    /// Deserializes the data, `null` if there is none.
-    ///
-    /// # Errors
-    /// When it does not fit `T`.
-    pub fn data_as<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
-        from_value(self.data.as_ref().unwrap_or(&Value::Null))
-    }
 }
 
 /// The error, if the arguments of an acknowledgement are a refusal: one object, whose only key is `error`, with an object
@@ -229,7 +253,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{BoxError, EventErrorKind};
+    use crate::error::BoxError;
 
     fn seen(error: impl Into<BoxError>) -> serde_json::Value {
         let error = EventErrorKind::Handler(error.into());

@@ -8,7 +8,11 @@ use std::{
 use tracing::{Level, Span};
 
 use crate::{
-    Ack, BoxError, Call, Erased, EventError, EventErrorKind, HandlerFuture, Kind, Started, caught,
+    ack::Ack,
+    call::caught,
+    error::{BoxError, EventError, EventErrorKind},
+    extract::Kind,
+    handler::{Call, Erased, HandlerFuture, Started},
 };
 
 /// A handler that waits for something.

@@ -8,7 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use crate::{ExtractError, FromContext, Kind, Needs};
+use crate::{
+    error::ExtractError,
+    extract::{FromContext, Kind},
+    needs::Needs,
+};
 
 /// A value that belongs to the whole server or client, given to its builder's `state(…)`. An extractor.
 ///

@@ -4,7 +4,11 @@ use std::{fmt, marker::PhantomData};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Ack, BoxError, Data, EmitError, EventKind, ExtractError, FromContext};
+use crate::{
+    ack::Ack,
+    error::{BoxError, EmitError, ExtractError},
+    extract::{Data, EventKind, FromContext},
+};
 
 /// A type that is the arguments of one event. Implemented by `#[derive(Event)]`.
 pub trait Event: Serialize + DeserializeOwned {
