@@ -27,6 +27,7 @@ use crate::{
     heartbeat::{Beat, Heartbeat},
     message::{Message, Outgoing},
     outbox::{Outbox, Part},
+    output::{Output, Overlap, PostResponse, UpgradeRefused},
     packet::{DecodeError, OutPacket, Packet, Revision},
     payload::PayloadDecoder,
     polls::{PollPackets, Polls},
@@ -45,60 +46,6 @@ const PROMPT_NOOPS: u8 = 8;
 /// Interval at which later ones are answered, in case that the answer to the probe never reaches the client. JavaScript
 /// answers all of them so.
 const UPGRADE_NOOP_INTERVAL: Duration = Duration::from_millis(100);
-
-/// What the driver must do. Frames of the WebSocket are not here: see [`Session::frames`].
-#[derive(Debug, PartialEq)]
-pub enum Output {
-    /// Answer the pending GET with these packets.
-    PollResponse {
-        /// The packets of the body, in order.
-        packets: PollPackets,
-        /// Whether one of them may be compressed.
-        compress: bool,
-    },
-    /// Answer the pending POST.
-    PostResponse(PostResponse),
-    /// Send this packet on the WebSocket that probes.
-    ProbePacket(OutPacket),
-    /// Close the WebSocket that probes. The session goes on.
-    CloseProbe,
-    /// The WebSocket that probed carries the session from now on.
-    Upgraded,
-    /// The session has ended for the application. What waits is still delivered until [`Output::Finished`].
-    Closed(CloseReason),
-    /// Close the WebSocket; everything that had to be sent is sent.
-    CloseWebSocket,
-    /// Nothing more comes: forget the session.
-    Finished,
-}
-
-/// The answer to a POST.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PostResponse {
-    /// All packets were processed.
-    Ok,
-    /// A packet was not understood or not allowed; the session is closed.
-    BadRequest,
-}
-
-/// A GET or POST came while another one was in progress. It is refused, and the session is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("overlapping requests of one session")]
-pub struct Overlap;
-
-/// Why a WebSocket may not take over a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UpgradeRefused {
-    /// The session travels by WebSocket already, or another WebSocket is probing.
-    #[error("the session is upgraded or upgrading already")]
-    Taken,
-    /// Upgrades are switched off.
-    #[error("upgrades are not allowed")]
-    NotAllowed,
-    /// The session has ended.
-    #[error("the session is closed")]
-    Closed,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
