@@ -1,6 +1,6 @@
 //! Engine.IO without I/O: packets, payloads, and the [`Session`] that a driver feeds with requests, frames and the time.
 //!
-//! Spec: Engine.IO protocol, revision 4 and revision 3. What goes out is encoded once ([`Outgoing`]) and shared.
+//! Spec: Engine.IO protocol, revision 4 and revision 3. Outgoing messages are encoded once ([`Outgoing`]) and shared.
 
 mod client_session;
 mod close;

@@ -1,10 +1,10 @@
-//! What a [`Session`] asks of its driver, and what it answers to requests that it refuses.
+//! What a [`Session`] asks of its driver, and the errors for requests that it refuses.
 
 #[cfg(doc)]
 use crate::session::Session;
 use crate::{close::CloseReason, packet::OutPacket, polls::PollPackets};
 
-/// What the driver must do. Frames of the WebSocket are not here: see [`Session::frames`].
+/// What the driver must do. Frames for the WebSocket come from [`Session::frames`] instead.
 #[derive(Debug, PartialEq)]
 pub enum Output {
     /// Answer the pending GET with these packets.
@@ -16,17 +16,17 @@ pub enum Output {
     },
     /// Answer the pending POST.
     PostResponse(PostResponse),
-    /// Send this packet on the WebSocket that probes.
+    /// Send this packet on the probing WebSocket.
     ProbePacket(OutPacket),
-    /// Close the WebSocket that probes. The session goes on.
+    /// Close the probing WebSocket. The session continues.
     CloseProbe,
-    /// The WebSocket that probed carries the session from now on.
+    /// The probing WebSocket carries the session from now on.
     Upgraded,
-    /// The session has ended for the application. What waits is still delivered until [`Output::Finished`].
+    /// The session has ended for the application. Queued packets are still delivered until [`Output::Finished`].
     Closed(CloseReason),
-    /// Close the WebSocket; everything that had to be sent is sent.
+    /// Close the WebSocket; all packets are sent.
     CloseWebSocket,
-    /// Nothing more comes: forget the session.
+    /// The last output: drop the session.
     Finished,
 }
 
@@ -35,7 +35,7 @@ pub enum Output {
 pub enum PostResponse {
     /// All packets were processed.
     Ok,
-    /// A packet was not understood or not allowed; the session is closed.
+    /// A packet was invalid or not allowed; the session is closed.
     BadRequest,
 }
 
@@ -44,10 +44,10 @@ pub enum PostResponse {
 #[error("overlapping requests of one session")]
 pub struct Overlap;
 
-/// Why a WebSocket may not take over a session.
+/// Why a session refuses an upgrade to a WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UpgradeRefused {
-    /// The session travels by WebSocket already, or another WebSocket is probing.
+    /// The session is on a WebSocket already, or another WebSocket is probing.
     #[error("the session is upgraded or upgrading already")]
     Taken,
     /// Upgrades are switched off.
