@@ -1,8 +1,8 @@
 //! Puts received attachments into the packet that announced them.
 //!
-//! When the last attachment is there, [`attach`] checks all placeholders of the packet's text without building anything,
-//! as long as they are written the way every encoder writes them. Text that is written otherwise is rewritten. So in every
-//! [`Args`] with attachments, each placeholder has the one canonical form and a valid number.
+//! When the last attachment has arrived, [`attach`] checks all placeholders in the packet's text. If they have the form
+//! that every known encoder writes, nothing is built; other text is rewritten. So in every [`Args`] with attachments,
+//! each placeholder has the canonical form and a valid number.
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -17,7 +17,8 @@ use crate::{
     ser::write_u64,
 };
 
-/// The key of a placeholder, as it is written and as it may be searched for: no string can contain it.
+/// The key of a placeholder in the text. It can be searched for, as strings cannot contain it: their quotes are
+/// escaped.
 const KEY: &[u8] = br#""_placeholder""#;
 
 /// Puts the attachments into the packet that announced them.
@@ -66,9 +67,9 @@ pub(crate) fn attach(
 }
 
 enum Attached {
-    /// The text is as it was.
+    /// The text is unchanged.
     InPlace(Args),
-    /// The text had unusual placeholders and was written anew.
+    /// The text had unusual placeholders and was rewritten.
     Rewritten { args: Args, former: Args },
 }
 
@@ -88,7 +89,7 @@ fn attach_args(
                     budget.spend(&attachments, num)?;
                 }
             }
-            // What seemed to be a placeholder may be none.
+            // Text like a placeholder may be something else.
             let is_used = budget.references > 0;
             let attachments = if is_used { attachments } else { Vec::new() };
             let rewritten = Args::written(text, attachments);
@@ -100,11 +101,11 @@ fn attach_args(
     }
 }
 
-/// An object of which the end has not come.
+/// An object whose end has not been read.
 struct Open {
     /// Where it begins.
     start: usize,
-    /// How much was written, and copied of the text, when it began.
+    /// How many bytes were written, and copied of the text, when it began.
     written: usize,
     copied: usize,
     /// The key whose value comes next.
@@ -129,7 +130,8 @@ impl Key {
     }
 }
 
-/// Copies arguments behind a bracket, and writes every placeholder in canonical form. All else stays as it came.
+/// Copies arguments after an opening bracket, and writes every placeholder in canonical form. Everything else is
+/// unchanged.
 fn rewrite(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let mut out = Vec::from(b"[");
     let mut copied = 0;
@@ -145,7 +147,7 @@ fn rewrite(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
                     object.key = Some(Key::of(key));
                     continue;
                 }
-                // The last one of a name counts.
+                // The last member of a name counts.
                 (Some(Key::Placeholder), value) => {
                     object.is_placeholder = value == Token::Scalar(b"true");
                 }
@@ -173,7 +175,7 @@ fn rewrite(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
                 };
                 if object.is_placeholder {
                     let num = object.num.ok_or(DecodeError::IllegalPlaceholder)?;
-                    // Whatever is inside of it is of no use.
+                    // Everything inside it is discarded.
                     out.truncate(object.written);
                     out.extend_from_slice(
                         text.get(object.copied..object.start).unwrap_or_default(),
@@ -191,8 +193,8 @@ fn rewrite(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
     Ok(out)
 }
 
-/// What placeholders may still refer to. An attachment counts once for each of its placeholders, because whoever reads
-/// the packet gets that many copies.
+/// The attachments that placeholders refer to, against the limits. An attachment counts once for each of its
+/// placeholders, because the reader gets that many copies.
 struct Budget<'a> {
     limits: &'a DecoderLimits,
     references: usize,
@@ -239,14 +241,14 @@ fn check(
     attachments: &[Bytes],
     budget: &mut Budget<'_>,
 ) -> Result<Spelling, DecodeError> {
-    // No encoder escapes letters. Where somebody did, the key may be hidden.
+    // No known encoder escapes letters. If one did, the key may be escaped.
     let escaped_letter = |at: usize| matches!(text.get(at + 4), Some(b'5' | b'6' | b'7'));
     if memmem::find_iter(text, br"\u00").any(escaped_letter) {
         return Ok(Spelling::Unusual);
     }
     for at in memmem::find_iter(text, KEY) {
         let before = at.checked_sub(1);
-        // Behind a backslash it is a part of a string.
+        // After a backslash it is a part of a string.
         if before.and_then(|before| text.get(before)) == Some(&b'\\') {
             continue;
         }

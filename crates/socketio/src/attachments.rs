@@ -1,4 +1,4 @@
-//! The binary values of a packet, and the form of what stands for them in its text: `{"_placeholder":true,"num":n}` for
+//! The binary values of a packet, and the placeholders for them in its text: `{"_placeholder":true,"num":n}` for
 //! attachment `n`.
 //!
 //! Spec: Socket.IO protocol v5, "Packet encoding".
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use memchr::memmem;
 
-/// The bytes among the arguments of one packet, in the order of their placeholders. `None` instead of none.
+/// The bytes among the arguments of one packet, in the order of their placeholders. `None` if there are none.
 pub type Attachments = Option<Arc<[Bytes]>>;
 
-/// Attachments as all recipients share them.
+/// Makes attachments shareable.
 #[inline]
 pub(crate) fn shared(attachments: Vec<Bytes>) -> Attachments {
     (!attachments.is_empty()).then(|| attachments.into())
@@ -20,10 +20,10 @@ pub(crate) fn shared(attachments: Vec<Bytes>) -> Attachments {
 /// The text in front of the number of a placeholder.
 pub(crate) const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":"#;
 
-/// If `text` begins with a placeholder in canonical form: its number, and its length in bytes.
+/// Returns the number and the length in bytes of the canonical placeholder at the beginning of `text`, if there is one.
 pub(crate) fn canonical_placeholder(text: &[u8]) -> Option<(usize, usize)> {
     let rest = text.strip_prefix(PLACEHOLDER.as_bytes())?;
-    // Longer numbers are not canonical; they are beyond every limit, too.
+    // Longer numbers are not canonical, and exceed every limit.
     let digits = rest
         .iter()
         .take(9)
@@ -36,7 +36,7 @@ pub(crate) fn canonical_placeholder(text: &[u8]) -> Option<(usize, usize)> {
     (rest.get(digits) == Some(&b'}')).then_some((num, PLACEHOLDER.len() + digits + 1))
 }
 
-/// How many placeholders `text` contains, in the form that our encoder writes.
+/// Returns how many placeholders `text` contains, in the form that Kokanee's encoder writes.
 pub(crate) fn count_placeholders(text: &[u8]) -> usize {
     memmem::find_iter(text, br#""_placeholder":true"#)
         .filter(|&at| at == 0 || text.get(at - 1) != Some(&b'\\'))

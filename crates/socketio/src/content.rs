@@ -1,4 +1,4 @@
-//! What follows the head of a packet: [`Content::parse`] checks that the payload is what the packet's type carries,
+//! The payload after the head of a packet: [`Content::parse`] checks that it fits the packet's type,
 //! [`Content::into_packet`] builds the packet. Both parsers use it: msgpack is translated to text before.
 //!
 //! Spec: Socket.IO protocol v5, "Packet encoding".
@@ -61,7 +61,8 @@ impl Content {
             },
             (PacketType::Disconnect, None) if payload == text.len() => Self::Disconnect,
             (PacketType::ConnectError, None) => match text.get(payload) {
-                // The specification demands a payload, a JavaScript client would crash without one; nothing is lost here.
+                // The specification demands a payload, and a JavaScript client would crash without one; here it is
+                // optional.
                 None => Self::ConnectError(None),
                 Some(b'{' | b'"') => Self::ConnectError(json()?),
                 Some(_) => return Err(DecodeError::InvalidPayload),
@@ -70,7 +71,7 @@ impl Content {
         })
     }
 
-    /// The packet whose parts were found in `text`.
+    /// Builds the packet from its parts in `text`.
     pub(crate) fn into_packet(self, namespace: Str, id: Option<AckId>, text: Str) -> Packet {
         let json = |span: Option<(usize, usize)>| span.map(|(start, end)| part(&text, start, end));
         match (self, id) {
@@ -98,7 +99,7 @@ impl Content {
     }
 }
 
-/// The name of an event, which may not be a reserved one however it is spelled.
+/// Returns the name of an event. A reserved name is an error, also with escapes.
 #[inline]
 fn event_name(text: &[u8], span: NameSpan) -> Result<Name, DecodeError> {
     let NameSpan {
@@ -124,7 +125,7 @@ fn event_name(text: &[u8], span: NameSpan) -> Result<Name, DecodeError> {
     }
 }
 
-/// A part of `text` between two ASCII characters.
+/// Returns a part of `text` between two ASCII characters.
 pub(crate) fn part(text: &Str, start: usize, end: usize) -> Str {
     text.slice(start, end)
         .expect("the parser stops at ASCII characters only")

@@ -1,4 +1,4 @@
-//! Between Rust's types and [`Value`].
+//! Conversions between Rust's types and [`Value`].
 
 use serde::{Serialize, de::DeserializeOwned, ser};
 
@@ -8,7 +8,7 @@ use crate::{
     value::Value,
 };
 
-/// Turns anything that can be sent into a value.
+/// Converts anything that can be sent to a value.
 ///
 /// # Errors
 /// [`EncodeError`], as when it is sent.
@@ -19,7 +19,7 @@ pub fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, EncodeError> 
     Ok(values.into_iter().next().unwrap_or_default())
 }
 
-/// Turns a value into any type. Bytes are copied.
+/// Converts a value to any type. Bytes are copied.
 ///
 /// # Errors
 /// [`ArgsError`] if the value does not fit `T`.

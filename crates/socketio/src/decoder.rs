@@ -1,7 +1,7 @@
-//! From messages to packets: the state of one connection's parser.
+//! Decodes messages to packets: the state of one connection's parser.
 //!
 //! A text message is a packet of the default parser, or announces one whose attachments follow as binary messages. With
-//! the msgpack parser every binary message is a packet. Whatever is wrong here ends the connection.
+//! the msgpack parser every binary message is a packet. Every error ends the connection.
 //!
 //! Spec: Socket.IO protocol v5, "Packet encoding"; error texts as in the JavaScript parsers.
 
@@ -26,11 +26,11 @@ pub enum ParserKind {
     /// The default parser: JSON text with binary attachments.
     #[default]
     Default,
-    /// The msgpack parser: one binary message per packet, in which any number of binary values is possible. A `Date` is the
-    /// text that it is in JSON, in a Rust type too. JavaScript's `undefined` is null in an array and missing from an object,
-    /// and so are numbers that are not finite null.
+    /// The msgpack parser: one binary message per packet, in which any number of binary values is possible. A `Date` is
+    /// received as the string that it is in JSON. JavaScript's `undefined` is null in an array and missing from an
+    /// object, and numbers that are not finite are null.
     Msgpack,
-    /// Whichever the peer uses in its first packet, and from then on that one alone.
+    /// The parser of the peer's first packet, and from then on only that one.
     Both,
 }
 
@@ -51,22 +51,22 @@ pub enum ParserKind {
 pub struct Decoder {
     limits: DecoderLimits,
     parser: ParserKind,
-    waiting: Option<Box<Waiting>>,
+    waiting: Option<Box<PartialPacket>>,
 }
 
-/// A packet whose attachments have not all come.
+/// A packet with outstanding attachments.
 #[derive(Debug)]
-struct Waiting {
+struct PartialPacket {
     packet: Packet,
     attachments: Vec<Bytes>,
     announced: usize,
     bytes: usize,
-    /// The text included.
+    /// Including the text.
     held_bytes: usize,
 }
 
 impl Decoder {
-    /// A decoder for a new session.
+    /// Creates a decoder for a new session.
     pub fn new(parser: ParserKind, limits: DecoderLimits) -> Self {
         Self {
             limits,
@@ -75,10 +75,10 @@ impl Decoder {
         }
     }
 
-    /// Takes the next message. `None` while attachments are outstanding.
+    /// Decodes the next message. Returns `None` while attachments are outstanding.
     ///
     /// # Errors
-    /// [`DecodeError`]: the connection must be closed. What waited for attachments is dropped.
+    /// [`DecodeError`]: the connection must be closed. An incomplete packet is dropped.
     #[inline]
     pub fn decode(&mut self, message: Message) -> Result<Option<Packet>, DecodeError> {
         match message {
@@ -90,13 +90,13 @@ impl Decoder {
         }
     }
 
-    /// Whether a packet waits for attachments. The caller puts a deadline on that.
+    /// Returns whether a packet waits for attachments. The caller sets a deadline for them.
     #[inline]
     pub fn is_waiting(&self) -> bool {
         self.waiting.is_some()
     }
 
-    /// Bytes of memory that the packet takes that waits for attachments: its text, and those that have come.
+    /// Returns the bytes of memory of the packet that waits for attachments: its text and the received attachments.
     #[inline]
     pub fn waiting_bytes(&self) -> usize {
         self.waiting
@@ -104,18 +104,18 @@ impl Decoder {
             .map_or(0, |waiting| waiting.held_bytes)
     }
 
-    /// The parser that the peer uses. `None` before its first packet if both are accepted.
+    /// Returns the parser that the peer uses. `None` before its first packet if both are accepted.
     #[inline]
     pub fn peer_parser(&self) -> Option<ParserKind> {
         (self.parser != ParserKind::Both).then_some(self.parser)
     }
 
-    /// Finds the parts of the most frequent message: an event with a plain name, without attachments. `None` for
-    /// all others, and for what is no packet: [`parse`](Self::parse) says more.
+    /// Finds the parts of the most frequent message: an event with a plain name, without attachments. Returns `None`
+    /// for all other messages, valid or not: [`parse`](Self::parse) handles them.
     ///
-    /// A function of its own that knows little, so that all of it stays in registers.
+    /// A separate function with few variables, so that all of them stay in registers.
     #[inline(never)]
-    pub(crate) fn straight_event(&mut self, text: &[u8]) -> Option<StraightEvent> {
+    pub(crate) fn plain_event(&mut self, text: &[u8]) -> Option<PlainEvent> {
         if text.first() != Some(&PacketType::Event.digit())
             || self.waiting.is_some()
             || self.parser == ParserKind::Msgpack
@@ -134,7 +134,7 @@ impl Decoder {
             return None;
         }
         self.parser = ParserKind::Default;
-        Some(StraightEvent {
+        Some(PlainEvent {
             namespace,
             id,
             name,
@@ -156,7 +156,7 @@ impl Decoder {
         Ok((header, content))
     }
 
-    /// Makes a packet of the parts, or waits for its attachments.
+    /// Builds a packet from the parts. Returns `None` if it waits for attachments.
     fn on_parsed(&mut self, text: Str, header: Header, content: Content) -> Option<Packet> {
         let namespace = match header.namespace {
             None => Str::from_static("/"),
@@ -167,7 +167,7 @@ impl Decoder {
         if header.attachments == 0 {
             return Some(packet);
         }
-        self.waiting = Some(Box::new(Waiting {
+        self.waiting = Some(Box::new(PartialPacket {
             packet,
             attachments: Vec::new(),
             announced: header.attachments,
@@ -178,7 +178,7 @@ impl Decoder {
     }
 
     fn on_binary(&mut self, bytes: Bytes) -> Result<Option<Packet>, DecodeError> {
-        // A part of a larger body is copied, so that whoever keeps it does not keep the body.
+        // A part of a larger body is copied, so that keeping it does not keep the whole body allocated.
         let bytes = if bytes.is_unique() {
             bytes
         } else {
@@ -204,7 +204,7 @@ impl Decoder {
             self.waiting = Some(waiting);
             return Ok(None);
         }
-        let Waiting {
+        let PartialPacket {
             packet,
             attachments,
             ..
@@ -214,7 +214,7 @@ impl Decoder {
 }
 
 /// Where the parts of an event are.
-pub(crate) struct StraightEvent {
+pub(crate) struct PlainEvent {
     /// Start and end of the namespace. `None` for `/`.
     pub(crate) namespace: Option<(usize, usize)>,
     pub(crate) id: Option<AckId>,
@@ -222,8 +222,8 @@ pub(crate) struct StraightEvent {
     args: Arguments,
 }
 
-impl StraightEvent {
-    /// The event, of which `text` is the message.
+impl PlainEvent {
+    /// Builds the event from its message `text`.
     #[inline]
     pub(crate) fn take(self, text: Str) -> RawEvent {
         let NameSpan { start, end, .. } = self.name;

@@ -1,5 +1,5 @@
-//! What can go wrong with a packet, by direction: received bytes are wrong ([`DecodeError`]), received arguments do not fit
-//! a type ([`ArgsError`]), or data cannot be sent ([`EncodeError`]).
+//! The errors of packets: received bytes are invalid ([`DecodeError`]), received arguments do not fit a type
+//! ([`ArgsError`]), or data cannot be sent ([`EncodeError`]).
 //!
 //! The texts of [`DecodeError`] are those of the JavaScript parsers.
 
@@ -13,13 +13,13 @@ pub enum DecodeError {
     /// A message without content.
     #[error("empty packet")]
     Empty,
-    /// The first character is no type.
+    /// The first character is not a type.
     #[error("unknown packet type {}", DisplayType(*found))]
     UnknownPacketType {
         /// The first byte.
         found: u8,
     },
-    /// The number of attachments is missing, zero or no number.
+    /// The number of attachments is missing, zero or not a number.
     #[error("Illegal attachments")]
     IllegalAttachmentCount,
     /// More attachments than allowed.
@@ -34,28 +34,28 @@ pub enum DecodeError {
         /// The limit in bytes.
         max: usize,
     },
-    /// A placeholder stands for no attachment.
+    /// A placeholder refers to a missing attachment.
     #[error("illegal attachments")]
     IllegalPlaceholder,
     /// Text came instead of an attachment.
     #[error("got plaintext data when reconstructing a packet")]
     UnexpectedText,
-    /// An attachment came that nothing announced.
+    /// An attachment came that no packet announced.
     #[error("got binary data when not reconstructing a packet")]
     UnexpectedBinary,
-    /// Text came from a peer that has to use msgpack.
+    /// Text came from a peer that must use msgpack.
     #[error("got plaintext data instead of a msgpack packet")]
     TextInsteadOfMsgpack,
-    /// A namespace of excessive length.
+    /// The namespace is too long.
     #[error("namespace longer than {max} bytes")]
     NamespaceTooLong {
         /// The limit in bytes.
         max: usize,
     },
-    /// The acknowledgement id is no number, or exceeds 2^63 − 1.
+    /// The acknowledgement id is not a number, or exceeds 2^63 − 1.
     #[error("invalid packet id")]
     InvalidAckId,
-    /// The payload is not JSON, or not what this type of packet carries.
+    /// The payload is not JSON, or does not fit the packet's type.
     #[error("invalid payload")]
     InvalidPayload,
     /// Arrays and objects are nested too deep.
@@ -64,7 +64,7 @@ pub enum DecodeError {
         /// The limit.
         max: usize,
     },
-    /// The data of a msgpack packet become so much larger as JSON text.
+    /// The data of a msgpack packet grows too much when it is translated to JSON text.
     #[error("msgpack grows by more than {max} bytes as text")]
     MsgpackTooLarge {
         /// The limit in bytes.
@@ -76,7 +76,7 @@ pub enum DecodeError {
     /// The `type` of a msgpack packet is missing or unknown.
     #[error("invalid packet type")]
     InvalidPacketType,
-    /// The `nsp` of a msgpack packet is missing or no namespace.
+    /// The `nsp` of a msgpack packet is missing or not a namespace.
     #[error("invalid namespace")]
     InvalidNamespace,
 }
@@ -93,7 +93,7 @@ impl fmt::Display for DisplayType {
     }
 }
 
-/// The arguments do not fit the type that was asked for.
+/// The arguments do not fit the requested type.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ArgsError(pub(crate) serde_json::Error);
@@ -101,7 +101,7 @@ pub struct ArgsError(pub(crate) serde_json::Error);
 /// A packet cannot be encoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// The peers' libraries give this event name a meaning of their own.
+    /// The peers' libraries use this event name themselves.
     #[error("{name:?} is a reserved event name")]
     ReservedName {
         /// The name.
@@ -116,7 +116,7 @@ pub enum EncodeError {
     /// The key of a map is neither text nor a number.
     #[error("a key must be text or a number")]
     KeyNotText,
-    /// Beside bytes there is a map with `_placeholder: true`, which the receiver would take for bytes.
+    /// Arguments with bytes also contain a map with `_placeholder: true`, which the receiver would replace by bytes.
     #[error("arguments with bytes may not contain a key `_placeholder` that is true")]
     PlaceholderInData,
     /// More binary values than a peer with the default parser accepts: the JavaScript libraries end the connection at the
@@ -128,10 +128,10 @@ pub enum EncodeError {
         /// The limit.
         max: usize,
     },
-    /// Bytes where the protocol has no place for them.
+    /// Bytes in a packet that cannot carry them.
     #[error("bytes are possible in events and acknowledgements only")]
     BinaryNotAllowed,
-    /// The type refuses to be serialised.
+    /// The type cannot be serialised.
     #[error("{0}")]
     Serialize(Box<str>),
 }

@@ -1,8 +1,8 @@
 //! Socket.IO packets, parsers and connections without I/O.
 //!
-//! [`Decoder`] turns the messages of one Engine.IO session into [`Packet`]s; the `encode_*` functions turn events,
-//! acknowledgements and the rest into an [`EncodedPacket`] that every recipient shares. Arguments stay raw ([`Args`])
-//! until somebody asks for a type.
+//! [`Decoder`] decodes the messages of one Engine.IO session to [`Packet`]s; the `encode_*` functions encode events,
+//! acknowledgements and all other packets as an [`EncodedPacket`] that all recipients share. Arguments stay raw
+//! ([`Args`]) until a handler asks for a type.
 //!
 //! Spec: Socket.IO protocol, revision 5 (revisions 4 and 3 differ in the connection, not in the packets), and the
 //! msgpack parser of the JavaScript family.

@@ -1,8 +1,8 @@
 //! The msgpack parser of the JavaScript family: one map `{type, nsp, data, id}` per packet, in one binary message.
 //!
-//! Packets are kept as JSON text with attachments whatever they came as, so this module translates: [`decode`] writes
-//! the data as JSON on the way in, [`encode`] reads the text of an encoded packet on the way out. JavaScript's
-//! `undefined` (extension 0 of one byte) vanishes, and a `Date` (extension 0 of eight bytes) is the text it is in JSON.
+//! With either parser, packets are kept as JSON text with attachments, so this module translates: [`decode`] writes
+//! received data as JSON, [`encode`] reads the text of an encoded packet. JavaScript's `undefined` (extension 0 of one
+//! byte) is removed, and a `Date` (extension 0 of eight bytes) becomes the string that it is in JSON.
 
 use std::borrow::Cow;
 
@@ -35,7 +35,7 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
     }
     let packet_type = members.packet_type.ok_or(DecodeError::InvalidPacketType)?;
     let namespace = members.namespace.ok_or(DecodeError::InvalidNamespace)?;
-    // A comma could not be sent to others: it ends a namespace in text.
+    // A comma would end the namespace in a text packet to other clients.
     if !namespace.starts_with('/') || namespace.contains(',') {
         return Err(DecodeError::InvalidNamespace);
     }
@@ -86,20 +86,20 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
     }
 }
 
-/// The members of a packet's map, as far as they were there. Of a name that comes twice the last one counts.
+/// The members of a packet's map, if present. If a name comes twice, the last one counts.
 #[derive(Default)]
 struct Members<'a> {
     packet_type: Option<PacketType>,
     namespace: Option<Cow<'a, str>>,
     id: Option<AckId>,
-    /// JSON text and the attachments that its placeholders stand for.
+    /// JSON text and the attachments of its placeholders.
     data: (Vec<u8>, Vec<Bytes>),
 }
 
 /// Extension 0 of one byte.
 const UNDEFINED: [u8; 2] = [0xd4, 0x00];
 
-/// A message being read. Nothing is allocated by an announced length.
+/// A message being read. Nothing is allocated for a length that was only announced.
 struct Reader<'a> {
     message: &'a Bytes,
     at: usize,
@@ -109,7 +109,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads the map that a packet is.
+    /// Reads the map of a packet.
     fn members(&mut self) -> Result<Members<'a>, DecodeError> {
         let count = match self.byte()? {
             marker @ 0x80..=0x8f => u64::from(marker & 0x0f),
@@ -148,13 +148,14 @@ impl<'a> Reader<'a> {
         Ok(members)
     }
 
-    /// One value as JSON, and its attachments.
+    /// Reads one value. Returns it as JSON, with its attachments.
     fn json(&mut self) -> Result<(Vec<u8>, Vec<Bytes>), DecodeError> {
         let mut text = Vec::new();
         let mut json = JsonWriter::new(&mut text, 0);
         self.value(&mut json)?;
-        let mut attachments = json.finish().map_err(written)?;
-        // Bytes that are a small part of the message are copied, so that whoever keeps them does not keep all of it.
+        let mut attachments = json.finish().map_err(decode_error)?;
+        // Bytes that are a small part of the message are copied, so that keeping them does not keep the whole message
+        // allocated.
         if 4 * self.attachment_bytes < 3 * self.message.len() {
             for attachment in &mut attachments {
                 *attachment = Bytes::copy_from_slice(attachment);
@@ -163,7 +164,7 @@ impl<'a> Reader<'a> {
         Ok((text, attachments))
     }
 
-    /// Translates one value, and looks at how large it has made the text.
+    /// Translates one value, and checks the size of the text.
     fn value(&mut self, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
         self.any_value(json)?;
         let max = self.limits.max_attachment_bytes;
@@ -210,7 +211,7 @@ impl<'a> Reader<'a> {
                 json.serialize_str(&text)
             }
         }
-        .map_err(written)
+        .map_err(decode_error)
     }
 
     fn sized_array(&mut self, size: usize, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
@@ -219,7 +220,7 @@ impl<'a> Reader<'a> {
     }
 
     fn array(&mut self, length: u64, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
-        json.open(b'[').map_err(written)?;
+        json.open(b'[').map_err(decode_error)?;
         for _ in 0..length {
             json.write_separator();
             self.value(json)?;
@@ -234,7 +235,7 @@ impl<'a> Reader<'a> {
     }
 
     fn map(&mut self, length: u64, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
-        json.open(b'{').map_err(written)?;
+        json.open(b'{').map_err(decode_error)?;
         for _ in 0..length {
             let at = self.at;
             let marker = self.byte()?;
@@ -269,10 +270,10 @@ impl<'a> Reader<'a> {
         if self.attachment_bytes > max {
             return Err(DecodeError::AttachmentsTooLarge { max });
         }
-        json.write_binary(bytes).map_err(written)
+        json.write_binary(bytes).map_err(decode_error)
     }
 
-    /// An extension with a length: bytes if its type is 0, as JavaScript writes an `ArrayBuffer`.
+    /// Translates an extension with a length: to bytes if its type is 0, as JavaScript writes an `ArrayBuffer`.
     fn sized_extension(
         &mut self,
         size: usize,
@@ -294,34 +295,34 @@ impl<'a> Reader<'a> {
             // `undefined`, which is null in an array.
             (0, 1) => {
                 self.take(1)?;
-                json.serialize_unit().map_err(written)
+                json.serialize_unit().map_err(decode_error)
             }
             (0, 8) => match iso_8601(self.signed(8)?) {
                 Some(date) => json.serialize_str(&date),
                 None => json.serialize_unit(),
             }
-            .map_err(written),
+            .map_err(decode_error),
             (0, _) => self.binary(length, json),
             (extension, _) => self.unknown_extension(extension, length, json),
         }
     }
 
-    /// An extension that nobody has defined is `[type, bytes]`.
+    /// Translates an undefined extension to `[type, bytes]`.
     fn unknown_extension(
         &mut self,
         extension: i64,
         length: u64,
         json: &mut JsonWriter<'_>,
     ) -> Result<(), DecodeError> {
-        json.open(b'[').map_err(written)?;
-        json.serialize_i64(extension).map_err(written)?;
+        json.open(b'[').map_err(decode_error)?;
+        json.serialize_i64(extension).map_err(decode_error)?;
         json.write_separator();
         self.binary(length, json)?;
         json.close("]");
         Ok(())
     }
 
-    /// The rest of a string behind its marker. `None` if the marker is no string's.
+    /// Reads the rest of a string after its marker. Returns `None` if the marker is not one of a string.
     fn string(&mut self, marker: u8) -> Result<Option<Cow<'a, str>>, DecodeError> {
         let length = match marker {
             0xa0..=0xbf => u64::from(marker & 0x1f),
@@ -337,7 +338,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A whole value that must be an integer. `None` if it is negative or something else.
+    /// Reads a value that must be an integer. Returns `None` if it is negative or something else.
     fn integer(&mut self) -> Result<Option<u64>, DecodeError> {
         Ok(match self.byte()? {
             marker @ 0x00..=0x7f => Some(marker.into()),
@@ -369,7 +370,7 @@ impl<'a> Reader<'a> {
         is_nil
     }
 
-    /// An unsigned number of 1 to 8 bytes, high byte first.
+    /// Reads an unsigned number of 1 to 8 bytes in big-endian order.
     fn number(&mut self, size: usize) -> Result<u64, DecodeError> {
         let bytes = self.take(size as u64)?;
         Ok(bytes
@@ -377,7 +378,7 @@ impl<'a> Reader<'a> {
             .fold(0, |number, &byte| number << 8 | u64::from(byte)))
     }
 
-    /// A signed number of 1 to 8 bytes, high byte first.
+    /// Reads a signed number of 1 to 8 bytes in big-endian order.
     fn signed(&mut self, size: usize) -> Result<i64, DecodeError> {
         let unused_bits = 64 - 8 * size;
         Ok((self.number(size)? << unused_bits).cast_signed() >> unused_bits)
@@ -402,8 +403,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Text in which some encoders have written half a surrogate pair, as three bytes that are no UTF-8. It becomes U+FFFD, as
-/// in JSON.
+/// Replaces half a surrogate pair, which some encoders write as three bytes that are not UTF-8, by U+FFFD, as in JSON.
 fn without_surrogates(bytes: &[u8]) -> Result<String, DecodeError> {
     let mut bytes = bytes.to_vec();
     let mut at = 0;
@@ -417,9 +417,9 @@ fn without_surrogates(bytes: &[u8]) -> Result<String, DecodeError> {
     String::from_utf8(bytes).map_err(|_| DecodeError::InvalidMsgpack)
 }
 
-/// What it means for the sender that its data cannot be written as JSON.
+/// Converts the error of writing received data as JSON.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
-fn written(error: EncodeError) -> DecodeError {
+fn decode_error(error: EncodeError) -> DecodeError {
     match error {
         EncodeError::TooDeep { max } => DecodeError::TooDeep { max },
         EncodeError::PlaceholderInData => DecodeError::IllegalPlaceholder,
@@ -427,7 +427,8 @@ fn written(error: EncodeError) -> DecodeError {
     }
 }
 
-/// A JavaScript date, milliseconds from 1970, as `toISOString` writes it. `None` if it is out of JavaScript's range.
+/// Formats a JavaScript date, in milliseconds from 1970, as `toISOString` does. Returns `None` if it is out of
+/// JavaScript's range.
 fn iso_8601(milliseconds: i64) -> Option<String> {
     const DAY: i64 = 86_400_000;
     const MAX: i64 = 100_000_000 * DAY;
@@ -463,7 +464,7 @@ pub(crate) fn encode(text: &[u8], attachments: &[Bytes]) -> Vec<u8> {
         max_depth: usize::MAX,
         max_namespace_bytes: usize::MAX,
     };
-    // Our own encoder wrote the text, so it has a head.
+    // Kokanee's encoder wrote the text, so it has a head.
     let Ok(header) = Header::parse(text, &unlimited) else {
         return Vec::new();
     };
@@ -492,7 +493,7 @@ pub(crate) fn encode(text: &[u8], attachments: &[Bytes]) -> Vec<u8> {
     writer.0
 }
 
-/// How the lengths of one kind of value are written: in the marker, or in 1, 2 or 4 bytes behind one.
+/// How the lengths of one kind of value are written: in the marker, or in 1, 2 or 4 bytes after one.
 struct Lengths {
     fixed: Option<(u8, usize)>,
     byte: Option<u8>,
@@ -566,7 +567,7 @@ impl Writer {
         }
     }
 
-    /// A number in the smallest form; whole numbers are integers, as far as a double holds them exactly.
+    /// Writes a number in the smallest form. Whole numbers are integers, as far as a double represents them exactly.
     fn number(&mut self, text: &[u8]) {
         const EXACT: f64 = 9_007_199_254_740_992.0;
         let text = std::str::from_utf8(text).unwrap_or_default();
@@ -588,7 +589,7 @@ impl Writer {
         self.0.extend_from_slice(&number.to_be_bytes());
     }
 
-    /// An integer between the least `i64` and the greatest `u64`.
+    /// Writes an integer between the least `i64` and the greatest `u64`.
     fn integer(&mut self, number: i128) {
         let (marker, size) = match number {
             -32..=127 => (None, 1),
@@ -643,8 +644,8 @@ impl Writer {
     }
 }
 
-/// How many tokens each array and object in valid JSON text has directly in it, in the order of their beginnings. An
-/// object has two for every member.
+/// Counts the tokens directly in each array and object of valid JSON text, in the order in which they begin. An object
+/// has two for every member.
 fn count_elements(text: &[u8]) -> Vec<usize> {
     let mut counts = Vec::new();
     let mut open = Vec::new();

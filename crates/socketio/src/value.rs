@@ -1,4 +1,4 @@
-//! Any value an argument can have, for code that does not know its types: JSON, and bytes wherever they are.
+//! Any value of an argument, for code that does not know its types: JSON, with bytes at any depth.
 
 use std::{borrow::Cow, fmt};
 
@@ -14,7 +14,7 @@ use serde::{
 };
 use serde_json::Number;
 
-/// Any value an argument can have.
+/// Any value of an argument.
 ///
 /// ```
 /// use kokanee_socketio::Value;
@@ -25,8 +25,8 @@ use serde_json::Number;
 /// ```
 #[derive(Clone, Debug, PartialEq, Default)]
 pub enum Value {
-    /// `null`; also what JavaScript writes for `undefined` and for numbers that are not finite, so a number that is
-    /// beyond a double (`1e400`) is null, too.
+    /// `null`. JavaScript also writes it for `undefined` and for numbers that are not finite, so a number beyond a
+    /// double (`1e400`) is null, too.
     #[default]
     Null,
     /// `true` or `false`.
@@ -39,27 +39,27 @@ pub enum Value {
     Binary(Bytes),
     /// An array.
     Array(Vec<Self>),
-    /// An object, its members in the order of the wire.
+    /// An object, with its members in the received order.
     Object(IndexMap<String, Self>),
 }
 
 impl Value {
-    /// The member `key` of an object.
+    /// Returns the member `key` of an object.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.as_object()?.get(key)
     }
 
-    /// The element `index` of an array.
+    /// Returns the element `index` of an array.
     pub fn get_index(&self, index: usize) -> Option<&Self> {
         self.as_array()?.get(index)
     }
 
-    /// Whether this is `null`.
+    /// Returns whether this is `null`.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
 
-    /// The boolean, if it is one.
+    /// Returns the boolean, if it is one.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Bool(value) => Some(*value),
@@ -67,7 +67,7 @@ impl Value {
         }
     }
 
-    /// The number, if it is an integer in range.
+    /// Returns the number, if it is an integer in range.
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             Self::Number(number) => number.as_i64(),
@@ -75,7 +75,7 @@ impl Value {
         }
     }
 
-    /// The number, if it is an integer in range.
+    /// Returns the number, if it is an integer in range.
     pub fn as_u64(&self) -> Option<u64> {
         match self {
             Self::Number(number) => number.as_u64(),
@@ -83,7 +83,7 @@ impl Value {
         }
     }
 
-    /// The number, if it is one.
+    /// Returns the number, if it is one.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Number(number) => number.as_f64(),
@@ -91,7 +91,7 @@ impl Value {
         }
     }
 
-    /// The string, if it is one.
+    /// Returns the string, if it is one.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
@@ -99,7 +99,7 @@ impl Value {
         }
     }
 
-    /// The bytes, if it is binary.
+    /// Returns the bytes, if it is binary.
     pub fn as_binary(&self) -> Option<&Bytes> {
         match self {
             Self::Binary(bytes) => Some(bytes),
@@ -107,7 +107,7 @@ impl Value {
         }
     }
 
-    /// The elements, if it is an array.
+    /// Returns the elements, if it is an array.
     pub fn as_array(&self) -> Option<&[Self]> {
         match self {
             Self::Array(elements) => Some(elements),
@@ -115,7 +115,7 @@ impl Value {
         }
     }
 
-    /// The members, if it is an object.
+    /// Returns the members, if it is an object.
     pub fn as_object(&self) -> Option<&IndexMap<String, Self>> {
         match self {
             Self::Object(members) => Some(members),
@@ -123,7 +123,7 @@ impl Value {
         }
     }
 
-    /// Replaces the placeholders in it, however they are written. `take` gets the number in each, if it has one.
+    /// Replaces the placeholders in the value, in any form. `take` gets the number in each, if it has one.
     pub(crate) fn replace_placeholders<E>(
         &mut self,
         take: &mut impl FnMut(Option<usize>) -> Result<Bytes, E>,
@@ -148,7 +148,7 @@ impl Value {
     }
 }
 
-/// Shows JSON, with `<n bytes>` in place of bytes.
+/// Writes JSON, with `<n bytes>` in place of bytes.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -287,7 +287,7 @@ impl From<serde_json::Value> for Value {
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            // Not a unit: as an argument of an event, null is one, and `()` is none.
+            // Not a unit: as an argument list, null is one argument and `()` is empty.
             Self::Null => serializer.serialize_none(),
             Self::Bool(value) => serializer.serialize_bool(*value),
             Self::Number(number) => number.serialize(serializer),
@@ -416,7 +416,7 @@ impl<'de> Deserializer<'de> for &'de Value {
         Ok(value)
     }
 
-    /// Bytes may be taken as a sequence, so that `Vec<u8>` works.
+    /// Accepts bytes as a sequence, so that `Vec<u8>` works.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         match self {
             Value::Binary(bytes) => visitor.visit_seq(SeqDeserializer::new(bytes.iter().copied())),
