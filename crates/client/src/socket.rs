@@ -305,21 +305,39 @@ impl Core {
     }
 }
 
-/// One namespace of a connection to a server. A cheap handle: when the last one of a connection is dropped, the connection
-/// is closed. (A handler that keeps one in its closure keeps the connection open; handlers get one as a parameter.)
+/// Represents one namespace of a connection to a server. A cheap handle: clones refer to the same socket.
+///
+/// When the last handle of a connection is dropped, the connection is closed. (A handler that keeps a `Socket` in its closure
+/// keeps the connection open; use the handler's parameter instead.)
+///
+/// # Examples
+///
+/// ```
+#[doc = include_str!("doctest/server.md")]
+/// use kokanee_client::{Client, Socket};
+///
+/// let socket = Client::connect(&url).await?;
+/// socket.on("question", async |socket: Socket| socket.emit("answer", 42).await);
+///
+/// let sum: i64 = socket.emit_with_ack("sum", (20, 22)).await?;
+/// assert_eq!(sum, 42);
+/// socket.disconnect().await?;
+/// # Ok(()) }
+/// ```
 ///
 /// # Early events
 ///
-/// Handlers are best given to the [builder](crate::ClientBuilder), and are then there before the first event. Events that
-/// nothing is attached for yet wait for what is attached next, handlers or [readers](Self::events): at most 256 of them or
-/// 8 MiB, until 2 s after the first handler of events or reader was attached, or 30 s after the first connection without any.
-/// What is attached one right after the other, within 100 ms of the first, gets all of them in order. The others, from the
-/// oldest on, count as [unhandled](Self::unhandled_events). Nothing of this holds up heartbeats or acknowledgements.
+/// Handlers are best given to the [builder](crate::ClientBuilder), so that they are attached before the first event. Events for
+/// which nothing is attached yet wait for what is attached next, handlers or [readers](Self::events): at most 256 events or 8
+/// MiB, until 2 s after the first handler of events or reader was attached, or until 30 s after the first connection if there
+/// is none. All that is attached within 100 ms of the first gets these events, in order. Events that nobody takes, from the
+/// oldest on, count as [unhandled](Self::unhandled_events). None of this delays heartbeats or acknowledgements.
 ///
-/// - An event that has a handler of its own name when it comes, and no event to wait for, is handled at once.
-/// - Before an acknowledgement or a disconnection is handled, all events that are taken by then are given to their handlers.
-/// - An event waits for a handler of its name, a fallback or a reader. [`on_any`](Self::on_any) watches: beside handlers by
-///   name it sees an event that none of them takes when the waiting ends, and alone it takes all events at once.
+/// - An event that has a handler of its own name when it arrives, and no earlier event that waits, is handled at once.
+/// - Before an acknowledgement or a disconnection is handled, all events that have a handler or reader by then are
+///   delivered.
+/// - An event waits for a handler of its name, a fallback or a reader. [`on_any`](Self::on_any) observes: beside handlers by
+///   name it sees an event that none of them takes when the wait ends, and alone it takes all events at once.
 #[derive(Debug, Clone)]
 #[must_use = "the connection is closed when the last handle is dropped"]
 pub struct Socket {
@@ -346,42 +364,112 @@ impl Socket {
 
     // Facts.
 
-    /// The namespace's name, for instance `/`.
+    /// Returns the name of the namespace, for instance `/`.
     pub fn namespace(&self) -> &str {
         &self.core.namespace
     }
 
-    /// The socket's id, which the server knows it by. `None` while it is not connected. With servers of Socket.IO 2 it is
-    /// derived from the session's id, as those do, and is then as secret as that.
+    /// Returns the socket's id, by which the server knows it, or `None` while it is not connected.
+    ///
+    /// With servers of Socket.IO 2 the id is derived from the session's id, as those servers do, and is as secret as it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// let socket = Client::connect(&url).await?;
+    /// assert!(socket.id().is_some());
+    ///
+    /// socket.disconnect().await?;
+    /// assert_eq!(socket.id(), None);
+    /// # Ok(()) }
+    /// ```
     pub fn id(&self) -> Option<String> {
         let state = self.core.state();
         state.id.as_ref().map(|id| id.as_str().to_owned())
     }
 
-    /// Whether the socket is connected: the namespace has accepted it.
+    /// Returns whether the socket is connected: the namespace has accepted it.
     pub fn is_connected(&self) -> bool {
         self.core.is_connected()
     }
 
-    /// Whether the socket is connected, or will be: it was told to connect, and neither it nor the server has ended that, nor
-    /// has the client given up. JavaScript: `active`.
+    /// Returns whether the socket is connected or tries to be. JavaScript: `active`.
+    ///
+    /// It is `true` from [`connect`](Self::connect) until either side disconnects the socket or the client gives up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// let socket = Client::builder(&url).build()?;
+    /// assert!(!socket.is_active());
+    ///
+    /// socket.connect().await?;
+    /// socket.reconnect(); // It may not be connected for a moment, but stays active.
+    /// assert!(socket.is_active());
+    /// # Ok(()) }
+    /// ```
     pub fn is_active(&self) -> bool {
         self.core.is_active()
     }
 
-    /// Whether the server has restored the socket's state with the last connection, and what was sent meanwhile.
+    /// Returns whether the server has restored the socket's state at the last connection, and has sent the events that were
+    /// missed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::{Client, Socket};
+    /// # fn example() {
+    /// Client::builder("http://localhost:5000").on_connect(async |socket: Socket| {
+    ///     if !socket.is_recovered() {
+    ///         socket.emit("join", "lobby").await?; // A new socket of the server: rooms are joined again.
+    ///     }
+    ///     Ok::<_, kokanee_client::EmitError>(())
+    /// });
+    /// # }
+    /// ```
     pub fn is_recovered(&self) -> bool {
         self.core.state().recovered
     }
 
-    /// The transport that carries the connection now.
+    /// Returns the transport that carries the connection now, or `None` while there is no connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_client::{Client, Transport};
+    ///
+    /// let socket = Client::builder(&url).transports([Transport::WebSocket]).connect().await?;
+    /// assert_eq!(socket.transport(), Some(Transport::WebSocket));
+    /// # Ok(()) }
+    /// ```
     pub fn transport(&self) -> Option<Transport> {
         self.core.hub.transport()
     }
 
-    /// Another namespace over the same connection. Connect it with [`connect`](Self::connect). There is one socket for each
-    /// namespace: asked for again while a handle of it lives or it is connected, it is the same one. A name with a comma or a
-    /// question mark, which cannot be sent, is refused when it is to be connected.
+    /// Returns the socket of another namespace over the same connection. It is not connected yet: call
+    /// [`connect`](Self::connect).
+    ///
+    /// There is one socket for each namespace: while a handle of it exists or it is connected, `of` returns the same one. A
+    /// name with a comma or a question mark cannot be sent; `connect` refuses it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// let socket = Client::connect(&url).await?;
+    /// let admin = socket.of("/admin");
+    /// admin.connect().await?;
+    /// let users: u32 = admin.emit_with_ack("users", ()).await?;
+    /// assert_eq!(users, 1);
+    /// # Ok(()) }
+    /// ```
     pub fn of(&self, namespace: &str) -> Self {
         let namespace = if namespace.starts_with('/') {
             namespace.to_owned()
@@ -396,12 +484,26 @@ impl Socket {
 
     // Connection.
 
-    /// Connects, and waits until the namespace has accepted. Dropped before it is ready, the socket goes on connecting until
-    /// it is [disconnected](Self::disconnect).
+    /// Connects, and waits until the namespace has accepted.
+    ///
+    /// If the future is dropped before it is ready, the socket goes on connecting until it is [disconnected](Self::disconnect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_client::{Client, Data};
+    ///
+    /// let socket = Client::builder(&url).build()?;
+    /// socket.on("welcome", async |Data(text): Data<String>| println!("{text}"));
+    /// socket.connect().await?;
+    /// assert!(socket.is_connected());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// Why it could not be connected. Without [`retry_first_connect`](crate::ClientBuilder::retry_first_connect) the
-    /// first failure is returned, and nothing more is tried.
+    /// Returns why the connection could not be made. Without [`retry_first_connect`](crate::ClientBuilder::retry_first_connect)
+    /// the first failure is returned, and the client does not try again.
     pub async fn connect(&self) -> Result<(), ConnectFailure> {
         let (sender, receiver) = oneshot::channel();
         let command = Command::Connect {
@@ -418,10 +520,27 @@ impl Socket {
     /// Waits until the socket is connected, for instance again after a loss. Unlike [`connect`](Self::connect) it starts
     /// nothing. Cancel safe.
     ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// # use kokanee_client::AckError;
+    /// let socket = Client::connect(&url).await?;
+    /// let sum: i64 = loop {
+    ///     match socket.emit_with_ack("sum", (20, 22)).await {
+    ///         // The connection was lost before the answer: ask again when there is a new one.
+    ///         Err(AckError::Disconnected) => socket.connected().await?,
+    ///         answer => break answer?,
+    ///     }
+    /// };
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
-    /// Why the socket is not [active](Self::is_active) (any more): the refusal of the namespace, for instance by a middleware,
+    /// Returns why the socket is not [active](Self::is_active): the refusal of the namespace, for instance in a middleware,
     /// which ends all attempts until [`connect`](Self::connect) is called; the last failure of the attempts to reconnect; or
-    /// [`ConnectFailure::GivenUp`] if it was disconnected or never told to connect.
+    /// [`ConnectFailure::GivenUp`] if the socket was disconnected or `connect` was never called.
     pub async fn connected(&self) -> Result<(), ConnectFailure> {
         if self.is_connected() {
             return Ok(());
@@ -438,16 +557,33 @@ impl Socket {
         receiver.await.unwrap_or(Err(ConnectFailure::GivenUp))
     }
 
-    /// Disconnects from the namespace; with the last namespace the connection is closed. Returns when that is on the
-    /// wire, what was sent before included. With the last namespace the server then has 1 s to end its side, so that nothing
-    /// is lost if the process ends next. The socket does not connect again by itself.
+    /// Disconnects from the namespace, and waits until everything that was sent before has left. With the last namespace the
+    /// connection is closed. The socket does not reconnect by itself.
     ///
-    /// Many servers drop an event that they have not handed to its handler yet when the socket leaves. So the goodbye leaves
-    /// 20 ms after the server has shown that it has read everything before it: it has answered the POST, or a ping of the
-    /// WebSocket, for which it has 1 s. An upgrade that is under way is finished, or given up 1 s later.
+    /// With the last namespace the server then has 1 s to end its side, so that nothing is lost if the process exits next.
+    ///
+    /// Many servers drop an event that they have not handed to its handler yet when the socket leaves. So the DISCONNECT packet
+    /// is sent 20 ms after the server has shown that it has read everything before it: it has answered the POST, or a ping of
+    /// the WebSocket, for which it has 1 s. An upgrade that is under way is finished, or given up 1 s later.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_client::{Client, DisconnectError};
+    ///
+    /// let socket = Client::connect(&url).await?;
+    /// socket.emit("goodbye", ()).await?;
+    /// match socket.disconnect().await {
+    ///     Ok(()) => println!("everything was sent"),
+    ///     Err(DisconnectError::Unsent) => eprintln!("some events were lost"),
+    ///     Err(error) => eprintln!("{error}"),
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// [`DisconnectError`] if something has not left. The socket is disconnected all the same.
+    /// [`DisconnectError`] if something could not be sent. The socket is disconnected all the same.
     pub async fn disconnect(&self) -> Result<(), DisconnectError> {
         let (sender, receiver) = oneshot::channel();
         let command = Command::Disconnect {
@@ -465,14 +601,38 @@ impl Socket {
         }
     }
 
-    /// Waits until there is room for an event, so that the next one leaves without waiting: half of the send buffer is free.
-    /// There always is while the socket is not connected, until the buffer for that is full.
+    /// Waits until half of the send buffer is free, so that the next [`emit`](Self::emit) does not wait. Cancel safe.
+    ///
+    /// While the socket is not connected it returns at once: events are then buffered until the buffer is full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// # let measure = || 42;
+    /// let socket = Client::connect(&url).await?;
+    /// for _ in 0..3 {
+    ///     socket.writable().await;
+    ///     // Measured as late as possible: nothing older waits in the buffer for long.
+    ///     socket.emit("temperature", measure()).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn writable(&self) {
         std::future::poll_fn(|cx| self.poll_room(cx)).await;
     }
 
-    /// Cuts the transport, as if the network had failed: all namespaces are connected again. While the client waits for its
-    /// next attempt, that is made at once.
+    /// Cuts the transport, as if the network had failed, so that all namespaces reconnect. If the client already waits for its
+    /// next attempt, it makes that attempt at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn network_changed(socket: &kokanee_client::Socket) {
+    /// socket.reconnect(); // The device is in another network now: do not wait for the timeout.
+    /// # }
+    /// ```
     pub fn reconnect(&self) {
         // A connection that is closed stays so.
         let _ = self.core.hub.send(Command::Reconnect);
@@ -550,22 +710,51 @@ impl Socket {
         }
     }
 
-    /// Sends an event. A tuple is spread over several arguments, `()` is none, everything else is one;
-    /// [`bytes::Bytes`] at any depth is sent as binary, at most
-    /// [`max_outbound_attachments`](crate::ClientBuilder::max_outbound_attachments) of them.
+    /// Sends an event. Nothing is sent until the returned future is awaited.
     ///
-    /// While the socket is not connected, the event waits in the send buffer and leaves with the next connection. Waits
-    /// while more than half of the send buffer is on its way. Cancel safe: dropped before it is ready, nothing was sent.
+    /// A tuple is spread over several arguments, `()` is none, everything else is one. [`bytes::Bytes`] at any depth is sent as
+    /// binary; at most [`max_outbound_attachments`](crate::ClientBuilder::max_outbound_attachments) of them.
+    ///
+    /// While the socket is not connected, the event is buffered and sent on reconnect. While it is connected, `emit` waits
+    /// while more than half of the send buffer is in use. Cancel safe: if the future is dropped before it is ready, nothing was
+    /// sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// # let socket = Client::connect(&url).await?;
+    /// socket.emit("message", "hello").await?;
+    /// socket.emit("move", (3, 4)).await?; // Two arguments.
+    /// socket.emit("leave", ()).await?; // No argument.
+    /// socket.emit("upload", ("a.bin", bytes::Bytes::from_static(&[1, 2, 3]))).await?;
+    /// socket.emit("login", serde_json::json!({ "name": "alice", "age": 42 })).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// When the arguments cannot be encoded, the send buffer is full, or the client is closed.
+    /// [`EmitError`] if the arguments cannot be encoded, the send buffer is full, or the client is closed.
     pub fn emit<T: Serialize>(&self, event: &str, args: T) -> Emit {
         self.note_outgoing(event, || Args::from_serialize(&args).ok());
         let id = self.own_ack_id();
         self.emit_packet(encode_event(self.namespace(), id, event, &args), id)
     }
 
-    /// Sends an event with arguments as they were received.
+    /// Sends an event with arguments in the form in which they were received, without decoding them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::{Args, Socket};
+    /// # fn example(from: &Socket, to: Socket) {
+    /// // Forwards an event to another server.
+    /// from.on("news", move |args: Args| {
+    ///     let to = to.clone();
+    ///     async move { to.emit_args("news", &args).await }
+    /// });
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
@@ -575,7 +764,25 @@ impl Socket {
         self.emit_packet(encode_event_args(self.namespace(), id, event, args), id)
     }
 
-    /// Sends a typed event.
+    /// Sends a typed event, whose type has the name and the arguments.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_client::{EmitError, Event, Socket};
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct Moved { x: f64, y: f64 }
+    ///
+    /// impl Event for Moved {
+    ///     const NAME: &'static str = "moved";
+    ///     type Ack = ();
+    /// }
+    ///
+    /// # async fn example(socket: &Socket) -> Result<(), EmitError> {
+    /// socket.emit_typed(&Moved { x: 1.0, y: 2.0 }).await
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
@@ -583,10 +790,19 @@ impl Socket {
         self.emit(E::NAME, event)
     }
 
-    /// Sends an event that is dropped if it cannot leave at once. It never waits.
+    /// Sends an event that is dropped if it cannot be sent at once. It never waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn example(socket: &kokanee_client::Socket) -> Result<(), kokanee_client::EmitError> {
+    /// // The next position comes soon: an old one is not worth a wait.
+    /// socket.emit_volatile("cursor", (120, 80))?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// When the arguments cannot be encoded, or the client is closed.
+    /// [`EmitError`] if the arguments cannot be encoded, or the client is closed.
     pub fn emit_volatile<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
         self.note_outgoing(event, || Args::from_serialize(&args).ok());
         let packet = self.checked(encode_event(self.namespace(), None, event, &args))?;
@@ -602,17 +818,31 @@ impl Socket {
         })
     }
 
-    /// Sends an event and waits for the server's answer: await what this returns, perhaps with a
-    /// [`timeout`](EmitWithAck::timeout). The answer's first argument becomes `T`, or all of them if `T` is a tuple.
+    /// Sends an event and waits for the server's acknowledgement. Nothing is sent until the returned value is awaited, perhaps
+    /// with a [`timeout`](EmitWithAck::timeout).
     ///
-    /// Awaited in a handler, it holds up the next events of the socket; when so many wait that the client stops to read (see
-    /// [`on`](Self::on)), it holds up its own answer, too, and all namespaces of the connection. So the default timeout is 10 s
-    /// there. Spawn a task for what may take long.
+    /// The first argument of the answer becomes `T`, or all of them if `T` is a tuple.
     ///
-    /// ```no_run
-    /// # async fn f(socket: kokanee_client::Socket) -> Result<(), kokanee_client::AckError> {
+    /// In a handler the wait delays the next events of the socket. When so many events wait that the client stops reading (see
+    /// [`on`](Self::on)), it also delays the answer itself and all namespaces of the connection. So the default timeout is 10 s
+    /// in handlers. Spawn a task for requests that may take long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
     /// use std::time::Duration;
+    /// use kokanee_client::{AckError, Client};
+    ///
+    /// let socket = Client::connect(&url).await?;
     /// let sum: i64 = socket.emit_with_ack("sum", (20, 22)).timeout(Duration::from_secs(1)).await?;
+    /// assert_eq!(sum, 42);
+    ///
+    /// // The server's handler wants two numbers.
+    /// match socket.emit_with_ack::<i64>("sum", "20 22").await {
+    ///     Err(AckError::Remote(error)) => assert_eq!(error.code, "invalid_payload"),
+    ///     other => panic!("{other:?}"),
+    /// }
     /// # Ok(()) }
     /// ```
     pub fn emit_with_ack<T: DeserializeOwned>(
@@ -628,7 +858,21 @@ impl Socket {
         EmitWithAck::new(self.clone(), id, packet, timeout)
     }
 
-    /// The same with arguments as they were received.
+    /// Sends an event with arguments in the form in which they were received, and waits for the acknowledgement, as
+    /// [`emit_with_ack`](Self::emit_with_ack) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_client::{Args, Client};
+    ///
+    /// let socket = Client::connect(&url).await?;
+    /// let args = Args::from_serialize(&(20, 22))?;
+    /// let sum: i64 = socket.emit_args_with_ack("sum", &args).await?;
+    /// assert_eq!(sum, 42);
+    /// # Ok(()) }
+    /// ```
     pub fn emit_args_with_ack<T: DeserializeOwned>(
         &self,
         event: &str,
@@ -642,12 +886,32 @@ impl Socket {
         EmitWithAck::new(self.clone(), id, packet, timeout)
     }
 
-    /// Sends a typed event and waits for its answer, as [`emit_with_ack`](Self::emit_with_ack).
+    /// Sends a typed event and waits for its acknowledgement, as [`emit_with_ack`](Self::emit_with_ack) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_client::{Client, Event};
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct Sum(i64, i64);
+    ///
+    /// impl Event for Sum {
+    ///     const NAME: &'static str = "sum";
+    ///     type Ack = i64;
+    /// }
+    ///
+    /// let socket = Client::connect(&url).await?;
+    /// let sum = socket.emit_typed_with_ack(&Sum(20, 22)).await?;
+    /// assert_eq!(sum, 42);
+    /// # Ok(()) }
+    /// ```
     pub fn emit_typed_with_ack<E: Event>(&self, event: &E) -> EmitWithAck<E::Ack> {
         self.emit_with_ack(E::NAME, event)
     }
 
-    attach_methods!([&self] self -> &Self, Handler, Socket);
+    attach_methods!([&self] self -> &Self, Handler, Socket; "async ", "kokanee_client::Socket");
 
     pub(crate) fn error_handler(
         handler: impl Fn(&Self, &EventError) + Send + Sync + 'static,
@@ -671,23 +935,39 @@ impl Socket {
         self
     }
 
-    /// The events that come from now on and those that [wait](Self#early-events), as a stream. If its reader is behind, the
-    /// client stops to read from the server.
+    /// Returns the events that arrive from now on, and those that [wait](Self#early-events), as a stream.
+    ///
+    /// If its reader is slow, the client stops reading from the server when 256 events or 8 MiB wait in the stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// let socket = Client::builder(&url).build()?;
+    /// let mut events = socket.events();
+    /// socket.connect().await?;
+    /// while let Some(event) = events.next().await {
+    ///     println!("{} with {} arguments", event.name(), event.event.args().len());
+    ///     break; // Only for this example.
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn events(&self) -> Events {
         let subscriber = Subscriber::default();
         self.core.subscribe(subscriber.clone());
         Events::new(subscriber, self.clone())
     }
 
-    /// How many events have come that nothing was attached for: neither a handler of their name, nor
-    /// [`on_any`](Self::on_any), [`on_fallback`](Self::on_fallback) or a reader of [`events`](Self::events). Each is logged at
-    /// debug level, too.
+    /// Returns the number of events that arrived and that nothing was attached for: neither a handler of their name, nor
+    /// [`on_any`](Self::on_any), [`on_fallback`](Self::on_fallback) or a reader of [`events`](Self::events). Each of them is
+    /// logged at debug level, too.
     pub fn unhandled_events(&self) -> u64 {
         self.core.unhandled.load(Ordering::Relaxed)
     }
 }
 
-/// An event on its way. Await it to send it; see [`Socket::emit`].
+/// Sends an event when it is awaited; see [`Socket::emit`].
 #[must_use = "nothing is sent until it is awaited"]
 pub struct Emit {
     socket: Socket,
