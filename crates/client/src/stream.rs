@@ -20,25 +20,52 @@ const MAX_WAITING_BYTES: usize = 8 << 20;
 /// How much more it is while the socket waits for an acknowledgement, which comes behind them.
 const PATIENCE: usize = 16;
 
-/// An event of a stream.
+/// Holds an event of a stream: its name, its arguments, and what answers it.
+///
+/// # Examples
+///
+/// ```
+#[doc = include_str!("doctest/server.md")]
+/// # use kokanee_client::Client;
+/// let socket = Client::builder(&url).build()?;
+/// let mut events = socket.events();
+/// socket.connect().await?;
+/// if let Some(received) = events.next().await {
+///     assert_eq!(received.name(), "welcome");
+///     assert_eq!(received.data::<String>()?, "hello");
+///     received.ack.send("thank you")?; // Does nothing if the server wants no answer.
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// Name and arguments.
+    /// The name and the arguments.
     pub event: RawEvent,
-    /// Answers it, if the server asked for an acknowledgement.
+    /// Answers the event, if the server asked for an acknowledgement.
     pub ack: Ack,
 }
 
 impl Received {
-    /// The event's name.
+    /// Returns the name of the event.
     pub fn name(&self) -> &str {
         self.event.name()
     }
 
-    /// The event's arguments as a type: a tuple takes all of them, any other type the first.
+    /// Decodes the arguments of the event: a tuple takes all of them, any other type the first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::{ArgsError, Received};
+    /// # fn example(received: &Received) -> Result<(), ArgsError> {
+    /// let first: String = received.data()?;
+    /// let (name, size): (String, u64) = received.data()?;
+    /// let anything: kokanee_client::Value = received.data()?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// The arguments do not fit.
+    /// [`ArgsError`] if the arguments do not fit `T`.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
         self.event.args().deserialize()
     }
@@ -114,8 +141,10 @@ impl Subscriber {
     }
 }
 
-/// The events of a socket, from the moment on at which it was made, and those that have waited; see [`Socket::events`]. It goes
-/// on over reconnections, and ends when the client is closed.
+/// Yields the events of a socket, those that [wait](Socket#early-events) first; see [`Socket::events`].
+///
+/// The stream continues over reconnections, and ends when the client is closed. It implements [`Stream`](futures_util::Stream),
+/// too.
 #[derive(Debug)]
 pub struct Events {
     subscriber: Subscriber,
@@ -127,7 +156,23 @@ impl Events {
         Self { subscriber, socket }
     }
 
-    /// The next event. `None` when the client was closed. Cancel safe.
+    /// Waits for the next event. Returns `None` after the client was closed. Cancel safe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::Socket;
+    /// # async fn example(socket: &Socket, mut quit: tokio::sync::oneshot::Receiver<()>) {
+    /// let mut events = socket.events();
+    /// loop {
+    ///     tokio::select! {
+    ///         Some(received) = events.next() => println!("{}", received.name()),
+    ///         _ = &mut quit => break,
+    ///         else => break,
+    ///     }
+    /// }
+    /// # }
+    /// ```
     pub async fn next(&mut self) -> Option<Received> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
