@@ -137,7 +137,7 @@ impl Drop for Registration<'_> {
     }
 }
 
-/// An event that asks for an answer. Await it to send it; see [`Socket::emit_with_ack`].
+/// Sends an event when it is awaited, and resolves to the answer; see [`Socket::emit_with_ack`].
 #[must_use = "nothing is sent until it is awaited"]
 pub struct EmitWithAck<T> {
     socket: Socket,
@@ -176,21 +176,47 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
         }
     }
 
-    /// Sets how long to wait for the answer, the time included in which the socket is not connected. Without it, and
-    /// without [`ack_timeout`](crate::ClientBuilder::ack_timeout), the wait ends with the answer or the connection, and in a
-    /// handler, whose socket handles no other event meanwhile, after 10 s.
+    /// Sets how long to wait for the answer, including the time in which the socket is not connected.
     ///
-    /// With [`retries`](crate::ClientBuilder::retries) it limits all tries together; the event is still sent then, until it
-    /// is acknowledged or its tries are used up.
+    /// Without it, and without [`ack_timeout`](crate::ClientBuilder::ack_timeout), the wait ends with the answer or the
+    /// connection, and in a handler, while which the socket handles no other event, after 10 s.
+    ///
+    /// With [`retries`](crate::ClientBuilder::retries) it limits all tries together. The event is still sent after that, until
+    /// it is acknowledged or its tries are used up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use std::time::Duration;
+    /// use kokanee_client::{AckError, Client};
+    ///
+    /// let socket = Client::connect(&url).await?;
+    /// let answer = socket.emit_with_ack::<i64>("unknown", ()).timeout(Duration::from_millis(20)).await;
+    /// assert!(matches!(answer, Err(AckError::Timeout)));
+    /// # Ok(()) }
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.limit = Some(timeout);
         self
     }
 
-    /// Waits for the raw arguments of the answer.
+    /// Sends the event and returns the arguments of the answer without decoding them. Cancel safe: an answer that comes later
+    /// is ignored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// let socket = Client::connect(&url).await?;
+    /// let args = socket.emit_with_ack::<()>("echo", ("a", 1)).args().await?;
+    /// assert_eq!(args.json(), r#""a",1"#);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// [`AckError`], but never its `Decode` or `Remote`.
+    /// [`AckError`], except `Decode` and `Remote`.
     pub async fn args(self) -> Result<Args, AckError> {
         let Self {
             socket,
