@@ -28,6 +28,20 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 
 /// A connection to a peer, over TCP, TLS or a Unix socket. Dropping it closes it.
+///
+/// # Examples
+///
+/// ```
+#[doc = include_str!("doctest/echo_server.md")]
+/// use kokanee_net::TcpClient;
+///
+/// let mut conn = TcpClient::new(address).connect().await?;
+/// conn.send_all(b"hello").await?;
+/// assert_eq!(conn.recv().await?.as_deref(), Some(&b"hello"[..]));
+/// assert_eq!((conn.sent(), conn.received()), (5, 5));
+/// conn.close().await;
+/// # Ok(()) }
+/// ```
 pub struct Connection {
     reader: Reader,
     writer: Writer,
@@ -72,6 +86,25 @@ impl Connection {
     ///
     /// Cancel safe.
     ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use std::time::Duration;
+    /// use kokanee_net::{NetError, TcpClient};
+    ///
+    /// let client = TcpClient::new(address)
+    ///     .with_limits(|limits| limits.read_timeout = Some(Duration::from_millis(10)));
+    /// let mut conn = client.connect().await?;
+    /// match conn.recv().await {
+    ///     Ok(Some(data)) => println!("{} bytes", data.len()),
+    ///     Ok(None) => println!("the peer has ended its side"),
+    ///     Err(NetError::ReadTimeout { after, .. }) => println!("nothing for {after:?}"),
+    ///     Err(error) => println!("{error}"),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`NetError::ReadTimeout`], [`NetError::Idle`] or what happened to the connection.
     pub async fn recv(&mut self) -> Result<Option<Bytes>, NetError> {
@@ -80,6 +113,22 @@ impl Connection {
 
     /// Receives as many bytes as fit into `buffer`. Not cancel safe: what was received until then is in the buffer, and
     /// nobody knows how much.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::TcpClient;
+    ///
+    /// let mut conn = TcpClient::new(address).connect().await?;
+    /// conn.send_all(&[0, 3, b'a', b'b', b'c']).await?;
+    /// let mut length = [0; 2];
+    /// conn.read_exact(&mut length).await?;
+    /// let mut body = vec![0; u16::from_be_bytes(length).into()];
+    /// conn.read_exact(&mut body).await?;
+    /// assert_eq!(body, b"abc");
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`NetError::UnexpectedEnd`] if the peer ends before, or as [`recv`](Self::recv).
@@ -97,6 +146,23 @@ impl Connection {
     }
 
     /// Ends our side: the peer sees the end of our data, and can still send its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::TcpClient;
+    ///
+    /// let mut conn = TcpClient::new(address).connect().await?;
+    /// conn.send_all(b"the whole request").await?;
+    /// conn.finish().await?; // The peer sees that this was all, and can still answer.
+    /// let mut answer = Vec::new();
+    /// while let Some(data) = conn.recv().await? {
+    ///     answer.extend_from_slice(&data);
+    /// }
+    /// assert_eq!(answer, b"the whole request");
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// What happened to the connection.
@@ -123,6 +189,28 @@ impl Connection {
     }
 
     /// Separates reading and writing, so that two tasks can do them at the same time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::TcpClient;
+    ///
+    /// let (mut reader, mut writer) = TcpClient::new(address).connect().await?.into_split();
+    /// let sending = async {
+    ///     writer.send_all(&[0; 100_000]).await?;
+    ///     writer.finish().await
+    /// };
+    /// let receiving = async {
+    ///     while let Some(data) = reader.recv().await? {
+    ///         println!("{} bytes", data.len());
+    ///     }
+    ///     Ok(reader.received())
+    /// };
+    /// let ((), received) = tokio::try_join!(sending, receiving)?;
+    /// assert_eq!(received, 100_000);
+    /// # Ok(()) }
+    /// ```
     pub fn into_split(self) -> (Reader, Writer) {
         (self.reader, self.writer)
     }
@@ -234,6 +322,20 @@ impl Reader {
     }
 
     /// Receives into `buffer`, and returns how many bytes that were; 0 at the end. Cancel safe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::TcpClient;
+    ///
+    /// let (mut reader, mut writer) = TcpClient::new(address).connect().await?.into_split();
+    /// writer.send_all(b"hello").await?;
+    /// let mut buffer = [0; 1024]; // Used again for every read.
+    /// let count = reader.read(&mut buffer).await?;
+    /// assert_eq!(&buffer[..count], b"hello");
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`Connection::recv`].

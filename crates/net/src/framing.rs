@@ -17,6 +17,17 @@ use crate::{
 ///
 /// As text: `raw`, `lines`, `length-prefixed` (or `length-prefixed:2`, with the size of the prefix in bytes), and
 /// `delimiter:TEXT`, in which `\n`, `\r`, `\t`, `\0`, `\\`, `\'`, `\"` and `\x1e` stand for what they do in Rust.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_net::Framing;
+///
+/// assert_eq!("lines".parse(), Ok(Framing::Lines));
+/// assert_eq!("length-prefixed:2".parse(), Ok(Framing::LengthPrefixed { prefix_bytes: 2 }));
+/// assert_eq!(r"delimiter:\r\n\r\n".parse(), Ok(Framing::Delimiter(b"\r\n\r\n".to_vec())));
+/// assert!("words".parse::<Framing>().is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Framing {
     /// Not at all: a frame is what one read has brought.
@@ -115,6 +126,19 @@ impl Framing {
 
     /// Makes a frame of a payload.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::{Framing, NetError};
+    ///
+    /// # fn main() -> Result<(), NetError> {
+    /// assert_eq!(Framing::Lines.encode(b"hello")?, "hello\n");
+    /// assert_eq!(Framing::LengthPrefixed { prefix_bytes: 2 }.encode(b"hello")?, "\0\x05hello");
+    /// // A line cannot contain the end of a line.
+    /// assert!(matches!(Framing::Lines.encode(b"a\nb"), Err(NetError::DelimiterInFrame { .. })));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`NetError::DelimiterInFrame`] if it would be cut elsewhere, or [`NetError::FrameTooLarge`] if the prefix cannot say
     /// the length.
@@ -146,6 +170,17 @@ impl Framing {
     }
 
     /// Cuts one datagram, or another piece that is complete, into its frames.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::Framing;
+    ///
+    /// # fn main() -> Result<(), kokanee_net::NetError> {
+    /// let frames = Framing::Lines.decode_all(b"one\ntwo\n", 100)?;
+    /// assert_eq!(frames, ["one", "two"]);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`NetError::FrameTooLarge`] or [`NetError::FrameCut`]; frames before it are lost.
@@ -310,6 +345,20 @@ impl Cutter {
 
 impl Connection {
     /// Cuts the stream into frames.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::{Framing, TcpClient};
+    ///
+    /// let mut lines = TcpClient::new(address).connect().await?.framed(Framing::Lines);
+    /// lines.send(b"first").await?;
+    /// lines.send(b"second").await?;
+    /// assert_eq!(lines.next().await?.as_deref(), Some(&b"first"[..]));
+    /// assert_eq!(lines.next().await?.as_deref(), Some(&b"second"[..]));
+    /// # Ok(()) }
+    /// ```
     pub fn framed(self, framing: Framing) -> Framed {
         Framed::new(self, framing)
     }
@@ -343,6 +392,19 @@ impl FrameReader {
     }
 
     /// Lowers the size that a frame may have, in bytes. Frames of [`Framing::Raw`] are at most 64 KiB anyway.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::{Framing, NetError, TcpClient};
+    ///
+    /// let (reader, mut writer) = TcpClient::new(address).connect().await?.into_split();
+    /// let mut lines = reader.framed(&Framing::Lines).at_most(80);
+    /// writer.send_all(&[b'x'; 100]).await?;
+    /// assert!(matches!(lines.next().await, Err(NetError::FrameTooLarge { max: 80 })));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn at_most(mut self, max_bytes: usize) -> Self {
         self.cutter.lower(max_bytes);
@@ -425,6 +487,19 @@ impl Framed {
     }
 
     /// Separates reading and writing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::{Framing, TcpClient};
+    ///
+    /// let lines = TcpClient::new(address).connect().await?.framed(Framing::Lines);
+    /// let (mut frames, mut writer) = lines.into_split();
+    /// tokio::spawn(async move { writer.send_all(b"from another task\n").await });
+    /// assert_eq!(frames.next().await?.as_deref(), Some(&b"from another task"[..]));
+    /// # Ok(()) }
+    /// ```
     pub fn into_split(self) -> (FrameReader, Writer) {
         (self.frames, self.writer)
     }

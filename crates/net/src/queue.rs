@@ -46,6 +46,25 @@ impl fmt::Debug for SendQueue {
 
 impl Writer {
     /// Puts a queue in front, so that any number of tasks can send. The [`Drain`] must be run for anything to leave.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::TcpClient;
+    ///
+    /// let (mut reader, writer) = TcpClient::new(address).connect().await?.into_split();
+    /// let (queue, drain) = writer.queued();
+    /// tokio::spawn(drain.run());
+    /// for text in ["one ", "two"] {
+    ///     let queue = queue.clone();
+    ///     tokio::spawn(async move { queue.send(text.into()).await }).await.expect("no panic")?;
+    /// }
+    /// let mut both = [0; 7];
+    /// reader.read_exact(&mut both).await?;
+    /// assert_eq!(&both, b"one two");
+    /// # Ok(()) }
+    /// ```
     pub fn queued(self) -> (SendQueue, Drain) {
         let max = self.limits().max_queued_bytes;
         let max_bytes = max.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
@@ -109,6 +128,23 @@ impl SendQueue {
 
     /// Queues a message if there is room.
     ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::{NetError, TcpClient};
+    ///
+    /// let client = TcpClient::new(address).with_limits(|limits| limits.max_queued_bytes = 1000);
+    /// let (_reader, writer) = client.connect().await?.into_split();
+    /// let (queue, _drain) = writer.queued(); // Nothing leaves: the drain does not run.
+    /// queue.try_send(vec![0; 900].into())?;
+    /// match queue.try_send(vec![0; 900].into()) {
+    ///     Err(NetError::QueueFull { max, .. }) => assert_eq!(max, 1000), // Drop it, or disconnect the peer.
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`NetError::QueueFull`], or [`NetError::Closed`].
     pub fn try_send(&self, bytes: Bytes) -> Result<(), NetError> {
@@ -124,6 +160,21 @@ impl SendQueue {
     }
 
     /// Takes no more messages. When those that wait have left, our side of the connection ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::TcpClient;
+    ///
+    /// let (mut reader, writer) = TcpClient::new(address).connect().await?.into_split();
+    /// let (queue, drain) = writer.queued();
+    /// queue.send("goodbye".into()).await?;
+    /// queue.finish();
+    /// drain.run().await?; // Returns when everything has left.
+    /// assert!(queue.send("too late".into()).await.is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn finish(&self) {
         self.0.lock().is_finished = true;
         self.0.changed.notify_one();
