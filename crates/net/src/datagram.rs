@@ -36,6 +36,19 @@ pub struct Datagram {
 impl Datagram {
     /// Sends a datagram to the sender of this one.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::{Datagram, UdpServer};
+    ///
+    /// let server = UdpServer::bind("127.0.0.1:0").await?;
+    /// tokio::spawn(server.serve(async |datagram: Datagram| {
+    ///     datagram.reply(format!("{} bytes received", datagram.data.len()).as_bytes()).await
+    /// }));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`UdpServer::send_to`](crate::UdpServer::send_to).
     pub async fn reply(&self, data: &[u8]) -> Result<(), NetError> {
@@ -43,6 +56,23 @@ impl Datagram {
     }
 
     /// The way back to the sender, without what it said: to be kept for later answers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::Datagram;
+    ///
+    /// /// Remembers who has sent something, and not what.
+    /// fn remember(senders: &mut Vec<Datagram>, datagram: Datagram) {
+    ///     senders.push(datagram.without_data());
+    /// }
+    ///
+    /// async fn broadcast(senders: &[Datagram], news: &[u8]) {
+    ///     for sender in senders {
+    ///         let _ = sender.reply(news).await; // It may be gone.
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn without_data(self) -> Self {
         Self {

@@ -18,6 +18,22 @@ use crate::{
 };
 
 /// A UDP server: a bound socket that takes datagrams of anybody.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+/// use kokanee_net::{Datagram, UdpClient, UdpServer};
+///
+/// let server = UdpServer::bind("127.0.0.1:0").await?;
+/// let address = server.local_addr().to_string();
+/// tokio::spawn(server.serve(async |datagram: Datagram| datagram.reply(&datagram.data).await));
+///
+/// let client = UdpClient::connect(&address).await?;
+/// client.send(b"hello").await?;
+/// assert_eq!(client.recv().await?, "hello");
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct UdpServer(Arc<DatagramSocket>);
 
@@ -31,6 +47,20 @@ impl UdpServer {
     }
 
     /// Begins a server with settings of your own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::UdpServer;
+    ///
+    /// // Several processes share the port.
+    /// let server = UdpServer::builder()
+    ///     .with_options(|options| options.reuse_port = true)
+    ///     .bind("127.0.0.1:0")
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
     pub fn builder() -> UdpServerBuilder {
         UdpServerBuilder::default()
     }
@@ -51,6 +81,23 @@ impl UdpServer {
 
     /// Receives a datagram. Cancel safe.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::{NetError, UdpClient, UdpServer};
+    ///
+    /// let limits = |limits: &mut kokanee_net::Limits| limits.max_datagram_bytes = 4;
+    /// let server = UdpServer::builder().with_limits(limits).bind("127.0.0.1:0").await?;
+    /// let client = UdpClient::connect(&server.local_addr().to_string()).await?;
+    /// client.send(b"hello").await?;
+    /// client.send(b"hi").await?;
+    /// // An error concerns one datagram: call it again.
+    /// assert!(matches!(server.recv().await, Err(NetError::DatagramOverLimit { max: 4, .. })));
+    /// assert_eq!(server.recv().await?.data, "hi");
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`NetError::DatagramOverLimit`] for one that was thrown away, or what the system says. The next call may succeed.
     pub async fn recv(&self) -> Result<Datagram, NetError> {
@@ -58,6 +105,18 @@ impl UdpServer {
     }
 
     /// Sends a datagram.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::{Endpoint, UdpServer};
+    ///
+    /// let (first, second) = (UdpServer::bind("127.0.0.1:0").await?, UdpServer::bind("127.0.0.1:0").await?);
+    /// first.send_to(b"hello", &Endpoint::from(second.local_addr())).await?;
+    /// assert_eq!(second.recv().await?.data, "hello");
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`NetError::DatagramTooLarge`], or what the system says.
@@ -67,6 +126,23 @@ impl UdpServer {
 
     /// Runs a handler for every datagram, one after another, until [`ServerHandle::close`]. While a handler waits, the
     /// system keeps what arrives as long as its buffer lasts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use std::time::Duration;
+    /// use kokanee_net::{Datagram, UdpServer};
+    ///
+    /// let server = UdpServer::bind("127.0.0.1:0").await?;
+    /// let handle = server.handle();
+    /// let serving = tokio::spawn(server.serve(async |datagram: Datagram| {
+    ///     println!("{} bytes from {}", datagram.data.len(), datagram.peer);
+    /// }));
+    /// handle.close(Duration::from_secs(1)).await;
+    /// serving.await.expect("serve returns");
+    /// # Ok(()) }
+    /// ```
     pub async fn serve<F, Fut>(self, handler: F)
     where
         F: Fn(Datagram) -> Fut,
@@ -82,6 +158,18 @@ impl UdpServer {
 
     /// Receives what is sent to a multicast group. `interface` is the address of an IPv4 interface; the default is
     /// [`UdpOptions::multicast_interface`], or what the system likes.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::UdpServer;
+    ///
+    /// let server = UdpServer::bind("0.0.0.0:5353").await?;
+    /// server.join_multicast([224, 0, 0, 251].into(), None)?;
+    /// println!("{:?}", server.recv().await?.data);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// When the address is no multicast group, or the system has no such interface.
@@ -117,6 +205,15 @@ pub struct UdpServerBuilder {
 
 impl UdpServerBuilder {
     /// Changes some of the socket options.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::UdpServer;
+    ///
+    /// // A large buffer of the system, for bursts.
+    /// let server = UdpServer::builder().with_options(|options| options.receive_buffer_bytes = Some(1 << 20));
+    /// ```
     pub fn with_options(mut self, change: impl FnOnce(&mut UdpOptions)) -> Self {
         change(&mut self.options);
         self
@@ -169,6 +266,22 @@ pub struct UdpClient {
 impl UdpClient {
     /// Chooses `host:port` as the peer. Nothing is sent yet, so nobody knows whether it is there.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::{NetError, UdpClient};
+    ///
+    /// # let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    /// let client = UdpClient::connect(&free).await?;
+    /// client.send(b"hello").await?;
+    /// // Nobody listens there. The answer of that machine is the error of a later call.
+    /// # if cfg!(target_os = "linux") {
+    /// assert!(matches!(client.recv().await, Err(NetError::Refused { .. })));
+    /// # }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// When the host is unknown, or there is no way to it.
     pub async fn connect(address: &str) -> Result<Self, NetError> {
@@ -176,6 +289,18 @@ impl UdpClient {
     }
 
     /// The same with settings of your own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::{Limits, UdpClient, UdpOptions};
+    ///
+    /// let mut options = UdpOptions::default();
+    /// options.broadcast = true;
+    /// let client = UdpClient::connect_with("127.0.0.1:5000", &options, Limits::default()).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`connect`](Self::connect).

@@ -76,6 +76,21 @@ fn bind<T>(
 }
 
 /// A server on a Unix socket.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+/// use kokanee_net::{Connection, Limits, UnixClient, UnixServer};
+///
+/// # let path = std::env::temp_dir().join(format!("kokanee-doc-{}.sock", std::process::id()));
+/// let server = UnixServer::bind(&path, Limits::default()).await?;
+/// tokio::spawn(server.serve(async |mut conn: Connection| conn.send_all(b"hello").await));
+///
+/// let mut conn = UnixClient::new(&path).connect().await?;
+/// assert_eq!(conn.recv().await?.as_deref(), Some(&b"hello"[..]));
+/// # Ok(()) }
+/// ```
 pub struct UnixServer {
     server: StreamServer,
     file: SocketFile,
@@ -165,6 +180,18 @@ impl UnixClient {
 
     /// Connects.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::{NetError, UnixClient};
+    ///
+    /// // There is no such file.
+    /// let failed = UnixClient::new("/tmp/no-such-directory/chat.sock").connect().await;
+    /// assert!(matches!(failed, Err(NetError::Refused { .. })));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`NetError::Refused`] and its kin.
     pub async fn connect(&self) -> Result<Connection, NetError> {
@@ -182,6 +209,24 @@ impl UnixClient {
 }
 
 /// A server of datagrams on a Unix socket.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+/// use kokanee_net::{Datagram, Limits, UnixDatagramClient, UnixDatagramServer};
+///
+/// # let file = |name| std::env::temp_dir().join(format!("kokanee-doc-{name}-{}.sock", std::process::id()));
+/// # let (path, own) = (file("server"), file("client"));
+/// let server = UnixDatagramServer::bind(&path, Limits::default()).await?;
+/// tokio::spawn(server.serve(async |datagram: Datagram| datagram.reply(b"thanks").await));
+///
+/// // A client needs a path of its own, where the answers arrive.
+/// let client = UnixDatagramClient::connect(&path, &own, Limits::default()).await?;
+/// client.send(b"hello").await?;
+/// assert_eq!(client.recv().await?, "thanks");
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct UnixDatagramServer {
     socket: Arc<DatagramSocket>,
