@@ -3,6 +3,22 @@
 use std::time::Duration;
 
 /// How long to wait between attempts.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kokanee_net::Backoff;
+///
+/// // 100 ms, 200 ms, 400 ms, … 10 s, without chance; ten attempts in all.
+/// let backoff = Backoff {
+///     delay: Duration::from_millis(100),
+///     delay_max: Duration::from_secs(10),
+///     randomization: 0.0,
+///     attempts: Some(10),
+/// };
+/// assert_eq!(backoff.delay(2), Duration::from_millis(400));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Backoff {
     /// The delay after the first failure. It doubles with each further one. Default 1 s.
@@ -33,6 +49,16 @@ impl Backoff {
     }
 
     /// The same for a given random number from 0 to 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kokanee_net::Backoff;
+    ///
+    /// assert_eq!(Backoff::default().delay_at(0, 0.3), Duration::from_millis(1150));
+    /// assert_eq!(Backoff::default().delay_at(0, 0.4), Duration::from_millis(800));
+    /// ```
     pub fn delay_at(&self, attempt: u32, random: f64) -> Duration {
         let base = self.delay.as_secs_f64() * 2_f64.powi(attempt.min(60).cast_signed());
         let deviation = random * self.randomization * base;

@@ -41,6 +41,31 @@ fn wait<R>(future: impl Future<Output = Result<R, NetError>>) -> Result<R, NetEr
 }
 
 /// [`crate::TcpServer`], blocking.
+///
+/// # Examples
+///
+/// ```
+/// use std::thread;
+/// use kokanee_net::{NetError, blocking::{Connection, TcpClient, TcpServer}};
+///
+/// # fn main() -> Result<(), NetError> {
+/// let server = TcpServer::bind("127.0.0.1:0")?;
+/// let address = server.local_addr().to_string();
+/// thread::spawn(|| server.serve(|mut conn: Connection| {
+///     while let Ok(Some(data)) = conn.recv() {
+///         if conn.send_all(&data).is_err() {
+///             break;
+///         }
+///     }
+/// }));
+///
+/// let mut conn = TcpClient::new(&address).connect()?;
+/// conn.send_all(b"hello")?;
+/// let mut answer = [0; 5];
+/// conn.read_exact(&mut answer)?;
+/// assert_eq!(&answer, b"hello");
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct TcpServer(crate::TcpServer);
 
@@ -55,6 +80,17 @@ impl TcpServer {
 
     /// The same with settings of your own.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::blocking::TcpServer;
+    ///
+    /// # fn main() -> Result<(), kokanee_net::NetError> {
+    /// let settings = kokanee_net::TcpServer::builder().with_limits(|limits| limits.max_connections = 10);
+    /// let server = TcpServer::bind_with(settings, "127.0.0.1:0")?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub fn bind_with(builder: TcpServerBuilder, address: &str) -> Result<Self, NetError> {
@@ -67,6 +103,20 @@ impl TcpServer {
     }
 
     /// Waits for a connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::blocking::{TcpClient, TcpServer};
+    ///
+    /// # fn main() -> Result<(), kokanee_net::NetError> {
+    /// let server = TcpServer::bind("127.0.0.1:0")?;
+    /// let client = TcpClient::new(&server.local_addr().to_string());
+    /// let mut connected = client.connect()?;
+    /// server.accept()?.send_all(b"hello")?;
+    /// assert_eq!(connected.recv()?.as_deref(), Some(&b"hello"[..]));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`crate::TcpServer::accept`].
@@ -103,6 +153,21 @@ impl TcpServer {
 
 /// Closes a server as [`ServerHandle::close`] does.
 ///
+/// # Examples
+///
+/// ```
+/// use std::{thread, time::Duration};
+/// use kokanee_net::blocking::{TcpServer, close};
+///
+/// # fn main() -> Result<(), kokanee_net::NetError> {
+/// let server = TcpServer::bind("127.0.0.1:0")?;
+/// let handle = server.handle();
+/// let serving = thread::spawn(|| server.serve(|conn| println!("{}", conn.peer())));
+/// assert!(close(&handle, Duration::from_secs(5))?);
+/// serving.join().expect("no panic")?;
+/// # Ok(()) }
+/// ```
+///
 /// # Errors
 /// When the system gives no thread.
 pub fn close(handle: &ServerHandle, deadline: Duration) -> Result<bool, NetError> {
@@ -130,6 +195,17 @@ impl TcpClient {
 
 impl From<crate::TcpClient> for TcpClient {
     /// The settings are those of the async client.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kokanee_net::blocking::TcpClient;
+    ///
+    /// let client = kokanee_net::TcpClient::new("sensor.local:5000")
+    ///     .with_limits(|limits| limits.read_timeout = Some(Duration::from_secs(30)));
+    /// let client = TcpClient::from(client);
+    /// ```
     fn from(client: crate::TcpClient) -> Self {
         Self(client)
     }
@@ -184,6 +260,21 @@ impl Connection {
 }
 
 /// [`crate::UdpServer`], blocking.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_net::blocking::{UdpClient, UdpServer};
+///
+/// # fn main() -> Result<(), kokanee_net::NetError> {
+/// let server = UdpServer::bind("127.0.0.1:0")?;
+/// let client = UdpClient::connect(&server.local_addr().to_string())?;
+/// client.send(b"hello")?;
+/// let (data, peer) = server.recv()?;
+/// server.send_to(&data, &peer)?;
+/// assert_eq!(client.recv()?, "hello");
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct UdpServer(crate::UdpServer);
 

@@ -9,6 +9,17 @@ use std::{
 use crate::error::NetError;
 
 /// One end of a connection: an address of TCP or UDP, or a Unix socket.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use kokanee_net::Endpoint;
+///
+/// let peer = Endpoint::from(SocketAddr::from(([10, 0, 0, 7], 5000)));
+/// assert_eq!(peer.to_string(), "10.0.0.7:5000");
+/// assert_eq!(Endpoint::Unix("/run/chat.sock".into()).to_string(), "/run/chat.sock");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// An IP address with its port.
@@ -21,6 +32,17 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// The IP address, if it has one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn example(conn: &kokanee_net::Connection) {
+    /// match conn.peer().inet() {
+    ///     Some(address) => println!("IP address {}", address.ip()),
+    ///     None => println!("a process of this machine"),
+    /// }
+    /// # }
+    /// ```
     pub fn inet(&self) -> Option<SocketAddr> {
         match self {
             Self::Inet(address) => Some(*address),
@@ -65,6 +87,18 @@ impl fmt::Display for Endpoint {
 }
 
 /// Resolves `host:port` to its addresses, at least one.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+/// use kokanee_net::{NetError, resolve};
+///
+/// let addresses = resolve("127.0.0.1:5000").await?;
+/// assert_eq!(addresses, ["127.0.0.1:5000".parse().unwrap()]);
+/// assert!(matches!(resolve("127.0.0.1").await, Err(NetError::NotAnAddress { .. })));
+/// # Ok(()) }
+/// ```
 ///
 /// # Errors
 /// [`NetError::NotAnAddress`] or [`NetError::UnknownHost`].

@@ -5,6 +5,23 @@ use std::{io, time::Duration};
 /// Something did not work with a socket.
 ///
 /// Sorted by fault: first what is wrong here, then what the network or the peer did.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+/// use kokanee_net::{NetError, TcpClient};
+///
+/// # let address = &*std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+/// match TcpClient::new(address).connect().await {
+///     Ok(_) => println!("connected"),
+///     // Mistakes in the configuration: another attempt fails as well.
+///     Err(error @ (NetError::NotAnAddress { .. } | NetError::Tls { .. })) => panic!("{error}"),
+///     // The text says what failed, where, and what to do.
+///     Err(error) => assert_eq!(error.to_string(), format!("connection refused: {address}; nobody listens there")),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetError {

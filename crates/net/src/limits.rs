@@ -15,6 +15,20 @@ use std::time::Duration;
 /// | `max_frame_bytes` | 1,000,000 | [`FrameTooLarge`](crate::NetError::FrameTooLarge) |
 /// | `max_queued_bytes` | 1 MiB | `send` waits, `try_send` fails with [`QueueFull`](crate::NetError::QueueFull) |
 /// | `max_datagram_bytes` | 65,535 | thrown away, with [`DatagramOverLimit`](crate::NetError::DatagramOverLimit) |
+///
+/// # Examples
+///
+/// ```
+#[doc = include_str!("doctest/echo_server.md")]
+/// use std::time::Duration;
+/// use kokanee_net::{NetError, TcpClient};
+///
+/// let client = TcpClient::new(address)
+///     .with_limits(|limits| limits.idle_timeout = Some(Duration::from_millis(10)));
+/// let mut conn = client.connect().await?;
+/// assert!(matches!(conn.recv().await, Err(NetError::Idle { .. })));
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {

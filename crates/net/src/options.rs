@@ -16,6 +16,15 @@ use tokio::net::{TcpListener, TcpSocket, UdpSocket};
     clippy::struct_excessive_bools,
     reason = "each is an option of the system"
 )]
+/// # Examples
+///
+/// ```
+/// use kokanee_net::{TcpOptions, TcpServer};
+///
+/// let mut options = TcpOptions::default();
+/// options.backlog = 128;
+/// let server = TcpServer::builder().with_options(|it| *it = options);
+/// ```
 pub struct TcpOptions {
     /// Sends small pieces at once instead of collecting them (`TCP_NODELAY`). Default true.
     pub nodelay: bool,
@@ -114,6 +123,17 @@ impl TcpOptions {
     clippy::struct_excessive_bools,
     reason = "each is an option of the system"
 )]
+/// # Examples
+///
+/// ```
+/// use std::net::Ipv4Addr;
+/// use kokanee_net::UdpServer;
+///
+/// let server = UdpServer::builder().with_options(|options| {
+///     options.multicast_interface = Some(Ipv4Addr::new(10, 0, 0, 7));
+///     options.multicast_hops = Some(4);
+/// });
+/// ```
 pub struct UdpOptions {
     /// Several sockets may bind one address, as for multicast (`SO_REUSEADDR`). Default false.
     pub reuse_address: bool,

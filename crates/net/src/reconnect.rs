@@ -35,6 +35,16 @@ pub struct Reconnecting {
 
 impl TcpClient {
     /// A client that connects again after every loss.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kokanee_net::{Backoff, TcpClient};
+    ///
+    /// let backoff = Backoff { delay_max: Duration::from_secs(60), ..Backoff::default() };
+    /// let client = TcpClient::new("sensor.local:5000").reconnecting(backoff);
+    /// ```
     pub fn reconnecting(self, backoff: Backoff) -> Reconnecting {
         Reconnecting {
             client: self,
@@ -48,6 +58,22 @@ impl TcpClient {
 
 impl Reconnecting {
     /// Makes a connection: the first one at once, later ones after a delay. Cancel safe: the delays go on counting.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use std::time::Duration;
+    /// use kokanee_net::{Backoff, NetError, TcpClient};
+    ///
+    /// # let address = &*std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    /// let backoff = Backoff { delay: Duration::from_millis(1), attempts: Some(3), ..Backoff::default() };
+    /// let mut client = TcpClient::new(address).reconnecting(backoff);
+    /// // Nobody listens: the third failure is returned.
+    /// assert!(matches!(client.next().await, Err(NetError::Refused { .. })));
+    /// assert_eq!(client.attempts(), 3);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The last failure, when [`Backoff::attempts`] are used up; or one that no further attempt can change, such as

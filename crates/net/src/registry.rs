@@ -128,6 +128,27 @@ impl ServerHandle {
     /// Ends the server: it accepts nothing more, and `serve` returns. Handlers receive what has arrived and then the end,
     /// as if the peer had ended its side, so they can finish what they are at. Those that have not returned at the
     /// deadline are cut off. Returns whether all were done in time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use std::time::Duration;
+    /// use kokanee_net::{Connection, NetError, TcpServer};
+    ///
+    /// let server = TcpServer::bind("127.0.0.1:0").await?;
+    /// let handle = server.handle();
+    /// tokio::spawn(server.serve(async |mut conn: Connection| {
+    ///     while let Some(data) = conn.recv().await? {
+    ///         conn.send_all(&data).await?;
+    ///     }
+    ///     conn.send_all(b"goodbye").await // Also when the server closes.
+    /// }));
+    /// if !handle.close(Duration::from_secs(5)).await {
+    ///     eprintln!("some handlers were cut off");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn close(&self, deadline: Duration) -> bool {
         self.0.stop();
         let in_time = tokio::time::timeout(deadline, self.idle()).await.is_ok();
@@ -151,6 +172,14 @@ impl ServerHandle {
     }
 
     /// Number of connections.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn example(handle: kokanee_net::ServerHandle) {
+    /// println!("{} connections, {} refused", handle.connection_count(), handle.refused_count());
+    /// # }
+    /// ```
     pub fn connection_count(&self) -> usize {
         self.0.lock().len()
     }
