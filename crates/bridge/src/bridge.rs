@@ -16,6 +16,24 @@ use crate::{
 };
 
 /// The bridge of one namespace. A cheap handle.
+///
+/// # Examples
+///
+/// ```
+#[doc = include_str!("doctest/server.md")]
+/// use kokanee_bridge::Bridge;
+/// use kokanee_net::{TcpClient, TcpServer};
+///
+/// let bridge = Bridge::builder().attach(&io.of("/tcp"));
+/// let raw = TcpServer::bind("127.0.0.1:0").await?;
+/// let address = raw.local_addr().to_string();
+/// let it = bridge.clone();
+/// tokio::spawn(async move { it.serve_tcp(raw).await });
+///
+/// let peer = TcpClient::new(&address).connect().await?;
+/// println!("{} peers", bridge.peer_count());
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Bridge(pub(crate) Arc<Inner>);
 

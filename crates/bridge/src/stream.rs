@@ -16,6 +16,23 @@ const GOODBYE: Duration = Duration::from_secs(5);
 impl Bridge {
     /// Lets every connection of a TCP server be a peer, until the server is
     /// [closed](kokanee_net::ServerHandle::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_bridge::Bridge;
+    /// use kokanee_net::TcpServer;
+    ///
+    /// let bridge = Bridge::builder().attach(&io.of("/tcp"));
+    /// // One bridge can have several servers.
+    /// for address in ["127.0.0.1:0", "127.0.0.1:0"] {
+    ///     let (bridge, raw) = (bridge.clone(), TcpServer::bind(address).await?);
+    ///     println!("raw peers connect to {}", raw.local_addr());
+    ///     tokio::spawn(async move { bridge.serve_tcp(raw).await });
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn serve_tcp(&self, server: TcpServer) {
         let bridge = self.clone();
         server
@@ -24,6 +41,17 @@ impl Bridge {
     }
 
     /// The same for a Unix socket.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(bridge: kokanee_bridge::Bridge) -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::{Limits, UnixServer};
+    ///
+    /// let raw = UnixServer::bind("/run/sensors.sock", Limits::default()).await?;
+    /// bridge.serve_unix(raw).await;
+    /// # Ok(()) }
+    /// ```
     #[cfg(unix)]
     pub async fn serve_unix(&self, server: kokanee_net::UnixServer) {
         let bridge = self.clone();

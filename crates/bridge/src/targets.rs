@@ -16,6 +16,17 @@ use std::{
 /// An address or a network allows targets that are written as addresses: names are resolved only where a rule has that name.
 /// A name is allowed wherever it leads, except to this machine and its immediate surroundings (loopback, link-local,
 /// unspecified, multicast): those must be on the list as addresses. `localhost` is the name of loopback addresses only.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_bridge::Rule;
+///
+/// for text in ["plc.local:502", "10.0.0.0/8:502", "[fd00::/8]:*", "localhost:7000"] {
+///     text.parse::<Rule>().expect(text);
+/// }
+/// assert!("plc.local".parse::<Rule>().is_err(), "the port is missing");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     host: Host,

@@ -74,6 +74,25 @@ impl Bridge {
     /// Lets every sender of datagrams be a peer, until the server is [closed](kokanee_net::ServerHandle::close).
     ///
     /// The address of a sender can be forged, so a datagram proves nothing about who has sent it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_bridge::Bridge;
+    /// use kokanee_client::SimpleClient;
+    /// use kokanee_net::{UdpClient, UdpServer};
+    ///
+    /// let bridge = Bridge::builder().attach(&io.of("/tcp"));
+    /// let raw = UdpServer::bind("127.0.0.1:0").await?;
+    /// let address = raw.local_addr().to_string();
+    /// tokio::spawn(async move { bridge.serve_udp(raw).await });
+    ///
+    /// let mut client = SimpleClient::connect(url).await?;
+    /// UdpClient::connect(&address).await?.send(b"hello").await?;
+    /// while client.receive(std::time::Duration::from_secs(5)).await?.name() != "data" {}
+    /// # Ok(()) }
+    /// ```
     pub async fn serve_udp(&self, server: UdpServer) {
         let senders = Senders::default();
         let receiving = server.serve(|datagram| self.datagram(&senders, datagram));
