@@ -5,9 +5,10 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use kokanee_engineio::{SID_LENGTH, encode_id, parse_id};
 use serde::{Deserialize, Serialize};
 
-/// The public id of a socket: 20 characters of `[A-Za-z0-9_-]`, unrelated to the session's secret id.
+/// Identifies a socket by 20 characters of `[A-Za-z0-9_-]`: public, and unrelated to the session's secret id.
 ///
-/// It is what the client calls `socket.id`, and a room of its own. It can be made from text and from an argument:
+/// It is the client's `socket.id`, and the name of a room that only this socket is in. It can be parsed from text and
+/// deserialized from an argument:
 ///
 /// ```no_run
 /// # use kokanee_server::{Data, Namespace, Server, SocketId};
@@ -25,7 +26,14 @@ impl SocketId {
         Self(encode_id(random))
     }
 
-    /// The id's text.
+    /// Returns the id's text.
+    ///
+    /// ```
+    /// # use kokanee_server::{InvalidSocketId, SocketId};
+    /// let id: SocketId = "AAAAAAAAAAAAAAAAAAAA".parse()?;
+    /// assert_eq!(id.as_str(), id.to_string());
+    /// # Ok::<_, InvalidSocketId>(())
+    /// ```
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -56,7 +64,12 @@ impl<'de> Deserialize<'de> for SocketId {
     }
 }
 
-/// The text is not the id of a socket.
+/// Reports that a text is not the id of a socket.
+///
+/// ```
+/// let error = "too short".parse::<kokanee_server::SocketId>().unwrap_err();
+/// assert_eq!(error.to_string(), "not the id of a socket");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the id of a socket")]
 #[non_exhaustive]
