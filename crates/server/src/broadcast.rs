@@ -136,8 +136,8 @@ impl IntoOutcome for Recipients {
 pub struct BroadcastAnswers<T> {
     /// Holds the answers, in the order of their arrival.
     pub answers: Vec<T>,
-    /// Holds [`AckError::Remote`] of recipients that answered with an error, and [`AckError::Decode`] for answers that do not fit
-    /// `T`, in the order of their arrival.
+    /// Holds [`AckError::Remote`] of recipients that answered with an error, and [`AckError::Decode`] for answers that do not
+    /// fit `T`, in the order of their arrival.
     pub errors: Vec<AckError>,
     /// Says whether every recipient has answered. If not, the others disconnected or did not answer in time.
     pub complete: bool,
@@ -150,7 +150,7 @@ pub struct BroadcastAnswers<T> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct HeldUp {
-    /// Is the recipient.
+    /// Holds the recipient.
     pub socket: Socket,
     /// Says how long the broadcast waited for it after the first recipient had the event.
     pub time: Duration,
@@ -305,9 +305,9 @@ impl BroadcastOperator {
     /// room, as with [`Socket::emit`], and this returns when the last has received it. One that takes nothing delays it
     /// until it is disconnected, after [`Limits::write_timeout`](crate::Limits::write_timeout).
     ///
-    /// For sources that can be read more slowly, such as a file: nothing piles up, and nobody is disconnected for being slow, as
-    /// long as an event is no longer than half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes). Not cancel
-    /// safe: some recipients may have received it.
+    /// For sources that can be read more slowly, such as a file: nothing piles up, and nobody is disconnected for being slow,
+    /// as long as an event is no longer than half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes). Not
+    /// cancel safe: some recipients may have received it.
     ///
     /// ```
     /// # use kokanee_server::{BoxError, Server};
@@ -502,8 +502,9 @@ impl BroadcastOperator {
     /// # Ok(()) }
     /// ```
     ///
-    /// When some do not answer in time or disconnect, the other answers are returned, with `complete: false`; so they are when a
-    /// socket is not asked because it owes [`Limits::max_pending_acks`](crate::Limits::max_pending_acks) answers already.
+    /// When some do not answer in time or disconnect, the other answers are returned, with `complete: false`; so they are
+    /// when a socket is not asked because it owes [`Limits::max_pending_acks`](crate::Limits::max_pending_acks) answers
+    /// already.
     ///
     /// # Errors
     /// [`AckError::Emit`] if the event cannot be encoded or sent to all. Errors of single answers are in

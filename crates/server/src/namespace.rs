@@ -309,8 +309,9 @@ impl Namespace {
     ///
     /// The socket's events wait until its handlers of this kind have ended, within
     /// [`Limits::max_queued_events`](crate::Limits::max_queued_events) and
-    /// [`Limits::max_queued_bytes`](crate::Limits::max_queued_bytes); beyond these limits the server stops reading from the client.
-    /// A task that the handler spawns does not delay events: use `tokio::spawn` for a loop that sends something every second.
+    /// [`Limits::max_queued_bytes`](crate::Limits::max_queued_bytes); beyond these limits the server stops reading from the
+    /// client. A task that the handler spawns does not delay events: use `tokio::spawn` for a loop that sends something every
+    /// second.
     ///
     /// ```
     /// # use kokanee_server::{Server, Socket};
@@ -362,11 +363,12 @@ impl Namespace {
         self.change(|handlers| handlers.on(event, handler.erase()))
     }
 
-    /// Adds a handler of an event that does not delay later events: the next one is handled while it still waits for something,
-    /// up to `events` of this name and socket at the same time. One more than that waits for its turn, and so do those after it.
+    /// Adds a handler of an event that does not delay later events: the next one is handled while it still waits for
+    /// something, up to `events` of this name and socket at the same time. One more than that waits for its turn, and so do
+    /// those after it.
     ///
-    /// For work that takes long and whose order does not matter. If one handler of an event is concurrent, all of this event's are.
-    /// It starts in order: when the handlers of earlier events have ended.
+    /// For work that takes long and whose order does not matter. If one handler of an event is concurrent, all of this
+    /// event's are. It starts in order: when the handlers of earlier events have ended.
     ///
     /// ```
     /// # use kokanee_server::{Ack, Data, Server};
@@ -702,7 +704,8 @@ impl Namespace {
     /// # Ok(()) }
     /// ```
     ///
-    /// How arguments are written is described at [`Socket::emit`], what happens with slow clients at [`BroadcastOperator::emit`].
+    /// How arguments are written is described at [`Socket::emit`], what happens with slow clients at
+    /// [`BroadcastOperator::emit`].
     ///
     /// # Errors
     /// [`EmitError::Encode`] if the arguments cannot be encoded.

@@ -328,8 +328,8 @@ impl Socket {
         }
     }
 
-    /// Returns the `auth` that the client sent with CONNECT, deserialized to `T`. If the client sent none, it is an empty object.
-    /// Handlers get it with the [`Auth`](crate::Auth) extractor, too.
+    /// Returns the `auth` that the client sent with CONNECT, deserialized to `T`. If the client sent none, it is an empty
+    /// object. Handlers get it with the [`Auth`](crate::Auth) extractor, too.
     ///
     /// ```
     /// # use kokanee_server::{BoxError, Server, Socket};
@@ -469,8 +469,8 @@ impl Socket {
 
     /// Sends an event to this client.
     ///
-    /// A tuple becomes several arguments, `()` none, everything else one. [`bytes::Bytes`] at any depth is sent as binary; at most
-    /// [`Limits::max_outbound_attachments`](crate::Limits::max_outbound_attachments) of them fit in one event.
+    /// A tuple becomes several arguments, `()` none, everything else one. [`bytes::Bytes`] at any depth is sent as binary; at
+    /// most [`Limits::max_outbound_attachments`](crate::Limits::max_outbound_attachments) of them fit in one event.
     ///
     /// ```
     /// # use kokanee_server::{BoxError, Socket};
@@ -487,8 +487,8 @@ impl Socket {
     /// client, or so much that the event would exceed the limit. An event that is larger than the limit waits until
     /// nothing else is queued. Cancel safe: if the future is dropped before it is ready, nothing was sent.
     ///
-    /// The arguments are encoded when the future is polled for the first time, and dropped after that. In a handler they must be
-    /// `Send`.
+    /// The arguments are encoded when the future is polled for the first time, and dropped after that. In a handler they must
+    /// be `Send`.
     ///
     /// # Errors
     /// [`EmitError::Encode`] if the arguments cannot be encoded, [`EmitError::Disconnected`] if the socket is disconnected.
@@ -581,8 +581,8 @@ impl Socket {
             .stage_or_encode(options, least_bytes, write)?)
     }
 
-    /// Waits until at most half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) is queued for this client, so
-    /// that the next event is sent without waiting. Returns at once when the socket is disconnected. Cancel safe.
+    /// Waits until at most half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) is queued for this
+    /// client, so that the next event is sent without waiting. Returns at once when the socket is disconnected. Cancel safe.
     ///
     /// For a source whose values grow old: wait first, then ask for the newest one.
     ///
@@ -618,8 +618,8 @@ impl Socket {
         }
     }
 
-    /// Sends an event that is dropped if the client cannot take it at once: while something is queued for it, or while a polling
-    /// client has no request pending. Does not wait.
+    /// Sends an event that is dropped if the client cannot take it at once: while something is queued for it, or while a
+    /// polling client has no request pending. Does not wait.
     ///
     /// ```
     /// # use kokanee_server::{Data, Server, Socket};
@@ -685,7 +685,8 @@ impl Socket {
         EmitWithAck::new(self.clone(), id, packet.map_err(EmitError::from))
     }
 
-    /// Sends a typed event and waits for its answer, whose type belongs to the event. See [`emit_with_ack`](Self::emit_with_ack).
+    /// Sends a typed event and waits for its answer, whose type belongs to the event. See
+    /// [`emit_with_ack`](Self::emit_with_ack).
     ///
     /// ```
     /// # use kokanee_server::{AckError, Event, Socket};
@@ -886,8 +887,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Joins the room of another socket, and so receives what is sent to that socket alone. [`join`](Self::join) refuses that, so
-    /// that no client gets it by choosing the name of a room.
+    /// Joins the room of another socket, and so receives what is sent to that socket alone. [`join`](Self::join) refuses
+    /// that, so that no client gets it by choosing the name of a room.
     ///
     /// ```
     /// # use kokanee_server::{Data, Server, Socket, SocketId};
