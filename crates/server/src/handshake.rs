@@ -7,9 +7,17 @@ use percent_encoding::percent_decode_str;
 
 use crate::{request_head::RequestHead, socket::Socket};
 
-/// How a client came: the first HTTP request of its session, and what it sent with CONNECT.
+/// Describes how a client connected: the first HTTP request of its session, and its `auth` from CONNECT.
 ///
-/// Available as an extractor, and from [`Socket::handshake`](crate::Socket::handshake).
+/// An extractor of every handler and middleware; also returned by [`Socket::handshake`](crate::Socket::handshake).
+///
+/// ```
+/// # use kokanee_server::{Handshake, Server};
+/// # let io = Server::new();
+/// io.on_connect(async |handshake: Handshake| {
+///     println!("{:?} asks for {}", handshake.address(), handshake.url());
+/// });
+/// ```
 #[derive(Debug, Clone)]
 pub struct Handshake {
     pub(crate) socket: Socket,
@@ -20,7 +28,16 @@ impl Handshake {
         &self.socket.mailbox().head
     }
 
-    /// The value of a header, if it is there and text.
+    /// Returns the value of a header, if it exists and is text. Names are compared without regard to case.
+    ///
+    /// ```
+    /// # use kokanee_server::{Handshake, Server};
+    /// # let io = Server::new();
+    /// io.middleware(async |handshake: Handshake| match handshake.header("x-api-key") {
+    ///     Some("secret") => Ok(()),
+    ///     _ => Err("wrong API key"),
+    /// });
+    /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head()
             .headers()
@@ -28,7 +45,7 @@ impl Handshake {
             .and_then(|(_, value)| std::str::from_utf8(value).ok())
     }
 
-    /// All headers.
+    /// Returns a copy of all headers.
     pub fn headers(&self) -> http::HeaderMap {
         self.head()
             .headers()
@@ -41,12 +58,22 @@ impl Handshake {
             .collect()
     }
 
-    /// Path and query of the request.
+    /// Returns the path and query of the request.
     pub fn url(&self) -> &str {
         self.head().target()
     }
 
-    /// A parameter of the query; of repeated ones the last.
+    /// Returns a parameter of the query, with its percent-encoding decoded; the last one if there are several.
+    ///
+    /// ```
+    /// # use kokanee_server::{Handshake, Server, Socket};
+    /// # let io = Server::new();
+    /// // In JavaScript: io({ query: { room: "lobby" } })
+    /// io.on_connect(async |socket: Socket, handshake: Handshake| match handshake.query("room") {
+    ///     Some(room) => socket.join(room),
+    ///     None => Ok(()),
+    /// });
+    /// ```
     pub fn query(&self, name: &str) -> Option<String> {
         self.query_pairs()
             .into_iter()
@@ -55,7 +82,7 @@ impl Handshake {
             .map(|(_, value)| value)
     }
 
-    /// All parameters of the query, in order.
+    /// Returns all parameters of the query, in their order, including those of the protocol (`EIO`, `transport`).
     pub fn query_pairs(&self) -> Vec<(String, String)> {
         let query = self.url().split_once('?').map_or("", |(_, query)| query);
         form_urlencoded::parse(query.as_bytes())
@@ -63,16 +90,16 @@ impl Handshake {
             .collect()
     }
 
-    /// The client's address, if the host of the server knows it: that of the connection's other end, or what a proxy says
-    /// of it that is [trusted](crate::ServerBuilder::trust_proxies). The port is 0 if the proxy does not say it.
+    /// Returns the client's address, if the server's host knows it: that of the connection's other end, or the one that a
+    /// [trusted](crate::ServerBuilder::trust_proxies) proxy reports. The port is 0 if the proxy does not report it.
     pub fn address(&self) -> Option<std::net::SocketAddr> {
         self.socket.mailbox().address
     }
 
-    /// Returns the value of a cookie of the request, with its percent-encoding decoded and without quotes around it. Of several
-    /// with the name the first, which is that of the longest path.
+    /// Returns the value of a cookie of the request, with its percent-encoding decoded and without quotes around it. If there
+    /// are several of the name, returns the first, which is the one with the longest path.
     ///
-    /// A browser may send cookies with the requests of other sites' pages, too, unless they are `SameSite`. Where they are a
+    /// A browser may send cookies with the requests of other sites' pages, too, unless they are `SameSite`. If a cookie is a
     /// login, name the pages that may connect: [`Cors::credentials`](crate::Cors::credentials) refuses all others.
     ///
     /// ```no_run
@@ -102,8 +129,8 @@ impl Handshake {
     /// `ConnectInfo<SocketAddr>`), hyper's `OnUpgrade`, axum's `OriginalUri`; and nothing at all for pages that are
     /// [served without their visitors' cookies](crate::Cors::any).
     ///
-    /// A layer that knows the user by a cookie knows it for other sites' pages, too: what [`cookie`](Self::cookie) says of them
-    /// holds here as well.
+    /// A layer that finds the user by a cookie finds it for other sites' pages, too: the advice at [`cookie`](Self::cookie)
+    /// applies here as well.
     ///
     /// ```
     /// # use kokanee_server::{ConnectError, Handshake, Server, Socket};
@@ -121,31 +148,32 @@ impl Handshake {
         &self.head().extensions
     }
 
-    /// When the session was opened.
+    /// Returns the time at which the session was opened.
     pub fn issued(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_nanos(self.head().issued)
     }
 
-    /// Whether the client's connection is encrypted, as far as the server and the proxies that it trusts know.
+    /// Returns whether the client's connection is encrypted, as far as the server and its trusted proxies know.
     pub fn secure(&self) -> bool {
         self.head().secure
     }
 
-    /// Whether the request carried an `Origin`: it comes from a browser's page.
+    /// Returns whether the request had an `Origin` header: whether it comes from a browser's page.
     pub fn xdomain(&self) -> bool {
         self.header("origin").is_some()
     }
 
-    /// Returns what the client sent with CONNECT as `auth`, in the type you expect. Absent auth is an empty object, `{}`.
+    /// Returns the `auth` that the client sent with CONNECT, deserialized to `T`. If the client sent none, it is an empty
+    /// object, `{}`. See [`Socket::auth`](crate::Socket::auth).
     ///
     /// # Errors
-    /// When it does not fit.
+    /// When `auth` does not fit `T`.
     pub fn auth<T: serde::de::DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         self.socket.auth()
     }
 }
 
-/// The value of a cookie in a line of them. Spec: RFC 6265 5.4; values are quoted and percent-encoded by habit.
+/// Returns the value of a cookie in a `Cookie` line. Spec: RFC 6265 5.4; quotes and percent-encoding are common practice.
 fn cookie(line: &str, name: &str) -> Option<String> {
     let mut pairs = line.split(';').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(key, _)| key.trim() == name)?;
