@@ -5,13 +5,26 @@ use std::net::SocketAddr;
 use http::Extensions;
 use hyper::upgrade::OnUpgrade;
 
-/// The peer's address, for hosts that know it: put it in the request's extensions, and the server counts sessions per
-/// address and shows it in the [`Handshake`](crate::Handshake). If it is a [trusted](crate::ServerBuilder::trust_proxies)
-/// proxy's, its headers say whose the request is. [`allow_request`](crate::ServerBuilder::allow_request) finds the client's
-/// address there.
+/// Gives the peer's address to a server in a host application: a host that knows the address inserts it into the request's
+/// extensions.
 ///
-/// With the feature `axum`, axum's `ConnectInfo<SocketAddr>` is taken for it, if this is not there: serve with
+/// The server then counts sessions per address and shows it in the [`Handshake`](crate::Handshake). If the address is that of a
+/// [trusted](crate::ServerBuilder::trust_proxies) proxy, the proxy's headers say which client the request is from. In the
+/// request of [`allow_request`](crate::ServerBuilder::allow_request), it is the client's address.
+///
+/// With the feature `axum`, axum's `ConnectInfo<SocketAddr>` is used if this is missing: serve with
 /// `app.into_make_service_with_connect_info::<SocketAddr>()`.
+///
+/// ```
+/// # use std::net::SocketAddr;
+/// use kokanee_server::PeerAddress;
+///
+/// // In a loop that accepts connections for hyper, before the request is passed to the service:
+/// fn with_address<B>(mut request: http::Request<B>, address: SocketAddr) -> http::Request<B> {
+///     request.extensions_mut().insert(PeerAddress(address));
+///     request
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 

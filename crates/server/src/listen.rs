@@ -1,4 +1,4 @@
-//! The server's own listener: HTTP/1.1 by hyper, TLS by rustls, deadlines of our own for what hyper has none.
+//! The server's own listener: HTTP/1.1 by hyper, TLS by rustls, and deadlines that hyper does not have.
 
 use std::{
     convert::Infallible,
@@ -34,10 +34,19 @@ use crate::{
     watched::{Busy, Ending, Watch, WatchedStream},
 };
 
-/// Connections that the system queues until we accept them.
+/// Connections that the system queues until the server accepts them.
 const BACKLOG: i32 = 4096;
 
-/// A bound address, not served yet.
+/// Holds a bound address that is not served yet; made by [`Server::bind`].
+///
+/// ```no_run
+/// # use kokanee_server::{ListenError, Server};
+/// # async fn f(io: Server) -> Result<(), ListenError> {
+/// let listener = io.bind("127.0.0.1:0").await?;
+/// println!("listening on {}", listener.local_addr());
+/// listener.serve().await;
+/// # Ok(()) }
+/// ```
 pub struct Listener {
     server: Server,
     socket: TcpListener,
@@ -58,6 +67,13 @@ impl std::fmt::Debug for Listener {
 impl Server {
     /// Listens on an address (`host:port`) until [`close`](Self::close).
     ///
+    /// ```no_run
+    /// # async fn f() -> Result<(), kokanee_server::ListenError> {
+    /// let io = kokanee_server::Server::new();
+    /// io.listen("0.0.0.0:3000").await?; // all IPv4 interfaces; "127.0.0.1:3000" is this machine only
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`bind`](Self::bind).
     pub async fn listen(&self, address: &str) -> Result<(), ListenError> {
@@ -65,11 +81,22 @@ impl Server {
         Ok(())
     }
 
-    /// Binds an address (`host:port`; port 0 is any free one). Serve it with [`Listener::serve`].
+    /// Binds an address (`host:port`; port 0 is any free port) for [`Listener::serve`]. Clients that connect before that wait.
+    ///
+    /// ```
+    /// # use kokanee_server::Server;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_server::ListenError> {
+    /// let io = Server::new();
+    /// let listener = io.bind("127.0.0.1:0").await?;
+    /// assert_ne!(listener.local_addr().port(), 0);
+    /// tokio::spawn(listener.serve());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// When the address cannot be listened on, or what is to be served is not there: a file or directory of
-    /// [`serve_static`](Self::serve_static), the client of [`serve_client`](crate::ServerBuilder::serve_client).
+    /// [`ListenError`](crate::ListenError) if the address cannot be listened on, or if a file that is to be served does not
+    /// exist: a file or directory of [`serve_static`](Self::serve_static), or the client of
+    /// [`serve_client`](crate::ServerBuilder::serve_client).
     pub async fn bind(&self, address: &str) -> Result<Listener, ListenError> {
         self.inner().check_files()?;
         let error = |source: io::Error| match source.kind() {
@@ -109,7 +136,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         socket2::Type::STREAM,
         Some(socket2::Protocol::TCP),
     )?;
-    // A restarted server gets its port back at once. On Windows the option means something else.
+    // A restarted server can use its port again at once. On Windows the option means something else.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -119,15 +146,24 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Listener {
-    /// The address, with the port that the system chose.
+    /// Returns the address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
     /// Encrypts the connections with the certificate chain and the key of two PEM files.
     ///
+    /// ```no_run
+    /// # use std::path::Path;
+    /// # use kokanee_server::{ListenError, Server};
+    /// # async fn f(io: Server) -> Result<(), ListenError> {
+    /// let listener = io.bind("0.0.0.0:443").await?;
+    /// listener.tls(Path::new("fullchain.pem"), Path::new("privkey.pem"))?.serve().await;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
-    /// When the files cannot be read or do not fit together.
+    /// [`ListenError::Tls`] if the files cannot be read or do not belong together.
     #[cfg(feature = "tls")]
     pub fn tls(
         mut self,
@@ -138,12 +174,20 @@ impl Listener {
         Ok(self)
     }
 
-    /// Demands the PROXY protocol, version 1 or 2, from peers that [`trust_proxies`](crate::ServerBuilder::trust_proxies)
+    /// Requires the PROXY protocol, version 1 or 2, from peers that [`trust_proxies`](crate::ServerBuilder::trust_proxies)
     /// names: what `send-proxy-v2` of HAProxy, `proxy_protocol` of nginx and many load balancers send in front of the first
     /// request. The address in it is the client's.
     ///
-    /// The header must come within [`header_timeout`](crate::Limits::header_timeout), and has at most 4 KiB; a connection
-    /// without it is closed. Other peers are served without one.
+    /// ```no_run
+    /// # use kokanee_server::{BoxError, Server};
+    /// # async fn f() -> Result<(), BoxError> {
+    /// let io = Server::builder().trust_proxies(["10.0.0.0/8".parse()?]).build();
+    /// io.bind("10.0.0.5:3000").await?.proxy_protocol().serve().await;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// The header must arrive within [`header_timeout`](crate::Limits::header_timeout), and has at most 4 KiB; a connection
+    /// without it is closed. Other peers are served without a header.
     #[must_use]
     pub fn proxy_protocol(mut self) -> Self {
         self.proxy_protocol = true;
@@ -153,9 +197,7 @@ impl Listener {
     /// Serves until [`Server::close`].
     pub async fn serve(self) {
         if self.proxy_protocol && self.server.inner().trusted_proxies.is_empty() {
-            tracing::warn!(
-                "the PROXY protocol is spoken with nobody, as trust_proxies names no proxy"
-            );
+            tracing::warn!("the PROXY protocol is not used, as trust_proxies names no proxy");
         }
         let mut stop = self.server.inner().stop.subscribe();
         let mut last_log: Option<Instant> = None;
@@ -167,7 +209,7 @@ impl Listener {
             match accepted {
                 Ok((stream, address)) => self.spawn(stream, address),
                 Err(error) => {
-                    // Out of file descriptors, mostly. It passes; the loop must not, nor fill the log.
+                    // Mostly out of file descriptors, which passes. The loop must not spin or fill the log.
                     if last_log.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
                         tracing::error!(%error, "cannot accept connections");
                         last_log = Some(Instant::now());
@@ -205,7 +247,7 @@ impl Listener {
     }
 }
 
-/// The address in front of the first request: of the client, or that of the proxy if it speaks for itself.
+/// Reads the address in front of the first request: that of the client, or of the proxy for a connection of its own.
 async fn read_proxy_header(
     server: &Server,
     stream: &mut TcpStream,
@@ -217,7 +259,7 @@ async fn read_proxy_header(
         Ok(Err(error)) => error,
         Err(_) => io::ErrorKind::TimedOut.into(),
     };
-    // One that says nothing at all only looks whether the port is open.
+    // A peer that sends nothing only checks whether the port is open.
     if error.kind() != io::ErrorKind::UnexpectedEof
         && let Some(skipped) = server.inner().proxy_log.pass()
     {
@@ -242,8 +284,20 @@ async fn serve_tls(
 }
 
 impl Server {
-    /// Serves HTTP on a stream that somebody else accepted. Returns when the connection has ended, or has become a
+    /// Serves HTTP on a stream that another listener accepted. Returns when the connection has ended, or has become a
     /// WebSocket.
+    ///
+    /// ```no_run
+    /// # use kokanee_server::Server;
+    /// # async fn f(io: Server) -> std::io::Result<()> {
+    /// let listener = tokio::net::UnixListener::bind("/run/chat.socket")?;
+    /// loop {
+    ///     let (stream, _) = listener.accept().await?;
+    ///     let io = io.clone();
+    ///     tokio::spawn(async move { io.serve_stream(stream, None).await });
+    /// }
+    /// # }
+    /// ```
     pub async fn serve_stream<S>(&self, stream: S, address: Option<SocketAddr>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -272,7 +326,7 @@ where
         service_fn(move |request| Reply::new(&server, request, &peer, &watch))
     };
     let mut http = http1::Builder::new();
-    // Head and body leave in one piece: a small answer is copied faster than the system gathers it.
+    // Head and body are written in one piece: copying a small answer is faster than a vectored write.
     http.writev(false);
     http.max_buf_size(limits.max_header_bytes.max(8192));
     if limits.max_headers != 100 {
@@ -280,13 +334,13 @@ where
     }
     let mut connection = http.serve_connection(stream, service).with_upgrades();
     let stopped = async {
-        // It fails if the server is gone, which is as good a reason to stop.
+        // An error means that the server is gone, which is a reason to stop, too.
         let _ = stop.wait_for(|stop| *stop).await;
     };
     let mut stopped = std::pin::pin!(stopped);
     let mut sleep = std::pin::pin!(tokio::time::sleep_until(watch.deadline(&limits).into()));
     let mut stopping = false;
-    // Whom the timer and the stop signal wake. They are asked when that changes or they have called, not at every turn.
+    // The waker of the timer and the stop signal. They are polled when it changes or they have fired, not at every turn.
     let mut registered: Option<Waker> = None;
     let ending = poll_fn(|cx| {
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {

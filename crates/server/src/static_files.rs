@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, hea
 
 use crate::{body::Body, error::ListenError};
 
-/// A file or a directory to serve.
+/// Describes a file or a directory to serve; see [`Server::serve_static`](crate::Server::serve_static). A path converts to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticFile {
     content: Content,
@@ -32,7 +32,16 @@ enum Content {
 }
 
 impl StaticFile {
-    /// A file or directory; the type of its content follows from the name.
+    /// Describes a file or directory; the content type follows from the name.
+    ///
+    /// ```no_run
+    /// # let io = kokanee_server::Server::new();
+    /// use http::{HeaderValue, header::CACHE_CONTROL};
+    /// use kokanee_server::StaticFile;
+    ///
+    /// let page = StaticFile::new("index.html").header(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    /// io.serve_static("/", page);
+    /// ```
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             content: Content::Path(path.into()),
@@ -42,7 +51,7 @@ impl StaticFile {
         }
     }
 
-    /// A file that is part of the program. It answers for its URL alone, even where a directory is mapped to the same.
+    /// Describes a file that is part of the program. It answers for its URL alone, even if a directory is mapped to the same.
     ///
     /// ```no_run
     /// # let io = kokanee_server::Server::new();
@@ -67,7 +76,13 @@ impl StaticFile {
         self
     }
 
-    /// Sets the type of the content.
+    /// Sets the content type. Default: by the extension of the file's name.
+    ///
+    /// ```
+    /// use kokanee_server::StaticFile;
+    ///
+    /// let file = StaticFile::new("data/schema").content_type("application/json");
+    /// ```
     #[must_use]
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.content_type = Some(content_type.into());
