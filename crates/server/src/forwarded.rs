@@ -16,9 +16,17 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Proxies whose word about their clients is believed: an address, a network, or a word for many of them.
+/// Names proxies that are trusted to report the address of their clients: an address, a network, or a word for several networks.
 ///
 /// Parsed from `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`, `loopback` and `private`.
+///
+/// ```
+/// use kokanee_server::TrustedProxy;
+///
+/// assert_eq!("loopback".parse(), Ok(TrustedProxy::LOOPBACK));
+/// assert!("10.0.0.0/8".parse::<TrustedProxy>().is_ok());
+/// assert!("proxy.example.com".parse::<TrustedProxy>().is_err()); // names are not looked up
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrustedProxy(Kind);
 
@@ -31,7 +39,12 @@ enum Kind {
     V6(Ipv6Addr, u8),
 }
 
-/// The text names neither an address nor a network, and is not one of the words.
+/// Reports that a text is neither an address nor a network nor one of the words.
+///
+/// ```
+/// let error = "10.0.0.0/33".parse::<kokanee_server::TrustedProxy>().unwrap_err();
+/// assert!(error.to_string().contains("is not an address"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not an address, a network such as 10.0.0.0/8, `loopback` or `private`")]
 pub struct InvalidProxy {
@@ -39,9 +52,9 @@ pub struct InvalidProxy {
 }
 
 impl TrustedProxy {
-    /// This machine: `127.0.0.0/8` and `::1`.
+    /// Covers this machine: `127.0.0.0/8` and `::1`.
     pub const LOOPBACK: Self = Self(Kind::Loopback);
-    /// This machine and all private and link-local networks: `10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16`,
+    /// Covers this machine and all private and link-local networks: `10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16`,
     /// `169.254.0.0/16`, `fc00::/7`, `fe80::/10`.
     pub const PRIVATE: Self = Self(Kind::Private);
 
@@ -106,7 +119,7 @@ fn parse_proxy(text: &str) -> Option<TrustedProxy> {
     }))
 }
 
-/// Whether a peer of this address is believed.
+/// Returns whether a peer of this address is trusted.
 pub(crate) fn is_trusted(proxies: &[TrustedProxy], address: IpAddr) -> bool {
     proxies.iter().any(|proxy| proxy.covers(address))
 }
