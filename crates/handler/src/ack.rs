@@ -93,6 +93,20 @@ impl Ack {
 
     /// Answers. A tuple is spread over several arguments, `()` is none, everything else is one.
     ///
+    /// ```
+    /// use kokanee_handler::{Ack, Data, EmitError};
+    ///
+    /// // JavaScript: socket.emit("add", 20, 22, (sum) => …)
+    /// async fn on_add(Data((a, b)): Data<(i64, i64)>, ack: Ack) -> Result<(), EmitError> {
+    ///     ack.send(a + b)
+    /// }
+    ///
+    /// // JavaScript: socket.emit("divide", 7, 2, (quotient, remainder) => …)
+    /// async fn on_divide(Data((a, b)): Data<(i64, i64)>, ack: Ack) -> Result<(), EmitError> {
+    ///     ack.send((a / b, a % b))
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// When the value cannot be encoded or has more binary values than the peer takes, an answer was sent before, or the socket is gone.
     pub fn send<T: Serialize>(&self, args: T) -> Result<(), EmitError> {

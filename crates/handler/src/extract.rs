@@ -36,6 +36,30 @@ pub trait EventKind: Kind {
 }
 
 /// A parameter of handlers of kind `K`.
+///
+/// Implement it for a type of yours, and handlers can have it as a parameter, on a server and on a client:
+///
+/// ```
+/// use kokanee_handler::{ClientError, Data, EventKind, ExtractError, FromContext};
+///
+/// struct Position { x: f64, y: f64 }
+///
+/// impl<K: EventKind> FromContext<K> for Position {
+///     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
+///         let Data((x, y)) = <Data<(f64, f64)> as FromContext<K>>::from_context(context)?;
+///         if !(0.0..=1.0).contains(&x) || !(0.0..=1.0).contains(&y) {
+///             let error = ClientError::new("this position is not on the map").code("off_map");
+///             return Err(ExtractError::other(error)); // the acknowledgement, if the peer asked for one
+///         }
+///         Ok(Self { x, y })
+///     }
+/// }
+///
+/// async fn on_move(position: Position) {
+///     println!("({}, {})", position.x, position.y);
+/// }
+/// // io.on("move", on_move);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of this handler",
     label = "has a parameter `{Self}`",
@@ -75,6 +99,24 @@ pub trait FromContext<K: Kind>: Sized {
 /// end may be missing.
 ///
 /// Binary arguments, at any depth, come as `bytes::Bytes` (or anything that deserializes from bytes).
+///
+/// ```
+/// use kokanee_handler::Data;
+///
+/// // JavaScript: socket.emit("chat", "hello")
+/// async fn on_chat(Data(text): Data<String>) {}
+///
+/// // JavaScript: socket.emit("move", "e2", "e4") or socket.emit("move", "e7", "e8", "queen")
+/// async fn on_move(Data((from, to, promotion)): Data<(String, String, Option<String>)>) {}
+///
+/// #[derive(serde::Deserialize)]
+/// struct Upload { name: String, #[serde(default)] tags: Vec<String> }
+///
+/// // JavaScript: socket.emit("upload", { name: "cat.png", tags: ["cat"] })
+/// async fn on_upload(Data(upload): Data<Upload>) {}
+///
+/// // io.on("chat", on_chat); io.on("move", on_move); io.on("upload", on_upload);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Data<T>(pub T);
 
@@ -88,6 +130,21 @@ impl<K: EventKind, T: DeserializeOwned> FromContext<K> for Data<T> {
 }
 
 /// The arguments as they came, to be passed on or read later.
+///
+/// ```
+/// use kokanee_handler::Ack;
+/// use kokanee_socketio::{Args, ArgsError};
+///
+/// async fn on_echo(args: Args, ack: Ack) -> Result<(), kokanee_handler::EmitError> {
+///     ack.send_args(&args)
+/// }
+///
+/// async fn on_log(args: Args) -> Result<(), ArgsError> {
+///     let level: String = args.deserialize()?; // the first argument
+///     println!("{level}: {args:?}");
+///     Ok(())
+/// }
+/// ```
 impl<K: EventKind> FromContext<K> for Args {
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
         Ok(K::event(context)
@@ -98,6 +155,15 @@ impl<K: EventKind> FromContext<K> for Args {
 }
 
 /// The event itself: name and arguments.
+///
+/// ```
+/// use kokanee_socketio::RawEvent;
+///
+/// async fn trace(event: RawEvent) {
+///     println!("{} with {} arguments", event.name(), event.args().len());
+/// }
+/// // io.on_any(trace);
+/// ```
 impl<K: EventKind> FromContext<K> for RawEvent {
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
         K::event(context)
@@ -158,6 +224,17 @@ impl<K: EventKind> FromContext<K> for Ack {
 }
 
 /// A parameter that may be missing.
+///
+/// ```
+/// use kokanee_handler::{Data, State};
+/// # struct Database;
+///
+/// // Called with any arguments, on servers with and without a database.
+/// async fn on_search(text: Option<Data<String>>, database: Option<State<Database>>) {
+///     let Some(Data(text)) = text else { return };
+///     println!("{text}, with a database: {}", database.is_some());
+/// }
+/// ```
 impl<K: Kind, T: FromContext<K>> FromContext<K> for Option<T> {
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
         Ok(T::from_context(context).ok())
@@ -165,6 +242,18 @@ impl<K: Kind, T: FromContext<K>> FromContext<K> for Option<T> {
 }
 
 /// A parameter whose error the handler wants to see.
+///
+/// ```
+/// use kokanee_handler::{Ack, Data, EmitError, ExtractError};
+///
+/// async fn on_sum(numbers: Result<Data<(i64, i64)>, ExtractError>, ack: Ack) -> Result<(), EmitError> {
+///     match numbers {
+///         Ok(Data((a, b))) => ack.send(("sum", a + b)),
+///         Err(ExtractError::Payload(error)) => ack.send(("two numbers, please", error.to_string())),
+///         Err(other) => ack.send(("error", other.to_string())),
+///     }
+/// }
+/// ```
 impl<K: Kind, T: FromContext<K>> FromContext<K> for Result<T, ExtractError> {
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
         Ok(T::from_context(context))

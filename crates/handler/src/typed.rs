@@ -20,6 +20,18 @@ pub trait Event: Serialize + DeserializeOwned {
 }
 
 /// The arguments of a typed event: the first parameter of its handlers.
+///
+/// ```
+/// # use kokanee_handler::{EmitError, Event, Typed, TypedAck};
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # struct Sum(i64, i64);
+/// # impl Event for Sum { const NAME: &'static str = "sum"; type Ack = i64; }
+/// // #[derive(Event, Serialize, Deserialize)] #[event(ack = i64)] struct Sum(i64, i64);
+/// async fn on_sum(Typed(Sum(a, b)): Typed<Sum>, ack: TypedAck<Sum>) -> Result<(), EmitError> {
+///     ack.send(a + b)
+/// }
+/// // io.on_typed(on_sum);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Typed<E>(pub E);
 

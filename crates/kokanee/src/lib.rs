@@ -82,6 +82,34 @@ pub use http;
 pub use kokanee_client as client;
 #[cfg(feature = "client")]
 pub use kokanee_client::{Client, ClientBuilder, SimpleClient};
+/// Defines an event for both sides: its name, its arguments and its acknowledgement are one type.
+///
+/// ```
+/// use kokanee::{AckError, Event, Server, Socket, Typed, TypedAck};
+/// use serde::{Deserialize, Serialize};
+///
+/// /// The event `add` with two arguments, acknowledged with their sum.
+/// #[derive(Event, Serialize, Deserialize)]
+/// #[event(ack = i64)]
+/// struct Add(i64, i64);
+///
+/// /// The event `chat message` with one argument, an object.
+/// #[derive(Event, Serialize, Deserialize)]
+/// #[event(name = "chat message")]
+/// struct ChatMessage {
+///     text: String,
+/// }
+///
+/// assert_eq!((Add::NAME, ChatMessage::NAME), ("add", "chat message"));
+///
+/// let io = Server::new();
+/// io.on_typed(async |Typed(Add(a, b)): Typed<Add>, ack: TypedAck<Add>| ack.send(a + b));
+///
+/// async fn ask(socket: Socket) -> Result<i64, AckError> {
+///     socket.emit_typed(&ChatMessage { text: "how much is 20 + 22?".to_owned() }).await?;
+///     socket.emit_typed_with_ack(&Add(20, 22)).await
+/// }
+/// ```
 pub use kokanee_derive::Event;
 pub use kokanee_engineio::Transport;
 pub use kokanee_handler::{
