@@ -62,6 +62,7 @@ impl Str {
     /// Copies the text of a message, into memory that [`reuse`](Self::reuse) has kept: a message that is handled at
     /// once costs no allocation.
     #[inline]
+    #[doc(hidden)]
     pub fn received(text: &str) -> Self {
         if text.len() > MAX_SPARE_BYTES {
             return Self::from(text);
@@ -82,6 +83,7 @@ impl Str {
 
     /// Drops the text, and keeps its memory for the thread's next short text if there is no other reference to it.
     #[inline]
+    #[doc(hidden)]
     pub fn reuse(self) {
         if let Text::Shared { text, .. } = self.0
             && Arc::strong_count(&text) == 1

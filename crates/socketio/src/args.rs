@@ -232,6 +232,7 @@ impl Args {
 
     /// Returns the bytes of [`json`](Self::json).
     #[inline]
+    #[doc(hidden)]
     pub fn text_bytes(&self) -> usize {
         self.json_bytes().len()
     }

@@ -20,7 +20,14 @@ use crate::{
     scan::{Arguments, NameSpan, scan_event, scan_strings},
 };
 
-/// Which parsers a [`Decoder`] understands.
+/// Says which parsers a server or client understands.
+///
+/// ```
+/// use kokanee_socketio::ParserKind;
+///
+/// // In the builder of a server: .parser(ParserKind::Both), for clients with either parser.
+/// assert_eq!(ParserKind::default(), ParserKind::Default);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ParserKind {
     /// The default parser: JSON text with binary attachments.

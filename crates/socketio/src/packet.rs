@@ -120,6 +120,7 @@ impl RawEvent {
 
     /// Drops the event, and keeps its memory for the thread's next event if there is no other reference to it.
     #[inline]
+    #[doc(hidden)]
     pub fn reuse(self) {
         self.args.reuse();
     }
