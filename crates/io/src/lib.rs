@@ -1,6 +1,6 @@
-//! What server and client share of their I/O: a WebSocket over a tokio stream.
+//! The I/O that server and client share: a WebSocket over a tokio stream.
 //!
-//! The sans-I/O crates decide; this one reads and writes. Used by `kokanee-server` and `kokanee-client`.
+//! The protocol crates make all decisions; this crate reads and writes. Used by `kokanee-server` and `kokanee-client`.
 
 mod stream;
 mod websocket;
