@@ -1,11 +1,11 @@
-//! What can go wrong with an event, sorted by whose fault it is.
+//! The errors of events and acknowledgements.
 
 use std::{convert::Infallible, error::Error, fmt};
 
 use kokanee_socketio::{ArgsError, EncodeError, Value, from_value};
 use serde::de::DeserializeOwned;
 
-/// Errors of user code that handlers may return.
+/// An error of application code, as handlers may return it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// An event or acknowledgement could not be sent.
@@ -15,10 +15,10 @@ pub enum EmitError {
     /// The arguments cannot be encoded, or the event's name is reserved.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The socket is not connected any more.
+    /// The socket is disconnected.
     #[error("the socket is disconnected")]
     Disconnected,
-    /// The socket is not connected, and so much waits already that this event is not kept for later.
+    /// The socket is not connected, and its send buffer is full.
     #[error("not connected, and the send buffer of {max} bytes is full")]
     BufferFull {
         /// The limit in bytes.
@@ -29,26 +29,26 @@ pub enum EmitError {
     AlreadyAcknowledged,
 }
 
-/// No usable acknowledgement came.
+/// No usable acknowledgement was received.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AckError {
     /// The event could not be sent.
     #[error(transparent)]
     Emit(#[from] EmitError),
-    /// The peer did not answer in time.
+    /// The peer did not acknowledge in time.
     #[error("operation has timed out")]
     Timeout,
-    /// The peer went away before it answered.
+    /// The peer disconnected before it acknowledged.
     #[error("socket has been disconnected")]
     Disconnected,
-    /// The peer answered with an error.
+    /// The peer acknowledged with an error.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// The answer does not fit the type that was asked for.
+    /// The acknowledgement does not fit the requested type.
     #[error("unexpected acknowledgement: {0}")]
     Decode(#[from] ArgsError),
-    /// The peer owes more answers than the limits allow.
+    /// More acknowledgements are pending than the limit allows.
     #[error("more than {max} acknowledgements pending")]
     TooManyPending {
         /// The limit.
@@ -56,19 +56,19 @@ pub enum AckError {
     },
 }
 
-/// The peer answered an event with an error: its handler failed, or refused.
+/// The peer acknowledged an event with an error: its handler failed, or refused the event.
 ///
-/// The text is the peer's own, so it is shown to no other user without a thought.
+/// The peer chooses the text: do not show it to other users unchecked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message} ({code})")]
 #[non_exhaustive]
 pub struct RemoteError {
-    /// A short, stable name, as the peer calls it: `forbidden`. Kokanee's own are `internal`, `invalid_payload`, `invalid_auth`
-    /// and `error`.
+    /// A short, stable name that the peer chooses, for example `forbidden`. Kokanee's own are `internal`,
+    /// `invalid_payload`, `invalid_auth` and `error`.
     pub code: String,
-    /// A text for people.
+    /// A text for users.
     pub message: String,
-    /// More, if the peer has sent any.
+    /// Additional data, if the peer has sent any.
     pub data: Option<Value>,
 }
 
@@ -76,13 +76,13 @@ impl RemoteError {
     /// Deserializes the data, `null` if there is none.
     ///
     /// # Errors
-    /// When it does not fit `T`.
+    /// [`ArgsError`] if the data does not fit `T`.
     pub fn data_as<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
         from_value(self.data.as_ref().unwrap_or(&Value::Null))
     }
 }
 
-/// A handler's parameter could not be made.
+/// A handler's parameter could not be extracted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExtractError {
@@ -98,20 +98,20 @@ pub enum ExtractError {
         /// The type's name.
         type_name: &'static str,
     },
-    /// Nothing of this type was stored in the socket.
+    /// The socket has no extension of this type.
     #[error("no extension of type {type_name}")]
     Extension {
         /// The type's name.
         type_name: &'static str,
     },
-    /// An extractor of the application refused.
+    /// The error of an extractor of the application.
     #[error(transparent)]
     Other(BoxError),
 }
 
 impl ExtractError {
-    /// An error of your own extractor. The peer sees it if it is a [`ClientError`](crate::ClientError), otherwise
-    /// `internal error`.
+    /// Creates the error of an extractor of the application. The peer sees it if it is a
+    /// [`ClientError`](crate::ClientError), otherwise `internal error`.
     pub fn other(error: impl Into<BoxError>) -> Self {
         Self::Other(error.into())
     }
@@ -123,15 +123,15 @@ impl From<Infallible> for ExtractError {
     }
 }
 
-/// An event was not handled to its end. Reported to the application's `on_error`, and to the peer if it asked for an
-/// acknowledgement: `{"error":{"code":"…","message":"…"}}`.
+/// An event could not be handled. The error is passed to the application's `on_error`, and sent to the peer if it asked
+/// for an acknowledgement: `{"error":{"code":"…","message":"…"}}`.
 #[derive(Debug)]
 pub struct EventError {
     event: Box<str>,
     kind: EventErrorKind,
 }
 
-/// What has kept an event from being handled.
+/// Why an event could not be handled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventErrorKind {
@@ -147,7 +147,7 @@ pub enum EventErrorKind {
 }
 
 impl EventError {
-    /// Says what happened to an event of this name.
+    /// Creates the error of an event with this name.
     pub fn new(event: &str, kind: EventErrorKind) -> Self {
         Self {
             event: event.into(),
@@ -155,12 +155,12 @@ impl EventError {
         }
     }
 
-    /// The event's name. If a handler of something else failed, its name in JavaScript: `connection`, `disconnect`, …
+    /// Returns the event's name. For other handlers it is the name in JavaScript: `connection`, `disconnect`, …
     pub fn event(&self) -> &str {
         &self.event
     }
 
-    /// What happened.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> &EventErrorKind {
         &self.kind
     }

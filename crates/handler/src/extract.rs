@@ -1,4 +1,4 @@
-//! Extractors: how a handler's parameters are made from what happened.
+//! Extractors: the parameters of handlers, made from the context of a call.
 
 use std::{fmt, ops::Deref, sync::Arc};
 
@@ -8,19 +8,19 @@ use serde::de::DeserializeOwned;
 
 use crate::{ack::Ack, error::ExtractError, needs::Needs};
 
-/// Something that can happen, for which there are handlers: an event, a connection, its end.
+/// A kind of handlers: for events, for connections, for disconnections.
 pub trait Kind: 'static {
-    /// What is known when it happens.
+    /// The data of one call, from which parameters are extracted.
     type Context<'a>;
 
-    /// The event's name; of what is not an event, its name in JavaScript: `connection`.
+    /// Returns the event's name. For other kinds it is the name in JavaScript: `connection`.
     fn name<'c>(context: &'c Self::Context<'_>) -> &'c str;
 
-    /// The application's value of this type.
+    /// Returns the application's value of this type.
     fn state<T: Send + Sync + 'static>(context: &Self::Context<'_>) -> Option<Arc<T>>;
 }
 
-/// A kind of event that the peer has sent.
+/// A kind of handlers for events of the peer.
 #[diagnostic::on_unimplemented(
     message = "only handlers of events have `Data`, `Typed`, `Args`, `RawEvent`, `EventName`, `Ack` and `TypedAck` as parameters",
     label = "a handler of another kind",
@@ -28,10 +28,10 @@ pub trait Kind: 'static {
             later comes to `on(\"event\", async |Data(value): Data<T>, ack: Ack| …)`"
 )]
 pub trait EventKind: Kind {
-    /// The event.
+    /// Returns the event.
     fn event<'c>(context: &'c Self::Context<'_>) -> Option<&'c RawEvent>;
 
-    /// What answers it. It may be an [`Ack`] that nobody wants.
+    /// Returns its acknowledgement, which the peer may not have asked for.
     fn ack(context: &Self::Context<'_>) -> Ack;
 }
 
@@ -70,16 +70,17 @@ pub trait EventKind: Kind {
             `kokanee::Socket` and `kokanee::DisconnectReason`"
 )]
 pub trait FromContext<K: Kind>: Sized {
-    /// Makes the parameter.
+    /// Extracts the parameter.
     ///
     /// # Errors
-    /// What is missing or does not fit. The handler is not called then, and the error is reported.
+    /// [`ExtractError`] if something is missing or does not fit. The handler is not called then, and the error is
+    /// reported.
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError>;
 
-    /// Notes what the parameter needs of the application. A handler whose needs are not met is refused when it is added,
-    /// not when its first event comes. By default there are none.
+    /// Adds what the parameter needs of the application. Adding a handler whose needs are not met panics, instead of
+    /// failing at its first event. Adds nothing by default.
     ///
-    /// For an extractor of yours that uses others: call theirs.
+    /// An extractor that uses others calls theirs:
     ///
     /// ```
     /// # use kokanee_handler::{FromContext, Kind, Needs};
@@ -129,7 +130,7 @@ impl<K: EventKind, T: DeserializeOwned> FromContext<K> for Data<T> {
     }
 }
 
-/// The arguments as they came, to be passed on or read later.
+/// The raw arguments, to forward them or to deserialise them later.
 ///
 /// ```
 /// use kokanee_handler::Ack;
@@ -241,7 +242,7 @@ impl<K: Kind, T: FromContext<K>> FromContext<K> for Option<T> {
     }
 }
 
-/// A parameter whose error the handler wants to see.
+/// A parameter or the error of its extraction.
 ///
 /// ```
 /// use kokanee_handler::{Ack, Data, EmitError, ExtractError};
