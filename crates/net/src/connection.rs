@@ -1,4 +1,5 @@
-//! [`Connection`]: what a handler does with its peer. It is a [`Reader`] and a [`Writer`], which can also go separate ways.
+//! [`Connection`]: receives from and sends to a peer. It consists of a [`Reader`] and a [`Writer`], which can also be
+//! split.
 
 use std::{
     fmt, io,
@@ -21,9 +22,9 @@ use crate::{
     stream::Stream,
 };
 
-/// Pieces that are handed to the system at once.
+/// Most slices of one write.
 const MAX_SLICES: usize = 64;
-/// Time and bytes that [`Connection::close`] spends on what the peer still sends.
+/// Most time and bytes for which [`Connection::close`] reads what the peer still sends.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 
@@ -68,7 +69,7 @@ impl Connection {
             reader: Reader {
                 link: Arc::clone(&link),
                 deadline: Deadline::default(),
-                waits_since: None,
+                waiting_since: None,
             },
             writer: Writer {
                 link,
@@ -81,8 +82,8 @@ impl Connection {
         &self.reader.link
     }
 
-    /// Receives whatever has arrived, at most 64 KiB of it. `None` when the peer has ended its side, or the server is
-    /// closing and everything that has arrived was received.
+    /// Receives the data that has arrived, at most 64 KiB. Returns `None` when the peer has closed its side, or when
+    /// the server is closing and all data that has arrived was received.
     ///
     /// Cancel safe.
     ///
@@ -106,13 +107,13 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// [`NetError::ReadTimeout`], [`NetError::Idle`] or what happened to the connection.
+    /// [`NetError::ReadTimeout`], [`NetError::Idle`] or the error of the connection.
     pub async fn recv(&mut self) -> Result<Option<Bytes>, NetError> {
         self.reader.recv().await
     }
 
-    /// Receives as many bytes as fit into `buffer`. Not cancel safe: what was received until then is in the buffer, and
-    /// nobody knows how much.
+    /// Receives exactly as many bytes as fit into `buffer`. Not cancel safe: the number of bytes received until then is
+    /// lost.
     ///
     /// # Examples
     ///
@@ -131,21 +132,22 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// [`NetError::UnexpectedEnd`] if the peer ends before, or as [`recv`](Self::recv).
+    /// [`NetError::UnexpectedEnd`] if the peer closes its side before that, or as [`recv`](Self::recv).
     pub async fn read_exact(&mut self, buffer: &mut [u8]) -> Result<(), NetError> {
         self.reader.read_exact(buffer).await
     }
 
-    /// Sends all bytes: returns when the system has taken the last of them. Not cancel safe: some may have left.
+    /// Sends all bytes: returns when the system has buffered the last of them. Not cancel safe: some may have been
+    /// sent.
     ///
     /// # Errors
-    /// [`NetError::WriteTimeout`] if the peer reads nothing for [`Limits::write_timeout`], or what happened to the
+    /// [`NetError::WriteTimeout`] if the peer reads nothing for [`Limits::write_timeout`], or the error of the
     /// connection.
     pub async fn send_all(&mut self, bytes: &[u8]) -> Result<(), NetError> {
         self.writer.send_all(bytes).await
     }
 
-    /// Ends our side: the peer sees the end of our data, and can still send its own.
+    /// Closes this side: the peer sees the end of the data, and can still send.
     ///
     /// # Examples
     ///
@@ -165,13 +167,14 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// What happened to the connection.
+    /// The error of the connection.
     pub async fn finish(&mut self) -> Result<(), NetError> {
         self.writer.finish().await
     }
 
-    /// Ends the connection so that nothing is lost that was sent: ends our side, then waits a little for the peer's end.
-    /// A connection that is dropped while the peer still sends is reset by most systems, and a reset overtakes data.
+    /// Closes the connection without losing sent data: closes this side, then waits up to 2 s for the peer to close its
+    /// side. If a connection is dropped while the peer still sends, most systems reset it, and the peer may lose data
+    /// that it has not read.
     pub async fn close(mut self) {
         let linger = async {
             self.finish().await?;
@@ -184,11 +187,11 @@ impl Connection {
             }
             Ok::<_, NetError>(())
         };
-        // However it ends, nothing more can be done for the peer.
+        // An error or a timeout changes nothing: the connection is closed anyway.
         let _ = tokio::time::timeout(LINGER, linger).await;
     }
 
-    /// Separates reading and writing, so that two tasks can do them at the same time.
+    /// Splits the connection, so that two tasks can read and write at the same time.
     ///
     /// # Examples
     ///
@@ -215,32 +218,32 @@ impl Connection {
         (self.reader, self.writer)
     }
 
-    /// The other end.
+    /// Returns the remote end.
     pub fn peer(&self) -> &Endpoint {
         &self.reader.link.peer
     }
 
-    /// This end.
+    /// Returns the local end.
     pub fn local(&self) -> &Endpoint {
         &self.reader.link.local
     }
 
-    /// Whether it is encrypted.
+    /// Returns whether it is encrypted.
     pub fn is_secure(&self) -> bool {
         self.reader.link.is_secure
     }
 
-    /// Number of bytes received.
+    /// Returns the number of bytes received.
     pub fn received(&self) -> u64 {
         self.reader.received()
     }
 
-    /// Number of bytes sent.
+    /// Returns the number of bytes sent.
     pub fn sent(&self) -> u64 {
         self.writer.sent()
     }
 
-    /// Time since the connection was made.
+    /// Returns the time since the connection was established.
     pub fn age(&self) -> Duration {
         self.reader.link.age()
     }
@@ -250,8 +253,8 @@ impl Connection {
 pub struct Reader {
     link: Arc<Link>,
     deadline: Deadline,
-    /// When the current call began to wait, if that matters.
-    waits_since: Option<Instant>,
+    /// When the current call began to wait, if there is a read timeout.
+    waiting_since: Option<Instant>,
 }
 
 impl fmt::Debug for Reader {
@@ -271,12 +274,12 @@ impl Reader {
         self.recv_with(Bytes::copy_from_slice).await
     }
 
-    /// Receives what has arrived, and hands it to `take` where it lies. `None` at the end.
+    /// Receives the data that has arrived and passes it to `take` without a copy. Returns `None` at the end.
     pub(crate) async fn recv_with<R>(
         &mut self,
         mut take: impl FnMut(&[u8]) -> R,
     ) -> Result<Option<R>, NetError> {
-        self.waits_since = None;
+        self.waiting_since = None;
         std::future::poll_fn(|cx| {
             let read = scratch::with(|scratch| {
                 let mut buffer = ReadBuf::new(scratch);
@@ -294,7 +297,7 @@ impl Reader {
             match read {
                 Poll::Ready(Ok(taken)) => Poll::Ready(Ok(taken)),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(self.link.fail("receive from", error))),
-                Poll::Pending => self.poll_end_of_patience(cx).map(|end| end.map(|()| None)),
+                Poll::Pending => self.poll_timeouts(cx).map(|end| end.map(|()| None)),
             }
         })
         .await
@@ -321,7 +324,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Receives into `buffer`, and returns how many bytes that were; 0 at the end. Cancel safe.
+    /// Receives into `buffer` and returns the number of bytes; 0 at the end. Cancel safe.
     ///
     /// # Examples
     ///
@@ -340,7 +343,7 @@ impl Reader {
     /// # Errors
     /// As [`Connection::recv`].
     pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, NetError> {
-        self.waits_since = None;
+        self.waiting_since = None;
         std::future::poll_fn(|cx| {
             let mut filled = ReadBuf::new(buffer);
             let read = self
@@ -353,15 +356,15 @@ impl Reader {
                     Poll::Ready(Ok(count))
                 }
                 Poll::Ready(Err(error)) => Poll::Ready(Err(self.link.fail("receive from", error))),
-                Poll::Pending => self.poll_end_of_patience(cx).map(|end| end.map(|()| 0)),
+                Poll::Pending => self.poll_timeouts(cx).map(|end| end.map(|()| 0)),
             }
         })
         .await
     }
 
-    /// When nothing has arrived: whether to wait on. Ready with `Ok` if the server closes.
-    fn poll_end_of_patience(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
-        // Registered first: a stop after the look at the flag wakes this task.
+    /// Checks the timeouts when no data has arrived. Ready with `Ok` if the server closes.
+    fn poll_timeouts(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
+        // Registered first, so that a stop after the check of the flag wakes this task.
         self.link.stop.register(cx.waker());
         if self.link.is_stopping() {
             return Poll::Ready(Ok(()));
@@ -369,7 +372,7 @@ impl Reader {
         let limits = &self.link.limits;
         let silent_at = limits
             .read_timeout
-            .map(|after| *self.waits_since.get_or_insert_with(Instant::now) + after);
+            .map(|after| *self.waiting_since.get_or_insert_with(Instant::now) + after);
         let idle_at = limits
             .idle_timeout
             .map(|after| self.link.active_at() + after);
@@ -395,12 +398,12 @@ impl Reader {
         &self.link.limits
     }
 
-    /// The other end.
+    /// Returns the remote end.
     pub fn peer(&self) -> &Endpoint {
         &self.link.peer
     }
 
-    /// Number of bytes received.
+    /// Returns the number of bytes received.
     pub fn received(&self) -> u64 {
         self.link.received.load(Ordering::Relaxed)
     }
@@ -436,7 +439,7 @@ impl Writer {
         self.flush().await
     }
 
-    /// Sends several pieces, with as few system calls as possible. What was sent is taken off them.
+    /// Sends several slices, with as few system calls as possible. Sent bytes are removed from them.
     pub(crate) async fn send_pieces(&mut self, pieces: &mut [Bytes]) -> Result<(), NetError> {
         let mut rest = pieces;
         while let Some(first) = rest.iter().position(|piece| !piece.is_empty()) {
@@ -465,21 +468,21 @@ impl Writer {
     /// # Errors
     /// As there.
     pub async fn finish(&mut self) -> Result<(), NetError> {
-        let finished = self.patiently(AsyncWrite::poll_shutdown).await?;
+        let finished = self.with_timeout(AsyncWrite::poll_shutdown).await?;
         match finished {
             Ok(()) => Ok(()),
-            // The peer was faster.
+            // The peer has closed the connection before.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             Err(error) => Err(self.link.fail("send to", error)),
         }
     }
 
     async fn flush(&mut self) -> Result<(), NetError> {
-        // TCP and Unix sockets keep nothing back.
+        // TCP and Unix sockets have no buffer to flush.
         if !self.link.is_secure {
             return Ok(());
         }
-        let flushed = self.patiently(AsyncWrite::poll_flush).await?;
+        let flushed = self.with_timeout(AsyncWrite::poll_flush).await?;
         flushed.map_err(|error| self.link.fail("send to", error))
     }
 
@@ -487,7 +490,7 @@ impl Writer {
         &mut self,
         write: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Result<usize, NetError> {
-        let written = self.patiently(write).await?;
+        let written = self.with_timeout(write).await?;
         match written {
             Ok(0) => Err(NetError::Reset {
                 peer: self.link.peer.to_string(),
@@ -500,8 +503,8 @@ impl Writer {
         }
     }
 
-    /// Polls the stream until it is ready, but no longer than [`Limits::write_timeout`].
-    async fn patiently<R>(
+    /// Polls the stream until it is ready, for [`Limits::write_timeout`] at most.
+    async fn with_timeout<R>(
         &mut self,
         mut poll: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<R>,
     ) -> Result<R, NetError> {
@@ -527,12 +530,12 @@ impl Writer {
         &self.link.limits
     }
 
-    /// The other end.
+    /// Returns the remote end.
     pub fn peer(&self) -> &Endpoint {
         &self.link.peer
     }
 
-    /// Number of bytes sent.
+    /// Returns the number of bytes sent.
     pub fn sent(&self) -> u64 {
         self.link.sent.load(Ordering::Relaxed)
     }

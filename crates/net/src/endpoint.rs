@@ -1,4 +1,4 @@
-//! [`Endpoint`]: one end of a connection, and how a name becomes addresses.
+//! [`Endpoint`]: one end of a connection, and the resolution of names to addresses.
 
 use std::{
     fmt,
@@ -26,12 +26,12 @@ pub enum Endpoint {
     Inet(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
-    /// A Unix socket that has no path, as clients mostly are.
+    /// A Unix socket without a path, as clients usually have.
     Unnamed,
 }
 
 impl Endpoint {
-    /// The IP address, if it has one.
+    /// Returns the IP address, if it has one.
     ///
     /// # Examples
     ///
@@ -50,7 +50,7 @@ impl Endpoint {
         }
     }
 
-    /// The path, if it has one.
+    /// Returns the path, if it has one.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Unix(path) => Some(path),
@@ -60,7 +60,8 @@ impl Endpoint {
 }
 
 impl From<SocketAddr> for Endpoint {
-    /// An IPv4 peer of an IPv6 socket is shown, and compared, as what it is.
+    /// Converts an IPv4-mapped IPv6 address to IPv4, so that a peer of a dual-stack socket is shown and compared by its
+    /// IPv4 address.
     fn from(address: SocketAddr) -> Self {
         Self::Inet(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }

@@ -1,8 +1,8 @@
-//! [`Outcome`]: what the handlers of all servers return.
+//! [`Outcome`]: the return types of handlers.
 
 use std::fmt;
 
-/// What a handler returns: nothing, or a `Result` whose error is logged.
+/// A return type of handlers: nothing, or a `Result` whose error is logged.
 ///
 /// # Examples
 ///
@@ -16,7 +16,7 @@ use std::fmt;
 /// # }
 /// ```
 pub trait Outcome {
-    /// The error, if there was one.
+    /// Returns the error, if there was one.
     fn into_error(self) -> Option<String>;
 }
 

@@ -1,6 +1,6 @@
-//! [`ServerHandle`] and the registry below it: the connections of a server, and its end.
+//! [`ServerHandle`] and the registry below it: the connections of a server, and how it is closed.
 //!
-//! A server puts a connection into its registry when it starts the task of its handler; the [`Place`] lives in that task.
+//! A server registers a connection when it starts the task of its handler; that task owns the [`Registration`].
 
 use std::{
     fmt,
@@ -22,7 +22,7 @@ pub(crate) struct Registry {
     connections: Mutex<Slab<Entry>>,
     stop: Arc<Stop>,
     refused: AtomicU64,
-    /// Wakes whoever waits for the last connection to end.
+    /// Wakes tasks that wait for the last connection to end.
     ended: Notify,
 }
 
@@ -38,14 +38,14 @@ impl Registry {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a connection whose task `spawn` starts. Returns `false` if there are `max` connections already, and counts
-    /// that as a refusal.
+    /// Registers a connection whose task `spawn` starts. Returns `false` if there are `max` connections already, and
+    /// counts that as a refusal.
     pub(crate) fn admit(
         self: &Arc<Self>,
         max: usize,
-        spawn: impl FnOnce(Place) -> AbortHandle,
+        spawn: impl FnOnce(Registration) -> AbortHandle,
     ) -> bool {
-        // Held while the task starts, so that it cannot end before its place is taken.
+        // Locked while the task starts, so that it cannot end before it is registered.
         let mut connections = self.lock();
         if connections.len() >= max {
             drop(connections);
@@ -53,18 +53,18 @@ impl Registry {
             return false;
         }
         let vacant = connections.vacant_entry();
-        let place = Place {
+        let registration = Registration {
             registry: Arc::clone(self),
             key: vacant.key(),
         };
         vacant.insert(Entry {
-            task: spawn(place),
+            task: spawn(registration),
             link: Weak::new(),
         });
         true
     }
 
-    /// Ready when the server closes.
+    /// Waits until the server closes.
     pub(crate) async fn stopped(&self) {
         self.stop.wait().await;
     }
@@ -79,19 +79,19 @@ impl Registry {
     }
 }
 
-/// The place of a connection in the registry, given back when its task ends, however that is.
-pub(crate) struct Place {
+/// A connection's entry in the registry, which is removed on drop, when its task ends in any way.
+pub(crate) struct Registration {
     registry: Arc<Registry>,
     key: usize,
 }
 
-impl Place {
-    /// Returns what says whether the server is closing.
+impl Registration {
+    /// Returns the flag of whether the server is closing.
     pub(crate) fn stop(&self) -> Arc<Stop> {
         Arc::clone(&self.registry.stop)
     }
 
-    /// Names the connection that is to be woken when the server closes.
+    /// Sets the connection to wake when the server closes.
     pub(crate) fn set_link(&self, link: &Arc<Link>) {
         if let Some(entry) = self.registry.lock().get_mut(self.key) {
             entry.link = Arc::downgrade(link);
@@ -99,7 +99,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Registration {
     fn drop(&mut self) {
         let mut connections = self.registry.lock();
         connections.try_remove(self.key);
@@ -111,7 +111,7 @@ impl Drop for Place {
     }
 }
 
-/// Closes a server, and knows its connections. A cheap handle.
+/// Closes a server and counts its connections. Cheap to clone.
 #[derive(Clone)]
 pub struct ServerHandle(pub(crate) Arc<Registry>);
 
@@ -125,9 +125,9 @@ impl fmt::Debug for ServerHandle {
 }
 
 impl ServerHandle {
-    /// Ends the server: it accepts nothing more, and `serve` returns. Handlers receive what has arrived and then the end,
-    /// as if the peer had ended its side, so they can finish what they are at. Those that have not returned at the
-    /// deadline are cut off. Returns whether all were done in time.
+    /// Closes the server: it accepts no more connections, and `serve` returns. Handlers receive the data that has
+    /// arrived and then the end, as if the peer had closed its side, so that they can finish. Handlers that have not
+    /// returned at the deadline are aborted. Returns whether all returned in time.
     ///
     /// # Examples
     ///
@@ -160,7 +160,7 @@ impl ServerHandle {
         in_time
     }
 
-    /// Waits until there is no connection.
+    /// Waits until there are no connections.
     async fn idle(&self) {
         loop {
             let ended = self.0.ended.notified();
@@ -171,7 +171,7 @@ impl ServerHandle {
         }
     }
 
-    /// Number of connections.
+    /// Returns the number of connections.
     ///
     /// # Examples
     ///
@@ -184,7 +184,8 @@ impl ServerHandle {
         self.0.lock().len()
     }
 
-    /// Number of connections that were closed at once, because there were [`Limits::max_connections`](crate::Limits::max_connections) already.
+    /// Returns the number of connections that were closed at once, because there were
+    /// [`Limits::max_connections`](crate::Limits::max_connections) already.
     pub fn refused_count(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
     }

@@ -17,7 +17,7 @@ use crate::{
     tls::{ClientTls, ServerTls},
 };
 
-/// A TCP server: it listens from the moment it exists.
+/// A TCP server, which is already listening.
 ///
 /// # Examples
 ///
@@ -47,7 +47,8 @@ impl std::fmt::Debug for TcpServer {
 }
 
 impl TcpServer {
-    /// Listens on `host:port`. Port 0 is any free one; the host `[::]` is every address of this machine, IPv4 and IPv6.
+    /// Listens on `host:port`. Port 0 means any free port, the host `[::]` all addresses of this machine, IPv4 and
+    /// IPv6.
     ///
     /// # Examples
     ///
@@ -65,12 +66,12 @@ impl TcpServer {
     /// ```
     ///
     /// # Errors
-    /// [`NetError::AddressInUse`] and its kin.
+    /// [`NetError::AddressInUse`] and similar errors.
     pub async fn bind(address: &str) -> Result<Self, NetError> {
         Self::builder().bind(address).await
     }
 
-    /// Begins a server with settings of your own.
+    /// Returns a builder with other settings.
     ///
     /// # Examples
     ///
@@ -92,16 +93,16 @@ impl TcpServer {
         TcpServerBuilder::default()
     }
 
-    /// The address, with the port that the system chose.
+    /// Returns the address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
-        // A TCP server has no other.
+        // A TCP server always has an IP address.
         self.0
             .address
             .inet()
             .unwrap_or_else(|| SocketAddr::from(([0; 4], 0)))
     }
 
-    /// What closes the server later.
+    /// Returns a handle that closes the server.
     ///
     /// # Examples
     ///
@@ -122,8 +123,8 @@ impl TcpServer {
         ServerHandle(Arc::clone(&self.0.registry))
     }
 
-    /// Accepts one connection, for programs that take them one by one. [`Limits::max_connections`] and
-    /// [`ServerHandle::close`] know nothing of it. Cancel safe without TLS.
+    /// Accepts one connection, for programs that do not use [`serve`](Self::serve). [`Limits::max_connections`] and
+    /// [`ServerHandle::close`] do not apply to it. Cancel safe without TLS.
     ///
     /// # Examples
     ///
@@ -140,14 +141,14 @@ impl TcpServer {
     /// ```
     ///
     /// # Errors
-    /// When the system has none to give, or the TLS handshake fails.
+    /// If accepting or the TLS handshake fails.
     pub async fn accept(&self) -> Result<Connection, NetError> {
         self.0.accept().await
     }
 
-    /// Runs a handler for every connection, all at the same time, until [`ServerHandle::close`].
+    /// Runs a handler for every connection, concurrently, until [`ServerHandle::close`].
     ///
-    /// A handler that panics or returns an error costs its own connection only.
+    /// A handler that panics or returns an error ends only its own connection.
     ///
     /// # Examples
     ///
@@ -189,7 +190,7 @@ pub struct TcpServerBuilder {
 }
 
 impl TcpServerBuilder {
-    /// Changes some of the socket options.
+    /// Changes the socket options.
     ///
     /// # Examples
     ///
@@ -208,7 +209,7 @@ impl TcpServerBuilder {
         self
     }
 
-    /// Changes some of the limits.
+    /// Changes the limits.
     ///
     /// # Examples
     ///
@@ -246,7 +247,7 @@ impl TcpServerBuilder {
     /// Listens; see [`TcpServer::bind`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub async fn bind(self, address: &str) -> Result<TcpServer, NetError> {
         let candidates = endpoint::resolve(address).await?;
         let mut failed = None;
@@ -283,7 +284,7 @@ impl TcpServerBuilder {
     }
 }
 
-/// Where and how to connect.
+/// A client that connects to one TCP server.
 #[derive(Debug, Clone)]
 pub struct TcpClient {
     address: String,
@@ -293,7 +294,7 @@ pub struct TcpClient {
 }
 
 impl TcpClient {
-    /// A client of `host:port`. Nothing is connected yet.
+    /// Creates a client of `host:port`. Nothing is connected yet.
     ///
     /// # Examples
     ///
@@ -318,7 +319,7 @@ impl TcpClient {
         }
     }
 
-    /// Changes some of the socket options.
+    /// Changes the socket options.
     ///
     /// # Examples
     ///
@@ -334,7 +335,7 @@ impl TcpClient {
         self
     }
 
-    /// Changes some of the limits.
+    /// Changes the limits.
     ///
     /// # Examples
     ///
@@ -372,7 +373,7 @@ impl TcpClient {
         self
     }
 
-    /// Connects to the first address of the host that answers.
+    /// Connects to the first address of the host that accepts.
     ///
     /// # Examples
     ///
@@ -390,7 +391,7 @@ impl TcpClient {
     /// ```
     ///
     /// # Errors
-    /// [`NetError::Refused`], [`NetError::ConnectTimeout`] and their kin, of the last address that was tried.
+    /// [`NetError::Refused`], [`NetError::ConnectTimeout`] and similar errors of the last address.
     pub async fn connect(&self) -> Result<Connection, NetError> {
         let after = self.limits.connect_timeout;
         let connecting = async {
@@ -406,8 +407,8 @@ impl TcpClient {
         }
     }
 
-    /// Connects to the first of these addresses that answers, without resolving the host again. For those who look at
-    /// the addresses before; [`Limits::connect_timeout`] holds for all of them together.
+    /// Connects to the first of these addresses that accepts, without resolving the host again. For programs that check
+    /// the addresses before. [`Limits::connect_timeout`] applies to all of them together.
     ///
     /// # Examples
     ///
@@ -430,7 +431,7 @@ impl TcpClient {
             host: self.address.clone(),
         };
         for (index, address) in addresses.iter().enumerate() {
-            // One that does not answer must leave some time for those behind it.
+            // An address that does not answer must leave time for those after it.
             let left = end.saturating_duration_since(Instant::now());
             let share = left / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
             let connected = tokio::time::timeout(share, self.connect_one(*address)).await;

@@ -88,7 +88,7 @@ impl ServerTls {
     }
 }
 
-/// The certificates of a PEM file, at least one.
+/// Returns the certificates of a PEM file, at least one.
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
@@ -317,7 +317,7 @@ fn believe_anything(
         .with_custom_certificate_verifier(Arc::new(AcceptAnything(provider)))
 }
 
-/// The certificates that the system trusts, read once.
+/// Returns the certificates that the system trusts, read once.
 fn system_roots() -> &'static RootCertStore {
     static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
     ROOTS.get_or_init(|| {

@@ -17,7 +17,7 @@ use crate::{
     registry::ServerHandle,
 };
 
-/// A UDP server: a bound socket that takes datagrams of anybody.
+/// A UDP server: a bound socket that receives datagrams of any sender.
 ///
 /// # Examples
 ///
@@ -38,15 +38,15 @@ use crate::{
 pub struct UdpServer(Arc<DatagramSocket>);
 
 impl UdpServer {
-    /// Binds `host:port`. Port 0 is any free one; the host `[::]` is every address of this machine, IPv4 and IPv6.
+    /// Binds `host:port`. Port 0 means any free port, the host `[::]` all addresses of this machine, IPv4 and IPv6.
     ///
     /// # Errors
-    /// [`NetError::AddressInUse`] and its kin.
+    /// [`NetError::AddressInUse`] and similar errors.
     pub async fn bind(address: &str) -> Result<Self, NetError> {
         Self::builder().bind(address).await
     }
 
-    /// Begins a server with settings of your own.
+    /// Returns a builder with other settings.
     ///
     /// # Examples
     ///
@@ -65,16 +65,16 @@ impl UdpServer {
         UdpServerBuilder::default()
     }
 
-    /// The address, with the port that the system chose.
+    /// Returns the address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
-        // A UDP server has no other.
+        // A UDP server always has an IP address.
         self.0
             .local()
             .inet()
             .unwrap_or_else(|| SocketAddr::from(([0; 4], 0)))
     }
 
-    /// What closes the server later.
+    /// Returns a handle that closes the server.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(Arc::clone(&self.0.registry))
     }
@@ -99,7 +99,7 @@ impl UdpServer {
     /// ```
     ///
     /// # Errors
-    /// [`NetError::DatagramOverLimit`] for one that was thrown away, or what the system says. The next call may succeed.
+    /// [`NetError::DatagramOverLimit`] for a dropped datagram, or an error of the system. The next call may succeed.
     pub async fn recv(&self) -> Result<Datagram, NetError> {
         Ok(self.0.datagram(self.0.recv().await?))
     }
@@ -119,13 +119,13 @@ impl UdpServer {
     /// ```
     ///
     /// # Errors
-    /// [`NetError::DatagramTooLarge`], or what the system says.
+    /// [`NetError::DatagramTooLarge`], or an error of the system.
     pub async fn send_to(&self, data: &[u8], peer: &Endpoint) -> Result<(), NetError> {
         self.0.send_to(data, peer).await
     }
 
     /// Runs a handler for every datagram, one after another, until [`ServerHandle::close`]. While a handler waits, the
-    /// system keeps what arrives as long as its buffer lasts.
+    /// system buffers datagrams, as far as its buffer suffices.
     ///
     /// # Examples
     ///
@@ -151,13 +151,13 @@ impl UdpServer {
         self.0.serve(handler).await;
     }
 
-    /// Number of datagrams that were thrown away, as they exceeded [`Limits::max_datagram_bytes`].
+    /// Returns the number of datagrams that were dropped because they exceeded [`Limits::max_datagram_bytes`].
     pub fn over_limit_count(&self) -> u64 {
         self.0.over_limit()
     }
 
-    /// Receives what is sent to a multicast group. `interface` is the address of an IPv4 interface; the default is
-    /// [`UdpOptions::multicast_interface`], or what the system likes.
+    /// Joins a multicast group. `interface` is the address of an IPv4 interface; the default is
+    /// [`UdpOptions::multicast_interface`], or the system's choice.
     ///
     /// # Examples
     ///
@@ -172,7 +172,7 @@ impl UdpServer {
     /// ```
     ///
     /// # Errors
-    /// When the address is no multicast group, or the system has no such interface.
+    /// If the address is not a multicast group, or the system has no such interface.
     pub fn join_multicast(
         &self,
         group: IpAddr,
@@ -204,7 +204,7 @@ pub struct UdpServerBuilder {
 }
 
 impl UdpServerBuilder {
-    /// Changes some of the socket options.
+    /// Changes the socket options.
     ///
     /// # Examples
     ///
@@ -219,7 +219,7 @@ impl UdpServerBuilder {
         self
     }
 
-    /// Changes some of the limits.
+    /// Changes the limits.
     pub fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
         self
@@ -228,7 +228,7 @@ impl UdpServerBuilder {
     /// Binds; see [`UdpServer::bind`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub async fn bind(self, address: &str) -> Result<UdpServer, NetError> {
         let mut failed = NetError::UnknownHost {
             host: address.to_owned(),
@@ -264,7 +264,8 @@ pub struct UdpClient {
 }
 
 impl UdpClient {
-    /// Chooses `host:port` as the peer. Nothing is sent yet, so nobody knows whether it is there.
+    /// Connects the socket to the peer `host:port`. Nothing is sent yet, so this succeeds even if the peer does not
+    /// exist.
     ///
     /// # Examples
     ///
@@ -283,12 +284,12 @@ impl UdpClient {
     /// ```
     ///
     /// # Errors
-    /// When the host is unknown, or there is no way to it.
+    /// If the host is unknown, or there is no route to it.
     pub async fn connect(address: &str) -> Result<Self, NetError> {
         Self::connect_with(address, &UdpOptions::default(), Limits::default()).await
     }
 
-    /// The same with settings of your own.
+    /// Connects a socket with other settings.
     ///
     /// # Examples
     ///
@@ -340,8 +341,8 @@ impl UdpClient {
     /// Sends a datagram.
     ///
     /// # Errors
-    /// [`NetError::DatagramTooLarge`]; [`NetError::Refused`] if the peer's machine has said to an earlier datagram that
-    /// nobody is there; or what else the system says.
+    /// [`NetError::DatagramTooLarge`]; [`NetError::Refused`] if the peer's machine reported for an earlier datagram
+    /// that no program listens there; or an error of the system.
     pub async fn send(&self, data: &[u8]) -> Result<(), NetError> {
         self.socket.send(data, &self.peer).await
     }
@@ -349,7 +350,7 @@ impl UdpClient {
     /// Receives a datagram of the peer. Cancel safe.
     ///
     /// # Errors
-    /// [`NetError::Refused`] as for [`send`](Self::send), [`NetError::DatagramOverLimit`], or what the system says.
+    /// [`NetError::Refused`] as for [`send`](Self::send), [`NetError::DatagramOverLimit`], or an error of the system.
     pub async fn recv(&self) -> Result<Bytes, NetError> {
         match self.socket.recv().await {
             Ok((data, _)) => Ok(data),
@@ -360,12 +361,12 @@ impl UdpClient {
         }
     }
 
-    /// The peer.
+    /// Returns the peer.
     pub fn peer(&self) -> &Endpoint {
         &self.peer
     }
 
-    /// This end.
+    /// Returns the local end.
     pub fn local(&self) -> &Endpoint {
         self.socket.local()
     }

@@ -42,7 +42,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.identity.is_some() && identity(&self.path) == self.identity {
-            // Somebody may have been faster.
+            // The file may have been removed before.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -57,7 +57,7 @@ fn fail<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> NetEr
     move |source| NetError::from_io(action, path.display().to_string(), source)
 }
 
-/// Binds with `bind`. A socket file that nobody listens on, left by a program that was killed, is replaced.
+/// Binds with `bind`. Replaces a socket file on which no program listens, left by a program that was killed.
 fn bind<T>(
     path: &Path,
     bind: impl Fn(&Path) -> io::Result<T>,
@@ -105,11 +105,11 @@ impl fmt::Debug for UnixServer {
 }
 
 impl UnixServer {
-    /// Listens on a path, which the server removes when it ends. Who may connect is decided by the rights of its
-    /// directory and by the process's umask.
+    /// Listens on a path, which the server removes when it is dropped. The permissions of its directory and the
+    /// process's umask decide which users may connect.
     ///
     /// # Errors
-    /// [`NetError::AddressInUse`] if somebody listens there or the path is another file, and its kin.
+    /// [`NetError::AddressInUse`] if another program listens there or the path is another file, and similar errors.
     #[expect(clippy::unused_async, reason = "needs a runtime, as TcpServer::bind")]
     pub async fn bind(path: impl AsRef<Path>, limits: Limits) -> Result<Self, NetError> {
         let path = path.as_ref();
@@ -125,25 +125,25 @@ impl UnixServer {
         Ok(Self { server, file })
     }
 
-    /// The path.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.file.path
     }
 
-    /// What closes the server later.
+    /// Returns a handle that closes the server.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(Arc::clone(&self.server.registry))
     }
 
-    /// As [`TcpServer::accept`](crate::TcpServer::accept).
+    /// Accepts one connection, as [`TcpServer::accept`](crate::TcpServer::accept).
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub async fn accept(&self) -> Result<Connection, NetError> {
         self.server.accept().await
     }
 
-    /// As [`TcpServer::serve`](crate::TcpServer::serve).
+    /// Runs a handler for every connection, as [`TcpServer::serve`](crate::TcpServer::serve).
     pub async fn serve<F, Fut>(self, handler: F)
     where
         F: Fn(Connection) -> Fut + Send + Sync + 'static,
@@ -163,7 +163,7 @@ pub struct UnixClient {
 }
 
 impl UnixClient {
-    /// A client of the socket at a path. Nothing is connected yet.
+    /// Creates a client of the socket at a path. Nothing is connected yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -171,7 +171,7 @@ impl UnixClient {
         }
     }
 
-    /// Changes some of the limits.
+    /// Changes the limits.
     #[must_use]
     pub fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
@@ -193,7 +193,7 @@ impl UnixClient {
     /// ```
     ///
     /// # Errors
-    /// [`NetError::Refused`] and its kin.
+    /// [`NetError::Refused`] and similar errors.
     pub async fn connect(&self) -> Result<Connection, NetError> {
         let fail = fail("connect to", &self.path);
         let stream = UnixStream::connect(&self.path).await.map_err(&fail)?;
@@ -237,7 +237,7 @@ impl UnixDatagramServer {
     /// Binds a path, as [`UnixServer::bind`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     #[expect(clippy::unused_async, reason = "needs a runtime, as UdpServer::bind")]
     pub async fn bind(path: impl AsRef<Path>, limits: Limits) -> Result<Self, NetError> {
         let path = path.as_ref();
@@ -251,25 +251,25 @@ impl UnixDatagramServer {
         Ok(Self { socket, file })
     }
 
-    /// The path.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.file.path
     }
 
-    /// What closes the server later.
+    /// Returns a handle that closes the server.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(Arc::clone(&self.socket.registry))
     }
 
-    /// As [`UdpServer::recv`](crate::UdpServer::recv).
+    /// Receives a datagram, as [`UdpServer::recv`](crate::UdpServer::recv).
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub async fn recv(&self) -> Result<Datagram, NetError> {
         Ok(self.socket.datagram(self.socket.recv().await?))
     }
 
-    /// As [`UdpServer::serve`](crate::UdpServer::serve).
+    /// Runs a handler for every datagram, as [`UdpServer::serve`](crate::UdpServer::serve).
     pub async fn serve<F, Fut>(self, handler: F)
     where
         F: Fn(Datagram) -> Fut,
@@ -285,15 +285,15 @@ impl UnixDatagramServer {
 pub struct UnixDatagramClient {
     socket: DatagramSocket,
     peer: Endpoint,
-    /// Where answers arrive.
+    /// The file at which replies arrive.
     _file: SocketFile,
 }
 
 impl UnixDatagramClient {
-    /// Binds `own`, where answers arrive, and chooses the socket at `path` as the peer.
+    /// Binds `own`, where replies arrive, and connects to the socket at `path`.
     ///
     /// # Errors
-    /// [`NetError::Refused`] if nobody is there, and its kin.
+    /// [`NetError::Refused`] if no program listens there, and similar errors.
     #[expect(
         clippy::unused_async,
         reason = "needs a runtime, as UdpClient::connect"
