@@ -1,4 +1,4 @@
-//! [`BridgeBuilder`]: the choices of a bridge, until it is attached to its namespace.
+//! [`BridgeBuilder`]: the settings of a bridge until it is attached to its namespace.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Bridge {
-    /// Begins a bridge.
+    /// Returns a builder with the default settings.
     ///
     /// # Examples
     ///
@@ -47,7 +47,7 @@ pub struct BridgeBuilder {
 }
 
 impl BridgeBuilder {
-    /// Sets how the bytes of peers become messages, and messages bytes. Default [`Framing::Raw`].
+    /// Sets how the byte streams of peers are split into messages. Default [`Framing::Raw`].
     ///
     /// # Examples
     ///
@@ -101,7 +101,7 @@ impl BridgeBuilder {
         self
     }
 
-    /// Sets what becomes of a client that holds up others for [`BridgeLimits::max_hold_up`]. Default
+    /// Sets what happens to a client that delays others for [`BridgeLimits::max_hold_up`]. Default
     /// [`SlowWatcher::Misses`].
     ///
     /// # Examples
@@ -146,7 +146,7 @@ impl BridgeBuilder {
         self
     }
 
-    /// Makes the bridge, and adds its handlers to a namespace. One namespace has one bridge.
+    /// Creates the bridge and adds its handlers to a namespace. One namespace has one bridge.
     ///
     /// # Examples
     ///

@@ -7,15 +7,14 @@ use kokanee_server::Socket;
 
 use crate::{
     bridge::{Bridge, OpenPeer},
-    peers::{Facts, Sink},
+    peers::{PeerInfo, Sink},
 };
 
-/// Time in which what waits must leave when a peer is closed.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// Time in which queued messages must be sent when a peer is closed.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Bridge {
-    /// Lets every connection of a TCP server be a peer, until the server is
-    /// [closed](kokanee_net::ServerHandle::close).
+    /// Makes every connection of a TCP server a peer, until the server is [closed](kokanee_net::ServerHandle::close).
     ///
     /// # Examples
     ///
@@ -40,7 +39,7 @@ impl Bridge {
             .await;
     }
 
-    /// The same for a Unix socket.
+    /// Makes every connection of a Unix server a peer, as [`serve_tcp`](Self::serve_tcp).
     ///
     /// # Examples
     ///
@@ -85,10 +84,10 @@ impl Stream {
             Endpoint::Inet(_) => "tcp",
             Endpoint::Unix(_) | Endpoint::Unnamed => "unix",
         };
-        let facts = Facts::new(connection.peer(), transport, direction);
+        let info = PeerInfo::new(connection.peer(), transport, direction);
         let (reader, writer) = connection.into_split();
         let (queue, drain) = writer.queued();
-        let peer = bridge.open(facts, Sink::Stream(queue), owner).await;
+        let peer = bridge.open(info, Sink::Stream(queue), owner).await;
         Self {
             peer,
             frames: reader
@@ -100,10 +99,10 @@ impl Stream {
     }
 
     pub(crate) fn id(&self) -> String {
-        self.peer.peer.facts.id.clone()
+        self.peer.peer.info.id.clone()
     }
 
-    /// Carries messages both ways until one side ends it.
+    /// Forwards messages in both directions until one side closes the connection.
     pub(crate) async fn run(self) {
         let Self {
             peer,
@@ -129,8 +128,8 @@ impl Stream {
         };
         if let (false, Sink::Stream(queue)) = (is_drained, &peer.peer.sink) {
             queue.finish();
-            // A peer that takes nothing more has lost what waited for it.
-            let _ = tokio::time::timeout(GOODBYE, draining).await;
+            // A peer that does not read loses its queued messages.
+            let _ = tokio::time::timeout(DRAIN_TIMEOUT, draining).await;
         }
         peer.close(&reason).await;
     }
