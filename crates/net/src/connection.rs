@@ -13,10 +13,10 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
+    connection_inner::{ConnectionInner, Deadline},
     endpoint::Endpoint,
     error::NetError,
     limits::Limits,
-    link::{Deadline, Link},
     scratch,
     stop::Stop,
     stream::Stream,
@@ -64,22 +64,22 @@ impl Connection {
         limits: Arc<Limits>,
         server: Option<Arc<Stop>>,
     ) -> Self {
-        let link = Arc::new(Link::new(stream, peer, local, limits, server));
+        let inner = Arc::new(ConnectionInner::new(stream, peer, local, limits, server));
         Self {
             reader: Reader {
-                link: Arc::clone(&link),
+                inner: Arc::clone(&inner),
                 deadline: Deadline::default(),
                 waiting_since: None,
             },
             writer: Writer {
-                link,
+                inner,
                 deadline: Deadline::default(),
             },
         }
     }
 
-    pub(crate) fn link(&self) -> &Arc<Link> {
-        &self.reader.link
+    pub(crate) fn inner(&self) -> &Arc<ConnectionInner> {
+        &self.reader.inner
     }
 
     /// Receives the data that has arrived, at most 64 KiB. Returns `None` when the peer has closed its side, or when
@@ -220,17 +220,17 @@ impl Connection {
 
     /// Returns the remote end.
     pub fn peer(&self) -> &Endpoint {
-        &self.reader.link.peer
+        &self.reader.inner.peer
     }
 
     /// Returns the local end.
     pub fn local(&self) -> &Endpoint {
-        &self.reader.link.local
+        &self.reader.inner.local
     }
 
     /// Returns whether it is encrypted.
     pub fn is_secure(&self) -> bool {
-        self.reader.link.is_secure
+        self.reader.inner.is_secure
     }
 
     /// Returns the number of bytes received.
@@ -245,13 +245,13 @@ impl Connection {
 
     /// Returns the time since the connection was established.
     pub fn age(&self) -> Duration {
-        self.reader.link.age()
+        self.reader.inner.age()
     }
 }
 
 /// The receiving half of a [`Connection`].
 pub struct Reader {
-    link: Arc<Link>,
+    inner: Arc<ConnectionInner>,
     deadline: Deadline,
     /// When the current call began to wait, if there is a read timeout.
     waiting_since: Option<Instant>,
@@ -260,7 +260,7 @@ pub struct Reader {
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader")
-            .field("peer", &self.link.peer)
+            .field("peer", &self.inner.peer)
             .finish_non_exhaustive()
     }
 }
@@ -284,19 +284,19 @@ impl Reader {
             let read = scratch::with(|scratch| {
                 let mut buffer = ReadBuf::new(scratch);
                 let read = self
-                    .link
+                    .inner
                     .poll_stream(|stream| stream.poll_read(cx, &mut buffer));
                 read.map_ok(|()| match buffer.filled() {
                     [] => None,
                     data => {
-                        self.link.note_received(data.len());
+                        self.inner.note_received(data.len());
                         Some(take(data))
                     }
                 })
             });
             match read {
                 Poll::Ready(Ok(taken)) => Poll::Ready(Ok(taken)),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(self.link.fail("receive from", error))),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(self.inner.fail("receive from", error))),
                 Poll::Pending => self.poll_timeouts(cx).map(|end| end.map(|()| None)),
             }
         })
@@ -314,7 +314,7 @@ impl Reader {
             let count = self.read(&mut buffer[read..]).await?;
             if count == 0 {
                 return Err(NetError::UnexpectedEnd {
-                    peer: self.link.peer.to_string(),
+                    peer: self.inner.peer.to_string(),
                     received: read,
                     expected,
                 });
@@ -347,15 +347,15 @@ impl Reader {
         std::future::poll_fn(|cx| {
             let mut filled = ReadBuf::new(buffer);
             let read = self
-                .link
+                .inner
                 .poll_stream(|stream| stream.poll_read(cx, &mut filled));
             match read {
                 Poll::Ready(Ok(())) => {
                     let count = filled.filled().len();
-                    self.link.note_received(count);
+                    self.inner.note_received(count);
                     Poll::Ready(Ok(count))
                 }
-                Poll::Ready(Err(error)) => Poll::Ready(Err(self.link.fail("receive from", error))),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(self.inner.fail("receive from", error))),
                 Poll::Pending => self.poll_timeouts(cx).map(|end| end.map(|()| 0)),
             }
         })
@@ -365,22 +365,22 @@ impl Reader {
     /// Checks the timeouts when no data has arrived. Ready with `Ok` if the server closes.
     fn poll_timeouts(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
         // Registered first, so that a stop after the check of the flag wakes this task.
-        self.link.stop.register(cx.waker());
-        if self.link.is_stopping() {
+        self.inner.stop.register(cx.waker());
+        if self.inner.is_stopping() {
             return Poll::Ready(Ok(()));
         }
-        let limits = &self.link.limits;
+        let limits = &self.inner.limits;
         let silent_at = limits
             .read_timeout
             .map(|after| *self.waiting_since.get_or_insert_with(Instant::now) + after);
         let idle_at = limits
             .idle_timeout
-            .map(|after| self.link.active_at() + after);
+            .map(|after| self.inner.active_at() + after);
         let Some(at) = silent_at.into_iter().chain(idle_at).min() else {
             return Poll::Pending;
         };
         ready!(self.deadline.poll(cx, at));
-        let peer = self.link.peer.to_string();
+        let peer = self.inner.peer.to_string();
         Poll::Ready(Err(if silent_at == Some(at) {
             NetError::ReadTimeout {
                 peer,
@@ -395,30 +395,30 @@ impl Reader {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.link.limits
+        &self.inner.limits
     }
 
     /// Returns the remote end.
     pub fn peer(&self) -> &Endpoint {
-        &self.link.peer
+        &self.inner.peer
     }
 
     /// Returns the number of bytes received.
     pub fn received(&self) -> u64 {
-        self.link.received.load(Ordering::Relaxed)
+        self.inner.received.load(Ordering::Relaxed)
     }
 }
 
 /// The sending half of a [`Connection`].
 pub struct Writer {
-    link: Arc<Link>,
+    inner: Arc<ConnectionInner>,
     deadline: Deadline,
 }
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer")
-            .field("peer", &self.link.peer)
+            .field("peer", &self.inner.peer)
             .finish_non_exhaustive()
     }
 }
@@ -473,17 +473,17 @@ impl Writer {
             Ok(()) => Ok(()),
             // The peer has closed the connection before.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-            Err(error) => Err(self.link.fail("send to", error)),
+            Err(error) => Err(self.inner.fail("send to", error)),
         }
     }
 
     async fn flush(&mut self) -> Result<(), NetError> {
         // TCP and Unix sockets have no buffer to flush.
-        if !self.link.is_secure {
+        if !self.inner.is_secure {
             return Ok(());
         }
         let flushed = self.with_timeout(AsyncWrite::poll_flush).await?;
-        flushed.map_err(|error| self.link.fail("send to", error))
+        flushed.map_err(|error| self.inner.fail("send to", error))
     }
 
     async fn progress(
@@ -493,13 +493,13 @@ impl Writer {
         let written = self.with_timeout(write).await?;
         match written {
             Ok(0) => Err(NetError::Reset {
-                peer: self.link.peer.to_string(),
+                peer: self.inner.peer.to_string(),
             }),
             Ok(count) => {
-                self.link.note_sent(count);
+                self.inner.note_sent(count);
                 Ok(count)
             }
-            Err(error) => Err(self.link.fail("send to", error)),
+            Err(error) => Err(self.inner.fail("send to", error)),
         }
     }
 
@@ -510,16 +510,16 @@ impl Writer {
     ) -> Result<R, NetError> {
         let mut since = None;
         std::future::poll_fn(|cx| {
-            if let Poll::Ready(ready) = self.link.poll_stream(|stream| poll(stream, cx)) {
+            if let Poll::Ready(ready) = self.inner.poll_stream(|stream| poll(stream, cx)) {
                 return Poll::Ready(Ok(ready));
             }
-            let Some(after) = self.link.limits.write_timeout else {
+            let Some(after) = self.inner.limits.write_timeout else {
                 return Poll::Pending;
             };
             let at = *since.get_or_insert_with(Instant::now) + after;
             ready!(self.deadline.poll(cx, at));
             Poll::Ready(Err(NetError::WriteTimeout {
-                peer: self.link.peer.to_string(),
+                peer: self.inner.peer.to_string(),
                 after,
             }))
         })
@@ -527,16 +527,16 @@ impl Writer {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.link.limits
+        &self.inner.limits
     }
 
     /// Returns the remote end.
     pub fn peer(&self) -> &Endpoint {
-        &self.link.peer
+        &self.inner.peer
     }
 
     /// Returns the number of bytes sent.
     pub fn sent(&self) -> u64 {
-        self.link.sent.load(Ordering::Relaxed)
+        self.inner.sent.load(Ordering::Relaxed)
     }
 }

@@ -28,12 +28,12 @@
 mod backoff;
 pub mod blocking;
 mod connection;
+mod connection_inner;
 mod datagram;
 mod endpoint;
 mod error;
 mod framing;
 mod limits;
-mod link;
 mod options;
 mod outcome;
 mod queue;

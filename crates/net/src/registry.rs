@@ -14,7 +14,7 @@ use std::{
 use slab::Slab;
 use tokio::{sync::Notify, task::AbortHandle};
 
-use crate::{link::Link, stop::Stop};
+use crate::{connection_inner::ConnectionInner, stop::Stop};
 
 /// The connections of a server, and whether it is closing.
 #[derive(Default)]
@@ -28,7 +28,7 @@ pub(crate) struct Registry {
 
 struct Entry {
     task: AbortHandle,
-    link: Weak<Link>,
+    connection: Weak<ConnectionInner>,
 }
 
 impl Registry {
@@ -59,7 +59,7 @@ impl Registry {
         };
         vacant.insert(Entry {
             task: spawn(registration),
-            link: Weak::new(),
+            connection: Weak::new(),
         });
         true
     }
@@ -72,8 +72,8 @@ impl Registry {
     fn stop(&self) {
         self.stop.set();
         for (_, entry) in &*self.lock() {
-            if let Some(link) = entry.link.upgrade() {
-                link.stop.wake();
+            if let Some(connection) = entry.connection.upgrade() {
+                connection.stop.wake();
             }
         }
     }
@@ -92,9 +92,9 @@ impl Registration {
     }
 
     /// Sets the connection to wake when the server closes.
-    pub(crate) fn set_link(&self, link: &Arc<Link>) {
+    pub(crate) fn set_connection(&self, connection: &Arc<ConnectionInner>) {
         if let Some(entry) = self.registry.lock().get_mut(self.key) {
-            entry.link = Arc::downgrade(link);
+            entry.connection = Arc::downgrade(connection);
         }
     }
 }

@@ -157,15 +157,15 @@ async fn run<F, Fut>(
             return;
         }
     };
-    let link = Arc::clone(connection.link());
-    registration.set_link(&link);
+    let inner = Arc::clone(connection.inner());
+    registration.set_connection(&inner);
     let ended = handler(connection);
     drop(handler);
     match ended.await.into_error() {
         Some(error) => tracing::debug!(%error, "handler ended with an error"),
         // Sends close_notify, so that the peer sees that no data is missing, unless the handler has moved the
         // connection to another task.
-        None if link.is_secure && Arc::strong_count(&link) == 1 => Box::pin(link.end()).await,
+        None if inner.is_secure && Arc::strong_count(&inner) == 1 => Box::pin(inner.end()).await,
         None => {}
     }
 }

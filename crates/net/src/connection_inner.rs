@@ -24,7 +24,7 @@ use crate::{endpoint::Endpoint, error::NetError, limits::Limits, stop::Stop, str
 /// Time in which the end of a TLS connection must be sent.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub(crate) struct Link {
+pub(crate) struct ConnectionInner {
     stream: Mutex<Stream>,
     pub(crate) peer: Endpoint,
     pub(crate) local: Endpoint,
@@ -41,7 +41,7 @@ pub(crate) struct Link {
     pub(crate) sent: AtomicU64,
 }
 
-impl Link {
+impl ConnectionInner {
     pub(crate) fn new(
         stream: Stream,
         peer: Endpoint,
