@@ -80,7 +80,7 @@ pub enum ClientOutput {
     Poll,
     /// Send a POST with these packets. Its answer goes to [`ClientSession::handle_post_response`].
     Post(Vec<OutPacket>),
-    /// Open a WebSocket beside the polling session, with its id.
+    /// Open a WebSocket with the id of the polling session.
     OpenProbe,
     /// Send this packet on the probing WebSocket.
     ProbePacket(OutPacket),

@@ -11,7 +11,7 @@ use kokanee_websocket::{OpCode, encode_header};
 #[cfg(doc)]
 use crate::message::Outgoing;
 
-/// What a waiting packet counts beside its content, so that many empty ones are bounded too.
+/// What a queued packet counts in addition to its content, so that many empty ones are bounded, too.
 pub(crate) const OVERHEAD_BYTES: usize = 64;
 
 thread_local! {

@@ -201,7 +201,7 @@ impl Session {
     }
 
     /// Handles that the client aborted the pending GET. Nothing is lost: the packets go to the next GET. It must come
-    /// soon, as most clients that abort a GET are gone.
+    /// soon, as most clients that abort a GET have disconnected.
     pub fn handle_poll_aborted(&mut self, now: Instant) {
         if !self.polls.is_pending() {
             return;
@@ -563,8 +563,8 @@ impl Session {
         self.finish_if_drained();
     }
 
-    /// Returns when a polling client without a pending GET counts as gone during a shutdown: a living client sends its
-    /// next GET at once.
+    /// Returns when a polling client without a pending GET counts as disconnected during a shutdown: a living client
+    /// sends its next GET at once.
     fn gone_at(&self) -> Option<Instant> {
         let due = self.polls.deadline()?;
         if self.polls.is_aborted() {

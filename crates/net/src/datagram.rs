@@ -263,7 +263,7 @@ impl DatagramSocket {
                     }
                 }
                 Err(error @ NetError::DatagramOverLimit { .. }) => {
-                    tracing::debug!(%error, "thrown away");
+                    tracing::debug!(%error, "datagram dropped");
                 }
                 // Usually the report that an earlier datagram was not delivered.
                 Err(error) => {

@@ -37,7 +37,7 @@ fn settled_bytes() -> usize {
     before
 }
 
-/// A connection over which one message has gone both ways.
+/// A connection over which one message was sent in both directions.
 fn open(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("the server accepts");
     stream.set_read_timeout(Some(TIMEOUT)).expect("an option");

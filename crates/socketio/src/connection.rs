@@ -72,11 +72,11 @@ pub enum Input {
         /// Name and arguments.
         event: RawEvent,
     },
-    /// The answer to an event that we sent.
+    /// The acknowledgement of an event that the server sent.
     Ack {
         /// Index of the socket.
         index: usize,
-        /// The id that we sent.
+        /// The id of the event.
         id: AckId,
         /// The client's arguments.
         args: Args,

@@ -65,7 +65,7 @@ impl Peer {
     /// Sends a CONNECT that the server begins to process. Returns the client's auth.
     fn joins(&mut self, text: &str) -> Option<String> {
         let Some(Input::Connect { namespace, auth }) = self.sends(text).unwrap() else {
-            panic!("{text} is no CONNECT");
+            panic!("{text} is not a CONNECT");
         };
         let socket = namespace.to_string();
         self.connection.join(namespace, socket);

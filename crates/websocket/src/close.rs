@@ -2,7 +2,7 @@
 
 use crate::{close_code::CloseCode, error::DecodeError, header::MAX_CONTROL_PAYLOAD_BYTES};
 
-/// The most bytes of reason that fit a close frame beside the code.
+/// The most bytes of the reason in a close frame, which also contains the code.
 pub const MAX_CLOSE_REASON_BYTES: usize = MAX_CONTROL_PAYLOAD_BYTES - 2;
 
 /// Why one endpoint closes the connection, as sent to the other.
