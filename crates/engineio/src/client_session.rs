@@ -7,7 +7,7 @@
 //! ([`ClientSession::handle_written`]), and sleeps until [`ClientSession::deadline`]. Spec: Engine.IO v4 and v3,
 //! "Protocol".
 //!
-//! A DISCONNECT ([`ClientSession::send_goodbye`]) is sent after a gap: when it arrives, many servers drop events that
+//! A DISCONNECT ([`ClientSession::send_disconnect`]) is sent after a gap: when it arrives, many servers drop events that
 //! they have not passed to a handler yet.
 //!
 //! ```text
@@ -433,7 +433,7 @@ impl ClientSession {
     /// Queues a DISCONNECT of the layer above. It is sent 20 ms after the server has read all earlier packets, as the
     /// response to a POST or the pong to a WebSocket ping shows; a missing pong is awaited for 1 s. A DISCONNECT that
     /// the server does not receive does not count as lost.
-    pub fn send_goodbye(&mut self, now: Instant, message: &Outgoing) {
+    pub fn send_disconnect(&mut self, now: Instant, message: &Outgoing) {
         if self.state != State::Open {
             return;
         }
@@ -447,7 +447,7 @@ impl ClientSession {
 
     /// Queues a CONNECT of the layer above: after a gap if a DISCONNECT was sent before. A JavaScript server that reads
     /// both in one turn closes the session.
-    pub fn send_join(&mut self, now: Instant, message: &Outgoing) {
+    pub fn send_connect(&mut self, now: Instant, message: &Outgoing) {
         if self.sent_disconnect && self.state == State::Open {
             self.gaps.push_back(Outbox::new(now));
         }
@@ -573,17 +573,17 @@ impl ClientSession {
     }
 
     /// Returns whether the server has shown that it has read all sent messages.
-    pub fn is_heard(&self) -> bool {
+    pub fn is_all_read(&self) -> bool {
         matches!(self.read_state, ReadState::Read(_))
     }
 
     /// Returns whether the session has ended.
-    pub fn is_over(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
 
     /// Returns whether the session ended before all packets were sent, apart from DISCONNECTs.
-    pub fn is_cut(&self) -> bool {
+    pub fn has_lost_packets(&self) -> bool {
         self.lost_packets
     }
 

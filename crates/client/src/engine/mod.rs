@@ -250,12 +250,12 @@ impl Engine {
 
     /// Sends the packet with which a socket leaves its namespace, some time after everything before it.
     pub(crate) fn send_goodbye(&mut self, message: &Outgoing) {
-        self.session.send_goodbye(Instant::now(), message);
+        self.session.send_disconnect(Instant::now(), message);
     }
 
     /// Sends the packet with which a socket joins its namespace, some time after one has left.
     pub(crate) fn send_join(&mut self, message: &Outgoing) {
-        self.session.send_join(Instant::now(), message);
+        self.session.send_connect(Instant::now(), message);
     }
 
     /// Ends the session in order: what waits is sent first. [`poll`](Self::poll) is ready when that is done.
@@ -306,7 +306,7 @@ impl Engine {
     /// Whether all that was sent is on the wire, now that the session has ended.
     pub(crate) fn is_complete(&self) -> bool {
         let has_left = self.websocket.is_none() || self.end_written;
-        !self.session.is_cut() && (has_left || self.session.is_heard())
+        !self.session.has_lost_packets() && (has_left || self.session.is_all_read())
     }
 
     /// Whether the end of the session is on the wire, and all before it.
@@ -332,7 +332,7 @@ impl Engine {
     pub(crate) fn expire(&mut self) -> Option<CloseReason> {
         let now = Instant::now();
         self.check_time(now);
-        if !self.session.is_over() {
+        if !self.session.is_closed() {
             return None;
         }
         self.take_outputs(now);

@@ -189,12 +189,12 @@ impl Client {
     }
 
     pub(crate) fn leave(&mut self, text: &str) {
-        self.session.send_goodbye(self.now, &Outgoing::text(text));
+        self.session.send_disconnect(self.now, &Outgoing::text(text));
         self.turn();
     }
 
     pub(crate) fn join(&mut self, text: &str) {
-        self.session.send_join(self.now, &Outgoing::text(text));
+        self.session.send_connect(self.now, &Outgoing::text(text));
         self.turn();
     }
 

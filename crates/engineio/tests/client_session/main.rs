@@ -366,7 +366,7 @@ fn a_poll_refused_after_the_close_is_not_a_loss() {
     assert!(!client.is_finished);
     client.accepts();
     assert_eq!(client.outputs(), ["finished"]);
-    assert!(!client.session.is_cut());
+    assert!(!client.session.has_lost_packets());
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn a_poll_that_fails_ends_the_session() {
     client.session.handle_poll_failed();
     client.turn();
     assert_eq!(client.closed_at(CloseReason::TransportError), 0);
-    assert!(client.session.is_cut());
+    assert!(client.session.has_lost_packets());
 }
 
 #[test]
@@ -437,7 +437,7 @@ fn a_disconnect_is_sent_some_time_after_the_response_to_the_post() {
     assert_eq!(client.outputs(), ["POST 441\u{1e}1"]);
     client.accepts();
     assert_eq!(client.outputs(), ["finished"]);
-    assert!(!client.session.is_cut());
+    assert!(!client.session.has_lost_packets());
 }
 
 #[test]
@@ -451,9 +451,9 @@ fn a_disconnect_is_sent_some_time_after_the_pong_of_the_websocket() {
         assert_eq!(client.outputs(), expected);
         if answers {
             client.advance(500);
-            assert!(!client.session.is_heard());
+            assert!(!client.session.is_all_read());
             client.pong();
-            assert!(client.session.is_heard());
+            assert!(client.session.is_all_read());
             client.advance(19);
         } else {
             client.advance(999);
@@ -462,7 +462,7 @@ fn a_disconnect_is_sent_some_time_after_the_pong_of_the_websocket() {
         client.advance(1);
         let expected = ["441", "close WebSocket", "finished"];
         assert_eq!(client.outputs(), expected);
-        assert!(!client.session.is_cut());
+        assert!(!client.session.has_lost_packets());
     }
 }
 
@@ -586,7 +586,7 @@ fn an_undelivered_disconnect_is_not_a_loss() {
             .handle_transport_closed(CloseReason::TransportError);
         client.turn();
         assert!(client.is_finished);
-        assert_eq!(client.session.is_cut(), cut, "{sent} {heard}");
+        assert_eq!(client.session.has_lost_packets(), cut, "{sent} {heard}");
     }
 }
 
@@ -603,7 +603,7 @@ fn the_response_to_the_last_poll_is_not_a_loss() {
         assert_eq!(client.outputs(), ["POST 4a", "closed: forced close"]);
         client.accepts();
         client.accepts();
-        assert!(client.is_finished && !client.session.is_cut(), "{body:?}");
+        assert!(client.is_finished && !client.session.has_lost_packets(), "{body:?}");
         assert!(client.messages().is_empty());
     }
 }
@@ -626,7 +626,7 @@ fn closing_lets_an_upgrade_finish() {
     client.answers("6");
     let expected = ["probe 5", "upgraded", "close WebSocket", "finished"];
     assert_eq!(client.outputs(), expected);
-    assert!(!client.session.is_cut());
+    assert!(!client.session.has_lost_packets());
 }
 
 #[test]
@@ -648,7 +648,7 @@ fn closing_abandons_an_upgrade_when_everything_else_is_sent() {
     client.advance(1);
     assert_eq!(client.outputs(), ["drop probe", "upgrade failed", "POST 1"]);
     client.accepts();
-    assert!(client.is_finished && !client.session.is_cut());
+    assert!(client.is_finished && !client.session.has_lost_packets());
     // A failed probe delays nothing.
     let mut client = Client::polling(UPGRADES);
     client.outputs();
