@@ -247,7 +247,7 @@ pub(crate) fn answer(result: Result<Args, AckError>, timeout: Duration) -> Resul
 }
 /// Fails if an answer is the error of a handler.
 pub(crate) fn check_answer(args: &Args) -> Result<(), PeerError> {
-    match kokanee_handler::answer::<IgnoredAny>(args) {
+    match kokanee_handler::read_ack::<IgnoredAny>(args) {
         Err(AckError::Remote(error)) => Err(PeerError::Refused(error)),
         _ => Ok(()),
     }

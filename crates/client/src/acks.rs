@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use kokanee_handler::{AckError, AckSink, EmitError, answer};
+use kokanee_handler::{AckError, AckSink, EmitError, read_ack};
 use kokanee_socketio::{AckId, Args, EncodedPacket};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -266,7 +266,7 @@ impl<T: DeserializeOwned + Send + 'static> IntoFuture for EmitWithAck<T> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { answer(&self.args().await?) })
+        Box::pin(async move { read_ack(&self.args().await?) })
     }
 }
 

@@ -23,7 +23,7 @@ pub use self::{
     extract::{Data, EventKind, EventName, FromContext, Kind},
     handler::{Call, Callable, Erased, Handler, HandlerFuture, IntoOutcome, Parameters, Started},
     needs::{Needs, check_event_name},
-    refusal::{ClientError, Fault, answer},
+    refusal::{ClientError, Fault, read_ack},
     running::{Running, in_span, start},
     state::{State, States},
     typed::{Event, Typed, TypedAck, TypedArgs},

@@ -1,5 +1,5 @@
 //! Acknowledgements that are errors: what the peer sees of an error ([`ClientError`]), its form on the wire, and how it
-//! is read ([`answer`], [`RemoteError`]).
+//! is read ([`read_ack`], [`RemoteError`]).
 //!
 //! A refused acknowledgement is one argument: `{"error":{"code":"…","message":"…","data":…}}`, without `data` if there is none.
 
@@ -236,7 +236,7 @@ fn refusal(args: &Args) -> Option<RemoteError> {
 ///
 /// # Errors
 /// [`AckError::Remote`] if the peer sent an error, [`AckError::Decode`] if the arguments do not fit `T`.
-pub fn answer<T: DeserializeOwned>(args: &Args) -> Result<T, AckError> {
+pub fn read_ack<T: DeserializeOwned>(args: &Args) -> Result<T, AckError> {
     match refusal(args) {
         Some(error) => Err(error.into()),
         None => Ok(args.deserialize()?),
@@ -301,7 +301,7 @@ mod tests {
 
     fn read(args: &serde_json::Value) -> Result<Value, AckError> {
         let values = args.as_array().expect("arguments").iter().cloned();
-        answer(&Args::from_values(values.map(Value::from)).expect("JSON"))
+        read_ack(&Args::from_values(values.map(Value::from)).expect("JSON"))
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{borrow::Cow, task::Poll, time::Duration};
 
 use kokanee_cluster::Target;
 use kokanee_engineio::SendOptions;
-use kokanee_handler::{AckError, BoxError, EmitError, Event, IntoOutcome, answer};
+use kokanee_handler::{AckError, BoxError, EmitError, Event, IntoOutcome, read_ack};
 use kokanee_socketio::{Args, EncodedPacket, ParserKind, encode_event, encode_event_args};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
@@ -590,7 +590,7 @@ impl BroadcastOperator {
         let (received, complete) = collector.wait(id, &recipients, timeout).await;
         let (mut answers, mut errors) = (Vec::new(), Vec::new());
         for args in &received {
-            match answer(args) {
+            match read_ack(args) {
                 Ok(answer) => answers.push(answer),
                 Err(error) => errors.push(error),
             }

@@ -189,7 +189,8 @@ impl Client {
     }
 
     pub(crate) fn leave(&mut self, text: &str) {
-        self.session.send_disconnect(self.now, &Outgoing::text(text));
+        self.session
+            .send_disconnect(self.now, &Outgoing::text(text));
         self.turn();
     }
 

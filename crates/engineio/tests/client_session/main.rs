@@ -603,7 +603,10 @@ fn the_response_to_the_last_poll_is_not_a_loss() {
         assert_eq!(client.outputs(), ["POST 4a", "closed: forced close"]);
         client.accepts();
         client.accepts();
-        assert!(client.is_finished && !client.session.has_lost_packets(), "{body:?}");
+        assert!(
+            client.is_finished && !client.session.has_lost_packets(),
+            "{body:?}"
+        );
         assert!(client.messages().is_empty());
     }
 }
