@@ -102,7 +102,7 @@ impl BridgeBuilder {
     }
 
     /// Sets what happens to a client that delays others for [`BridgeLimits::max_hold_up`]. Default
-    /// [`SlowWatcher::Misses`].
+    /// [`SlowWatcher::DropMessages`].
     ///
     /// # Examples
     ///

@@ -9,7 +9,7 @@
 //!            no allowance left                    has room: `missed` events, then it is as before
 //! in step ────────────────────▶ lagging ─────────────────────────────────────────────▶ in step
 //!                               │  messages are counted, not sent
-//!                               └─ SlowWatcher::IsDisconnected: disconnected
+//!                               └─ SlowWatcher::Disconnect: disconnected
 //! ```
 
 use std::{
@@ -37,12 +37,12 @@ const RECOVERY: u32 = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SlowWatcher {
-    /// It misses messages until its queue has room again. Then it gets a `missed` event per peer with the number of
+    /// Drops its messages until its queue has room again. Then the client gets a `missed` event per peer with the number of
     /// messages. The default.
     #[default]
-    Misses,
-    /// It is disconnected, and its connection is closed.
-    IsDisconnected,
+    DropMessages,
+    /// Disconnects it and closes its connection.
+    Disconnect,
 }
 
 /// The kinds of notifications of a peer.
@@ -179,10 +179,10 @@ impl Watchers {
         }
         tracing::debug!(socket = %socket.id(), time = ?held_up.time, "a watcher has delayed others");
         match self.slow_watcher {
-            SlowWatcher::Misses => {
+            SlowWatcher::DropMessages => {
                 tokio::spawn(Arc::clone(self).catch_up(socket.clone()));
             }
-            SlowWatcher::IsDisconnected => socket.close_connection(),
+            SlowWatcher::Disconnect => socket.close_connection(),
         }
     }
 

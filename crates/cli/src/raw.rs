@@ -105,9 +105,9 @@ impl RawSockets {
                     limits.max_hold_up = args.max_hold_up;
                 })
                 .slow_watcher(if args.disconnect_slow_watchers {
-                    SlowWatcher::IsDisconnected
+                    SlowWatcher::Disconnect
                 } else {
-                    SlowWatcher::Misses
+                    SlowWatcher::DropMessages
                 });
             if name == TCP {
                 builder = args

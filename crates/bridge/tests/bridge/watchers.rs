@@ -168,7 +168,7 @@ async fn a_watcher_that_reads_a_little_does_not_delay_others_for_long() {
 async fn a_slow_watcher_is_disconnected_if_configured() {
     let bed = start(
         Bridge::builder()
-            .slow_watcher(SlowWatcher::IsDisconnected)
+            .slow_watcher(SlowWatcher::Disconnect)
             .with_limits(|limits| limits.max_hold_up = Duration::from_millis(200)),
     )
     .await;
