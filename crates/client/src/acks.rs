@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use crate::{
     handlers::is_handling,
     hub::Outgoing,
+    reply::{Reply, reply},
     socket::{Core, Socket},
 };
 
@@ -25,11 +26,11 @@ use crate::{
 /// otherwise.
 pub(crate) const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
-type Answer = Result<Args, AckError>;
+type AckResult = Result<Args, AckError>;
 
 #[derive(Debug)]
 struct Waiting {
-    sender: oneshot::Sender<Answer>,
+    sender: Reply<AckResult>,
     /// Whether the event has left.
     sent: bool,
 }
@@ -44,7 +45,7 @@ impl PendingAcks {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn insert(&self, id: AckId, sender: oneshot::Sender<Answer>, max: usize) -> bool {
+    fn insert(&self, id: AckId, sender: Reply<AckResult>, max: usize) -> bool {
         self.with(|pending| {
             let pending = pending.get_or_insert_default();
             if pending.len() >= max {
@@ -93,8 +94,7 @@ impl PendingAcks {
     }
 
     /// The end of a wait. Unknown and repeated answers are ignored. Returns whether somebody has waited.
-    pub(crate) fn resolve(&self, id: AckId, answer: Answer) -> bool {
-        // Whoever asked may have given up.
+    pub(crate) fn resolve(&self, id: AckId, answer: AckResult) -> bool {
         self.remove(id)
             .is_some_and(|waiting| waiting.sender.send(answer).is_ok())
     }
@@ -103,24 +103,22 @@ impl PendingAcks {
     pub(crate) fn fail_all(&self) {
         let failed = self.with(Option::take).unwrap_or_default();
         for waiting in failed.into_values() {
-            let _ = waiting.sender.send(Err(AckError::Disconnected));
+            reply(waiting.sender, Err(AckError::Disconnected));
         }
     }
 
     /// The connection has ended: events that have left are not answered any more.
-    pub(crate) fn fail_sent(&self, keep: Option<AckId>) {
+    pub(crate) fn fail_sent(&self) {
         let failed = self.with(|pending| {
             let Some(map) = pending else {
                 return Vec::new();
             };
-            let ids = map
-                .iter()
-                .filter(|(id, waiting)| waiting.sent && Some(**id) != keep);
-            let ids: Vec<_> = ids.map(|(id, _)| *id).collect();
-            ids.into_iter().filter_map(|id| map.remove(&id)).collect()
+            map.extract_if(|_, waiting| waiting.sent)
+                .map(|(_, waiting)| waiting)
+                .collect()
         });
         for waiting in failed {
-            let _ = waiting.sender.send(Err(AckError::Disconnected));
+            reply(waiting.sender, Err(AckError::Disconnected));
         }
     }
 }

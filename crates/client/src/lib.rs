@@ -49,6 +49,7 @@ mod handlers;
 mod hub;
 mod options;
 mod reason;
+mod reply;
 mod simple;
 mod socket;
 mod stream;

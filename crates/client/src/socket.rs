@@ -58,7 +58,7 @@ pub(crate) struct Core {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The private id speaks for the socket, and the events may say anything.
+        // The events may say anything.
         f.debug_struct("Core")
             .field("namespace", &self.namespace)
             .field("connected", &self.is_connected())
@@ -69,12 +69,9 @@ impl fmt::Debug for Core {
 
 /// What the server says of the socket.
 #[derive(Default)]
-pub(crate) struct State {
-    pub(crate) id: Option<Str>,
-    pub(crate) recovered: bool,
-    /// For servers that recover connections: the private id, and the last offset that was received.
-    pub(crate) pid: Option<Str>,
-    pub(crate) offset: Option<Str>,
+struct State {
+    id: Option<Str>,
+    recovered: bool,
     subscribers: Vec<Subscriber>,
     attached: Attached,
 }
@@ -98,7 +95,7 @@ impl Core {
         }
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -201,6 +198,13 @@ impl Core {
 
     pub(crate) fn set_connected(&self, connected: bool) {
         self.connected.store(connected, Ordering::Release);
+    }
+
+    /// Notes what the server says of the socket: its id, and whether it has restored its state.
+    pub(crate) fn set_identity(&self, id: Option<Str>, recovered: bool) {
+        let mut state = self.state();
+        state.id = id;
+        state.recovered = recovered;
     }
 
     /// The number of its connection, or of the last one.

@@ -18,6 +18,7 @@ mod tests;
 pub(crate) mod tls;
 mod url;
 mod websocket;
+pub(crate) mod wire;
 
 use std::{
     collections::VecDeque,
@@ -42,6 +43,7 @@ use self::{
     refusal::{is_other_revision, refusal, wrong_revision},
     request::Answer,
     websocket::WebSocket,
+    wire::Wire,
 };
 pub(crate) use self::{
     config::EngineConfig,
@@ -93,6 +95,69 @@ pub(crate) struct Engine {
     end_written: bool,
     finished: bool,
     paused: bool,
+}
+
+impl Wire for Engine {
+    fn send(
+        &mut self,
+        now: Instant,
+        message: &Outgoing,
+        attachments: &[Outgoing],
+        options: SendOptions,
+    ) -> bool {
+        self.session.send(now, message, attachments, options)
+    }
+
+    fn send_join(&mut self, now: Instant, message: &Outgoing) {
+        self.session.send_connect(now, message);
+    }
+
+    fn send_goodbye(&mut self, now: Instant, message: &Outgoing) {
+        self.session.send_disconnect(now, message);
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.ends_by = Some(now + self.config.session.close_timeout);
+        self.session.close(now);
+    }
+
+    fn expire(&mut self, now: Instant) -> Option<CloseReason> {
+        self.check_time(now);
+        if !self.session.is_closed() {
+            return None;
+        }
+        self.take_outputs(now);
+        self.closed
+    }
+
+    fn sid(&self) -> Option<&str> {
+        self.sid.as_deref()
+    }
+
+    fn revision(&self) -> Revision {
+        self.session.revision()
+    }
+
+    fn transport(&self) -> Transport {
+        self.session.transport()
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.session.is_drained()
+    }
+
+    fn is_complete(&self) -> bool {
+        let has_left = self.websocket.is_none() || self.end_written;
+        !self.session.has_lost_packets() && (has_left || self.session.is_all_read())
+    }
+
+    fn close_details(&self) -> Option<CloseDetails> {
+        let (code, reason) = self.websocket.as_ref()?.io.close_frame()?;
+        Some(CloseDetails {
+            code: Some(code.as_u16()),
+            reason: reason.to_owned(),
+        })
+    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -185,7 +250,8 @@ impl Engine {
     /// Polls until the open packet is there.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectFailure>> {
         let (mut messages, mut failure) = (Vec::new(), None);
-        let turn = self.poll_turn(cx, &mut |message| messages.push(message), &mut failure);
+        let on_message = &mut |message| messages.push(message);
+        let turn = self.poll_turn(cx, Instant::now(), on_message, &mut failure);
         self.early.extend(messages);
         if let Some(failure) = failure {
             return Poll::Ready(Err(failure));
@@ -228,64 +294,21 @@ impl Engine {
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
+        now: Instant,
         on_message: &mut dyn FnMut(Message),
     ) -> Poll<CloseReason> {
         while let Some(message) = self.early.pop_front() {
             on_message(message);
         }
-        self.poll_turn(cx, on_message, &mut None)
-    }
-
-    /// Sends a message and its attachments, after everything before them. `false` if they were not taken: the session has
-    /// ended, or a volatile message would have to wait.
-    pub(crate) fn send(
-        &mut self,
-        message: &Outgoing,
-        attachments: &[Outgoing],
-        options: SendOptions,
-    ) -> bool {
-        self.session
-            .send(Instant::now(), message, attachments, options)
-    }
-
-    /// Sends the packet with which a socket leaves its namespace, some time after everything before it.
-    pub(crate) fn send_goodbye(&mut self, message: &Outgoing) {
-        self.session.send_disconnect(Instant::now(), message);
-    }
-
-    /// Sends the packet with which a socket joins its namespace, some time after one has left.
-    pub(crate) fn send_join(&mut self, message: &Outgoing) {
-        self.session.send_connect(Instant::now(), message);
-    }
-
-    /// Ends the session in order: what waits is sent first. [`poll`](Self::poll) is ready when that is done.
-    pub(crate) fn close(&mut self) {
-        let now = Instant::now();
-        self.ends_by = Some(now + self.config.session.close_timeout);
-        self.session.close(now);
+        self.poll_turn(cx, now, on_message, &mut None)
     }
 
     /// Stops or goes on to read from the server.
-    pub(crate) fn set_paused(&mut self, paused: bool) {
+    pub(crate) fn set_paused(&mut self, now: Instant, paused: bool) {
         if self.paused != paused {
-            self.session.set_reading_paused(Instant::now(), paused);
+            self.session.set_reading_paused(now, paused);
             self.paused = paused;
         }
-    }
-
-    /// The transport that carries the session now.
-    pub(crate) fn transport(&self) -> Transport {
-        self.session.transport()
-    }
-
-    /// The session's id.
-    pub(crate) fn sid(&self) -> Option<&str> {
-        self.sid.as_deref()
-    }
-
-    /// The protocol's revision.
-    pub(crate) fn revision(&self) -> Revision {
-        self.session.revision()
     }
 
     /// Whether there is something to be written or done that nobody wakes the task for.
@@ -298,45 +321,14 @@ impl Engine {
         self.session.outbound_bytes()
     }
 
-    /// Whether everything that was sent is on the wire.
-    pub(crate) fn is_flushed(&self) -> bool {
-        self.session.is_drained()
-    }
-
-    /// Whether all that was sent is on the wire, now that the session has ended.
-    pub(crate) fn is_complete(&self) -> bool {
-        let has_left = self.websocket.is_none() || self.end_written;
-        !self.session.has_lost_packets() && (has_left || self.session.is_all_read())
-    }
-
     /// Whether the end of the session is on the wire, and all before it.
     pub(crate) fn is_end_written(&self) -> bool {
         self.end_written
     }
 
-    /// What the server has said as it closed the WebSocket.
-    pub(crate) fn close_details(&self) -> Option<CloseDetails> {
-        let (code, reason) = self.websocket.as_ref()?.io.close_frame()?;
-        Some(CloseDetails {
-            code: Some(code.as_u16()),
-            reason: reason.to_owned(),
-        })
-    }
-
     /// What became of the upgrade, once.
     pub(crate) fn take_upgrade_event(&mut self) -> Option<UpgradeEvent> {
         self.upgrade_event.take()
-    }
-
-    /// Ends the session if its time is over. Returns why, if it has ended.
-    pub(crate) fn expire(&mut self) -> Option<CloseReason> {
-        let now = Instant::now();
-        self.check_time(now);
-        if !self.session.is_closed() {
-            return None;
-        }
-        self.take_outputs(now);
-        self.closed
     }
 
     fn check_time(&mut self, now: Instant) {
@@ -355,10 +347,10 @@ impl Engine {
     fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
+        now: Instant,
         on_message: &mut dyn FnMut(Message),
         failure: &mut Option<ConnectFailure>,
     ) -> Poll<CloseReason> {
-        let now = Instant::now();
         let mut budget = MESSAGES_PER_TURN;
         for _ in 0..ROUNDS_PER_TURN {
             self.check_time(now);
