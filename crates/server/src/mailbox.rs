@@ -25,24 +25,22 @@
 //! against `max_outbound_bytes`; the policy for slow clients applies to what is queued here, as it does in the session.
 
 use std::{
-    collections::VecDeque,
     net::SocketAddr,
     num::NonZeroUsize,
     ptr::NonNull,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Wake},
 };
 
 use bytes::Bytes;
 use kokanee_engineio::{
     CloseReason, FrameRun, Overflow, PollPackets, Revision, SendOptions, Sid, Transport,
 };
-use kokanee_io::WebSocketIo;
+use kokanee_io::{CommandQueue, Commands, Gone, LockedQueue, WebSocketIo};
 use kokanee_socketio::{Attachments, EncodedPacket};
-use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -82,7 +80,7 @@ pub(crate) enum Command {
     Close { reason: Option<CloseReason> },
     /// A socket leaves its namespace. The client is told so.
     Disconnect { socket: SocketId },
-    /// Somebody found the queue full.
+    /// A sender found the queue full.
     Overflow,
 }
 
@@ -161,59 +159,17 @@ pub(crate) struct Mailbox {
     transport: AtomicU8,
     /// A POST's body is being received.
     pub(crate) posting: AtomicBool,
-    /// The task has been woken, or runs and will look here again before it sleeps: no need to wake it.
-    awake: AtomicBool,
-    has_commands: AtomicBool,
-    /// Somebody waits for room.
-    has_waiters: AtomicBool,
+    /// [`Command::Overflow`] is queued. Changed under the lock of the commands.
+    overflow: AtomicBool,
     /// The WebSocket may have something to read.
     readable: AtomicBool,
     pub(crate) limits: Arc<Limits>,
-    queue: Mutex<Queue>,
+    commands: CommandQueue<Command>,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    first: Option<Command>,
-    rest: VecDeque<Command>,
-    waker: Option<Waker>,
-    closed: bool,
-    overflow: bool,
-    /// Tasks that wait for room.
-    waiting: Vec<Waker>,
-}
-
-impl Queue {
-    /// Takes out the oldest packet that may be dropped.
-    fn drop_oldest(&mut self) -> Option<EncodedPacket> {
-        let may_be_dropped =
-            |command: &Command| matches!(command, Command::Emit { options, .. } if !options.owed);
-        let dropped = if self.first.as_ref().is_some_and(may_be_dropped) {
-            let next = self.rest.pop_front();
-            std::mem::replace(&mut self.first, next)
-        } else {
-            let index = self.rest.iter().position(may_be_dropped)?;
-            self.rest.remove(index)
-        };
-        match dropped {
-            Some(Command::Emit { packet, .. }) => Some(packet),
-            _ => None,
-        }
-    }
-
-    /// Whether this is who is woken by commands.
-    fn knows(&self, waker: &Waker) -> bool {
-        self.waker.as_ref().is_some_and(|own| own.will_wake(waker))
-    }
-}
-
-/// The session has ended: nobody takes commands any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Gone;
-
-/// What is to become of a packet for which there is no room, known when this is compiled: what the policy for slow clients says,
+/// What happens to a packet for which there is no room, known at compile time: what the policy for slow clients says,
 const BY_POLICY: bool = false;
-/// or whoever sends it waits, and gets it back.
+/// or it is returned, and the sender waits.
 const RETURNED: bool = true;
 
 fn transport_code(transport: Transport) -> u8 {
@@ -231,9 +187,7 @@ impl Wake for Mailbox {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.set_readable();
-        if let Some(waker) = &self.queue.lock().waker {
-            waker.wake_by_ref();
-        }
+        self.commands.wake_task();
     }
 }
 
@@ -259,13 +213,11 @@ impl Mailbox {
             dropped_here: AtomicU64::new(0),
             transport: AtomicU8::new(transport_code(transport)),
             posting: AtomicBool::new(false),
-            // The task is started right behind this, and looks here first.
-            awake: AtomicBool::new(true),
-            has_commands: AtomicBool::new(false),
-            has_waiters: AtomicBool::new(false),
+            overflow: AtomicBool::new(false),
             readable: AtomicBool::new(true),
             limits,
-            queue: Mutex::default(),
+            // The task is started right after this, and looks here first.
+            commands: CommandQueue::default(),
         }
     }
 
@@ -288,28 +240,9 @@ impl Mailbox {
             .store(transport_code(transport), Ordering::Relaxed);
     }
 
-    /// Hands a command to the session's task.
+    /// Sends a command to the session's task.
     pub(crate) fn send(&self, command: Command) -> Result<(), Gone> {
-        self.push(&mut self.queue.lock(), command)
-    }
-
-    #[inline]
-    fn push(&self, queue: &mut Queue, command: Command) -> Result<(), Gone> {
-        if queue.closed {
-            return Err(Gone);
-        }
-        if queue.first.is_none() {
-            queue.first = Some(command);
-            self.has_commands.store(true, Ordering::Release);
-        } else {
-            queue.rest.push_back(command);
-        }
-        if !self.awake.swap(true, Ordering::AcqRel)
-            && let Some(waker) = &queue.waker
-        {
-            waker.wake_by_ref();
-        }
-        Ok(())
+        self.commands.send(command)
     }
 
     /// Bytes that wait for the client.
@@ -442,15 +375,15 @@ impl Mailbox {
         staged: usize,
     ) -> Result<Option<EncodedPacket>, Gone> {
         let weight = packet.size_bytes() + OVERHEAD_BYTES;
-        let mut queue = self.queue.lock();
+        let mut commands = self.commands.lock();
         if self.is_too_much(staged, weight) && !options.owed {
             match self.limits.overflow {
                 _ if BEYOND == RETURNED => return Ok(Some(packet)),
                 // It was sent in the hope that there is room.
                 _ if options.volatile => return Ok(None),
                 Overflow::Disconnect => {
-                    if !std::mem::replace(&mut queue.overflow, true) {
-                        self.push(&mut queue, Command::Overflow)?;
+                    if !self.overflow.swap(true, Ordering::Relaxed) {
+                        commands.push(Command::Overflow)?;
                     }
                     return Ok(None);
                 }
@@ -460,7 +393,7 @@ impl Mailbox {
                 }
                 Overflow::DropOldest => {
                     while self.is_too_much(staged, weight)
-                        && let Some(oldest) = queue.drop_oldest()
+                        && let Some(oldest) = remove_oldest(&mut commands)
                     {
                         self.note_dropped_here();
                         let weight = oldest.size_bytes() + OVERHEAD_BYTES;
@@ -469,7 +402,7 @@ impl Mailbox {
                 }
             }
         }
-        self.push(&mut queue, Command::Emit { packet, options })?;
+        commands.push(Command::Emit { packet, options })?;
         self.queued.fetch_add(weight, Ordering::Relaxed);
         Ok(None)
     }
@@ -520,25 +453,7 @@ impl Mailbox {
     /// much goes at the client's pace.
     #[inline]
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
-        // Nearly always there is room, so that is seen without the lock.
-        if self.has_room_for(bytes) {
-            return Poll::Ready(());
-        }
-        let mut queue = self.queue.lock();
-        self.has_waiters.store(true, Ordering::Relaxed);
-        // Either the room is seen that the task has just made, or the task sees that somebody waits.
-        fence(Ordering::SeqCst);
-        if queue.closed || self.has_room_for(bytes) {
-            return Poll::Ready(());
-        }
-        if !queue
-            .waiting
-            .iter()
-            .any(|waker| waker.will_wake(cx.waker()))
-        {
-            queue.waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
+        self.commands.poll_room(cx, || self.has_room_for(bytes))
     }
 
     /// Bytes of the packets that the session's task has not taken yet.
@@ -548,13 +463,7 @@ impl Mailbox {
 
     /// Waits until the session's task has taken what is queued.
     pub(crate) fn poll_taken(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut queue = self.queue.lock();
-        if queue.closed || self.queued_bytes() == 0 {
-            return Poll::Ready(());
-        }
-        self.has_waiters.store(true, Ordering::Relaxed);
-        queue.waiting.push(cx.waker().clone());
-        Poll::Pending
+        self.commands.poll_room(cx, || self.queued_bytes() == 0)
     }
 
     /// Whether half of the outbound limit is free.
@@ -587,30 +496,25 @@ impl Mailbox {
 
     /// Whether commands wait.
     pub(crate) fn has_commands(&self) -> bool {
-        self.has_commands.load(Ordering::Acquire)
+        self.commands.has_commands()
     }
 
-    /// Takes the waiting commands: the first, and those behind it.
-    pub(crate) fn take(&self) -> Option<(Command, VecDeque<Command>)> {
+    /// Takes the waiting commands.
+    pub(crate) fn take(&self) -> Option<Commands<Command>> {
         if !self.has_commands() {
             return None;
         }
-        let mut queue = self.queue.lock();
-        self.has_commands.store(false, Ordering::Release);
-        // Counted there until the end of the turn tells how much of it is left: never too little, not even for a moment.
+        let commands = self.commands.lock();
+        // They stay counted, as the session's, until the turn ends with the number of bytes that are left of them. So at no
+        // moment is too little counted.
         self.outbound
             .fetch_add(self.queued.load(Ordering::Relaxed), Ordering::Relaxed);
         self.queued.store(0, Ordering::Relaxed);
-        queue.overflow = false;
-        let (first, rest) = (queue.first.take(), std::mem::take(&mut queue.rest));
-        let waiting = std::mem::take(&mut queue.waiting);
-        drop(queue);
-        // Those who wait for room look again, and wait on if there is none.
-        waiting.into_iter().for_each(Waker::wake);
-        Some((first?, rest))
+        self.overflow.store(false, Ordering::Relaxed);
+        commands.take()
     }
 
-    /// Takes the packet that is the only command, if that is so and it is one message, and says that the task will sleep.
+    /// Takes the only command, if it is a packet of one message, and says that the task will sleep.
     #[inline]
     pub(crate) fn take_only_packet(
         &self,
@@ -620,51 +524,32 @@ impl Mailbox {
         if !self.has_commands() {
             return None;
         }
-        let mut queue = self.queue.lock();
-        let is_packet = matches!(&queue.first, Some(Command::Emit { packet, .. })
-            if is_default && packet.attachments().is_empty());
-        if !is_packet
-            || !queue.rest.is_empty()
-            || !queue.waiting.is_empty()
-            || !queue.knows(cx.waker())
-        {
-            return None;
-        }
-        let Some(Command::Emit { packet, .. }) = queue.first.take() else {
+        let mut commands = self.commands.lock();
+        let is_packet = |command: &Command| {
+            matches!(command, Command::Emit { packet, .. }
+                if is_default && packet.attachments().is_empty())
+        };
+        let Some(Command::Emit { packet, .. }) = commands.take_only(cx, is_packet) else {
             return None;
         };
-        self.has_commands.store(false, Ordering::Release);
         self.queued.store(0, Ordering::Relaxed);
-        // Whoever sends something from now on wakes the task.
-        self.awake.store(false, Ordering::Release);
         Some(packet)
     }
 
-    /// Says that the task wants to sleep. `false` if commands came meanwhile.
+    /// Says that the task wants to sleep. Returns `false` if commands wait.
     pub(crate) fn sleep(&self, cx: &Context<'_>) -> bool {
-        if !self.awake.load(Ordering::Acquire) {
-            // Nobody has sent anything since the task slept; it was woken by something else.
-            return true;
-        }
-        let mut queue = self.queue.lock();
-        if queue.first.is_some() {
-            return false;
-        }
-        if !queue.knows(cx.waker()) {
-            queue.waker = Some(cx.waker().clone());
-        }
-        self.awake.store(false, Ordering::Release);
-        true
+        self.commands.sleep(cx)
     }
 
     /// Publishes what waits in the session, and wakes those who wait for room.
     pub(crate) fn set_outbound(&self, bytes: usize) {
         if self.outbound.load(Ordering::Relaxed) != bytes {
             self.outbound.store(bytes, Ordering::Relaxed);
-            fence(Ordering::SeqCst);
+            self.commands.room_changed(|| self.has_room());
+        } else {
+            // What was staged may have left, for which only handlers wait that run on this thread.
+            self.commands.wake_waiting(|| self.has_room());
         }
-        // There may be room although this is as it was: what was queued or staged has left at once.
-        self.wake_waiting();
     }
 
     /// An answer to a GET is given.
@@ -677,30 +562,21 @@ impl Mailbox {
     pub(crate) fn land(&self, bytes: usize) {
         self.answers_in_flight.fetch_sub(1, Ordering::Relaxed);
         self.in_flight.fetch_sub(bytes, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        self.wake_waiting();
+        self.commands.room_changed(|| self.has_room());
     }
 
-    /// Wakes those who wait for room, if there is some.
-    fn wake_waiting(&self) {
-        if self.has_waiters.load(Ordering::Acquire) && self.has_room() {
-            let mut queue = self.queue.lock();
-            self.has_waiters.store(false, Ordering::Release);
-            let waiting = std::mem::take(&mut queue.waiting);
-            drop(queue);
-            waiting.into_iter().for_each(Waker::wake);
-        }
-    }
-
-    /// Nobody takes commands any more.
+    /// Takes no more commands.
     pub(crate) fn close(&self) {
-        let mut queue = self.queue.lock();
-        let waiting = std::mem::take(&mut queue.waiting);
-        *queue = Queue {
-            closed: true,
-            ..Queue::default()
-        };
-        drop(queue);
-        waiting.into_iter().for_each(Waker::wake);
+        self.commands.close();
+    }
+}
+
+/// Removes the oldest packet that may be dropped.
+fn remove_oldest(commands: &mut LockedQueue<'_, Command>) -> Option<EncodedPacket> {
+    let oldest = commands
+        .remove_oldest(|command| matches!(command, Command::Emit { options, .. } if !options.owed));
+    match oldest {
+        Some(Command::Emit { packet, .. }) => Some(packet),
+        _ => None,
     }
 }
