@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use kokanee_engineio::{Message, Session, Str, Transport};
 use kokanee_websocket::{
     CloseCode, CloseFrame, Decoder, Limits, MaskKey, Message as Frame, OpCode, Role, apply_mask,
@@ -113,9 +113,8 @@ pub enum PeerState {
 pub struct WebSocketIo {
     stream: Stream,
     decoder: Decoder,
-    /// Bytes that were read but not decoded: they came with the handshake, or reading was paused in the middle of a
-    /// read.
-    unread: Vec<u8>,
+    /// Bytes that were read but not decoded: the handshake left them, or reading was paused in the middle of a read.
+    unread: BytesMut,
     control: ControlFrames,
     unflushed: bool,
     /// The kernel detects a peer that acknowledges nothing.
@@ -213,7 +212,7 @@ impl WebSocketIo {
         Self {
             stream,
             decoder,
-            unread: unread.to_vec(),
+            unread: unread.into(),
             control: ControlFrames {
                 current: None,
                 pong: None,
@@ -311,7 +310,12 @@ impl WebSocketIo {
         }
         if !self.unread.is_empty() {
             let mut unread = std::mem::take(&mut self.unread);
-            self.decode(now, &mut unread, f);
+            let left = self.decode(now, &mut unread, f);
+            if left > 0 {
+                // It stays where it is, however often `f` stops.
+                unread.advance(unread.len() - left);
+                self.unread = unread;
+            }
             return Poll::Ready(Rest::Perhaps);
         }
         SCRATCH.with(|scratch| {
@@ -330,8 +334,11 @@ impl WebSocketIo {
                 Ok(()) if read.filled().is_empty() => self.read_end = Some(ReadEnd::Closed),
                 Ok(()) => {
                     let is_short = read.remaining() > 0;
-                    self.decode(now, read.filled_mut(), f);
-                    if is_short && self.unread.is_empty() {
+                    let left = self.decode(now, read.filled_mut(), f);
+                    if left > 0 {
+                        let filled = read.filled();
+                        self.unread = filled[filled.len() - left..].into();
+                    } else if is_short {
                         return Poll::Ready(self.rest(cx));
                     }
                 }
@@ -353,15 +360,17 @@ impl WebSocketIo {
         }
     }
 
+    /// Hands the messages of `input` to `f` until it returns `false`. Returns how many bytes are left then.
     fn decode(
         &mut self,
         now: Instant,
         mut input: &mut [u8],
         mut f: impl FnMut(&mut ControlFrames, Message) -> bool,
-    ) {
+    ) -> usize {
         let Self {
             decoder, control, ..
         } = self;
+        let mut left = 0;
         loop {
             let message = match decoder.decode(&mut input) {
                 Ok(Some(Frame::Text(text))) => Message::Text(Str::received(text)),
@@ -397,15 +406,14 @@ impl WebSocketIo {
             let goes_on = f(control, message);
             if !goes_on || input.is_empty() {
                 decoder.release();
-                if !input.is_empty() {
-                    self.unread = input.to_vec();
-                }
+                left = input.len();
                 break;
             }
         }
         self.message_since = decoder
             .is_mid_message()
             .then(|| self.message_since.unwrap_or(now));
+        left
     }
 
     /// Sends a close frame when the frame being written is complete. Later frames are not sent.
