@@ -72,6 +72,15 @@ impl ClientError {
     }
 
     /// Sets the code: a short, stable name that programs compare. Default `error`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_handler::ClientError;
+    ///
+    /// // JavaScript: `if (answer.error?.code === "not_found") …`
+    /// let error = ClientError::new("there is no such room").code("not_found");
+    /// ```
     #[must_use]
     pub fn code(mut self, code: impl Into<String>) -> Self {
         self.0.code = code.into();
@@ -79,6 +88,16 @@ impl ClientError {
     }
 
     /// Adds data. Bytes in it are sent as binary; what cannot be written as JSON becomes `null`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_handler::ClientError;
+    ///
+    /// let error = ClientError::new("too many messages")
+    ///     .code("rate_limited")
+    ///     .data(serde_json::json!({ "retry_after_ms": 500 }));
+    /// ```
     #[must_use]
     pub fn data(mut self, data: impl Serialize) -> Self {
         self.0.data = Some(to_value(&data).unwrap_or_default());

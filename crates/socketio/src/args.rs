@@ -48,6 +48,18 @@ impl Args {
 
     /// Serialises arguments as [`encode_event`](crate::encode_event) does.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_socketio::Args;
+    ///
+    /// # fn main() -> Result<(), kokanee_socketio::EncodeError> {
+    /// assert_eq!(Args::from_serialize(&("move", 3, 4))?.json(), r#""move",3,4"#);
+    /// assert_eq!(Args::from_serialize(&[3, 4])?.len(), 1, "only a tuple is spread");
+    /// assert!(Args::from_serialize(&())?.is_empty());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`EncodeError`], as when they are sent.
     pub fn from_serialize<T: Serialize + ?Sized>(args: &T) -> Result<Self, EncodeError> {
@@ -127,6 +139,20 @@ impl Args {
     /// is the nearest double, except in an `i128` or `u128`. [`json`](Self::json) and forwarded arguments keep the
     /// received text.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_socketio::Args;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let args = Args::from_serialize(&("move", 3, 4))?;
+    /// let (name, x, y): (String, i32, i32) = args.deserialize()?;
+    /// let first: String = args.deserialize()?;
+    /// let (_, _, _, z): (String, i32, i32, Option<i32>) = args.deserialize()?;
+    /// assert_eq!((name, x, y, z), (first, 3, 4, None));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`ArgsError`] if the arguments are too few or do not fit `T`.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
@@ -155,6 +181,23 @@ impl Args {
     }
 
     /// Returns the arguments as values, whose bytes are shared.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_socketio::{Args, Value};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // For code that does not know the types.
+    /// for value in Args::from_serialize(&("move", 3))?.to_values()? {
+    ///     match value {
+    ///         Value::String(text) => println!("text {text}"),
+    ///         Value::Binary(bytes) => println!("{} bytes", bytes.len()),
+    ///         other => println!("{other}"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// None for received arguments: any JSON has a [`Value`].

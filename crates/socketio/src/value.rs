@@ -22,6 +22,23 @@ use serde_json::Number;
 /// let value = Value::from(serde_json::json!({ "name": "sockeye", "sizes": [1, 2] }));
 /// assert_eq!(value.get("name").and_then(Value::as_str), Some("sockeye"));
 /// assert_eq!(value.to_string(), r#"{"name":"sockeye","sizes":[1,2]}"#);
+/// for (key, member) in value.as_object().into_iter().flatten() {
+///     println!("{key} is {member}"); // In the order of the text.
+/// }
+/// ```
+///
+/// Bytes are values, too:
+///
+/// ```
+/// use bytes::Bytes;
+/// use kokanee_socketio::{Args, Value};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let args = Args::from_serialize(&("photo.jpg", Bytes::from_static(&[0xff, 0xd8])))?;
+/// let values = args.to_values()?;
+/// assert_eq!(values[0].as_str(), Some("photo.jpg"));
+/// assert_eq!(values[1].as_binary().map(Bytes::len), Some(2));
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Default)]
 pub enum Value {
