@@ -2,7 +2,21 @@
 
 use std::fmt;
 
-/// Why a session ended. `Display` writes the texts of the JavaScript server, where it has the same reason.
+/// Why a session ended. `Display` gives the texts that the JavaScript server uses, where it has the reason.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_engineio::CloseReason;
+///
+/// fn report(reason: CloseReason) {
+///     match reason {
+///         CloseReason::TransportClose | CloseReason::PingTimeout => {} // Clients come and go.
+///         CloseReason::SlowConsumer => println!("a client has read too slowly"),
+///         reason => println!("a session has ended: {reason}"),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {

@@ -9,6 +9,20 @@ use serde::de::DeserializeOwned;
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// An event or acknowledgement could not be sent.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_handler::EmitError;
+///
+/// fn report(error: &EmitError) {
+///     match error {
+///         EmitError::Encode(error) => panic!("a mistake in this program: {error}"),
+///         EmitError::Disconnected => println!("the peer is gone"),
+///         error => println!("not sent: {error}"),
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
@@ -29,7 +43,23 @@ pub enum EmitError {
     AlreadyAcknowledged,
 }
 
-/// No usable acknowledgement was received.
+/// No usable acknowledgement came.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_handler::AckError;
+///
+/// fn report(error: &AckError) {
+///     match error {
+///         AckError::Remote(error) if error.code == "name_too_long" => println!("choose a shorter name"),
+///         AckError::Remote(error) => println!("the peer has refused: {}", error.message),
+///         AckError::Timeout | AckError::Disconnected => println!("nobody knows whether the peer has handled it"),
+///         AckError::Decode(error) => println!("the peer speaks another version: {error}"),
+///         error => println!("{error}"),
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AckError {
@@ -160,7 +190,22 @@ impl EventError {
         &self.event
     }
 
-    /// Returns the kind of the error.
+    /// What happened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_handler::{EventError, EventErrorKind};
+    ///
+    /// fn count(error: &EventError, bugs: &mut u32, refusals: &mut u32) {
+    ///     match error.kind() {
+    ///         _ if error.is_refusal() => *refusals += 1,
+    ///         EventErrorKind::Extract(_) => println!("{} has sent something else: {error}", error.event()),
+    ///         EventErrorKind::Panic(_) | EventErrorKind::Handler(_) => *bugs += 1,
+    ///         _ => {}
+    ///     }
+    /// }
+    /// ```
     pub fn kind(&self) -> &EventErrorKind {
         &self.kind
     }

@@ -78,7 +78,18 @@ pub(crate) enum Name {
 }
 
 impl RawEvent {
-    /// Creates an event from its parts.
+    /// An event from its parts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_socketio::{Args, RawEvent};
+    ///
+    /// # fn main() -> Result<(), kokanee_socketio::EncodeError> {
+    /// let event = RawEvent::new("move", Args::from_serialize(&(3, 4))?);
+    /// assert_eq!((event.name(), event.args().json()), ("move", "3,4"));
+    /// # Ok(()) }
+    /// ```
     pub fn new(name: &str, args: Args) -> Self {
         Self {
             name: Name::Own(name.into()),
