@@ -1,7 +1,7 @@
-//! Events that came before anybody could take them. They wait for handlers and readers that are attached after the socket
-//! was connected, as in `let socket = Client::connect(…).await?; socket.on(…);`.
+//! Early events: those for which no handler or reader is attached yet. They wait for handlers and readers that are attached
+//! after the socket was connected, as in `let socket = Client::connect(…).await?; socket.on(…);`.
 //!
-//! Owned by the connection's task, for each socket from its first connection on until [`UNATTACHED`] or [`ATTACHED`] is over.
+//! Owned by the connection's task, for each socket from its first connection until [`UNATTACHED`] or [`ATTACHED`] is over.
 
 use std::{
     collections::VecDeque,
@@ -18,12 +18,12 @@ use crate::{
     socket::Core,
 };
 
-/// Events that wait, and their bytes. One event may always wait. Beyond that the oldest are given up.
+/// The number of events that may wait, and their bytes. One event may always wait. If there are more, the oldest are given up.
 const MAX_EVENTS: usize = 256;
 const MAX_BYTES: usize = 8 << 20;
-/// How long events wait while nobody takes any.
+/// How long events wait while nothing is attached.
 const UNATTACHED: Duration = Duration::from_secs(30);
-/// How long they wait since somebody takes some.
+/// How long they wait after the first handler or reader was attached.
 const ATTACHED: Duration = Duration::from_secs(2);
 type Waiting = (RawEvent, Ack);
 
@@ -32,13 +32,13 @@ type Waiting = (RawEvent, Ack);
 pub(crate) struct Unclaimed {
     queue: VecDeque<Waiting>,
     bytes: usize,
-    /// When the waiting ends for good.
+    /// When no event waits any longer.
     until: Instant,
-    /// Somebody takes events, if not these.
+    /// Whether something is attached, even if it does not take these events.
     attached: bool,
-    /// The number of changes with which the queue was looked through last.
+    /// The number of changes at which the queue was searched last.
     seen: u64,
-    /// How many of the queue, from the front on, nobody took then.
+    /// How many events at the front of the queue had no taker then.
     passed: usize,
 }
 
@@ -46,21 +46,21 @@ pub(crate) struct Unclaimed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     Normal,
-    /// Something comes that must not overtake them.
+    /// Something arrived that must not overtake the waiting events.
     Hurry,
 }
 
 /// What becomes of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// Somebody takes it.
+    /// It has a handler or reader.
     Taken,
-    /// Nobody does.
+    /// It has none.
     Unhandled,
 }
 
 impl Unclaimed {
-    /// For a socket that has just been connected for the first time.
+    /// Makes the queue of a socket that has just been connected for the first time.
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             queue: VecDeque::new(),
@@ -72,9 +72,9 @@ impl Unclaimed {
         }
     }
 
-    /// Hands out the events for which the waiting is over, in order, and then the one that has just come, if it need not wait.
-    /// In a hurry, what is taken by now goes out without waiting for more to be attached. Returns whether nothing waits from
-    /// now on.
+    /// Delivers the events whose wait is over, in order, and then the new event, if it need not wait. With [`Pace::Hurry`],
+    /// events that have a taker by now are delivered without waiting for more to be attached. Returns whether no event waits
+    /// from now on.
     pub(crate) fn hand_out(
         &mut self,
         new: Option<Waiting>,
@@ -114,7 +114,7 @@ impl Unclaimed {
         if settled {
             self.passed = self.queue.len();
         }
-        // If they are about to be taken, the client stops to read instead.
+        // If the events are about to be delivered, the client stops reading instead.
         while decides
             && self.is_too_much()
             && self.queue.len() > 1
@@ -127,7 +127,7 @@ impl Unclaimed {
         is_over
     }
 
-    /// Whether a new event has a handler of its own name, and nothing in front of it may be taken soon.
+    /// Whether a new event has a handler of its own name, and no event before it is about to be delivered.
     fn is_next(&self, event: &RawEvent, takers: &Takers) -> bool {
         let mut queue = self.queue.iter();
         takers.name(event.name())
@@ -135,7 +135,7 @@ impl Unclaimed {
             && !queue.any(|(event, _)| takers.take(event.name()))
     }
 
-    /// When to look again, if nothing happens.
+    /// Returns when to search the queue again, if nothing happens.
     pub(crate) fn deadline(&self, core: &Core) -> Instant {
         let attached = core.attached();
         match attached.first {
@@ -146,7 +146,7 @@ impl Unclaimed {
         }
     }
 
-    /// Whether the client must stop to read, which is for a moment only: they are about to be taken.
+    /// Whether the client must stop reading. That takes a moment only, as the events are about to be delivered.
     pub(crate) fn is_behind(&self, core: &Core) -> bool {
         let now = Instant::now();
         self.is_too_much() && now < self.until && !is_settled(core.attached().first, now)
