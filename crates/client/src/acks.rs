@@ -1,4 +1,4 @@
-//! The acknowledgements that the server owes us.
+//! The acknowledgements that the client waits for, and those that it sends.
 
 use std::{
     collections::HashMap,
@@ -22,8 +22,8 @@ use crate::{
     socket::{Core, Socket},
 };
 
-/// How long an acknowledgement is waited for in a handler, and for an event with retries, unless the application says
-/// otherwise.
+/// How long the client waits for an acknowledgement in a handler, and for that of an event with retries, if the application
+/// sets no timeout.
 pub(crate) const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
 type AckResult = Result<Args, AckError>;
@@ -35,7 +35,7 @@ struct Waiting {
     sent: bool,
 }
 
-/// The acknowledgements that one socket waits for. Mostly none, so the map is behind a pointer.
+/// The acknowledgements that one socket waits for. There are usually none, so the map is allocated on demand.
 #[expect(clippy::box_collection, reason = "keeps the idle socket small")]
 #[derive(Debug, Default)]
 pub(crate) struct PendingAcks(Mutex<Option<Box<HashMap<AckId, Waiting>>>>);
@@ -70,7 +70,7 @@ impl PendingAcks {
         })
     }
 
-    /// The event has left.
+    /// Notes that the event was sent.
     pub(crate) fn mark_sent(&self, id: AckId) {
         self.with(|pending| {
             if let Some(waiting) = pending.as_mut().and_then(|pending| pending.get_mut(&id)) {
@@ -79,12 +79,12 @@ impl PendingAcks {
         });
     }
 
-    /// Whether somebody waits for any.
+    /// Whether any acknowledgement is awaited.
     pub(crate) fn is_awaited(&self) -> bool {
         self.with(|pending| pending.as_ref().is_some_and(|pending| !pending.is_empty()))
     }
 
-    /// Whether somebody waits for this one.
+    /// Whether this acknowledgement is awaited.
     pub(crate) fn is_waiting(&self, id: AckId) -> bool {
         self.with(|pending| {
             pending
@@ -99,7 +99,7 @@ impl PendingAcks {
             .is_some_and(|waiting| waiting.sender.send(answer).is_ok())
     }
 
-    /// Nothing is answered any more.
+    /// Fails all waits: no answers arrive any more.
     pub(crate) fn fail_all(&self) {
         let failed = self.with(Option::take).unwrap_or_default();
         for waiting in failed.into_values() {
@@ -123,7 +123,7 @@ impl PendingAcks {
     }
 }
 
-/// Takes a pending wait back when its future is dropped or has timed out.
+/// Removes a pending wait when its future is dropped or has timed out.
 struct Registration<'a> {
     socket: &'a Socket,
     id: AckId,
@@ -141,9 +141,9 @@ pub struct EmitWithAck<T> {
     socket: Socket,
     id: AckId,
     packet: Result<EncodedPacket, EmitError>,
-    /// For each try.
+    /// The timeout of each try.
     timeout: Option<Duration>,
-    /// For all of it.
+    /// The timeout of all tries together.
     limit: Option<Duration>,
     answer: PhantomData<fn() -> T>,
 }
@@ -268,15 +268,15 @@ impl<T: DeserializeOwned + Send + 'static> IntoFuture for EmitWithAck<T> {
     }
 }
 
-/// Where the acknowledgements that we owe go: to the connection on which the event came. On another one their ids mean
-/// something else.
+/// Sends the acknowledgements of this client, on the connection on which the event arrived. On another connection the same
+/// id means another event.
 pub(crate) struct Sink {
     core: Arc<Core>,
     connection: u64,
 }
 
 impl Sink {
-    /// For an event that comes on the socket's connection of now.
+    /// Makes the sink for an event that arrives on the socket's current connection.
     pub(crate) fn new(core: &Arc<Core>) -> Self {
         Self {
             core: Arc::clone(core),
@@ -296,7 +296,7 @@ impl AckSink for Sink {
 
     fn send_ack(&self, packet: EncodedPacket) -> Result<(), EmitError> {
         if !self.core.is_connected() || self.core.connection() != self.connection {
-            // Nobody waits for it any more.
+            // The server does not wait for it any more.
             return Err(EmitError::Disconnected);
         }
         self.core.send(Outgoing {

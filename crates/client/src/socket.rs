@@ -103,7 +103,7 @@ impl Core {
         Arc::clone(&self.handlers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What is removed is returned, and dropped without the lock: it may use the socket.
+    /// Returns what was removed, so that the caller drops it without the lock: a handler may use the socket when it is dropped.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Handlers) -> R) -> R {
         let mut handlers = self
             .handlers
@@ -135,8 +135,8 @@ impl Core {
         self.attaches(subscribe, || {});
     }
 
-    /// The time is noted before the change can be seen: what is attached next must not miss what this takes. The change is
-    /// counted when it can be seen, so that it is looked at.
+    /// The time is noted before the change is visible, so that what is attached next does not miss the events that this one
+    /// takes. The change is counted after it is visible, so that the task looks at it.
     fn attaches(&self, subscribe: impl FnOnce(&mut State), change: impl FnOnce()) {
         let gathers = self.gathers();
         let mut state = self.state();
@@ -149,7 +149,7 @@ impl Core {
         change();
         if gathers {
             self.state().attached.changes += 1;
-            // A client that is closed hands out nothing.
+            // A closed client delivers nothing.
             let _ = self.hub.send(Command::Resume);
         }
     }
@@ -170,7 +170,7 @@ impl Core {
         }
     }
 
-    /// Starts handlers in a span that names what they handle.
+    /// Starts handlers in a tracing span with the namespace and the event.
     pub(crate) fn in_span(
         &self,
         event: &str,
@@ -181,10 +181,10 @@ impl Core {
         in_span(name, running, start);
     }
 
-    /// Nobody has taken an event.
+    /// Counts an event that nothing was attached for.
     pub(crate) fn count_unhandled(&self, event: &str) {
         self.unhandled.fetch_add(1, Ordering::Relaxed);
-        // Not its id: of old servers that is a secret.
+        // Without the socket's id, which is a secret with old servers.
         tracing::debug!(
             namespace = &*self.namespace,
             event,
@@ -212,7 +212,7 @@ impl Core {
         self.connections.load(Ordering::Acquire)
     }
 
-    /// It is connected, and not as it was before.
+    /// Counts a new connection of the socket.
     pub(crate) fn count_connection(&self) {
         self.connections.fetch_add(1, Ordering::AcqRel);
     }
@@ -224,14 +224,14 @@ impl Core {
     pub(crate) fn set_active(&self, active: bool) {
         self.active.store(active, Ordering::Release);
         if !active {
-            // Some of them wait only as long as there is hope.
+            // Readers that only wait while the socket is active check that again.
             for subscriber in self.subscribers() {
                 subscriber.wake();
             }
         }
     }
 
-    /// Waits until there is room for what a connected socket sends.
+    /// Waits until a connected socket may send.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.hub.poll_room(&self.held, cx)
     }
@@ -244,12 +244,12 @@ impl Core {
         self.hub.send(command).map_err(|_| EmitError::Disconnected)
     }
 
-    /// Whether somebody reads the events as a stream.
+    /// Whether there are readers of the events as a stream.
     pub(crate) fn has_readers(&self) -> bool {
         self.has_subscribers.load(Ordering::Acquire)
     }
 
-    /// Those who read the events as a stream.
+    /// Returns the readers of the events as a stream.
     pub(crate) fn subscribers(&self) -> Vec<Subscriber> {
         if !self.has_readers() {
             return Vec::new();
@@ -257,7 +257,7 @@ impl Core {
         self.state().subscribers.clone()
     }
 
-    /// Forgets those who read no more.
+    /// Removes the readers that were dropped.
     pub(crate) fn forget_readers(&self) {
         let mut state = self.state();
         state.subscribers.retain(Subscriber::is_alive);
@@ -265,7 +265,7 @@ impl Core {
             .store(!state.subscribers.is_empty(), Ordering::Release);
     }
 
-    /// Gives an event to those who read the events as a stream.
+    /// Gives an event to the readers of the events as a stream.
     pub(crate) fn publish(&self, received: impl Fn() -> Received) {
         if !self.has_readers() {
             return;
@@ -275,13 +275,13 @@ impl Core {
             .subscribers
             .iter()
             .filter_map(|reader| reader.push(received()));
-        // Nobody is woken under the lock. Mostly there is one reader.
+        // Readers are woken without the lock. There is usually one.
         let (first, others) = (wakers.next(), wakers.collect::<Vec<_>>());
         drop(state);
         first.into_iter().chain(others).for_each(Waker::wake);
     }
 
-    /// Whether one of them is behind.
+    /// Whether too many events wait for one of the readers.
     pub(crate) fn has_slow_reader(&self) -> bool {
         self.has_subscribers.load(Ordering::Acquire) && {
             let state = self.state();
@@ -295,14 +295,14 @@ impl Core {
 
     pub(crate) fn report(self: &Arc<Self>, guard: Option<&Arc<Guard>>, error: &EventError) {
         let (namespace, event, kind) = (&*self.namespace, error.event(), error.kind());
-        // What the handler meant for the server is no fault of anybody.
+        // A refusal that the handler means for the server is not a fault.
         if error.is_refusal() {
             tracing::debug!(namespace, event, error = %kind, "event refused");
         } else {
             tracing::warn!(namespace, event, error = %kind, "event not handled");
         }
         if let Some(handler) = &self.handlers().error {
-            // Without any handle the client ends, and one more guard ends nothing.
+            // Without a handle the client ends anyway, so one more guard changes nothing.
             let guard = guard.map_or_else(|| Arc::new(Guard(Arc::clone(&self.hub))), Arc::clone);
             handler(&Socket::new(Arc::clone(self), guard), error);
         }
@@ -366,7 +366,7 @@ impl Socket {
         &self.core.hub.options
     }
 
-    // Facts.
+    // State.
 
     /// Returns the name of the namespace, for instance `/`.
     pub fn namespace(&self) -> &str {
@@ -638,7 +638,7 @@ impl Socket {
     /// # }
     /// ```
     pub fn reconnect(&self) {
-        // A connection that is closed stays so.
+        // A closed client stays closed.
         let _ = self.core.hub.send(Command::Reconnect);
     }
 
@@ -666,7 +666,7 @@ impl Socket {
         self.core.send(outgoing)
     }
 
-    /// A packet that the server can read.
+    /// Checks that the packet has no more attachments than the server accepts.
     fn checked(
         &self,
         packet: Result<EncodedPacket, EncodeError>,
@@ -689,12 +689,12 @@ impl Socket {
         }
     }
 
-    /// An id for the next event that is to be acknowledged.
+    /// Returns the id for the next event that asks for an acknowledgement.
     fn next_ack_id(&self) -> AckId {
         AckId(self.core.ack_ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// With retries every event is acknowledged, asked for or not.
+    /// Returns an id for a plain event: with retries every event asks for an acknowledgement.
     fn own_ack_id(&self) -> Option<AckId> {
         self.options().retries.map(|_| self.next_ack_id())
     }
@@ -995,7 +995,7 @@ impl Future for Emit {
         Poll::Ready(match emit.outgoing.take() {
             Some(Ok(outgoing)) => emit.socket.send_packet(outgoing),
             Some(Err(error)) => Err(error.into()),
-            // Polled again after its end, which is a mistake of the caller; nothing is sent twice.
+            // Polled again after completion, which is a mistake of the caller: nothing is sent twice.
             None => Ok(()),
         })
     }

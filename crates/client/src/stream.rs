@@ -1,4 +1,4 @@
-//! Events as a stream, for code that asks for the next one instead of being called.
+//! Events as a stream, for code that pulls the next event instead of attaching a handler.
 
 use std::{
     collections::VecDeque,
@@ -14,11 +14,11 @@ use serde::de::DeserializeOwned;
 
 use crate::{hub::Command, socket::Socket};
 
-/// Events that wait before the client stops to read from the server, and their bytes.
+/// The number of events, and their bytes, that wait for a reader before the client stops reading from the server.
 const MAX_WAITING: usize = 256;
 const MAX_WAITING_BYTES: usize = 8 << 20;
-/// How much more it is while the socket waits for an acknowledgement, which comes behind them.
-const PATIENCE: usize = 16;
+/// The factor for these limits while the socket waits for an acknowledgement, which can only be read after the events.
+const FACTOR_AWAITING_ACK: usize = 16;
 
 /// Holds an event of a stream: its name, its arguments, and what answers it.
 ///
@@ -95,7 +95,7 @@ impl State {
     }
 }
 
-/// The receiving end that the connection's task fills.
+/// The queue of one reader, which the connection's task fills.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Subscriber(Arc<Mutex<State>>);
 
@@ -104,7 +104,7 @@ impl Subscriber {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns who is to be woken.
+    /// Adds an event, and returns the waker of a reader that waits for it.
     #[must_use]
     pub(crate) fn push(&self, received: Received) -> Option<Waker> {
         self.with(|state| {
@@ -117,24 +117,24 @@ impl Subscriber {
         })
     }
 
-    /// Whether the reader is so far behind that the client must stop to read.
+    /// Whether so many events wait for the reader that the client must stop reading.
     pub(crate) fn is_behind(&self, awaits_ack: bool) -> bool {
-        self.with(|state| state.exceeds(if awaits_ack { PATIENCE } else { 1 }))
+        self.with(|state| state.exceeds(if awaits_ack { FACTOR_AWAITING_ACK } else { 1 }))
     }
 
-    /// Lets the reader look again.
+    /// Wakes the reader, so that it checks the socket again.
     pub(crate) fn wake(&self) {
         if let Some(waker) = self.with(|state| state.waker.take()) {
             waker.wake();
         }
     }
 
-    /// Whether somebody reads.
+    /// Whether the reader still exists.
     pub(crate) fn is_alive(&self) -> bool {
         self.with(|state| !state.ended)
     }
 
-    /// No event comes any more.
+    /// Ends the stream: no more events arrive.
     pub(crate) fn end(&self) {
         self.with(|state| state.ended = true);
         self.wake();
@@ -188,7 +188,7 @@ impl Drop for Events {
         drop(kept);
         self.socket.core().forget_readers();
         if was_full {
-            // Nothing is kept for this reader any more, so reading goes on. A client that is closed does not read.
+            // No events wait for this reader any more, so the client can read again. A closed client ignores the command.
             let _ = self.socket.core().hub.send(Command::Resume);
         }
     }
@@ -213,7 +213,7 @@ impl Stream for Events {
             }
         });
         if was_full {
-            // Reading goes on. A client that is closed does not read.
+            // The client can read again. A closed client ignores the command.
             let _ = self.socket.core().hub.send(Command::Resume);
         }
         polled
