@@ -62,7 +62,7 @@ impl DisconnectReason {
 pub enum DisconnectError {
     /// The connection has failed, the server has read nothing for 10 s, or something still waited for a connection or for the
     /// acknowledgement of an earlier event.
-    #[error("not everything that was sent has left before the end")]
+    #[error("not everything was sent before the socket was disconnected")]
     Unsent,
     /// The runtime of the client has ended.
     #[error("the client is closed")]

@@ -142,7 +142,7 @@ pub enum ConnectFailure {
         message: String,
     },
     /// The server does not accept this transport.
-    #[error("the server does not take the transport {transport}; try another")]
+    #[error("the server does not accept the transport {transport}; try another one")]
     Transport {
         /// The transport.
         transport: &'static str,
