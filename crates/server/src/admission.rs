@@ -1,4 +1,4 @@
-//! Which requests are let in: the checks of a request that belongs to the server, in the order of the JavaScript server.
+//! Admission: the checks of a request below the server's path, in the order of the JavaScript server.
 
 use std::sync::Arc;
 
@@ -14,34 +14,34 @@ use crate::{
     refusal::Refusal,
 };
 
-/// The parameters of a request that the server looks at.
+/// The parameters of a request that the server uses.
 #[derive(Debug)]
 pub(crate) struct Query {
-    /// `None` if it is none that the server knows.
+    /// `None` if the server does not know the transport.
     pub(crate) transport: Option<Transport>,
     pub(crate) sid: ClaimedSid,
     pub(crate) revision: Revision,
     pub(crate) base64: bool,
-    /// The digits of `j`: the client polls by JSONP.
+    /// The digits of `j`: the client uses JSONP.
     pub(crate) jsonp: Option<String>,
 }
 
-/// The session that a request says it belongs to.
+/// The session that a request names.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ClaimedSid {
     None,
     Sid(Sid),
-    /// What cannot be an id.
+    /// A text that cannot be an id.
     Malformed,
 }
 
 impl Query {
-    /// Reads the parameters as a browser's URL does. `None` if one that matters is there twice, or is empty: two readers
-    /// of the same request must not see different things.
+    /// Parses the parameters as browsers do. Returns `None` if a parameter that the server uses is repeated or empty: two
+    /// readers of the same request must not see different values.
     pub(crate) fn parse(query: &str) -> Option<Self> {
         let decoded: Vec<_>;
         let mut values = Values::default();
-        // Most have nothing to decode.
+        // Most queries have nothing to decode.
         if memchr::memchr2(b'%', b'+', query.as_bytes()).is_none() {
             let mut rest = Some(query);
             while let Some(parameters) = rest {
@@ -78,7 +78,7 @@ impl Query {
     }
 }
 
-/// What is in front of an ASCII character, and what is behind it, if it is there. For short texts faster than `split_once`.
+/// Returns the text before and the text after an ASCII character, if it occurs. Faster than `split_once` for short texts.
 fn cut(text: &str, at: u8) -> (&str, Option<&str>) {
     match memchr::memchr(at, text.as_bytes()) {
         Some(index) => (&text[..index], Some(&text[index + 1..])),
@@ -100,7 +100,7 @@ struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// Takes one parameter. `None` if there can be no such one.
+    /// Adds one parameter. Returns `None` if it is invalid.
     fn take(&mut self, name: &str, value: &'a str) -> Option<()> {
         let slot = match name {
             "transport" => &mut self.transport,
@@ -124,7 +124,7 @@ impl<'a> Values<'a> {
 
 /// A request that passed the checks.
 pub(crate) enum Admitted {
-    /// It opens a session, if the application and [`is_served`](ServerInner::is_served) have nothing against it.
+    /// It opens a session, if the application and [`is_served`](ServerInner::is_served) allow it.
     New {
         transport: Transport,
         client: Client,
@@ -134,7 +134,7 @@ pub(crate) enum Admitted {
     Known { mailbox: Arc<Mailbox> },
 }
 
-/// Whether the request asks for a WebSocket.
+/// Returns whether the request asks for a WebSocket.
 pub(crate) fn is_websocket_request(headers: &HeaderMap) -> bool {
     let has = |name, token: &str| {
         headers
@@ -151,7 +151,7 @@ pub(crate) fn is_websocket_request(headers: &HeaderMap) -> bool {
 }
 
 impl ServerInner {
-    /// Checks a request. The order is the JavaScript server's, as a client may see it.
+    /// Checks a request, in the order of the JavaScript server, which is visible to clients.
     pub(crate) fn admit(
         &self,
         parts: &Parts,
@@ -208,7 +208,7 @@ impl ServerInner {
         Ok(())
     }
 
-    /// Whether sessions of this revision may be opened.
+    /// Returns whether sessions of this revision may be opened.
     pub(crate) fn is_served(&self, revision: Revision) -> bool {
         revision != Revision::V3 || self.allow_eio3
     }

@@ -1,5 +1,5 @@
-//! Answers to polls on their way: given to an HTTP connection, not yet out of the process. If the connection breaks, their
-//! packets go back to their sessions.
+//! Answers to polls that are being written: given to an HTTP connection, but not yet to the system. If the connection breaks,
+//! their packets go back to their sessions.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +7,7 @@ use kokanee_engineio::PollPackets;
 
 use crate::mailbox::{Command, Mailbox};
 
-/// The packets of a poll's answer while they are on their way. Unless they [arrive](Self::arrive), they go back to the session.
+/// The packets of a poll's answer while it is written. Unless they [arrive](Self::arrive), they go back to the session.
 #[derive(Debug)]
 struct InFlight {
     packets: Option<PollPackets>,
@@ -33,7 +33,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if let Some(packets) = self.packets.take() {
-            // A session that has ended does not need them.
+            // If the session has ended, they are not needed.
             let _ = self.mailbox.send(Command::PollUndelivered { packets });
         }
         self.mailbox.land(self.bytes);
@@ -44,7 +44,7 @@ impl Drop for InFlight {
 #[derive(Debug)]
 pub(crate) struct Delivery {
     answer: InFlight,
-    /// `None` if the host does not tell what leaves.
+    /// `None` if the host does not report what is sent.
     connection: Option<Arc<Deliveries>>,
 }
 
@@ -59,7 +59,7 @@ impl Delivery {
         Self { answer, connection }
     }
 
-    /// The connection has taken all of it.
+    /// Marks that the connection has taken all of it.
     pub(crate) fn pass_on(self) {
         match self.connection {
             Some(connection) => connection.lock().push(self.answer),
@@ -68,8 +68,8 @@ impl Delivery {
     }
 }
 
-/// The poll answers that were given to an HTTP connection and have not left the process yet: mostly one, but hyper may take
-/// up a request behind it before. If the connection breaks now, their packets go back to their sessions.
+/// The poll answers that were given to an HTTP connection and have not left the process yet: mostly one, but hyper may start
+/// the next request before that. If the connection breaks now, their packets go back to their sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries(Mutex<Vec<InFlight>>);
 
@@ -78,12 +78,12 @@ impl Deliveries {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing is on its way.
+    /// Returns whether no answer is being written.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
-    /// Everything that was written has been handed to the system.
+    /// Marks that everything that was written has been handed to the system.
     pub(crate) fn confirm(&self) {
         self.lock().drain(..).for_each(InFlight::arrive);
     }
@@ -93,7 +93,7 @@ impl Drop for Deliveries {
     fn drop(&mut self) {
         let mut waiting = std::mem::take(&mut *self.lock()).into_iter().peekable();
         while let Some(mut answer) = waiting.next() {
-            // In one piece, so that nothing is sent between.
+            // In one step, so that nothing is sent in between.
             let mailbox = Arc::clone(&answer.mailbox);
             let is_same = |other: &InFlight| Arc::ptr_eq(&other.mailbox, &mailbox);
             while let Some(mut later) = waiting.next_if(is_same) {

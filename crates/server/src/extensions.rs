@@ -1,4 +1,4 @@
-//! A request's extensions: the peer's address, which the host puts there, and what a session keeps of them.
+//! A request's extensions: the peer's address, which the host inserts, and the extensions that a session keeps.
 
 use std::net::SocketAddr;
 
@@ -28,7 +28,7 @@ use hyper::upgrade::OnUpgrade;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
-/// Returns the peer's address, if the host says it.
+/// Returns the peer's address, if the host has inserted it.
 pub(crate) fn address_of(extensions: &Extensions) -> Option<SocketAddr> {
     let address = extensions.get().map(|PeerAddress(address)| *address);
     #[cfg(feature = "axum")]
@@ -39,8 +39,8 @@ pub(crate) fn address_of(extensions: &Extensions) -> Option<SocketAddr> {
     address
 }
 
-/// The extensions that are kept for as long as the session lasts: not what was read here already, nor what holds the host's
-/// connection or its read buffer.
+/// Returns the extensions that are kept as long as the session, without those that the server has read already and those
+/// that keep the host's connection or its read buffer alive.
 pub(crate) fn kept(extensions: &Extensions) -> Extensions {
     if extensions.is_empty() {
         return Extensions::new();
@@ -54,7 +54,7 @@ pub(crate) fn kept(extensions: &Extensions) -> Extensions {
         kept.remove::<axum::extract::OriginalUri>();
     }
     if kept.is_empty() {
-        // Its table would stay.
+        // A map that is emptied keeps its table.
         return Extensions::new();
     }
     kept

@@ -1,4 +1,4 @@
-//! The other end of an HTTP connection, as its host knows it.
+//! The other end of an HTTP connection, as the server's host knows it.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -9,10 +9,10 @@ use crate::delivery::Deliveries;
 pub(crate) struct Peer {
     pub(crate) address: Option<SocketAddr>,
     pub(crate) secure: bool,
-    /// Where the answers of polls are noted until they have left, if the host can tell.
+    /// The answers to polls that are not sent yet, if the host reports when they are.
     pub(crate) deliveries: Option<Arc<Deliveries>>,
-    /// Whether the host reads on after an answer that came before the request's end, so that the client can read it.
+    /// Whether the host reads the rest of a request that was answered early, so that the client can read the answer.
     pub(crate) lingers: bool,
-    /// Whether requests of HTTP/1.1 must name their host. A host in front of us may have taken the field away.
+    /// Whether requests of HTTP/1.1 must have a `Host` field. A host application may have removed it.
     pub(crate) needs_host: bool,
 }

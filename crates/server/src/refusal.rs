@@ -1,4 +1,4 @@
-//! Why a request is refused, and what the client sees of it: the codes and texts of the JavaScript server.
+//! Reasons to refuse a request, with the codes and texts of the JavaScript server that the client sees.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -8,7 +8,7 @@ use crate::{
     sessions::{Full, JOIN_GRACE},
 };
 
-/// Why a request is refused.
+/// The reason why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
     TransportUnknown,
@@ -35,7 +35,7 @@ impl Refusal {
         }
     }
 
-    /// The code of the Engine.IO protocol.
+    /// Returns the code of the Engine.IO protocol.
     fn code(&self) -> u8 {
         match self {
             Self::TransportUnknown => 0,
@@ -64,7 +64,7 @@ impl Refusal {
         }
     }
 
-    /// The answer to an ordinary request: JSON. To a WebSocket request: plain text, and the connection is closed.
+    /// Returns the answer: JSON to an ordinary request; plain text to a WebSocket request, whose connection is closed.
     pub(crate) fn response(&self, to_upgrade: bool) -> Response<Body> {
         tracing::debug!(
             code = self.code(),
@@ -81,7 +81,7 @@ impl Refusal {
             )
         };
         let mut response = Response::new(Body::full(Bytes::from(body)));
-        // The JavaScript server answers every refused upgrade with 400, a forbidden one, too.
+        // The JavaScript server answers every refused upgrade with 400, even a forbidden one.
         *response.status_mut() = match self {
             Self::Forbidden(_) if to_upgrade => StatusCode::BAD_REQUEST,
             other => other.status(),

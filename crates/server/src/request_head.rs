@@ -1,5 +1,5 @@
-//! What a session keeps of its first request: one allocation, nothing of the server's buffers, and the extensions of the host's
-//! layers.
+//! What a session keeps of its first request: target and headers in one allocation, none of the server's buffers; and the
+//! extensions that the host's layers have added.
 
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use crate::extensions::kept;
 /// The head of the request that opened a session: target and headers, copied into one compact allocation, and its extensions.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestHead {
-    /// Target, then name and value of each header, with lengths in between: see [`RequestHead::fields`].
+    /// Target, then name and value of each header, each after its length: see [`RequestHead::fields`].
     text: Box<[u8]>,
     /// Nanoseconds since the epoch of Unix.
     pub(crate) issued: u64,
@@ -33,7 +33,7 @@ impl RequestHead {
         let size = 2 + target.len() + fields().flatten().map(|part| 2 + part.len()).sum::<usize>();
         let mut text = Vec::with_capacity(size);
         for part in std::iter::once(target.as_bytes()).chain(fields().flatten()) {
-            // Heads are limited to far less than 64 KiB; what is longer all the same is cut.
+            // Heads are limited to far less than 64 KiB; a longer field is cut.
             let len = u16::try_from(part.len()).unwrap_or(u16::MAX);
             text.extend_from_slice(&len.to_be_bytes());
             text.extend_from_slice(&part[..usize::from(len)]);
@@ -48,7 +48,7 @@ impl RequestHead {
         }
     }
 
-    /// The target, then names and values in turn.
+    /// Iterates over the target, then the name and value of each header in turn.
     fn fields(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = &*self.text;
         std::iter::from_fn(move || {

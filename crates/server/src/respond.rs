@@ -1,4 +1,4 @@
-//! Answers that say no more than their status.
+//! Answers that consist of their status.
 
 use http::{HeaderValue, Response, StatusCode, header};
 
@@ -10,7 +10,7 @@ pub(crate) fn status(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// 400 without a body: requests that overlap, or a body of the wrong kind.
+/// Returns 400 without a body: for requests that overlap, or a body of the wrong kind.
 pub(crate) fn bad_request() -> Response<Body> {
     status(StatusCode::BAD_REQUEST)
 }
@@ -24,7 +24,7 @@ pub(crate) fn not_found() -> Response<Body> {
     response
 }
 
-/// The answer to a POST whose body was not taken to its end: nothing may follow on its connection.
+/// Returns the answer to a POST whose body was not read to its end: its connection is closed after it.
 pub(crate) fn refused(reason: StatusCode) -> Response<Body> {
     let mut response = status(reason);
     response
