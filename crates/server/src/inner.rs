@@ -1,4 +1,4 @@
-//! What all handles of a server share: its settings, its namespaces, its sessions.
+//! The state that all handles of a server share: its settings, its namespaces, its sessions.
 
 use std::{
     collections::HashMap,
@@ -32,7 +32,7 @@ use crate::{
 
 type AllowFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
-/// The application's own decision about a new session.
+/// The hook with which the application decides about a new session.
 #[derive(Clone)]
 pub(crate) struct AllowRequest(Arc<dyn Fn(Parts) -> AllowFuture + Send + Sync>);
 
@@ -50,7 +50,7 @@ impl AllowRequest {
     }
 }
 
-/// What all handles of a server share.
+/// The state that all handles of a server share.
 pub(crate) struct ServerInner {
     /// With a leading and without a trailing `/`.
     pub(crate) path: String,
@@ -65,7 +65,7 @@ pub(crate) struct ServerInner {
     pub(crate) allow_request: Option<AllowRequest>,
     pub(crate) client_bundle: Option<ClientBundle>,
     pub(crate) trusted_proxies: Vec<TrustedProxy>,
-    /// Lines about pages of other origins, about limits of new sessions, about limits of size, and about proxies.
+    /// Throttles for log lines about pages of other origins, limits of new sessions, limits of size, and proxies.
     pub(crate) origin_log: Throttle,
     pub(crate) limit_log: Throttle,
     pub(crate) size_log: Throttle,
@@ -109,7 +109,7 @@ impl ServerInner {
             .collect()
     }
 
-    /// Whether all files are there that are to be served.
+    /// Checks that all files that are to be served exist.
     pub(crate) fn check_files(&self) -> Result<(), ListenError> {
         if let Some(client) = &self.client_bundle {
             client.check()?;
