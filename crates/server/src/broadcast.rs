@@ -14,7 +14,7 @@ use crate::{ack::Collector, namespace::Namespace, socket::Socket, socket_id::Soc
 /// Longest wait of a broadcast for the tasks of its recipients.
 const MAX_WAIT_FOR_TASKS: Duration = Duration::from_millis(100);
 
-/// Names one or several rooms: a string, a [`SocketId`](crate::SocketId), or an array, slice or `Vec` of them.
+/// Names one or several rooms: a string, a [`SocketId`], or an array, slice or `Vec` of them.
 ///
 /// ```no_run
 /// # async fn f(io: kokanee_server::Server, socket: kokanee_server::Socket) -> Result<(), kokanee_server::EmitError> {

@@ -94,7 +94,7 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// [`ListenError`](crate::ListenError) if the address cannot be listened on, or if a file that is to be served does not
+    /// [`ListenError`] if the address cannot be listened on, or if a file that is to be served does not
     /// exist: a file or directory of [`serve_static`](Self::serve_static), or the client of
     /// [`serve_client`](crate::ServerBuilder::serve_client).
     pub async fn bind(&self, address: &str) -> Result<Listener, ListenError> {
@@ -360,7 +360,7 @@ where
                 cx.waker().wake_by_ref();
             }
         }
-        // A shorter time may have begun since the timer was set.
+        // A shorter deadline may have begun since the timer was set.
         let sooner = watch
             .short_deadline(&limits)
             .filter(|&deadline| deadline < sleep.deadline().into_std());
@@ -379,10 +379,10 @@ where
         Poll::Pending
     })
     .await;
-    // A WebSocket has gone with its stream.
+    // If it became a WebSocket, the stream was taken.
     let parts = connection.into_parts();
     let stream = parts.map(|parts| parts.io.into_inner().into_parts().0);
-    // What was not delivered goes back to its session now.
+    // Undelivered packets go back to their sessions now.
     drop(watch);
     if let Some(stream) = stream {
         match ending {
@@ -393,14 +393,14 @@ where
     }
 }
 
-/// The answer to a request whose head has begun, but does not come to its end.
+/// The answer to a request whose head is not complete in time.
 const REQUEST_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Ends a connection so that the client can read the last answer, and writes it if it is not written yet. What the client
-/// is still sending is read and thrown away: bytes that nobody reads would reset the connection, and the answer with it.
+/// is still sending is read and discarded: unread bytes would reset the connection, and the client could lose the answer.
 pub(crate) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answer: &[u8]) {
-    // Errors are those of a client that has gone.
+    // Errors mean that the client has gone.
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, async {
         stream.write_all(answer).await?;
         stream.shutdown().await?;
@@ -417,10 +417,10 @@ pub(crate) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, ans
     .await;
 }
 
-/// The response to a request, on its way.
+/// The future of the response to a request.
 struct Reply {
     responding: Responding<Incoming>,
-    /// The connection ends behind it.
+    /// The connection ends after it.
     closes: bool,
     busy: Busy,
 }
@@ -428,8 +428,8 @@ struct Reply {
 impl Reply {
     fn new(server: &Server, request: Request<Incoming>, peer: &Peer, watch: &Arc<Watch>) -> Self {
         let busy = Busy::new(watch);
-        // A body may have both a length and chunks; hyper goes by the chunks and hides the length. A proxy in front that goes
-        // by the length would take another place for the end, so nothing may follow. Spec: RFC 9112 6.1.
+        // A body may have both a length and chunks; hyper uses the chunks and hides the length. A proxy that uses the length
+        // would find the end at another byte, so no request may follow. Spec: RFC 9112 6.1.
         let is_chunked = request.body().size_hint().exact().is_none();
         let responding = if server.inner().is_ours(request.uri().path()) {
             server.respond(request, peer)
@@ -467,7 +467,7 @@ impl Future for Reply {
     }
 }
 
-/// Answers a request that is not for the sessions: with a file, if there is one.
+/// Answers a request outside of the server's path: with a file, if there is one.
 async fn other(server: &Server, request: &http::request::Parts) -> Response<Body> {
     if !is_sound(request, request.version == Version::HTTP_11) {
         return refused(StatusCode::BAD_REQUEST);

@@ -48,9 +48,9 @@ impl Server {
     /// ```
     ///
     /// Layers that are added after it run before it, and what they put into the request's extensions is in
-    /// [`Handshake::extensions`](crate::Handshake::extensions). With the feature `axum` the client's address is that of axum's
-    /// `ConnectInfo<SocketAddr>`; see [`PeerAddress`](crate::PeerAddress). When the application shuts down, call [`close`](Self::close) first: axum
-    /// waits for open requests, and so for polls, up to 25 s each.
+    /// [`Handshake::extensions`](crate::Handshake::extensions). With the feature `axum` the client's address is that of
+    /// axum's `ConnectInfo<SocketAddr>`; see [`PeerAddress`](crate::PeerAddress). When the application shuts down, call
+    /// [`close`](Self::close) first: axum waits for open requests, and so for polls, up to 25 s each.
     ///
     /// Files of [`serve_client`](crate::ServerBuilder::serve_client) that do not exist are logged as a warning.
     pub fn layer(&self) -> SocketIoLayer {

@@ -1,4 +1,4 @@
-//! The progress of an HTTP connection: what it is doing, since when, and when it is to be cut.
+//! The progress of an HTTP connection: what it is doing, since when, and when it is to be closed.
 
 use std::{
     any::TypeId,
@@ -21,30 +21,30 @@ use crate::{delivery::Deliveries, limits::Limits};
 
 /// How an HTTP connection ends.
 pub(crate) enum Ending {
-    /// With the last answer.
+    /// After the last answer.
     Answered,
-    /// In the middle of a request's head, which gets an answer.
+    /// In the middle of a request's head, after an answer to it.
     LateHead,
-    /// Without a word: it was idle, or takes nothing.
+    /// Without an answer: it was idle, or does not take what is written.
     Cut,
 }
 
-/// What is known of an HTTP connection's progress, in milliseconds since it began; 0 is never.
+/// The progress of an HTTP connection, in milliseconds since it began; 0 is never.
 #[derive(Debug)]
 pub(crate) struct Watch {
     start: Instant,
-    /// A request is being answered: the limits of the answer hold, not those of the connection.
+    /// A request is being answered: the limits of the answer apply, not those of the connection.
     busy: AtomicBool,
-    /// When the last answer was given, or the connection made.
+    /// When the last answer was given, or the connection was accepted.
     idle_since: AtomicU64,
-    /// When the first byte of the next request came.
+    /// When the first byte of the next request arrived.
     head_since: AtomicU64,
     /// Since when a write has made no progress.
     blocked_since: AtomicU64,
     served: AtomicBool,
-    /// The response that comes makes a WebSocket of it.
+    /// The next response upgrades the connection to a WebSocket.
     upgrades: AtomicBool,
-    /// Dropped with the last handle of the connection: what was not delivered then goes back.
+    /// Dropped with the last handle of the connection: undelivered packets then go back to their sessions.
     pub(crate) deliveries: Arc<Deliveries>,
 }
 
@@ -75,7 +75,7 @@ impl Watch {
         }
     }
 
-    /// When the connection is to be cut because of what it is doing: taking what is written, or sending a head.
+    /// Returns when the connection is to be closed because of what it is doing: taking what is written, or sending a head.
     pub(crate) fn short_deadline(&self, limits: &Limits) -> Option<Instant> {
         if let Some(since) = self.at(&self.blocked_since) {
             return Some(since + limits.write_timeout);
@@ -87,7 +87,7 @@ impl Watch {
             .map(|since| since + limits.header_timeout)
     }
 
-    /// How a connection ends whose time is over.
+    /// Returns how a connection ends after its deadline.
     pub(crate) fn ending(&self) -> Ending {
         let has = |since: &AtomicU64| since.load(Ordering::Relaxed) != 0;
         if has(&self.head_since) && !has(&self.blocked_since) && !self.busy.load(Ordering::Relaxed)
@@ -98,13 +98,13 @@ impl Watch {
         }
     }
 
-    /// When the connection is to be cut.
+    /// Returns when the connection is to be closed.
     pub(crate) fn deadline(&self, limits: &Limits) -> Instant {
         if let Some(deadline) = self.short_deadline(limits) {
             return deadline;
         }
         if self.busy.load(Ordering::Relaxed) {
-            // Checked again when the answer may have been given.
+            // Checked again at a time when the answer may have been given.
             return Instant::now() + limits.header_timeout;
         }
         let idle = if self.served.load(Ordering::Relaxed) {
@@ -116,7 +116,7 @@ impl Watch {
     }
 }
 
-/// A request is being answered.
+/// Marks that a request is being answered, until it is dropped.
 pub(crate) struct Busy(Arc<Watch>);
 
 impl Busy {
@@ -127,9 +127,9 @@ impl Busy {
         Self(Arc::clone(watch))
     }
 
-    /// Notes that the response makes a WebSocket of the connection: it is kept, to leave with the session's first packet.
+    /// Marks that the response upgrades the connection to a WebSocket: it is kept, and sent with the session's first packet.
     pub(crate) fn note_upgrade(&self) {
-        // What is left of an answer before it, of a pipelined request, is written first.
+        // The rest of an earlier answer, to a pipelined request, is written first.
         if self.0.deliveries.is_empty() {
             self.0.upgrades.store(true, Ordering::Relaxed);
         }
@@ -143,12 +143,12 @@ impl Drop for Busy {
     }
 }
 
-/// A stream that notes when bytes come and go.
+/// A stream that records when bytes are read and written.
 #[derive(Debug)]
 pub(crate) struct WatchedStream<S> {
     stream: S,
     watch: Arc<Watch>,
-    /// The response that makes a WebSocket of a TCP stream is kept, to leave with the first packet of the session.
+    /// The response that upgrades a TCP stream to a WebSocket, which is sent with the first packet of the session.
     unsent: Vec<u8>,
 }
 
@@ -161,12 +161,12 @@ impl<S: 'static> WatchedStream<S> {
         }
     }
 
-    /// The stream, and what is still to be written to it.
+    /// Returns the stream, and what is still to be written to it.
     pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
         (self.stream, self.unsent)
     }
 
-    /// Whether what is written now is for whoever takes the stream over.
+    /// Returns whether what is written now is kept for the WebSocket that takes over the stream.
     fn keeps_response(&self) -> bool {
         self.watch.upgrades.load(Ordering::Relaxed)
             && TypeId::of::<S>() == TypeId::of::<TcpStream>()
@@ -233,7 +233,7 @@ impl<S: AsyncWrite + Unpin + 'static> AsyncWrite for WatchedStream<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes when it has written all it had. TLS keeps what it was given until then.
+    /// Confirms the deliveries: hyper flushes after it has written everything, and TLS may buffer until then.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(cx);
         if let Poll::Ready(Ok(())) = result {
