@@ -52,14 +52,14 @@ struct Pending {
     /// The number of the next session.
     next: u64,
     /// By number, so that the oldest is the first.
-    places: HashMap<Option<Place>, BTreeMap<u64, (Instant, Sid)>>,
+    networks: HashMap<Option<Network>, BTreeMap<u64, (Instant, Sid)>>,
 }
 
 /// The origin of sessions: an IPv4 address, or the network of an IPv6 address, because one client has 2^64 of those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Place(IpAddr);
+struct Network(IpAddr);
 
-impl From<IpAddr> for Place {
+impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) => {
@@ -71,37 +71,41 @@ impl From<IpAddr> for Place {
 }
 
 impl Pending {
-    fn add(&mut self, place: Option<Place>, now: Instant, sid: Sid) -> u64 {
+    fn add(&mut self, network: Option<Network>, now: Instant, sid: Sid) -> u64 {
         let number = self.next;
         self.next += 1;
         self.count += 1;
-        self.places
-            .entry(place)
+        self.networks
+            .entry(network)
             .or_default()
             .insert(number, (now, sid));
         number
     }
 
-    fn remove(&mut self, place: Option<Place>, number: u64) {
-        let Some(sessions) = self.places.get_mut(&place) else {
+    fn remove(&mut self, network: Option<Network>, number: u64) {
+        let Some(sessions) = self.networks.get_mut(&network) else {
             return;
         };
         if sessions.remove(&number).is_some() {
             self.count -= 1;
         }
         if sessions.is_empty() {
-            self.places.remove(&place);
+            self.networks.remove(&network);
         }
     }
 
-    fn len_of(&self, place: Option<Place>) -> usize {
-        self.places.get(&place).map_or(0, BTreeMap::len)
+    fn len_of(&self, network: Option<Network>) -> usize {
+        self.networks.get(&network).map_or(0, BTreeMap::len)
     }
 
     /// Returns the network with the most sessions, and the network with the oldest one.
-    fn fullest_and_oldest(&self) -> Option<(Option<Place>, Option<Place>)> {
-        let fullest = self.places.iter().max_by_key(|(_, it)| it.len())?.0;
-        let oldest = self.places.iter().min_by_key(|(_, it)| it.keys().next())?.0;
+    fn fullest_and_oldest(&self) -> Option<(Option<Network>, Option<Network>)> {
+        let fullest = self.networks.iter().max_by_key(|(_, it)| it.len())?.0;
+        let oldest = self
+            .networks
+            .iter()
+            .min_by_key(|(_, it)| it.keys().next())?
+            .0;
         Some((*fullest, *oldest))
     }
 }
@@ -179,13 +183,13 @@ impl Sessions {
         limits: &Limits,
         now: Instant,
     ) -> Result<(SessionGuard, Option<Full>), Full> {
-        let place = address.map(Place::from);
+        let network = address.map(Network::from);
         let mut pending = lock(&self.pending);
-        let own = pending.len_of(place);
+        let own = pending.len_of(network);
         let mut full = None;
-        if place.is_some() && own >= limits.max_pending_sessions_per_address {
+        if network.is_some() && own >= limits.max_pending_sessions_per_address {
             full = Some(Full::Address);
-            if !self.end_oldest(&mut pending, place, now.checked_sub(JOIN_GRACE)) {
+            if !self.end_oldest(&mut pending, network, now.checked_sub(JOIN_GRACE)) {
                 return Err(Full::Address);
             }
         } else if pending.count >= limits.max_pending_sessions {
@@ -200,8 +204,8 @@ impl Sessions {
         }
         let guard = SessionGuard {
             sessions: Arc::clone(self),
-            place,
-            number: Some(pending.add(place, now, sid)),
+            network,
+            number: Some(pending.add(network, now, sid)),
             _task: self.task_guard(),
         };
         Ok((guard, full))
@@ -212,12 +216,12 @@ impl Sessions {
     fn end_oldest(
         &self,
         pending: &mut Pending,
-        place: Option<Place>,
+        network: Option<Network>,
         before: Option<Instant>,
     ) -> bool {
         // The first sessions may be WebSockets that are about to open.
         const TRIES: usize = 8;
-        let (Some(sessions), Some(before)) = (pending.places.get(&place), before) else {
+        let (Some(sessions), Some(before)) = (pending.networks.get(&network), before) else {
             return false;
         };
         let old = sessions
@@ -233,7 +237,7 @@ impl Sessions {
         let _ = mailbox.send(Command::Fail {
             reason: CloseReason::ForcedClose,
         });
-        pending.remove(place, number);
+        pending.remove(network, number);
         true
     }
 
@@ -284,7 +288,7 @@ impl Sessions {
 #[derive(Debug)]
 pub(crate) struct SessionGuard {
     sessions: Arc<Sessions>,
-    place: Option<Place>,
+    network: Option<Network>,
     /// Its number among the pending sessions.
     number: Option<u64>,
     _task: TaskGuard,
@@ -294,7 +298,7 @@ impl SessionGuard {
     /// Marks that the client has joined a namespace.
     pub(crate) fn connected(&mut self) {
         if let Some(number) = self.number.take() {
-            lock(&self.sessions.pending).remove(self.place, number);
+            lock(&self.sessions.pending).remove(self.network, number);
         }
     }
 }
