@@ -40,7 +40,7 @@ struct Room {
 pub struct Rooms<M> {
     members: Slab<Member<M>>,
     by_id: HashMap<Box<str>, u32, RandomState>,
-    rooms: Slab<Room>,
+    stored: Slab<Room>,
     by_name: HashMap<Box<str>, u32, RandomState>,
 }
 
@@ -49,7 +49,7 @@ impl<M> Default for Rooms<M> {
         Self {
             members: Slab::new(),
             by_id: HashMap::default(),
-            rooms: Slab::new(),
+            stored: Slab::new(),
             by_name: HashMap::default(),
         }
     }
@@ -98,7 +98,7 @@ impl<M> Rooms<M> {
         let room = match self.by_name.get(room) {
             Some(&room) => room,
             None => {
-                let id = index(self.rooms.insert(Room {
+                let id = index(self.stored.insert(Room {
                     name: room.into(),
                     members: Vec::new(),
                 }));
@@ -113,7 +113,7 @@ impl<M> Rooms<M> {
         {
             return false;
         }
-        let members = &mut self.rooms[room as usize].members;
+        let members = &mut self.stored[room as usize].members;
         member.memberships.push(Membership {
             room,
             position: index(members.len()),
@@ -154,7 +154,7 @@ impl<M> Rooms<M> {
 
     /// Removes a member from a room's list; the last member moves to its position. Removes an empty room.
     fn remove_from_room(&mut self, membership: Membership) {
-        let room = &mut self.rooms[membership.room as usize];
+        let room = &mut self.stored[membership.room as usize];
         room.members.swap_remove(membership.position as usize);
         if let Some(&moved) = room.members.get(membership.position as usize) {
             let memberships = &mut self.members[moved as usize].memberships;
@@ -166,7 +166,7 @@ impl<M> Rooms<M> {
             }
         }
         if room.members.is_empty() {
-            let room = self.rooms.remove(membership.room as usize);
+            let room = self.stored.remove(membership.room as usize);
             self.by_name.remove(&room.name);
         }
     }
@@ -192,7 +192,7 @@ impl<M> Rooms<M> {
             .map_or(&[][..], |member| &member.memberships);
         memberships
             .iter()
-            .map(|membership| &*self.rooms[membership.room as usize].name)
+            .map(|membership| &*self.stored[membership.room as usize].name)
     }
 
     /// Returns the number of rooms that a member has joined.
@@ -218,7 +218,7 @@ impl<M> Rooms<M> {
 
     /// Returns the names of all rooms, without the members' own, and how many are in each.
     pub fn rooms(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.rooms
+        self.stored
             .iter()
             .map(|(_, room)| (&*room.name, room.members.len()))
     }
@@ -274,7 +274,7 @@ impl<M> Rooms<M> {
         let stored = self
             .by_name
             .get(room)
-            .map_or(&[][..], |&room| &self.rooms[room as usize].members);
+            .map_or(&[][..], |&room| &self.stored[room as usize].members);
         let own = self
             .by_id
             .get(room)

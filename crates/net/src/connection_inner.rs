@@ -105,7 +105,7 @@ impl ConnectionInner {
         self.start.elapsed()
     }
 
-    /// Sends the end of the connection (for TLS, close_notify), with a timeout.
+    /// Sends the end of the connection (for TLS, `close_notify`), with a timeout.
     pub(crate) async fn end(&self) {
         let end = std::future::poll_fn(|cx| self.poll_stream(|stream| stream.poll_shutdown(cx)));
         // A peer that does not read only misses the end.
