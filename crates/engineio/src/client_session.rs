@@ -16,7 +16,7 @@
 //!                               │ Polling ──"2probe"──"3probe"──(pause)──"5"──► WebSocket │
 //!                               └────────────────────────────────────────────────────┤
 //!                                                                                    ▼
-//!                                     Closing: what waits is still sent ──► Closed
+//!                                     Closing: queued packets are sent ───► Closed
 //! ```
 
 use std::{

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finished_leaves_the_run_as_it_was() {
+    fn an_unfinished_text_leaves_the_run_unchanged() {
         let mut run = FrameRun::new();
         drop(run.begin());
         assert!(run.is_empty() && run.as_slice().is_empty());

@@ -11,7 +11,7 @@
 //!                            │  transport: Polling ──"2probe", "5"──► WebSocket │
 //!                            └──────────────────────────────────────────────────┤
 //!                                                                               ▼
-//!                                 Closing: what waits is still delivered ──► Closed
+//!                                 Closing: queued packets are delivered ───► Closed
 //! ```
 
 use std::{

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_an_id_is_refused() {
+    fn an_invalid_id_is_refused() {
         for text in [
             "",
             "__proto__",

@@ -542,7 +542,7 @@ impl WebSocketIo {
         Poll::Ready(Ok(written))
     }
 
-    /// After the close frame: shuts down writing, then waits until the peer closes its side, so that the peer reads the
+    /// Shuts down writing after the close frame, then waits until the peer closes its side, so that the peer reads the
     /// close frame before a reset.
     pub fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if Pin::new(&mut self.stream).poll_shutdown(cx).is_pending() {

@@ -302,7 +302,7 @@ impl UdpServer {
         Ok((datagram.data, datagram.peer))
     }
 
-    /// As [`crate::UdpServer::send_to`].
+    /// Sends a datagram, as [`crate::UdpServer::send_to`].
     ///
     /// # Errors
     /// As the async method.
@@ -316,7 +316,7 @@ impl UdpServer {
 pub struct UdpClient(crate::UdpClient);
 
 impl UdpClient {
-    /// As [`crate::UdpClient::connect`].
+    /// Connects a socket, as [`crate::UdpClient::connect`].
     ///
     /// # Errors
     /// As the async method.
@@ -324,7 +324,7 @@ impl UdpClient {
         wait(crate::UdpClient::connect(address)).map(Self)
     }
 
-    /// As [`crate::UdpClient::send`].
+    /// Sends a datagram, as [`crate::UdpClient::send`].
     ///
     /// # Errors
     /// As the async method.

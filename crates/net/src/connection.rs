@@ -266,10 +266,10 @@ impl fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// As [`Connection::recv`].
+    /// Receives data, as [`Connection::recv`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub async fn recv(&mut self) -> Result<Option<Bytes>, NetError> {
         self.recv_with(Bytes::copy_from_slice).await
     }
@@ -303,10 +303,10 @@ impl Reader {
         .await
     }
 
-    /// As [`Connection::read_exact`].
+    /// Fills `buffer`, as [`Connection::read_exact`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub async fn read_exact(&mut self, buffer: &mut [u8]) -> Result<(), NetError> {
         let expected = buffer.len();
         let mut read = 0;
@@ -424,10 +424,10 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// As [`Connection::send_all`].
+    /// Sends all bytes, as [`Connection::send_all`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub async fn send_all(&mut self, bytes: &[u8]) -> Result<(), NetError> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -463,10 +463,10 @@ impl Writer {
         self.flush().await
     }
 
-    /// As [`Connection::finish`].
+    /// Closes this side, as [`Connection::finish`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub async fn finish(&mut self) -> Result<(), NetError> {
         let finished = self.with_timeout(AsyncWrite::poll_shutdown).await?;
         match finished {

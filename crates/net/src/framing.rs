@@ -659,7 +659,7 @@ mod tests {
     proptest! {
         /// The frames do not depend on how the bytes are split, and no bytes cause a panic or a large buffer.
         #[test]
-        fn pieces_make_no_difference(
+        fn frames_do_not_depend_on_the_pieces(
             framing in prop::sample::select(vec![
                 "lines", "length-prefixed:1", "length-prefixed:2", "length-prefixed:8", "delimiter:ab", "delimiter:aab",
             ]),

@@ -229,7 +229,7 @@ fn acks_may_carry_bytes() {
 }
 
 #[test]
-fn nil_is_no_data() {
+fn nil_means_no_data() {
     // As python-socketio sends it.
     let packet = b"\x83\xa4type\x01\xa4data\xc0\xa3nsp\xa1/";
     assert!(matches!(decode(packet), Ok(Packet::Disconnect { .. })));

@@ -109,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn odd_json_is_read_as_a_copy_without_oddities_is(
+    fn odd_json_is_read_like_its_plain_copy(
         parts in proptest::collection::vec(any::<String>(), 1..5),
         halves in proptest::collection::vec(prop_oneof![r"\\u[dD][89aAbB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"], 4),
         number in r"-?[1-9][0-9]{0,30}(\.[0-9]{1,4})?([eE][+-]?[0-9]{1,4})?",

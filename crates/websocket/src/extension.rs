@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_grammar_is_refused() {
+    fn invalid_grammar_is_refused() {
         let malformed = [
             "a b",
             "a;",

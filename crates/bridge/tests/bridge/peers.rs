@@ -109,7 +109,7 @@ async fn a_peer_with_a_large_message_is_closed_and_its_watchers_are_kept() {
 }
 
 #[tokio::test]
-async fn watching_many_peers_one_after_another_has_no_end() {
+async fn watching_many_peers_in_succession_is_not_limited() {
     let io = Server::builder()
         .with_limits(|limits| limits.max_rooms = 3)
         .build();

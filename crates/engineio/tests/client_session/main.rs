@@ -134,7 +134,7 @@ fn volatile_messages_are_never_queued() {
 // The upgrade.
 
 #[test]
-fn the_websocket_takes_over_when_nothing_is_under_way() {
+fn the_session_upgrades_when_no_request_is_pending() {
     let mut client = Client::polling(UPGRADES);
     assert_eq!(client.outputs(), ["opened", "dial", "GET"]);
     client.send("by polling");

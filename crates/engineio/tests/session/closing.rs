@@ -60,7 +60,7 @@ fn queued_packets_are_delivered_before_the_close() {
 }
 
 #[test]
-fn what_one_turn_sends_is_delivered_before_its_close() {
+fn messages_of_one_turn_are_delivered_before_its_close() {
     let mut pair = Pair::polling();
     pair.client_polls();
     let now = pair.session.deadline().unwrap();
