@@ -27,7 +27,7 @@ use tokio::time::Sleep;
 
 use self::{connection::State, manager::Manager, turn::Turn};
 use crate::{
-    engine::{ConnectFailure, Engine, UpgradeEvent, wire::Wire},
+    engine::{ConnectFailure, Engine, UpgradeEvent, open::open, wire::Wire},
     handlers::Handling,
     hub::{Guard, Hub},
 };
@@ -95,7 +95,7 @@ impl Io {
         }
         let opening = self.opening.get_or_insert_with(|| {
             let config = Arc::clone(&manager.hub.options.engine);
-            Box::pin(async move { Engine::open(&config).await })
+            Box::pin(async move { open(&config).await })
         });
         let Poll::Ready(opened) = opening.as_mut().poll(turn.cx) else {
             return false;

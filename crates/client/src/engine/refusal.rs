@@ -1,9 +1,9 @@
-//! The failure that an HTTP answer means if it opens no session.
+//! What a response means that opens no session.
 
 use http::{StatusCode, header};
 use kokanee_engineio::Revision;
 
-use super::{config::EngineConfig, error::ConnectFailure, request::Answer};
+use super::{config::EngineConfig, error::ConnectFailure, request::FullResponse};
 
 /// The texts of Engine.IO's codes 0 to 5.
 const FAULTS: [&str; 6] = [
@@ -16,7 +16,7 @@ const FAULTS: [&str; 6] = [
 ];
 
 /// Returns the failure that an answer without a session means.
-pub(crate) fn refusal(config: &EngineConfig, answer: &Answer) -> ConnectFailure {
+pub(crate) fn refusal(config: &EngineConfig, response: &FullResponse) -> ConnectFailure {
     #[derive(serde::Deserialize)]
     struct Fault {
         code: i64,
@@ -24,8 +24,8 @@ pub(crate) fn refusal(config: &EngineConfig, answer: &Answer) -> ConnectFailure 
     }
     let revision = config.session.revision;
     // The JavaScript server answers requests for a WebSocket with the text alone.
-    let fault = serde_json::from_slice(&answer.body).ok().or_else(|| {
-        let text = std::str::from_utf8(&answer.body).ok()?.trim();
+    let fault = serde_json::from_slice(&response.body).ok().or_else(|| {
+        let text = std::str::from_utf8(&response.body).ok()?.trim();
         let code = FAULTS.iter().position(|fault| *fault == text)?;
         Some(Fault {
             code: i64::try_from(code).ok()?,
@@ -42,32 +42,32 @@ pub(crate) fn refusal(config: &EngineConfig, answer: &Answer) -> ConnectFailure 
             },
             5 => wrong_revision(revision),
             _ => ConnectFailure::Rejected {
-                status: answer.status,
+                status: response.status,
                 code,
                 message,
             },
         };
     }
     // python-socketio has its own text for it.
-    if answer.status == StatusCode::BAD_REQUEST && says(answer, "unsupported version") {
+    if response.status == StatusCode::BAD_REQUEST && says(response, "unsupported version") {
         return wrong_revision(revision);
     }
     // nginx, Go and Apache each have their own text for it.
     let wants_tls = ["HTTPS port", "HTTPS server", "SSL-enabled server port"];
-    let hint = if wants_tls.iter().any(|words| says(answer, words)) {
+    let hint = if wants_tls.iter().any(|words| says(response, words)) {
         Some("it expects TLS on this port, so the URL begins with https:// or wss://")
     } else {
-        hint(answer.status)
+        hint(response.status)
     };
     if let Some(hint) = hint {
-        let status = answer.status;
+        let status = response.status;
         return ConnectFailure::Unavailable { status, hint };
     }
-    let mut reason = format!("it answered HTTP {}", answer.status);
-    if let Some(location) = answer.headers.get(header::LOCATION) {
+    let mut reason = format!("it answered HTTP {}", response.status);
+    if let Some(location) = response.headers.get(header::LOCATION) {
         reason.push_str(" to ");
         reason.push_str(&String::from_utf8_lossy(location.as_bytes()));
-    } else if answer.status.is_success() {
+    } else if response.status.is_success() {
         reason = String::from("its answer is not a handshake");
     }
     ConnectFailure::NotSocketIo {
@@ -79,26 +79,26 @@ pub(crate) fn refusal(config: &EngineConfig, answer: &Answer) -> ConnectFailure 
 /// Returns the failure that an answer instead of a WebSocket means. If a proxy does not pass upgrades on, the server gets an
 /// ordinary request, and each server reports that in its own way: socket.io with code 3, python-socketio in words, socketioxide
 /// not at all.
-pub(crate) fn no_websocket(config: &EngineConfig, answer: &Answer) -> ConnectFailure {
-    let status = answer.status;
+pub(crate) fn no_websocket(config: &EngineConfig, response: &FullResponse) -> ConnectFailure {
+    let status = response.status;
     let is_ordinary = match status {
         StatusCode::UPGRADE_REQUIRED => true,
         StatusCode::BAD_REQUEST => {
-            answer.body.is_empty()
-                || says(answer, "\"code\":3")
-                || says(answer, "websocket upgrade")
+            response.body.is_empty()
+                || says(response, "\"code\":3")
+                || says(response, "websocket upgrade")
         }
         _ => false,
     };
     if is_ordinary {
         return ConnectFailure::NoUpgrade { status };
     }
-    refusal(config, answer)
+    refusal(config, response)
 }
 
 /// Whether a body contains a text.
-fn says(answer: &Answer, text: &str) -> bool {
-    String::from_utf8_lossy(&answer.body).contains(text)
+fn says(response: &FullResponse, text: &str) -> bool {
+    String::from_utf8_lossy(&response.body).contains(text)
 }
 
 /// Returns the hint for a status that says nothing about Socket.IO.

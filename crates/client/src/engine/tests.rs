@@ -57,7 +57,7 @@ struct Peer {
 }
 
 async fn open(config: EngineConfig) -> Result<Peer, ConnectFailure> {
-    let engine = Engine::open(&Arc::new(config)).await?;
+    let engine = open::open(&Arc::new(config)).await?;
     Ok(Peer {
         engine,
         inbox: VecDeque::new(),
@@ -369,7 +369,7 @@ async fn open_unread(close_timeout: Duration) -> (Engine, TcpStream) {
             .expect("written");
         stream
     };
-    let (engine, stream) = tokio::join!(Engine::open(&config), accept);
+    let (engine, stream) = tokio::join!(open::open(&config), accept);
     (engine.expect("connected"), stream)
 }
 
