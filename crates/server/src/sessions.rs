@@ -408,7 +408,7 @@ mod tests {
         assert_eq!(bed.open("192.0.2.1").map(drop), Err(Full::Address));
         drop((second, third));
         assert_eq!(bed.pending(), 0);
-        assert!(lock(&bed.sessions.pending).places.is_empty());
+        assert!(lock(&bed.sessions.pending).networks.is_empty());
     }
 
     #[test]
