@@ -81,6 +81,17 @@ impl<C> Queue<C> {
     fn is_task(&self, waker: &Waker) -> bool {
         self.task.as_ref().is_some_and(|task| task.will_wake(waker))
     }
+
+    fn remove_oldest(&mut self, wanted: impl Fn(&C) -> bool) -> Option<C> {
+        if self.first.as_ref().is_some_and(&wanted) {
+            let next = self.rest.pop_front();
+            // Without a next one, `has_commands` stays set: the task looks, and finds nothing.
+            mem::replace(&mut self.first, next)
+        } else {
+            let index = self.rest.iter().position(wanted)?;
+            self.rest.remove(index)
+        }
+    }
 }
 
 /// The task has ended and takes no more commands.
@@ -259,7 +270,8 @@ impl<C> LockedQueue<'_, C> {
     ///
     /// # Errors
     /// [`Gone`] if the task has ended.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "for each recipient of a broadcast")]
+    #[inline(always)]
     pub fn push(&mut self, command: C) -> Result<(), Gone> {
         let Self { shared, queue } = self;
         if queue.is_closed {
@@ -282,16 +294,10 @@ impl<C> LockedQueue<'_, C> {
     }
 
     /// Removes the oldest command that is `wanted`.
+    // Inlined, so that the guard stays in registers: it would be kept in memory for a call.
+    #[inline]
     pub fn remove_oldest(&mut self, wanted: impl Fn(&C) -> bool) -> Option<C> {
-        let queue = &mut *self.queue;
-        if queue.first.as_ref().is_some_and(&wanted) {
-            let next = queue.rest.pop_front();
-            // Without a next one, `has_commands` stays set: the task looks, and finds nothing.
-            mem::replace(&mut queue.first, next)
-        } else {
-            let index = queue.rest.iter().position(wanted)?;
-            queue.rest.remove(index)
-        }
+        self.queue.remove_oldest(wanted)
     }
 
     /// Takes all commands that wait, as [`CommandQueue::take`].

@@ -39,7 +39,7 @@ use bytes::Bytes;
 use kokanee_engineio::{
     CloseReason, FrameRun, Overflow, PollPackets, Revision, SendOptions, Sid, Transport,
 };
-use kokanee_io::{CommandQueue, Commands, Gone, LockedQueue, WebSocketIo};
+use kokanee_io::{CommandQueue, Commands, Gone, WebSocketIo};
 use kokanee_socketio::{Attachments, EncodedPacket};
 use tokio::sync::oneshot;
 
@@ -393,7 +393,8 @@ impl Mailbox {
                 }
                 Overflow::DropOldest => {
                     while self.is_too_much(staged, weight)
-                        && let Some(oldest) = remove_oldest(&mut commands)
+                        && let Some(Command::Emit { packet: oldest, .. }) =
+                            commands.remove_oldest(may_be_dropped)
                     {
                         self.note_dropped_here();
                         let weight = oldest.size_bytes() + OVERHEAD_BYTES;
@@ -571,12 +572,7 @@ impl Mailbox {
     }
 }
 
-/// Removes the oldest packet that may be dropped.
-fn remove_oldest(commands: &mut LockedQueue<'_, Command>) -> Option<EncodedPacket> {
-    let oldest = commands
-        .remove_oldest(|command| matches!(command, Command::Emit { options, .. } if !options.owed));
-    match oldest {
-        Some(Command::Emit { packet, .. }) => Some(packet),
-        _ => None,
-    }
+/// Whether the policy for slow clients may drop a command.
+fn may_be_dropped(command: &Command) -> bool {
+    matches!(command, Command::Emit { options, .. } if !options.owed)
 }
