@@ -149,9 +149,10 @@ impl Hub {
         waiting <= self.options.send_buffer_bytes / 2
     }
 
-    /// Waits until half of the send buffer is free, of which a socket has filled `held`.
-    pub(crate) fn poll_room(&self, held: &AtomicUsize, cx: &mut Context<'_>) -> Poll<()> {
-        self.commands.poll_room(cx, || self.has_room(held))
+    /// Waits until the socket has room, or is not connected.
+    pub(crate) fn poll_room(&self, socket: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        self.commands
+            .poll_room(cx, || !socket.is_connected() || self.has_room(&socket.held))
     }
 
     /// The transport that carries the connection now.
@@ -202,7 +203,7 @@ impl Hub {
             .room_changed(|| self.leaving_bytes() <= max / 2);
     }
 
-    /// Lets those who wait for room look again.
+    /// Wakes those who wait for room, as a socket is not connected any more, or keeps less.
     pub(crate) fn wake_waiting(&self) {
         self.commands.room_changed(|| true);
     }

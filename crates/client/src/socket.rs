@@ -231,9 +231,10 @@ impl Core {
         }
     }
 
-    /// Waits until a connected socket may send.
+    /// Waits until there is room for what a connected socket sends. While it is not connected there is always room: until
+    /// the buffer for that is full.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.hub.poll_room(&self.held, cx)
+        self.hub.poll_room(self, cx)
     }
 
     pub(crate) fn send(self: &Arc<Self>, outgoing: Outgoing) -> Result<(), EmitError> {
@@ -624,7 +625,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub async fn writable(&self) {
-        std::future::poll_fn(|cx| self.poll_room(cx)).await;
+        std::future::poll_fn(|cx| self.core.poll_room(cx)).await;
     }
 
     /// Cuts the transport, as if the network had failed, so that all namespaces reconnect. If the client already waits for its
@@ -643,13 +644,6 @@ impl Socket {
     }
 
     // Events out.
-
-    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_connected() {
-            ready!(self.core.poll_room(cx));
-        }
-        Poll::Ready(())
-    }
 
     pub(crate) fn send_packet(&self, outgoing: Outgoing) -> Result<(), EmitError> {
         let max = self.options().send_buffer_bytes;
@@ -991,7 +985,7 @@ impl Future for Emit {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let emit = self.get_mut();
-        ready!(emit.socket.poll_room(cx));
+        ready!(emit.socket.core.poll_room(cx));
         Poll::Ready(match emit.outgoing.take() {
             Some(Ok(outgoing)) => emit.socket.send_packet(outgoing),
             Some(Err(error)) => Err(error.into()),
