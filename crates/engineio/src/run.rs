@@ -189,7 +189,7 @@ impl Drop for FrameRun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TextBuffer;
+    use crate::message::TextBuffer;
 
     /// The frame as [`TextBuffer`] builds it.
     fn frame(text: &str) -> Vec<u8> {

@@ -20,10 +20,7 @@ use kokanee_websocket::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
-use crate::{
-    Stream,
-    stream::{tune_websocket, watch_acknowledgements},
-};
+use crate::stream::{Stream, tune_websocket, watch_acknowledgements};
 
 /// The size of each worker thread's read buffer: the most bytes of one read.
 pub const READ_BYTES: usize = 64 * 1024;
@@ -573,7 +570,7 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
-    use crate::Duplex;
+    use crate::stream::Duplex;
 
     const HEAD: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
 
