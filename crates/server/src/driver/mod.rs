@@ -459,14 +459,13 @@ impl Driver {
     fn read_websocket(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut Budget) {
         while self.wire.websocket.is_some() && self.wire.mailbox.take_readable() {
             let sockets = &mut self.sockets;
-            let (mut is_paused, mut interrupt) = (false, None);
+            let mut interrupt = None;
             let reading = self.wire.read_websocket(now, budget, |message| {
                 if let ControlFlow::Break(it) = sockets.handle_message(cx, now, message) {
                     interrupt = Some(it);
                     return false;
                 }
-                is_paused = sockets.is_paused();
-                !is_paused
+                !sockets.is_paused()
             });
             if reading == Reading::TooLarge {
                 let max = self.wire.server.limits.max_message_bytes;
@@ -475,9 +474,8 @@ impl Driver {
             let is_interrupted = interrupt.is_some();
             if let Some(interrupt) = interrupt {
                 self.handle_interrupt(cx, now, interrupt);
-                is_paused = self.sockets.is_paused();
             }
-            if is_paused && reading == Reading::Stopped {
+            if reading == Reading::Stopped && self.sockets.is_paused() {
                 self.held_back = true;
                 budget.take_bytes(READ_BYTES);
                 return;
@@ -654,10 +652,18 @@ impl Driver {
     }
 
     /// Says what waits for the client, and what the policy for slow clients has dropped.
+    #[inline]
     fn publish_outbound(&mut self) {
         self.wire.publish_outbound();
         let dropped = self.wire.session.dropped();
-        if dropped > 0 && self.wire.mailbox.set_dropped(dropped) == 0 {
+        if dropped > 0 {
+            self.publish_dropped(dropped);
+        }
+    }
+
+    #[cold]
+    fn publish_dropped(&self, dropped: u64) {
+        if self.wire.mailbox.set_dropped(dropped) == 0 {
             let socket = self.sockets.any_id().map(tracing::field::display);
             tracing::warn!(socket, "slow client, dropping messages");
         }

@@ -198,10 +198,13 @@ impl Wire {
         while goes_on && !budget.is_spent() && session.is_open() {
             let read = websocket.poll_read(&mut cx, now, |_, frame| {
                 budget.take_message();
-                if let Some(message) = session.handle_frame(now, frame) {
-                    goes_on = f(message);
+                if let Some(message) = session.handle_frame(now, frame)
+                    && !f(message)
+                {
+                    goes_on = false;
+                    return false;
                 }
-                goes_on && !budget.is_spent() && session.is_open()
+                !budget.is_spent() && session.is_open()
             });
             // What `f` has left is not read yet.
             if goes_on && read == Poll::Ready(Rest::Perhaps) {
