@@ -27,7 +27,7 @@ impl Bridge {
     /// # fn example(io: kokanee_server::Server) {
     /// let bridge = Bridge::builder()
     ///     .framing(Framing::Lines)
-    ///     .slow_watcher(SlowWatcher::IsDisconnected)
+    ///     .slow_watcher(SlowWatcher::Disconnect)
     ///     .attach(&io.of("/tcp"));
     /// # }
     /// ```
@@ -113,7 +113,7 @@ impl BridgeBuilder {
     /// // Who needs every message reconnects, and reads them from a database.
     /// let builder = Bridge::builder()
     ///     .with_limits(|limits| limits.max_hold_up = Duration::from_millis(200))
-    ///     .slow_watcher(SlowWatcher::IsDisconnected);
+    ///     .slow_watcher(SlowWatcher::Disconnect);
     /// ```
     pub fn slow_watcher(mut self, slow_watcher: SlowWatcher) -> Self {
         self.slow_watcher = slow_watcher;
