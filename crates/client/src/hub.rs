@@ -9,15 +9,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use kokanee_engineio::{SendOptions, Transport};
+use kokanee_engineio::{OVERHEAD_BYTES, SendOptions, Transport};
 use kokanee_io::{CommandQueue, Commands, Gone};
 use kokanee_socketio::{AckId, EncodedPacket};
 use tokio::sync::oneshot;
 
 use crate::{engine::ConnectFailure, options::Options, socket::Core};
-
-/// What a waiting packet counts beside its content.
-const OVERHEAD_BYTES: usize = 64;
 
 /// What the connection's task can be asked for.
 pub(crate) enum Command {

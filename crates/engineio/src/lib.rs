@@ -29,7 +29,7 @@ pub use output::{Output, Overlap, PostResponse, UpgradeRefused};
 pub use packet::{ControlText, DecodeError, OutPacket, Packet, PacketType, Revision};
 pub use payload::{PayloadBody, PayloadDecoder, decode_jsonp_form, encode_jsonp, encode_payload};
 pub use polls::PollPackets;
-pub use run::{FrameRun, RunText};
+pub use run::{FrameRun, OVERHEAD_BYTES, RunText};
 pub use session::Session;
 pub use sid::{SID_LENGTH, Sid, encode_id, parse_id};
 pub use transport::Transport;

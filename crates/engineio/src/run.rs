@@ -12,7 +12,7 @@ use kokanee_websocket::{OpCode, encode_header};
 use crate::message::Outgoing;
 
 /// What a queued packet counts in addition to its content, so that many empty ones are bounded, too.
-pub(crate) const OVERHEAD_BYTES: usize = 64;
+pub const OVERHEAD_BYTES: usize = 64;
 
 thread_local! {
     static KEPT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };

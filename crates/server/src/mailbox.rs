@@ -37,7 +37,8 @@ use std::{
 
 use bytes::Bytes;
 use kokanee_engineio::{
-    CloseReason, FrameRun, Overflow, PollPackets, Revision, SendOptions, Sid, Transport,
+    CloseReason, FrameRun, OVERHEAD_BYTES, Overflow, PollPackets, Revision, SendOptions, Sid,
+    Transport,
 };
 use kokanee_io::{CommandQueue, Commands, Gone, WebSocketIo};
 use kokanee_socketio::{Attachments, EncodedPacket};
@@ -47,7 +48,7 @@ use crate::{
     limits::Limits,
     request_head::RequestHead,
     socket_id::SocketId,
-    stage::{self, MAX_STAGED_BYTES, OVERHEAD_BYTES},
+    stage::{self, MAX_STAGED_BYTES},
 };
 
 /// What a session's task can be asked for.

@@ -20,11 +20,8 @@ use std::{
     num::NonZeroUsize,
 };
 
-use kokanee_engineio::{FrameRun, SendOptions};
+use kokanee_engineio::{FrameRun, OVERHEAD_BYTES, SendOptions};
 use kokanee_socketio::{Attachments, EncodedPacket};
-
-/// What a staged packet counts beside its content.
-pub(crate) const OVERHEAD_BYTES: usize = 64;
 
 /// Bytes beyond which a turn stages no more: other threads do not see what is staged.
 pub(crate) const MAX_STAGED_BYTES: usize = 64 * 1024;
