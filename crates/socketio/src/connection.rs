@@ -13,7 +13,7 @@
 
 use std::time::{Duration, Instant};
 
-use kokanee_engineio::{Message, Str};
+use kokanee_engineio::{Message, Revision, Str};
 
 use crate::{AckId, Args, DecodeError, Decoder, DecoderLimits, Packet, ParserKind, RawEvent};
 
@@ -24,6 +24,16 @@ pub enum ProtocolVersion {
     V4,
     /// Revision 5: clients v3 and v4.
     V5,
+}
+
+/// The revision that is spoken over sessions of a revision of Engine.IO.
+impl From<Revision> for ProtocolVersion {
+    fn from(revision: Revision) -> Self {
+        match revision {
+            Revision::V3 => Self::V4,
+            Revision::V4 => Self::V5,
+        }
+    }
 }
 
 /// The times and limits of a connection. One value is shared by all connections of a server.

@@ -11,10 +11,8 @@
 
 use std::time::{Duration, Instant};
 
-use kokanee_engineio::{Outgoing, Revision, SendOptions, Str};
-use kokanee_socketio::{
-    ClientConnection, EncodedPacket, ParserKind, ProtocolVersion, encode_disconnect,
-};
+use kokanee_engineio::{Outgoing, SendOptions, Str};
+use kokanee_socketio::{ClientConnection, EncodedPacket, ParserKind, encode_disconnect};
 
 use crate::{engine::wire::Wire, options::Options};
 
@@ -61,10 +59,7 @@ impl<W: Wire> Connection<W> {
     }
 
     pub(super) fn opened(&mut self, options: &Options, wire: W) {
-        let version = match wire.revision() {
-            Revision::V3 => ProtocolVersion::V4,
-            Revision::V4 => ProtocolVersion::V5,
-        };
+        let version = wire.revision().into();
         self.state = State::Open(Box::new(Open {
             wire,
             namespaces: ClientConnection::new(self.parser, options.decoder.clone(), version),

@@ -101,10 +101,7 @@ impl Driver {
         guard: SessionGuard,
         now: Instant,
     ) -> Self {
-        let version = match session.revision() {
-            kokanee_engineio::Revision::V3 => ProtocolVersion::V4,
-            kokanee_engineio::Revision::V4 => ProtocolVersion::V5,
-        };
+        let version = session.revision().into();
         let sockets = Sockets::new(&server, &mailbox, version, guard, now);
         Self {
             wire: Wire::new(server, mailbox, session, websocket),
