@@ -89,6 +89,21 @@ pub enum AckError {
 /// The peer acknowledged an event with an error: its handler failed, or refused the event.
 ///
 /// The peer chooses the text: do not show it to other users unchecked.
+///
+/// ```
+/// use kokanee_handler::{AckError, RemoteError};
+///
+/// fn advice(error: &AckError) -> String {
+///     match error {
+///         AckError::Remote(RemoteError { code, .. }) if code == "forbidden" => "log in first".to_owned(),
+///         AckError::Remote(error) => match error.data_as::<Option<u32>>() {
+///             Ok(Some(seconds)) => format!("try again in {seconds} s"),
+///             _ => error.message.clone(),
+///         },
+///         other => other.to_string(),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message} ({code})")]
 #[non_exhaustive]
@@ -178,6 +193,7 @@ pub enum EventErrorKind {
 
 impl EventError {
     /// Creates the error of an event with this name.
+    #[doc(hidden)]
     pub fn new(event: &str, kind: EventErrorKind) -> Self {
         Self {
             event: event.into(),

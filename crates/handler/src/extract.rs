@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{ack::Ack, error::ExtractError, needs::Needs};
 
-/// A kind of handlers: for events, for connections, for disconnections.
+/// Distinguishes kinds of handlers: for events, for connections, for disconnections.
 pub trait Kind: 'static {
     /// The data of one call, from which parameters are extracted.
     type Context<'a>;
@@ -20,7 +20,7 @@ pub trait Kind: 'static {
     fn state<T: Send + Sync + 'static>(context: &Self::Context<'_>) -> Option<Arc<T>>;
 }
 
-/// A kind of handlers for events of the peer.
+/// Distinguishes kinds of handlers for events of the peer.
 #[diagnostic::on_unimplemented(
     message = "only handlers of events have `Data`, `Typed`, `Args`, `RawEvent`, `EventName`, `Ack` and `TypedAck` as parameters",
     label = "a handler of another kind",
@@ -35,7 +35,7 @@ pub trait EventKind: Kind {
     fn ack(context: &Self::Context<'_>) -> Ack;
 }
 
-/// A parameter of handlers of kind `K`.
+/// Extracts a parameter of handlers of kind `K`.
 ///
 /// Implement it for a type of yours, and handlers can have it as a parameter, on a server and on a client:
 ///
@@ -96,10 +96,10 @@ pub trait FromContext<K: Kind>: Sized {
     fn needs(_needs: &mut Needs) {}
 }
 
-/// The arguments of an event: a tuple takes all of them, any other type the first. Where the tuple has an `Option`, arguments at the
-/// end may be missing.
+/// Extracts the arguments of an event: a tuple takes all of them, any other type the first. If the tuple ends with an
+/// `Option`, arguments at the end may be missing.
 ///
-/// Binary arguments, at any depth, come as `bytes::Bytes` (or anything that deserializes from bytes).
+/// Binary arguments, at any depth, are `bytes::Bytes` (or any type that deserializes from bytes).
 ///
 /// ```
 /// use kokanee_handler::Data;
@@ -130,7 +130,7 @@ impl<K: EventKind, T: DeserializeOwned> FromContext<K> for Data<T> {
     }
 }
 
-/// The raw arguments, to forward them or to deserialise them later.
+/// Extracts the raw arguments, to forward them or to deserialize them later.
 ///
 /// ```
 /// use kokanee_handler::Ack;
@@ -155,7 +155,7 @@ impl<K: EventKind> FromContext<K> for Args {
     }
 }
 
-/// The event itself: name and arguments.
+/// Extracts the event itself: name and arguments.
 ///
 /// ```
 /// use kokanee_socketio::RawEvent;
@@ -173,7 +173,7 @@ impl<K: EventKind> FromContext<K> for RawEvent {
     }
 }
 
-/// The name of the event. It derefs to `str`, and can be compared with one.
+/// Extracts the name of the event. It derefs to `str`, and can be compared with one.
 ///
 /// ```
 /// # use kokanee_handler::EventName;

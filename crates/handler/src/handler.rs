@@ -15,8 +15,23 @@ use crate::{
     spare::FutureSlot,
 };
 
-/// What a handler may return: nothing, or a `Result` whose error goes to the application's `on_error` and to the peer's
-/// acknowledgement.
+/// Turns what a handler returns into its outcome: nothing, or a `Result` whose error goes to the application's `on_error` and
+/// to the peer's acknowledgement.
+///
+/// ```
+/// use kokanee_handler::{BoxError, ClientError, Data, IntoOutcome};
+///
+/// async fn on_rename(Data(name): Data<String>) -> Result<(), BoxError> {
+///     if name.is_empty() {
+///         Err(ClientError::new("the name is empty").code("empty"))?; // the peer sees this error,
+///     }
+///     std::fs::write("name.txt", name)?; // but of this one only that something failed
+///     Ok(())
+/// }
+///
+/// assert!(().into_outcome().is_ok());
+/// assert!(Err::<(), _>("no").into_outcome().is_err());
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     label = "returns `{Self}`",

@@ -13,6 +13,7 @@ pub struct Needs {
 
 impl Needs {
     /// Adds the needs of another handler.
+    #[doc(hidden)]
     pub fn extend(&mut self, other: &Self) {
         self.states.extend_from_slice(&other.states);
     }

@@ -179,7 +179,7 @@ impl ExtractError {
     }
 
     /// Returns what the peer sees of the error: code and text of the peer's own mistake, or a
-    /// [`ClientError`](crate::ClientError).
+    /// [`ClientError`].
     pub fn fault(&self) -> Fault<'_> {
         match self {
             Self::State { .. } | Self::Extension { .. } => Fault::internal(),
@@ -195,7 +195,7 @@ impl ExtractError {
 
 impl EventErrorKind {
     /// Returns what the peer sees of the error. Panics and the application's errors are hidden, except a
-    /// [`ClientError`](crate::ClientError).
+    /// [`ClientError`].
     pub fn fault(&self) -> Fault<'_> {
         match self {
             Self::Panic(_) => Fault::internal(),

@@ -14,7 +14,19 @@ use crate::{
     needs::Needs,
 };
 
-/// A value of the whole server or client, added with `state(…)` of its builder. An extractor.
+/// Extracts a value of the whole server or client, added with `state(…)` of its builder. It derefs to the value.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use kokanee_handler::{Ack, EmitError, State};
+///
+/// struct Statistics { visits: AtomicU64 }
+///
+/// async fn on_visit(statistics: State<Statistics>, ack: Ack) -> Result<(), EmitError> {
+///     ack.send(statistics.visits.fetch_add(1, Ordering::Relaxed))
+/// }
+/// // Server::builder().state(Statistics { visits: AtomicU64::new(0) }), then io.on("visit", on_visit);
+/// ```
 ///
 /// Adding a handler whose state is missing panics; for handlers of a client's builder, building the client panics.
 /// `Option<State<T>>` may be missing.
