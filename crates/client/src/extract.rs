@@ -39,7 +39,7 @@ use crate::{
 /// impl FromContext<OnEvent> for Size {
 ///     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
 ///         let event = context.event().ok_or_else(|| ExtractError::other("there is no event"))?;
-///         Ok(Self(event.args().text_bytes()))
+///         Ok(Self(event.args().json().len()))
 ///     }
 /// }
 ///

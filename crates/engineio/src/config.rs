@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 #[cfg(doc)]
-use crate::{close::CloseReason, session::Session};
+use crate::close::CloseReason;
 
 /// The times and limits of a session. One value is shared by all sessions of a server.
 #[derive(Debug, Clone)]
@@ -44,15 +44,15 @@ impl Default for SessionConfig {
     }
 }
 
-/// What happens when more than [`SessionConfig::max_outbound_bytes`] would be queued for a client.
+/// Says what happens when more than the limit `max_outbound_bytes` would be queued for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overflow {
     /// Disconnects the client with [`CloseReason::SlowConsumer`]: up to then it has missed nothing.
     #[default]
     Disconnect,
-    /// Drops the oldest queued messages, and counts them in [`Session::dropped`].
+    /// Drops the oldest queued messages, and counts them as `dropped`.
     DropOldest,
-    /// Drops the new message, and counts it in [`Session::dropped`].
+    /// Drops the new message, and counts it as `dropped`.
     DropNewest,
 }
 

@@ -114,6 +114,7 @@ impl Str {
     }
 
     /// Returns the bytes of memory that the text keeps allocated: a slice keeps the whole text that it is part of.
+    #[doc(hidden)]
     pub fn held_bytes(&self) -> usize {
         match &self.0 {
             Text::Static(_) => 0,

@@ -267,6 +267,7 @@ impl Args {
 
     /// Returns the bytes of memory that the arguments keep allocated, including the received buffer and the list of
     /// attachments. Queues count this size.
+    #[doc(hidden)]
     pub fn held_bytes(&self) -> usize {
         let attachments = self.attachments();
         let content = attachments.iter().map(Bytes::len).sum::<usize>();
