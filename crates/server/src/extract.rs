@@ -1,7 +1,25 @@
-//! Extractors: the types that a handler's parameters may have, and how they are made.
+//! Extractors: the parameters that handlers of the server can have.
+//!
+//! | parameter | gives | handlers |
+//! |---|---|---|
+//! | [`Socket`], [`SocketId`] | the socket, its public id | all |
+//! | [`Namespace`], [`Server`] | where the socket is | all |
+//! | [`Handshake`] | the first HTTP request of the client: address, headers, query, cookies | all |
+//! | [`Auth<T>`] | what the client sent as `auth` | all |
+//! | [`Extension<T>`] | the value of type `T` that was stored in the socket | all |
+//! | [`State<T>`](kokanee_handler::State) | the server's value of type `T` | all |
+//! | [`Data<T>`](kokanee_handler::Data), [`Args`](kokanee_socketio::Args) | the arguments, deserialized or as received | of events |
+//! | [`Typed<E>`](kokanee_handler::Typed) | a typed event, as first parameter | of events |
+//! | [`RawEvent`], [`EventName`](kokanee_handler::EventName) | the event, its name | of events |
+//! | [`Ack`], [`TypedAck<E>`](kokanee_handler::TypedAck) | the acknowledgement of the event | of events |
+//! | [`DisconnectReason`] | why the socket was disconnected | `on_disconnect` |
+//! | `Option<X>`, `Result<X, ExtractError>` | an extractor `X` that may fail | those of `X` |
+//!
+//! Middlewares and handlers of `on_connect` have the parameters of all handlers. A handler is not called if one of its
+//! parameters cannot be extracted: the error is reported to [`Namespace::on_error`] and is the acknowledgement of the event.
 //!
 //! A handler is an async function whose parameters implement [`FromContext`] for its kind: [`OnEvent`], [`OnConnect`] or
-//! [`OnDisconnect`]. Implement it for your own types, for instance a user that a middleware has stored.
+//! [`OnDisconnect`]. Your own types can be parameters, too: implement [`FromContext`], see [`Context`].
 
 use std::{ops::Deref, sync::Arc};
 

@@ -1,8 +1,31 @@
 //! The Socket.IO server: [`Server`], its handlers, rooms and broadcasts, and the ways to host it.
 //!
-//! * [`Server::listen`] is a listener of its own, the fast path;
-//! * `Server` is a [`tower_service::Service`], and [`Server::layer`] puts it into an axum or hyper application;
-//! * [`Server::accept`] takes a stream that somebody else accepted, with its request already parsed.
+//! ```no_run
+//! use kokanee_server::{Ack, Data, Server, Socket};
+//!
+//! # async fn run() -> Result<(), kokanee_server::ListenError> {
+//! let io = Server::new();
+//! io.on_connect(async |socket: Socket| socket.join("lobby"));
+//! io.on("message", async |socket: Socket, Data(text): Data<String>, ack: Ack| {
+//!     let others = socket.to("lobby").emit("message", text).await?;
+//!     ack.send(others.count())
+//! });
+//! io.listen("127.0.0.1:3000").await
+//! # }
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | handle events | [`Namespace::on`], [`extract`]; for one socket [`Socket::on`] |
+//! | answer them | [`Ack`]; errors: [`ClientError`] |
+//! | send to one client, and wait for its answer | [`Socket::emit`], [`Socket::emit_with_ack`] |
+//! | send to many | [`Namespace::to`], [`Socket::broadcast`], [`BroadcastOperator`] |
+//! | decide who may connect | [`Namespace::middleware`], [`ServerBuilder::allow_request`], [`Cors`] |
+//! | limit what a client can cost | [`Limits`] |
+//! | listen on an address, the fastest way | [`Server::listen`], [`Server::bind`] |
+//! | serve inside of an axum, hyper or tower application | [`Server::layer`]; `Server` is a [`tower_service::Service`] |
+//! | serve a stream that the application accepted | [`Server::serve_stream`], [`Server::accept`] |
+//! | shut down | [`Server::close`] |
 
 mod accept;
 mod ack;

@@ -129,7 +129,14 @@ pub struct Limits {
     /// broadcast counts once for each client that it is queued for. While more is queued, `overflow` applies to each client
     /// with more than an even share, which is this value divided by the number of sessions. `None` is no limit.
     pub max_total_outbound_bytes: Option<usize>,
-    /// Sets what happens beyond `max_outbound_bytes`.
+    /// Sets what happens beyond `max_outbound_bytes`. Default: the client is disconnected.
+    ///
+    /// ```
+    /// use kokanee_server::{Overflow, Server};
+    ///
+    /// // For a ticker: a slow client misses old prices and stays connected.
+    /// let builder = Server::builder().with_limits(|limits| limits.overflow = Overflow::DropOldest);
+    /// ```
     pub overflow: Overflow,
     /// Limits the time in which a client takes nothing although something is queued for it.
     pub write_timeout: Duration,
