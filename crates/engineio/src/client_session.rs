@@ -33,11 +33,10 @@ use crate::{
     handshake::Handshake,
     heartbeat::{Beat, Heartbeat},
     message::{Message, Outgoing},
-    outbox::{Outbox, Part},
-    packet::{DecodeError, OutPacket, Packet, Revision},
+    outbox::{Outbox, Part, weight},
+    packet::{OutPacket, Packet, Revision},
     payload::PayloadDecoder,
     queue::Queue,
-    run::OVERHEAD_BYTES,
     transport::Transport,
 };
 
@@ -216,7 +215,7 @@ impl ClientSession {
 
     /// Handles a message of the session's WebSocket. Returns the content if it is a message packet.
     pub fn handle_frame(&mut self, now: Instant, frame: Message) -> Option<Message> {
-        match self.decode_frame(frame) {
+        match Packet::decode_frame(self.config.revision, frame) {
             Ok(packet) => self.handle_packet(now, packet),
             Err(_) => {
                 self.fail(CloseReason::ParseError);
@@ -303,7 +302,7 @@ impl ClientSession {
 
     /// Handles a message of the probing WebSocket.
     pub fn handle_probe_frame(&mut self, now: Instant, frame: Message) {
-        let packet = self.decode_frame(frame);
+        let packet = Packet::decode_frame(self.config.revision, frame);
         match (self.upgrade, packet) {
             (Some(Upgrade::Probing { until }), Ok(Packet::Pong(data))) if data == "probe" => {
                 // The server ends the pending GET with a noop.
@@ -410,10 +409,7 @@ impl ClientSession {
             return false;
         }
         self.only_disconnects = false;
-        let weight = std::iter::once(message)
-            .chain(attachments)
-            .map(|part| part.len() + OVERHEAD_BYTES)
-            .sum::<usize>();
+        let weight = weight(message, attachments);
         // A packet may exceed the limit if the queue is empty.
         let waiting = self.outbound_bytes();
         if waiting > 0 && waiting + weight > self.config.max_outbound_bytes {
@@ -594,13 +590,6 @@ impl ClientSession {
     }
 
     // Reactions.
-
-    fn decode_frame(&self, frame: Message) -> Result<Packet, DecodeError> {
-        match frame {
-            Message::Text(text) => Packet::decode_text(self.config.revision, text),
-            Message::Binary(bytes) => Packet::decode_binary(self.config.revision, bytes),
-        }
-    }
 
     fn handle_packet(&mut self, now: Instant, packet: Packet) -> Option<Message> {
         match (self.state, packet) {

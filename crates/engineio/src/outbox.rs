@@ -6,6 +6,7 @@
 use std::{collections::VecDeque, io::IoSlice, time::Instant};
 
 use crate::{
+    message::Outgoing,
     packet::{OutPacket, Revision},
     run::{FrameRun, OVERHEAD_BYTES},
 };
@@ -37,6 +38,14 @@ pub(crate) enum Part {
     Attachment,
     /// It is never dropped: the peer waits for it, or a part of it was sent already.
     Owed,
+}
+
+/// What a message and the attachments that belong to it count against the limit while they wait.
+pub(crate) fn weight(message: &Outgoing, attachments: &[Outgoing]) -> usize {
+    std::iter::once(message)
+        .chain(attachments)
+        .map(|part| part.len() + OVERHEAD_BYTES)
+        .sum()
 }
 
 #[derive(Debug)]

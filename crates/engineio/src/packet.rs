@@ -144,6 +144,18 @@ impl Packet {
         Self::from_bytes(kind, bytes.slice(1..)).map_err(|error| error.shifted(1))
     }
 
+    /// Decodes a WebSocket frame.
+    ///
+    /// # Errors
+    /// [`DecodeError`] of [`decode_text`](Self::decode_text) and [`decode_binary`](Self::decode_binary).
+    #[inline]
+    pub(crate) fn decode_frame(revision: Revision, frame: Message) -> Result<Self, DecodeError> {
+        match frame {
+            Message::Text(text) => Self::decode_text(revision, text),
+            Message::Binary(bytes) => Self::decode_binary(revision, bytes),
+        }
+    }
+
     /// Returns the type of this packet.
     pub const fn kind(&self) -> PacketType {
         match self {

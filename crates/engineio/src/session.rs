@@ -27,13 +27,13 @@ use crate::{
     config::{Overflow, SendOptions, SessionConfig},
     heartbeat::{Beat, Heartbeat},
     message::{Message, Outgoing},
-    outbox::{Outbox, Part},
+    outbox::{Outbox, Part, weight},
     output::{Output, Overlap, PostResponse, UpgradeRefused},
-    packet::{DecodeError, OutPacket, Packet, Revision},
+    packet::{OutPacket, Packet, Revision},
     payload::PayloadDecoder,
     polls::{PollPackets, Polls},
     queue::Queue,
-    run::{FrameRun, OVERHEAD_BYTES},
+    run::FrameRun,
     transport::Transport,
 };
 
@@ -299,7 +299,7 @@ impl Session {
     /// Handles a message of the session's WebSocket. Returns the content if it is a message packet.
     #[inline]
     pub fn handle_frame(&mut self, now: Instant, frame: Message) -> Option<Message> {
-        match self.decode_frame(frame) {
+        match Packet::decode_frame(self.revision, frame) {
             Ok(Packet::Message(message)) => self.take_message(now, message),
             Ok(packet) => self.handle_packet(now, packet),
             Err(_) => {
@@ -334,7 +334,7 @@ impl Session {
 
     /// Handles a message of the probing WebSocket.
     pub fn handle_probe_frame(&mut self, now: Instant, frame: Message) {
-        let packet = self.decode_frame(frame);
+        let packet = Packet::decode_frame(self.revision, frame);
         let Some(probe) = &mut self.probe else { return };
         match packet {
             // Several times, as the JavaScript server does.
@@ -505,10 +505,7 @@ impl Session {
 
     /// Applies the overflow policy if the queue is full. Returns `false` if the new packet must not be queued.
     fn make_room(&mut self, now: Instant, message: &Outgoing, attachments: &[Outgoing]) -> bool {
-        let weight = std::iter::once(message)
-            .chain(attachments)
-            .map(|part| part.len() + OVERHEAD_BYTES)
-            .sum::<usize>();
+        let weight = weight(message, attachments);
         if self.outbox.bytes() + weight > self.config.max_outbound_bytes {
             // A client whose GET is pending is not slow: it gets what this turn has queued so far.
             self.flush(now);
@@ -750,14 +747,6 @@ impl Session {
     }
 
     // Reactions.
-
-    #[inline]
-    fn decode_frame(&self, frame: Message) -> Result<Packet, DecodeError> {
-        match frame {
-            Message::Text(text) => Packet::decode_text(self.revision, text),
-            Message::Binary(bytes) => Packet::decode_binary(self.revision, bytes),
-        }
-    }
 
     #[inline]
     fn take_message(&mut self, now: Instant, message: Message) -> Option<Message> {
