@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use kokanee_net::{Datagram, Endpoint, NetError, SendQueue};
 use kokanee_server::SocketId;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -81,7 +82,7 @@ pub(crate) struct Peers {
 
 impl Peers {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Peer>>> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.peers.lock()
     }
 
     /// Adds a peer and assigns its id.

@@ -3,14 +3,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use kokanee_net::{Datagram, Endpoint, UdpServer};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, interval};
 
 use crate::{
@@ -37,7 +35,7 @@ struct Sender {
 
 impl Senders {
     fn lock(&self) -> MutexGuard<'_, HashMap<Endpoint, Sender>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     /// Removes and returns the peers that have been silent for `timeout`, or that a client has closed.

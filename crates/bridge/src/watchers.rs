@@ -16,12 +16,13 @@ use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use kokanee_server::{BroadcastOperator, HeldUp, Namespace, Socket, SocketId};
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -97,7 +98,7 @@ impl Watchers {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SocketId, Slow>> {
-        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slow.lock()
     }
 
     /// Returns the watchers of a peer.

@@ -6,12 +6,13 @@ use std::{
     future::{Future, IntoFuture},
     marker::PhantomData,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use kokanee_handler::{AckError, AckSink, EmitError, read_ack};
 use kokanee_socketio::{AckId, Args, EncodedPacket};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
@@ -42,7 +43,7 @@ pub(crate) struct PendingAcks(Mutex<Option<Box<HashMap<AckId, Waiting>>>>);
 
 impl PendingAcks {
     fn with<R>(&self, f: impl FnOnce(&mut Option<Box<HashMap<AckId, Waiting>>>) -> R) -> R {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.0.lock())
     }
 
     fn insert(&self, id: AckId, sender: Reply<AckResult>, max: usize) -> bool {

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -12,6 +12,7 @@ use std::{
 use kokanee_engineio::{OVERHEAD_BYTES, SendOptions, Transport};
 use kokanee_io::{CommandQueue, Commands, Gone};
 use kokanee_socketio::{AckId, EncodedPacket};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::{engine::ConnectFailure, options::Options, socket::Core};
@@ -104,7 +105,7 @@ impl Hub {
 
     /// The socket of a namespace: there is one at a time, however often it is asked for.
     pub(crate) fn socket(self: &Arc<Self>, namespace: &str) -> Arc<Core> {
-        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sockets = self.sockets.lock();
         let mut known = sockets.iter().filter_map(Weak::upgrade);
         if let Some(core) = known.find(|core| *core.namespace == *namespace) {
             return core;

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker, ready},
@@ -19,6 +19,7 @@ use kokanee_handler::{
 use kokanee_socketio::{
     AckId, Args, EncodeError, EncodedPacket, RawEvent, encode_event, encode_event_args,
 };
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
@@ -96,19 +97,16 @@ impl Core {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(crate) fn handlers(&self) -> Arc<Handlers> {
-        Arc::clone(&self.handlers.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.handlers.read())
     }
 
     /// Returns what was removed, so that the caller drops it without the lock: a handler may use the socket when it is dropped.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Handlers) -> R) -> R {
-        let mut handlers = self
-            .handlers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut handlers = self.handlers.write();
         change(Arc::make_mut(&mut handlers))
     }
 

@@ -3,13 +3,14 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use futures_util::Stream;
 use kokanee_handler::Ack;
 use kokanee_socketio::{ArgsError, RawEvent};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 
 use crate::{hub::Command, socket::Socket};
@@ -101,7 +102,7 @@ pub(crate) struct Subscriber(Arc<Mutex<State>>);
 
 impl Subscriber {
     fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.0.lock())
     }
 
     /// Adds an event, and returns the waker of a reader that waits for it.

@@ -6,7 +6,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -14,6 +14,7 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     io::AsyncWrite,
     time::{Sleep, sleep_until},
@@ -67,7 +68,7 @@ impl ConnectionInner {
 
     fn lock(&self) -> MutexGuard<'_, Stream> {
         // No code panics while the lock is held.
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stream.lock()
     }
 
     /// Polls the stream. The lock is held for this one system call only.

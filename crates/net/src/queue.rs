@@ -1,12 +1,9 @@
 //! A queue in front of a [`Writer`]: any number of tasks send, one task writes. Its size in bytes is bounded.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use crate::{connection::Writer, endpoint::Endpoint, error::NetError};
@@ -85,7 +82,7 @@ impl Writer {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Messages> {
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+        self.messages.lock()
     }
 
     fn closed(&self) -> NetError {

@@ -5,12 +5,13 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use slab::Slab;
 use tokio::{sync::Notify, task::AbortHandle};
 
@@ -33,9 +34,7 @@ struct Entry {
 
 impl Registry {
     fn lock(&self) -> MutexGuard<'_, Slab<Entry>> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.connections.lock()
     }
 
     /// Registers a connection whose task `spawn` starts. Returns `false` if there are `max` connections already, and

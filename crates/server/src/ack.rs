@@ -4,13 +4,14 @@ use std::{
     collections::HashMap,
     future::{Future, IntoFuture},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use kokanee_engineio::SendOptions;
 use kokanee_handler::{AckError, AckSink, EmitError, read_ack};
 use kokanee_socketio::{AckId, Args, EncodedPacket};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
@@ -43,7 +44,7 @@ enum Waiting {
 
 impl PendingAcks {
     fn with<R>(&self, f: impl FnOnce(&mut Option<Box<HashMap<AckId, Waiting>>>) -> R) -> R {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.0.lock())
     }
 
     /// Registers a wait. Returns `false` if too many are pending.
@@ -250,7 +251,7 @@ impl Collector {
     }
 
     fn update(&self, f: impl FnOnce(&mut Collected)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         f(&mut state);
         if state.expected == Some(state.finished) {
             self.done.notify_one();
@@ -290,7 +291,7 @@ impl Collector {
             asked.recipients = &[];
         }
         drop(asked);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let answers = std::mem::take(&mut state.answers);
         let complete = answers.len() == recipients.len();
         (answers, complete)

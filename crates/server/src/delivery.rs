@@ -1,9 +1,10 @@
 //! Answers to polls that are being written: given to an HTTP connection, but not yet to the system. If the connection breaks,
 //! their packets go back to their sessions.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use kokanee_engineio::PollPackets;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::mailbox::{Command, Mailbox};
 
@@ -75,7 +76,7 @@ pub(crate) struct Deliveries(Mutex<Vec<InFlight>>);
 
 impl Deliveries {
     fn lock(&self) -> MutexGuard<'_, Vec<InFlight>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Returns whether no answer is being written.

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -14,6 +14,7 @@ use http::request::Parts;
 use kokanee_engineio::{SessionConfig, Transport};
 use kokanee_handler::States;
 use kokanee_socketio::ConnectionConfig;
+use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use crate::{
@@ -93,20 +94,11 @@ impl ServerInner {
         if name == "/" {
             return Some(self.root.clone());
         }
-        self.namespaces
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
+        self.namespaces.read().get(name).cloned()
     }
 
     pub(crate) fn all_namespaces(&self) -> Vec<Namespace> {
-        self.namespaces
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
+        self.namespaces.read().values().cloned().collect()
     }
 
     /// Checks that all files that are to be served exist.
@@ -114,10 +106,7 @@ impl ServerInner {
         if let Some(client) = &self.client_bundle {
             client.check()?;
         }
-        self.static_files
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .check()
+        self.static_files.read().check()
     }
 
     pub(crate) fn forget(&self, mailbox: &Mailbox) {

@@ -473,11 +473,7 @@ async fn other(server: &Server, request: &http::request::Parts) -> Response<Body
         return refused(StatusCode::BAD_REQUEST);
     }
     let file = {
-        let files = server
-            .inner()
-            .static_files
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let files = server.inner().static_files.read();
         files.find(request.uri.path())
     };
     let served = match file {

@@ -3,7 +3,7 @@
 use std::{
     hash::BuildHasher,
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -15,6 +15,7 @@ use kokanee_handler::{
     check_event_name,
 };
 use kokanee_socketio::{AckId, Args, ParserKind};
+use parking_lot::RwLock;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -254,21 +255,11 @@ impl Namespace {
     // Handlers.
 
     pub(crate) fn handlers(&self) -> Arc<Handlers> {
-        Arc::clone(
-            &self
-                .0
-                .handlers
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        Arc::clone(&self.0.handlers.read())
     }
 
     fn change(&self, change: impl FnOnce(&mut Handlers)) -> &Self {
-        let mut handlers = self
-            .0
-            .handlers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut handlers = self.0.handlers.write();
         change(Arc::make_mut(&mut handlers));
         self.0.version.fetch_add(1, Ordering::Release);
         self
@@ -575,18 +566,11 @@ impl Namespace {
         self.0.shards.get(shard as usize)
     }
 
-    fn read(shard: &RwLock<Rooms<Socket>>) -> RwLockReadGuard<'_, Rooms<Socket>> {
-        shard.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(shard: &RwLock<Rooms<Socket>>) -> RwLockWriteGuard<'_, Rooms<Socket>> {
-        shard.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn insert(&self, socket: &Socket) -> Place {
         let hash = FixedState::default().hash_one(socket.id());
         let shard = u32::try_from(hash % self.0.shards.len() as u64).unwrap_or_default();
-        let key = Self::write(&self.0.shards[shard as usize])
+        let key = self.0.shards[shard as usize]
+            .write()
             .insert(socket.id().as_str(), socket.clone());
         Place { shard, key }
     }
@@ -596,7 +580,7 @@ impl Namespace {
         let Some(shard) = self.shard(place.shard) else {
             return Vec::new();
         };
-        let mut rooms = Self::write(shard);
+        let mut rooms = shard.write();
         let names = rooms.rooms_of(place.key).map(str::to_owned).collect();
         rooms.remove(place.key);
         names
@@ -608,7 +592,7 @@ impl Namespace {
         f: impl FnOnce(&Rooms<Socket>, Key) -> R,
     ) -> Option<R> {
         self.shard(place.shard)
-            .map(|shard| f(&Self::read(shard), place.key))
+            .map(|shard| f(&shard.read(), place.key))
     }
 
     pub(crate) fn with_rooms_mut<R>(
@@ -617,13 +601,13 @@ impl Namespace {
         f: impl FnOnce(&mut Rooms<Socket>, Key) -> R,
     ) -> Option<R> {
         self.shard(place.shard)
-            .map(|shard| f(&mut Self::write(shard), place.key))
+            .map(|shard| f(&mut shard.write(), place.key))
     }
 
     /// Calls `f` for every connected socket of the target. A shard's lock is held meanwhile: `f` must be quick.
     pub(crate) fn for_each(&self, target: &Target, mut f: impl FnMut(&Socket)) {
         for shard in &self.0.shards {
-            Self::read(shard).for_each(target, |socket| {
+            shard.read().for_each(target, |socket| {
                 if socket.is_connected() {
                     f(socket);
                 }
@@ -648,7 +632,7 @@ impl Namespace {
             .0
             .shards
             .iter()
-            .find_map(|shard| Self::read(shard).get(id.as_str()).cloned());
+            .find_map(|shard| shard.read().get(id.as_str()).cloned());
         found.filter(Socket::is_connected)
     }
 
@@ -656,16 +640,12 @@ impl Namespace {
         self.0
             .shards
             .iter()
-            .any(|shard| Self::read(shard).get(name).is_some())
+            .any(|shard| shard.read().get(name).is_some())
     }
 
     /// Returns the number of sockets, including those that the middlewares have not accepted yet.
     pub fn socket_count(&self) -> usize {
-        self.0
-            .shards
-            .iter()
-            .map(|shard| Self::read(shard).len())
-            .sum()
+        self.0.shards.iter().map(|shard| shard.read().len()).sum()
     }
 
     /// Returns the rooms of the namespace with the number of sockets in each, sorted by name.
@@ -681,7 +661,7 @@ impl Namespace {
     pub fn rooms(&self) -> Vec<(String, usize)> {
         let mut rooms = std::collections::BTreeMap::<String, usize>::new();
         for shard in &self.0.shards {
-            for (name, count) in Self::read(shard).rooms() {
+            for (name, count) in shard.read().rooms() {
                 *rooms.entry(name.to_owned()).or_default() += count;
             }
         }

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     ops::Deref,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -13,6 +13,7 @@ use std::{
 use kokanee_engineio::{CloseReason, Transport};
 use kokanee_handler::States;
 use kokanee_socketio::ParserKind;
+use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use crate::{
@@ -109,11 +110,7 @@ impl Server {
         } else {
             format!("/{name}")
         };
-        let mut namespaces = self
-            .0
-            .namespaces
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut namespaces = self.0.namespaces.write();
         let make = || {
             let parser = self.0.connection_config.parser;
             let (limits, state) = (Arc::clone(&self.0.limits), Arc::clone(&self.0.state));
@@ -171,11 +168,7 @@ impl Server {
     /// are followed only to files in the directory. A file or a directory that is mapped itself may have any name and
     /// be a link.
     pub fn serve_static(&self, url: &str, file: impl Into<StaticFile>) -> &Self {
-        let mut files = self
-            .0
-            .static_files
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.0.static_files.write();
         files.insert(url, file.into());
         self
     }

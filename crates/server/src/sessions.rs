@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     net::{IpAddr, Ipv6Addr},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -13,6 +13,7 @@ use std::{
 
 use foldhash::fast::RandomState;
 use kokanee_engineio::{CloseReason, Sid};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
@@ -117,10 +118,6 @@ pub(crate) enum Full {
     Address,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Sessions {
     fn shard(&self, sid: &Sid) -> &Shard {
         // Ids are random, so any of their characters selects a shard evenly.
@@ -129,15 +126,17 @@ impl Sessions {
 
     #[inline]
     pub(crate) fn find(&self, sid: &Sid) -> Option<Arc<Mailbox>> {
-        lock(self.shard(sid)).get(sid).cloned()
+        self.shard(sid).lock().get(sid).cloned()
     }
 
     pub(crate) fn insert(&self, mailbox: &Arc<Mailbox>) {
-        lock(self.shard(&mailbox.sid)).insert(mailbox.sid, Arc::clone(mailbox));
+        self.shard(&mailbox.sid)
+            .lock()
+            .insert(mailbox.sid, Arc::clone(mailbox));
     }
 
     pub(crate) fn remove(&self, sid: &Sid) {
-        let mut shard = lock(self.shard(sid));
+        let mut shard = self.shard(sid).lock();
         shard.remove(sid);
         if shard.is_empty() {
             shard.shrink_to_fit();
@@ -145,13 +144,13 @@ impl Sessions {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).len()).sum()
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Mailbox>> {
         self.shards
             .iter()
-            .flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>())
+            .flat_map(|shard| shard.lock().values().cloned().collect::<Vec<_>>())
             .collect()
     }
 
@@ -184,7 +183,7 @@ impl Sessions {
         now: Instant,
     ) -> Result<(SessionGuard, Option<Full>), Full> {
         let network = address.map(Network::from);
-        let mut pending = lock(&self.pending);
+        let mut pending = self.pending.lock();
         let own = pending.len_of(network);
         let mut full = None;
         if network.is_some() && own >= limits.max_pending_sessions_per_address {
@@ -243,7 +242,7 @@ impl Sessions {
 
     /// Remembers a session that its client has closed while no GET was pending: one may still arrive on another connection.
     pub(crate) fn note_left(&self, sid: Sid, now: Instant) {
-        let mut left = lock(&self.left);
+        let mut left = self.left.lock();
         while left.len() >= MAX_LEFT
             || left
                 .front()
@@ -256,7 +255,7 @@ impl Sessions {
 
     /// Returns whether the GET is the first one for a session that its client has just closed.
     pub(crate) fn take_left(&self, sid: &Sid, now: Instant) -> bool {
-        let mut left = lock(&self.left);
+        let mut left = self.left.lock();
         let found = left.iter().position(|(_, it)| it == sid);
         let entry = found.and_then(|index| left.remove(index));
         if left.is_empty() {
@@ -298,7 +297,7 @@ impl SessionGuard {
     /// Marks that the client has joined a namespace.
     pub(crate) fn connected(&mut self) {
         if let Some(number) = self.number.take() {
-            lock(&self.sessions.pending).remove(self.network, number);
+            self.sessions.pending.lock().remove(self.network, number);
         }
     }
 }
@@ -374,7 +373,7 @@ mod tests {
         }
 
         fn pending(&self) -> usize {
-            lock(&self.sessions.pending).count
+            self.sessions.pending.lock().count
         }
     }
 
@@ -408,7 +407,7 @@ mod tests {
         assert_eq!(bed.open("192.0.2.1").map(drop), Err(Full::Address));
         drop((second, third));
         assert_eq!(bed.pending(), 0);
-        assert!(lock(&bed.sessions.pending).networks.is_empty());
+        assert!(bed.sessions.pending.lock().networks.is_empty());
     }
 
     #[test]
@@ -440,7 +439,7 @@ mod tests {
         for number in 0..MAX_LEFT + 10 {
             bed.sessions.note_left(sid(number), bed.now);
         }
-        assert_eq!(lock(&bed.sessions.left).len(), MAX_LEFT);
+        assert_eq!(bed.sessions.left.lock().len(), MAX_LEFT);
         let take = |number, now| bed.sessions.take_left(&sid(number), now);
         assert!(!take(9, bed.now), "the first ones have made room");
         assert!(take(10, bed.now) && !take(10, bed.now), "once");
@@ -448,7 +447,7 @@ mod tests {
         assert!(!take(11, late));
         bed.sessions.note_left(sid(0), late);
         assert_eq!(
-            lock(&bed.sessions.left).len(),
+            bed.sessions.left.lock().len(),
             1,
             "the others have had their time"
         );

@@ -7,7 +7,7 @@ use std::{
     fmt,
     future::poll_fn,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicU8, Ordering},
     },
 };
@@ -18,6 +18,7 @@ use kokanee_socketio::{
     Args, Attachments, EncodeError, EncodedPacket, ParserKind, RawEvent, encode_event,
     encode_event_args, from_json, write_event, write_event_args,
 };
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -287,8 +288,8 @@ impl Socket {
         OBSERVED.with_borrow_mut(Vec::pop);
     }
 
-    fn lock_extra(&self) -> std::sync::MutexGuard<'_, Option<Box<Extra>>> {
-        self.0.extra.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_extra(&self) -> MutexGuard<'_, Option<Box<Extra>>> {
+        self.0.extra.lock()
     }
 
     fn with_extra<R>(&self, f: impl FnOnce(&mut Extra) -> R) -> R {
