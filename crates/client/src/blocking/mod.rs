@@ -151,7 +151,9 @@ fn background() -> Result<&'static Handle, ConnectFailure> {
         .thread_name("kokanee-client")
         .enable_all()
         .build();
-    let runtime = runtime.map_err(|source| ConnectFailure::Background { source })?;
+    let runtime = runtime.map_err(|source| ConnectFailure::Background {
+        source: source.into(),
+    })?;
     // If another thread was faster, its runtime is used and this one ends.
     Ok(BACKGROUND.get_or_init(|| runtime).handle())
 }

@@ -199,11 +199,13 @@ impl<W: Wire> Manager<W> {
             None => reason.as_str().to_owned(),
         };
         let source = std::io::Error::other(text);
-        let failure = ConnectFailure::Interrupted { source };
+        let failure = ConnectFailure::Interrupted {
+            source: source.into(),
+        };
         if !closing && !self.hub.options.retry_first_connect {
             // Sockets that were never connected are not connected again by themselves.
             for socket in self.sockets.iter_mut().filter(|socket| socket.is_first()) {
-                socket.on_refused(turn, &Arc::new(failure.duplicate()));
+                socket.on_refused(turn, &Arc::new(failure.clone()));
             }
             self.on_settled(turn.now);
         }

@@ -192,7 +192,7 @@ impl SocketState {
     pub(super) fn wait(&mut self, done: Reply<Result<(), ConnectFailure>>) {
         match self.phase {
             Phase::Connected => reply(done, Ok(())),
-            Phase::Idle => reply(done, Err(self.inactive_because.duplicate())),
+            Phase::Idle => reply(done, Err(self.inactive_because.clone())),
             _ => self.waiters.push(done),
         }
     }
@@ -403,9 +403,9 @@ impl SocketState {
     /// The socket does not want to be connected any more; those who wait for that learn why. Returns how far it was.
     fn deactivate(&mut self, failure: &ConnectFailure) -> Phase {
         let phase = std::mem::replace(&mut self.phase, Phase::Idle);
-        self.inactive_because = failure.duplicate();
+        self.inactive_because = failure.clone();
         for waiter in self.waiters.drain(..) {
-            reply(waiter, Err(failure.duplicate()));
+            reply(waiter, Err(failure.clone()));
         }
         self.core.set_connected(false);
         self.core.set_active(false);

@@ -21,7 +21,7 @@ pub(crate) async fn dial(config: &EngineConfig) -> Result<Stream, ConnectFailure
             Stream::Other(Box::pin(stream.map_err(|source| {
                 ConnectFailure::Unreachable {
                     address: path.display().to_string(),
-                    source,
+                    source: source.into(),
                 }
             })?))
         }
@@ -47,9 +47,9 @@ pub(crate) async fn dial(config: &EngineConfig) -> Result<Stream, ConnectFailure
 
 /// Connects to the first address of a host that answers.
 async fn connect(host: &str, port: u16) -> Result<TcpStream, ConnectFailure> {
-    let dns = |source| ConnectFailure::Dns {
+    let dns = |source: io::Error| ConnectFailure::Dns {
         host: host.to_owned(),
-        source,
+        source: source.into(),
     };
     let addresses = lookup_host((host, port)).await.map_err(dns)?;
     match connect_any(by_turns(addresses.collect())).await {
@@ -60,7 +60,7 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, ConnectFailure> {
         }
         Err(Some((address, source))) => Err(ConnectFailure::Unreachable {
             address: address.to_string(),
-            source,
+            source: source.into(),
         }),
         Err(None) => {
             let kind = io::ErrorKind::NotFound;

@@ -1,6 +1,6 @@
 //! Why a connection could not be made, with a hint at what to do.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
@@ -25,7 +25,7 @@ use http::StatusCode;
 /// }
 /// # Ok(()) }
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectFailure {
     /// The URL cannot be used.
@@ -50,7 +50,7 @@ pub enum ConnectFailure {
         /// The name.
         host: String,
         /// What the system says.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// Nobody listens there, or nobody answers.
     #[error("cannot connect to {address}: {source}; does the server run, and on this port?")]
@@ -58,7 +58,7 @@ pub enum ConnectFailure {
         /// Host and port, or the path of a Unix socket.
         address: String,
         /// What the system says.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// The proxy did not make the connection.
     #[error("the proxy {proxy} refused: {reason}")]
@@ -74,7 +74,7 @@ pub enum ConnectFailure {
         /// The server's name.
         host: String,
         /// What rustls says.
-        source: io::Error,
+        source: Arc<io::Error>,
         /// What to look at, or to do.
         hint: &'static str,
     },
@@ -94,7 +94,7 @@ pub enum ConnectFailure {
     /// The connection was lost before the session was open.
     Interrupted {
         /// What the system says.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// The server, or something in front of it, answered with HTTP status 401, 403, 407, 429, 502, 503 or 504, without a text
     /// of Engine.IO.
@@ -159,7 +159,7 @@ pub enum ConnectFailure {
     #[error("cannot start the background thread: {source}")]
     Background {
         /// What the system says.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// The socket was disconnected or dropped before it was connected, or `connect` was never called.
     #[error("the connection was given up")]
@@ -172,74 +172,5 @@ fn interrupted_hint(source: &io::Error) -> &'static str {
         "the answer is not HTTP: if the server expects TLS on this port, the URL begins with https:// or wss://"
     } else {
         "does the server speak Socket.IO, and expect TLS or not?"
-    }
-}
-
-impl ConnectFailure {
-    /// Returns a copy, for all callers that wait for the same connection. The causes become their text.
-    pub(crate) fn duplicate(&self) -> Self {
-        let copy = |source: &io::Error| io::Error::new(source.kind(), source.to_string());
-        match self {
-            Self::Url { url, reason } => Self::Url {
-                url: url.clone(),
-                reason,
-            },
-            Self::Option { option, reason } => Self::Option {
-                option,
-                reason: reason.clone(),
-            },
-            Self::Dns { host, source } => Self::Dns {
-                host: host.clone(),
-                source: copy(source),
-            },
-            Self::Unreachable { address, source } => Self::Unreachable {
-                address: address.clone(),
-                source: copy(source),
-            },
-            Self::Proxy { proxy, reason } => Self::Proxy {
-                proxy: proxy.clone(),
-                reason: reason.clone(),
-            },
-            Self::Tls { host, source, hint } => Self::Tls {
-                host: host.clone(),
-                source: copy(source),
-                hint,
-            },
-            Self::Timeout { after } => Self::Timeout { after: *after },
-            Self::Interrupted { source } => Self::Interrupted {
-                source: copy(source),
-            },
-            Self::Unavailable { status, hint } => Self::Unavailable {
-                status: *status,
-                hint,
-            },
-            Self::NoUpgrade { status } => Self::NoUpgrade { status: *status },
-            Self::NotSocketIo { path, reason } => Self::NotSocketIo {
-                path: path.clone(),
-                reason: reason.clone(),
-            },
-            Self::WrongRevision { revision, other } => Self::WrongRevision {
-                revision: *revision,
-                other: *other,
-            },
-            Self::Rejected {
-                status,
-                code,
-                message,
-            } => Self::Rejected {
-                status: *status,
-                code: *code,
-                message: message.clone(),
-            },
-            Self::Transport { transport } => Self::Transport { transport },
-            Self::Refused { message, data } => Self::Refused {
-                message: message.clone(),
-                data: data.clone(),
-            },
-            Self::Background { source } => Self::Background {
-                source: copy(source),
-            },
-            Self::GivenUp => Self::GivenUp,
-        }
     }
 }

@@ -111,7 +111,7 @@ pub(crate) fn interrupted(error: hyper::Error) -> ConnectFailure {
         io::ErrorKind::Other
     };
     ConnectFailure::Interrupted {
-        source: io::Error::new(kind, error),
+        source: io::Error::new(kind, error).into(),
     }
 }
 
@@ -138,7 +138,8 @@ async fn read(
                     source: io::Error::new(
                         io::ErrorKind::FileTooLarge,
                         format!("an answer of more than {} bytes", config.max_message_bytes),
-                    ),
+                    )
+                    .into(),
                 });
             }
             body.extend_from_slice(&data);

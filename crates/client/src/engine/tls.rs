@@ -60,11 +60,11 @@ pub(crate) async fn connect(
     host: &str,
     stream: Stream,
 ) -> Result<Stream, ConnectFailure> {
-    let failed = |source| ConnectFailure::Tls {
+    let failed = |source: io::Error| ConnectFailure::Tls {
         host: host.to_owned(),
         hint: tls_hint(&source)
             .unwrap_or("is the certificate valid for this name, and its issuer trusted?"),
-        source,
+        source: source.into(),
     };
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;

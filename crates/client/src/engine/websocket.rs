@@ -183,7 +183,9 @@ impl WebSocket {
 }
 
 fn interrupted(source: io::Error) -> ConnectFailure {
-    ConnectFailure::Interrupted { source }
+    ConnectFailure::Interrupted {
+        source: source.into(),
+    }
 }
 
 async fn read_refusal(response: Response<Incoming>) -> FullResponse {
