@@ -1,7 +1,6 @@
 //! The acknowledgements that the client waits for, and those that it sends.
 
 use std::{
-    collections::HashMap,
     fmt,
     future::{Future, IntoFuture},
     marker::PhantomData,
@@ -11,8 +10,8 @@ use std::{
 };
 
 use kokanee_handler::{AckError, AckSink, EmitError, read_ack};
+use kokanee_io::PendingMap;
 use kokanee_socketio::{AckId, Args, EncodedPacket};
-use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
@@ -36,89 +35,43 @@ struct Waiting {
     sent: bool,
 }
 
-/// The acknowledgements that one socket waits for. There are usually none, so the map is allocated on demand.
-#[expect(clippy::box_collection, reason = "keeps the idle socket small")]
+/// The acknowledgements that one socket waits for.
 #[derive(Debug, Default)]
-pub(crate) struct PendingAcks(Mutex<Option<Box<HashMap<AckId, Waiting>>>>);
+pub(crate) struct PendingAcks(PendingMap<AckId, Waiting>);
 
 impl PendingAcks {
-    fn with<R>(&self, f: impl FnOnce(&mut Option<Box<HashMap<AckId, Waiting>>>) -> R) -> R {
-        f(&mut self.0.lock())
-    }
-
-    fn insert(&self, id: AckId, sender: Reply<AckResult>, max: usize) -> bool {
-        self.with(|pending| {
-            let pending = pending.get_or_insert_default();
-            if pending.len() >= max {
-                return false;
-            }
-            let waiting = Waiting {
-                sender,
-                sent: false,
-            };
-            pending.insert(id, waiting);
-            true
-        })
-    }
-
-    fn remove(&self, id: AckId) -> Option<Waiting> {
-        self.with(|pending| {
-            let waiting = pending.as_mut()?.remove(&id);
-            if pending.as_ref().is_some_and(|pending| pending.is_empty()) {
-                *pending = None;
-            }
-            waiting
-        })
-    }
-
     /// Notes that the event was sent.
     pub(crate) fn mark_sent(&self, id: AckId) {
-        self.with(|pending| {
-            if let Some(waiting) = pending.as_mut().and_then(|pending| pending.get_mut(&id)) {
-                waiting.sent = true;
-            }
-        });
+        self.0.update(&id, |waiting| waiting.sent = true);
     }
 
     /// Whether any acknowledgement is awaited.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.with(|pending| pending.as_ref().is_some_and(|pending| !pending.is_empty()))
+        !self.0.is_empty()
     }
 
     /// Whether this acknowledgement is awaited.
     pub(crate) fn is_waiting(&self, id: AckId) -> bool {
-        self.with(|pending| {
-            pending
-                .as_ref()
-                .is_some_and(|pending| pending.contains_key(&id))
-        })
+        self.0.contains(&id)
     }
 
     /// The end of a wait. Unknown and repeated answers are ignored. Returns whether somebody has waited.
     pub(crate) fn resolve(&self, id: AckId, answer: AckResult) -> bool {
-        self.remove(id)
+        self.0
+            .remove(&id)
             .is_some_and(|waiting| waiting.sender.send(answer).is_ok())
     }
 
     /// Fails all waits: no answers arrive any more.
     pub(crate) fn fail_all(&self) {
-        let failed = self.with(Option::take).unwrap_or_default();
-        for waiting in failed.into_values() {
+        for waiting in self.0.take_all() {
             reply(waiting.sender, Err(AckError::Disconnected));
         }
     }
 
     /// The connection has ended: events that have left are not answered any more.
     pub(crate) fn fail_sent(&self) {
-        let failed = self.with(|pending| {
-            let Some(map) = pending else {
-                return Vec::new();
-            };
-            map.extract_if(|_, waiting| waiting.sent)
-                .map(|(_, waiting)| waiting)
-                .collect()
-        });
-        for waiting in failed {
+        for waiting in self.0.take_if(|_, waiting| waiting.sent) {
             reply(waiting.sender, Err(AckError::Disconnected));
         }
     }
@@ -132,7 +85,7 @@ struct Registration<'a> {
 
 impl Drop for Registration<'_> {
     fn drop(&mut self) {
-        self.socket.core().acks.remove(self.id);
+        self.socket.core().acks.0.remove(&self.id);
     }
 }
 
@@ -230,7 +183,11 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
         let (sender, receiver) = oneshot::channel();
         let options = socket.options();
         let max = options.max_pending_acks;
-        if !socket.core().acks.insert(id, sender, max) {
+        let waiting = Waiting {
+            sender,
+            sent: false,
+        };
+        if !socket.core().acks.0.insert(id, waiting, max) {
             return Err(AckError::TooManyPending { max });
         }
         let retried = options.retries.is_some();

@@ -1,7 +1,6 @@
 //! Acknowledgements: those that the server sends ([`Ack`](kokanee_handler::Ack)), and those that it waits for.
 
 use std::{
-    collections::HashMap,
     future::{Future, IntoFuture},
     pin::Pin,
     sync::Arc,
@@ -10,6 +9,7 @@ use std::{
 
 use kokanee_engineio::SendOptions;
 use kokanee_handler::{AckError, AckSink, EmitError, read_ack};
+use kokanee_io::PendingMap;
 use kokanee_socketio::{AckId, Args, EncodedPacket};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
@@ -31,10 +31,9 @@ impl AckSink for Socket {
     }
 }
 
-/// The acknowledgements that the server waits for from one socket. Most sockets have none, so the map is allocated on demand.
-#[expect(clippy::box_collection, reason = "keeps the idle socket small")]
+/// The acknowledgements that one socket owes us.
 #[derive(Debug, Default)]
-pub(crate) struct PendingAcks(Mutex<Option<Box<HashMap<AckId, Waiting>>>>);
+pub(crate) struct PendingAcks(PendingMap<AckId, Waiting>);
 
 #[derive(Debug)]
 enum Waiting {
@@ -43,35 +42,9 @@ enum Waiting {
 }
 
 impl PendingAcks {
-    fn with<R>(&self, f: impl FnOnce(&mut Option<Box<HashMap<AckId, Waiting>>>) -> R) -> R {
-        f(&mut self.0.lock())
-    }
-
-    /// Registers a wait. Returns `false` if too many are pending.
-    fn insert(&self, id: AckId, waiting: Waiting, max: usize) -> bool {
-        self.with(|pending| {
-            let pending = pending.get_or_insert_default();
-            if pending.len() >= max {
-                return false;
-            }
-            pending.insert(id, waiting);
-            true
-        })
-    }
-
-    fn remove(&self, id: AckId) -> Option<Waiting> {
-        self.with(|pending| {
-            let waiting = pending.as_mut()?.remove(&id);
-            if pending.as_ref().is_some_and(|pending| pending.is_empty()) {
-                *pending = None;
-            }
-            waiting
-        })
-    }
-
-    /// Ends a wait with the client's answer. Unknown and repeated answers are ignored.
+    /// The client's answer. Unknown and repeated ones are ignored.
     pub(crate) fn resolve(&self, id: AckId, args: Args) {
-        match self.remove(id) {
+        match self.0.remove(&id) {
             Some(Waiting::Single(sender)) => drop(sender.send(args)),
             Some(Waiting::Broadcast(collector)) => collector.add(Some(args)),
             None => {}
@@ -80,11 +53,7 @@ impl PendingAcks {
 
     /// Fails all waits, because the socket is disconnected.
     pub(crate) fn fail_all(&self) {
-        for (_, waiting) in self
-            .with(Option::take)
-            .into_iter()
-            .flat_map(|pending| *pending)
-        {
+        for waiting in self.0.take_all() {
             if let Waiting::Broadcast(collector) = waiting {
                 collector.add(None);
             }
@@ -101,7 +70,7 @@ struct Registration<'a> {
 
 impl Drop for Registration<'_> {
     fn drop(&mut self) {
-        self.socket.acks().remove(self.id);
+        self.socket.acks().0.remove(&self.id);
     }
 }
 
@@ -192,7 +161,7 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
         let packet = packet?;
         let (sender, receiver) = oneshot::channel();
         let max = socket.namespace().limits().max_pending_acks;
-        if !socket.acks().insert(id, Waiting::Single(sender), max) {
+        if !socket.acks().0.insert(id, Waiting::Single(sender), max) {
             return Err(AckError::TooManyPending { max });
         }
         let registration = Registration {
@@ -271,6 +240,7 @@ impl Collector {
         let max = socket.namespace().limits().max_pending_acks;
         socket
             .acks()
+            .0
             .insert(id, Waiting::Broadcast(Arc::clone(self)), max)
     }
 
@@ -307,7 +277,7 @@ struct Asked<'a> {
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         for socket in self.recipients {
-            socket.acks().remove(self.id);
+            socket.acks().0.remove(&self.id);
         }
     }
 }
