@@ -5,12 +5,8 @@ use std::{
     collections::HashMap,
     fmt::{Debug, Write as _},
     future::Future,
-    io::Write as _,
     ops::Deref,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -24,26 +20,8 @@ use crate::support::{PATIENCE, Polling, Response, TestServer, WebSocket, eventua
 /// Between two packets of a payload.
 pub(crate) const RS: &str = "\x1e";
 
-static CASES: AtomicUsize = AtomicUsize::new(0);
-static TESTS: AtomicUsize = AtomicUsize::new(0);
 /// Tests that measure the process hold it alone.
 static PROCESS: RwLock<()> = RwLock::new(());
-
-/// The source of every module, to know when the last test has run.
-const SOURCES: [&str; 12] = [
-    include_str!("admission.rs"),
-    include_str!("browser.rs"),
-    include_str!("frames.rs"),
-    include_str!("heartbeat.rs"),
-    include_str!("legacy.rs"),
-    include_str!("packets.rs"),
-    include_str!("polling.rs"),
-    include_str!("proxies.rs"),
-    include_str!("secrets.rs"),
-    include_str!("slow.rs"),
-    include_str!("upgrade.rs"),
-    include_str!("volume.rs"),
-];
 
 /// Runs one test.
 pub(crate) fn run(test: impl Future<Output = ()>) {
@@ -69,7 +47,6 @@ pub(crate) fn run_logged(
 /// Runs one test and its server on this thread alone: what it does between two waits happens in one moment for the server.
 pub(crate) fn run_on_one_thread(test: impl Future<Output = ()>) {
     let _process = PROCESS.read().unwrap_or_else(PoisonError::into_inner);
-    let _finished = Finished;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -78,7 +55,6 @@ pub(crate) fn run_on_one_thread(test: impl Future<Output = ()>) {
 }
 
 fn block_on(test: impl Future<Output = ()>) {
-    let _finished = Finished;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -88,25 +64,7 @@ fn block_on(test: impl Future<Output = ()>) {
     runtime.shutdown_background();
 }
 
-/// Says how many cases were run, when the last test has ended.
-struct Finished;
-
-impl Drop for Finished {
-    fn drop(&mut self) {
-        let tests: usize = SOURCES
-            .iter()
-            .map(|source| source.matches("\n#[test]\n").count())
-            .sum();
-        if TESTS.fetch_add(1, Ordering::AcqRel) + 1 == tests {
-            let cases = CASES.load(Ordering::Acquire);
-            // Past the test harness, which would keep it to itself.
-            let _ = writeln!(std::io::stdout(), "wire: {cases} cases");
-        }
-    }
-}
-
-/// A server whose handlers write down what they see. It counts as one case, or as many as it was asked to
-/// [`check`](Self::check).
+/// A server whose handlers write down what they see.
 ///
 /// On `/`: `echo` sends its arguments back (in the acknowledgement, if one is wanted), `bye` disconnects the client and
 /// closes its connection.
@@ -114,7 +72,6 @@ impl Drop for Finished {
 pub(crate) struct Bed {
     server: TestServer,
     log: Log,
-    checks: usize,
     failures: Vec<String>,
 }
 
@@ -154,7 +111,6 @@ impl Bed {
         Self {
             server,
             log,
-            checks: 0,
             failures: Vec::new(),
         }
     }
@@ -245,7 +201,6 @@ impl Bed {
         actual: T,
         expected: T,
     ) {
-        self.checks += 1;
         if actual != expected {
             let name = name.as_ref();
             self.failures.push(format!(
@@ -257,7 +212,6 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
-        CASES.fetch_add(self.checks.max(1), Ordering::AcqRel);
         if !std::thread::panicking() {
             assert!(self.failures.is_empty(), "{}", report(&self.failures));
         }
