@@ -1,6 +1,9 @@
 //! A server that does what a test says: bytes, HTTP and WebSocket frames by hand.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use kokanee_client::{Client, ClientBuilder, ConnectFailure, Socket, Transport};
 use kokanee_websocket::{Decoder, Limits, Message, OpCode, Role, accept_key, encode_header};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -13,6 +16,8 @@ use crate::support::within;
 pub(crate) const OPEN: &str = r#"0{"sid":"secret","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
 /// The acceptance of `/`.
 pub(crate) const ACCEPTED: &str = r#"40{"sid":"public"}"#;
+/// A timeout that a test waits for.
+pub(crate) const SHORT: Duration = Duration::from_millis(200);
 
 /// Listens on a free port of the loopback interface.
 pub(crate) struct Raw {
@@ -196,7 +201,7 @@ impl Wire {
     /// Writes as much as the client takes within a moment. Returns how much that was.
     pub(crate) async fn flood(&mut self, bytes: &[u8], limit: usize) -> usize {
         let mut written = 0;
-        let moment = std::time::Duration::from_millis(500);
+        let moment = Duration::from_millis(500);
         while written < limit {
             match tokio::time::timeout(moment, self.stream.write(bytes)).await {
                 Ok(Ok(count)) if count == bytes.len() => written += count,
@@ -214,4 +219,47 @@ impl Wire {
         }
         written
     }
+}
+
+/// A client of this server that uses one transport and reconnects at once.
+pub(crate) fn client(raw: &Raw, transport: Transport) -> ClientBuilder {
+    Client::builder(&raw.url())
+        .transports([transport])
+        .reconnection_delay(Duration::from_millis(5))
+}
+
+/// A client that uses WebSocket only.
+pub(crate) fn websocket(raw: &Raw) -> ClientBuilder {
+    client(raw, Transport::WebSocket)
+}
+
+/// Connects to a server whose part is `script`.
+pub(crate) async fn fails(
+    builder: ClientBuilder,
+    script: impl Future<Output = ()>,
+) -> ConnectFailure {
+    let connecting = within("a failure", builder.connect());
+    let (failure, ()) = tokio::join!(connecting, script);
+    failure.expect_err("nobody could connect to this")
+}
+
+/// A server of long-polling whose client has joined `/`: the connections of its GETs and of its POSTs.
+pub(crate) async fn joined_by_polling(raw: &Raw) -> (Wire, Wire) {
+    let mut gets = raw.accept().await;
+    gets.request().await;
+    gets.answer("", OPEN).await;
+    let (_, mut posts) = tokio::join!(gets.request(), raw.accept());
+    assert_eq!(posts.post().await.1, "40");
+    posts.answer("", "ok").await;
+    gets.answer("", ACCEPTED).await;
+    gets.request().await;
+    (gets, posts)
+}
+
+/// A client that has joined `/` by polling, and its connections.
+pub(crate) async fn polling(raw: &Raw) -> (Socket, Wire, Wire) {
+    let connecting = client(raw, Transport::Polling).connect();
+    let (connected, (gets, posts)) =
+        tokio::join!(within("the connection", connecting), joined_by_polling(raw));
+    (connected.expect("accepted"), gets, posts)
 }

@@ -22,7 +22,7 @@ use tokio_rustls::{
 };
 
 use crate::{
-    raw::{ACCEPTED, OPEN, Raw},
+    raw::{ACCEPTED, OPEN, Raw, polling},
     support::{add_echo, echo_server, journal, serve, within},
 };
 
@@ -180,6 +180,20 @@ async fn cookies_of_the_server_come_back() {
             assert!(head.contains("sid=secret"), "{head}");
         }
     }
+}
+
+#[tokio::test]
+async fn cookies_may_come_with_any_answer() {
+    let raw = Raw::start().await;
+    let (socket, mut gets, mut posts) = polling(&raw).await;
+    gets.answer("Set-Cookie: node=a\r\n", "2").await;
+    assert!(gets.request().await.contains("cookie: node=a\r\n"));
+    assert_eq!(posts.post().await.1, "3");
+    posts.answer("Set-Cookie: node=b\r\n", "ok").await;
+    socket.emit("x", ()).await.expect("sent");
+    let (head, body) = posts.post().await;
+    assert_eq!(body, "42[\"x\"]");
+    assert!(head.contains("cookie: node=b\r\n"), "{head}");
 }
 
 #[tokio::test]

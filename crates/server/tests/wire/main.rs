@@ -9,12 +9,18 @@ mod support;
 mod bed;
 
 mod admission;
+mod bad_packets;
+mod bad_posts;
 mod browser;
 mod frames;
+mod handshake;
 mod heartbeat;
 mod legacy;
 mod logs;
+mod lost_answers;
 mod msgpack;
+mod namespaces;
+mod new_sessions;
 mod packets;
 mod polling;
 mod proxies;
