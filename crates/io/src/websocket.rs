@@ -170,6 +170,21 @@ impl ControlFrames {
         self.current = Some(([header.as_slice(), &payload].concat(), 0));
     }
 
+    /// Begins the frame that is written before the session's frames, if there is one: a pong, or with `closes_now`, the close
+    /// frame. Returns whether there is.
+    #[inline]
+    fn begin_next(&mut self, closes_now: bool) -> bool {
+        if let Some(payload) = self.pong.take() {
+            self.begin(OpCode::Pong, payload);
+            return true;
+        }
+        let closes = self.close.is_some() && closes_now;
+        if closes {
+            self.begin_close();
+        }
+        closes
+    }
+
     fn begin_close(&mut self) {
         let payload = self.close.take().unwrap_or_default();
         self.begin(OpCode::Close, payload);
@@ -428,60 +443,26 @@ impl WebSocketIo {
         now: Instant,
         mut session: Option<&mut F>,
     ) -> Poll<io::Result<()>> {
-        let Self {
-            stream, control, ..
-        } = self;
         loop {
-            if let Some((frame, written)) = &mut control.current {
-                let rest = &frame[*written..];
-                // The session's frames are written together with it, if they come next.
-                let is_last =
-                    control.pong.is_none() && control.close.is_none() && !control.close_sent;
-                let behind = session
-                    .as_mut()
-                    .filter(|session| is_last && !session.is_drained());
-                let count = match &behind {
-                    None => Pin::new(&mut *stream).poll_write_vectored(cx, &[IoSlice::new(rest)]),
-                    Some(session) => {
-                        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                        slices[0] = IoSlice::new(rest);
-                        let used = 1 + session.frames(&mut slices[1..]);
-                        Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..used])
-                    }
-                };
-                let count = ready!(count)?;
-                if count == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
-                self.unflushed = true;
-                if count < rest.len() {
-                    *written += count;
-                    continue;
-                }
-                let beyond = count - rest.len();
-                if let Some(session) = behind.filter(|_| beyond > 0) {
-                    session.advance(now, beyond);
-                }
-                control.current = None;
+            if self.control.current.is_some() {
+                ready!(self.poll_write_control(cx, now, session.as_deref_mut()))?;
                 continue;
             }
+            let Self {
+                stream, control, ..
+            } = self;
             let mid_frame = session
                 .as_ref()
                 .is_some_and(|session| session.is_mid_frame());
-            if !mid_frame && control.close_sent {
-                break;
-            }
-            if !mid_frame && let Some(payload) = control.pong.take() {
-                control.begin(OpCode::Pong, payload);
-                continue;
-            }
-            // A close frame that answers the peer's, or an error, is written before queued frames: the peer does not
-            // read them any more.
-            let closes_now =
-                control.close.is_some() && (self.read_end.is_some() || session.is_none());
-            if !mid_frame && closes_now {
-                control.begin_close();
-                continue;
+            if !mid_frame {
+                if control.close_sent {
+                    break;
+                }
+                // A close frame that answers the peer's, or an error, is written before queued frames: the peer does not
+                // read them any more.
+                if control.begin_next(self.read_end.is_some() || session.is_none()) {
+                    continue;
+                }
             }
             let Some(session) = session.as_mut() else {
                 break;
@@ -500,17 +481,54 @@ impl WebSocketIo {
                 let used = session.frames(&mut slices);
                 Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..used])
             };
-            let count = ready!(written)?;
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
+            let count = not_zero(ready!(written)?)?;
             self.unflushed = true;
             session.advance(now, count);
         }
         if self.unflushed {
-            ready!(Pin::new(stream).poll_flush(cx))?;
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
             self.unflushed = false;
         }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes the control frame that is being written, and the session's frames together with it if they come next. Ready
+    /// when something was written.
+    fn poll_write_control<F: Frames>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        session: Option<&mut F>,
+    ) -> Poll<io::Result<()>> {
+        let Self {
+            stream, control, ..
+        } = self;
+        let is_last = control.pong.is_none() && control.close.is_none() && !control.close_sent;
+        let Some((frame, written)) = &mut control.current else {
+            return Poll::Ready(Ok(()));
+        };
+        let rest = &frame[*written..];
+        let next = session.filter(|session| is_last && !session.is_drained());
+        let count = match &next {
+            None => Pin::new(stream).poll_write_vectored(cx, &[IoSlice::new(rest)]),
+            Some(session) => {
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                slices[0] = IoSlice::new(rest);
+                let used = 1 + session.frames(&mut slices[1..]);
+                Pin::new(stream).poll_write_vectored(cx, &slices[..used])
+            }
+        };
+        let count = not_zero(ready!(count)?)?;
+        self.unflushed = true;
+        if count < rest.len() {
+            *written += count;
+            return Poll::Ready(Ok(()));
+        }
+        let beyond = count - rest.len();
+        if let Some(session) = next.filter(|_| beyond > 0) {
+            session.advance(now, beyond);
+        }
+        control.current = None;
         Poll::Ready(Ok(()))
     }
 
@@ -557,6 +575,15 @@ impl WebSocketIo {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+/// Makes an error of a write that has taken no bytes: the stream will not take any later.
+#[inline]
+fn not_zero(count: usize) -> io::Result<usize> {
+    if count == 0 {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    Ok(count)
 }
 
 fn is_timeout(error: &io::Error) -> bool {

@@ -125,13 +125,16 @@ impl<'a> Values<'a> {
 /// A request that passed the checks.
 pub(crate) enum Admitted {
     /// It opens a session, if the application and [`is_served`](ServerInner::is_served) allow it.
-    New {
-        transport: Transport,
-        client: Client,
-        pages: Pages,
-    },
+    New(NewSession),
     /// It belongs to a session.
     Known { mailbox: Arc<Mailbox> },
+}
+
+/// What is known of a session that a request opens.
+pub(crate) struct NewSession {
+    pub(crate) transport: Transport,
+    pub(crate) client: Client,
+    pub(crate) pages: Pages,
 }
 
 /// Returns whether the request asks for a WebSocket.
@@ -190,11 +193,11 @@ impl ServerInner {
         }
         let client = Client::of(&self.trusted_proxies, peer, parts);
         let pages = self.check_origin(&parts.headers, &client)?;
-        Ok(Admitted::New {
+        Ok(Admitted::New(NewSession {
             transport,
             client,
             pages,
-        })
+        }))
     }
 
     /// Asks the application whether a session may be opened.

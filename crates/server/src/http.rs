@@ -20,7 +20,7 @@ use kokanee_io::{Stream, WebSocketIo};
 use tokio::time::{Sleep, sleep};
 
 use crate::{
-    admission::{Admitted, ClaimedSid, Query, is_websocket_request},
+    admission::{Admitted, ClaimedSid, NewSession, Query, is_websocket_request},
     body::Body,
     client_bundle::ClientBundle,
     delivery::Deliveries,
@@ -310,7 +310,7 @@ impl ServerInner {
     }
 
     /// Takes the body if it will be read.
-    fn route<B>(self: &Arc<Self>, mut parts: Parts, body: &mut Option<B>, peer: &Peer) -> Step<B>
+    fn route<B>(self: &Arc<Self>, parts: Parts, body: &mut Option<B>, peer: &Peer) -> Step<B>
     where
         B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
     {
@@ -332,77 +332,111 @@ impl ServerInner {
             return Refusal::BadRequest.response(to_websocket).into();
         };
         match self.admit(&parts, &query, to_websocket, peer) {
+            Ok(Admitted::Known { mailbox }) if to_websocket => self.upgrade(mailbox, &parts).into(),
+            Ok(Admitted::Known { mailbox }) => self.poll_or_post(mailbox, query, parts, body, peer),
+            Ok(Admitted::New(new)) => self.open_if_allowed(parts, query, new, peer),
             Err(Refusal::SessionUnknown) if !to_websocket && parts.method == Method::GET => {
-                match query.sid {
-                    ClaimedSid::Sid(sid) if self.sessions.take_left(&sid, Instant::now()) => {
-                        noop(&query, &parts.headers).into()
-                    }
-                    _ => Refusal::SessionUnknown.response(false).into(),
-                }
+                self.poll_of_unknown(&query, &parts.headers).into()
             }
             Err(refusal) => refusal.response(to_websocket).into(),
-            Ok(Admitted::New {
-                transport,
-                client,
-                pages,
-            }) => {
-                if pages == Pages::WithoutCredentials {
-                    parts.headers.remove(header::COOKIE);
-                    parts.headers.remove(header::AUTHORIZATION);
-                    // Layers of the host have read them.
-                    parts.extensions.clear();
-                }
-                if client.address.is_none() {
-                    self.log_no_address();
-                }
-                let deliveries = peer.deliveries.clone();
-                match &self.allow_request {
-                    None => match self.open(&parts, query, transport, &client, deliveries) {
-                        Opened::Polling(poll) => Step::Poll(poll),
-                        Opened::Answered(answer) => answer.into(),
-                    },
-                    Some(hook) => {
-                        let mut asked = parts.clone();
-                        if let Some(address) = client.address {
-                            asked.extensions.insert(PeerAddress(address));
-                        }
-                        let (server, hook) = (Arc::clone(self), hook.clone());
-                        Step::Other(Box::pin(async move {
-                            if let Err(refusal) = server.consent(&hook, asked).await {
-                                return refusal.response(to_websocket).into();
-                            }
-                            match server.open(&parts, query, transport, &client, deliveries) {
-                                Opened::Polling(poll) => poll.await.into(),
-                                Opened::Answered(answer) => answer,
-                            }
-                        }))
-                    }
-                }
-            }
-            Ok(Admitted::Known { mailbox }) if to_websocket => match check_websocket(&parts) {
-                Ok(response) => {
-                    let ticket = Ticket {
-                        server: Arc::clone(self),
-                        owner: Owner::Known(mailbox),
-                    };
-                    ticket.answer(response).into()
-                }
-                Err(refusal) => (*refusal).into(),
-            },
-            Ok(Admitted::Known { mailbox }) => match parts.method {
-                Method::GET => {
-                    let deliveries = peer.deliveries.clone();
-                    let mut poll = self.poll(mailbox, query, &parts.headers, deliveries);
-                    poll.reuse(parts.headers);
-                    Step::Poll(poll)
-                }
-                Method::POST => match PendingPost::new(mailbox, &query, parts.headers, body) {
-                    Ok(post) => Step::Post(post),
-                    Err(response) => (*response).into(),
-                },
-                _ => Refusal::MethodNotAllowed.response(false).into(),
-            },
         }
+    }
+
+    /// Answers a polling request of a session.
+    #[inline]
+    fn poll_or_post<B>(
+        &self,
+        mailbox: Arc<Mailbox>,
+        query: Query,
+        parts: Parts,
+        body: &mut Option<B>,
+        peer: &Peer,
+    ) -> Step<B>
+    where
+        B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
+    {
+        match parts.method {
+            Method::GET => {
+                let deliveries = peer.deliveries.clone();
+                let mut poll = self.poll(mailbox, query, &parts.headers, deliveries);
+                poll.reuse(parts.headers);
+                Step::Poll(poll)
+            }
+            Method::POST => match PendingPost::new(mailbox, &query, parts.headers, body) {
+                Ok(post) => Step::Post(post),
+                Err(response) => (*response).into(),
+            },
+            _ => Refusal::MethodNotAllowed.response(false).into(),
+        }
+    }
+
+    /// Answers a GET of a session that is unknown: with a noop if its client has just closed it.
+    fn poll_of_unknown(&self, query: &Query, headers: &HeaderMap) -> Response<Body> {
+        match query.sid {
+            ClaimedSid::Sid(sid) if self.sessions.take_left(&sid, Instant::now()) => {
+                noop(query, headers)
+            }
+            _ => Refusal::SessionUnknown.response(false),
+        }
+    }
+
+    /// Accepts a WebSocket that upgrades a session.
+    fn upgrade(self: &Arc<Self>, mailbox: Arc<Mailbox>, parts: &Parts) -> Answer {
+        match check_websocket(parts) {
+            Ok(response) => {
+                let ticket = Ticket {
+                    server: Arc::clone(self),
+                    owner: Owner::Known(mailbox),
+                };
+                ticket.answer(response)
+            }
+            Err(refusal) => (*refusal).into(),
+        }
+    }
+
+    /// Opens a session, after the application has allowed it if it wants to be asked.
+    fn open_if_allowed<B>(
+        self: &Arc<Self>,
+        mut parts: Parts,
+        query: Query,
+        new: NewSession,
+        peer: &Peer,
+    ) -> Step<B> {
+        let NewSession {
+            transport,
+            client,
+            pages,
+        } = new;
+        if pages == Pages::WithoutCredentials {
+            parts.headers.remove(header::COOKIE);
+            parts.headers.remove(header::AUTHORIZATION);
+            // Layers of the host have read them.
+            parts.extensions.clear();
+        }
+        if client.address.is_none() {
+            self.log_no_address();
+        }
+        let deliveries = peer.deliveries.clone();
+        let Some(hook) = self.allow_request.clone() else {
+            return match self.open(&parts, query, transport, &client, deliveries) {
+                Opened::Polling(poll) => Step::Poll(poll),
+                Opened::Answered(answer) => answer.into(),
+            };
+        };
+        let mut asked = parts.clone();
+        if let Some(address) = client.address {
+            asked.extensions.insert(PeerAddress(address));
+        }
+        let server = Arc::clone(self);
+        Step::Other(Box::pin(async move {
+            if let Err(refusal) = server.consent(&hook, asked).await {
+                return refusal.response(transport == Transport::WebSocket).into();
+            }
+            match server.open(&parts, query, transport, &client, deliveries) {
+                Opened::Polling(poll) => poll.await.into(),
+                Opened::Answered(answer) => answer,
+            }
+        }))
     }
 
     /// Answers a request for a name below the server's path.
