@@ -2,7 +2,7 @@
 
 use kokanee_bridge::Bridge;
 use kokanee_client::Client;
-use kokanee_net::{TcpClient, TcpServer};
+use kokanee_net::TcpServer;
 use kokanee_server::{Auth, ConnectError, Server};
 use serde::Deserialize;
 
@@ -154,7 +154,7 @@ async fn the_middleware_of_the_namespace_decides_about_access() {
             _ => Err(ConnectError::new("not authorized")),
         });
     let bed = Bed::start_with(io, TcpServer::bind("127.0.0.1:0").await, Bridge::builder()).await;
-    let mut raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
+    let mut raw = bed.raw().await;
     let url = bed.url("/tcp");
     let stranger = Client::builder(&url)
         .reconnection(false)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kokanee_bridge::Bridge;
-use kokanee_net::{Connection, Framing, NetError, TcpClient, TcpServer, UdpClient, UdpServer};
+use kokanee_net::{Connection, Framing, NetError, TcpServer, UdpClient, UdpServer};
 use kokanee_server::Server;
 
 use crate::support::{Bed, LIMIT, bytes, text, within};
@@ -13,7 +13,7 @@ use crate::support::{Bed, LIMIT, bytes, text, within};
 async fn a_peer_opens_talks_both_ways_and_closes() {
     let bed = Bed::start(Bridge::builder()).await;
     let mut client = bed.client().await;
-    let mut raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
+    let mut raw = bed.raw().await;
     let (id, facts) = client.open().await;
     assert_eq!(
         facts.get("address").map(text),
@@ -59,8 +59,7 @@ async fn a_peer_opens_talks_both_ways_and_closes() {
 async fn lines_are_text_and_invalid_utf_8_stays_bytes() {
     let bed = Bed::start(Bridge::builder().framing(Framing::Lines)).await;
     let mut client = bed.client().await;
-    let mut raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
-    let (id, _) = client.open().await;
+    let (mut raw, id) = bed.peer(&mut client).await;
     raw.send_all("t=21.5 °C\r\n\nbad \u{0}".as_bytes())
         .await
         .expect("sent");
@@ -90,8 +89,7 @@ async fn lines_are_text_and_invalid_utf_8_stays_bytes() {
 async fn a_peer_with_a_large_message_is_closed_and_its_watchers_are_kept() {
     let bed = Bed::start(Bridge::builder().framing(Framing::Lines)).await;
     let mut client = bed.client().await;
-    let mut raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
-    let (id, _) = client.open().await;
+    let (mut raw, id) = bed.peer(&mut client).await;
     // As JSON this is six times as large.
     let mut line = vec![0; 65_536];
     line.push(b'\n');
@@ -117,8 +115,7 @@ async fn watching_many_peers_in_succession_is_not_limited() {
     let bed = Bed::start_with(io, server, Bridge::builder()).await;
     let mut client = bed.client().await;
     for _ in 0..5 {
-        let raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
-        let (id, _) = client.open().await;
+        let (raw, id) = bed.peer(&mut client).await;
         assert_eq!(text(&client.ask("watch", id).await), "ok");
         drop(raw);
         client.event("close").await;
@@ -129,8 +126,7 @@ async fn watching_many_peers_in_succession_is_not_limited() {
 async fn a_client_that_joins_later_gets_the_current_peers() {
     let bed = Bed::start(Bridge::builder()).await;
     let mut early = bed.client().await;
-    let _one = TcpClient::new(&bed.raw).connect().await.expect("connected");
-    let (id, _) = early.open().await;
+    let (_one, id) = bed.peer(&mut early).await;
     let mut late = bed.client_of("/tcp").await;
     let peers = late.event("peers").await;
     assert_eq!(
@@ -152,7 +148,7 @@ async fn a_client_watches_all_peers_or_some() {
     let mut raw = Vec::new();
     let mut ids = Vec::new();
     for _ in 0..2 {
-        raw.push(TcpClient::new(&bed.raw).connect().await.expect("connected"));
+        raw.push(bed.raw().await);
         ids.push(all.open().await.0);
         some.open().await;
     }
@@ -174,8 +170,7 @@ async fn a_client_watches_all_peers_or_some() {
 async fn a_client_closes_a_peer_and_queued_messages_are_sent() {
     let bed = Bed::start(Bridge::builder()).await;
     let mut client = bed.client().await;
-    let mut raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
-    let (id, _) = client.open().await;
+    let (mut raw, id) = bed.peer(&mut client).await;
     client.ask("data", (&id, "goodbye")).await;
     client.ask("close", &id).await;
     let mut received = [0; 7];
@@ -193,8 +188,7 @@ async fn a_peer_that_has_closed_its_side_can_be_sent_to() {
     let builder = Bridge::builder().with_limits(|limits| limits.half_open_timeout = LIMIT);
     let bed = Bed::start(builder).await;
     let mut client = bed.client().await;
-    let mut raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
-    let (id, _) = client.open().await;
+    let (mut raw, id) = bed.peer(&mut client).await;
     raw.send_all(b"question").await.expect("sent");
     raw.finish().await.expect("ended");
     assert_eq!(&bytes(&client.event("data").await[1])[..], b"question");
@@ -213,8 +207,7 @@ async fn a_peer_that_has_closed_its_side_can_be_sent_to() {
 async fn peers_see_the_end_when_the_server_closes() {
     let bed = Bed::start(Bridge::builder()).await;
     let mut client = bed.client().await;
-    let mut raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
-    let (id, _) = client.open().await;
+    let (mut raw, id) = bed.peer(&mut client).await;
     assert!(within(bed.handle.close(LIMIT)).await, "in time");
     assert_eq!(within(raw.recv()).await.expect("the end"), None);
     assert_eq!(text(&client.event("close").await[0]), id);

@@ -94,8 +94,7 @@ async fn a_peer_that_stops_reading_stops_its_client_and_is_then_disconnected() {
     )
     .await;
     let mut client = bed.client().await;
-    let raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
-    let (id, _) = client.open().await;
+    let (raw, id) = bed.peer(&mut client).await;
     let answered = Arc::new(AtomicUsize::new(0));
     let mut asked = tokio::task::JoinSet::new();
     for _ in 0..1000 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kokanee_bridge::{Bridge, BridgeBuilder};
 use kokanee_client::{AckError, Client, RawEvent, Socket};
-use kokanee_net::{ServerHandle, TcpServer};
+use kokanee_net::{Connection, NetError, ServerHandle, TcpClient, TcpServer};
 use kokanee_server::{Server, Value};
 use tokio::sync::mpsc;
 
@@ -34,7 +34,7 @@ impl Bed {
 
     pub(crate) async fn start_with(
         io: Server,
-        server: Result<TcpServer, kokanee_net::NetError>,
+        server: Result<TcpServer, NetError>,
         builder: BridgeBuilder,
     ) -> Self {
         let bridge = builder.attach(&io.of("/tcp"));
@@ -78,6 +78,19 @@ impl Bed {
         let mut told = self.client_of("/tcp").await;
         told.event("peers").await;
         told
+    }
+
+    /// Connects a raw peer.
+    pub(crate) async fn raw(&self) -> Connection {
+        let peer = TcpClient::new(&self.raw).connect().await;
+        peer.expect("connected")
+    }
+
+    /// Connects a raw peer, and waits until `client` has its event. Returns its id, too.
+    pub(crate) async fn peer(&self, client: &mut Told) -> (Connection, String) {
+        let raw = self.raw().await;
+        let (id, _) = client.open().await;
+        (raw, id)
     }
 }
 

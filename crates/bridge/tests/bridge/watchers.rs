@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use kokanee_bridge::{Bridge, BridgeBuilder, SlowWatcher};
 use kokanee_client::Client;
-use kokanee_net::{TcpClient, TcpServer};
+use kokanee_net::TcpServer;
 use kokanee_server::Server;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -85,7 +85,7 @@ async fn longest_gap(bed: &Bed) -> Duration {
         },
     );
     within(client.connect()).await.expect("connected");
-    let mut raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
+    let mut raw = bed.raw().await;
     tokio::spawn(async move {
         let piece = vec![b'x'; PIECE];
         for _ in 0..PIECES {
@@ -137,7 +137,7 @@ async fn a_watcher_that_reads_nothing_gets_the_number_of_missed_messages() {
     let missed = read_until(&mut stuck, "42/tcp,[\"missed\",\"").await;
     assert!(missed.contains("\"missed\",\"1\","), "{missed}");
     // Then it gets messages again.
-    let mut raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
+    let mut raw = bed.raw().await;
     raw.send_all(b"again").await.expect("sent");
     read_until(&mut stuck, "again").await;
 }

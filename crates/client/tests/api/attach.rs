@@ -9,7 +9,7 @@ use std::{
 use kokanee_client::{Client, Data, Failure, Socket, State, blocking};
 use kokanee_server::{Server, Socket as Peer};
 
-use crate::support::{journal, serve, within};
+use crate::support::{accepted, journal, serve};
 
 const NOWHERE: &str = "http://127.0.0.1:1";
 
@@ -121,7 +121,7 @@ async fn one_state_is_for_all_sockets_and_kinds_of_handlers() {
             async {}
         })
         .connect();
-    let socket = within("the connection", socket).await.expect("accepted");
+    let socket = accepted(socket).await;
     assert_eq!(seen.next().await, "connect state");
     let chat = socket.of("/chat");
     chat.on(
@@ -131,9 +131,7 @@ async fn one_state_is_for_all_sockets_and_kinds_of_handlers() {
             async {}
         },
     );
-    within("the connection", chat.connect())
-        .await
-        .expect("accepted");
+    accepted(chat.connect()).await;
     assert_eq!(seen.next().await, "7 state");
 }
 
@@ -186,7 +184,7 @@ async fn logs_name_namespace_and_event() {
             }
         })
         .connect();
-    let socket = within("the connection", socket).await.expect("accepted");
+    let socket = accepted(socket).await;
     seen.next().await;
     assert_eq!(socket.unhandled_events(), 1);
     let log = String::from_utf8(log.0.lock().expect("no panic").clone()).expect("text");

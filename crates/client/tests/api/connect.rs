@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     raw::{OPEN, Raw},
-    support::{PATIENCE, echo_server, journal, serve, within},
+    support::{PATIENCE, accepted, echo_server, journal, serve, within},
 };
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn connect_resolves_when_the_namespace_has_accepted() {
         let socket = Client::builder(&format!("http://{address}"))
             .transports(transports.clone())
             .connect();
-        let socket = within("the connection", socket).await.expect("accepted");
+        let socket = accepted(socket).await;
         assert!(socket.is_connected());
         assert_eq!(socket.id().map(|id| id.len()), Some(20));
         assert_eq!(socket.namespace(), "/");
@@ -197,17 +197,13 @@ async fn handlers_of_the_life_cycle_are_called() {
         note(format!("disconnect {reason}"));
         async {}
     });
-    within("the connection", socket.connect())
-        .await
-        .expect("accepted");
+    accepted(socket.connect()).await;
     assert_eq!(seen.next().await, "connect true");
     within("the end", socket.disconnect())
         .await
         .expect("all has left");
     assert_eq!(seen.next().await, "disconnect io client disconnect");
-    within("the connection", socket.connect())
-        .await
-        .expect("accepted again");
+    accepted(socket.connect()).await;
     assert_eq!(seen.next().await, "connect true");
     socket.emit("bye", ()).await.expect("sent");
     assert_eq!(seen.next().await, "disconnect io server disconnect");
@@ -307,7 +303,7 @@ async fn query_and_headers_reach_the_server() {
         .query("room", "a b")
         .header("X-Token", "t")
         .connect();
-    let _socket = within("the connection", socket).await.expect("accepted");
+    let _socket = accepted(socket).await;
     assert_eq!(
         seen.next().await,
         ("a b".into(), "url".into(), "t".to_owned())

@@ -6,18 +6,14 @@ use kokanee_client::{AckError, Client, ConnectFailure};
 use kokanee_websocket::OpCode;
 
 use crate::{
-    raw::{Raw, polling, websocket},
-    support::within,
+    raw::{Raw, connect_while, disconnect_while, polling, websocket},
+    support::{is_pending, within},
 };
 
 #[tokio::test]
 async fn a_goodbye_that_the_server_does_not_wait_for_is_no_loss() {
     let raw = Raw::start().await;
-    let (connected, mut wire) = tokio::join!(
-        within("the connection", websocket(&raw).connect()),
-        raw.joined()
-    );
-    let socket = connected.expect("accepted");
+    let (socket, mut wire) = raw.open(websocket(&raw)).await;
     socket.emit("bye", ()).await.expect("sent");
     assert_eq!(wire.next().await, "42[\"bye\"]");
     drop(wire);
@@ -29,11 +25,7 @@ async fn a_goodbye_that_the_server_does_not_wait_for_is_no_loss() {
 #[tokio::test]
 async fn a_goodbye_follows_the_pong_of_a_server_that_has_read_everything() {
     let raw = Raw::start().await;
-    let (connected, mut wire) = tokio::join!(
-        within("the connection", websocket(&raw).connect()),
-        raw.joined()
-    );
-    let socket = connected.expect("accepted");
+    let (socket, mut wire) = raw.open(websocket(&raw)).await;
     socket.emit("last", 1).await.expect("sent");
     let mut disconnecting = Box::pin(within("the end", socket.disconnect()));
     let ping = tokio::select! {
@@ -69,8 +61,7 @@ async fn a_poll_that_ends_empty_before_the_posts_answer_is_no_loss() {
         gets.answer("Content-Type: text/plain\r\n", "").await;
         posts.answer("", "ok").await;
     };
-    let (ended, ()) = tokio::join!(within("the end", socket.disconnect()), script);
-    ended.expect("all has left");
+    disconnect_while(&socket, script).await;
 }
 
 #[tokio::test]
@@ -83,16 +74,17 @@ async fn disconnect_of_one_namespace_waits_for_its_post() {
         posts.answer("", "ok").await;
         gets.answer("", "40/other,{\"sid\":\"other\"}").await;
     };
-    let (connected, ()) = tokio::join!(within("the connection", other.connect()), script);
-    connected.expect("accepted");
+    connect_while(&other, script).await;
     let mut disconnecting = Box::pin(within("the end", other.disconnect()));
     tokio::select! {
         biased;
         _ = &mut disconnecting => panic!("nothing was posted"),
         (_, body) = posts.post() => assert_eq!(body, "41/other,"),
     }
-    let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(disconnecting.as_mut().poll(cx)));
-    assert!(waits.await.is_pending(), "the server has not answered");
+    assert!(
+        is_pending(&mut disconnecting).await,
+        "the server has not answered"
+    );
     posts.answer("", "ok").await;
     disconnecting.await.expect("all has left");
     assert!(socket.is_connected());
@@ -104,8 +96,7 @@ async fn giving_up_fails_what_waits_for_answers() {
         .build()
         .expect("usable options");
     let mut asking = Box::pin(socket.emit_with_ack::<()>("x", ()).args());
-    let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(asking.as_mut().poll(cx)));
-    assert!(waits.await.is_pending());
+    assert!(is_pending(&mut asking).await);
     let failure = within("a failure", socket.connect()).await;
     assert!(
         matches!(failure, Err(ConnectFailure::Unreachable { .. })),
@@ -118,17 +109,14 @@ async fn giving_up_fails_what_waits_for_answers() {
 #[tokio::test]
 async fn the_first_failure_is_returned_every_time() {
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", socket.connect()), raw.joined());
-    connected.expect("accepted");
+    let socket = raw.socket();
+    let mut wire = raw.join(&socket).await;
     let script = async {
         wire.closed().await;
         // Neither is there anybody any more.
         drop((wire, raw));
     };
-    let (ended, ()) = tokio::join!(within("the end", socket.disconnect()), script);
-    ended.expect("all has left");
+    disconnect_while(&socket, script).await;
     let failure = within("a failure", socket.connect()).await;
     assert!(
         matches!(failure, Err(ConnectFailure::Unreachable { .. })),
@@ -147,15 +135,10 @@ fn the_end_of_the_runtime_leaves_nobody_waiting() {
     let (client, other) = (runtime(), runtime());
     let (socket, _wire) = client.block_on(async {
         let raw = Raw::start().await;
-        let (connected, wire) = tokio::join!(
-            within("the connection", websocket(&raw).connect()),
-            raw.joined()
-        );
-        (connected.expect("accepted"), wire)
+        raw.open(websocket(&raw)).await
     });
     let mut asking = Box::pin(socket.emit_with_ack::<()>("x", ()).args());
-    let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(asking.as_mut().poll(cx)));
-    assert!(other.block_on(waits).is_pending());
+    assert!(other.block_on(is_pending(&mut asking)));
     drop(client);
     let answer = other.block_on(async { within("a failure", asking).await });
     assert!(matches!(answer, Err(AckError::Disconnected)), "{answer:?}");
@@ -205,11 +188,7 @@ fn disconnect_returns_when_the_close_is_on_the_wire() {
 #[tokio::test]
 async fn disconnect_does_not_wait_for_a_server_that_does_not_react() {
     let raw = Raw::start().await;
-    let (connected, mut wire) = tokio::join!(
-        within("the connection", websocket(&raw).connect()),
-        raw.joined()
-    );
-    let socket = connected.expect("accepted");
+    let (socket, mut wire) = raw.open(websocket(&raw)).await;
     // The server reads nothing and ends nothing, for which it has 10 s.
     let end = tokio::time::timeout(Duration::from_secs(5), socket.disconnect());
     end.await.expect("on the wire").expect("all has left");

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{
     raw::Raw,
-    support::{PATIENCE, journal, serve, within},
+    support::{PATIENCE, accepted, journal, serve, within},
 };
 
 const EVENTS: u32 = 50;
@@ -331,7 +331,7 @@ async fn events_of_a_connection_that_is_lost_wait_as_well() {
     let socket = Client::builder(&format!("http://{address}"))
         .reconnection_delay(Duration::from_millis(5))
         .connect();
-    let socket = within("the connection", socket).await.expect("accepted");
+    let socket = accepted(socket).await;
     let first = socket.id();
     socket.reconnect();
     while socket.id().is_none() || socket.id() == first {
@@ -403,8 +403,7 @@ async fn a_client_that_only_emits_reads_on_and_keeps_the_newest() {
         wire
     };
     let builder = Client::builder(&url).transports([kokanee_client::Transport::WebSocket]);
-    let (socket, mut wire) = tokio::join!(within("the connection", builder.connect()), script);
-    let socket = socket.expect("accepted");
+    let (socket, mut wire) = tokio::join!(accepted(builder.connect()), script);
     unhandled(&socket, 1000 - 256).await;
     socket.emit("still", "there").await.expect("sent");
     assert_eq!(wire.next().await, r#"42["still","there"]"#);
@@ -424,9 +423,7 @@ async fn the_client_stops_to_read_while_many_are_about_to_be_taken() {
     let server = Raw::start().await;
     let url = server.url();
     let builder = Client::builder(&url).transports([kokanee_client::Transport::WebSocket]);
-    let (socket, mut wire) =
-        tokio::join!(within("the connection", builder.connect()), server.joined());
-    let socket = socket.expect("accepted");
+    let (socket, mut wire) = server.open(builder).await;
     let (note, mut seen) = journal();
     socket.on("tick", move |Data(number): Data<u32>| {
         note(number);
@@ -453,9 +450,7 @@ async fn events_that_nobody_takes_are_counted_and_gone() {
             noted(number);
             async {}
         });
-    let (socket, mut wire) =
-        tokio::join!(within("the connection", builder.connect()), server.joined());
-    let socket = socket.expect("accepted");
+    let (socket, mut wire) = server.open(builder).await;
     wire.text(r#"42["other",1]"#).await;
     wire.text(r#"42["first",2]"#).await;
     assert_eq!(
@@ -529,9 +524,7 @@ async fn all_of_the_builder_is_there_and_a_clone_has_it_too() {
         })
         .on_error(move |_, error| failed(format!("error: {}", error.kind())));
     for builder in [builder.clone(), builder] {
-        let socket = within("the connection", builder.connect())
-            .await
-            .expect("accepted");
+        let socket = accepted(builder.connect()).await;
         assert_eq!(seen.next().await, "connect");
         socket.emit("start", ()).await.expect("sent");
         for expected in [
@@ -676,9 +669,7 @@ async fn what_is_attached_last_does_not_hold_up_last_words() {
             noted("disconnect");
             async {}
         });
-    let socket = within("the connection", builder.connect())
-        .await
-        .expect("accepted");
+    let socket = accepted(builder.connect()).await;
     socket.on("other", async || {});
     socket.emit("go", ()).await.expect("sent");
     assert_eq!(seen.next().await, "bye");
@@ -726,9 +717,7 @@ async fn attaching_for_others_does_not_hold_up_events_and_answers() {
     let builder = Client::builder(&format!("http://{address}"))
         .on("reply", note(&seen))
         .on("question", async |ack: Ack| ack.send(7));
-    let socket = within("the connection", builder.connect())
-        .await
-        .expect("accepted");
+    let socket = accepted(builder.connect()).await;
     let start = Instant::now();
     for number in 0..15 {
         socket.on(&format!("room {number}"), async || {});

@@ -12,7 +12,7 @@ use kokanee_server::{Server, Socket as Peer};
 use kokanee_socketio::{Decoder, DecoderLimits, Packet};
 use serde_json::{Value, json};
 
-use crate::support::{add_echo, echo_server, journal, serve, within};
+use crate::support::{accepted, add_echo, echo_server, journal, serve, within};
 
 async fn connect(io: &Server) -> Socket {
     let address = serve(io, 0).await;
@@ -56,7 +56,7 @@ async fn binary_travels_at_any_depth_with_both_parsers() {
                 .parser(parser)
                 .transports(transports)
                 .connect();
-            let socket = within("the connection", socket).await.expect("accepted");
+            let socket = accepted(socket).await;
             let bytes = Bytes::from(vec![0, 255, 7]);
             let (text, inner): (String, Vec<Bytes>) = within("an answer", async {
                 socket
@@ -215,9 +215,7 @@ async fn what_is_sent_before_the_connection_leaves_with_it() {
         matches!(full, Err(EmitError::BufferFull { max: 1000 })),
         "{full:?}"
     );
-    within("the connection", socket.connect())
-        .await
-        .expect("accepted");
+    accepted(socket.connect()).await;
     for number in 0..5 {
         assert_eq!(seen.next().await, number);
     }
@@ -309,9 +307,7 @@ fn is_refused<T: std::fmt::Debug>(answer: Result<T, AckError>) {
 async fn what_a_handler_of_the_server_refuses_is_an_error_that_can_be_read() {
     let address = serve(&refusing_server(|_| {}), 0).await;
     let url = format!("http://{address}");
-    let socket = within("the connection", Client::connect(&url))
-        .await
-        .expect("accepted");
+    let socket = accepted(Client::connect(&url)).await;
     let asked = socket.emit_with_ack::<i64>("delete", 1).into_future();
     is_refused(within("the answer", asked).await);
     // Whatever is expected, an error is one.
@@ -333,9 +329,7 @@ async fn what_a_handler_of_the_server_refuses_is_an_error_that_can_be_read() {
     };
     assert_eq!(error.code, "invalid_payload");
 
-    let simple = within("the connection", SimpleClient::connect(&url))
-        .await
-        .expect("accepted");
+    let simple = accepted(SimpleClient::connect(&url)).await;
     is_refused(within("the answer", simple.call::<i64>("delete", 1)).await);
     let blocking = tokio::task::spawn_blocking(move || {
         let socket = kokanee_client::blocking::Client::connect(&url).expect("accepted");
@@ -371,7 +365,7 @@ async fn what_a_handler_of_the_client_refuses_is_an_error_of_the_server() {
             ));
         })
         .connect();
-    let socket = within("the connection", socket).await.expect("accepted");
+    let socket = accepted(socket).await;
     for (event, answer, is_extract) in [
         ("refuse", "busy (busy)", false),
         ("fail", "internal error (internal)", false),
@@ -390,9 +384,7 @@ async fn what_a_handler_of_the_client_refuses_is_an_error_of_the_server() {
     let (note, mut errors) = journal();
     chat.on("fail", async || Err::<(), _>("an error"))
         .on_error(move |socket, error| note(format!("{} {error}", socket.namespace())));
-    within("the connection", chat.connect())
-        .await
-        .expect("accepted");
+    accepted(chat.connect()).await;
     chat.emit("start", ()).await.expect("sent");
     assert_eq!(errors.next().await, r#"/chat event "fail": an error"#);
 }
@@ -407,7 +399,7 @@ async fn large_messages_go_in_pieces_of_what_the_server_takes() {
     let socket = Client::builder(&format!("http://{address}"))
         .transports([Transport::Polling])
         .connect();
-    let socket = within("the connection", socket).await.expect("accepted");
+    let socket = accepted(socket).await;
     let (note, mut seen) = journal();
     socket.on("echo", move |Data((number, _)): Data<(u64, Value)>| {
         note(number);
@@ -525,7 +517,7 @@ async fn more_attachments_than_javascript_takes_are_an_error_but_with_msgpack() 
     assert_eq!(refused.next().await, TEXT);
 
     let more = Client::builder(&url).max_outbound_attachments(11).connect();
-    let more = within("the connection", more).await.expect("accepted");
+    let more = accepted(more).await;
     let answer = more.emit_with_ack::<Vec<Bytes>>("echo", &eleven);
     assert_eq!(
         within("an answer", answer.into_future())

@@ -4,7 +4,7 @@ use kokanee_client::{Ack, Data, Socket};
 use kokanee_websocket::{OpCode, encode_header};
 
 use crate::{
-    raw::{Raw, Wire, polling, websocket},
+    raw::{Raw, Wire, disconnect_while, polling},
     support::{journal, within},
 };
 
@@ -22,7 +22,7 @@ async fn flood(wire: &mut Wire, message: &str) -> usize {
 #[tokio::test]
 async fn a_flood_of_events_is_read_as_fast_as_they_are_handled() {
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
+    let socket = raw.socket();
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     let (note, mut seen) = journal();
     let handler_gate = std::sync::Arc::clone(&gate);
@@ -33,9 +33,7 @@ async fn a_flood_of_events_is_read_as_fast_as_they_are_handled() {
             note(text.len());
         }
     });
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", socket.connect()), raw.joined());
-    connected.expect("accepted");
+    let mut wire = raw.join(&socket).await;
     let event = format!("42[\"x\",\"{}\"]", "x".repeat(100_000));
     let taken = flood(&mut wire, &event).await;
     // It goes on when the handlers do.
@@ -49,13 +47,11 @@ async fn a_flood_of_events_is_read_as_fast_as_they_are_handled() {
 #[tokio::test]
 async fn a_flood_of_questions_is_read_as_fast_as_the_answers() {
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
+    let socket = raw.socket();
     socket.on("x", move |Data(text): Data<String>, ack: Ack| async move {
         ack.send(text)
     });
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", socket.connect()), raw.joined());
-    connected.expect("accepted");
+    let mut wire = raw.join(&socket).await;
     let question = format!("421[\"x\",\"{}\"]", "x".repeat(100_000));
     let taken = flood(&mut wire, &question).await;
     // It goes on when they are read.
@@ -69,15 +65,13 @@ async fn a_flood_of_questions_is_read_as_fast_as_the_answers() {
 #[tokio::test]
 async fn a_flood_of_nothing_costs_nothing() {
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
+    let socket = raw.socket();
     let (note, mut seen) = journal();
     socket.on("end", move || {
         note(());
         async {}
     });
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", socket.connect()), raw.joined());
-    connected.expect("accepted");
+    let mut wire = raw.join(&socket).await;
     let frames: Vec<u8> = [
         "2",
         "6",
@@ -133,23 +127,20 @@ async fn a_client_whose_handlers_are_behind_still_posts() {
         assert_eq!(posts.post().await.1, "41\u{1e}1");
         posts.answer("", "ok").await;
     };
-    let (ended, ()) = tokio::join!(within("the end", socket.disconnect()), script);
-    ended.expect("all has left");
+    disconnect_while(&socket, script).await;
 }
 
 #[tokio::test]
 async fn a_dropped_reader_does_not_hold_up_the_others() {
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
+    let socket = raw.socket();
     let (note, mut seen) = journal();
     socket.on("x", move || {
         note(());
         async {}
     });
     let events = socket.events();
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", socket.connect()), raw.joined());
-    connected.expect("accepted");
+    let mut wire = raw.join(&socket).await;
     let header = encode_header(OpCode::Text, 7, None);
     let frame = [header.as_slice(), b"42[\"x\"]"].concat();
     wire.write(&frame.repeat(1000)).await;

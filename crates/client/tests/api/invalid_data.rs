@@ -5,8 +5,8 @@ use kokanee_client::{AckError, ConnectFailure, DisconnectReason, Transport};
 use kokanee_websocket::{OpCode, encode_header};
 
 use crate::{
-    raw::{ACCEPTED, OPEN, Raw, client, fails, websocket},
-    support::{journal, within},
+    raw::{ACCEPTED, OPEN, Raw, client, connect_while, fails, websocket},
+    support::{accepted, connected_again, journal, reasons, within},
 };
 
 #[tokio::test]
@@ -127,8 +127,8 @@ async fn times_beyond_all_clocks_are_no_danger() {
         wire.text(ACCEPTED).await;
         wire
     };
-    let (socket, _wire) = tokio::join!(within("the connection", websocket(&raw).connect()), script);
-    assert!(socket.expect("accepted").is_connected());
+    let (socket, _wire) = tokio::join!(accepted(websocket(&raw).connect()), script);
+    assert!(socket.is_connected());
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn garbage_right_behind_the_acceptance_ends_the_connection() {
         "42[1.5.5]",
     ] {
         let raw = Raw::start().await;
-        let socket = websocket(&raw).build().expect("usable options");
+        let socket = raw.socket();
         let (note, mut seen) = journal();
         let noted = note.clone();
         socket.on_connect(move || {
@@ -173,8 +173,7 @@ async fn garbage_right_behind_the_acceptance_ends_the_connection() {
             }
             wire.closed().await;
         };
-        let (connected, ()) = tokio::join!(within("the connection", socket.connect()), script);
-        connected.expect("it was accepted first");
+        connect_while(&socket, script).await;
         assert_eq!(seen.next().await, "connect");
         assert_eq!(seen.next().await, "disconnect parse error", "{garbage}");
         assert!(!socket.is_connected(), "{garbage}");
@@ -185,18 +184,14 @@ async fn garbage_right_behind_the_acceptance_ends_the_connection() {
 #[tokio::test]
 async fn garbage_and_the_end_in_one_read_are_one_loss() {
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", socket.connect()), raw.joined());
-    connected.expect("accepted");
+    let socket = raw.socket();
+    let mut wire = raw.join(&socket).await;
     let garbage = encode_header(OpCode::Text, 2, None);
     let end = encode_header(OpCode::Close, 0, None);
     wire.write(&[garbage.as_slice(), b"4x", end.as_slice()].concat())
         .await;
     let _wire = raw.joined().await;
-    within("connected again", socket.connected())
-        .await
-        .expect("accepted");
+    connected_again(&socket).await;
 }
 
 #[tokio::test]
@@ -204,14 +199,8 @@ async fn garbage_ends_a_connection_that_takes_nothing() {
     let raw = Raw::start().await;
     let builder = websocket(&raw).send_buffer_bytes(64 << 20);
     let socket = builder.build().expect("usable options");
-    let (note, mut seen) = journal();
-    socket.on_disconnect(move |reason: DisconnectReason| {
-        note(reason.to_string());
-        async {}
-    });
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", socket.connect()), raw.joined());
-    connected.expect("accepted");
+    let mut seen = reasons(&socket);
+    let mut wire = raw.join(&socket).await;
     // More than the system buffers, and the server reads nothing.
     let large = "x".repeat(32 << 20);
     socket.emit("x", large).await.expect("taken");
@@ -223,15 +212,9 @@ async fn garbage_ends_a_connection_that_takes_nothing() {
 #[tokio::test]
 async fn a_refusal_of_a_connected_namespace_breaks_the_protocol() {
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
-    let (note, mut seen) = journal();
-    socket.on_disconnect(move |reason: DisconnectReason| {
-        note(reason.to_string());
-        async {}
-    });
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", socket.connect()), raw.joined());
-    connected.expect("accepted");
+    let socket = raw.socket();
+    let mut seen = reasons(&socket);
+    let mut wire = raw.join(&socket).await;
     let asking = socket.emit_with_ack::<()>("x", ());
     let script = async {
         assert_eq!(wire.next().await, "420[\"x\"]");
@@ -246,15 +229,13 @@ async fn a_refusal_of_a_connected_namespace_breaks_the_protocol() {
 #[tokio::test]
 async fn a_connection_that_ends_within_a_binary_packet_leaves_nothing_behind() {
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
+    let socket = raw.socket();
     let (note, mut seen) = journal();
     socket.on("x", move |args: kokanee_client::Args| {
         note(args.json().to_owned());
         async {}
     });
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", socket.connect()), raw.joined());
-    connected.expect("accepted");
+    let mut wire = raw.join(&socket).await;
     wire.text("452-[\"x\",{\"_placeholder\":true,\"num\":0},{\"_placeholder\":true,\"num\":1}]")
         .await;
     wire.frame(OpCode::Binary, b"first").await;
@@ -278,15 +259,9 @@ async fn attachments_without_end_are_refused() {
     let digits = format!("45{}-[\"x\"]", "1".repeat(100_000));
     for packet in ["4510001-[\"x\"]", &digits] {
         let raw = Raw::start().await;
-        let socket = websocket(&raw).build().expect("usable options");
-        let (note, mut seen) = journal();
-        socket.on_disconnect(move |reason: DisconnectReason| {
-            note(reason.to_string());
-            async {}
-        });
-        let (connected, mut wire) =
-            tokio::join!(within("the connection", socket.connect()), raw.joined());
-        connected.expect("accepted");
+        let socket = raw.socket();
+        let mut seen = reasons(&socket);
+        let mut wire = raw.join(&socket).await;
         wire.text(packet).await;
         assert_eq!(seen.next().await, "parse error");
     }
@@ -294,14 +269,8 @@ async fn attachments_without_end_are_refused() {
     let raw = Raw::start().await;
     let builder = websocket(&raw).max_message_bytes(1 << 20);
     let socket = builder.build().expect("usable options");
-    let (note, mut seen) = journal();
-    socket.on_disconnect(move |reason: DisconnectReason| {
-        note(reason.to_string());
-        async {}
-    });
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", socket.connect()), raw.joined());
-    connected.expect("accepted");
+    let mut seen = reasons(&socket);
+    let mut wire = raw.join(&socket).await;
     let placeholders: Vec<_> = (0..10)
         .map(|num| format!("{{\"_placeholder\":true,\"num\":{num}}}"))
         .collect();
@@ -318,14 +287,8 @@ async fn a_message_larger_than_allowed_ends_the_connection() {
     let raw = Raw::start().await;
     let builder = websocket(&raw).max_message_bytes(1000);
     let socket = builder.build().expect("usable options");
-    let (note, mut seen) = journal();
-    socket.on_disconnect(move |reason: DisconnectReason| {
-        note(reason.to_string());
-        async {}
-    });
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", socket.connect()), raw.joined());
-    connected.expect("accepted");
+    let mut seen = reasons(&socket);
+    let mut wire = raw.join(&socket).await;
     wire.text(&format!("42[\"x\",\"{}\"]", "x".repeat(1000)))
         .await;
     assert_eq!(seen.next().await, "transport error");

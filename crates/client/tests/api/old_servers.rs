@@ -3,8 +3,8 @@
 use kokanee_client::{Client, Revision, Transport};
 
 use crate::{
-    raw::{OPEN, Raw, Wire, websocket},
-    support::within,
+    raw::{OPEN, Raw, Wire, connect_while, websocket},
+    support::{accepted, within},
 };
 
 /// A server of Socket.IO 2 whose client has opened a session. It connects `/` by itself.
@@ -21,11 +21,7 @@ async fn the_root_of_an_old_server_waits_for_no_auth() {
     let builder = websocket(&raw)
         .revision(Revision::V3)
         .auth_with(std::future::pending::<u32>);
-    let (connected, mut wire) = tokio::join!(
-        within("the connection", builder.connect()),
-        opened_by_old_server(&raw)
-    );
-    let socket = connected.expect("accepted");
+    let (socket, mut wire) = tokio::join!(accepted(builder.connect()), opened_by_old_server(&raw));
     socket.emit("x", 1).await.expect("sent");
     assert_eq!(wire.next().await, "42[\"x\",1]");
 }
@@ -42,8 +38,7 @@ async fn the_root_of_an_old_server_is_joined_late_and_again() {
         wire.text("40/admin,").await;
         wire
     };
-    let (connected, mut wire) = tokio::join!(within("the connection", builder.connect()), script);
-    let admin = connected.expect("accepted");
+    let (admin, mut wire) = tokio::join!(accepted(builder.connect()), script);
     let root = admin.of("/");
     within("what is connected", root.connect())
         .await
@@ -55,8 +50,7 @@ async fn the_root_of_an_old_server_is_joined_late_and_again() {
         assert_eq!(wire.next().await, "40");
         wire.text("40").await;
     };
-    let (again, ()) = tokio::join!(within("the connection", root.connect()), script);
-    again.expect("accepted");
+    connect_while(&root, script).await;
     // Without a middleware such a server does not answer what it has accepted before, but it refuses.
     root.disconnect().await.expect("all has left");
     assert_eq!(wire.next().await, "41");

@@ -49,11 +49,7 @@ async fn auth_must_be_an_object() {
 #[tokio::test]
 async fn namespaces_that_the_wire_cannot_carry_are_refused() {
     let raw = Raw::start().await;
-    let (connected, _wire) = tokio::join!(
-        within("the connection", websocket(&raw).connect()),
-        raw.joined()
-    );
-    let socket = connected.expect("accepted");
+    let (socket, _wire) = raw.open(websocket(&raw)).await;
     for namespace in ["a,b", "/x?y"] {
         let failure = within("a failure", socket.of(namespace).connect()).await;
         assert!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kokanee_client::{Ack, Client, ConnectFailure, Data, EmitError, Failure, Socket};
 
 use crate::{
-    raw::{ACCEPTED, OPEN, Raw, websocket},
+    raw::{ACCEPTED, OPEN, Raw, connect_while},
     support::{journal, within},
 };
 
@@ -43,7 +43,7 @@ async fn the_last_failure_comes_before_the_end_of_all_attempts() {
 async fn only_what_can_be_an_offset_is_one() {
     // The JavaScript client takes any text at the end of any event, which costs it the recovery.
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
+    let socket = raw.socket();
     socket.on("ask", async |ack: Ack| ack.send(()));
     let script = async {
         let mut wire = raw.websocket().await;
@@ -55,8 +55,7 @@ async fn only_what_can_be_an_offset_is_one() {
         wire.text(r#"427["ask","text"]"#).await;
         assert_eq!(wire.next().await, "437[]");
     };
-    let (connected, ()) = tokio::join!(within("the connection", socket.connect()), script);
-    connected.expect("accepted");
+    connect_while(&socket, script).await;
     let mut wire = raw.websocket().await;
     wire.text(OPEN).await;
     assert_eq!(
@@ -75,15 +74,13 @@ async fn only_what_can_be_an_offset_is_one() {
 #[tokio::test]
 async fn an_answer_is_for_the_connection_on_which_it_was_asked_for() {
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
+    let socket = raw.socket();
     let (note, mut asked) = journal();
     socket.on("ask", move |ack: Ack| {
         note(ack);
         async {}
     });
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", socket.connect()), raw.joined());
-    connected.expect("accepted");
+    let mut wire = raw.join(&socket).await;
     wire.text("427[\"ask\"]").await;
     let old = asked.next().await;
     drop(wire);
@@ -98,7 +95,7 @@ async fn an_answer_is_for_the_connection_on_which_it_was_asked_for() {
 #[tokio::test]
 async fn events_before_the_acceptance_are_handled_after_it() {
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
+    let socket = raw.socket();
     let (note, mut seen) = journal();
     let noted = note.clone();
     socket.on_connect(move |_: Socket| {
@@ -119,8 +116,7 @@ async fn events_before_the_acceptance_are_handled_after_it() {
         assert_eq!(wire.next().await, "435[\"thanks\"]");
         wire
     };
-    let (connected, _wire) = tokio::join!(within("the connection", socket.connect()), script);
-    connected.expect("accepted");
+    let _wire = connect_while(&socket, script).await;
     for expected in ["connected", "one", "two"] {
         assert_eq!(seen.next().await, expected);
     }

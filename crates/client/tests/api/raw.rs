@@ -10,7 +10,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::within;
+use crate::support::{accepted, within};
 
 /// The open packet of a server that pings rarely.
 pub(crate) const OPEN: &str = r#"0{"sid":"secret","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
@@ -63,6 +63,24 @@ impl Raw {
         assert!(wire.next().await.starts_with("40"));
         wire.text(ACCEPTED).await;
         wire
+    }
+
+    /// A socket of this server that uses WebSocket only, not connected yet.
+    pub(crate) fn socket(&self) -> Socket {
+        websocket(self).build().expect("usable options")
+    }
+
+    /// Connects a socket of `/`. Returns its connection.
+    #[track_caller]
+    pub(crate) fn join(&self, socket: &Socket) -> impl Future<Output = Wire> {
+        connect_while(socket, self.joined())
+    }
+
+    /// Connects a client to `/`. Returns its socket and its connection.
+    #[track_caller]
+    pub(crate) fn open(&self, builder: ClientBuilder) -> impl Future<Output = (Socket, Wire)> {
+        let connecting = accepted(builder.connect());
+        async { tokio::join!(connecting, self.joined()) }
     }
 }
 
@@ -243,6 +261,29 @@ pub(crate) async fn fails(
     failure.expect_err("nobody could connect to this")
 }
 
+/// Connects a socket to a server whose part is `script`. Returns what the script returns.
+#[track_caller]
+pub(crate) fn connect_while<T>(
+    socket: &Socket,
+    script: impl Future<Output = T>,
+) -> impl Future<Output = T> {
+    let connecting = accepted(socket.connect());
+    async { tokio::join!(connecting, script).1 }
+}
+
+/// Disconnects a socket from a server whose part is `script`.
+#[track_caller]
+pub(crate) fn disconnect_while(
+    socket: &Socket,
+    script: impl Future<Output = ()>,
+) -> impl Future<Output = ()> {
+    let disconnecting = within("the end", socket.disconnect());
+    async {
+        let (ended, ()) = tokio::join!(disconnecting, script);
+        ended.expect("all has left");
+    }
+}
+
 /// A server of long-polling whose client has joined `/`: the connections of its GETs and of its POSTs.
 pub(crate) async fn joined_by_polling(raw: &Raw) -> (Wire, Wire) {
     let mut gets = raw.accept().await;
@@ -258,8 +299,7 @@ pub(crate) async fn joined_by_polling(raw: &Raw) -> (Wire, Wire) {
 
 /// A client that has joined `/` by polling, and its connections.
 pub(crate) async fn polling(raw: &Raw) -> (Socket, Wire, Wire) {
-    let connecting = client(raw, Transport::Polling).connect();
-    let (connected, (gets, posts)) =
-        tokio::join!(within("the connection", connecting), joined_by_polling(raw));
-    (connected.expect("accepted"), gets, posts)
+    let connecting = accepted(client(raw, Transport::Polling).connect());
+    let (socket, (gets, posts)) = tokio::join!(connecting, joined_by_polling(raw));
+    (socket, gets, posts)
 }

@@ -13,7 +13,7 @@ use kokanee_client::{
 };
 use kokanee_server::{Ack, Server};
 
-use crate::support::{add_echo, echo_server, journal, serve, within};
+use crate::support::{accepted, add_echo, echo_server, journal, reasons, serve, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_server_is_found_again_and_what_was_sent_meanwhile_arrives() {
@@ -50,9 +50,7 @@ async fn a_restarted_server_is_found_again_and_what_was_sent_meanwhile_arrives()
             note(text);
             async {}
         });
-        within("the connection", socket.connect())
-            .await
-            .expect("accepted");
+        accepted(socket.connect()).await;
         let _ = io.close(Duration::from_secs(1)).await;
         let reason = seen.next().await;
         assert!(reason.starts_with("disconnect transport "), "{reason}");
@@ -85,9 +83,7 @@ async fn attempts_end_when_the_application_says_so() {
         note("failed".to_owned());
         async {}
     });
-    within("the connection", socket.connect())
-        .await
-        .expect("accepted");
+    accepted(socket.connect()).await;
     let _ = io.close(Duration::from_secs(1)).await;
     for expected in ["1", "2", "3", "failed"] {
         assert_eq!(seen.next().await, expected);
@@ -105,14 +101,8 @@ async fn without_reconnection_it_stays_disconnected() {
         .reconnection(false)
         .build()
         .expect("usable options");
-    let (note, mut seen) = journal();
-    socket.on_disconnect(move |reason: DisconnectReason| {
-        note(reason.to_string());
-        async {}
-    });
-    within("the connection", socket.connect())
-        .await
-        .expect("accepted");
+    let mut seen = reasons(&socket);
+    accepted(socket.connect()).await;
     let _ = io.close(Duration::from_secs(1)).await;
     let reason = seen.next().await;
     assert!(reason.starts_with("transport "), "{reason}");
@@ -190,7 +180,7 @@ async fn with_retries_every_event_arrives_in_order() {
         .retries(5)
         .ack_timeout(Duration::from_millis(50))
         .connect();
-    let socket = within("the connection", socket).await.expect("accepted");
+    let socket = accepted(socket).await;
     for number in 0..10_u64 {
         socket.emit("job", number).await.expect("taken");
     }
@@ -224,7 +214,7 @@ async fn retries_outlive_the_connection() {
         .retries(100)
         .reconnection_delay(Duration::from_millis(5))
         .connect();
-    let socket = within("the connection", socket).await.expect("accepted");
+    let socket = accepted(socket).await;
     for number in 0..200_u64 {
         socket.emit("job", number).await.expect("taken");
         if number % 50 == 25 {
@@ -255,7 +245,7 @@ async fn what_nobody_acknowledges_is_given_up() {
         .retries(2)
         .ack_timeout(Duration::from_millis(20))
         .connect();
-    let socket = within("the connection", socket).await.expect("accepted");
+    let socket = accepted(socket).await;
     let failed = within("the end", socket.emit_with_ack::<()>("job", ()).args()).await;
     assert!(failed.is_err());
     for _ in 0..3 {
@@ -273,7 +263,7 @@ async fn a_wait_with_retries_ends_when_the_caller_says_so() {
         .retries(1_000_000)
         .ack_timeout(Duration::from_millis(20))
         .connect();
-    let socket = within("the connection", socket).await.expect("accepted");
+    let socket = accepted(socket).await;
     let asking = socket.emit_with_ack::<()>("job", ());
     let asking = asking.timeout(Duration::from_millis(100)).args();
     let failed = within("the end", asking).await;
@@ -300,9 +290,7 @@ async fn a_cut_transport_is_replaced() {
         again("reconnect");
         async {}
     });
-    within("the connection", socket.connect())
-        .await
-        .expect("accepted");
+    accepted(socket.connect()).await;
     assert_eq!(seen.next().await, "upgrade");
     let first = socket.id();
     socket.reconnect();

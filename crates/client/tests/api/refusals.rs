@@ -5,7 +5,7 @@ use kokanee_websocket::OpCode;
 
 use crate::{
     raw::{OPEN, Raw, client, fails, websocket},
-    support::{journal, within},
+    support::{journal, reasons},
 };
 
 /// What the client says of a server that answers the first request with these bytes.
@@ -106,15 +106,13 @@ async fn the_servers_close_frame_is_handed_on() {
     ];
     for (payload, code, reason, text) in codes {
         let raw = Raw::start().await;
-        let socket = websocket(&raw).build().expect("usable options");
+        let socket = raw.socket();
         let (note, mut seen) = journal();
         socket.on_disconnect(move |reason: DisconnectReason, details: CloseDetails| {
             note((reason, details));
             async {}
         });
-        let (connected, mut wire) =
-            tokio::join!(within("the connection", socket.connect()), raw.joined());
-        connected.expect("accepted");
+        let mut wire = raw.join(&socket).await;
         wire.frame(OpCode::Close, payload).await;
         let (why, details) = seen.next().await;
         assert_eq!(why, DisconnectReason::Session(CloseReason::TransportClose));
@@ -207,14 +205,8 @@ async fn a_close_packet_over_websocket_ends_the_session_at_once() {
         .reconnection(false)
         .build()
         .expect("usable options");
-    let (note, mut seen) = journal();
-    socket.on_disconnect(move |reason: DisconnectReason| {
-        note(reason.to_string());
-        async {}
-    });
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", socket.connect()), raw.joined());
-    connected.expect("accepted");
+    let mut seen = reasons(&socket);
+    let mut wire = raw.join(&socket).await;
     wire.text("1").await;
     assert_eq!(seen.next().await, "transport close");
     wire.closed().await;

@@ -3,8 +3,8 @@
 use kokanee_client::{AckError, EmitError};
 
 use crate::{
-    raw::{ACCEPTED, OPEN, Raw, SHORT, websocket},
-    support::within,
+    raw::{ACCEPTED, OPEN, Raw, SHORT, connect_while, websocket},
+    support::{is_pending, within},
 };
 
 #[tokio::test]
@@ -12,8 +12,7 @@ async fn an_emit_that_waits_for_room_ends_with_the_connection() {
     let raw = Raw::start().await;
     let builder = websocket(&raw).retries(1).reconnection(false);
     let builder = builder.send_buffer_bytes(1000);
-    let (connected, wire) = tokio::join!(within("the connection", builder.connect()), raw.joined());
-    let socket = connected.expect("accepted");
+    let (socket, wire) = raw.open(builder).await;
     // The server acknowledges nothing, so they wait here.
     let waiting = loop {
         let mut emit = Box::pin(socket.emit("x", "x".repeat(100)));
@@ -45,9 +44,7 @@ async fn an_emit_that_waits_for_room_ends_with_the_connection() {
 async fn what_waits_for_one_namespace_does_not_hold_up_another() {
     let raw = Raw::start().await;
     let builder = websocket(&raw).send_buffer_bytes(1000);
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", builder.connect()), raw.joined());
-    let socket = connected.expect("accepted");
+    let (socket, mut wire) = raw.open(builder).await;
     let other = socket.of("/other");
     let text = "x".repeat(600);
     other.emit("x", &text).await.expect("kept");
@@ -66,8 +63,7 @@ async fn what_waits_for_one_namespace_does_not_hold_up_another() {
         wire.text("40/other,{\"sid\":\"other\"}").await;
         assert!(wire.next().await.starts_with("42/other,[\"x\","));
     };
-    let (connected, ()) = tokio::join!(within("the connection", other.connect()), script);
-    connected.expect("accepted");
+    connect_while(&other, script).await;
     within("room", other.emit("y", ())).await.expect("sent");
     assert_eq!(wire.next().await, "42/other,[\"y\"]");
 }
@@ -76,7 +72,7 @@ async fn what_waits_for_one_namespace_does_not_hold_up_another() {
 async fn volatile_events_are_dropped_while_the_namespace_has_not_accepted() {
     // The JavaScript client keeps them if the transport happens to be writable.
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
+    let socket = raw.socket();
     let script = async {
         let mut wire = raw.websocket().await;
         wire.text(OPEN).await;
@@ -86,17 +82,14 @@ async fn volatile_events_are_dropped_while_the_namespace_has_not_accepted() {
         wire.text(ACCEPTED).await;
         assert_eq!(wire.next().await, "42[\"kept\",2]");
     };
-    let (connected, ()) = tokio::join!(within("the connection", socket.connect()), script);
-    connected.expect("accepted");
+    connect_while(&socket, script).await;
 }
 
 #[tokio::test]
 async fn volatile_events_never_wait_for_room() {
     let raw = Raw::start().await;
     let builder = websocket(&raw).send_buffer_bytes(1000);
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", builder.connect()), raw.joined());
-    let socket = connected.expect("accepted");
+    let (socket, mut wire) = raw.open(builder).await;
     // In one turn of this thread: the connection's task takes nothing meanwhile.
     for number in 0..100 {
         socket.emit_volatile("x", number).expect("sent or dropped");
@@ -108,14 +101,11 @@ async fn volatile_events_never_wait_for_room() {
 async fn questions_wait_for_room_as_other_events() {
     let raw = Raw::start().await;
     let builder = websocket(&raw).send_buffer_bytes(1000);
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", builder.connect()), raw.joined());
-    let socket = connected.expect("accepted");
+    let (socket, mut wire) = raw.open(builder).await;
     // In one turn of this thread: the connection's task takes nothing meanwhile.
     socket.emit("x", "x".repeat(600)).await.expect("sent");
     let mut asking = Box::pin(socket.emit_with_ack::<()>("never", ()).args());
-    let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(asking.as_mut().poll(cx)));
-    assert!(waits.await.is_pending());
+    assert!(is_pending(&mut asking).await);
     drop(asking);
     let mut asking = Box::pin(socket.emit_with_ack::<i32>("sum", ()).args());
     let script = async {
@@ -130,7 +120,7 @@ async fn questions_wait_for_room_as_other_events() {
 #[tokio::test]
 async fn an_event_whose_answer_nobody_waits_for_is_not_sent_later() {
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
+    let socket = raw.socket();
     let asking = socket.emit_with_ack::<()>("late", ()).timeout(SHORT);
     let answer = within("a failure", asking.args()).await;
     assert!(matches!(answer, Err(AckError::Timeout)), "{answer:?}");
@@ -139,6 +129,5 @@ async fn an_event_whose_answer_nobody_waits_for_is_not_sent_later() {
         let mut wire = raw.joined().await;
         assert_eq!(wire.next().await, "42[\"kept\"]");
     };
-    let (connected, ()) = tokio::join!(within("the connection", socket.connect()), script);
-    connected.expect("accepted");
+    connect_while(&socket, script).await;
 }

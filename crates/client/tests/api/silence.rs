@@ -1,18 +1,18 @@
-//! Servers that stop answering: every wait of the client has an end.
+//! Servers that stop answering: every wait of the has an end.
 
 use std::time::Duration;
 
-use kokanee_client::{AckError, Client, ConnectFailure, DisconnectReason, Socket, Transport};
+use kokanee_client::{AckError, Client, ConnectFailure, Socket, Transport};
 
 use crate::{
-    raw::{ACCEPTED, OPEN, Raw, SHORT, fails, joined_by_polling, websocket},
-    support::{journal, within},
+    raw::{ACCEPTED, OPEN, Raw, SHORT, connect_while, fails, joined_by_polling, websocket},
+    support::{accepted, connected_again, is_pending, journal, reasons},
 };
 
 #[tokio::test]
 async fn a_handler_does_not_wait_for_an_answer_for_ever() {
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
+    let socket = raw.socket();
     let (note, mut seen) = journal();
     socket.on("x", move |socket: Socket| {
         let note = note.clone();
@@ -21,16 +21,9 @@ async fn a_handler_does_not_wait_for_an_answer_for_ever() {
             note(answer);
         }
     });
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", socket.connect()), raw.joined());
-    connected.expect("accepted");
+    let mut wire = raw.join(&socket).await;
     let mut outside = Box::pin(socket.emit_with_ack::<()>("outside", ()).args());
-    let mut is_waiting = async || {
-        let poll =
-            |cx: &mut std::task::Context<'_>| std::task::Poll::Ready(outside.as_mut().poll(cx));
-        std::future::poll_fn(poll).await.is_pending()
-    };
-    assert!(is_waiting().await);
+    assert!(is_pending(&mut outside).await);
     assert_eq!(wire.next().await, "420[\"outside\"]");
     wire.text("42[\"x\"]").await;
     assert_eq!(wire.next().await, "421[\"inside\"]");
@@ -39,7 +32,7 @@ async fn a_handler_does_not_wait_for_an_answer_for_ever() {
     tokio::time::resume();
     let answer = seen.next().await;
     assert!(matches!(answer, Err(AckError::Timeout)), "{answer:?}");
-    assert!(is_waiting().await, "it holds up nobody");
+    assert!(is_pending(&mut outside).await, "it holds up nobody");
 }
 
 #[tokio::test]
@@ -76,29 +69,20 @@ async fn a_silent_namespace_does_not_stop_reconnecting() {
         .connect_timeout(SHORT)
         .build()
         .expect("usable options");
-    let connecting = within("the connection", socket.connect());
-    let (connected, first) = tokio::join!(connecting, raw.joined());
-    connected.expect("accepted");
-    drop(first);
+    drop(raw.join(&socket).await);
     // The second connection is never accepted, the third is.
     let mut second = raw.websocket().await;
     second.text(OPEN).await;
     second.closed().await;
     let _third = raw.joined().await;
-    within("connected again", socket.connected())
-        .await
-        .expect("accepted");
+    connected_again(&socket).await;
 }
 
 #[tokio::test]
 async fn a_server_that_never_pings_is_left() {
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
-    let (note, mut seen) = journal();
-    socket.on_disconnect(move |reason: DisconnectReason| {
-        note(reason.to_string());
-        async {}
-    });
+    let socket = raw.socket();
+    let mut seen = reasons(&socket);
     let script = async {
         let mut wire = raw.websocket().await;
         wire.text(r#"0{"sid":"x","upgrades":[],"pingInterval":100,"pingTimeout":100}"#)
@@ -107,19 +91,16 @@ async fn a_server_that_never_pings_is_left() {
         wire.text(ACCEPTED).await;
         wire.closed().await;
     };
-    let (connected, ()) = tokio::join!(within("the connection", socket.connect()), script);
-    connected.expect("accepted");
+    connect_while(&socket, script).await;
     assert_eq!(seen.next().await, "ping timeout");
     let _wire = raw.joined().await;
-    within("connected again", socket.connected())
-        .await
-        .expect("accepted");
+    connected_again(&socket).await;
 }
 
 #[tokio::test]
 async fn what_is_sent_after_the_time_of_a_connection_is_for_the_next_one() {
     let raw = Raw::start().await;
-    let socket = websocket(&raw).build().expect("usable options");
+    let socket = raw.socket();
     let script = async {
         let mut wire = raw.websocket().await;
         wire.text(r#"0{"sid":"x","upgrades":[],"pingInterval":50,"pingTimeout":50}"#)
@@ -128,8 +109,7 @@ async fn what_is_sent_after_the_time_of_a_connection_is_for_the_next_one() {
         wire.text(ACCEPTED).await;
         wire
     };
-    let (connected, _wire) = tokio::join!(within("the connection", socket.connect()), script);
-    connected.expect("accepted");
+    let _wire = connect_while(&socket, script).await;
     // The whole process stands still, as on a machine that is suspended.
     std::thread::sleep(Duration::from_millis(200));
     socket.emit("late", 1).await.expect("kept");
@@ -149,11 +129,8 @@ async fn a_transport_that_is_swallowed_leaves_time_for_the_next() {
         swallowed.request().await;
         (swallowed, joined_by_polling(&raw).await)
     };
-    let (connected, _wires) = tokio::join!(within("the connection", builder.connect()), script);
-    assert_eq!(
-        connected.expect("accepted").transport(),
-        Some(Transport::Polling)
-    );
+    let (socket, _wires) = tokio::join!(accepted(builder.connect()), script);
+    assert_eq!(socket.transport(), Some(Transport::Polling));
 }
 
 #[tokio::test]
@@ -164,9 +141,7 @@ async fn times_without_end_are_no_danger() {
         .ack_timeout(Duration::MAX)
         .reconnection_delay_max(Duration::MAX)
         .retries(1);
-    let (connected, mut wire) =
-        tokio::join!(within("the connection", builder.connect()), raw.joined());
-    let socket = connected.expect("accepted");
+    let (socket, mut wire) = raw.open(builder).await;
     socket.emit("x", ()).await.expect("sent");
     assert_eq!(wire.next().await, "420[\"x\"]");
 }

@@ -5,15 +5,13 @@ use std::time::Duration;
 use kokanee_client::{AckError, Client, EmitError, ReceiveError, SimpleClient};
 use kokanee_server::{Ack, Data, Server, Socket};
 
-use crate::support::{echo_server, journal, serve, within};
+use crate::support::{accepted, echo_server, journal, serve, within};
 
 async fn connect(io: &Server) -> SimpleClient {
     let address = serve(io, 0).await;
     let builder =
         Client::builder(&format!("http://{address}")).reconnection_delay(Duration::from_millis(5));
-    within("the connection", SimpleClient::with(builder))
-        .await
-        .expect("accepted")
+    accepted(SimpleClient::with(builder)).await
 }
 
 #[tokio::test]
@@ -123,9 +121,7 @@ async fn it_says_so_when_it_has_given_up() {
     let builder = Client::builder(&format!("http://{address}"))
         .reconnection_delay(Duration::from_millis(5))
         .reconnection_attempts(2);
-    let mut client = within("the connection", SimpleClient::with(builder))
-        .await
-        .expect("accepted");
+    let mut client = accepted(SimpleClient::with(builder)).await;
     let _ = io.close(Duration::from_secs(1)).await;
     let end = within("the end", client.receive(Duration::MAX)).await;
     assert_eq!(end.expect_err("the end"), ReceiveError::Disconnected);
@@ -138,9 +134,7 @@ async fn calls_end_with_their_time() {
     let address = serve(&io, 0).await;
     let builder =
         Client::builder(&format!("http://{address}")).ack_timeout(Duration::from_millis(50));
-    let client = within("the connection", SimpleClient::with(builder))
-        .await
-        .expect("accepted");
+    let client = accepted(SimpleClient::with(builder)).await;
     let call = within("the end of the time", client.call::<()>("silence", ())).await;
     assert!(matches!(call, Err(AckError::Timeout)), "{call:?}");
 }

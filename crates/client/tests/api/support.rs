@@ -1,7 +1,14 @@
 //! Servers for the tests, and waits that end.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    pin::Pin,
+    task::Poll,
+    time::Duration,
+};
 
+use kokanee_client::DisconnectReason;
 use kokanee_server::{Ack, Args, Server, Socket};
 
 /// Longest wait for anything that must happen.
@@ -15,6 +22,15 @@ pub(crate) fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F
         let waited = tokio::time::timeout(PATIENCE, future).await;
         waited.unwrap_or_else(|_| panic!("{caller}: {what} has not come in {PATIENCE:?}"))
     }
+}
+
+/// Waits until a client has connected, which must succeed.
+#[track_caller]
+pub(crate) fn accepted<T, E: std::fmt::Debug>(
+    connecting: impl Future<Output = Result<T, E>>,
+) -> impl Future<Output = T> {
+    let connecting = within("the connection", connecting);
+    async { connecting.await.expect("accepted") }
 }
 
 /// A server that answers `echo`, by acknowledgement if one is wanted.
@@ -54,6 +70,30 @@ pub(crate) fn journal<T: Send + 'static>()
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     // The test may have ended.
     (move |entry| drop(sender.send(entry)), Journal(receiver))
+}
+
+/// A journal of the reasons with which a socket is disconnected.
+pub(crate) fn reasons(socket: &kokanee_client::Socket) -> Journal<String> {
+    let (note, reasons) = journal();
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        note(reason.to_string());
+        async {}
+    });
+    reasons
+}
+
+/// Waits until a socket that has lost its connection has another one.
+#[track_caller]
+pub(crate) fn connected_again(socket: &kokanee_client::Socket) -> impl Future<Output = ()> {
+    let connected = within("connected again", socket.connected());
+    async { connected.await.expect("accepted") }
+}
+
+/// Polls a future once. Returns whether it waits.
+pub(crate) async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx)))
+        .await
+        .is_pending()
 }
 
 impl<T> Journal<T> {

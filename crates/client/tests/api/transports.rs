@@ -23,7 +23,7 @@ use tokio_rustls::{
 
 use crate::{
     raw::{ACCEPTED, OPEN, Raw, polling},
-    support::{add_echo, echo_server, journal, serve, within},
+    support::{accepted, add_echo, echo_server, journal, serve, within},
 };
 
 /// Both transports alone, and the one after the other.
@@ -37,7 +37,7 @@ const WAYS: [&[Transport]; 3] = [
 async fn works(builder: impl Fn() -> ClientBuilder) {
     for way in WAYS {
         let socket = builder().transports(way.iter().copied()).connect();
-        let socket = within("the connection", socket).await.expect("accepted");
+        let socket = accepted(socket).await;
         let text = "x".repeat(50_000);
         let answer = socket.emit_with_ack::<String>("echo", &text);
         let answer = within("an answer", async { answer.await }).await;
@@ -93,7 +93,7 @@ async fn polling_needs_two_connections_however_long_it_lasts() {
     let socket = Client::builder(&format!("http://{relay}"))
         .transports([Transport::Polling])
         .connect();
-    let socket = within("the connection", socket).await.expect("accepted");
+    let socket = accepted(socket).await;
     for number in 0..100 {
         let answer = socket.emit_with_ack::<i32>("echo", number);
         let answer = within("an answer", async { answer.await }).await;
@@ -125,9 +125,7 @@ async fn a_kept_connection_that_the_server_has_closed_is_replaced() {
         get
     };
     let client = async {
-        let socket = within("the connection", builder.connect())
-            .await
-            .expect("accepted");
+        let socket = accepted(builder.connect()).await;
         socket.emit("x", ()).await.expect("sent");
         socket
     };

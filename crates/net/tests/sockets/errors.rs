@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use kokanee_net::{NetError, TcpClient, TcpServer, UdpServer};
 
-use crate::support::{closed_address, within};
+use crate::support::{closed_address, listen, within};
 
 #[tokio::test]
 async fn an_address_in_use_is_named() {
-    let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
-    let address = server.local_addr().to_string();
+    let (_server, address) = listen().await;
     let error = TcpServer::bind(&address).await.expect_err("in use");
     assert!(matches!(error, NetError::AddressInUse { .. }), "{error}");
     assert_eq!(
@@ -36,8 +35,7 @@ async fn a_port_may_be_shared_if_both_allow_it() {
 
 #[tokio::test]
 async fn a_port_is_free_at_once_after_its_server() {
-    let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
-    let address = server.local_addr().to_string();
+    let (server, address) = listen().await;
     let client = TcpClient::new(&address);
     let (theirs, ours) = tokio::join!(client.connect(), server.accept());
     // The server's side ends first, so the system keeps the connection in TIME-WAIT.

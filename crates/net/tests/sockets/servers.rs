@@ -11,7 +11,7 @@ use std::{
 use kokanee_net::{Backoff, Connection, NetError, TcpClient, TcpServer, blocking};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::support::{LIMIT, closed_address, start_echo, within};
+use crate::support::{LIMIT, closed_address, listen, start_echo, within};
 
 #[tokio::test]
 async fn an_echo_server_sends_back_what_it_receives() {
@@ -57,8 +57,7 @@ async fn a_thousand_clients_are_served_at_the_same_time() {
 
 #[tokio::test]
 async fn a_side_that_has_closed_still_receives() {
-    let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
-    let address = server.local_addr().to_string();
+    let (server, address) = listen().await;
     // Replies when the client has sent everything.
     tokio::spawn(server.serve(async |mut conn: Connection| {
         let mut bytes = 0;
@@ -135,8 +134,7 @@ async fn connections_beyond_the_limit_are_closed_at_once() {
 
 #[tokio::test]
 async fn a_server_that_closes_lets_its_handlers_finish() {
-    let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
-    let address = server.local_addr().to_string();
+    let (server, address) = listen().await;
     let handle = server.handle();
     let serving = tokio::spawn(server.serve(async |mut conn: Connection| {
         let mut bytes = 0;
@@ -177,8 +175,7 @@ async fn a_server_that_closes_lets_its_handlers_finish() {
 
 #[tokio::test]
 async fn a_handler_that_does_not_return_is_aborted_at_the_deadline() {
-    let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
-    let address = server.local_addr().to_string();
+    let (server, address) = listen().await;
     let handle = server.handle();
     tokio::spawn(server.serve(async |_conn: Connection| std::future::pending::<()>().await));
     let mut conn = TcpClient::new(&address).connect().await.expect("connected");
@@ -194,8 +191,7 @@ async fn a_handler_that_does_not_return_is_aborted_at_the_deadline() {
 
 #[tokio::test]
 async fn a_handler_that_panics_ends_only_its_own_connection() {
-    let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
-    let address = server.local_addr().to_string();
+    let (server, address) = listen().await;
     let handle = server.handle();
     tokio::spawn(server.serve(async |mut conn: Connection| {
         while let Ok(Some(data)) = conn.recv().await {
@@ -242,8 +238,7 @@ async fn connections_can_be_accepted_one_by_one() {
 
 #[tokio::test]
 async fn a_client_reconnects_after_a_loss() {
-    let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
-    let address = server.local_addr().to_string();
+    let (server, address) = listen().await;
     let accepted = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&accepted);
     tokio::spawn(server.serve(move |mut conn: Connection| {

@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use kokanee_net::{Connection, NetError, ServerHandle, TcpServerBuilder};
+use kokanee_net::{Connection, NetError, ServerHandle, TcpServer, TcpServerBuilder};
 use tokio::net::TcpSocket;
 
 /// The timeout of every wait. Reached only if something is broken.
@@ -21,6 +21,13 @@ pub(crate) async fn echo(mut conn: Connection) -> Result<(), NetError> {
         conn.send_all(&data).await?;
     }
     Ok(())
+}
+
+/// A server on a free port, and its address.
+pub(crate) async fn listen() -> (TcpServer, String) {
+    let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
+    let address = server.local_addr().to_string();
+    (server, address)
 }
 
 /// Starts an echo server on a free port, and returns its address.

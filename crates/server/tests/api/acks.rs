@@ -35,8 +35,7 @@ async fn an_event_is_acknowledged_once() {
         ));
         socket.emit("end", ()).await
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     assert_eq!(
         client.emit_with_ack("event", json!([])).await,
         json!(["first"])
@@ -53,8 +52,7 @@ async fn an_acknowledgement_may_be_kept_and_sent_by_another_task() {
             ack.send((1, "two"))
         });
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     assert_eq!(
         client.emit_with_ack("event", json!([])).await,
         json!([1, "two"])
@@ -123,8 +121,7 @@ async fn a_handler_may_wait_for_its_own_clients_answer() {
         let second: i64 = socket.emit_with_ack("number", 2).await?;
         ack.send(first + second).map_err(AckError::from)
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.websocket().send("425[\"add\"]").await;
     for number in [20, 22] {
         let event = client.event().await;
@@ -490,8 +487,7 @@ async fn a_client_that_answers_with_an_error_is_an_error_with_code_message_and_d
         },
     );
     drop(journal);
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit("go", json!([])).await;
     let refusal = json!([{ "error": { "code": "busy", "message": "ask again", "data": [1] } }]);
     for _ in 0..2 {
@@ -564,8 +560,7 @@ async fn waits_end_before_on_disconnect_runs() {
         journal.note("on_disconnect");
         async {}
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit("start", json!([])).await;
     client.expect_event("ask").await;
     client.close().await;

@@ -283,8 +283,7 @@ async fn a_handlers_broadcast_and_its_own_answer_are_in_order() {
         socket.namespace().emit("4", ()).await?;
         socket.emit("end", ()).await
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit("go", json!([])).await;
     assert_eq!(events(&mut client).await, ["1", "2", "3", "4"]);
 }
@@ -444,8 +443,7 @@ async fn a_handler_may_end_with_a_broadcast() {
     io.on("all", async |socket: Socket| {
         socket.server().emit("heard", ()).await
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit("all", json!([])).await;
     client.expect_event("heard").await;
 }

@@ -38,8 +38,7 @@ async fn assert_ends_once(server: &TestServer, entries: &mut Entries, reason: &s
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_leaves_the_namespace() {
     let (io, mut entries) = noting(|_| {});
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.leave("/").await;
     assert_eq!(entries.next().await, "client namespace disconnect");
     client.close().await;
@@ -55,8 +54,7 @@ async fn the_client_leaves_the_namespace() {
 async fn the_server_disconnects_the_socket() {
     let (io, mut entries) = noting(|_| {});
     io.on("bye", async |socket: Socket| socket.disconnect());
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.emit("bye", json!([])).await;
     client.expect_disconnect("/").await;
     assert_eq!(entries.next().await, "server namespace disconnect");
@@ -73,8 +71,7 @@ async fn the_server_disconnects_the_connection() {
             journal.note(format!("other: {reason}"));
         });
     io.on("bye", async |socket: Socket| socket.close_connection());
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.join("/other", None).await.expect("accepted");
     client.emit("bye", json!([])).await;
     client.expect_disconnect("/").await;
@@ -107,8 +104,7 @@ async fn what_waits_is_sent_before_the_server_disconnects() {
         socket.close_connection();
         Ok::<_, EmitError>(())
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.emit("bye", json!([])).await;
     for number in 0..100 {
         assert_eq!(client.expect_event("number").await, [number]);
@@ -146,8 +142,7 @@ async fn a_close_packet_is_a_transport_close() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_frame_is_a_transport_error() {
     let (io, mut entries) = noting(|_| {});
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     // Not masked.
     client
         .websocket()
@@ -159,8 +154,7 @@ async fn a_broken_frame_is_a_transport_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_connection_is_a_transport_error() {
     let (io, mut entries) = noting(|_| {});
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     let stream = socket2::SockRef::from(&*client.websocket().stream());
     stream
         .set_linger(Some(Duration::ZERO))
@@ -176,8 +170,7 @@ async fn a_client_without_a_sign_of_life_is_a_ping_timeout() {
         limits.ping_timeout = Duration::from_millis(50);
         limits.close_handshake_timeout = Duration::from_millis(50);
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     assert_eq!(
         client.websocket().text().await,
         "2",
@@ -201,8 +194,7 @@ async fn an_abandoned_polling_session_is_a_ping_timeout() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_protocol_is_a_forced_close() {
     let (io, mut entries) = noting(|_| {});
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.websocket().send("42not json").await;
     assert_ends_once(&server, &mut entries, "forced close").await;
 }
@@ -210,8 +202,7 @@ async fn a_broken_protocol_is_a_forced_close() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_packet_is_a_parse_error() {
     let (io, mut entries) = noting(|_| {});
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.websocket().send("9").await;
     assert_ends_once(&server, &mut entries, "parse error").await;
 }
@@ -219,8 +210,7 @@ async fn an_unknown_packet_is_a_parse_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_the_server_is_a_shutdown() {
     let (io, mut entries) = noting(|_| {});
-    let server = TestServer::start_with(io).await;
-    let client = Client::connect(&server).await;
+    let (server, client) = TestServer::with_client(io).await;
     let closing = tokio::spawn({
         let io = server.io.clone();
         async move { io.close(PATIENCE).await }
@@ -241,8 +231,7 @@ async fn every_socket_of_a_connection_ends() {
                 journal.note(socket.namespace().name());
             });
     }
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.join("/one", None).await.expect("accepted");
     client.join("/two", None).await.expect("accepted");
     client.close().await;
@@ -283,8 +272,7 @@ async fn on_disconnect_sees_the_rooms_which_are_left_already() {
 async fn on_disconnect_may_tell_the_others() {
     let io = Server::new();
     io.on_disconnect(async |socket: Socket| socket.broadcast().emit("left", socket.id()).await);
-    let server = TestServer::start_with(io).await;
-    let mut witness = Client::connect(&server).await;
+    let (server, mut witness) = TestServer::with_client(io).await;
     let (leaver, id) = Client::connect_to(&server, "/", None).await;
     leaver.close().await;
     assert_eq!(witness.expect_event("left").await, [id]);
@@ -317,8 +305,7 @@ fn gated(change: impl FnOnce(&mut Limits)) -> (Server, Gate, Entries) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_runs_when_the_client_leaves_runs_to_its_end() {
     let (io, gate, mut entries) = gated(|_| {});
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.emit("wait", json!([1])).await;
     assert_eq!(entries.next().await, "1");
     client.close().await;
@@ -331,8 +318,7 @@ async fn a_handler_that_runs_when_the_client_leaves_runs_to_its_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_came_before_the_end_are_handled_before_on_disconnect() {
     let (io, gate, mut entries) = gated(|_| {});
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     for number in 1..=3 {
         client.emit("wait", json!([number])).await;
     }
@@ -356,8 +342,7 @@ async fn events_that_came_before_the_end_are_handled_before_on_disconnect() {
 async fn a_handler_that_hangs_does_not_hold_back_on_disconnect_for_ever() {
     let (io, gate, mut entries) =
         gated(|limits| limits.handler_drain_timeout = Duration::from_millis(100));
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.emit("wait", json!([1])).await;
     assert_eq!(entries.next().await, "1");
     client.close().await;
@@ -381,8 +366,7 @@ async fn a_handler_that_panics_does_not_cost_on_disconnect() {
         tokio::task::yield_now().await;
         panic!("a handler")
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.emit("panic", json!([])).await;
     client.emit("panic later", json!([])).await;
     client.emit("panic", json!([])).await;
@@ -409,8 +393,7 @@ async fn events_that_wait_for_a_handler_that_hangs_are_dropped_after_the_disconn
         gate.acquire().await.expect("never closed").forget();
         journal.note("connected");
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     assert_eq!(entries.next().await, "connecting");
     client.emit("wait", json!([1])).await;
     client.close().await;
@@ -435,8 +418,7 @@ async fn disconnect_called_twice_ends_once() {
         socket.close_connection();
         socket.disconnect();
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.emit("bye", json!([])).await;
     client.expect_disconnect("/").await;
     client.end().await;

@@ -29,8 +29,7 @@ async fn an_error_whose_data_cannot_be_sent_is_answered_without_them() {
         let many = vec![bytes::Bytes::from_static(b"x"); 1000];
         Err::<(), _>(ClientError::new("too much").code("many").data(many))
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     assert_eq!(
         client.emit_with_ack("refuse", json!([])).await,
         json!([{ "error": { "code": "many", "message": "too much" } }])
@@ -47,8 +46,7 @@ async fn a_payload_that_does_not_fit_is_reported_and_answered() {
     io.on("count", async |Data(_): Data<u32>, ack: Ack| {
         ack.send("never")
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let answer = client.emit_with_ack("count", json!(["many"])).await;
     let error = &answer[0]["error"];
     assert_eq!(error["code"], "invalid_payload");
@@ -66,8 +64,7 @@ async fn a_payload_that_does_not_fit_is_reported_and_answered() {
 async fn a_payload_that_does_not_fit_is_reported_without_an_acknowledgement_too() {
     let (io, mut entries) = reporting();
     io.on("count", async |Data(_): Data<(u32, u32)>| {});
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit("count", json!([1])).await;
     let reported = entries.next().await;
     assert!(reported.starts_with("invalid_payload: "), "{reported}");
@@ -82,8 +79,7 @@ async fn an_error_of_the_handler_is_reported_and_answered() {
         tokio::task::yield_now().await;
         Err::<(), BoxError>("out of patience".into())
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let answer = client.emit_with_ack("fail", json!([])).await;
     assert_eq!(
         answer,
@@ -131,8 +127,7 @@ async fn what_an_error_means_for_the_client_is_all_that_it_gets() {
     io.on("send", async |Data((a, b)): Data<(i64, i64)>, ack: Ack| {
         ack.send_result(divide(a, b))
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     for event in ["return", "send"] {
         assert_eq!(client.emit_with_ack(event, json!([6, 2])).await, json!([3]));
         let refused = json!([{ "error": {
@@ -162,8 +157,7 @@ async fn an_error_after_the_answer_is_reported_but_not_sent() {
         ack.send("done")?;
         Err::<(), BoxError>("too late".into())
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     assert_eq!(
         client.emit_with_ack("fail", json!([])).await,
         json!(["done"])
@@ -181,8 +175,7 @@ async fn a_panic_of_a_handler_costs_its_event_alone() {
     io.on("panic", async |State(journal): State<Journal>| {
         journal.note("the other handler");
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let answer = client.emit_with_ack("panic", json!([])).await;
     assert_eq!(
         answer,
@@ -206,8 +199,7 @@ async fn a_panic_behind_an_await_costs_its_event_alone() {
         tokio::task::yield_now().await;
         panic!("number {number}");
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let answer = client.emit_with_ack("panic", json!([7])).await;
     assert_eq!(answer[0]["error"]["code"], "internal");
     assert_eq!(entries.next().await, "internal: handler panicked: number 7");
@@ -226,8 +218,7 @@ impl<K: ServerKind> FromContext<K> for Panicking {
 async fn a_panic_of_an_extractor_costs_its_event_alone() {
     let (io, mut entries) = reporting();
     io.on("panic", async |_: Panicking| {});
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let answer = client.emit_with_ack("panic", json!([])).await;
     assert_eq!(answer[0]["error"]["code"], "internal");
     assert_eq!(
@@ -242,8 +233,7 @@ async fn a_panic_in_on_connect_costs_nothing_else() {
     let (io, mut entries) = reporting();
     io.on_connect(async |_: Socket| -> () { panic!("on connect") });
     io.on_connect(async |State(journal): State<Journal>| journal.note("the other handler"));
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let entries = entries.take(2).await;
     assert_eq!(
         entries,
@@ -279,8 +269,7 @@ async fn a_panic_of_a_middleware_refuses_its_socket_alone() {
     admin.middleware(async |_: Socket| -> Result<(), String> { panic!("the secret plan") });
     let (admins, mut admin_entries) = journal();
     admins.note_errors(&admin);
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let refusal = client.join("/admin", None).await.expect_err("refused");
     assert_eq!(refusal, json!({ "message": "internal error" }));
     assert_eq!(
@@ -299,8 +288,7 @@ async fn a_panic_of_on_error_itself_costs_nothing_else() {
     io.on("echo", async |Data(value): Data<Value>, ack: Ack| {
         ack.send(value)
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let answer = client.emit_with_ack("fail", json!([])).await;
     assert_eq!(answer[0]["error"]["message"], "internal error");
     assert_alive(&mut client).await;
@@ -315,8 +303,7 @@ async fn a_panic_of_on_error_for_a_middleware_costs_nothing_else() {
     io.on("echo", async |Data(value): Data<Value>, ack: Ack| {
         ack.send(value)
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let refusal = client.join("/admin", None).await.expect_err("refused");
     assert_eq!(refusal["message"], "internal error");
     assert_alive(&mut client).await;
@@ -326,8 +313,7 @@ async fn a_panic_of_on_error_for_a_middleware_costs_nothing_else() {
 async fn a_panic_in_one_connection_is_nothing_to_the_others() {
     let (io, _entries) = reporting();
     io.on("panic", async |_: Socket| -> () { panic!("alone") });
-    let server = TestServer::start_with(io).await;
-    let mut one = Client::connect(&server).await;
+    let (server, mut one) = TestServer::with_client(io).await;
     let mut two = Client::connect(&server).await;
     one.emit("panic", json!([])).await;
     assert_alive(&mut two).await;

@@ -17,8 +17,7 @@ use crate::{
 
 /// A server with one event, and the answer that it gives to these arguments.
 async fn answer(io: Server, event: &str, args: Value) -> Value {
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit_with_ack(event, args).await
 }
 
@@ -75,8 +74,7 @@ async fn data_of_an_option_may_be_missing_or_null() {
         "name",
         async |Data(name): Data<Option<String>>, ack: Ack| ack.send(name),
     );
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     assert_eq!(client.emit_with_ack("name", json!([])).await, json!([null]));
     assert_eq!(
         client.emit_with_ack("name", json!([null])).await,
@@ -123,8 +121,7 @@ async fn ack_is_wanted_only_if_the_client_asked() {
             journal.note(ack.is_wanted());
         },
     );
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit("event", json!([])).await;
     assert_eq!(entries.take(2).await, ["false", "false"]);
     assert_eq!(
@@ -183,8 +180,7 @@ async fn an_extension_is_replaced_by_one_of_its_type() {
             ack.send(socket.insert(count).map(|old: Arc<u32>| *old))
         },
     );
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     assert_eq!(client.emit_with_ack("set", json!([1])).await, json!([null]));
     assert_eq!(client.emit_with_ack("set", json!([2])).await, json!([1]));
 }
@@ -341,8 +337,7 @@ async fn an_extractor_that_refuses_answers_and_the_connection_lives() {
     io.on("echo", async |Data(value): Data<Value>, ack: Ack| {
         ack.send(value)
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let answer = client.emit_with_ack("name", json!([])).await;
     assert_eq!(
         answer,
@@ -364,8 +359,7 @@ async fn an_option_or_a_result_lets_the_handler_run_without_its_parameter() {
             ack.send((admin.map(|Admin(name)| name), data))
         },
     );
-    let server = TestServer::start_with(io).await;
-    let mut guest = Client::connect(&server).await;
+    let (server, mut guest) = TestServer::with_client(io).await;
     let answer = guest.emit_with_ack("try", json!(["text"])).await;
     assert_eq!(answer, json!([null, { "Err": "invalid_payload" }]));
     let (mut admin, _) = Client::connect_to(&server, "/", Some(json!({ "admin": "Ann" }))).await;
@@ -467,8 +461,7 @@ async fn the_name_of_an_event_is_text() {
         let is_chat = name == "chat" && name.starts_with("ch") && name != *"other";
         ack.send((is_chat, name.to_string(), name.len()))
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     assert_eq!(
         client.emit_with_ack("chat", json!([])).await,
         json!([true, "chat", 4])

@@ -36,8 +36,7 @@ async fn handlers_of_one_event_run_in_the_order_of_their_registration() {
     io.on("event", async |State(journal): State<Journal>| {
         journal.note("third");
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit("event", json!([])).await;
     assert_eq!(entries.take(4).await, ["any", "first", "second", "third"]);
 }
@@ -46,8 +45,7 @@ async fn handlers_of_one_event_run_in_the_order_of_their_registration() {
 async fn on_any_sees_events_that_nobody_else_handles() {
     let io = Server::new();
     io.on_any(async |EventName(name): EventName, ack: Ack| ack.send(&*name));
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     assert_eq!(
         client.emit_with_ack("unheard of", json!([])).await,
         json!(["unheard of"])
@@ -60,8 +58,7 @@ async fn an_event_without_a_handler_is_ignored() {
     io.on("echo", async |Data(value): Data<u32>, ack: Ack| {
         ack.send(value)
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit("unknown", json!([1, 2, 3])).await;
     assert_eq!(client.emit_with_ack("echo", json!([1])).await, json!([1]));
 }
@@ -74,8 +71,7 @@ async fn namespaces_have_handlers_of_their_own() {
         .on("where", async |ack: Ack| ack.send("admin"));
     io.of("users")
         .on("where", async |ack: Ack| ack.send("users"));
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.join("/admin", None).await.expect("accepted");
     client.join("/users", None).await.expect("accepted");
     assert_eq!(
@@ -97,8 +93,7 @@ async fn a_handler_removed_with_off_runs_no_more() {
     let io = Server::new();
     io.on("event", async |ack: Ack| ack.send("handled"));
     io.on("echo", async |ack: Ack| ack.send("echo"));
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     assert_eq!(
         client.emit_with_ack("event", json!([])).await,
         json!(["handled"])
@@ -123,8 +118,7 @@ async fn a_listener_of_one_socket_keeps_what_its_closure_captured() {
             async move { ack.send(count.fetch_add(1, Ordering::Relaxed) + 1) }
         });
     });
-    let server = TestServer::start_with(io).await;
-    let mut one = Client::connect(&server).await;
+    let (server, mut one) = TestServer::with_client(io).await;
     let mut two = Client::connect(&server).await;
     assert_eq!(one.emit_with_ack("count", json!([])).await, json!([1]));
     assert_eq!(one.emit_with_ack("count", json!([])).await, json!([2]));
@@ -143,8 +137,7 @@ async fn a_listener_of_one_socket_runs_behind_the_namespaces_handlers() {
     io.on("event", async |State(journal): State<Journal>| {
         journal.note("namespace");
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit("event", json!([])).await;
     assert_eq!(entries.take(2).await, ["namespace", "socket"]);
 }
@@ -163,8 +156,7 @@ async fn a_listener_of_one_socket_can_be_added_and_removed_at_any_time() {
         socket.off("event");
         ack.send(())
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     for step in ["event", "add", "event", "remove", "event"] {
         client.emit(step, json!([])).await;
     }
@@ -251,8 +243,7 @@ async fn names_of_events_that_never_come_are_refused_with_the_right_call() {
         refused.note(refusal(|| socket.on_typed(async |_: Typed<Reserved>| ())));
         async {}
     });
-    let server = TestServer::start_with(io).await;
-    let _client = Client::connect(&server).await;
+    let (_server, _client) = TestServer::with_client(io).await;
     for text in entries.take(2).await {
         assert!(text.contains("use on_disconnect("), "{text}");
     }
@@ -300,8 +291,7 @@ async fn on_fallback_gets_the_events_that_have_no_handler_of_their_own() {
     io.on_fallback(note);
     io.on_connect(async |socket: Socket| socket.on("own", async |ack: Ack| ack.send("own")));
     io.on("known", async |ack: Ack| ack.send("known"));
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     for event in ["known", "own"] {
         assert_eq!(client.emit_with_ack(event, json!([])).await, json!([event]));
     }
@@ -319,8 +309,7 @@ async fn events_without_any_handler_are_counted() {
     let known = async |ack: Ack| ack.send(());
     io.on("known", known);
     io.of("/chat").on("known", known);
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.join("/chat", None).await.expect("accepted");
     for event in ["unknown", "known", "unknown"] {
         client.emit(event, json!([])).await;
@@ -357,8 +346,7 @@ async fn a_listener_for_one_event_is_called_once_and_in_its_place() {
             journal.note("alone");
         });
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     for name in ["event", "alone", "event", "alone", "event"] {
         client.emit(name, json!([])).await;
     }
@@ -388,8 +376,7 @@ async fn a_socket_has_listeners_of_every_event_and_of_its_end() {
     io.on("event", async |State(journal): State<Journal>| {
         journal.note("event");
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.emit("event", json!([])).await;
     assert_eq!(
         entries.take(3).await,
@@ -434,8 +421,7 @@ async fn a_listener_hears_of_all_that_is_sent_to_its_socket() {
         drop(answer.timeout(Duration::from_millis(1)).await);
         ack.send("an answer is not an event")
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.emit_with_ack("go", json!(["in"])).await;
     assert_eq!(
         entries.take(7).await,
@@ -474,8 +460,7 @@ async fn a_listener_of_what_is_sent_may_panic_and_send() {
         });
     });
     io.on("go", async |io: Namespace| io.emit("outer", 2).await);
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     for _ in 0..2 {
         client.emit("go", json!([])).await;
         assert_eq!(client.event().await.name(), "outer");
@@ -515,8 +500,7 @@ async fn handlers_may_use_their_socket_and_namespace_when_they_are_removed() {
         journal.note("removed");
         async {}
     });
-    let server = TestServer::start_with(io).await;
-    let _client = Client::connect(&server).await;
+    let (_server, _client) = TestServer::with_client(io).await;
     assert_eq!(entries.next().await, "removed");
 }
 
@@ -554,8 +538,7 @@ async fn listeners_that_hold_their_socket_go_with_it() {
         });
         async {}
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.join("/refused", None).await.expect_err("refused");
     assert_eq!(within("the drop", dropped.recv()).await, Some("dropped"));
     client.close().await;

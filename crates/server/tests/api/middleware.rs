@@ -154,8 +154,7 @@ async fn a_namespace_that_does_not_exist_refuses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_sent_before_acceptance_are_handled_behind_it_in_order() {
     let (io, gate, mut entries) = gated();
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     begin_to_join(&mut client).await;
     for number in 1..=5 {
         client.emit_to("/slow", "event", json!([number])).await;
@@ -170,8 +169,7 @@ async fn events_sent_before_acceptance_are_handled_behind_it_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_sent_before_a_refusal_are_dropped() {
     let (io, gate, mut entries) = gated();
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     begin_to_join(&mut client).await;
     client.emit_to("/slow", "event", json!([1])).await;
     is_taken_in(&mut client).await;
@@ -211,8 +209,7 @@ async fn a_room_joined_in_a_middleware_is_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn broadcasts_pass_by_a_socket_that_is_not_accepted() {
     let (io, gate, mut entries) = gated();
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     begin_to_join(&mut client).await;
     assert_eq!(entries.next().await, "middleware");
     let slow = server.io.of("/slow");
@@ -233,8 +230,7 @@ async fn broadcasts_pass_by_a_socket_that_is_not_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_socket_has_left_its_rooms() {
     let (io, gate, mut entries) = gated();
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     begin_to_join(&mut client).await;
     assert_eq!(entries.next().await, "middleware");
     let slow = server.io.of("/slow");
@@ -248,8 +244,7 @@ async fn a_refused_socket_has_left_its_rooms() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_goes_while_it_is_decided_about_was_never_there() {
     let (io, gate, mut entries) = gated();
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     begin_to_join(&mut client).await;
     assert_eq!(entries.next().await, "middleware");
     client.close().await;
@@ -326,8 +321,7 @@ async fn sockets_that_a_middleware_refuses_are_counted() {
     io.of("/broken")
         .middleware(async |_: Auth<u32>| Ok::<_, ConnectError>(()));
     gate.add_permits(1);
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.join("/slow", None).await.expect("accepted");
     for namespace in ["/no", "/broken", "/no", "/nowhere"] {
         let refused = client.join(namespace, None).await;

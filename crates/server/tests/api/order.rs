@@ -76,8 +76,7 @@ async fn two_thousand_events_are_handled_in_their_order() {
             journal.note(number);
         },
     );
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let frames: Vec<u8> = (0..2000)
         .flat_map(|number| frame(0x81, format!("42[\"event\",{number}]").as_bytes()))
         .collect();
@@ -113,8 +112,7 @@ async fn one_post_with_two_thousand_events_is_handled_in_its_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_waits_for_the_handlers_of_the_one_before() {
     let (io, gate, mut entries) = gated(|builder| builder);
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.join("/other", None).await.expect("accepted");
     client.emit("wait", json!([1])).await;
     client.emit("wait", json!([2])).await;
@@ -128,8 +126,7 @@ async fn an_event_waits_for_the_handlers_of_the_one_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sockets_of_one_connection_do_not_wait_for_each_other() {
     let (io, gate, mut entries) = gated(|builder| builder);
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.join("/other", None).await.expect("accepted");
     client.emit("wait", json!([1])).await;
     is_taken_in(&mut client).await;
@@ -141,8 +138,7 @@ async fn the_sockets_of_one_connection_do_not_wait_for_each_other() {
 async fn concurrent_handles_as_many_events_at_a_time() {
     let (io, gate, mut entries) = gated(|builder| builder);
     io.of("/").concurrent(3);
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.join("/other", None).await.expect("accepted");
     for number in 1..=5 {
         client.emit("wait", json!([number])).await;
@@ -177,8 +173,7 @@ async fn events_wait_for_on_connect() {
     for concurrency in [1, 3] {
         let (io, gate, mut entries) = gated_connect(|builder| builder);
         io.of("/").concurrent(concurrency);
-        let server = TestServer::start_with(io).await;
-        let mut client = Client::connect(&server).await;
+        let (_server, mut client) = TestServer::with_client(io).await;
         client.join("/other", None).await.expect("accepted");
         client.emit("wait", json!([1])).await;
         client.emit("wait", json!([2])).await;
@@ -193,8 +188,7 @@ async fn events_wait_for_on_connect() {
 async fn events_wait_for_on_connect_although_their_client_has_gone() {
     let (io, gate, mut entries) = gated_connect(|builder| builder);
     io.on_disconnect(async |journal: State<Journal>| journal.note("disconnected"));
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.join("/other", None).await.expect("accepted");
     client.emit("wait", json!([1])).await;
     is_taken_in(&mut client).await;
@@ -219,8 +213,7 @@ async fn on_connect_gets_acknowledgements_while_events_wait() {
     io.on("event", async |journal: State<Journal>| {
         journal.note("event");
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit("event", json!([])).await;
     let question = client.event().await;
     client.ack(&question, json!(["Ann"])).await;
@@ -245,8 +238,7 @@ async fn a_concurrent_event_does_not_hold_up_others_and_begins_in_its_turn() {
             journal.note(format!("event {number}"));
         },
     );
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.join("/other", None).await.expect("accepted");
     for (event, number) in [("slow", 1), ("event", 2), ("slow", 3), ("event", 4)] {
         client.emit(event, json!([number])).await;
@@ -289,8 +281,7 @@ async fn events_are_counted_however_many_handlers_they_have() {
         }
         io.on("event", note);
         io.on_any(note);
-        let server = TestServer::start_with(io).await;
-        let mut client = Client::connect(&server).await;
+        let (_server, mut client) = TestServer::with_client(io).await;
         client.join("/other", None).await.expect("accepted");
         for number in [1, 2, 3, 4] {
             client.emit("event", json!([number])).await;
@@ -313,8 +304,7 @@ async fn a_handler_that_waits_does_not_stop_heartbeats() {
             limits.ping_timeout = Duration::from_secs(1);
         })
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit("wait", json!([1])).await;
     assert_eq!(entries.next().await, "1");
     for _ in 0..5 {
@@ -340,8 +330,7 @@ fn soon_paused(change: impl FnOnce(&mut Limits)) -> (Server, Gate, Entries) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_is_not_read_from_is_not_taken_for_dead_at_once() {
     let (io, gate, mut entries) = soon_paused(|_| {});
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     for number in 1..=6 {
         client.emit("wait", json!([number])).await;
     }
@@ -374,8 +363,7 @@ async fn the_end_of_a_client_that_is_not_read_from_is_noticed() {
                 journal.note(reason);
             },
         );
-        let server = TestServer::start_with(io).await;
-        let mut client = Client::connect(&server).await;
+        let (server, mut client) = TestServer::with_client(io).await;
         // More than is read.
         for number in 1..=300 {
             client.emit("wait", json!([number])).await;
@@ -406,8 +394,7 @@ async fn the_end_of_a_client_that_is_not_read_from_is_noticed() {
 async fn what_a_client_sent_before_its_end_is_handled_though_handlers_are_behind() {
     let (io, gate, mut entries) =
         soon_paused(|limits| limits.ping_interval = Duration::from_secs(25));
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     for number in 1..=100 {
         client.emit("wait", json!([number])).await;
     }
@@ -589,8 +576,7 @@ async fn what_another_task_has_sent_before_the_handler_goes_on_comes_first() {
     });
     // Events that wake the session's task all the time.
     io.of("/noise").on("noise", async || {});
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.join("/noise", None).await.expect("accepted");
     client.emit("go", json!([])).await;
     for number in 0..ROUNDS * 2 {
@@ -688,8 +674,7 @@ async fn what_one_handler_sends_leaves_in_its_order_and_whole() {
             socket.emit("last", 3).await
         },
     );
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let client = client.websocket();
     let long = format!(r#"42["long","{}"]"#, "x".repeat(20_000));
     let header = format!(r#"42["header","{}"]"#, "x".repeat(200));

@@ -33,8 +33,7 @@ async fn bytes_inside_a_struct_are_binary_both_ways() {
             socket.emit("uploaded", file).await
         },
     );
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let file = json!([{ "name": "map", "parts": [
         { "offset": 0, "data": { "_placeholder": true, "num": 0 } },
         { "offset": 3, "data": { "_placeholder": true, "num": 1 } },
@@ -62,8 +61,7 @@ async fn an_acknowledgement_may_be_binary() {
     io.on("download", async |Data(data): Data<Bytes>, ack: Ack| {
         ack.send((data.len(), data))
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let websocket = client.websocket();
     websocket
         .send("451-7[\"download\",{\"_placeholder\":true,\"num\":0}]")
@@ -84,8 +82,7 @@ async fn the_client_may_acknowledge_with_bytes() {
             ack.send(data.len())
         });
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.websocket().send("429[\"ask\"]").await;
     let id = client.event().await.id.expect("it wants an answer");
     client
@@ -103,8 +100,7 @@ async fn a_value_is_any_argument() {
     io.on("echo", async |Data(value): Data<Value>, socket: Socket| {
         socket.emit("echo", value).await
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     for value in [
         json!(true),
         json!(-7),
@@ -130,8 +126,7 @@ async fn a_null_value_is_one_argument() {
     io.on("echo", async |Data(value): Data<Value>, ack: Ack| {
         ack.send(value)
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     assert_eq!(
         client.emit_with_ack("echo", json!([null])).await,
         json!([null])
@@ -144,8 +139,7 @@ async fn args_are_sent_on_as_they_came() {
     io.on("relay", async |socket: Socket, args: Args| {
         socket.broadcast().emit_args("relayed", &args).await
     });
-    let server = TestServer::start_with(io).await;
-    let mut sender = Client::connect(&server).await;
+    let (server, mut sender) = TestServer::with_client(io).await;
     let mut other = Client::connect(&server).await;
     let args = json!([1.0, "two", { "_placeholder": true, "num": 0 }]);
     sender.emit_binary("relay", args.clone(), &[b"three"]).await;
@@ -168,8 +162,7 @@ async fn a_tuple_is_several_arguments_and_an_array_is_one() {
         socket.emit("vec", vec![1, 2]).await?;
         socket.emit("nested", ((1, 2), [3])).await
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit("send", json!([])).await;
     assert_eq!(
         client.expect_event("none").await,
@@ -211,8 +204,7 @@ async fn a_value_that_cannot_be_encoded_is_an_error_and_nothing_is_sent() {
         // The failed answer was none.
         ack.send("good")
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     assert_eq!(
         client.emit_with_ack("try", json!([])).await,
         json!(["good"])
@@ -225,8 +217,7 @@ async fn a_large_payload_passes_both_ways() {
     io.on("echo", async |Data(data): Data<String>, ack: Ack| {
         ack.send(data)
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let text = "\u{1f41f}x".repeat(150_000);
     let answer = within("the echo", client.emit_with_ack("echo", json!([text]))).await;
     assert_eq!(answer[0].as_str(), Some(text.as_str()));
@@ -287,8 +278,7 @@ async fn half_a_surrogate_pair_is_a_replacement_character_for_whoever_reads_it()
             ack.send((answer.0, answer.1 == f64::INFINITY))
         });
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     for (packet, answer) in [
         (r#"["string","hi \ud83d"]"#, json!(["hi \u{fffd}"])),
         (r#"["string","\ude00\ud83d"]"#, json!(["\u{fffd}\u{fffd}"])),
@@ -345,8 +335,7 @@ async fn a_number_beyond_a_double_is_infinite_or_null_by_type() {
         ack.send(number)
     });
     io.on("integer", async |Data(_): Data<u64>, ack: Ack| ack.send(()));
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     let long = "9".repeat(400);
     for (packet, answer) in [
         (r#"["float",1e400]"#.to_owned(), json!([null, "inf"])),
@@ -418,8 +407,7 @@ async fn more_attachments_than_javascript_takes_are_an_error_and_nothing_is_sent
         ack.send(&ten)?;
         socket.emit("many", ten).await
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.websocket().send("421[\"go\"]").await;
     let ack = client.receive(|packet| packet.kind == '3').await;
     assert_eq!(ack.attachments.len(), 10, "{ack:?}");
@@ -431,8 +419,7 @@ async fn more_attachments_than_javascript_takes_are_an_error_and_nothing_is_sent
     io.on("go", async |socket: Socket| {
         socket.emit("many", attachments(200)).await
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit("go", json!([])).await;
     assert_eq!(client.event().await.attachments.len(), 200);
 }

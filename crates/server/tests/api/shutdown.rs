@@ -139,8 +139,7 @@ async fn handlers_that_run_are_waited_for() {
         },
     );
     io.on_disconnect(async |journal: State<Journal>| journal.note("disconnect"));
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     client.emit("wait", json!([1])).await;
     assert_eq!(entries.next().await, "1");
     let closing = tokio::spawn({
@@ -273,8 +272,7 @@ async fn a_peer_that_is_stuck_does_not_hold_up_the_end() {
 async fn on_disconnect_that_hangs_does_not_hold_up_the_end() {
     let io = Server::new();
     io.on_disconnect(async |_: Socket| std::future::pending::<()>().await);
-    let server = TestServer::start_with(io).await;
-    let _client = Client::connect(&server).await;
+    let (server, _client) = TestServer::with_client(io).await;
     let closing = server.io.close(Duration::from_millis(200));
     within("the deadline", closing)
         .await

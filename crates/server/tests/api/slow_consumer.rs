@@ -231,8 +231,7 @@ async fn a_handler_that_sends_much_goes_at_the_clients_pace() {
         }
         ack.send("done")
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.websocket().send("421[\"download\"]").await;
     for number in 0..PARTS {
         if number % 100 == 0 {
@@ -258,8 +257,7 @@ async fn a_handler_that_sends_large_events_goes_on_when_they_have_left() {
         }
         Ok::<_, EmitError>(())
     });
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (_server, mut client) = TestServer::with_client(io).await;
     client.emit("download", json!([])).await;
     for _ in 0..20 {
         client.expect_event("part").await;
@@ -269,8 +267,7 @@ async fn a_handler_that_sends_large_events_goes_on_when_they_have_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn any_task_that_sends_much_goes_at_the_clients_pace() {
     let (io, entries) = noting(|_| {});
-    let server = TestServer::start_with(io).await;
-    let mut client = Client::connect(&server).await;
+    let (server, mut client) = TestServer::with_client(io).await;
     let socket = server.io.fetch_sockets().await.remove(0);
     for task in 0..3 {
         let socket = socket.clone();
@@ -482,8 +479,7 @@ async fn policies_that_drop_bound_what_waits_for_a_task_that_does_not_run() {
                     drop(gate.lock());
                 }
             });
-            let server = TestServer::start_with(io).await;
-            let mut client = Client::connect(&server).await;
+            let (server, mut client) = TestServer::with_client(io).await;
             let sockets = server.io.of("/").fetch_sockets().await;
             let socket = sockets.first().expect("it is connected");
             let blocked = gate.lock();
@@ -546,8 +542,7 @@ async fn all_clients_together_hold_no_more_than_their_budget() {
         limits.ping_interval = Duration::from_secs(2);
         limits.ping_timeout = Duration::from_secs(1);
     });
-    let server = TestServer::start_with(io).await;
-    let mut reader = Client::connect(&server).await;
+    let (server, mut reader) = TestServer::with_client(io).await;
     let mut abandoned = Vec::new();
     for _ in 0..CLIENTS {
         let mut polling = server.open_polling().await;
@@ -684,8 +679,7 @@ async fn emits_that_wait_for_room_never_end_a_client() {
         Overflow::DropOldest,
     ] {
         let (io, entries) = noting(|limits| limits.overflow = overflow);
-        let server = TestServer::start_with(io).await;
-        let mut client = Client::connect(&server).await;
+        let (server, mut client) = TestServer::with_client(io).await;
         let sockets = server.io.of("/").fetch_sockets().await;
         // From several tasks at once, of sizes that fit together and that do not.
         let mut emitting = Vec::new();
@@ -745,9 +739,7 @@ async fn a_client_upgrades_though_much_waits_for_it_or_its_handlers_are_behind()
             // Its GET takes some, and not all.
             polling.poll().await;
         }
-        let mut websocket = server.probe(&polling.sid).await;
-        websocket.send("2probe").await;
-        assert_eq!(websocket.text().await, "3probe");
+        let mut websocket = server.probed(&polling.sid).await;
         websocket.send("5").await;
         gate.add_permits(count);
         let last = format!("43{}[", count - 1);

@@ -90,6 +90,13 @@ impl TestServer {
         Self { io, address, task }
     }
 
+    /// Starts a server that has its handlers already, and connects a client.
+    pub(crate) async fn with_client(io: Server) -> (Self, Client) {
+        let server = Self::start_with(io).await;
+        let client = Client::connect(&server).await;
+        (server, client)
+    }
+
     /// Opens a connection for HTTP.
     pub(crate) async fn http(&self) -> Http {
         Http::connect(self.address).await
@@ -144,6 +151,14 @@ impl TestServer {
     /// Opens the WebSocket that wants to take over a session.
     pub(crate) async fn probe(&self, sid: &str) -> WebSocket {
         self.websocket(&format!("EIO=4&sid={sid}")).await
+    }
+
+    /// Opens the WebSocket that takes over a session, and has its probe answered.
+    pub(crate) async fn probed(&self, sid: &str) -> WebSocket {
+        let mut websocket = self.probe(sid).await;
+        websocket.send("2probe").await;
+        assert_eq!(websocket.text().await, "3probe");
+        websocket
     }
 }
 

@@ -21,16 +21,16 @@ fn chunked_head(target: &str) -> String {
 fn a_refusal_does_not_wait_for_the_body_and_does_not_end_the_connection_itself() {
     run(async {
         let bed = Bed::new().await;
-        let unknown = format!("/socket.io/?EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA");
+        let unknown = "/socket.io/?EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA";
         let mut http = bed.http().await;
-        http.send(head(&unknown, 5)).await;
+        http.send(head(unknown, 5)).await;
         let answer = http.response().await;
         assert_eq!(answer.brief(), (400, error(1)));
         assert_eq!(answer.header("connection"), None);
         // A body that has come is passed over.
         let mut http = bed.http().await;
         for _ in 0..3 {
-            http.send(head(&unknown, 5) + "4late").await;
+            http.send(head(unknown, 5) + "4late").await;
             assert_eq!(http.response().await.brief(), (400, error(1)));
         }
     });

@@ -15,9 +15,7 @@ fn an_upgrade_moves_the_session() {
     run(async {
         let bed = Bed::new().await;
         let mut polling = bed.polling().await;
-        let mut websocket = bed.probe(&polling.sid).await;
-        websocket.send("2probe").await;
-        assert_eq!(websocket.text().await, "3probe");
+        let mut websocket = bed.probed(&polling.sid).await;
         // The session still polls.
         assert_alive(&mut polling).await;
         websocket.send("5").await;
@@ -77,9 +75,7 @@ fn a_pending_get_gets_noops_during_an_upgrade() {
         let bed = Bed::new().await;
         let mut polling = bed.polling().await;
         polling.pending_poll().await;
-        let mut websocket = bed.probe(&polling.sid).await;
-        websocket.send("2probe").await;
-        assert_eq!(websocket.text().await, "3probe");
+        let mut websocket = bed.probed(&polling.sid).await;
         assert_eq!(
             polling.answer().await.brief(),
             (200, "6".to_owned()),
@@ -107,9 +103,7 @@ fn a_get_that_waits_at_the_end_of_the_upgrade_gets_a_noop() {
     run(async {
         let bed = Bed::new().await;
         let mut polling = bed.polling().await;
-        let mut websocket = bed.probe(&polling.sid).await;
-        websocket.send("2probe").await;
-        assert_eq!(websocket.text().await, "3probe");
+        let mut websocket = bed.probed(&polling.sid).await;
         polling.begin_poll().await;
         polling
             .gets()
@@ -126,9 +120,7 @@ fn what_waits_is_sent_on_the_websocket() {
     run(async {
         let bed = Bed::new().await;
         let polling = bed.polling().await;
-        let mut websocket = bed.probe(&polling.sid).await;
-        websocket.send("2probe").await;
-        assert_eq!(websocket.text().await, "3probe");
+        let mut websocket = bed.probed(&polling.sid).await;
         let socket = bed.socket().await;
         socket.emit("a", 1).await.unwrap();
         socket
@@ -167,9 +159,7 @@ fn nothing_is_lost_or_doubled_by_an_upgrade() {
                 }
                 events
             };
-            let mut websocket = bed.probe(&polling.sid).await;
-            websocket.send("2probe").await;
-            assert_eq!(websocket.text().await, "3probe");
+            let mut websocket = bed.probed(&polling.sid).await;
             for _ in 0..round % 4 {
                 polling
                     .poll()
@@ -212,9 +202,7 @@ fn whatever_is_not_the_probe_closes_that_websocket_alone() {
                 assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
                 assert_alive(&mut polling).await;
                 // The next one may try again.
-                let mut websocket = bed.probe(&polling.sid).await;
-                websocket.send("2probe").await;
-                assert_eq!(websocket.text().await, "3probe");
+                let mut websocket = bed.probed(&polling.sid).await;
                 websocket.send("5").await;
                 assert_websocket_alive(&mut websocket).await;
                 assert_eq!(bed.log(), ["connect", "event echo", "event echo"]);
@@ -286,9 +274,7 @@ fn a_session_that_ends_during_an_upgrade_sends_what_waits_by_websocket() {
                 let bed = Bed::new().await;
                 let mut polling = bed.polling().await;
                 polling.pending_poll().await;
-                let mut websocket = bed.probe(&polling.sid).await;
-                websocket.send("2probe").await;
-                assert_eq!(websocket.text().await, "3probe");
+                let mut websocket = bed.probed(&polling.sid).await;
                 assert_eq!(polling.answer().await.text(), "6");
                 // The client has stopped to poll, as it is about to upgrade.
                 for number in 0..count {
@@ -332,9 +318,7 @@ fn a_probing_websocket_that_ends_leaves_the_session_polling() {
                     }
                     assert_alive(&mut polling).await;
                     tokio::time::sleep(Duration::from_millis(50)).await;
-                    let mut websocket = bed.probe(&polling.sid).await;
-                    websocket.send("2probe").await;
-                    assert_eq!(websocket.text().await, "3probe");
+                    let _websocket = bed.probed(&polling.sid).await;
                 });
             }
         }
@@ -431,9 +415,7 @@ fn a_session_that_ends_takes_its_probe_along() {
             table.case(name, async move {
                 let bed = Bed::new().await;
                 let mut polling = bed.polling().await;
-                let mut websocket = bed.probe(&polling.sid).await;
-                websocket.send("2probe").await;
-                assert_eq!(websocket.text().await, "3probe");
+                let mut websocket = bed.probed(&polling.sid).await;
                 polling.post(post).await;
                 if name == "closed by the server" {
                     // What waits may go either way; the client chooses this one.
@@ -481,9 +463,7 @@ fn posts_are_taken_while_probing_and_across_the_upgrade() {
         let bed = Bed::new().await;
         for _ in 0..20 {
             let mut polling = bed.polling().await;
-            let mut websocket = bed.probe(&polling.sid).await;
-            websocket.send("2probe").await;
-            assert_eq!(websocket.text().await, "3probe");
+            let mut websocket = bed.probed(&polling.sid).await;
             polling.send("421[\"echo\",1]").await;
             websocket.send("5").await;
             websocket.send("422[\"echo\",2]").await;
@@ -589,9 +569,7 @@ fn a_post_that_ends_after_the_upgrade_is_read_to_its_end() {
         let head =
             format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{begin}");
         polling.posts().send(head).await;
-        let mut websocket = bed.probe(&polling.sid).await;
-        websocket.send("2probe").await;
-        assert_eq!(websocket.text().await, "3probe");
+        let mut websocket = bed.probed(&polling.sid).await;
         websocket.send("5").await;
         assert_websocket_alive(&mut websocket).await;
         polling.posts().send(rest).await;
