@@ -8,6 +8,7 @@ mod early;
 mod events;
 mod floods;
 mod invalid_data;
+mod late_handlers;
 mod old_servers;
 mod options;
 mod order;
