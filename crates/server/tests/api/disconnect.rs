@@ -211,10 +211,7 @@ async fn an_unknown_packet_is_a_parse_error() {
 async fn the_end_of_the_server_is_a_shutdown() {
     let (io, mut entries) = noting(|_| {});
     let (server, client) = TestServer::with_client(io).await;
-    let closing = tokio::spawn({
-        let io = server.io.clone();
-        async move { io.close(PATIENCE).await }
-    });
+    let closing = server.closing();
     let mut client = client;
     client.end().await;
     let closed = closing.await.expect("no panic");

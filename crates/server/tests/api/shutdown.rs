@@ -66,10 +66,7 @@ async fn on_disconnect_runs_once_for_each_of_a_hundred_clients() {
             .trim_end_matches("\"}");
         ids.push(format!("{id} server shutting down"));
     }
-    let closing = tokio::spawn({
-        let io = server.io.clone();
-        async move { io.close(PATIENCE).await }
-    });
+    let closing = server.closing();
     for websocket in &mut websockets {
         websocket.end().await;
     }
@@ -109,10 +106,7 @@ async fn what_waits_is_sent_before_the_end() {
             .await
             .expect("sent");
     }
-    let closing = tokio::spawn({
-        let io = server.io.clone();
-        async move { io.close(PATIENCE).await }
-    });
+    let closing = server.closing();
     for number in 0..2 {
         assert_eq!(websocket.expect_event("part").await[0], number);
     }
@@ -142,10 +136,7 @@ async fn handlers_that_run_are_waited_for() {
     let (server, mut client) = TestServer::with_client(io).await;
     client.emit("wait", json!([1])).await;
     assert_eq!(entries.next().await, "1");
-    let closing = tokio::spawn({
-        let io = server.io.clone();
-        async move { io.close(PATIENCE).await }
-    });
+    let closing = server.closing();
     client.end().await;
     assert!(!closing.is_finished());
     gate.add_permits(1);
@@ -163,10 +154,7 @@ async fn nobody_new_is_taken_while_the_server_ends() {
     let mut told = server.open_polling().await;
     told.join().await;
     told.begin_poll().await;
-    let closing = tokio::spawn({
-        let io = server.io.clone();
-        async move { io.close(PATIENCE).await }
-    });
+    let closing = server.closing();
     let end = told.answer().await.text();
     assert!(
         end.ends_with('1'),
@@ -307,10 +295,7 @@ async fn a_polling_session_that_was_abandoned_does_not_hold_up_the_end() {
 async fn the_close_frame_says_why_the_server_closes() {
     let server = TestServer::start(Server::builder()).await;
     let mut client = Client::connect(&server).await;
-    let closing = tokio::spawn({
-        let io = server.io.clone();
-        async move { io.close(PATIENCE).await }
-    });
+    let closing = server.closing();
     assert_eq!(client.end().await, WebSocketEnd::Code(1001));
     let closed = closing.await.expect("no panic");
     closed.expect("in time");

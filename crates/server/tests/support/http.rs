@@ -191,6 +191,12 @@ impl Http {
         within("an HTTP answer or the end", self.read_response())
     }
 
+    /// Waits until the server reads the body of a request that has `Expect: 100-continue`.
+    pub(crate) async fn may_continue(&mut self) {
+        let answer = within("100 Continue", self.read_any_response()).await;
+        assert_eq!(answer.map(|answer| answer.status), Some(100));
+    }
+
     /// Waits until the server ends the connection. Returns what it sent before.
     #[track_caller]
     pub(crate) fn end(&mut self) -> impl Future<Output = Vec<u8>> {

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kokanee_server::{Server, ServerBuilder};
+use kokanee_server::{CloseError, Server, ServerBuilder};
 use tokio::task::JoinHandle;
 
 pub(crate) use self::{
@@ -95,6 +95,12 @@ impl TestServer {
         let server = Self::start_with(io).await;
         let client = Client::connect(&server).await;
         (server, client)
+    }
+
+    /// Begins to close the server.
+    pub(crate) fn closing(&self) -> JoinHandle<Result<(), CloseError>> {
+        let io = self.io.clone();
+        tokio::spawn(async move { io.close(PATIENCE).await })
     }
 
     /// Opens a connection for HTTP.

@@ -191,6 +191,14 @@ impl WebSocket {
         }
     }
 
+    /// Waits until the server has read what was sent so far: it answers a ping after that.
+    pub(crate) async fn is_read(&mut self) {
+        self.send_raw(frame(0x80 | opcode::PING, b"read?")).await;
+        let pong = self.frame().await;
+        assert_eq!(pong.first_byte, 0x80 | opcode::PONG, "{pong:?}");
+        assert_eq!(pong.payload, b"read?");
+    }
+
     /// Reads one binary message.
     pub(crate) async fn binary(&mut self) -> Vec<u8> {
         let frame = self.frame().await;

@@ -1,7 +1,5 @@
 //! POSTs that break the rules, and the close packet: what is answered, what is delivered before, and that the session ends.
 
-use std::time::Duration;
-
 use crate::{
     bed::{Bed, RS, Table, assert_alive, assert_gone, error, is_json_error, run},
     support::{Response, http},
@@ -42,9 +40,12 @@ fn a_second_post_is_refused_and_ends_the_session() {
         let bed = Bed::new().await;
         let mut polling = bed.polling().await;
         let target = polling.target.clone();
-        let head = format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n42[\"a");
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n"
+        );
         polling.posts().send(head).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        polling.posts().may_continue().await;
+        polling.posts().send("42[\"a").await;
         let second = bed.post(&target, "42[\"b\"]").await;
         assert_eq!(second.brief(), (400, String::new()));
         assert_eq!(bed.reason().await, "transport error");
@@ -446,11 +447,12 @@ fn an_aborted_post_ends_the_session() {
             let polling = bed.polling().await;
             let mut http = bed.http().await;
             http.send(format!(
-                "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n42[\"a\"]",
+                "POST {} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n",
                 polling.target
             ))
             .await;
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            http.may_continue().await;
+            http.send("42[\"a\"]").await;
             if reset {
                 http.reset();
             } else {

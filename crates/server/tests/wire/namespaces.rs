@@ -214,7 +214,7 @@ fn a_client_that_leaves_while_it_is_being_let_in_is_gone() {
                     .concat(),
             )
             .await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        websocket.is_read().await;
         decide.notify_one();
         assert!(websocket.is_silent_for(Duration::from_millis(100)).await);
         assert_eq!(bed.log(), Vec::<String>::new());

@@ -317,8 +317,19 @@ fn a_probing_websocket_that_ends_leaves_the_session_polling() {
                         _ => drop(websocket),
                     }
                     assert_alive(&mut polling).await;
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    let _websocket = bed.probed(&polling.sid).await;
+                    // As soon as the server has seen the end of the first one, another is welcome.
+                    within("another probe", async {
+                        loop {
+                            let mut websocket = bed.probe(&polling.sid).await;
+                            let _ = websocket.try_send_raw(frame(0x81, b"2probe")).await;
+                            match websocket.try_frame().await {
+                                Some(answer) if answer.opcode() == opcode::CLOSE => {}
+                                Some(answer) => return assert_eq!(answer.text(), "3probe"),
+                                None => {}
+                            }
+                        }
+                    })
+                    .await;
                 });
             }
         }
@@ -332,7 +343,7 @@ fn a_second_websocket_is_closed_and_the_first_goes_on() {
         let bed = Bed::new().await;
         let mut polling = bed.polling().await;
         let mut first = bed.probe(&polling.sid).await;
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        first.is_read().await;
         let mut second = bed.probe(&polling.sid).await;
         assert_eq!(second.end().await, WebSocketEnd::NoCode, "before the probe");
         first.send("2probe").await;
