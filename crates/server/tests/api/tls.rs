@@ -1,4 +1,4 @@
-//! TLS of the own listener, and errors when it begins to listen.
+//! TLS on the server's own listener, and errors of its address or files.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
