@@ -25,10 +25,12 @@ fn an_aborted_get_loses_nothing() {
                 assert!(http.is_silent_for(Duration::from_millis(20)).await);
                 if reset {
                     http.reset();
+                    // The client cannot see that the server has noticed it.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 } else {
-                    drop(http);
+                    http.shutdown().await;
+                    assert_eq!(http.end().await, b"", "the GET is aborted");
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
                 bed.socket().await.emit("n", round).await.unwrap();
                 assert_eq!(polling.poll().await, format!("42[\"n\",{round}]"));
             }
