@@ -96,6 +96,16 @@ impl FrameRun {
         fits
     }
 
+    /// Removes all frames. Keeps the memory for the next ones, unless it is large.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.packets = 0;
+        self.bytes.clear();
+        if self.bytes.capacity() > 2 * Self::MAX_BYTES {
+            self.bytes = Vec::new();
+        }
+    }
+
     /// Returns whether there are no frames.
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -215,6 +225,19 @@ mod tests {
         }
         assert_eq!(run.as_slice(), expected);
         assert_eq!(run.weight(), expected.len() + 16 * OVERHEAD_BYTES);
+    }
+
+    #[test]
+    fn a_cleared_run_keeps_no_frame_and_no_large_memory() {
+        let mut run = FrameRun::new();
+        run.push(&frame("first"));
+        let capacity = run.bytes.capacity();
+        run.clear();
+        assert!(run.is_empty() && run.as_slice().is_empty());
+        assert_eq!((run.weight(), run.bytes.capacity()), (0, capacity));
+        run.bytes.reserve(3 * FrameRun::MAX_BYTES);
+        run.clear();
+        assert_eq!(run.bytes.capacity(), 0);
     }
 
     #[test]

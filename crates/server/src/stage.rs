@@ -6,7 +6,7 @@
 //! mailbox whose address in memory it has; any other mailbox finds nothing here.
 //!
 //! ```text
-//! text of an event, while it is written ── write_text ──▶ ┌─────────┐ take_only_run ──▶ one write, past the session
+//! text of an event, while it is written ── write_text ──▶ ┌─────────┐ write_only_run ─▶ one write, past the session
 //! finished frame of a text ────────────── push_frame ───▶ │   run   │
 //!                                                         ├─────────┤ take_staged ────▶ the session's outbox
 //! any other packet, and all after it ──── push_packet ──▶ │ packets │
@@ -125,17 +125,39 @@ pub(crate) fn take_staged(f: impl FnOnce(FrameRun, &mut Packets)) {
     }
 }
 
-/// Takes the run that was staged in this turn, if there is nothing else.
+/// What has become of the run.
+pub(crate) enum Written {
+    /// There is none, or it is not all that is staged.
+    Nothing,
+    All,
+    /// Only so many of its bytes were written.
+    Part(FrameRun, usize),
+}
+
+/// Writes the run that was staged in this turn with `write`, if nothing else is staged. `write` returns how many bytes it has
+/// written.
 #[inline]
-pub(crate) fn take_only_run() -> Option<FrameRun> {
-    let is_alone = has_staged() && PACKETS.with_borrow(Packets::is_empty);
-    is_alone.then(|| {
+pub(crate) fn write_only_run(write: impl FnOnce(&[u8]) -> usize) -> Written {
+    let staged = staged_bytes();
+    if staged == 0 || !PACKETS.with_borrow(Packets::is_empty) {
+        return Written::Nothing;
+    }
+    RUN.with_borrow_mut(|run| {
+        // A subscriber to logs may run the application's code. What that sends is sent after the run.
+        STAGE.with(Stage::close);
+        let written = write(run.as_slice());
         STAGE.with(|stage| {
-            stage.bytes.set(0);
-            // A panic in the middle of a text has left it closed.
-            stage.open();
+            stage.bytes.set(stage.bytes.get() - staged);
+            if stage.bytes.get() == 0 {
+                stage.open();
+            }
         });
-        RUN.take()
+        if written < run.as_slice().len() {
+            return Written::Part(std::mem::take(run), written);
+        }
+        // Its memory is the next run's.
+        run.clear();
+        Written::All
     })
 }
 

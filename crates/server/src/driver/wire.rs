@@ -23,7 +23,7 @@ use super::budget::Budget;
 use crate::{
     inner::ServerInner,
     mailbox::{HeldPoll, Mailbox, PollReply, PostReply},
-    stage::take_only_run,
+    stage::{Written, write_only_run},
 };
 
 pub(super) struct Wire {
@@ -412,11 +412,10 @@ impl Wire {
         if !websocket.is_idle() || !self.session.is_drained() || !self.session.is_open() {
             return;
         }
-        if let Some(run) = take_only_run() {
-            let written = write_frame(websocket, cx, run.as_slice());
-            if written == run.as_slice().len() {
-                self.session.note_written();
-            } else {
+        match write_only_run(|frames| write_frame(websocket, cx, frames)) {
+            Written::Nothing => {}
+            Written::All => self.session.note_written(),
+            Written::Part(run, written) => {
                 self.session.send_run(now, run);
                 self.session.advance(now, written);
             }
