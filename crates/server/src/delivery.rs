@@ -18,7 +18,7 @@ struct InFlight {
 
 impl InFlight {
     fn new(packets: PollPackets, bytes: usize, mailbox: &Arc<Mailbox>) -> Self {
-        mailbox.take_off(bytes);
+        mailbox.begin_delivery(bytes);
         Self {
             packets: Some(packets),
             bytes,
@@ -37,7 +37,7 @@ impl Drop for InFlight {
             // If the session has ended, they are not needed.
             let _ = self.mailbox.send(Command::PollUndelivered { packets });
         }
-        self.mailbox.land(self.bytes);
+        self.mailbox.end_delivery(self.bytes);
     }
 }
 

@@ -555,13 +555,13 @@ impl Mailbox {
     }
 
     /// An answer to a GET is given.
-    pub(crate) fn take_off(&self, bytes: usize) {
+    pub(crate) fn begin_delivery(&self, bytes: usize) {
         self.answers_in_flight.fetch_add(1, Ordering::Relaxed);
         self.in_flight.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// An answer to a GET has left the process, or comes back.
-    pub(crate) fn land(&self, bytes: usize) {
+    pub(crate) fn end_delivery(&self, bytes: usize) {
         self.answers_in_flight.fetch_sub(1, Ordering::Relaxed);
         self.in_flight.fetch_sub(bytes, Ordering::Relaxed);
         self.commands.room_changed(|| self.has_room());

@@ -205,9 +205,9 @@ impl std::fmt::Debug for Namespace {
     }
 }
 
-/// Where a socket is in its namespace.
+/// Finds a socket in its namespace: the shard, and its key there.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct SocketKey {
     shard: u32,
     key: Key,
 }
@@ -566,42 +566,42 @@ impl Namespace {
         self.0.shards.get(shard as usize)
     }
 
-    pub(crate) fn insert(&self, socket: &Socket) -> Place {
+    pub(crate) fn insert(&self, socket: &Socket) -> SocketKey {
         let hash = FixedState::default().hash_one(socket.id());
         let shard = u32::try_from(hash % self.0.shards.len() as u64).unwrap_or_default();
         let key = self.0.shards[shard as usize]
             .write()
             .insert(socket.id().as_str(), socket.clone());
-        Place { shard, key }
+        SocketKey { shard, key }
     }
 
     /// Takes a socket out of the namespace and returns its rooms.
-    pub(crate) fn remove(&self, place: Place) -> Vec<String> {
-        let Some(shard) = self.shard(place.shard) else {
+    pub(crate) fn remove(&self, socket: SocketKey) -> Vec<String> {
+        let Some(shard) = self.shard(socket.shard) else {
             return Vec::new();
         };
         let mut rooms = shard.write();
-        let names = rooms.rooms_of(place.key).map(str::to_owned).collect();
-        rooms.remove(place.key);
+        let names = rooms.rooms_of(socket.key).map(str::to_owned).collect();
+        rooms.remove(socket.key);
         names
     }
 
     pub(crate) fn with_rooms<R>(
         &self,
-        place: Place,
+        socket: SocketKey,
         f: impl FnOnce(&Rooms<Socket>, Key) -> R,
     ) -> Option<R> {
-        self.shard(place.shard)
-            .map(|shard| f(&shard.read(), place.key))
+        self.shard(socket.shard)
+            .map(|shard| f(&shard.read(), socket.key))
     }
 
     pub(crate) fn with_rooms_mut<R>(
         &self,
-        place: Place,
+        socket: SocketKey,
         f: impl FnOnce(&mut Rooms<Socket>, Key) -> R,
     ) -> Option<R> {
-        self.shard(place.shard)
-            .map(|shard| f(&mut shard.write(), place.key))
+        self.shard(socket.shard)
+            .map(|shard| f(&mut shard.write(), socket.key))
     }
 
     /// Calls `f` for every connected socket of the target. A shard's lock is held meanwhile: `f` must be quick.

@@ -29,7 +29,7 @@ use crate::{
     handshake::Handshake,
     inner::ServerInner,
     mailbox::{Command, Mailbox},
-    namespace::{Handlers, Namespace, Place, check_event},
+    namespace::{Handlers, Namespace, SocketKey, check_event},
     server::Server,
     socket_id::SocketId,
 };
@@ -62,7 +62,7 @@ struct Inner {
     server: Arc<ServerInner>,
     mailbox: Arc<Mailbox>,
     auth: Option<Str>,
-    place: OnceLock<Place>,
+    key: OnceLock<SocketKey>,
     state: AtomicU8,
     acks: PendingAcks,
     /// Which parts of `extra` are in use: bits of [`LISTENERS`], [`OUTGOING`] and [`OVER`]. Changed under the lock of `extra`.
@@ -130,7 +130,7 @@ impl Socket {
             server,
             mailbox,
             auth,
-            place: OnceLock::new(),
+            key: OnceLock::new(),
             state: AtomicU8::new(JOINING),
             acks: PendingAcks::default(),
             listening: AtomicU8::new(0),
@@ -142,7 +142,7 @@ impl Socket {
 
     /// Enters the namespace. The socket is not connected yet, so broadcasts skip it.
     pub(crate) fn enter(&self) {
-        self.0.place.get_or_init(|| self.0.namespace.insert(self));
+        self.0.key.get_or_init(|| self.0.namespace.insert(self));
     }
 
     pub(crate) fn set_connected(&self) {
@@ -156,8 +156,8 @@ impl Socket {
         if before == DISCONNECTED {
             return false;
         }
-        if let Some(place) = self.0.place.get() {
-            let rooms = self.0.namespace.remove(*place);
+        if let Some(key) = self.0.key.get() {
+            let rooms = self.0.namespace.remove(*key);
             if !rooms.is_empty() {
                 self.with_extra(|extra| extra.last_rooms = rooms);
             }
@@ -917,9 +917,9 @@ impl Socket {
         if room == self.0.id.as_str() {
             return Ok(());
         }
-        let place = *self.0.place.get().ok_or(JoinError::Disconnected)?;
-        let joined = self.0.namespace.with_rooms_mut(place, |rooms, key| {
-            // Checked under the lock: after `exit` the place may belong to another socket.
+        let socket = *self.0.key.get().ok_or(JoinError::Disconnected)?;
+        let joined = self.0.namespace.with_rooms_mut(socket, |rooms, key| {
+            // Checked under the lock: after `exit` the key may belong to another socket.
             if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
                 return Err(JoinError::Disconnected);
             }
@@ -943,10 +943,10 @@ impl Socket {
     /// io.on("leave all", async |socket: Socket| socket.leave(socket.rooms()));
     /// ```
     pub fn leave(&self, rooms: impl IntoRooms) {
-        let Some(&place) = self.0.place.get() else {
+        let Some(&socket) = self.0.key.get() else {
             return;
         };
-        self.0.namespace.with_rooms_mut(place, |all, key| {
+        self.0.namespace.with_rooms_mut(socket, |all, key| {
             if self.0.state.load(Ordering::Acquire) != DISCONNECTED {
                 for room in rooms.into_rooms() {
                     all.leave(key, &room);
@@ -966,8 +966,8 @@ impl Socket {
     /// });
     /// ```
     pub fn rooms(&self) -> Vec<String> {
-        let current = self.0.place.get().and_then(|&place| {
-            self.0.namespace.with_rooms(place, |rooms, key| {
+        let current = self.0.key.get().and_then(|&socket| {
+            self.0.namespace.with_rooms(socket, |rooms, key| {
                 (self.0.state.load(Ordering::Acquire) != DISCONNECTED)
                     .then(|| rooms.rooms_of(key).map(str::to_owned).collect::<Vec<_>>())
             })
