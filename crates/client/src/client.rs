@@ -744,7 +744,15 @@ impl<M> ClientBuilder<M> {
     }
 
     #[track_caller]
-    pub(crate) fn build_socket(mut self) -> Result<Socket, ConnectFailure> {
+    pub(crate) fn build_socket(self) -> Result<Socket, ConnectFailure> {
+        let socket = self.assemble()?;
+        tokio::spawn(Driver::new(&socket));
+        Ok(socket)
+    }
+
+    /// Makes a socket without the task that drives it.
+    #[track_caller]
+    pub(crate) fn assemble(mut self) -> Result<Socket, ConnectFailure> {
         self.check();
         let target = Target::parse(&self.url)?;
         let unusable = |option: &'static str, reason: &dyn fmt::Display| ConnectFailure::Option {
@@ -816,7 +824,6 @@ impl<M> ClientBuilder<M> {
         };
         let hub = Arc::new(Hub::new(Arc::new(options)));
         let guard = Arc::new(Guard(Arc::clone(&hub)));
-        tokio::spawn(Driver::new(Arc::clone(&hub), Arc::downgrade(&guard)));
         let core = hub.socket(&namespace);
         core.attach(|handlers| *handlers = self.handlers);
         Ok(Socket::new(core, guard))

@@ -357,6 +357,10 @@ impl Socket {
         &self.core
     }
 
+    pub(crate) fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
     pub(crate) fn report(&self, error: &EventError) {
         self.core.report(Some(&self.guard), error);
     }

@@ -1,7 +1,7 @@
 //! The task that owns one connection: its engine, the namespaces on it, their handlers, and what happens between two
 //! connections.
 //!
-//! Handles send it commands through the [`Hub`]. One turn does: commands, joins, the engine, timers, handlers; it repeats
+//! Handles send it commands through the [`Hub`](crate::hub::Hub). One turn does: commands, joins, the engine, timers, handlers; it repeats
 //! while there is something to do. What it decides, and when, is up to the [`Manager`], which does no I/O.
 
 mod connection;
@@ -12,6 +12,8 @@ mod recovery;
 mod retry;
 mod socket;
 mod sockets;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::{
@@ -29,7 +31,8 @@ use self::{connection::State, manager::Manager, turn::Turn};
 use crate::{
     engine::{ConnectFailure, Engine, UpgradeEvent, open::open, wire::Wire},
     handlers::Handling,
-    hub::{Guard, Hub},
+    hub::Guard,
+    socket::Socket,
 };
 
 /// Messages for which memory is kept between two turns.
@@ -59,10 +62,11 @@ struct Io {
 }
 
 impl Driver {
-    pub(crate) fn new(hub: Arc<Hub>, guard: Weak<Guard>) -> Self {
+    /// Drives the connection of this socket, which does not keep the task alive.
+    pub(crate) fn new(socket: &Socket) -> Self {
         Self {
-            guard,
-            manager: Manager::new(hub),
+            guard: Arc::downgrade(socket.guard()),
+            manager: Manager::new(Arc::clone(&socket.core().hub)),
             io: Io::default(),
         }
     }

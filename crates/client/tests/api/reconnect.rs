@@ -1,4 +1,4 @@
-//! What happens when the connection is lost.
+//! What happens when the connection is lost, over real connections. The rules are tested without them in `src/driver/tests`.
 
 use std::{
     sync::{
@@ -13,7 +13,7 @@ use kokanee_client::{
 };
 use kokanee_server::{Ack, Server};
 
-use crate::support::{accepted, add_echo, echo_server, journal, reasons, serve, within};
+use crate::support::{accepted, add_echo, echo_server, journal, serve, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_server_is_found_again_and_what_was_sent_meanwhile_arrives() {
@@ -62,51 +62,6 @@ async fn a_restarted_server_is_found_again_and_what_was_sent_meanwhile_arrives()
         assert_eq!(seen.next().await, "meanwhile");
         socket.disconnect().await.expect("all has left");
     }
-}
-
-#[tokio::test]
-async fn attempts_end_when_the_application_says_so() {
-    let io = echo_server();
-    let address = serve(&io, 0).await;
-    let socket = Client::builder(&format!("http://{address}"))
-        .reconnection_delay(Duration::from_millis(5))
-        .reconnection_attempts(3)
-        .build()
-        .expect("usable options");
-    let (note, mut seen) = journal();
-    let noted = note.clone();
-    socket.on_reconnect_attempt(move |Attempt(number): Attempt| {
-        noted(number.to_string());
-        async {}
-    });
-    socket.on_reconnect_failed(move |_: Socket| {
-        note("failed".to_owned());
-        async {}
-    });
-    accepted(socket.connect()).await;
-    let _ = io.close(Duration::from_secs(1)).await;
-    for expected in ["1", "2", "3", "failed"] {
-        assert_eq!(seen.next().await, expected);
-    }
-    // It can be started again by hand.
-    let failure = within("a failure", socket.connect()).await;
-    assert!(failure.is_err());
-}
-
-#[tokio::test]
-async fn without_reconnection_it_stays_disconnected() {
-    let io = echo_server();
-    let address = serve(&io, 0).await;
-    let socket = Client::builder(&format!("http://{address}"))
-        .reconnection(false)
-        .build()
-        .expect("usable options");
-    let mut seen = reasons(&socket);
-    accepted(socket.connect()).await;
-    let _ = io.close(Duration::from_secs(1)).await;
-    let reason = seen.next().await;
-    assert!(reason.starts_with("transport "), "{reason}");
-    assert!(!socket.is_connected());
 }
 
 #[tokio::test]
@@ -230,28 +185,6 @@ async fn retries_outlive_the_connection() {
         );
         last = number;
     }
-}
-
-#[tokio::test]
-async fn what_nobody_acknowledges_is_given_up() {
-    let io = Server::new();
-    let (note, mut seen) = journal();
-    io.on("job", move |_: Ack| {
-        note(());
-        async {}
-    });
-    let address = serve(&io, 0).await;
-    let socket = Client::builder(&format!("http://{address}"))
-        .retries(2)
-        .ack_timeout(Duration::from_millis(20))
-        .connect();
-    let socket = accepted(socket).await;
-    let failed = within("the end", socket.emit_with_ack::<()>("job", ()).args()).await;
-    assert!(failed.is_err());
-    for _ in 0..3 {
-        seen.next().await;
-    }
-    assert!(seen.is_empty(), "once, and two retries");
 }
 
 #[tokio::test]
