@@ -113,22 +113,22 @@ impl Handlers {
         self.events.contains_key(name)
     }
 
-    /// Returns the handlers of an event, or the fallback handlers if it has none.
-    pub(crate) fn event(&self, name: &str) -> impl Iterator<Item = &Erased<OnEvent>> {
-        let listeners = self.events.get(name).map_or(&[][..], Vec::as_slice);
-        let fallback = match listeners {
-            [] => self.fallback.as_slice(),
-            _ => &[],
-        };
-        let own = listeners.iter().map(|listener| &listener.handler);
-        own.chain(fallback)
+    /// The handlers of an event, or those for events that have none.
+    fn event(&self, name: &str) -> impl Iterator<Item = &Erased<OnEvent>> {
+        self.calls(name).own()
     }
 
-    /// Whether an event has handlers that are called only once.
-    pub(crate) fn has_once(&self, name: &str) -> bool {
-        self.events
-            .get(name)
-            .is_some_and(|listeners| listeners.iter().any(|listener| listener.once))
+    /// Returns what is called for an event.
+    pub(crate) fn calls(&self, name: &str) -> Calls<'_> {
+        let listeners = self.events.get(name).map_or(&[][..], Vec::as_slice);
+        Calls {
+            any: &self.any,
+            listeners,
+            fallback: match listeners {
+                [] => &self.fallback,
+                _ => &[],
+            },
+        }
     }
 
     pub(crate) fn remove_once(&mut self, name: &str, stays_known: bool) {
@@ -138,6 +138,34 @@ impl Handlers {
                 self.events.remove(name);
             }
         }
+    }
+}
+
+/// The handlers that are called for one event.
+pub(crate) struct Calls<'a> {
+    any: &'a [Erased<OnEvent>],
+    listeners: &'a [Listener],
+    fallback: &'a [Erased<OnEvent>],
+}
+
+impl<'a> Calls<'a> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.any.is_empty() && self.listeners.is_empty() && self.fallback.is_empty()
+    }
+
+    /// Whether some of them are called for the last time.
+    pub(crate) fn has_once(&self) -> bool {
+        self.listeners.iter().any(|listener| listener.once)
+    }
+
+    /// Those of all events, then those of this one.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &'a Erased<OnEvent>> {
+        self.any.iter().chain(self.own())
+    }
+
+    fn own(&self) -> impl Iterator<Item = &'a Erased<OnEvent>> + use<'a> {
+        let listeners = self.listeners.iter().map(|listener| &listener.handler);
+        listeners.chain(self.fallback)
     }
 }
 

@@ -104,6 +104,11 @@ impl Core {
         Arc::clone(&self.handlers.read())
     }
 
+    /// Whether a handler is called with every event that is emitted.
+    fn has_outgoing_handlers(&self) -> bool {
+        !self.handlers.read().outgoing.is_empty()
+    }
+
     /// Returns what was removed, so that the caller drops it without the lock: a handler may use the socket when it is dropped.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Handlers) -> R) -> R {
         let mut handlers = self.handlers.write();
@@ -284,11 +289,10 @@ impl Core {
     pub(crate) fn has_slow_reader(&self) -> bool {
         self.has_subscribers.load(Ordering::Acquire) && {
             let state = self.state();
-            let awaits_ack = self.acks.is_awaited();
             state
                 .subscribers
                 .iter()
-                .any(|reader| reader.is_behind(awaits_ack))
+                .any(|reader| reader.is_behind(|| self.acks.is_awaited()))
         }
     }
 
@@ -696,10 +700,10 @@ impl Socket {
     }
 
     fn note_outgoing(&self, event: &str, args: impl FnOnce() -> Option<Args>) {
-        let handlers = self.core.handlers();
-        if !handlers.outgoing.is_empty()
+        if self.core.has_outgoing_handlers()
             && let Some(args) = args()
         {
+            let handlers = self.core.handlers();
             let event = RawEvent::new(event, args);
             for handler in &handlers.outgoing {
                 if let Err(panic) = caught(|| handler(&event)) {

@@ -119,8 +119,8 @@ impl Subscriber {
     }
 
     /// Whether so many events wait for the reader that the client must stop reading.
-    pub(crate) fn is_behind(&self, awaits_ack: bool) -> bool {
-        self.with(|state| state.exceeds(if awaits_ack { FACTOR_AWAITING_ACK } else { 1 }))
+    pub(crate) fn is_behind(&self, awaits_ack: impl FnOnce() -> bool) -> bool {
+        self.with(|state| state.is_full() && (state.exceeds(FACTOR_AWAITING_ACK) || !awaits_ack()))
     }
 
     /// Wakes the reader, so that it checks the socket again.

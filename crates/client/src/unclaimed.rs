@@ -137,19 +137,22 @@ impl Unclaimed {
 
     /// Returns when to search the queue again, if nothing happens.
     pub(crate) fn deadline(&self, core: &Core) -> Instant {
+        if self.queue.is_empty() {
+            return self.until;
+        }
         let attached = core.attached();
         match attached.first {
-            Some(first) if !self.queue.is_empty() && self.seen != attached.changes => {
-                self.until.min(first + SETTLE)
-            }
+            Some(first) if self.seen != attached.changes => self.until.min(first + SETTLE),
             _ => self.until,
         }
     }
 
     /// Whether the client must stop reading. That takes a moment only, as the events are about to be delivered.
     pub(crate) fn is_behind(&self, core: &Core) -> bool {
-        let now = Instant::now();
-        self.is_too_much() && now < self.until && !is_settled(core.attached().first, now)
+        self.is_too_much() && {
+            let now = Instant::now();
+            now < self.until && !is_settled(core.attached().first, now)
+        }
     }
 
     fn is_too_much(&self) -> bool {

@@ -181,6 +181,15 @@ pub struct ClientSession {
     paused_since: Option<Instant>,
 }
 
+/// Returns the earlier of two deadlines.
+#[inline]
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 impl ClientSession {
     /// Creates a session that has received nothing yet. With polling its first output is a [`ClientOutput::Poll`]; on a
     /// WebSocket the server sends first.
@@ -520,17 +529,11 @@ impl ClientSession {
             }
             State::Open => {
                 let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
-                [
-                    heartbeat,
-                    self.upgrade_deadline(),
-                    self.gap_deadline(),
-                    self.write_deadline(),
-                    self.post_deadline(),
-                    self.pause_deadline(),
-                ]
-                .into_iter()
-                .flatten()
-                .min()
+                let first = earlier(heartbeat, self.upgrade_deadline());
+                let first = earlier(first, self.gap_deadline());
+                let first = earlier(first, self.write_deadline());
+                let first = earlier(first, self.post_deadline());
+                earlier(first, self.pause_deadline())
             }
         }
     }
@@ -818,14 +821,14 @@ impl ClientSession {
     /// Returns when the pending POST times out: after the longest time in which a living server may be silent, as
     /// servers respond late while their handlers are busy.
     fn post_deadline(&self) -> Option<Instant> {
-        let max_silence = self.heartbeat.as_ref()?.max_silence();
-        self.post_sent_at.map(|sent_at| sent_at + max_silence)
+        let posted = self.post_sent_at?;
+        Some(posted + self.heartbeat.as_ref()?.max_silence())
     }
 
     /// Returns when the server must have timed out because reading is paused.
     fn pause_deadline(&self) -> Option<Instant> {
-        let max_silence = self.heartbeat.as_ref()?.max_silence();
-        self.paused_since.map(|since| since + max_silence)
+        let since = self.paused_since?;
+        Some(since + self.heartbeat.as_ref()?.max_silence())
     }
 
     fn fail(&mut self, reason: CloseReason) {

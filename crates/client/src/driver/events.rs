@@ -11,7 +11,6 @@ use crate::{
     engine::ConnectFailure,
     extract::{ClientKind, Context},
     handlers::Handlers,
-    hub::Guard,
     reason::{CloseDetails, DisconnectReason},
     socket::{Core, Socket},
     stream::Received,
@@ -136,12 +135,9 @@ impl EventQueue {
             event: event.clone(),
             ack: ack.clone(),
         });
-        if self.queued.is_empty()
-            && self.running.is_empty()
-            && let Some(guard) = turn.guard.upgrade()
-        {
+        if self.queued.is_empty() && self.running.is_empty() {
             // The straight way: nothing of this socket is going on.
-            self.start(turn, core, &guard, &event, &ack);
+            self.start(turn, core, &event, &ack);
             return event.reuse();
         }
         self.bytes += event.args().held_bytes();
@@ -151,14 +147,11 @@ impl EventQueue {
 
     /// Starts waiting events while no other is being handled.
     fn run_queued(&mut self, turn: &mut Turn<'_, '_>, core: &Arc<Core>) {
-        let Some(guard) = turn.guard.upgrade() else {
-            return;
-        };
         while !self.running.iter().any(Running::is_event)
             && let Some((event, ack)) = self.queued.pop_front()
         {
             self.bytes -= event.args().held_bytes();
-            self.start(turn, core, &guard, &event, &ack);
+            self.start(turn, core, &event, &ack);
             event.reuse();
         }
         if self.queued.is_empty() && self.queued.capacity() > 0 {
@@ -166,39 +159,36 @@ impl EventQueue {
         }
     }
 
-    /// Calls the handlers of an event.
-    fn start(
-        &mut self,
-        turn: &mut Turn<'_, '_>,
-        core: &Arc<Core>,
-        guard: &Arc<Guard>,
-        event: &RawEvent,
-        ack: &Ack,
-    ) {
-        let socket = Socket::new(Arc::clone(core), Arc::clone(guard));
+    /// Calls the handlers of an event, unless no handle exists any more.
+    fn start(&mut self, turn: &mut Turn<'_, '_>, core: &Arc<Core>, event: &RawEvent, ack: &Ack) {
+        let (handlers, name) = (core.handlers(), event.name());
+        let calls = handlers.calls(name);
+        if calls.is_empty() {
+            if !core.has_readers() {
+                core.count_unhandled(name);
+            }
+            return;
+        }
+        let Some(guard) = turn.guard.upgrade() else {
+            return;
+        };
+        if calls.has_once() {
+            // Before the call: the handler may add itself again.
+            core.remove_once(name);
+        }
+        let socket = Socket::new(Arc::clone(core), guard);
         let context = Context {
             event: Some(event),
             ack: Some(ack),
             ..Context::new(&socket)
         };
-        let handlers = core.handlers();
-        let name = event.name();
-        if handlers.has_once(name) {
-            // Before the call: the handler may add itself again.
-            core.remove_once(name);
-        }
-        let mut is_taken = core.has_readers();
         core.in_span(name, &mut self.running, |running| {
-            for handler in handlers.any.iter().chain(handlers.event(name)) {
-                is_taken = true;
+            for handler in calls.all() {
                 start(handler, &context, Some(ack), turn.cx, running, |error| {
-                    core.report(Some(guard), error);
+                    socket.report(error);
                 });
             }
         });
-        if !is_taken {
-            core.count_unhandled(name);
-        }
     }
 
     /// Calls handlers of the life cycle.

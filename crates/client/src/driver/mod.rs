@@ -166,12 +166,17 @@ impl Io {
             return false;
         };
         let at = tokio::time::Instant::from(deadline);
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
-        if timer.deadline() != at {
-            timer.as_mut().reset(at);
-        }
+        let timer = match &mut self.timer {
+            // It wakes the task in time, and is moved then if need be.
+            Some(timer) if timer.deadline() <= at && !timer.is_elapsed() => return false,
+            Some(timer) => {
+                if timer.deadline() != at {
+                    timer.as_mut().reset(at);
+                }
+                timer
+            }
+            none => none.insert(Box::pin(tokio::time::sleep_until(at))),
+        };
         if timer.as_mut().poll(turn.cx).is_pending() {
             return false;
         }

@@ -21,6 +21,7 @@ pub(crate) struct Clock {
     sleeps_until: Instant,
     /// When the task last looked at both clocks.
     looked: (Instant, SystemTime),
+    next_look: Instant,
 }
 
 impl Clock {
@@ -29,6 +30,7 @@ impl Clock {
             sleep: Box::pin(sleep_until(now.into())),
             sleeps_until: now,
             looked: (now, SystemTime::now()),
+            next_look: now + LOOK_INTERVAL,
         }
     }
 
@@ -36,9 +38,10 @@ impl Clock {
     ///
     /// The monotonic clock stands still while the machine is suspended, and so do all timers; the wall clock does not.
     pub(crate) fn take_suspension(&mut self, now: Instant) -> Option<Duration> {
-        if now.duration_since(self.looked.0) < LOOK_INTERVAL {
+        if now < self.next_look {
             return None;
         }
+        self.next_look = now + LOOK_INTERVAL;
         let wall = SystemTime::now();
         let (then, wall_then) = mem::replace(&mut self.looked, (now, wall));
         let elapsed = wall.duration_since(wall_then).unwrap_or_default();

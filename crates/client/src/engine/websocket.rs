@@ -250,10 +250,10 @@ pub(crate) struct Pending {
 impl Pending {
     /// Makes frames of the session's next packets.
     pub(crate) fn fill(&mut self, session: &mut ClientSession, now: Instant) {
-        while self.bytes.len() < MAX_PENDING_BYTES {
-            let Some(packet) = session.poll_packet(now) else {
-                return;
-            };
+        while session.has_packet()
+            && self.bytes.len() < MAX_PENDING_BYTES
+            && let Some(packet) = session.poll_packet(now)
+        {
             self.push(packet.websocket_slice(session.revision(), false));
         }
     }

@@ -238,7 +238,7 @@ impl Pair {
         assert!(self.is_opening(), "nothing is being opened");
         let failure = ConnectFailure::Unreachable {
             address: "localhost".to_owned(),
-            source: std::sync::Arc::new(std::io::ErrorKind::ConnectionRefused.into()),
+            source: Arc::new(std::io::ErrorKind::ConnectionRefused.into()),
         };
         self.input(|manager, turn| manager.handle_open_failed(turn, failure));
     }
