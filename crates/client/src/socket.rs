@@ -269,20 +269,23 @@ impl Core {
             .store(!state.subscribers.is_empty(), Ordering::Release);
     }
 
-    /// Gives an event to the readers of the events as a stream.
-    pub(crate) fn publish(&self, received: impl Fn() -> Received) {
+    /// Gives an event to the readers of the events as a stream. Returns whether one of them is full now.
+    pub(crate) fn publish(&self, received: impl Fn() -> Received) -> bool {
         if !self.has_readers() {
-            return;
+            return false;
         }
         let state = self.state();
-        let mut wakers = state
-            .subscribers
-            .iter()
-            .filter_map(|reader| reader.push(received()));
+        let mut is_full = false;
+        let mut wakers = state.subscribers.iter().filter_map(|reader| {
+            let pushed = reader.push(received());
+            is_full |= pushed.is_full;
+            pushed.waker
+        });
         // Readers are woken without the lock. There is usually one.
         let (first, others) = (wakers.next(), wakers.collect::<Vec<_>>());
         drop(state);
         first.into_iter().chain(others).for_each(Waker::wake);
+        is_full
     }
 
     /// Whether too many events wait for one of the readers.

@@ -96,6 +96,16 @@ impl State {
     }
 }
 
+/// The outcome of adding an event.
+#[derive(Default)]
+#[must_use]
+pub(crate) struct Pushed {
+    /// The reader to wake.
+    pub(crate) waker: Option<Waker>,
+    /// Whether so many events wait that the client must stop reading.
+    pub(crate) is_full: bool,
+}
+
 /// The queue of one reader, which the connection's task fills.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Subscriber(Arc<Mutex<State>>);
@@ -105,16 +115,18 @@ impl Subscriber {
         f(&mut self.0.lock())
     }
 
-    /// Adds an event, and returns the waker of a reader that waits for it.
-    #[must_use]
-    pub(crate) fn push(&self, received: Received) -> Option<Waker> {
+    /// Adds an event, if the stream still exists.
+    pub(crate) fn push(&self, received: Received) -> Pushed {
         self.with(|state| {
             if state.ended {
-                return None;
+                return Pushed::default();
             }
             state.bytes += received.weight();
             state.queue.push_back(received);
-            state.waker.take()
+            Pushed {
+                waker: state.waker.take(),
+                is_full: state.is_full(),
+            }
         })
     }
 

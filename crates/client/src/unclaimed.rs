@@ -127,6 +127,17 @@ impl Unclaimed {
         is_over
     }
 
+    /// Whether a new event can be delivered without looking at the queue: the queue is empty, and no handler was attached just
+    /// before.
+    pub(crate) fn lets_pass(&self, event: &str, core: &Core, now: Instant) -> bool {
+        self.attached
+            && self.queue.is_empty()
+            && now < self.until
+            && (core.has_readers() || core.handlers().take(event))
+            // The time last: see `Core::attaches`.
+            && is_settled(core.attached().first, now)
+    }
+
     /// Whether a new event has a handler of its own name, and no event before it is about to be delivered.
     fn is_next(&self, event: &RawEvent, takers: &Takers) -> bool {
         let mut queue = self.queue.iter();

@@ -41,6 +41,8 @@ pub(super) struct EventQueue {
     before_connect: VecDeque<(RawEvent, Option<AckId>)>,
     /// Of all these events.
     bytes: usize,
+    /// Whether a reader was full after the last event. Only events fill it.
+    has_full_reader: bool,
     /// Events that nobody can take yet. `None` before the first connection, and when no event waits for that any more.
     unclaimed: Option<Unclaimed>,
 }
@@ -58,6 +60,11 @@ impl EventQueue {
                 .unclaimed
                 .as_ref()
                 .is_some_and(|unclaimed| unclaimed.is_behind(core))
+    }
+
+    /// Whether a reader is so far behind that nothing more may be read.
+    pub(super) fn has_slow_reader(&self, core: &Core) -> bool {
+        self.has_full_reader && core.has_slow_reader()
     }
 
     /// Returns when events that nobody could take must be looked at again.
@@ -97,10 +104,11 @@ impl EventQueue {
         let ack = id.map_or_else(Ack::default, |id| {
             Ack::new(Sink::new(core), id, event.name())
         });
-        if self.unclaimed.is_some() {
-            self.hand_out(turn, core, Some((event, ack)), Pace::Normal);
-        } else {
-            self.deliver(turn, core, event, ack);
+        match &self.unclaimed {
+            Some(unclaimed) if !unclaimed.lets_pass(event.name(), core, turn.now) => {
+                self.hand_out(turn, core, Some((event, ack)), Pace::Normal);
+            }
+            _ => self.deliver(turn, core, event, ack),
         }
     }
 
@@ -131,7 +139,7 @@ impl EventQueue {
 
     /// Gives an event to readers and handlers, now or when those before it are done.
     fn deliver(&mut self, turn: &mut Turn<'_, '_>, core: &Arc<Core>, event: RawEvent, ack: Ack) {
-        core.publish(|| Received {
+        self.has_full_reader = core.publish(|| Received {
             event: event.clone(),
             ack: ack.clone(),
         });

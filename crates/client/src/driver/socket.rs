@@ -152,7 +152,7 @@ impl SocketState {
     /// Whether its handlers or readers are so far behind that nothing may be read.
     pub(super) fn is_behind(&self) -> bool {
         // While it joins, nothing comes for readers except the answer to that.
-        !matches!(self.phase, Phase::Joining { .. }) && self.core.has_slow_reader()
+        !matches!(self.phase, Phase::Joining { .. }) && self.events.has_slow_reader(&self.core)
             || self.events.is_full(&self.core)
     }
 
