@@ -1,4 +1,4 @@
-//! The acknowledgements that the client waits for, and those that it sends.
+//! The acknowledgements that the server owes.
 
 use std::{
     fmt,
@@ -226,8 +226,8 @@ impl<T: DeserializeOwned + Send + 'static> IntoFuture for EmitWithAck<T> {
     }
 }
 
-/// Sends the acknowledgements of this client, on the connection on which the event arrived. On another connection the same
-/// id means another event.
+/// Where the acknowledgements that the client owes go: to the connection on which the event came. On another one their ids mean
+/// something else.
 pub(crate) struct Sink {
     core: Arc<Core>,
     connection: u64,

@@ -161,7 +161,7 @@ pub enum ConnectFailure {
         /// What the system says.
         source: Arc<io::Error>,
     },
-    /// The socket was disconnected or dropped before it was connected, or `connect` was never called.
+    /// The client was asked to disconnect, or dropped.
     #[error("the connection was given up")]
     GivenUp,
 }

@@ -83,7 +83,7 @@ pub(crate) struct Engine {
     /// Why the server has refused the session, instead of its open packet.
     refused: Option<ConnectFailure>,
     closed: Option<CloseReason>,
-    /// When the peer must have taken the end of a session that we have closed in order.
+    /// When the server must have taken the end of a session that the client has closed in order.
     ends_by: Option<Instant>,
     /// The end of the session is on the wire.
     end_written: bool,
