@@ -77,8 +77,11 @@ async fn so_it_does_for_blocking_clients() {
             .expect("an answer");
         assert_eq!(done, "done");
         socket.disconnect().expect("flushed");
+        // While a handle exists: without one, events that wait for their handlers are dropped.
+        let numbers = std::iter::from_fn(|| received.blocking_recv()).take(10);
+        let numbers: Vec<_> = numbers.collect();
         drop((socket, seen));
-        std::iter::from_fn(move || received.blocking_recv()).collect::<Vec<_>>()
+        numbers
     };
     let ran = tokio::task::spawn_blocking(run).await;
     assert_eq!(
