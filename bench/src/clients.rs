@@ -1,7 +1,7 @@
-//! Connections that are Kokanee's client, on a runtime of the calling thread.
+//! Connections with Kokanee's client, on a runtime of the calling thread.
 //!
-//! The handlers of each client leave a [`Notice`] of what happens; a turn takes them all, tells the load, and emits what
-//! follows.
+//! The handlers of each client send a [`Notice`] of everything that happens. A turn takes all notices, passes them to the
+//! load, and sends what it emits.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,45 +15,45 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::error::{Error, Violation};
-use crate::fleet::{Census, Fleet};
-use crate::load::{Answer, DIGITS, Emit, Load, Message, number};
+use crate::fleet::{ConnectionStats, Fleet};
+use crate::load::{DIGITS, Emit, Load, Message, Reply, number};
 use crate::options::{Options, Scenario};
 
 /// The connections and their runtime.
 #[derive(Debug)]
 pub(crate) struct ClientFleet {
-    /// There until the fleet is dropped.
+    /// `None` only while the fleet is dropped.
     runtime: Option<Runtime>,
     clients: Clients,
 }
 
-/// The connections. Whatever they do, they do it on the runtime.
+/// The connections. Their methods must be called within the runtime.
 #[derive(Debug)]
 struct Clients {
     builder: ClientBuilder,
     message: Arc<Text>,
-    links: Vec<Link>,
-    census: Census,
-    /// Whether connections that were cut come back.
+    connections: Vec<Client>,
+    stats: ConnectionStats,
+    /// Whether cut connections are reconnecting.
     is_storm: bool,
     sender: UnboundedSender<Notice>,
-    // Filled only while a turn runs, which takes all of them.
+    // Filled only during a turn, which takes all of them.
     notices: UnboundedReceiver<Notice>,
-    /// What the load emits at an arrival.
+    /// What the load emits for an arrival; kept to reuse its memory.
     emits: Vec<Emit>,
 }
 
 /// One client.
 #[derive(Debug)]
-struct Link {
+struct Client {
     socket: Socket,
-    /// Whether its namespace has accepted it.
+    /// Whether its namespace accepted it.
     is_ready: bool,
     /// When it was started, or cut.
     since: Instant,
 }
 
-/// Something that has happened to a client.
+/// Something that happened to a client.
 #[derive(Debug)]
 struct Notice {
     connection: usize,
@@ -66,7 +66,7 @@ enum NoticeKind {
     Accepted,
     Failed(Arc<ConnectFailure>),
     Lost(DisconnectReason),
-    /// An event or an acknowledgement has arrived; its number if it is an answer.
+    /// An event or an acknowledgement arrived; with its number if it is a reply.
     Arrived(Option<u32>),
 }
 
@@ -79,7 +79,7 @@ impl ClientFleet {
         let mut builder = builder
             .clone()
             .reconnection(options.scenario == Scenario::Storm)
-            // What waits is bounded by the window.
+            // The window bounds how much is buffered.
             .send_buffer_bytes(usize::MAX)
             .max_pending_acks(options.window);
         if options.scenario == Scenario::Polling {
@@ -95,8 +95,8 @@ impl ClientFleet {
             clients: Clients {
                 builder,
                 message: Arc::new(Text::new(Message::of(options))),
-                links: Vec::new(),
-                census: Census::new(),
+                connections: Vec::new(),
+                stats: ConnectionStats::new(),
                 is_storm: false,
                 sender,
                 notices,
@@ -106,7 +106,7 @@ impl ClientFleet {
     }
 }
 
-/// The clients end without a goodbye, and nobody waits for a slow resolver.
+/// Drops the clients without disconnecting, and does not wait for a slow resolver.
 impl Drop for ClientFleet {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -116,12 +116,12 @@ impl Drop for ClientFleet {
 }
 
 impl Fleet for ClientFleet {
-    fn census(&self) -> &Census {
-        &self.clients.census
+    fn stats(&self) -> &ConnectionStats {
+        &self.clients.stats
     }
 
-    fn census_mut(&mut self) -> &mut Census {
-        &mut self.clients.census
+    fn stats_mut(&mut self) -> &mut ConnectionStats {
+        &mut self.clients.stats
     }
 
     fn start(&mut self) -> Result<(), Error> {
@@ -145,7 +145,7 @@ impl Fleet for ClientFleet {
         let Self { runtime, clients } = self;
         let turn = clients.turn(load);
         let turn = async { tokio::time::timeout(timeout, turn).await };
-        // Without notices until the timeout nothing has gone wrong.
+        // A timeout is not an error.
         let turned = runtime.as_ref().map(|runtime| runtime.block_on(turn));
         turned.and_then(Result::ok).unwrap_or(Ok(()))
     }
@@ -153,7 +153,7 @@ impl Fleet for ClientFleet {
 
 impl Clients {
     fn start(&mut self) -> Result<(), Error> {
-        let connection = self.links.len();
+        let connection = self.connections.len();
         let socket = self.builder.clone().build();
         let socket = socket.map_err(|failure| Error::Connect {
             connection,
@@ -161,14 +161,14 @@ impl Clients {
         })?;
         self.watch(connection, &socket);
         let since = Instant::now();
-        // It goes on connecting; the handlers tell what becomes of it.
+        // It continues to connect in the background, and the handlers report the result.
         let _ = socket.connect().now_or_never();
-        self.links.push(Link {
+        self.connections.push(Client {
             socket,
             is_ready: false,
             since,
         });
-        self.census.started += 1;
+        self.stats.started += 1;
         Ok(())
     }
 
@@ -194,15 +194,15 @@ impl Clients {
     fn cut(&mut self) {
         let now = Instant::now();
         self.is_storm = true;
-        self.census.ready = 0;
-        for link in &mut self.links {
-            link.is_ready = false;
-            link.since = now;
-            link.socket.reconnect();
+        self.stats.ready = 0;
+        for client in &mut self.connections {
+            client.is_ready = false;
+            client.since = now;
+            client.socket.reconnect();
         }
     }
 
-    /// Waits for a notice, and handles what there is.
+    /// Waits for a notice, and handles all that are queued.
     async fn turn(&mut self, mut load: Option<&mut dyn Load>) -> Result<(), Error> {
         let mut next = self.notices.recv().await;
         while let Some(notice) = next {
@@ -221,7 +221,7 @@ impl Clients {
             at,
             kind,
         } = notice;
-        let link = &mut self.links[connection];
+        let client = &mut self.connections[connection];
         match kind {
             NoticeKind::Arrived(number) => {
                 if let Some(load) = load {
@@ -234,46 +234,46 @@ impl Clients {
                 }
             }
             NoticeKind::Accepted => {
-                link.is_ready = true;
-                self.census.accept(link.since, at);
-                self.is_storm &= !self.census.is_complete();
+                client.is_ready = true;
+                self.stats.accept(client.since, at);
+                self.is_storm &= !self.stats.is_complete();
             }
             NoticeKind::Failed(source) => {
-                if !link.socket.is_active() {
+                if !client.socket.is_active() {
                     return Err(Error::Connect { connection, source });
                 }
-                self.census.fail(source.to_string());
+                self.stats.fail(source.to_string());
             }
             NoticeKind::Lost(reason) => {
-                // We have cut it ourselves.
-                if !link.is_ready {
+                // This run cut the connection.
+                if !client.is_ready {
                     return Ok(());
                 }
-                if !self.is_storm || !link.socket.is_active() {
+                if !self.is_storm || !client.socket.is_active() {
                     return Err(Error::Violation {
                         connection,
                         violation: Violation::Lost { reason },
                     });
                 }
-                link.is_ready = false;
-                self.census.ready -= 1;
-                self.census.fail(reason.to_string());
+                client.is_ready = false;
+                self.stats.ready -= 1;
+                self.stats.fail(reason.to_string());
             }
         }
         Ok(())
     }
 
     fn emit(&self, Emit { connection, number }: Emit) {
-        let socket = &self.links[connection].socket;
+        let socket = &self.connections[connection].socket;
         let Message { event, relayed, .. } = &self.message.message;
         let text = self.message.write(number);
-        if self.message.message.answer == Answer::Ack {
+        if self.message.message.reply == Reply::Ack {
             let (asked, sender) = (
                 socket.emit_with_ack::<()>(event, &text),
                 self.sender.clone(),
             );
             tokio::spawn(async move {
-                // Without an answer the connection is lost, of which there is a notice.
+                // It fails only if the connection is lost, which has a notice of its own.
                 if asked.args().await.is_ok() {
                     notify(&sender, connection, NoticeKind::Arrived(Some(number)));
                 }
@@ -284,13 +284,13 @@ impl Clients {
             None => socket.emit(event, &text),
             Some(relayed) => socket.emit(event, (relayed, &text)),
         };
-        // There is always room, so it is ready. It fails if the connection is lost, of which there is a notice.
+        // The send buffer has room, so this is ready immediately. It fails only if the connection is lost, which has a notice.
         let _ = emit.now_or_never();
     }
 }
 
 fn notify(sender: &UnboundedSender<Notice>, connection: usize, kind: NoticeKind) {
-    // Nobody takes notices any more when the run has ended.
+    // The run may have ended.
     let _ = sender.send(Notice {
         connection,
         at: Instant::now(),
@@ -302,7 +302,7 @@ fn notify(sender: &UnboundedSender<Notice>, connection: usize, kind: NoticeKind)
 #[derive(Debug)]
 struct Text {
     message: Message,
-    /// What stands behind the digits.
+    /// The text after the digits.
     filler: String,
 }
 
@@ -314,16 +314,16 @@ impl Text {
 
     /// Returns the text with this number.
     fn write(&self, number: u32) -> Cow<'_, str> {
-        match self.message.answer {
-            Answer::Event(_) => format!("{number:0DIGITS$x}{}", self.filler).into(),
-            Answer::Ack => self.filler.as_str().into(),
+        match self.message.reply {
+            Reply::Event(_) => format!("{number:0DIGITS$x}{}", self.filler).into(),
+            Reply::Ack => self.filler.as_str().into(),
         }
     }
 
-    /// Reads the number of an answer; `None` if the event is not one.
+    /// Reads the number of a reply; `None` if the event is not one.
     fn read(&self, event: &RawEvent) -> Option<u32> {
-        match &self.message.answer {
-            Answer::Event(name) if name == event.name() => {}
+        match &self.message.reply {
+            Reply::Event(name) if name == event.name() => {}
             _ => return None,
         }
         let text = event.args().json().strip_prefix('"')?;
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn other_events_are_not_answers() {
+    fn other_events_are_not_replies() {
         let text = text(false);
         for (name, sent) in [
             ("clock", "000012abxx"),

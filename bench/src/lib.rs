@@ -1,19 +1,19 @@
 //! Load generator for Socket.IO servers: one thread, one event loop, exact counts.
 //!
 //! [`run()`] opens connections to a server, keeps a fixed number of messages in flight (a closed loop) and returns a
-//! [`Report`]. It works against any Socket.IO server that answers two events:
+//! [`Report`]. It works with any Socket.IO server that handles two events:
 //!
 //! * `echo` args…: emits `echo` with the same args back to the sender;
 //! * `blast` text: emits `blast` with the text to every socket of the namespace, the sender included
 //!   (or the demo server's `broadcast`, see [`Relay`]).
 //!
-//! Connections are made by one of two, see [`Options::client`]:
+//! One of two generators makes the connections, see [`Options::client`]:
 //!
 //! * the raw generator, the default, is meant to cost less than any server under test: it reads and writes in batches,
 //!   never parses JSON and masks its frames with a zero key. It speaks Engine.IO 4 over plain HTTP.
-//! * Kokanee's client does whatever it is told: TLS, Socket.IO 2, proxies, and reconnection with back-off in a storm.
+//! * Kokanee's client supports everything else: TLS, Socket.IO 2, proxies, and reconnection with back-off in a storm.
 //!
-//! Their share of a core is part of the report.
+//! The report says how much of a core the generator used.
 //!
 //! ```no_run
 //! use kokanee_bench::{Options, Scenario, run};

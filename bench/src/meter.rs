@@ -1,4 +1,4 @@
-//! The clocks of the measured part: elapsed time, the CPU time of both processes, and the course of it in intervals.
+//! The clocks of the measured part: elapsed time and the CPU time of both processes, in total and per interval.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::process::{self, Usage};
 use crate::report::{Recorder, Sample};
 
-/// The shortest rest of an interval that becomes a sample at the end, as a share of an interval.
+/// The last, incomplete interval becomes a sample if it is at least this share of an interval.
 const SHORTEST_REST: f64 = 0.2;
 
 /// The clocks at the start of the measured part.
@@ -65,7 +65,7 @@ pub(crate) struct Timeline {
     pid: Option<u32>,
     interval: Duration,
     start: Instant,
-    /// Start of the interval under way.
+    /// Start of the current interval.
     begun: Instant,
     counts: Counts,
     usage: Option<Usage>,
@@ -73,7 +73,7 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// Starts with these counts, which are none of the timeline's.
+    /// Starts from these counts, which the timeline leaves out.
     pub(crate) fn new(pid: Option<u32>, interval: Duration, now: Instant, counts: Counts) -> Self {
         Self {
             pid,
@@ -86,7 +86,7 @@ impl Timeline {
         }
     }
 
-    /// Whether the interval is over.
+    /// Returns whether the interval is over.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         now >= self.begun + self.interval
     }
@@ -99,7 +99,7 @@ impl Timeline {
         latency: &mut Recorder,
     ) -> Sample {
         let length = now - self.begun;
-        // A process that has ended is noticed when its reading is needed.
+        // An error is reported when the final reading fails.
         let usage = self.pid.and_then(|pid| Usage::of(pid).ok());
         let used = usage.zip(self.usage).map(|(now, then)| now.since(then).cpu);
         let sample = Sample {
@@ -119,7 +119,7 @@ impl Timeline {
         sample
     }
 
-    /// Ends with what is left of an interval, and returns all samples.
+    /// Ends the last interval, and returns all samples.
     pub(crate) fn finish(
         mut self,
         now: Instant,

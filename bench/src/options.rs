@@ -19,12 +19,12 @@ pub enum Scenario {
     Connect,
     /// Opens WebSocket connections with one namespace and holds them.
     Idle,
-    /// Opens WebSocket connections, cuts all of them at once and lets all of them come back, in several waves.
+    /// Opens WebSocket connections, cuts all of them at once and lets all of them reconnect, in several waves.
     Storm,
 }
 
 impl Scenario {
-    /// Returns the name as it is written on the command line.
+    /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Echo => "echo",
@@ -48,7 +48,7 @@ pub enum Generator {
     Client,
 }
 
-/// When a load ends. What is in flight then is still awaited, so all counts are exact.
+/// When a load ends. Messages in flight are still awaited then, so all counts are exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
     /// After this time.
@@ -63,17 +63,17 @@ pub enum Relay {
     /// `blast` text, answered by `blast` text to every socket, the sender included.
     #[default]
     Blast,
-    /// The demo server's `broadcast` name text, answered by the event `name` to everybody else.
+    /// The demo server's `broadcast` name text, answered by the event `name` to all other sockets.
     Broadcast,
 }
 
 /// A run: where, what, how much. [`Options::new`] fills in the defaults of the scenario.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// `http://host:port`, with the path of the server if it is not `/socket.io/`. Clients have their own.
+    /// `http://host:port`, with the path of the server if it is not `/socket.io/`. Only for the raw generator.
     pub url: String,
-    /// The options of Kokanee's client, if that makes the connections, and where it connects to: `url`, `namespace` and
-    /// `auth` are those of the raw generator. Only a storm lets it connect again. `None` is the raw generator.
+    /// The options of Kokanee's client, with its URL, namespace and `auth`; `None` for the raw generator, to which the
+    /// fields `url`, `namespace` and `auth` belong. The client reconnects only in a storm.
     pub client: Option<ClientBuilder>,
     /// What the connections do.
     pub scenario: Scenario,
@@ -99,16 +99,16 @@ pub struct Options {
     pub ack: bool,
     /// Handshakes in flight while connections are opened.
     pub handshakes: usize,
-    /// The run fails after this time without an arrival.
+    /// The run fails if nothing arrives for this long.
     pub stall: Duration,
     /// How long `idle` holds the connections, after the burst if there is one.
     pub hold: Duration,
     /// Broadcasts of `payload` bytes that `idle` sends before it holds; 0 for none.
     pub burst: u64,
-    /// How often a storm cuts the connections.
+    /// How many times a storm cuts the connections.
     pub waves: usize,
-    /// The time over which the connections of a storm come back, evenly; zero for all at once. Clients have a back-off
-    /// of their own instead.
+    /// The time over which the connections of a storm reconnect, evenly; zero for all at once. Only for the raw generator,
+    /// as clients have their own back-off.
     pub spread: Duration,
     /// Length of an interval of the timeline.
     pub interval: Duration,
@@ -119,7 +119,7 @@ pub struct Options {
 impl Options {
     /// Returns the defaults of a scenario: 100 connections and 64 bytes for echoes, 1,000 connections and 128 bytes
     /// for broadcasts, 1,000 connections to open, 10,000 to hold for 10 s, 1,000 to cut three times; load for 10 s after
-    /// 1 s of warm-up. The timeline is in seconds, of a storm in twentieths of them.
+    /// 1 s of warm-up. An interval of the timeline is 1 s, in a storm 50 ms.
     pub fn new(url: impl Into<String>, scenario: Scenario) -> Self {
         let (connections, payload) = match scenario {
             Scenario::Echo | Scenario::Polling => (100, 64),

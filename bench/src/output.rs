@@ -5,12 +5,12 @@ use std::io::{self, Write};
 /// Writes a line of the result.
 #[cfg(target_os = "linux")]
 pub(crate) fn say(line: &str) {
-    // If this fails, nobody can be informed of it.
+    // A failure cannot be reported anywhere.
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Writes a line for the person who waits, beside the result on standard output.
+/// Writes a line on stderr, apart from the result on stdout.
 pub(crate) fn note(line: &str) {
-    // If this fails, nobody can be informed of it.
+    // A failure cannot be reported anywhere.
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -20,7 +20,7 @@ impl Usage {
     /// Reads the accounting of a process.
     ///
     /// # Errors
-    /// The process does not exist, or the system has no such accounting.
+    /// The process does not exist, or the system is not supported.
     pub fn of(pid: u32) -> std::io::Result<Self> {
         system::usage(pid)
     }

@@ -33,7 +33,7 @@ pub struct Report {
     /// Echo and polling: the round trip. Broadcast: from the emit to the last delivery. Connect and idle: from the
     /// start of the TCP connection to the accepted namespace.
     pub latency: Latency,
-    /// Messages that arrived later than a younger one of the same connection.
+    /// Messages that arrived after a later one of the same connection.
     pub out_of_order: u64,
     /// Events that do not belong to the load.
     pub unexpected: u64,
@@ -43,16 +43,16 @@ pub struct Report {
     pub server: Option<ServerUse>,
     /// Memory of the server process, if its id was given and the scenario is `idle`.
     pub memory: Option<Memory>,
-    /// Attempts to connect that failed and were repeated. Only `storm` survives them.
+    /// Connection attempts that failed and were retried. Only in a storm; other scenarios end with the first failure.
     #[serde(default)]
     pub failures: u64,
-    /// The same by what the system, the server or the client said. Only `storm` survives them.
+    /// Failed attempts by the error of the system, the server or the client.
     #[serde(default)]
     pub failure_reasons: BTreeMap<String, u64>,
-    /// The course of the measured part, one sample after another.
+    /// The measured part over time, one sample per interval.
     #[serde(default)]
     pub timeline: Vec<Sample>,
-    /// The latency by quantile, as far as the number of samples tells quantiles apart.
+    /// The latency by quantile, for as many quantiles as the number of samples allows.
     #[serde(default)]
     pub distribution: Vec<Quantile>,
     /// The waves of a storm.
@@ -71,7 +71,7 @@ pub struct Sample {
     pub messages: u64,
     /// Connections that were open at its end.
     pub open: u64,
-    /// Attempts to connect that failed in the interval.
+    /// Connection attempts that failed in the interval.
     pub failures: u64,
     /// Latency of the messages that arrived in the interval.
     pub latency: Latency,
@@ -101,12 +101,12 @@ pub struct Quantile {
     pub micros: f64,
 }
 
-/// All connections were cut, and came back.
+/// One wave of a storm: all connections were cut and reconnected.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Wave {
     /// Seconds from the cut until the last connection was back.
     pub seconds: f64,
-    /// Attempts that failed and were repeated.
+    /// Attempts that failed and were retried.
     pub failures: u64,
     /// From the cut until a connection was back.
     pub latency: Latency,
@@ -151,7 +151,7 @@ pub struct Memory {
     pub before: u64,
     /// With all connections open, one second after the last.
     pub open: u64,
-    /// After the burst and the time of quiet.
+    /// After the burst and the hold time.
     pub after: u64,
     /// `open` less `before`, per connection.
     pub open_per_connection: f64,
@@ -194,7 +194,7 @@ impl Memory {
     }
 }
 
-/// The quantiles of [`Report::distribution`], but for 0 and 1.
+/// The quantiles of [`Report::distribution`], except 0 and 1.
 const QUANTILES: [f64; 17] = [
     0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999,
     0.999_99,
@@ -226,7 +226,7 @@ impl Quantile {
     }
 }
 
-/// Latencies of a whole run and of the interval under way. Each is recorded once.
+/// Latencies of a whole run and of the current interval. Each is recorded once.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorder {
     interval: Histogram<u64>,
@@ -260,7 +260,7 @@ impl Recorder {
         &self.ended
     }
 
-    /// Starts again at zero.
+    /// Resets everything to zero.
     pub(crate) fn clear(&mut self) {
         self.interval.reset();
         self.ended.reset();
@@ -281,7 +281,7 @@ fn micros(nanoseconds: u64) -> f64 {
     float(nanoseconds) / 1_000.0
 }
 
-/// The longest latency that is told apart, in nanoseconds.
+/// The longest latency that is distinguished, in nanoseconds.
 const LONGEST: u64 = 600_000_000_000;
 
 /// Returns an empty histogram of nanoseconds.

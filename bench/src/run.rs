@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 
 use crate::clients::ClientFleet;
 use crate::error::Error;
-use crate::fleet::{Census, Fleet};
+use crate::fleet::{ConnectionStats, Fleet};
 use crate::load::{Broadcast, Budget, Echo, Load, Tally};
 use crate::meter::{Counts, Meter, Reading, Timeline};
 use crate::options::{Bound, Generator, Options, Relay, Scenario};
@@ -22,19 +22,19 @@ const TURN: Duration = Duration::from_millis(50);
 const PROGRESS: Duration = Duration::from_millis(250);
 /// Time after the last handshake before the memory of open connections is read.
 const SETTLE: Duration = Duration::from_secs(1);
-/// The largest window; it bounds the memory for times of sending.
+/// The largest window; it bounds the memory for send times.
 const MAX_WINDOW: usize = 65_536;
 /// The largest payload in bytes.
 const MAX_PAYLOAD: usize = 16 << 20;
-/// File descriptors beside the connections.
+/// File descriptors in addition to the connections.
 const SPARE_DESCRIPTORS: u64 = 64;
 
-/// Where a run is. Given to the callback of [`run()`], about four times a second.
+/// The progress of a run. The callback of [`run()`] gets it about four times a second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Progress {
     /// Connections are being opened.
     Opening {
-        /// Connections whose namespace has accepted them.
+        /// Connections that their namespace accepted.
         open: usize,
         /// Connections in total.
         total: usize,
@@ -61,7 +61,7 @@ pub enum Progress {
     Finished,
 }
 
-/// The callback of [`run()`]; `Break` ends the load early, what is in flight is still awaited.
+/// The callback of [`run()`]; `Break` ends the load early, but messages in flight are still awaited.
 type Callback<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 /// Runs a scenario on the calling thread and blocks until it ends.
@@ -121,7 +121,7 @@ fn check(option: &'static str, value: usize, min: usize, max: usize) -> Result<(
     }
 }
 
-/// A run under way.
+/// A running run.
 struct Run<'a, 'b> {
     options: &'a Options,
     progress: &'a mut Callback<'b>,
@@ -168,13 +168,8 @@ impl Run<'_, '_> {
         let reading = meter.stop()?;
         let samples = self.end_of_handshakes();
         self.report(Progress::Finished);
-        let latency = self.fleet.census_mut().handshakes.total().clone();
-        Ok(self.describe(
-            &reading,
-            self.fleet.census().ready as u64,
-            &latency,
-            samples,
-        ))
+        let latency = self.fleet.stats_mut().handshakes.total().clone();
+        Ok(self.describe(&reading, self.fleet.stats().ready as u64, &latency, samples))
     }
 
     fn idle(mut self) -> Result<Report, Error> {
@@ -203,7 +198,7 @@ impl Run<'_, '_> {
         let after = self.resident()?;
         let samples = self.end_of_handshakes();
         self.report(Progress::Finished);
-        let latency = self.fleet.census_mut().handshakes.total().clone();
+        let latency = self.fleet.stats_mut().handshakes.total().clone();
         let mut report = self.describe(&reading, connections as u64, &latency, samples);
         report.memory = pid.map(|_| Memory::of(before, open, after, connections));
         Ok(report)
@@ -212,8 +207,8 @@ impl Run<'_, '_> {
     fn storm(mut self) -> Result<Report, Error> {
         self.open()?;
         self.rest(SETTLE)?;
-        self.fleet.census_mut().handshakes.clear();
-        let total = self.fleet.census().ready;
+        self.fleet.stats_mut().handshakes.clear();
+        let total = self.fleet.stats().ready;
         let waves_in_total = self.options.waves;
         let mut waves = Vec::new();
         let meter = self.begin()?;
@@ -232,30 +227,30 @@ impl Run<'_, '_> {
         let samples = self.end_of_handshakes();
         self.report(Progress::Finished);
         let messages = (waves.len() * total) as u64;
-        let latency = self.fleet.census_mut().handshakes.total().clone();
+        let latency = self.fleet.stats_mut().handshakes.total().clone();
         let mut report = self.describe(&reading, messages, &latency, samples);
-        // The time between the waves is no part of them.
+        // The time between the waves is not part of them.
         report.elapsed_seconds = waves.iter().map(|wave: &Wave| wave.seconds).sum();
         report.rate = float(messages) / report.elapsed_seconds.max(f64::EPSILON);
-        report.failures = self.fleet.census().failures;
-        report.failure_reasons = self.fleet.census().reasons.clone();
+        report.failures = self.fleet.stats().failures;
+        report.failure_reasons = self.fleet.stats().reasons.clone();
         report.waves = waves;
         Ok(report)
     }
 
     /// Cuts all connections and waits until all are back. `None` if it was interrupted.
     fn wave(&mut self, total: usize) -> Result<Option<Wave>, Error> {
-        let failures = self.fleet.census().failures;
-        let earlier = self.fleet.census_mut().handshakes.total().clone();
+        let failures = self.fleet.stats().failures;
+        let earlier = self.fleet.stats_mut().handshakes.total().clone();
         let start = Instant::now();
         self.fleet.cut();
-        let mut patience = Patience::new(self.options.stall);
+        let mut stall = StallTimer::new(self.options.stall);
         let mut next_report = Instant::now() + PROGRESS;
-        while self.fleet.census().ready < total {
+        while self.fleet.stats().ready < total {
             self.fleet.turn(None, TURN)?;
             let now = Instant::now();
-            let open = self.fleet.census().ready;
-            patience.check(open as u64, (total - open) as u64, now)?;
+            let open = self.fleet.stats().ready;
+            stall.check(open as u64, (total - open) as u64, now)?;
             self.sample_handshakes(now);
             if now >= next_report {
                 next_report = now + PROGRESS;
@@ -267,13 +262,13 @@ impl Run<'_, '_> {
         }
         let seconds = start.elapsed().as_secs_f64();
         self.end_interval_of_handshakes(Instant::now());
-        let mut latency = self.fleet.census_mut().handshakes.total().clone();
+        let mut latency = self.fleet.stats_mut().handshakes.total().clone();
         latency
             .subtract(&earlier)
             .expect("what was there before is still there");
         Ok(Some(Wave {
             seconds,
-            failures: self.fleet.census().failures - failures,
+            failures: self.fleet.stats().failures - failures,
             latency: Latency::of(&latency),
         }))
     }
@@ -283,9 +278,9 @@ impl Run<'_, '_> {
         let Options { pid, interval, .. } = *self.options;
         self.report(Progress::Started);
         let meter = Meter::start(pid)?;
-        // Loads begin at zero, handshakes may not.
+        // Loads start at zero, handshakes may not.
         let counts = match self.options.scenario {
-            Scenario::Storm => self.counts(self.fleet.census().accepted),
+            Scenario::Storm => self.counts(self.fleet.stats().accepted),
             _ => self.counts(0),
         };
         self.timeline = Some(Timeline::new(pid, interval, Instant::now(), counts));
@@ -302,7 +297,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// The same where the messages are handshakes.
+    /// Ends an interval of handshakes if it is due.
     fn sample_handshakes(&mut self, now: Instant) {
         if self
             .timeline
@@ -314,9 +309,9 @@ impl Run<'_, '_> {
     }
 
     fn end_interval_of_handshakes(&mut self, now: Instant) {
-        let counts = self.counts(self.fleet.census().accepted);
+        let counts = self.counts(self.fleet.stats().accepted);
         if let Some(timeline) = &mut self.timeline {
-            let sample = timeline.sample(now, counts, &mut self.fleet.census_mut().handshakes);
+            let sample = timeline.sample(now, counts, &mut self.fleet.stats_mut().handshakes);
             self.report(Progress::Interval(sample));
         }
     }
@@ -330,15 +325,15 @@ impl Run<'_, '_> {
         })
     }
 
-    /// The same where the messages were handshakes.
+    /// Ends the timeline of handshakes.
     fn end_of_handshakes(&mut self) -> Vec<Sample> {
-        let counts = self.counts(self.fleet.census().accepted);
+        let counts = self.counts(self.fleet.stats().accepted);
         let timeline = self.timeline.take();
         timeline.map_or_else(Vec::new, |timeline| {
             timeline.finish(
                 Instant::now(),
                 counts,
-                &mut self.fleet.census_mut().handshakes,
+                &mut self.fleet.stats_mut().handshakes,
             )
         })
     }
@@ -346,28 +341,28 @@ impl Run<'_, '_> {
     fn counts(&self, messages: u64) -> Counts {
         Counts {
             messages,
-            open: self.fleet.census().ready as u64,
-            failures: self.fleet.census().failures,
+            open: self.fleet.stats().ready as u64,
+            failures: self.fleet.stats().failures,
         }
     }
 
     /// Opens all connections.
     fn open(&mut self) -> Result<(), Error> {
         let total = self.options.connections;
-        let mut patience = Patience::new(self.options.stall);
+        let mut stall = StallTimer::new(self.options.stall);
         let mut next_report = Instant::now();
-        while self.fleet.census().ready < total {
+        while self.fleet.stats().ready < total {
             loop {
-                let Census { started, ready, .. } = *self.fleet.census();
+                let ConnectionStats { started, ready, .. } = *self.fleet.stats();
                 if started == total || started - ready >= self.options.handshakes {
                     break;
                 }
                 self.fleet.start()?;
             }
             self.fleet.turn(None, TURN)?;
-            let open = self.fleet.census().ready;
+            let open = self.fleet.stats().ready;
             let now = Instant::now();
-            patience.check(open as u64, (total - open) as u64, now)?;
+            stall.check(open as u64, (total - open) as u64, now)?;
             self.sample_handshakes(now);
             if now >= next_report {
                 next_report = now + PROGRESS;
@@ -383,7 +378,7 @@ impl Run<'_, '_> {
     /// Runs a load until its budget is spent and everything has arrived.
     fn drive(&mut self, load: &mut dyn Load, bound: Bound) -> Result<(), Error> {
         let start = Instant::now();
-        let mut patience = Patience::new(self.options.stall);
+        let mut stall = StallTimer::new(self.options.stall);
         let mut next_report = start + PROGRESS;
         let mut emits = Vec::new();
         load.begin(Budget::new(bound, start), start, &mut emits);
@@ -393,7 +388,7 @@ impl Run<'_, '_> {
             let now = Instant::now();
             self.sample(now, load.tally_mut());
             let messages = load.tally().messages;
-            patience.check(messages, load.in_flight(), now)?;
+            stall.check(messages, load.in_flight(), now)?;
             if now >= next_report {
                 next_report = now + PROGRESS;
                 self.report(Progress::Running {
@@ -476,14 +471,14 @@ impl Run<'_, '_> {
     }
 }
 
-/// Notices that nothing arrives any more.
-struct Patience {
+/// Fails if nothing arrives for too long.
+struct StallTimer {
     stall: Duration,
     arrived: u64,
     since: Option<Instant>,
 }
 
-impl Patience {
+impl StallTimer {
     fn new(stall: Duration) -> Self {
         Self {
             stall,

@@ -28,10 +28,10 @@ pub(crate) struct Load {
     /// Length of an event's text argument in bytes.
     #[arg(short, long)]
     payload: Option<usize>,
-    /// Seconds of load.
+    /// Duration of the load in seconds.
     #[arg(short = 't', long, value_parser = seconds, default_value = "10")]
     time: Duration,
-    /// Ends after this many emitted events instead.
+    /// Stops after this many emitted events instead.
     #[arg(short, long, conflicts_with = "time")]
     messages: Option<u64>,
     /// Seconds of load before the measurement starts.
@@ -110,7 +110,7 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// Renders a report for people.
+/// Formats a report as text.
 fn render(report: &Report) -> String {
     let Report {
         messages,

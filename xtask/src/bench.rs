@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the comparison with the peers; and the gate on instructions, which is part of the tests.
+//! `cargo xtask bench`: the comparison with the peers. Also the gate on instructions, which is part of the tests.
 
 use anyhow::Result;
 
@@ -8,8 +8,8 @@ use crate::{
     steps::{Step, Steps, say},
 };
 
-/// The most user-space instructions that a message may cost, by case of the benchmark: about 4 % above what was measured,
-/// as they vary by up to 3 %. A delivery may never cost more than 800.
+/// Maximum user-space instructions per message, by case of the benchmark: about 4 % above the measured counts, which vary by
+/// up to 3 %. The maximum of a delivery is fixed at 800.
 const GATE: &str = "echo=3500,echo16=1915,broadcast=800,polling=33900";
 
 /// Builds the peers and runs `kokanee-bench compare`.
@@ -33,7 +33,7 @@ pub(crate) fn compare(steps: &mut Steps, arguments: &[&str]) -> Result<()> {
 /// Valgrind cannot be installed, or the gate is broken.
 pub(crate) fn gate(steps: &mut Steps) -> Result<()> {
     if !cfg!(target_os = "linux") {
-        say("\n── left out, as it needs Linux: instructions per message");
+        say("\n── skipped, because it needs Linux: instructions per message");
         return Ok(());
     }
     requirements::install(steps, &[Requirement::Valgrind])?;

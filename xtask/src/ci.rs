@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: all that a change must pass.
+//! `cargo xtask ci`: everything that a change must pass.
 
 use anyhow::Result;
 
@@ -7,7 +7,7 @@ use crate::{lint, soak, steps::Steps, test};
 /// Runs the checks, then the tests, then the soak.
 ///
 /// # Errors
-/// Something does not pass.
+/// A check or test fails.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     lint::run(steps)?;
     test::all(steps)?;

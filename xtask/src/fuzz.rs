@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: builds every fuzz target with libFuzzer and the address sanitizer, and runs each for a while.
 //!
-//! The targets are the programs in `fuzz/fuzz_targets`. What a target finds interesting is kept in `fuzz/corpus`, inputs
-//! that it starts from are read from `fuzz/seeds`, and an input that breaks it goes to `fuzz/artifacts`.
+//! The targets are the programs in `fuzz/fuzz_targets`. A target starts from the inputs in `fuzz/seeds`, keeps inputs that
+//! reach new code in `fuzz/corpus`, and writes inputs that break it to `fuzz/artifacts`.
 
 use std::{fs, process::Command};
 
@@ -27,7 +27,7 @@ const FLAGS: &str = "\
     -Coverflow-checks \
     -Ccodegen-units=1";
 
-/// Seconds after which a single input counts as one that breaks its target.
+/// Seconds after which a single input counts as a failure.
 const INPUT_SECONDS: u32 = 10;
 
 /// What to fuzz, and for how long.
@@ -51,7 +51,7 @@ impl Options {
     /// Reads `[--seconds N] [TARGET...]`.
     ///
     /// # Errors
-    /// N is no number, or there is an unknown option.
+    /// N is not a number, or an option is unknown.
     pub(crate) fn parse(mut words: &[&str]) -> Result<Self> {
         let mut options = Self::default();
         loop {
@@ -63,7 +63,7 @@ impl Options {
                         .with_context(|| format!("{seconds:?} is not a number of seconds"))?;
                     rest
                 }
-                [option, ..] if option.starts_with('-') => bail!("fuzz has no option {option}"),
+                [option, ..] if option.starts_with('-') => bail!("unknown option {option} of fuzz"),
                 [target, rest @ ..] => {
                     options.targets.push((*target).to_owned());
                     rest
@@ -120,15 +120,22 @@ fn targets() -> Result<Vec<String>> {
             );
         }
     }
-    ensure!(!names.is_empty(), "{} holds no target", directory.display());
+    ensure!(
+        !names.is_empty(),
+        "{} contains no target",
+        directory.display()
+    );
     names.sort();
     Ok(names)
 }
 
-/// Returns the wanted ones of all targets; all if none is named.
+/// Returns the named targets, or all if none is named.
 fn chosen(mut all: Vec<String>, wanted: &[String]) -> Result<Vec<String>> {
     if let Some(unknown) = wanted.iter().find(|name| !all.contains(name)) {
-        bail!("there is no fuzz target {unknown}, only {}", all.join(", "));
+        bail!(
+            "unknown fuzz target {unknown}; the targets are {}",
+            all.join(", ")
+        );
     }
     all.retain(|name| wanted.is_empty() || wanted.contains(name));
     Ok(all)
@@ -141,7 +148,7 @@ fn made(kind: &str, target: &str) -> Result<String> {
     Ok(path)
 }
 
-/// The platform that the compiler builds for. It is named to Cargo, which then leaves build scripts uninstrumented.
+/// The platform that the compiler builds for. If Cargo gets it explicitly, build scripts are not instrumented.
 fn host() -> Result<String> {
     let output = Command::new("rustc")
         .arg("-vV")
@@ -149,7 +156,7 @@ fn host() -> Result<String> {
         .context("cannot run rustc")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc does not name its host")?.to_owned())
+    Ok(host.context("rustc did not print its host")?.to_owned())
 }
 
 #[cfg(test)]
@@ -174,7 +181,7 @@ mod tests {
         let error = chosen(all, &["sessions".to_owned()]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "there is no fuzz target sessions, only frames, packets"
+            "unknown fuzz target sessions; the targets are frames, packets"
         );
     }
 }

@@ -1,9 +1,9 @@
 //! Which file of a crate needs which, by the names it uses; read from the source with `syn`.
 //!
 //! A file needs the file that *defines* a name: imports and paths are followed through `crate`, `self`, `super`, modules and
-//! re-exports to the definition. A re-export alone is not a need, as it only opens a door; neither is what is compiled for
-//! tests or documentation only. Not seen are types that come in without a name (by a method, by inference), and of several
-//! imports of one name, as for several systems, all but the last.
+//! re-exports to the definition. A re-export alone does not count, and neither does code for tests or documentation only. Types
+//! that are used without their name (through a method or inference) are not seen, and neither are all imports of a name except
+//! the last, as for several systems.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,7 +40,7 @@ struct Module {
     uses: BTreeSet<Vec<String>>,
 }
 
-/// What the code of a file looks like in numbers. Blank lines, comments and tests do not count.
+/// The size of a file's code, without blank lines, comments and tests.
 #[derive(Debug, Default)]
 pub(crate) struct Size {
     pub(crate) lines: usize,
@@ -48,7 +48,7 @@ pub(crate) struct Size {
     pub(crate) functions: Vec<(String, usize)>,
 }
 
-/// Files that need each other, with the names that make each tie.
+/// Files that need each other, with the names that cause each tie.
 pub(crate) type Circle = BTreeMap<PathBuf, BTreeMap<PathBuf, BTreeSet<String>>>;
 
 /// What a path leads to.
@@ -62,7 +62,7 @@ enum Target {
 /// Reads a crate from its root file (`lib.rs`), with all modules below it, and measures its files.
 ///
 /// # Errors
-/// A file is not there or does not parse.
+/// A file does not exist or does not parse.
 pub(crate) fn read(
     root: &Path,
     text_of: &dyn Fn(&Path) -> Option<String>,
@@ -122,7 +122,7 @@ impl Crate {
         ties
     }
 
-    /// Follows a path that stands in a module.
+    /// Follows a path in a module.
     fn resolve(&self, from: usize, path: &[String], depth: usize) -> Target {
         let (mut at, mut rest) = match path.first().map(String::as_str) {
             Some("crate") => (0, &path[1..]),
@@ -274,7 +274,7 @@ impl Reader<'_> {
     }
 }
 
-/// Collects from the items of one module what the crate must know of it, except its own modules.
+/// Collects the definitions, imports and paths from the items of one module, except its own modules.
 struct Code<'a, 'ast> {
     module: Module,
     /// The lines of the file, whether they are code.
@@ -289,7 +289,7 @@ impl Code<'_, '_> {
         self.functions.push((name.to_string(), lines));
     }
 
-    /// Takes in a `use`, whose path begins with `prefix`.
+    /// Adds a `use` whose path starts with `prefix`.
     fn import(&mut self, prefix: &[String], tree: &UseTree, is_private: bool) {
         let (path, name) = match tree {
             UseTree::Path(tree) => {
@@ -318,7 +318,7 @@ impl Code<'_, '_> {
         self.module.imports.insert(name, path);
     }
 
-    /// Takes in the paths among the tokens of a macro.
+    /// Adds the paths among the tokens of a macro.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;
@@ -427,7 +427,7 @@ fn described(item: &Item) -> (&[Attribute], Option<&Ident>) {
     }
 }
 
-/// Whether an item is there for tests or documentation only.
+/// Returns whether an item is only compiled for tests or documentation.
 fn is_left_out(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("cfg")

@@ -12,7 +12,7 @@ use crate::{
 };
 
 const DIRECTORY: &str = "tests/interop";
-/// How many clients the upgrade test moves from polling to WebSocket; it does a fifth of them again in two variations.
+/// How many clients the upgrade test upgrades from polling to WebSocket, and a fifth of them again in two variations.
 const UPGRADES: &str = "10000";
 
 /// Installs what the suites need, builds the server and runs them.
@@ -60,7 +60,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     steps.run(&rust_client())
 }
 
-/// The tests that are ignored elsewhere, as they need what was installed here.
+/// The tests that are ignored elsewhere because they need what is installed here.
 fn rust_client() -> Step {
     let line = if find("cargo-nextest").is_some() {
         "cargo nextest run --package kokanee-client-interop --package kokanee-cli --run-ignored only --no-fail-fast"
@@ -70,7 +70,7 @@ fn rust_client() -> Step {
     Step::new("rust client interop", line)
 }
 
-/// The files of the JavaScript suites, in order: Node 20 does not expand patterns itself.
+/// The files of the JavaScript suites, in order, because Node 20 does not expand patterns.
 fn javascript_suites() -> Result<Vec<String>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(root().join(DIRECTORY).join("js"))? {
@@ -79,7 +79,7 @@ fn javascript_suites() -> Result<Vec<String>> {
             files.push(format!("js/{name}"));
         }
     }
-    ensure!(!files.is_empty(), "{DIRECTORY}/js holds no suite");
+    ensure!(!files.is_empty(), "{DIRECTORY}/js contains no suite");
     files.sort();
     Ok(files)
 }

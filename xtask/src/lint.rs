@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: formatting, structure, lints, documentation and its examples, the borders between the crates, licences, spelling.
+//! `cargo xtask lint`: formatting, structure, lints, documentation, the dependencies between the crates, licences, spelling.
 
 use anyhow::{Result, ensure};
 
@@ -9,7 +9,7 @@ use crate::{
     structure,
 };
 
-/// The crates that know no I/O.
+/// The crates without I/O.
 const SANS_IO: [&str; 5] = [
     "kokanee-websocket",
     "kokanee-engineio",
@@ -17,20 +17,20 @@ const SANS_IO: [&str; 5] = [
     "kokanee-cluster",
     "kokanee-handler",
 ];
-/// The crates that would bring it in.
+/// External crates for I/O.
 const IO: [&str; 4] = ["hyper", "mio", "socket2", "tokio"];
 
-/// Runs all checks. Those whose program is not installed (typos, cargo-deny) are left out with a note.
+/// Runs all checks. Checks whose program is not installed (typos, cargo-deny) are skipped with a note.
 ///
 /// # Errors
-/// A check does not pass.
+/// A check fails.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     steps.run(&Step::new("format", "cargo fmt --all --check"))?;
     structure::check()?;
     examples::check()?;
     sans_io(steps)?;
     optional(steps, "typos", &Step::new("spelling", "typos"))?;
-    // Advisories change without a change here: `cargo deny check advisories` is for people.
+    // Not the advisories, because they change without a change here: run `cargo deny check advisories` by hand.
     let deny = Step::new("dependencies", "cargo deny check bans licenses sources");
     optional(steps, "cargo-deny", &deny)?;
     let clippy = Step::new(
@@ -38,7 +38,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
         "cargo clippy --workspace --all-targets --all-features -- -D warnings",
     );
     steps.run(&clippy)?;
-    // The program has the library's name, and Cargo would write the documentation of both to the same files.
+    // The program has the library's name, so Cargo would write the documentation of both to the same files.
     let doc = Step::new(
         "documentation",
         "cargo doc --workspace --exclude kokanee-cli --no-deps --all-features --document-private-items",

@@ -1,7 +1,7 @@
 //! `cargo xtask`: what a developer and the CI run on this repository, one module per verb.
 //!
-//! A verb is a row of [`steps`]: each is printed, does its work in a child process that shares the terminal, and ends
-//! the verb if it fails. The tools that the steps need are found or installed by [`requirements`].
+//! A verb is a sequence of [`steps`]: each is printed, runs a child process that shares the terminal, and ends the verb if it
+//! fails. [`requirements`] finds or installs the tools that the steps need.
 
 mod bench;
 mod ci;
@@ -29,7 +29,7 @@ Usage: cargo xtask <verb>
   interop                          the JavaScript, Python and browser suites against the built server
   fuzz [--seconds N] [TARGET...]   every fuzz target, or those named, 60 seconds each
   bench [ARGUMENTS...]             builds the peers and runs `kokanee-bench compare` with the arguments
-  soak [--seconds N]               3 minutes of mixed traffic with churn, or N seconds: nothing may be left of it
+  soak [--seconds N]               3 minutes of mixed traffic with churn, or N seconds; afterwards the server must hold nothing
   lint [--structure | --examples]  formatting, structure, clippy, documentation, dependencies, spelling; --structure: the
                                    circles of imports and the long files and functions only; --examples: how many
                                    examples the documentation has
@@ -67,6 +67,6 @@ fn run(steps: &mut Steps, words: &[&str]) -> anyhow::Result<()> {
             Ok(())
         }
         [] => bail!("no verb\n\n{USAGE}"),
-        _ => bail!("cannot do `{}`\n\n{USAGE}", words.join(" ")),
+        _ => bail!("unknown verb `{}`\n\n{USAGE}", words.join(" ")),
     }
 }

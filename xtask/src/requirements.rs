@@ -1,7 +1,7 @@
-//! What the tests need from outside of Cargo: programs of the system, npm packages, Python packages.
+//! Requirements of the tests outside of Cargo: programs of the system, npm packages, Python packages.
 //!
-//! Whatever is there already is used as it is. Programs that are missing are installed as Debian packages, which takes
-//! root and apt-get; without them the error says what to install.
+//! Existing programs are used. Missing ones are installed as Debian packages, which needs root and apt-get; without them the
+//! error says what to install.
 
 use std::{
     env, fs,
@@ -22,7 +22,7 @@ const NODE_MAJOR: u32 = 20;
 pub(crate) enum Requirement {
     /// Node 20 or newer, and npm.
     Node,
-    /// Python 3 that can make virtual environments.
+    /// Python 3 with virtual environments.
     Python,
     /// netcat, socat and openssl: peers for raw sockets.
     SocketTools,
@@ -36,7 +36,7 @@ pub(crate) enum Requirement {
     Valgrind,
     /// The compiler of the fuzzing engine.
     CxxCompiler,
-    /// What the allocator of the program is built with, beside the compiler.
+    /// The tools that build the allocator of the program, in addition to the compiler.
     Make,
 }
 
@@ -59,13 +59,13 @@ impl Requirement {
         match self {
             Self::Node => find("node").is_some() && find("npm").is_some(),
             Self::Python => {
-                says(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_some()
+                output_of(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_some()
             }
             Self::SocketTools => ["nc", "socat", "openssl"]
                 .into_iter()
                 .all(|program| find(program).is_some()),
             Self::Chromium => browser().is_some(),
-            // Programs of the administrator, who alone may have them in the path.
+            // Programs of the administrator may not be in the path of other users.
             Self::Proxies => ["nginx", "haproxy"].into_iter().all(|program| {
                 find(program).is_some() || Path::new("/usr/sbin").join(program).is_file()
             }),
@@ -104,7 +104,7 @@ fn apt_install(steps: &mut Steps, packages: &[&str]) -> Result<()> {
             "the tests need {names} (names of Debian packages): install them with your system's package manager"
         );
     }
-    if says(Command::new("id").arg("-u")).as_deref() != Some("0") {
+    if output_of(Command::new("id").arg("-u")).as_deref() != Some("0") {
         bail!("the tests need {names}: run `apt-get install {names}` as root");
     }
     steps.run(&Step::new("package lists", "apt-get -q update"))?;
@@ -118,9 +118,10 @@ fn apt_install(steps: &mut Steps, packages: &[&str]) -> Result<()> {
 }
 
 fn check_node() -> Result<()> {
-    let version = says(Command::new("node").arg("--version")).context("`node --version` fails")?;
-    let major =
-        node_major(&version).with_context(|| format!("node calls its version {version:?}"))?;
+    let version =
+        output_of(Command::new("node").arg("--version")).context("`node --version` fails")?;
+    let major = node_major(&version)
+        .with_context(|| format!("cannot parse the version of node: {version:?}"))?;
     ensure!(
         major >= NODE_MAJOR,
         "the tests need Node {NODE_MAJOR} or newer, and this is {version}"
@@ -132,7 +133,7 @@ fn node_major(version: &str) -> Option<u32> {
     version.strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
-/// Installs the npm packages of a directory below the root, if its lock file is newer than what is installed.
+/// Installs the npm packages of a directory below the root, if its lock file is newer than the installed packages.
 ///
 /// # Errors
 /// npm fails.
@@ -163,7 +164,7 @@ pub(crate) fn python_packages(steps: &mut Steps) -> Result<PathBuf> {
     let wanted = fs::read_to_string(root().join("tests/interop/requirements.txt"))?;
     let venv = root().join(VENV);
     let interpreter = venv.join("bin/python");
-    // Written last, so it vouches for everything before it.
+    // Written last, so it proves that everything before it succeeded.
     let installed = venv.join("installed-requirements.txt");
     if interpreter.exists() && fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
         return Ok(interpreter);
@@ -184,7 +185,7 @@ pub(crate) fn python_packages(steps: &mut Steps) -> Result<PathBuf> {
     Ok(interpreter)
 }
 
-/// Returns the browser for the demo page: what `CHROMIUM` names, else the first of Chromium's family in the path.
+/// Returns the browser for the demo page: the one named by `CHROMIUM`, or the first of Chromium's family in the path.
 pub(crate) fn browser() -> Option<PathBuf> {
     let named = env::var_os("CHROMIUM").map(PathBuf::from);
     named.or_else(|| {
@@ -201,8 +202,8 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Returns what a short command prints, or `None` if it fails.
-fn says(command: &mut Command) -> Option<String> {
+/// Returns the output of a short command, or `None` if it fails.
+fn output_of(command: &mut Command) -> Option<String> {
     let output = command.output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     output.status.success().then_some(text)

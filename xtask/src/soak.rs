@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: mixed traffic with churn against the release server, which must hold no more afterwards than before.
+//! `cargo xtask soak`: mixed traffic with churn against the release server, which afterwards must hold no more than before.
 
 use anyhow::{Context, Result, bail};
 
@@ -7,28 +7,28 @@ use crate::{
     steps::{Step, Steps, say},
 };
 
-/// How long the CI soaks, and everybody who does not say otherwise.
+/// Default duration, also in the CI.
 pub(crate) const SECONDS: u64 = 180;
 
 /// Reads `[--seconds N]`.
 ///
 /// # Errors
-/// The words are others.
+/// The arguments are invalid.
 pub(crate) fn parse(arguments: &[&str]) -> Result<u64> {
     match arguments {
         [] => Ok(SECONDS),
-        ["--seconds", number] => number.parse().context("a number of seconds is expected"),
-        _ => bail!("the soak takes --seconds N and nothing else"),
+        ["--seconds", number] => number.parse().context("expected a number of seconds"),
+        _ => bail!("the only option of soak is --seconds N"),
     }
 }
 
 /// Builds the release programs and runs `kokanee-bench soak`. Linux only.
 ///
 /// # Errors
-/// A build fails, a client was not served, or something is held that was not held before.
+/// A build fails, a client was not served, or the server holds more than before.
 pub(crate) fn run(steps: &mut Steps, seconds: u64) -> Result<()> {
     if !cfg!(target_os = "linux") {
-        say("\n── left out, as it needs Linux: soak");
+        say("\n── skipped, because it needs Linux: soak");
         return Ok(());
     }
     release::build(steps)?;

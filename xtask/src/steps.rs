@@ -1,4 +1,4 @@
-//! Steps: child processes that are announced, timed, and described well enough to be repeated by hand.
+//! Steps: child processes that are announced, timed, and described as commands that can be repeated by hand.
 
 use std::{
     env,
@@ -18,13 +18,13 @@ pub(crate) fn root() -> &'static Path {
     own.parent().unwrap_or(own)
 }
 
-/// Writes a line beside what the steps print.
+/// Prints a line between the output of the steps.
 pub(crate) fn say(line: &str) {
-    // Nobody is left to be told if this fails.
+    // A failure cannot be reported anywhere.
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// The steps that have been run, with the time that each took.
+/// The finished steps, with the time of each.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     finished: Vec<(String, Duration)>,
@@ -42,7 +42,7 @@ impl Steps {
         })
     }
 
-    /// Does the same, and returns what the step writes to its standard output.
+    /// Runs a step as [`run`](Self::run) does, and returns its stdout.
     ///
     /// # Errors
     /// As for [`run`](Self::run).
@@ -83,11 +83,11 @@ impl Steps {
             say(&format!("{:>8.1} s  {name}", time.as_secs_f64()));
         }
         let total: Duration = self.finished.iter().map(|(_, time)| *time).sum();
-        say(&format!("{:>8.1} s  in all", total.as_secs_f64()));
+        say(&format!("{:>8.1} s  in total", total.as_secs_f64()));
     }
 }
 
-/// A command with a name. Its `Display` is a line for the shell, to be typed in the root of the repository.
+/// A command with a name. Its `Display` is a shell command for the root of the repository.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     name: String,
@@ -145,7 +145,7 @@ impl Step {
             .args(&self.arguments)
             .current_dir(root().join(&self.directory))
             .stdin(Stdio::null());
-        // Cargo describes this package to its child; a build script below would take that for its own.
+        // Cargo sets these for this package. A build script of the step would mistake them for its own.
         for (name, _) in env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
@@ -174,7 +174,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// Returns a word as it is typed in a shell.
+/// Quotes a word for the shell.
 fn quoted(word: &OsStr) -> String {
     let text = word.to_string_lossy();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./,:+@%".contains(&byte);

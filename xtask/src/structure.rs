@@ -1,7 +1,7 @@
 //! The structure of the crates: which files import each other in a circle, and which files and functions are too long.
 //!
-//! What is allowed is listed in `xtask/structure.txt`. A finding that is not there fails, and so does an entry that is not
-//! found any more.
+//! `xtask/structure.txt` lists what is allowed. A finding that is not listed fails, and so does an entry that is no longer
+//! found.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,7 +26,7 @@ const MAX_FUNCTION_LINES: usize = 80;
 /// Checks all crates of the workspace against the list.
 ///
 /// # Errors
-/// Something is found that the list does not allow, or it allows what is not found.
+/// A finding is not listed, or a listed one no longer exists.
 pub(crate) fn check() -> Result<()> {
     say("\n── structure: circles of imports, long files and functions");
     let list = fs::read_to_string(root().join(LIST)).context(LIST)?;
@@ -41,7 +41,7 @@ pub(crate) fn check() -> Result<()> {
     let Some(report) = compare(&found, &list) else {
         return Ok(());
     };
-    bail!("the structure of the crates is not as {LIST} allows\n{report}")
+    bail!("the structure of the crates does not match {LIST}\n{report}")
 }
 
 /// Returns the folders of sources of all crates, relative to the root of the repository.
@@ -56,7 +56,7 @@ fn sources() -> Result<Vec<PathBuf>> {
     Ok(folders.iter().map(|folder| folder.join("src")).collect())
 }
 
-/// Adds what is found in one crate: the line that would allow it, and what there is to say.
+/// Adds the findings of one crate: the line that would allow each, and its description.
 fn find(folder: &Path, file: &str, found: &mut BTreeMap<String, String>) -> Result<()> {
     let text_of = |file: &Path| fs::read_to_string(root().join(folder).join(file)).ok();
     let (krate, sizes) = imports::read(Path::new(file), &text_of)
@@ -86,7 +86,7 @@ fn find(folder: &Path, file: &str, found: &mut BTreeMap<String, String>) -> Resu
     Ok(())
 }
 
-/// Returns the ties of a circle, one a line.
+/// Returns the ties of a circle, one per line.
 fn described(circle: &Circle) -> String {
     let mut text = String::new();
     for (file, needs) in circle {
@@ -104,7 +104,7 @@ fn described(circle: &Circle) -> String {
     text
 }
 
-/// Returns what is found and not listed, or listed and not found, if anything.
+/// Returns a report of findings that are not listed and entries that are not found, if there are any.
 fn compare(found: &BTreeMap<String, String>, list: &str) -> Option<String> {
     let listed: BTreeSet<&str> = list
         .lines()

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test of the repository, with whatever it needs.
+//! `cargo xtask test`: every test of the repository, after installing its requirements.
 
 use anyhow::Result;
 

@@ -14,7 +14,7 @@ const DOCUMENTS: [&str; 6] = [
     "bench/README.md",
     "tests/interop/README.md",
 ];
-/// A word that begins with one of these is a path from the root of the repository.
+/// A word that starts with one of these is a path from the root of the repository.
 const FOLDERS: [&str; 9] = [
     ".cargo/",
     ".ci/",
@@ -67,7 +67,7 @@ fn has_heading(document: &str, anchor: &str) -> bool {
         })
 }
 
-/// Leaves out fenced code, in which backticks and parentheses mean nothing.
+/// Removes fenced code, in which backticks and parentheses have no meaning.
 fn prose(text: &str) -> String {
     let parts = text.split("```").step_by(2);
     parts.collect::<Vec<_>>().join("\n")

@@ -1,7 +1,7 @@
 //! `kokanee-bench compare`: all servers under the same load, interleaved in rounds, as one table.
 //!
-//! Other work on the machine disturbs single runs by a quarter and more. It disturbs neighbouring runs alike, so what
-//! counts is the ratio of two servers within one round; every other round runs the servers in reverse.
+//! Other work on the machine changes the result of a single run by 25 % and more, but affects neighbouring runs equally. So the
+//! result is the ratio of two servers within one round; every other round runs the servers in reverse order.
 
 use std::fs;
 use std::io::Write;
@@ -22,7 +22,7 @@ use super::table::{Spread, Table, number};
 use crate::output::note;
 use crate::single::seconds;
 
-/// Connections that are opened and closed before memory is measured, so that code and tables are in place.
+/// Connections that are opened and closed before memory is measured, so that code and tables are loaded.
 const FIRST_CONNECTIONS: usize = 100;
 
 /// Time between two runs.
@@ -36,7 +36,7 @@ pub(crate) struct Compare {
     /// The cases to run, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Case::value_variants().to_vec())]
     cases: Vec<Case>,
-    /// Rounds of every case but idle.
+    /// Rounds of every case except idle.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Rounds of idle, whose figures hardly vary.
@@ -48,7 +48,7 @@ pub(crate) struct Compare {
     /// Seconds of load before a measurement.
     #[arg(long, value_parser = seconds, default_value = "0.3")]
     warmup: Duration,
-    /// Seconds of quiet before the memory is measured for the second time.
+    /// Seconds without load before the memory is measured for the second time.
     #[arg(long, value_parser = seconds, default_value = "10")]
     quiet: Duration,
     /// The server that the others are compared with.
@@ -97,7 +97,7 @@ const MEMORY: &[Figure] = &[
         Some(report.memory?.after_per_connection)
     }),
 ];
-/// What stands beside the comparison, as medians.
+/// Additional figures, as medians.
 const BESIDE: &[Figure] = &[
     ("user %", 0, |report| {
         Some(report.server?.user_share * 100.0)
@@ -187,7 +187,7 @@ impl Compare {
             .try_for_each(|(_, server)| server.stop())
     }
 
-    /// Measures memory: every server is started afresh.
+    /// Measures memory: every run starts a new server.
     fn idle(&self, servers: &[&Server], runs: &mut Vec<Run>) -> anyhow::Result<()> {
         for round in 0..self.idle_rounds {
             for server in servers {
@@ -282,7 +282,7 @@ fn row(case: Case, server: &str, figure: &Figure, runs: &[&Run], against: &[&Run
     row
 }
 
-/// Sums up what a server did wrong.
+/// Summarizes the failures of a server.
 fn faults(runs: &[&Run]) -> String {
     let failed = runs.iter().filter(|run| run.report().is_none()).count() as u64;
     let sum = |read: fn(&Report) -> u64| runs.iter().filter_map(|run| run.report()).map(read).sum();
@@ -312,7 +312,7 @@ impl Run {
     }
 }
 
-/// Runs a load once the server that ran before has seen its connections end.
+/// Runs a load after the previous server has seen its connections end.
 fn measure(options: &Options) -> Outcome {
     thread::sleep(PAUSE);
     match run(options, &mut |_| ControlFlow::Continue(())) {
@@ -321,7 +321,7 @@ fn measure(options: &Options) -> Outcome {
     }
 }
 
-/// Tells about the last run.
+/// Prints the last run.
 fn progress(runs: &[Run]) {
     let Some(Run {
         case,

@@ -1,7 +1,7 @@
 //! `kokanee-bench instructions` and `syscalls`: figures that are exact on a noisy machine.
 //!
-//! A count is taken over the whole life of a server (or of a trace), once with few messages and once with many; the
-//! difference, divided by the difference of the messages, is free of start, handshakes and end.
+//! The whole run of a server (or of a trace) is counted, once with few messages and once with many. The difference, divided by
+//! the difference of the messages, does not include start, handshakes and end.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -28,7 +28,7 @@ const RECIPIENTS: usize = 200;
 const FEW: u64 = 2_000;
 /// How long a tracer takes to attach before the load starts.
 const ATTACH: Duration = Duration::from_millis(500);
-/// A server under callgrind is slow.
+/// Timeout without an arrival: a server under callgrind is slow.
 const STALL: Duration = Duration::from_secs(60);
 
 /// The arguments of `kokanee-bench instructions`.
@@ -36,7 +36,7 @@ const STALL: Duration = Duration::from_secs(60);
 pub(crate) struct Instructions {
     #[command(flatten)]
     counts: Counts,
-    /// Messages that the long run has more than the short one.
+    /// Additional messages of the long run.
     #[arg(long, default_value_t = 10_000)]
     messages: u64,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Instructions {
 pub(crate) struct Syscalls {
     #[command(flatten)]
     counts: Counts,
-    /// Messages that the long run has more than the short one.
+    /// Additional messages of the long run.
     #[arg(long, default_value_t = 50_000)]
     messages: u64,
     /// The program that counts; strace slows the server down, which changes what it can batch.
@@ -82,7 +82,7 @@ enum Tracer {
 impl Instructions {
     /// Counts and prints; fails if a bound is broken.
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        // Under callgrind a JavaScript engine measures its compiler.
+        // Not node: callgrind would mostly count its JIT compiler.
         let servers = ["kokanee", "floor", "socketioxide"];
         self.counts.run(
             &servers,
@@ -206,7 +206,7 @@ fn difference(short: (u64, u64), long: (u64, u64)) -> f64 {
     (long.0 as f64 - short.0 as f64) / (long.1 as f64 - short.1 as f64)
 }
 
-/// Returns the instructions of a server's whole life under callgrind, and the messages of the load.
+/// Returns the instructions of a server's whole run under callgrind, and the messages of the load.
 fn count_instructions(server: &Server, case: Case, messages: u64) -> anyhow::Result<(u64, u64)> {
     let directory = std::env::temp_dir().join(format!("kokanee-bench-{}", std::process::id()));
     fs::create_dir_all(&directory)?;
@@ -266,7 +266,7 @@ fn count_syscalls(
 }
 
 impl Tracer {
-    /// Starts to count the system calls of a process.
+    /// Starts counting the system calls of a process.
     fn attach(self, pid: u32) -> anyhow::Result<Child> {
         let pid = pid.to_string();
         let words: &[&str] = match self {
@@ -294,7 +294,7 @@ impl Tracer {
 
 /// Ends a tracer and returns what it printed.
 fn detach(mut tracer: Child) -> anyhow::Result<String> {
-    // It has failed already if it is gone; its output says why.
+    // If it has already ended, its output says why.
     let _ = kill(Pid::from_raw(i32::try_from(tracer.id())?), Signal::SIGINT);
     let mut output = String::new();
     if let Some(mut stderr) = tracer.stderr.take() {

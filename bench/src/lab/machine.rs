@@ -1,4 +1,4 @@
-//! The machine of the comparison: which CPU runs what, and its share against other work.
+//! The machine of the comparison: which CPU runs what, and the priority over other work.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ pub(super) struct Pinning {
     pub(super) load: usize,
 }
 
-/// A raised priority of this login session. Ends with the value.
+/// A raised priority of this login session. Reset on drop.
 #[derive(Debug)]
 pub(super) struct Priority {
     is_raised: bool,
@@ -33,7 +33,7 @@ impl Pinning {
 }
 
 impl Priority {
-    /// Raises the priority of the scheduler's group of this session, as `nice` does nothing between sessions.
+    /// Raises the priority of this session's scheduler group, because `nice` has no effect between sessions.
     pub(super) fn raise() -> Self {
         let is_raised = fs::write(AUTOGROUP, "-10").is_ok();
         if !is_raised {
@@ -48,7 +48,7 @@ impl Priority {
 impl Drop for Priority {
     fn drop(&mut self) {
         if self.is_raised {
-            // The priority only matters while it matters.
+            // It is a best effort.
             let _ = fs::write(AUTOGROUP, "0");
         }
     }

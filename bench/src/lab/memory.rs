@@ -1,4 +1,4 @@
-//! `kokanee-bench memory`: whether the memory of `kokanee serve` goes back when many clients have gone.
+//! `kokanee-bench memory`: checks that `kokanee serve` returns its memory after many clients have left.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,25 +14,25 @@ use super::servers::{Running, Server};
 use super::traffic::{Http, WebSocket};
 use crate::output::{note, say};
 
-/// Clients that are at work at the same time.
+/// Concurrent clients.
 const WORKERS: usize = 64;
-/// Time after which the server has ended a session that nobody polls.
+/// Time after which the server closes a session that is not polled.
 const PING: [&str; 4] = ["--ping-interval", "25s", "--ping-timeout", "20s"];
 const SESSIONS_GONE: Duration = Duration::from_secs(47);
 
-/// Lets many clients come and go, and compares the resident memory of the server with that before them.
+/// Connects and disconnects many clients, and compares the server's resident memory before and after.
 #[derive(Debug, Args)]
 pub(crate) struct Memory {
     /// What the clients do, separated by commas; everything if absent.
     #[arg(long, value_enum, value_delimiter = ',')]
     cases: Vec<Crowd>,
-    /// The program, of which `serve` is run.
+    /// The program whose `serve` command is run.
     #[arg(long, value_name = "PATH", default_value = "target/release/kokanee")]
     program: PathBuf,
-    /// Seconds from the end of the clients to the measurement.
+    /// Seconds between the end of the clients and the measurement.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     settle: u64,
-    /// Fails above this ratio of the memory afterwards to that before.
+    /// Fails above this ratio of memory after to memory before.
     #[arg(long, value_name = "RATIO", default_value_t = 1.3)]
     gate: f64,
 }
@@ -40,11 +40,11 @@ pub(crate) struct Memory {
 /// What the clients of a case do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Crowd {
-    /// 100,000 polling sessions are opened, and abandoned.
+    /// 100,000 polling sessions are opened and abandoned.
     Sessions,
-    /// 5,000 `WebSocket`s join, get 2 MB each in 64 broadcasts that are slowly read, and are cut.
+    /// 5,000 `WebSocket`s join, read 2 MB each in 64 broadcasts slowly, and are cut.
     Websockets,
-    /// 300 POSTs bring 900,000 of 1,000,000 bytes, and stay so until they are cut.
+    /// 300 POSTs send 900,000 of 1,000,000 bytes, and stall until they are cut.
     Posts,
 }
 
@@ -57,7 +57,7 @@ impl Crowd {
         }
     }
 
-    /// Lets the clients come, and calls `at_peak` when all are there. At the return they have gone.
+    /// Connects the clients, calls `at_peak` when all are connected, and returns when all have left.
     async fn run(
         self,
         address: SocketAddr,
@@ -76,7 +76,7 @@ impl Crowd {
                 });
                 all(workers).await?;
                 at_peak();
-                // They go by themselves.
+                // They time out by themselves.
                 sleep(SESSIONS_GONE).await;
             }
             Self::Websockets => {
@@ -127,10 +127,10 @@ async fn all<T>(
 }
 
 impl Memory {
-    /// Runs the cases, each with a server of its own, and prints a row for each.
+    /// Runs the cases, each with its own server, and prints a row for each.
     ///
     /// # Errors
-    /// A case cannot be run, or memory has not gone back.
+    /// A case cannot be run, or the server kept memory.
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         raise_descriptor_limit(20_000);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -162,7 +162,7 @@ impl Memory {
     async fn measure(&self, case: Crowd) -> anyhow::Result<f64> {
         let server = serve(&self.program, &PING)?;
         let address = server.address()?;
-        // A few clients first: code that has run is resident, and stays so.
+        // A few clients first, because code that has run stays resident.
         case.run(address, 50, || {}).await?;
         sleep(Duration::from_secs(5)).await;
         let start = resident(server.pid())?;
@@ -184,7 +184,7 @@ impl Memory {
     }
 }
 
-/// Starts `kokanee serve` on a free port, with room for all that comes from one address.
+/// Starts `kokanee serve` on a free port, without a limit for one address.
 pub(super) fn serve(program: &Path, options: &[&str]) -> anyhow::Result<Running> {
     let fixed = "serve --port 0 --quiet --no-serve-client --max-pending 200000 --max-pending-per-address 200000";
     let mut server = Server::new("kokanee", &program.display().to_string());

@@ -56,7 +56,7 @@ pub(super) struct Server {
     answers_polling: bool,
 }
 
-/// A server process. Ends with the value.
+/// A server process. Killed on drop.
 #[derive(Debug)]
 pub(super) struct Running {
     child: Child,
@@ -132,12 +132,12 @@ impl Server {
         self.command.extend(words.map(str::to_owned));
     }
 
-    /// Tells whether a case can be run against it.
+    /// Returns whether a case can be run against it.
     pub(super) fn answers(&self, case: Case) -> bool {
         case != Case::Polling || self.answers_polling
     }
 
-    /// Tells whether all paths of the command exist.
+    /// Returns whether all paths of the command exist.
     fn is_built(&self) -> bool {
         self.command
             .iter()
@@ -145,7 +145,7 @@ impl Server {
             .all(|path| Path::new(path).exists())
     }
 
-    /// Starts the server behind the words of `wrapper`, and waits until it listens.
+    /// Starts the server through the command `wrapper`, and waits until it listens.
     ///
     /// # Errors
     /// It cannot be started, ends, or does not print a port in time.
@@ -165,7 +165,7 @@ impl Server {
             .spawn()
             .with_context(|| format!("cannot start {}", self.name))?;
         let stdout = child.stdout.take();
-        // The value exists before the port is known, so that the process ends whatever goes wrong.
+        // Created before the port is known, so that the process is killed on every error.
         let mut running = Running {
             child,
             url: String::new(),
@@ -174,7 +174,7 @@ impl Server {
         let last_line = Arc::clone(&running.last_line);
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
-            // Reads to the end, so that the server never blocks on a full pipe.
+            // Reads until the end, so that the server never blocks on a full pipe.
             for line in stdout
                 .into_iter()
                 .flat_map(|stdout| BufReader::new(stdout).lines())
@@ -205,7 +205,7 @@ impl Running {
         Ok(self.url.trim_start_matches("http://").parse()?)
     }
 
-    /// Returns what the server has printed last, after the line with its port.
+    /// Returns the last line that the server printed after the line with its port.
     pub(super) fn last_line(&self) -> String {
         let line = self.last_line.lock();
         line.unwrap_or_else(PoisonError::into_inner).clone()
@@ -216,7 +216,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Asks the server to end and waits for it.
+    /// Asks the server to stop, and waits for it.
     ///
     /// # Errors
     /// It had to be killed.

@@ -1,9 +1,9 @@
-//! `kokanee-bench soak`: mixed traffic with churn against `kokanee serve`, good clients and bad ones; afterwards everything that
-//! the server held for them must be back.
+//! `kokanee-bench soak`: mixed traffic with churn against `kokanee serve`, from well-behaved and misbehaving clients. Afterwards
+//! the server must have released everything it held for them.
 //!
-//! [`KINDS`] is the mix: each kind is a client's life, from its connection to its end. As many lives of each kind as
-//! [`LIVES`] says are lived at any time, one after another, until the time is over. A first, short round warms the server up, and
-//! what it holds after that is the start that it must return to.
+//! [`KINDS`] is the mix: each kind is the behaviour of a client, from connect to disconnect. [`LIVES`] clients of each kind run
+//! concurrently, each followed by the next, until the time is over. A first, short round warms the server up; what it holds
+//! after that is the baseline.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -26,32 +26,32 @@ use super::servers::Running;
 use super::traffic::{Http, WebSocket, within};
 use crate::output::{note, say};
 
-/// Lives of each kind that are lived at the same time.
+/// Concurrent clients of each kind.
 const LIVES: usize = 4;
 /// Length of the first round.
 const WARM_UP: Duration = Duration::from_secs(15);
 /// Time between two events of a client.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Time between two lives.
+/// Time between two clients.
 const BETWEEN: Duration = Duration::from_millis(50);
 /// Time between two rows of the table.
 const REPORT: Duration = Duration::from_secs(10);
-/// Bytes of the heap that may be in use beyond the start: tables that have grown, and never shrink.
+/// Heap growth that is allowed: tables that have grown never shrink.
 const HEAP_ALLOWANCE: u64 = 512 * 1024;
 
-/// Lets clients of all kinds come and go, and checks that the server holds no more than before in the end.
+/// Connects and disconnects clients of all kinds, and checks that the server holds no more than before at the end.
 #[derive(Debug, Args)]
 pub(crate) struct Soak {
     /// Seconds of traffic.
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     seconds: u64,
-    /// The program, of which `serve` is run.
+    /// The program whose `serve` command is run.
     #[arg(long, value_name = "PATH", default_value = "target/release/kokanee")]
     program: PathBuf,
-    /// Seconds in which everything must be back after the last client has gone.
+    /// Seconds in which the server must release everything after the last client has left.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     settle: u64,
-    /// Most resident memory in the end, as a ratio of the start.
+    /// Maximum resident memory at the end, as a ratio of the start.
     #[arg(long, value_name = "RATIO", default_value_t = 1.3)]
     gate: f64,
 }
@@ -66,7 +66,7 @@ struct Site {
 
 type Life = for<'a> fn(&'a Site) -> LocalBoxFuture<'a, anyhow::Result<()>>;
 
-/// The lives, and how they are called.
+/// The kinds of clients, and their names.
 const KINDS: [(&str, Life); 13] = [
     ("echoes over WebSocket", |site| Box::pin(echo(site))),
     ("echoes over polling", |site| Box::pin(polling(site))),
@@ -161,7 +161,7 @@ async fn rooms(site: &Site) -> anyhow::Result<()> {
         two.wait_for(&text.replace('"', "\\\"")).await?;
         sleep(PAUSE).await;
     }
-    // One leaves, the other goes as it is.
+    // One leaves the room, the other only disconnects.
     one.send(&format!("422[\"leave\",{room:?}]")).await?;
     one.wait_for("432[[").await?;
     one.send("1").await
@@ -190,14 +190,14 @@ async fn bridge(site: &Site) -> anyhow::Result<()> {
         client.wait_for(&line).await?;
         sleep(PAUSE).await;
     }
-    // An end, and every other time a reset.
+    // Closes the connection, and every other time resets it.
     if peer.local_addr()?.port() % 4 < 2 {
         reset(&peer)?;
     }
     Ok(())
 }
 
-/// A connection that is reset.
+/// Resets the connection.
 async fn vanish(site: &Site) -> anyhow::Result<()> {
     let mut client = WebSocket::join(site.address, "/").await?;
     client.send("421[\"echo\",1]").await?;
@@ -209,13 +209,13 @@ fn reset(stream: &TcpStream) -> anyhow::Result<()> {
     Ok(SockRef::from(stream).set_linger(Some(Duration::ZERO))?)
 }
 
-/// Asks for more than it reads.
+/// Requests more than it reads.
 async fn read_slowly(site: &Site) -> anyhow::Result<()> {
     let mut client = WebSocket::join(site.address, "/").await?;
     SockRef::from(&client.stream).set_recv_buffer_size(8_192)?;
     let text = "x".repeat(30_000);
     for _ in 0..100 {
-        // The server stops reading, or ends this client.
+        // The server stops reading, or disconnects this client.
         let event = format!("42[\"echo\",\"{text}\"]");
         if !matches!(timeout(PAUSE, client.send(&event)).await, Ok(Ok(()))) {
             break;
@@ -231,7 +231,7 @@ async fn read_slowly(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Answers no ping, and waits until it is cut.
+/// Does not answer pings, and waits until it is disconnected.
 async fn be_silent(site: &Site) -> anyhow::Result<()> {
     let mut client = WebSocket::join(site.address, "/").await?;
     until_cut(&mut client.stream).await
@@ -241,14 +241,14 @@ async fn be_silent(site: &Site) -> anyhow::Result<()> {
 async fn until_cut(stream: &mut TcpStream) -> anyhow::Result<()> {
     let mut buffer = vec![0; 4_096];
     within("an end by the server", async {
-        // However it ends.
+        // Every end is fine.
         while let Ok(1..) = stream.read(&mut buffer).await {}
         Ok(())
     })
     .await
 }
 
-/// Leaves sessions: one after its handshake, one in a namespace, one with a GET that waits.
+/// Abandons sessions: one after its handshake, one in a namespace, one with a pending GET.
 async fn abandon(site: &Site) -> anyhow::Result<()> {
     let mut http = Http::connect(site.address).await?;
     http.open().await?;
@@ -262,7 +262,7 @@ async fn abandon(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends a part of a body, and goes.
+/// Sends a part of a body, and disconnects.
 async fn post_slowly(site: &Site) -> anyhow::Result<()> {
     let mut http = Http::connect(site.address).await?;
     let sid = http.open().await?;
@@ -276,7 +276,7 @@ async fn post_slowly(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends a part of a request's head, of a WebSocket's frame and of a message, and goes.
+/// Sends a part of a request's head, of a WebSocket frame and of a message, and disconnects.
 async fn begin_only(site: &Site) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(site.address).await?;
     stream
@@ -290,7 +290,7 @@ async fn begin_only(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What came of the lives of a kind.
+/// The results of the clients of a kind.
 #[derive(Default)]
 struct Tally {
     lived: Cell<u64>,
@@ -301,7 +301,7 @@ impl Soak {
     /// Runs the soak.
     ///
     /// # Errors
-    /// A client that behaves well was not served, or the server holds more than at the start.
+    /// A well-behaved client was not served, or the server holds more than at the start.
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         raise_descriptor_limit(10_000);
         tokio::runtime::Builder::new_current_thread()
@@ -329,7 +329,7 @@ impl Soak {
         server.stop()
     }
 
-    /// Waits until the server holds no more than it did, or until it no longer changes, and returns what that is.
+    /// Waits until the server holds no more than at the start, or no longer changes. Returns what it holds.
     async fn settled(&self, server: &Running, start: Option<Holding>) -> anyhow::Result<Holding> {
         let begun = Instant::now();
         let time = Duration::from_secs(self.settle);
@@ -337,7 +337,7 @@ impl Soak {
             sleep(Duration::from_secs(1)).await;
             let now = holding(server)?;
             let is_back = match &start {
-                // Before the first measurement it gets half of the time, whatever it is.
+                // The first measurement is after half of the time.
                 None => begun.elapsed() >= time / 2,
                 Some(start) => now.excess(start, self.gate).is_empty(),
             };
@@ -354,19 +354,22 @@ impl Soak {
             {
                 show("end", &now);
                 let excess = now.excess(start, self.gate).join(", ");
-                bail!("not back {} s after the clients: {excess}", self.settle);
+                bail!(
+                    "still held {} s after the clients left: {excess}",
+                    self.settle
+                );
             }
         }
     }
 }
 
-/// Lets clients come and go for this time.
+/// Connects and disconnects clients for this time.
 async fn traffic(site: &Site, server: &Running, time: Duration) -> anyhow::Result<()> {
     let end = Instant::now() + time;
     let tallies: Vec<Tally> = KINDS.iter().map(|_| Tally::default()).collect();
     let lives = KINDS.iter().zip(&tallies).flat_map(|((_, life), tally)| {
         (0..LIVES).map(move |place| async move {
-            // Not all at once.
+            // Staggers the start.
             sleep(BETWEEN * u32::try_from(place).unwrap_or(0)).await;
             while Instant::now() < end {
                 match life(site).await {
@@ -413,7 +416,7 @@ struct Holding {
 }
 
 impl Holding {
-    /// Returns what is more than at the start: of resident memory, more than `gate` times as much.
+    /// Returns what exceeds the start; resident memory may be `gate` times as much.
     fn excess(&self, start: &Self, gate: f64) -> Vec<&'static str> {
         let checks = [
             ("descriptors", self.descriptors > start.descriptors),
@@ -452,7 +455,7 @@ fn holding(server: &Running) -> anyhow::Result<Holding> {
     })
 }
 
-/// A port for raw peers: the server does not say which one it has taken if it is to choose.
+/// Finds a free port for raw peers.
 fn free_port() -> anyhow::Result<SocketAddr> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

@@ -71,7 +71,7 @@ impl Table {
     }
 }
 
-/// Median, smallest and largest of some values.
+/// Median, minimum and maximum of some values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Spread {
     pub(super) median: f64,

@@ -1,5 +1,4 @@
-//! Connections by hand, for the measurements that need clients which behave badly: HTTP requests in pieces, and sockets that
-//! are not read. Used by [`memory`](super::memory) and [`soak`](super::soak).
+//! Hand-written connections for misbehaving clients: HTTP requests in pieces, and sockets that are not read. Used by [`memory`](super::memory) and [`soak`](super::soak).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,10 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// The end of every wait for the server. Reached only when something is broken.
+/// Timeout of every wait for the server, which elapses only if something is broken.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Waits, but not for ever.
+/// Waits with a timeout.
 pub(super) async fn within<T>(
     what: &str,
     future: impl Future<Output = anyhow::Result<T>>,
@@ -22,7 +21,7 @@ pub(super) async fn within<T>(
         .with_context(|| format!("no answer in {LIMIT:?}: {what}"))?
 }
 
-/// A connection for requests, one after another.
+/// A connection for consecutive requests.
 pub(super) struct Http {
     pub(super) stream: TcpStream,
     address: SocketAddr,
@@ -48,7 +47,7 @@ impl Http {
         Ok(sid.to_owned())
     }
 
-    /// Sends a GET of a session, or of none, and returns the body of the answer.
+    /// Sends a GET, with or without a session, and returns the body of the response.
     pub(super) async fn get(&mut self, sid: &str) -> anyhow::Result<String> {
         let target = target(sid);
         let head = format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
@@ -62,14 +61,14 @@ impl Http {
         Ok(())
     }
 
-    /// The head of a POST with so many bytes, for whoever sends the body in another way.
+    /// Returns the head of a POST with this content length, for a body that is sent in pieces.
     pub(super) fn post_head(&self, sid: &str, length: usize) -> String {
         let target = target(sid);
         let host = self.address;
         format!("POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n")
     }
 
-    /// Sends a GET and does not wait for its answer.
+    /// Sends a GET without waiting for the response.
     pub(super) async fn begin_get(&mut self, sid: &str) -> anyhow::Result<()> {
         let target = target(sid);
         let head = format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
@@ -86,7 +85,7 @@ impl Http {
             .map_or(Ok(0), |(_, length)| length.trim().parse::<usize>())?;
         while self.read.len() < length {
             let read = self.stream.read_buf(&mut self.read).await?;
-            ensure!(read > 0, "closed within an answer");
+            ensure!(read > 0, "closed within a response");
         }
         let body = String::from_utf8(self.read.drain(..length).collect())?;
         match head.split(' ').nth(1) {
@@ -96,7 +95,7 @@ impl Http {
     }
 }
 
-/// Reads the head of an answer. What follows it stays in `read`.
+/// Reads the head of a response. Bytes after it stay in `read`.
 async fn read_head(stream: &mut TcpStream, read: &mut Vec<u8>) -> anyhow::Result<String> {
     loop {
         let end = read.windows(4).position(|bytes| bytes == b"\r\n\r\n");
@@ -104,7 +103,7 @@ async fn read_head(stream: &mut TcpStream, read: &mut Vec<u8>) -> anyhow::Result
             return Ok(String::from_utf8(read.drain(..end + 4).collect())?);
         }
         let more = stream.read_buf(read).await?;
-        ensure!(more > 0, "closed without an answer");
+        ensure!(more > 0, "closed without a response");
     }
 }
 
@@ -115,14 +114,14 @@ fn target(sid: &str) -> String {
     }
 }
 
-/// A WebSocket. Its messages are not decoded: it is enough to see some text.
+/// A WebSocket. Messages are not decoded, only searched for text.
 pub(super) struct WebSocket {
     pub(super) stream: TcpStream,
     read: Vec<u8>,
 }
 
 impl WebSocket {
-    /// Opens one with a session of its own, or for a polling session.
+    /// Opens one with a new session, or upgrades a polling session.
     pub(super) async fn open(address: SocketAddr, sid: &str) -> anyhow::Result<Self> {
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -158,7 +157,7 @@ impl WebSocket {
         self.send_frame(0x81, text.as_bytes()).await
     }
 
-    /// Sends a message of one frame with this first byte. The key of its mask is zero.
+    /// Sends a message of one frame with this first byte, masked with a zero key.
     pub(super) async fn send_frame(&mut self, first: u8, content: &[u8]) -> anyhow::Result<()> {
         let mut frame = vec![first];
         match content.len() {
@@ -176,7 +175,7 @@ impl WebSocket {
         .await
     }
 
-    /// Reads until this text has come. What came before it, and the text, are forgotten.
+    /// Reads until this text arrives, and discards everything up to its end.
     pub(super) async fn wait_for(&mut self, text: &str) -> anyhow::Result<()> {
         within(text, async {
             loop {

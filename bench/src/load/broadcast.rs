@@ -31,7 +31,7 @@ struct Flight {
 }
 
 impl Broadcast {
-    /// Returns a load whose broadcasts go to all connections, the sender's among them or not.
+    /// Returns a load whose broadcasts go to all connections, with or without the sender.
     pub(crate) fn new(connections: usize, window: u32, relay: Relay) -> Self {
         let recipients = match relay {
             Relay::Blast => connections,
@@ -65,7 +65,7 @@ impl Broadcast {
 
     /// Returns the broadcast in flight with this number.
     fn flight(&mut self, number: u32) -> Option<&mut Flight> {
-        // The youngest has age 1.
+        // The latest has age 1.
         let age = self.next.wrapping_sub(number) as usize;
         let index = self.flights.len().checked_sub(age)?;
         self.flights.get_mut(index)

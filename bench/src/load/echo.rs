@@ -1,4 +1,4 @@
-//! Echoes: every connection keeps a number of events in flight that the server sends back.
+//! Echoes: every connection keeps a number of events in flight, and the server sends them back.
 
 use std::time::Instant;
 
@@ -27,7 +27,7 @@ struct Lane {
 
 impl Echo {
     pub(crate) fn new(connections: usize, window: u32, now: Instant) -> Self {
-        // Twice the window, so that an event which is overtaken keeps its time of sending for a while.
+        // Twice the window, so that the send time of an overtaken event is kept for a while.
         let lane = Lane {
             next: 0,
             expected: 0,

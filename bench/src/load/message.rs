@@ -1,30 +1,30 @@
-//! The event of a run: what a connection emits, and what comes back. Both carry a sequence number, of which a load keeps
-//! count; how they look on the wire is the matter of the connections.
+//! The event of a run, and the reply to it. Both have a sequence number, which the load tracks. The connections define how
+//! both are encoded.
 
 use crate::options::{Options, Relay, Scenario};
 
-/// Number of hexadecimal digits that the text argument of an event begins with.
+/// Number of hexadecimal digits at the start of an event's text argument.
 pub(crate) const DIGITS: usize = 8;
 
-/// An event whose last argument is a text, and its answer.
+/// An event whose last argument is a text, and the reply to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     /// Name of the event.
     pub(crate) event: String,
-    /// The argument before the text: the event that a relay is asked for.
+    /// The argument before the text: the name of the event that the server broadcasts.
     pub(crate) relayed: Option<String>,
-    /// What comes back.
-    pub(crate) answer: Answer,
+    /// The expected reply.
+    pub(crate) reply: Reply,
     /// Length of the text in bytes.
     pub(crate) payload: usize,
 }
 
-/// What comes back for an event.
+/// The reply to an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// An event of this name with the same text, which begins with the number.
+pub(crate) enum Reply {
+    /// An event with this name and the same text, which starts with the number.
     Event(String),
-    /// An acknowledgement, whatever with. The number is in its id.
+    /// An acknowledgement with any arguments. The number is in its id.
     Ack,
 }
 
@@ -34,15 +34,15 @@ impl Message {
         let payload = options.payload;
         if let Scenario::Echo | Scenario::Polling = options.scenario {
             let event = options.event.clone();
-            let answer = if options.ack {
-                Answer::Ack
+            let reply = if options.ack {
+                Reply::Ack
             } else {
-                Answer::Event(event.clone())
+                Reply::Event(event.clone())
             };
             return Self {
                 event,
                 relayed: None,
-                answer,
+                reply,
                 payload,
             };
         }
@@ -54,22 +54,22 @@ impl Message {
         Self {
             event,
             relayed,
-            answer: Answer::Event(blast()),
+            reply: Reply::Event(blast()),
             payload,
         }
     }
 
-    /// Returns the text behind the digits, or all of it if there are none.
+    /// Returns the text after the digits, or all of it if there are none.
     pub(crate) fn filler(&self) -> String {
-        let digits = match self.answer {
-            Answer::Event(_) => DIGITS,
-            Answer::Ack => 0,
+        let digits = match self.reply {
+            Reply::Event(_) => DIGITS,
+            Reply::Ack => 0,
         };
         "x".repeat(self.payload.saturating_sub(digits))
     }
 }
 
-/// Reads the digits of a text; `None` if they are none.
+/// Parses the digits of a text; `None` if they are not digits.
 pub(crate) fn number(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, &digit| {
         let digit = char::from(digit).to_digit(16)?;

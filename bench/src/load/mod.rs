@@ -1,4 +1,4 @@
-//! What the connections do once they are open: a closed loop of events, their answers and their bookkeeping.
+//! What the connections do once they are open: a closed loop of events and replies, and its bookkeeping.
 //!
 //! A load knows events by their sequence numbers only. A [`Fleet`](crate::fleet::Fleet) sends them and reads them back.
 
@@ -13,15 +13,15 @@ use crate::report::Recorder;
 
 pub(crate) use broadcast::Broadcast;
 pub(crate) use echo::Echo;
-pub(crate) use message::{Answer, DIGITS, Message, number};
+pub(crate) use message::{DIGITS, Message, Reply, number};
 
 /// A load on open connections.
 pub(crate) trait Load {
     /// Starts a load within this budget: adds what may be in flight.
     fn begin(&mut self, budget: Budget, now: Instant, emits: &mut Vec<Emit>);
 
-    /// Takes the number of what has arrived, `None` if it is no answer to an event of the load, and adds what follows.
-    /// Returns whether it belongs to the load.
+    /// Handles an arrival and adds the events to send next. `number` is `None` if it is not a reply to an event of the
+    /// load. Returns whether it belongs to the load.
     fn on_arrival(
         &mut self,
         connection: usize,
@@ -33,10 +33,10 @@ pub(crate) trait Load {
     /// Returns the figures since `begin`.
     fn tally(&self) -> &Tally;
 
-    /// Returns the same for what closes an interval.
+    /// Returns the figures, to close an interval.
     fn tally_mut(&mut self) -> &mut Tally;
 
-    /// Ends the sending; what is in flight is still awaited.
+    /// Stops sending; messages in flight are still awaited.
     fn stop(&mut self);
 
     /// Returns the number of messages that have not arrived.
@@ -57,7 +57,7 @@ pub(crate) struct Emit {
 pub(crate) struct Tally {
     /// Messages that arrived.
     pub(crate) messages: u64,
-    /// Messages that arrived behind a younger one.
+    /// Messages that arrived after a later one.
     pub(crate) out_of_order: u64,
     /// Events that do not belong to the load.
     pub(crate) unexpected: u64,
@@ -82,7 +82,7 @@ impl Tally {
         }
     }
 
-    /// Starts again at zero.
+    /// Resets all figures to zero.
     fn clear(&mut self) {
         self.latency.clear();
         (self.messages, self.out_of_order, self.unexpected) = (0, 0, 0);
@@ -104,7 +104,7 @@ impl Budget {
         }
     }
 
-    /// A budget for nothing.
+    /// Returns an empty budget.
     const SPENT: Self = Self {
         messages: 0,
         deadline: None,

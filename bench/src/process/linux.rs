@@ -44,12 +44,12 @@ pub fn raise_descriptor_limit(needed: u64) {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < needed
     {
-        // If this fails, opening the connection that is too many says so.
+        // If this fails, the first connection above the limit reports it.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard);
     }
 }
 
-/// Reads fields 14 and 15, counted behind the command's name, which may contain anything.
+/// Reads fields 14 and 15. The command's name before them may contain any character.
 fn ticks(stat: &str) -> Option<(u64, u64)> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))

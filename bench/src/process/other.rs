@@ -1,16 +1,16 @@
-//! Systems whose accounting is not read.
+//! Other systems, which are not supported.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::usage::Usage;
 
-/// Always fails: there is no reading.
+/// Always fails, because this system is not supported.
 pub(super) fn usage(_pid: u32) -> io::Result<Usage> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// Always fails: there is no reading.
+/// Always fails, because this system is not supported.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`].
@@ -18,7 +18,7 @@ pub fn resident(_pid: u32) -> io::Result<u64> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// Returns nothing: there is no reading.
+/// Returns `None`, because this system is not supported.
 pub fn thread_time() -> Option<Duration> {
     None
 }

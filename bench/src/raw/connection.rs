@@ -51,7 +51,7 @@ struct Polling {
     pending: Vec<u8>,
     /// The payload of the next POST.
     queued: Vec<u8>,
-    /// Events of the load whose answers have not arrived.
+    /// Events of the load whose replies have not arrived.
     awaited: usize,
 }
 
@@ -95,12 +95,12 @@ impl Connection {
         }
     }
 
-    /// Tells whether the namespace has accepted the connection.
+    /// Returns whether the namespace accepted the connection.
     pub(crate) fn is_ready(&self) -> bool {
         self.stage == Stage::Ready
     }
 
-    /// Appends what sends an event of the load, given in the form of [`wire`].
+    /// Appends the bytes that send an event of the load, which is in the form of [`wire`].
     pub(crate) fn submit(&mut self, wire: &[u8], target: &Target, out: &mut Vec<u8>) {
         match &mut self.channel {
             Channel::WebSocket { .. } => out.extend_from_slice(wire),
@@ -112,9 +112,9 @@ impl Connection {
         }
     }
 
-    /// Takes bytes of the server; appends what is to be sent to `outbox.own`.
+    /// Handles bytes of the server; appends the bytes to send to `outbox.own`.
     ///
-    /// `on_event` gets each event packet (`42…`) and acknowledgement (`43…`), and returns whether it answers an event of the load.
+    /// `on_event` gets each event packet (`42…`) and acknowledgement (`43…`), and returns whether it is a reply to an event of the load.
     ///
     /// # Errors
     /// What the server did wrong.
@@ -217,7 +217,7 @@ fn decode(
 }
 
 impl Stage {
-    /// Moves on with a packet and says what it asks for.
+    /// Advances the handshake with a packet, and returns what the packet asks for.
     fn react(&mut self, packet: &[u8], target: &Target) -> Result<Reaction, Violation> {
         let closed = || {
             Err(Violation::Closed {
@@ -291,7 +291,7 @@ impl Polling {
         Ok(())
     }
 
-    /// Appends the next request if none is under way and one is needed.
+    /// Appends the next request if none is pending and one is needed.
     fn proceed(&mut self, stage: Stage, target: &Target, out: &mut Vec<u8>) {
         if self.request.is_some() {
             return;

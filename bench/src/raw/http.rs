@@ -73,7 +73,7 @@ pub(crate) fn upgraded(buffer: &[u8]) -> Result<Option<usize>, Violation> {
 /// Reads the first response of a buffer, or `None` while it is incomplete.
 ///
 /// # Errors
-/// [`Violation::Http`] if the head is malformed or the body has no known end.
+/// [`Violation::Http`] if the head is malformed or the length of the body is unknown.
 pub(crate) fn response(buffer: &[u8]) -> Result<Option<Response>, Violation> {
     let Some(end) = head_end(buffer)? else {
         return Ok(None);
@@ -143,7 +143,7 @@ fn chunked(buffer: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Violation> {
     }
 }
 
-/// Where the head of a response ends, or `None` while it is incomplete. Whatever does not begin as HTTP is not waited for.
+/// Returns the length of a response's head, or `None` while it is incomplete. Fails immediately if it does not start like HTTP.
 fn head_end(buffer: &[u8]) -> Result<Option<usize>, Violation> {
     const START: &[u8] = b"HTTP/";
     let known = buffer.len().min(START.len());

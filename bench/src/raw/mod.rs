@@ -1,5 +1,5 @@
 //! The raw generator: all connections of a run on one event loop, which opens them, reads in batches and writes once per
-//! read. Made to cost less than any server: prebuilt frames, no JSON.
+//! read. It is meant to cost less than any server: prebuilt frames, no JSON.
 
 mod connection;
 mod http;
@@ -18,7 +18,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::error::{Error, Violation};
-use crate::fleet::{Census, Fleet};
+use crate::fleet::{ConnectionStats, Fleet};
 use crate::load::{Emit, Load, Message};
 use crate::options::{Options, Scenario};
 use crate::raw::connection::Connection;
@@ -31,8 +31,8 @@ use crate::raw::target::{Target, Transport};
 const SCRATCH: usize = 256 * 1024;
 /// Events of one turn.
 const EVENTS: usize = 1024;
-/// Edge-triggered epoll and kqueue report new bytes behind a short read, so the second, empty read can be saved.
-/// Elsewhere readiness is rearmed by a read that would block.
+/// Edge-triggered epoll and kqueue report new bytes after a short read, so a second, empty read is not needed. On other
+/// systems readiness is rearmed by a read that would block.
 const SHORT_READ_IS_LAST: bool = cfg!(any(
     target_os = "linux",
     target_os = "android",
@@ -49,13 +49,13 @@ pub(crate) struct RawFleet {
     events: Events,
     /// `None` where a connection is cut or lost.
     links: Vec<Option<Link>>,
-    census: Census,
+    stats: ConnectionStats,
     spread: Duration,
-    /// While connections that were cut come back.
+    /// While cut connections reconnect.
     storm: Option<Storm>,
     scratch: Vec<u8>,
     outbox: Outbox,
-    /// What the load emits at an arrival.
+    /// What the load emits for an arrival; kept to reuse its memory.
     emits: Vec<Emit>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct RawFleet {
 struct Link {
     stream: TcpStream,
     protocol: Connection,
-    /// What the socket did not take.
+    /// Bytes that the socket did not accept yet.
     backlog: Vec<u8>,
     is_connected: bool,
     started: Instant,
@@ -88,7 +88,7 @@ impl RawFleet {
             poll: Poll::new().map_err(Error::EventLoop)?,
             events: Events::with_capacity(EVENTS),
             links: Vec::new(),
-            census: Census::new(),
+            stats: ConnectionStats::new(),
             spread: options.spread,
             storm: None,
             scratch: vec![0; SCRATCH],
@@ -122,13 +122,13 @@ impl RawFleet {
         Ok(())
     }
 
-    /// A turn in a storm: starts what is due, and plans another attempt for what has failed.
+    /// Runs a turn in a storm: starts connections that are due, and schedules retries for failed ones.
     fn turn_of_storm(&mut self, storm: &mut Storm, timeout: Duration) -> Result<(), Error> {
         let now = Instant::now();
         let mut lost = Vec::new();
         while let Some(index) = storm.due(now) {
             if let Err(error) = self.connect(index, storm.start) {
-                self.census.fail(error.reason());
+                self.stats.fail(error.reason());
                 lost.push(index);
             }
         }
@@ -162,8 +162,8 @@ impl RawFleet {
                 };
                 let index = event.token().0;
                 if let Some(link) = self.links[index].take() {
-                    self.census.ready -= usize::from(link.protocol.is_ready());
-                    self.census.fail(error.reason());
+                    self.stats.ready -= usize::from(link.protocol.is_ready());
+                    self.stats.fail(error.reason());
                     lost.push(index);
                 }
             }
@@ -224,16 +224,16 @@ impl RawFleet {
                 },
             );
             if let Err(violation) = received {
-                // What it would have sent must not go to the next one.
+                // Its bytes must not go to the next connection.
                 self.outbox.own.clear();
-                self.census.ready += usize::from(!was_ready && link.protocol.is_ready());
+                self.stats.ready += usize::from(!was_ready && link.protocol.is_ready());
                 return Err(Error::Violation {
                     connection: index,
                     violation,
                 });
             }
             if !was_ready && link.protocol.is_ready() {
-                self.census.accept(link.started, now);
+                self.stats.accept(link.started, now);
             }
             if !self.outbox.own.is_empty() {
                 link.write(&self.outbox.own).map_err(failed)?;
@@ -246,7 +246,7 @@ impl RawFleet {
         }
     }
 
-    /// Sends what handlers emitted on other connections than the one that was read.
+    /// Sends what the load emitted on connections other than the one that was read.
     fn send_others(&mut self) -> Result<(), Error> {
         let mut out = Vec::new();
         for (connection, wire) in self.outbox.others.drain(..) {
@@ -263,25 +263,25 @@ impl RawFleet {
 }
 
 impl Fleet for RawFleet {
-    fn census(&self) -> &Census {
-        &self.census
+    fn stats(&self) -> &ConnectionStats {
+        &self.stats
     }
 
-    fn census_mut(&mut self) -> &mut Census {
-        &mut self.census
+    fn stats_mut(&mut self) -> &mut ConnectionStats {
+        &mut self.stats
     }
 
     fn start(&mut self) -> Result<(), Error> {
         let index = self.links.len();
         self.links.push(None);
-        self.census.started += 1;
+        self.stats.started += 1;
         self.connect(index, Instant::now())
     }
 
     fn cut(&mut self) {
         let now = Instant::now();
         self.links.fill_with(|| None);
-        self.census.ready = 0;
+        self.stats.ready = 0;
         self.storm = Some(Storm::new(self.links.len(), self.spread, now));
     }
 
@@ -298,13 +298,13 @@ impl Fleet for RawFleet {
             return self.process(load, timeout, None);
         };
         self.turn_of_storm(&mut storm, timeout)?;
-        self.storm = (!self.census.is_complete()).then_some(storm);
+        self.storm = (!self.stats.is_complete()).then_some(storm);
         Ok(())
     }
 }
 
 impl Link {
-    /// Sends the first request if the TCP connection has come about; returns whether it has.
+    /// Sends the first request if the TCP connection is established; returns whether it is.
     fn connect(&mut self, target: &Target) -> io::Result<bool> {
         if let Some(error) = self.stream.take_error()? {
             return Err(error);
@@ -314,7 +314,7 @@ impl Link {
             result => result?,
         };
         self.stream.set_nodelay(true)?;
-        // Closing resets the connection: no TIME_WAIT, so that runs can follow one another without end.
+        // Closing resets the connection, so that repeated runs leave no TIME_WAIT.
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))?;
         self.is_connected = true;
         let mut request = Vec::new();
@@ -323,7 +323,7 @@ impl Link {
         Ok(true)
     }
 
-    /// Writes, and keeps what the socket does not take.
+    /// Writes, and buffers what the socket does not accept.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -337,7 +337,7 @@ impl Link {
         Ok(())
     }
 
-    /// Writes what was kept.
+    /// Writes the buffer.
     fn flush(&mut self) -> io::Result<()> {
         let written = write_some(&mut self.stream, &self.backlog)?;
         self.backlog.drain(..written);
@@ -345,7 +345,7 @@ impl Link {
     }
 }
 
-/// Writes until the socket is full and returns how much it took.
+/// Writes until the socket is full, and returns how many bytes it accepted.
 fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let mut written = 0;
     while written < bytes.len() {

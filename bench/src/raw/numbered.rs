@@ -1,10 +1,10 @@
-//! A sequence number at a fixed place of a prebuilt event: eight hexadecimal digits that begin its text argument, or the
-//! ten decimal digits of the id that its acknowledgement has.
+//! A sequence number at a fixed position in a prebuilt event: the eight hexadecimal digits at the start of its text argument,
+//! or the ten decimal digits of its acknowledgement id.
 
 use super::connection;
 use super::outbox::Outbox;
 use super::target::Target;
-use crate::load::{Answer, DIGITS, Emit, Message, number};
+use crate::load::{DIGITS, Emit, Message, Reply, number};
 
 /// Added to a number to make an id of it: all of them have [`ID_DIGITS`] digits.
 const FIRST_ID: u64 = 1_000_000_000;
@@ -12,22 +12,22 @@ const FIRST_ID: u64 = 1_000_000_000;
 /// Number of digits of an id.
 const ID_DIGITS: usize = 10;
 
-/// The wire form of a [`Message`] and its answer.
+/// The wire form of a [`Message`] and of the reply to it.
 #[derive(Debug)]
 pub(super) struct Numbered {
     wire: Vec<u8>,
     /// Where the digits start in `wire`.
     at: usize,
-    /// The answer up to the digits.
+    /// The reply up to the digits.
     prefix: Vec<u8>,
-    /// The answer behind the digits, without what may follow the text argument.
+    /// The reply after the digits, up to the end of the text argument.
     filler: Vec<u8>,
     /// Whether the number is the id of an acknowledgement.
     is_id: bool,
 }
 
 impl Numbered {
-    /// Builds an event `[…, text]` that comes back as `[answer, text]`, or is acknowledged.
+    /// Builds an event `[…, text]` whose reply is `[name, text]` or an acknowledgement.
     pub(super) fn new(target: &Target, message: &Message) -> Self {
         let names: String = [Some(&message.event), message.relayed.as_ref()]
             .into_iter()
@@ -35,8 +35,8 @@ impl Numbered {
             .map(|name| json(name) + ",")
             .collect();
         let filler = message.filler();
-        match &message.answer {
-            Answer::Event(answer) => {
+        match &message.reply {
+            Reply::Event(name) => {
                 let digits = "0".repeat(DIGITS);
                 let packet = target.event(&format!("[{names}\"{digits}{filler}\"]"));
                 let wire = connection::wire(&packet, target.transport);
@@ -44,16 +44,16 @@ impl Numbered {
                 Self {
                     wire,
                     at,
-                    prefix: target.event(&format!("[{},\"", json(answer))).into_bytes(),
+                    prefix: target.event(&format!("[{},\"", json(name))).into_bytes(),
                     filler: format!("{filler}\"").into_bytes(),
                     is_id: false,
                 }
             }
-            Answer::Ack => {
-                let behind = format!("[{names}\"{filler}\"]");
-                let packet = target.event(&format!("{FIRST_ID}{behind}"));
+            Reply::Ack => {
+                let rest = format!("[{names}\"{filler}\"]");
+                let packet = target.event(&format!("{FIRST_ID}{rest}"));
                 let wire = connection::wire(&packet, target.transport);
-                let at = wire.len() - behind.len() - ID_DIGITS;
+                let at = wire.len() - rest.len() - ID_DIGITS;
                 Self {
                     wire,
                     at,
@@ -65,7 +65,7 @@ impl Numbered {
         }
     }
 
-    /// Adds the event with its number to what is sent.
+    /// Appends the event with its number to the bytes to send.
     pub(super) fn send(&self, emit: Emit, outbox: &mut Outbox) {
         self.number(outbox.send(emit.connection, &self.wire), emit.number);
     }
@@ -86,7 +86,7 @@ impl Numbered {
         }
     }
 
-    /// Reads the sequence number of an answer; `None` if the packet is not one.
+    /// Reads the sequence number of a reply; `None` if the packet is not one.
     pub(super) fn read(&self, packet: &[u8]) -> Option<u32> {
         let length = if self.is_id { ID_DIGITS } else { DIGITS };
         let (digits, rest) = packet
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn other_events_are_not_answers() {
+    fn other_events_are_not_replies() {
         let event = numbered(&options(Scenario::Echo, 10), Transport::Polling);
         for packet in [
             r#"42["echo","000012abyy"]"#,

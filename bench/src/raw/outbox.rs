@@ -1,20 +1,20 @@
-//! What is to be sent, collected while the packets of one read are handled.
+//! Collects bytes to send while the packets of one read are handled.
 
 /// Bytes to send.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     /// Number of the connection that is being read.
     pub(super) reading: Option<usize>,
-    /// What goes to the connection that is being read.
+    /// Bytes for the connection that is being read.
     pub(super) own: Vec<u8>,
-    /// What goes to other connections.
+    /// Bytes for other connections.
     pub(super) others: Vec<(usize, Vec<u8>)>,
 }
 
 impl Outbox {
     /// Adds the wire form of one event for a connection and returns where to patch it.
     pub(super) fn send(&mut self, connection: usize, wire: &[u8]) -> &mut [u8] {
-        // What is sent now must not overtake what waits for the end of the turn.
+        // These bytes must not overtake those that wait for the end of the turn.
         let waiting = self
             .others
             .iter()

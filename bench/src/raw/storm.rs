@@ -1,7 +1,7 @@
-//! The scenario storm: when connections that were cut come back, as after the restart of a server or a proxy.
+//! The scenario storm: schedules the reconnection of cut connections, as after the restart of a server or a proxy.
 //!
-//! Attempts that fail are repeated with the back-off of the reference's clients: 1 s, doubled each time up to 5 s, with
-//! half of it up or down by chance.
+//! Failed attempts are retried with the back-off of the reference's clients: 1 s, doubled each time up to 5 s, with a random
+//! jitter of half of it.
 
 use std::time::{Duration, Instant};
 
@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 const DELAY: Duration = Duration::from_secs(1);
 /// The longest delay.
 const MAX_DELAY: Duration = Duration::from_secs(5);
-/// How far chance moves a delay.
+/// Random jitter as a share of the delay.
 const RANDOMIZATION: f64 = 0.5;
 
-/// A wave under way: what is to be started when.
+/// A running wave: which connections are started when.
 #[derive(Debug)]
 pub(super) struct Storm {
     /// When the connections were cut.
     pub(super) start: Instant,
-    /// Connections to be started, the next one last.
+    /// Connections to start, the next one last.
     due: Vec<(Instant, usize)>,
     /// Attempts of each connection.
     attempts: Vec<u32>,
@@ -25,7 +25,7 @@ pub(super) struct Storm {
 }
 
 impl Storm {
-    /// Plans a number of connections that were cut. They come back within `spread`.
+    /// Schedules the reconnection of cut connections over `spread`.
     pub(super) fn new(count: usize, spread: Duration, now: Instant) -> Self {
         let mut chance = Chance::default();
         let mut due: Vec<_> = (0..count)
@@ -40,20 +40,20 @@ impl Storm {
         }
     }
 
-    /// Returns a connection that is to be started now.
+    /// Returns a connection that is due now.
     pub(super) fn due(&mut self, now: Instant) -> Option<usize> {
         self.due
             .pop_if(|(at, _)| *at <= now)
             .map(|(_, index)| index)
     }
 
-    /// Returns the time until the next connection is to be started.
+    /// Returns the time until the next connection is due.
     pub(super) fn next(&self, now: Instant) -> Option<Duration> {
         let (at, _) = self.due.last()?;
         Some(at.saturating_duration_since(now))
     }
 
-    /// Plans another attempt of connections that failed.
+    /// Schedules another attempt of connections that failed.
     pub(super) fn repeat(&mut self, lost: &[usize], now: Instant) {
         if lost.is_empty() {
             return;
@@ -67,7 +67,7 @@ impl Storm {
     }
 }
 
-/// The delay before another attempt, of which `attempts` have failed before.
+/// Returns the delay before the next attempt, after `attempts` failed ones.
 fn delay(attempts: u32, chance: f64) -> Duration {
     let delay = DELAY.saturating_mul(2_u32.saturating_pow(attempts));
     delay
@@ -75,7 +75,7 @@ fn delay(attempts: u32, chance: f64) -> Duration {
         .min(MAX_DELAY)
 }
 
-/// Numbers that look random, the same in each run.
+/// Pseudo-random numbers, the same in each run.
 #[derive(Debug)]
 struct Chance(u64);
 
@@ -86,7 +86,7 @@ impl Default for Chance {
 }
 
 impl Chance {
-    /// The next number, from 0 to 1.
+    /// Returns the next number, from 0 to 1.
     fn next(&mut self) -> f64 {
         // xorshift64
         self.0 ^= self.0 << 13;

@@ -8,7 +8,7 @@ use crate::options::Options;
 /// The path of a Socket.IO server if the URL names none.
 const DEFAULT_PATH: &str = "/socket.io/";
 
-/// How the bytes of all connections of a run travel.
+/// The transport of all connections of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
     /// HTTP long polling.
@@ -22,13 +22,13 @@ pub(crate) enum Transport {
 pub(crate) struct Target {
     /// Address to connect to.
     pub(crate) address: SocketAddr,
-    /// How the bytes travel.
+    /// The transport.
     pub(crate) transport: Transport,
     /// Value of the `Host` header.
     pub(crate) host: String,
     /// Path of the server, with leading and trailing slash.
     pub(crate) path: String,
-    /// What stands between packet type and JSON: empty for `/`, `/name,` for the namespace `/name`.
+    /// The text between packet type and JSON: empty for `/`, `/name,` for the namespace `/name`.
     pub(crate) namespace: String,
     /// The packet that connects to the namespace.
     pub(crate) connect_packet: String,
@@ -73,12 +73,12 @@ impl Target {
         })
     }
 
-    /// Returns the beginning of an acknowledgement, up to its id.
+    /// Returns the start of an acknowledgement, up to its id.
     pub(crate) fn ack(&self) -> Vec<u8> {
         format!("43{}", self.namespace).into_bytes()
     }
 
-    /// Returns the text of an event with arguments that are JSON already.
+    /// Returns the text of an event with arguments in JSON.
     pub(crate) fn event(&self, json: &str) -> String {
         format!("42{}{json}", self.namespace)
     }

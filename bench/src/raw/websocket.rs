@@ -63,7 +63,7 @@ struct Frame<'a> {
 }
 
 impl Decoder {
-    /// Decodes all complete messages that these bytes bring and keeps the rest.
+    /// Decodes all messages that these bytes complete, and keeps the rest.
     ///
     /// # Errors
     /// [`Violation::Frame`], or what `on_message` (opcode, payload) returns.
