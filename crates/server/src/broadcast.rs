@@ -368,55 +368,13 @@ impl BroadcastOperator {
     ) -> Result<Vec<HeldUp>, EmitError> {
         let packet = encode_event(self.namespace.name(), None, event, &args)?.shared();
         drop(args);
-        let options = self.options;
         let mut waiting = Vec::new();
         self.namespace.for_each(&self.target, |socket| {
             if let Some(patience) = patience(socket) {
                 waiting.push((socket.clone(), patience));
             }
         });
-        for (socket, _) in &waiting {
-            socket.note_outgoing(&packet);
-        }
-        std::future::poll_fn(|cx| {
-            let before = waiting.len();
-            waiting.retain(|(socket, _)| {
-                loop {
-                    if socket
-                        .mailbox()
-                        .poll_room(cx, packet.size_bytes())
-                        .is_pending()
-                    {
-                        break true;
-                    }
-                    // A recipient that has disconnected is not an error, and delays nobody. Another sender may have taken the room.
-                    if !matches!(socket.try_send_packet(packet.clone(), options), Ok(Some(_))) {
-                        break false;
-                    }
-                }
-            });
-            if waiting.len() < before || waiting.is_empty() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-        let start = Instant::now();
-        let late = waiting.into_iter().map(|(socket, patience)| {
-            let packet = packet.clone();
-            async move {
-                let emit = socket.emit_encoded(packet, options);
-                let is_delivered = tokio::time::timeout(patience, emit).await.is_ok();
-                let time = start.elapsed();
-                HeldUp {
-                    socket,
-                    time,
-                    is_delivered,
-                }
-            }
-        });
-        Ok(futures_util::future::join_all(late).await)
+        Ok(deliver_within(packet, self.options, waiting).await)
     }
 
     /// Sends a typed event; see [`Namespace::emit_typed`].
@@ -669,4 +627,54 @@ impl BroadcastOperator {
             socket.close_connection();
         }
     }
+}
+
+/// Delivers a packet as [`BroadcastOperator::emit_patiently_within`] describes, which is generic and so calls this.
+async fn deliver_within(
+    packet: EncodedPacket,
+    options: SendOptions,
+    mut waiting: Vec<(Socket, Duration)>,
+) -> Vec<HeldUp> {
+    for (socket, _) in &waiting {
+        socket.note_outgoing(&packet);
+    }
+    std::future::poll_fn(|cx| {
+        let before = waiting.len();
+        waiting.retain(|(socket, _)| {
+            loop {
+                if socket
+                    .mailbox()
+                    .poll_room(cx, packet.size_bytes())
+                    .is_pending()
+                {
+                    break true;
+                }
+                // One that has gone meanwhile is not an error, and holds nobody up. Somebody else may have taken the room.
+                if !matches!(socket.try_send_packet(packet.clone(), options), Ok(Some(_))) {
+                    break false;
+                }
+            }
+        });
+        if waiting.len() < before || waiting.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+    let start = Instant::now();
+    let late = waiting.into_iter().map(|(socket, patience)| {
+        let packet = packet.clone();
+        async move {
+            let emit = socket.emit_encoded(packet, options);
+            let is_delivered = tokio::time::timeout(patience, emit).await.is_ok();
+            let time = start.elapsed();
+            HeldUp {
+                socket,
+                time,
+                is_delivered,
+            }
+        }
+    });
+    futures_util::future::join_all(late).await
 }
