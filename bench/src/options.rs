@@ -60,10 +60,10 @@ pub enum Bound {
 /// The event that makes the server broadcast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Relay {
-    /// `blast` text, answered by `blast` text to every socket, the sender included.
+    /// `blast` with a text, which the server emits to every socket, including the sender.
     #[default]
     Blast,
-    /// The demo server's `broadcast` name text, answered by the event `name` to all other sockets.
+    /// The demo server's `broadcast` with a name and a text, which it emits to all other sockets as the event `name`.
     Broadcast,
 }
 

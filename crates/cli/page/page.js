@@ -3,7 +3,7 @@
 // It uses the official JavaScript client when the server offers it, and otherwise the small one in client.js; the
 // part of the API used here is the same for both. `?client=small` or `?client=official` in the address picks one.
 //
-// Whatever comes from the server is shown as text (`textContent`), never as HTML.
+// Everything from the server is shown as text (`textContent`), never as HTML.
 
 const OFFICIAL_CLIENT = "/socket.io/socket.io.js";
 const PROBE_INTERVAL_MS = 1000;
@@ -261,7 +261,7 @@ function startLog() {
     log.isPaused = !log.isPaused;
     log.missed = 0;
     byId("log-pause").setAttribute("aria-pressed", log.isPaused);
-    byId("log-pause").textContent = log.isPaused ? "Go on" : "Pause";
+    byId("log-pause").textContent = log.isPaused ? "Resume" : "Pause";
     showLog();
   });
   byId("log-clear").addEventListener("click", () => {
@@ -286,7 +286,7 @@ function call(name, args, { timeout = ACK_TIMEOUT_MS, isTick = false } = {}) {
     const started = performance.now();
     socket.timeout(timeout).emit(name, ...args, (error, ...answer) => {
       if (error) {
-        record("state", `no answer to ${name}: ${error.message}`, [], { isTick });
+        record("state", `no ack for ${name}: ${error.message}`, [], { isTick });
         reject(error);
         return;
       }
@@ -388,7 +388,7 @@ function onConnect() {
   record("state", `connected as ${socket.id}`, []);
   endOutage();
   if (lostAt !== null) {
-    setNotice(`Back after ${formatMs(Date.now() - lostAt)}.`, { isGood: true });
+    setNotice(`Reconnected after ${formatMs(Date.now() - lostAt)}.`, { isGood: true });
   } else {
     setNotice("");
   }
@@ -403,12 +403,12 @@ function onDisconnect(reason) {
   setTransport("none", [], "no transport");
   if (socket.active) {
     lostAt = Date.now();
-    setState("connecting", "Trying to come back.");
-    setNotice(`The connection is lost (${reason}). This page reconnects by itself.`);
+    setState("connecting", "Reconnecting.");
+    setNotice(`The connection is lost (${reason}). Reconnecting automatically.`);
   } else {
     const byServer = reason !== "io client disconnect";
     setState("disconnected", byServer ? "By the server." : "By you.");
-    setNotice(byServer ? "The server disconnected this page. It comes back when you press Connect." : "");
+    setNotice(byServer ? "The server disconnected this page. Press Connect to reconnect." : "");
   }
 }
 
@@ -417,7 +417,7 @@ function onConnectError(error) {
   setTransport("none", [], "no transport");
   if (socket.active) {
     lostAt ??= Date.now();
-    setNotice("The server does not answer. This page goes on trying.");
+    setNotice("The server does not respond. Retrying.");
   } else {
     setState("disconnected");
     setNotice(`The server refused the connection: ${error.message}.`);
@@ -453,7 +453,7 @@ function startConnection() {
     lostAt = null;
     setNotice("");
     socket.disconnect();
-    // While it was reconnecting there was nothing to disconnect, so there is no event either.
+    // While reconnecting there is no connection, so there is no disconnect event.
     if (window.kokanee.state() !== "disconnected") {
       setTransport("none", [], "no transport");
       setState("disconnected", "By you.");
@@ -777,7 +777,7 @@ function joinBridge(namespace) {
   bridges.set(namespace, bridge);
   bridge.onAny((name, ...args) => record("in", `${namespace} ${name}`, args.filter((arg) => typeof arg !== "function")));
   bridge.on("connect_error", (error) => {
-    byId("raw-result").textContent = `${namespace}: ${error.message}. A token is given as ?token=… in the address.`;
+    byId("raw-result").textContent = `${namespace}: ${error.message}. Put the token into the address as ?token=….`;
   });
   bridge.on("disconnect", () => {
     forgetRawPeers(namespace);
@@ -828,18 +828,18 @@ function textOrHex(bytes) {
   return bytes.length > 64 ? `${hex(bytes.subarray(0, 64))} … ${bytes.length.toLocaleString("en")} bytes` : hex(bytes);
 }
 
-/** Asks the bridge of the chosen peer for something, and tells what went wrong. */
+/** Emits an event to the bridge of the selected peer, and shows the error if it fails. */
 async function askBridge(name, args) {
   const known = rawPeers.get(byId("raw-target").value);
   if (known === undefined) {
-    byId("raw-result").textContent = "Nobody is connected.";
+    byId("raw-result").textContent = "No peers are connected.";
     return false;
   }
   const { namespace, peer } = known;
   record("out", `${namespace} ${name}`, [peer.id, ...args]);
   const asked = bridges.get(namespace).timeout(ACK_TIMEOUT_MS).emitWithAck(name, peer.id, ...args);
   const problem = await problemOf(asked.then((answer) => ({ answer: [answer] })));
-  byId("raw-result").textContent = problem === "" ? "" : `Not done: ${problem}.`;
+  byId("raw-result").textContent = problem === "" ? "" : `Failed: ${problem}.`;
   return problem === "" ? known : false;
 }
 
@@ -885,10 +885,10 @@ async function emitTyped() {
     if (!byId("emit-ack").checked) {
       socket.emit(name, ...args);
       record("out", name, args);
-      setResult("emit-result", "good", "Sent; no answer asked for.");
+      setResult("emit-result", "good", "Sent without asking for an ack.");
       return;
     }
-    setResult("emit-result", "busy", "Waiting for the answer…");
+    setResult("emit-result", "busy", "Waiting for the ack…");
     const { answer, ms } = await call(name, args, { timeout: SLOW_ACK_TIMEOUT_MS });
     const failure = errorOf(answer);
     if (failure !== undefined) {

@@ -105,6 +105,20 @@ mod tests {
     }
 
     #[test]
+    fn a_log_filter_is_a_level_or_a_list_by_target() {
+        for valid in [
+            "off",
+            "debug",
+            "kokanee_client=debug",
+            "warn,kokanee_server=trace",
+        ] {
+            assert!(log_filter(valid).is_ok(), "{valid}");
+        }
+        let error = log_filter("kokanee_client=loud").expect_err("no such level");
+        assert!(error.contains("expected off, error"), "{error}");
+    }
+
+    #[test]
     fn a_path_has_one_leading_slash_and_no_trailing_one() {
         assert_eq!(path("/socket.io/"), Ok("/socket.io".to_owned()));
         assert_eq!(path("live/io"), Ok("/live/io".to_owned()));

@@ -34,7 +34,7 @@ Each option can also be set by an environment variable: KOKANEE_PORT=8080, KOKAN
 Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failure, 2 wrong usage, 98 port in use, \
 130 or 143 stopped immediately by a second signal (Ctrl-C, SIGTERM).";
 
-/// Run a demo Socket.IO server with echo, rooms, chat, acks and a web page
+/// Run a demo server with echo, rooms, chat, acks and a web page
 ///
 /// Any Socket.IO client can connect. Without options the server listens on 127.0.0.1:3000, serves a demo page there, and
 /// prints one line for each event. Times are in UTC.

@@ -330,15 +330,15 @@ pub(crate) struct TcpSendArgs {
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) timeout: Duration,
 
-    /// End after this many messages of the answer, instead of at the peer's end
+    /// Exit after this many messages of the reply, instead of waiting for the peer to close
     #[arg(long, value_name = "COUNT")]
     pub(crate) answers: Option<NonZeroU64>,
 
-    /// Do not end our side when all is sent; some peers take that for the end of the connection
+    /// Do not close the sending side after the last message; some peers then close the connection
     #[arg(long)]
     pub(crate) no_finish: bool,
 
-    /// Do not wait for an answer
+    /// Do not wait for a reply
     #[arg(long, conflicts_with = "answers")]
     pub(crate) no_answer: bool,
 }

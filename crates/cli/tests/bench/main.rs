@@ -3,20 +3,14 @@
 #[path = "../support/process.rs"]
 mod process;
 
-use std::{fs, net::TcpListener, process::Output};
+use std::{fs, process::Output};
 
 use serde_json::Value;
 
-use process::{Server, kokanee};
+use process::{Server, closed_url, run, stderr};
 
 fn bench(args: &[&str]) -> Output {
-    kokanee(&[&["bench"], args].concat())
-        .output()
-        .expect("the binary starts")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    run(&[&["bench"], args].concat())
 }
 
 /// Runs a load that ends after some events, and returns its report.
@@ -193,9 +187,7 @@ fn clients_go_through_a_unix_socket_and_a_proxy() {
 fn failures_of_clients_have_codes() {
     let server = Server::start(&[]);
     let url = server.url("");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let closed = format!("http://{}", listener.local_addr().expect("an address"));
-    drop(listener);
+    let closed = closed_url();
     for (args, code, text) in [
         (&[&*server.url("/private")][..], 3, "not authorized"),
         (
@@ -217,9 +209,9 @@ fn failures_of_clients_have_codes() {
         (&[&url, "--ca", "/no/such/file"], 1, "/no/such/file"),
     ] {
         let output = bench(&[args, &["--client", "-c", "1"]].concat());
-        let told = stderr(&output);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {told}");
-        assert!(told.contains(text), "{args:?}: {told}");
+        let shown = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {shown}");
+        assert!(shown.contains(text), "{args:?}: {shown}");
     }
 }
 
@@ -300,9 +292,7 @@ fn failures_have_codes_and_hints() {
     let output = bench(&[&url, "--path", "/elsewhere", "-c", "1"]);
     assert_eq!(output.status.code(), Some(5));
     assert!(stderr(&output).contains("404"));
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let closed = format!("http://{}", listener.local_addr().expect("an address"));
-    drop(listener);
+    let closed = closed_url();
     assert_eq!(bench(&[&closed, "-c", "1"]).status.code(), Some(6));
     assert_eq!(
         bench(&["ftp://127.0.0.1", "-c", "1"]).status.code(),
@@ -322,15 +312,15 @@ fn failures_have_codes_and_hints() {
 }
 
 #[test]
-fn progress_is_told_on_stderr() {
+fn progress_is_shown_on_stderr() {
     let server = Server::start(&[]);
     let output = bench(&[&server.url(""), "storm", "-c", "10", "--waves", "1"]);
-    let told = stderr(&output);
+    let shown = stderr(&output);
     assert!(
-        told.contains("wave 1 of 1: cutting all connections"),
-        "{told}"
+        shown.contains("wave 1 of 1: cutting all connections"),
+        "{shown}"
     );
-    assert!(!told.contains('\u{1b}'), "{told}");
+    assert!(!shown.contains('\u{1b}'), "{shown}");
 }
 
 #[test]
@@ -360,6 +350,6 @@ fn the_limit_of_an_address_is_named() {
     // Where a refusal ends the run.
     let output = bench(&[&url, "-c", "30"]);
     assert_ne!(output.status.code(), Some(0));
-    let told = stderr(&output);
-    assert!(told.contains(&format!("hint: this is {limit}")), "{told}");
+    let shown = stderr(&output);
+    assert!(shown.contains(&format!("hint: this is {limit}")), "{shown}");
 }

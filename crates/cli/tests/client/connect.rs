@@ -127,13 +127,13 @@ fn what_cannot_be_understood_is_said_and_skipped() {
     let server = Server::start(&[]);
     let output = session(&[&server.url("")], "/dance\necho {\n/ack 7\n?echo 1\n");
     assert_eq!(output.status.code(), Some(0));
-    let told = stderr(&output);
+    let shown = stderr(&output);
     for part in [
         "unknown command /dance",
         "at the end",
         "no event is waiting for ack 7",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(shown.contains(part), "{part}: {shown}");
     }
     assert!(stdout(&output).contains("ack 1 of echo"));
 }
@@ -323,13 +323,13 @@ fn muted_events_are_not_shown() {
         &[&server.url("")],
         "/mute echo\n/mute x\n/unmute y\n/unmute\n",
     );
-    let told = stderr(&output);
+    let shown = stderr(&output);
     for part in [
         "muted: echo\n",
         "muted: echo  x\n",
         "y was not muted",
         "no events are muted",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(shown.contains(part), "{part}: {shown}");
     }
 }

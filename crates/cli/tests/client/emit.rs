@@ -288,7 +288,7 @@ fn tls_on_one_side_only_is_named() {
     let https = format!("https://127.0.0.1:{}", plain.port);
     let http = format!("http://127.0.0.1:{}", tls.port);
     let websocket = ["--transports", "websocket"];
-    for (args, told) in [
+    for (args, expected) in [
         (
             &["emit", &*https, "echo"][..],
             "does not speak TLS on this port",
@@ -315,7 +315,7 @@ fn tls_on_one_side_only_is_named() {
         let output = run(args);
         assert_ne!(output.status.code(), Some(0), "{args:?}");
         assert!(
-            stderr(&output).contains(told),
+            stderr(&output).contains(expected),
             "{args:?}: {}",
             stderr(&output)
         );
@@ -326,7 +326,7 @@ fn tls_on_one_side_only_is_named() {
     ] {
         let url = answer_once(body);
         let output = run(&["emit", &url, "echo"]);
-        let told = "expects TLS on this port, so the URL begins with https://";
-        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+        let expected = "expects TLS on this port, so the URL begins with https://";
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     }
 }

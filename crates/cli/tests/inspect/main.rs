@@ -1,11 +1,16 @@
 //! `kokanee inspect` as a program: what it prints, where it points, and its exit codes.
 
+#[path = "../support/process.rs"]
+mod process;
+
 use std::{
     io::{Read, Write},
     process::{Command, Output, Stdio},
 };
 
 use serde_json::{Value, json};
+
+use process::{kokanee, stdout};
 
 /// Runs the command with this standard input.
 fn inspect(args: &[&str], input: &[u8]) -> Output {
@@ -23,24 +28,13 @@ fn inspect(args: &[&str], input: &[u8]) -> Output {
 }
 
 fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kokanee"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("KOKANEE_") {
-            command.env_remove(name);
-        }
-    }
-    command.arg("inspect").args(args);
-    command
-}
-
-fn text(output: &Output) -> &str {
-    str::from_utf8(&output.stdout).expect("text")
+    kokanee(&[&["inspect"], args].concat())
 }
 
 /// The objects of `--json`.
 fn records(args: &[&str], input: &[u8]) -> (Vec<Value>, Option<i32>) {
     let output = inspect(&[args, &["--json"]].concat(), input);
-    let lines = text(&output).lines();
+    let lines = stdout(&output).lines();
     let records = lines.map(|line| serde_json::from_str(line).expect("JSON"));
     (records.collect(), output.status.code())
 }
@@ -50,7 +44,7 @@ fn a_packet_is_shown_with_its_parts() {
     let output = inspect(&[r#"42/chat,7["hello",{"a":1}]"#], b"");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(
-        text(&output),
+        stdout(&output),
         "Read as a payload of revision 4: 26 bytes, 1 part.\n     \
          0    message › event hello  namespace /chat, ack id 7  {\"a\": 1}\n"
     );
@@ -61,7 +55,7 @@ fn a_fault_has_a_pointer_and_an_exit_code() {
     let output = inspect(&[r#"42["a",{"b":tru}]"#], b"");
     assert_eq!(output.status.code(), Some(5));
     assert_eq!(
-        text(&output),
+        stdout(&output),
         "Read as a payload of revision 4: 17 bytes, 1 part.\n     0    message\n          \
          error at byte 15: expected true, false or null\n            \
          42[\"a\",{\"b\":tru}]\n                           ^\n"
@@ -127,7 +121,7 @@ fn revision_3_is_recognised_and_can_be_said() {
     let file = format!("{}/body.bin", env!("CARGO_TARGET_TMPDIR"));
     std::fs::write(&file, &body).expect("a file");
     let output = inspect(&[&format!("@{file}"), "--engine-io", "--json"], b"");
-    let first = text(&output).lines().next().expect("a line");
+    let first = stdout(&output).lines().next().expect("a line");
     let first: Value = serde_json::from_str(first).expect("JSON");
     assert_eq!(
         first["packet"],
@@ -138,9 +132,9 @@ fn revision_3_is_recognised_and_can_be_said() {
         b"",
     );
     assert!(
-        text(&output).contains("binary bodies do not exist in revision 4"),
+        stdout(&output).contains("binary bodies do not exist in revision 4"),
         "{}",
-        text(&output)
+        stdout(&output)
     );
 }
 
@@ -161,14 +155,14 @@ fn captured_text_cannot_act_on_the_terminal() {
     for args in [&["-"][..], &["-", "--json"]] {
         let output = inspect(args, evil.as_bytes());
         let is_bad = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
-        assert!(!text(&output).contains(is_bad), "{:?}", text(&output));
+        assert!(!stdout(&output).contains(is_bad), "{:?}", stdout(&output));
     }
 }
 
 #[test]
 fn colours_are_used_when_asked_for_only() {
-    assert!(!text(&inspect(&["40"], b"")).contains('\u{1b}'));
-    assert!(text(&inspect(&["40", "--color", "always"], b"")).contains("\u{1b}["));
+    assert!(!stdout(&inspect(&["40"], b"")).contains('\u{1b}'));
+    assert!(stdout(&inspect(&["40", "--color", "always"], b"")).contains("\u{1b}["));
 }
 
 #[test]
@@ -206,5 +200,5 @@ fn a_closed_pipe_ends_it_quietly() {
 fn nothing_is_lost_on_the_way_to_a_slow_reader() {
     let capture = "42[\"a\",1]\n".repeat(20_000);
     let output = inspect(&["-", "--json"], capture.as_bytes());
-    assert_eq!(text(&output).lines().count(), 20_000);
+    assert_eq!(stdout(&output).lines().count(), 20_000);
 }

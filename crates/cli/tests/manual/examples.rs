@@ -8,13 +8,17 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{commands, process::Server, run, text};
+use crate::{
+    commands,
+    process::{Server, run},
+    text,
+};
 
 /// Columns of a narrow terminal, in which no example is broken.
 const NARROW: usize = 60;
 
 /// A folder with what the examples read, programs that stand for others, and servers that they talk to.
-struct Place {
+struct Setup {
     folder: PathBuf,
     server: Server,
     tcp: Running,
@@ -64,7 +68,7 @@ impl Drop for Running {
     }
 }
 
-impl Place {
+impl Setup {
     fn new() -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("examples");
         // Of an earlier run.
@@ -184,7 +188,7 @@ impl Place {
     }
 }
 
-/// Whether a command runs until it is told to end.
+/// Whether a command runs until it is asked to stop.
 fn is_endless(example: &str) -> bool {
     let serves = ["kokanee serve", "echo --port", "tcp listen", "udp listen"];
     let listens = example.starts_with("kokanee listen") && !example.contains("--count");
@@ -226,19 +230,19 @@ fn helps() -> Vec<(String, String)> {
 
 #[test]
 fn every_example_of_every_help_runs() {
-    let place = Place::new();
+    let setup = Setup::new();
     let mut count = 0;
     for (_, help) in helps() {
         for example in examples(&help) {
             count += 1;
-            let script = place.adapted(&example);
+            let script = setup.adapted(&example);
             if is_endless(&example) {
-                let running = Running::start(place.shell(&script));
+                let running = Running::start(setup.shell(&script));
                 let first = &running.first_line;
                 let is_wrong = first.is_empty() || first.contains("error:");
                 assert!(!is_wrong, "{script}\n{first}");
             } else {
-                let output = place.shell(&script).output().expect("bash");
+                let output = setup.shell(&script).output().expect("bash");
                 let said = String::from_utf8_lossy(&output.stdout);
                 assert!(output.status.success(), "{script}\n{said}");
                 assert!(!said.contains("error:"), "{script}\n{said}");

@@ -7,9 +7,7 @@ mod process;
 
 use std::{fs, process::Output};
 
-fn run(args: &[&str]) -> Output {
-    process::kokanee(args).output().expect("the binary starts")
-}
+use process::run;
 
 fn text(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(0));

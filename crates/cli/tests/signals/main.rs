@@ -16,7 +16,7 @@ use std::{
 };
 
 use kokanee::Socket;
-use process::{LIMIT, Server, kokanee};
+use process::{LIMIT, Server, free_port, kokanee};
 
 /// Time in which a command ends: a second for its output, two for its goodbye, and some for a machine that is busy.
 const PROMPT: Duration = Duration::from_secs(6);
@@ -181,11 +181,6 @@ fn a_load_generator_ends_though_its_report_is_not_read() {
 }
 
 /// A port that is free.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
-}
-
 /// Connects to a command that is about to listen.
 fn reach(port: u16) -> TcpStream {
     let end = Instant::now() + LIMIT;
@@ -202,8 +197,8 @@ fn reach(port: u16) -> TcpStream {
 fn reach_by_datagrams(port: u16) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
     socket.connect(("127.0.0.1", port)).expect("an address");
-    let patience = Some(Duration::from_millis(50));
-    socket.set_read_timeout(patience).expect("a timeout");
+    let timeout = Some(Duration::from_millis(50));
+    socket.set_read_timeout(timeout).expect("a timeout");
     let end = Instant::now() + LIMIT;
     loop {
         let sent = socket.send(b"hello");

@@ -7,25 +7,13 @@ mod udp;
 
 use std::{
     io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
-use process::{LIMIT, kokanee};
+use process::{LIMIT, kokanee, run, stderr, stdout};
 
-fn run(args: &[&str]) -> Output {
-    kokanee(args).output().expect("the binary starts")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// A running command that listens, ended when dropped.
+/// A running command that listens, killed on drop.
 struct Listening {
     child: Child,
     input: Option<ChildStdin>,

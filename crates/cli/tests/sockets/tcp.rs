@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{LIMIT, Listening, kokanee, run, stderr, stdout};
+use crate::{LIMIT, Listening, kokanee, process::free_port, run, stderr, stdout};
 
 #[test]
 fn the_two_programs_of_the_origin() {
@@ -66,10 +66,7 @@ fn hexadecimal_raw_and_quiet_views() {
         stderr(&output)
     );
     let output = send(&["--quiet"]);
-    assert_eq!(
-        (stdout(&output), stderr(&output)),
-        ("received a\\nb\n".to_owned(), String::new())
-    );
+    assert_eq!((stdout(&output), stderr(&output)), ("received a\\nb\n", ""));
 }
 
 #[test]
@@ -227,9 +224,7 @@ fn each_kind_of_failure_has_its_code() {
             server.port
         )
     );
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = free.local_addr().expect("an address").port().to_string();
-    drop(free);
+    let port = free_port().to_string();
     let output = run(&["tcp", "send", "127.0.0.1", &port, "x"]);
     assert_eq!(output.status.code(), Some(6));
     assert_eq!(
@@ -318,7 +313,7 @@ fn the_end_of_the_input_ends_our_side_and_the_answer_is_waited_for() {
     peer.write_all(b"answer").expect("it reads");
     let output = client.wait_with_output().expect("it ends");
     assert_eq!(
-        (stdout(&output).as_str(), output.status.code()),
+        (stdout(&output), output.status.code()),
         ("received answer\n", Some(0))
     );
 
@@ -331,7 +326,7 @@ fn the_end_of_the_input_ends_our_side_and_the_answer_is_waited_for() {
     drop(peer);
     let output = client.wait_with_output().expect("it ends");
     assert_eq!(
-        (stdout(&output).as_str(), output.status.code()),
+        (stdout(&output), output.status.code()),
         ("received answer\n", Some(0))
     );
 }

@@ -4,7 +4,8 @@
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    net::TcpListener,
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
     time::{Duration, Instant},
@@ -12,10 +13,10 @@ use std::{
 
 use serde_json::Value;
 
-/// The end of every wait. Reached only when something is broken.
+/// Timeout of every wait, which elapses only if something is broken.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// The command, without options from the environment.
+/// Returns the command, without options from the environment.
 pub(crate) fn kokanee(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kokanee"));
     for (name, _) in std::env::vars_os() {
@@ -27,7 +28,31 @@ pub(crate) fn kokanee(args: &[&str]) -> Command {
     command
 }
 
-/// A running server, ended when dropped.
+/// Runs the command to its end.
+pub(crate) fn run(args: &[&str]) -> Output {
+    kokanee(args).output().expect("the binary starts")
+}
+
+pub(crate) fn stdout(output: &Output) -> &str {
+    str::from_utf8(&output.stdout).expect("text")
+}
+
+pub(crate) fn stderr(output: &Output) -> &str {
+    str::from_utf8(&output.stderr).expect("text")
+}
+
+/// Returns a port of 127.0.0.1 that nothing listens on.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Returns a URL that nothing listens on.
+pub(crate) fn closed_url() -> String {
+    format!("http://127.0.0.1:{}", free_port())
+}
+
+/// A running server, killed on drop.
 pub(crate) struct Server {
     child: Child,
     lines: Receiver<String>,
