@@ -303,7 +303,7 @@ impl Mailbox {
         if least_bytes > FrameRun::MAX_BYTES || !self.takes_frames(options) || !self.fits(staged) {
             return EncodedPacket::build(write).map(Some);
         }
-        stage::write_text(write, |staged| self.fits(staged))
+        stage::write_text(staged, write, |staged| self.fits(staged))
     }
 
     /// Stages a packet if its text may be a frame.

@@ -182,16 +182,17 @@ pub(crate) fn takes_frames(mailbox: NonZeroUsize) -> bool {
 }
 
 /// Writes a text as the next frame of the run, in its final place. Returns it as a packet instead if it cannot be one frame,
-/// or if `fits` refuses the bytes that would be staged with it. The stage must [take frames](takes_frames).
+/// or if `fits` refuses the bytes that would be staged with it. `staged` are these bytes without the text itself. The stage
+/// must [take frames](takes_frames).
 ///
 /// # Errors
 /// Those of `write`.
 #[inline]
 pub(crate) fn write_text<E>(
+    staged: usize,
     write: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, E>,
     fits: impl FnOnce(usize) -> bool,
 ) -> Result<Option<EncodedPacket>, E> {
-    let staged = staged_bytes() + OVERHEAD_BYTES;
     RUN.with_borrow_mut(|run| {
         let mut text = run.begin();
         // `write` may run the application's code. What that sends itself is sent before this text.
