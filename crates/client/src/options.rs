@@ -16,7 +16,7 @@ pub(crate) type AuthFuture = Pin<Box<dyn Future<Output = AuthValue> + Send>>;
 pub(crate) fn auth_value(auth: impl Serialize) -> AuthValue {
     match serde_json::to_value(auth) {
         Ok(value) if value.is_object() || value.is_null() => Ok(value),
-        Ok(_) => Err("it is no object".to_owned()),
+        Ok(_) => Err("it must serialize to a JSON object".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -36,14 +36,20 @@ async fn auth_must_be_an_object() {
         .auth("token")
         .build()
         .expect_err("no object");
-    assert_eq!(failure.to_string(), "invalid option auth: it is no object");
+    assert_eq!(
+        failure.to_string(),
+        "invalid option auth: it must serialize to a JSON object"
+    );
     let failure = fails(websocket(&raw).auth_with(|| async { 7 }), async {
         let mut wire = raw.websocket().await;
         wire.text(OPEN).await;
         wire.closed().await;
     })
     .await;
-    assert_eq!(failure.to_string(), "invalid option auth: it is no object");
+    assert_eq!(
+        failure.to_string(),
+        "invalid option auth: it must serialize to a JSON object"
+    );
 }
 
 #[tokio::test]
