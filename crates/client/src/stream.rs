@@ -156,7 +156,7 @@ impl Subscriber {
 
 /// Yields the events of a socket, those that [wait](Socket#early-events) first; see [`Socket::events`].
 ///
-/// The stream continues over reconnections, and ends when the client is closed. It implements [`Stream`](futures_util::Stream),
+/// The stream continues over reconnections, and ends when the client is closed. It implements `futures_util`'s `Stream`,
 /// too.
 #[derive(Debug)]
 pub struct Events {
