@@ -18,7 +18,7 @@ mod turn;
 
 use std::{
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Weak},
     task::{Context, Poll},
     time::Instant,
@@ -177,6 +177,8 @@ impl Io {
             }
             none => none.insert(Box::pin(tokio::time::sleep_until(at))),
         };
+        // It must know whom to wake, however much this turn has done: it is not polled again before its time.
+        let mut timer = pin!(tokio::task::unconstrained(timer.as_mut()));
         if timer.as_mut().poll(turn.cx).is_pending() {
             return false;
         }

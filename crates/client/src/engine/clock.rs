@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     mem,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::{Duration, Instant, SystemTime},
 };
@@ -70,7 +70,8 @@ impl Clock {
     /// Ready at this time, whatever the timer was set to before.
     pub(crate) fn poll_at(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         self.sleep.as_mut().reset(at.into());
-        self.sleep.as_mut().poll(cx)
+        // It must know whom to wake, however much this turn has done: it is not polled again before its time.
+        pin!(tokio::task::unconstrained(self.sleep.as_mut())).poll(cx)
     }
 }
 
@@ -88,6 +89,28 @@ mod tests {
         let elapsed = clock.take_suspension(start + LOOK_INTERVAL);
         assert!(elapsed.is_some_and(|elapsed| elapsed >= hour));
         assert_eq!(clock.take_suspension(start + 2 * LOOK_INTERVAL), None);
+    }
+
+    #[tokio::test]
+    async fn timer_wakes_a_task_that_had_used_up_its_budget() {
+        let start = Instant::now();
+        let deadline = start + Duration::from_millis(20);
+        let mut clock = Clock::new(start);
+        let mut is_set = false;
+        let woken = std::future::poll_fn(|cx| {
+            if !mem::replace(&mut is_set, true) {
+                while pin!(tokio::task::consume_budget()).poll(cx).is_ready() {}
+                assert!(clock.poll_deadline(cx, start, deadline).is_pending());
+            }
+            let now = Instant::now();
+            if now < deadline {
+                return Poll::Pending;
+            }
+            Poll::Ready(now)
+        });
+        let limit = Duration::from_secs(10);
+        let woken = tokio::time::timeout(limit, woken).await.expect("woken");
+        assert!(woken < start + limit, "only the limit has woken it");
     }
 
     #[tokio::test]
