@@ -9,9 +9,9 @@
 //!
 //! `awake` is `false` only while the task sleeps. [`sleep`](CommandQueue::sleep) sets it to `false` under the lock, after it has
 //! seen that there are no commands. A sender puts its command into the queue and sets `awake` to `true` under the same lock.
-//! So whoever has the lock first is seen by the other: either the task sees the command and does not sleep, or the sender sees
-//! that the task sleeps, and wakes it. Only the sender that changes `awake` from `false` to `true` wakes the task, so a
-//! burst wakes it once.
+//! So the side that has the lock second sees what the first has done: either the task sees the command and does not sleep,
+//! or the sender sees that the task sleeps, and wakes it. Only the sender that changes `awake` from `false` to `true` wakes
+//! the task, so a burst wakes it once.
 //!
 //! If something else has woken the task (its socket, a timer), `awake` is still `false` and the task may sleep again without
 //! the lock: every sender since then would have set it to `true`.
@@ -150,7 +150,7 @@ impl<C> CommandQueue<C> {
     /// Waits until `has_room` says that there is room, or until the queue is closed. `has_room` may be called twice, the second
     /// time under the lock, and must read its counts each time.
     ///
-    /// Whoever changes these counts so that there may be room calls [`room_changed`](Self::room_changed).
+    /// After a change of these counts that may make room, the owner calls [`room_changed`](Self::room_changed).
     #[inline]
     pub fn poll_room(&self, cx: &Context<'_>, has_room: impl Fn() -> bool) -> Poll<()> {
         // Nearly always there is room, which is seen without the lock.

@@ -99,7 +99,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(certificates)
 }
 
-// With a provider of our own: the process has no default one if the application enables several.
+// With its own provider: the process has no default one if the application enables several.
 
 fn client_config() -> ConfigBuilder<ClientConfig, WantsVerifier> {
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -169,7 +169,7 @@ impl ClientTls {
         Ok(Self::new(options.configure()?))
     }
 
-    /// Believes any server: whoever is in between can read and change everything.
+    /// Accepts the certificate of any server: an attacker on the network can read and change everything.
     pub fn danger_accept_invalid_certificates() -> Self {
         Self::new(believe_anything(client_config()).with_no_client_auth())
     }
@@ -253,7 +253,7 @@ pub struct TlsOptions {
     pub roots: Vec<Vec<u8>>,
     /// The certificate chain and the key in PEM that the client shows.
     pub client: Option<(Vec<u8>, Vec<u8>)>,
-    /// Believe any server: whoever is in between can read and change everything.
+    /// Accept the certificate of any server: an attacker on the network can read and change everything.
     pub accept_invalid: bool,
 }
 

@@ -88,7 +88,7 @@ impl Cookie {
         })
     }
 
-    /// Sets the path; `None` is no path. Default `/`.
+    /// Sets the path; `None` sets no path. Default `/`.
     ///
     /// # Errors
     /// [`InvalidCookie`] for characters that would end it.

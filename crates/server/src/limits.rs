@@ -127,7 +127,7 @@ pub struct Limits {
     pub max_outbound_bytes: usize,
     /// Limits the bytes that may be queued for all clients of the server together, counted as for `max_outbound_bytes`: a
     /// broadcast counts once for each client that it is queued for. While more is queued, `overflow` applies to each client
-    /// with more than an even share, which is this value divided by the number of sessions. `None` is no limit.
+    /// with more than an even share, which is this value divided by the number of sessions. `None` sets no limit.
     pub max_total_outbound_bytes: Option<usize>,
     /// Sets what happens beyond `max_outbound_bytes`. Default: the client is disconnected.
     ///

@@ -79,7 +79,7 @@ pub(crate) enum Command {
     Fail { reason: CloseReason },
     /// The application closes the connection: `None` when a socket asked for it, else because the server ends.
     Close { reason: Option<CloseReason> },
-    /// A socket leaves its namespace. The client is told so.
+    /// The server disconnects a socket from its namespace: the client gets a DISCONNECT.
     Disconnect { socket: SocketId },
     /// A sender found the queue full.
     Overflow,
@@ -168,9 +168,9 @@ pub(crate) struct Mailbox {
     commands: CommandQueue<Command>,
 }
 
-/// What happens to a packet for which there is no room, known at compile time: what the policy for slow clients says,
+/// The policy for slow clients decides about a packet for which there is no room. Known at compile time.
 const BY_POLICY: bool = false;
-/// or it is returned, and the sender waits.
+/// A packet for which there is no room is returned, and the sender waits.
 const RETURNED: bool = true;
 
 fn transport_code(transport: Transport) -> u8 {

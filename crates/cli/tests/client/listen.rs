@@ -194,7 +194,7 @@ fn it_ends_when_it_is_refused_at_a_reconnection() {
     let url = format!("http://127.0.0.1:{port}");
     let mut listener = Listener::start(&[&url]);
     listener.line_with("connected");
-    // Its connections break, and its port is free behind this.
+    // Its connections break, and its port is free after this.
     first.shutdown_timeout(LIMIT);
     let (_second, _) = serve(port, false);
     assert!(listener.line_with("error: ").contains("token expired"));

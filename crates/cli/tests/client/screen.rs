@@ -10,7 +10,7 @@ use crate::process::Server;
 
 /// A terminal of a tmux server of its own, which ends with this value.
 struct Terminal {
-    /// Used once: a server that was told to end still answers to its name for a moment.
+    /// Used once: a server that was asked to end still answers to its name for a moment.
     name: String,
 }
 

@@ -44,7 +44,7 @@ impl Running {
         let mut first_line = String::new();
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
         lines.read_line(&mut first_line).expect("a line");
-        // Whoever writes must not meet a closed pipe.
+        // The writer must not meet a closed pipe.
         std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
         Self { child, first_line }
     }

@@ -162,7 +162,7 @@ fn an_answer_that_is_not_read_does_not_keep_emit() {
     with_both_signals(&["emit"], |command, signal, code| {
         let server = Server::start(&[]);
         let mut emit = Unread::start(&[command, &server.url(""), "echo", "1", "--ack"]);
-        // It has its answer, and ends but for its output.
+        // It has its answer, and only its output is left to be written.
         server.record_of("disconnect");
         emit.end(signal, code);
     });
@@ -286,7 +286,7 @@ fn udp_commands_end_when_datagrams_are_not_read() {
     });
 }
 
-/// Sends more than a pipe takes, but for what gets lost. Whoever is not stuck then ends all the more.
+/// Sends more than a pipe takes, except what gets lost. A command that is not stuck then ends all the more.
 fn send_much(socket: &UdpSocket) {
     for _ in 0..200 {
         let _ = socket.send(&KILOBYTE);

@@ -216,7 +216,7 @@ impl Engine {
             return wrong_revision(revision);
         }
         let mut reason = match reason {
-            CloseReason::ParseError => "its first packet is no handshake",
+            CloseReason::ParseError => "its first packet is not a handshake",
             _ => "it closed the connection before its handshake",
         }
         .to_owned();

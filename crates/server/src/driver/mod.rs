@@ -230,7 +230,7 @@ impl Driver {
         match command {
             Command::Emit { packet, options } => self.sockets.send(session, now, &packet, options),
             Command::Poll { reply } => {
-                // The GET before it may have been given up a moment ago: that is no overlap.
+                // The GET before it may have been given up a moment ago: that is not an overlap.
                 self.forget_aborted_poll(now);
                 self.wire.handle_poll(now, reply);
             }

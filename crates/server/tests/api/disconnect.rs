@@ -47,7 +47,10 @@ async fn the_client_leaves_the_namespace() {
         .close(PATIENCE)
         .await
         .expect("all is done in time");
-    assert!(entries.is_empty(), "the connection's end is no second one");
+    assert!(
+        entries.is_empty(),
+        "the connection's end is not a second one"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

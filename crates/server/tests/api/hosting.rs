@@ -49,7 +49,7 @@ pub(crate) fn scenario() -> (Server, Entries) {
     (io, entries)
 }
 
-/// One request on a connection of its own, as some hosts close it behind each answer.
+/// One request on a connection of its own, as some hosts close it after each answer.
 async fn request(address: SocketAddr, method: &str, target: &str, body: &str) -> Response {
     let mut http = Http::connect(address).await;
     let length = body.len();
@@ -405,7 +405,7 @@ async fn a_host_may_tell_the_address_of_a_proxy() {
     }
 }
 
-/// Reads a request as another server would: head and body, and what came behind them.
+/// Reads a request as another server would: head and body, and what came after them.
 async fn read_request(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Option<(Request<Full<Bytes>>, Vec<u8>)> {

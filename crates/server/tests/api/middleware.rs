@@ -96,7 +96,7 @@ async fn the_first_refusal_ends_the_decision() {
         client.join("/", None).await,
         Err(json!({ "message": "closed today" }))
     );
-    assert!(entries.is_empty(), "nothing behind it runs");
+    assert!(entries.is_empty(), "nothing after it runs");
     assert_eq!(server.io.of("/").socket_count(), 0);
 }
 

@@ -233,7 +233,7 @@ async fn a_concurrent_event_does_not_hold_up_others_and_begins_in_its_turn() {
         entries.take(4).await,
         ["slow 1", "event 2", "slow 3", "event 4"]
     );
-    // Two are going on: the next one waits, and so do those behind it.
+    // Two are going on: the next one waits, and so do those after it.
     client.emit("slow", json!([5])).await;
     client.emit("event", json!([6])).await;
     is_taken_in(&mut client).await;

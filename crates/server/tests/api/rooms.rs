@@ -63,7 +63,7 @@ async fn a_socket_joins_and_leaves_rooms() {
     );
     let rooms = [("b".to_owned(), 1), ("c".to_owned(), 1)];
     assert_eq!(server.io.of("/").rooms(), rooms);
-    // Its own room is no affair of join and leave.
+    // Join and leave do not change its own room.
     assert_eq!(
         client.emit_with_ack("leave", json!([[id]])).await,
         json!([["b", "c"]])

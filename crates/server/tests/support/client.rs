@@ -15,7 +15,7 @@ pub(crate) struct Received {
     pub(crate) namespace: String,
     /// The id, if an acknowledgement is wanted, or if it is one.
     pub(crate) id: Option<u64>,
-    /// What came behind: an array for events and acknowledgements. Attachments are objects with `_placeholder` in it.
+    /// What came after it: an array for events and acknowledgements. Attachments are objects with `_placeholder` in it.
     pub(crate) data: Value,
     /// The attachments.
     pub(crate) attachments: Vec<Vec<u8>>,
@@ -27,7 +27,7 @@ impl Received {
         self.data[0].as_str().unwrap_or_default()
     }
 
-    /// The arguments of an event, behind its name.
+    /// The arguments of an event, after its name.
     pub(crate) fn args(&self) -> &[Value] {
         self.data
             .as_array()

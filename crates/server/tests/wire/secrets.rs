@@ -1,4 +1,4 @@
-//! The session's id is its password: it is told once, to its owner, and to nobody else.
+//! The session's id is its password: the server sends it once, to its owner, and to nobody else.
 
 use std::{
     fmt::Write as _,

@@ -1,4 +1,4 @@
-//! Servers that are not what the client was told: each has an error of its own, with a hint.
+//! Servers that are not what the client expects: each has an error of its own, with a hint.
 
 use kokanee_client::{Client, ClientBuilder, ConnectFailure, Revision};
 use kokanee_client_interop::{Kind, KokaneeServer, Program, free_port, within};
