@@ -391,6 +391,12 @@ impl Socket {
         from_json(self.0.auth.as_ref().map_or("{}", Str::as_str))
     }
 
+    /// Returns the JSON text that the client sent with CONNECT as `auth`. For bindings to other languages.
+    #[doc(hidden)]
+    pub fn auth_json(&self) -> Option<&str> {
+        self.0.auth.as_ref().map(Str::as_str)
+    }
+
     /// Bytes that are kept of it.
     pub(crate) fn auth_bytes(&self) -> usize {
         self.0.auth.as_ref().map_or(0, Str::held_bytes)
@@ -597,6 +603,19 @@ impl Socket {
                 ..SendOptions::default()
             },
         )
+    }
+
+    /// Sends an event without waiting for room: beyond [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) the
+    /// policy of [`Limits::overflow`](crate::Limits::overflow) applies, as to a broadcast. For bindings to other languages,
+    /// whose `emit` never waits.
+    ///
+    /// # Errors
+    /// When the socket is disconnected, or the event has more attachments than its client takes.
+    #[doc(hidden)]
+    pub fn send_args(&self, event: &str, args: &Args) -> Result<(), EmitError> {
+        let packet = encode_event_args(self.0.namespace.name(), None, event, args)?;
+        self.note_outgoing(&packet);
+        self.send_packet(packet, SendOptions::default())
     }
 
     /// Sends an event that is never compressed.

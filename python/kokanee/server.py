@@ -1,0 +1,294 @@
+"""`Server`: Socket.IO for threads and greenlets."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Iterator
+
+from . import _engine, _hosts, _modes, base_server, exceptions, manager
+from ._handlers import Handler
+
+
+class Server(base_server.BaseServer):
+    """Is a Socket.IO server whose handlers are functions, on threads or greenlets."""
+
+    def __init__(
+        self,
+        client_manager: Any = None,
+        logger: Any = False,
+        serializer: Any = "default",
+        json: Any = None,
+        async_handlers: bool = True,
+        always_connect: bool = False,
+        namespaces: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        self.async_mode, self._mode = _modes.choose(kwargs.get("async_mode"))
+        super().__init__(
+            client_manager=client_manager,
+            logger=logger,
+            serializer=serializer,
+            json=json,
+            async_handlers=async_handlers,
+            always_connect=always_connect,
+            namespaces=namespaces,
+            **kwargs,
+        )
+        self._started = -1
+        self.logger.info("Server initialized for %s.", self.async_mode)
+
+    def _default_manager(self) -> Any:
+        return manager.Manager()
+
+    # Sending.
+
+    def emit(
+        self,
+        event: str,
+        data: Any = None,
+        to: Any = None,
+        room: Any = None,
+        skip_sid: Any = None,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+        ignore_queue: bool = False,
+    ) -> None:
+        """Emits an event: to one client or room (`to`), to several (a list of them), or to all clients of the namespace.
+
+        A tuple as `data` is spread over several arguments, `None` is none, everything else is one. `callback` is called
+        with the arguments of each client's acknowledgement. It may be called on any thread, and never waits.
+        """
+        namespace = namespace or "/"
+        self.manager.emit(
+            event,
+            data,
+            namespace,
+            room=to or room,
+            skip_sid=skip_sid,
+            callback=callback,
+            ignore_queue=ignore_queue,
+        )
+
+    def send(
+        self,
+        data: Any,
+        to: Any = None,
+        room: Any = None,
+        skip_sid: Any = None,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+        ignore_queue: bool = False,
+    ) -> None:
+        """Emits the event `message`."""
+        self.emit(
+            "message",
+            data=data,
+            to=to,
+            room=room,
+            skip_sid=skip_sid,
+            namespace=namespace,
+            callback=callback,
+            ignore_queue=ignore_queue,
+        )
+
+    def call(
+        self,
+        event: str,
+        data: Any = None,
+        to: Any = None,
+        sid: Any = None,
+        namespace: str | None = None,
+        timeout: float | None = 60,
+        ignore_queue: bool = False,
+    ) -> Any:
+        """Emits an event to one client and waits for its answer: its only argument, a tuple of several, or `None`.
+
+        Raises `TimeoutError` after `timeout` seconds, or when the client leaves.
+        """
+        target = to or sid
+        if target is None:
+            raise ValueError("Cannot use call() to broadcast.")
+        if not self.async_handlers:
+            raise RuntimeError("Cannot use call() when async_handlers is False.")
+        answered = self._mode.event()
+        answers: list[tuple[Any, ...]] = []
+
+        def answer(*args: Any) -> None:
+            answers.append(args)
+            answered.set()
+
+        self.emit(
+            event,
+            data=data,
+            room=target,
+            namespace=namespace,
+            callback=answer,
+            ignore_queue=ignore_queue,
+        )
+        answered.wait(timeout)
+        if not answers:
+            raise exceptions.TimeoutError()
+        args = answers[0]
+        return args if len(args) > 1 else args[0] if len(args) == 1 else None
+
+    # Rooms, sessions, clients.
+
+    def enter_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
+        """Puts a client into a room."""
+        namespace = namespace or "/"
+        self.logger.info("%s is entering room %s [%s]", sid, room, namespace)
+        self.manager.enter_room(sid, namespace, room)
+
+    def leave_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
+        """Takes a client out of a room."""
+        namespace = namespace or "/"
+        self.logger.info("%s is leaving room %s [%s]", sid, room, namespace)
+        self.manager.leave_room(sid, namespace, room)
+
+    def close_room(self, room: Any, namespace: str | None = None) -> None:
+        """Takes all clients out of a room."""
+        namespace = namespace or "/"
+        self.logger.info("room %s is closing [%s]", room, namespace)
+        self.manager.close_room(room, namespace)
+
+    def get_session(self, sid: str, namespace: str | None = None) -> dict[str, Any]:
+        """Returns the session of a client: a dict that lives as long as its connection."""
+        return self._session_of(sid, namespace).setdefault(namespace or "/", {})
+
+    def save_session(
+        self, sid: str, session: dict[str, Any], namespace: str | None = None
+    ) -> None:
+        """Replaces the session of a client."""
+        self._session_of(sid, namespace)[namespace or "/"] = session
+
+    @contextlib.contextmanager
+    def session(self, sid: str, namespace: str | None = None) -> Iterator[dict[str, Any]]:
+        """Gives the session of a client to a `with` block, and stores it at the end."""
+        session = self.get_session(sid, namespace=namespace)
+        try:
+            yield session
+        finally:
+            self.save_session(sid, session, namespace=namespace)
+
+    def disconnect(
+        self, sid: str, namespace: str | None = None, ignore_queue: bool = False
+    ) -> None:
+        """Disconnects a client from a namespace; its connection stays open."""
+        namespace = namespace or "/"
+        self.logger.info("Disconnecting %s [%s]", sid, namespace)
+        self.manager.disconnect_client(sid, namespace, ignore_queue=ignore_queue)
+
+    def shutdown(self) -> None:
+        """Disconnects all clients and stops the server of this process."""
+        self._engine.close()
+
+    # Background tasks.
+
+    def start_background_task(
+        self, target: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Starts a function as handlers are run, and returns what has `join()`."""
+        return self._mode.spawn(target, *args, **kwargs)
+
+    def sleep(self, seconds: float = 0) -> None:
+        """Sleeps as handlers do: other greenlets go on."""
+        self._mode.sleep(seconds)
+
+    # Requests.
+
+    def handle_request(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """Answers a request of a WSGI host, or takes over its connection."""
+        self._start()
+        return _hosts.handle_wsgi(self._engine, self._mode, environ, start_response)
+
+    def _start(self) -> None:
+        generation = _engine.generation()
+        if self._started != generation:
+            self._started = generation
+            self._mode.start(self._engine, self._handle)
+
+    # What the engine says.
+
+    def _handle(self, event: tuple[Any, ...]) -> None:
+        kind = event[0]
+        if kind == _engine.EVENT:
+            self._handle_event(event)
+        elif kind == _engine.CONNECT:
+            self._handle_connect(event)
+        elif kind == _engine.DISCONNECT:
+            self._handle_disconnect(event)
+        elif kind == _engine.ANSWER:
+            callback = self._callbacks.pop(event[1], None)
+            if callback is not None and event[2] is not None:
+                callback(*event[2])
+        elif kind == _engine.SESSION_END:
+            self._session_ended(event[1])
+
+    def _handle_event(self, event: tuple[Any, ...]) -> None:
+        _, sid, namespace, name, args, answer = event
+        try:
+            result = self._trigger_event(name, namespace, sid, *args)
+        except Exception:
+            base_server.report(self.logger, name, sid, namespace)
+            return
+        finally:
+            if answer is not None:
+                answer.done()
+        if answer is not None and result is not self.not_handled:
+            if result is None:
+                answer.send(())
+            elif isinstance(result, tuple):
+                answer.send(result)
+            else:
+                answer.send((result,))
+
+    def _handle_connect(self, event: tuple[Any, ...]) -> None:
+        _, sid, namespace, _, environ, auth, connecting = event
+        client = self._joined(event)
+        refused: tuple[str, Any] | None = None
+        accepted = False
+        try:
+            result = self._trigger_event("connect", namespace, sid, environ, auth or None)
+            accepted = result is not False
+            if not accepted:
+                refused = ("Connection rejected by server", None)
+        except exceptions.ConnectionRefusedError as error:
+            refused = (error.error_args["message"], error.error_args.get("data"))
+        except ConnectionRefusedError:
+            refused = ("Connection refused by server", None)
+        except Exception:
+            base_server.report(self.logger, "connect", sid, namespace)
+            refused = ("internal error", None)
+        finally:
+            if not accepted:
+                self._clients.pop(sid, None)
+        if refused is not None:
+            connecting.refuse(*refused)
+        else:
+            client.connected = True
+            if not connecting.accept():
+                self._clients.pop(sid, None)
+
+    def _handle_disconnect(self, event: tuple[Any, ...]) -> None:
+        _, sid, namespace, reason, _ = event
+        try:
+            self._trigger_event(
+                "disconnect", namespace, sid, base_server.REASONS.get(reason, reason)
+            )
+        except Exception:
+            base_server.report(self.logger, "disconnect", sid, namespace)
+        finally:
+            self._clients.pop(sid, None)
+
+    def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
+        """Calls the handler of an event, and returns what it returns."""
+        handler, handler_args = self._get_event_handler(event, namespace, args)
+        if handler is not None:
+            return self._call_handler(handler, event, handler_args)
+        handler, handler_args = self._get_namespace_handler(namespace, args)
+        if handler is not None:
+            return handler.trigger_event(event, *handler_args)
+        return self.not_handled
+
+    def _call_handler(self, handler: Handler, event: str, args: tuple[Any, ...]) -> Any:
+        return handler(*self._fit(handler, event, args))

@@ -1,0 +1,408 @@
+//! What happened, on its way to Python.
+//!
+//! ```text
+//! tasks of Rust ──push──▶ queue ──next──▶ threads: wait_event (a condition variable, without the GIL)
+//!                           │
+//!                           └─ wakes a descriptor when it is no longer empty ──▶ greenlets and event loops: drain
+//! ```
+//!
+//! A handler of the server that pushes an event waits while the queue is over its mark, so that its client is not read.
+
+use std::{
+    collections::VecDeque,
+    io::{Read, Write},
+    os::{fd::AsRawFd, unix::net::UnixStream},
+    sync::Arc,
+    time::Duration,
+};
+
+use kokanee_server::{Ack, Args, ConnectError, DisconnectReason, RawEvent, Socket};
+use parking_lot::{Condvar, Mutex};
+use pyo3::{
+    prelude::*,
+    types::{PyString, PyTuple},
+};
+use tokio::sync::{Notify, oneshot};
+
+use crate::{request::PendingState, value};
+
+/// Events that may wait for Python before clients are no longer read.
+const HIGH_WATER: usize = 4096;
+
+pub(crate) const CONNECT: u8 = 0;
+pub(crate) const EVENT: u8 = 1;
+pub(crate) const DISCONNECT: u8 = 2;
+pub(crate) const ANSWER: u8 = 3;
+pub(crate) const DONE: u8 = 4;
+pub(crate) const SESSION_END: u8 = 5;
+pub(crate) const CHANNEL: u8 = 6;
+
+/// The kinds of events, as constants of the module.
+pub(crate) const KINDS: &[(&str, u8)] = &[
+    ("CONNECT", CONNECT),
+    ("EVENT", EVENT),
+    ("DISCONNECT", DISCONNECT),
+    ("ANSWER", ANSWER),
+    ("DONE", DONE),
+    ("SESSION_END", SESSION_END),
+    ("CHANNEL", CHANNEL),
+];
+
+pub(crate) enum Event {
+    /// A client asks to join a namespace.
+    Connect {
+        socket: Socket,
+        decide: oneshot::Sender<Result<(), ConnectError>>,
+    },
+    /// A client has emitted.
+    Event {
+        socket: Socket,
+        event: RawEvent,
+        ack: Option<Ack>,
+        /// Dropped when Python has handled the event, if events of one client are handled one after the other.
+        turn: Option<oneshot::Sender<()>>,
+    },
+    /// A socket has left its namespace.
+    Disconnect {
+        socket: Socket,
+        reason: DisconnectReason,
+    },
+    /// A client has answered an event; `None`: nobody will.
+    Answer { call: u64, args: Option<Args> },
+    /// A request has its response.
+    Done(Arc<PendingState>),
+    /// A session has ended, with all its sockets.
+    SessionEnd(Arc<str>),
+    /// A channel has messages for its client.
+    Channel(u64),
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<Event>,
+    /// Threads that wait for events.
+    waiting: usize,
+    closed: bool,
+    /// Events that were taken so far.
+    taken: u64,
+    /// The descriptor's two ends, if somebody asked for it.
+    wake: Option<(UnixStream, UnixStream)>,
+}
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    filled: Condvar,
+    /// An event has come, and no thread waited for it.
+    unattended: Condvar,
+    emptied: Notify,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Queue")
+    }
+}
+
+impl Queue {
+    pub(crate) fn push(&self, event: Event) {
+        let mut state = self.state.lock();
+        let was_empty = state.events.is_empty();
+        state.events.push_back(event);
+        if state.waiting > 0 {
+            self.filled.notify_one();
+        } else {
+            self.unattended.notify_one();
+        }
+        if was_empty && let Some((_, writer)) = &mut state.wake {
+            // A full descriptor is readable already.
+            let _ = writer.write(&[1]);
+        }
+    }
+
+    /// Waits while more events wait for Python than may.
+    pub(crate) async fn room(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.state.lock().events.len() < HIGH_WATER {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    fn pop(&self, state: &mut State) -> Option<Event> {
+        let event = state.events.pop_front()?;
+        state.taken += 1;
+        if state.events.len() == HIGH_WATER / 2 {
+            self.emptied.notify_waiters();
+        }
+        Some(event)
+    }
+
+    /// The descriptor that is readable while events wait.
+    pub(crate) fn fileno(&self) -> std::io::Result<i32> {
+        let mut state = self.state.lock();
+        if state.wake.is_none() {
+            let (reader, writer) = UnixStream::pair()?;
+            reader.set_nonblocking(true)?;
+            writer.set_nonblocking(true)?;
+            state.wake = Some((reader, writer));
+        }
+        let has_events = !state.events.is_empty();
+        let Some((reader, writer)) = &mut state.wake else {
+            return Ok(-1);
+        };
+        if has_events {
+            let _ = writer.write(&[1]);
+        }
+        Ok(reader.as_raw_fd())
+    }
+
+    /// Takes up to `max` events, and makes the descriptor unreadable if those were all.
+    pub(crate) fn drain(&self, max: usize) -> Vec<Event> {
+        let mut state = self.state.lock();
+        let mut events = Vec::with_capacity(max.min(state.events.len()));
+        while events.len() < max
+            && let Some(event) = self.pop(&mut state)
+        {
+            events.push(event);
+        }
+        if state.events.is_empty()
+            && let Some((reader, _)) = &mut state.wake
+        {
+            let mut bytes = [0; 64];
+            let _ = reader.read(&mut bytes);
+        }
+        events
+    }
+
+    /// Takes the next event; waits for it so long, or, without a limit, until the queue is closed.
+    pub(crate) fn wait(&self, py: Python<'_>, timeout: Option<Duration>) -> Option<Event> {
+        if let Some(event) = self.next() {
+            return Some(event);
+        }
+        py.detach(|| {
+            let mut state = self.state.lock();
+            loop {
+                if let Some(event) = self.pop(&mut state) {
+                    return Some(event);
+                }
+                if state.closed {
+                    return None;
+                }
+                state.waiting += 1;
+                let timed_out = match timeout {
+                    Some(timeout) => self.filled.wait_for(&mut state, timeout).timed_out(),
+                    None => {
+                        self.filled.wait(&mut state);
+                        false
+                    }
+                };
+                state.waiting -= 1;
+                if timed_out {
+                    return self.pop(&mut state);
+                }
+            }
+        })
+    }
+
+    fn next(&self) -> Option<Event> {
+        let mut state = self.state.lock();
+        self.pop(&mut state)
+    }
+
+    /// How many events wait, and how many threads wait for one.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.events.len(), state.waiting)
+    }
+
+    /// Waits until all threads are busy and for so long no event was taken though some wait. `false`: closed.
+    pub(crate) fn wait_busy(&self, patience: Duration) -> bool {
+        let mut state = self.state.lock();
+        loop {
+            if state.closed {
+                return false;
+            }
+            if state.events.is_empty() || state.waiting > 0 {
+                self.unattended.wait(&mut state);
+                continue;
+            }
+            let before = state.taken;
+            drop(state);
+            std::thread::sleep(patience);
+            state = self.state.lock();
+            if state.taken == before && !state.events.is_empty() && state.waiting == 0 {
+                return true;
+            }
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// Ends all waits.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.filled.notify_all();
+        self.unattended.notify_all();
+        if let Some((_, writer)) = &mut self.state.lock().wake {
+            let _ = writer.write(&[1]);
+        }
+    }
+}
+
+/// A client that asks to join a namespace, until Python has decided. Undecided when it is dropped: refused.
+#[pyclass(frozen, module = "kokanee._engine")]
+#[derive(Debug)]
+pub(crate) struct Connecting(Mutex<Option<oneshot::Sender<Result<(), ConnectError>>>>);
+
+#[pymethods]
+impl Connecting {
+    /// Lets the client in. `False` if it is gone.
+    fn accept(&self) -> bool {
+        self.decide(Ok(()))
+    }
+
+    /// Refuses the client with a message and perhaps data for it. `False` if it is gone.
+    #[pyo3(signature = (message, data = None))]
+    fn refuse(&self, message: String, data: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let mut error = ConnectError::new(message);
+        if let Some(data) = data {
+            error = error.data(value::to_json(data)?);
+        }
+        Ok(self.decide(Err(error)))
+    }
+}
+
+impl Connecting {
+    fn decide(&self, verdict: Result<(), ConnectError>) -> bool {
+        let decide = self.0.lock().take();
+        decide.is_some_and(|decide| decide.send(verdict).is_ok())
+    }
+}
+
+/// An event that is being handled: answers it if its client asked, and ends its client's turn when it is dropped or done.
+#[pyclass(frozen, module = "kokanee._engine")]
+pub(crate) struct Answer {
+    ack: Option<Ack>,
+    turn: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+#[pymethods]
+impl Answer {
+    /// Whether the client asked for an answer and has not got it.
+    fn is_wanted(&self) -> bool {
+        self.ack.as_ref().is_some_and(Ack::is_wanted)
+    }
+
+    /// Answers with these arguments, a list or a tuple. `False` if it was answered or the client is gone.
+    fn send(&self, args: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Some(ack) = &self.ack else {
+            return Ok(false);
+        };
+        let args = value::args_of_sequence(args)?;
+        Ok(ack.send_args(&args).is_ok())
+    }
+
+    /// Ends the turn of the event's client: its next event may come.
+    fn done(&self) {
+        self.turn.lock().take();
+    }
+}
+
+/// The event as a tuple that begins with its kind.
+pub(crate) fn to_python<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTuple>> {
+    match event {
+        Event::Connect { socket, decide } => {
+            let auth = match socket.auth_json() {
+                Some(text) => value::loads_text(py, text)?,
+                None => py.None().into_bound(py),
+            };
+            let session = crate::engine::session_of(&socket);
+            let (eio_sid, environ) = match &session {
+                Some(session) => (session.id().to_owned(), session.environ(py)),
+                None => (String::new(), None),
+            };
+            let connecting = Connecting(Mutex::new(Some(decide)));
+            (
+                CONNECT,
+                socket.id().as_str(),
+                socket.namespace().name(),
+                eio_sid,
+                environ,
+                auth,
+                connecting,
+            )
+                .into_pyobject(py)
+        }
+        Event::Event {
+            socket,
+            event,
+            ack,
+            turn,
+        } => {
+            let args = value::args_to_python(py, event.args())?;
+            let answer = (ack.is_some() || turn.is_some()).then(|| Answer {
+                ack,
+                turn: Mutex::new(turn),
+            });
+            (
+                EVENT,
+                socket.id().as_str(),
+                PyString::intern(py, socket.namespace().name()),
+                event.name(),
+                args,
+                answer,
+            )
+                .into_pyobject(py)
+        }
+        Event::Disconnect { socket, reason } => {
+            let rooms = socket.rooms();
+            (
+                DISCONNECT,
+                socket.id().as_str(),
+                socket.namespace().name(),
+                reason.as_str(),
+                rooms,
+            )
+                .into_pyobject(py)
+        }
+        Event::Answer { call, args } => {
+            let args = match args {
+                Some(args) => Some(value::args_to_python(py, &args)?),
+                None => None,
+            };
+            (ANSWER, call, args).into_pyobject(py)
+        }
+        Event::Done(pending) => (DONE, pending.id).into_pyobject(py),
+        Event::SessionEnd(id) => (SESSION_END, &*id).into_pyobject(py),
+        Event::Channel(id) => (CHANNEL, id).into_pyobject(py),
+    }
+}
+
+/// Turns events into tuples. One whose arguments cannot be converted is reported and left out.
+pub(crate) fn all_to_python<'py>(
+    py: Python<'py>,
+    events: Vec<Event>,
+) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut tuples = Vec::with_capacity(events.len());
+    for event in events {
+        match to_python(py, event) {
+            Ok(tuple) => tuples.push(tuple),
+            Err(error) => error.write_unraisable(py, None),
+        }
+    }
+    Ok(tuples)
+}
