@@ -6,6 +6,10 @@ import atexit
 import os
 
 from . import _engine, exceptions
+from .asgi import ASGIApp
+from .async_manager import AsyncManager
+from .async_namespace import AsyncNamespace
+from .async_server import AsyncServer
 from .manager import Manager
 from .middleware import Middleware, WSGIApp
 from .namespace import Namespace
@@ -13,6 +17,10 @@ from .server import Server
 
 __version__ = _engine.__version__
 __all__ = [
+    "ASGIApp",
+    "AsyncManager",
+    "AsyncNamespace",
+    "AsyncServer",
     "Manager",
     "Middleware",
     "Namespace",

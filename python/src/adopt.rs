@@ -5,9 +5,9 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd, RawFd},
 };
 
+use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
-use bytes::Bytes;
 use kokanee_server::Server;
 use socket2::{Domain, Socket};
 use tokio::{

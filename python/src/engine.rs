@@ -47,7 +47,9 @@ impl Session {
     }
 
     pub(crate) fn environ<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.environ.as_ref().map(|environ| environ.bind(py).clone())
+        self.environ
+            .as_ref()
+            .map(|environ| environ.bind(py).clone())
     }
 }
 
@@ -193,12 +195,22 @@ async fn handle(queue: Arc<Queue>, serial: bool, socket: Socket, event: RawEvent
     let ack = ack.is_wanted().then_some(ack);
     if !serial {
         let turn = None;
-        queue.push(Event::Event { socket, event, ack, turn });
+        queue.push(Event::Event {
+            socket,
+            event,
+            ack,
+            turn,
+        });
         return;
     }
     let (turn, ended) = oneshot::channel();
     let turn = Some(turn);
-    queue.push(Event::Event { socket, event, ack, turn });
+    queue.push(Event::Event {
+        socket,
+        event,
+        ack,
+        turn,
+    });
     let _ = ended.await;
 }
 
@@ -210,7 +222,13 @@ fn head_of(
     address: Option<(String, u16)>,
     secure: bool,
 ) -> Head {
-    Head { method, target, headers, address, secure }
+    Head {
+        method,
+        target,
+        headers,
+        address,
+        secure,
+    }
 }
 
 impl Running {
@@ -286,7 +304,8 @@ impl Engine {
         timeout: Option<f64>,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let queue = Arc::clone(&self.running(py)?.queue);
-        let timeout = timeout.map(|timeout| Duration::try_from_secs_f64(timeout).unwrap_or_default());
+        let timeout =
+            timeout.map(|timeout| Duration::try_from_secs_f64(timeout).unwrap_or_default());
         loop {
             let Some(event) = queue.wait(py, timeout) else {
                 return Ok(None);
@@ -384,14 +403,23 @@ impl Engine {
         let queue = Arc::clone(&running.queue);
         running.runtime.spawn(async move {
             let args: Result<Args, AckError> = emit.args().await;
-            queue.push(Event::Answer { call, args: args.ok() });
+            queue.push(Event::Answer {
+                call,
+                args: args.ok(),
+            });
         });
         Ok(Some(call))
     }
 
     // Rooms.
 
-    fn enter_room(&self, py: Python<'_>, sid: &str, namespace: &str, room: String) -> PyResult<bool> {
+    fn enter_room(
+        &self,
+        py: Python<'_>,
+        sid: &str,
+        namespace: &str,
+        room: String,
+    ) -> PyResult<bool> {
         let Some(socket) = self.socket(py, sid, namespace)? else {
             return Ok(false);
         };
@@ -401,14 +429,23 @@ impl Engine {
         }
     }
 
-    fn leave_room(&self, py: Python<'_>, sid: &str, namespace: &str, room: String) -> PyResult<bool> {
+    fn leave_room(
+        &self,
+        py: Python<'_>,
+        sid: &str,
+        namespace: &str,
+        room: String,
+    ) -> PyResult<bool> {
         let socket = self.socket(py, sid, namespace)?;
         Ok(socket.map(|socket| socket.leave(room)).is_some())
     }
 
     fn close_room(&self, py: Python<'_>, namespace: &str, room: String) -> PyResult<()> {
         if let Some((_, namespace)) = self.namespace(py, namespace)? {
-            let _ = namespace.to(room.clone()).sockets_leave(room).now_or_never();
+            let _ = namespace
+                .to(room.clone())
+                .sockets_leave(room)
+                .now_or_never();
         }
         Ok(())
     }
@@ -426,7 +463,9 @@ impl Engine {
     /// The names of the rooms of a namespace.
     fn room_names(&self, py: Python<'_>, namespace: &str) -> PyResult<Vec<String>> {
         let namespace = self.namespace(py, namespace)?;
-        let rooms = namespace.map(|(_, namespace)| namespace.rooms()).unwrap_or_default();
+        let rooms = namespace
+            .map(|(_, namespace)| namespace.rooms())
+            .unwrap_or_default();
         Ok(rooms.into_iter().map(|(name, _)| name).collect())
     }
 
@@ -473,7 +512,12 @@ impl Engine {
         Ok(socket.map(|socket| socket.close_connection()).is_some())
     }
 
-    fn transport(&self, py: Python<'_>, sid: &str, namespace: &str) -> PyResult<Option<&'static str>> {
+    fn transport(
+        &self,
+        py: Python<'_>,
+        sid: &str,
+        namespace: &str,
+    ) -> PyResult<Option<&'static str>> {
         let socket = self.socket(py, sid, namespace)?;
         Ok(socket.map(|socket| match socket.transport() {
             kokanee_server::Transport::WebSocket => "websocket",
@@ -533,8 +577,15 @@ impl Engine {
         let mut request = head.request(Empty::new())?;
         running.open_session(&mut request, environ);
         let address = head.socket_address();
-        adopt::adopt(&running.server, &running.runtime, fd, request, unread, address)
-            .map_err(|error| PyOSError::new_err(error.to_string()))
+        adopt::adopt(
+            &running.server,
+            &running.runtime,
+            fd,
+            request,
+            unread,
+            address,
+        )
+        .map_err(|error| PyOSError::new_err(error.to_string()))
     }
 
     /// Opens a WebSocket whose messages the host hands over.

@@ -131,10 +131,19 @@ fn answer(head: &[u8]) -> Outgoing {
     let status = lines.next().and_then(|line| line.split(' ').nth(1));
     match status.and_then(|status| status.parse().ok()).unwrap_or(500) {
         101 => {
-            let own = ["upgrade", "connection", "sec-websocket-accept", "sec-websocket-extensions"];
+            let own = [
+                "upgrade",
+                "connection",
+                "sec-websocket-accept",
+                "sec-websocket-extensions",
+            ];
             let headers = lines.filter_map(|line| line.split_once(": "));
             let headers = headers.filter(|(name, _)| !own.contains(name));
-            Outgoing::Accept(headers.map(|(name, value)| (name.into(), value.into())).collect())
+            Outgoing::Accept(
+                headers
+                    .map(|(name, value)| (name.into(), value.into()))
+                    .collect(),
+            )
         }
         status => Outgoing::Refuse(status),
     }
@@ -282,7 +291,10 @@ pub(crate) fn complete(headers: &mut HeaderMap) {
     headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    headers.insert(
+        header::SEC_WEBSOCKET_VERSION,
+        HeaderValue::from_static("13"),
+    );
     headers
         .entry(header::SEC_WEBSOCKET_KEY)
         .or_insert(HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAA=="));

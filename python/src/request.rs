@@ -29,7 +29,9 @@ pub(crate) struct PendingState {
 
 impl std::fmt::Debug for PendingState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PendingState").field("id", &self.id).finish()
+        f.debug_struct("PendingState")
+            .field("id", &self.id)
+            .finish()
     }
 }
 
@@ -38,7 +40,12 @@ impl std::fmt::Debug for PendingState {
 #[derive(Debug)]
 pub(crate) struct Pending(pub(crate) Arc<PendingState>);
 
-type PyReply<'py> = (u16, &'static str, Vec<(String, String)>, Bound<'py, PyBytes>);
+type PyReply<'py> = (
+    u16,
+    &'static str,
+    Vec<(String, String)>,
+    Bound<'py, PyBytes>,
+);
 
 #[pymethods]
 impl Pending {

@@ -12,9 +12,7 @@ use pyo3::{
     exceptions::{PyTypeError, PyValueError},
     intern,
     prelude::*,
-    types::{
-        PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple,
-    },
+    types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple},
 };
 
 /// Values nested deeper are refused, as receivers would refuse them.
@@ -121,14 +119,19 @@ pub(crate) fn args_of_data(data: &Bound<'_, PyAny>) -> PyResult<Args> {
 
 /// Writes a value as JSON text; returns the text and the binary values that were taken out.
 #[pyfunction]
-pub(crate) fn dumps<'py>(value: &Bound<'py, PyAny>) -> PyResult<(String, Vec<Bound<'py, PyBytes>>)> {
+pub(crate) fn dumps<'py>(
+    value: &Bound<'py, PyAny>,
+) -> PyResult<(String, Vec<Bound<'py, PyBytes>>)> {
     let py = value.py();
     let mut writer = Writer::default();
     writer.write_at(value, "data")?;
-    let text = String::from_utf8(writer.text)
-        .map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let text =
+        String::from_utf8(writer.text).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let attachments = writer.attachments.iter();
-    Ok((text, attachments.map(|bytes| PyBytes::new(py, bytes)).collect()))
+    Ok((
+        text,
+        attachments.map(|bytes| PyBytes::new(py, bytes)).collect(),
+    ))
 }
 
 /// Reads a JSON text, with the attachments in the places of their placeholders.
@@ -275,7 +278,9 @@ impl Writer {
             self.write_key(&key)?;
             self.text.push(b':');
             self.write(&item, depth + 1).map_err(|unwritable| {
-                let key = key.repr().map_or_else(|_| "?".to_owned(), |key| key.to_string());
+                let key = key
+                    .repr()
+                    .map_or_else(|_| "?".to_owned(), |key| key.to_string());
                 unwritable.below(format!("[{key}]"))
             })?;
         }
@@ -319,7 +324,8 @@ impl Writer {
         let text = py
             .get_type::<PyInt>()
             .call_method1(intern!(py, "__repr__"), (number,))?;
-        self.text.extend_from_slice(text.cast::<PyString>()?.to_str()?.as_bytes());
+        self.text
+            .extend_from_slice(text.cast::<PyString>()?.to_str()?.as_bytes());
         Ok(())
     }
 
@@ -331,12 +337,14 @@ impl Writer {
             )));
         }
         let mut buffer = ryu::Buffer::new();
-        self.text.extend_from_slice(buffer.format(number).as_bytes());
+        self.text
+            .extend_from_slice(buffer.format(number).as_bytes());
         Ok(())
     }
 
     fn write_bytes(&mut self, bytes: Bytes) {
-        self.text.extend_from_slice(b"{\"_placeholder\":true,\"num\":");
+        self.text
+            .extend_from_slice(b"{\"_placeholder\":true,\"num\":");
         let mut buffer = itoa::Buffer::new();
         self.text
             .extend_from_slice(buffer.format(self.attachments.len()).as_bytes());

@@ -1,0 +1,336 @@
+"""`AsyncServer`: Socket.IO for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import sys
+from typing import Any, AsyncIterator, Callable, Coroutine
+
+from . import _asgi, _engine, async_manager, base_server, exceptions
+from ._handlers import Handler
+
+#: Events that are taken out of the engine in one turn of the loop.
+BATCH = 256
+
+
+class AsyncServer(base_server.BaseServer):
+    """Is a Socket.IO server whose handlers are functions or coroutines, on an asyncio event loop."""
+
+    def __init__(
+        self,
+        client_manager: Any = None,
+        logger: Any = False,
+        json: Any = None,
+        async_handlers: bool = True,
+        namespaces: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        self.async_mode = kwargs.get("async_mode") or "asgi"
+        if self.async_mode not in ("asgi", "aiohttp", "sanic", "tornado"):
+            raise ValueError(f"Invalid async_mode specified: {self.async_mode!r}")
+        super().__init__(
+            client_manager=client_manager,
+            logger=logger,
+            json=json,
+            async_handlers=async_handlers,
+            namespaces=namespaces,
+            **kwargs,
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._channels: dict[int, asyncio.Event] = {}
+        self.logger.info("Server initialized for %s.", self.async_mode)
+
+    def is_asyncio_based(self) -> bool:
+        """Returns `True`."""
+        return True
+
+    def _default_manager(self) -> Any:
+        return async_manager.AsyncManager()
+
+    # Sending.
+
+    async def emit(
+        self,
+        event: str,
+        data: Any = None,
+        to: Any = None,
+        room: Any = None,
+        skip_sid: Any = None,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+        ignore_queue: bool = False,
+    ) -> None:
+        """Emits an event: to one client or room (`to`), to several (a list of them), or to all clients of the namespace.
+
+        A tuple as `data` is spread over several arguments, `None` is none, everything else is one. `callback`, a function
+        or a coroutine function, is called with the arguments of each client's acknowledgement. It never waits.
+        """
+        await self.manager.emit(
+            event,
+            data,
+            namespace or "/",
+            room=to or room,
+            skip_sid=skip_sid,
+            callback=callback,
+            ignore_queue=ignore_queue,
+        )
+
+    async def send(
+        self,
+        data: Any,
+        to: Any = None,
+        room: Any = None,
+        skip_sid: Any = None,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+        ignore_queue: bool = False,
+    ) -> None:
+        """Emits the event `message`."""
+        await self.emit(
+            "message",
+            data=data,
+            to=to,
+            room=room,
+            skip_sid=skip_sid,
+            namespace=namespace,
+            callback=callback,
+            ignore_queue=ignore_queue,
+        )
+
+    async def call(
+        self,
+        event: str,
+        data: Any = None,
+        to: Any = None,
+        sid: Any = None,
+        namespace: str | None = None,
+        timeout: float | None = 60,
+        ignore_queue: bool = False,
+    ) -> Any:
+        """Emits an event to one client and waits for its answer: its only argument, a tuple of several, or `None`.
+
+        Raises `TimeoutError` after `timeout` seconds, or when the client leaves.
+        """
+        target = to or sid
+        if target is None:
+            raise ValueError("Cannot use call() to broadcast.")
+        if not self.async_handlers:
+            raise RuntimeError("Cannot use call() when async_handlers is False.")
+        answered: asyncio.Future[tuple[Any, ...]] = asyncio.get_running_loop().create_future()
+
+        def answer(*args: Any) -> None:
+            if not answered.done():
+                answered.set_result(args)
+
+        await self.emit(
+            event,
+            data=data,
+            room=target,
+            namespace=namespace,
+            callback=answer,
+            ignore_queue=ignore_queue,
+        )
+        try:
+            args = await asyncio.wait_for(answered, timeout)
+        except asyncio.TimeoutError:
+            raise exceptions.TimeoutError() from None
+        return args if len(args) > 1 else args[0] if len(args) == 1 else None
+
+    # Rooms, sessions, clients.
+
+    async def enter_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
+        """Puts a client into a room."""
+        namespace = namespace or "/"
+        self.logger.info("%s is entering room %s [%s]", sid, room, namespace)
+        await self.manager.enter_room(sid, namespace, room)
+
+    async def leave_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
+        """Takes a client out of a room."""
+        namespace = namespace or "/"
+        self.logger.info("%s is leaving room %s [%s]", sid, room, namespace)
+        await self.manager.leave_room(sid, namespace, room)
+
+    async def close_room(self, room: Any, namespace: str | None = None) -> None:
+        """Takes all clients out of a room."""
+        namespace = namespace or "/"
+        self.logger.info("room %s is closing [%s]", room, namespace)
+        await self.manager.close_room(room, namespace)
+
+    async def get_session(self, sid: str, namespace: str | None = None) -> dict[str, Any]:
+        """Returns the session of a client: a dict that lives as long as its connection."""
+        return self._session_of(sid, namespace).setdefault(namespace or "/", {})
+
+    async def save_session(
+        self, sid: str, session: dict[str, Any], namespace: str | None = None
+    ) -> None:
+        """Replaces the session of a client."""
+        self._session_of(sid, namespace)[namespace or "/"] = session
+
+    @contextlib.asynccontextmanager
+    async def session(
+        self, sid: str, namespace: str | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Gives the session of a client to an `async with` block, and stores it at the end."""
+        session = await self.get_session(sid, namespace=namespace)
+        try:
+            yield session
+        finally:
+            await self.save_session(sid, session, namespace=namespace)
+
+    async def disconnect(
+        self, sid: str, namespace: str | None = None, ignore_queue: bool = False
+    ) -> None:
+        """Disconnects a client from a namespace; its connection stays open."""
+        namespace = namespace or "/"
+        self.logger.info("Disconnecting %s [%s]", sid, namespace)
+        await self.manager.disconnect_client(sid, namespace, ignore_queue=ignore_queue)
+
+    async def shutdown(self) -> None:
+        """Disconnects all clients and stops the server of this process."""
+        await asyncio.get_running_loop().run_in_executor(None, self._engine.close)
+
+    # Background tasks.
+
+    def start_background_task(
+        self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any
+    ) -> asyncio.Task[Any]:
+        """Starts a coroutine function as a task, and returns the task."""
+        return self._spawn(target(*args, **kwargs))
+
+    async def sleep(self, seconds: float = 0) -> None:
+        """Sleeps."""
+        await asyncio.sleep(seconds)
+
+    # Requests.
+
+    async def handle_request(self, *args: Any, **kwargs: Any) -> Any:
+        """Answers a request of the host: for ASGI `(scope, receive, send)`."""
+        self._start()
+        return await _asgi.handle(self, *args, **kwargs)
+
+    def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        self._loop = loop
+        descriptor = self._engine.fileno()
+        loop.add_reader(descriptor, self._readable)
+
+    # What the engine says.
+
+    def _readable(self) -> None:
+        for event in self._engine.drain(BATCH):
+            kind = event[0]
+            if kind == _engine.EVENT:
+                self._spawn(self._handle_event(event))
+            elif kind == _engine.CONNECT:
+                self._spawn(self._handle_connect(event))
+            elif kind == _engine.DISCONNECT:
+                self._spawn(self._handle_disconnect(event))
+            elif kind == _engine.ANSWER:
+                callback = self._callbacks.pop(event[1], None)
+                if callback is not None and event[2] is not None:
+                    result = callback(*event[2])
+                    if inspect.isawaitable(result):
+                        self._spawn(_await(result))
+            elif kind == _engine.DONE:
+                future = self._waiting.pop(event[1], None)
+                if future is not None and not future.done():
+                    future.set_result(None)
+            elif kind == _engine.CHANNEL:
+                ready = self._channels.get(event[1])
+                if ready is not None:
+                    ready.set()
+            elif kind == _engine.SESSION_END:
+                self._session_ended(event[1])
+
+    if sys.version_info >= (3, 12):
+
+        def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+            loop = asyncio.get_running_loop()
+            task = asyncio.Task(coroutine, loop=loop, eager_start=True)
+            if not task.done():
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            return task
+
+    else:
+
+        def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+            task = asyncio.get_running_loop().create_task(coroutine)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return task
+
+    async def _handle_event(self, event: tuple[Any, ...]) -> None:
+        _, sid, namespace, name, args, answer = event
+        try:
+            result = await self._trigger_event(name, namespace, sid, *args)
+        except Exception:
+            base_server.report(self.logger, name, sid, namespace)
+            return
+        finally:
+            if answer is not None:
+                answer.done()
+        if answer is not None and result is not self.not_handled:
+            if result is None:
+                answer.send(())
+            elif isinstance(result, tuple):
+                answer.send(result)
+            else:
+                answer.send((result,))
+
+    async def _handle_connect(self, event: tuple[Any, ...]) -> None:
+        _, sid, namespace, _, environ, auth, connecting = event
+        client = self._joined(event)
+        refused: tuple[str, Any] | None = ("internal error", None)
+        try:
+            result = await self._trigger_event("connect", namespace, sid, environ, auth or None)
+            refused = ("Connection rejected by server", None) if result is False else None
+        except exceptions.ConnectionRefusedError as error:
+            refused = (error.error_args["message"], error.error_args.get("data"))
+        except ConnectionRefusedError:
+            refused = ("Connection refused by server", None)
+        except Exception:
+            base_server.report(self.logger, "connect", sid, namespace)
+        finally:
+            # Also if the task was cancelled.
+            client.connected = refused is None
+            if refused is not None:
+                self._clients.pop(sid, None)
+                connecting.refuse(*refused)
+            elif not connecting.accept():
+                self._clients.pop(sid, None)
+
+    async def _handle_disconnect(self, event: tuple[Any, ...]) -> None:
+        _, sid, namespace, reason, _ = event
+        try:
+            await self._trigger_event(
+                "disconnect", namespace, sid, base_server.REASONS.get(reason, reason)
+            )
+        except Exception:
+            base_server.report(self.logger, "disconnect", sid, namespace)
+        finally:
+            self._clients.pop(sid, None)
+
+    async def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
+        """Calls the handler of an event, and returns what it returns."""
+        handler, handler_args = self._get_event_handler(event, namespace, args)
+        if handler is not None:
+            return await self._call_handler(handler, event, handler_args)
+        handler, handler_args = self._get_namespace_handler(namespace, args)
+        if handler is not None:
+            return await handler.trigger_event(event, *handler_args)
+        return self.not_handled
+
+    async def _call_handler(self, handler: Handler, event: str, args: tuple[Any, ...]) -> Any:
+        result = handler(*self._fit(handler, event, args))
+        return await result if inspect.isawaitable(result) else result
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable
