@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What: two ends of a WebSocket on five ASGI hosts: the client closes with code 4002, and the application returns without closing.
+# What: two ways to end a WebSocket on five ASGI hosts: the client closes with code 4002, and the application returns without closing.
 # Versions: uvicorn 0.54.0 with websockets 17.4, hypercorn 0.18.0 with wsproto 1.3.2, daphne 4.2.3 with autobahn 26.10.2, granian 2.8.9,
 #   gunicorn 27.0.1 (its ASGI worker), from PyPI; Python 3.11.
-# Guess: the `websocket.disconnect` event carries the client's 4002 and the close frame that answers has it, too; an application that
-#   returns is an ordinary end, or an error, on all hosts alike.
-# Seen: hypercorn says 1006, lost, of an orderly close, daphne answers 4002 with 1000. An application that returns gives the client 1011,
-#   1005 or no close frame at all (1006), depending on the host, and on daphne the connection stays open.
-# Output: one line for each host, as in `EXPECTED` below. Exits non-zero if it is another one.
+# Guess: the `websocket.disconnect` event carries the client's 4002, and so does the server's close frame; an application that returns is
+#   a normal end, or an error, on all hosts alike.
+# Seen: hypercorn reports a normal close as 1006 (connection lost), and daphne answers 4002 with 1000. When the application returns, the
+#   client gets 1011, 1005 or no close frame at all (1006), depending on the host; on daphne the connection stays open.
+# Output: one line for each host, as in `EXPECTED` below. Exits non-zero if a line differs.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; wait; rm -rf "$folder"' EXIT

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What: three compressed text messages, the first of which ends with a final block (BFINAL), to WebSocket servers that echo. RFC 7692 allows
-#   that (7.2.3.4 has an example, with the zero byte that follows), and each message is readable by itself.
+# What: three compressed text messages, the first of which ends with a final block (BFINAL), to WebSocket servers that echo. RFC 7692
+#   allows that (7.2.3.4 has an example, with the zero byte that follows), and each message can be inflated by itself.
 # Versions: tornado 6.6.1, wsproto 1.3.2 under uvicorn 0.54.0, websockets 17.4, aiohttp 3.14.5 (PyPI), Python 3.11.
 # Guess: all three messages come back, as they do without the final block.
-# Seen: zlib's decompressor is at its end after a final block and gives nothing for whatever follows. tornado and websockets, where the
-#   context is kept from message to message, go on with it: the second and the third message arrive as empty ones, without an error.
-#   wsproto ends the connection. aiohttp begins again with a new decompressor and echoes all three.
-# Output: two lines for each server, as in `EXPECTED` below. Exits non-zero if they are others.
+# Seen: after a final block, zlib's decompressor is at its end and returns nothing for later input. tornado and websockets keep the
+#   context between messages and continue with it: the second and the third message arrive as empty messages, without an error. wsproto
+#   closes the connection. aiohttp starts a new decompressor and echoes all three.
+# Output: two lines for each server, as in `EXPECTED` below. Exits non-zero if they differ.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

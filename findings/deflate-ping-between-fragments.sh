@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What: a compressed text message in two fragments with a ping between them, to WebSocket servers that echo. RFC 6455, 5.4 lets control
-#   frames come between fragments, and RFC 7692, 6.1 sets RSV1 on the first fragment only.
+# What: a compressed text message in two fragments with a ping between them, to WebSocket servers that echo. RFC 6455, 5.4 allows control
+#   frames between fragments, and RFC 7692, 6.1 sets RSV1 on the first fragment only.
 # Versions: tornado 6.6.1, wsproto 1.3.2 under uvicorn 0.54.0, websockets 17.4, aiohttp 3.14.5 (PyPI), Python 3.11.
-# Guess: all answer with a pong and the message, as they do with the fragments alone.
-# Seen: tornado and wsproto keep "this message is compressed" from frame to frame, and the ping, which is not, resets it. They then take
-#   compressed bytes for text, find that it is not UTF-8, and end the connection, without a close frame. A client gets there whose
-#   keep-alive ping falls into a large message. websockets and aiohttp echo the message.
-# Output: two lines for each server, as in `EXPECTED` below. Exits non-zero if they are others.
+# Guess: all answer with a pong and the message, as they do without the ping.
+# Seen: tornado and wsproto keep the flag "this message is compressed" from frame to frame, and the ping, which is not compressed, resets
+#   it. They then read the compressed bytes as text, find that it is not UTF-8, and end the connection without a close frame. This happens
+#   to a client whose keep-alive ping is sent during a large message. websockets and aiohttp echo the message.
+# Output: two lines for each server, as in `EXPECTED` below. Exits non-zero if they differ.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

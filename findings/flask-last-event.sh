@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # What: a client sends an event and leaves the namespace at once: EVENT and DISCONNECT in one long-polling POST, in this order.
 # Versions: Flask-SocketIO 5.7.0 with Flask 3.1.3, python-socketio 5.18.1, python-engineio 4.15.1 on gevent 26.9.0 (PyPI), Python 3.11.
-# Guess: the handler of the event is called, then that of the disconnection, as when 500 ms lie between the two.
-# Seen: python-socketio hands the event to a new greenlet, which first runs when the disconnection has been dealt with: by itself
-#   it calls the two handlers in the wrong order. Flask-SocketIO, on the same server object, then looks for the client, finds that it is
-#   gone, and never calls the event's handler: what a client says last is lost without a word.
-# Output: four lines, as in `EXPECTED` below. Exits non-zero if they are others.
+# Guess: the handler of the event is called, then that of the disconnection, as when 500 ms pass between the two.
+# Seen: python-socketio starts a new greenlet for the event, which first runs after the disconnection has been handled: without Flask it
+#   calls the two handlers in the wrong order. Flask-SocketIO, on the same server object, then looks up the client, finds that it has
+#   disconnected, and never calls the event's handler: a client's last event is lost without an error.
+# Output: four lines, as in `EXPECTED` below. Exits non-zero if they differ.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; wait; rm -rf "$folder"' EXIT

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # What: a JavaScript client sends a Date and `undefined` to python-socketio, once with the default parser on both sides and once with
-#   msgpack on both sides, each as the packages offer it.
+#   msgpack on both sides, each as the packages provide it.
 # Versions: socket.io-client 4.8.4, socket.io-msgpack-parser 3.0.2 with notepack.io 2.2.0 (npm), Node.js 20; python-socketio 5.18.1 with
 #   msgpack 1.1.2 on uvicorn 0.54.0 (PyPI), Python 3.11.
-# Guess: the parser is a matter of bytes on the wire only, so the handler gets the same values: the date as text, and None.
-# Seen: notepack 2 writes both as extensions of type 0, an idea of its own that the msgpack specification does not have: eight bytes of
-#   milliseconds, and one zero byte. Python's msgpack hands them to the handler as `ExtType`, which is neither None nor JSON. A member of
-#   an object that is undefined, which the default parser leaves out, is there with msgpack.
+# Guess: the parser only changes the bytes on the wire, so the handler gets the same values: the date as text, and None.
+# Seen: notepack 2 writes both as extensions of type 0, which is not in the msgpack specification: eight bytes of milliseconds, and one
+#   zero byte. Python's msgpack decodes them as `ExtType`, which is neither None nor JSON. An undefined member of an object, which the
+#   default parser omits, is present with msgpack.
 # Output: what the handler got, as in `expected` below. Exits non-zero if it is something else.
 set -euo pipefail
 folder=$(mktemp -d)

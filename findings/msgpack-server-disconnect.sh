@@ -2,10 +2,10 @@
 # What: python-socketio disconnects a JavaScript client (`sio.disconnect(sid)`), with the default parser and with msgpack on both sides.
 # Versions: python-socketio 5.18.1 with msgpack 1.1.2 on uvicorn 0.54.0 (PyPI), Python 3.11; socket.io-client 4.8.4,
 #   socket.io-msgpack-parser 3.0.2 (npm), Node.js 20.
-# Guess: the client hears "io server disconnect" both times, and stays away: that is the rule for this reason.
+# Guess: the client reports "io server disconnect" both times and does not reconnect: that is the rule for this reason.
 # Seen: the Python server writes all fields of a packet, also a `data` of nil in DISCONNECT. The JavaScript msgpack parser demands that
-#   DISCONNECT has no `data` (undefined, not null), so the client takes its dismissal for a parse error, for which it does reconnect: it is
-#   back at once, each time that it is sent away.
+#   DISCONNECT has no `data` (undefined, not null), so the client treats the packet as a parse error, after which it does reconnect: it is
+#   connected again at once after each disconnect.
 # Output: "default: io server disconnect, connected 1 time" and "msgpack: parse error, connected 3 times". Exits non-zero otherwise.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -2,9 +2,11 @@
 # What: broadcasts of 7,999, 8,000 and 8,001 bytes between two Socket.IO servers through PostgreSQL.
 # Versions: @socket.io/postgres-adapter 0.5.0, socket.io and socket.io-client 4.8.4 (npm), Node.js 20; PostgreSQL 18 is
 #   @electric-sql/pglite 0.5.14, with a pool of one connection.
-# Guess: all arrive: the adapter puts what is too long for NOTIFY into a table, which is what its `payloadThreshold` of 8,000 is for.
-# Seen: the adapter uses the table for more than 8,000 bytes, and PostgreSQL takes fewer than 8,000 in a notification. The one broadcast of
-#   8,000 bytes fits neither and never reaches the other server; the sender's `emit` says nothing, only an `errorHandler` hears of it.
+# Guess: all arrive: the adapter stores payloads that are too long for NOTIFY in a table, which is the purpose of its `payloadThreshold`
+#   of 8,000.
+# Seen: the adapter uses the table for more than 8,000 bytes, but PostgreSQL accepts fewer than 8,000 in a notification. The broadcast of
+#   exactly 8,000 bytes fits neither and never reaches the other server; the sender's `emit` reports no error, only an `errorHandler` gets
+#   it.
 # Output: "7999: arrived", "8000: lost (payload string too long)" and "8001: arrived". Exits non-zero otherwise.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What: the newest emitter and the newest adapter of Socket.IO for PostgreSQL, as published, on one database: an event from another server,
-#   and one from the emitter.
-# Versions: @socket.io/postgres-adapter 0.5.0 and 0.4.0 with socket.io-adapter 2.5.8 and 2.5.5, @socket.io/postgres-emitter 0.1.1, socket.io
-#   and socket.io-client 4.8.4 (npm), Node.js 20; PostgreSQL is @electric-sql/pglite 0.5.14, with a pool of one connection.
-# Guess: the emitter is made for this adapter and there is none newer, so the client gets both events.
-# Seen: the emitter writes no `nsp` into its messages. Adapter 0.4.0 went by the channel, until the socket.io-adapter below it (which npm
-#   takes in the newest version that fits) dropped messages that do not name its namespace; adapter 0.5.0 looks the namespace up by `nsp`.
-#   What the emitter sends is lost without an error on either side.
+# What: the newest emitter and the newest adapter of Socket.IO for PostgreSQL, as published, on one database: an event from another
+#   server, and one from the emitter.
+# Versions: @socket.io/postgres-adapter 0.5.0 and 0.4.0 with socket.io-adapter 2.5.8 and 2.5.5, @socket.io/postgres-emitter 0.1.1,
+#   socket.io and socket.io-client 4.8.4 (npm), Node.js 20; PostgreSQL is @electric-sql/pglite 0.5.14, with a pool of one connection.
+# Guess: the emitter is meant for this adapter and is the newest version, so the client gets both events.
+# Seen: the emitter writes no `nsp` into its messages. Adapter 0.4.0 determined the namespace by the channel, until the socket.io-adapter
+#   below it (of which npm installs the newest compatible version) dropped messages without its namespace; adapter 0.5.0 looks up the
+#   namespace by `nsp`. The events of the emitter are lost without an error on either side.
 # Output: "0.4.0 on 2.5.5: other server, emitter", "0.4.0 on 2.5.8: other server" and "0.5.0 on 2.5.8: other server". Exits non-zero
 #   otherwise.
 set -euo pipefail

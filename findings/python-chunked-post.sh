@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# What: an event in a long-polling POST with `Transfer-Encoding: chunked` instead of a Content-Length, which HTTP/1.1 has for bodies whose
-#   length is not known at their beginning. Node's HTTP client sends both POSTs.
+# What: an event in a long-polling POST with `Transfer-Encoding: chunked` instead of a Content-Length, which HTTP/1.1 defines for bodies
+#   of unknown length. Node's HTTP client sends both POSTs.
 # Versions: python-socketio 5.18.1 with python-engineio 4.15.1 on uvicorn 0.54.0, hypercorn 0.18.0, aiohttp 3.14.5, gevent 26.9.0 and
 #   waitress 3.0.2 (PyPI), Python 3.11; Node.js 20.
-# Guess: the host takes care of the framing, so the event arrives on every host, or the POST is refused.
-# Seen: python-engineio reads as many bytes of the body as Content-Length says, none if there is no such header, and takes an empty payload
-#   for one without packets: the answer is 200 "OK", the session lives on, and the event is gone. Waitress alone sets a length for the
-#   body that it has put together, so it arrives there.
-# Output: one line for each host, as in `expected` below. Exits non-zero if it is another one.
+# Guess: the host decodes the framing, so the event arrives on every host, or the POST is refused.
+# Seen: python-engineio reads as many bytes of the body as Content-Length says, none if there is no such header, and accepts an empty
+#   payload as one without packets: the response is 200 "OK", the session continues, and the event is lost. Only waitress sets a length
+#   for the body that it has assembled, so the event arrives there.
+# Output: one line for each host, as in `expected` below. Exits non-zero if a line differs.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; wait; rm -rf "$folder"' EXIT

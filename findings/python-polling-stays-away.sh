@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What: a socket.io server is shut down in order (`io.close()`) and started again on the same port. All clients have reconnection on.
+# What: a socket.io server is shut down gracefully (`io.close()`) and restarted on the same port. All clients have reconnection enabled.
 # Versions: socket.io 4.8.4 with engine.io 6.6.13, socket.io-client 4.8.4 (npm), Node.js 20; python-socketio 5.18.1 with python-engineio
 #   4.15.1 (PyPI), Python 3.11.
-# Guess: every client comes back, whichever transport it is on, as a restart is what reconnection is for.
-# Seen: over long-polling the server's last words are an Engine.IO close packet. python-socketio's clients, blocking and asyncio, report
-#   it as "server disconnect", the reason for which they do not reconnect, although no socket was disconnected by the application. Over
-#   WebSocket the same clients come back (no close packet is sent there), and the JavaScript client comes back on both.
-# Output: one line for each client, as in `expected` below. Exits non-zero if it is another one.
+# Guess: every client reconnects, with either transport, as reconnection is meant for restarts.
+# Seen: with long-polling the server sends an Engine.IO close packet last. python-socketio's clients, blocking and asyncio, report it as
+#   "server disconnect", the reason for which they do not reconnect, although no socket was disconnected by the application. With
+#   WebSocket the same clients reconnect (no close packet is sent there), and the JavaScript client reconnects with both.
+# Output: one line for each client, as in `expected` below. Exits non-zero if a line differs.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # What: a Float32Array, a Uint16Array, a DataView and two large whole numbers, broadcast by one Socket.IO server to its own client and,
 #   through the Redis adapter, to the client of another one.
-# Versions: @socket.io/redis-adapter 8.3.0 with notepack.io 3.0.1, socket.io and socket.io-client 4.8.4 (npm), Node.js 20. Redis itself
-#   is replaced by a relay of its messages inside the program, which hands on the same bytes.
+# Versions: @socket.io/redis-adapter 8.3.0 with notepack.io 3.0.1, socket.io and socket.io-client 4.8.4 (npm), Node.js 20. Redis itself is
+#   replaced by a relay of its messages inside the program, which forwards the same bytes.
 # Guess: both clients get the same: the bytes of the arrays, and the numbers.
-# Seen: the adapter's msgpack writes typed arrays element by element, one byte for each (1.5 becomes 1, 500 becomes 244), a DataView as
-#   nothing, and every whole number in at most 64 bits: of a larger one the upper bits are cut off. No error is raised. The client of
-#   the first server gets everything as it was.
+# Seen: the adapter's msgpack writes typed arrays element by element, one byte for each (1.5 becomes 1, 500 becomes 244), a DataView as an
+#   empty value, and every whole number in at most 64 bits: a larger one loses its upper bits. No error is raised. The client of the first
+#   server gets everything unchanged.
 # Output: what each client got, as in `expected` below. Exits non-zero if it is something else.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# What: `socket.connect()` is called a second time while a middleware of the namespace, which takes 500 ms, has not answered yet: two parts
-#   of a program that both want the socket connected. The connection is shared with another namespace, as it is by default.
+# What: `socket.connect()` is called a second time while a middleware of the namespace, which takes 500 ms, has not answered yet: two
+#   parts of a program that both connect the socket. The connection is shared with another namespace, as by default.
 # Versions: socket.io and socket.io-client 4.8.4 (npm), Node.js 20.
-# Guess: nothing happens at the second call: the socket is connecting, and `connect()` on a connected socket does nothing either.
-# Seen: the client sends a second CONNECT, and the server, which looks for a namespace that is joined already, does not see one that is in
-#   its middlewares. Two sockets are connected for the one of the client, which gets each broadcast twice. When the client leaves, one of
-#   them goes; the other one stays in its rooms for as long as the connection lasts, and its "disconnect" does not come.
-# Output: "once: 1 socket, 1 copy of a broadcast, 0 left" and "twice: 2 sockets, 2 copies of a broadcast, 1 left". Exits non-zero otherwise.
+# Guess: the second call does nothing: the socket is connecting, and `connect()` on a connected socket does nothing either.
+# Seen: the client sends a second CONNECT, and the server, which checks for joined namespaces, does not find one that is still in its
+#   middlewares. The server connects two sockets for the one of the client, which gets each broadcast twice. When the client leaves, one
+#   of them is disconnected; the other one stays in its rooms as long as the connection lasts, and its "disconnect" event is not emitted.
+# Output: "once: 1 socket, 1 copy of a broadcast, 0 left" and "twice: 2 sockets, 2 copies of a broadcast, 1 left". Exits non-zero
+#   otherwise.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -2,8 +2,8 @@
 # What: a client leaves a namespace and joins it again at once, in one write. Both packets are valid, in this order.
 # Versions: socket.io 4.8.4 (npm) with ws 8.18.3 as the client, Node.js 20.
 # Guess: the socket is disconnected and a new one is connected, as when the two packets come one after the other.
-# Seen: DISCONNECT is acted on in a later tick than CONNECT, which finds the namespace still joined: the server closes the whole
-#   connection, the other namespaces on it included. With 50 ms between the two packets there is a new socket and nothing closes.
+# Seen: DISCONNECT is handled in a later tick than CONNECT, which finds the namespace still joined: the server closes the whole
+#   connection, including the other namespaces on it. With 50 ms between the two packets there is a new socket and nothing closes.
 # Output: "apart: rejoined, connection open" and "together: connection closed, namespaces lost: / /chat". Exits non-zero otherwise.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,4 +1,4 @@
-//! A listener of one's own: it reads the request itself, answers what is its own, and gives Socket.IO requests away.
+//! An application with its own listener: it reads each request, answers its own routes, and hands Socket.IO requests to the server.
 //!
 //! Run it with `cargo run --bin accepted`; `PORT` sets the port.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
@@ -59,7 +59,7 @@ async fn serve(io: Server, mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Reads the head of a request, of at most 16 KiB. A WebSocket client sends nothing behind it before it is answered.
+/// Reads the head of a request, of at most 16 KiB. A WebSocket client sends nothing after it until it gets the answer.
 async fn read_head(stream: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

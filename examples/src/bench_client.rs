@@ -1,5 +1,5 @@
-//! Clients for measurements: `idle` holds them open and says what each costs in memory, `echo` has each send one event
-//! after the other and says what an echo costs in CPU time, beside what it costs the server.
+//! Clients for measurements: `idle` keeps them open and prints the memory that each takes, `echo` lets each send one event
+//! after the other and prints the CPU time of an echo, for the client and for the server.
 //!
 //! ```text
 //! kokanee-bench-client idle URL CLIENTS
@@ -48,7 +48,7 @@ async fn connect(url: &str, clients: usize) -> kokanee::Result<Vec<Socket>> {
 }
 
 async fn idle(url: &str, clients: usize) -> kokanee::Result<()> {
-    // The first ones pay for what the process has once.
+    // The first ones pay for what the process allocates once.
     let _warm = connect(url, 100).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let before = resident_bytes()?;

@@ -1,4 +1,4 @@
-//! A server in twenty lines: greets, relays to a room, adds two numbers.
+//! A server in twenty lines: it relays messages to a room and adds two numbers.
 //!
 //! Run it with `cargo run --bin chat` and connect any Socket.IO client to <http://127.0.0.1:5000>.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]

@@ -1,4 +1,4 @@
-//! A client in twenty lines: prints what comes, asks for a sum, says something.
+//! A client in twenty lines: it prints what it receives, asks for a sum, and sends a message.
 //!
 //! Start a server with `cargo run --bin chat`, then this with `cargo run --bin client`.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
@@ -19,7 +19,7 @@ async fn main() -> kokanee::Result<()> {
         .on("my_message", async |Data(text): Data<String>| {
             println!("{text}");
         })
-        // It connects again by itself; these say how that goes.
+        // It reconnects automatically; these handlers report it.
         .on_disconnect(async |reason: DisconnectReason| println!("disconnected: {reason}"))
         .on_connect_error(async |failure: Failure| println!("{}", *failure))
         .connect()

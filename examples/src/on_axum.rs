@@ -1,5 +1,5 @@
 //! A chat inside an axum application: shared state, login by cookie, presence, history, a route that emits, the clients'
-//! addresses behind nginx, and an end that waits for nobody.
+//! addresses behind nginx, and a graceful shutdown.
 //!
 //! Run it with `cargo run --bin on-axum`; `PORT` sets the port. `curl -i -X POST http://127.0.0.1:5001/login/ada` logs in, and
 //! `curl -d tea http://127.0.0.1:5001/announce` reaches all sockets.
@@ -26,10 +26,10 @@ use tokio::{
 };
 use tower_http::trace::TraceLayer;
 
-/// What routes and handlers share.
+/// The state that routes and handlers share.
 #[derive(Default)]
 struct Chat {
-    /// Who has logged in, by session.
+    /// The users who have logged in, by session.
     users: Mutex<HashMap<String, User>>,
     history: Mutex<Vec<(String, String)>>,
 }
@@ -59,7 +59,7 @@ async fn main() -> kokanee::Result<()> {
     let chat = Arc::new(Chat::default());
     let io = Server::builder()
         .state(Arc::clone(&chat))
-        // nginx runs on this machine: its word is taken for where clients come from.
+        // nginx runs on this machine, and reports the addresses of the clients.
         .trust_proxies([TrustedProxy::LOOPBACK])
         .build();
     io.middleware(log_in);
@@ -75,14 +75,14 @@ async fn main() -> kokanee::Result<()> {
         .route("/announce", post(announce))
         .with_state((io.clone(), chat))
         .layer(io.layer())
-        // In front of the server, so its requests are traced, too. What such layers put into the request's extensions, a
-        // session for instance, is in `handshake.extensions()`.
+        // In front of the server, so its requests are traced too. What such layers put into the request's extensions, for
+        // instance a session, is in `handshake.extensions()`.
         .layer(TraceLayer::new_for_http());
 
     let port = std::env::var("PORT").unwrap_or_else(|_| "5001".to_owned());
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    // With the address of the other end, which the server reads by its feature `axum`.
+    // With the address of the peer, which the server reads with its feature `axum`.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app)
         .with_graceful_shutdown(end(io))
@@ -90,7 +90,7 @@ async fn main() -> kokanee::Result<()> {
     Ok(())
 }
 
-/// Decides who may join.
+/// Decides whether a socket may join.
 async fn log_in(
     socket: Socket,
     handshake: Handshake,
@@ -132,7 +132,7 @@ async fn new_session(
     Path(name): Path<String>,
 ) -> impl IntoResponse {
     let session = format!("{:016x}{:016x}", random(), random());
-    // Pages of other sites cannot use it: browsers send it with requests of this site's pages alone.
+    // Pages of other sites cannot use it: browsers send it only with requests of this site's pages.
     let cookie = format!("session={session}; Path=/; HttpOnly; SameSite=Strict");
     let mut users = chat.users.lock().unwrap_or_else(PoisonError::into_inner);
     users.insert(session, User(name));
@@ -143,7 +143,7 @@ fn random() -> u64 {
     getrandom::u64().expect("the system has random numbers")
 }
 
-/// An ordinary request reaches all sockets.
+/// Sends the text of an ordinary request to all sockets.
 async fn announce(State((io, _)): State<(Server, Arc<Chat>)>, text: String) -> String {
     match io.emit("announcement", text).await {
         Ok(recipients) => format!("announced to {}\n", recipients.count()),
@@ -151,8 +151,7 @@ async fn announce(State((io, _)): State<(Server, Arc<Chat>)>, text: String) -> S
     }
 }
 
-/// Waits until the program is asked to end, and closes the server: axum waits for requests under way, and without this a poll
-/// takes up to 25 s.
+/// Waits for a signal, and closes the server. Without this, axum waits for open requests, and a poll takes up to 25 s.
 async fn end(io: Server) {
     let mut terminate = signal(SignalKind::terminate()).expect("signals can be handled");
     tokio::select! {

@@ -1,4 +1,4 @@
-//! Socket.IO on plain hyper, beside a route of one's own: requests below `/socket.io` go to the server.
+//! Socket.IO on plain hyper, beside a route of the application: requests below `/socket.io` go to the server.
 //!
 //! Run it with `cargo run --bin on-hyper`; `PORT` sets the port.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use kokanee::{Ack, Args, Server, Socket, server::Body};
 use tower_service::Service;
 
-/// `/health` is ours, everything else the server's.
+/// Answers `/health`, and hands everything else to the server.
 async fn route(mut io: Server, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     if request.uri().path() == "/health" {
         return Ok(Response::new(Body::full("ok\n")));

@@ -1,6 +1,6 @@
 //! Typed events: name, arguments and acknowledgement of an event are one type, which server and client share.
 //!
-//! Run it with `cargo run --bin typed`: it is both.
+//! Run it with `cargo run --bin typed`: it is server and client in one.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
 use std::time::Duration;
@@ -8,21 +8,21 @@ use std::time::Duration;
 use kokanee::{Client, Event, Server, Socket, Typed, TypedAck, client};
 use serde::{Deserialize, Serialize};
 
-// What both sides know. In a real project these are in a crate of their own.
+// Both sides use these types. In a real project they are in a separate crate.
 
-/// Somebody says something. One argument, an object; the event is called `say`.
+/// The event `say`, with one argument, an object.
 #[derive(Debug, Serialize, Deserialize, Event)]
 struct Say {
     who: String,
     text: String,
 }
 
-/// Two numbers, two arguments. The answer is their sum, or why there is none.
+/// The event `sum`, with two arguments. The answer is their sum, or why there is none.
 #[derive(Debug, Serialize, Deserialize, Event)]
 #[event(name = "sum", ack = Result<u8, String>)]
 struct Add(u8, u8);
 
-/// The server.
+/// Returns the server.
 fn serve() -> Server {
     let io = Server::new();
     io.on_typed(async |Typed(say): Typed<Say>, socket: Socket| {
@@ -35,7 +35,7 @@ fn serve() -> Server {
     io
 }
 
-/// The client.
+/// Runs the client.
 async fn talk(url: &str) -> kokanee::Result<()> {
     let socket = Client::connect(url).await?;
     let (heard, mut hearing) = tokio::sync::mpsc::channel(1);

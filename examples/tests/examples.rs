@@ -1,4 +1,4 @@
-//! The examples do what they say.
+//! Runs the examples, and checks that they do what their comments say.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -45,7 +45,7 @@ impl Example {
         line.trim_end().to_owned()
     }
 
-    /// Asks it to end, and waits for that.
+    /// Sends SIGINT, and waits until it has ended. Returns how long that took.
     fn interrupt(&mut self) -> Duration {
         let start = Instant::now();
         let pid = self.child.id().to_string();
@@ -67,7 +67,7 @@ impl Drop for Example {
     }
 }
 
-/// A directory that goes with this.
+/// A temporary directory, removed on drop.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -84,12 +84,12 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // What stays in the temporary directory is found there.
+        // A failure leaves it in the temporary directory.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// One request of HTTP, and its whole answer.
+/// Sends one HTTP request and returns the whole answer.
 fn request(url: &str, head: &str, body: &str) -> String {
     let address = url.strip_prefix("http://").expect("a URL");
     let mut stream = TcpStream::connect(address).expect("it listens");
@@ -247,7 +247,7 @@ fn typed_events_are_shared_by_server_and_client() {
 
 #[test]
 fn the_client_talks_to_a_server() {
-    // The benchmark's server takes any port; it does not know `sum`, and then no answer comes in time.
+    // The benchmark's server listens on any port. It does not know `sum`, so no answer comes in time.
     let server = env!("CARGO_BIN_EXE_kokanee-bench-server");
     let (_server, url) = Example::start(server, Path::new("."));
     let client = Command::new(env!("CARGO_BIN_EXE_client"))

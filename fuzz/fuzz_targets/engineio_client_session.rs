@@ -1,4 +1,4 @@
-//! Random lives of a client's sessions. The first byte chooses revision and transport, the others what happens: see
+//! Random runs of a client's sessions. The first byte chooses revision and transport, the others the actions: see
 //! `machine.rs`.
 
 #![no_main]

@@ -1,5 +1,5 @@
-//! Bodies of GET and POST in all forms, single packets and handshakes: what is decoded can be encoded, and is decoded to
-//! the same again.
+//! Bodies of GET and POST in all forms, single packets and handshakes: every decoded value can be encoded, and is then
+//! decoded to the same value.
 
 #![no_main]
 
@@ -38,7 +38,7 @@ fn decode_payload(revision: Revision, body: Bytes, binary_form: bool, supports_b
     let mut offset = 0;
     while let Some(packet) = decoder.next() {
         let Ok(packet) = packet else {
-            assert_eq!(decoder.next(), None, "a packet behind an error");
+            assert_eq!(decoder.next(), None, "a packet after an error");
             break;
         };
         assert!(decoder.offset() > offset && decoder.offset() <= size);
@@ -48,7 +48,7 @@ fn decode_payload(revision: Revision, body: Bytes, binary_form: bool, supports_b
     let (packets, to_send): (Vec<_>, Vec<_>) = packets
         .into_iter()
         .filter_map(|packet| to_send(&packet).map(|to_send| (packet, to_send)))
-        // A separator within a packet is possible with other forms only.
+        // Only other forms allow a separator within a packet.
         .filter(|(_, packet)| revision.is_v3() || !packet.packet_text(revision).contains(&0x1e))
         .unzip();
     if packets.is_empty() {
@@ -85,7 +85,7 @@ fn decode_packet(revision: Revision, content: &Bytes) {
     }
 }
 
-/// The packet as it would be sent. `None` if nobody sends such a packet.
+/// The packet as it would be sent. `None` if such a packet is never sent.
 fn to_send(packet: &Packet) -> Option<OutPacket> {
     Some(match packet {
         Packet::Open(_) => return None,
@@ -129,7 +129,7 @@ fn check_handshake(json: &[u8]) {
     let Ok(handshake) = Handshake::decode(json) else {
         return;
     };
-    // Durations lose what is less than a millisecond, and what is beyond all use; after that nothing changes.
+    // Durations lose fractions of a millisecond and are limited to a year; a second round changes nothing.
     let Ok(rounded) = Handshake::decode(&handshake.encode()) else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Random lives of sessions. The first byte chooses the settings, the others what happens: see `machine.rs`.
+//! Random runs of sessions. The first byte chooses the settings, the others the actions: see `machine.rs`.
 
 #![no_main]
 

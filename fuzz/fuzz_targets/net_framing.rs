@@ -1,5 +1,5 @@
-//! Datagrams of frames in every framing: no frame is larger than allowed, and what was cut can be sent again and arrives
-//! as it was.
+//! Datagrams of frames in every framing: no frame is larger than allowed, and every decoded frame can be sent again and
+//! arrives unchanged.
 
 #![no_main]
 
@@ -46,7 +46,7 @@ fuzz_target!(|input: &[u8]| {
                 stream.extend_from_slice(&encoded);
                 again.push(frame);
             }
-            // It had no delimiter, and may end as one begins.
+            // It had no delimiter, and may end with the beginning of one.
             Err(error) => assert_eq!(index, last, "{error}"),
         }
     }

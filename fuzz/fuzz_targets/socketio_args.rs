@@ -1,4 +1,5 @@
-//! The arguments of events: as values, as types, and back. Values that came in go out and come in as the same values.
+//! The arguments of events: as values, as types, and back. Received values can be sent and are received as the same
+//! values.
 
 #![no_main]
 
@@ -26,9 +27,9 @@ fn check(args: &Args) {
     deserialize(args);
     let values = args.to_values().expect("every JSON has a value");
     assert_eq!(values.len(), args.len());
-    let rebuilt = Args::from_values(values.clone()).expect("what came in can go out");
+    let rebuilt = Args::from_values(values.clone()).expect("received arguments can be sent");
     assert_eq!(rebuilt.to_values().as_ref().ok(), Some(&values));
-    // What every value is by itself, it is among the arguments.
+    // Every value is the same by itself and among the arguments.
     if let Some(first) = values.first() {
         assert_eq!(args.deserialize::<Value>().as_ref().ok(), Some(first));
         assert_eq!(to_value(first).as_ref().ok(), Some(first));
@@ -36,7 +37,7 @@ fn check(args: &Args) {
     }
     // Over the wire, with the encoder for types.
     let Ok(encoded) = encode_event("/", None, "event", &args) else {
-        panic!("what came in can go out");
+        panic!("received arguments can be sent");
     };
     let limits = DecoderLimits {
         max_attachments: usize::MAX,
@@ -61,7 +62,7 @@ fn check(args: &Args) {
     assert!(are_same(&again, &values), "{values:?} became {again:?}");
 }
 
-/// Any type may be asked for.
+/// Arguments can be deserialised to any type.
 fn deserialize(args: &Args) {
     let _ = args.deserialize::<()>();
     let _ = args.deserialize::<bool>();

@@ -1,5 +1,5 @@
-//! Messages of any content in any order, for each parser: what is decoded can be sent on with both parsers, and arrives as
-//! it was.
+//! Messages of any content in any order, for each parser: every decoded packet can be forwarded with both parsers, and
+//! arrives unchanged.
 
 #![no_main]
 
@@ -39,7 +39,7 @@ fuzz_target!(|input: &[u8]| {
             Ok(Some(packet)) => {
                 assert!(!decoder.is_waiting());
                 check(&packet, decoder.peer_parser(), &limits);
-                send_on(packet);
+                forward(packet);
                 attachments = 0;
             }
             Ok(None) => {
@@ -93,10 +93,10 @@ fn check(packet: &Packet, parser: Option<ParserKind>, limits: &DecoderLimits) {
     assert_eq!(args.is_empty(), args.json().trim().is_empty());
 }
 
-/// Sends a packet to another peer and looks at what arrives.
-fn send_on(packet: Packet) {
+/// Sends a packet to another peer and checks what arrives.
+fn forward(packet: Packet) {
     match packet {
-        // Commas end a namespace in the default parser, digits are no part of msgpack's.
+        // In the default parser a comma ends a namespace.
         Packet::Event {
             namespace,
             id,
@@ -105,7 +105,7 @@ fn send_on(packet: Packet) {
             let name = event.name().to_owned();
             let args = event.into_args();
             let encoded =
-                encode_event_args(&namespace, id, &name, &args).expect("what came in can go out");
+                encode_event_args(&namespace, id, &name, &args).expect("received arguments can be sent");
             for packet in [decode_default(&encoded), decode_msgpack(&encoded)] {
                 let Ok(Packet::Event {
                     namespace: namespace_again,
@@ -113,7 +113,7 @@ fn send_on(packet: Packet) {
                     event,
                 }) = packet
                 else {
-                    // An object that has the key of a placeholder twice, beside bytes.
+                    // An object that has the key of a placeholder twice, in arguments with bytes.
                     assert_eq!(packet.err(), Some(DecodeError::IllegalPlaceholder));
                     continue;
                 };
@@ -137,7 +137,7 @@ fn send_on(packet: Packet) {
                     ..
                 }) = packet
                 else {
-                    // An object that has the key of a placeholder twice, beside bytes.
+                    // An object that has the key of a placeholder twice, in arguments with bytes.
                     assert_eq!(packet.err(), Some(DecodeError::IllegalPlaceholder));
                     continue;
                 };

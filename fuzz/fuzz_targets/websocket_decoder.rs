@@ -1,5 +1,5 @@
-//! Frames of any kind, cut into chunks anywhere: it does not matter where, no memory is held beyond what was received,
-//! and whatever is handed out can be encoded and is decoded to the same again.
+//! Frames of any kind, split into chunks anywhere: the result does not depend on the chunks, no more memory is used
+//! than bytes were received, and every decoded message can be encoded and is then decoded to the same message.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Compressed frames of any kind, cut into chunks anywhere: it does not matter where, what comes out keeps to the limit,
-//! and it can be compressed again. Offers and answers of any kind: whatever is agreed keeps to the options.
+//! Compressed frames of any kind, split into chunks anywhere: the result does not depend on the chunks, stays within
+//! the limit, and can be compressed again. Offers and answers of any kind: every agreement respects the options.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ const LIMITS: Limits = Limits {
     max_fragments: 100,
 };
 
-/// What a decoder hands out, control frames and their kinds included, as bytes.
+/// Everything that a decoder returns, including control frames and their kinds, as bytes.
 fn decode(
     bytes: &[u8],
     size: usize,
@@ -34,7 +34,7 @@ fn decode(
                 Err(error) => return (messages, Some(error)),
             }
         }
-        // A compressed message is bounded before it is inflated, and after it.
+        // The size of a compressed message is limited before and after it is inflated.
         assert!(decoder.buffered_bytes() <= 2 * LIMITS.max_message_bytes + 512);
         assert!(agreement.keeps_peer_context() || decoder.context_bytes() == 0);
     }
@@ -76,8 +76,8 @@ fn negotiate(options: &DeflateOptions, header: &str) {
         };
         client
             .accept_answer([answer.as_str()])
-            .expect("our answers are valid")
-            .expect("our answers are there");
+            .expect("this server's answers are valid")
+            .expect("this server always answers");
     }
     if let Ok(Some(agreement)) = options.accept_answer([header]) {
         keeps_to_options(&agreement);

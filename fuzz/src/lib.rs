@@ -1,13 +1,14 @@
-//! What the fuzz targets share: how an input is cut into messages, and when values are the same.
+//! Shared by the fuzz targets: how an input is split into messages, and when values are equal.
 //!
-//! The first bytes of an input choose the settings, the rest is what a peer sends. A message begins with a head of two
-//! bytes, little-endian: its lowest bit says whether it is binary, the others are its length. The last one may be shorter.
+//! The first bytes of an input choose the settings, the rest is the data of a peer. A message begins with a head of two
+//! bytes, little-endian: its lowest bit says whether it is binary, the others are its length. The last one may be
+//! shorter.
 
 use bytes::Bytes;
 use kokanee_engineio::{Message, Str};
 use kokanee_socketio::Value;
 
-/// Cuts `input` into messages. Bytes that are no text are sent as binary whatever their head says.
+/// Splits `input` into messages. Bytes that are not UTF-8 are always binary.
 pub fn messages(mut input: &[u8]) -> Vec<Message> {
     let mut messages = Vec::new();
     while let Some((head, rest)) = input.split_first_chunk::<2>() {
@@ -22,7 +23,7 @@ pub fn messages(mut input: &[u8]) -> Vec<Message> {
     messages
 }
 
-/// Whether these are the same values for JavaScript, where `1.0` is `1`: msgpack writes it so.
+/// Whether JavaScript considers these values equal: there `1.0` is `1`, and msgpack writes it so.
 pub fn are_same(one: &[Value], other: &[Value]) -> bool {
     one.len() == other.len()
         && one

@@ -1,8 +1,9 @@
-//! `cargo xtask lint`: formatting, structure, lints, documentation, the borders between the crates, licences, spelling.
+//! `cargo xtask lint`: formatting, structure, lints, documentation and its examples, the borders between the crates, licences, spelling.
 
 use anyhow::{Result, ensure};
 
 use crate::{
+    examples,
     requirements::find,
     steps::{Step, Steps, say},
     structure,
@@ -26,6 +27,7 @@ const IO: [&str; 4] = ["hyper", "mio", "socket2", "tokio"];
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     steps.run(&Step::new("format", "cargo fmt --all --check"))?;
     structure::check()?;
+    examples::check()?;
     sans_io(steps)?;
     optional(steps, "typos", &Step::new("spelling", "typos"))?;
     // Advisories change without a change here: `cargo deny check advisories` is for people.

@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod examples;
 mod fuzz;
 mod imports;
 mod interop;
@@ -29,8 +30,9 @@ Usage: cargo xtask <verb>
   fuzz [--seconds N] [TARGET...]   every fuzz target, or those named, 60 seconds each
   bench [ARGUMENTS...]             builds the peers and runs `kokanee-bench compare` with the arguments
   soak [--seconds N]               3 minutes of mixed traffic with churn, or N seconds: nothing may be left of it
-  lint [--structure]               formatting, structure, clippy, documentation, dependencies, spelling; --structure: the
-                                   circles of imports and the long files and functions only
+  lint [--structure | --examples]  formatting, structure, clippy, documentation, dependencies, spelling; --structure: the
+                                   circles of imports and the long files and functions only; --examples: how many
+                                   examples the documentation has
   ci                               lint, then test, then soak";
 
 fn main() -> ExitCode {
@@ -58,6 +60,7 @@ fn run(steps: &mut Steps, words: &[&str]) -> anyhow::Result<()> {
         ["soak", arguments @ ..] => soak::run(steps, soak::parse(arguments)?),
         ["lint"] => lint::run(steps),
         ["lint", "--structure"] => structure::check(),
+        ["lint", "--examples"] => examples::check(),
         ["ci"] => ci::run(steps),
         ["help" | "--help" | "-h"] => {
             say(USAGE);

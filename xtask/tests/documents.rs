@@ -5,13 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const DOCUMENTS: [&str; 7] = [
+/// The documents outside `docs/`, all of whose pages are checked.
+const DOCUMENTS: [&str; 6] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "bench/README.md",
-    "docs/from-socket-to-event.md",
     "tests/interop/README.md",
 ];
 /// A word that begins with one of these is a path from the root of the repository.
@@ -31,6 +31,15 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// Returns the paths of all documents.
+fn documents() -> Vec<PathBuf> {
+    let pages = fs::read_dir(root().join("docs")).expect("a directory");
+    let pages = pages.map(|entry| entry.expect("an entry").path());
+    let mut paths: Vec<_> = DOCUMENTS.iter().map(|name| root().join(name)).collect();
+    paths.extend(pages.filter(|path| path.extension().is_some_and(|end| end == "md")));
+    paths
+}
+
 /// Returns the texts between single backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
@@ -42,7 +51,20 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
         .split("](")
         .skip(1)
         .filter_map(|rest| rest.split(')').next());
-    targets.filter(|target| !target.contains("://") && !target.starts_with('#'))
+    targets.filter(|target| !target.contains("://"))
+}
+
+/// Returns whether a document has a heading with this anchor, as GitHub derives it from the heading's text.
+fn has_heading(document: &str, anchor: &str) -> bool {
+    let headings = document.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| line.trim_start_matches('#').trim())
+        .any(|heading| {
+            let kept = heading
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.collect::<String>().to_lowercase().replace(' ', "-") == anchor
+        })
 }
 
 /// Leaves out fenced code, in which backticks and parentheses mean nothing.
@@ -54,8 +76,8 @@ fn prose(text: &str) -> String {
 #[test]
 fn paths_in_documents_exist() {
     let mut missing = Vec::new();
-    for document in DOCUMENTS {
-        let path = root().join(document);
+    for path in documents() {
+        let document = path.display();
         let text = prose(&fs::read_to_string(&path).unwrap());
         let paths =
             quoted(&text).filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder)));
@@ -65,7 +87,16 @@ fn paths_in_documents_exist() {
             }
         }
         for target in links(&text) {
-            if !path.with_file_name(target).exists() {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = match file {
+                "" => path.clone(),
+                _ => path.with_file_name(file),
+            };
+            let is_there = match anchor {
+                "" => file.exists(),
+                _ => fs::read_to_string(file).is_ok_and(|text| has_heading(&prose(&text), anchor)),
+            };
+            if !is_there {
                 missing.push(format!("{document}: link to {target}"));
             }
         }
@@ -103,4 +134,9 @@ fn paths_are_found_in_prose_only() {
     let prose = prose(text);
     assert_eq!(quoted(&prose).collect::<Vec<_>>(), ["a/b", "k"]);
     assert_eq!(links(&prose).collect::<Vec<_>>(), ["d.md"]);
+    assert!(has_heading(
+        "# One\n## Its `own` name, really",
+        "its-own-name-really"
+    ));
+    assert!(!has_heading("One", "one"));
 }

@@ -12,7 +12,7 @@ use crate::{
     targets::{allowed, concern},
 };
 
-/// Connects, and returns the peer's id.
+/// Connects and returns the peer's id.
 pub(crate) async fn dial(
     bridge: &Bridge,
     socket: &Socket,
@@ -25,11 +25,11 @@ pub(crate) async fn dial(
         return Err(NetError::NotAnAddress { text }.into());
     };
     let host = host.trim_matches(['[', ']']);
-    // Only names that are on the list are looked up: nobody scans names through us.
+    // Only names on the list are resolved, so that clients cannot scan names through the bridge.
     if !concern(&bridge.0.rules, host, port) {
         return Err(refused());
     }
-    // Before anything that takes time, or a thread of those that resolve names.
+    // Checked before resolving the name, which takes time and a thread.
     let max = bridge.0.limits.max_dialled;
     let permits = Arc::clone(&bridge.0.dial_permits);
     let permit = permits
@@ -48,7 +48,7 @@ pub(crate) async fn dial(
         drop(permit);
     });
     if !socket.is_connected() {
-        // It has left meanwhile, and its peers may have been closed before this one was there.
+        // The client disconnected meanwhile, and its peers may have been closed before this one was added.
         bridge.0.peers.close_those_of(socket.id());
     }
     Ok(id)

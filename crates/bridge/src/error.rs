@@ -1,26 +1,26 @@
-//! [`BridgeError`]: why what a client asked for was not done, and the code that it gets.
+//! [`BridgeError`]: why a client's request failed, and the code that it gets.
 
 use kokanee_net::NetError;
 use kokanee_server::ClientError;
 
-/// What a client asked for was not done.
+/// A client's request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BridgeError {
     #[error("no such peer: {0}")]
     NoSuchPeer(String),
-    #[error("text or bytes are expected")]
+    #[error("expected text or bytes")]
     NotData,
     #[error("message of {size} bytes exceeds the limit of {max}")]
     TooLarge { size: usize, max: usize },
     #[error("target not allowed: {0}")]
     NotAllowed(String),
-    #[error("{max} connections were asked for already, which is the limit")]
+    #[error("{max} connections are dialled already, which is the limit")]
     TooManyDialled { max: usize },
     #[error(transparent)]
     Net(#[from] NetError),
 }
 
-/// All of it is for the client.
+/// The client sees code and text.
 impl From<BridgeError> for ClientError {
     fn from(error: BridgeError) -> Self {
         let code = match &error {

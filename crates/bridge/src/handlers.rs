@@ -1,4 +1,4 @@
-//! What clients can ask of a bridge: the handlers of its namespace.
+//! The requests of clients: the handlers of a bridge's namespace.
 
 use kokanee_server::{Ack, BoxError, ClientError, Data, Namespace, Socket, Value};
 

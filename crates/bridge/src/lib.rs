@@ -1,5 +1,5 @@
-//! The bridge between raw sockets and events: whatever connects to a TCP or Unix server, or sends datagrams to a UDP
-//! server, appears in a namespace, and the Socket.IO clients there talk to it.
+//! The bridge between raw sockets and events: every peer that connects to a TCP or Unix server, or sends datagrams to a
+//! UDP server, appears in a namespace, and the Socket.IO clients there exchange messages with it.
 //!
 //! ```no_run
 //! use kokanee_bridge::Bridge;
@@ -17,14 +17,14 @@
 //!
 //! Events that clients get:
 //!
-//! | event | says |
+//! | event | meaning |
 //! |---|---|
-//! | `peers` list | the peers that are there when the client joins; one of them may come as `open`, too |
-//! | `open` {id, address, transport, direction} | a peer has come (`in`), or was dialled (`out`) |
+//! | `peers` list | the current peers when the client joins; one of them may also come as `open` |
+//! | `open` {id, address, transport, direction} | a peer has connected (`in`), or was dialled (`out`) |
 //! | `data` id, payload | a message of a peer: text if the framing is textual and it is UTF-8, otherwise bytes |
-//! | `missed` id, count | so many messages of the peer have not come, as this client was too slow; it may have gone since |
-//! | `end` id | the peer sends nothing more, but still reads; only with [`BridgeLimits::half_open_timeout`] |
-//! | `close` id, reason | the peer has gone |
+//! | `missed` id, count | the number of messages of the peer that this client missed because it was too slow; the peer may have disconnected since |
+//! | `end` id | the peer has closed its side, but still reads; only with [`BridgeLimits::half_open_timeout`] |
+//! | `close` id, reason | the peer has disconnected |
 //!
 //! Events that clients send, all with an optional acknowledgement, which is `{error: {code, message}}` after a failure
 //! (codes: `no_such_peer`, `not_data`, `too_large`, `not_allowed`, `too_many_dialled`, `net`):
@@ -32,18 +32,19 @@
 //! | event | does | acknowledgement |
 //! |---|---|---|
 //! | `data` id, payload | sends text or bytes to a peer, as one message | `"ok"` when it is queued |
-//! | `close` id | sends what waits, and ends the connection | `"ok"` |
-//! | `watch` id, `unwatch` id | chooses whose events come; the id `"all"` is every peer, and where each client begins | `"ok"` |
+//! | `close` id | sends queued messages, and closes the connection | `"ok"` |
+//! | `watch` id, `unwatch` id | chooses whose events the client gets; the id `"all"` means every peer, and is the default | `"ok"` |
 //! | `peers` | | list of all peers |
 //! | `dial` `"host:port"` | connects to a target on the [allow list](Rule), by TCP | the new peer's id |
 //!
-//! **Who may do that** is decided by the middlewares of the namespace: whoever is let in sees and reaches every peer.
+//! **Access** is decided by the middlewares of the namespace: every client that they accept sees and reaches every
+//! peer.
 //!
-//! **Back-pressure** crosses the bridge both ways. A peer is read at the pace of the slowest client that watches it, and
-//! a client at the pace of the peer that it sends to; whoever takes nothing at all is cut off after a time. But a client holds
-//! up others for [`BridgeLimits::max_hold_up`] only: then it [misses messages](SlowWatcher) and gets their number, or it is
-//! disconnected. Datagrams that arrive meanwhile are kept by the system as long as its buffer lasts. What a peer sends while
-//! nobody watches it is gone.
+//! **Back-pressure** works in both directions. A peer is read at the pace of its slowest watcher, and a client at the
+//! pace of the peer that it sends to; a peer or client that reads nothing at all is disconnected after a time. A client
+//! can delay others for [`BridgeLimits::max_hold_up`] only: then it [misses messages](SlowWatcher) and gets their
+//! number, or it is disconnected. The system buffers datagrams that arrive meanwhile, as far as its buffer suffices.
+//! Messages of a peer without watchers are dropped.
 
 mod bridge;
 mod builder;

@@ -1,4 +1,4 @@
-//! The peers of a bridge: who is there, and how to reach it.
+//! The peers of a bridge, and how to send to them.
 
 use std::{
     collections::HashMap,
@@ -14,16 +14,16 @@ use kokanee_server::SocketId;
 use serde::Serialize;
 use tokio::sync::Notify;
 
-/// What clients learn of a peer.
+/// The information on a peer that clients get.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Facts {
+pub(crate) struct PeerInfo {
     pub(crate) id: String,
     pub(crate) address: String,
     pub(crate) transport: &'static str,
     pub(crate) direction: &'static str,
 }
 
-impl Facts {
+impl PeerInfo {
     pub(crate) fn new(
         address: &Endpoint,
         transport: &'static str,
@@ -38,27 +38,27 @@ impl Facts {
     }
 }
 
-/// A peer, as the handlers of clients see it.
+/// A peer, as the handlers of clients use it.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    pub(crate) facts: Facts,
+    pub(crate) info: PeerInfo,
     pub(crate) sink: Sink,
-    /// Who has dialled it.
+    /// The client that has dialled it.
     pub(crate) owner: Option<SocketId>,
-    /// Asks its task to end it.
+    /// Asks its task to close it.
     pub(crate) close: Notify,
 }
 
-/// How a message gets to a peer.
+/// How messages are sent to a peer.
 #[derive(Debug)]
 pub(crate) enum Sink {
     Stream(SendQueue),
-    /// A datagram that has come from it, to be answered.
+    /// A datagram of the peer, to reply to.
     Datagram(Datagram),
 }
 
 impl Peer {
-    /// Sends a frame. Waits for room, so that whoever sends goes at the peer's pace.
+    /// Sends a frame. Waits while the queue is full, so that the sender is slowed down to the peer's pace.
     pub(crate) async fn send(&self, frame: Bytes) -> Result<(), NetError> {
         match &self.sink {
             Sink::Stream(queue) => queue.send(frame).await,
@@ -66,7 +66,7 @@ impl Peer {
         }
     }
 
-    /// The room of those who watch this peer.
+    /// Returns the room of this peer's watchers.
     pub(crate) fn room(id: &str) -> String {
         format!("peer {id}")
     }
@@ -84,20 +84,20 @@ impl Peers {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a peer, and gives it its id.
-    pub(crate) fn add(&self, facts: Facts, sink: Sink, owner: Option<SocketId>) -> Arc<Peer> {
+    /// Adds a peer and assigns its id.
+    pub(crate) fn add(&self, info: PeerInfo, sink: Sink, owner: Option<SocketId>) -> Arc<Peer> {
         let id = (self.next_id.fetch_add(1, Ordering::Relaxed) + 1).to_string();
         let peer = Arc::new(Peer {
-            facts: Facts { id, ..facts },
+            info: PeerInfo { id, ..info },
             sink,
             owner,
             close: Notify::new(),
         });
-        self.lock().insert(peer.facts.id.clone(), Arc::clone(&peer));
+        self.lock().insert(peer.info.id.clone(), Arc::clone(&peer));
         peer
     }
 
-    /// Removes a peer. `false` if it was removed before.
+    /// Removes a peer. Returns `false` if it was removed before.
     pub(crate) fn remove(&self, id: &str) -> bool {
         self.lock().remove(id).is_some()
     }
@@ -106,18 +106,14 @@ impl Peers {
         self.lock().get(id).cloned()
     }
 
-    /// The facts of all peers, the oldest first.
-    pub(crate) fn list(&self) -> Vec<Facts> {
-        let mut list: Vec<_> = self
-            .lock()
-            .values()
-            .map(|peer| peer.facts.clone())
-            .collect();
-        list.sort_by_key(|facts| facts.id.parse::<u64>().unwrap_or(u64::MAX));
+    /// Returns the information on all peers, the oldest first.
+    pub(crate) fn list(&self) -> Vec<PeerInfo> {
+        let mut list: Vec<_> = self.lock().values().map(|peer| peer.info.clone()).collect();
+        list.sort_by_key(|info| info.id.parse::<u64>().unwrap_or(u64::MAX));
         list
     }
 
-    /// Ends the peers that this client has dialled.
+    /// Closes the peers that this client has dialled.
     pub(crate) fn close_those_of(&self, owner: SocketId) {
         for peer in self
             .lock()

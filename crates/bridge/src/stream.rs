@@ -7,15 +7,31 @@ use kokanee_server::Socket;
 
 use crate::{
     bridge::{Bridge, OpenPeer},
-    peers::{Facts, Sink},
+    peers::{PeerInfo, Sink},
 };
 
-/// Time in which what waits must leave when a peer is closed.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// Time in which queued messages must be sent when a peer is closed.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Bridge {
-    /// Lets every connection of a TCP server be a peer, until the server is
-    /// [closed](kokanee_net::ServerHandle::close).
+    /// Makes every connection of a TCP server a peer, until the server is [closed](kokanee_net::ServerHandle::close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_bridge::Bridge;
+    /// use kokanee_net::TcpServer;
+    ///
+    /// let bridge = Bridge::builder().attach(&io.of("/tcp"));
+    /// // One bridge can have several servers.
+    /// for address in ["127.0.0.1:0", "127.0.0.1:0"] {
+    ///     let (bridge, raw) = (bridge.clone(), TcpServer::bind(address).await?);
+    ///     println!("raw peers connect to {}", raw.local_addr());
+    ///     tokio::spawn(async move { bridge.serve_tcp(raw).await });
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn serve_tcp(&self, server: TcpServer) {
         let bridge = self.clone();
         server
@@ -23,7 +39,18 @@ impl Bridge {
             .await;
     }
 
-    /// The same for a Unix socket.
+    /// Makes every connection of a Unix server a peer, as [`serve_tcp`](Self::serve_tcp).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(bridge: kokanee_bridge::Bridge) -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::{Limits, UnixServer};
+    ///
+    /// let raw = UnixServer::bind("/run/sensors.sock", Limits::default()).await?;
+    /// bridge.serve_unix(raw).await;
+    /// # Ok(()) }
+    /// ```
     #[cfg(unix)]
     pub async fn serve_unix(&self, server: kokanee_net::UnixServer) {
         let bridge = self.clone();
@@ -57,10 +84,10 @@ impl Stream {
             Endpoint::Inet(_) => "tcp",
             Endpoint::Unix(_) | Endpoint::Unnamed => "unix",
         };
-        let facts = Facts::new(connection.peer(), transport, direction);
+        let info = PeerInfo::new(connection.peer(), transport, direction);
         let (reader, writer) = connection.into_split();
         let (queue, drain) = writer.queued();
-        let peer = bridge.open(facts, Sink::Stream(queue), owner).await;
+        let peer = bridge.open(info, Sink::Stream(queue), owner).await;
         Self {
             peer,
             frames: reader
@@ -72,10 +99,10 @@ impl Stream {
     }
 
     pub(crate) fn id(&self) -> String {
-        self.peer.peer.facts.id.clone()
+        self.peer.peer.info.id.clone()
     }
 
-    /// Carries messages both ways until one side ends it.
+    /// Forwards messages in both directions until one side closes the connection.
     pub(crate) async fn run(self) {
         let Self {
             peer,
@@ -101,8 +128,8 @@ impl Stream {
         };
         if let (false, Sink::Stream(queue)) = (is_drained, &peer.peer.sink) {
             queue.finish();
-            // A peer that takes nothing more has lost what waited for it.
-            let _ = tokio::time::timeout(GOODBYE, draining).await;
+            // A peer that does not read loses its queued messages.
+            let _ = tokio::time::timeout(DRAIN_TIMEOUT, draining).await;
         }
         peer.close(&reason).await;
     }

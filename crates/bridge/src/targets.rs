@@ -1,8 +1,8 @@
-//! The allow list of targets that clients may have dialled. Without a rule nothing is allowed.
+//! The allow list of targets that clients may ask the server to dial. Without a rule nothing is allowed.
 //!
-//! A name is resolved only if it is on the list as a name. Its addresses are checked then, and only addresses that were
-//! checked are connected to. So neither another spelling of an address nor a name that changes its mind reaches what is not on
-//! the list, and nobody finds out by us which names there are.
+//! A name is resolved only if it is on the list as a name. Then its addresses are checked, and only checked addresses
+//! are connected to. So neither another spelling of an address nor a name whose addresses change reaches a target that
+//! is not on the list, and clients cannot find out which names exist.
 
 use std::{
     fmt,
@@ -13,9 +13,21 @@ use std::{
 /// A rule that allows targets: `HOST:PORT`, where the host is an address, a network such as `10.0.0.0/8` or
 /// `[fd00::/8]`, or a name, and the port a number or `*`.
 ///
-/// An address or a network allows targets that are written as addresses: names are resolved only where a rule has that name.
-/// A name is allowed wherever it leads, except to this machine and its immediate surroundings (loopback, link-local,
-/// unspecified, multicast): those must be on the list as addresses. `localhost` is the name of loopback addresses only.
+/// An address or a network allows targets that are written as addresses: names are resolved only where a rule has that
+/// name. A name is allowed with any address, except those of this machine and its local network segment (loopback,
+/// link-local, unspecified, multicast): those must be on the list as addresses. `localhost` allows loopback addresses
+/// only.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_bridge::Rule;
+///
+/// for text in ["plc.local:502", "10.0.0.0/8:502", "[fd00::/8]:*", "localhost:7000"] {
+///     text.parse::<Rule>().expect(text);
+/// }
+/// assert!("plc.local".parse::<Rule>().is_err(), "the port is missing");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     host: Host,
@@ -28,7 +40,7 @@ enum Host {
     Name(String),
 }
 
-/// The text is no rule.
+/// The text is not a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a target: {text}; host:port is expected, such as plc.local:502, 10.0.0.0/8:502, [fd00::/8]:* or localhost:7000"
@@ -95,7 +107,7 @@ impl fmt::Display for Rule {
 }
 
 impl Rule {
-    /// Whether `address`, which `host` has been resolved to, is allowed.
+    /// Returns whether `address`, which `host` has been resolved to, is allowed.
     fn allows(&self, host: &str, address: SocketAddr) -> bool {
         let ip = address.ip().to_canonical();
         let is_port = self.port.is_none_or(|port| port == address.port());
@@ -108,7 +120,7 @@ impl Rule {
             }
     }
 
-    /// Whether this is about a target as it is written: an address, or a name that is to be resolved.
+    /// Returns whether the rule applies to a target as written: an address, or a name to resolve.
     fn concerns(&self, host: &str, port: u16) -> bool {
         let is_about = match &self.host {
             Host::Network { .. } => host.parse::<IpAddr>().is_ok(),
@@ -138,7 +150,7 @@ fn contains(network: IpAddr, prefix: u8, ip: IpAddr) -> bool {
     }
 }
 
-/// Whether an address is this machine, or what only machines beside it can reach.
+/// Returns whether an address is one of this machine, or only reachable from its local network segment.
 fn is_near(ip: IpAddr) -> bool {
     let is_link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast() || ip.octets()[0] == 0,
@@ -147,13 +159,13 @@ fn is_near(ip: IpAddr) -> bool {
     is_link_local || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast()
 }
 
-/// Those of the addresses of `host` that the rules allow.
+/// Returns the addresses of `host` that the rules allow.
 pub(crate) fn allowed(rules: &[Rule], host: &str, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let is_allowed = |address: &&SocketAddr| rules.iter().any(|rule| rule.allows(host, **address));
     addresses.iter().filter(is_allowed).copied().collect()
 }
 
-/// Whether any rule may allow a target of this host, which is resolved then if it is a name.
+/// Returns whether any rule may allow a target of this host. Only then a name is resolved.
 pub(crate) fn concern(rules: &[Rule], host: &str, port: u16) -> bool {
     rules.iter().any(|rule| rule.concerns(host, port))
 }

@@ -1,4 +1,5 @@
-//! Peers without a connection: senders of datagrams. One is a peer from its first datagram until it is silent for a time.
+//! Peers without a connection: senders of datagrams. A sender is a peer from its first datagram until it has been
+//! silent for some time.
 
 use std::{
     collections::HashMap,
@@ -14,22 +15,22 @@ use tokio::time::{Instant, interval};
 
 use crate::{
     bridge::{Bridge, OpenPeer},
-    peers::{Facts, Sink},
+    peers::{PeerInfo, Sink},
 };
 
-/// How often it is looked whether peers have gone.
+/// How often silent peers are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The senders that are peers.
 #[derive(Default)]
 struct Senders {
     known: Mutex<HashMap<Endpoint, Sender>>,
-    /// Datagrams of senders for whom there was no place.
+    /// Datagrams of senders beyond the limit.
     dropped: AtomicU64,
 }
 
 struct Sender {
-    // Taken out while it is in use, by the one task that receives.
+    // Taken out while the receiving task uses it.
     peer: Option<OpenPeer>,
     heard_at: Instant,
 }
@@ -39,7 +40,7 @@ impl Senders {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the peers that have been silent for so long, or that a client has closed.
+    /// Removes and returns the peers that have been silent for `timeout`, or that a client has closed.
     fn take_gone(&self, timeout: Duration) -> Vec<(OpenPeer, &'static str)> {
         let mut known = self.lock();
         let mut gone = Vec::new();
@@ -64,16 +65,35 @@ impl Senders {
     }
 }
 
-/// Whether somebody has called `notify_one`, asked once.
+/// Returns whether `notify_one` was called, and resets that.
 fn is_notified(notify: &tokio::sync::Notify) -> bool {
     let mut notified = std::pin::pin!(notify.notified());
     notified.as_mut().enable()
 }
 
 impl Bridge {
-    /// Lets every sender of datagrams be a peer, until the server is [closed](kokanee_net::ServerHandle::close).
+    /// Makes every sender of datagrams a peer, until the server is [closed](kokanee_net::ServerHandle::close).
     ///
-    /// The address of a sender can be forged, so a datagram proves nothing about who has sent it.
+    /// The address of a sender can be forged, so a datagram does not prove who has sent it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_bridge::Bridge;
+    /// use kokanee_client::SimpleClient;
+    /// use kokanee_net::{UdpClient, UdpServer};
+    ///
+    /// let bridge = Bridge::builder().attach(&io.of("/tcp"));
+    /// let raw = UdpServer::bind("127.0.0.1:0").await?;
+    /// let address = raw.local_addr().to_string();
+    /// tokio::spawn(async move { bridge.serve_udp(raw).await });
+    ///
+    /// let mut client = SimpleClient::connect(url).await?;
+    /// UdpClient::connect(&address).await?.send(b"hello").await?;
+    /// while client.receive(std::time::Duration::from_secs(5)).await?.name() != "data" {}
+    /// # Ok(()) }
+    /// ```
     pub async fn serve_udp(&self, server: UdpServer) {
         let senders = Senders::default();
         let receiving = server.serve(|datagram| self.datagram(&senders, datagram));
@@ -96,7 +116,7 @@ impl Bridge {
         {
             Ok(frames) => frames,
             Err(error) => {
-                tracing::debug!(peer = %datagram.peer, %error, "datagram thrown away");
+                tracing::debug!(peer = %datagram.peer, %error, "datagram dropped");
                 return;
             }
         };
@@ -106,7 +126,7 @@ impl Bridge {
             if !known.contains_key(&address) && known.len() >= limits.max_datagram_peers {
                 let dropped = senders.dropped.fetch_add(1, Ordering::Relaxed) + 1;
                 if dropped.is_power_of_two() {
-                    tracing::warn!(dropped, "too many senders of datagrams");
+                    tracing::warn!(dropped, "datagrams dropped: too many senders");
                 }
                 return;
             }
@@ -120,9 +140,9 @@ impl Bridge {
         let peer = match known {
             Some(peer) => peer,
             None => {
-                let facts = Facts::new(&address, "udp", "in");
+                let info = PeerInfo::new(&address, "udp", "in");
                 let way_back = datagram.without_data();
-                self.open(facts, Sink::Datagram(way_back), None).await
+                self.open(info, Sink::Datagram(way_back), None).await
             }
         };
         for frame in frames {

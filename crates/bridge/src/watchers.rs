@@ -1,14 +1,15 @@
-//! Watchers that are slower than others: how long those wait, and what a slow one misses then.
+//! Watchers that are slower than others: how long the others wait, and which messages the slow one misses then.
 //!
-//! A peer is read at the pace of its watchers. While one of them has a message and another one has no room for it, the latter
-//! holds the former up, and uses up its *patience*: [`BridgeLimits::max_hold_up`](crate::BridgeLimits::max_hold_up), which
-//! comes back at a tenth of the time that passes. Without patience left it *lags*:
+//! A peer is read at the pace of its watchers. While the queue of one of them is full and another one already has the
+//! message, the former delays the latter, and uses up its *allowance*:
+//! [`BridgeLimits::max_hold_up`](crate::BridgeLimits::max_hold_up), which is restored at a tenth of the elapsed time. A
+//! watcher without allowance *lags*:
 //!
 //! ```text
-//!            no patience left                     has room: `missed` events, then it is as before
+//!            no allowance left                    has room: `missed` events, then it is as before
 //! in step ────────────────────▶ lagging ─────────────────────────────────────────────▶ in step
 //!                               │  messages are counted, not sent
-//!                               └─ SlowWatcher::IsDisconnected: disconnected
+//!                               └─ SlowWatcher::Disconnect: disconnected
 //! ```
 
 use std::{
@@ -26,29 +27,30 @@ use tokio::time::Instant;
 
 use crate::peers::Peer;
 
-/// The room of those who watch every peer.
+/// The room of the watchers of all peers.
 pub(crate) const ALL: &str = "all";
-/// Part of the time that comes back as patience.
+/// The allowance is restored at the elapsed time divided by this.
 const RECOVERY: u32 = 10;
 
-/// What becomes of a client that watches a peer and has held up the other watchers for
+/// What happens to a client that has delayed the other watchers of a peer for
 /// [`BridgeLimits::max_hold_up`](crate::BridgeLimits::max_hold_up).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SlowWatcher {
-    /// It misses messages until it has room again. Then `missed` events say how many of which peer. The default.
+    /// Drops its messages until its queue has room again. Then the client gets a `missed` event per peer with the number of
+    /// messages. The default.
     #[default]
-    Misses,
-    /// It is disconnected, and its connection is closed.
-    IsDisconnected,
+    DropMessages,
+    /// Disconnects it and closes its connection.
+    Disconnect,
 }
 
-/// What watchers learn of a peer.
+/// The kinds of notifications of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum Notice {
     /// A message, which lagging watchers miss.
     Message,
-    /// A peer has come or gone, which nobody misses.
+    /// A peer has connected or disconnected, which lagging watchers get, too.
     Change,
 }
 
@@ -59,24 +61,24 @@ pub(crate) struct Watchers {
     /// [`BridgeLimits::max_hold_up`](crate::BridgeLimits::max_hold_up).
     max_hold_up: Duration,
     slow_watcher: SlowWatcher,
-    /// Those that were slow lately.
+    /// Watchers that were slow recently.
     slow: Mutex<HashMap<SocketId, Slow>>,
 }
 
 #[derive(Debug)]
 struct Slow {
-    /// How long it may hold up the others, at `at`.
-    patience: Duration,
+    /// How long it may delay the others, as of `at`.
+    allowance: Duration,
     at: Instant,
-    /// Messages that it has missed, by the ids of their peers. `None` if it does not lag.
+    /// The numbers of missed messages, by the ids of their peers. `None` if it does not lag.
     missed: Option<BTreeMap<String, u64>>,
 }
 
 impl Slow {
-    /// Its patience now.
-    fn patience(&self, max: Duration) -> Duration {
+    /// Returns its current allowance.
+    fn allowance(&self, max: Duration) -> Duration {
         let back = self.at.elapsed() / RECOVERY;
-        self.patience.saturating_add(back).min(max)
+        self.allowance.saturating_add(back).min(max)
     }
 }
 
@@ -98,93 +100,94 @@ impl Watchers {
         self.slow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those who watch a peer.
+    /// Returns the watchers of a peer.
     pub(crate) fn of(&self, peer: &str) -> BroadcastOperator {
         self.namespace.to([ALL.to_owned(), Peer::room(peer)])
     }
 
-    /// Forgets a client that has left.
+    /// Removes a client that has disconnected.
     pub(crate) fn remove(&self, id: SocketId) {
         self.lock().remove(&id);
     }
 
-    /// Tells the watchers of a peer something, at the pace of the slowest that has patience left.
-    pub(crate) async fn tell<T: Serialize>(
+    /// Notifies the watchers of a peer, at the pace of the slowest one that does not lag.
+    pub(crate) async fn notify<T: Serialize>(
         self: &Arc<Self>,
         peer: &str,
-        news: News,
+        notice: Notice,
         event: &str,
         args: &T,
     ) {
         let max = self.max_hold_up;
         let mut lagging = Vec::new();
-        let patience = |socket: &Socket| {
+        let allowance = |socket: &Socket| {
             let mut all = self.lock();
             let slow = all.get_mut(&socket.id());
-            match slow.map(|slow| (slow.patience(max), &mut slow.missed)) {
+            match slow.map(|slow| (slow.allowance(max), &mut slow.missed)) {
                 None => Some(max),
-                Some((patience, None)) => Some(patience),
+                Some((allowance, None)) => Some(allowance),
                 Some((_, Some(missed))) => {
-                    match news {
-                        News::Message => count(missed, peer),
-                        News::Change => lagging.push(socket.id().as_str().to_owned()),
+                    match notice {
+                        Notice::Message => count(missed, peer),
+                        Notice::Change => lagging.push(socket.id().as_str().to_owned()),
                     }
                     None
                 }
             }
         };
         let watchers = self.of(peer);
-        // Texts and bytes can always be encoded, and there is no other error.
-        let late = watchers.emit_patiently_within(event, args, patience).await;
+        // Encoding is the only error, and text and bytes can always be encoded.
+        let late = watchers.emit_patiently_within(event, args, allowance).await;
         for held_up in late.unwrap_or_default() {
-            self.on_held_up(&held_up, peer, news);
-            if !held_up.is_delivered && news == News::Change {
+            self.on_held_up(&held_up, peer, notice);
+            if !held_up.is_delivered && notice == Notice::Change {
                 lagging.push(held_up.socket.id().as_str().to_owned());
             }
         }
         if !lagging.is_empty() {
-            // It is little, and whoever has no room even for that is a slow consumer of the server.
+            // These events are small. A client whose queue is too full even for them is a slow consumer of the server.
             let _ = self.namespace.to(lagging).emit(event, args).await;
         }
     }
 
-    /// Takes note of a watcher that the others have waited for.
-    fn on_held_up(self: &Arc<Self>, held_up: &HeldUp, peer: &str, news: News) {
+    /// Handles a watcher that has delayed the others.
+    fn on_held_up(self: &Arc<Self>, held_up: &HeldUp, peer: &str, notice: Notice) {
         let (socket, max) = (&held_up.socket, self.max_hold_up);
         let mut all = self.lock();
         if !socket.is_connected() {
-            // It may have been forgotten already.
+            // It may have been removed already.
             return;
         }
         let slow = all.entry(socket.id()).or_insert_with(|| Slow {
-            patience: max,
+            allowance: max,
             at: Instant::now(),
             missed: None,
         });
-        slow.patience = slow.patience(max).saturating_sub(held_up.time);
+        slow.allowance = slow.allowance(max).saturating_sub(held_up.time);
         slow.at = Instant::now();
         if held_up.is_delivered {
             return;
         }
-        // Another peer's task may have found it lagging meanwhile.
+        // Another peer's task may have marked it as lagging meanwhile.
         let was_lagging = slow.missed.is_some();
         let missed = slow.missed.get_or_insert_default();
-        if news == News::Message {
+        if notice == Notice::Message {
             count(missed, peer);
         }
         if was_lagging {
             return;
         }
-        tracing::debug!(socket = %socket.id(), time = ?held_up.time, "a watcher has held up others");
+        tracing::debug!(socket = %socket.id(), time = ?held_up.time, "a watcher has delayed others");
         match self.slow_watcher {
-            SlowWatcher::Misses => {
+            SlowWatcher::DropMessages => {
                 tokio::spawn(Arc::clone(self).catch_up(socket.clone()));
             }
-            SlowWatcher::IsDisconnected => socket.close_connection(),
+            SlowWatcher::Disconnect => socket.close_connection(),
         }
     }
 
-    /// Tells a watcher what it has missed, as soon as it has room, and lets it get messages again.
+    /// Sends a watcher the numbers of missed messages as soon as its queue has room. From then on it gets messages
+    /// again.
     async fn catch_up(self: Arc<Self>, socket: Socket) {
         loop {
             socket.writable().await;
@@ -192,7 +195,7 @@ impl Watchers {
             let Some(slow) = all.get_mut(&socket.id()) else {
                 return;
             };
-            // Under the lock, so that no message comes between the last count and the next message that it gets.
+            // Under the lock, so that no message is missed between the last count and the next message.
             while let Some((peer, count)) = slow.missed.as_mut().and_then(BTreeMap::pop_first) {
                 if !socket.is_connected() {
                     return;
@@ -221,7 +224,7 @@ fn count(missed: &mut BTreeMap<String, u64>, peer: &str) {
     }
 }
 
-/// Sends an event if there is room for it now.
+/// Sends an event if the queue has room for it now.
 fn emit_now(socket: &Socket, event: &str, args: impl Serialize) -> bool {
     let emit = pin!(socket.emit(event, args));
     let polled = emit.poll(&mut Context::from_waker(Waker::noop()));

@@ -7,7 +7,7 @@ use serde::de::Deserialize;
 
 use crate::value::from_json;
 
-/// An argument of the command line: the bytes of `@FILE`, JSON, or text that is neither.
+/// Parses an argument of the command line: `@FILE` for the bytes of a file, JSON, or other text.
 pub(crate) fn argument(text: &str) -> Result<Value, String> {
     if let Some(path) = text.strip_prefix('@').filter(|path| !path.is_empty()) {
         return file(path);
@@ -18,7 +18,7 @@ pub(crate) fn argument(text: &str) -> Result<Value, String> {
     })
 }
 
-/// The bytes of a file.
+/// Reads a file as binary data.
 pub(crate) fn file(path: &str) -> Result<Value, String> {
     match fs::read(path) {
         Ok(bytes) => Ok(Value::Binary(bytes.into())),
@@ -26,14 +26,14 @@ pub(crate) fn file(path: &str) -> Result<Value, String> {
     }
 }
 
-/// A typed line: the name of an event, in quotes if it has spaces, and its arguments, with spaces or commas between them.
+/// Parses a typed line: the name of an event, in quotes if it has spaces, and its arguments, separated by spaces or commas.
 pub(crate) fn line(text: &str) -> Result<(String, Vec<Value>), String> {
     let text = text.trim();
     let (name, rest) = if text.starts_with('"') {
         let (name, rest) = json(text).map_err(|reason| format!("the event's name: {reason}"))?;
         match name {
             Value::String(name) => (name, rest),
-            _ => return Err("the event's name is no text".to_owned()),
+            _ => return Err("the event's name is not text".to_owned()),
         }
     } else {
         let end = text.find(char::is_whitespace).unwrap_or(text.len());
@@ -45,14 +45,14 @@ pub(crate) fn line(text: &str) -> Result<(String, Vec<Value>), String> {
     Ok((name, arguments(rest)?))
 }
 
-/// Arguments with spaces or commas between them.
+/// Parses arguments that are separated by spaces or commas.
 pub(crate) fn arguments(text: &str) -> Result<Vec<Value>, String> {
     let mut values = Vec::new();
     let mut rest = skip(text);
     while !rest.is_empty() {
-        let (value, behind) = first(rest)?;
+        let (value, remainder) = first(rest)?;
         values.push(value);
-        rest = skip(behind);
+        rest = skip(remainder);
     }
     Ok(values)
 }
@@ -61,7 +61,7 @@ fn skip(text: &str) -> &str {
     text.trim_start_matches(|c: char| c.is_whitespace() || c == ',')
 }
 
-/// The first argument, and what follows it.
+/// Parses the first argument. Returns it with the rest of the text.
 fn first(text: &str) -> Result<(Value, &str), String> {
     if let Some(path) = text.strip_prefix('@') {
         return if path.starts_with('"') {
@@ -77,7 +77,7 @@ fn first(text: &str) -> Result<(Value, &str), String> {
         return json(text);
     }
     let (plain, rest) = word(text);
-    // A comma behind a number separates, one within a text is part of it.
+    // A comma after a number is a separator; a comma within text is part of it.
     let value = serde_json::from_str(plain.trim_end_matches(','));
     Ok((value.map_or_else(|_| Value::from(plain), from_json), rest))
 }
@@ -86,7 +86,7 @@ fn word(text: &str) -> (&str, &str) {
     text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()))
 }
 
-/// The JSON at the front of a text, and what follows it.
+/// Parses the JSON at the start of a text. Returns it with the rest of the text.
 fn json(text: &str) -> Result<(Value, &str), String> {
     let mut parser = serde_json::Deserializer::from_str(text).into_iter();
     let value = parser

@@ -1,4 +1,4 @@
-//! `kokanee bench`: runs a load of the library `kokanee-bench`, shows how it goes, and tells what was measured.
+//! `kokanee bench`: runs a load of the library `kokanee-bench`, shows its progress, and prints the result.
 
 mod chart;
 mod html;
@@ -68,30 +68,30 @@ impl BenchError {
         }
     }
 
-    /// What the user can do.
+    /// Returns what the user can do.
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Run(Error::Violation {
                 violation: Violation::Status { status },
                 ..
-            }) if text::is_limit_of_address(status) => {
-                return Some(format!("this is {}", text::LIMIT_OF_ADDRESS));
+            }) if text::is_address_limit(status) => {
+                return Some(format!("this is {}", text::ADDRESS_LIMIT));
             }
             Self::Run(Error::Violation {
                 violation: Violation::Http,
                 ..
             }) => Some(
-                "the answer is not HTTP: if the server expects TLS on this port, the URL begins with https:// or wss://",
+                "the response is not HTTP: if the server expects TLS on this port, use a URL with https:// or wss://",
             ),
             Self::Run(Error::Stalled { .. }) => Some(
-                "does the server answer this event? --event and --ack say what is sent; idle, storm and connect need none",
+                "does the server reply to this event? --event and --ack select the event; idle, storm and connect need none",
             ),
             Self::Run(Error::Violation {
                 violation: Violation::Status { .. },
                 ..
-            }) => Some("is this a Socket.IO server? --path says where its requests go"),
+            }) => Some("is this a Socket.IO server? --path sets the path of its requests"),
             Self::Run(Error::Process { .. }) => {
-                Some("--pid works on Linux, for a process of this machine")
+                Some("--pid works only on Linux, for a process on this machine")
             }
             Self::Run(error) if is_out_of_files(error) => {
                 Some("raise the limit of open files: ulimit -n")
@@ -128,12 +128,12 @@ fn is_loss(error: &io::Error) -> bool {
 
 /// Runs the command.
 pub(crate) fn run(args: &BenchArgs) -> ExitCode {
-    let Ok(output) = Output::start_patient() else {
+    let Ok(output) = Output::start_lossless() else {
         return Exit::Failure.into();
     };
-    report_traces(&args.connection.log.level, &output);
+    report_traces(&args.connection.log.filter, &output);
     peer::hint_at_url(&args.connection, &output);
-    // The first signal ends the run as soon as everything in flight has arrived. Without the thread it ends the program.
+    // The first signal ends the run after everything in flight has arrived. If watching fails, it ends the program.
     let _signals = Signals::watch(&output);
     let exit = match measure(args, &output) {
         Ok(()) if output.signal().is_some() => Exit::Interrupted,
@@ -177,7 +177,7 @@ fn measure(args: &BenchArgs, output: &Output) -> Result<(), BenchError> {
     });
     reporter.finish();
     let report = report?;
-    tell(args, &report, output);
+    print(args, &report, output);
     if let Some(path) = &args.html {
         let page = html::page(&report, &options);
         fs::write(path, page).map_err(|source| BenchError::Html {
@@ -188,7 +188,7 @@ fn measure(args: &BenchArgs, output: &Output) -> Result<(), BenchError> {
     Ok(())
 }
 
-fn tell(args: &BenchArgs, report: &Report, output: &Output) {
+fn print(args: &BenchArgs, report: &Report, output: &Output) {
     if args.json {
         let json = serde_json::to_string_pretty(report).unwrap_or_else(|error| error.to_string());
         output.print(escape::lines(&json));
@@ -199,7 +199,7 @@ fn tell(args: &BenchArgs, report: &Report, output: &Output) {
     }
 }
 
-/// The library's options.
+/// Converts the options of the command line to those of the library.
 fn options(args: &BenchArgs) -> Result<Options, BenchError> {
     let connection = &args.connection;
     let url = ServerUrl::parse(&connection.url).map_err(BenchError::Url)?;
@@ -234,18 +234,18 @@ fn options(args: &BenchArgs) -> Result<Options, BenchError> {
     })
 }
 
-/// The clients that make the connections: over WebSocket at once, as the raw generator's, unless told otherwise.
+/// Builds Kokanee's client. By default it connects directly over WebSocket, like the raw generator.
 fn client(args: &BenchArgs) -> Result<ClientBuilder, BenchError> {
     let has_transports = !args.connection.transports.is_empty();
     if !args.spread.is_zero() {
         return Err(BenchError::Conflict(
-            "--spread is for the raw generator: clients come back by their back-off",
+            "--spread works only with the raw generator: Kokanee's client reconnects with its own back-off",
         ));
     }
     let has_polling = args.connection.transports.contains(&TransportArg::Polling);
     if has_transports && !has_polling && args.scenario == ScenarioArg::Polling {
         return Err(BenchError::Conflict(
-            "the scenario polling needs that transport, but --transports has others",
+            "the polling scenario needs the polling transport, but --transports does not include it",
         ));
     }
     let builder = peer::builder(&args.connection)?;

@@ -1,4 +1,4 @@
-//! `kokanee completions` and `kokanee man`: what shells and `man` want to know of the command line.
+//! `kokanee completions` and `kokanee man`: the command line for shells and `man`.
 
 use std::{fs, io, path::Path, process::ExitCode};
 
@@ -11,7 +11,7 @@ use crate::{
     output::Output,
 };
 
-/// Prints the completions of a shell.
+/// Prints the completion script of a shell.
 pub(crate) fn print(shell: Shell) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "kokanee", &mut script);
@@ -32,7 +32,7 @@ pub(crate) fn man(args: &ManArgs) -> ExitCode {
         None => page(&program),
         Some(name) => match program.find_subcommand(name) {
             Some(command) => page(command),
-            None => return fail(&format!("there is no command {name}")),
+            None => return fail(&format!("unknown command {name}")),
         },
     };
     match page {
@@ -41,7 +41,7 @@ pub(crate) fn man(args: &ManArgs) -> ExitCode {
     }
 }
 
-/// One page for the program and one for each command.
+/// Writes one page for the program and one for each command.
 fn write_pages(program: &clap::Command, directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let commands = program
@@ -68,20 +68,20 @@ fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
 }
 
 fn write(content: &[u8]) -> ExitCode {
-    let Ok(output) = Output::start_patient() else {
+    let Ok(output) = Output::start_lossless() else {
         return Exit::Failure.into();
     };
     for line in String::from_utf8_lossy(content).lines() {
         output.print(line.to_owned());
     }
-    output.finish_patiently();
+    output.finish();
     Exit::Success.into()
 }
 
 fn fail(reason: &str) -> ExitCode {
-    if let Ok(output) = Output::start_patient() {
+    if let Ok(output) = Output::start_lossless() {
         output.print_err(format!("error: {reason}"));
-        output.finish_patiently();
+        output.finish();
     }
     Exit::Failure.into()
 }

@@ -1,4 +1,4 @@
-//! `kokanee connect`: an interactive session in a terminal, or one that is driven by lines.
+//! `kokanee connect`: an interactive session in a terminal, or one that reads lines from stdin.
 
 mod command;
 mod editor;

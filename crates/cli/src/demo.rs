@@ -1,5 +1,5 @@
-//! The demo server: the events of `docs/demo-events.md`. It is also an example of the library, but for the lines with
-//! `log`, which show what was sent in the terminal.
+//! The demo server: the events of `docs/demo-events.md`. It is also an example of the library, except for the lines with
+//! `log`, which print sent events.
 
 use std::{
     panic,
@@ -64,7 +64,7 @@ pub(crate) fn register(io: &Server) {
     );
 }
 
-/// Tells everybody the time, once a second.
+/// Emits the time to all clients, once a second.
 pub(crate) async fn run_clock(io: Server) {
     let start = Instant::now();
     let mut ticks = interval(Duration::from_secs(1));
@@ -76,7 +76,7 @@ pub(crate) async fn run_clock(io: Server) {
             clients: io.of("/").socket_count(),
             uptime: start.elapsed().as_secs(),
         };
-        // Three numbers can always be encoded, and there is no other error.
+        // It fails only if the arguments cannot be encoded, and three numbers always can.
         let _ = io.emit("clock", clock).await;
     }
 }
@@ -95,7 +95,7 @@ struct Clock {
     uptime: u64,
 }
 
-/// The namespaces in which raw peers appear. The server's state.
+/// The namespaces of raw peers. Part of the server's state.
 #[derive(Debug)]
 pub(crate) struct Bridges(pub(crate) Vec<&'static str>);
 
@@ -132,7 +132,7 @@ async fn echo(socket: Socket, args: Args, reply: Reply, log: Log) -> Result<(), 
 
 // Rooms.
 
-/// Somebody came to a room or left it.
+/// A client joined or left a room.
 #[derive(Serialize)]
 struct Presence<'a> {
     room: &'a str,
@@ -259,9 +259,9 @@ async fn binary(
     socket.emit("binary", bytes).await
 }
 
-// Events that the client makes up: their name is the first argument.
+// Events whose name is the client's first argument.
 
-/// An event within an event, an extractor of our own.
+/// An event in the arguments of an event: an example of a custom extractor.
 struct Inner {
     name: String,
     args: Args,
@@ -321,7 +321,7 @@ async fn call_everybody(
     log: Log,
 ) -> Result<(), kokanee::BoxError> {
     log.sent(&socket, To::All, &name, &args);
-    // An answer may be empty.
+    // An acknowledgement may have no arguments.
     let call = namespace
         .timeout(CALL_ALL_TIMEOUT)
         .emit_args_with_ack::<Option<Value>>(&name, &args);
@@ -360,9 +360,9 @@ async fn sleep_for(Data(ms): Data<f64>, reply: Reply) -> Result<(), EmitError> {
     reply.send("slept")
 }
 
-/// A handler with a fault.
+/// A handler that panics.
 async fn fail() {
-    // As `panic!`, but for the message on stderr: the event log tells it.
+    // Unlike `panic!` this prints nothing on stderr: the event log has it.
     panic::resume_unwind(Box::new("this handler always fails"));
 }
 
@@ -384,7 +384,7 @@ async fn authorize(
     login: Option<Auth<Login>>,
     log: Log,
 ) -> Result<(), ConnectError> {
-    // As long as asking a database may take.
+    // Takes as long as a database query might.
     sleep(Duration::from_millis(20)).await;
     if login.is_some_and(|Auth(login)| login.token == TOKEN) {
         return Ok(());

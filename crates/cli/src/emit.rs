@@ -1,4 +1,4 @@
-//! `kokanee emit`: sends an event once or several times, and prints its answers.
+//! `kokanee emit`: sends an event once or several times, and prints the acknowledgements.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -73,7 +73,7 @@ async fn send(
     Ok(())
 }
 
-/// The event's arguments.
+/// Makes the event's arguments from the command line.
 fn pack(args: &EmitArgs) -> Result<Args, PeerError> {
     let mut values = Vec::new();
     for text in &args.args {

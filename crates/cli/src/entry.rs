@@ -1,6 +1,6 @@
-//! What happens to a client, as a line for people or for programs: the log of `connect`, the output of `listen`.
+//! Log lines of a client, as text or JSON: the log of `connect` and the output of `listen`.
 //!
-//! An arrow to the right goes to the server, one to the left comes from it, as in the log of `kokanee serve`.
+//! → is sent to the server, ← is received from it, as seen by the client.
 
 use std::{fmt::Write, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     value::to_json,
 };
 
-/// Characters of arguments on a line for people; the rest is cut.
+/// Characters of arguments in a text line; the rest is cut.
 const MAX_SHOWN: usize = 2000;
 
 /// Something that happened in a namespace.
@@ -30,7 +30,7 @@ pub(crate) struct Entry {
 /// What happened.
 #[derive(Debug, Clone)]
 pub(crate) enum What {
-    /// The namespace has accepted this client.
+    /// The namespace accepted this client.
     Connect {
         id: String,
         transport: &'static str,
@@ -40,40 +40,40 @@ pub(crate) enum What {
     Upgrade { transport: &'static str },
     /// The namespace was left, or the connection lost.
     Disconnect { reason: String },
-    /// There is no connection.
+    /// The connection failed.
     Error {
         message: String,
         data: Option<serde_json::Value>,
     },
-    /// An attempt to connect again is made.
+    /// An attempt to reconnect.
     Reconnecting { attempt: u32 },
-    /// An event came. `ack` is a number to answer it by.
+    /// An event was received. `ack` is the number to acknowledge it by.
     Receive {
         name: String,
         args: Args,
         ack: Option<u64>,
     },
-    /// An event was sent. `ack` is the number that its answer will have.
+    /// An event was sent. `ack` is the number that its acknowledgement will have.
     Send {
         name: String,
         args: Args,
         ack: Option<u64>,
     },
-    /// An answer came.
+    /// An acknowledgement was received.
     Answer {
         name: String,
         number: u64,
         args: Args,
         elapsed: Duration,
     },
-    /// An event was answered.
+    /// An event was acknowledged by this client.
     Answered { number: u64, args: Args },
-    /// No answer came, or an event could not be sent.
+    /// No acknowledgement was received, or an event could not be sent.
     Failure { name: String, reason: String },
 }
 
 impl Entry {
-    /// The line for people.
+    /// Returns the line as text.
     pub(crate) fn text(&self, paint: Paint) -> String {
         let (sign, text) = self.parts(paint);
         format!(
@@ -86,7 +86,7 @@ impl Entry {
         )
     }
 
-    /// The sign in front, and what happened.
+    /// Returns the leading sign, and the text.
     fn parts(&self, paint: Paint) -> (String, String) {
         match &self.what {
             What::Connect {
@@ -118,7 +118,7 @@ impl Entry {
             What::Receive { name, args, ack } => {
                 let mut text = event(name, args, paint);
                 if let Some(number) = ack {
-                    text.push_str(&paint.yellow(&format!("  (wants an answer: /ack {number})")));
+                    text.push_str(&paint.yellow(&format!("  (asks for an ack: /ack {number})")));
                 }
                 (paint.cyan("←"), text)
             }
@@ -153,7 +153,7 @@ impl Entry {
         }
     }
 
-    /// The line for programs.
+    /// Returns the line as JSON.
     pub(crate) fn json(&self) -> String {
         json_line(&self.record())
     }
@@ -240,7 +240,7 @@ impl Entry {
     }
 }
 
-/// The arguments as JSON. What cannot be represented is given as its source.
+/// Converts arguments to JSON. If that fails, the result is their source as one string.
 pub(crate) fn values(args: &Args) -> Vec<serde_json::Value> {
     match args.to_values() {
         Ok(values) => values.iter().map(to_json).collect(),
@@ -280,7 +280,7 @@ fn cut(text: &str) -> String {
     shown
 }
 
-/// The JSON of an entry. What does not apply is not in it.
+/// The JSON of an entry, without fields that do not apply.
 #[derive(Default, Serialize)]
 struct Record<'a> {
     event: &'static str,

@@ -1,14 +1,14 @@
-//! Text from clients, made safe for a terminal: nobody forges a line, colours the screen or turns the writing around.
+//! Escapes text from peers, so that it cannot forge a line, colour the terminal or change the direction of writing.
 
 use std::fmt::Write;
 
 use kokanee::Args;
 
-/// Characters of a name, or of all arguments of an event, that are shown.
+/// Maximum number of characters shown of a name, or of all arguments of an event.
 pub(crate) const MAX_SHOWN: usize = 128;
 
-/// Whether a character acts instead of being shown: control characters, those that turn the writing around, those that
-/// take no room, and separators of lines. What joins the parts of an emoji is let through.
+/// Returns whether a character must be escaped: control characters, invisible characters, line separators and those that
+/// change the direction of writing. The joiner within emoji is not escaped.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -28,7 +28,7 @@ fn is_unsafe(c: char) -> bool {
         )
 }
 
-/// A line with a limit, into which only safe characters get.
+/// A line of limited length, to which characters are added escaped.
 struct Shown {
     text: String,
     left: usize,
@@ -42,7 +42,7 @@ impl Shown {
         }
     }
 
-    /// Adds one character. `false` if there is no room for more.
+    /// Adds one character. Returns `false` if the limit is reached.
     fn push(&mut self, c: char) -> bool {
         if self.left == 0 {
             self.text.push('…');
@@ -59,14 +59,14 @@ impl Shown {
     }
 }
 
-/// Text of a client, at most [`MAX_SHOWN`] characters of it.
+/// Escapes text of a peer, and cuts it after [`MAX_SHOWN`] characters.
 pub(crate) fn text(text: &str) -> String {
     let mut shown = Shown::new();
     let _ = text.chars().all(|c| shown.push(c));
     shown.text
 }
 
-/// The name of an event. One that could be taken for something else is in quotes.
+/// Escapes the name of an event. Puts it in quotes if it could be mistaken for something else.
 pub(crate) fn name(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-:./@".contains(c);
     let words = name.split(' ');
@@ -82,7 +82,7 @@ pub(crate) fn name(name: &str) -> String {
     )
 }
 
-/// Text of several lines from the program itself or a library, in which text of clients may be: the lines stay.
+/// Escapes the program's own text, which may contain text of peers. Line ends are kept.
 pub(crate) fn lines(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -96,7 +96,7 @@ pub(crate) fn lines(text: &str) -> String {
     shown
 }
 
-/// JSON with all unsafe characters escaped as JSON does it. Outside strings there is only whitespace to be replaced.
+/// Escapes unsafe characters in JSON with JSON's own escapes. Outside of strings it replaces whitespace.
 pub(crate) fn json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -114,8 +114,8 @@ pub(crate) fn json(text: &str) -> String {
     safe
 }
 
-/// Arguments as JSON, separated by `, `, with `<3 bytes>` for binary data, at most [`MAX_SHOWN`] characters of it. Looks
-/// at no more of the arguments than it shows.
+/// Formats arguments as JSON, separated by `, `, with `<3 bytes>` for binary data, cut after [`MAX_SHOWN`] characters. It
+/// reads no more of the arguments than it shows.
 pub(crate) fn args(args: &Args) -> String {
     const PLACEHOLDER: &str = "{\"_placeholder\":true,\"num\":";
     let mut shown = Shown::new();
@@ -125,7 +125,7 @@ pub(crate) fn args(args: &Args) -> String {
     while let Some(c) = rest.chars().next() {
         let mut len = c.len_utf8();
         let fits = match c {
-            // The character behind a backslash ends no string.
+            // A quote after a backslash does not end the string.
             '\\' if in_string => {
                 let escaped = rest[1..].chars().next();
                 len += escaped.map_or(0, char::len_utf8);
@@ -139,7 +139,7 @@ pub(crate) fn args(args: &Args) -> String {
             ',' if depth == 0 => shown.push(',') && shown.push(' '),
             _ if c.is_whitespace() => true,
             _ => {
-                // In the text of a string this would be full of backslashes: it is always a true placeholder.
+                // Within a string the quotes would be escaped, so this is a real placeholder.
                 if let Some((bytes, end)) = rest
                     .strip_prefix(PLACEHOLDER)
                     .and_then(|num| binary(args, num))
@@ -164,7 +164,7 @@ pub(crate) fn args(args: &Args) -> String {
     shown.text
 }
 
-/// The attachment of a placeholder that goes on with `num`, in words, and how long the placeholder's rest is.
+/// Describes the attachment of a placeholder, of which `num` is the rest, and returns how long that rest is.
 fn binary(args: &Args, num: &str) -> Option<(String, usize)> {
     let (digits, _) = num.split_once('}')?;
     let attachment = args.attachments().get(digits.parse::<usize>().ok()?)?;

@@ -1,30 +1,30 @@
-//! The exit codes of the commands that talk to a server or judge what was captured. `kokanee serve` has its own.
+//! The exit codes of all commands except `kokanee serve`, which has its own.
 
 use std::process::ExitCode;
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// As it should.
+    /// Success.
     Success = 0,
-    /// For a reason that has no code of its own.
+    /// A failure without a code of its own.
     Failure = 1,
-    /// The command line is wrong. The parser of the command line uses the same number.
+    /// The command line is wrong. clap uses the same code.
     Usage = 2,
-    /// The server has refused the client, or its namespace.
+    /// The server refused the client, or its namespace.
     Refused = 3,
-    /// What was waited for has not come in time.
+    /// A timeout.
     Timeout = 4,
-    /// Somebody does not speak the protocol, or speaks it wrongly.
+    /// The peer does not speak the protocol, or violates it.
     Protocol = 5,
-    /// There is no connection: no such host, nobody listens, TLS or a proxy has failed.
+    /// No connection: unknown host, nothing listens there, TLS or a proxy failed.
     Unreachable = 6,
     /// The connection was lost, or closed by the server.
     Lost = 7,
     /// The address is in use.
     AddressInUse = 98,
-    /// Ctrl-C, as shells count. A [signal](crate::signals::Signal::exit_code) that is known has its own.
+    /// Ctrl-C, by the convention of shells. See [`Signal::exit_code`](crate::signal::Signal::exit_code) for others.
     Interrupted = 130,
 }
 

@@ -1,4 +1,4 @@
-//! `kokanee inspect`: shows what captured frames, payloads and packets are, and where they are wrong.
+//! `kokanee inspect`: decodes captured frames, payloads and packets, and shows errors in them.
 
 mod decode;
 mod fault;
@@ -29,20 +29,20 @@ use crate::{
     paint::Paint,
 };
 
-/// Why there is nothing to be decoded.
+/// Why the input is empty.
 #[derive(Debug, thiserror::Error)]
 enum InspectError {
     #[error("cannot read {name}: {source}")]
     Read { name: String, source: io::Error },
-    #[error("there is nothing to decode")]
+    #[error("the input is empty")]
     Empty,
-    #[error("give what is to be decoded, @FILE, or - for what is piped in")]
+    #[error("no input: give it as an argument, as @FILE, or as - for stdin")]
     Nothing,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs) -> ExitCode {
-    let Ok(output) = Output::start_patient() else {
+    let Ok(output) = Output::start_lossless() else {
         return Exit::Failure.into();
     };
     let exit = match read(args.input.as_deref()) {
@@ -60,11 +60,11 @@ pub(crate) fn run(args: &InspectArgs) -> ExitCode {
             }
         }
     };
-    output.finish_patiently();
+    output.finish();
     exit.into()
 }
 
-/// What is to be decoded. The end of the line is no part of text.
+/// Reads the input, without line ends at the end of text.
 fn read(input: Option<&str>) -> Result<Vec<u8>, InspectError> {
     let failed = |name: &str| {
         let name = name.to_owned();
@@ -75,7 +75,7 @@ fn read(input: Option<&str>) -> Result<Vec<u8>, InspectError> {
         None | Some("-") => {
             let mut bytes = Vec::new();
             let read = io::stdin().lock().read_to_end(&mut bytes);
-            read.map_err(failed("the standard input"))?;
+            read.map_err(failed("stdin"))?;
             bytes
         }
         Some(input) => match input.strip_prefix('@') {

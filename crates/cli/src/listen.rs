@@ -1,4 +1,4 @@
-//! `kokanee listen`: prints the events that come.
+//! `kokanee listen`: prints received events.
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ async fn listen(args: &ListenArgs, output: &Output) -> Result<(), PeerError> {
     let socket = peer::socket(&args.connection, !args.no_reconnect)?;
     let (reporter, mut notices) = notices();
     reporter.watch(&socket);
-    // Events may come before the namespace's acceptance was seen here, and more of them than the queue holds.
+    // Events may arrive before `connect` returns, and more of them than the queue has room for.
     let connected = {
         let connecting = peer::connect(&socket, &mut signals);
         tokio::pin!(connecting);
@@ -38,7 +38,7 @@ async fn listen(args: &ListenArgs, output: &Output) -> Result<(), PeerError> {
                 biased;
                 connected = &mut connecting => break connected,
                 notice = notices.recv() => {
-                    // A failure of the first connection is told when the command ends.
+                    // A failure of the first connection is printed when the command ends.
                     if !matches!(notice.kind, NoticeKind::Failure(_)) && listener.take(&notice)? {
                         return Ok(());
                     }
@@ -49,14 +49,14 @@ async fn listen(args: &ListenArgs, output: &Output) -> Result<(), PeerError> {
     connected?;
     let mut silent_since = Instant::now();
     let ended = loop {
-        // A day is as good as for ever: then it is asked again.
-        let patience = args.timeout.unwrap_or(Duration::from_secs(24 * 60 * 60));
+        // Without a timeout the timer is only restarted when it elapses.
+        let timeout = args.timeout.unwrap_or(Duration::from_secs(24 * 60 * 60));
         tokio::select! {
             notice = notices.recv() => {
                 if let NoticeKind::Failure(failure) = &notice.kind
                     && !socket.is_active()
                 {
-                    // Refused when it was to be connected again: no further attempt is made.
+                    // The server refused to reconnect the socket, so no further attempt is made.
                     break Err(PeerError::Connect(Arc::clone(failure)));
                 }
                 let count = listener.printed;
@@ -69,7 +69,7 @@ async fn listen(args: &ListenArgs, output: &Output) -> Result<(), PeerError> {
                     silent_since = Instant::now();
                 }
             }
-            () = sleep_until(silent_since + patience) => match args.timeout {
+            () = sleep_until(silent_since + timeout) => match args.timeout {
                 Some(timeout) => break Err(PeerError::Silence(timeout)),
                 None => silent_since = Instant::now(),
             },
@@ -80,12 +80,12 @@ async fn listen(args: &ListenArgs, output: &Output) -> Result<(), PeerError> {
     ended
 }
 
-/// Prints what is wanted, and counts it.
+/// Prints the selected events, and counts them.
 struct Listener<'a> {
     args: &'a ListenArgs,
     output: &'a Output,
     paint: Paint,
-    /// What events are answered with.
+    /// What events are acknowledged with.
     answer: Option<Args>,
     printed: u64,
 }
@@ -110,12 +110,12 @@ impl<'a> Listener<'a> {
         })
     }
 
-    /// Takes what has happened. Returns whether this was all.
+    /// Handles a notice. Returns whether the command is done.
     fn take(&mut self, notice: &Notice) -> Result<bool, PeerError> {
         match &notice.kind {
             NoticeKind::Event(event, ack) => {
                 if let (Some(answer), true) = (&self.answer, ack.is_wanted()) {
-                    // If the connection is gone, nobody waits for it.
+                    // It fails only if the connection is lost, which has a notice of its own.
                     let _ = ack.send_args(answer);
                 }
                 let is_wanted = self.args.event.is_empty()
@@ -136,13 +136,13 @@ impl<'a> Listener<'a> {
                 Ok(is_last || self.output.is_closed())
             }
             NoticeKind::Disconnect(DisconnectReason::Client, _) => Ok(false),
-            // The server does not want this client: it is not connected again by itself.
+            // A socket that the server disconnected does not reconnect by itself.
             NoticeKind::Disconnect(reason, _)
                 if self.args.no_reconnect || *reason == DisconnectReason::Server =>
             {
                 Err(PeerError::Lost(reason.as_str()))
             }
-            NoticeKind::GaveUp => Err(PeerError::Lost("it could not be made again")),
+            NoticeKind::GaveUp => Err(PeerError::Lost("reconnecting failed")),
             _ => {
                 if !self.args.quiet {
                     let paint = Paint::for_stderr(self.args.connection.color);

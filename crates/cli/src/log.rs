@@ -1,7 +1,7 @@
-//! The event log: one line for each thing that happens to a socket, for people or as JSON.
+//! The event log: one line for each thing that happens to a socket, as text or JSON.
 //!
-//! [`watch`](EventLog::watch) sees what comes in. What goes out is told by the demo's handlers: answers by [`Reply`], events by
-//! [`sent`](EventLog::sent).
+//! [`watch`](EventLog::watch) logs what is received. The demo's handlers log what they send: acknowledgements with [`Reply`],
+//! events with [`sent`](EventLog::sent).
 
 use std::{
     fmt::Write,
@@ -17,12 +17,12 @@ use serde::Serialize;
 
 use crate::{escape, output::Output, paint::Paint};
 
-/// Arguments whose JSON is longer are cut, in JSON lines too.
+/// Longer arguments are cut, in JSON lines too.
 const MAX_JSON_BYTES: usize = 4096;
-/// Characters of a socket's id that are shown.
+/// Number of characters shown of a socket's id.
 const SHORT_ID: usize = 6;
 
-/// Writes what happens. A cheap handle, and the server's state, so that every handler can have it.
+/// Writes the log. A cheap handle, and part of the server's state, so that every handler can use it.
 #[derive(Debug, Clone)]
 pub(crate) struct EventLog {
     output: Output,
@@ -38,7 +38,7 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Whom an event was sent to.
+/// The recipients of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum To {
@@ -48,7 +48,7 @@ pub(crate) enum To {
     Room,
     /// All others.
     Others,
-    /// Everybody in the namespace.
+    /// All sockets of the namespace.
     All,
 }
 
@@ -91,8 +91,8 @@ impl EventLog {
         Self { output, format }
     }
 
-    /// Writes what comes to the sockets of a namespace. Its handlers must be added later than this is called, as handlers
-    /// run in the order in which they were added.
+    /// Logs what the sockets of a namespace receive. Call it before other handlers are added to the namespace, because
+    /// handlers run in the order in which they were added.
     pub(crate) fn watch(&self, namespace: &Namespace) {
         if self.format == Format::Silent {
             return;
@@ -101,7 +101,7 @@ impl EventLog {
             async |socket: Socket, handshake: Handshake, log: State<Self>| {
                 let address = handshake
                     .address()
-                    // A proxy may not have said the port.
+                    // The port is 0 if a proxy did not report it.
                     .map_or_else(
                         || "?".to_owned(),
                         |address| match address.port() {
@@ -130,7 +130,7 @@ impl EventLog {
         namespace.on_disconnect(
             async |socket: Socket, reason: DisconnectReason, log: State<Self>| {
                 let transport = socket.transport();
-                // A clock that was set back is no reason for an error.
+                // The time is negative if the clock was set back.
                 let lasted = socket.handshake().issued().elapsed().unwrap_or_default();
                 log.write(
                     &socket,
@@ -149,17 +149,17 @@ impl EventLog {
         });
     }
 
-    /// Writes that a socket was not let in.
+    /// Logs that a socket was refused.
     pub(crate) fn refused(&self, socket: &Socket, message: &str) {
         self.write(socket, What::Refuse { message });
     }
 
-    /// Writes that an event was sent because of `socket`.
+    /// Logs that an event was sent by a handler of `socket`.
     pub(crate) fn sent<T: Serialize>(&self, socket: &Socket, to: To, name: &str, args: &T) {
         if self.format == Format::Silent {
             return;
         }
-        // What cannot be encoded was not sent, and its sender knows that.
+        // Arguments that cannot be encoded were not sent, and the handler has the error.
         if let Ok(args) = Args::from_serialize(args) {
             let args = &args;
             self.write(socket, What::Send { to, name, args });
@@ -181,7 +181,7 @@ impl EventLog {
     }
 }
 
-/// An [`Ack`] whose answer is in the event log.
+/// An [`Ack`] that logs what it sends.
 #[derive(Debug)]
 pub(crate) struct Reply {
     ack: Ack,
@@ -202,17 +202,17 @@ impl FromContext<OnEvent> for Reply {
 }
 
 impl Reply {
-    /// Whether the client asked for an answer.
+    /// Returns whether the client asked for an acknowledgement.
     pub(crate) fn is_wanted(&self) -> bool {
         self.ack.is_wanted()
     }
 
-    /// Answers, as [`Ack::send`].
+    /// Sends the acknowledgement, like [`Ack::send`].
     pub(crate) fn send<T: Serialize>(&self, args: T) -> Result<(), EmitError> {
         self.send_args(&Args::from_serialize(&args)?)
     }
 
-    /// Answers with arguments as they were received.
+    /// Sends the acknowledgement with received arguments, like [`Ack::send_args`].
     pub(crate) fn send_args(&self, args: &Args) -> Result<(), EmitError> {
         if self.is_wanted() {
             let name = &self.name.0;
@@ -222,7 +222,7 @@ impl Reply {
     }
 }
 
-/// The time of day in UTC, of a time since 1970.
+/// Formats the time of day in UTC, of a time since 1970.
 pub(crate) fn clock(now: Duration) -> String {
     let seconds = now.as_secs() % 86_400;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -232,7 +232,7 @@ pub(crate) fn clock(now: Duration) -> String {
     )
 }
 
-/// A line for people.
+/// Formats a text line.
 fn text(now: Duration, namespace: &str, socket: SocketId, what: What<'_>, paint: Paint) -> String {
     let time = clock(now);
     let id = socket.as_str();
@@ -311,7 +311,7 @@ impl To {
     }
 }
 
-/// A line for programs. What is not known of an entry is not in it.
+/// A line as JSON, without fields that do not apply.
 #[derive(Serialize)]
 struct Record<'a> {
     event: &'static str,
@@ -414,7 +414,7 @@ fn json(now: Duration, namespace: &str, socket: SocketId, what: What<'_>) -> Str
     json_line(&record)
 }
 
-/// One object as one line.
+/// Formats an object as one line of JSON.
 pub(crate) fn json_line(object: &impl Serialize) -> String {
     let line = serde_json::to_string(object)
         .unwrap_or_else(|error| format!("{{\"event\":\"fail\",\"message\":\"{error}\"}}"));
@@ -422,7 +422,7 @@ pub(crate) fn json_line(object: &impl Serialize) -> String {
 }
 
 impl Record<'_> {
-    /// With an event. The name is cut, never escaped: JSON does that.
+    /// Adds an event. The name is cut but not escaped, because JSON does that.
     fn event(mut self, name: &str, args: &Args) -> Self {
         self.name = Some(name.chars().take(escape::MAX_SHOWN).collect());
         let is_short = args.json().len() <= MAX_JSON_BYTES;

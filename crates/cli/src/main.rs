@@ -1,4 +1,4 @@
-//! The command `kokanee`. Each subcommand is a module; `args` says what it understands, `output` is all it writes.
+//! The program `kokanee`. Each subcommand is a module; `args` has the command line, and everything is written by `output`.
 
 mod args;
 mod arguments;
@@ -22,6 +22,7 @@ mod peer;
 mod pretty;
 mod raw;
 mod serve;
+mod signal;
 mod signals;
 mod sockets;
 mod trace;

@@ -1,8 +1,8 @@
-//! What happens to the sockets of a command, and what they send, in the order of the wire: for `listen` and `connect`.
+//! What happens to the sockets of `listen` and `connect`, in the order of the wire.
 //!
-//! Handlers run at the moment at which something is read from the connection, and answers are looked for before each of them.
-//! So there is one queue, filled in the order in which all of it came. A handler never waits here: if nobody takes the notices,
-//! the streams of the sockets fill up, which the client stops to read for.
+//! Handlers run when something is read from the connection, and each of them first queues the acknowledgements that arrived
+//! before it. So one queue has everything in order of arrival. A handler never waits here: if the notices are not taken, the
+//! sockets' event streams fill up, and then the client stops reading from the connection.
 
 use std::{
     collections::VecDeque,
@@ -22,10 +22,10 @@ use tokio::{sync::Notify, task::unconstrained};
 
 use crate::entry::{Entry, What};
 
-/// Notices that wait to be taken. Beyond it the connection is read from only as far as the sockets' streams go.
+/// Notices that may wait to be taken. Above that the sockets' event streams are no longer drained.
 const MAX_NOTICES: usize = 256;
 
-/// Something that has happened to a socket, or that it has sent.
+/// Something that happened to a socket, or that it sent.
 #[derive(Debug)]
 pub(crate) struct Notice {
     /// Since 1970.
@@ -48,9 +48,9 @@ pub(crate) enum NoticeKind {
     Attempt(u32),
     GaveUp,
     Event(RawEvent, Ack),
-    /// What we have sent, or could not send.
-    Own(What),
-    /// What came of an event that asked for an answer.
+    /// Something that this client sent, or failed to send.
+    Sent(What),
+    /// The result of an event that asked for an acknowledgement.
     Answer(What),
 }
 
@@ -64,20 +64,20 @@ pub(crate) fn notices() -> (Reporter, Notices) {
 #[derive(Clone)]
 pub(crate) struct Reporter(Arc<Journal>);
 
-/// The end that takes notices. Whoever takes them slowly slows the connection down.
+/// The end that takes notices. Taking them slowly slows the connection down.
 pub(crate) struct Notices(Arc<Journal>);
 
 #[derive(Default)]
 struct Journal {
     state: Mutex<State>,
-    news: Arc<News>,
+    arrival: Arc<Arrival>,
 }
 
-/// Wakes whoever waits for a notice.
+/// Wakes the task that waits for a notice.
 #[derive(Default)]
-struct News(Notify);
+struct Arrival(Notify);
 
-impl Wake for News {
+impl Wake for Arrival {
     fn wake(self: Arc<Self>) {
         self.0.notify_one();
     }
@@ -86,17 +86,17 @@ impl Wake for News {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Notice>,
-    /// What is still to become of events that were emitted.
+    /// Pending results of emitted events.
     outcomes: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
-    /// Events that leave when their namespace is connected.
+    /// Events that are sent when their namespace is connected.
     unsent: Vec<(u64, Notice)>,
-    /// The number of the last event that was emitted.
+    /// The number of the last emitted event.
     emitted: u64,
-    /// What holds up the connections while the queue is long.
+    /// Event streams of the sockets. Not draining them stops reading while the queue is long.
     streams: Vec<Events>,
 }
 
-/// What became of an event with this number.
+/// The result of the emitted event with this number.
 struct Outcome {
     number: u64,
     notice: Option<Notice>,
@@ -107,10 +107,10 @@ impl Journal {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a notice behind all that has happened before it.
+    /// Adds a notice after the results that arrived before it.
     fn push(&self, notice: Notice) {
         let mut state = self.state();
-        state.settle(&self.news);
+        state.settle(&self.arrival);
         let connected = match notice.kind {
             NoticeKind::Connect { .. } => Some(notice.namespace.clone()),
             _ => None,
@@ -120,20 +120,20 @@ impl Journal {
             state.release(&namespace);
         }
         drop(state);
-        self.news.0.notify_one();
+        self.arrival.0.notify_one();
     }
 }
 
 impl State {
-    /// Adds the outcomes that are known by now, in the order in which they came.
-    fn settle(&mut self, news: &Arc<News>) {
-        let waker = Waker::from(Arc::clone(news));
+    /// Queues the results that have arrived, in order.
+    fn settle(&mut self, arrival: &Arc<Arrival>) {
+        let waker = Waker::from(Arc::clone(arrival));
         let mut cx = Context::from_waker(&waker);
         while let Poll::Ready(Some(outcome)) = self.outcomes.poll_next_unpin(&mut cx) {
             let Some(notice) = outcome.notice else {
                 continue;
             };
-            if let NoticeKind::Own(What::Failure { .. })
+            if let NoticeKind::Sent(What::Failure { .. })
             | NoticeKind::Answer(What::Failure { .. }) = notice.kind
             {
                 self.unsent.retain(|(number, _)| *number != outcome.number);
@@ -142,7 +142,7 @@ impl State {
         }
     }
 
-    /// The namespace is connected: what has waited for that leaves now.
+    /// Queues the notices of buffered events, which are sent now that the namespace is connected.
     fn release(&mut self, namespace: &str) {
         let is_due = |(_, notice): &mut (u64, Notice)| notice.namespace == namespace;
         for (_, notice) in self.unsent.extract_if(.., is_due) {
@@ -162,25 +162,25 @@ impl State {
 }
 
 impl Notices {
-    /// The next notice. Cancel safe.
+    /// Waits for the next notice. Cancel safe.
     pub(crate) async fn recv(&mut self) -> Notice {
         loop {
             if let Some(notice) = self.try_recv() {
                 return notice;
             }
-            self.0.news.0.notified().await;
+            self.0.arrival.0.notified().await;
         }
     }
 
-    /// The next notice, if there is one.
+    /// Returns the next notice, if there is one.
     pub(crate) fn try_recv(&mut self) -> Option<Notice> {
         let mut state = self.0.state();
-        state.settle(&self.0.news);
+        state.settle(&self.0.arrival);
         state.take()
     }
 }
 
-/// Lets go of the sockets, whose handlers hold the queue.
+/// Drops the sockets, whose handlers refer to this queue.
 impl Drop for Notices {
     fn drop(&mut self) {
         let state = std::mem::take(&mut *self.0.state());
@@ -189,7 +189,7 @@ impl Drop for Notices {
 }
 
 impl Reporter {
-    /// Lets a socket report whatever happens to it.
+    /// Adds handlers to a socket that report everything that happens to it.
     pub(crate) fn watch(&self, socket: &Socket) {
         self.0.state().streams.push(socket.events());
         let reporter = || {
@@ -232,12 +232,12 @@ impl Reporter {
         socket.on_upgrade(move |socket: Socket| report(&socket, NoticeKind::Upgrade));
     }
 
-    /// Reports what has left on our side.
-    pub(crate) fn own(&self, namespace: &str, what: What) {
-        self.0.push(Notice::now(namespace, NoticeKind::Own(what)));
+    /// Reports something that this client sent.
+    pub(crate) fn sent(&self, namespace: &str, what: What) {
+        self.0.push(Notice::now(namespace, NoticeKind::Sent(what)));
     }
 
-    /// Emits an event: reports it when it leaves, and later what `emitting` says.
+    /// Polls `emitting`, which emits an event. Reports the event when it is sent, and later the result.
     pub(crate) fn emit(
         &self,
         socket: &Socket,
@@ -245,9 +245,9 @@ impl Reporter {
         emitting: impl Future<Output = Option<NoticeKind>> + Send + 'static,
     ) {
         let namespace = socket.namespace().to_owned();
-        let sent = Notice::now(&namespace, NoticeKind::Own(sent));
+        let sent = Notice::now(&namespace, NoticeKind::Sent(sent));
         let mut state = self.0.state();
-        state.settle(&self.0.news);
+        state.settle(&self.0.arrival);
         state.emitted += 1;
         let number = state.emitted;
         if socket.is_connected() {
@@ -259,12 +259,12 @@ impl Reporter {
             number,
             notice: kind.map(|kind| Notice::now(&namespace, kind)),
         });
-        // What is there is always found, however much this task has done in its turn.
+        // Without tokio's budget, so that a result that has arrived is always seen.
         state.outcomes.push(Box::pin(unconstrained(outcome)));
-        // It begins now, in the order of the calls.
-        state.settle(&self.0.news);
+        // Its first poll is now, in the order of the calls.
+        state.settle(&self.0.arrival);
         drop(state);
-        self.0.news.0.notify_one();
+        self.0.arrival.0.notify_one();
     }
 }
 
@@ -279,7 +279,7 @@ impl Notice {
         }
     }
 
-    /// The entry of the log. `number` is what an event can be answered by.
+    /// Returns the log entry. `number` identifies an event that asks for an acknowledgement.
     pub(crate) fn entry(&self, number: Option<u64>) -> Entry {
         let what = match &self.kind {
             NoticeKind::Connect {
@@ -309,7 +309,7 @@ impl Notice {
             },
             NoticeKind::Attempt(attempt) => What::Reconnecting { attempt: *attempt },
             NoticeKind::GaveUp => What::Error {
-                message: "no further attempt to connect is made".to_owned(),
+                message: "gave up reconnecting".to_owned(),
                 data: None,
             },
             NoticeKind::Event(event, _) => What::Receive {
@@ -317,7 +317,7 @@ impl Notice {
                 args: event.args().clone(),
                 ack: number,
             },
-            NoticeKind::Own(what) | NoticeKind::Answer(what) => what.clone(),
+            NoticeKind::Sent(what) | NoticeKind::Answer(what) => what.clone(),
         };
         Entry {
             time: self.time,
@@ -334,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disconnection_shows_what_the_server_has_said() {
+    fn a_disconnect_shows_the_close_code_and_reason() {
         let reason = |details| {
             let reason = DisconnectReason::Session(CloseReason::TransportClose);
             let notice = Notice {

@@ -1,9 +1,8 @@
-//! All that the program writes, by a thread of its own: a terminal that stands still, or a pipe that nobody reads, holds
-//! up nothing else.
+//! Everything that the program writes goes through one thread, so that a stopped terminal or a pipe without a reader blocks
+//! nothing else.
 //!
-//! A command may wait for its output, for ever if need be. A signal ends that, whatever waits: lines that are printed get
-//! [`HURRY_TIMEOUT`] from then on, the last ones [`FINISH_TIMEOUT`], and again if there are others after those: one second in
-//! all.
+//! A command may wait for its output without a limit. A signal ends that wait: printed lines get [`HURRY_TIMEOUT`] from then
+//! on and the last ones [`FINISH_TIMEOUT`], twice if more follow: one second in total.
 
 use std::{
     io::{self, Write},
@@ -16,26 +15,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::signals::Signal;
+use crate::signal::Signal;
 
-/// Lines that may wait to be written. Beyond it they are counted instead.
+/// Lines that may wait to be written. Further ones are dropped and counted.
 const MAX_WAITING: usize = 8192;
-/// Bytes that are written at once.
+/// Bytes of one write.
 const BATCH_BYTES: usize = 16 * 1024;
-/// Time that the last lines get when the program ends by a signal.
+/// Time for the last lines to be written when the program ends by a signal.
 const FINISH_TIMEOUT: Duration = Duration::from_millis(350);
-/// Time after a signal in which lines still wait for room.
+/// Time after a signal in which lines still wait for room in the queue.
 const HURRY_TIMEOUT: Duration = Duration::from_millis(300);
-/// Time between two looks whether there is room, or a signal.
+/// Time between two checks for room in the queue, or a signal.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A way to stdout and stderr that never waits. A cheap handle.
+/// Writes to stdout and stderr through the output thread. A cheap handle.
 #[derive(Debug, Clone)]
 pub(crate) struct Output {
     lines: SyncSender<Line>,
     lost: Arc<AtomicU64>,
     is_closed: Arc<AtomicBool>,
-    /// The signal that the program was sent, and when.
+    /// The first signal that the program received, and when.
     signal: Arc<OnceLock<(Signal, Instant)>>,
 }
 
@@ -43,18 +42,18 @@ pub(crate) struct Output {
 enum Line {
     Out(String),
     Err(String),
-    /// Text with escape sequences for the terminal on stdout, as it is.
+    /// Text with escape sequences for the terminal on stdout, written unchanged.
     Screen(String),
-    /// Bytes for stdout, as they are.
+    /// Bytes for stdout, written unchanged.
     Bytes(Vec<u8>),
-    /// Replace the transient line on stderr, which stays below everything else.
+    /// Replaces the status line on stderr, which stays below everything else.
     Status(String),
-    /// Tell when everything before this was written.
+    /// Reports when everything before it is written.
     Finish(Sender<()>),
 }
 
 impl Output {
-    /// Starts the writing. `lost_line` is the line for a number of lines that were lost.
+    /// Starts the output thread. `lost_line` formats the line that reports a number of dropped lines.
     pub(crate) fn start(lost_line: fn(u64) -> String) -> io::Result<Self> {
         let (lines, waiting) = mpsc::sync_channel(MAX_WAITING);
         let lost = Arc::<AtomicU64>::default();
@@ -78,22 +77,22 @@ impl Output {
         })
     }
 
-    /// Starts the writing for a command that loses no line before a signal: it uses [`print`](Self::print).
-    pub(crate) fn start_patient() -> io::Result<Self> {
-        Self::start(|lines| format!("{lines} lines are missing"))
+    /// Starts the output thread for a command that drops no line before a signal, because it uses [`print`](Self::print).
+    pub(crate) fn start_lossless() -> io::Result<Self> {
+        Self::start(|lines| format!("{lines} lines were dropped"))
     }
 
-    /// Writes a line to stdout.
+    /// Writes a line to stdout, or drops it if the queue is full.
     pub(crate) fn out(&self, line: String) {
         self.send(Line::Out(line));
     }
 
-    /// Writes a line to stderr.
+    /// Writes a line to stderr, or drops it if the queue is full.
     pub(crate) fn err(&self, line: String) {
         self.send(Line::Err(line));
     }
 
-    /// Writes a line to stdout, and waits if many lines are to be written before it. No line is lost.
+    /// Writes a line to stdout. Waits while the queue is full, so that no line is dropped.
     pub(crate) fn print(&self, line: String) {
         self.wait_to_send(Line::Out(line));
     }
@@ -103,40 +102,40 @@ impl Output {
         self.wait_to_send(Line::Err(line));
     }
 
-    /// Writes bytes to stdout, nothing added, and waits until they are written.
+    /// Writes bytes to stdout without a line end, and waits until they are written.
     pub(crate) fn print_bytes(&self, bytes: Vec<u8>) {
         self.wait_to_send(Line::Bytes(bytes));
-        self.finish_patiently();
+        self.finish();
     }
 
-    /// Writes to the terminal on stdout what moves its cursor. Nothing is added.
+    /// Writes text with escape sequences to the terminal on stdout, without a line end.
     pub(crate) fn screen(&self, text: String) {
         self.wait_to_send(Line::Screen(text));
     }
 
-    /// Shows a line on stderr until the next one replaces it; an empty one removes it. For terminals only.
+    /// Shows a status line on stderr until the next one replaces it; an empty one removes it. For terminals only.
     pub(crate) fn status(&self, line: String) {
-        // The next one shows more than the one that does not fit.
+        // If the queue is full, the next status line replaces this one anyway.
         let _ = self.lines.try_send(Line::Status(line));
     }
 
-    /// Whether nobody reads stdout any more.
+    /// Returns whether stdout is closed at the other end.
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Relaxed)
     }
 
-    /// Takes note of a signal: from now on nothing waits long for room, or for the end of the writing.
+    /// Records a signal: from now on nothing waits long for room in the queue, or until everything is written.
     pub(crate) fn hurry(&self, signal: Signal) {
-        // The first one counts.
+        // Only the first signal is recorded.
         let _ = self.signal.set((signal, Instant::now()));
     }
 
-    /// The signal that the program was sent.
+    /// Returns the first signal that the program received.
     pub(crate) fn signal(&self) -> Option<Signal> {
         self.signal.get().map(|(signal, _)| *signal)
     }
 
-    /// Waits for room. A signal ends that, and the line is lost.
+    /// Waits for room in the queue. [`HURRY_TIMEOUT`] after a signal the line is dropped.
     fn wait_to_send(&self, line: Line) {
         let is_late = || {
             let signal = self.signal.get();
@@ -146,7 +145,7 @@ impl Output {
     }
 
     fn send_until(&self, mut line: Line, is_late: impl Fn() -> bool) {
-        // The thread lives as long as this handle.
+        // It cannot be disconnected: the thread lives as long as this handle.
         while let Err(TrySendError::Full(unsent)) = self.lines.try_send(line) {
             if is_late() {
                 return;
@@ -156,9 +155,9 @@ impl Output {
         }
     }
 
-    /// Waits until all lines are written, however slowly they are read, but not for long after a signal. Returns whether
-    /// they are.
-    pub(crate) fn finish_patiently(&self) -> bool {
+    /// Waits until all lines are written, without a limit until a signal, then for [`FINISH_TIMEOUT`]. Returns whether all
+    /// are written.
+    pub(crate) fn finish(&self) -> bool {
         let start = Instant::now();
         self.finish_unless(|| {
             let signal = self.signal.get();
@@ -166,8 +165,8 @@ impl Output {
         })
     }
 
-    /// Waits until all lines are written, but not for long: nobody may read them.
-    pub(crate) fn finish(&self) -> bool {
+    /// Waits for at most [`FINISH_TIMEOUT`] until all lines are written. Returns whether they are.
+    pub(crate) fn finish_briefly(&self) -> bool {
         let start = Instant::now();
         self.finish_unless(|| start.elapsed() >= FINISH_TIMEOUT)
     }
@@ -178,7 +177,7 @@ impl Output {
         loop {
             match is_done.recv_timeout(LOOK_INTERVAL) {
                 Ok(()) => return true,
-                // It was not even queued, or the thread has ended: then there is nothing to wait for.
+                // It was not queued, or the thread has ended: then there is nothing to wait for.
                 Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) if is_late() => return false,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -193,14 +192,14 @@ impl Output {
     }
 }
 
-/// The thread's side.
+/// The state of the output thread.
 struct Writer {
     out: Sink<io::Stdout>,
     err: Sink<io::Stderr>,
     lost: Arc<AtomicU64>,
     is_closed: Arc<AtomicBool>,
     lost_line: fn(u64) -> String,
-    /// The transient line that is shown.
+    /// The status line that is shown.
     status: String,
 }
 
@@ -210,7 +209,7 @@ impl Writer {
             let line = match lines.try_recv() {
                 Ok(line) => line,
                 Err(TryRecvError::Disconnected) => return,
-                // What is there is written before the wait, not line by line.
+                // All queued lines are written together, before the wait.
                 Err(TryRecvError::Empty) => {
                     self.flush();
                     match lines.recv() {
@@ -239,7 +238,7 @@ impl Writer {
                 }
                 Line::Finish(done) => {
                     self.flush();
-                    // Nobody waits for it any more.
+                    // The receiver may have given up.
                     let _ = done.send(());
                 }
             }
@@ -270,7 +269,7 @@ impl Writer {
     }
 }
 
-/// One stream. After its first error, such as a closed pipe, it swallows everything.
+/// One stream. After its first error, such as a closed pipe, it discards everything.
 struct Sink<W> {
     stream: W,
     batch: Vec<u8>,

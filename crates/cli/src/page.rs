@@ -1,4 +1,4 @@
-//! The demo page, which is part of the program, and the client that it uses.
+//! The demo page, which is embedded in the program, and the client that it uses.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use kokanee::{
     server::StaticFile,
 };
 
-/// The page loads nothing from elsewhere, and connects to where it came from.
+/// The page loads only from its own server, and connects only to it.
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; base-uri 'none'",
 );
@@ -41,7 +41,7 @@ const FILES: [(&str, &str, &[u8]); 5] = [
     ),
 ];
 
-/// Where a project that uses the official client, or this one, has it.
+/// Where the official client is in a project that uses it, and in this repository.
 const CLIENT_DIRECTORIES: [&str; 2] = [
     "node_modules/socket.io-client/dist",
     "tests/interop/node_modules/socket.io-client/dist",
@@ -58,7 +58,7 @@ pub(crate) fn serve(io: &Server) {
     }
 }
 
-/// The directory of the official client, if there is one below `directory`.
+/// Returns the directory of the official client, if there is one below `directory`.
 pub(crate) fn find_client(directory: &Path) -> Option<PathBuf> {
     CLIENT_DIRECTORIES
         .into_iter()

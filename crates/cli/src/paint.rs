@@ -1,4 +1,4 @@
-//! Colours of the terminal, and when they are used.
+//! Colours of terminal output, and when they are used.
 
 use std::{
     env,
@@ -7,7 +7,7 @@ use std::{
 
 use crate::args::{ColorArg, ColorArgs};
 
-/// Whether text to this stream is coloured. `NO_COLOR` and a dumb terminal say no, unless the user says otherwise.
+/// Returns whether text to this stream is coloured. By default it is not with `NO_COLOR` or a dumb terminal.
 fn is_colored(wish: ColorArg, stream: &impl IsTerminal) -> bool {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     match wish {
@@ -21,17 +21,17 @@ fn is_colored(wish: ColorArg, stream: &impl IsTerminal) -> bool {
     }
 }
 
-/// Puts colours around text, or does not.
+/// Colours text if it is `true`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Paint(pub(crate) bool);
 
 impl Paint {
-    /// Colours if stdout takes them.
+    /// Returns the paint for stdout.
     pub(crate) fn for_stdout(wish: ColorArgs) -> Self {
         Self(is_colored(wish.when, &io::stdout()))
     }
 
-    /// Colours if stderr takes them.
+    /// Returns the paint for stderr.
     pub(crate) fn for_stderr(wish: ColorArgs) -> Self {
         Self(is_colored(wish.when, &io::stderr()))
     }
@@ -52,7 +52,7 @@ impl Paint {
         self.with(2, text)
     }
 
-    /// Light and dark exchanged.
+    /// Swaps foreground and background.
     pub(crate) fn reverse(self, text: &str) -> String {
         self.with(7, text)
     }
@@ -81,7 +81,7 @@ impl Paint {
         self.with(36, text)
     }
 
-    /// The same id has the same colour wherever it is shown.
+    /// Colours text by an id: the same id always has the same colour.
     pub(crate) fn by_id(self, id: &str, text: &str) -> String {
         const HUES: [u8; 5] = [36, 35, 34, 33, 32];
         let sum: usize = id.bytes().map(usize::from).sum();

@@ -1,5 +1,5 @@
-//! A client of the library with the options of the command line: how it is made, how its failures are told and become exit
-//! codes. Used by `emit`, `listen` and `connect`, and in part by `bench`.
+//! Builds a client from the options of the command line, and turns its failures into messages and exit codes. Used by
+//! `emit`, `listen` and `connect`, and in part by `bench`.
 
 use std::{fs, io, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
@@ -11,20 +11,14 @@ use serde::de::IgnoredAny;
 use tokio::runtime;
 
 use crate::{
-    args::ConnectionArgs,
-    escape,
-    exit::Exit,
-    output::Output,
-    paint::Paint,
-    signals::{Signal, Signals},
-    trace::report_traces,
-    url,
+    args::ConnectionArgs, escape, exit::Exit, output::Output, paint::Paint, signal::Signal,
+    signals::Signals, trace::report_traces, url,
 };
 
-/// Time that the goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// Timeout for disconnecting when the result does not matter.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a command has ended otherwise than it should.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PeerError {
     #[error("{0}")]
@@ -35,9 +29,9 @@ pub(crate) enum PeerError {
     Read { path: String, source: io::Error },
     #[error("cannot send the event: {0}")]
     Emit(#[from] EmitError),
-    #[error("the server has refused the event: {0}")]
+    #[error("the server refused the event: {0}")]
     Refused(RemoteError),
-    #[error("no answer within {0:?}")]
+    #[error("no acknowledgement within {0:?}")]
     AckTimeout(Duration),
     #[error("no event within {0:?}")]
     Silence(Duration),
@@ -70,7 +64,7 @@ impl PeerError {
     }
 }
 
-/// The exit code of a connection that could not be made.
+/// Returns the exit code for a failure to connect.
 pub(crate) fn exit_of(failure: &ConnectFailure) -> Exit {
     match failure {
         ConnectFailure::Url { .. } | ConnectFailure::Option { .. } => Exit::Usage,
@@ -91,15 +85,15 @@ pub(crate) fn exit_of(failure: &ConnectFailure) -> Exit {
     }
 }
 
-/// Runs a command on a runtime, and tells why it failed.
+/// Runs a command on a runtime, and prints why it failed.
 pub(crate) fn run<F>(args: &ConnectionArgs, command: impl FnOnce(Output) -> F) -> ExitCode
 where
     F: Future<Output = Result<(), PeerError>>,
 {
-    let Ok(output) = Output::start_patient() else {
+    let Ok(output) = Output::start_lossless() else {
         return Exit::Failure.into();
     };
-    report_traces(&args.log.level, &output);
+    report_traces(&args.log.filter, &output);
     hint_at_url(args, &output);
     let ended = runtime::Builder::new_current_thread()
         .enable_all()
@@ -113,22 +107,22 @@ where
     let exit = match ended {
         Ok(()) => Exit::Success.into(),
         Err(error) => {
-            tell(&error, args, &output);
+            print_error(&error, args, &output);
             error.exit()
         }
     };
     end(&output, exit)
 }
 
-/// Writes the last lines of a command, and returns its exit code: of the signal that has cut them off, if one has.
+/// Writes the last lines of a command. Returns its exit code, or that of the signal that cut the output off.
 pub(crate) fn end(output: &Output, exit: ExitCode) -> ExitCode {
-    match (output.finish_patiently(), output.signal()) {
+    match (output.finish(), output.signal()) {
         (false, Some(signal)) => ExitCode::from(signal.exit_code()),
         _ => exit,
     }
 }
 
-/// Says what is probably meant by the URL, if that is something else.
+/// Prints a hint if the URL probably does not mean what the user wants.
 pub(crate) fn hint_at_url(args: &ConnectionArgs, output: &Output) {
     if let Some(hint) = url::hint(&args.url, &args.path) {
         let paint = Paint::for_stderr(args.color);
@@ -136,7 +130,7 @@ pub(crate) fn hint_at_url(args: &ConnectionArgs, output: &Output) {
     }
 }
 
-fn tell(error: &PeerError, args: &ConnectionArgs, output: &Output) {
+fn print_error(error: &PeerError, args: &ConnectionArgs, output: &Output) {
     let paint = Paint::for_stderr(args.color);
     let text = escape::lines(&error.to_string()).replace('\n', " ");
     output.print_err(format!("{} {text}", paint.red("error:")));
@@ -150,12 +144,12 @@ fn tell(error: &PeerError, args: &ConnectionArgs, output: &Output) {
     }
 }
 
-/// A socket with these options, not connected yet. Needs a runtime.
+/// Builds a socket with these options, which is not connected yet. Needs a runtime.
 pub(crate) fn socket(args: &ConnectionArgs, reconnection: bool) -> Result<Socket, PeerError> {
     Ok(builder(args)?.reconnection(reconnection).build()?)
 }
 
-/// A client with these options.
+/// Returns a builder of a client with these options.
 pub(crate) fn builder(args: &ConnectionArgs) -> Result<ClientBuilder, PeerError> {
     let mut builder = Client::builder(&args.url)
         .path(&args.path)
@@ -206,7 +200,7 @@ fn read(path: &Path) -> Result<Vec<u8>, PeerError> {
     })
 }
 
-/// Arguments of an event from values.
+/// Makes the arguments of an event.
 pub(crate) fn pack(values: Vec<Value>) -> Result<Args, PeerError> {
     Args::from_values(values).map_err(|error| PeerError::Argument(error.to_string()))
 }
@@ -219,10 +213,10 @@ pub(crate) async fn connect(socket: &Socket, signals: &mut Signals) -> Result<()
     }
 }
 
-/// Disconnects when all that was sent is on the wire, unless a signal comes first.
+/// Disconnects after everything is sent, unless a signal comes first.
 ///
 /// # Errors
-/// Something was not sent.
+/// Something was not sent, or a signal came.
 pub(crate) async fn finish(socket: &Socket, signals: &mut Signals) -> Result<(), PeerError> {
     tokio::select! {
         ended = socket.disconnect() => ended.map_err(|_| PeerError::Lost("before everything was sent")),
@@ -230,24 +224,25 @@ pub(crate) async fn finish(socket: &Socket, signals: &mut Signals) -> Result<(),
     }
 }
 
-/// Disconnects, but does not wait for long: nobody wants to know what becomes of what was sent.
+/// Disconnects, for at most [`LEAVE_TIMEOUT`], whether or not everything is sent.
 pub(crate) async fn leave(socket: &Socket) {
-    // Whether it was in time makes no difference: the program ends.
-    let _ = tokio::time::timeout(GOODBYE, socket.disconnect()).await;
+    // The program ends in both cases.
+    let _ = tokio::time::timeout(LEAVE_TIMEOUT, socket.disconnect()).await;
 }
 
-/// What became of an event that was to be answered.
+/// Converts the result of an event that asked for an acknowledgement.
 pub(crate) fn answer(result: Result<Args, AckError>, timeout: Duration) -> Result<Args, PeerError> {
     result.map_err(|error| match error {
         AckError::Timeout => PeerError::AckTimeout(timeout),
-        AckError::Disconnected => PeerError::Lost("before the answer came"),
+        AckError::Disconnected => PeerError::Lost("before the acknowledgement arrived"),
         AckError::Emit(error) => PeerError::Emit(error),
         other => PeerError::Argument(other.to_string()),
     })
 }
-/// Fails if an answer is the error of a handler.
+
+/// Fails if an acknowledgement is the error of a handler.
 pub(crate) fn check_answer(args: &Args) -> Result<(), PeerError> {
-    match kokanee_handler::answer::<IgnoredAny>(args) {
+    match kokanee_handler::read_ack::<IgnoredAny>(args) {
         Err(AckError::Remote(error)) => Err(PeerError::Refused(error)),
         _ => Ok(()),
     }

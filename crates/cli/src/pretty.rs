@@ -1,4 +1,4 @@
-//! JSON for people: on one line if it is short, else indented; safe for a terminal, in colours if wished.
+//! Formats JSON for a terminal: on one line if it is short, otherwise indented; escaped, and coloured on request.
 
 use std::fmt::Write;
 
@@ -9,10 +9,10 @@ use crate::{escape, paint::Paint, value::BINARY_KEY};
 
 /// Characters of one line.
 const WIDTH: usize = 88;
-/// Bytes of binary data that are shown.
+/// Maximum number of bytes shown of binary data.
 const SHOWN_BYTES: usize = 12;
 
-/// A number of things.
+/// Formats a count with its noun.
 pub(crate) fn plural(count: u64, noun: &str) -> String {
     match count {
         1 => format!("1 {noun}"),
@@ -20,22 +20,23 @@ pub(crate) fn plural(count: u64, noun: &str) -> String {
     }
 }
 
-/// A value on one line if that fits into the width behind `indent`, else on several, all but the first indented.
+/// Formats a value on one line if that fits into the width after `indent`, otherwise on several lines; all except the first
+/// are indented.
 pub(crate) fn pretty(value: &Value, indent: usize, paint: Paint) -> String {
     let mut text = String::new();
     write_value(&mut text, value, indent, paint);
     text
 }
 
-/// A value on one line.
+/// Formats a value on one line.
 pub(crate) fn compact(value: &Value, paint: Paint) -> String {
     let mut text = String::new();
     write_line(&mut text, value, paint);
     text
 }
 
-/// A line as several of at most this width, broken between words. Behind a first column, two spaces, they begin where the
-/// second one does.
+/// Wraps a line between words. If the line has two columns, separated by two spaces, the lines are indented to the second
+/// one.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let first = text.find("  ").unwrap_or(0);
     let rest = &text[first..];
@@ -124,14 +125,14 @@ fn string(content: &str) -> String {
     escape::json(&Value::from(content).to_string())
 }
 
-/// The bytes that an object stands for.
+/// Returns the binary data that an object represents.
 fn bytes_of(value: &Value) -> Option<Vec<u8>> {
     let members = value.as_object().filter(|members| members.len() == 1)?;
     let base64 = members.get(BINARY_KEY)?.as_str()?;
     base64_simd::STANDARD.decode_to_vec(base64).ok()
 }
 
-/// Bytes in words: how many, and the first of them.
+/// Describes binary data: its length, and its first bytes.
 pub(crate) fn describe_bytes(bytes: &[u8]) -> String {
     let mut text = format!("<{} bytes", bytes.len());
     for (index, byte) in bytes.iter().take(SHOWN_BYTES).enumerate() {

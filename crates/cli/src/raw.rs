@@ -1,4 +1,4 @@
-//! The raw sockets of `kokanee serve`, whose peers appear in namespaces: `--tcp`, `--udp`, `--unix`.
+//! The raw sockets of `kokanee serve` whose peers are bridged into namespaces: `--tcp`, `--udp`, `--unix`.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ const TCP: &str = "/tcp";
 const UDP: &str = "/udp";
 const UNIX: &str = "/unix";
 
-/// The namespaces that these options ask for.
+/// Returns the namespaces that these options ask for.
 pub(crate) fn namespaces(args: &RawArgs) -> Vec<&'static str> {
-    // Without a listener, /tcp is there for what clients have connected to.
+    // Even without a listener, /tcp exists if clients may dial targets.
     let has_tcp = args.tcp.is_some() || !args.allow_target.is_empty();
     let has = [
         (TCP, has_tcp),
@@ -41,7 +41,7 @@ fn unix_path(_args: &RawArgs) -> Option<&std::path::PathBuf> {
     None
 }
 
-/// The sockets, bound.
+/// The bound sockets.
 pub(crate) struct RawSockets {
     tcp: Option<TcpServer>,
     udp: Option<UdpServer>,
@@ -50,7 +50,7 @@ pub(crate) struct RawSockets {
 }
 
 impl RawSockets {
-    /// Binds what the options ask for.
+    /// Binds the sockets that the options ask for.
     pub(crate) async fn bind(args: &RawArgs, host: &str) -> Result<Self, NetError> {
         let full = |text: &String| match text.parse() {
             Ok(port) => address(host, port),
@@ -76,7 +76,7 @@ impl RawSockets {
         })
     }
 
-    /// The namespaces with the addresses of their sockets.
+    /// Returns the namespaces with the addresses of their sockets.
     pub(crate) fn addresses(&self) -> Vec<(&'static str, String)> {
         let mut addresses = Vec::new();
         if let Some(server) = &self.tcp {
@@ -92,7 +92,7 @@ impl RawSockets {
         addresses
     }
 
-    /// Lets their peers appear.
+    /// Bridges their peers into the namespaces.
     pub(crate) fn serve(self, io: &Server, args: &RawArgs) -> RawServers {
         let mut servers = Vec::new();
         let bridge = |name: &str| {
@@ -105,9 +105,9 @@ impl RawSockets {
                     limits.max_hold_up = args.max_hold_up;
                 })
                 .slow_watcher(if args.disconnect_slow_watchers {
-                    SlowWatcher::IsDisconnected
+                    SlowWatcher::Disconnect
                 } else {
-                    SlowWatcher::Misses
+                    SlowWatcher::DropMessages
                 });
             if name == TCP {
                 builder = args
@@ -141,7 +141,7 @@ impl RawSockets {
     }
 }
 
-/// Lets only those into a namespace who know the token, if there is one.
+/// Refuses clients that do not send the token, if one is set.
 fn authorize(namespace: &Namespace, args: &RawArgs) {
     #[derive(Deserialize)]
     struct Login {
@@ -151,7 +151,7 @@ fn authorize(namespace: &Namespace, args: &RawArgs) {
         return;
     };
     namespace.middleware(move |login: Option<Auth<Login>>| {
-        // In a time that says nothing of how much of it was right.
+        // In constant time, so that timing does not reveal how much of a token is right.
         let is_known =
             login.is_some_and(|Auth(login)| login.token.as_bytes().ct_eq(token.as_bytes()).into());
         async move {
@@ -164,16 +164,16 @@ fn authorize(namespace: &Namespace, args: &RawArgs) {
     });
 }
 
-/// The sockets, served.
+/// The running servers of the sockets.
 pub(crate) struct RawServers(Vec<(ServerHandle, JoinHandle<()>)>);
 
 impl RawServers {
-    /// Ends them. Returns whether that was done in time.
+    /// Closes them. Returns whether that completed in time.
     pub(crate) async fn close(self, deadline: Duration) -> bool {
         let mut in_time = true;
         for (handle, serving) in self.0 {
             in_time &= handle.close(deadline).await;
-            // Its task removes the file of a Unix socket, and tells of peers without a connection.
+            // The task removes the file of a Unix socket, and reports UDP peers as gone.
             in_time &= timeout(deadline, serving).await.is_ok();
         }
         in_time

@@ -1,4 +1,4 @@
-//! `kokanee serve`: puts the server together, announces it, and ends it on a signal.
+//! `kokanee serve`: builds the server, announces it, and shuts it down on a signal.
 
 use std::{
     io,
@@ -25,14 +25,15 @@ use crate::{
     page,
     paint::Paint,
     raw::{self, RawSockets},
-    signals::{Signal, Signals},
+    signal::Signal,
+    signals::Signals,
     trace::report_traces,
 };
 
 const PORT_IN_USE: u8 = 98;
 const FAILURE: u8 = 1;
 
-/// Why the server could not be started, or did not end as it should.
+/// Why the server could not start, or stopped unexpectedly.
 #[derive(Debug, thiserror::Error)]
 enum ServeError {
     #[error("port {port} of {host} is in use")]
@@ -45,7 +46,7 @@ enum ServeError {
     Net(#[from] NetError),
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
-    #[error("the listener has ended")]
+    #[error("the listener stopped unexpectedly")]
     Ended,
 }
 
@@ -57,16 +58,16 @@ impl ServeError {
         }
     }
 
-    /// What the user can do.
+    /// Returns what the user can do.
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::PortInUse { .. } => {
-                Some("choose another one with --port, or any free one with --port 0")
+                Some("choose another port with --port, or any free one with --port 0")
             }
             Self::Listen(ListenError::Bind { source, .. })
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
-                Some("ports below 1024 need special rights; choose another one with --port")
+                Some("ports below 1024 need special privileges; choose another one with --port")
             }
             _ => None,
         }
@@ -77,17 +78,17 @@ impl ServeError {
 pub(crate) fn run(args: &ServeArgs) -> ExitCode {
     let lost_line = if args.json { lost_json } else { lost_text };
     let Ok(output) = Output::start(lost_line) else {
-        // The system gives no thread: then there is no server, and nothing that could say so.
+        // Without a thread there is neither a server nor a way to report the error.
         return ExitCode::from(FAILURE);
     };
-    report_traces(&args.log.level, &output);
+    report_traces(&args.log.filter, &output);
     let ended = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(ServeError::Start)
         .and_then(|runtime| {
             let ended = runtime.block_on(serve(args, &output));
-            // Handlers that still run are not waited for.
+            // This does not wait for running handlers.
             runtime.shutdown_background();
             ended
         });
@@ -106,7 +107,7 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
             error.exit_code()
         }
     };
-    output.finish();
+    output.finish_briefly();
     ExitCode::from(code)
 }
 
@@ -123,7 +124,7 @@ async fn serve(args: &ServeArgs, output: &Output) -> Result<(), ServeError> {
     let bridged = raw.addresses();
     let raw = raw.serve(&io, &args.raw);
     let address = listener.local_addr();
-    // Before anybody knows the address: the first signal may come at once.
+    // Before the address is printed, because a signal may follow immediately.
     let mut signals = Signals::watch(output).map_err(ServeError::Start)?;
     let start = Instant::now();
     let mut listening = tokio::spawn(listener.serve());
@@ -143,7 +144,7 @@ async fn serve(args: &ServeArgs, output: &Output) -> Result<(), ServeError> {
     };
     console.stopping(signal, io.session_count());
     let closing = async {
-        // First, so that clients learn that the raw peers have gone.
+        // First, so that clients are notified that the raw peers are gone.
         let raw_in_time = raw.close(args.shutdown_timeout).await;
         io.close(args.shutdown_timeout).await.is_ok() && raw_in_time
     };
@@ -153,7 +154,7 @@ async fn serve(args: &ServeArgs, output: &Output) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// The server of the options, with the event log in front of all handlers.
+/// Builds the server from the options. The event log's handlers run before all others.
 fn build(args: &ServeArgs, console: &Console, client: Option<&Path>) -> Server {
     let log = EventLog::new(console.output.clone(), console.format());
     let mut builder = Server::builder()
@@ -187,7 +188,7 @@ fn build(args: &ServeArgs, console: &Console, client: Option<&Path>) -> Server {
     io
 }
 
-/// The official client to be served.
+/// Returns the path of the official client to serve.
 fn find_client(args: &ServeArgs) -> Result<Option<PathBuf>, ServeError> {
     match &args.serve_client {
         Some(path) => {
@@ -199,7 +200,7 @@ fn find_client(args: &ServeArgs) -> Result<Option<PathBuf>, ServeError> {
     }
 }
 
-/// What was asked of a path, or why it cannot be served.
+/// Converts the error of a path that cannot be served.
 fn usable<T>(path: &Path, found: io::Result<T>) -> Result<T, ServeError> {
     found.map_err(|source| ServeError::Files {
         path: path.to_owned(),
@@ -207,8 +208,8 @@ fn usable<T>(path: &Path, found: io::Result<T>) -> Result<T, ServeError> {
     })
 }
 
-/// Serves the directory of the options, and the demo page if that has none of its own. Returns whether the demo page is
-/// served.
+/// Serves the directory of the options, and the demo page unless the directory has a page. Returns whether the demo page
+/// is served.
 fn serve_files(args: &ServeArgs, io: &Server) -> Result<bool, ServeError> {
     let mut has_page = true;
     if let Some(directory) = &args.static_dir {
@@ -243,7 +244,7 @@ async fn bind(args: &ServeArgs, io: &Server) -> Result<Listener, ServeError> {
     }
 }
 
-/// A host as it is written in URLs: IPv6 addresses are in brackets.
+/// Formats a host for URLs: IPv6 addresses are put in brackets.
 fn in_url(host: &str) -> String {
     match host.parse() {
         Ok(IpAddr::V6(address)) => format!("[{address}]"),
@@ -251,7 +252,7 @@ fn in_url(host: &str) -> String {
     }
 }
 
-/// The address to be opened in a browser on this machine.
+/// Returns the URL to open in a browser on this machine.
 fn url(args: &ServeArgs, address: SocketAddr) -> String {
     let scheme = if args.tls_cert.is_some() {
         "https"
@@ -266,27 +267,29 @@ fn url(args: &ServeArgs, address: SocketAddr) -> String {
     format!("{scheme}://{host}:{}", address.port())
 }
 
-/// Which client the page uses, and what may keep it from working.
+/// Describes which client the page uses, and what may prevent it from connecting.
 fn client_note(args: &ServeArgs, client: Option<&Path>) -> String {
     let has_websocket = args.transports.contains(&TransportArg::Websocket);
     let what = match client {
         Some(path) => format!("the official JavaScript client of {}", path.display()),
-        None => "its own small client, as the official one was not found (--serve-client PATH)"
-            .to_owned(),
+        None => {
+            "its own small client, because the official one was not found (--serve-client PATH)"
+                .to_owned()
+        }
     };
     let obstacle = if args.path != "/socket.io" {
-        "it connects to /socket.io only, and --path says otherwise"
+        "it connects only to /socket.io, not to the path of --path"
     } else if args.parser == ParserArg::Msgpack {
-        "it does not speak msgpack: --parser both serves it, too"
+        "it does not speak msgpack; use --parser both to serve it"
     } else if client.is_none() && !has_websocket {
-        "that needs --transports websocket"
+        "it needs --transports websocket"
     } else {
         return format!("The page uses {what}.");
     };
     format!("The page uses {what}, but {obstacle}.")
 }
 
-/// What the command itself says on stdout.
+/// Prints the command's own messages on stdout.
 struct Console {
     output: Output,
     is_quiet: bool,
@@ -330,7 +333,7 @@ impl Console {
         }
     }
 
-    /// How the event log writes.
+    /// Returns the format of the event log.
     fn format(&self) -> Format {
         match (self.is_quiet, self.is_json, self.paint) {
             (true, ..) => Format::Silent,
@@ -348,12 +351,12 @@ impl Console {
                 concat!("Kokanee ", env!("CARGO_PKG_VERSION")),
                 self.paint.bold(url),
             );
-            format!("{name} listens on {url} - open it in a browser; Ctrl-C stops it.")
+            format!("{name} is listening on {url} - open it in a browser; press Ctrl-C to stop.")
         });
     }
 
     fn bridged(&self, namespace: &str, address: &str) {
-        let text = format!("Raw peers of {address} appear in the namespace {namespace}.");
+        let text = format!("Raw peers of {address} are bridged into the namespace {namespace}.");
         self.say(&text, &Announcement::Bridge { namespace, address });
     }
 
@@ -368,7 +371,7 @@ impl Console {
         });
     }
 
-    /// Says again and again how much of the heap is in use.
+    /// Prints the size of the used heap at an interval.
     async fn report_heap(&self, interval: Option<Duration>) {
         let Some(interval) = interval else {
             return std::future::pending().await;
@@ -395,11 +398,11 @@ impl Console {
     fn stopping(&self, signal: Signal, sessions: usize) {
         let signal = signal.name();
         let clients = match sessions {
-            0 => "nobody is connected".to_owned(),
-            1 => "1 client is disconnected".to_owned(),
-            many => format!("{many} clients are disconnected"),
+            0 => "no clients connected".to_owned(),
+            1 => "disconnecting 1 client".to_owned(),
+            many => format!("disconnecting {many} clients"),
         };
-        let text = format!("{signal}: stopping, {clients}; again to stop at once.");
+        let text = format!("{signal}: stopping, {clients}; send it again to stop immediately.");
         self.say(&text, &Announcement::Stopping { signal, sessions });
     }
 
@@ -407,7 +410,7 @@ impl Console {
         let text = if complete {
             "Stopped"
         } else {
-            "Stopped before all clients and handlers were done"
+            "Stopped before all clients and handlers had finished"
         };
         self.say(
             &format!("{text}, after {seconds} s."),
@@ -417,7 +420,7 @@ impl Console {
 }
 
 fn lost_text(lines: u64) -> String {
-    format!("… {lines} lines are missing here: they came faster than they could be written")
+    format!("… {lines} lines were dropped here: they could not be written fast enough")
 }
 
 fn lost_json(lines: u64) -> String {
@@ -469,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn the_note_says_which_client_the_page_uses() {
+    fn the_note_describes_the_client_of_the_page() {
         assert!(
             client_note(&args(&[]), Some(Path::new("dist")))
                 .ends_with("official JavaScript client of dist.")
@@ -481,8 +484,8 @@ mod tests {
         );
         assert!(
             client_note(&args(&["--path", "/x"]), None)
-                .contains("but it connects to /socket.io only")
+                .contains("but it connects only to /socket.io")
         );
-        assert!(client_note(&args(&["--transports", "polling"]), None).contains("but that needs"));
+        assert!(client_note(&args(&["--transports", "polling"]), None).contains("but it needs"));
     }
 }

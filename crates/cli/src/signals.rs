@@ -1,47 +1,19 @@
-//! The signals that ask the program to stop, for all commands that have something to do before they end.
+//! Watches for signals that ask the program to stop, for all commands with something to do before they end.
 //!
-//! The first one is news: the command ends what it does, and its output gets a second. The second one ends the program at
-//! once, whatever it does. A thread of its own sees to both, as a command may be stuck in its output.
+//! After the first signal the command stops, and its output gets a second. The second signal ends the program immediately.
+//! A separate thread handles both, because a command may be blocked by its output.
 
 use std::{io, process, thread};
 
 use tokio::{runtime, sync::watch};
 
-use crate::output::Output;
+use crate::{output::Output, signal::Signal};
 
-/// A request to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Signal {
-    /// Ctrl-C, SIGINT.
-    Interrupt,
-    /// SIGTERM.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has it"))]
-    Terminate,
-}
-
-impl Signal {
-    /// The name for people.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Interrupt => "Ctrl-C",
-            Self::Terminate => "SIGTERM",
-        }
-    }
-
-    /// The exit code of a program that this signal has ended, as shells count.
-    pub(crate) const fn exit_code(self) -> u8 {
-        match self {
-            Self::Interrupt => 128 + 2,
-            Self::Terminate => 128 + 15,
-        }
-    }
-}
-
-/// The news of the first signal. From its making on signals do not end the program by themselves.
+/// Waits for the first signal. While it exists, signals no longer end the program by themselves.
 pub(crate) struct Signals(watch::Receiver<Option<Signal>>);
 
 impl Signals {
-    /// Begins to watch. The first signal makes the output hurry.
+    /// Starts watching. The first signal also limits how long the output waits.
     pub(crate) fn watch(output: &Output) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
@@ -50,14 +22,14 @@ impl Signals {
             let _context = runtime.enter();
             Source::new()?
         };
-        let (news, first) = watch::channel(None);
+        let (sender, first) = watch::channel(None);
         let output = output.clone();
         let watch = move || {
             runtime.block_on(async {
                 let signal = source.next().await;
                 output.hurry(signal);
-                news.send_replace(Some(signal));
-                end_at_once(source.next().await);
+                sender.send_replace(Some(signal));
+                end_immediately(source.next().await);
             });
         };
         thread::Builder::new()
@@ -66,11 +38,11 @@ impl Signals {
         Ok(Self(first))
     }
 
-    /// Waits for the first signal, which may have come. Cancel safe.
+    /// Waits for the first signal; returns immediately if it was received before. Cancel safe.
     pub(crate) async fn first(&mut self) -> Signal {
         match self.0.wait_for(Option::is_some).await.map(|first| *first) {
             Ok(Some(signal)) => signal,
-            // The thread ends with the program only.
+            // The thread ends only with the program.
             _ => std::future::pending().await,
         }
     }
@@ -78,15 +50,15 @@ impl Signals {
 
 #[expect(
     clippy::exit,
-    reason = "the thread that would return may be stuck, which is why this was sent"
+    reason = "the main thread may be blocked, so it cannot return from main"
 )]
-fn end_at_once(signal: Signal) -> ! {
-    // Nothing happens if the terminal is as it was.
+fn end_immediately(signal: Signal) -> ! {
+    // This does nothing if raw mode is not enabled.
     let _ = crossterm::terminal::disable_raw_mode();
     process::exit(signal.exit_code().into())
 }
 
-/// The signals of the system.
+/// The signals of Unix.
 #[cfg(unix)]
 struct Source {
     interrupt: tokio::signal::unix::Signal,
@@ -111,7 +83,7 @@ impl Source {
     }
 }
 
-/// Ctrl-C.
+/// The signal of Windows.
 #[cfg(windows)]
 struct Source(tokio::signal::windows::CtrlC);
 

@@ -1,13 +1,13 @@
-//! `kokanee tcp` and `kokanee udp`: what their subcommands have in common. How they fail, and how they end.
+//! `kokanee tcp` and `kokanee udp`: how their subcommands run and end.
 
+mod error;
 mod input;
 mod tcp;
 mod udp;
 mod view;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-use kokanee::net::NetError;
 use tokio::runtime;
 
 use crate::{
@@ -16,64 +16,9 @@ use crate::{
     exit::Exit,
     output::Output,
     paint::Paint,
-    signals::Signal,
-    sockets::view::View,
+    sockets::{error::SocketError, view::View},
     trace::report_traces,
 };
-
-/// Why a command has ended otherwise than it should.
-#[derive(Debug, thiserror::Error)]
-enum SocketError {
-    #[error(transparent)]
-    Net(#[from] NetError),
-    #[error("{0}")]
-    Argument(String),
-    #[error("nothing came within {0:?}")]
-    Silence(Duration),
-    #[error("the connection was lost before all was sent")]
-    Unsent,
-    #[error("interrupted by {}", .0.name())]
-    Interrupted(Signal),
-    #[error("cannot start: {0}")]
-    Start(#[source] std::io::Error),
-}
-
-impl SocketError {
-    fn exit(&self) -> ExitCode {
-        let exit = match self {
-            Self::Net(error) => exit_of(error),
-            Self::Argument(_) => Exit::Usage,
-            Self::Silence(_) => Exit::Timeout,
-            Self::Unsent => Exit::Lost,
-            Self::Interrupted(signal) => return ExitCode::from(signal.exit_code()),
-            Self::Start(_) => Exit::Failure,
-        };
-        exit.into()
-    }
-}
-
-fn exit_of(error: &NetError) -> Exit {
-    match error {
-        NetError::NotAnAddress { .. } => Exit::Usage,
-        NetError::AddressInUse { .. } => Exit::AddressInUse,
-        NetError::UnknownHost { .. }
-        | NetError::Refused { .. }
-        | NetError::Unreachable { .. }
-        | NetError::Tls { .. } => Exit::Unreachable,
-        NetError::ConnectTimeout { .. }
-        | NetError::ReadTimeout { .. }
-        | NetError::WriteTimeout { .. }
-        | NetError::Idle { .. } => Exit::Timeout,
-        NetError::Reset { .. } | NetError::Closed { .. } => Exit::Lost,
-        NetError::UnexpectedEnd { .. }
-        | NetError::FrameCut { .. }
-        | NetError::FrameTooLarge { .. }
-        | NetError::DelimiterInFrame { .. }
-        | NetError::DatagramTooLarge { .. }
-        | NetError::DatagramOverLimit { .. } => Exit::Protocol,
-        _ => Exit::Failure,
-    }
-}
 
 /// Runs `kokanee tcp`.
 pub(crate) fn tcp(args: &TcpArgs) -> ExitCode {
@@ -89,22 +34,22 @@ pub(crate) fn udp(args: &UdpArgs) -> ExitCode {
     })
 }
 
-/// Runs a command on a runtime, and tells why it failed.
+/// Runs a command on a runtime, and prints why it failed.
 fn run<F>(args: &ViewArgs, command: impl FnOnce(View) -> F) -> ExitCode
 where
     F: Future<Output = Result<(), SocketError>>,
 {
-    let Ok(output) = Output::start_patient() else {
+    let Ok(output) = Output::start_lossless() else {
         return Exit::Failure.into();
     };
-    report_traces(&args.log.level, &output);
+    report_traces(&args.log.filter, &output);
     let ended = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(SocketError::Start)
         .and_then(|runtime| {
             let ended = runtime.block_on(command(View::new(args, &output)));
-            // A read of the standard input cannot be ended.
+            // This does not wait for a pending read of stdin, which cannot be cancelled.
             runtime.shutdown_background();
             ended
         });
@@ -117,10 +62,10 @@ where
             error.exit()
         }
     };
-    let was_asked_to_end = output.signal().is_some();
-    match (output.finish_patiently(), output.signal()) {
-        // It had ended by itself, but nobody took what it had to say.
-        (false, Some(signal)) if !was_asked_to_end => ExitCode::from(signal.exit_code()),
+    let was_interrupted = output.signal().is_some();
+    match (output.finish(), output.signal()) {
+        // The command had ended, but a signal cut its output off.
+        (false, Some(signal)) if !was_interrupted => ExitCode::from(signal.exit_code()),
         _ => exit,
     }
 }

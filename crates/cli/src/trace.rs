@@ -1,23 +1,25 @@
-//! What the libraries report by `tracing`, as lines on stderr.
+//! What the libraries report with `tracing`, as lines on stderr.
 
 use std::io;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{escape, output::Output};
 
-/// Writes the library's own reports to stderr.
-pub(crate) fn report_traces(level: &str, output: &Output) {
+/// Writes the libraries' reports that pass the filter to stderr.
+pub(crate) fn report_traces(filter: &Targets, output: &Output) {
     let output = output.clone();
-    let report = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(level))
+    let report = fmt::layer()
         .with_ansi(false)
         .with_writer(move || TraceWriter(output.clone()));
-    // There is no other subscriber in this program.
-    let _ = report.try_init();
+    // This program has no other subscriber.
+    let _ = tracing_subscriber::registry()
+        .with(filter.clone())
+        .with(report)
+        .try_init();
 }
 
-/// Takes one report, which is written at once.
+/// Writes one report, at once.
 struct TraceWriter(Output);
 
 impl io::Write for TraceWriter {

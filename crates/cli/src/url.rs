@@ -1,24 +1,28 @@
-//! The URL of a server: where it is, and the namespace, which is its path.
+//! The URL of a server: its address, and the namespace as its path.
 
-/// A URL in its parts.
+/// The parts of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerUrl {
     /// Scheme, host and port.
     pub(crate) origin: String,
     /// `/` if there is no path.
     pub(crate) namespace: String,
-    /// Whether there is no more to it: neither TLS nor a user nor a query.
+    /// Whether it has no TLS, no user and no query.
     pub(crate) is_plain: bool,
 }
 
 impl ServerUrl {
-    /// Takes a URL apart. `http://` may be missing.
+    /// Parses a URL. `http://` may be missing.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "http" | "ws" => "http",
             "https" | "wss" => "https",
-            other => return Err(format!("{other}:// is none of http, https, ws and wss")),
+            other => {
+                return Err(format!(
+                    "the scheme must be http, https, ws or wss, not {other}"
+                ));
+            }
         };
         let rest = rest.split('#').next().unwrap_or_default();
         let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -26,12 +30,12 @@ impl ServerUrl {
         let (user, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
         let is_host = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c);
         if authority.is_empty() || !authority.chars().all(is_host) {
-            return Err("a URL such as http://localhost:3000 is expected".to_owned());
+            return Err("expected a URL such as http://localhost:3000".to_owned());
         }
         let namespace = match path {
             "" => "/".to_owned(),
             path if path.contains(',') => {
-                return Err("no namespace has a comma in its name".to_owned());
+                return Err("the name of a namespace cannot contain a comma".to_owned());
             }
             path => format!("/{path}"),
         };
@@ -43,25 +47,25 @@ impl ServerUrl {
     }
 }
 
-/// The path of the requests of all servers, unless they say otherwise.
+/// The default path of the requests.
 const REQUESTS: &str = "/socket.io";
 
-/// What to say of a URL that names the path of the requests where the namespace belongs.
+/// Returns a hint if the URL has the path of the requests in the place of the namespace.
 pub(crate) fn hint(url: &str, path: &str) -> Option<String> {
     let ServerUrl {
         origin, namespace, ..
     } = ServerUrl::parse(url).ok()?;
     let before = namespace.trim_end_matches('/').strip_suffix(REQUESTS)?;
     if path != REQUESTS {
-        // It was said where they go.
+        // The user has set the path of the requests.
         return None;
     }
     let instead = match before {
-        "" => format!("{origin} alone, as requests go to {REQUESTS} anyhow"),
+        "" => format!("{origin} alone (requests go to {REQUESTS} by default)"),
         before => format!("{origin} --path {before}{REQUESTS}"),
     };
     Some(format!(
-        "the path of a URL is a namespace, here {namespace}; do you mean {instead}?"
+        "the path of a URL is the namespace, here {namespace}; did you mean {instead}?"
     ))
 }
 
@@ -78,7 +82,7 @@ mod tests {
             "ws://u:p@a:1/socket.io?b=c",
         ] {
             assert!(
-                of(url).contains("do you mean http://a:1 alone"),
+                of(url).contains("did you mean http://a:1 alone"),
                 "{}",
                 of(url)
             );

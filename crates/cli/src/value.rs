@@ -1,12 +1,12 @@
-//! Arguments as JSON for programs: bytes are `{"_binary": "<base64>"}`, so nothing is lost.
+//! Arguments as JSON for programs, without loss: binary data is `{"_binary": "<base64>"}`.
 
 use kokanee_socketio::Value;
 use serde_json::json;
 
-/// The key of an object that stands for bytes.
+/// The key of an object that represents binary data.
 pub(crate) const BINARY_KEY: &str = "_binary";
 
-/// A value as JSON.
+/// Converts a value to JSON.
 pub(crate) fn to_json(value: &Value) -> serde_json::Value {
     match value {
         Value::Null => serde_json::Value::Null,
@@ -22,7 +22,7 @@ pub(crate) fn to_json(value: &Value) -> serde_json::Value {
     }
 }
 
-/// The reverse of [`to_json`].
+/// Converts JSON to a value, the reverse of [`to_json`].
 pub(crate) fn from_json(value: serde_json::Value) -> Value {
     match value {
         serde_json::Value::Array(elements) => {
@@ -45,7 +45,7 @@ pub(crate) fn from_json(value: serde_json::Value) -> Value {
     }
 }
 
-/// Bytes in base64.
+/// Encodes bytes in base64.
 pub(crate) fn base64(bytes: &[u8]) -> String {
     base64_simd::STANDARD.encode_to_string(bytes)
 }

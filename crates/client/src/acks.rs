@@ -1,4 +1,4 @@
-//! The acknowledgements that the server owes us.
+//! The acknowledgements that the client waits for, and those that it sends.
 
 use std::{
     collections::HashMap,
@@ -10,27 +10,32 @@ use std::{
     time::Duration,
 };
 
-use kokanee_handler::{AckError, AckSink, EmitError, answer};
+use kokanee_handler::{AckError, AckSink, EmitError, read_ack};
 use kokanee_socketio::{AckId, Args, EncodedPacket};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use crate::{Socket, handlers::is_handling, hub::Outgoing, socket::Core};
+use crate::{
+    handlers::is_handling,
+    hub::Outgoing,
+    reply::{Reply, reply},
+    socket::{Core, Socket},
+};
 
-/// How long an acknowledgement is waited for in a handler, and for an event with retries, unless the application says
-/// otherwise.
+/// How long the client waits for an acknowledgement in a handler, and for that of an event with retries, if the application
+/// sets no timeout.
 pub(crate) const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
-type Answer = Result<Args, AckError>;
+type AckResult = Result<Args, AckError>;
 
 #[derive(Debug)]
 struct Waiting {
-    sender: oneshot::Sender<Answer>,
+    sender: Reply<AckResult>,
     /// Whether the event has left.
     sent: bool,
 }
 
-/// The acknowledgements that one socket waits for. Mostly none, so the map is behind a pointer.
+/// The acknowledgements that one socket waits for. There are usually none, so the map is allocated on demand.
 #[expect(clippy::box_collection, reason = "keeps the idle socket small")]
 #[derive(Debug, Default)]
 pub(crate) struct PendingAcks(Mutex<Option<Box<HashMap<AckId, Waiting>>>>);
@@ -40,7 +45,7 @@ impl PendingAcks {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn insert(&self, id: AckId, sender: oneshot::Sender<Answer>, max: usize) -> bool {
+    fn insert(&self, id: AckId, sender: Reply<AckResult>, max: usize) -> bool {
         self.with(|pending| {
             let pending = pending.get_or_insert_default();
             if pending.len() >= max {
@@ -65,7 +70,7 @@ impl PendingAcks {
         })
     }
 
-    /// The event has left.
+    /// Notes that the event was sent.
     pub(crate) fn mark_sent(&self, id: AckId) {
         self.with(|pending| {
             if let Some(waiting) = pending.as_mut().and_then(|pending| pending.get_mut(&id)) {
@@ -74,12 +79,12 @@ impl PendingAcks {
         });
     }
 
-    /// Whether somebody waits for any.
+    /// Whether any acknowledgement is awaited.
     pub(crate) fn is_awaited(&self) -> bool {
         self.with(|pending| pending.as_ref().is_some_and(|pending| !pending.is_empty()))
     }
 
-    /// Whether somebody waits for this one.
+    /// Whether this acknowledgement is awaited.
     pub(crate) fn is_waiting(&self, id: AckId) -> bool {
         self.with(|pending| {
             pending
@@ -89,39 +94,36 @@ impl PendingAcks {
     }
 
     /// The end of a wait. Unknown and repeated answers are ignored. Returns whether somebody has waited.
-    pub(crate) fn resolve(&self, id: AckId, answer: Answer) -> bool {
-        // Whoever asked may have given up.
+    pub(crate) fn resolve(&self, id: AckId, answer: AckResult) -> bool {
         self.remove(id)
             .is_some_and(|waiting| waiting.sender.send(answer).is_ok())
     }
 
-    /// Nothing is answered any more.
+    /// Fails all waits: no answers arrive any more.
     pub(crate) fn fail_all(&self) {
         let failed = self.with(Option::take).unwrap_or_default();
         for waiting in failed.into_values() {
-            let _ = waiting.sender.send(Err(AckError::Disconnected));
+            reply(waiting.sender, Err(AckError::Disconnected));
         }
     }
 
     /// The connection has ended: events that have left are not answered any more.
-    pub(crate) fn fail_sent(&self, keep: Option<AckId>) {
+    pub(crate) fn fail_sent(&self) {
         let failed = self.with(|pending| {
             let Some(map) = pending else {
                 return Vec::new();
             };
-            let ids = map
-                .iter()
-                .filter(|(id, waiting)| waiting.sent && Some(**id) != keep);
-            let ids: Vec<_> = ids.map(|(id, _)| *id).collect();
-            ids.into_iter().filter_map(|id| map.remove(&id)).collect()
+            map.extract_if(|_, waiting| waiting.sent)
+                .map(|(_, waiting)| waiting)
+                .collect()
         });
         for waiting in failed {
-            let _ = waiting.sender.send(Err(AckError::Disconnected));
+            reply(waiting.sender, Err(AckError::Disconnected));
         }
     }
 }
 
-/// Takes a pending wait back when its future is dropped or has timed out.
+/// Removes a pending wait when its future is dropped or has timed out.
 struct Registration<'a> {
     socket: &'a Socket,
     id: AckId,
@@ -133,15 +135,15 @@ impl Drop for Registration<'_> {
     }
 }
 
-/// An event that asks for an answer. Await it to send it; see [`Socket::emit_with_ack`].
+/// Sends an event when it is awaited, and resolves to the answer; see [`Socket::emit_with_ack`].
 #[must_use = "nothing is sent until it is awaited"]
 pub struct EmitWithAck<T> {
     socket: Socket,
     id: AckId,
     packet: Result<EncodedPacket, EmitError>,
-    /// For each try.
+    /// The timeout of each try.
     timeout: Option<Duration>,
-    /// For all of it.
+    /// The timeout of all tries together.
     limit: Option<Duration>,
     answer: PhantomData<fn() -> T>,
 }
@@ -172,21 +174,47 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
         }
     }
 
-    /// Sets how long to wait for the answer, the time included in which the socket is not connected. Without it, and
-    /// without [`ack_timeout`](crate::ClientBuilder::ack_timeout), the wait ends with the answer or the connection, and in a
-    /// handler, whose socket handles no other event meanwhile, after 10 s.
+    /// Sets how long to wait for the answer, including the time in which the socket is not connected.
     ///
-    /// With [`retries`](crate::ClientBuilder::retries) it limits all tries together; the event is still sent then, until it
-    /// is acknowledged or its tries are used up.
+    /// Without it, and without [`ack_timeout`](crate::ClientBuilder::ack_timeout), the wait ends with the answer or the
+    /// connection, and in a handler, while which the socket handles no other event, after 10 s.
+    ///
+    /// With [`retries`](crate::ClientBuilder::retries) it limits all tries together. The event is still sent after that, until
+    /// it is acknowledged or its tries are used up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use std::time::Duration;
+    /// use kokanee_client::{AckError, Client};
+    ///
+    /// let socket = Client::connect(&url).await?;
+    /// let answer = socket.emit_with_ack::<i64>("unknown", ()).timeout(Duration::from_millis(20)).await;
+    /// assert!(matches!(answer, Err(AckError::Timeout)));
+    /// # Ok(()) }
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.limit = Some(timeout);
         self
     }
 
-    /// Waits for the raw arguments of the answer.
+    /// Sends the event and returns the arguments of the answer without decoding them. Cancel safe: an answer that comes later
+    /// is ignored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// let socket = Client::connect(&url).await?;
+    /// let args = socket.emit_with_ack::<()>("echo", ("a", 1)).args().await?;
+    /// assert_eq!(args.json(), r#""a",1"#);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// [`AckError`], but never its `Decode` or `Remote`.
+    /// [`AckError`], except `Decode` and `Remote`.
     pub async fn args(self) -> Result<Args, AckError> {
         let Self {
             socket,
@@ -236,19 +264,19 @@ impl<T: DeserializeOwned + Send + 'static> IntoFuture for EmitWithAck<T> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { answer(&self.args().await?) })
+        Box::pin(async move { read_ack(&self.args().await?) })
     }
 }
 
-/// Where the acknowledgements that we owe go: to the connection on which the event came. On another one their ids mean
-/// something else.
+/// Sends the acknowledgements of this client, on the connection on which the event arrived. On another connection the same
+/// id means another event.
 pub(crate) struct Sink {
     core: Arc<Core>,
     connection: u64,
 }
 
 impl Sink {
-    /// For an event that comes on the socket's connection of now.
+    /// Makes the sink for an event that arrives on the socket's current connection.
     pub(crate) fn new(core: &Arc<Core>) -> Self {
         Self {
             core: Arc::clone(core),
@@ -268,7 +296,7 @@ impl AckSink for Sink {
 
     fn send_ack(&self, packet: EncodedPacket) -> Result<(), EmitError> {
         if !self.core.is_connected() || self.core.connection() != self.connection {
-            // Nobody waits for it any more.
+            // The server does not wait for it any more.
             return Err(EmitError::Disconnected);
         }
         self.core.send(Outgoing {

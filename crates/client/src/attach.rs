@@ -1,24 +1,40 @@
-//! The methods that attach handlers: the same for every handle, so they are written once.
+//! The methods that attach handlers. Builders and sockets of the async and of the blocking client have the same ones, so they
+//! are written once.
 
-/// Defines them for a handle that has `attach`, which changes its [`Handlers`](crate::handlers::Handlers).
+/// Defines these methods for a type that has `attach`, which changes its [`Handlers`](crate::handlers::Handlers).
 ///
-/// `[receiver] self -> returned type, trait of handlers, socket of handlers`
+/// `[receiver] self -> returned type, trait of handlers, socket of handlers; keyword of handlers and type in the examples`
 macro_rules! attach_methods {
-    ([$($receiver:tt)+] $this:ident -> $Returned:ty, $Handler:ident, $Socket:ty) => {
+    (
+        [$($receiver:tt)+] $this:ident -> $Returned:ty, $Handler:ident, $Socket:ty;
+        $async:literal, $client:literal
+    ) => {
         // Events in.
 
-        /// Adds a handler of an event. Several handlers of one event run in the order in which they were added; the next
-        /// event is handled when they have ended. A handler that waits does not stop heartbeats. But when 1024 events or
-        /// 8 MiB of them wait for their handlers, the client stops to read: the server has to wait, and may take us for dead
-        /// if that lasts.
+        /// Adds a handler for an event.
         ///
-        /// Events that come before their handlers are attached wait for them: see [`Socket`](crate::Socket#early-events).
+        /// The handlers of an event run in the order in which they were added, and the next event is handled after they have
+        /// returned. A handler that waits does not stop heartbeats. When 1024 events or 8 MiB of events wait for their
+        /// handlers, the client stops reading; a server that cannot send for long may then close the connection.
+        ///
+        /// Events that arrive before their handlers are attached wait for them: see [`Socket`](crate::Socket#early-events).
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kokanee_client::{Ack, Data};
+        ///
+        #[doc = concat!("# fn example(client: ", $client, ") {")]
+        #[doc = concat!("client.on(\"message\", ", $async, "|Data(text): Data<String>| println!(\"{text}\"))")]
+        #[doc = concat!("    .on(\"sum\", ", $async, "|Data((a, b)): Data<(i64, i64)>, ack: Ack| ack.send(a + b));")]
+        /// # }
+        /// ```
         ///
         /// # Panics
-        /// If no event of this name can come, as with `connect` and `disconnect`, for which there are
-        /// [`on_connect`](Self::on_connect) and [`on_disconnect`](Self::on_disconnect); and if the handler has a parameter
-        /// [`State<T>`](crate::State) but [`ClientBuilder::state`](crate::ClientBuilder::state) was not given one. (A builder
-        /// looks for that when it builds.)
+        /// If the name belongs to no event that can arrive, such as `connect` and `disconnect`, for which there are
+        /// [`on_connect`](Self::on_connect) and [`on_disconnect`](Self::on_disconnect). If the handler has a parameter
+        /// [`State<T>`](crate::State) and [`ClientBuilder::state`](crate::ClientBuilder::state) was not called with a `T`; a
+        /// builder checks that when it builds.
         #[track_caller]
         pub fn on<Args, H: $Handler<Args, OnEvent>>(
             $($receiver)+,
@@ -30,7 +46,17 @@ macro_rules! attach_methods {
             $this.attach(&H::needs(), |handlers| handlers.on(event, handler, false))
         }
 
-        /// Adds a handler that is called for one event only.
+        /// Adds a handler that is called for the next event of this name only.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kokanee_client::Data;
+        ///
+        #[doc = concat!("# fn example(client: ", $client, ") {")]
+        #[doc = concat!("client.once(\"welcome\", ", $async, "|Data(text): Data<String>| println!(\"{text}\"));")]
+        /// # }
+        /// ```
         ///
         /// # Panics
         /// As [`on`](Self::on).
@@ -45,7 +71,27 @@ macro_rules! attach_methods {
             $this.attach(&H::needs(), |handlers| handlers.on(event, handler, true))
         }
 
-        /// Adds a handler of the typed event that is its first parameter, a [`Typed<E>`](crate::Typed).
+        /// Adds a handler for the typed event of its first parameter, a [`Typed<E>`](crate::Typed).
+        ///
+        /// # Examples
+        ///
+        /// The crate `kokanee` has a derive macro that writes the `impl Event`.
+        ///
+        /// ```
+        /// use kokanee_client::{Event, Typed};
+        ///
+        /// #[derive(serde::Serialize, serde::Deserialize)]
+        /// struct Moved { x: f64, y: f64 }
+        ///
+        /// impl Event for Moved {
+        ///     const NAME: &'static str = "moved";
+        ///     type Ack = ();
+        /// }
+        ///
+        #[doc = concat!("# fn example(client: ", $client, ") {")]
+        #[doc = concat!("client.on_typed(", $async, "|Typed(at): Typed<Moved>| println!(\"at {}, {}\", at.x, at.y));")]
+        /// # }
+        /// ```
         ///
         /// # Panics
         /// As [`on`](Self::on).
@@ -57,11 +103,21 @@ macro_rules! attach_methods {
             $this.on(Args::Event::NAME, handler)
         }
 
-        /// Adds a handler of every event, whatever its name. It begins before those of [`on`](Self::on).
+        /// Adds a handler that is called for every event, before the handlers of [`on`](Self::on).
         ///
-        /// It watches: if there are handlers by name, an [early event](crate::Socket#early-events) without one waits for its own for up
-        /// to 2 s before this handler sees it. Without any, this handler takes all events at once, and handlers by name that are
-        /// attached later do not get them.
+        /// It observes: if there are handlers by name, an [early event](crate::Socket#early-events) without one waits up to
+        /// 2 s for its own before this handler sees it. If there are none, this handler takes all events at once, and handlers
+        /// by name that are attached later do not get them.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kokanee_client::RawEvent;
+        ///
+        #[doc = concat!("# fn example(client: ", $client, ") {")]
+        #[doc = concat!("client.on_any(", $async, "|event: RawEvent| println!(\"{} [{}]\", event.name(), event.args().json()));")]
+        /// # }
+        /// ```
         ///
         /// # Panics
         /// As [`on`](Self::on), for a missing state.
@@ -71,7 +127,17 @@ macro_rules! attach_methods {
             $this.attach(&H::needs(), |handlers| handlers.any.push(handler))
         }
 
-        /// Adds a handler of events that have no handler by their name.
+        /// Adds a handler for events that have no handler by name.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kokanee_client::EventName;
+        ///
+        #[doc = concat!("# fn example(client: ", $client, ") {")]
+        #[doc = concat!("client.on_fallback(", $async, "|EventName(name): EventName| eprintln!(\"unknown event {name}\"));")]
+        /// # }
+        /// ```
         ///
         /// # Panics
         /// As [`on`](Self::on), for a missing state.
@@ -84,7 +150,15 @@ macro_rules! attach_methods {
             $this.attach(&H::needs(), |handlers| handlers.fallback.push(handler))
         }
 
-        /// Adds a function that is called with every event that the socket emits, before it leaves. It must be quick.
+        /// Adds a listener called with every outgoing event before it is sent. It must not block.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        #[doc = concat!("# fn example(client: ", $client, ") {")]
+        /// client.on_any_outgoing(|event| println!("sending {}", event.name()));
+        /// # }
+        /// ```
         pub fn on_any_outgoing(
             $($receiver)+,
             handler: impl Fn(&RawEvent) + Send + Sync + 'static,
@@ -92,15 +166,33 @@ macro_rules! attach_methods {
             $this.attach(&Needs::default(), |handlers| handlers.outgoing.push(Arc::new(handler)))
         }
 
-        /// Removes the handlers of an event.
+        /// Removes all handlers of an event that were added by name.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        #[doc = concat!("# fn example(client: ", $client, ") {")]
+        /// client.off("message");
+        /// # }
+        /// ```
         pub fn off($($receiver)+, event: &str) -> $Returned {
             $this.detach(event)
         }
 
         // Life cycle.
 
-        /// Adds a handler of connections: the first one and those after it. See
-        /// [`is_recovered`](crate::Socket::is_recovered).
+        /// Adds a handler called each time the socket is connected: the first time and after every reconnection.
+        ///
+        /// [`is_recovered`](crate::Socket::is_recovered) says whether the server has restored the earlier state.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        ///
+        #[doc = concat!("# fn example(client: ", $client, ") {")]
+        #[doc = concat!("client.on_connect(", $async, "|| println!(\"connected\"));")]
+        /// # }
+        /// ```
         ///
         /// # Panics
         /// As [`on`](Self::on), for a missing state.
@@ -113,8 +205,22 @@ macro_rules! attach_methods {
             $this.attach(&H::needs(), |handlers| handlers.connect.push(handler))
         }
 
-        /// Adds a handler of disconnections; its parameters may be the [`DisconnectReason`](crate::DisconnectReason), and
-        /// the [`CloseDetails`](crate::CloseDetails) with the code and reason of the server's WebSocket.
+        /// Adds a handler called each time the socket is disconnected. Its parameters may be the
+        /// [`DisconnectReason`](crate::DisconnectReason), and the [`CloseDetails`](crate::CloseDetails) with the code and
+        /// reason of the server's WebSocket.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kokanee_client::DisconnectReason;
+        ///
+        #[doc = concat!("# fn example(client: ", $client, ") {")]
+        #[doc = concat!("client.on_disconnect(", $async, "|reason: DisconnectReason| match reason {")]
+        ///     DisconnectReason::Server => println!("the server has disconnected this socket"),
+        ///     reason => println!("disconnected: {reason}"),
+        /// });
+        /// # }
+        /// ```
         ///
         /// # Panics
         /// As [`on`](Self::on), for a missing state.
@@ -127,11 +233,24 @@ macro_rules! attach_methods {
             $this.attach(&H::needs(), |handlers| handlers.disconnect.push(handler))
         }
 
-        /// Adds a handler of failed connections; its parameter may be the [`Failure`](crate::Failure).
+        /// Adds a handler called each time a connection fails. Its parameter may be the [`Failure`](crate::Failure).
         ///
-        /// After a refusal by the namespace, for instance by a middleware of the server, the socket does not connect again
-        /// until [`Socket::connect`](crate::Socket::connect) is called; [`on_reconnect_failed`](Self::on_reconnect_failed) is
-        /// not called then.
+        /// If the namespace has refused the socket, for instance in a middleware of the server, the socket does not reconnect
+        /// until [`Socket::connect`](crate::Socket::connect) is called.
+        /// [`on_reconnect_failed`](Self::on_reconnect_failed) is not called then.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kokanee_client::{ConnectFailure, Failure};
+        ///
+        #[doc = concat!("# fn example(client: ", $client, ") {")]
+        #[doc = concat!("client.on_connect_error(", $async, "|failure: Failure| match &*failure {")]
+        ///     ConnectFailure::Refused { message, .. } => eprintln!("log in again: {message}"),
+        ///     failure => eprintln!("{failure}"),
+        /// });
+        /// # }
+        /// ```
         ///
         /// # Panics
         /// As [`on`](Self::on), for a missing state.
@@ -144,7 +263,18 @@ macro_rules! attach_methods {
             $this.attach(&H::needs(), |handlers| handlers.connect_error.push(handler))
         }
 
-        /// Adds a handler of attempts to reconnect; its parameter may be the number of the [`Attempt`](crate::Attempt).
+        /// Adds a handler called before each attempt to reconnect. Its parameter may be the number of the
+        /// [`Attempt`](crate::Attempt).
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kokanee_client::Attempt;
+        ///
+        #[doc = concat!("# fn example(client: ", $client, ") {")]
+        #[doc = concat!("client.on_reconnect_attempt(", $async, "|Attempt(number): Attempt| println!(\"attempt {number}\"));")]
+        /// # }
+        /// ```
         ///
         /// # Panics
         /// As [`on`](Self::on), for a missing state.
@@ -157,7 +287,18 @@ macro_rules! attach_methods {
             $this.attach(&H::needs(), |handlers| handlers.reconnect_attempt.push(handler))
         }
 
-        /// Adds a handler of reconnections; its parameter may be the number of the [`Attempt`](crate::Attempt).
+        /// Adds a handler called after each reconnection. Its parameter may be the number of the
+        /// [`Attempt`](crate::Attempt) that succeeded.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kokanee_client::Attempt;
+        ///
+        #[doc = concat!("# fn example(client: ", $client, ") {")]
+        #[doc = concat!("client.on_reconnect(", $async, "|Attempt(number): Attempt| println!(\"back after {number} attempts\"));")]
+        /// # }
+        /// ```
         ///
         /// # Panics
         /// As [`on`](Self::on), for a missing state.
@@ -170,10 +311,19 @@ macro_rules! attach_methods {
             $this.attach(&H::needs(), |handlers| handlers.reconnect.push(handler))
         }
 
-        /// Adds a handler of the end of all attempts, see
-        /// [`reconnection_attempts`](crate::ClientBuilder::reconnection_attempts). A refusal by a middleware ends them, too,
-        /// until [`Socket::connect`](crate::Socket::connect) is called, but only calls
-        /// [`on_connect_error`](Self::on_connect_error).
+        /// Adds a handler called when the client gives up after
+        /// [`reconnection_attempts`](crate::ClientBuilder::reconnection_attempts).
+        ///
+        /// If the namespace refuses the socket, the client gives up, too, but only
+        /// [`on_connect_error`](Self::on_connect_error) is called.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        #[doc = concat!("# fn example(client: ", $client, ") {")]
+        #[doc = concat!("client.on_reconnect_failed(", $async, "|| eprintln!(\"the server is gone\"));")]
+        /// # }
+        /// ```
         ///
         /// # Panics
         /// As [`on`](Self::on), for a missing state.
@@ -186,7 +336,7 @@ macro_rules! attach_methods {
             $this.attach(&H::needs(), |handlers| handlers.reconnect_failed.push(handler))
         }
 
-        /// Adds a handler of upgrades to a WebSocket.
+        /// Adds a handler called when the connection moves from long-polling to a WebSocket.
         ///
         /// # Panics
         /// As [`on`](Self::on), for a missing state.
@@ -199,9 +349,24 @@ macro_rules! attach_methods {
             $this.attach(&H::needs(), |handlers| handlers.upgrade.push(handler))
         }
 
-        /// Sets the function that is called for events that were not handled to their end: arguments that do not fit, errors
-        /// and panics of handlers. They are always logged; the server learns of them by its acknowledgement. It must be
-        /// quick.
+        /// Sets the error handler, called when the arguments of an event do not fit or its handler fails or panics. It must
+        /// not block.
+        ///
+        /// These errors are always logged, and the server gets them as the acknowledgement if it asked for one. A second call
+        /// replaces the handler.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kokanee_client::EventErrorKind;
+        ///
+        #[doc = concat!("# fn example(client: ", $client, ") {")]
+        /// client.on_error(|socket, error| match error.kind() {
+        ///     EventErrorKind::Extract(_) => eprintln!("{}: the server sent {error}", socket.namespace()),
+        ///     _ => eprintln!("{error}"),
+        /// });
+        /// # }
+        /// ```
         pub fn on_error(
             $($receiver)+,
             handler: impl Fn(&$Socket, &EventError) + Send + Sync + 'static,

@@ -5,7 +5,6 @@ use std::{
     future::Future,
     marker::PhantomData,
     path::PathBuf,
-    pin::Pin,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -18,105 +17,91 @@ use kokanee_socketio::{DecoderLimits, ParserKind, RawEvent};
 use serde::Serialize;
 
 use crate::{
-    ConnectFailure, Socket,
     attach::attach_methods,
     driver::Driver,
-    engine::{EngineConfig, Proxy, Target, tls::Tls, without_secrets},
+    engine::{ConnectFailure, EngineConfig, Proxy, Target, tls::Tls, without_secrets},
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
     handlers::{Handlers, check_event},
-    hub::Hub,
-    socket::Guard,
+    hub::{Guard, Hub},
+    options::{Auth, Options, STATE_CALL, auth_value},
+    socket::Socket,
 };
 
-/// The entry: makes connections to Socket.IO servers.
+/// Connects to Socket.IO servers: the entry point of the async client.
 #[derive(Debug)]
 pub struct Client;
 
 impl Client {
-    /// Connects with default options, and returns when the namespace has accepted. The URL's path is the namespace.
+    /// Connects with default options, and waits until the namespace has accepted. The path of the URL is the namespace.
     ///
-    /// Attach handlers right away, or give them to a [`builder`](Self::builder): events that come before them wait for them, but
-    /// [not forever](Socket#early-events).
+    /// Attach handlers right away, or give them to a [`builder`](Self::builder): events that arrive before their handlers wait
+    /// for them, but [not forever](Socket#early-events).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_client::{Client, Data};
+    ///
+    /// let socket = Client::connect(&url).await?;
+    /// socket.on("welcome", async |Data(text): Data<String>| println!("{text}"));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// Why the connection could not be made, with a hint.
+    /// [`ConnectFailure`] with a hint if the connection could not be made:
+    ///
+    /// ```
+    /// # async fn example() {
+    /// use kokanee_client::{Client, ConnectFailure};
+    ///
+    /// match Client::connect("http://localhost:5000/admin").await {
+    ///     Ok(socket) => println!("connected as {:?}", socket.id()),
+    ///     Err(ConnectFailure::Refused { message, .. }) => eprintln!("not allowed: {message}"),
+    ///     Err(ConnectFailure::Unreachable { address, .. }) => eprintln!("no server at {address}"),
+    ///     Err(failure) => eprintln!("{failure}"),
+    /// }
+    /// # }
+    /// ```
     pub async fn connect(url: &str) -> Result<Socket, ConnectFailure> {
         Self::builder(url).connect().await
     }
 
-    /// Begins with a URL: `http`, `https`, `ws` or `wss`, host, port, the namespace as path, and perhaps a query.
+    /// Returns a builder for a connection to this URL: `http`, `https`, `ws` or `wss`, host, port, the namespace as path, and
+    /// optionally a query.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_client::Client;
+    ///
+    /// let local = Client::builder("http://localhost:5000");
+    /// let admin = Client::builder("wss://chat.example.com/admin?room=lobby");
+    /// ```
     pub fn builder(url: &str) -> ClientBuilder {
         ClientBuilder::new(url)
-    }
-}
-
-/// An object, or null for nothing; or why it is neither.
-pub(crate) type AuthValue = Result<serde_json::Value, String>;
-type AuthFuture = Pin<Box<dyn Future<Output = AuthValue> + Send>>;
-
-fn auth_value(auth: impl Serialize) -> AuthValue {
-    match serde_json::to_value(auth) {
-        Ok(value) if value.is_object() || value.is_null() => Ok(value),
-        Ok(_) => Err("it is no object".to_owned()),
-        Err(error) => Err(error.to_string()),
     }
 }
 
 /// Longest time that can be set: the clock must not overflow.
 const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// What is sent with CONNECT.
-#[derive(Clone, Default)]
-pub(crate) enum Auth {
-    #[default]
-    None,
-    Value(AuthValue),
-    Function(Arc<dyn Fn() -> AuthFuture + Send + Sync>),
-}
-
-/// What all sockets of a connection share.
-pub(crate) struct Options {
-    pub(crate) engine: Arc<EngineConfig>,
-    /// Whether it connects again by itself.
-    pub(crate) reconnection: bool,
-    pub(crate) backoff: Backoff,
-    pub(crate) retry_first_connect: bool,
-    pub(crate) parser: ParserKind,
-    pub(crate) decoder: DecoderLimits,
-    pub(crate) auth: Auth,
-    pub(crate) ack_timeout: Option<Duration>,
-    pub(crate) retries: Option<u32>,
-    pub(crate) send_buffer_bytes: usize,
-    pub(crate) max_pending_acks: usize,
-    /// Of a packet that is sent. Without a limit for the msgpack parser.
-    pub(crate) max_attachments: usize,
-    pub(crate) state: States,
-}
-
-impl Options {
-    /// Refuses a handler that could never run.
-    #[track_caller]
-    pub(crate) fn check(&self, needs: &Needs) {
-        self.state.check(needs, STATE_CALL);
-    }
-}
-
-/// How a state is given.
-const STATE_CALL: &str = "Client::builder(…).state(…)";
-
 /// Marks the builder of the async client, [`Client::builder`].
 #[derive(Debug, Clone, Copy)]
 pub enum Async {}
 
-/// The options of a client, and the handlers of its first socket, that of the URL's namespace. A clone makes another client
-/// with the same options and handlers; clones share what is made of the certificates.
+/// Configures a client, and the handlers of its first socket, which belongs to the namespace in the URL.
 ///
-/// ```no_run
+/// A clone configures another client with the same options and handlers; clones share the parsed certificates.
+///
+/// # Examples
+///
+/// ```
 /// use kokanee_client::{Client, Data, State};
 ///
 /// struct App { name: String }
 ///
-/// # async fn f() -> Result<(), kokanee_client::ConnectFailure> {
+/// # async fn example() -> Result<(), kokanee_client::ConnectFailure> {
 /// let socket = Client::builder("http://localhost:5000")
 ///     .state(App { name: "alice".to_owned() })
 ///     .on("welcome", async |Data(text): Data<String>, app: State<App>| println!("{}: {text}", app.name))
@@ -126,15 +111,15 @@ pub enum Async {}
 /// # Ok(()) }
 /// ```
 ///
-/// `M` says how it connects and which functions are handlers: [`Async`], or
-/// [`Blocking`](crate::blocking::Blocking) for [`blocking::Client::builder`](crate::blocking::Client::builder).
+/// `M` says how the client connects and which functions are handlers: [`Async`], or [`Blocking`](crate::blocking::Blocking) for
+/// [`blocking::Client::builder`](crate::blocking::Client::builder).
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent options")]
 #[must_use = "a builder does nothing until it connects"]
 pub struct ClientBuilder<M = Async> {
     mode: PhantomData<fn() -> M>,
     handlers: Handlers,
-    /// What they need.
+    /// What the handlers need.
     needs: Needs,
     state: States,
     url: String,
@@ -166,7 +151,7 @@ pub struct ClientBuilder<M = Async> {
 
 impl<M> fmt::Debug for ClientBuilder<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Most of the others are secrets, or may be.
+        // Most of the other fields are secrets, or may be.
         f.debug_struct("ClientBuilder")
             .field("url", &without_secrets(&self.url))
             .field("path", &self.path)
@@ -211,17 +196,39 @@ impl<M> ClientBuilder<M> {
         }
     }
 
-    /// Sets what is sent to every namespace when it is connected, an object. JavaScript: `auth`. Default: nothing.
+    /// Sets the object that is sent to every namespace when the socket connects. JavaScript: `auth`. Default: nothing.
     ///
-    /// Servers of Socket.IO 2 get it as the query of the namespace; not for `/`, which they connect before they are asked:
-    /// there [`query`](Self::query) speaks for the client.
+    /// Servers of Socket.IO 2 get it in the query of the namespace, except for `/`, which they connect without a request; use
+    /// [`query`](Self::query) there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_client::Client;
+    ///
+    /// let builder = Client::builder("http://localhost:5000").auth(serde_json::json!({ "token": "secret" }));
+    ///
+    /// // It must serialize to a JSON object. This is reported when the client is built.
+    /// let error = Client::builder("http://localhost:5000").auth("secret").build().unwrap_err();
+    /// assert!(error.to_string().starts_with("invalid option auth"));
+    /// ```
     pub fn auth(mut self, auth: impl Serialize) -> Self {
         self.auth = Auth::Value(auth_value(auth));
         self
     }
 
-    /// Sets a function that is called before every connection for what is sent, for instance a fresh token. As
-    /// [`auth`](Self::auth) otherwise.
+    /// Sets an async function that is called before every connection and returns the object that is sent, for instance with a
+    /// fresh token. Otherwise as [`auth`](Self::auth).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn fetch_token() -> String { "secret".to_owned() }
+    /// use kokanee_client::Client;
+    ///
+    /// let builder = Client::builder("http://localhost:5000")
+    ///     .auth_with(async || serde_json::json!({ "token": fetch_token().await }));
+    /// ```
     pub fn auth_with<F, Fut, T>(mut self, auth: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -235,7 +242,15 @@ impl<M> ClientBuilder<M> {
         self
     }
 
-    /// Sets the server's path. JavaScript: `path`. Default `/socket.io/`.
+    /// Sets the path of the server, not of the namespace. JavaScript: `path`. Default: `/socket.io/`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::Client;
+    /// // For a server behind a proxy at https://example.com/chat/socket.io/, in the namespace /admin.
+    /// let builder = Client::builder("https://example.com/admin").path("/chat/socket.io/");
+    /// ```
     pub fn path(mut self, path: &str) -> Self {
         self.path = format!("/{}/", path.trim_matches('/'));
         if self.path == "//" {
@@ -244,64 +259,155 @@ impl<M> ClientBuilder<M> {
         self
     }
 
-    /// Sets the transports to use, the first one first. JavaScript: `transports`. Default polling, then WebSocket.
+    /// Sets the transports to use, the first one first. JavaScript: `transports`. Default: polling, then WebSocket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_client::{Client, Transport};
+    ///
+    /// // Without polling the client is connected after fewer requests, and needs no sticky sessions.
+    /// let socket = Client::builder(&url).transports([Transport::WebSocket]).connect().await?;
+    /// assert_eq!(socket.transport(), Some(Transport::WebSocket));
+    /// # Ok(()) }
+    /// ```
     pub fn transports(mut self, transports: impl IntoIterator<Item = Transport>) -> Self {
         self.transports = transports.into_iter().collect();
         self
     }
 
-    /// Sets whether a polling session moves to a WebSocket. JavaScript: `upgrade`. Default true.
+    /// Sets whether a polling session moves to a WebSocket. JavaScript: `upgrade`. Default: true.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::Client;
+    /// // For networks that let WebSockets open, but lose their messages.
+    /// let builder = Client::builder("http://localhost:5000").upgrade(false);
+    /// ```
     pub fn upgrade(mut self, upgrade: bool) -> Self {
         self.session.upgrade = upgrade;
         self
     }
 
-    /// Sets whether to begin with a WebSocket if the last connection was one. JavaScript: `rememberUpgrade`. Default false.
+    /// Sets whether the client starts with a WebSocket if the last connection was one. JavaScript: `rememberUpgrade`. Default:
+    /// false.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::Client;
+    /// // Reconnects are faster after the first WebSocket has worked.
+    /// let builder = Client::builder("http://localhost:5000").remember_upgrade(true);
+    /// ```
     pub fn remember_upgrade(mut self, remember: bool) -> Self {
         self.remember_upgrade = remember;
         self
     }
 
-    /// Sets whether the next transport is tried if one fails. They share the [`connect_timeout`](Self::connect_timeout).
-    /// JavaScript: `tryAllTransports`. Default false.
+    /// Sets whether the client tries the next transport if one fails. They share the
+    /// [`connect_timeout`](Self::connect_timeout). JavaScript: `tryAllTransports`. Default: false.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_client::{Client, Transport};
+    ///
+    /// // A WebSocket first; long-polling where a firewall blocks it.
+    /// let builder = Client::builder("http://localhost:5000")
+    ///     .transports([Transport::WebSocket, Transport::Polling])
+    ///     .try_all_transports(true);
+    /// ```
     pub fn try_all_transports(mut self, all: bool) -> Self {
         self.try_all_transports = all;
         self
     }
 
     /// Adds a parameter to the query of every request. JavaScript: `query`.
+    ///
+    /// The query appears in the logs of servers and proxies: a secret belongs in [`auth`](Self::auth) or a
+    /// [`header`](Self::header).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::Client;
+    /// let builder = Client::builder("http://localhost:5000").query("version", "2").query("lang", "de");
+    /// ```
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.query.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Adds a header to every request, for instance `cookie` with a login. JavaScript: `extraHeaders`.
+    /// Adds a header to every request, for instance a `cookie` with a login. JavaScript: `extraHeaders`.
     ///
-    /// It is the same for all connections. What expires is for [`auth_with`](Self::auth_with), or for a new client.
+    /// All connections of the client send the same header. A value that expires belongs in [`auth_with`](Self::auth_with), or
+    /// needs a new client. A header that cannot be sent is reported when the client is built.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::Client;
+    /// let builder = Client::builder("https://example.com").header("authorization", "Bearer secret");
+    /// ```
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Sets whether cookies of the server are sent back. JavaScript: `withCredentials`. Default true.
+    /// Sets whether the client sends cookies of the server back, which sticky sessions need. JavaScript: `withCredentials`.
+    /// Default: true.
     pub fn cookies(mut self, cookies: bool) -> Self {
         self.cookies = cookies;
         self
     }
 
-    /// Sets a proxy: `http://[user:password@]host:port` (by CONNECT) or `socks5://…`. Default none.
+    /// Sets a proxy: `http://[user:password@]host:port` (by CONNECT) or `socks5://…`. Default: none.
+    ///
+    /// Environment variables such as `HTTPS_PROXY` are not read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::Client;
+    /// let builder = Client::builder("https://example.com").proxy("http://alice:secret@proxy.local:3128");
+    /// let over_tor = Client::builder("https://example.com").proxy("socks5://127.0.0.1:9050");
+    /// ```
     pub fn proxy(mut self, url: &str) -> Self {
         self.proxy = Some(url.to_owned());
         self
     }
 
-    /// Trusts the certificates in this PEM, beside those that the system trusts.
+    /// Trusts the certificates in this PEM text, in addition to those that the system trusts.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use kokanee_client::Client;
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let socket = Client::builder("https://server.local:5000")
+    ///     .root_certificate(std::fs::read("own-authority.pem")?)
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.tls.change().roots.push(pem.into());
         self
     }
 
-    /// Shows the server this certificate chain and key, both PEM.
+    /// Sets the certificate chain and the key, both PEM, that the client shows to the server.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use kokanee_client::Client;
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (chain, key) = (std::fs::read("client.pem")?, std::fs::read("client.key")?);
+    /// let builder = Client::builder("https://server.local:5000").client_certificate(chain, key);
+    /// # Ok(()) }
+    /// ```
     pub fn client_certificate(
         mut self,
         chain: impl Into<Vec<u8>>,
@@ -311,129 +417,312 @@ impl<M> ClientBuilder<M> {
         self
     }
 
-    /// Believes any server, whatever its certificate. **Anybody between you and the server can then read and change
-    /// everything**: for tests on your own machine only.
+    /// Accepts any certificate of the server. **Anybody between the client and the server can then read and change
+    /// everything**: use it only for tests on your own machine. [`root_certificate`](Self::root_certificate) is the safe way to
+    /// use a certificate of your own.
     pub fn danger_accept_invalid_certificates(mut self) -> Self {
         self.tls.change().accept_invalid = true;
         self
     }
 
-    /// Connects through a Unix-domain socket; the URL's host is then only a name.
+    /// Connects through a Unix-domain socket. The host of the URL is then only sent as a name.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use kokanee_client::Client;
+    /// # async fn example() -> Result<(), kokanee_client::ConnectFailure> {
+    /// let socket = Client::builder("http://localhost/admin").unix_socket("/run/chat.sock").connect().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
         self.unix_socket = Some(path.into());
         self
     }
 
-    /// Sets the revision of Engine.IO. Default revision 4; servers v2 speak revision 3.
+    /// Sets the revision of Engine.IO. Default: revision 4; servers of Socket.IO 2 speak revision 3.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_client::{Client, Revision};
+    ///
+    /// let builder = Client::builder("http://old-server.local:5000").revision(Revision::V3);
+    /// ```
     pub fn revision(mut self, revision: Revision) -> Self {
         self.session.revision = revision;
         self
     }
 
-    /// Sets how packets are encoded. It must be what the server uses. Default: the default parser.
+    /// Sets how packets are encoded. It must be the parser of the server. Default: [`ParserKind::Default`], JSON.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_client::{Client, ParserKind};
+    ///
+    /// // For a server with socket.io-msgpack-parser.
+    /// let builder = Client::builder("http://localhost:5000").parser(ParserKind::Msgpack);
+    /// ```
     pub fn parser(mut self, parser: ParserKind) -> Self {
         self.parser = parser;
         self
     }
 
-    /// Sets whether compression of the WebSocket (permessage-deflate) is offered. Default false.
+    /// Sets whether the client offers compression of the WebSocket (permessage-deflate). Default: false.
+    ///
+    /// Compression costs time and memory on both sides. It pays for long texts over slow networks.
     pub fn compression(mut self, compression: bool) -> Self {
         self.compression = compression;
         self
     }
 
-    /// Sets whether the client connects again when the connection is lost. JavaScript: `reconnection`. Default true.
+    /// Sets whether the client reconnects when the connection is lost. JavaScript: `reconnection`. Default: true.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// let socket = Client::builder(&url)
+    ///     .reconnection(false)
+    ///     .on_disconnect(async |reason: kokanee_client::DisconnectReason| eprintln!("lost the server: {reason}"))
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
     pub fn reconnection(mut self, reconnection: bool) -> Self {
         self.reconnection = reconnection;
         self
     }
 
-    /// Sets after how many attempts the client gives up. JavaScript: `reconnectionAttempts`. Default: never.
+    /// Sets the number of attempts after which the client gives up. JavaScript: `reconnectionAttempts`. Default: it never gives
+    /// up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::Client;
+    /// let builder = Client::builder("http://localhost:5000")
+    ///     .reconnection_attempts(10)
+    ///     .on_reconnect_failed(async || eprintln!("no server after ten attempts"));
+    /// ```
     pub fn reconnection_attempts(mut self, attempts: u32) -> Self {
         self.backoff.attempts = Some(attempts);
         self
     }
 
-    /// Sets the delay before the first attempt; it doubles with each. JavaScript: `reconnectionDelay`. Default 1 s.
+    /// Sets the delay before the first attempt; it doubles with each attempt. JavaScript: `reconnectionDelay`. Default: 1 s.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use kokanee_client::Client;
+    ///
+    /// // 250 ms, 500 ms, 1 s, … up to 30 s, each up to a tenth shorter or longer.
+    /// let builder = Client::builder("http://localhost:5000")
+    ///     .reconnection_delay(Duration::from_millis(250))
+    ///     .reconnection_delay_max(Duration::from_secs(30))
+    ///     .randomization_factor(0.1);
+    /// ```
     pub fn reconnection_delay(mut self, delay: Duration) -> Self {
         self.backoff.delay = delay.min(MAX_TIME);
         self
     }
 
-    /// Sets the longest delay. JavaScript: `reconnectionDelayMax`. Default 5 s.
+    /// Sets the longest delay between two attempts. JavaScript: `reconnectionDelayMax`. Default: 5 s. See
+    /// [`reconnection_delay`](Self::reconnection_delay).
     pub fn reconnection_delay_max(mut self, delay: Duration) -> Self {
         self.backoff.delay_max = delay.min(MAX_TIME);
         self
     }
 
-    /// Sets how much of the delay is left to chance, from 0 to 1. JavaScript: `randomizationFactor`. Default 0.5.
+    /// Sets how far a delay may be changed at random, from 0 to 1, so that clients do not reconnect all at once. JavaScript:
+    /// `randomizationFactor`. Default: 0.5. See [`reconnection_delay`](Self::reconnection_delay).
     pub fn randomization_factor(mut self, factor: f64) -> Self {
         self.backoff.randomization = factor.clamp(0.0, 1.0);
         self
     }
 
-    /// Sets whether a failure of the very first connection is followed by further attempts, too. Default false:
-    /// [`connect`](Self::connect) returns it.
+    /// Sets whether the client also tries again after the very first connection has failed. Default: false,
+    /// [`connect`](Self::connect) returns the failure.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::Client;
+    /// # async fn example() -> Result<(), kokanee_client::ConnectFailure> {
+    /// // The server may start later than this program.
+    /// let socket = Client::builder("http://localhost:5000")
+    ///     .retry_first_connect(true)
+    ///     .on_connect_error(async |failure: kokanee_client::Failure| eprintln!("{failure:?}, trying again"))
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
     pub fn retry_first_connect(mut self, retry: bool) -> Self {
         self.retry_first_connect = retry;
         self
     }
 
-    /// Sets the time for dialling and handshake, and again for the answer of a namespace. JavaScript: `timeout`. Default 20 s.
+    /// Sets the time for dialling and the handshake, and again for the answer of a namespace. JavaScript: `timeout`. Default:
+    /// 20 s.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use kokanee_client::Client;
+    ///
+    /// let builder = Client::builder("http://localhost:5000").connect_timeout(Duration::from_secs(5));
+    /// ```
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout.min(MAX_TIME);
         self
     }
 
-    /// Sets how long an acknowledgement is waited for. JavaScript: `ackTimeout`. Default: as long as the connection, in a
-    /// handler 10 s.
+    /// Sets how long the client waits for an acknowledgement. JavaScript: `ackTimeout`. Default: until the connection ends, and
+    /// 10 s in a handler.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use std::time::Duration;
+    /// use kokanee_client::{AckError, Client};
+    ///
+    /// let socket = Client::builder(&url).ack_timeout(Duration::from_millis(20)).connect().await?;
+    /// // The server does not handle this event, so nobody answers.
+    /// match socket.emit_with_ack::<i64>("unknown", ()).await {
+    ///     Err(AckError::Timeout) => println!("no answer"),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn ack_timeout(mut self, timeout: Duration) -> Self {
         self.ack_timeout = Some(timeout.min(MAX_TIME));
         self
     }
 
-    /// Sends every event until the server has acknowledged it, up to `retries` times more: at least once, in order, one
-    /// under way. [`ack_timeout`](Self::ack_timeout) says when to try again, 10 s if it is not set. The server must
-    /// acknowledge every event. JavaScript: `retries`. Default: no retries.
+    /// Sends every event until the server has acknowledged it, up to `retries` more times: at least once, in order, one at a
+    /// time. JavaScript: `retries`. Default: no retries.
+    ///
+    /// The client tries again after [`ack_timeout`](Self::ack_timeout), or after 10 s if it is not set. The server must
+    /// acknowledge every event, and may get one twice.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use kokanee_client::Client;
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let socket = Client::builder("http://localhost:5000")
+    ///     .retries(3)
+    ///     .ack_timeout(Duration::from_secs(2))
+    ///     .connect()
+    ///     .await?;
+    /// // The id lets the server recognise an event that it has handled already.
+    /// socket.emit("order", serde_json::json!({ "id": "a7f3", "item": "tea" })).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = Some(retries);
         self
     }
 
-    /// Sets how many bytes may wait to be sent, 64 for each packet included. Default 1 MiB.
+    /// Sets how many bytes may wait to be sent, where each packet counts 64 more. Default: 1 MiB.
+    ///
+    /// While the socket is connected, `emit` waits if more than half of it is in use. While it is not connected, events are
+    /// kept until the buffer is full:
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_client::{Client, EmitError};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let socket = Client::builder("http://localhost:5000").send_buffer_bytes(1000).build()?;
+    /// socket.emit("note", "x".repeat(600)).await?;
+    /// match socket.emit("note", "x".repeat(600)).await {
+    ///     Err(EmitError::BufferFull { max }) => assert_eq!(max, 1000),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn send_buffer_bytes(mut self, bytes: usize) -> Self {
         self.send_buffer_bytes = bytes;
         self
     }
 
-    /// Sets how many acknowledgements each socket may wait for at a time. Default 10,000.
+    /// Sets how many acknowledgements each socket may wait for at a time; more are refused with
+    /// [`AckError::TooManyPending`](crate::AckError::TooManyPending). Default: 10,000.
     pub fn max_pending_acks(mut self, acks: usize) -> Self {
         self.max_pending_acks = acks;
         self
     }
 
-    /// Sets how many binary values one packet may contain; `emit` and acknowledgements with more are an error. Default 10:
-    /// JavaScript servers end the connection at the eleventh. With the msgpack parser there is no such limit.
+    /// Sets how many binary values one packet may contain. Default: 10, as JavaScript servers end the connection at the
+    /// eleventh.
+    ///
+    /// Events and acknowledgements with more are an error. With the msgpack parser there is no such limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_client::{Client, EmitError};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let socket = Client::builder("http://localhost:5000").max_outbound_attachments(2).build()?;
+    /// let images = [bytes::Bytes::from_static(&[0xff]), bytes::Bytes::new(), bytes::Bytes::new()];
+    /// let error = socket.emit("images", images).await.unwrap_err();
+    /// assert!(matches!(error, EmitError::Encode(_)), "{error}");
+    /// # Ok(()) }
+    /// ```
     pub fn max_outbound_attachments(mut self, attachments: usize) -> Self {
         self.max_outbound_attachments = attachments;
         self
     }
 
-    /// Sets the longest message that is received, in bytes. Default 100 MB.
+    /// Sets the size of the longest message that the client accepts, in bytes. A longer one ends the connection. Default: 100
+    /// MB.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.max_message_bytes = bytes;
         self
     }
 
-    /// Sets a value that handlers of all sockets of the client can have as a parameter, [`State<T>`](crate::State). There is
-    /// one of each type.
+    /// Sets a value that the handlers of all sockets of the client can have as a parameter, [`State<T>`](crate::State). There
+    /// is one value of each type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use kokanee_client::{Client, State};
+    ///
+    /// #[derive(Default)]
+    /// struct Welcomes {
+    ///     count: AtomicU32,
+    /// }
+    ///
+    /// let socket = Client::builder(&url)
+    ///     .state(Welcomes::default())
+    ///     .on("welcome", async |welcomes: State<Welcomes>| {
+    ///         welcomes.count.fetch_add(1, Ordering::Relaxed);
+    ///     })
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
         self.state.insert(state);
         self
     }
 
     pub(crate) fn detach(mut self, event: &str) -> Self {
-        // Known until early events have been handed out.
+        // The name stays known until early events have been delivered.
         self.handlers.off(event, true);
         self
     }
@@ -443,7 +732,7 @@ impl<M> ClientBuilder<M> {
         needs: &Needs,
         change: impl FnOnce(&mut Handlers) -> R,
     ) -> Self {
-        // The state may come after its handlers.
+        // Checked later: the state may be set after its handlers.
         self.needs.extend(needs);
         change(&mut self.handlers);
         self
@@ -479,7 +768,7 @@ impl<M> ClientBuilder<M> {
                 .map_err(|error| unusable("header", &error))?;
             headers.append(name, value);
         }
-        // The session must take what waits for room here.
+        // The client itself makes events wait for room, so the session accepts everything.
         self.session.max_outbound_bytes = usize::MAX;
         let namespace = target.namespace.clone();
         let tls = target.secure.then(|| self.tls.configure()).transpose()?;
@@ -535,30 +824,58 @@ impl<M> ClientBuilder<M> {
 }
 
 impl ClientBuilder {
-    attach_methods!([self] self -> Self, Handler, Socket);
+    attach_methods!([self] self -> Self, Handler, Socket; "async ", "kokanee_client::ClientBuilder");
 
-    /// Makes a socket that is not connected yet. Needs a tokio runtime.
+    /// Builds a socket that is not connected yet. Must be called within a tokio runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_client::{Client, Data};
+    ///
+    /// let socket = Client::builder(&url).build()?;
+    /// let admin = socket.of("/admin");
+    /// admin.on("alarm", async |Data(text): Data<String>| eprintln!("{text}"));
+    /// admin.connect().await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// An option that cannot be used.
+    /// [`ConnectFailure::Url`] or [`ConnectFailure::Option`] if the URL or an option cannot be used.
     ///
     /// # Panics
-    /// If a handler has a parameter [`State<T>`](crate::State) that was not given with [`state`](Self::state).
+    /// If a handler has a parameter [`State<T>`](crate::State) for which [`state`](Self::state) was not called, or there is no
+    /// tokio runtime.
     #[track_caller]
     pub fn build(self) -> Result<Socket, ConnectFailure> {
         self.build_socket()
     }
 
-    /// Connects, and returns when the namespace has accepted.
+    /// Connects, and waits until the namespace has accepted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_client::{Client, Data};
+    ///
+    /// let socket = Client::builder(&url)
+    ///     .on("welcome", async |Data(text): Data<String>| println!("{text}"))
+    ///     .connect()
+    ///     .await?;
+    /// assert!(socket.is_connected());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// Why the connection could not be made, with a hint.
+    /// [`ConnectFailure`] with a hint if the connection could not be made.
     ///
     /// # Panics
     /// As [`build`](Self::build).
     #[track_caller]
     pub fn connect(self) -> impl Future<Output = Result<Socket, ConnectFailure>> + Send {
-        // Here, where the caller is known.
+        // Checked outside the future, where `track_caller` knows the caller.
         self.check();
         async {
             let socket = self.build_socket()?;

@@ -1,16 +1,52 @@
-//! What handlers of the client can have as parameters.
+//! Extractors: the parameters that handlers of the client can have.
 //!
-//! Handlers of events: [`Socket`], [`Data<T>`](kokanee_handler::Data), [`Ack`], `Args`, `RawEvent`, `EventName`, and your own
-//! types that implement [`FromContext`]. Handlers of the life cycle: [`Socket`] and what is named at each method.
+//! | parameter | gives | handlers |
+//! |---|---|---|
+//! | [`Socket`] | the socket | all |
+//! | [`State<T>`](kokanee_handler::State) | the application's value of type `T` | all |
+//! | [`Data<T>`](kokanee_handler::Data), [`Args`](kokanee_socketio::Args) | the arguments, decoded or as they came | of events |
+//! | [`Typed<E>`](kokanee_handler::Typed) | a typed event, as first parameter | of events |
+//! | [`RawEvent`], [`EventName`](kokanee_handler::EventName) | the event, its name | of events |
+//! | [`Ack`], [`TypedAck<E>`](kokanee_handler::TypedAck) | what answers the event | of events |
+//! | [`DisconnectReason`], [`CloseDetails`] | why the socket was disconnected | `on_disconnect` |
+//! | [`Failure`] | why a connection failed | `on_connect_error` |
+//! | [`Attempt`] | the number of the attempt | `on_reconnect`, `on_reconnect_attempt` |
+//!
+//! Your own types can be parameters, too: implement [`FromContext`], see [`Context`].
 
 use std::{ops::Deref, sync::Arc};
 
 use kokanee_handler::{Ack, EventKind, ExtractError, FromContext, Kind};
 use kokanee_socketio::RawEvent;
 
-use crate::{CloseDetails, ConnectFailure, DisconnectReason, Socket};
+use crate::{
+    engine::ConnectFailure,
+    reason::{CloseDetails, DisconnectReason},
+    socket::Socket,
+};
 
-/// What happened to a socket.
+/// Holds what is known when something has happened to a socket. An extractor of yours reads it in
+/// [`FromContext::from_context`].
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_client::{ExtractError, FromContext, extract::{Context, OnEvent}};
+///
+/// /// The size of the event's arguments as JSON.
+/// struct Size(usize);
+///
+/// impl FromContext<OnEvent> for Size {
+///     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
+///         let event = context.event().ok_or_else(|| ExtractError::other("there is no event"))?;
+///         Ok(Self(event.args().text_bytes()))
+///     }
+/// }
+///
+/// # fn example(socket: kokanee_client::Socket) {
+/// socket.on("news", async |Size(bytes): Size| println!("{bytes} bytes"));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Context<'a> {
     pub(crate) socket: &'a Socket,
@@ -35,12 +71,12 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The socket.
+    /// Returns the socket.
     pub fn socket(&self) -> &'a Socket {
         self.socket
     }
 
-    /// The event, for handlers of events.
+    /// Returns the event, if this is for a handler of events.
     pub fn event(&self) -> Option<&'a RawEvent> {
         self.event
     }
@@ -71,15 +107,15 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// Marks what is given to handlers of events.
+    /// Marks handlers of events.
     OnEvent "",
-    /// Marks what is given to handlers of connections and reconnections.
+    /// Marks handlers of connections and reconnections.
     OnConnect "connect",
-    /// Marks what is given to handlers of disconnections.
+    /// Marks handlers of disconnections.
     OnDisconnect "disconnect",
-    /// Marks what is given to handlers of failed connections.
+    /// Marks handlers of failed connections.
     OnConnectError "connect_error",
-    /// Marks what is given to handlers of attempts to reconnect.
+    /// Marks handlers of attempts to reconnect.
     OnAttempt "reconnect_attempt",
 }
 
@@ -99,6 +135,26 @@ impl EventKind for OnEvent {
     label = "a handler of another kind",
     note = "handlers of a server have the types of `kokanee` and `kokanee::server`, as `Socket` and `DisconnectReason`"
 )]
+/// Marks what can happen to a client: the bound of extractors that every handler can have.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_client::{ExtractError, FromContext, extract::{ClientKind, Context}};
+///
+/// /// The name of the namespace.
+/// struct Namespace(String);
+///
+/// impl<K: ClientKind> FromContext<K> for Namespace {
+///     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
+///         Ok(Self(context.socket().namespace().to_owned()))
+///     }
+/// }
+///
+/// # fn example(socket: kokanee_client::Socket) {
+/// socket.on_connect(async |Namespace(name): Namespace| println!("connected to {name}"));
+/// # }
+/// ```
 pub trait ClientKind: for<'a> Kind<Context<'a> = Context<'a>> {}
 
 impl<K: ClientKind> FromContext<K> for Socket {
@@ -121,7 +177,8 @@ impl FromContext<OnDisconnect> for CloseDetails {
     }
 }
 
-/// Why a connection could not be made.
+/// Holds why a connection could not be made. A parameter of [`on_connect_error`](Socket::on_connect_error); it dereferences to
+/// the [`ConnectFailure`].
 #[derive(Debug, Clone)]
 pub struct Failure(pub Arc<ConnectFailure>);
 
@@ -142,7 +199,8 @@ impl FromContext<OnConnectError> for Failure {
     }
 }
 
-/// The number of an attempt to reconnect, from 1 on.
+/// Holds the number of an attempt to reconnect, from 1 on. A parameter of [`on_reconnect`](Socket::on_reconnect) and
+/// [`on_reconnect_attempt`](Socket::on_reconnect_attempt).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt(pub u32);
 

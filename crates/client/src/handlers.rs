@@ -1,4 +1,4 @@
-//! The handlers of one socket. Replaced as a whole when one is added, so that they can be called without a lock.
+//! The handlers of one socket. Adding a handler replaces the whole set, so that handlers are called without a lock.
 
 use std::{cell::Cell, collections::HashMap, fmt, sync::Arc};
 
@@ -6,8 +6,8 @@ use kokanee_handler::{Erased, EventError, check_event_name};
 use kokanee_socketio::RawEvent;
 
 use crate::{
-    Socket,
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
+    socket::Socket,
 };
 
 pub(crate) type ErrorHandler = Arc<dyn Fn(&Socket, &EventError) + Send + Sync>;
@@ -17,7 +17,7 @@ thread_local! {
     static HANDLING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Says that this thread runs handlers, until it is dropped.
+/// Marks that this thread runs handlers, until it is dropped.
 pub(crate) struct Handling {
     before: bool,
 }
@@ -35,7 +35,7 @@ impl Drop for Handling {
     }
 }
 
-/// Whether a handler is being run, which holds up others.
+/// Whether this thread runs a handler, so that a wait delays other handlers.
 pub(crate) fn is_handling() -> bool {
     HANDLING.get()
 }
@@ -50,10 +50,10 @@ pub(crate) struct Handlers {
     pub(crate) reconnect_failed: Vec<Erased<OnConnect>>,
     pub(crate) upgrade: Vec<Erased<OnConnect>>,
     pub(crate) any: Vec<Erased<OnEvent>>,
-    /// For events without a handler of their own.
+    /// For events without a handler by name.
     pub(crate) fallback: Vec<Erased<OnEvent>>,
     pub(crate) outgoing: Vec<OutgoingHandler>,
-    /// While early events are gathered, empty for events whose handlers were removed.
+    /// The handlers by name. While early events are kept, a name whose handlers were removed stays, with an empty list.
     events: HashMap<Box<str>, Vec<Listener>>,
     pub(crate) error: Option<ErrorHandler>,
 }
@@ -72,7 +72,7 @@ impl Handlers {
             .push(Listener { handler, once });
     }
 
-    /// Returns the handlers that were removed, to be dropped without a lock.
+    /// Returns the removed handlers, so that the caller drops them without a lock.
     pub(crate) fn off(&mut self, event: &str, stays_known: bool) -> impl Sized + use<> {
         if stays_known {
             self.events.get_mut(event).map(std::mem::take)
@@ -94,8 +94,8 @@ impl Handlers {
             || listeners.any(|listeners| !listeners.is_empty())
     }
 
-    /// Whether a handler of this name or the fallback is called for an event. Those of all events take it only if there is
-    /// nothing else.
+    /// Whether a handler of this name, or the fallback, is called for an event. Handlers of all events take it only if there
+    /// are no handlers by name.
     pub(crate) fn take(&self, name: &str) -> bool {
         self.event(name).next().is_some()
             || !self.any.is_empty() && !self.events.values().any(|listeners| !listeners.is_empty())
@@ -108,12 +108,12 @@ impl Handlers {
             .is_some_and(|listeners| !listeners.is_empty())
     }
 
-    /// Whether there is a handler of this name, or was one while early events are gathered.
+    /// Whether there is a handler of this name, or was one while early events were kept.
     pub(crate) fn know(&self, name: &str) -> bool {
         self.events.contains_key(name)
     }
 
-    /// The handlers of an event, or those for events that have none.
+    /// Returns the handlers of an event, or the fallback handlers if it has none.
     pub(crate) fn event(&self, name: &str) -> impl Iterator<Item = &Erased<OnEvent>> {
         let listeners = self.events.get(name).map_or(&[][..], Vec::as_slice);
         let fallback = match listeners {
@@ -124,7 +124,7 @@ impl Handlers {
         own.chain(fallback)
     }
 
-    /// Whether some of an event's handlers are called for the last time.
+    /// Whether an event has handlers that are called only once.
     pub(crate) fn has_once(&self, name: &str) -> bool {
         self.events
             .get(name)
@@ -149,7 +149,7 @@ impl fmt::Debug for Handlers {
     }
 }
 
-/// Checks that servers can send events of this name.
+/// Checks that a server can send events of this name.
 #[track_caller]
 pub(crate) fn check_event(event: &str) {
     check_event_name(event, |event| match event {

@@ -3,17 +3,18 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence},
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use kokanee_engineio::{SendOptions, Transport};
+use kokanee_io::{CommandQueue, Commands, Gone};
 use kokanee_socketio::{AckId, EncodedPacket};
 use tokio::sync::oneshot;
 
-use crate::{ConnectFailure, client::Options, socket::Core};
+use crate::{engine::ConnectFailure, options::Options, socket::Core};
 
 /// What a waiting packet counts beside its content.
 const OVERHEAD_BYTES: usize = 64;
@@ -68,12 +69,9 @@ impl Outgoing {
 /// One connection, as everybody but its task sees it.
 pub(crate) struct Hub {
     pub(crate) options: Arc<Options>,
-    queue: Mutex<Queue>,
+    commands: CommandQueue<Command>,
     /// The sockets, one for each namespace.
     sockets: Mutex<Vec<Weak<Core>>>,
-    has_commands: AtomicBool,
-    /// Whether somebody waits for room.
-    has_waiters: AtomicBool,
     /// Bytes of packets that the task has not taken yet.
     queued: AtomicUsize,
     /// Bytes of packets that the task keeps: until their socket is connected, or they are acknowledged.
@@ -82,17 +80,6 @@ pub(crate) struct Hub {
     outbound: AtomicUsize,
     /// 0: none, 1: polling, 2: WebSocket.
     transport: AtomicU8,
-}
-
-#[derive(Default)]
-struct Queue {
-    first: Option<Command>,
-    // Invariant: empty while `first` is `None`.
-    rest: Vec<Command>,
-    waker: Option<Waker>,
-    /// Those who wait for room.
-    waiting: Vec<Waker>,
-    closed: bool,
 }
 
 impl fmt::Debug for Hub {
@@ -105,28 +92,17 @@ impl fmt::Debug for Hub {
     }
 }
 
-/// The task has ended: nobody takes commands any more.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Gone;
-
 impl Hub {
     pub(crate) fn new(options: Arc<Options>) -> Self {
         Self {
             options,
-            queue: Mutex::default(),
+            commands: CommandQueue::default(),
             sockets: Mutex::default(),
-            has_commands: AtomicBool::new(false),
-            has_waiters: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             outbound: AtomicUsize::new(0),
             transport: AtomicU8::new(0),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // No code that holds the lock can panic half-way.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The socket of a namespace: there is one at a time, however often it is asked for.
@@ -145,22 +121,14 @@ impl Hub {
 
     /// Hands a command to the connection's task.
     pub(crate) fn send(&self, command: Command) -> Result<(), Gone> {
-        let mut queue = self.lock();
-        if queue.closed {
-            return Err(Gone);
-        }
-        if let Command::Emit { outgoing, .. } = &command {
-            self.queued.fetch_add(outgoing.weight(), Ordering::Relaxed);
-        }
-        if queue.first.is_none() {
-            queue.first = Some(command);
-        } else {
-            queue.rest.push(command);
-        }
-        let was_idle = !self.has_commands.swap(true, Ordering::AcqRel);
-        if was_idle && let Some(waker) = &queue.waker {
-            waker.wake_by_ref();
-        }
+        let weight = match &command {
+            Command::Emit { outgoing, .. } => outgoing.weight(),
+            _ => 0,
+        };
+        let mut commands = self.commands.lock();
+        commands.push(command)?;
+        // Under the lock: the task cannot release it before.
+        self.queued.fetch_add(weight, Ordering::Relaxed);
         Ok(())
     }
 
@@ -183,24 +151,7 @@ impl Hub {
 
     /// Waits until half of the send buffer is free, of which a socket has filled `held`.
     pub(crate) fn poll_room(&self, held: &AtomicUsize, cx: &mut Context<'_>) -> Poll<()> {
-        if self.has_room(held) {
-            return Poll::Ready(());
-        }
-        let mut queue = self.lock();
-        self.has_waiters.store(true, Ordering::Relaxed);
-        // Either the room is seen that the task has just made, or the task sees that somebody waits.
-        fence(Ordering::SeqCst);
-        if queue.closed || self.has_room(held) {
-            return Poll::Ready(());
-        }
-        if !queue
-            .waiting
-            .iter()
-            .any(|waker| waker.will_wake(cx.waker()))
-        {
-            queue.waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
+        self.commands.poll_room(cx, || self.has_room(held))
     }
 
     /// The transport that carries the connection now.
@@ -214,31 +165,14 @@ impl Hub {
 
     // For the connection's task.
 
-    /// Takes the waiting commands: the first, and those behind it.
-    pub(crate) fn take(&self) -> Option<(Command, Vec<Command>)> {
-        if !self.has_commands.load(Ordering::Acquire) {
-            return None;
-        }
-        let mut queue = self.lock();
-        self.has_commands.store(false, Ordering::Release);
-        let rest = std::mem::take(&mut queue.rest);
-        Some((queue.first.take()?, rest))
+    /// Takes the waiting commands.
+    pub(crate) fn take(&self) -> Option<Commands<Command>> {
+        self.commands.take()
     }
 
-    /// Says that the task wants to sleep. `false` if commands came meanwhile.
+    /// Says that the task wants to sleep. Returns `false` if commands wait.
     pub(crate) fn sleep(&self, cx: &Context<'_>) -> bool {
-        let mut queue = self.lock();
-        if queue.first.is_some() {
-            return false;
-        }
-        if !queue
-            .waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()))
-        {
-            queue.waker = Some(cx.waker().clone());
-        }
-        true
+        self.commands.sleep(cx)
     }
 
     /// A packet was handed to the session, or given up.
@@ -257,30 +191,20 @@ impl Hub {
     pub(crate) fn let_go(&self, held: &AtomicUsize, bytes: usize) {
         held.fetch_sub(bytes, Ordering::Relaxed);
         self.held.fetch_sub(bytes, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if self.has_waiters.load(Ordering::Relaxed) {
-            self.wake_waiting();
-        }
+        self.wake_waiting();
     }
 
     /// Publishes what waits in the session, and wakes those who wait for room.
     pub(crate) fn set_outbound(&self, bytes: usize) {
         self.outbound.store(bytes, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if self.has_waiters.load(Ordering::Relaxed)
-            && self.leaving_bytes() <= self.options.send_buffer_bytes / 2
-        {
-            self.wake_waiting();
-        }
+        let max = self.options.send_buffer_bytes;
+        self.commands
+            .room_changed(|| self.leaving_bytes() <= max / 2);
     }
 
     /// Lets those who wait for room look again.
     pub(crate) fn wake_waiting(&self) {
-        let mut queue = self.lock();
-        self.has_waiters.store(false, Ordering::Relaxed);
-        let waiting = std::mem::take(&mut queue.waiting);
-        drop(queue);
-        waiting.into_iter().for_each(Waker::wake);
+        self.commands.room_changed(|| true);
     }
 
     pub(crate) fn set_transport(&self, transport: Option<Transport>) {
@@ -292,17 +216,19 @@ impl Hub {
         self.transport.store(code, Ordering::Relaxed);
     }
 
-    /// Nobody takes commands any more.
+    /// Takes no more commands.
     pub(crate) fn close(&self) {
-        let mut queue = self.lock();
-        let ended = std::mem::replace(
-            &mut *queue,
-            Queue {
-                closed: true,
-                ..Queue::default()
-            },
-        );
-        drop(queue);
-        ended.waiting.into_iter().for_each(Waker::wake);
+        self.commands.close();
+    }
+}
+
+/// Ends the connection when the last handle is dropped.
+#[derive(Debug)]
+pub(crate) struct Guard(pub(crate) Arc<Hub>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // If the task has ended already, there is nothing to end.
+        let _ = self.0.send(Command::Shutdown);
     }
 }

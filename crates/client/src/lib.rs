@@ -1,11 +1,11 @@
-//! The Socket.IO client: connects to any Socket.IO server, over long-polling and WebSocket, and connects again by itself.
+//! The Socket.IO client: connects to any Socket.IO server over long-polling and WebSocket, and reconnects automatically.
 //!
-//! ```no_run
+//! ```
+#![doc = include_str!("doctest/server.md")]
 //! use std::time::Duration;
 //! use kokanee_client::{Client, Data};
 //!
-//! # async fn f() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-//! let socket = Client::builder("http://localhost:5000")
+//! let socket = Client::builder(&url)
 //!     .on("my_message", async |Data(text): Data<String>| println!("{text}"))
 //!     .connect()
 //!     .await?;
@@ -13,12 +13,33 @@
 //! # Ok(()) }
 //! ```
 //!
-//! * [`Client::builder`] has all options; [`Socket`] is the handle of one namespace, [`Socket::of`] adds others.
-//! * [`SimpleClient`] is for scripts that ask for the next event; [`blocking`] is for programs that are not async.
-//! * What can go wrong while connecting is [`ConnectFailure`], with a hint in its text.
+//! * [`Client::builder`] has all options. [`Socket`] is the handle of one namespace, and [`Socket::of`] adds others.
+//! * Handlers are async functions whose parameters are [extractors](extract).
+//! * [`SimpleClient`] is for scripts that pull events one at a time; [`blocking`] is for programs that are not async.
+//! * The client reconnects automatically. Events emitted while offline are buffered and sent on reconnect; servers with
+//!   connection state recovery replay missed events.
+//! * What can go wrong while connecting is [`ConnectFailure`], with a hint in its text. What can go wrong with an event is
+//!   [`EmitError`], and with an acknowledgement [`AckError`]:
+//!
+//! ```
+#![doc = include_str!("doctest/server.md")]
+//! use kokanee_client::{AckError, Client};
+//!
+//! let socket = Client::connect(&url).await?;
+//! match socket.emit_with_ack::<i64>("sum", (20, 22)).await {
+//!     Ok(sum) => assert_eq!(sum, 42),
+//!     // The handler of the server returned a `ClientError`, or the arguments do not fit.
+//!     Err(AckError::Remote(error)) => eprintln!("refused: {} ({})", error.message, error.code),
+//!     Err(AckError::Timeout) => eprintln!("no answer in time"),
+//!     Err(AckError::Disconnected) => eprintln!("the connection was lost before the answer"),
+//!     Err(error) => eprintln!("{error}"),
+//! }
+//! # Ok(()) }
+//! ```
 
 mod acks;
 mod attach;
+mod attached;
 pub mod blocking;
 mod client;
 mod driver;
@@ -26,7 +47,9 @@ mod engine;
 pub mod extract;
 mod handlers;
 mod hub;
+mod options;
 mod reason;
+mod reply;
 mod simple;
 mod socket;
 mod stream;

@@ -23,14 +23,16 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
 use crate::{
-    ConnectFailure, DisconnectError, EmitWithAck, Events,
+    acks::{EmitWithAck, PendingAcks},
     attach::attach_methods,
-    client::Options,
+    attached::{Attached, is_settled},
+    engine::ConnectFailure,
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
     handlers::{ErrorHandler, Handlers, check_event},
-    hub::{Command, Hub, Outgoing},
-    stream::{Received, Subscriber},
-    unclaimed::{Fate, is_settled},
+    hub::{Command, Guard, Hub, Outgoing},
+    options::Options,
+    reason::DisconnectError,
+    stream::{Events, Received, Subscriber},
 };
 
 /// A socket without the handles' guard: what the connection's task and acknowledgements hold.
@@ -41,7 +43,7 @@ pub(crate) struct Core {
     state: Mutex<State>,
     connected: AtomicBool,
     active: AtomicBool,
-    pub(crate) acks: crate::acks::PendingAcks,
+    pub(crate) acks: PendingAcks,
     ack_ids: AtomicU64,
     has_subscribers: AtomicBool,
     /// How often it was connected: the number of its connection.
@@ -56,7 +58,7 @@ pub(crate) struct Core {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The private id speaks for the socket, and the events may say anything.
+        // The events may say anything.
         f.debug_struct("Core")
             .field("namespace", &self.namespace)
             .field("connected", &self.is_connected())
@@ -67,78 +69,11 @@ impl fmt::Debug for Core {
 
 /// What the server says of the socket.
 #[derive(Default)]
-pub(crate) struct State {
-    pub(crate) id: Option<Str>,
-    pub(crate) recovered: bool,
-    /// For servers that recover connections: the private id, and the last offset that was received.
-    pub(crate) pid: Option<Str>,
-    pub(crate) offset: Option<Str>,
+struct State {
+    id: Option<Str>,
+    recovered: bool,
     subscribers: Vec<Subscriber>,
     attached: Attached,
-}
-
-/// What was attached while events are gathered.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Attached {
-    /// When the first of those was attached that were attached one right after the other.
-    pub(crate) first: Option<Instant>,
-    /// How often something was attached.
-    pub(crate) changes: u64,
-}
-
-/// Those who take the events of a socket.
-pub(crate) struct Takers {
-    handlers: Arc<Handlers>,
-    has_readers: bool,
-    /// When they began to change.
-    pub(crate) changed: Option<Instant>,
-    /// How often they have changed, at least.
-    pub(crate) changes: u64,
-}
-
-impl Takers {
-    pub(crate) fn new(
-        handlers: Arc<Handlers>,
-        has_readers: bool,
-        changed: Option<Instant>,
-        changes: u64,
-    ) -> Self {
-        Self {
-            handlers,
-            has_readers,
-            changed,
-            changes,
-        }
-    }
-
-    /// Whether they take anything.
-    pub(crate) fn take_some(&self) -> bool {
-        self.has_readers || self.handlers.take_some()
-    }
-
-    /// Whether they take events of this name. Who only watches does not.
-    pub(crate) fn take(&self, event: &str) -> bool {
-        self.has_readers || self.handlers.take(event)
-    }
-
-    /// Whether one of them is for events of this name alone.
-    pub(crate) fn name(&self, event: &str) -> bool {
-        self.handlers.name(event)
-    }
-
-    /// What becomes of an event that none of them takes: those who watch see it.
-    pub(crate) fn watch(&self) -> Fate {
-        if self.handlers.any.is_empty() {
-            Fate::Unhandled
-        } else {
-            Fate::Taken
-        }
-    }
-
-    /// Whether they take, or have once taken, events of this name.
-    pub(crate) fn have_taken(&self, event: &str) -> bool {
-        self.handlers.know(event)
-    }
 }
 
 impl Core {
@@ -150,7 +85,7 @@ impl Core {
             state: Mutex::default(),
             connected: AtomicBool::new(false),
             active: AtomicBool::new(false),
-            acks: crate::acks::PendingAcks::default(),
+            acks: PendingAcks::default(),
             ack_ids: AtomicU64::new(0),
             has_subscribers: AtomicBool::new(false),
             connections: AtomicU64::new(0),
@@ -160,7 +95,7 @@ impl Core {
         }
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -168,7 +103,7 @@ impl Core {
         Arc::clone(&self.handlers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What is removed is returned, and dropped without the lock: it may use the socket.
+    /// Returns what was removed, so that the caller drops it without the lock: a handler may use the socket when it is dropped.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Handlers) -> R) -> R {
         let mut handlers = self
             .handlers
@@ -200,8 +135,8 @@ impl Core {
         self.attaches(subscribe, || {});
     }
 
-    /// The time is noted before the change can be seen: what is attached next must not miss what this takes. The change is
-    /// counted when it can be seen, so that it is looked at.
+    /// The time is noted before the change is visible, so that what is attached next does not miss the events that this one
+    /// takes. The change is counted after it is visible, so that the task looks at it.
     fn attaches(&self, subscribe: impl FnOnce(&mut State), change: impl FnOnce()) {
         let gathers = self.gathers();
         let mut state = self.state();
@@ -214,19 +149,9 @@ impl Core {
         change();
         if gathers {
             self.state().attached.changes += 1;
-            // A client that is closed hands out nothing.
+            // A closed client delivers nothing.
             let _ = self.hub.send(Command::Resume);
         }
-    }
-
-    /// Those who take events now.
-    pub(crate) fn takers(&self) -> Takers {
-        // The count is looked at first and the time last: see `attaches`.
-        let changes = self.attached().changes;
-        let handlers = self.handlers();
-        let has_readers = self.has_readers();
-        let changed = self.attached().first;
-        Takers::new(handlers, has_readers, changed, changes)
     }
 
     pub(crate) fn attached(&self) -> Attached {
@@ -245,7 +170,7 @@ impl Core {
         }
     }
 
-    /// Starts handlers in a span that names what they handle.
+    /// Starts handlers in a tracing span with the namespace and the event.
     pub(crate) fn in_span(
         &self,
         event: &str,
@@ -256,10 +181,10 @@ impl Core {
         in_span(name, running, start);
     }
 
-    /// Nobody has taken an event.
+    /// Counts an event that nothing was attached for.
     pub(crate) fn count_unhandled(&self, event: &str) {
         self.unhandled.fetch_add(1, Ordering::Relaxed);
-        // Not its id: of old servers that is a secret.
+        // Without the socket's id, which is a secret with old servers.
         tracing::debug!(
             namespace = &*self.namespace,
             event,
@@ -275,12 +200,19 @@ impl Core {
         self.connected.store(connected, Ordering::Release);
     }
 
+    /// Notes what the server says of the socket: its id, and whether it has restored its state.
+    pub(crate) fn set_identity(&self, id: Option<Str>, recovered: bool) {
+        let mut state = self.state();
+        state.id = id;
+        state.recovered = recovered;
+    }
+
     /// The number of its connection, or of the last one.
     pub(crate) fn connection(&self) -> u64 {
         self.connections.load(Ordering::Acquire)
     }
 
-    /// It is connected, and not as it was before.
+    /// Counts a new connection of the socket.
     pub(crate) fn count_connection(&self) {
         self.connections.fetch_add(1, Ordering::AcqRel);
     }
@@ -292,14 +224,14 @@ impl Core {
     pub(crate) fn set_active(&self, active: bool) {
         self.active.store(active, Ordering::Release);
         if !active {
-            // Some of them wait only as long as there is hope.
+            // Readers that only wait while the socket is active check that again.
             for subscriber in self.subscribers() {
                 subscriber.wake();
             }
         }
     }
 
-    /// Waits until there is room for what a connected socket sends.
+    /// Waits until a connected socket may send.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.hub.poll_room(&self.held, cx)
     }
@@ -312,12 +244,12 @@ impl Core {
         self.hub.send(command).map_err(|_| EmitError::Disconnected)
     }
 
-    /// Whether somebody reads the events as a stream.
+    /// Whether there are readers of the events as a stream.
     pub(crate) fn has_readers(&self) -> bool {
         self.has_subscribers.load(Ordering::Acquire)
     }
 
-    /// Those who read the events as a stream.
+    /// Returns the readers of the events as a stream.
     pub(crate) fn subscribers(&self) -> Vec<Subscriber> {
         if !self.has_readers() {
             return Vec::new();
@@ -325,7 +257,7 @@ impl Core {
         self.state().subscribers.clone()
     }
 
-    /// Forgets those who read no more.
+    /// Removes the readers that were dropped.
     pub(crate) fn forget_readers(&self) {
         let mut state = self.state();
         state.subscribers.retain(Subscriber::is_alive);
@@ -333,7 +265,7 @@ impl Core {
             .store(!state.subscribers.is_empty(), Ordering::Release);
     }
 
-    /// Gives an event to those who read the events as a stream.
+    /// Gives an event to the readers of the events as a stream.
     pub(crate) fn publish(&self, received: impl Fn() -> Received) {
         if !self.has_readers() {
             return;
@@ -343,13 +275,13 @@ impl Core {
             .subscribers
             .iter()
             .filter_map(|reader| reader.push(received()));
-        // Nobody is woken under the lock. Mostly there is one reader.
+        // Readers are woken without the lock. There is usually one.
         let (first, others) = (wakers.next(), wakers.collect::<Vec<_>>());
         drop(state);
         first.into_iter().chain(others).for_each(Waker::wake);
     }
 
-    /// Whether one of them is behind.
+    /// Whether too many events wait for one of the readers.
     pub(crate) fn has_slow_reader(&self) -> bool {
         self.has_subscribers.load(Ordering::Acquire) && {
             let state = self.state();
@@ -363,46 +295,53 @@ impl Core {
 
     pub(crate) fn report(self: &Arc<Self>, guard: Option<&Arc<Guard>>, error: &EventError) {
         let (namespace, event, kind) = (&*self.namespace, error.event(), error.kind());
-        // What the handler meant for the server is no fault of anybody.
+        // A refusal that the handler means for the server is not a fault.
         if error.is_refusal() {
             tracing::debug!(namespace, event, error = %kind, "event refused");
         } else {
             tracing::warn!(namespace, event, error = %kind, "event not handled");
         }
         if let Some(handler) = &self.handlers().error {
-            // Without any handle the client ends, and one more guard ends nothing.
+            // Without a handle the client ends anyway, so one more guard changes nothing.
             let guard = guard.map_or_else(|| Arc::new(Guard(Arc::clone(&self.hub))), Arc::clone);
             handler(&Socket::new(Arc::clone(self), guard), error);
         }
     }
 }
 
-/// Ends the connection when the last handle is dropped.
-#[derive(Debug)]
-pub(crate) struct Guard(pub(crate) Arc<Hub>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // If the task has ended already, there is nothing to end.
-        let _ = self.0.send(Command::Shutdown);
-    }
-}
-
-/// One namespace of a connection to a server. A cheap handle: when the last one of a connection is dropped, the connection
-/// is closed. (A handler that keeps one in its closure keeps the connection open; handlers get one as a parameter.)
+/// Represents one namespace of a connection to a server. A cheap handle: clones refer to the same socket.
+///
+/// When the last handle of a connection is dropped, the connection is closed. (A handler that keeps a `Socket` in its closure
+/// keeps the connection open; use the handler's parameter instead.)
+///
+/// # Examples
+///
+/// ```
+#[doc = include_str!("doctest/server.md")]
+/// use kokanee_client::{Client, Socket};
+///
+/// let socket = Client::connect(&url).await?;
+/// socket.on("question", async |socket: Socket| socket.emit("answer", 42).await);
+///
+/// let sum: i64 = socket.emit_with_ack("sum", (20, 22)).await?;
+/// assert_eq!(sum, 42);
+/// socket.disconnect().await?;
+/// # Ok(()) }
+/// ```
 ///
 /// # Early events
 ///
-/// Handlers are best given to the [builder](crate::ClientBuilder), and are then there before the first event. Events that
-/// nothing is attached for yet wait for what is attached next, handlers or [readers](Self::events): at most 256 of them or
-/// 8 MiB, until 2 s after the first handler of events or reader was attached, or 30 s after the first connection without any.
-/// What is attached one right after the other, within 100 ms of the first, gets all of them in order. The others, from the
-/// oldest on, count as [unhandled](Self::unhandled_events). Nothing of this holds up heartbeats or acknowledgements.
+/// Handlers are best given to the [builder](crate::ClientBuilder), so that they are attached before the first event. Events for
+/// which nothing is attached yet wait for what is attached next, handlers or [readers](Self::events): at most 256 events or 8
+/// MiB, until 2 s after the first handler of events or reader was attached, or until 30 s after the first connection if there
+/// is none. All that is attached within 100 ms of the first gets these events, in order. Events that nobody takes, from the
+/// oldest on, count as [unhandled](Self::unhandled_events). None of this delays heartbeats or acknowledgements.
 ///
-/// - An event that has a handler of its own name when it comes, and no event to wait for, is handled at once.
-/// - Before an acknowledgement or a disconnection is handled, all events that are taken by then are given to their handlers.
-/// - An event waits for a handler of its name, a fallback or a reader. [`on_any`](Self::on_any) watches: beside handlers by
-///   name it sees an event that none of them takes when the waiting ends, and alone it takes all events at once.
+/// - An event that has a handler of its own name when it arrives, and no earlier event that waits, is handled at once.
+/// - Before an acknowledgement or a disconnection is handled, all events that have a handler or reader by then are
+///   delivered.
+/// - An event waits for a handler of its name, a fallback or a reader. [`on_any`](Self::on_any) observes: beside handlers by
+///   name it sees an event that none of them takes when the wait ends, and alone it takes all events at once.
 #[derive(Debug, Clone)]
 #[must_use = "the connection is closed when the last handle is dropped"]
 pub struct Socket {
@@ -427,44 +366,114 @@ impl Socket {
         &self.core.hub.options
     }
 
-    // Facts.
+    // State.
 
-    /// The namespace's name, for instance `/`.
+    /// Returns the name of the namespace, for instance `/`.
     pub fn namespace(&self) -> &str {
         &self.core.namespace
     }
 
-    /// The socket's id, which the server knows it by. `None` while it is not connected. With servers of Socket.IO 2 it is
-    /// derived from the session's id, as those do, and is then as secret as that.
+    /// Returns the socket's id, by which the server knows it, or `None` while it is not connected.
+    ///
+    /// With servers of Socket.IO 2 the id is derived from the session's id, as those servers do, and is as secret as it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// let socket = Client::connect(&url).await?;
+    /// assert!(socket.id().is_some());
+    ///
+    /// socket.disconnect().await?;
+    /// assert_eq!(socket.id(), None);
+    /// # Ok(()) }
+    /// ```
     pub fn id(&self) -> Option<String> {
         let state = self.core.state();
         state.id.as_ref().map(|id| id.as_str().to_owned())
     }
 
-    /// Whether the socket is connected: the namespace has accepted it.
+    /// Returns whether the socket is connected: the namespace has accepted it.
     pub fn is_connected(&self) -> bool {
         self.core.is_connected()
     }
 
-    /// Whether the socket is connected, or will be: it was told to connect, and neither it nor the server has ended that, nor
-    /// has the client given up. JavaScript: `active`.
+    /// Returns whether the socket is connected or tries to be. JavaScript: `active`.
+    ///
+    /// It is `true` from [`connect`](Self::connect) until either side disconnects the socket or the client gives up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// let socket = Client::builder(&url).build()?;
+    /// assert!(!socket.is_active());
+    ///
+    /// socket.connect().await?;
+    /// socket.reconnect(); // It may not be connected for a moment, but stays active.
+    /// assert!(socket.is_active());
+    /// # Ok(()) }
+    /// ```
     pub fn is_active(&self) -> bool {
         self.core.is_active()
     }
 
-    /// Whether the server has restored the socket's state with the last connection, and what was sent meanwhile.
+    /// Returns whether the server has restored the socket's state at the last connection, and has sent the events that were
+    /// missed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::{Client, Socket};
+    /// # fn example() {
+    /// Client::builder("http://localhost:5000").on_connect(async |socket: Socket| {
+    ///     if !socket.is_recovered() {
+    ///         socket.emit("join", "lobby").await?; // A new socket of the server: rooms are joined again.
+    ///     }
+    ///     Ok::<_, kokanee_client::EmitError>(())
+    /// });
+    /// # }
+    /// ```
     pub fn is_recovered(&self) -> bool {
         self.core.state().recovered
     }
 
-    /// The transport that carries the connection now.
+    /// Returns the transport that carries the connection now, or `None` while there is no connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_client::{Client, Transport};
+    ///
+    /// let socket = Client::builder(&url).transports([Transport::WebSocket]).connect().await?;
+    /// assert_eq!(socket.transport(), Some(Transport::WebSocket));
+    /// # Ok(()) }
+    /// ```
     pub fn transport(&self) -> Option<Transport> {
         self.core.hub.transport()
     }
 
-    /// Another namespace over the same connection. Connect it with [`connect`](Self::connect). There is one socket for each
-    /// namespace: asked for again while a handle of it lives or it is connected, it is the same one. A name with a comma or a
-    /// question mark, which cannot be sent, is refused when it is to be connected.
+    /// Returns the socket of another namespace over the same connection. It is not connected yet: call
+    /// [`connect`](Self::connect).
+    ///
+    /// There is one socket for each namespace: while a handle of it exists or it is connected, `of` returns the same one. A
+    /// name with a comma or a question mark cannot be sent; `connect` refuses it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// let socket = Client::connect(&url).await?;
+    /// let admin = socket.of("/admin");
+    /// admin.connect().await?;
+    /// let users: u32 = admin.emit_with_ack("users", ()).await?;
+    /// assert_eq!(users, 1);
+    /// # Ok(()) }
+    /// ```
     pub fn of(&self, namespace: &str) -> Self {
         let namespace = if namespace.starts_with('/') {
             namespace.to_owned()
@@ -479,12 +488,26 @@ impl Socket {
 
     // Connection.
 
-    /// Connects, and waits until the namespace has accepted. Dropped before it is ready, the socket goes on connecting until
-    /// it is [disconnected](Self::disconnect).
+    /// Connects, and waits until the namespace has accepted.
+    ///
+    /// If the future is dropped before it is ready, the socket goes on connecting until it is [disconnected](Self::disconnect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_client::{Client, Data};
+    ///
+    /// let socket = Client::builder(&url).build()?;
+    /// socket.on("welcome", async |Data(text): Data<String>| println!("{text}"));
+    /// socket.connect().await?;
+    /// assert!(socket.is_connected());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// Why it could not be connected. Without [`retry_first_connect`](crate::ClientBuilder::retry_first_connect) the
-    /// first failure is returned, and nothing more is tried.
+    /// Returns why the connection could not be made. Without [`retry_first_connect`](crate::ClientBuilder::retry_first_connect)
+    /// the first failure is returned, and the client does not try again.
     pub async fn connect(&self) -> Result<(), ConnectFailure> {
         let (sender, receiver) = oneshot::channel();
         let command = Command::Connect {
@@ -501,10 +524,27 @@ impl Socket {
     /// Waits until the socket is connected, for instance again after a loss. Unlike [`connect`](Self::connect) it starts
     /// nothing. Cancel safe.
     ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// # use kokanee_client::AckError;
+    /// let socket = Client::connect(&url).await?;
+    /// let sum: i64 = loop {
+    ///     match socket.emit_with_ack("sum", (20, 22)).await {
+    ///         // The connection was lost before the answer: ask again when there is a new one.
+    ///         Err(AckError::Disconnected) => socket.connected().await?,
+    ///         answer => break answer?,
+    ///     }
+    /// };
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
-    /// Why the socket is not [active](Self::is_active) (any more): the refusal of the namespace, for instance by a middleware,
+    /// Returns why the socket is not [active](Self::is_active): the refusal of the namespace, for instance in a middleware,
     /// which ends all attempts until [`connect`](Self::connect) is called; the last failure of the attempts to reconnect; or
-    /// [`ConnectFailure::GivenUp`] if it was disconnected or never told to connect.
+    /// [`ConnectFailure::GivenUp`] if the socket was disconnected or `connect` was never called.
     pub async fn connected(&self) -> Result<(), ConnectFailure> {
         if self.is_connected() {
             return Ok(());
@@ -521,16 +561,33 @@ impl Socket {
         receiver.await.unwrap_or(Err(ConnectFailure::GivenUp))
     }
 
-    /// Disconnects from the namespace; with the last namespace the connection is closed. Returns when that is on the
-    /// wire, what was sent before included. With the last namespace the server then has 1 s to end its side, so that nothing
-    /// is lost if the process ends next. The socket does not connect again by itself.
+    /// Disconnects from the namespace, and waits until everything that was sent before has left. With the last namespace the
+    /// connection is closed. The socket does not reconnect by itself.
     ///
-    /// Many servers drop an event that they have not handed to its handler yet when the socket leaves. So the goodbye leaves
-    /// 20 ms after the server has shown that it has read everything before it: it has answered the POST, or a ping of the
-    /// WebSocket, for which it has 1 s. An upgrade that is under way is finished, or given up 1 s later.
+    /// With the last namespace the server then has 1 s to end its side, so that nothing is lost if the process exits next.
+    ///
+    /// Many servers drop an event that they have not handed to its handler yet when the socket leaves. So the DISCONNECT packet
+    /// is sent 20 ms after the server has shown that it has read everything before it: it has answered the POST, or a ping of
+    /// the WebSocket, for which it has 1 s. An upgrade that is under way is finished, or given up 1 s later.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_client::{Client, DisconnectError};
+    ///
+    /// let socket = Client::connect(&url).await?;
+    /// socket.emit("goodbye", ()).await?;
+    /// match socket.disconnect().await {
+    ///     Ok(()) => println!("everything was sent"),
+    ///     Err(DisconnectError::Unsent) => eprintln!("some events were lost"),
+    ///     Err(error) => eprintln!("{error}"),
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// [`DisconnectError`] if something has not left. The socket is disconnected all the same.
+    /// [`DisconnectError`] if something could not be sent. The socket is disconnected all the same.
     pub async fn disconnect(&self) -> Result<(), DisconnectError> {
         let (sender, receiver) = oneshot::channel();
         let command = Command::Disconnect {
@@ -548,16 +605,40 @@ impl Socket {
         }
     }
 
-    /// Waits until there is room for an event, so that the next one leaves without waiting: half of the send buffer is free.
-    /// There always is while the socket is not connected, until the buffer for that is full.
+    /// Waits until half of the send buffer is free, so that the next [`emit`](Self::emit) does not wait. Cancel safe.
+    ///
+    /// While the socket is not connected it returns at once: events are then buffered until the buffer is full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// # let measure = || 42;
+    /// let socket = Client::connect(&url).await?;
+    /// for _ in 0..3 {
+    ///     socket.writable().await;
+    ///     // Measured as late as possible: nothing older waits in the buffer for long.
+    ///     socket.emit("temperature", measure()).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn writable(&self) {
         std::future::poll_fn(|cx| self.poll_room(cx)).await;
     }
 
-    /// Cuts the transport, as if the network had failed: all namespaces are connected again. While the client waits for its
-    /// next attempt, that is made at once.
+    /// Cuts the transport, as if the network had failed, so that all namespaces reconnect. If the client already waits for its
+    /// next attempt, it makes that attempt at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn network_changed(socket: &kokanee_client::Socket) {
+    /// socket.reconnect(); // The device is in another network now: do not wait for the timeout.
+    /// # }
+    /// ```
     pub fn reconnect(&self) {
-        // A connection that is closed stays so.
+        // A closed client stays closed.
         let _ = self.core.hub.send(Command::Reconnect);
     }
 
@@ -585,7 +666,7 @@ impl Socket {
         self.core.send(outgoing)
     }
 
-    /// A packet that the server can read.
+    /// Checks that the packet has no more attachments than the server accepts.
     fn checked(
         &self,
         packet: Result<EncodedPacket, EncodeError>,
@@ -608,12 +689,12 @@ impl Socket {
         }
     }
 
-    /// An id for the next event that is to be acknowledged.
+    /// Returns the id for the next event that asks for an acknowledgement.
     fn next_ack_id(&self) -> AckId {
         AckId(self.core.ack_ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// With retries every event is acknowledged, asked for or not.
+    /// Returns an id for a plain event: with retries every event asks for an acknowledgement.
     fn own_ack_id(&self) -> Option<AckId> {
         self.options().retries.map(|_| self.next_ack_id())
     }
@@ -633,22 +714,51 @@ impl Socket {
         }
     }
 
-    /// Sends an event. A tuple is spread over several arguments, `()` is none, everything else is one;
-    /// [`bytes::Bytes`] at any depth is sent as binary, at most
-    /// [`max_outbound_attachments`](crate::ClientBuilder::max_outbound_attachments) of them.
+    /// Sends an event. Nothing is sent until the returned future is awaited.
     ///
-    /// While the socket is not connected, the event waits in the send buffer and leaves with the next connection. Waits
-    /// while more than half of the send buffer is on its way. Cancel safe: dropped before it is ready, nothing was sent.
+    /// A tuple is spread over several arguments, `()` is none, everything else is one. [`bytes::Bytes`] at any depth is sent as
+    /// binary; at most [`max_outbound_attachments`](crate::ClientBuilder::max_outbound_attachments) of them.
+    ///
+    /// While the socket is not connected, the event is buffered and sent on reconnect. While it is connected, `emit` waits
+    /// while more than half of the send buffer is in use. Cancel safe: if the future is dropped before it is ready, nothing was
+    /// sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// # let socket = Client::connect(&url).await?;
+    /// socket.emit("message", "hello").await?;
+    /// socket.emit("move", (3, 4)).await?; // Two arguments.
+    /// socket.emit("leave", ()).await?; // No argument.
+    /// socket.emit("upload", ("a.bin", bytes::Bytes::from_static(&[1, 2, 3]))).await?;
+    /// socket.emit("login", serde_json::json!({ "name": "alice", "age": 42 })).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// When the arguments cannot be encoded, the send buffer is full, or the client is closed.
+    /// [`EmitError`] if the arguments cannot be encoded, the send buffer is full, or the client is closed.
     pub fn emit<T: Serialize>(&self, event: &str, args: T) -> Emit {
         self.note_outgoing(event, || Args::from_serialize(&args).ok());
         let id = self.own_ack_id();
         self.emit_packet(encode_event(self.namespace(), id, event, &args), id)
     }
 
-    /// Sends an event with arguments as they were received.
+    /// Sends an event with arguments in the form in which they were received, without decoding them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::{Args, Socket};
+    /// # fn example(from: &Socket, to: Socket) {
+    /// // Forwards an event to another server.
+    /// from.on("news", move |args: Args| {
+    ///     let to = to.clone();
+    ///     async move { to.emit_args("news", &args).await }
+    /// });
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
@@ -658,7 +768,25 @@ impl Socket {
         self.emit_packet(encode_event_args(self.namespace(), id, event, args), id)
     }
 
-    /// Sends a typed event.
+    /// Sends a typed event, whose type has the name and the arguments.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_client::{EmitError, Event, Socket};
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct Moved { x: f64, y: f64 }
+    ///
+    /// impl Event for Moved {
+    ///     const NAME: &'static str = "moved";
+    ///     type Ack = ();
+    /// }
+    ///
+    /// # async fn example(socket: &Socket) -> Result<(), EmitError> {
+    /// socket.emit_typed(&Moved { x: 1.0, y: 2.0 }).await
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
@@ -666,10 +794,19 @@ impl Socket {
         self.emit(E::NAME, event)
     }
 
-    /// Sends an event that is dropped if it cannot leave at once. It never waits.
+    /// Sends an event that is dropped if it cannot be sent at once. It never waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn example(socket: &kokanee_client::Socket) -> Result<(), kokanee_client::EmitError> {
+    /// // The next position comes soon: an old one is not worth a wait.
+    /// socket.emit_volatile("cursor", (120, 80))?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// When the arguments cannot be encoded, or the client is closed.
+    /// [`EmitError`] if the arguments cannot be encoded, or the client is closed.
     pub fn emit_volatile<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
         self.note_outgoing(event, || Args::from_serialize(&args).ok());
         let packet = self.checked(encode_event(self.namespace(), None, event, &args))?;
@@ -685,17 +822,31 @@ impl Socket {
         })
     }
 
-    /// Sends an event and waits for the server's answer: await what this returns, perhaps with a
-    /// [`timeout`](EmitWithAck::timeout). The answer's first argument becomes `T`, or all of them if `T` is a tuple.
+    /// Sends an event and waits for the server's acknowledgement. Nothing is sent until the returned value is awaited, perhaps
+    /// with a [`timeout`](EmitWithAck::timeout).
     ///
-    /// Awaited in a handler, it holds up the next events of the socket; when so many wait that the client stops to read (see
-    /// [`on`](Self::on)), it holds up its own answer, too, and all namespaces of the connection. So the default timeout is 10 s
-    /// there. Spawn a task for what may take long.
+    /// The first argument of the answer becomes `T`, or all of them if `T` is a tuple.
     ///
-    /// ```no_run
-    /// # async fn f(socket: kokanee_client::Socket) -> Result<(), kokanee_client::AckError> {
+    /// In a handler the wait delays the next events of the socket. When so many events wait that the client stops reading (see
+    /// [`on`](Self::on)), it also delays the answer itself and all namespaces of the connection. So the default timeout is 10 s
+    /// in handlers. Spawn a task for requests that may take long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
     /// use std::time::Duration;
+    /// use kokanee_client::{AckError, Client};
+    ///
+    /// let socket = Client::connect(&url).await?;
     /// let sum: i64 = socket.emit_with_ack("sum", (20, 22)).timeout(Duration::from_secs(1)).await?;
+    /// assert_eq!(sum, 42);
+    ///
+    /// // The server's handler wants two numbers.
+    /// match socket.emit_with_ack::<i64>("sum", "20 22").await {
+    ///     Err(AckError::Remote(error)) => assert_eq!(error.code, "invalid_payload"),
+    ///     other => panic!("{other:?}"),
+    /// }
     /// # Ok(()) }
     /// ```
     pub fn emit_with_ack<T: DeserializeOwned>(
@@ -711,7 +862,21 @@ impl Socket {
         EmitWithAck::new(self.clone(), id, packet, timeout)
     }
 
-    /// The same with arguments as they were received.
+    /// Sends an event with arguments in the form in which they were received, and waits for the acknowledgement, as
+    /// [`emit_with_ack`](Self::emit_with_ack) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_client::{Args, Client};
+    ///
+    /// let socket = Client::connect(&url).await?;
+    /// let args = Args::from_serialize(&(20, 22))?;
+    /// let sum: i64 = socket.emit_args_with_ack("sum", &args).await?;
+    /// assert_eq!(sum, 42);
+    /// # Ok(()) }
+    /// ```
     pub fn emit_args_with_ack<T: DeserializeOwned>(
         &self,
         event: &str,
@@ -725,12 +890,32 @@ impl Socket {
         EmitWithAck::new(self.clone(), id, packet, timeout)
     }
 
-    /// Sends a typed event and waits for its answer, as [`emit_with_ack`](Self::emit_with_ack).
+    /// Sends a typed event and waits for its acknowledgement, as [`emit_with_ack`](Self::emit_with_ack) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// use kokanee_client::{Client, Event};
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct Sum(i64, i64);
+    ///
+    /// impl Event for Sum {
+    ///     const NAME: &'static str = "sum";
+    ///     type Ack = i64;
+    /// }
+    ///
+    /// let socket = Client::connect(&url).await?;
+    /// let sum = socket.emit_typed_with_ack(&Sum(20, 22)).await?;
+    /// assert_eq!(sum, 42);
+    /// # Ok(()) }
+    /// ```
     pub fn emit_typed_with_ack<E: Event>(&self, event: &E) -> EmitWithAck<E::Ack> {
         self.emit_with_ack(E::NAME, event)
     }
 
-    attach_methods!([&self] self -> &Self, Handler, Socket);
+    attach_methods!([&self] self -> &Self, Handler, Socket; "async ", "kokanee_client::Socket");
 
     pub(crate) fn error_handler(
         handler: impl Fn(&Self, &EventError) + Send + Sync + 'static,
@@ -754,23 +939,39 @@ impl Socket {
         self
     }
 
-    /// The events that come from now on and those that [wait](Self#early-events), as a stream. If its reader is behind, the
-    /// client stops to read from the server.
+    /// Returns the events that arrive from now on, and those that [wait](Self#early-events), as a stream.
+    ///
+    /// If its reader is slow, the client stops reading from the server when 256 events or 8 MiB wait in the stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::Client;
+    /// let socket = Client::builder(&url).build()?;
+    /// let mut events = socket.events();
+    /// socket.connect().await?;
+    /// while let Some(event) = events.next().await {
+    ///     println!("{} with {} arguments", event.name(), event.event.args().len());
+    ///     break; // Only for this example.
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn events(&self) -> Events {
         let subscriber = Subscriber::default();
         self.core.subscribe(subscriber.clone());
         Events::new(subscriber, self.clone())
     }
 
-    /// How many events have come that nothing was attached for: neither a handler of their name, nor
-    /// [`on_any`](Self::on_any), [`on_fallback`](Self::on_fallback) or a reader of [`events`](Self::events). Each is logged at
-    /// debug level, too.
+    /// Returns the number of events that arrived and that nothing was attached for: neither a handler of their name, nor
+    /// [`on_any`](Self::on_any), [`on_fallback`](Self::on_fallback) or a reader of [`events`](Self::events). Each of them is
+    /// logged at debug level, too.
     pub fn unhandled_events(&self) -> u64 {
         self.core.unhandled.load(Ordering::Relaxed)
     }
 }
 
-/// An event on its way. Await it to send it; see [`Socket::emit`].
+/// Sends an event when it is awaited; see [`Socket::emit`].
 #[must_use = "nothing is sent until it is awaited"]
 pub struct Emit {
     socket: Socket,
@@ -794,7 +995,7 @@ impl Future for Emit {
         Poll::Ready(match emit.outgoing.take() {
             Some(Ok(outgoing)) => emit.socket.send_packet(outgoing),
             Some(Err(error)) => Err(error.into()),
-            // Polled again after its end, which is a mistake of the caller; nothing is sent twice.
+            // Polled again after completion, which is a mistake of the caller: nothing is sent twice.
             None => Ok(()),
         })
     }

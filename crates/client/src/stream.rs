@@ -1,4 +1,4 @@
-//! Events as a stream, for code that asks for the next one instead of being called.
+//! Events as a stream, for code that pulls the next event instead of attaching a handler.
 
 use std::{
     collections::VecDeque,
@@ -12,33 +12,60 @@ use kokanee_handler::Ack;
 use kokanee_socketio::{ArgsError, RawEvent};
 use serde::de::DeserializeOwned;
 
-use crate::{Socket, hub::Command};
+use crate::{hub::Command, socket::Socket};
 
-/// Events that wait before the client stops to read from the server, and their bytes.
+/// The number of events, and their bytes, that wait for a reader before the client stops reading from the server.
 const MAX_WAITING: usize = 256;
 const MAX_WAITING_BYTES: usize = 8 << 20;
-/// How much more it is while the socket waits for an acknowledgement, which comes behind them.
-const PATIENCE: usize = 16;
+/// The factor for these limits while the socket waits for an acknowledgement, which can only be read after the events.
+const FACTOR_AWAITING_ACK: usize = 16;
 
-/// An event of a stream.
+/// Holds an event of a stream: its name, its arguments, and what answers it.
+///
+/// # Examples
+///
+/// ```
+#[doc = include_str!("doctest/server.md")]
+/// # use kokanee_client::Client;
+/// let socket = Client::builder(&url).build()?;
+/// let mut events = socket.events();
+/// socket.connect().await?;
+/// if let Some(received) = events.next().await {
+///     assert_eq!(received.name(), "welcome");
+///     assert_eq!(received.data::<String>()?, "hello");
+///     received.ack.send("thank you")?; // Does nothing if the server wants no answer.
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// Name and arguments.
+    /// The name and the arguments.
     pub event: RawEvent,
-    /// Answers it, if the server asked for an acknowledgement.
+    /// Answers the event, if the server asked for an acknowledgement.
     pub ack: Ack,
 }
 
 impl Received {
-    /// The event's name.
+    /// Returns the name of the event.
     pub fn name(&self) -> &str {
         self.event.name()
     }
 
-    /// The event's arguments as a type: a tuple takes all of them, any other type the first.
+    /// Decodes the arguments of the event: a tuple takes all of them, any other type the first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::{ArgsError, Received};
+    /// # fn example(received: &Received) -> Result<(), ArgsError> {
+    /// let first: String = received.data()?;
+    /// let (name, size): (String, u64) = received.data()?;
+    /// let anything: kokanee_client::Value = received.data()?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// The arguments do not fit.
+    /// [`ArgsError`] if the arguments do not fit `T`.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
         self.event.args().deserialize()
     }
@@ -68,7 +95,7 @@ impl State {
     }
 }
 
-/// The receiving end that the connection's task fills.
+/// The queue of one reader, which the connection's task fills.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Subscriber(Arc<Mutex<State>>);
 
@@ -77,7 +104,7 @@ impl Subscriber {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns who is to be woken.
+    /// Adds an event, and returns the waker of a reader that waits for it.
     #[must_use]
     pub(crate) fn push(&self, received: Received) -> Option<Waker> {
         self.with(|state| {
@@ -90,32 +117,34 @@ impl Subscriber {
         })
     }
 
-    /// Whether the reader is so far behind that the client must stop to read.
+    /// Whether so many events wait for the reader that the client must stop reading.
     pub(crate) fn is_behind(&self, awaits_ack: bool) -> bool {
-        self.with(|state| state.exceeds(if awaits_ack { PATIENCE } else { 1 }))
+        self.with(|state| state.exceeds(if awaits_ack { FACTOR_AWAITING_ACK } else { 1 }))
     }
 
-    /// Lets the reader look again.
+    /// Wakes the reader, so that it checks the socket again.
     pub(crate) fn wake(&self) {
         if let Some(waker) = self.with(|state| state.waker.take()) {
             waker.wake();
         }
     }
 
-    /// Whether somebody reads.
+    /// Whether the reader still exists.
     pub(crate) fn is_alive(&self) -> bool {
         self.with(|state| !state.ended)
     }
 
-    /// No event comes any more.
+    /// Ends the stream: no more events arrive.
     pub(crate) fn end(&self) {
         self.with(|state| state.ended = true);
         self.wake();
     }
 }
 
-/// The events of a socket, from the moment on at which it was made, and those that have waited; see [`Socket::events`]. It goes
-/// on over reconnections, and ends when the client is closed.
+/// Yields the events of a socket, those that [wait](Socket#early-events) first; see [`Socket::events`].
+///
+/// The stream continues over reconnections, and ends when the client is closed. It implements [`Stream`](futures_util::Stream),
+/// too.
 #[derive(Debug)]
 pub struct Events {
     subscriber: Subscriber,
@@ -127,7 +156,23 @@ impl Events {
         Self { subscriber, socket }
     }
 
-    /// The next event. `None` when the client was closed. Cancel safe.
+    /// Waits for the next event. Returns `None` after the client was closed. Cancel safe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::Socket;
+    /// # async fn example(socket: &Socket, mut quit: tokio::sync::oneshot::Receiver<()>) {
+    /// let mut events = socket.events();
+    /// loop {
+    ///     tokio::select! {
+    ///         Some(received) = events.next() => println!("{}", received.name()),
+    ///         _ = &mut quit => break,
+    ///         else => break,
+    ///     }
+    /// }
+    /// # }
+    /// ```
     pub async fn next(&mut self) -> Option<Received> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -143,7 +188,7 @@ impl Drop for Events {
         drop(kept);
         self.socket.core().forget_readers();
         if was_full {
-            // Nothing is kept for this reader any more, so reading goes on. A client that is closed does not read.
+            // No events wait for this reader any more, so the client can read again. A closed client ignores the command.
             let _ = self.socket.core().hub.send(Command::Resume);
         }
     }
@@ -168,7 +213,7 @@ impl Stream for Events {
             }
         });
         if was_full {
-            // Reading goes on. A client that is closed does not read.
+            // The client can read again. A closed client ignores the command.
             let _ = self.socket.core().hub.send(Command::Resume);
         }
         polled

@@ -1,28 +1,30 @@
-//! Events that came before anybody could take them. They wait for handlers and readers that are attached after the socket
-//! was connected, as in `let socket = Client::connect(…).await?; socket.on(…);`.
+//! Early events: those for which no handler or reader is attached yet. They wait for handlers and readers that are attached
+//! after the socket was connected, as in `let socket = Client::connect(…).await?; socket.on(…);`.
 //!
-//! Owned by the connection's task, for each socket from its first connection on until [`UNATTACHED`] or [`ATTACHED`] is over.
+//! Owned by the connection's task, for each socket from its first connection until [`UNATTACHED`] or [`ATTACHED`] is over.
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use kokanee_handler::Ack;
 use kokanee_socketio::RawEvent;
 
-use crate::socket::{Core, Takers};
+use crate::{
+    attached::{SETTLE, is_settled},
+    handlers::Handlers,
+    socket::Core,
+};
 
-/// Events that wait, and their bytes. One event may always wait. Beyond that the oldest are given up.
+/// The number of events that may wait, and their bytes. One event may always wait. If there are more, the oldest are given up.
 const MAX_EVENTS: usize = 256;
 const MAX_BYTES: usize = 8 << 20;
-/// How long events wait while nobody takes any.
+/// How long events wait while nothing is attached.
 const UNATTACHED: Duration = Duration::from_secs(30);
-/// How long they wait since somebody takes some.
+/// How long they wait after the first handler or reader was attached.
 const ATTACHED: Duration = Duration::from_secs(2);
-/// What is attached one right after the other sees the same events: they are handed out so long after the first of it.
-const SETTLE: Duration = Duration::from_millis(100);
-
 type Waiting = (RawEvent, Ack);
 
 /// The events of one socket that wait.
@@ -30,13 +32,13 @@ type Waiting = (RawEvent, Ack);
 pub(crate) struct Unclaimed {
     queue: VecDeque<Waiting>,
     bytes: usize,
-    /// When the waiting ends for good.
+    /// When no event waits any longer.
     until: Instant,
-    /// Somebody takes events, if not these.
+    /// Whether something is attached, even if it does not take these events.
     attached: bool,
-    /// The number of changes with which the queue was looked through last.
+    /// The number of changes at which the queue was searched last.
     seen: u64,
-    /// How many of the queue, from the front on, nobody took then.
+    /// How many events at the front of the queue had no taker then.
     passed: usize,
 }
 
@@ -44,21 +46,21 @@ pub(crate) struct Unclaimed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     Normal,
-    /// Something comes that must not overtake them.
+    /// Something arrived that must not overtake the waiting events.
     Hurry,
 }
 
 /// What becomes of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// Somebody takes it.
+    /// It has a handler or reader.
     Taken,
-    /// Nobody does.
+    /// It has none.
     Unhandled,
 }
 
 impl Unclaimed {
-    /// For a socket that has just been connected for the first time.
+    /// Makes the queue of a socket that has just been connected for the first time.
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             queue: VecDeque::new(),
@@ -70,9 +72,9 @@ impl Unclaimed {
         }
     }
 
-    /// Hands out the events for which the waiting is over, in order, and then the one that has just come, if it need not wait.
-    /// In a hurry, what is taken by now goes out without waiting for more to be attached. Returns whether nothing waits from
-    /// now on.
+    /// Delivers the events whose wait is over, in order, and then the new event, if it need not wait. With [`Pace::Hurry`],
+    /// events that have a taker by now are delivered without waiting for more to be attached. Returns whether no event waits
+    /// from now on.
     pub(crate) fn hand_out(
         &mut self,
         new: Option<Waiting>,
@@ -112,7 +114,7 @@ impl Unclaimed {
         if settled {
             self.passed = self.queue.len();
         }
-        // If they are about to be taken, the client stops to read instead.
+        // If the events are about to be delivered, the client stops reading instead.
         while decides
             && self.is_too_much()
             && self.queue.len() > 1
@@ -125,7 +127,7 @@ impl Unclaimed {
         is_over
     }
 
-    /// Whether a new event has a handler of its own name, and nothing in front of it may be taken soon.
+    /// Whether a new event has a handler of its own name, and no event before it is about to be delivered.
     fn is_next(&self, event: &RawEvent, takers: &Takers) -> bool {
         let mut queue = self.queue.iter();
         takers.name(event.name())
@@ -133,7 +135,7 @@ impl Unclaimed {
             && !queue.any(|(event, _)| takers.take(event.name()))
     }
 
-    /// When to look again, if nothing happens.
+    /// Returns when to search the queue again, if nothing happens.
     pub(crate) fn deadline(&self, core: &Core) -> Instant {
         let attached = core.attached();
         match attached.first {
@@ -144,7 +146,7 @@ impl Unclaimed {
         }
     }
 
-    /// Whether the client must stop to read, which is for a moment only: they are about to be taken.
+    /// Whether the client must stop reading. That takes a moment only, as the events are about to be delivered.
     pub(crate) fn is_behind(&self, core: &Core) -> bool {
         let now = Instant::now();
         self.is_too_much() && now < self.until && !is_settled(core.attached().first, now)
@@ -155,9 +157,69 @@ impl Unclaimed {
     }
 }
 
-/// Whether nothing was attached just now, so that no more is to be expected.
-pub(crate) fn is_settled(changed: Option<Instant>, now: Instant) -> bool {
-    changed.is_none_or(|changed| now >= changed + SETTLE)
+/// Those who take the events of a socket.
+pub(crate) struct Takers {
+    handlers: Arc<Handlers>,
+    has_readers: bool,
+    /// When they began to change.
+    changed: Option<Instant>,
+    /// How often they have changed, at least.
+    changes: u64,
+}
+
+impl Takers {
+    fn new(
+        handlers: Arc<Handlers>,
+        has_readers: bool,
+        changed: Option<Instant>,
+        changes: u64,
+    ) -> Self {
+        Self {
+            handlers,
+            has_readers,
+            changed,
+            changes,
+        }
+    }
+
+    /// Those who take events of this socket now.
+    pub(crate) fn of(core: &Core) -> Self {
+        // The count is looked at first and the time last: see `Core::attaches`.
+        let changes = core.attached().changes;
+        let handlers = core.handlers();
+        let has_readers = core.has_readers();
+        let changed = core.attached().first;
+        Self::new(handlers, has_readers, changed, changes)
+    }
+
+    /// Whether they take anything.
+    fn take_some(&self) -> bool {
+        self.has_readers || self.handlers.take_some()
+    }
+
+    /// Whether they take events of this name. Who only watches does not.
+    fn take(&self, event: &str) -> bool {
+        self.has_readers || self.handlers.take(event)
+    }
+
+    /// Whether one of them is for events of this name alone.
+    fn name(&self, event: &str) -> bool {
+        self.handlers.name(event)
+    }
+
+    /// What becomes of an event that none of them takes: those who watch see it.
+    fn watch(&self) -> Fate {
+        if self.handlers.any.is_empty() {
+            Fate::Unhandled
+        } else {
+            Fate::Taken
+        }
+    }
+
+    /// Whether they take, or have once taken, events of this name.
+    fn have_taken(&self, event: &str) -> bool {
+        self.handlers.know(event)
+    }
 }
 
 #[cfg(test)]
@@ -165,7 +227,7 @@ mod tests {
     use kokanee_socketio::Args;
 
     use super::*;
-    use crate::{extract::OnEvent, handlers::Handlers};
+    use crate::extract::OnEvent;
 
     const MS: Duration = Duration::from_millis(1);
 

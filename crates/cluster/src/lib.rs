@@ -1,6 +1,6 @@
 //! Rooms and targets: the part of a cluster that a single node needs. No I/O, no locks.
 //!
-//! [`Rooms`] knows which member is in which room, [`Target`] says whom a broadcast is for, and
+//! [`Rooms`] stores which member is in which room, [`Target`] describes the recipients of a broadcast, and
 //! [`Rooms::for_each`] selects them, each once. The server keeps one [`Rooms`] per shard of a namespace.
 
 mod rooms;

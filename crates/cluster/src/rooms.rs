@@ -1,7 +1,7 @@
 //! Which member is in which room.
 //!
-//! Members and rooms are integers inside; a name is looked up once per operation. Every member is also in a room of its
-//! own, named after its id: that room exists as long as the member does, and is not stored.
+//! Members and rooms are integers internally; a name is looked up once per operation. Every member is also in its own
+//! room, named after its id: that room exists as long as the member does, and is not stored.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use slab::Slab;
 
 use crate::Target;
 
-/// A member's place in its [`Rooms`].
+/// The index of a member in its [`Rooms`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(u32);
 
@@ -18,12 +18,13 @@ pub struct Key(u32);
 struct Member<M> {
     id: Box<str>,
     value: M,
-    seats: Vec<Seat>,
+    memberships: Vec<Membership>,
 }
 
-/// A member's place in a room, so that leaving a room of any size takes the same time.
+/// That a member is in a room, with its position in the room's list, so that leaving a room takes the same time
+/// whatever its size.
 #[derive(Debug, Clone, Copy)]
-struct Seat {
+struct Membership {
     room: u32,
     position: u32,
 }
@@ -39,7 +40,7 @@ struct Room {
 pub struct Rooms<M> {
     members: Slab<Member<M>>,
     by_id: HashMap<Box<str>, u32, RandomState>,
-    slots: Slab<Room>,
+    stored: Slab<Room>,
     by_name: HashMap<Box<str>, u32, RandomState>,
 }
 
@@ -48,7 +49,7 @@ impl<M> Default for Rooms<M> {
         Self {
             members: Slab::new(),
             by_id: HashMap::default(),
-            slots: Slab::new(),
+            stored: Slab::new(),
             by_name: HashMap::default(),
         }
     }
@@ -59,7 +60,7 @@ fn index(key: usize) -> u32 {
 }
 
 impl<M> Rooms<M> {
-    /// Adds a member under its id. An id that is there already is replaced.
+    /// Adds a member under its id. Replaces the member that has this id already.
     pub fn insert(&mut self, id: &str, value: M) -> Key {
         if let Some(&old) = self.by_id.get(id) {
             self.remove(Key(old));
@@ -67,7 +68,7 @@ impl<M> Rooms<M> {
         let key = index(self.members.insert(Member {
             id: id.into(),
             value,
-            seats: Vec::new(),
+            memberships: Vec::new(),
         }));
         self.by_id.insert(id.into(), key);
         Key(key)
@@ -79,17 +80,17 @@ impl<M> Rooms<M> {
         let member = self.members.try_remove(key.0 as usize)?;
         self.by_id.remove(&member.id);
         if self.members.is_empty() {
-            self.release();
+            self.free_memory();
         }
         Some(member.value)
     }
 
-    /// Gives back the memory that a crowd left behind.
-    fn release(&mut self) {
+    /// Frees the memory that was needed for more members.
+    fn free_memory(&mut self) {
         *self = Self::default();
     }
 
-    /// Puts a member in a room. `false` if it was there already, or is not a member.
+    /// Adds a member to a room. Returns `false` if it was in it already, or is not a member.
     pub fn join(&mut self, key: Key, room: &str) -> bool {
         let Some(member) = self.members.get_mut(key.0 as usize) else {
             return false;
@@ -97,7 +98,7 @@ impl<M> Rooms<M> {
         let room = match self.by_name.get(room) {
             Some(&room) => room,
             None => {
-                let id = index(self.slots.insert(Room {
+                let id = index(self.stored.insert(Room {
                     name: room.into(),
                     members: Vec::new(),
                 }));
@@ -105,11 +106,15 @@ impl<M> Rooms<M> {
                 id
             }
         };
-        if member.seats.iter().any(|seat| seat.room == room) {
+        if member
+            .memberships
+            .iter()
+            .any(|membership| membership.room == room)
+        {
             return false;
         }
-        let members = &mut self.slots[room as usize].members;
-        member.seats.push(Seat {
+        let members = &mut self.stored[room as usize].members;
+        member.memberships.push(Membership {
             room,
             position: index(members.len()),
         });
@@ -117,7 +122,7 @@ impl<M> Rooms<M> {
         true
     }
 
-    /// Takes a member out of a room. `false` if it was not in it.
+    /// Removes a member from a room. Returns `false` if it was not in it.
     pub fn leave(&mut self, key: Key, room: &str) -> bool {
         let Some(&room) = self.by_name.get(room) else {
             return false;
@@ -125,41 +130,48 @@ impl<M> Rooms<M> {
         let Some(member) = self.members.get_mut(key.0 as usize) else {
             return false;
         };
-        let Some(at) = member.seats.iter().position(|seat| seat.room == room) else {
+        let Some(at) = member
+            .memberships
+            .iter()
+            .position(|membership| membership.room == room)
+        else {
             return false;
         };
-        let seat = member.seats.remove(at);
-        self.stand_up(seat);
+        let membership = member.memberships.remove(at);
+        self.remove_from_room(membership);
         true
     }
 
-    /// Takes a member out of all rooms but its own.
+    /// Removes a member from all rooms except its own.
     pub fn leave_all(&mut self, key: Key) {
         let Some(member) = self.members.get_mut(key.0 as usize) else {
             return;
         };
-        for seat in std::mem::take(&mut member.seats) {
-            self.stand_up(seat);
+        for membership in std::mem::take(&mut member.memberships) {
+            self.remove_from_room(membership);
         }
     }
 
-    /// Empties a place; the room's last member takes it.
-    fn stand_up(&mut self, seat: Seat) {
-        let room = &mut self.slots[seat.room as usize];
-        room.members.swap_remove(seat.position as usize);
-        if let Some(&moved) = room.members.get(seat.position as usize) {
-            let seats = &mut self.members[moved as usize].seats;
-            if let Some(other) = seats.iter_mut().find(|other| other.room == seat.room) {
-                other.position = seat.position;
+    /// Removes a member from a room's list; the last member moves to its position. Removes an empty room.
+    fn remove_from_room(&mut self, membership: Membership) {
+        let room = &mut self.stored[membership.room as usize];
+        room.members.swap_remove(membership.position as usize);
+        if let Some(&moved) = room.members.get(membership.position as usize) {
+            let memberships = &mut self.members[moved as usize].memberships;
+            if let Some(other) = memberships
+                .iter_mut()
+                .find(|other| other.room == membership.room)
+            {
+                other.position = membership.position;
             }
         }
         if room.members.is_empty() {
-            let room = self.slots.remove(seat.room as usize);
+            let room = self.stored.remove(membership.room as usize);
             self.by_name.remove(&room.name);
         }
     }
 
-    /// The member with this id.
+    /// Returns the member with this id.
     pub fn get(&self, id: &str) -> Option<&M> {
         self.by_id
             .get(id)
@@ -167,54 +179,56 @@ impl<M> Rooms<M> {
             .map(|member| &member.value)
     }
 
-    /// The key of the member with this id.
+    /// Returns the key of the member with this id.
     pub fn key(&self, id: &str) -> Option<Key> {
         self.by_id.get(id).map(|&key| Key(key))
     }
 
-    /// Names of the rooms that a member has joined, in the order of joining, without its own.
+    /// Returns the names of the rooms that a member has joined, in the order of joining, without its own.
     pub fn rooms_of(&self, key: Key) -> impl Iterator<Item = &str> {
-        let seats = self
+        let memberships = self
             .members
             .get(key.0 as usize)
-            .map_or(&[][..], |member| &member.seats);
-        seats
+            .map_or(&[][..], |member| &member.memberships);
+        memberships
             .iter()
-            .map(|seat| &*self.slots[seat.room as usize].name)
+            .map(|membership| &*self.stored[membership.room as usize].name)
     }
 
-    /// Number of rooms that a member has joined.
+    /// Returns the number of rooms that a member has joined.
     pub fn room_count_of(&self, key: Key) -> usize {
         self.members
             .get(key.0 as usize)
-            .map_or(0, |member| member.seats.len())
+            .map_or(0, |member| member.memberships.len())
     }
 
-    /// Whether a member is in a room.
+    /// Returns whether a member is in a room.
     pub fn is_in(&self, key: Key, room: &str) -> bool {
         let Some(member) = self.members.get(key.0 as usize) else {
             return false;
         };
         *member.id == *room
-            || self
-                .by_name
-                .get(room)
-                .is_some_and(|&room| member.seats.iter().any(|seat| seat.room == room))
+            || self.by_name.get(room).is_some_and(|&room| {
+                member
+                    .memberships
+                    .iter()
+                    .any(|membership| membership.room == room)
+            })
     }
 
-    /// Names of all rooms, without the members' own, and how many are in each.
+    /// Returns the names of all rooms, without the members' own, and how many are in each.
     pub fn rooms(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.slots
+        self.stored
             .iter()
             .map(|(_, room)| (&*room.name, room.members.len()))
     }
 
-    /// Number of members.
+    /// Returns the number of members.
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Whether there is no member.
+    /// Returns whether there are no members.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
@@ -255,12 +269,12 @@ impl<M> Rooms<M> {
         }
     }
 
-    /// The members of a room: of a stored one, and the one member whose own room it is.
+    /// Returns the members of a room, including the member whose own room it is.
     fn members_of(&self, room: &str) -> impl Iterator<Item = u32> {
         let stored = self
             .by_name
             .get(room)
-            .map_or(&[][..], |&room| &self.slots[room as usize].members);
+            .map_or(&[][..], |&room| &self.stored[room as usize].members);
         let own = self
             .by_id
             .get(room)

@@ -64,7 +64,7 @@ fn except_wins_over_rooms() {
 }
 
 #[test]
-fn joining_twice_and_leaving_what_was_not_joined_change_nothing() {
+fn joining_twice_and_leaving_an_unjoined_room_change_nothing() {
     let (mut rooms, [a, ..]) = three();
     assert!(rooms.join(a, "red"));
     assert!(!rooms.join(a, "red"));

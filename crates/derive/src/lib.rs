@@ -7,13 +7,13 @@ use proc_macro2::TokenStream as Tokens;
 use quote::quote;
 use syn::{DeriveInput, LitStr, Type, parse_macro_input, parse_quote};
 
-/// Makes a type the arguments of one event.
+/// Implements `Event`: the type becomes the arguments of one event.
 ///
 /// * `#[event(name = "…")]` sets the event's name. Without it, the name is the type's in `snake_case`.
 /// * `#[event(ack = Type)]` sets what the acknowledgement carries. Without it, that is `()`.
 ///
-/// The type must implement `Serialize` and `Deserialize`, too. A struct with named fields is one argument, an object; the
-/// fields of a tuple struct are several arguments.
+/// The type must also implement `Serialize` and `Deserialize`. A struct with named fields is one argument, an object;
+/// the fields of a tuple struct are several arguments.
 #[proc_macro_derive(Event, attributes(event))]
 pub fn derive_event(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -70,7 +70,7 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
     })
 }
 
-/// As in the protocol's implementations, which give these names a meaning of their own.
+/// Returns whether the implementations of the protocol use this name themselves.
 fn is_reserved(name: &str) -> bool {
     matches!(
         name,

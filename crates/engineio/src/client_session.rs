@@ -1,11 +1,14 @@
-//! One Engine.IO session, client side: which transport carries it, what waits to be sent, when the server is dead.
+//! One Engine.IO session, client side: its transport, its queue of outgoing packets, and when the server counts as
+//! dead.
 //!
-//! The mirror image of [`Session`](crate::Session). The driver does what [`ClientSession::poll_output`] says (requests, a
-//! second connection for the upgrade), feeds the answers back (`handle_*`), writes [`ClientSession::poll_packet`] to the
-//! WebSocket and says when it is written ([`ClientSession::handle_written`]), and sleeps until [`ClientSession::deadline`]. Spec: Engine.IO v4 and v3, "Protocol".
+//! The counterpart of [`Session`](crate::Session). The driver does what [`ClientSession::poll_output`] returns
+//! (requests, a second connection for the upgrade), passes the responses back (`handle_*`), writes the packets of
+//! [`ClientSession::poll_packet`] to the WebSocket and reports when they are written
+//! ([`ClientSession::handle_written`]), and sleeps until [`ClientSession::deadline`]. Spec: Engine.IO v4 and v3,
+//! "Protocol".
 //!
-//! A goodbye ([`ClientSession::send_goodbye`]) leaves after a gap: many servers drop an event that they have not handed to its
-//! handler yet when a goodbye comes.
+//! A DISCONNECT ([`ClientSession::send_disconnect`]) is sent after a gap: when it arrives, many servers drop events that
+//! they have not passed to a handler yet.
 //!
 //! ```text
 //!                open packet                    close(), server's close, fault
@@ -13,7 +16,7 @@
 //!                               │ Polling ──"2probe"──"3probe"──(pause)──"5"──► WebSocket │
 //!                               └────────────────────────────────────────────────────┤
 //!                                                                                    ▼
-//!                                     Closing: what waits is still sent ──► Closed
+//!                                     Closing: queued packets are sent ───► Closed
 //! ```
 
 use std::{
@@ -45,13 +48,13 @@ pub struct ClientSessionConfig {
     pub revision: Revision,
     /// Whether a polling session moves to a WebSocket if the server offers it. Default true.
     pub upgrade: bool,
-    /// Time in which an upgrade must be finished; after it the session goes on polling. Default 10 s.
+    /// Time in which an upgrade must be finished; after it the session continues with polling. Default 10 s.
     pub upgrade_timeout: Duration,
-    /// Time in which the server must take some of what waits for it on a WebSocket. Default 10 s.
+    /// Time in which the server must read some of the pending bytes on a WebSocket. Default 10 s.
     pub write_timeout: Duration,
-    /// Time in which the server must take some of what waits when the client closes the session. Default 10 s.
+    /// Time in which the server must read some of the pending bytes after the client closed the session. Default 10 s.
     pub close_timeout: Duration,
-    /// Bytes that may wait to be sent, 64 for each packet included. Default 1 MiB.
+    /// Bytes that may be queued, including 64 for each packet. Default 1 MiB.
     pub max_outbound_bytes: usize,
 }
 
@@ -68,7 +71,7 @@ impl Default for ClientSessionConfig {
     }
 }
 
-/// What the driver must do. Packets for the WebSocket are not here: see [`ClientSession::poll_packet`].
+/// What the driver must do. Packets for the WebSocket come from [`ClientSession::poll_packet`] instead.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClientOutput {
     /// The open packet came.
@@ -77,23 +80,23 @@ pub enum ClientOutput {
     Poll,
     /// Send a POST with these packets. Its answer goes to [`ClientSession::handle_post_response`].
     Post(Vec<OutPacket>),
-    /// Open a WebSocket beside the polling session, with its id.
+    /// Open a WebSocket with the id of the polling session.
     OpenProbe,
-    /// Send this packet on the WebSocket that probes.
+    /// Send this packet on the probing WebSocket.
     ProbePacket(OutPacket),
-    /// Send a ping of the WebSocket's own behind what was written. Its pong goes to [`ClientSession::handle_pong`].
+    /// Send a WebSocket ping after what was written. Its pong goes to [`ClientSession::handle_pong`].
     PingWebSocket,
-    /// Drop the WebSocket that probes, or the attempt to open it.
+    /// Drop the probing WebSocket, or the attempt to open it.
     CloseProbe,
-    /// The WebSocket that probed carries the session from now on.
+    /// The probing WebSocket carries the session from now on.
     Upgraded,
-    /// The session goes on polling.
+    /// The session continues with polling.
     UpgradeFailed,
-    /// The session has ended for the application. What waits is still sent until [`ClientOutput::Finished`].
+    /// The session has ended for the application. Queued packets are still sent until [`ClientOutput::Finished`].
     Closed(CloseReason),
-    /// Close the WebSocket when what waits is written.
+    /// Close the WebSocket when all packets are written.
     CloseWebSocket,
-    /// Nothing more comes: forget the session.
+    /// The last output: drop the session.
     Finished,
 }
 
@@ -105,39 +108,40 @@ enum State {
     Closed,
 }
 
-/// What stands between two packets of a payload, at most: revision 3 puts a length in front of each, digits and a colon, or
-/// up to ten bytes in the binary form.
+/// The longest separator between two packets of a payload: revision 3 puts a length in front of each, digits and a
+/// colon, or up to ten bytes in the binary form.
 const SEPARATOR_BYTES: usize = 11;
 
-/// How long a server that has read what was sent is given to hand it to its handlers, before a goodbye follows.
+/// Time between the moment in which the server has read all packets and a DISCONNECT, so that its handlers get the
+/// packets.
 const GAP: Duration = Duration::from_millis(20);
-/// How long the pong is waited for that shows that the server has read what was sent.
+/// Time in which the pong must come that shows that the server has read all packets.
 const PONG_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long an upgrade may still take when all else of a session that is being closed has left.
-const LAST_UPGRADE: Duration = Duration::from_secs(1);
+/// Time that an upgrade may still take after all packets of a closing session were sent.
+const FINAL_UPGRADE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Packets of one POST, at most. python-socketio's server takes no more, unless it is told to.
+/// Most packets of one POST: the default limit of python-socketio's server.
 const MAX_PACKETS_PER_POST: usize = 16;
 
-/// How far an upgrade has come.
+/// The progress of an upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Upgrade {
-    /// The WebSocket is being opened, or its probe is under way.
+    /// The WebSocket is being opened, or its probe is unanswered.
     Probing { until: Instant },
-    /// The probe was answered: no new GET is made, and the requests under way are waited for. Some servers end the pending
-    /// GET only at a tick of 100 ms, so what is sent meanwhile still goes by POST: its answer may end the GET, too.
+    /// The probe was answered: no new GET is sent, and pending requests are awaited. Some servers end the pending GET
+    /// only at a tick of 100 ms, so messages are still sent by POST meanwhile: its response may end the GET, too.
     Pausing { until: Instant },
 }
 
-/// Whether the server has read the messages that have left.
+/// Whether the server has read all sent messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    /// By this time.
-    By(Instant),
-    /// Nobody knows.
-    Perhaps,
-    /// The WebSocket was pinged behind them, and its pong is waited for.
-    Asked { until: Instant },
+enum ReadState {
+    /// It has, at this time.
+    Read(Instant),
+    /// Unknown.
+    Unknown,
+    /// A WebSocket ping was sent after them, and its pong must come by then.
+    Pinged { until: Instant },
 }
 
 /// One Engine.IO session, client side.
@@ -146,49 +150,50 @@ enum Heard {
 pub struct ClientSession {
     config: Arc<ClientSessionConfig>,
     outbox: Outbox,
-    /// What follows each gap. The first may leave when the server has had time for what left before.
+    /// The packets after each gap. The first of these queues may be sent when the server has had time for the packets
+    /// before it.
     gaps: VecDeque<Outbox>,
-    /// Whether nothing but goodbyes was sent since the last gap.
-    parting: bool,
-    /// The server has not answered a ping that asked whether it has read everything: it is not asked again.
-    answers_no_ping: bool,
-    /// Whether a goodbye was ever sent.
-    has_parted: bool,
-    /// Whether the server has read the messages that have left.
-    heard: Heard,
+    /// Whether only DISCONNECTs were sent since the last gap.
+    only_disconnects: bool,
+    /// The server did not answer a WebSocket ping: it is not pinged again.
+    ignores_pings: bool,
+    /// Whether a DISCONNECT was ever sent.
+    sent_disconnect: bool,
+    /// Whether the server has read all sent messages.
+    read_state: ReadState,
     outputs: Queue<ClientOutput>,
-    /// The answer of a GET, decoded packet by packet.
+    /// The response to a GET, decoded packet by packet.
     received: Option<Box<PayloadDecoder>>,
     heartbeat: Option<Heartbeat>,
     upgrade: Option<Upgrade>,
     max_payload: Option<usize>,
     state: State,
     transport: Transport,
-    /// When the outbox last began to fill or got smaller, or the WebSocket has taken something.
+    /// When the outbox last began to fill or shrank, or the WebSocket accepted bytes.
     progress: Instant,
-    /// The driver has packets of ours that the WebSocket has not taken yet.
+    /// The driver has packets that the WebSocket has not accepted yet.
     unwritten: bool,
-    /// It has ended before everything had left.
-    cut: bool,
+    /// The session ended before all packets were sent.
+    lost_packets: bool,
     poll_pending: bool,
-    /// When the POST was sent that is under way.
-    posted: Option<Instant>,
-    /// Since when the driver does not read from the server.
+    /// When the pending POST was sent.
+    post_sent_at: Option<Instant>,
+    /// When the driver stopped reading from the server.
     paused_since: Option<Instant>,
 }
 
 impl ClientSession {
-    /// A session of which nothing has been received. On polling its first output is a [`ClientOutput::Poll`]; on a
-    /// WebSocket the server speaks first.
+    /// Creates a session that has received nothing yet. With polling its first output is a [`ClientOutput::Poll`]; on a
+    /// WebSocket the server sends first.
     pub fn new(config: Arc<ClientSessionConfig>, transport: Transport, now: Instant) -> Self {
         let mut session = Self {
             config,
             outbox: Outbox::new(now),
             gaps: VecDeque::new(),
-            parting: false,
-            answers_no_ping: false,
-            has_parted: false,
-            heard: Heard::By(now),
+            only_disconnects: false,
+            ignores_pings: false,
+            sent_disconnect: false,
+            read_state: ReadState::Read(now),
             outputs: Queue::default(),
             received: None,
             heartbeat: None,
@@ -198,9 +203,9 @@ impl ClientSession {
             transport,
             progress: now,
             unwritten: false,
-            cut: false,
+            lost_packets: false,
             poll_pending: false,
-            posted: None,
+            post_sent_at: None,
             paused_since: None,
         };
         session.request(now);
@@ -209,7 +214,7 @@ impl ClientSession {
 
     // Input from outside.
 
-    /// A message came on the session's WebSocket. Returns the content if it was a message packet.
+    /// Handles a message of the session's WebSocket. Returns the content if it is a message packet.
     pub fn handle_frame(&mut self, now: Instant, frame: Message) -> Option<Message> {
         match self.decode_frame(frame) {
             Ok(packet) => self.handle_packet(now, packet),
@@ -220,8 +225,8 @@ impl ClientSession {
         }
     }
 
-    /// The pending GET was answered. Its messages are fetched with [`poll_message`](Self::poll_message). Of a session that the
-    /// application has ended it says nothing: python-socketio answers with an empty body then.
+    /// Handles the response to the pending GET. Fetch its messages with [`poll_message`](Self::poll_message). The
+    /// response is ignored after the application closed the session: python-socketio sends an empty body then.
     pub fn handle_poll_response(&mut self, now: Instant, body: Bytes, binary_form: bool) {
         self.poll_pending = false;
         if matches!(self.state, State::Closing { .. } | State::Closed) {
@@ -234,7 +239,7 @@ impl ClientSession {
         )));
     }
 
-    /// The next message of the last GET's answer. The next request is made when there is none.
+    /// Returns the next message of the last GET's response. After the last message the next request is sent.
     pub fn poll_message(&mut self, now: Instant) -> Option<Message> {
         loop {
             match self.received.as_mut()?.next() {
@@ -252,8 +257,8 @@ impl ClientSession {
         }
     }
 
-    /// The pending GET failed, or was refused. Behind the session's own end that is no news, as the server has no session to
-    /// answer for any more: whether it has taken what was sent is what the POST's answer says.
+    /// Handles the failure or refusal of the pending GET. Ignored while closing: the server may already have dropped
+    /// the session, and the response to the POST shows whether it has received the packets.
     pub fn handle_poll_failed(&mut self) {
         self.poll_pending = false;
         if !matches!(self.state, State::Closing { .. }) {
@@ -261,33 +266,34 @@ impl ClientSession {
         }
     }
 
-    /// The pending POST was answered.
+    /// Handles the response to the pending POST.
     pub fn handle_post_response(&mut self, now: Instant) {
-        self.posted = None;
+        self.post_sent_at = None;
         self.progress = now;
-        self.heard = Heard::By(now);
+        self.read_state = ReadState::Read(now);
         self.request(now);
-        self.go_on(now);
+        self.end_gaps(now);
     }
 
-    /// The session's WebSocket has taken some of what [`poll_packet`](Self::poll_packet) has returned, or all of it.
+    /// Notes that the WebSocket has accepted some or `all` of the packets that [`poll_packet`](Self::poll_packet)
+    /// returned.
     pub fn handle_written(&mut self, now: Instant, all: bool) {
         if self.unwritten {
             self.unwritten = !all;
             self.progress = now;
-            self.go_on(now);
+            self.end_gaps(now);
         }
     }
 
-    /// The pong came that [`ClientOutput::PingWebSocket`] has asked for.
+    /// Handles the pong to the ping of [`ClientOutput::PingWebSocket`].
     pub fn handle_pong(&mut self, now: Instant) {
-        if let Heard::Asked { .. } = self.heard {
-            self.heard = Heard::By(now);
-            self.go_on(now);
+        if let ReadState::Pinged { .. } = self.read_state {
+            self.read_state = ReadState::Read(now);
+            self.end_gaps(now);
         }
     }
 
-    /// The WebSocket that shall take over is open.
+    /// Handles the opening of the probing WebSocket.
     pub fn handle_probe_opened(&mut self, _now: Instant) {
         if let Some(Upgrade::Probing { .. }) = self.upgrade {
             self.outputs
@@ -295,7 +301,7 @@ impl ClientSession {
         }
     }
 
-    /// A message came on the WebSocket that probes.
+    /// Handles a message of the probing WebSocket.
     pub fn handle_probe_frame(&mut self, now: Instant, frame: Message) {
         let packet = self.decode_frame(frame);
         match (self.upgrade, packet) {
@@ -309,35 +315,35 @@ impl ClientSession {
         }
     }
 
-    /// The WebSocket that probes is gone, or could not be opened. The session goes on polling.
+    /// Handles the end of the probing WebSocket, or that it could not be opened. The session continues with polling.
     pub fn handle_probe_closed(&mut self, now: Instant) {
         if self.upgrade.is_some() {
             self.end_upgrade(now);
         }
     }
 
-    /// The transport has ended: the server closed it, or it failed.
+    /// Handles the end of the transport: the server closed it, or it failed.
     pub fn handle_transport_closed(&mut self, reason: CloseReason) {
         self.fail(reason);
     }
 
-    /// The machine was suspended for this long, which the monotonic clock has not seen. If the server cannot have waited
-    /// so long, the session ends.
+    /// Handles that the machine was suspended for this long, which the monotonic clock does not count. The session ends
+    /// if the server must have timed out meanwhile.
     pub fn handle_resumed(&mut self, _now: Instant, suspended: Duration) {
         if self
             .heartbeat
             .as_ref()
-            .is_some_and(|heartbeat| suspended > heartbeat.patience())
+            .is_some_and(|heartbeat| suspended > heartbeat.max_silence())
         {
             self.fail(CloseReason::PingTimeout);
         }
     }
 
-    /// The deadline has passed.
+    /// Does what is due. Call it when [`deadline`](Self::deadline) has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.state {
             State::Closing { since } => {
-                if self.closes_by(since) <= now {
+                if self.close_deadline(since) <= now {
                     self.note_loss();
                     return self.finish();
                 }
@@ -348,7 +354,7 @@ impl ClientSession {
         if self.upgrade_deadline().is_some_and(|at| at <= now) {
             self.end_upgrade(now);
         }
-        self.go_on(now);
+        self.end_gaps(now);
         if self.state != State::Open {
             return;
         }
@@ -360,14 +366,14 @@ impl ClientSession {
             return self.fail(CloseReason::TransportError);
         }
         if self.pause_deadline().is_some_and(|at| at <= now) {
-            // Nothing that we could have read would have kept us in the server's eyes.
+            // Whatever has arrived unread, the server must have timed out.
             return self.fail(CloseReason::PingTimeout);
         }
         if let Some(heartbeat) = &mut self.heartbeat
             && heartbeat.deadline() <= now
         {
             if self.paused_since.is_some() && heartbeat.is_awaiting() {
-                // We did not listen, so the silence says nothing about the server.
+                // Nothing was read, so the silence does not show that the server is dead.
                 return heartbeat.postpone(now);
             }
             match heartbeat.on_timeout(now) {
@@ -377,8 +383,8 @@ impl ClientSession {
         }
     }
 
-    /// Says that the driver stops or starts to read from the server, because its handlers are behind. A pause in which the
-    /// server must have given us up ends the session.
+    /// Notes that the driver pauses or resumes reading from the server because its handlers are too slow. A pause after
+    /// which the server must have timed out ends the session.
     pub fn set_reading_paused(&mut self, now: Instant, paused: bool) {
         if paused {
             self.paused_since.get_or_insert(now);
@@ -391,8 +397,8 @@ impl ClientSession {
 
     // Commands.
 
-    /// Sends one packet of the layer above: a message and those that belong to it (its attachments). All of them are
-    /// taken, or none. Returns whether they were.
+    /// Queues one packet of the layer above: a message and its attachments. Queues all of them or none, and returns
+    /// whether it did.
     pub fn send(
         &mut self,
         now: Instant,
@@ -403,12 +409,12 @@ impl ClientSession {
         if self.state != State::Open || (options.volatile && !self.is_writable()) {
             return false;
         }
-        self.parting = false;
+        self.only_disconnects = false;
         let weight = std::iter::once(message)
             .chain(attachments)
             .map(|part| part.len() + OVERHEAD_BYTES)
             .sum::<usize>();
-        // One packet may be larger than the limit if it waits alone.
+        // A packet may exceed the limit if the queue is empty.
         let waiting = self.outbound_bytes();
         if waiting > 0 && waiting + weight > self.config.max_outbound_bytes {
             return false;
@@ -424,32 +430,32 @@ impl ClientSession {
         true
     }
 
-    /// Sends the packet with which a peer of the layer above leaves. It leaves after a gap, when the server has read what was
-    /// sent before (a POST was answered, or a ping of the WebSocket, for 1 s), and 20 ms later. It is no loss if the server
-    /// does not take it.
-    pub fn send_goodbye(&mut self, now: Instant, message: &Outgoing) {
+    /// Queues a DISCONNECT of the layer above. It is sent 20 ms after the server has read all earlier packets, as the
+    /// response to a POST or the pong to a WebSocket ping shows; a missing pong is awaited for 1 s. A DISCONNECT that
+    /// the server does not receive does not count as lost.
+    pub fn send_disconnect(&mut self, now: Instant, message: &Outgoing) {
         if self.state != State::Open {
             return;
         }
-        self.has_parted = true;
-        if !std::mem::replace(&mut self.parting, true) {
+        self.sent_disconnect = true;
+        if !std::mem::replace(&mut self.only_disconnects, true) {
             self.gaps.push_back(Outbox::new(now));
         }
         self.push(now, OutPacket::Message(message.clone()), Part::Owed);
-        self.go_on(now);
+        self.end_gaps(now);
     }
 
-    /// Sends the packet with which a peer of the layer above comes: after a gap if one has left before, perhaps the same. A
-    /// JavaScript server that reads both in one turn closes the session.
-    pub fn send_join(&mut self, now: Instant, message: &Outgoing) {
-        if self.has_parted && self.state == State::Open {
+    /// Queues a CONNECT of the layer above: after a gap if a DISCONNECT was sent before. A JavaScript server that reads
+    /// both in one turn closes the session.
+    pub fn send_connect(&mut self, now: Instant, message: &Outgoing) {
+        if self.sent_disconnect && self.state == State::Open {
             self.gaps.push_back(Outbox::new(now));
         }
         self.send(now, message, &[], SendOptions::default());
-        self.go_on(now);
+        self.end_gaps(now);
     }
 
-    /// Ends the session in order: what waits is sent first, an upgrade that is under way ends, then the server is told.
+    /// Closes the session: sends queued packets, finishes a running upgrade, then sends the close packet.
     pub fn close(&mut self, now: Instant) {
         match self.state {
             State::Opening => return self.fail(CloseReason::ForcedClose),
@@ -460,38 +466,39 @@ impl ClientSession {
             .push(ClientOutput::Closed(CloseReason::ForcedClose));
         self.state = State::Closing { since: now };
         self.heartbeat = None;
-        // While a WebSocket probes nobody knows yet which transport is to be closed. Some servers end the session with it.
+        // During a probe it is not known yet which transport is to be closed. Some servers end the session with the
+        // probe.
         if self.upgrade.is_none() {
             self.push_close(now);
         }
-        self.go_on(now);
+        self.end_gaps(now);
     }
 
     // Outputs.
 
-    /// The next thing to do, until `None`.
+    /// Returns the next thing to do. Call it until it returns `None`.
     #[inline]
     pub fn poll_output(&mut self, now: Instant) -> Option<ClientOutput> {
-        // Gathered as late as possible, so that one POST takes all that was sent meanwhile.
+        // Collected as late as possible, so that one POST carries everything sent meanwhile.
         if self.outputs.is_empty() && self.can_post() {
             self.post(now);
         }
         self.outputs.pop()
     }
 
-    /// Whether [`poll_output`](Self::poll_output) has something.
+    /// Returns whether [`poll_output`](Self::poll_output) would return something.
     #[inline]
     pub fn has_output(&self) -> bool {
         !self.outputs.is_empty() || self.can_post()
     }
 
-    /// Whether packets wait to be written to the WebSocket.
+    /// Returns whether packets are queued for the WebSocket.
     #[inline]
     pub fn has_packet(&self) -> bool {
         self.transport == Transport::WebSocket && !self.outbox.is_empty()
     }
 
-    /// The next packet to write to the session's WebSocket.
+    /// Returns the next packet to write to the session's WebSocket.
     pub fn poll_packet(&mut self, now: Instant) -> Option<OutPacket> {
         if self.transport != Transport::WebSocket {
             return None;
@@ -500,20 +507,20 @@ impl ClientSession {
         self.progress = now;
         self.unwritten = true;
         if let OutPacket::Message(_) = packet {
-            self.heard = Heard::Perhaps;
+            self.read_state = ReadState::Unknown;
         }
         Some(packet)
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) must be called. `None` while the session is opening, for which the
-    /// driver has a deadline of its own, and when it is finished.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) must be called. `None` while the session is opening, for
+    /// which the driver has its own deadline, and when it is finished.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Opening | State::Closed => None,
             State::Closing { since } => {
                 let others = [self.upgrade_deadline(), self.gap_deadline()];
                 let others = others.into_iter().flatten();
-                others.chain([self.closes_by(since)]).min()
+                others.chain([self.close_deadline(since)]).min()
             }
             State::Open => {
                 let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
@@ -534,53 +541,53 @@ impl ClientSession {
 
     // Facts.
 
-    /// The transport that carries the session now.
+    /// Returns the transport that carries the session now.
     pub fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// The protocol's revision.
+    /// Returns the protocol's revision.
     pub fn revision(&self) -> Revision {
         self.config.revision
     }
 
-    /// Whether messages can be exchanged.
+    /// Returns whether messages can be exchanged.
     pub fn is_open(&self) -> bool {
         self.state == State::Open
     }
 
-    /// Whether a message sent now would leave at once.
+    /// Returns whether a message would be sent at once.
     pub fn is_writable(&self) -> bool {
         self.state == State::Open
             && self.outbox.is_empty()
             && self.gaps.is_empty()
             && match self.transport {
                 Transport::WebSocket => !self.unwritten,
-                Transport::Polling => self.posted.is_none() && self.can_request(),
+                Transport::Polling => self.post_sent_at.is_none() && self.can_request(),
             }
     }
 
-    /// Whether everything is sent: nothing waits, and nothing is under way.
+    /// Returns whether everything is sent: no packets are queued, and no request or write is pending.
     pub fn is_drained(&self) -> bool {
         self.has_left() && self.gaps.is_empty()
     }
 
-    /// Whether the server has shown that it has read all messages that have left.
-    pub fn is_heard(&self) -> bool {
-        matches!(self.heard, Heard::By(_))
+    /// Returns whether the server has shown that it has read all sent messages.
+    pub fn is_all_read(&self) -> bool {
+        matches!(self.read_state, ReadState::Read(_))
     }
 
-    /// Whether the session has ended.
-    pub fn is_over(&self) -> bool {
+    /// Returns whether the session has ended.
+    pub fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
 
-    /// Whether the session has ended before all that was sent had left. Goodbyes do not count.
-    pub fn is_cut(&self) -> bool {
-        self.cut
+    /// Returns whether the session ended before all packets were sent, apart from DISCONNECTs.
+    pub fn has_lost_packets(&self) -> bool {
+        self.lost_packets
     }
 
-    /// Bytes that wait to be sent, 64 for each packet included.
+    /// Returns the number of queued bytes, including 64 for each packet.
     pub fn outbound_bytes(&self) -> usize {
         let gaps = self.gaps.iter().map(Outbox::bytes);
         self.outbox.bytes() + gaps.sum::<usize>()
@@ -601,12 +608,12 @@ impl ClientSession {
                 Ok(handshake) => self.on_open(now, handshake),
                 Err(_) => self.fail(CloseReason::ParseError),
             },
-            // Nothing may come before the open packet, and no second one after it.
+            // The open packet must be the first packet, and come once.
             (State::Opening, _) | (State::Open, Packet::Open(_)) => {
                 self.fail(CloseReason::TransportError);
             }
             (State::Open, packet) => return self.handle_open_packet(now, packet),
-            // The application has ended it: what comes is for nobody.
+            // The application closed the session: packets are ignored.
             (State::Closing { .. } | State::Closed, _) => {}
         }
         None
@@ -614,7 +621,7 @@ impl ClientSession {
 
     fn handle_open_packet(&mut self, now: Instant, packet: Packet) -> Option<Message> {
         let heartbeat = self.heartbeat.as_mut()?;
-        // Whatever the server sends shows that it lives.
+        // Every packet shows that the server is alive.
         heartbeat.on_packet(now);
         match (packet, self.config.revision) {
             (Packet::Message(message), _) => {
@@ -640,7 +647,7 @@ impl ClientSession {
 
     fn on_open(&mut self, now: Instant, handshake: Handshake) {
         self.state = State::Open;
-        // The client's part of a revision is the server's part of the other.
+        // The client's heartbeat in one revision is the server's in the other.
         let mirrored = match self.config.revision {
             Revision::V3 => Revision::V4,
             Revision::V4 => Revision::V3,
@@ -662,12 +669,12 @@ impl ClientSession {
         }
     }
 
-    /// The server's close packet.
+    /// Handles the server's close packet.
     fn on_close(&mut self) {
         self.fail(CloseReason::TransportClose);
     }
 
-    /// Makes the requests that are due.
+    /// Sends the requests that are due.
     fn request(&mut self, now: Instant) {
         if self.transport != Transport::Polling {
             return;
@@ -686,17 +693,17 @@ impl ClientSession {
         self.poll_pending || !matches!(self.upgrade, Some(Upgrade::Pausing { .. }))
     }
 
-    /// Whether something waits that a POST may carry now.
+    /// Returns whether a POST with queued packets may be sent now.
     #[inline]
     fn can_post(&self) -> bool {
         self.transport == Transport::Polling
-            && self.posted.is_none()
+            && self.post_sent_at.is_none()
             && !self.outbox.is_empty()
             && self.can_request()
             && matches!(self.state, State::Open | State::Closing { .. })
     }
 
-    /// Puts what waits into a POST, as much as the server takes.
+    /// Sends queued packets by POST, as many as the server accepts in one.
     fn post(&mut self, now: Instant) {
         let max = self.max_payload.unwrap_or(usize::MAX);
         let mut packets = Vec::new();
@@ -710,15 +717,15 @@ impl ClientSession {
             size += bytes;
             packets.extend(self.outbox.pop_packet());
         }
-        self.posted = Some(now);
+        self.post_sent_at = Some(now);
         self.progress = now;
-        self.heard = Heard::Perhaps;
+        self.read_state = ReadState::Unknown;
         self.outputs.push(ClientOutput::Post(packets));
     }
 
-    /// Once nothing is under way by polling, the WebSocket takes over: no message is lost, doubled or overtaken.
+    /// Upgrades once no request is pending, so that no message is lost, duplicated or reordered.
     fn upgrade_if_paused(&mut self, now: Instant) {
-        if self.poll_pending || self.posted.is_some() || self.received.is_some() {
+        if self.poll_pending || self.post_sent_at.is_some() || self.received.is_some() {
             return;
         }
         self.upgrade = None;
@@ -740,7 +747,7 @@ impl ClientSession {
         }
     }
 
-    /// Adds a packet behind everything that waits.
+    /// Appends a packet to the queue.
     fn push(&mut self, now: Instant, packet: OutPacket, part: Part) {
         match self.gaps.back_mut() {
             Some(last) => last.push(now, packet, part),
@@ -748,34 +755,34 @@ impl ClientSession {
         }
     }
 
-    /// Adds a packet behind what waits for no gap.
+    /// Appends a packet to those before the first gap.
     fn push_now(&mut self, now: Instant, packet: OutPacket, part: Part) {
-        // A POST that is not answered is not progress, whatever waits after it.
-        if self.outbox.is_empty() && self.posted.is_none() {
+        // An unanswered POST is not progress, even if packets are queued after it.
+        if self.outbox.is_empty() && self.post_sent_at.is_none() {
             self.progress = now;
         }
         self.outbox.push(now, packet, part);
     }
 
-    /// A WebSocket has an end of its own.
+    /// Queues the close packet. A WebSocket needs none: it is closed instead.
     fn push_close(&mut self, now: Instant) {
         if self.transport == Transport::Polling {
             self.push(now, OutPacket::Close, Part::Owed);
         }
     }
 
-    /// Whether all that may leave now is with the server, or with the system.
+    /// Returns whether all packets before the first gap were passed to the server or the operating system.
     fn has_left(&self) -> bool {
-        self.outbox.is_empty() && self.posted.is_none() && !self.unwritten
+        self.outbox.is_empty() && self.post_sent_at.is_none() && !self.unwritten
     }
 
-    /// When the next gap is over, or the server has not answered in time.
+    /// Returns when the next gap ends, or the pong times out.
     fn gap_deadline(&self) -> Option<Instant> {
-        match self.heard {
+        match self.read_state {
             _ if self.gaps.is_empty() || !self.has_left() => None,
-            Heard::By(at) => Some(at + GAP),
-            Heard::Asked { until } => Some(until),
-            Heard::Perhaps => None,
+            ReadState::Read(at) => Some(at + GAP),
+            ReadState::Pinged { until } => Some(until),
+            ReadState::Unknown => None,
         }
     }
 
@@ -783,28 +790,28 @@ impl ClientSession {
         let (Upgrade::Probing { until } | Upgrade::Pausing { until }) = self.upgrade?;
         Some(match self.state {
             State::Closing { since } if self.is_drained() => {
-                until.min(since.max(self.progress) + LAST_UPGRADE)
+                until.min(since.max(self.progress) + FINAL_UPGRADE_TIMEOUT)
             }
             _ => until,
         })
     }
 
-    /// Goes over the gaps whose time is over, and ends a session that is being closed when everything has left.
-    fn go_on(&mut self, now: Instant) {
+    /// Ends gaps that are over, and finishes a closing session when all packets are sent.
+    fn end_gaps(&mut self, now: Instant) {
         while !self.gaps.is_empty() && self.has_left() {
-            if self.heard == Heard::Perhaps && self.transport == Transport::WebSocket {
-                if self.answers_no_ping {
-                    self.heard = Heard::By(now);
+            if self.read_state == ReadState::Unknown && self.transport == Transport::WebSocket {
+                if self.ignores_pings {
+                    self.read_state = ReadState::Read(now);
                 } else {
                     let until = now + PONG_TIMEOUT;
-                    self.heard = Heard::Asked { until };
+                    self.read_state = ReadState::Pinged { until };
                     self.outputs.push(ClientOutput::PingWebSocket);
                 }
             }
             if self.gap_deadline().is_some_and(|at| at > now) {
                 return;
             }
-            self.answers_no_ping |= matches!(self.heard, Heard::Asked { .. });
+            self.ignores_pings |= matches!(self.read_state, ReadState::Pinged { .. });
             self.outbox = self.gaps.pop_front().unwrap_or_else(|| Outbox::new(now));
             self.progress = now;
         }
@@ -819,17 +826,17 @@ impl ClientSession {
             .then(|| self.progress + self.config.write_timeout)
     }
 
-    /// When a POST must have been answered. Servers answer late while their handlers are behind, but as long as they may be
-    /// silent otherwise.
+    /// Returns when the pending POST times out: after the longest time in which a living server may be silent, as
+    /// servers respond late while their handlers are busy.
     fn post_deadline(&self) -> Option<Instant> {
-        let patience = self.heartbeat.as_ref()?.patience();
-        self.posted.map(|posted| posted + patience)
+        let max_silence = self.heartbeat.as_ref()?.max_silence();
+        self.post_sent_at.map(|sent_at| sent_at + max_silence)
     }
 
-    /// When a server that we have not listened to must have given us up.
+    /// Returns when the server must have timed out because reading is paused.
     fn pause_deadline(&self) -> Option<Instant> {
-        let patience = self.heartbeat.as_ref()?.patience();
-        self.paused_since.map(|since| since + patience)
+        let max_silence = self.heartbeat.as_ref()?.max_silence();
+        self.paused_since.map(|since| since + max_silence)
     }
 
     fn fail(&mut self, reason: CloseReason) {
@@ -842,9 +849,9 @@ impl ClientSession {
         self.finish();
     }
 
-    /// What has not left is lost.
+    /// Notes whether queued packets are lost.
     fn note_loss(&mut self) {
-        self.cut |= if self.parting {
+        self.lost_packets |= if self.only_disconnects {
             !self.gaps.is_empty()
         } else {
             !self.is_drained()
@@ -853,8 +860,8 @@ impl ClientSession {
         self.gaps.clear();
     }
 
-    /// When an orderly end is given up: the time begins again with everything that leaves.
-    fn closes_by(&self, since: Instant) -> Instant {
+    /// Returns when closing times out: the time restarts with every packet that is sent.
+    fn close_deadline(&self, since: Instant) -> Instant {
         since.max(self.progress) + self.config.close_timeout
     }
 

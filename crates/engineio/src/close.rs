@@ -3,6 +3,20 @@
 use std::fmt;
 
 /// Why a session ended. `Display` gives the texts that the JavaScript server uses, where it has the reason.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_engineio::CloseReason;
+///
+/// fn report(reason: CloseReason) {
+///     match reason {
+///         CloseReason::TransportClose | CloseReason::PingTimeout => {} // Clients come and go.
+///         CloseReason::SlowConsumer => println!("a client has read too slowly"),
+///         reason => println!("a session has ended: {reason}"),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -10,22 +24,22 @@ pub enum CloseReason {
     TransportClose,
     /// The transport failed, or the peer broke its rules (overlapping requests, wrong heartbeat direction, bad frames).
     TransportError,
-    /// No sign of life in time.
+    /// No packet came in time.
     PingTimeout,
     /// An Engine.IO packet could not be decoded.
     ParseError,
     /// This side closed the session.
     ForcedClose,
-    /// This side closed the session while the peer's next poll was still to come.
+    /// This side closed the session while no GET of the peer was pending.
     ForcedServerClose,
-    /// The peer did not read what was sent: its outbound queue was full or a write made no progress in time.
+    /// The peer did not read: its outbound queue was full, or a write made no progress in time.
     SlowConsumer,
     /// The server is shutting down.
     ServerShuttingDown,
 }
 
 impl CloseReason {
-    /// The reason's text.
+    /// Returns the reason's text.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TransportClose => "transport close",

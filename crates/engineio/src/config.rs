@@ -18,11 +18,11 @@ pub struct SessionConfig {
     pub close_timeout: Duration,
     /// Time in which a client that gave up its GET must send another one. Default 5 s.
     pub aborted_poll_timeout: Duration,
-    /// Time in which a WebSocket peer must take some of what waits for it. Default 10 s.
+    /// Time in which a WebSocket peer must read some of the pending bytes. Default 10 s.
     pub write_timeout: Duration,
-    /// Bytes that may wait for one client, 64 bytes for each packet included. Default 1 MiB.
+    /// Bytes that may be queued for one client, including 64 for each packet. Default 1 MiB.
     pub max_outbound_bytes: usize,
-    /// What happens to a message for which there is no room. Default: [`Overflow::Disconnect`].
+    /// What happens to a message that exceeds the limit. Default: [`Overflow::Disconnect`].
     pub overflow: Overflow,
     /// Whether a polling session may move to a WebSocket. Default true.
     pub allow_upgrades: bool,
@@ -44,15 +44,15 @@ impl Default for SessionConfig {
     }
 }
 
-/// What happens when more waits for a client than [`SessionConfig::max_outbound_bytes`].
+/// What happens when more than [`SessionConfig::max_outbound_bytes`] would be queued for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overflow {
-    /// The client is disconnected with [`CloseReason::SlowConsumer`]: what it got before is complete.
+    /// Disconnects the client with [`CloseReason::SlowConsumer`]: up to then it has missed nothing.
     #[default]
     Disconnect,
-    /// The oldest waiting messages are dropped, and counted in [`Session::dropped`].
+    /// Drops the oldest queued messages, and counts them in [`Session::dropped`].
     DropOldest,
-    /// The new message is dropped, and counted in [`Session::dropped`].
+    /// Drops the new message, and counts it in [`Session::dropped`].
     DropNewest,
 }
 
@@ -63,13 +63,13 @@ pub struct SendOptions {
     pub volatile: bool,
     /// Allow compression.
     pub compress: bool,
-    /// The client waits for it (an acknowledgement, the answer to CONNECT): it is never dropped, and no reason to end the
-    /// session, however much waits already. Whoever owes it reads no further from the client instead.
+    /// The client waits for the message (an acknowledgement, the answer to CONNECT): it is never dropped and never ends
+    /// the session, however much is queued. Instead, the sender stops reading from the client while its queue is full.
     pub owed: bool,
 }
 
 impl SendOptions {
-    /// Those of a packet that the client waits for.
+    /// The options for a packet that the client waits for.
     pub const OWED: Self = Self {
         volatile: false,
         compress: true,

@@ -1,4 +1,4 @@
-//! The content of the open packet: what the server tells a client about its new session.
+//! The content of the open packet: the parameters of a new session.
 //!
 //! The server encodes it, the client decodes it. Spec: Engine.IO, "Handshake".
 
@@ -19,14 +19,14 @@ pub struct Handshake {
     pub ping_interval: Duration,
     /// How long the answer to a heartbeat may take.
     pub ping_timeout: Duration,
-    /// How many bytes the server takes in one long-polling body. Older servers do not say.
+    /// How many bytes the server accepts in one long-polling body. Older servers do not send it.
     pub max_payload: Option<usize>,
 }
 
 impl Handshake {
-    /// The JSON of the open packet, without the packet's type. Durations are in whole milliseconds.
+    /// Returns the JSON of the open packet, without the packet's type. Durations are in whole milliseconds.
     ///
-    /// [`OutPacket::open`](crate::OutPacket::open) makes the packet of it.
+    /// [`OutPacket::open`](crate::OutPacket::open) builds the packet.
     ///
     /// ```
     /// use std::time::Duration;
@@ -59,8 +59,8 @@ impl Handshake {
 
     /// Parses the JSON of an open packet.
     ///
-    /// Unknown keys are ignored, `upgrades` and `maxPayload` may be missing or null, a `maxPayload` of 0 is none, and
-    /// durations may be fractions; those of more than a year are taken as a year.
+    /// Unknown keys are ignored, `upgrades` and `maxPayload` may be missing or null, a `maxPayload` of 0 is ignored,
+    /// and durations may be fractions; those of more than a year are read as a year.
     ///
     /// # Errors
     /// [`HandshakeError`] when the JSON is malformed, lacks a key, has an empty `sid` or an impossible duration.
@@ -96,13 +96,13 @@ pub enum HandshakeError {
     Json {
         /// Size of the JSON in bytes.
         size: usize,
-        /// What the JSON parser says.
+        /// The JSON parser's message.
         reason: String,
     },
     /// The session has no id.
     #[error("handshake with an empty sid")]
     EmptySid,
-    /// A duration is negative or beyond all bounds.
+    /// A duration is negative or not finite.
     #[error("handshake with {key} of {milliseconds} ms")]
     Duration {
         /// The key in the JSON.
@@ -137,7 +137,7 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Longest duration that is taken from the wire; what is longer means "never", and would overflow clocks.
+/// Longest duration that is read from the wire; longer ones mean "never", and would overflow clocks.
 const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 fn duration(key: &'static str, milliseconds: f64) -> Result<Duration, HandshakeError> {

@@ -24,13 +24,13 @@ pub(crate) struct Heartbeat {
 enum State {
     /// Revision 4: the next ping is due at `until`.
     Waiting { until: Instant },
-    /// Revision 4: a ping is out and its pong due at `until`.
+    /// Revision 4: a ping was sent and its pong is due at `until`.
     Pinged { until: Instant, extended: bool },
     /// Revision 3: the client's next ping is due at `until`.
     Listening { until: Instant },
 }
 
-/// What the heartbeat wants done when its time has come.
+/// What is to be done when the deadline has passed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Beat {
     SendPing,
@@ -67,8 +67,8 @@ impl Heartbeat {
         }
     }
 
-    /// The longest time in which a living peer is heard.
-    pub(crate) fn patience(&self) -> Duration {
+    /// Returns the longest time in which a living peer may be silent.
+    pub(crate) fn max_silence(&self) -> Duration {
         self.interval + self.timeout
     }
 
@@ -85,7 +85,8 @@ impl Heartbeat {
         }
     }
 
-    /// A pong counts once per ping; others are ignored, so that blind pongs do not keep a session alive.
+    /// Handles a pong. It counts once per ping; others are ignored, so that unsolicited pongs do not keep a session
+    /// alive.
     pub(crate) fn on_pong(&mut self, now: Instant) {
         if let State::Pinged { .. } = self.state {
             self.state = State::Waiting {
@@ -94,14 +95,14 @@ impl Heartbeat {
         }
     }
 
-    /// Revision 3: the client's ping.
+    /// Handles the client's ping, in revision 3.
     pub(crate) fn on_ping(&mut self, now: Instant) {
         if let State::Listening { until } = &mut self.state {
             *until = now + self.interval + self.timeout;
         }
     }
 
-    /// Any other packet: a peer that is busy sending gets its pong's time once more, but only once.
+    /// Handles any other packet: a peer that is busy sending gets the time for its pong once more, but only once.
     pub(crate) fn on_packet(&mut self, now: Instant) {
         if let State::Pinged { until, extended } = &mut self.state
             && !*extended
@@ -111,12 +112,12 @@ impl Heartbeat {
         }
     }
 
-    /// Whether the next deadline is one of the peer's, not of our own ping.
+    /// Returns whether the next deadline is one for the peer, not for the next ping of this side.
     pub(crate) fn is_awaiting(&self) -> bool {
         !matches!(self.state, State::Waiting { .. })
     }
 
-    /// Gives the peer one interval more, because we ourselves did not listen.
+    /// Extends the peer's deadline by one interval, because this side did not read.
     pub(crate) fn extend(&mut self, now: Instant) {
         match &mut self.state {
             State::Waiting { .. } => {}
@@ -126,7 +127,7 @@ impl Heartbeat {
         }
     }
 
-    /// Gives the peer its whole time again: our ping has left only now, or we did not listen.
+    /// Restarts the peer's deadline: the ping was sent only now, or this side did not read.
     pub(crate) fn postpone(&mut self, now: Instant) {
         match &mut self.state {
             State::Waiting { .. } => {}

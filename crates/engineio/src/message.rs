@@ -1,6 +1,6 @@
-//! What travels in `message` packets: [`Message`] on the way in, [`Outgoing`] on the way out.
+//! The content of `message` packets: received ([`Message`]) and to be sent ([`Outgoing`]).
 //!
-//! An [`Outgoing`] is encoded once and shared by every recipient. Its buffer leaves room for the longest WebSocket frame
+//! An [`Outgoing`] is encoded once and shared by every recipient. Its buffer has space for the longest WebSocket frame
 //! header in front of the packet, so the finished frame and the polling text are two slices of one allocation.
 
 use std::{
@@ -14,14 +14,14 @@ use std::{
 use bytes::Bytes;
 use kokanee_websocket::{MAX_SERVER_HEADER_BYTES, OpCode, encode_header};
 
-/// Shared, immutable text. A copy or a part of it counts a reference.
+/// Shared, immutable text. Clones and slices share the memory.
 #[derive(Clone)]
 pub struct Str(Text);
 
 #[derive(Clone)]
 #[expect(
     clippy::rc_buffer,
-    reason = "unlike `Arc<str>` its memory can be used again, see `Str::received`"
+    reason = "unlike `Arc<str>` its memory can be reused, see `Str::received`"
 )]
 enum Text {
     Static(&'static str),
@@ -33,13 +33,13 @@ enum Text {
     },
 }
 
-/// The longest text whose memory a thread uses again.
+/// The longest text whose memory a thread reuses.
 const MAX_SPARE_BYTES: usize = 512;
 
 type Spare = Cell<Option<Arc<String>>>;
 
 thread_local! {
-    /// A short text that was received, and that nobody needs any more.
+    /// The memory of a received short text that is no longer used.
     static SPARE: Spare = const { Cell::new(None) };
 }
 
@@ -59,9 +59,10 @@ impl Str {
         Self(Text::Static(text))
     }
 
-    /// Copies the text of a message, into the memory of one that was given [back](Self::reuse): a message that is handled
-    /// at once costs no allocation.
+    /// Copies the text of a message, into memory that [`reuse`](Self::reuse) has kept: a message that is handled at
+    /// once costs no allocation.
     #[inline]
+    #[doc(hidden)]
     pub fn received(text: &str) -> Self {
         if text.len() > MAX_SPARE_BYTES {
             return Self::from(text);
@@ -80,8 +81,9 @@ impl Str {
         })
     }
 
-    /// Drops it, and keeps its memory for the next short text of the thread if nobody else holds it.
+    /// Drops the text, and keeps its memory for the thread's next short text if there is no other reference to it.
     #[inline]
+    #[doc(hidden)]
     pub fn reuse(self) {
         if let Text::Shared { text, .. } = self.0
             && Arc::strong_count(&text) == 1
@@ -91,7 +93,7 @@ impl Str {
         }
     }
 
-    /// The text.
+    /// Returns the text.
     #[inline]
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -100,7 +102,7 @@ impl Str {
         }
     }
 
-    /// The text as bytes.
+    /// Returns the text as bytes.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
@@ -111,7 +113,7 @@ impl Str {
         }
     }
 
-    /// Bytes of memory that are kept for the text: a part of a longer text keeps all of that.
+    /// Returns the bytes of memory that the text keeps allocated: a slice keeps the whole text that it is part of.
     pub fn held_bytes(&self) -> usize {
         match &self.0 {
             Text::Static(_) => 0,
@@ -119,7 +121,7 @@ impl Str {
         }
     }
 
-    /// A part of the text, borrowed. `None` outside the text or inside a character.
+    /// Returns a part of the text, borrowed. `None` outside the text or inside a character.
     #[inline]
     pub fn part(&self, start: usize, end: usize) -> Option<&str> {
         match &self.0 {
@@ -134,7 +136,7 @@ impl Str {
         }
     }
 
-    /// The text without its first byte, which is an ASCII character.
+    /// Returns the text without its first byte, which is an ASCII character.
     #[inline]
     pub(crate) fn without_digit(mut self) -> Self {
         match &mut self.0 {
@@ -144,7 +146,7 @@ impl Str {
         self
     }
 
-    /// A part of the text that shares its memory. `None` outside the text or inside a character.
+    /// Returns a part of the text that shares its memory. `None` outside the text or inside a character.
     pub fn slice(&self, start: usize, end: usize) -> Option<Self> {
         self.as_str().get(start..end)?;
         Some(Self(match &self.0 {
@@ -245,7 +247,7 @@ pub enum Message {
 }
 
 impl Message {
-    /// Size of the content in bytes.
+    /// Returns the size of the content in bytes.
     pub fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.as_bytes().len(),
@@ -253,19 +255,19 @@ impl Message {
         }
     }
 
-    /// Whether the content is empty.
+    /// Returns whether the content is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Bytes in front of a packet's text: room for the longest header of a server's frame.
+/// Bytes in front of a packet's text: space for the longest header of a server's frame.
 const HEADROOM: usize = MAX_SERVER_HEADER_BYTES;
 
 /// A message to send, encoded once and shared by all its recipients.
 ///
-/// Cloning counts a reference, once the message is [`shared`](Self::shared): a text that has just been built lies in a
-/// buffer of its thread, and is copied by its first clone.
+/// Cloning is cheap once the message is [`shared`](Self::shared): a text that has just been built is in a buffer of its
+/// thread, and its first clone copies it.
 #[derive(Clone)]
 pub struct Outgoing(Form);
 
@@ -280,7 +282,7 @@ enum Form {
 
 /// The frame of a text message.
 enum Frame {
-    /// It has been built, and nobody else has it. What is in front of the offset is not part of it.
+    /// Newly built and not shared. The bytes in front of the offset are not part of it.
     Own(Vec<u8>, u8),
     Shared(Arc<[u8]>),
 }
@@ -294,7 +296,7 @@ impl Frame {
         }
     }
 
-    /// Only what travels is copied.
+    /// Copies the frame into a shared buffer, without the unused bytes in front of it.
     fn share(&self) -> Arc<[u8]> {
         match self {
             Self::Own(..) => Arc::from(self.as_slice()),
@@ -304,7 +306,7 @@ impl Frame {
 }
 
 impl Drop for Frame {
-    /// The memory is kept for the next message of the thread.
+    /// Keeps the memory for the next message of the thread.
     #[inline]
     fn drop(&mut self) {
         if let Self::Own(buffer, _) = self
@@ -328,7 +330,7 @@ impl Clone for Form {
     }
 }
 
-/// A binary message and the encodings that somebody has needed so far.
+/// A binary message and its encodings, each made on first use.
 struct BinaryForms {
     data: Bytes,
     websocket: OnceLock<Bytes>,
@@ -348,11 +350,11 @@ struct BinaryForms {
 /// assert_eq!(&buffer.finish().polling_text().expect("it is text")[..], b"42[\"hi\"]");
 /// ```
 ///
-/// The buffer is used again by the next message of the thread, as soon as this one was copied into what is sent.
+/// The next message of the thread reuses the buffer, once this one was copied to be sent.
 #[derive(Debug)]
 pub struct TextBuffer(Vec<u8>);
 
-/// What a thread keeps for its next message at most.
+/// The largest buffer that a thread keeps for its next message.
 const MAX_KEPT_BYTES: usize = 16 * 1024;
 
 thread_local! {
@@ -360,7 +362,7 @@ thread_local! {
 }
 
 impl TextBuffer {
-    /// Makes room for `text_bytes` bytes of text.
+    /// Creates a buffer with space for `text_bytes` bytes of text.
     #[inline]
     pub fn with_capacity(text_bytes: usize) -> Self {
         let mut buffer = KEPT.take();
@@ -375,12 +377,12 @@ impl TextBuffer {
         self.0.extend_from_slice(text.as_bytes());
     }
 
-    /// The text so far, for writers that know bytes only. What is appended must be UTF-8.
+    /// Returns the buffer for writers that append bytes, which must be UTF-8.
     pub fn as_mut_vec(&mut self) -> &mut Vec<u8> {
         &mut self.0
     }
 
-    /// The text so far.
+    /// Returns the text so far.
     pub fn text(&self) -> &[u8] {
         self.0.get(HEADROOM + 1..).unwrap_or_default()
     }
@@ -414,14 +416,14 @@ impl std::io::Write for TextBuffer {
 }
 
 impl Outgoing {
-    /// A text message.
+    /// Creates a text message.
     pub fn text(text: &str) -> Self {
         let mut buffer = TextBuffer::with_capacity(text.len());
         buffer.push_str(text);
         buffer.finish()
     }
 
-    /// A binary message.
+    /// Creates a binary message.
     pub fn binary(data: Bytes) -> Self {
         Self(Form::Binary(Arc::new(BinaryForms {
             data,
@@ -434,16 +436,16 @@ impl Outgoing {
         })))
     }
 
-    /// Makes all clones share one buffer, of just the right size. For messages with many recipients.
+    /// Makes all clones share one buffer of exactly the needed size. For messages with many recipients.
     #[must_use]
     pub fn shared(self) -> Self {
-        // A clone of a text that is not shared is one that is.
+        // The clone of an unshared text is shared.
         let shared = self.clone();
         drop(self);
         shared
     }
 
-    /// The message's content. Binary content is shared, text is copied.
+    /// Returns the message's content. Binary content is shared, text is copied.
     pub fn message(&self) -> Message {
         match &self.0 {
             Form::Text { .. } => {
@@ -453,7 +455,7 @@ impl Outgoing {
         }
     }
 
-    /// The bytes of a text message; none of a binary one.
+    /// Returns the bytes of a text message; an empty slice for a binary one.
     fn text_bytes(&self) -> &[u8] {
         match &self.0 {
             Form::Text { frame, header } => &frame.as_slice()[usize::from(*header) + 1..],
@@ -461,13 +463,13 @@ impl Outgoing {
         }
     }
 
-    /// Whether the message is binary.
+    /// Returns whether the message is binary.
     #[inline]
     pub fn is_binary(&self) -> bool {
         matches!(self.0, Form::Binary(_))
     }
 
-    /// Size of the content in bytes, without type byte or frame header.
+    /// Returns the size of the content in bytes, without type byte or frame header.
     #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
@@ -476,13 +478,13 @@ impl Outgoing {
         }
     }
 
-    /// Whether the content is empty.
+    /// Returns whether the content is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The finished, unmasked WebSocket frame. `v3` puts the type byte in front of binary content; `base64` is for
-    /// clients that cannot take binary frames.
+    /// Returns the finished, unmasked WebSocket frame. `v3` puts the type byte in front of binary content; `base64` is
+    /// for clients that do not support binary frames.
     pub fn websocket_frame(&self, v3: bool, base64: bool) -> Bytes {
         match &self.0 {
             Form::Text { frame, .. } => share(frame.share(), 0),
@@ -490,7 +492,7 @@ impl Outgoing {
         }
     }
 
-    /// The same frame, borrowed.
+    /// Returns the frame of [`websocket_frame`](Self::websocket_frame), borrowed.
     #[inline]
     pub fn websocket_slice(&self, v3: bool, base64: bool) -> &[u8] {
         match &self.0 {
@@ -499,7 +501,7 @@ impl Outgoing {
         }
     }
 
-    /// The finished, unmasked WebSocket frame of a text message. `None` for a binary one.
+    /// Returns the finished, unmasked WebSocket frame of a text message. `None` for a binary one.
     #[inline]
     pub fn text_frame(&self) -> Option<&[u8]> {
         match &self.0 {
@@ -525,7 +527,7 @@ impl Outgoing {
         }
     }
 
-    /// The packet text of a text message (`4` and the content). `None` for a binary one.
+    /// Returns the packet text of a text message (`4` and the content). `None` for a binary one.
     pub fn polling_text(&self) -> Option<Bytes> {
         match &self.0 {
             Form::Text { frame, header } => Some(share(frame.share(), usize::from(*header))),
@@ -533,7 +535,7 @@ impl Outgoing {
         }
     }
 
-    /// The packet text: `4…` for text, `b…` (revision 3: `b4…`) for binary.
+    /// Returns the packet text: `4…` for text, `b…` (revision 3: `b4…`) for binary.
     pub fn packet_text(&self, v3: bool) -> Bytes {
         self.polling_text().unwrap_or_else(|| self.base64(v3))
     }
@@ -561,12 +563,12 @@ impl Outgoing {
     }
 }
 
-/// The bytes of a shared buffer from `start` on, without a copy.
+/// Returns the bytes of a shared buffer from `start` on, without a copy.
 fn share(buffer: Arc<[u8]>, start: usize) -> Bytes {
     Bytes::from_owner(buffer).slice(start..)
 }
 
-/// One unmasked frame in one buffer.
+/// Returns one unmasked frame in one buffer.
 fn frame(opcode: OpCode, prefix: &[u8], data: &[u8]) -> Bytes {
     let header = encode_header(opcode, prefix.len() + data.len(), None);
     let mut frame = Vec::with_capacity(header.as_slice().len() + prefix.len() + data.len());

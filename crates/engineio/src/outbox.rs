@@ -1,7 +1,7 @@
-//! The packets of one session that wait to be sent, in order.
+//! The queue of a session's outgoing packets.
 //!
-//! Owned by [`Session`](crate::Session). A packet that waits alone costs no allocation; the queue behind it exists only
-//! while there is a backlog.
+//! Owned by [`Session`](crate::Session). A single queued packet costs no allocation; the list for more exists only
+//! during a backlog.
 
 use std::{collections::VecDeque, io::IoSlice, time::Instant};
 
@@ -10,7 +10,7 @@ use crate::{
     run::{FrameRun, OVERHEAD_BYTES},
 };
 
-/// Packets for which the queue makes room when a backlog begins.
+/// The initial capacity of the list when a backlog begins.
 const BURST_PACKETS: usize = 15;
 
 #[derive(Debug)]
@@ -18,24 +18,24 @@ pub(crate) struct Outbox {
     front: Option<Entry>,
     // Invariant: empty while `front` is `None`.
     rest: VecDeque<Entry>,
-    /// Weight of the messages. Pings and pongs do not count: there is never more than one of them.
+    /// Size of the messages, including an overhead for each packet. Pings and pongs do not count: there is at most one.
     bytes: usize,
     /// Bytes of the front packet's frame that were written already.
     written: usize,
     /// How many of the packets are pings and pongs.
     heartbeats: usize,
-    /// When it last began to fill or got smaller.
+    /// When it last began to fill or shrank.
     progress: Instant,
 }
 
-/// What a policy that drops messages may do with a packet.
+/// Whether [`Overflow`](crate::Overflow) may drop a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     /// It begins a message that may be dropped.
     Event,
     /// It belongs to the packet before it (an attachment): both are sent, or both are dropped.
     Attachment,
-    /// It is never dropped: the peer waits for it, or something of it was sent already.
+    /// It is never dropped: the peer waits for it, or a part of it was sent already.
     Owed,
 }
 
@@ -45,12 +45,12 @@ enum Entry {
         packet: OutPacket,
         part: Part,
     },
-    /// Messages that are not told apart any more, for a WebSocket.
+    /// The frames of several messages, for a WebSocket.
     Run(FrameRun),
 }
 
 impl Entry {
-    /// What counts for a waiting packet against the limit.
+    /// Returns the bytes that count against the limit.
     fn weight(&self) -> usize {
         match self {
             Self::Packet { .. } if self.is_heartbeat() => 0,
@@ -86,7 +86,7 @@ impl Entry {
         )
     }
 
-    /// What is written to a WebSocket.
+    /// Returns the bytes for a WebSocket.
     fn frames(&self, revision: Revision, base64: bool) -> &[u8] {
         match self {
             Self::Packet { packet, .. } => packet.websocket_slice(revision, base64),
@@ -107,12 +107,12 @@ impl Outbox {
         }
     }
 
-    /// When it last began to fill or got smaller.
+    /// Returns when it last began to fill or shrank.
     pub(crate) fn progress(&self) -> Instant {
         self.progress
     }
 
-    /// The peer has taken something, of which only the owner knows.
+    /// Notes progress that only the owner sees.
     pub(crate) fn note_progress(&mut self, now: Instant) {
         self.progress = now;
     }
@@ -121,9 +121,9 @@ impl Outbox {
         self.push_entry(now, Entry::Packet { packet, part });
     }
 
-    /// Adds finished frames. Only for a WebSocket, and if no policy wants to drop single messages.
+    /// Appends finished frames. Only for a WebSocket, and if the overflow policy does not drop single messages.
     pub(crate) fn push_run(&mut self, now: Instant, run: FrameRun) {
-        // A frame that is partly written is in front, and stays as it is.
+        // A partly written frame is in `front`, which is not changed here.
         if let Some(Entry::Run(last)) = self.rest.back_mut()
             && last.append(&run)
         {
@@ -141,7 +141,7 @@ impl Outbox {
             self.front = Some(entry);
         } else {
             if self.rest.capacity() == 0 {
-                // A burst is seldom of two: no second and third growth.
+                // A backlog is rarely just two packets: this avoids repeated growth.
                 self.rest.reserve(BURST_PACKETS);
             }
             self.rest.push_back(entry);
@@ -152,23 +152,24 @@ impl Outbox {
         self.front.is_none()
     }
 
-    /// Whether the front packet's frame is partly written.
+    /// Returns whether the front packet's frame is partly written.
     pub(crate) fn is_mid_frame(&self) -> bool {
         self.written > 0
     }
 
-    /// Size of the messages that wait in bytes, an overhead for each packet included. What was written of the first one
-    /// does not count.
+    /// Returns the size of the queued messages in bytes, including an overhead for each packet, without the written
+    /// part of the first one.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.saturating_sub(self.written)
     }
 
-    /// Whether a ping or a pong waits. Counted, not searched: a peer may ask a million times while much waits.
+    /// Returns whether a ping or a pong is queued. Counted rather than searched: a peer may send many pings during a
+    /// long backlog.
     pub(crate) fn has_heartbeat(&self) -> bool {
         self.heartbeats > 0
     }
 
-    /// Takes everything that waits.
+    /// Removes and returns all packets.
     pub(crate) fn take(&mut self) -> Vec<OutPacket> {
         self.bytes = 0;
         self.written = 0;
@@ -180,19 +181,19 @@ impl Outbox {
             .chain(rest)
             .filter_map(|entry| match entry {
                 Entry::Packet { packet, .. } => Some(packet),
-                // Never the case: those who take packets do not use a WebSocket.
+                // Unreachable: packets are taken for polling only, and runs are for a WebSocket.
                 Entry::Run(_) => None,
             })
             .collect()
     }
 
-    /// Puts packets that were taken but not delivered back in front.
+    /// Puts undelivered packets back in front.
     pub(crate) fn restore(&mut self, now: Instant, packets: Vec<OutPacket>) {
         if self.is_empty() {
             self.progress = now;
         }
         for packet in packets.into_iter().rev() {
-            // An attachment is never dropped on its own: what came back counts as begun.
+            // An attachment is never dropped on its own: a restored packet counts as partly sent.
             let entry = Entry::Packet {
                 packet,
                 part: Part::Owed,
@@ -205,7 +206,7 @@ impl Outbox {
         }
     }
 
-    /// Drops what waits, but for a frame that is partly written: cutting it would garble the stream.
+    /// Drops all packets except a partly written frame: cutting it would corrupt the stream.
     pub(crate) fn discard(&mut self) {
         self.rest = VecDeque::new();
         if self.written == 0 {
@@ -219,7 +220,7 @@ impl Outbox {
             .count();
     }
 
-    /// Drops the oldest message of which nothing was sent, attachments included. `false` if there is none.
+    /// Drops the oldest unsent message with its attachments. Returns `false` if there is none.
     pub(crate) fn drop_oldest(&mut self) -> bool {
         if self.written == 0 && self.front.as_ref().is_some_and(Entry::may_be_dropped) {
             self.pop();
@@ -248,7 +249,7 @@ impl Outbox {
         true
     }
 
-    /// The packet that waits in front.
+    /// Returns the first packet.
     pub(crate) fn peek_packet(&self) -> Option<&OutPacket> {
         match self.front.as_ref()? {
             Entry::Packet { packet, .. } => Some(packet),
@@ -256,7 +257,7 @@ impl Outbox {
         }
     }
 
-    /// Takes the packet in front, for those who write it themselves.
+    /// Removes and returns the first packet, for callers that write it themselves.
     pub(crate) fn pop_packet(&mut self) -> Option<OutPacket> {
         let Some(Entry::Packet { .. }) = self.front else {
             return None;
@@ -309,7 +310,7 @@ impl Outbox {
         used
     }
 
-    /// The unwritten bytes of the only packet that waits.
+    /// Returns the unwritten bytes of a packet that is queued alone.
     pub(crate) fn only_frame(&self, revision: Revision, base64: bool) -> Option<&[u8]> {
         let front = self.front.as_ref().filter(|_| self.rest.is_empty())?;
         front.frames(revision, base64).get(self.written..)

@@ -1,6 +1,6 @@
-//! One packet: what a WebSocket frame or one piece of a long-polling body holds.
+//! One packet: the content of a WebSocket frame, or a part of a long-polling body.
 //!
-//! [`Packet`] is what the peer sent, decoded; [`OutPacket`] is what goes to the peer. Several packets in one body are a
+//! [`Packet`] is a decoded packet of the peer, [`OutPacket`] a packet to send. Several packets in one body are a
 //! [payload](crate::PayloadDecoder). Spec: Engine.IO, "Packet encoding".
 
 use std::{fmt, ops::Range};
@@ -23,7 +23,7 @@ pub enum Revision {
 }
 
 impl Revision {
-    /// Whether this is revision 3.
+    /// Returns whether this is revision 3.
     pub const fn is_v3(self) -> bool {
         matches!(self, Self::V3)
     }
@@ -50,7 +50,7 @@ pub enum PacketType {
 }
 
 impl PacketType {
-    /// The type with this number.
+    /// Returns the type with this number.
     const fn from_number(number: u8) -> Option<Self> {
         Some(match number {
             0 => Self::Open,
@@ -100,7 +100,7 @@ pub enum Packet {
     Pong(Str),
     /// A message.
     Message(Message),
-    /// The client moves to this transport.
+    /// The client moves to the transport that carried this packet.
     Upgrade,
     /// Nothing.
     Noop,
@@ -109,15 +109,15 @@ pub enum Packet {
 impl Packet {
     /// Decodes a WebSocket text frame, or one packet of a text payload.
     ///
-    /// `b…` (revision 3: `b4…`) is a binary message in base64. The standard and the URL-safe alphabet are taken, also
-    /// mixed; the padding may be missing, bits behind the last byte may be set and ASCII whitespace is skipped. All else
-    /// is refused, where JavaScript skips it. Data of close, upgrade and noop packets is ignored.
+    /// `b…` (revision 3: `b4…`) is a binary message in base64. The standard and the URL-safe alphabet are accepted,
+    /// also mixed; the padding may be missing, bits after the last byte may be set, and ASCII whitespace is skipped.
+    /// Other characters are an error; JavaScript skips them. Data of close, upgrade and noop packets is ignored.
     ///
     /// # Errors
     /// [`DecodeError`] when `text` is empty, its type is unknown or its base64 is invalid.
     #[inline]
     pub fn decode_text(revision: Revision, text: Str) -> Result<Self, DecodeError> {
-        // By far the most frequent one: no reference is counted.
+        // By far the most frequent packet: no reference count changes.
         if text.as_bytes().first() == Some(&b'4') {
             return Ok(Self::Message(Message::Text(text.without_digit())));
         }
@@ -130,7 +130,7 @@ impl Packet {
     /// Revision 4 has binary messages only, without a type. Revision 3 puts the type in front as a number, not a digit.
     ///
     /// # Errors
-    /// [`DecodeError`] when, in revision 3, `bytes` is empty, its type is unknown or the data of a packet that is no
+    /// [`DecodeError`] when, in revision 3, `bytes` is empty, its type is unknown, or the data of a packet other than a
     /// message is not UTF-8.
     pub fn decode_binary(revision: Revision, bytes: Bytes) -> Result<Self, DecodeError> {
         if !revision.is_v3() {
@@ -144,7 +144,7 @@ impl Packet {
         Self::from_bytes(kind, bytes.slice(1..)).map_err(|error| error.shifted(1))
     }
 
-    /// The type of this packet.
+    /// Returns the type of this packet.
     pub const fn kind(&self) -> PacketType {
         match self {
             Self::Open(_) => PacketType::Open,
@@ -171,14 +171,14 @@ impl Packet {
             return Self::decode_base64(revision, rest).map_err(|error| error.shifted(start + 1));
         }
         let kind = type_of_digit(byte, start)?;
-        // The type is one ASCII character, hence the data begins at a character boundary too.
+        // The type is one ASCII character, so the data begins at a character boundary too.
         let data = || body.slice(start + 1, end).unwrap_or_default();
         Ok(match kind {
             PacketType::Open => Self::Open(data()),
             PacketType::Close => Self::Close,
             PacketType::Ping => Self::Ping(data()),
             PacketType::Pong => Self::Pong(data()),
-            // A small part of a large body is copied, so that whoever keeps it does not keep the body.
+            // A small part of a large body is copied, so that keeping it does not keep the whole body allocated.
             PacketType::Message if 2 * (end - start) < body.as_bytes().len() => {
                 Self::Message(Message::Text(Str::from(&*data())))
             }
@@ -202,7 +202,7 @@ impl Packet {
             .map_err(|error| error.shifted(1))
     }
 
-    /// A packet whose data came as bytes. Only messages are binary: the data of others is text.
+    /// Creates a packet from data in bytes. Only messages are binary: the data of other packets is text.
     fn from_bytes(kind: PacketType, data: Bytes) -> Result<Self, DecodeError> {
         Ok(match kind {
             PacketType::Open => Self::Open(decode_utf8(&data)?),
@@ -221,7 +221,7 @@ fn type_of_digit(byte: u8, offset: usize) -> Result<PacketType, DecodeError> {
         .ok_or(DecodeError::UnknownType { byte, offset })
 }
 
-/// Checks a whole text once, and copies it.
+/// Checks that a whole text is UTF-8, and copies it.
 pub(crate) fn decode_utf8(bytes: &[u8]) -> Result<Str, DecodeError> {
     match simdutf8::basic::from_utf8(bytes) {
         Ok(text) => Ok(Str::received(text)),
@@ -251,7 +251,7 @@ fn decode_base64(text: &[u8]) -> Result<Bytes, DecodeError> {
         })
 }
 
-/// The bytes of the peer are not Engine.IO packets. Offsets count bytes from the beginning of the frame or body.
+/// The peer's bytes are not Engine.IO packets. Offsets count bytes from the beginning of the frame or body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// A packet, or a whole body, is empty.
@@ -260,12 +260,12 @@ pub enum DecodeError {
         /// Where the type is missing.
         offset: usize,
     },
-    /// A packet begins with something that is no type.
+    /// A packet begins with a byte that is not a type.
     #[error("unknown packet type {byte:#04x} at byte {offset}")]
     UnknownType {
-        /// What stands in place of the type.
+        /// The byte in place of the type.
         byte: u8,
-        /// Where it stands.
+        /// Where it is.
         offset: usize,
     },
     /// A binary message in a text is not base64.
@@ -282,7 +282,7 @@ pub enum DecodeError {
         /// The first byte that is not part of a character.
         offset: usize,
     },
-    /// Revision 3: a packet's length is no decimal number, is too long a number, or does not end.
+    /// Revision 3: a packet's length is not a decimal number, has too many digits, or does not end.
     #[error("invalid packet length at byte {offset}")]
     InvalidLength {
         /// Where the length begins.
@@ -297,15 +297,15 @@ pub enum DecodeError {
         announced: usize,
         /// Bytes from the packet to the end of the body.
         available: usize,
-        /// Where the packet begins, behind its length.
+        /// Where the packet begins, after its length.
         offset: usize,
     },
     /// Revision 3: a packet of a binary body begins neither as text (0) nor as binary (1).
     #[error("packet at byte {offset} is marked {byte:#04x}, neither text nor binary")]
     UnknownForm {
-        /// What stands in place of the mark.
+        /// The byte in place of the mark.
         byte: u8,
-        /// Where it stands.
+        /// Where it is.
         offset: usize,
     },
     /// Revision 4 has no binary bodies.
@@ -317,7 +317,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// The same error, seen from `by` bytes further in front.
+    /// Returns the error with its offset increased by `by`, for a packet inside a body.
     pub(crate) fn shifted(mut self, by: usize) -> Self {
         match &mut self {
             Self::EmptyPacket { offset }
@@ -333,7 +333,7 @@ impl DecodeError {
     }
 }
 
-/// A packet to send. Cloning counts a reference at most.
+/// A packet to send. Cloning copies at most a reference.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OutPacket {
     /// The handshake: see [`OutPacket::open`].
@@ -348,19 +348,19 @@ pub enum OutPacket {
     Pong(ControlText),
     /// A message, encoded once for all its recipients.
     Message(Outgoing),
-    /// Moves the session to this transport.
+    /// Moves the session to the transport that carries this packet.
     Upgrade,
     /// Nothing; ends a poll.
     Noop,
 }
 
 impl OutPacket {
-    /// The open packet with this handshake.
+    /// Creates the open packet with this handshake.
     pub fn open(handshake: &Handshake) -> Self {
         Self::Open(ControlText::new(PacketType::Open, &handshake.encode()))
     }
 
-    /// The answer to a ping that came with `data`.
+    /// Creates the answer to a ping that came with `data`.
     pub fn pong(data: &str) -> Self {
         Self::Pong(match data {
             "" => ControlText {
@@ -375,7 +375,7 @@ impl OutPacket {
         })
     }
 
-    /// The type of this packet.
+    /// Returns the type of this packet.
     pub const fn kind(&self) -> PacketType {
         match self {
             Self::Open(_) => PacketType::Open,
@@ -388,7 +388,7 @@ impl OutPacket {
         }
     }
 
-    /// Size of the content in bytes, without type, base64 or header.
+    /// Returns the size of the content in bytes, without type, base64 or header.
     pub fn len(&self) -> usize {
         match self {
             Self::Close | Self::Ping | Self::Upgrade | Self::Noop => 0,
@@ -398,13 +398,13 @@ impl OutPacket {
         }
     }
 
-    /// Whether the packet has no content.
+    /// Returns whether the packet has no content.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Size of [`packet_text`](Self::packet_text) in bytes: what the packet takes of a text payload, without what
-    /// separates it from the next.
+    /// Returns the size of [`packet_text`](Self::packet_text) in bytes: the size of the packet in a text payload,
+    /// without the separator.
     pub fn text_len(&self, revision: Revision) -> usize {
         match self {
             Self::Message(message) if message.is_binary() => {
@@ -419,7 +419,7 @@ impl OutPacket {
         }
     }
 
-    /// The packet as text, binary messages in base64. Shared: nothing is copied.
+    /// Returns the packet as text, binary messages in base64. Shared: nothing is copied.
     pub fn packet_text(&self, revision: Revision) -> Bytes {
         match self {
             Self::Open(text) | Self::Pong(text) => text.frame.slice(usize::from(text.start)..),
@@ -432,9 +432,9 @@ impl OutPacket {
         }
     }
 
-    /// The finished, unmasked WebSocket frame. Shared: nothing is copied.
+    /// Returns the finished, unmasked WebSocket frame. Shared: nothing is copied.
     ///
-    /// Revision 3 puts the type in front of binary messages; `base64` is for clients that cannot take binary frames.
+    /// Revision 3 puts the type in front of binary messages; `base64` is for clients that do not support binary frames.
     pub fn websocket_frame(&self, revision: Revision, base64: bool) -> Bytes {
         match self {
             Self::Open(text) | Self::Pong(text) => text.frame.clone(),
@@ -443,7 +443,7 @@ impl OutPacket {
         }
     }
 
-    /// The bytes of [`websocket_frame`](Self::websocket_frame), borrowed.
+    /// Returns the bytes of [`websocket_frame`](Self::websocket_frame), borrowed.
     pub fn websocket_slice(&self, revision: Revision, base64: bool) -> &[u8] {
         match self {
             Self::Open(text) | Self::Pong(text) => &text.frame,
@@ -452,7 +452,7 @@ impl OutPacket {
         }
     }
 
-    /// The opcode and content of the WebSocket frame, for those who mask or compress it themselves.
+    /// Returns the opcode and content of the WebSocket frame, for callers that mask or compress it themselves.
     pub fn websocket_content(&self, revision: Revision, base64: bool) -> (OpCode, Bytes) {
         if let (Self::Message(message), false) = (self, base64)
             && let Message::Binary(data) = message.message()
@@ -466,7 +466,7 @@ impl OutPacket {
         (OpCode::Text, self.packet_text(revision))
     }
 
-    /// The frame of a packet that is always the same: FIN and opcode 1, the size, the packet. Empty for others.
+    /// Returns the frame of a constant packet: FIN and opcode 1, the size, the packet. Empty for other packets.
     const fn static_frame(&self) -> &'static [u8] {
         match self {
             Self::Close => &[0x81, 1, b'1'],
@@ -479,7 +479,7 @@ impl OutPacket {
     }
 }
 
-/// An open or pong packet, framed once. Made by [`OutPacket::open`] and [`OutPacket::pong`].
+/// An open or pong packet, framed once. Created by [`OutPacket::open`] and [`OutPacket::pong`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct ControlText {
     /// The header of the WebSocket frame, the digit of the type, the data.
@@ -500,7 +500,7 @@ impl ControlText {
         }
     }
 
-    /// The data behind the type.
+    /// Returns the data after the type.
     pub fn data(&self) -> &[u8] {
         &self.frame[usize::from(self.start) + 1..]
     }
@@ -526,7 +526,7 @@ mod tests {
         Packet::decode_binary(revision, Bytes::from_static(packet))
     }
 
-    /// The forms in which a packet can travel over a WebSocket.
+    /// The encodings of a packet for a WebSocket.
     fn forms() -> impl Iterator<Item = (Revision, bool)> {
         [Revision::V3, Revision::V4]
             .into_iter()

@@ -13,7 +13,7 @@ use crate::{
     payload_v3::{decode_binary_packet, decode_text_packet, encode_binary, encode_text},
 };
 
-/// Stands between two packets of a revision 4 payload.
+/// Separates the packets of a revision 4 payload.
 const RECORD_SEPARATOR: u8 = 0x1e;
 
 /// A finished long-polling body.
@@ -27,8 +27,9 @@ pub struct PayloadBody {
 
 /// Joins packets into one long-polling body.
 ///
-/// A body of one revision 4 packet is the packet's own shared text. `supports_binary` matters to revision 3 only: with it
-/// the binary form is used as soon as one packet is a binary message. Clients that sent `b64`, and JSONP, lack it.
+/// A body of one revision 4 packet is the packet's own shared text. `supports_binary` matters to revision 3 only: with
+/// it the binary form is used as soon as one packet is a binary message. Clients that sent `b64` do not support it, nor
+/// does JSONP.
 pub fn encode_payload(
     revision: Revision,
     packets: &[OutPacket],
@@ -64,12 +65,12 @@ fn join(packets: &[OutPacket]) -> Bytes {
     Bytes::from(body)
 }
 
-/// Splits a long-polling body into packets, one with each step.
+/// Splits a long-polling body into packets: an iterator.
 ///
-/// The packets are parts of one copy of the body, or of the body itself if it is binary, so a body of a million tiny packets
-/// costs nothing until they are asked for. The whole body is read once, whatever it holds. Text is checked to be UTF-8 as a
-/// whole before the first packet.
-/// Packets in front of the first bad one are delivered; after it the iterator is at its end.
+/// The packets are slices of one copy of the body, or of the body itself if it is binary, so a body of a million tiny
+/// packets costs nothing until they are read. The body is read once, whatever it contains. A text body is checked to be
+/// UTF-8 before the first packet. The iterator returns the packets before the first invalid one, then the error, then
+/// `None`.
 ///
 /// ```
 /// use kokanee_engineio::{Message, Packet, PayloadDecoder, Revision};
@@ -92,16 +93,16 @@ enum Body {
     Counted(Str),
     /// Revision 3, binary form.
     Binary(Bytes),
-    /// Refused before its first packet.
+    /// Invalid as a whole.
     Refused(DecodeError),
-    /// Nothing more is to be had.
+    /// At its end.
     Finished,
 }
 
 impl PayloadDecoder {
-    /// Begins to decode `body`. `binary_form` says that its content type is `application/octet-stream`.
+    /// Creates a decoder of `body`. `binary_form` says that its content type is `application/octet-stream`.
     ///
-    /// Faults, even of the whole body, are reported by the iteration.
+    /// Errors, even of the whole body, are reported by the iterator.
     pub fn new(revision: Revision, body: Bytes, binary_form: bool) -> Self {
         let body = match revision {
             _ if body.is_empty() => Body::Refused(DecodeError::EmptyPacket { offset: 0 }),
@@ -115,7 +116,7 @@ impl PayloadDecoder {
         Self { body, offset: 0 }
     }
 
-    /// How many bytes of the body have been decoded.
+    /// Returns how many bytes of the body have been decoded.
     pub fn offset(&self) -> usize {
         self.offset
     }
@@ -147,7 +148,7 @@ impl Iterator for PayloadDecoder {
 
 impl FusedIterator for PayloadDecoder {}
 
-/// Decodes the packet at `offset` up to the next separator, and says whether there was one.
+/// Decodes the packet at `offset` up to the next separator, and returns whether there was one.
 fn decode_joined(body: &Str, offset: &mut usize) -> (Result<Packet, DecodeError>, bool) {
     let start = *offset;
     let separator = memchr::memchr(RECORD_SEPARATOR, &body.as_bytes()[start..]);
@@ -161,8 +162,8 @@ fn decode_joined(body: &Str, offset: &mut usize) -> (Result<Packet, DecodeError>
 
 /// Wraps a text payload for JSONP: `___eio[0]("…");`.
 ///
-/// `index` is the `j` parameter of the request; what is not a digit is left out, so that no client can smuggle script
-/// into the answer.
+/// `index` is the `j` parameter of the request; other characters than digits are removed, so that no client can inject
+/// script into the response.
 pub fn encode_jsonp(index: &str, payload: &[u8]) -> Bytes {
     let mut script = Vec::with_capacity(
         "___eio[](\"\");".len() + index.len() + payload.len() + payload.len() / 8,
@@ -189,7 +190,7 @@ pub fn encode_jsonp(index: &str, payload: &[u8]) -> Bytes {
                 b'0' + (byte >> 4),
                 b"0123456789abcdef"[usize::from(byte & 0xf)],
             ]),
-            // U+2028 and U+2029 are fine in JSON, but ended a line of script before ECMAScript 2019.
+            // U+2028 and U+2029 are valid in JSON, but ended a line of script before ECMAScript 2019.
             0xe2 if after.starts_with(&[0x80, 0xa8]) => {
                 script.extend_from_slice(b"\\u2028");
                 rest = &after[2..];
@@ -205,11 +206,11 @@ pub fn encode_jsonp(index: &str, payload: &[u8]) -> Bytes {
     Bytes::from(script)
 }
 
-/// Takes the payload out of a JSONP POST body, an `application/x-www-form-urlencoded` form with the field `d`.
+/// Decodes the payload in a JSONP POST body, an `application/x-www-form-urlencoded` form with the field `d`.
 ///
-/// Browsers rewrite the line ends of a form, so clients send a newline as `\n` and a backslash in front of an `n` twice.
-/// A newline behind a backslash is ambiguous in that, as in JavaScript; JSON has none.
-/// `None` without a field `d`: such a request is to be ignored. Of several fields the first counts.
+/// Browsers rewrite the line ends of a form, so clients send a newline as `\n` and double a backslash in front of an
+/// `n`. A newline after a backslash is therefore ambiguous, as in JavaScript; JSON has none. Returns `None` without a
+/// field `d`: such a request is to be ignored. Of several fields the first counts.
 pub fn decode_jsonp_form(body: &[u8]) -> Option<Bytes> {
     let field = body
         .split(|&byte| byte == b'&')

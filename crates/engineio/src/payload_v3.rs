@@ -1,7 +1,7 @@
 //! The two forms of revision 3 payloads. Both put a packet's length in front of it.
 //!
-//! Text: `<length>:<packet>`, the length in UTF-16 code units, since JavaScript counts so. Binary ("xhr2"): a mark (0 text,
-//! 1 binary), the decimal digits of the length in bytes as bytes 0 to 9, 0xff, the packet. Called by `payload` only.
+//! Text: `<length>:<packet>`, the length in UTF-16 code units, as JavaScript counts. Binary ("xhr2"): a mark (0 text, 1
+//! binary), the decimal digits of the length in bytes as bytes 0 to 9, 0xff, the packet. Called by `payload` only.
 //! Spec: Engine.IO revision 3, "Encoding", "Payload".
 
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::{
     packet::{DecodeError, OutPacket, Packet, PacketType, Revision, decode_utf8},
 };
 
-/// Lengths with more digits are refused. JavaScript's limit: no number there is longer.
+/// The most digits of a length: those of JavaScript's largest number.
 const MAX_LENGTH_DIGITS: usize = 310;
 
 /// Marks a text packet in the binary form.
@@ -25,7 +25,7 @@ const BINARY_MARK: u8 = 1;
 /// Ends a length in the binary form.
 const LENGTH_END: u8 = 0xff;
 
-/// Room for a mark, a length of up to 20 digits and its end.
+/// The longest prefix: a mark, a length of up to 20 digits and its end.
 const MAX_PREFIX_BYTES: usize = 22;
 
 /// Encodes the text form.
@@ -84,7 +84,7 @@ fn write_binary_prefix(body: &mut Vec<u8>, mark: u8, length: usize) {
     body.push(LENGTH_END);
 }
 
-/// Decodes the next packet of the text form and moves `offset` behind it. `None` at the end of the body.
+/// Decodes the next packet of the text form and moves `offset` past it. Returns `None` at the end of the body.
 pub(crate) fn decode_text_packet(
     body: &Str,
     offset: &mut usize,
@@ -112,7 +112,7 @@ pub(crate) fn decode_text_packet(
     None
 }
 
-/// Decodes the next packet of the binary form and moves `offset` behind it. `None` at the end of the body.
+/// Decodes the next packet of the binary form and moves `offset` past it. Returns `None` at the end of the body.
 pub(crate) fn decode_binary_packet(
     body: &Bytes,
     offset: &mut usize,
@@ -180,19 +180,20 @@ fn decode_length(
     Err(invalid)
 }
 
-/// How many UTF-16 code units the text has: two for a character of four bytes, one for any other.
+/// Returns how many UTF-16 code units the text has: two for a character of four bytes, one for any other.
 fn utf16_len(text: &[u8]) -> usize {
     text.iter().map(|&byte| utf16_units(byte)).sum()
 }
 
-/// The code units that begin with this byte.
+/// Returns how many code units the character has that begins with this byte.
 fn utf16_units(byte: u8) -> usize {
     usize::from(byte & 0xc0 != 0x80) + usize::from(byte >= 0xf0)
 }
 
-/// How many bytes of `text` are its first `units` code units. `None` if it is shorter or they end inside a character.
+/// Returns how many bytes of `text` are its first `units` code units. `None` if it is shorter or they end inside a
+/// character.
 fn utf16_prefix(text: &[u8], units: usize) -> Option<usize> {
-    // A character has at least as many bytes as code units. This also bounds the work to the packet's own size.
+    // A character has at least as many bytes as code units. This also bounds the work by the packet's size.
     if text.get(..units)?.is_ascii() {
         return Some(units);
     }

@@ -1,4 +1,5 @@
-//! The GETs of a polling session: whether one is pending, when the next one is due, and which answers may come back.
+//! The GETs of a polling session: whether one is pending, when the next one is due, and which undelivered responses can
+//! be sent again.
 //!
 //! ```text
 //!              expect                begin
@@ -14,18 +15,18 @@ use crate::packet::OutPacket;
 #[cfg(doc)]
 use crate::session::Session;
 
-/// The packets of an answer to a GET, in order, and its place among the answers of its session. If it could not be
-/// delivered, they go [back](Session::handle_poll_undelivered).
+/// The packets of a response to a GET, in order, and the number of the response in its session. If it cannot be
+/// delivered, they are [returned to the session](Session::handle_poll_undelivered).
 #[derive(Debug, PartialEq)]
 pub struct PollPackets {
     packets: Vec<OutPacket>,
-    /// The answers that they are from. Those in which nothing is to be lost have no number: `first` is then behind `last`.
+    /// The responses that they are from. A response without content has no number: `first` is greater than `last` then.
     first: u64,
     last: u64,
 }
 
 impl PollPackets {
-    /// Adds those of a later answer.
+    /// Appends the packets of a later response.
     pub fn append(&mut self, later: Self) {
         if later.first <= later.last {
             if self.first > self.last {
@@ -49,12 +50,12 @@ impl Deref for PollPackets {
 enum State {
     /// No GET is pending, and none is due.
     Idle,
-    /// The client has its answer. The next GET must come in time.
+    /// The client has got its response. The next GET must come in time.
     Due {
         by: Instant,
     },
     Pending,
-    /// The client gave up its GET. The next one must come in time.
+    /// The client aborted its GET. The next one must come in time.
     Aborted {
         by: Instant,
     },
@@ -64,25 +65,25 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Polls {
     state: State,
-    /// The number of the last answer in which something can be lost.
-    answers: u64,
+    /// The number of the last response with content.
+    last_number: u64,
 }
 
 impl Polls {
     pub(crate) const fn new() -> Self {
         Self {
             state: State::Idle,
-            answers: 0,
+            last_number: 0,
         }
     }
 
-    /// Whether a GET waits for its answer.
+    /// Returns whether a GET is pending.
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
         self.state == State::Pending
     }
 
-    /// When the next GET must have come, unless one is pending.
+    /// Returns when the next GET must have come, unless one is pending.
     #[inline]
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.state {
@@ -91,7 +92,7 @@ impl Polls {
         }
     }
 
-    /// Whether the client gave up its last GET.
+    /// Returns whether the client aborted its last GET.
     pub(crate) fn is_aborted(&self) -> bool {
         matches!(self.state, State::Aborted { .. })
     }
@@ -104,7 +105,7 @@ impl Polls {
         self.state = State::Due { by };
     }
 
-    /// The time for the next GET begins later, if the client has not given up the last one.
+    /// Postpones the deadline of the next GET, unless the client aborted the last one.
     pub(crate) fn postpone(&mut self, by: Instant) {
         if let State::Due { .. } = self.state {
             self.expect(by);
@@ -115,14 +116,14 @@ impl Polls {
         self.state = State::Aborted { by };
     }
 
-    /// No GET is expected any more.
+    /// Removes the deadline: no GET is expected any more.
     pub(crate) fn forget(&mut self) {
         if !self.is_pending() {
             self.state = State::Idle;
         }
     }
 
-    /// Numbers the answer to the GET that is pending, or to one that has crossed an upgrade.
+    /// Numbers the response to the pending GET, or to one that arrived after an upgrade.
     pub(crate) fn answer(&mut self, packets: Vec<OutPacket>) -> PollPackets {
         if self.is_pending() {
             self.state = State::Idle;
@@ -130,23 +131,23 @@ impl Polls {
         let has_content = packets
             .iter()
             .any(|packet| !matches!(packet, OutPacket::Noop));
-        let first = self.answers + 1;
-        self.answers += u64::from(has_content);
+        let first = self.last_number + 1;
+        self.last_number += u64::from(has_content);
         PollPackets {
             packets,
             first,
-            last: self.answers,
+            last: self.last_number,
         }
     }
 
-    /// Takes an answer back that could not be delivered. `None` if a later one has carried something, so that its place in the
-    /// order is gone.
+    /// Takes back an undelivered response. Returns `None` if a later one had content, so that sending it again would
+    /// break the order.
     pub(crate) fn take_back(&mut self, undelivered: PollPackets) -> Option<Vec<OutPacket>> {
-        if undelivered.last != self.answers {
+        if undelivered.last != self.last_number {
             return None;
         }
-        // The one before may come back, too.
-        self.answers = undelivered.first - 1;
+        // The response before may be undelivered, too.
+        self.last_number = undelivered.first - 1;
         Some(undelivered.packets)
     }
 }

@@ -1,4 +1,4 @@
-//! A first-in, first-out queue whose first element needs no allocation, and that holds no memory while it is empty.
+//! A first-in, first-out queue whose first element needs no allocation, and that uses no heap while it is empty.
 
 use std::collections::VecDeque;
 

@@ -1,8 +1,8 @@
-//! Finished frames of several text messages, one behind the other: what one turn of a session's task sends is one piece
-//! of memory, written with one call.
+//! Finished frames of several text messages, one after the other: what a session's task sends in one turn is one
+//! buffer, written with one call.
 //!
-//! Filled by the driver, kept by the [`Outbox`](crate::outbox) until it is written. Only for a WebSocket: the packets cannot
-//! be told apart any more.
+//! The driver fills it, and the [`Outbox`](crate::outbox) keeps it until it is written. Only for a WebSocket: the
+//! single packets cannot be distinguished any more.
 
 use std::cell::Cell;
 
@@ -11,14 +11,14 @@ use kokanee_websocket::{OpCode, encode_header};
 #[cfg(doc)]
 use crate::message::Outgoing;
 
-/// What a waiting packet counts beside its content, so that many empty ones are bounded too.
+/// What a queued packet counts in addition to its content, so that many empty ones are bounded, too.
 pub(crate) const OVERHEAD_BYTES: usize = 64;
 
 thread_local! {
     static KEPT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Frames of text messages, one behind the other. Its memory is used again by the next one of the thread.
+/// Frames of text messages, one after the other. The next run of the thread reuses its memory.
 #[derive(Debug, Default)]
 pub struct FrameRun {
     bytes: Vec<u8>,
@@ -26,10 +26,10 @@ pub struct FrameRun {
 }
 
 impl FrameRun {
-    /// The bytes beyond which it takes no more. A thread keeps twice as much memory for its next run.
+    /// The largest size of a run. A thread keeps up to twice as much memory for its next run.
     pub const MAX_BYTES: usize = 16 * 1024;
 
-    /// No frames.
+    /// Creates an empty run.
     pub const fn new() -> Self {
         Self {
             bytes: Vec::new(),
@@ -37,8 +37,8 @@ impl FrameRun {
         }
     }
 
-    /// Adds the [frame of a text message](Outgoing::text_frame), if neither it nor what is here already is long. Returns
-    /// whether it has.
+    /// Appends the [frame of a text message](Outgoing::text_frame), unless the run would become too long. Returns
+    /// whether it did.
     #[inline]
     pub fn push(&mut self, frame: &[u8]) -> bool {
         if self.bytes.len() + frame.len() >= Self::MAX_BYTES {
@@ -50,7 +50,7 @@ impl FrameRun {
         true
     }
 
-    /// Begins the frame of one more text message, whose text is written in its final place.
+    /// Begins the frame of one more text message, whose text is written directly into the run.
     ///
     /// ```
     /// let mut run = kokanee_engineio::FrameRun::new();
@@ -67,7 +67,7 @@ impl FrameRun {
         RunText { run: self, start }
     }
 
-    /// Puts a header that is not short in front of the text that begins behind the room for a short one, at `start`.
+    /// Inserts a longer header at `start`, in front of a text that was written after the space for a short one.
     fn insert_header(&mut self, header: &[u8], start: usize) {
         let end = self.bytes.len();
         self.bytes
@@ -77,7 +77,7 @@ impl FrameRun {
         self.bytes[start..start + header.len()].copy_from_slice(header);
     }
 
-    /// Takes the thread's memory for the first frame.
+    /// Takes the thread's buffer before the first frame.
     #[inline]
     fn prepare(&mut self) {
         if self.bytes.capacity() == 0 {
@@ -86,7 +86,7 @@ impl FrameRun {
         }
     }
 
-    /// Adds all of `other`, if that makes no long run.
+    /// Appends all of `other`, unless the run would become too long. Returns whether it did.
     pub(crate) fn append(&mut self, other: &Self) -> bool {
         let fits = self.bytes.len() + other.bytes.len() < Self::MAX_BYTES;
         if fits {
@@ -96,31 +96,31 @@ impl FrameRun {
         fits
     }
 
-    /// Whether there are no frames.
+    /// Returns whether there are no frames.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.packets == 0
     }
 
-    /// The frames.
+    /// Returns the frames.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// What it counts while it waits: its bytes, and an overhead for each packet.
+    /// Returns its size in a queue: its bytes, and an overhead for each packet.
     #[inline]
     pub(crate) fn weight(&self) -> usize {
         self.bytes.len() + self.packets * OVERHEAD_BYTES
     }
 }
 
-/// Room for the header of a short frame, and the packet's type.
+/// Space for the header of a short frame, and the packet's type.
 const SHORT_HEAD: &[u8; 3] = b"\x00\x004";
-/// The header's part of it.
+/// The header's part of [`SHORT_HEAD`].
 const SHORT_HEADER_BYTES: usize = 2;
 
-/// The text of a message that is being written behind the frames of a run. Dropped before it is finished, it is taken back.
+/// The text of a message that is being appended to a run. If it is dropped unfinished, it is removed again.
 #[derive(Debug)]
 pub struct RunText<'a> {
     run: &'a mut FrameRun,
@@ -128,23 +128,23 @@ pub struct RunText<'a> {
 }
 
 impl RunText<'_> {
-    /// The memory of the run, for writers that append the text and touch nothing else. What is appended must be UTF-8.
+    /// Returns the buffer of the run, for writers that only append the text, which must be UTF-8.
     #[inline]
     pub fn as_mut_vec(&mut self) -> &mut Vec<u8> {
         &mut self.run.bytes
     }
 
-    /// The text so far.
+    /// Returns the text so far.
     #[inline]
     pub fn text(&self) -> &[u8] {
         let start = self.start + SHORT_HEAD.len();
         self.run.bytes.get(start..).unwrap_or_default()
     }
 
-    /// Makes the text a frame of the run.
+    /// Completes the frame.
     ///
     /// # Errors
-    /// Gives the text back if the run would become long.
+    /// Returns the unfinished text if the run would become too long.
     #[inline]
     pub fn finish(mut self) -> Result<(), Self> {
         let Self { run, start } = &mut self;
@@ -158,7 +158,7 @@ impl RunText<'_> {
             (header, _) => run.insert_header(header, *start),
         }
         run.packets += 1;
-        // Nothing is to be taken back.
+        // Nothing is to be removed when this is dropped.
         *start = run.bytes.len();
         Ok(())
     }
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
     use crate::TextBuffer;
 
-    /// The frame as it is built elsewhere.
+    /// The frame as [`TextBuffer`] builds it.
     fn frame(text: &str) -> Vec<u8> {
         let mut buffer = TextBuffer::with_capacity(text.len());
         buffer.push_str(text);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finished_leaves_the_run_as_it_was() {
+    fn an_unfinished_text_leaves_the_run_unchanged() {
         let mut run = FrameRun::new();
         drop(run.begin());
         assert!(run.is_empty() && run.as_slice().is_empty());
@@ -229,7 +229,7 @@ mod tests {
         let mut long = run.begin();
         long.as_mut_vec().resize(3 * FrameRun::MAX_BYTES, b'x');
         let long = long.finish().expect_err("the run would be long");
-        assert!(long.text().ends_with(b"xxx"), "it is given back");
+        assert!(long.text().ends_with(b"xxx"), "it is returned");
         drop(long);
         assert!(run.bytes.capacity() <= 2 * FrameRun::MAX_BYTES);
         run.push(&frame("last"));

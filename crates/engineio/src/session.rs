@@ -1,8 +1,9 @@
-//! One Engine.IO session, server side: which transport carries it, what waits to be sent, when it is dead.
+//! One Engine.IO session, server side: its transport, its queue of outgoing packets, and when the client counts as
+//! dead.
 //!
-//! The driver that owns a session feeds it requests, frames and the time (`handle_*`), gives it messages to send
-//! ([`Session::send`]), and after every input does what [`Session::poll_message`] and [`Session::poll_output`] return until
-//! both are empty; then it sleeps until [`Session::deadline`]. Spec: Engine.IO v4 and v3, "Protocol".
+//! The driver that owns a session passes it requests, frames and the time (`handle_*`) and messages to send
+//! ([`Session::send`]). After every input it does what [`Session::poll_message`] and [`Session::poll_output`] return
+//! until both return `None`, then it sleeps until [`Session::deadline`]. Spec: Engine.IO v4 and v3, "Protocol".
 //!
 //! ```text
 //!              first request                      close(), client's close, fault
@@ -10,7 +11,7 @@
 //!                            │  transport: Polling ──"2probe", "5"──► WebSocket │
 //!                            └──────────────────────────────────────────────────┤
 //!                                                                               ▼
-//!                                 Closing: what waits is still delivered ──► Closed
+//!                                 Closing: queued packets are delivered ───► Closed
 //! ```
 
 use std::{
@@ -27,6 +28,7 @@ use crate::{
     heartbeat::{Beat, Heartbeat},
     message::{Message, Outgoing},
     outbox::{Outbox, Part},
+    output::{Output, Overlap, PostResponse, UpgradeRefused},
     packet::{DecodeError, OutPacket, Packet, Revision},
     payload::PayloadDecoder,
     polls::{PollPackets, Polls},
@@ -35,88 +37,34 @@ use crate::{
     transport::Transport,
 };
 
-/// Probes of one WebSocket that are answered: a client that sends more does not read the answers.
+/// Most probes of one WebSocket that are answered: a client that sends more does not read the answers.
 const MAX_PROBES: u8 = 8;
 
-/// GETs that are answered with a noop at once while a client upgrades: the one that is pending when its probe comes, and
-/// those that it sends before it has seen the answer to the probe.
+/// GETs that are answered with a noop at once during an upgrade: the one that is pending when the probe arrives, and
+/// those that the client sends before it has seen the answer to the probe.
 const PROMPT_NOOPS: u8 = 8;
 
-/// Interval at which later ones are answered, in case that the answer to the probe never reaches the client. JavaScript
-/// answers all of them so.
+/// Interval at which later GETs are answered with a noop, in case the answer to the probe never reaches the client. The
+/// JavaScript server answers all of them at this interval.
 const UPGRADE_NOOP_INTERVAL: Duration = Duration::from_millis(100);
-
-/// What the driver must do. Frames of the WebSocket are not here: see [`Session::frames`].
-#[derive(Debug, PartialEq)]
-pub enum Output {
-    /// Answer the pending GET with these packets.
-    PollResponse {
-        /// The packets of the body, in order.
-        packets: PollPackets,
-        /// Whether one of them may be compressed.
-        compress: bool,
-    },
-    /// Answer the pending POST.
-    PostResponse(PostResponse),
-    /// Send this packet on the WebSocket that probes.
-    ProbePacket(OutPacket),
-    /// Close the WebSocket that probes. The session goes on.
-    CloseProbe,
-    /// The WebSocket that probed carries the session from now on.
-    Upgraded,
-    /// The session has ended for the application. What waits is still delivered until [`Output::Finished`].
-    Closed(CloseReason),
-    /// Close the WebSocket; everything that had to be sent is sent.
-    CloseWebSocket,
-    /// Nothing more comes: forget the session.
-    Finished,
-}
-
-/// The answer to a POST.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PostResponse {
-    /// All packets were processed.
-    Ok,
-    /// A packet was not understood or not allowed; the session is closed.
-    BadRequest,
-}
-
-/// A GET or POST came while another one was in progress. It is refused, and the session is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("overlapping requests of one session")]
-pub struct Overlap;
-
-/// Why a WebSocket may not take over a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UpgradeRefused {
-    /// The session travels by WebSocket already, or another WebSocket is probing.
-    #[error("the session is upgraded or upgrading already")]
-    Taken,
-    /// Upgrades are switched off.
-    #[error("upgrades are not allowed")]
-    NotAllowed,
-    /// The session has ended.
-    #[error("the session is closed")]
-    Closed,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
-    /// Ended for the application; what waits is delivered until then.
+    /// Ended for the application; queued packets are delivered until then.
     Closing {
         until: Instant,
     },
     Closed,
 }
 
-/// A WebSocket that wants to take over.
+/// A WebSocket that the client wants to upgrade to.
 #[derive(Debug, Clone, Copy)]
 struct Probe {
     until: Instant,
-    /// Set when the probe packet came: the next time at which a pending GET gets a noop.
+    /// Set when the probe packet came: when the pending GET gets the next noop.
     noop_at: Option<Instant>,
-    /// How many more GETs get it at once.
+    /// How many more GETs get a noop at once.
     prompt_noops: u8,
     /// How many more probes are answered.
     probes: u8,
@@ -126,9 +74,9 @@ struct Probe {
 #[derive(Debug)]
 struct Post {
     packets: PayloadDecoder,
-    /// The client got its `ok` before the end, so that it can fetch what waits for it.
+    /// The client got its `ok` before the end, so that it can send a GET for its queued packets.
     answered: bool,
-    /// The next one, which came after that.
+    /// The next POST, which came after that.
     next: Option<Box<PayloadDecoder>>,
 }
 
@@ -141,7 +89,7 @@ impl Post {
         }
     }
 
-    /// Whether a POST waits for its answer.
+    /// Returns whether a POST is unanswered.
     fn is_awaited(&self) -> bool {
         !self.answered || self.next.is_some()
     }
@@ -149,9 +97,10 @@ impl Post {
 
 /// One Engine.IO session, server side.
 ///
-/// The driver that owns it feeds it requests, frames and the time (`handle_*`), gives it messages to send
-/// ([`send`](Self::send)), and after every input does what [`poll_message`](Self::poll_message) and
-/// [`poll_output`](Self::poll_output) return until both are empty; then it sleeps until [`deadline`](Self::deadline).
+/// The driver that owns it passes it requests, frames and the time (`handle_*`) and messages to send
+/// ([`send`](Self::send)). After every input it does what [`poll_message`](Self::poll_message) and
+/// [`poll_output`](Self::poll_output) return until both return `None`, then it sleeps until
+/// [`deadline`](Self::deadline).
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -170,18 +119,18 @@ pub struct Session {
     revision: Revision,
     transport: Transport,
     base64: bool,
-    /// Whether the WebSocket has carried anything: what went before it can no longer be sent again.
+    /// Whether anything was sent on the WebSocket: undelivered responses to GETs can no longer be sent in order then.
     wrote_frames: bool,
     compress: bool,
     reading_paused: bool,
-    /// Somebody else sees to it that the peer takes what is written.
+    /// The driver or the kernel enforces the write timeout.
     progress_watched: bool,
     /// The peer's time was extended because reading is paused.
     extended: bool,
 }
 
 impl Session {
-    /// Starts a session whose first request has just come. `base64` is for clients that cannot take binary.
+    /// Creates a session whose first request has just arrived. `base64` is for clients that do not support binary.
     ///
     /// The driver sends the open packet with [`open`](Self::open).
     pub fn new(
@@ -217,13 +166,13 @@ impl Session {
     pub fn open(&mut self, now: Instant, handshake: OutPacket) {
         self.push(now, handshake, Part::Owed);
         if self.transport == Transport::Polling {
-            self.polls.expect(now + self.heartbeat.patience());
+            self.polls.expect(now + self.heartbeat.max_silence());
         }
     }
 
     // Input from outside.
 
-    /// A GET came. Its answer is an [`Output::PollResponse`]; it has none if the session is finished.
+    /// Handles a GET. Its response is an [`Output::PollResponse`]; there is none if the session is finished.
     ///
     /// # Errors
     /// [`Overlap`] if another GET is pending: that one is answered with a close packet and the session ends.
@@ -236,13 +185,13 @@ impl Session {
             return Ok(());
         }
         if self.transport == Transport::WebSocket {
-            // It has crossed the upgrade: nothing will come on this way any more.
+            // It was sent before the upgrade: nothing is sent by polling any more.
             self.answer_poll(vec![OutPacket::Noop], false);
             return Ok(());
         }
         self.polls.begin();
         if self.state != State::Open && self.outbox.is_empty() {
-            // The end of an orderly close. The noop is what the JavaScript server sends here, too.
+            // The end of a close. The JavaScript server sends this noop, too.
             self.answer_poll(vec![OutPacket::Noop, OutPacket::Close], false);
             self.finish();
         } else if self.outbox.is_empty() {
@@ -251,20 +200,20 @@ impl Session {
         Ok(())
     }
 
-    /// The pending GET was given up by the client before it was answered. Nothing is lost: the next GET gets it. But it
-    /// must come soon, as most clients that give up a GET are gone.
+    /// Handles that the client aborted the pending GET. Nothing is lost: the packets go to the next GET. It must come
+    /// soon, as most clients that abort a GET have disconnected.
     pub fn handle_poll_aborted(&mut self, now: Instant) {
         if !self.polls.is_pending() {
             return;
         }
-        let patience = self.heartbeat.patience();
-        let time = self.config.aborted_poll_timeout.min(patience);
+        let max_silence = self.heartbeat.max_silence();
+        let time = self.config.aborted_poll_timeout.min(max_silence);
         self.polls.abort(now + time);
     }
 
-    /// The answer of a GET could not be delivered: its packets go first into the next one.
+    /// Handles that the response to a GET could not be delivered: the next one begins with its packets.
     ///
-    /// If a later answer or a WebSocket has carried something since, the session ends: their place in the order is gone.
+    /// The session ends if later packets were sent meanwhile, by polling or on a WebSocket: the order would be broken.
     pub fn handle_poll_undelivered(&mut self, now: Instant, undelivered: PollPackets) {
         let is_lost = undelivered
             .iter()
@@ -284,8 +233,8 @@ impl Session {
         self.flush(now);
     }
 
-    /// The body of a POST came. Its messages are fetched with [`poll_message`](Self::poll_message); its answer is an
-    /// [`Output::PostResponse`]; it has none if the session is finished.
+    /// Handles the body of a POST. Fetch its messages with [`poll_message`](Self::poll_message). Its response is an
+    /// [`Output::PostResponse`]; there is none if the session is finished.
     ///
     /// # Errors
     /// [`Overlap`] if another POST is being processed; the session ends.
@@ -310,7 +259,8 @@ impl Session {
         Ok(())
     }
 
-    /// The next message of the POST being processed. The driver may stop calling for a while: then the client's POST waits.
+    /// Returns the next message of the POST being processed. While the driver pauses calling it, the client's POST
+    /// stays pending.
     pub fn poll_message(&mut self, now: Instant) -> Option<Message> {
         loop {
             let next = self.post.as_mut()?.packets.next();
@@ -335,8 +285,9 @@ impl Session {
         }
     }
 
-    /// Answers the POST being processed before its end, unless a GET is pending. The driver calls it when it reads no further
-    /// because of what waits for the client: one that has no GET pending may send the next only after its POST.
+    /// Answers the POST being processed before its end, unless a GET is pending. The driver calls it when it pauses
+    /// reading because the client's queue is full: the client may send its next GET only after the response to its
+    /// POST.
     pub fn release_post(&mut self) {
         let is_free = self.transport == Transport::Polling && !self.polls.is_pending();
         if let Some(post) = self.post.as_mut().filter(|post| is_free && !post.answered) {
@@ -345,7 +296,7 @@ impl Session {
         }
     }
 
-    /// A message came on the session's WebSocket. Returns the content if it was a message packet.
+    /// Handles a message of the session's WebSocket. Returns the content if it is a message packet.
     #[inline]
     pub fn handle_frame(&mut self, now: Instant, frame: Message) -> Option<Message> {
         match self.decode_frame(frame) {
@@ -358,10 +309,10 @@ impl Session {
         }
     }
 
-    /// A WebSocket asks to take over the session.
+    /// Handles the opening of a WebSocket that the client wants to upgrade to.
     ///
     /// # Errors
-    /// [`UpgradeRefused`]; the session goes on as it is.
+    /// [`UpgradeRefused`]; the session continues unchanged.
     pub fn handle_probe_opened(&mut self, now: Instant) -> Result<(), UpgradeRefused> {
         if self.state != State::Open {
             return Err(UpgradeRefused::Closed);
@@ -381,12 +332,12 @@ impl Session {
         Ok(())
     }
 
-    /// A message came on the WebSocket that probes.
+    /// Handles a message of the probing WebSocket.
     pub fn handle_probe_frame(&mut self, now: Instant, frame: Message) {
         let packet = self.decode_frame(frame);
         let Some(probe) = &mut self.probe else { return };
         match packet {
-            // Not only once, as the JavaScript server does.
+            // Several times, as the JavaScript server does.
             Ok(Packet::Ping(data)) if data == "probe" && probe.probes > 0 => {
                 probe.probes -= 1;
                 probe.noop_at = Some(now + UPGRADE_NOOP_INTERVAL);
@@ -402,17 +353,17 @@ impl Session {
         }
     }
 
-    /// The WebSocket that probes is gone. The session goes on polling.
+    /// Handles the end of the probing WebSocket. The session continues with polling.
     pub fn handle_probe_closed(&mut self) {
         self.probe = None;
     }
 
-    /// The transport has ended: the peer closed it, or it failed.
+    /// Handles the end of the transport: the peer closed it, or it failed.
     pub fn handle_transport_closed(&mut self, reason: CloseReason) {
         self.fail(reason);
     }
 
-    /// The deadline has passed.
+    /// Does what is due. Call it when [`deadline`](Self::deadline) has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         if let State::Closing { until } = self.state {
             if until <= now {
@@ -432,7 +383,7 @@ impl Session {
                 *at = now + UPGRADE_NOOP_INTERVAL;
                 if self.polls.is_pending() {
                     self.answer_poll(vec![OutPacket::Noop], false);
-                    self.polls.expect(now + self.heartbeat.patience());
+                    self.polls.expect(now + self.heartbeat.max_silence());
                 }
             }
         }
@@ -449,11 +400,12 @@ impl Session {
         }
         if self.heartbeat.deadline() <= now {
             if self.outbox.has_heartbeat() && self.heartbeat.is_awaiting() {
-                // It has not left: whether the peer takes what is in front of it is for the write deadline, or the next GET's.
+                // The ping is still queued: the write deadline or the deadline of the next GET covers the packets
+                // before it.
                 return self.heartbeat.postpone(now);
             }
             if self.reading_paused && self.heartbeat.is_awaiting() && !self.extended {
-                // We did not listen, so the silence says little about the peer. But not for ever.
+                // Nothing was read, so the silence does not show that the peer is dead. Extended once.
                 self.extended = true;
                 return self.heartbeat.extend(now);
             }
@@ -464,9 +416,8 @@ impl Session {
         }
     }
 
-    /// Says that the driver stops or starts to read from the peer, because its handlers are behind or because it does not take
-    /// what waits for it. A peer that is not read from for so long that its ping or pong is overdue gets one
-    /// `ping_interval` more.
+    /// Notes that the driver pauses or resumes reading from the peer, because its handlers or the peer are too slow. If
+    /// the peer's ping or pong becomes overdue during a pause, its deadline is extended by one `ping_interval`.
     pub fn set_reading_paused(&mut self, now: Instant, paused: bool) {
         if self.reading_paused && !paused {
             self.heartbeat.postpone(now);
@@ -475,26 +426,27 @@ impl Session {
         self.reading_paused = paused;
     }
 
-    /// Whether [`handle_timeout`](Self::handle_timeout) would end the session because the peer takes nothing. Somebody closer to
-    /// the peer may know better.
+    /// Returns whether [`handle_timeout`](Self::handle_timeout) would end the session because the peer does not read.
+    /// The driver may know better, for example from the kernel.
     pub fn is_write_overdue(&self, now: Instant) -> bool {
         self.write_deadline().is_some_and(|at| at <= now)
     }
 
-    /// Says whether somebody closer to the peer sees to it that it takes what is written: then `write_timeout` does not count.
+    /// Sets whether the driver or the kernel detects a peer that does not read: then `write_timeout` does not apply
+    /// here.
     pub fn set_progress_watched(&mut self, watched: bool) {
         self.progress_watched = watched;
     }
 
-    /// Says that the answer to the last GET is still on its way: the time for the next one has not begun.
+    /// Notes that the response to the last GET is still being sent: the time for the next GET has not begun.
     pub fn note_delivering(&mut self, now: Instant) {
-        self.polls.postpone(now + self.heartbeat.patience());
+        self.polls.postpone(now + self.heartbeat.max_silence());
     }
 
     // Commands.
 
-    /// Sends one packet of the layer above: a message and those that belong to it (its attachments). All of them are
-    /// sent, or none. Returns whether they were taken.
+    /// Queues one packet of the layer above: a message and its attachments. Queues all of them or none, and returns
+    /// whether it did.
     #[inline]
     pub fn send(
         &mut self,
@@ -506,7 +458,7 @@ impl Session {
         if self.state != State::Open || (options.volatile && !self.is_writable()) {
             return false;
         }
-        // One message may be larger than the limit if it waits alone.
+        // A message may exceed the limit if the queue is empty.
         if !options.owed && self.outbox.bytes() > 0 && !self.make_room(now, message, attachments) {
             return false;
         }
@@ -523,14 +475,15 @@ impl Session {
         true
     }
 
-    /// Whether [`send_run`](Self::send_run) may be used: a WebSocket carries the session, and no policy drops single messages.
+    /// Returns whether [`send_run`](Self::send_run) may be used: a WebSocket carries the session, and the overflow
+    /// policy does not drop single messages.
     #[inline]
     pub fn takes_runs(&self) -> bool {
         self.transport == Transport::WebSocket && self.config.overflow == Overflow::Disconnect
     }
 
-    /// Sends many text messages at once; see [`takes_runs`](Self::takes_runs). That there is room for those that are not
-    /// [owed](SendOptions::owed) is the caller's care.
+    /// Queues many text messages at once; see [`takes_runs`](Self::takes_runs). The caller checks the limit for those
+    /// that are not [owed](SendOptions::owed).
     pub fn send_run(&mut self, now: Instant, run: FrameRun) {
         if self.state != State::Open || run.is_empty() {
             return;
@@ -538,26 +491,26 @@ impl Session {
         self.outbox.push_run(now, run);
     }
 
-    /// The finished frame of a message for this session's WebSocket.
+    /// Returns the finished frame of a message for this session's WebSocket.
     #[inline]
     pub fn frame_of<'a>(&self, message: &'a Outgoing) -> &'a [u8] {
         message.websocket_slice(self.revision.is_v3(), self.base64)
     }
 
-    /// Notes that the driver has written finished frames past the queue, in which nothing waited.
+    /// Notes that the driver has written finished frames directly, while the queue was empty.
     #[inline]
     pub fn note_written(&mut self) {
         self.wrote_frames = true;
     }
 
-    /// Applies the policy if there is no room behind what waits. `false` if the new packet must not be sent.
+    /// Applies the overflow policy if the queue is full. Returns `false` if the new packet must not be queued.
     fn make_room(&mut self, now: Instant, message: &Outgoing, attachments: &[Outgoing]) -> bool {
         let weight = std::iter::once(message)
             .chain(attachments)
             .map(|part| part.len() + OVERHEAD_BYTES)
             .sum::<usize>();
         if self.outbox.bytes() + weight > self.config.max_outbound_bytes {
-            // A client whose GET is pending is not slow: it gets what this turn has gathered so far.
+            // A client whose GET is pending is not slow: it gets what this turn has queued so far.
             self.flush(now);
         }
         while self.outbox.bytes() > 0
@@ -578,7 +531,7 @@ impl Session {
         true
     }
 
-    /// Closes the session. What waits is still delivered, for a limited time.
+    /// Closes the session. Queued packets are still delivered, for a limited time.
     pub fn close(&mut self, now: Instant, reason: CloseReason) {
         let mut until = match self.transport {
             Transport::Polling => now + self.config.close_timeout,
@@ -595,7 +548,7 @@ impl Session {
             }
             State::Closed => return,
         }
-        // A client that has probed may not poll any more: what waits reaches it by either way.
+        // A client that has probed may not poll any more: its queued packets are sent by either transport.
         if self
             .probe
             .as_ref()
@@ -610,18 +563,18 @@ impl Session {
         self.finish_if_drained();
     }
 
-    /// When a polling client without a GET counts as gone, where that must be known soon: a client that lives sends the next
-    /// one at once.
+    /// Returns when a polling client without a pending GET counts as disconnected during a shutdown: a living client
+    /// sends its next GET at once.
     fn gone_at(&self) -> Option<Instant> {
         let due = self.polls.deadline()?;
         if self.polls.is_aborted() {
             return Some(due);
         }
-        let answered = due.checked_sub(self.heartbeat.patience())?;
+        let answered = due.checked_sub(self.heartbeat.max_silence())?;
         Some(answered + self.config.aborted_poll_timeout)
     }
 
-    /// Ends the session at once and drops what waits.
+    /// Ends the session at once and drops queued packets.
     pub fn fail(&mut self, reason: CloseReason) {
         match self.state {
             State::Open => self.outputs.push(Output::Closed(reason)),
@@ -634,12 +587,12 @@ impl Session {
 
     // Outputs.
 
-    /// The next thing to do, until `None`.
+    /// Returns the next thing to do. Call it until it returns `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) must be called. `None` when the session is finished.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) must be called. `None` when the session is finished.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Closed => None,
@@ -661,8 +614,8 @@ impl Session {
         }
     }
 
-    /// Answers the pending GET if something waits. The driver calls it at the end of a turn, so that all packets of the
-    /// turn go out in one body.
+    /// Answers the pending GET if packets are queued. The driver calls it at the end of a turn, so that all packets of
+    /// the turn are sent in one body.
     #[inline]
     pub fn flush(&mut self, now: Instant) {
         if !self.can_flush() {
@@ -675,11 +628,11 @@ impl Session {
         let compress = std::mem::take(&mut self.compress);
         self.answer_poll(packets, compress);
         if self.state == State::Open {
-            self.polls.expect(now + self.heartbeat.patience());
+            self.polls.expect(now + self.heartbeat.max_silence());
         }
     }
 
-    /// Fills `slices` with what is to be written to the WebSocket and returns how many slices it used.
+    /// Fills `slices` with the bytes to write to the WebSocket and returns how many slices it used.
     pub fn frames<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         if self.transport != Transport::WebSocket {
             return 0;
@@ -687,7 +640,7 @@ impl Session {
         self.outbox.frames(self.revision, self.base64, slices)
     }
 
-    /// What is to be written, if it is a single frame: the common case, which needs no list.
+    /// Returns the bytes to write to the WebSocket if they are a single frame, the most frequent case.
     #[inline]
     pub fn only_frame(&self) -> Option<&[u8]> {
         if self.transport != Transport::WebSocket {
@@ -713,23 +666,24 @@ impl Session {
 
     // Facts.
 
-    /// The transport that carries the session now.
+    /// Returns the transport that carries the session now.
     #[inline]
     pub fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// The protocol's revision.
+    /// Returns the protocol's revision.
     pub fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// Whether polling bodies and frames must be text only.
+    /// Returns whether polling bodies and frames must be text only.
     pub fn is_base64(&self) -> bool {
         self.base64
     }
 
-    /// Whether [`poll_output`](Self::poll_output) has something, at the latest after [`flush`](Self::flush).
+    /// Returns whether [`poll_output`](Self::poll_output) returns something, at the latest after
+    /// [`flush`](Self::flush).
     #[inline]
     pub fn has_output(&self) -> bool {
         !self.outputs.is_empty() || self.can_flush()
@@ -740,49 +694,49 @@ impl Session {
         self.transport == Transport::Polling && self.polls.is_pending() && !self.outbox.is_empty()
     }
 
-    /// Whether messages can be exchanged.
+    /// Returns whether messages can be exchanged.
     #[inline]
     pub fn is_open(&self) -> bool {
         self.state == State::Open
     }
 
-    /// Whether a message sent now would leave at once.
+    /// Returns whether a message would be sent at once.
     #[inline]
     pub fn is_writable(&self) -> bool {
         self.outbox.is_empty()
             && (self.transport == Transport::WebSocket || self.polls.is_pending())
     }
 
-    /// Whether everything that had to be sent was handed over.
+    /// Returns whether all packets were passed to the driver.
     #[inline]
     pub fn is_drained(&self) -> bool {
         self.outbox.is_empty()
     }
 
-    /// Whether a WebSocket frame is partly written: nothing may come between.
+    /// Returns whether a WebSocket frame is partly written: no other frame may be written then.
     #[inline]
     pub fn is_mid_frame(&self) -> bool {
         self.outbox.is_mid_frame()
     }
 
-    /// Bytes of the messages that wait to be sent, 64 for each packet included.
+    /// Returns the bytes of the queued messages, including 64 for each packet.
     #[inline]
     pub fn outbound_bytes(&self) -> usize {
         self.outbox.bytes()
     }
 
-    /// Whether a POST is being processed.
+    /// Returns whether a POST is being processed.
     #[inline]
     pub fn has_post(&self) -> bool {
         self.post.is_some()
     }
 
-    /// Number of messages that [`Overflow`] dropped.
+    /// Returns the number of messages that [`Overflow`] dropped.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Applies [`Overflow`] until at most `max_bytes` wait, because the whole process holds too much.
+    /// Applies [`Overflow`] until at most `max_bytes` are queued, because all sessions together have queued too much.
     pub fn shrink_outbound(&mut self, max_bytes: usize) {
         while self.outbox.bytes() > max_bytes {
             match self.config.overflow {
@@ -820,7 +774,8 @@ impl Session {
         }
         match (packet, self.revision) {
             (Packet::Message(message), _) => return self.take_message(now, message),
-            // A pong counts only for a ping that has left: blind pongs must not keep a client alive that never reads.
+            // A pong counts only for a ping that was sent: unsolicited pongs must not keep a client alive that never
+            // reads.
             (Packet::Pong(_), Revision::V4) => {
                 if !self.outbox.has_heartbeat() {
                     self.heartbeat.on_pong(now);
@@ -842,7 +797,8 @@ impl Session {
         None
     }
 
-    /// The client's close packet. A pending GET is answered with a noop; the POST that brought it gets its `ok`.
+    /// Handles the client's close packet. A pending GET is answered with a noop; the POST that contained it gets its
+    /// `ok`.
     fn on_close(&mut self) {
         self.outputs
             .push(Output::Closed(CloseReason::TransportClose));
@@ -879,7 +835,8 @@ impl Session {
         self.outbox.push(now, packet, part);
     }
 
-    /// Answers the pending GET with a noop while a client that has probed waits for that: it upgrades when no GET is pending.
+    /// Answers the pending GET with a noop during an upgrade: the client sends its upgrade packet when no GET is
+    /// pending.
     fn release_poll(&mut self, now: Instant) {
         if let Some(probe) = &mut self.probe
             && probe.noop_at.is_some()
@@ -887,7 +844,7 @@ impl Session {
         {
             probe.prompt_noops -= 1;
             self.answer_poll(vec![OutPacket::Noop], false);
-            self.polls.expect(now + self.heartbeat.patience());
+            self.polls.expect(now + self.heartbeat.max_silence());
         }
     }
 
@@ -911,7 +868,8 @@ impl Session {
         .then(|| self.outbox.progress() + self.config.write_timeout)
     }
 
-    /// Closing ends when everything was delivered: on a WebSocket once it is written, on polling with the close packet.
+    /// Finishes a closing session when all packets are delivered: on a WebSocket once they are written, with polling
+    /// once the close packet is sent.
     fn finish_if_drained(&mut self) {
         if !matches!(self.state, State::Closing { .. }) || !self.outbox.is_empty() {
             return;

@@ -1,6 +1,6 @@
 //! Session ids: 20 characters of `[A-Za-z0-9_-]` that carry 120 random bits and nothing else.
 //!
-//! The id of a session is a secret: whoever knows it can speak for the client. Its `Debug` output therefore hides it.
+//! The id of a session is a secret: anybody who knows it can act as the client. Its `Debug` output therefore hides it.
 
 use std::fmt;
 
@@ -12,22 +12,22 @@ pub const SID_LENGTH: usize = 20;
 pub struct Sid([u8; SID_LENGTH]);
 
 impl Sid {
-    /// Makes an id of 15 random bytes.
+    /// Creates an id from 15 random bytes.
     pub fn from_random(random: [u8; 15]) -> Self {
         Self(encode_id(random))
     }
 
-    /// Reads an id from a request. `None` if it cannot be one.
+    /// Parses an id of a request. Returns `None` if it cannot be one.
     pub fn parse(text: &str) -> Option<Self> {
         parse_id(text).map(Self)
     }
 
-    /// The id's text, for the handshake packet and the `sid` parameter only.
+    /// Returns the id's text, for the handshake packet and the `sid` parameter only.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// The characters of the id, for tables. As secret as its text.
+    /// Returns the characters of the id, for use as a key. As secret as the text.
     pub fn as_bytes(&self) -> &[u8; SID_LENGTH] {
         &self.0
     }
@@ -39,7 +39,7 @@ impl fmt::Debug for Sid {
     }
 }
 
-/// Which bytes an id may consist of.
+/// The bytes that an id may contain.
 const IS_ALLOWED: [bool; 256] = {
     let mut allowed = [false; 256];
     let mut byte = 0;
@@ -50,10 +50,10 @@ const IS_ALLOWED: [bool; 256] = {
     allowed
 };
 
-/// The characters of an id, if the text can be one.
+/// Parses the characters of an id. Returns `None` if the text cannot be one.
 pub fn parse_id(text: &str) -> Option<[u8; SID_LENGTH]> {
     let id: [u8; SID_LENGTH] = text.as_bytes().try_into().ok()?;
-    // All are looked at, as nearly every id is one: no branch for each.
+    // Checks all bytes without a branch for each, as nearly every id is valid.
     let is_id = id
         .iter()
         .fold(true, |so_far, &byte| so_far & IS_ALLOWED[usize::from(byte)]);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_an_id_is_refused() {
+    fn an_invalid_id_is_refused() {
         for text in [
             "",
             "__proto__",

@@ -10,7 +10,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// The name in the `transport` parameter.
+    /// Returns the name in the `transport` parameter.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Polling => "polling",

@@ -74,7 +74,7 @@ fn newlines_are_unescaped() {
 }
 
 #[test]
-fn missing_field_is_told_from_an_empty_one() {
+fn missing_field_is_distinguished_from_an_empty_one() {
     assert_eq!(form(""), None);
     assert_eq!(form("x=1&dd=2&d"), None);
     assert_eq!(form("d=").as_deref(), Some(""));

@@ -1,4 +1,4 @@
-//! What must hold for payloads of any content.
+//! Properties of payloads of any content.
 
 use bytes::Bytes;
 use kokanee_engineio::{
@@ -49,7 +49,7 @@ fn packet() -> impl Strategy<Value = (OutPacket, Packet)> {
     ]
 }
 
-/// Bytes that look like payloads more often than chance would have it.
+/// Random bytes that often resemble payloads.
 fn hostile_body() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..8),
@@ -113,7 +113,7 @@ proptest! {
         let size = body.len();
         let mut packets = PayloadDecoder::new(revision, body.into(), binary_form);
         let mut offset = 0;
-        // Each packet but the last takes a byte at least.
+        // Each packet except the last takes at least one byte.
         for _ in 0..=size {
             match packets.next() {
                 Some(Ok(_)) => {
@@ -153,7 +153,7 @@ proptest! {
 
     #[test]
     fn text_survives_a_jsonp_form(content in text()) {
-        // Clients escape, then the browser submits the form. The escapes cannot tell a newline behind a backslash.
+        // Clients escape, then the browser submits the form. The escapes are ambiguous for a newline after a backslash.
         prop_assume!(!content.contains("\\\n"));
         let escaped = content.replace("\\n", "\\\\n").replace('\n', "\\n");
         let form: Vec<_> = escaped.bytes().map(|byte| format!("%{byte:02X}")).collect();

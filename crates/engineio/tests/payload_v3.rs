@@ -417,7 +417,7 @@ fn million_tiny_packets_are_decoded_in_one_pass() {
         let body = Bytes::from(packet.repeat(PACKETS));
         let mut packets = PayloadDecoder::new(Revision::V3, body.clone(), binary_form);
         for index in 0..PACKETS {
-            // Each step moves on by its length and packet, and by nothing else.
+            // Each step advances by its length and packet only.
             assert_eq!(packets.offset(), index * packet.len());
             assert!(matches!(
                 packets.next(),

@@ -218,7 +218,7 @@ fn a_small_part_of_a_large_body_does_not_keep_the_body() {
         })
         .collect();
     assert_eq!((texts[0].as_str(), texts[1].len()), ("one", 100));
-    // The first one was copied: behind it in memory there is no body any more.
+    // The first packet was copied: it does not keep the body allocated.
     let distance = (texts[1].as_ptr() as usize).abs_diff(texts[0].as_ptr() as usize);
     assert_ne!(distance, "one\x1e4".len());
 }
@@ -229,7 +229,7 @@ fn million_tiny_packets_are_decoded_in_one_pass() {
     let body = Bytes::from("4\x1e".repeat(PACKETS - 1) + "4");
     let mut packets = PayloadDecoder::new(Revision::V4, body.clone(), false);
     for index in 0..PACKETS {
-        // Each step moves on by its packet and separator, and by nothing else.
+        // Each step advances by its packet and separator only.
         assert_eq!(packets.offset(), index * 2);
         assert_eq!(
             packets.next(),

@@ -1,4 +1,4 @@
-//! The acknowledgement that we owe for an event that the peer sent.
+//! The acknowledgement that is pending for an event of the peer.
 
 use std::{
     fmt,
@@ -12,33 +12,33 @@ use kokanee_socketio::{AckId, Args, EncodedPacket, encode_ack, encode_ack_args};
 use serde::Serialize;
 
 use crate::{
-    BoxError, EmitError,
+    error::{BoxError, EmitError},
     refusal::{Fault, Refusal},
 };
 
-/// Where an acknowledgement goes: a socket.
+/// A socket that sends acknowledgements.
 pub trait AckSink: Send + Sync + 'static {
-    /// The namespace of the event.
+    /// Returns the namespace of the event.
     fn namespace_name(&self) -> &str;
 
-    /// How many attachments the peer takes in one packet.
+    /// Returns how many attachments the peer accepts in one packet.
     fn max_attachments(&self) -> usize;
 
     /// Sends the encoded acknowledgement.
     ///
     /// # Errors
-    /// When the socket is gone.
+    /// If the socket is disconnected.
     fn send_ack(&self, packet: EncodedPacket) -> Result<(), EmitError>;
 }
 
-/// Answers an event that the peer sent with an acknowledgement, once. An extractor.
+/// Acknowledges an event of the peer, once. An extractor.
 ///
-/// If the peer did not ask for an answer, sending one does nothing. If it did, and the handler ends with an error, the
-/// error is the answer; see [`send_result`](Self::send_result).
+/// If the peer did not ask for an acknowledgement, sending one does nothing. If it did, and the handler returns an
+/// error, the error is the acknowledgement; see [`send_result`](Self::send_result).
 #[derive(Debug, Clone, Default)]
-pub struct Ack(Option<Arc<Owed<dyn AckSink>>>);
+pub struct Ack(Option<Arc<PendingAck<dyn AckSink>>>);
 
-struct Owed<S: ?Sized + AckSink> {
+struct PendingAck<S: ?Sized + AckSink> {
     id: AckId,
     /// The event's name, at debug level.
     event: Option<Box<str>>,
@@ -46,8 +46,8 @@ struct Owed<S: ?Sized + AckSink> {
     sink: S,
 }
 
-/// Nobody can answer any more.
-impl<S: ?Sized + AckSink> Drop for Owed<S> {
+/// Logs that no acknowledgement was sent and none can be sent any more.
+impl<S: ?Sized + AckSink> Drop for PendingAck<S> {
     fn drop(&mut self) {
         if let Some(event) = &self.event
             && !*self.answered.get_mut()
@@ -63,9 +63,9 @@ impl<S: ?Sized + AckSink> Drop for Owed<S> {
     }
 }
 
-impl<S: ?Sized + AckSink> fmt::Debug for Owed<S> {
+impl<S: ?Sized + AckSink> fmt::Debug for PendingAck<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Owed")
+        f.debug_struct("PendingAck")
             .field("id", &self.id)
             .field("answered", &self.answered)
             .finish_non_exhaustive()
@@ -73,10 +73,10 @@ impl<S: ?Sized + AckSink> fmt::Debug for Owed<S> {
 }
 
 impl Ack {
-    /// Makes what answers the event of this name and with this id. For sockets, not for applications.
+    /// Creates the acknowledgement of the event with this name and id. For sockets, not for applications.
     #[doc(hidden)]
     pub fn new(sink: impl AckSink, id: AckId, event: &str) -> Self {
-        Self(Some(Arc::new(Owed {
+        Self(Some(Arc::new(PendingAck {
             id,
             event: tracing::level_enabled!(tracing::Level::DEBUG).then(|| event.into()),
             answered: AtomicBool::new(false),
@@ -84,22 +84,43 @@ impl Ack {
         })))
     }
 
-    /// Whether the peer asked for an answer that it has not got yet.
+    /// Returns whether the peer asked for an acknowledgement and none was sent yet.
     pub fn is_wanted(&self) -> bool {
         self.0
             .as_ref()
-            .is_some_and(|owed| !owed.answered.load(Ordering::Relaxed))
+            .is_some_and(|pending| !pending.answered.load(Ordering::Relaxed))
     }
 
-    /// Answers. A tuple is spread over several arguments, `()` is none, everything else is one.
+    /// Sends the acknowledgement. A tuple becomes several arguments, `()` none, everything else one.
+    ///
+    /// ```
+    /// use kokanee_handler::{Ack, Data, EmitError};
+    ///
+    /// // JavaScript: socket.emit("add", 20, 22, (sum) => …)
+    /// async fn on_add(Data((a, b)): Data<(i64, i64)>, ack: Ack) -> Result<(), EmitError> {
+    ///     ack.send(a + b)
+    /// }
+    ///
+    /// // JavaScript: socket.emit("divide", 7, 2, (quotient, remainder) => …)
+    /// async fn on_divide(Data((a, b)): Data<(i64, i64)>, ack: Ack) -> Result<(), EmitError> {
+    ///     ack.send((a / b, a % b))
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// When the value cannot be encoded or has more binary values than the peer takes, an answer was sent before, or the socket is gone.
+    /// If the value cannot be encoded or has more binary values than the peer accepts, if an acknowledgement was sent
+    /// before, or if the socket is disconnected.
     pub fn send<T: Serialize>(&self, args: T) -> Result<(), EmitError> {
-        self.answer(|owed| Ok(encode_ack(owed.sink.namespace_name(), owed.id, &args)?))
+        self.answer(|pending| {
+            Ok(encode_ack(
+                pending.sink.namespace_name(),
+                pending.id,
+                &args,
+            )?)
+        })
     }
 
-    /// Answers with the value, or with the error, which has the same form as that of a handler that returns one:
+    /// Acknowledges with the value or the error. The error has the same form as one that a handler returns:
     ///
     /// | `result` | JavaScript's acknowledgement gets |
     /// |---|---|
@@ -108,8 +129,8 @@ impl Ack {
     /// | any other `Err` | `{ error: { code: "internal", message: "internal error" } }` |
     ///
     /// Kokanee's client gets the error as [`AckError::Remote`](crate::AckError::Remote). Make it the handler's last
-    /// expression: the error that it returns is the one that was given, for the log and `on_error`. (A `Result` given to
-    /// `send` has serde's form, `{ Ok: value }`.)
+    /// expression: it returns the given error, for the log and `on_error`. (A `Result` given to `send` has serde's
+    /// form, `{ Ok: value }`.)
     ///
     /// ```
     /// use kokanee_handler::{Ack, BoxError, ClientError};
@@ -126,7 +147,7 @@ impl Ack {
     /// ```
     ///
     /// # Errors
-    /// The error that was given, whether or not the peer asked for an answer; otherwise as [`send`](Self::send).
+    /// The given error, whether or not the peer asked for an acknowledgement; otherwise as [`send`](Self::send).
     pub fn send_result<T: Serialize, E: Into<BoxError>>(
         &self,
         result: Result<T, E>,
@@ -141,40 +162,48 @@ impl Ack {
         }
     }
 
-    /// Answers with arguments as they were received.
+    /// Acknowledges with received arguments, unchanged.
     ///
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_args(&self, args: &Args) -> Result<(), EmitError> {
-        self.answer(|owed| Ok(encode_ack_args(owed.sink.namespace_name(), owed.id, args)))
+        self.answer(|pending| {
+            Ok(encode_ack_args(
+                pending.sink.namespace_name(),
+                pending.id,
+                args,
+            ))
+        })
     }
 
     fn answer(
         &self,
-        encode: impl FnOnce(&Owed<dyn AckSink>) -> Result<EncodedPacket, EmitError>,
+        encode: impl FnOnce(&PendingAck<dyn AckSink>) -> Result<EncodedPacket, EmitError>,
     ) -> Result<(), EmitError> {
-        let Some(owed) = &self.0 else { return Ok(()) };
-        // Encoded first: a value that cannot be encoded must not use up the only answer.
-        let packet = encode(owed)?;
-        packet.check_attachments(owed.sink.max_attachments())?;
-        if owed.answered.swap(true, Ordering::Relaxed) {
+        let Some(pending) = &self.0 else {
+            return Ok(());
+        };
+        // Encoded first: a value that cannot be encoded must not use up the only acknowledgement.
+        let packet = encode(pending)?;
+        packet.check_attachments(pending.sink.max_attachments())?;
+        if pending.answered.swap(true, Ordering::Relaxed) {
             return Err(EmitError::AlreadyAcknowledged);
         }
-        owed.sink.send_ack(packet)
+        pending.sink.send_ack(packet)
     }
 
-    /// Reports that the event was not handled.
+    /// Acknowledges with the error of a handler, if an acknowledgement is pending.
     pub(crate) fn send_fault(&self, fault: Fault<'_>) {
-        let Some(owed) = self.0.as_ref().filter(|_| self.is_wanted()) else {
+        let Some(pending) = self.0.as_ref().filter(|_| self.is_wanted()) else {
             return;
         };
-        // The peer may be gone: then there is nobody to tell.
+        // If the peer is disconnected, there is nothing to do.
         if let Err(error) = self.send(Refusal {
             error: fault.clone(),
         }) && self.is_wanted()
         {
-            let (namespace, code) = (owed.sink.namespace_name(), fault.code);
-            tracing::warn!(namespace, code, %error, "the data of an error cannot be sent, it is left out");
+            let (namespace, code) = (pending.sink.namespace_name(), fault.code);
+            tracing::warn!(namespace, code, %error, "the data of an error cannot be encoded and is omitted");
             let fault = Fault {
                 data: None,
                 ..fault

@@ -1,4 +1,4 @@
-//! Calls of the application's code, whose panics end with the call.
+//! Calls the application's code and catches its panics.
 
 use std::{
     any::Any,

@@ -1,25 +1,38 @@
-//! What can go wrong with an event, sorted by whose fault it is.
+//! The errors of events and acknowledgements.
 
-use std::{error::Error, fmt};
+use std::{convert::Infallible, error::Error, fmt};
 
-use kokanee_socketio::{ArgsError, EncodeError};
+use kokanee_socketio::{ArgsError, EncodeError, Value, from_value};
+use serde::de::DeserializeOwned;
 
-use crate::{ExtractError, RemoteError, refusal::Fault};
-
-/// Errors of user code that handlers may return.
+/// An error of application code, as handlers may return it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// An event or acknowledgement could not be sent.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_handler::EmitError;
+///
+/// fn report(error: &EmitError) {
+///     match error {
+///         EmitError::Encode(error) => panic!("a mistake in this program: {error}"),
+///         EmitError::Disconnected => println!("the peer is gone"),
+///         error => println!("not sent: {error}"),
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
     /// The arguments cannot be encoded, or the event's name is reserved.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The socket is not connected any more.
+    /// The socket is disconnected.
     #[error("the socket is disconnected")]
     Disconnected,
-    /// The socket is not connected, and so much waits already that this event is not kept for later.
+    /// The socket is not connected, and its send buffer is full.
     #[error("not connected, and the send buffer of {max} bytes is full")]
     BufferFull {
         /// The limit in bytes.
@@ -31,25 +44,41 @@ pub enum EmitError {
 }
 
 /// No usable acknowledgement came.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_handler::AckError;
+///
+/// fn report(error: &AckError) {
+///     match error {
+///         AckError::Remote(error) if error.code == "name_too_long" => println!("choose a shorter name"),
+///         AckError::Remote(error) => println!("the peer has refused: {}", error.message),
+///         AckError::Timeout | AckError::Disconnected => println!("nobody knows whether the peer has handled it"),
+///         AckError::Decode(error) => println!("the peer speaks another version: {error}"),
+///         error => println!("{error}"),
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AckError {
     /// The event could not be sent.
     #[error(transparent)]
     Emit(#[from] EmitError),
-    /// The peer did not answer in time.
+    /// The peer did not acknowledge in time.
     #[error("operation has timed out")]
     Timeout,
-    /// The peer went away before it answered.
+    /// The peer disconnected before it acknowledged.
     #[error("socket has been disconnected")]
     Disconnected,
-    /// The peer answered with an error.
+    /// The peer acknowledged with an error.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// The answer does not fit the type that was asked for.
+    /// The acknowledgement does not fit the requested type.
     #[error("unexpected acknowledgement: {0}")]
     Decode(#[from] ArgsError),
-    /// The peer owes more answers than the limits allow.
+    /// More acknowledgements are pending than the limit allows.
     #[error("more than {max} acknowledgements pending")]
     TooManyPending {
         /// The limit.
@@ -57,15 +86,82 @@ pub enum AckError {
     },
 }
 
-/// An event was not handled to its end. Reported to the application's `on_error`, and to the peer if it asked for an
-/// acknowledgement: `{"error":{"code":"…","message":"…"}}`.
+/// The peer acknowledged an event with an error: its handler failed, or refused the event.
+///
+/// The peer chooses the text: do not show it to other users unchecked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message} ({code})")]
+#[non_exhaustive]
+pub struct RemoteError {
+    /// A short, stable name that the peer chooses, for example `forbidden`. Kokanee's own are `internal`,
+    /// `invalid_payload`, `invalid_auth` and `error`.
+    pub code: String,
+    /// A text for users.
+    pub message: String,
+    /// Additional data, if the peer has sent any.
+    pub data: Option<Value>,
+}
+
+impl RemoteError {
+    /// Deserializes the data, `null` if there is none.
+    ///
+    /// # Errors
+    /// [`ArgsError`] if the data does not fit `T`.
+    pub fn data_as<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
+        from_value(self.data.as_ref().unwrap_or(&Value::Null))
+    }
+}
+
+/// A handler's parameter could not be extracted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtractError {
+    /// The event's arguments do not fit the handler's type.
+    #[error("invalid payload: {0}")]
+    Payload(#[from] ArgsError),
+    /// The connection's `auth` does not fit.
+    #[error("invalid auth: {0}")]
+    Auth(serde_json::Error),
+    /// The application has no state of this type.
+    #[error("no state of type {type_name}")]
+    State {
+        /// The type's name.
+        type_name: &'static str,
+    },
+    /// The socket has no extension of this type.
+    #[error("no extension of type {type_name}")]
+    Extension {
+        /// The type's name.
+        type_name: &'static str,
+    },
+    /// The error of an extractor of the application.
+    #[error(transparent)]
+    Other(BoxError),
+}
+
+impl ExtractError {
+    /// Creates the error of an extractor of the application. The peer sees it if it is a
+    /// [`ClientError`](crate::ClientError), otherwise `internal error`.
+    pub fn other(error: impl Into<BoxError>) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<Infallible> for ExtractError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// An event could not be handled. The error is passed to the application's `on_error`, and sent to the peer if it asked
+/// for an acknowledgement: `{"error":{"code":"…","message":"…"}}`.
 #[derive(Debug)]
 pub struct EventError {
     event: Box<str>,
     kind: EventErrorKind,
 }
 
-/// What has kept an event from being handled.
+/// Why an event could not be handled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventErrorKind {
@@ -81,7 +177,7 @@ pub enum EventErrorKind {
 }
 
 impl EventError {
-    /// Says what happened to an event of this name.
+    /// Creates the error of an event with this name.
     pub fn new(event: &str, kind: EventErrorKind) -> Self {
         Self {
             event: event.into(),
@@ -89,25 +185,29 @@ impl EventError {
         }
     }
 
-    /// The event's name. If a handler of something else failed, its name in JavaScript: `connection`, `disconnect`, …
+    /// Returns the event's name. For other handlers it is the name in JavaScript: `connection`, `disconnect`, …
     pub fn event(&self) -> &str {
         &self.event
     }
 
     /// What happened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_handler::{EventError, EventErrorKind};
+    ///
+    /// fn count(error: &EventError, bugs: &mut u32, refusals: &mut u32) {
+    ///     match error.kind() {
+    ///         _ if error.is_refusal() => *refusals += 1,
+    ///         EventErrorKind::Extract(_) => println!("{} has sent something else: {error}", error.event()),
+    ///         EventErrorKind::Panic(_) | EventErrorKind::Handler(_) => *bugs += 1,
+    ///         _ => {}
+    ///     }
+    /// }
+    /// ```
     pub fn kind(&self) -> &EventErrorKind {
         &self.kind
-    }
-
-    /// A short, stable name of the error, as the peer sees it.
-    pub fn code(&self) -> &str {
-        self.kind.fault().code
-    }
-
-    /// Whether the handler has refused the event, with a [`ClientError`](crate::ClientError) or as its own mistake: that is
-    /// no fault of ours.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self.kind, EventErrorKind::Handler(_)) && !self.kind.fault().is_internal()
     }
 }
 
@@ -124,18 +224,6 @@ impl Error for EventError {
             EventErrorKind::Extract(error) => error.source(),
             EventErrorKind::Handler(error) => error.source(),
             EventErrorKind::Panic(_) => None,
-        }
-    }
-}
-
-impl EventErrorKind {
-    /// What the peer sees of it. Panics, mistakes in our own set-up and the application's errors are not its business, but for
-    /// a [`ClientError`](crate::ClientError).
-    pub fn fault(&self) -> Fault<'_> {
-        match self {
-            Self::Panic(_) => Fault::internal(),
-            Self::Extract(error) => error.fault(),
-            Self::Handler(error) => Fault::of(&**error),
         }
     }
 }

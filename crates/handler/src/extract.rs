@@ -1,26 +1,26 @@
-//! Extractors: how a handler's parameters are made from what happened.
+//! Extractors: the parameters of handlers, made from the context of a call.
 
-use std::{convert::Infallible, fmt, ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use kokanee_engineio::Str;
-use kokanee_socketio::{Args, ArgsError, RawEvent};
+use kokanee_socketio::{Args, RawEvent};
 use serde::de::DeserializeOwned;
 
-use crate::{Ack, Needs, refusal::Fault};
+use crate::{ack::Ack, error::ExtractError, needs::Needs};
 
-/// Something that can happen, for which there are handlers: an event, a connection, its end.
+/// A kind of handlers: for events, for connections, for disconnections.
 pub trait Kind: 'static {
-    /// What is known when it happens.
+    /// The data of one call, from which parameters are extracted.
     type Context<'a>;
 
-    /// The event's name; of what is not an event, its name in JavaScript: `connection`.
+    /// Returns the event's name. For other kinds it is the name in JavaScript: `connection`.
     fn name<'c>(context: &'c Self::Context<'_>) -> &'c str;
 
-    /// The application's value of this type.
+    /// Returns the application's value of this type.
     fn state<T: Send + Sync + 'static>(context: &Self::Context<'_>) -> Option<Arc<T>>;
 }
 
-/// A kind of event that the peer has sent.
+/// A kind of handlers for events of the peer.
 #[diagnostic::on_unimplemented(
     message = "only handlers of events have `Data`, `Typed`, `Args`, `RawEvent`, `EventName`, `Ack` and `TypedAck` as parameters",
     label = "a handler of another kind",
@@ -28,14 +28,38 @@ pub trait Kind: 'static {
             later comes to `on(\"event\", async |Data(value): Data<T>, ack: Ack| …)`"
 )]
 pub trait EventKind: Kind {
-    /// The event.
+    /// Returns the event.
     fn event<'c>(context: &'c Self::Context<'_>) -> Option<&'c RawEvent>;
 
-    /// What answers it. It may be an [`Ack`] that nobody wants.
+    /// Returns its acknowledgement, which the peer may not have asked for.
     fn ack(context: &Self::Context<'_>) -> Ack;
 }
 
 /// A parameter of handlers of kind `K`.
+///
+/// Implement it for a type of yours, and handlers can have it as a parameter, on a server and on a client:
+///
+/// ```
+/// use kokanee_handler::{ClientError, Data, EventKind, ExtractError, FromContext};
+///
+/// struct Position { x: f64, y: f64 }
+///
+/// impl<K: EventKind> FromContext<K> for Position {
+///     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
+///         let Data((x, y)) = <Data<(f64, f64)> as FromContext<K>>::from_context(context)?;
+///         if !(0.0..=1.0).contains(&x) || !(0.0..=1.0).contains(&y) {
+///             let error = ClientError::new("this position is not on the map").code("off_map");
+///             return Err(ExtractError::other(error)); // the acknowledgement, if the peer asked for one
+///         }
+///         Ok(Self { x, y })
+///     }
+/// }
+///
+/// async fn on_move(position: Position) {
+///     println!("({}, {})", position.x, position.y);
+/// }
+/// // io.on("move", on_move);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of this handler",
     label = "has a parameter `{Self}`",
@@ -46,16 +70,17 @@ pub trait EventKind: Kind {
             `kokanee::Socket` and `kokanee::DisconnectReason`"
 )]
 pub trait FromContext<K: Kind>: Sized {
-    /// Makes the parameter.
+    /// Extracts the parameter.
     ///
     /// # Errors
-    /// What is missing or does not fit. The handler is not called then, and the error is reported.
+    /// [`ExtractError`] if something is missing or does not fit. The handler is not called then, and the error is
+    /// reported.
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError>;
 
-    /// Notes what the parameter needs of the application. A handler whose needs are not met is refused when it is added,
-    /// not when its first event comes. By default there are none.
+    /// Adds what the parameter needs of the application. Adding a handler whose needs are not met panics, instead of
+    /// failing at its first event. Adds nothing by default.
     ///
-    /// For an extractor of yours that uses others: call theirs.
+    /// An extractor that uses others calls theirs:
     ///
     /// ```
     /// # use kokanee_handler::{FromContext, Kind, Needs};
@@ -71,74 +96,28 @@ pub trait FromContext<K: Kind>: Sized {
     fn needs(_needs: &mut Needs) {}
 }
 
-/// A handler's parameter could not be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExtractError {
-    /// The event's arguments do not fit the handler's type.
-    #[error("invalid payload: {0}")]
-    Payload(#[from] ArgsError),
-    /// The connection's `auth` does not fit.
-    #[error("invalid auth: {0}")]
-    Auth(serde_json::Error),
-    /// The application has no state of this type.
-    #[error("no state of type {type_name}")]
-    State {
-        /// The type's name.
-        type_name: &'static str,
-    },
-    /// Nothing of this type was stored in the socket.
-    #[error("no extension of type {type_name}")]
-    Extension {
-        /// The type's name.
-        type_name: &'static str,
-    },
-    /// An extractor of the application refused.
-    #[error(transparent)]
-    Other(crate::BoxError),
-}
-
-impl ExtractError {
-    /// A short, stable name of the error, as the peer sees it.
-    pub fn code(&self) -> &str {
-        match self {
-            Self::Payload(_) => "invalid_payload",
-            Self::Auth(_) => "invalid_auth",
-            Self::State { .. } | Self::Extension { .. } => Fault::internal().code,
-            Self::Other(error) => Fault::of(&**error).code,
-        }
-    }
-
-    /// What the peer sees of it: code and text of what is its own fault, or a [`ClientError`](crate::ClientError).
-    pub fn fault(&self) -> Fault<'_> {
-        match self {
-            Self::State { .. } | Self::Extension { .. } => Fault::internal(),
-            Self::Other(error) => Fault::of(&**error),
-            Self::Payload(_) | Self::Auth(_) => Fault {
-                code: self.code(),
-                message: self.to_string().into(),
-                data: None,
-            },
-        }
-    }
-
-    /// An error of your own extractor. The peer sees it if it is a [`ClientError`](crate::ClientError), otherwise
-    /// `internal error`.
-    pub fn other(error: impl Into<crate::BoxError>) -> Self {
-        Self::Other(error.into())
-    }
-}
-
-impl From<Infallible> for ExtractError {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
-
 /// The arguments of an event: a tuple takes all of them, any other type the first. Where the tuple has an `Option`, arguments at the
 /// end may be missing.
 ///
 /// Binary arguments, at any depth, come as `bytes::Bytes` (or anything that deserializes from bytes).
+///
+/// ```
+/// use kokanee_handler::Data;
+///
+/// // JavaScript: socket.emit("chat", "hello")
+/// async fn on_chat(Data(text): Data<String>) {}
+///
+/// // JavaScript: socket.emit("move", "e2", "e4") or socket.emit("move", "e7", "e8", "queen")
+/// async fn on_move(Data((from, to, promotion)): Data<(String, String, Option<String>)>) {}
+///
+/// #[derive(serde::Deserialize)]
+/// struct Upload { name: String, #[serde(default)] tags: Vec<String> }
+///
+/// // JavaScript: socket.emit("upload", { name: "cat.png", tags: ["cat"] })
+/// async fn on_upload(Data(upload): Data<Upload>) {}
+///
+/// // io.on("chat", on_chat); io.on("move", on_move); io.on("upload", on_upload);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Data<T>(pub T);
 
@@ -151,7 +130,22 @@ impl<K: EventKind, T: DeserializeOwned> FromContext<K> for Data<T> {
     }
 }
 
-/// The arguments as they came, to be passed on or read later.
+/// The raw arguments, to forward them or to deserialise them later.
+///
+/// ```
+/// use kokanee_handler::Ack;
+/// use kokanee_socketio::{Args, ArgsError};
+///
+/// async fn on_echo(args: Args, ack: Ack) -> Result<(), kokanee_handler::EmitError> {
+///     ack.send_args(&args)
+/// }
+///
+/// async fn on_log(args: Args) -> Result<(), ArgsError> {
+///     let level: String = args.deserialize()?; // the first argument
+///     println!("{level}: {args:?}");
+///     Ok(())
+/// }
+/// ```
 impl<K: EventKind> FromContext<K> for Args {
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
         Ok(K::event(context)
@@ -162,6 +156,15 @@ impl<K: EventKind> FromContext<K> for Args {
 }
 
 /// The event itself: name and arguments.
+///
+/// ```
+/// use kokanee_socketio::RawEvent;
+///
+/// async fn trace(event: RawEvent) {
+///     println!("{} with {} arguments", event.name(), event.args().len());
+/// }
+/// // io.on_any(trace);
+/// ```
 impl<K: EventKind> FromContext<K> for RawEvent {
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
         K::event(context)
@@ -222,13 +225,36 @@ impl<K: EventKind> FromContext<K> for Ack {
 }
 
 /// A parameter that may be missing.
+///
+/// ```
+/// use kokanee_handler::{Data, State};
+/// # struct Database;
+///
+/// // Called with any arguments, on servers with and without a database.
+/// async fn on_search(text: Option<Data<String>>, database: Option<State<Database>>) {
+///     let Some(Data(text)) = text else { return };
+///     println!("{text}, with a database: {}", database.is_some());
+/// }
+/// ```
 impl<K: Kind, T: FromContext<K>> FromContext<K> for Option<T> {
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
         Ok(T::from_context(context).ok())
     }
 }
 
-/// A parameter whose error the handler wants to see.
+/// A parameter or the error of its extraction.
+///
+/// ```
+/// use kokanee_handler::{Ack, Data, EmitError, ExtractError};
+///
+/// async fn on_sum(numbers: Result<Data<(i64, i64)>, ExtractError>, ack: Ack) -> Result<(), EmitError> {
+///     match numbers {
+///         Ok(Data((a, b))) => ack.send(("sum", a + b)),
+///         Err(ExtractError::Payload(error)) => ack.send(("two numbers, please", error.to_string())),
+///         Err(other) => ack.send(("error", other.to_string())),
+///     }
+/// }
+/// ```
 impl<K: Kind, T: FromContext<K>> FromContext<K> for Result<T, ExtractError> {
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError> {
         Ok(T::from_context(context))

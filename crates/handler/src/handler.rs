@@ -1,4 +1,4 @@
-//! [`Handler`]: an async function that can be called with what happened, whatever its parameters are.
+//! [`Handler`]: an async function whose parameters are extracted from the context of a call.
 
 use std::{
     fmt,
@@ -8,7 +8,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{BoxError, ExtractError, FromContext, Kind, Needs, spare::Placed};
+use crate::{
+    error::{BoxError, ExtractError},
+    extract::{FromContext, Kind},
+    needs::Needs,
+    spare::FutureSlot,
+};
 
 /// What a handler may return: nothing, or a `Result` whose error goes to the application's `on_error` and to the peer's
 /// acknowledgement.
@@ -20,7 +25,7 @@ use crate::{BoxError, ExtractError, FromContext, Kind, Needs, spare::Placed};
     note = "an event is answered through a parameter: `async |ack: Ack| ack.send(value)`, or `ack.send_result(result)`"
 )]
 pub trait IntoOutcome {
-    /// The error, if there was one.
+    /// Returns the error, if there was one.
     ///
     /// # Errors
     /// The handler's own.
@@ -39,9 +44,9 @@ impl<T: IntoOutcome, E: Into<BoxError>> IntoOutcome for Result<T, E> {
     }
 }
 
-/// A handler that has been called, and how it ends.
+/// A handler that has been called, as a future of its outcome.
 pub trait Call: Send {
-    /// Polls it.
+    /// Polls the handler.
     fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>>;
 }
 
@@ -55,15 +60,15 @@ impl<F: Future<Output: IntoOutcome> + Send> Call for Option<F> {
     }
 }
 
-/// A handler that waits for something.
+/// A handler that has been called and is not finished.
 pub type HandlerFuture = Pin<Box<dyn Call>>;
 
-/// What became of a handler when it was called and polled for the first time.
+/// The result of calling a handler and polling it once.
 #[expect(missing_debug_implementations, reason = "it holds a future")]
 pub enum Started {
-    /// It has ended.
+    /// The handler is finished.
     Ended(Result<(), BoxError>),
-    /// It waits for something.
+    /// The handler is not finished.
     Waits(HandlerFuture),
 }
 
@@ -90,7 +95,7 @@ impl<K: Kind> Erased<K> {
     /// Calls the handler and polls it once.
     ///
     /// # Errors
-    /// A parameter that could not be made.
+    /// [`ExtractError`] of a parameter.
     #[inline]
     pub fn start(
         &self,
@@ -100,7 +105,8 @@ impl<K: Kind> Erased<K> {
         (self.0)(context, cx)
     }
 
-    /// `call` makes the future in its place: it may be large, and need not be moved there.
+    /// Creates it from a function that constructs the future in place: futures may be large, and are not moved this
+    /// way.
     fn new<Fut>(
         call: impl Fn(&K::Context<'_>, Pin<&mut Option<Fut>>) -> Result<(), ExtractError>
         + Send
@@ -112,15 +118,15 @@ impl<K: Kind> Erased<K> {
     {
         Self(Arc::new(
             move |context: &K::Context<'_>, cx: &mut Context<'_>| {
-                let mut placed = Placed::empty();
-                if let Err(error) = call(context, placed.future()) {
-                    placed.end();
+                let mut slot = FutureSlot::empty();
+                if let Err(error) = call(context, slot.future()) {
+                    slot.end();
                     return Err(error);
                 }
-                Ok(match placed.future().poll_outcome(cx) {
-                    Poll::Pending => Started::Waits(placed.into_place()),
+                Ok(match slot.future().poll_outcome(cx) {
+                    Poll::Pending => Started::Waits(slot.into_future()),
                     Poll::Ready(outcome) => {
-                        placed.end();
+                        slot.end();
                         Started::Ended(outcome)
                     }
                 })
@@ -129,10 +135,10 @@ impl<K: Kind> Erased<K> {
     }
 }
 
-/// A function that can be called again and again, from any thread.
+/// A function that can be called repeatedly, from any thread.
 ///
-/// Between [`Handler`] and `Fn`, for the compiler's errors: of a closure that is no `Fn`, because it captures something that its
-/// future borrows or uses up, they say what `Handler` says.
+/// It is between [`Handler`] and `Fn` for the sake of the compiler's errors: for a closure that is not an `Fn`, because
+/// its future borrows or consumes a captured variable, the compiler prints the notes of `Handler`.
 #[doc(hidden)]
 pub trait Callable<Args>: Send + Sync + 'static {
     /// The async function's future.
@@ -142,13 +148,13 @@ pub trait Callable<Args>: Send + Sync + 'static {
     fn call(&self, args: Args) -> Self::Future;
 }
 
-/// An async function that can handle what `K` says.
+/// An async function that can be a handler of kind `K`.
 ///
 /// Implemented for async functions and closures of up to eight parameters that implement [`FromContext<K>`], which return
 /// nothing or a `Result<(), E>`.
 ///
-/// A closure is called once for every event, so an `async` closure cannot capture anything. What many handlers share is
-/// [state](FromContext) of the application. What belongs to one handler is cloned for every call:
+/// A closure is called once for every event, so an `async` closure cannot capture anything. Values that many handlers
+/// share are [state](FromContext) of the application. Values of one handler are cloned for every call:
 ///
 /// ```
 /// # use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
@@ -165,7 +171,8 @@ pub trait Callable<Args>: Send + Sync + 'static {
 /// # }
 /// ```
 ///
-/// A handler that uses `?` and ends with `Ok(())` says which error that would be; any does that is `Into<BoxError>`:
+/// A handler that uses `?` and ends with `Ok(())` must name its error type, which can be any type that is
+/// `Into<BoxError>`:
 ///
 /// ```
 /// # use kokanee_handler::{BoxError, Handler, Kind};
@@ -186,16 +193,16 @@ pub trait Callable<Args>: Send + Sync + 'static {
             most eight parameters whose types are written out"
 )]
 pub trait Handler<Args, K: Kind>: Send + Sync + 'static {
-    /// Forgets the parameters' types.
+    /// Erases the parameters' types.
     #[doc(hidden)]
     fn erase(self) -> Erased<K>;
 
-    /// What its parameters need.
+    /// Returns what its parameters need.
     #[doc(hidden)]
     fn needs() -> Needs;
 }
 
-// One impl for all numbers of parameters: the compiler then knows which one is meant, and says what is wrong with it.
+// One impl for all numbers of parameters: with a single candidate, the compiler explains why it does not apply.
 impl<F, K, Args> Handler<Args, K> for F
 where
     K: Kind,
@@ -205,12 +212,12 @@ where
 {
     fn erase(self) -> Erased<K> {
         Erased::new(
-            move |context: &K::Context<'_>, mut place: Pin<&mut Option<F::Future>>| {
+            move |context: &K::Context<'_>, mut slot: Pin<&mut Option<F::Future>>| {
                 let args = Args::from_context(context)?;
-                debug_assert!(place.is_none(), "places are kept empty");
-                // Always so. Asked, so that no code is made that drops another future.
-                if place.is_none() {
-                    place.set(Some(self.call(args)));
+                debug_assert!(slot.is_none(), "slots are kept empty");
+                // Always true. Checked so that no code is generated that drops another future.
+                if slot.is_none() {
+                    slot.set(Some(self.call(args)));
                 }
                 Ok(())
             },
@@ -227,13 +234,13 @@ where
 /// All parameters of a handler of kind `K`.
 #[doc(hidden)]
 pub trait Parameters<K: Kind>: Sized + 'static {
-    /// Makes them, one after the other.
+    /// Extracts them in order.
     ///
     /// # Errors
-    /// That of the first one that cannot be made.
+    /// The error of the first one that fails.
     fn from_context(context: &K::Context<'_>) -> Result<Self, ExtractError>;
 
-    /// Notes what they need.
+    /// Adds what they need.
     fn needs(needs: &mut Needs);
 }
 

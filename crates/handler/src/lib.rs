@@ -1,7 +1,8 @@
-//! Handlers of events, for server and client alike: async functions whose parameters are extracted from what happened.
+//! Event handlers for server and client: async functions whose parameters are extracted from the context of a call.
 //!
-//! Each side names what can happen to it ([`Kind`]) and what is known then ([`Kind::Context`]); how a handler is called,
-//! what it may return, what it can extract from any event and how its end is caught are here, once. No I/O and no runtime.
+//! Each side defines its kinds of handlers ([`Kind`]) and the context of their calls ([`Kind::Context`]). This crate
+//! defines what both sides share: how a handler is called, what it may return, which parameters it can have, and how
+//! its errors and panics are handled. No I/O and no runtime.
 
 mod ack;
 mod call;
@@ -18,11 +19,11 @@ mod typed;
 pub use self::{
     ack::{Ack, AckSink},
     call::{caught, poll_caught},
-    error::{AckError, BoxError, EmitError, EventError, EventErrorKind},
-    extract::{Data, EventKind, EventName, ExtractError, FromContext, Kind},
+    error::{AckError, BoxError, EmitError, EventError, EventErrorKind, ExtractError, RemoteError},
+    extract::{Data, EventKind, EventName, FromContext, Kind},
     handler::{Call, Callable, Erased, Handler, HandlerFuture, IntoOutcome, Parameters, Started},
     needs::{Needs, check_event_name},
-    refusal::{ClientError, Fault, RemoteError, answer},
+    refusal::{ClientError, Fault, read_ack},
     running::{Running, in_span, start},
     state::{State, States},
     typed::{Event, Typed, TypedAck, TypedArgs},

@@ -1,4 +1,4 @@
-//! What is wrong with a handler before any event comes: a name that no event can have, a state that was never given.
+//! Checks of a handler when it is added: a name that no event can have, a state that the application does not have.
 
 use std::any::{TypeId, type_name};
 
@@ -12,17 +12,18 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Adds what another handler needs.
+    /// Adds the needs of another handler.
     pub fn extend(&mut self, other: &Self) {
         self.states.extend_from_slice(&other.states);
     }
 
-    /// Notes that a state of this type is needed.
+    /// Adds that a state of this type is needed.
     pub fn state<T: 'static>(&mut self) {
         self.states.push((TypeId::of::<T>(), type_name::<T>()));
     }
 
-    /// Panics unless the application has all that is needed. `call` is how a state is given, `given` the types of those that were.
+    /// Panics unless the application has all needed states. `call` is the method that adds a state, `given` are the
+    /// types of the existing ones.
     #[track_caller]
     pub(crate) fn check(
         &self,
@@ -41,10 +42,10 @@ impl Needs {
     }
 }
 
-/// Checks that events of this name can come. `instead` knows the names that are something else here, and the call for it.
+/// Checks that an event can have this name. `instead` returns the method to use for names that have their own one.
 ///
 /// # Panics
-/// If none can. The text says which call is meant.
+/// If no event can have this name. The message names the method to use instead.
 #[track_caller]
 pub fn check_event_name(event: &str, instead: impl FnOnce(&str) -> Option<&'static str>) {
     if let Some(call) = instead(event) {

@@ -1,16 +1,16 @@
-//! An answer that is an error: what the peer may see of one ([`ClientError`]), its form on the wire, and how it is read
-//! ([`answer`], [`RemoteError`]).
+//! Acknowledgements that are errors: what the peer sees of an error ([`ClientError`]), its form on the wire, and how it
+//! is read ([`read_ack`], [`RemoteError`]).
 //!
 //! A refused acknowledgement is one argument: `{"error":{"code":"…","message":"…","data":…}}`, without `data` if there is none.
 
 use std::{borrow::Cow, collections::HashMap, error::Error, fmt};
 
-use kokanee_socketio::{Args, ArgsError, Value, from_value, to_value};
+use kokanee_socketio::{Args, Value, to_value};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{AckError, ExtractError};
+use crate::error::{AckError, EventError, EventErrorKind, ExtractError, RemoteError};
 
-/// Code of a [`ClientError`] that has none of its own.
+/// The default code of a [`ClientError`].
 const DEFAULT_CODE: &str = "error";
 /// What the peer sees of every other error.
 const INTERNAL: Fault<'static> = Fault {
@@ -19,10 +19,10 @@ const INTERNAL: Fault<'static> = Fault {
     data: None,
 };
 
-/// An error that is meant for the peer: a handler that returns it answers the event with its code, message and data.
+/// An error for the peer: if a handler returns it, the event is acknowledged with its code, message and data.
 ///
-/// Of any other error the peer sees `internal error` alone. It may also be the source of an error of yours, at any depth and
-/// through `#[error(transparent)]` and `anyhow`, too.
+/// For any other error the peer only sees `internal error`. A `ClientError` may also be the source of the returned
+/// error, at any depth, also through `#[error(transparent)]` and `anyhow`.
 ///
 /// ```
 /// use kokanee_handler::ClientError;
@@ -50,12 +50,12 @@ const INTERNAL: Fault<'static> = Fault {
 /// The JavaScript client gets `{ error: { code: "name_too_long", message: "this name is too long", data: { max: 20 } } }` as the
 /// first argument of its acknowledgement, Kokanee's client an [`AckError::Remote`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct ClientError(Box<Facts>);
+pub struct ClientError(Box<ErrorDetails>);
 
-/// What is for the peer. It is the source of its [`ClientError`], so that it is found even through a wrapper that puts
-/// itself in the place of that error and keeps only its source.
+/// The content of a [`ClientError`]. It is also the source of that error, so that it is found even if a transparent
+/// wrapper replaces the error and keeps only its source.
 #[derive(Debug, Clone, PartialEq)]
-struct Facts {
+struct ErrorDetails {
     code: String,
     message: String,
     data: Option<Value>,
@@ -64,7 +64,7 @@ struct Facts {
 impl ClientError {
     /// Creates an error with a message for the peer. Its code is `error`.
     pub fn new(message: impl Into<String>) -> Self {
-        Self(Box::new(Facts {
+        Self(Box::new(ErrorDetails {
             code: DEFAULT_CODE.to_owned(),
             message: message.into(),
             data: None,
@@ -72,6 +72,15 @@ impl ClientError {
     }
 
     /// Sets the code: a short, stable name that programs compare. Default `error`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_handler::ClientError;
+    ///
+    /// // JavaScript: `if (answer.error?.code === "not_found") …`
+    /// let error = ClientError::new("there is no such room").code("not_found");
+    /// ```
     #[must_use]
     pub fn code(mut self, code: impl Into<String>) -> Self {
         self.0.code = code.into();
@@ -79,6 +88,16 @@ impl ClientError {
     }
 
     /// Adds data. Bytes in it are sent as binary; what cannot be written as JSON becomes `null`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_handler::ClientError;
+    ///
+    /// let error = ClientError::new("too many messages")
+    ///     .code("rate_limited")
+    ///     .data(serde_json::json!({ "retry_after_ms": 500 }));
+    /// ```
     #[must_use]
     pub fn data(mut self, data: impl Serialize) -> Self {
         self.0.data = Some(to_value(&data).unwrap_or_default());
@@ -98,53 +117,104 @@ impl Error for ClientError {
     }
 }
 
-impl fmt::Display for Facts {
+impl fmt::Display for ErrorDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "answered with code {:?}", self.code)
+        write!(f, "error code {:?}", self.code)
     }
 }
 
-impl Error for Facts {}
+impl Error for ErrorDetails {}
 
 /// What the peer sees of an error.
 #[derive(Debug, Clone, Serialize)]
 pub struct Fault<'a> {
     /// A short, stable name.
     pub code: &'a str,
-    /// A text.
+    /// A text for users.
     pub message: Cow<'a, str>,
-    /// More, if there is any.
+    /// Additional data, if there is any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<&'a Value>,
 }
 
 impl<'a> Fault<'a> {
-    /// What the peer may know of an error of the application: all of a [`ClientError`] in it, its own mistake in an
-    /// [`ExtractError`], otherwise nothing.
+    /// Returns what the peer sees of an error of the application: all of a [`ClientError`] in it, the peer's mistake in
+    /// an [`ExtractError`], otherwise only that something failed.
     pub(crate) fn of(error: &'a (dyn Error + 'static)) -> Self {
         let mut causes = std::iter::successors(Some(error), |error| (*error).source());
         let fault = causes.find_map(|error| {
             if let Some(error) = error.downcast_ref::<ExtractError>() {
                 return Some(error.fault());
             }
-            let facts = error.downcast_ref::<Facts>()?;
+            let details = error.downcast_ref::<ErrorDetails>()?;
             Some(Self {
-                code: &facts.code,
-                message: Cow::Borrowed(&facts.message),
-                data: facts.data.as_ref(),
+                code: &details.code,
+                message: Cow::Borrowed(&details.message),
+                data: details.data.as_ref(),
             })
         });
         fault.unwrap_or(INTERNAL)
     }
 
-    /// What the peer may know of a panic, and of mistakes in our own set-up.
+    /// Returns what the peer sees of a panic, or of a mistake of the application.
     pub(crate) const fn internal() -> Self {
         INTERNAL
     }
 
-    /// Whether the peer sees no more than that something failed.
+    /// Returns whether the peer only sees that something failed.
     pub fn is_internal(&self) -> bool {
         self.code == INTERNAL.code
+    }
+}
+
+impl ExtractError {
+    /// Returns a short, stable name of the error, as the peer sees it.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Payload(_) => "invalid_payload",
+            Self::Auth(_) => "invalid_auth",
+            Self::State { .. } | Self::Extension { .. } => Fault::internal().code,
+            Self::Other(error) => Fault::of(&**error).code,
+        }
+    }
+
+    /// Returns what the peer sees of the error: code and text of the peer's own mistake, or a
+    /// [`ClientError`](crate::ClientError).
+    pub fn fault(&self) -> Fault<'_> {
+        match self {
+            Self::State { .. } | Self::Extension { .. } => Fault::internal(),
+            Self::Other(error) => Fault::of(&**error),
+            Self::Payload(_) | Self::Auth(_) => Fault {
+                code: self.code(),
+                message: self.to_string().into(),
+                data: None,
+            },
+        }
+    }
+}
+
+impl EventErrorKind {
+    /// Returns what the peer sees of the error. Panics and the application's errors are hidden, except a
+    /// [`ClientError`](crate::ClientError).
+    pub fn fault(&self) -> Fault<'_> {
+        match self {
+            Self::Panic(_) => Fault::internal(),
+            Self::Extract(error) => error.fault(),
+            Self::Handler(error) => Fault::of(&**error),
+        }
+    }
+}
+
+impl EventError {
+    /// Returns a short, stable name of the error, as the peer sees it.
+    pub fn code(&self) -> &str {
+        self.kind().fault().code
+    }
+
+    /// Returns whether the handler has refused the event with an error that the peer sees, which is not a fault of the
+    /// application.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.kind(), EventErrorKind::Handler(_)) && !self.kind().fault().is_internal()
     }
 }
 
@@ -154,41 +224,15 @@ pub(crate) struct Refusal<'a> {
     pub(crate) error: Fault<'a>,
 }
 
-/// The peer answered an event with an error: its handler failed, or refused.
-///
-/// The text is the peer's own, so it is shown to no other user without a thought.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{message} ({code})")]
-#[non_exhaustive]
-pub struct RemoteError {
-    /// A short, stable name, as the peer calls it: `forbidden`. Kokanee's own are `internal`, `invalid_payload`, `invalid_auth`
-    /// and `error`.
-    pub code: String,
-    /// A text for people.
-    pub message: String,
-    /// More, if the peer has sent any.
-    pub data: Option<Value>,
-}
-
-impl RemoteError {
-    /// Deserializes the data, `null` if there is none.
-    ///
-    /// # Errors
-    /// When it does not fit `T`.
-    pub fn data_as<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
-        from_value(self.data.as_ref().unwrap_or(&Value::Null))
-    }
-}
-
-/// The error, if the arguments of an acknowledgement are a refusal: one object, whose only key is `error`, with an object
-/// in it that has a code, a message and perhaps data.
+/// Returns the error if the arguments of an acknowledgement are a refusal: one object with the only key `error`, whose
+/// value is an object with a code, a message and optional data.
 fn refusal(args: &Args) -> Option<RemoteError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Refused {
         error: HashMap<String, Value>,
     }
-    // A struct could be read from an array, too.
+    // The struct could also be deserialised from an array.
     if args.len() != 1 || !args.json().trim_ascii_start().starts_with('{') {
         return None;
     }
@@ -207,11 +251,11 @@ fn refusal(args: &Args) -> Option<RemoteError> {
     }
 }
 
-/// Reads an acknowledgement: as a `T`, or as the error that it is.
+/// Reads an acknowledgement as a `T`, or as the error that the peer sent.
 ///
 /// # Errors
-/// [`AckError::Remote`] if the peer has refused, [`AckError::Decode`] if the answer does not fit `T`.
-pub fn answer<T: DeserializeOwned>(args: &Args) -> Result<T, AckError> {
+/// [`AckError::Remote`] if the peer sent an error, [`AckError::Decode`] if the arguments do not fit `T`.
+pub fn read_ack<T: DeserializeOwned>(args: &Args) -> Result<T, AckError> {
     match refusal(args) {
         Some(error) => Err(error.into()),
         None => Ok(args.deserialize()?),
@@ -229,7 +273,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{BoxError, EventErrorKind};
+    use crate::error::BoxError;
 
     fn seen(error: impl Into<BoxError>) -> serde_json::Value {
         let error = EventErrorKind::Handler(error.into());
@@ -247,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_peer_sees_a_client_error_wherever_it_is_in_an_error_and_nothing_else() {
+    fn the_peer_sees_only_a_client_error_at_any_depth() {
         let error = || ClientError::new("not yours").code("forbidden").data([1]);
         let shown = json!({ "code": "forbidden", "message": "not yours", "data": [1] });
         assert_eq!(seen(error()), shown);
@@ -276,11 +320,11 @@ mod tests {
 
     fn read(args: &serde_json::Value) -> Result<Value, AckError> {
         let values = args.as_array().expect("arguments").iter().cloned();
-        answer(&Args::from_values(values.map(Value::from)).expect("JSON"))
+        read_ack(&Args::from_values(values.map(Value::from)).expect("JSON"))
     }
 
     #[test]
-    fn an_answer_is_a_refusal_if_it_has_exactly_that_form() {
+    fn an_acknowledgement_is_a_refusal_if_it_has_exactly_that_form() {
         let Err(AckError::Remote(error)) = read(
             &json!([{ "error": { "message": "no", "code": "forbidden", "data": { "max": 2 } } }]),
         ) else {

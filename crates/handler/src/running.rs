@@ -1,4 +1,4 @@
-//! Handlers that have been started: those that wait for something are kept, and polled until they end.
+//! Handlers that have been called and are not finished: they are kept, and polled until they are.
 
 use std::{
     pin::Pin,
@@ -8,26 +8,30 @@ use std::{
 use tracing::{Level, Span};
 
 use crate::{
-    Ack, BoxError, Call, Erased, EventError, EventErrorKind, HandlerFuture, Kind, Started, caught,
+    ack::Ack,
+    call::caught,
+    error::{BoxError, EventError, EventErrorKind},
+    extract::Kind,
+    handler::{Call, Erased, HandlerFuture, Started},
 };
 
-/// A handler that waits for something.
+/// A handler that is not finished.
 #[expect(missing_debug_implementations, reason = "it holds a future")]
 pub struct Running {
     future: HandlerFuture,
-    /// The event's name, for the report if it fails.
+    /// The event's name, for the error report.
     event: Box<str>,
-    /// Whom to tell if it fails. `None` for handlers of anything but events.
+    /// The acknowledgement that is sent if it fails. `None` unless it handles an event.
     ack: Option<Ack>,
     weight: usize,
-    /// Of its event among those of the socket.
+    /// The number of its event, unique within the socket.
     number: u32,
-    /// Whether events behind its own need not wait for it.
+    /// Whether later events need not wait for it.
     concurrent: bool,
 }
 
 impl Running {
-    /// Notes which event it handles: handlers of the same event have the same number.
+    /// Sets the number of its event: handlers of the same event have the same number.
     pub fn set_number(&mut self, number: u32) {
         self.number = number;
     }
@@ -37,37 +41,37 @@ impl Running {
         self.number
     }
 
-    /// Says that events behind its own need not wait for it.
+    /// Marks it as one that later events need not wait for.
     pub fn set_concurrent(&mut self) {
         self.concurrent = true;
     }
 
-    /// Whether events behind its own need not wait for it.
+    /// Returns whether later events need not wait for it.
     pub fn is_concurrent(&self) -> bool {
         self.concurrent
     }
 
-    /// The name of what it handles.
+    /// Returns the name of its event.
     pub fn event(&self) -> &str {
         &self.event
     }
 
-    /// Notes how many bytes of the event the handler may hold until it ends.
+    /// Sets how many bytes of the event the handler keeps allocated until it is finished.
     pub fn set_weight(&mut self, bytes: usize) {
         self.weight = bytes;
     }
 
-    /// The bytes that were noted.
+    /// Returns the bytes that [`set_weight`](Self::set_weight) has set.
     pub fn weight(&self) -> usize {
         self.weight
     }
 
-    /// Whether it handles an event.
+    /// Returns whether it handles an event.
     pub fn is_event(&self) -> bool {
         self.ack.is_some()
     }
 
-    /// Polls the handler. If it fails, the peer learns of it by its acknowledgement, and the application by `report`.
+    /// Polls the handler. If it fails, the error is sent to the peer as the acknowledgement, and passed to `report`.
     pub fn poll(&mut self, cx: &mut Context<'_>, report: impl FnOnce(&EventError)) -> Poll<()> {
         let error = match caught(|| self.future.as_mut().poll_outcome(cx)) {
             Ok(Poll::Pending) => return Poll::Pending,
@@ -75,12 +79,12 @@ impl Running {
             Ok(Poll::Ready(Err(error))) => EventErrorKind::Handler(error),
             Err(panic) => EventErrorKind::Panic(panic),
         };
-        tell(&self.event, self.ack.as_ref(), error, report);
+        report_failure(&self.event, self.ack.as_ref(), error, report);
         Poll::Ready(())
     }
 }
 
-/// Calls one handler and polls it once. If it waits, it is added to `running`.
+/// Calls one handler and polls it once. If it is not finished then, it is added to `running`.
 #[inline]
 pub fn start<K: Kind>(
     handler: &Erased<K>,
@@ -106,10 +110,10 @@ pub fn start<K: Kind>(
         Ok(Err(error)) => EventErrorKind::Extract(error),
         Err(panic) => EventErrorKind::Panic(panic),
     };
-    tell(K::name(context), ack, error, report);
+    report_failure(K::name(context), ack, error, report);
 }
 
-/// A handler that waits, in the span of what it handles.
+/// A handler that is polled in the span of its event.
 struct Spanned {
     span: Span,
     future: HandlerFuture,
@@ -122,7 +126,7 @@ impl Call for Spanned {
     }
 }
 
-/// Starts handlers in a span, in which those that wait run on. Without a debug level there is none.
+/// Calls handlers in a span, which is also entered when they are polled later. Without debug level there is no span.
 #[inline]
 pub fn in_span(
     name: impl FnOnce() -> Span,
@@ -143,13 +147,18 @@ pub fn in_span(
     }
 }
 
-/// Tells the peer and the application of an event that was not handled.
+/// Reports a failed event to the peer and the application.
 #[cold]
-fn tell(event: &str, ack: Option<&Ack>, error: EventErrorKind, report: impl FnOnce(&EventError)) {
+fn report_failure(
+    event: &str,
+    ack: Option<&Ack>,
+    error: EventErrorKind,
+    report: impl FnOnce(&EventError),
+) {
     if let Some(ack) = ack {
         ack.send_fault(error.fault());
     }
     let error = EventError::new(event, error);
-    // The application's own error handler may panic, too. It is told of nothing then.
+    // The application's error handler may panic, too. That is ignored.
     let _ = caught(|| report(&error));
 }

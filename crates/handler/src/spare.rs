@@ -1,6 +1,6 @@
-//! Memory of handlers that have ended, kept for the next call: a handler that does not wait costs no allocation.
+//! A pool of memory for the futures of handlers: a handler that finishes at its first poll costs no allocation.
 //!
-//! Each thread keeps one place for each of the few kinds of futures that it has polled last; the very last one is found
+//! Each thread keeps one slot for each of the few types of futures that it has polled last; the very last one is found
 //! without a search.
 
 use std::{
@@ -9,49 +9,49 @@ use std::{
     pin::Pin,
 };
 
-/// Kinds of futures that a thread keeps a place for, beside the last one.
-const MAX_KINDS: usize = 7;
-/// Places that are larger are not kept.
+/// The number of types for which a thread keeps a slot, in addition to the last one.
+const MAX_SLOTS: usize = 7;
+/// Larger slots are not kept.
 const MAX_BYTES: usize = 2048;
 
-/// A future's place on the heap. Empty when the future has ended.
-type Place<F> = Pin<Box<Option<F>>>;
+/// The memory of a future on the heap. Empty when the future is finished.
+type Slot<F> = Pin<Box<Option<F>>>;
 
-/// A place while it is kept: one thing of whatever type.
-struct Kept<F>(Place<F>);
+/// A slot in the pool. It is a type of its own so that `Any` can tell slots apart.
+struct Pooled<F>(Slot<F>);
 
 thread_local! {
     static LAST: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
-    /// The newest one is in front.
-    static SHELF: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+    /// The newest slot is in front.
+    static POOL: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A place, and the future in it, if there is one.
-pub(crate) struct Placed<F: 'static>(Box<Kept<F>>);
+/// A slot taken from the pool, and the future in it, if there is one.
+pub(crate) struct FutureSlot<F: 'static>(Box<Pooled<F>>);
 
-impl<F: 'static> Placed<F> {
-    /// An empty place.
+impl<F: 'static> FutureSlot<F> {
+    /// Takes an empty slot from the pool, or allocates one.
     #[inline]
     pub(crate) fn empty() -> Self {
         // Fails when the thread ends.
         let last = LAST.try_with(Cell::take).ok().flatten();
         let kept = match last {
-            None => from_shelf(None),
-            Some(last) => match last.downcast::<Kept<F>>() {
+            None => from_pool(None),
+            Some(last) => match last.downcast::<Pooled<F>>() {
                 Ok(kept) => Some(kept),
-                Err(other) => from_shelf(Some(other)),
+                Err(other) => from_pool(Some(other)),
             },
         };
-        Self(kept.unwrap_or_else(|| Box::new(Kept(Box::pin(None)))))
+        Self(kept.unwrap_or_else(|| Box::new(Pooled(Box::pin(None)))))
     }
 
-    /// Where the future is, or is to be put.
+    /// Returns the memory of the future: empty, or with the future.
     #[inline]
     pub(crate) fn future(&mut self) -> Pin<&mut Option<F>> {
         self.0.0.as_mut()
     }
 
-    /// Drops the future, if there is one, and keeps the place for the next.
+    /// Drops the future, if there is one, and keeps the slot for the next call.
     #[inline]
     pub(crate) fn end(mut self) {
         self.0.0.set(None);
@@ -61,21 +61,21 @@ impl<F: 'static> Placed<F> {
         }
     }
 
-    /// The future in its place, for as long as it waits.
-    pub(crate) fn into_place(self) -> Place<F> {
+    /// Returns the future, which is not finished. Its slot does not return to the pool.
+    pub(crate) fn into_future(self) -> Slot<F> {
         self.0.0
     }
 }
 
-/// Puts the last place on the shelf, if there is one, and takes one for this kind of futures from there.
-fn from_shelf<F: 'static>(last: Option<Box<dyn Any>>) -> Option<Box<Kept<F>>> {
-    let found = SHELF.try_with(|shelf| {
-        let mut shelf = shelf.try_borrow_mut().ok()?;
-        let found = shelf.iter().position(|kept| kept.is::<Kept<F>>());
-        let found = found.map(|index| shelf.remove(index));
+/// Puts the last slot into the pool, if there is one, and takes one for this type of futures from it.
+fn from_pool<F: 'static>(last: Option<Box<dyn Any>>) -> Option<Box<Pooled<F>>> {
+    let found = POOL.try_with(|pool| {
+        let mut pool = pool.try_borrow_mut().ok()?;
+        let found = pool.iter().position(|kept| kept.is::<Pooled<F>>());
+        let found = found.map(|index| pool.remove(index));
         if let Some(last) = last {
-            shelf.truncate(MAX_KINDS - 1);
-            shelf.insert(0, last);
+            pool.truncate(MAX_SLOTS - 1);
+            pool.insert(0, last);
         }
         found?.downcast().ok()
     });
@@ -86,80 +86,80 @@ fn from_shelf<F: 'static>(last: Option<Box<dyn Any>>) -> Option<Box<Kept<F>>> {
 mod tests {
     use super::*;
 
-    fn placed<F>(future: F) -> Placed<F> {
-        let mut placed = Placed::empty();
-        placed.future().set(Some(future));
-        placed
+    fn slot<F>(future: F) -> FutureSlot<F> {
+        let mut slot = FutureSlot::empty();
+        slot.future().set(Some(future));
+        slot
     }
 
-    fn empty_for<F>(_: &impl Fn() -> F) -> Placed<F> {
-        Placed::empty()
+    fn empty_for<F>(_: &impl Fn() -> F) -> FutureSlot<F> {
+        FutureSlot::empty()
     }
 
-    fn address<F>(placed: &mut Placed<F>) -> usize {
-        std::ptr::from_ref(&*placed.future()).addr()
+    fn address<F>(slot: &mut FutureSlot<F>) -> usize {
+        std::ptr::from_ref(&*slot.future()).addr()
     }
 
     #[test]
-    fn a_place_is_used_again_by_futures_of_its_kind_alone() {
-        let first = |n: u8| placed(async move { n });
-        let second = |n: u64| placed(async move { n });
+    fn a_slot_is_reused_only_by_futures_of_its_type() {
+        let first = |n: u8| slot(async move { n });
+        let second = |n: u64| slot(async move { n });
         let run = || {
             let mut a = first(1);
-            let places = address(&mut a);
+            let slots = address(&mut a);
             a.end();
             let mut b = second(2);
-            let places = (places, address(&mut b));
-            assert_ne!(address(&mut second(3)), places.1, "it is taken");
+            let slots = (slots, address(&mut b));
+            assert_ne!(address(&mut second(3)), slots.1, "it is taken");
             b.end();
-            places
+            slots
         };
-        let places = run();
-        assert_eq!([run(), run()], [places; 2]);
+        let slots = run();
+        assert_eq!([run(), run()], [slots; 2]);
     }
 
     #[test]
-    fn a_place_is_found_after_a_future_of_another_kind_has_waited() {
-        let waits = || placed(async { 1_u8 }).into_place();
-        let ends = |n: u64| placed(async move { n });
+    fn a_slot_is_found_after_an_unfinished_future_of_another_type() {
+        let waits = || slot(async { 1_u8 }).into_future();
+        let ends = |n: u64| slot(async move { n });
         let mut first = ends(1);
-        let place = address(&mut first);
+        let slot_address = address(&mut first);
         first.end();
         for _ in 0..3 {
             let waiting = waits();
             let mut again = ends(2);
-            assert_eq!(address(&mut again), place);
+            assert_eq!(address(&mut again), slot_address);
             again.end();
             drop(waiting);
         }
     }
 
     #[test]
-    fn a_place_that_was_not_used_is_kept() {
+    fn an_unused_slot_is_kept() {
         let future = || async { 7_u16 };
-        let mut first = placed(future());
-        let place = address(&mut first);
+        let mut first = slot(future());
+        let slot_address = address(&mut first);
         first.end();
         let mut empty = empty_for(&future);
         assert!(empty.future().is_none());
         empty.end();
-        assert_eq!(address(&mut placed(future())), place);
+        assert_eq!(address(&mut slot(future())), slot_address);
     }
 
     #[test]
-    fn what_a_future_holds_is_dropped_when_its_place_is_kept() {
+    fn the_future_is_dropped_when_its_slot_is_kept() {
         let held = std::sync::Arc::new(());
         let copy = std::sync::Arc::clone(&held);
-        placed(async move { drop(copy) }).end();
+        slot(async move { drop(copy) }).end();
         assert_eq!(std::sync::Arc::strong_count(&held), 1);
     }
 
     #[test]
-    fn only_a_few_kinds_are_kept() {
+    fn only_a_few_slots_are_kept() {
         macro_rules! kinds {
-            ($($kind:literal)*) => { $( placed(async { $kind }).end(); )* };
+            ($($kind:literal)*) => { $( slot(async { $kind }).end(); )* };
         }
         kinds!(0 1 2 3 4 5 6 7 8 9);
-        assert_eq!(SHELF.with_borrow(Vec::len), MAX_KINDS);
+        assert_eq!(POOL.with_borrow(Vec::len), MAX_SLOTS);
     }
 }

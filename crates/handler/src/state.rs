@@ -1,4 +1,4 @@
-//! Values that the application gives to its handlers: one of each type, set at the builder of a server or client.
+//! State: values that all handlers can access, one of each type, added at the builder of a server or client.
 
 use std::{
     any::{Any, TypeId, type_name},
@@ -8,12 +8,16 @@ use std::{
     sync::Arc,
 };
 
-use crate::{ExtractError, FromContext, Kind, Needs};
+use crate::{
+    error::ExtractError,
+    extract::{FromContext, Kind},
+    needs::Needs,
+};
 
-/// A value that belongs to the whole server or client, given to its builder's `state(…)`. An extractor.
+/// A value of the whole server or client, added with `state(…)` of its builder. An extractor.
 ///
-/// A handler with a state that was never given is refused when it is added, or at the builder of a client when that builds: that
-/// panics. `Option<State<T>>` may be missing.
+/// Adding a handler whose state is missing panics; for handlers of a client's builder, building the client panics.
+/// `Option<State<T>>` may be missing.
 #[derive(Debug)]
 pub struct State<T>(pub Arc<T>);
 
@@ -38,7 +42,7 @@ impl<K: Kind, T: Send + Sync + 'static> FromContext<K> for State<T> {
     }
 }
 
-/// The values, by their types.
+/// The state values, by their types.
 #[derive(Clone, Default)]
 pub struct States(HashMap<TypeId, Stored>);
 
@@ -46,22 +50,22 @@ pub struct States(HashMap<TypeId, Stored>);
 type Stored = (&'static str, Arc<dyn Any + Send + Sync>);
 
 impl States {
-    /// Adds a value, in place of another of its type.
+    /// Adds a value. Replaces one of the same type.
     pub fn insert<T: Send + Sync + 'static>(&mut self, state: T) {
         let stored = (type_name::<T>(), Arc::new(state) as _);
         self.0.insert(TypeId::of::<T>(), stored);
     }
 
-    /// The value of this type.
+    /// Returns the value of this type.
     pub fn find<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let (_, state) = self.0.get(&TypeId::of::<T>())?;
         Arc::clone(state).downcast().ok()
     }
 
-    /// Checks that all that handlers need is there. `call` is how a state is given.
+    /// Checks that all needed states exist. `call` is the method that adds one.
     ///
     /// # Panics
-    /// If it is not. The text says what to do.
+    /// If one is missing. The message says what to do.
     #[track_caller]
     pub fn check(&self, needs: &Needs, call: &str) {
         let has_state = |id| self.0.contains_key(&id);

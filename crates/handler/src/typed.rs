@@ -4,18 +4,34 @@ use std::{fmt, marker::PhantomData};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Ack, BoxError, Data, EmitError, EventKind, ExtractError, FromContext};
+use crate::{
+    ack::Ack,
+    error::{BoxError, EmitError, ExtractError},
+    extract::{Data, EventKind, FromContext},
+};
 
 /// A type that is the arguments of one event. Implemented by `#[derive(Event)]`.
 pub trait Event: Serialize + DeserializeOwned {
     /// The event's name.
     const NAME: &'static str;
-    /// What its acknowledgement carries; `()` if it has none. If it can be refused, this is what it carries otherwise: see
+    /// The content of its acknowledgement; `()` if it has none. An acknowledgement may also be an error instead: see
     /// [`TypedAck::send_result`].
     type Ack: Serialize + DeserializeOwned;
 }
 
 /// The arguments of a typed event: the first parameter of its handlers.
+///
+/// ```
+/// # use kokanee_handler::{EmitError, Event, Typed, TypedAck};
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # struct Sum(i64, i64);
+/// # impl Event for Sum { const NAME: &'static str = "sum"; type Ack = i64; }
+/// // #[derive(Event, Serialize, Deserialize)] #[event(ack = i64)] struct Sum(i64, i64);
+/// async fn on_sum(Typed(Sum(a, b)): Typed<Sum>, ack: TypedAck<Sum>) -> Result<(), EmitError> {
+///     ack.send(a + b)
+/// }
+/// // io.on_typed(on_sum);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Typed<E>(pub E);
 
@@ -25,19 +41,19 @@ impl<K: EventKind, E: Event> FromContext<K> for Typed<E> {
     }
 }
 
-/// Answers a typed event, once and with the type that belongs to it. An extractor.
+/// Acknowledges a typed event, once and with its type. An extractor.
 pub struct TypedAck<E> {
     ack: Ack,
     event: PhantomData<fn(E)>,
 }
 
 impl<E: Event> TypedAck<E> {
-    /// Whether the peer asked for an answer that it has not got yet.
+    /// Returns whether the peer asked for an acknowledgement and none was sent yet.
     pub fn is_wanted(&self) -> bool {
         self.ack.is_wanted()
     }
 
-    /// Answers. If the peer did not ask for an answer, this does nothing.
+    /// Sends the acknowledgement. If the peer did not ask for one, this does nothing.
     ///
     /// # Errors
     /// As [`Ack::send`].
@@ -45,7 +61,7 @@ impl<E: Event> TypedAck<E> {
         self.ack.send(answer)
     }
 
-    /// Answers with the value or with the error, as [`Ack::send_result`] does.
+    /// Acknowledges with the value or the error, as [`Ack::send_result`] does.
     ///
     /// ```
     /// # use kokanee_handler::{BoxError, ClientError, Event, TypedAck};
@@ -88,7 +104,7 @@ impl<K: EventKind, E: Event> FromContext<K> for TypedAck<E> {
     }
 }
 
-/// The parameters of a handler that begin with a typed event, which says what the handler is for.
+/// The parameters of a handler that begin with a typed event, which names the event.
 #[diagnostic::on_unimplemented(
     message = "the first parameter must be `Typed<E>`",
     label = "does not say which event it handles",

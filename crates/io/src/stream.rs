@@ -1,4 +1,4 @@
-//! A byte stream that carries HTTP or a WebSocket: plain TCP, or anything else behind a box.
+//! A byte stream that carries HTTP or a WebSocket: plain TCP, or any other stream in a box.
 
 use std::{
     io::{self, IoSlice},
@@ -12,7 +12,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A stream that carries a WebSocket: plain TCP, or anything else behind a box.
+/// A stream that carries a WebSocket: plain TCP, or any other stream in a box.
 pub enum Stream {
     /// Plain TCP, the fast path.
     Tcp(TcpStream),
@@ -20,23 +20,23 @@ pub enum Stream {
     Other(Pin<Box<dyn Duplex>>),
 }
 
-/// Bytes that the kernel takes for an HTTP connection beside those that are on their way to the peer.
+/// How many bytes of an HTTP connection the kernel buffers in addition to those that it has sent.
 ///
-/// Without such a bound it takes up to some megabytes, and asks for more only when a third of that has left: over a slow link
-/// that is longer than any deadline, although the peer takes all that comes. With it, each few kilobytes that the peer has
-/// acknowledged let us write again, so that progress is seen.
+/// Without such a limit it buffers up to some megabytes, and accepts more only when a third of them is acknowledged:
+/// over a slow link that takes longer than any deadline, although the peer reads everything. With it, the socket
+/// becomes writable after each few kilobytes that the peer has acknowledged, so that progress is visible.
 const UNSENT_BYTES: u32 = 16 * 1024;
 
-/// Sets the options of a TCP connection that carries HTTP. If one cannot be set, the connection is only slower, or a slow peer is
-/// cut off earlier.
+/// Sets the options of a TCP connection that carries HTTP. If one cannot be set, the connection is only slower, or a
+/// slow peer is disconnected earlier.
 pub fn tune(stream: &TcpStream) {
-    // Small frames must not wait for each other.
+    // Small frames must not wait for acknowledgements.
     let _ = stream.set_nodelay(true);
     set_unsent_bytes(stream, UNSENT_BYTES);
 }
 
-/// Sets those of one that carries a WebSocket: the kernel takes what it likes, as a burst of messages is no sign of a slow peer,
-/// and is asked to watch a peer for which something waits.
+/// Sets the options of a TCP connection that carries a WebSocket: the kernel buffers as much as by default, because a
+/// burst of messages does not mean that the peer is slow. [`watch_acknowledgements`] detects a slow peer instead.
 pub(crate) fn tune_websocket(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     set_unsent_bytes(stream, 0);
@@ -50,10 +50,11 @@ fn set_unsent_bytes(stream: &TcpStream, bytes: u32) {
     let _ = (stream, bytes);
 }
 
-/// Asks the kernel to break the connection when the peer has acknowledged nothing for so long although something is to be sent,
-/// or not to any more. Returns whether it does so.
+/// Sets after which time the kernel breaks the connection if the peer acknowledges nothing although data is to be sent;
+/// `None` disables that. Returns whether the kernel does so now.
 ///
-/// Only the kernel sees each acknowledgement: what we see is that it takes more from us, which it does in steps of up to a megabyte.
+/// Only the kernel sees each acknowledgement: a program only sees that the kernel accepts more data, in steps of up to
+/// a megabyte.
 pub(crate) fn watch_acknowledgements(stream: &TcpStream, timeout: Option<Duration>) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     return socket2::SockRef::from(stream)
@@ -126,7 +127,7 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            // The kernel sends what it has.
+            // The kernel sends its buffer by itself.
             Self::Tcp(_) => Poll::Ready(Ok(())),
             Self::Other(stream) => stream.as_mut().poll_flush(cx),
         }
@@ -140,7 +141,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// One buffer for streams (TLS) that would make a record of every slice; bounded, as a record is.
+/// Joins slices in one buffer for streams (TLS) that would write a record for every slice; as long as a record at most.
 fn join(slices: &[IoSlice<'_>]) -> Vec<u8> {
     const RECORD_BYTES: usize = 16 * 1024;
     let mut joined = Vec::with_capacity(

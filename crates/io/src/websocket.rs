@@ -1,7 +1,7 @@
-//! A WebSocket over a stream: reads into the worker thread's buffer, decodes every frame that a read has brought, and
-//! writes what waits with one call.
+//! A WebSocket over a stream: reads into the worker thread's buffer, decodes every frame of a read, and writes all
+//! queued frames with one call.
 //!
-//! Owned by the task of a session. It keeps no buffer while nothing is unfinished.
+//! Owned by the task of a session. It has no buffer of its own between messages.
 
 use std::{
     cell::RefCell,
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use kokanee_engineio::{Message, Session, Str, Transport};
 use kokanee_websocket::{
     CloseCode, CloseFrame, Decoder, Limits, MaskKey, Message as Frame, OpCode, Role, apply_mask,
@@ -25,29 +25,29 @@ use crate::{
     stream::{tune_websocket, watch_acknowledgements},
 };
 
-/// Size of the read buffer that each worker thread has: so much is read at once.
+/// The size of each worker thread's read buffer: the most bytes of one read.
 pub const READ_BYTES: usize = 64 * 1024;
-/// What a ping carries that asks whether the peer has read what was sent before it.
+/// The payload of a ping that checks whether the peer has read everything before it.
 pub const PING_PAYLOAD: &[u8] = b"read?";
-/// Frames that one write takes at most.
+/// Most frames of one write.
 const MAX_SLICES: usize = 64;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
-/// What a session wants to have written: finished frames, in order.
+/// A session's queue of finished frames.
 pub trait Frames {
-    /// Whether a frame is partly written: nothing may come between.
+    /// Returns whether a frame is partly written: no other frame may be written then.
     fn is_mid_frame(&self) -> bool;
 
-    /// Whether nothing waits, for a WebSocket.
+    /// Returns whether no frames are queued for a WebSocket.
     fn is_drained(&self) -> bool;
 
-    /// What is to be written, if it is a single piece.
+    /// Returns the bytes to write, if they are a single slice.
     fn only_frame(&self) -> Option<&[u8]>;
 
-    /// Fills `slices` with what is to be written and returns how many it used.
+    /// Fills `slices` with the bytes to write and returns how many it used.
     fn frames<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize;
 
     /// Notes that `count` bytes were written.
@@ -81,7 +81,7 @@ impl Frames for Session {
 pub enum ReadEnd {
     /// A close frame, or the end of the stream.
     Closed,
-    /// The stream failed, or the peer broke the protocol.
+    /// The stream failed, or the peer violated the protocol.
     Failed,
     /// The peer sent a message that is larger than the limit.
     TooLarge,
@@ -89,23 +89,23 @@ pub enum ReadEnd {
     TimedOut,
 }
 
-/// What is left to be read.
+/// Whether more can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rest {
     /// There may be more: read again.
     Perhaps,
-    /// Nothing now: the task is woken when there is.
+    /// Not now: the task is woken when there is more.
     Nothing,
 }
 
-/// What is known of a peer without reading from it.
+/// The state of a peer, as far as it is known without reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerState {
-    /// Nothing says that it has gone.
+    /// It may be connected.
     Unknown,
-    /// It sends nothing more. There may be something unread.
+    /// It has closed its side. There may be unread data.
     Ended,
-    /// The connection is broken. What was not read is lost.
+    /// The connection is broken. Unread data is lost.
     Gone,
 }
 
@@ -114,10 +114,10 @@ pub struct WebSocketIo {
     stream: Stream,
     decoder: Decoder,
     /// Bytes that were read but not decoded: the handshake left them, or reading was paused in the middle of a read.
-    unread: Vec<u8>,
+    unread: BytesMut,
     control: ControlFrames,
     unflushed: bool,
-    /// The kernel watches whether the peer acknowledges what is sent.
+    /// The kernel detects a peer that acknowledges nothing.
     is_peer_watched: bool,
     read_end: Option<ReadEnd>,
     /// The peer has answered a ping with [`PING_PAYLOAD`].
@@ -128,22 +128,22 @@ pub struct WebSocketIo {
     message_since: Option<Instant>,
 }
 
-/// The control frames that wait to be written, between other frames.
+/// The queued control frames, which are written between other frames.
 #[derive(Debug)]
 pub struct ControlFrames {
-    /// The frame on its way, or the head in front of all frames and what follows it, and how much of that was written.
+    /// The frame being written, or the response head and the frames after it, and how many of its bytes were written.
     current: Option<(Vec<u8>, usize)>,
     /// The answer to the newest ping. Spec, RFC 6455 5.5.3: older pings need no answer.
     pong: Option<Vec<u8>>,
-    /// The payload of the close frame to send; nothing follows it.
+    /// The payload of the close frame to send; no frame follows it.
     close: Option<Vec<u8>>,
     close_sent: bool,
-    /// Where a client's frames get their keys from. `None` for a server, which does not mask.
+    /// The source of a client's masking keys. `None` for a server, which does not mask.
     mask: Option<fn() -> MaskKey>,
 }
 
 impl ControlFrames {
-    /// Sends a close frame when the frame being written is complete. Frames after it are not sent.
+    /// Sends a close frame when the frame being written is complete. Later frames are not sent.
     pub fn start_close(&mut self, code: Option<CloseCode>) {
         if self.close.is_none() && !self.close_sent {
             self.close = Some(match code {
@@ -153,9 +153,9 @@ impl ControlFrames {
         }
     }
 
-    /// Writes one finished frame that the session does not carry: a packet of a probe.
+    /// Queues one finished frame that is not in the session's queue: a packet of a probe.
     pub fn send_now(&mut self, frame: &[u8]) {
-        // A probe has one packet under way at a time; but the head may not have left.
+        // A probe sends one packet at a time, but the response head may still be queued.
         let (waiting, _) = self.current.get_or_insert_default();
         waiting.extend_from_slice(frame);
     }
@@ -189,7 +189,7 @@ impl std::fmt::Debug for WebSocketIo {
 }
 
 impl WebSocketIo {
-    /// The server's end. `unread` was read behind the request already.
+    /// Creates the server's end. `unread` are the bytes that were read after the request.
     pub fn new(stream: Stream, unread: &[u8], limits: Limits) -> Self {
         if let Stream::Tcp(stream) = &stream {
             tune_websocket(stream);
@@ -197,7 +197,8 @@ impl WebSocketIo {
         Self::with_decoder(stream, unread, Decoder::new(Role::Server, limits), None)
     }
 
-    /// The client's end, with a decoder of the client's role. `mask` gives a fresh, unpredictable key for each frame.
+    /// Creates the client's end, with a decoder of the client's role. `mask` returns a fresh, unpredictable key for
+    /// each frame.
     pub fn client(stream: Stream, unread: &[u8], decoder: Decoder, mask: fn() -> MaskKey) -> Self {
         Self::with_decoder(stream, unread, decoder, Some(mask))
     }
@@ -211,7 +212,7 @@ impl WebSocketIo {
         Self {
             stream,
             decoder,
-            unread: unread.to_vec(),
+            unread: unread.into(),
             control: ControlFrames {
                 current: None,
                 pong: None,
@@ -228,33 +229,34 @@ impl WebSocketIo {
         }
     }
 
-    /// Writes the answer to the opening handshake before anything else, and what the session has to say with it.
+    /// Queues the response to the opening handshake, which is written before everything else and together with the
+    /// first frames.
     pub fn send_head(&mut self, head: Vec<u8>) {
         self.control.current = Some((head, 0));
     }
 
-    /// Whether nothing but the session's frames waits to be written.
+    /// Returns whether nothing except the session's frames is to be written.
     pub fn is_idle(&self) -> bool {
         self.control.is_empty() && !self.unflushed
     }
 
-    /// Since when a message is unfinished.
+    /// Returns since when a message has been incomplete.
     pub fn message_since(&self) -> Option<Instant> {
         self.message_since
     }
 
-    /// Moves the beginning of an unfinished message, because it was not read for so long.
+    /// Moves the beginning of an incomplete message by `time`, during which nothing was read.
     pub fn postpone(&mut self, time: Duration) {
         self.message_since = self.message_since.map(|since| since + time);
     }
 
-    /// Why reading has ended, if it has.
+    /// Returns why reading has ended, if it has.
     pub fn read_end(&self) -> Option<ReadEnd> {
         self.read_end
     }
 
-    /// Asks the kernel to break the connection when the peer has acknowledged nothing for so long although something is to be
-    /// sent, or not to any more. Then reading ends with [`ReadEnd::TimedOut`], or writing fails with
+    /// Sets after which time the kernel breaks the connection if the peer acknowledges nothing although data is to be
+    /// sent; `None` disables that. Then reading ends with [`ReadEnd::TimedOut`], or writing fails with
     /// [`TimedOut`](io::ErrorKind::TimedOut). Does nothing for streams other than plain TCP.
     pub fn watch_peer(&mut self, timeout: Option<Duration>) {
         if let Stream::Tcp(stream) = &self.stream {
@@ -262,14 +264,15 @@ impl WebSocketIo {
         }
     }
 
-    /// Whether the kernel watches the peer: then no progress of writing says nothing about it.
+    /// Returns whether the kernel detects a peer that does not read: then a stalled write does not mean that it is
+    /// slow.
     #[inline]
     pub fn is_peer_watched(&self) -> bool {
         self.is_peer_watched
     }
 
-    /// Tells what is known of the peer without reading from it, and without a system call. Of streams other than plain TCP
-    /// nothing is.
+    /// Returns the state of the peer, without reading and without a system call. It is unknown for streams other than
+    /// plain TCP.
     pub fn peer_state(&self) -> PeerState {
         let Stream::Tcp(stream) = &self.stream else {
             return PeerState::Unknown;
@@ -283,19 +286,19 @@ impl WebSocketIo {
         }
     }
 
-    /// Code and reason of the close frame with which the peer has ended the connection.
+    /// Returns the code and reason of the close frame with which the peer has closed the connection.
     pub fn close_frame(&self) -> Option<(CloseCode, &str)> {
         let (code, reason) = self.close_frame.as_ref()?;
         Some((*code, reason))
     }
 
-    /// Whether a pong with [`PING_PAYLOAD`] has come since the last call.
+    /// Returns whether a pong with [`PING_PAYLOAD`] has come since the last call.
     pub fn take_pong(&mut self) -> bool {
         std::mem::take(&mut self.has_pong)
     }
 
-    /// Reads once and hands every message to `f` until it returns `false`; what is not decoded then is kept for the next
-    /// call. Ready when something was read or reading has ended, with what is left to be read.
+    /// Reads once and passes every message to `f` until it returns `false`; the rest is kept for the next call. Ready
+    /// when something was read or reading has ended.
     pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -307,11 +310,16 @@ impl WebSocketIo {
         }
         if !self.unread.is_empty() {
             let mut unread = std::mem::take(&mut self.unread);
-            self.decode(now, &mut unread, f);
+            let left = self.decode(now, &mut unread, f);
+            if left > 0 {
+                // It stays where it is, however often `f` stops.
+                unread.advance(unread.len() - left);
+                self.unread = unread;
+            }
             return Poll::Ready(Rest::Perhaps);
         }
         SCRATCH.with(|scratch| {
-            // A handler that runs inside `f` cannot come back here, unless it blocks on a runtime of its own.
+            // A handler that runs inside `f` cannot call this, unless it blocks on its own runtime.
             let mut own;
             let mut shared;
             let buffer: &mut Vec<u8> = if let Ok(borrowed) = scratch.try_borrow_mut() {
@@ -326,8 +334,11 @@ impl WebSocketIo {
                 Ok(()) if read.filled().is_empty() => self.read_end = Some(ReadEnd::Closed),
                 Ok(()) => {
                     let is_short = read.remaining() > 0;
-                    self.decode(now, read.filled_mut(), f);
-                    if is_short && self.unread.is_empty() {
+                    let left = self.decode(now, read.filled_mut(), f);
+                    if left > 0 {
+                        let filled = read.filled();
+                        self.unread = filled[filled.len() - left..].into();
+                    } else if is_short {
                         return Poll::Ready(self.rest(cx));
                     }
                 }
@@ -340,7 +351,8 @@ impl WebSocketIo {
         })
     }
 
-    /// After a read that did not fill the buffer: the stream is empty, unless it has become readable again since then.
+    /// Returns whether more can be read after a read that did not fill the buffer: only if the stream has become
+    /// readable again since then.
     fn rest(&self, cx: &mut Context<'_>) -> Rest {
         match &self.stream {
             Stream::Tcp(stream) if stream.poll_read_ready(cx).is_pending() => Rest::Nothing,
@@ -348,15 +360,17 @@ impl WebSocketIo {
         }
     }
 
+    /// Hands the messages of `input` to `f` until it returns `false`. Returns how many bytes are left then.
     fn decode(
         &mut self,
         now: Instant,
         mut input: &mut [u8],
         mut f: impl FnMut(&mut ControlFrames, Message) -> bool,
-    ) {
+    ) -> usize {
         let Self {
             decoder, control, ..
         } = self;
+        let mut left = 0;
         loop {
             let message = match decoder.decode(&mut input) {
                 Ok(Some(Frame::Text(text))) => Message::Text(Str::received(text)),
@@ -392,23 +406,22 @@ impl WebSocketIo {
             let goes_on = f(control, message);
             if !goes_on || input.is_empty() {
                 decoder.release();
-                if !input.is_empty() {
-                    self.unread = input.to_vec();
-                }
+                left = input.len();
                 break;
             }
         }
         self.message_since = decoder
             .is_mid_message()
             .then(|| self.message_since.unwrap_or(now));
+        left
     }
 
-    /// Sends a close frame when the frame being written is complete. Frames after it are not sent.
+    /// Sends a close frame when the frame being written is complete. Later frames are not sent.
     pub fn start_close(&mut self, code: Option<CloseCode>) {
         self.control.start_close(code);
     }
 
-    /// Writes what waits: control frames, then the session's. Ready when all is written.
+    /// Writes queued control frames, then the session's frames. Ready when all are written.
     ///
     /// # Errors
     /// The stream's.
@@ -424,7 +437,7 @@ impl WebSocketIo {
         loop {
             if let Some((frame, written)) = &mut control.current {
                 let rest = &frame[*written..];
-                // What the session has to say leaves with it, if that is what comes next.
+                // The session's frames are written together with it, if they come next.
                 let is_last =
                     control.pong.is_none() && control.close.is_none() && !control.close_sent;
                 let behind = session
@@ -465,7 +478,8 @@ impl WebSocketIo {
                 control.begin(OpCode::Pong, payload);
                 continue;
             }
-            // A close frame that answers the peer's, or an error, overtakes what waits: nobody reads that any more.
+            // A close frame that answers the peer's, or an error, is written before queued frames: the peer does not
+            // read them any more.
             let closes_now =
                 control.close.is_some() && (self.read_end.is_some() || session.is_none());
             if !mid_frame && closes_now {
@@ -503,9 +517,10 @@ impl WebSocketIo {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes a frame of the session if it can, before anything else. Returns how much of it was taken.
+    /// Writes a frame of the session directly, if possible, before anything else. Returns how many bytes were written.
     ///
-    /// What is not taken must be written with [`poll_write`](Self::poll_write): this call alone need not wake the task.
+    /// The rest must be written with [`poll_write`](Self::poll_write): this call does not ensure that the task is
+    /// woken.
     ///
     /// # Errors
     /// The stream's.
@@ -515,7 +530,7 @@ impl WebSocketIo {
         frame: &[u8],
     ) -> Poll<io::Result<usize>> {
         if let Stream::Tcp(stream) = &self.stream {
-            // Without registering for a wake-up, which is needed only if this fails.
+            // Does not register for a wake-up, which is necessary only if this fails.
             return match stream.try_write(frame) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
                 written => Poll::Ready(written),
@@ -527,13 +542,14 @@ impl WebSocketIo {
         Poll::Ready(Ok(written))
     }
 
-    /// After the close frame: ends our side, then waits for the peer's end, so that no reset overtakes the close frame.
+    /// Shuts down writing after the close frame, then waits until the peer closes its side, so that the peer reads the
+    /// close frame before a reset.
     pub fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if Pin::new(&mut self.stream).poll_shutdown(cx).is_pending() {
             return Poll::Pending;
         }
         let mut sink = [0; 4096];
-        // Bounded: a peer that floods is left to the deadline of the caller, a piece at a time.
+        // Bounded: the deadline of the caller ends a peer that sends endlessly.
         for _ in 0..16 {
             let mut buffer = ReadBuf::new(&mut sink);
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
@@ -561,7 +577,7 @@ mod tests {
 
     const HEAD: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
 
-    /// Frames that wait, without a session.
+    /// Queued frames without a session.
     struct Waiting(Vec<u8>);
 
     impl Frames for Waiting {
@@ -594,7 +610,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn frames_follow_the_head_however_little_the_stream_takes() {
+    async fn frames_follow_the_head_in_partial_writes() {
         for capacity in [1, 7, HEAD.len() - 1, HEAD.len(), HEAD.len() + 1, 4096] {
             let (mut client, stream) = tokio::io::duplex(capacity);
             let mut websocket = websocket(stream);
@@ -617,7 +633,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_close_frame_follows_what_waits_behind_the_head() {
+    async fn a_close_frame_follows_the_frames_after_the_head() {
         let (mut client, stream) = tokio::io::duplex(4096);
         let mut websocket = websocket(stream);
         let mut frames = Waiting(b"waiting".to_vec());

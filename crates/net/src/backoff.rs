@@ -1,15 +1,32 @@
-//! [`Backoff`]: when to try again. Exponential, with jitter, as the JavaScript client of Socket.IO computes it.
+//! [`Backoff`]: the delays between attempts. Exponential, with jitter, as the JavaScript client of Socket.IO computes
+//! them.
 
 use std::time::Duration;
 
-/// How long to wait between attempts.
+/// The delays between attempts.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kokanee_net::Backoff;
+///
+/// // 100 ms, 200 ms, 400 ms, … 10 s, without chance; ten attempts in all.
+/// let backoff = Backoff {
+///     delay: Duration::from_millis(100),
+///     delay_max: Duration::from_secs(10),
+///     randomization: 0.0,
+///     attempts: Some(10),
+/// };
+/// assert_eq!(backoff.delay(2), Duration::from_millis(400));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Backoff {
     /// The delay after the first failure. It doubles with each further one. Default 1 s.
     pub delay: Duration,
     /// The longest delay. Default 5 s.
     pub delay_max: Duration,
-    /// From 0 to 1: how much of the delay is left to chance, so that many clients do not come back at once. Default 0.5.
+    /// The random part of the delay, from 0 to 1, so that many clients do not reconnect at once. Default 0.5.
     pub randomization: f64,
     /// Attempts before giving up. Default `None`: never.
     pub attempts: Option<u32>,
@@ -27,16 +44,26 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The delay before attempt `attempt`, which counts from 0.
+    /// Returns the delay before attempt `attempt`, which counts from 0.
     pub fn delay(&self, attempt: u32) -> Duration {
         self.delay_at(attempt, random())
     }
 
-    /// The same for a given random number from 0 to 1.
+    /// Returns the delay before attempt `attempt` for a given random number from 0 to 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kokanee_net::Backoff;
+    ///
+    /// assert_eq!(Backoff::default().delay_at(0, 0.3), Duration::from_millis(1150));
+    /// assert_eq!(Backoff::default().delay_at(0, 0.4), Duration::from_millis(800));
+    /// ```
     pub fn delay_at(&self, attempt: u32, random: f64) -> Duration {
         let base = self.delay.as_secs_f64() * 2_f64.powi(attempt.min(60).cast_signed());
         let deviation = random * self.randomization * base;
-        // As in JavaScript: a digit of the same random number decides the direction.
+        // As in JavaScript: a digit of the same random number decides the sign.
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -54,9 +81,9 @@ impl Backoff {
     }
 }
 
-/// A random number from 0 to 1.
+/// Returns a random number from 0 to 1.
 fn random() -> f64 {
-    // Without random bytes all clients of this process wait the same time, which is better than not to try again.
+    // Without random bytes all clients of this process wait equally long, which is better than not retrying.
     let number = getrandom::u32().unwrap_or(u32::MAX / 2);
     f64::from(number) / f64::from(u32::MAX)
 }

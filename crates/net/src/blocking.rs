@@ -1,4 +1,4 @@
-//! The same for programs without async code: thin wrappers that wait. There is one implementation, the async one.
+//! Blocking sockets, for programs without async code: thin wrappers of the async ones.
 //!
 //! ```no_run
 //! use kokanee_net::{NetError, blocking::TcpClient};
@@ -10,7 +10,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! They must not be called from async code: they would block it, and panic to say so.
+//! They must not be called from async code, which they would block: then they panic.
 
 use std::{io, net::SocketAddr, sync::OnceLock, time::Duration};
 
@@ -19,7 +19,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{endpoint::Endpoint, error::NetError, registry::ServerHandle, tcp::TcpServerBuilder};
 
-/// The runtime of all blocking sockets of the process. One thread waits for the system; the callers do the rest.
+/// Returns the runtime of all blocking sockets of the process. One thread waits for I/O events; the calling threads do
+/// everything else.
 fn runtime() -> Result<&'static Runtime, NetError> {
     static RUNTIME: OnceLock<io::Result<Runtime>> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| {
@@ -31,7 +32,7 @@ fn runtime() -> Result<&'static Runtime, NetError> {
     });
     runtime.as_ref().map_err(|error| NetError::Io {
         action: "start",
-        address: "a thread for sockets".to_owned(),
+        address: "the thread of blocking sockets".to_owned(),
         source: io::Error::new(error.kind(), error.to_string()),
     })
 }
@@ -41,32 +42,82 @@ fn wait<R>(future: impl Future<Output = Result<R, NetError>>) -> Result<R, NetEr
 }
 
 /// [`crate::TcpServer`], blocking.
+///
+/// # Examples
+///
+/// ```
+/// use std::thread;
+/// use kokanee_net::{NetError, blocking::{Connection, TcpClient, TcpServer}};
+///
+/// # fn main() -> Result<(), NetError> {
+/// let server = TcpServer::bind("127.0.0.1:0")?;
+/// let address = server.local_addr().to_string();
+/// thread::spawn(|| server.serve(|mut conn: Connection| {
+///     while let Ok(Some(data)) = conn.recv() {
+///         if conn.send_all(&data).is_err() {
+///             break;
+///         }
+///     }
+/// }));
+///
+/// let mut conn = TcpClient::new(&address).connect()?;
+/// conn.send_all(b"hello")?;
+/// let mut answer = [0; 5];
+/// conn.read_exact(&mut answer)?;
+/// assert_eq!(&answer, b"hello");
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct TcpServer(crate::TcpServer);
 
 impl TcpServer {
-    /// As [`crate::TcpServer::bind`].
+    /// Binds a server, as [`crate::TcpServer::bind`].
     ///
     /// # Errors
-    /// As there.
+    /// As the async method.
     pub fn bind(address: &str) -> Result<Self, NetError> {
         Self::bind_with(crate::TcpServer::builder(), address)
     }
 
-    /// The same with settings of your own.
+    /// Binds a server with other settings, as [`TcpServerBuilder::bind`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::blocking::TcpServer;
+    ///
+    /// # fn main() -> Result<(), kokanee_net::NetError> {
+    /// let settings = kokanee_net::TcpServer::builder().with_limits(|limits| limits.max_connections = 10);
+    /// let server = TcpServer::bind_with(settings, "127.0.0.1:0")?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// As there.
+    /// As the async method.
     pub fn bind_with(builder: TcpServerBuilder, address: &str) -> Result<Self, NetError> {
         wait(builder.bind(address)).map(Self)
     }
 
-    /// The address, with the port that the system chose.
+    /// Returns the address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.0.local_addr()
     }
 
-    /// Waits for a connection.
+    /// Accepts a connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::blocking::{TcpClient, TcpServer};
+    ///
+    /// # fn main() -> Result<(), kokanee_net::NetError> {
+    /// let server = TcpServer::bind("127.0.0.1:0")?;
+    /// let client = TcpClient::new(&server.local_addr().to_string());
+    /// let mut connected = client.connect()?;
+    /// server.accept()?.send_all(b"hello")?;
+    /// assert_eq!(connected.recv()?.as_deref(), Some(&b"hello"[..]));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`crate::TcpServer::accept`].
@@ -74,15 +125,15 @@ impl TcpServer {
         wait(self.0.accept()).map(Connection)
     }
 
-    /// What closes the server later, from another thread; see [`close`].
+    /// Returns a handle that closes the server from another thread; see [`close`].
     pub fn handle(&self) -> ServerHandle {
         self.0.handle()
     }
 
-    /// Runs a handler for every connection, each on a thread of its own, until it is closed.
+    /// Runs a handler for every connection, each on its own thread, until the server is closed.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// If the thread of the runtime cannot be started.
     pub fn serve<F>(self, handler: F) -> Result<(), NetError>
     where
         F: Fn(Connection) + Send + Sync + Clone + 'static,
@@ -90,7 +141,7 @@ impl TcpServer {
         let serving = self.0.serve(move |connection| {
             let handler = handler.clone();
             async move {
-                // A panic is the handler's own affair, as in async code.
+                // A panic ends only the handler, as in async code.
                 let _ = tokio::task::spawn_blocking(move || handler(Connection(connection))).await;
             }
         });
@@ -103,8 +154,23 @@ impl TcpServer {
 
 /// Closes a server as [`ServerHandle::close`] does.
 ///
+/// # Examples
+///
+/// ```
+/// use std::{thread, time::Duration};
+/// use kokanee_net::blocking::{TcpServer, close};
+///
+/// # fn main() -> Result<(), kokanee_net::NetError> {
+/// let server = TcpServer::bind("127.0.0.1:0")?;
+/// let handle = server.handle();
+/// let serving = thread::spawn(|| server.serve(|conn| println!("{}", conn.peer())));
+/// assert!(close(&handle, Duration::from_secs(5))?);
+/// serving.join().expect("no panic")?;
+/// # Ok(()) }
+/// ```
+///
 /// # Errors
-/// When the system gives no thread.
+/// If the thread of the runtime cannot be started.
 pub fn close(handle: &ServerHandle, deadline: Duration) -> Result<bool, NetError> {
     wait(async { Ok(handle.close(deadline).await) })
 }
@@ -114,7 +180,7 @@ pub fn close(handle: &ServerHandle, deadline: Duration) -> Result<bool, NetError
 pub struct TcpClient(crate::TcpClient);
 
 impl TcpClient {
-    /// As [`crate::TcpClient::new`].
+    /// Creates a client, as [`crate::TcpClient::new`].
     pub fn new(address: &str) -> Self {
         Self(crate::TcpClient::new(address))
     }
@@ -129,7 +195,18 @@ impl TcpClient {
 }
 
 impl From<crate::TcpClient> for TcpClient {
-    /// The settings are those of the async client.
+    /// Creates a blocking client with the settings of the async one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kokanee_net::blocking::TcpClient;
+    ///
+    /// let client = kokanee_net::TcpClient::new("sensor.local:5000")
+    ///     .with_limits(|limits| limits.read_timeout = Some(Duration::from_secs(30)));
+    /// let client = TcpClient::from(client);
+    /// ```
     fn from(client: crate::TcpClient) -> Self {
         Self(client)
     }
@@ -140,68 +217,83 @@ impl From<crate::TcpClient> for TcpClient {
 pub struct Connection(crate::Connection);
 
 impl Connection {
-    /// As [`crate::Connection::recv`].
+    /// Receives data, as [`crate::Connection::recv`].
     ///
     /// # Errors
-    /// As there.
+    /// As the async method.
     pub fn recv(&mut self) -> Result<Option<Bytes>, NetError> {
         wait(self.0.recv())
     }
 
-    /// As [`crate::Connection::read_exact`].
+    /// Fills `buffer`, as [`crate::Connection::read_exact`].
     ///
     /// # Errors
-    /// As there.
+    /// As the async method.
     pub fn read_exact(&mut self, buffer: &mut [u8]) -> Result<(), NetError> {
         wait(self.0.read_exact(buffer))
     }
 
-    /// As [`crate::Connection::send_all`].
+    /// Sends all bytes, as [`crate::Connection::send_all`].
     ///
     /// # Errors
-    /// As there.
+    /// As the async method.
     pub fn send_all(&mut self, bytes: &[u8]) -> Result<(), NetError> {
         wait(self.0.send_all(bytes))
     }
 
-    /// As [`crate::Connection::finish`].
+    /// Closes this side, as [`crate::Connection::finish`].
     ///
     /// # Errors
-    /// As there.
+    /// As the async method.
     pub fn finish(&mut self) -> Result<(), NetError> {
         wait(self.0.finish())
     }
 
-    /// The other end.
+    /// Returns the remote end.
     pub fn peer(&self) -> &Endpoint {
         self.0.peer()
     }
 
-    /// This end.
+    /// Returns the local end.
     pub fn local(&self) -> &Endpoint {
         self.0.local()
     }
 }
 
 /// [`crate::UdpServer`], blocking.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_net::blocking::{UdpClient, UdpServer};
+///
+/// # fn main() -> Result<(), kokanee_net::NetError> {
+/// let server = UdpServer::bind("127.0.0.1:0")?;
+/// let client = UdpClient::connect(&server.local_addr().to_string())?;
+/// client.send(b"hello")?;
+/// let (data, peer) = server.recv()?;
+/// server.send_to(&data, &peer)?;
+/// assert_eq!(client.recv()?, "hello");
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct UdpServer(crate::UdpServer);
 
 impl UdpServer {
-    /// As [`crate::UdpServer::bind`].
+    /// Binds a server, as [`crate::UdpServer::bind`].
     ///
     /// # Errors
-    /// As there.
+    /// As the async method.
     pub fn bind(address: &str) -> Result<Self, NetError> {
         wait(crate::UdpServer::bind(address)).map(Self)
     }
 
-    /// The address, with the port that the system chose.
+    /// Returns the address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.0.local_addr()
     }
 
-    /// Waits for a datagram.
+    /// Receives a datagram.
     ///
     /// # Errors
     /// As [`crate::UdpServer::recv`].
@@ -210,10 +302,10 @@ impl UdpServer {
         Ok((datagram.data, datagram.peer))
     }
 
-    /// As [`crate::UdpServer::send_to`].
+    /// Sends a datagram, as [`crate::UdpServer::send_to`].
     ///
     /// # Errors
-    /// As there.
+    /// As the async method.
     pub fn send_to(&self, data: &[u8], peer: &Endpoint) -> Result<(), NetError> {
         wait(self.0.send_to(data, peer))
     }
@@ -224,23 +316,23 @@ impl UdpServer {
 pub struct UdpClient(crate::UdpClient);
 
 impl UdpClient {
-    /// As [`crate::UdpClient::connect`].
+    /// Connects a socket, as [`crate::UdpClient::connect`].
     ///
     /// # Errors
-    /// As there.
+    /// As the async method.
     pub fn connect(address: &str) -> Result<Self, NetError> {
         wait(crate::UdpClient::connect(address)).map(Self)
     }
 
-    /// As [`crate::UdpClient::send`].
+    /// Sends a datagram, as [`crate::UdpClient::send`].
     ///
     /// # Errors
-    /// As there.
+    /// As the async method.
     pub fn send(&self, data: &[u8]) -> Result<(), NetError> {
         wait(self.0.send(data))
     }
 
-    /// Waits for a datagram of the peer.
+    /// Receives a datagram of the peer.
     ///
     /// # Errors
     /// As [`crate::UdpClient::recv`].

@@ -1,4 +1,4 @@
-//! Datagrams: the socket that UDP and Unix servers and clients have in common, and one [`Datagram`] with its way back.
+//! Datagrams: the socket that UDP and Unix servers and clients share, and [`Datagram`], which can be replied to.
 
 use std::{
     io,
@@ -20,15 +20,15 @@ use crate::{
     scratch,
 };
 
-/// Pause after an error of the socket that nobody can do anything about.
+/// Pause after an unexpected error of the socket.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
-/// A datagram that has arrived, and its sender.
+/// A received datagram and its sender.
 #[derive(Debug, Clone)]
 pub struct Datagram {
-    /// What it says.
+    /// The content.
     pub data: Bytes,
-    /// Who sent it.
+    /// The sender.
     pub peer: Endpoint,
     socket: Arc<DatagramSocket>,
 }
@@ -36,13 +36,43 @@ pub struct Datagram {
 impl Datagram {
     /// Sends a datagram to the sender of this one.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::{Datagram, UdpServer};
+    ///
+    /// let server = UdpServer::bind("127.0.0.1:0").await?;
+    /// tokio::spawn(server.serve(async |datagram: Datagram| {
+    ///     datagram.reply(format!("{} bytes received", datagram.data.len()).as_bytes()).await
+    /// }));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`UdpServer::send_to`](crate::UdpServer::send_to).
     pub async fn reply(&self, data: &[u8]) -> Result<(), NetError> {
         self.socket.send_to(data, &self.peer).await
     }
 
-    /// The way back to the sender, without what it said: to be kept for later answers.
+    /// Drops the content and keeps the sender, for later replies.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::Datagram;
+    ///
+    /// /// Remembers who has sent something, and not what.
+    /// fn remember(senders: &mut Vec<Datagram>, datagram: Datagram) {
+    ///     senders.push(datagram.without_data());
+    /// }
+    ///
+    /// async fn broadcast(senders: &[Datagram], news: &[u8]) {
+    ///     for sender in senders {
+    ///         let _ = sender.reply(news).await; // It may be gone.
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn without_data(self) -> Self {
         Self {
@@ -100,7 +130,7 @@ impl DatagramSocket {
         &self.local
     }
 
-    /// The UDP socket inside. `None` for Unix.
+    /// Returns the UDP socket inside. `None` for Unix.
     pub(crate) fn as_udp(&self) -> Option<&UdpSocket> {
         match &self.socket {
             Socket::Udp(socket) => Some(socket),
@@ -149,7 +179,8 @@ impl DatagramSocket {
         }
     }
 
-    /// Takes the error that is reported on the socket, such as the answer of a machine where nobody listens.
+    /// Checks the result of a call for an error of an earlier datagram, such as that no program listens on the peer's
+    /// port.
     fn check(
         &self,
         ready: io::Result<Ready>,
@@ -167,7 +198,8 @@ impl DatagramSocket {
         }
     }
 
-    /// "Would block" if there is none, so that tokio waits for the next one.
+    /// Takes the pending error of the socket. Returns `WouldBlock` if there is none, so that tokio waits for the next
+    /// one.
     fn take_error(&self) -> io::Result<()> {
         let error = match &self.socket {
             Socket::Udp(socket) => socket.take_error(),
@@ -181,7 +213,7 @@ impl DatagramSocket {
     pub(crate) async fn send_to(&self, data: &[u8], peer: &Endpoint) -> Result<(), NetError> {
         let sent = match (&self.socket, peer) {
             (Socket::Udp(socket), Endpoint::Inet(address)) => {
-                // A dual-stack socket knows IPv4 peers by their mapped address.
+                // A dual-stack socket addresses IPv4 peers by their mapped address.
                 let mut address = *address;
                 if let (true, std::net::IpAddr::V4(ip)) = (
                     self.local.inet().is_some_and(|local| local.is_ipv6()),
@@ -195,7 +227,7 @@ impl DatagramSocket {
             (Socket::Unix(socket), Endpoint::Unix(path)) => socket.send_to(data, path).await,
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "the sender has no address that could be answered",
+                "the sender has no address to reply to",
             )),
         };
         sent_to(sent, data.len(), peer)
@@ -231,11 +263,11 @@ impl DatagramSocket {
                     }
                 }
                 Err(error @ NetError::DatagramOverLimit { .. }) => {
-                    tracing::debug!(%error, "thrown away");
+                    tracing::debug!(%error, "datagram dropped");
                 }
-                // Mostly the answer of a machine that an earlier datagram has not reached.
+                // Usually the report that an earlier datagram was not delivered.
                 Err(error) => {
-                    tracing::debug!(%error, "receiving goes on");
+                    tracing::debug!(%error, "an error while receiving, continuing");
                     tokio::time::sleep(ERROR_PAUSE).await;
                 }
             }
@@ -251,7 +283,8 @@ impl DatagramSocket {
     }
 }
 
-/// The datagram, unless it is too large. One that fills the buffer may have been larger, as those of Unix sockets can be.
+/// Returns the datagram, unless it is too large. One that fills the buffer may have been truncated, as those of Unix
+/// sockets can be larger.
 fn within(data: &[u8], max: usize) -> Option<Bytes> {
     (data.len() <= max && data.len() < scratch::SCRATCH_BYTES).then(|| Bytes::copy_from_slice(data))
 }
@@ -271,7 +304,7 @@ fn fail(action: &'static str, at: &Endpoint, source: io::Error) -> NetError {
     NetError::from_io(action, at.to_string(), source)
 }
 
-/// EMSGSIZE, which has no kind of its own.
+/// Checks for EMSGSIZE, which has no `ErrorKind`.
 fn is_too_large(error: &io::Error) -> bool {
     let code = if cfg!(target_os = "linux") {
         90

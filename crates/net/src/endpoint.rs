@@ -1,4 +1,4 @@
-//! [`Endpoint`]: one end of a connection, and how a name becomes addresses.
+//! [`Endpoint`]: one end of a connection, and the resolution of names to addresses.
 
 use std::{
     fmt,
@@ -9,18 +9,40 @@ use std::{
 use crate::error::NetError;
 
 /// One end of a connection: an address of TCP or UDP, or a Unix socket.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use kokanee_net::Endpoint;
+///
+/// let peer = Endpoint::from(SocketAddr::from(([10, 0, 0, 7], 5000)));
+/// assert_eq!(peer.to_string(), "10.0.0.7:5000");
+/// assert_eq!(Endpoint::Unix("/run/chat.sock".into()).to_string(), "/run/chat.sock");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// An IP address with its port.
     Inet(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
-    /// A Unix socket that has no path, as clients mostly are.
+    /// A Unix socket without a path, as clients usually have.
     Unnamed,
 }
 
 impl Endpoint {
-    /// The IP address, if it has one.
+    /// Returns the IP address, if it has one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn example(conn: &kokanee_net::Connection) {
+    /// match conn.peer().inet() {
+    ///     Some(address) => println!("IP address {}", address.ip()),
+    ///     None => println!("a process of this machine"),
+    /// }
+    /// # }
+    /// ```
     pub fn inet(&self) -> Option<SocketAddr> {
         match self {
             Self::Inet(address) => Some(*address),
@@ -28,7 +50,7 @@ impl Endpoint {
         }
     }
 
-    /// The path, if it has one.
+    /// Returns the path, if it has one.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Unix(path) => Some(path),
@@ -38,7 +60,8 @@ impl Endpoint {
 }
 
 impl From<SocketAddr> for Endpoint {
-    /// An IPv4 peer of an IPv6 socket is shown, and compared, as what it is.
+    /// Converts an IPv4-mapped IPv6 address to IPv4, so that a peer of a dual-stack socket is shown and compared by its
+    /// IPv4 address.
     fn from(address: SocketAddr) -> Self {
         Self::Inet(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
@@ -65,6 +88,18 @@ impl fmt::Display for Endpoint {
 }
 
 /// Resolves `host:port` to its addresses, at least one.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+/// use kokanee_net::{NetError, resolve};
+///
+/// let addresses = resolve("127.0.0.1:5000").await?;
+/// assert_eq!(addresses, ["127.0.0.1:5000".parse().unwrap()]);
+/// assert!(matches!(resolve("127.0.0.1").await, Err(NetError::NotAnAddress { .. })));
+/// # Ok(()) }
+/// ```
 ///
 /// # Errors
 /// [`NetError::NotAnAddress`] or [`NetError::UnknownHost`].

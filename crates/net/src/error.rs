@@ -1,14 +1,31 @@
-//! [`NetError`]: what failed, where, and what to do about it. Every error of the operating system becomes one here.
+//! [`NetError`]: what failed, where, and what to do about it. Errors of the operating system are converted here.
 
 use std::{io, time::Duration};
 
-/// Something did not work with a socket.
+/// An operation on a socket failed.
 ///
-/// Sorted by fault: first what is wrong here, then what the network or the peer did.
+/// Sorted by fault: first errors of the program or its machine, then errors of the network or the peer.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+/// use kokanee_net::{NetError, TcpClient};
+///
+/// # let address = &*std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+/// match TcpClient::new(address).connect().await {
+///     Ok(_) => println!("connected"),
+///     // Mistakes in the configuration: another attempt fails as well.
+///     Err(error @ (NetError::NotAnAddress { .. } | NetError::Tls { .. })) => panic!("{error}"),
+///     // The text says what failed, where, and what to do.
+///     Err(error) => assert_eq!(error.to_string(), format!("connection refused: {address}; nobody listens there")),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetError {
-    /// The text is no address.
+    /// The text is not an address.
     #[error("not an address: {text}; host:port is expected, such as localhost:5000 or [::1]:5000")]
     NotAnAddress {
         /// The text.
@@ -23,7 +40,9 @@ pub enum NetError {
         address: String,
     },
     /// The address belongs to another machine.
-    #[error("no such address on this machine: {address}; 0.0.0.0 and [::] are all it has")]
+    #[error(
+        "no such address on this machine: {address}; use 0.0.0.0 or [::] to listen on all interfaces"
+    )]
     AddressNotAvailable {
         /// The address.
         address: String,
@@ -31,9 +50,9 @@ pub enum NetError {
     /// The system forbids it.
     #[error("not allowed to {action} {address}; {hint}")]
     NotAllowed {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// Where.
+        /// The address.
         address: String,
         /// What may help.
         hint: &'static str,
@@ -43,9 +62,9 @@ pub enum NetError {
         "cannot {action} {address}: too many open files; raise the limit with `ulimit -n`, or close some"
     )]
     TooManyFiles {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// Where.
+        /// The address.
         address: String,
     },
     /// The name has no address.
@@ -54,21 +73,21 @@ pub enum NetError {
         /// The name.
         host: String,
     },
-    /// Nobody listens.
+    /// No program listens there.
     #[error("connection refused: {address}; nobody listens there")]
     Refused {
         /// The address.
         address: String,
     },
-    /// There is no way to the address.
+    /// There is no route to the address.
     #[error("unreachable: {address}; {reason}")]
     Unreachable {
         /// The address.
         address: String,
-        /// What the system says.
+        /// The system's error.
         reason: String,
     },
-    /// The connection was not made in time.
+    /// The connection was not established in time.
     #[error(
         "no answer from {address} within {after:?}; the machine is off, or a firewall in between"
     )]
@@ -86,7 +105,7 @@ pub enum NetError {
         /// What is wrong.
         reason: String,
     },
-    /// Nothing came in time.
+    /// No data came in time.
     #[error("{peer} has sent nothing for {after:?}")]
     ReadTimeout {
         /// The peer.
@@ -95,14 +114,14 @@ pub enum NetError {
         after: Duration,
     },
     /// The peer does not read.
-    #[error("{peer} has taken nothing for {after:?}")]
+    #[error("{peer} has read nothing for {after:?}")]
     WriteTimeout {
         /// The peer.
         peer: String,
         /// The limit.
         after: Duration,
     },
-    /// Nothing went either way for too long.
+    /// No data was sent or received in time.
     #[error("nothing was exchanged with {peer} for {after:?}")]
     Idle {
         /// The peer.
@@ -110,52 +129,53 @@ pub enum NetError {
         /// The limit.
         after: Duration,
     },
-    /// The peer broke the connection off.
-    #[error("{peer} has broken the connection off")]
+    /// The peer reset the connection.
+    #[error("{peer} has reset the connection")]
     Reset {
         /// The peer.
         peer: String,
     },
-    /// The peer's data ended in the middle of something.
-    #[error("{peer} has ended after {received} of {expected} bytes")]
+    /// The peer's data ended before the expected number of bytes.
+    #[error("{peer} has closed its side after {received} of {expected} bytes")]
     UnexpectedEnd {
         /// The peer.
         peer: String,
-        /// Bytes that came.
+        /// The number of bytes received.
         received: usize,
-        /// Bytes that were to come.
+        /// The number of bytes expected.
         expected: usize,
     },
     /// The peer's data ended in the middle of a frame.
-    #[error("{peer} has ended in the middle of a frame, after {received} bytes of it")]
+    #[error("{peer} has closed its side in the middle of a frame, after {received} bytes of it")]
     FrameCut {
         /// The peer.
         peer: String,
-        /// Bytes of the frame that came.
+        /// The number of bytes received of the frame.
         received: usize,
     },
-    /// A frame is larger than [`Limits::max_frame_bytes`](crate::Limits::max_frame_bytes), or than its prefix can say.
+    /// A frame is larger than [`Limits::max_frame_bytes`](crate::Limits::max_frame_bytes), or than its prefix can
+    /// represent.
     #[error("frame exceeds the limit of {max} bytes")]
     FrameTooLarge {
         /// The limit in bytes.
         max: usize,
     },
-    /// A frame to be sent contains what ends a frame, or makes one with the delimiter behind it.
-    #[error("frame would not arrive as it is: the delimiter {delimiter} would cut it elsewhere")]
+    /// A frame to send contains the delimiter, or forms one together with the delimiter after it.
+    #[error("frame would not arrive unchanged: the delimiter {delimiter} would split it")]
     DelimiterInFrame {
         /// The delimiter, escaped.
         delimiter: String,
     },
-    /// A datagram to be sent is larger than the network takes.
-    #[error("datagram of {size} bytes to {peer} is too large; UDP takes 65,507 at most")]
+    /// A datagram to send is too large for the network.
+    #[error("datagram of {size} bytes to {peer} is too large; UDP allows at most 65,507")]
     DatagramTooLarge {
         /// The peer.
         peer: String,
         /// Its size in bytes.
         size: usize,
     },
-    /// A datagram that came is larger than [`Limits::max_datagram_bytes`](crate::Limits::max_datagram_bytes), and was
-    /// thrown away.
+    /// A received datagram is larger than [`Limits::max_datagram_bytes`](crate::Limits::max_datagram_bytes), and was
+    /// dropped.
     #[error("datagram from {peer} exceeds the limit of {max} bytes")]
     DatagramOverLimit {
         /// The peer.
@@ -163,34 +183,34 @@ pub enum NetError {
         /// The limit in bytes.
         max: usize,
     },
-    /// The queue has no room.
-    #[error("{peer} is slow: {max} bytes wait for it already")]
+    /// The queue is full.
+    #[error("{peer} is slow: its queue of {max} bytes is full")]
     QueueFull {
         /// The peer.
         peer: String,
         /// The limit in bytes.
         max: usize,
     },
-    /// The connection has ended, or our side of it.
-    #[error("the connection to {peer} has ended")]
+    /// The connection, or its sending side, is closed.
+    #[error("the connection to {peer} is closed")]
     Closed {
         /// The peer.
         peer: String,
     },
-    /// Something else.
+    /// Another error of the system.
     #[error("cannot {action} {address}: {}", reason(.source))]
     Io {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// Where.
+        /// The address.
         address: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl NetError {
-    /// The error of an action such as "listen on", at an address.
+    /// Converts the error of an action such as "listen on", at an address.
     pub(crate) fn from_io(action: &'static str, address: String, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::AddressInUse { address },
@@ -205,7 +225,7 @@ impl NetError {
                 },
             },
             io::ErrorKind::ConnectionRefused => Self::Refused { address },
-            // A Unix socket whose file is not there.
+            // The file of a Unix socket does not exist.
             io::ErrorKind::NotFound if action == "connect to" => Self::Refused { address },
             io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
@@ -227,13 +247,13 @@ impl NetError {
     }
 }
 
-/// Whether the process, or the system, has no file descriptor left.
+/// Returns whether the process or the system has too many open files.
 fn is_out_of_files(error: &io::Error) -> bool {
-    // EMFILE and ENFILE have no kind of their own, but these numbers on every Unix.
+    // EMFILE and ENFILE have no `ErrorKind`, but these numbers on every Unix.
     cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
 }
 
-/// What the system says, without its number.
+/// Returns the system's error text, without its number.
 pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let words = text

@@ -1,6 +1,7 @@
-//! [`Framing`]: how a stream of bytes is cut into messages, on tokio-util's codec traits.
+//! [`Framing`]: how a stream of bytes is split into messages, on tokio-util's codec traits.
 //!
-//! Lines and delimiters are cut here rather than by `AnyDelimiterCodec`, which knows no delimiter of several bytes.
+//! Lines and delimiters are found here instead of by `AnyDelimiterCodec`, which does not support delimiters of several
+//! bytes.
 
 use std::{fmt, str::FromStr};
 
@@ -13,27 +14,38 @@ use crate::{
     error::NetError,
 };
 
-/// How a stream of bytes is cut into frames.
+/// How a stream of bytes is split into frames.
 ///
 /// As text: `raw`, `lines`, `length-prefixed` (or `length-prefixed:2`, with the size of the prefix in bytes), and
-/// `delimiter:TEXT`, in which `\n`, `\r`, `\t`, `\0`, `\\`, `\'`, `\"` and `\x1e` stand for what they do in Rust.
+/// `delimiter:TEXT`, in which `\n`, `\r`, `\t`, `\0`, `\\`, `\'`, `\"` and `\x1e` have the same meaning as in Rust.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_net::Framing;
+///
+/// assert_eq!("lines".parse(), Ok(Framing::Lines));
+/// assert_eq!("length-prefixed:2".parse(), Ok(Framing::LengthPrefixed { prefix_bytes: 2 }));
+/// assert_eq!(r"delimiter:\r\n\r\n".parse(), Ok(Framing::Delimiter(b"\r\n\r\n".to_vec())));
+/// assert!("words".parse::<Framing>().is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Framing {
-    /// Not at all: a frame is what one read has brought.
+    /// No framing: a frame is the data of one read.
     #[default]
     Raw,
     /// By line feeds. One carriage return in front of a line feed belongs to it; a line that ends with one is sent with both.
     Lines,
-    /// By the length in front of each frame, in network byte order.
+    /// By a length in front of each frame, in network byte order.
     LengthPrefixed {
         /// Size of the length in bytes: 1, 2, 4 or 8.
         prefix_bytes: usize,
     },
-    /// By these bytes behind each frame. Without any it is the same as [`Raw`](Self::Raw).
+    /// By these bytes after each frame. An empty delimiter is the same as [`Raw`](Self::Raw).
     Delimiter(Vec<u8>),
 }
 
-/// The text is no framing.
+/// The text is not a framing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a framing: {text}; raw, lines, length-prefixed, length-prefixed:1, :2, :4 or :8, and delimiter:TEXT are possible"
@@ -108,22 +120,35 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
 }
 
 impl Framing {
-    /// Whether frames are meant to be text: lines, and what a delimiter separates.
+    /// Returns whether frames are expected to be text: those of lines and delimiters.
     pub fn is_textual(&self) -> bool {
         matches!(self, Self::Lines | Self::Delimiter(_))
     }
 
-    /// Makes a frame of a payload.
+    /// Encodes a payload as a frame.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::{Framing, NetError};
+    ///
+    /// # fn main() -> Result<(), NetError> {
+    /// assert_eq!(Framing::Lines.encode(b"hello")?, "hello\n");
+    /// assert_eq!(Framing::LengthPrefixed { prefix_bytes: 2 }.encode(b"hello")?, "\0\x05hello");
+    /// // A line cannot contain the end of a line.
+    /// assert!(matches!(Framing::Lines.encode(b"a\nb"), Err(NetError::DelimiterInFrame { .. })));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// [`NetError::DelimiterInFrame`] if it would be cut elsewhere, or [`NetError::FrameTooLarge`] if the prefix cannot say
-    /// the length.
+    /// [`NetError::DelimiterInFrame`] if the delimiter would split it, or [`NetError::FrameTooLarge`] if the prefix
+    /// cannot represent the length.
     pub fn encode(&self, payload: &[u8]) -> Result<Bytes, NetError> {
         let (frame, end, is_one): (_, &[u8], _) = match self {
             Self::Raw => return Ok(Bytes::copy_from_slice(payload)),
             Self::LengthPrefixed { prefix_bytes } => return prefixed(*prefix_bytes, payload),
             Self::Lines => {
-                // Its own carriage return is not to be taken for a part of the line's end.
+                // The payload's own carriage return must not be read as a part of the line end.
                 let has_return = payload.ends_with(b"\r");
                 let end: &[u8] = if has_return { b"\r\n" } else { b"\n" };
                 let is_one = memchr::memchr(b'\n', payload).is_none();
@@ -131,7 +156,8 @@ impl Framing {
             }
             Self::Delimiter(end) => {
                 let frame = [payload, end].concat();
-                // The end of a payload may make a delimiter with the beginning of the delimiter, as of two line ends in a row.
+                // The end of a payload and the beginning of the delimiter may form an earlier delimiter, for example
+                // one of two line ends.
                 let is_one = end.is_empty() || memmem::find(&frame, end) == Some(payload.len());
                 (frame, end, is_one)
             }
@@ -145,22 +171,33 @@ impl Framing {
         }
     }
 
-    /// Cuts one datagram, or another piece that is complete, into its frames.
+    /// Splits one datagram, or another complete piece of data, into its frames.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::Framing;
+    ///
+    /// # fn main() -> Result<(), kokanee_net::NetError> {
+    /// let frames = Framing::Lines.decode_all(b"one\ntwo\n", 100)?;
+    /// assert_eq!(frames, ["one", "two"]);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`NetError::FrameTooLarge`] or [`NetError::FrameCut`]; frames before it are lost.
     pub fn decode_all(&self, piece: &[u8], max_bytes: usize) -> Result<Vec<Bytes>, NetError> {
-        let mut cutter = Cutter::new(self, max_bytes);
-        if matches!(cutter, Cutter::Raw) {
-            // Even an empty datagram says something.
+        let mut splitter = Splitter::new(self, max_bytes);
+        if matches!(splitter, Splitter::Raw) {
+            // An empty datagram is an empty frame.
             return Ok(vec![Bytes::copy_from_slice(piece)]);
         }
         let mut buffer = BytesMut::from(piece);
         let mut frames = Vec::new();
-        while let Some(frame) = cutter.next(&mut buffer)? {
+        while let Some(frame) = splitter.next(&mut buffer)? {
             frames.push(frame);
         }
-        frames.extend(cutter.last(&mut buffer, "a datagram")?);
+        frames.extend(splitter.last(&mut buffer, "a datagram")?);
         Ok(frames)
     }
 }
@@ -179,27 +216,27 @@ fn prefixed(prefix_bytes: usize, payload: &[u8]) -> Result<Bytes, NetError> {
     Ok(frame.freeze())
 }
 
-/// Finds the frames in what has come.
+/// Finds the frames in received data.
 #[derive(Debug)]
-enum Cutter {
+enum Splitter {
     Raw,
     LengthPrefixed {
-        /// Kept apart, as few connections have one.
+        /// Boxed, as few connections have one.
         codec: Box<LengthDelimitedCodec>,
         max_bytes: usize,
-        /// The codec has taken the length of a frame that is not complete.
+        /// The codec has read the length of an incomplete frame.
         has_length: bool,
     },
     Delimited {
         delimiter: Box<[u8]>,
         is_lines: bool,
         max_bytes: usize,
-        /// Bytes that were looked at and hold no delimiter.
+        /// The number of searched bytes, which do not contain a delimiter.
         searched: usize,
     },
 }
 
-impl Cutter {
+impl Splitter {
     fn new(framing: &Framing, max_bytes: usize) -> Self {
         let delimited = |delimiter: &[u8], is_lines| Self::Delimited {
             delimiter: delimiter.into(),
@@ -239,7 +276,7 @@ impl Cutter {
         }
     }
 
-    /// The next complete frame.
+    /// Returns the next complete frame.
     fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, NetError> {
         match self {
             Self::Raw => Ok((!buffer.is_empty()).then(|| buffer.split().freeze())),
@@ -249,7 +286,7 @@ impl Cutter {
                 has_length,
             } => {
                 let before = buffer.len();
-                // Its only error.
+                // The codec's only error is a frame that is too large.
                 let Ok(frame) = codec.decode(buffer) else {
                     return Err(NetError::FrameTooLarge { max: *max_bytes });
                 };
@@ -262,7 +299,7 @@ impl Cutter {
                 max_bytes,
                 searched,
             } => {
-                // The delimiter may have begun in what was looked at before.
+                // The delimiter may begin in the bytes that were searched before.
                 let from = searched.saturating_sub(delimiter.len() - 1);
                 let Some(at) = memmem::find(&buffer[from..], delimiter).map(|at| from + at) else {
                     *searched = buffer.len();
@@ -286,7 +323,8 @@ impl Cutter {
         }
     }
 
-    /// What is left when the peer has ended: a last line needs no line feed, a length must be kept.
+    /// Returns the rest when the peer has closed its side: a last line needs no line feed, a frame with a length must
+    /// be complete.
     fn last(&mut self, buffer: &mut BytesMut, peer: &str) -> Result<Option<Bytes>, NetError> {
         match self {
             Self::LengthPrefixed { has_length, .. } => {
@@ -309,53 +347,80 @@ impl Cutter {
 }
 
 impl Connection {
-    /// Cuts the stream into frames.
+    /// Splits the stream into frames.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::{Framing, TcpClient};
+    ///
+    /// let mut lines = TcpClient::new(address).connect().await?.framed(Framing::Lines);
+    /// lines.send(b"first").await?;
+    /// lines.send(b"second").await?;
+    /// assert_eq!(lines.next().await?.as_deref(), Some(&b"first"[..]));
+    /// assert_eq!(lines.next().await?.as_deref(), Some(&b"second"[..]));
+    /// # Ok(()) }
+    /// ```
     pub fn framed(self, framing: Framing) -> Framed {
         Framed::new(self, framing)
     }
 }
 
 impl Reader {
-    /// Cuts what comes into frames.
+    /// Splits received data into frames.
     pub fn framed(self, framing: &Framing) -> FrameReader {
         FrameReader::new(self, framing)
     }
 }
 
-/// Receives frames. An idle one keeps no buffer.
+/// Receives frames. It has no buffer while it is idle.
 #[derive(Debug)]
 pub struct FrameReader {
     reader: Reader,
-    cutter: Cutter,
+    splitter: Splitter,
     buffer: BytesMut,
     is_ended: bool,
 }
 
 impl FrameReader {
     pub(crate) fn new(reader: Reader, framing: &Framing) -> Self {
-        let cutter = Cutter::new(framing, reader.limits().max_frame_bytes);
+        let splitter = Splitter::new(framing, reader.limits().max_frame_bytes);
         Self {
             reader,
-            cutter,
+            splitter,
             buffer: BytesMut::new(),
             is_ended: false,
         }
     }
 
-    /// Lowers the size that a frame may have, in bytes. Frames of [`Framing::Raw`] are at most 64 KiB anyway.
+    /// Lowers the largest size of a frame in bytes. Frames of [`Framing::Raw`] are at most 64 KiB in any case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::{Framing, NetError, TcpClient};
+    ///
+    /// let (reader, mut writer) = TcpClient::new(address).connect().await?.into_split();
+    /// let mut lines = reader.framed(&Framing::Lines).at_most(80);
+    /// writer.send_all(&[b'x'; 100]).await?;
+    /// assert!(matches!(lines.next().await, Err(NetError::FrameTooLarge { max: 80 })));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn at_most(mut self, max_bytes: usize) -> Self {
-        self.cutter.lower(max_bytes);
+        self.splitter.lower(max_bytes);
         self
     }
 
-    /// Receives a frame. `None` when the peer has ended its side. Cancel safe.
+    /// Receives a frame. Returns `None` when the peer has closed its side. Cancel safe.
     ///
     /// # Errors
     /// [`NetError::FrameTooLarge`] or [`NetError::FrameCut`], or as [`Reader::recv`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, NetError> {
         loop {
-            if let Some(frame) = self.cutter.next(&mut self.buffer)? {
+            if let Some(frame) = self.splitter.next(&mut self.buffer)? {
                 return Ok(Some(frame));
             }
             if self.buffer.is_empty() {
@@ -363,7 +428,7 @@ impl FrameReader {
             }
             if self.is_ended {
                 return self
-                    .cutter
+                    .splitter
                     .last(&mut self.buffer, &self.reader.peer().to_string());
             }
             let buffer = &mut self.buffer;
@@ -375,13 +440,13 @@ impl FrameReader {
         }
     }
 
-    /// The half that it reads.
+    /// Returns the underlying reader.
     pub fn reader(&self) -> &Reader {
         &self.reader
     }
 }
 
-/// A connection whose data is cut into frames.
+/// A connection whose data is split into frames.
 #[derive(Debug)]
 pub struct Framed {
     frames: FrameReader,
@@ -399,10 +464,10 @@ impl Framed {
         }
     }
 
-    /// As [`FrameReader::next`].
+    /// Receives a frame, as [`FrameReader::next`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub async fn next(&mut self) -> Result<Option<Bytes>, NetError> {
         self.frames.next().await
     }
@@ -416,15 +481,28 @@ impl Framed {
         self.writer.send_all(&frame).await
     }
 
-    /// As [`Connection::finish`].
+    /// Closes this side, as [`Connection::finish`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub async fn finish(&mut self) -> Result<(), NetError> {
         self.writer.finish().await
     }
 
-    /// Separates reading and writing.
+    /// Splits the connection into its reading and its writing half.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::{Framing, TcpClient};
+    ///
+    /// let lines = TcpClient::new(address).connect().await?.framed(Framing::Lines);
+    /// let (mut frames, mut writer) = lines.into_split();
+    /// tokio::spawn(async move { writer.send_all(b"from another task\n").await });
+    /// assert_eq!(frames.next().await?.as_deref(), Some(&b"from another task"[..]));
+    /// # Ok(()) }
+    /// ```
     pub fn into_split(self) -> (FrameReader, Writer) {
         (self.frames, self.writer)
     }
@@ -437,15 +515,15 @@ mod tests {
     use super::*;
 
     fn cut(framing: &Framing, pieces: &[&[u8]], max: usize) -> Result<Vec<Bytes>, NetError> {
-        let mut cutter = Cutter::new(framing, max);
+        let mut splitter = Splitter::new(framing, max);
         let (mut buffer, mut frames) = (BytesMut::new(), Vec::new());
         for piece in pieces {
             buffer.extend_from_slice(piece);
-            while let Some(frame) = cutter.next(&mut buffer)? {
+            while let Some(frame) = splitter.next(&mut buffer)? {
                 frames.push(frame);
             }
         }
-        frames.extend(cutter.last(&mut buffer, "peer")?);
+        frames.extend(splitter.last(&mut buffer, "peer")?);
         Ok(frames)
     }
 
@@ -521,7 +599,7 @@ mod tests {
         too_large(&Framing::Lines, b"12345\n");
         too_large(&Framing::Lines, b"1234567");
         too_large(&Framing::Delimiter(b";".to_vec()), b"123456");
-        // An end without a delimiter, too.
+        // Also at the end, without a delimiter.
         too_large(&Framing::Lines, b"12345");
         too_large(
             &Framing::LengthPrefixed { prefix_bytes: 4 },
@@ -548,7 +626,7 @@ mod tests {
                 assert_eq!(framing.decode_all(&frame, 100).expect("decoded"), [payload]);
             }
         }
-        // A delimiter of nothing delimits nothing.
+        // An empty delimiter delimits nothing.
         let nothing = Framing::Delimiter(Vec::new());
         assert_eq!(nothing.encode(b"hello").expect("encoded"), "hello");
         assert_eq!(
@@ -562,7 +640,7 @@ mod tests {
         let error = Framing::Lines.encode(b"a\nb").expect_err("two lines");
         assert_eq!(
             error.to_string(),
-            "frame would not arrive as it is: the delimiter \\n would cut it elsewhere"
+            "frame would not arrive unchanged: the delimiter \\n would split it"
         );
         let blank_line = Framing::Delimiter(b"\r\n\r\n".to_vec());
         assert!(blank_line.encode(b"a\r\nb").is_ok());
@@ -579,13 +657,13 @@ mod tests {
     }
 
     proptest! {
-        /// However the bytes arrive, the frames are the same; and no bytes cause a panic or a large buffer.
+        /// The frames do not depend on how the bytes are split, and no bytes cause a panic or a large buffer.
         #[test]
-        fn pieces_make_no_difference(
+        fn frames_do_not_depend_on_the_pieces(
             framing in prop::sample::select(vec![
                 "lines", "length-prefixed:1", "length-prefixed:2", "length-prefixed:8", "delimiter:ab", "delimiter:aab",
             ]),
-            // Few different bytes, so that they often mean something.
+            // Few different bytes, so that they often form frames.
             data in prop::collection::vec(prop::sample::select(vec![0, 1, 2, 3, b'a', b'b', b'\r', b'\n', 255]), 0..200),
             splits in prop::collection::vec(0_usize..200, 0..10),
         ) {
@@ -601,7 +679,7 @@ mod tests {
             prop_assert_eq!(whole, in_pieces);
         }
 
-        /// What is sent arrives as it was, one by one.
+        /// Payloads arrive unchanged and one by one.
         #[test]
         fn frames_arrive_as_they_were_sent(
             framing in prop::sample::select(vec![

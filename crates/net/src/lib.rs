@@ -18,22 +18,22 @@
 //! # Ok(()) }
 //! ```
 //!
-//! * A handler runs for each connection, thousands at a time; [`ServerHandle::close`] lets them end.
-//! * [`Framing`] cuts the stream of bytes into messages; [`ServerTls`] and [`ClientTls`] encrypt it.
-//! * What bounds a peer's cost is in [`Limits`], what the system is told about sockets in [`TcpOptions`] and [`UdpOptions`].
-//! * [`Reconnecting`] comes back after a loss, at the pace of [`Backoff`].
-//! * Errors say what failed, where, and what to do: [`NetError`].
-//! * [`blocking`] is the same for programs without async code.
+//! * A handler runs for each connection, thousands at a time; [`ServerHandle::close`] lets them finish.
+//! * [`Framing`] splits the stream of bytes into messages; [`ServerTls`] and [`ClientTls`] encrypt it.
+//! * [`Limits`] bound the cost of a peer, [`TcpOptions`] and [`UdpOptions`] are the socket options.
+//! * [`Reconnecting`] reconnects after a loss, with the delays of [`Backoff`].
+//! * Errors state what failed, where, and what to do: [`NetError`].
+//! * [`blocking`] has the same sockets for programs without async code.
 
 mod backoff;
 pub mod blocking;
 mod connection;
+mod connection_inner;
 mod datagram;
 mod endpoint;
 mod error;
 mod framing;
 mod limits;
-mod link;
 mod options;
 mod outcome;
 mod queue;

@@ -1,4 +1,4 @@
-//! Socket options, and the making of sockets with them.
+//! Socket options, and the creation of sockets with them.
 
 use std::{
     io,
@@ -9,32 +9,42 @@ use std::{
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
-/// What the system is told about TCP sockets.
+/// The options of TCP sockets.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is an option of the system"
 )]
+/// # Examples
+///
+/// ```
+/// use kokanee_net::{TcpOptions, TcpServer};
+///
+/// let mut options = TcpOptions::default();
+/// options.backlog = 128;
+/// let server = TcpServer::builder().with_options(|it| *it = options);
+/// ```
 pub struct TcpOptions {
     /// Sends small pieces at once instead of collecting them (`TCP_NODELAY`). Default true.
     pub nodelay: bool,
-    /// Asks a silent peer after this time whether it is still there (`SO_KEEPALIVE`). Default 60 s.
+    /// Probes a silent peer after this time (`SO_KEEPALIVE`). Default 60 s.
     pub keepalive: Option<Duration>,
-    /// How long the system goes on sending what waits when a socket is closed (`SO_LINGER`). Default: as the system likes.
+    /// How long closing a socket waits until buffered data is sent (`SO_LINGER`). Default: the system's.
     pub linger: Option<Duration>,
-    /// Binds an address although connections of an earlier server still linger there (`SO_REUSEADDR`). Default true.
-    /// Without effect on Windows, where it means something else.
+    /// Binds an address even if connections of an earlier server are still in `TIME_WAIT` (`SO_REUSEADDR`). Default
+    /// true. Without effect on Windows, where the option has another meaning.
     pub reuse_address: bool,
-    /// Several sockets share one address, and the system spreads the connections (`SO_REUSEPORT`). Default false. Unix only.
+    /// Lets several sockets share one address; the system distributes the connections (`SO_REUSEPORT`). Default false.
+    /// Unix only.
     pub reuse_port: bool,
-    /// Size of the system's receive buffer in bytes. Default: as the system likes.
+    /// Size of the system's receive buffer in bytes. Default: the system's.
     pub receive_buffer_bytes: Option<usize>,
-    /// Size of the system's send buffer in bytes. Default: as the system likes.
+    /// Size of the system's send buffer in bytes. Default: the system's.
     pub send_buffer_bytes: Option<usize>,
     /// Connections that the system queues until they are accepted. Default 4,096.
     pub backlog: u32,
-    /// A server on `[::]` takes IPv6 only, not IPv4 as well (`IPV6_V6ONLY`). Default false: dual stack.
+    /// Makes a server on `[::]` accept IPv6 only, not IPv4 as well (`IPV6_V6ONLY`). Default false: dual stack.
     pub only_v6: bool,
 }
 
@@ -55,7 +65,7 @@ impl Default for TcpOptions {
 }
 
 impl TcpOptions {
-    /// A listening socket.
+    /// Creates a listening socket.
     pub(crate) fn listen(&self, address: SocketAddr) -> io::Result<TcpListener> {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -74,7 +84,7 @@ impl TcpOptions {
         TcpListener::from_std(socket.into())
     }
 
-    /// A socket that will be connected.
+    /// Creates a socket to connect.
     pub(crate) fn socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
         let socket = if address.is_ipv4() {
             TcpSocket::new_v4()?
@@ -85,7 +95,7 @@ impl TcpOptions {
         Ok(socket)
     }
 
-    /// Sets what belongs to a connection.
+    /// Sets the options of a connection.
     pub(crate) fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
         socket.set_tcp_nodelay(self.nodelay)?;
         if let Some(time) = self.keepalive {
@@ -107,29 +117,41 @@ impl TcpOptions {
     }
 }
 
-/// What the system is told about UDP sockets.
+/// The options of UDP sockets.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is an option of the system"
 )]
+/// # Examples
+///
+/// ```
+/// use std::net::Ipv4Addr;
+/// use kokanee_net::UdpServer;
+///
+/// let server = UdpServer::builder().with_options(|options| {
+///     options.multicast_interface = Some(Ipv4Addr::new(10, 0, 0, 7));
+///     options.multicast_hops = Some(4);
+/// });
+/// ```
 pub struct UdpOptions {
-    /// Several sockets may bind one address, as for multicast (`SO_REUSEADDR`). Default false.
+    /// Lets several sockets bind one address, as for multicast (`SO_REUSEADDR`). Default false.
     pub reuse_address: bool,
-    /// Several sockets share one address, and the system spreads the datagrams (`SO_REUSEPORT`). Default false. Unix only.
+    /// Lets several sockets share one address; the system distributes the datagrams (`SO_REUSEPORT`). Default false.
+    /// Unix only.
     pub reuse_port: bool,
-    /// Size of the system's receive buffer in bytes. Default: as the system likes.
+    /// Size of the system's receive buffer in bytes. Default: the system's.
     pub receive_buffer_bytes: Option<usize>,
-    /// Size of the system's send buffer in bytes. Default: as the system likes.
+    /// Size of the system's send buffer in bytes. Default: the system's.
     pub send_buffer_bytes: Option<usize>,
-    /// Allows to send to broadcast addresses. Default false.
+    /// Allows sending to broadcast addresses. Default false.
     pub broadcast: bool,
-    /// A server on `[::]` takes IPv6 only (`IPV6_V6ONLY`). Default false: dual stack.
+    /// Makes a server on `[::]` receive IPv6 only (`IPV6_V6ONLY`). Default false: dual stack.
     pub only_v6: bool,
-    /// The interface of IPv4 multicast, by its address. Default: as the system likes.
+    /// The interface of IPv4 multicast, by its address. Default: the system's.
     pub multicast_interface: Option<Ipv4Addr>,
-    /// How many routers a multicast datagram passes. Default: as the system likes, which is none.
+    /// How many hops a multicast datagram may take. Default: the system's, which is one, the local network.
     pub multicast_hops: Option<u32>,
 }
 
@@ -166,7 +188,7 @@ impl UdpOptions {
 
 #[cfg_attr(
     not(unix),
-    expect(unused_variables, reason = "Windows has nothing that means the same")
+    expect(unused_variables, reason = "Windows has no equivalent option")
 )]
 fn set_reuse(socket: &Socket, address: bool, port: bool) -> io::Result<()> {
     #[cfg(not(windows))]

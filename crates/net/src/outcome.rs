@@ -1,10 +1,22 @@
-//! [`Outcome`]: what the handlers of all servers return.
+//! [`Outcome`]: the return types of handlers.
 
 use std::fmt;
 
-/// What a handler returns: nothing, or a `Result` whose error is logged.
+/// A return type of handlers: nothing, or a `Result` whose error is logged.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_net::{Connection, NetError, TcpServer};
+///
+/// # async fn example(first: TcpServer, second: TcpServer) {
+/// // The error of a handler is logged at debug level, and ends its connection only.
+/// first.serve(async |mut conn: Connection| -> Result<(), NetError> { conn.send_all(b"hello").await }).await;
+/// second.serve(async |conn: Connection| println!("{}", conn.peer())).await;
+/// # }
+/// ```
 pub trait Outcome {
-    /// The error, if there was one.
+    /// Returns the error, if there was one.
     fn into_error(self) -> Option<String>;
 }
 

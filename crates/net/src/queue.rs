@@ -1,4 +1,4 @@
-//! A queue in front of a [`Writer`]: any number of tasks send, one task writes. It is bounded by bytes.
+//! A queue in front of a [`Writer`]: any number of tasks send, one task writes. Its size in bytes is bounded.
 
 use std::{
     collections::VecDeque,
@@ -11,12 +11,12 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use crate::{connection::Writer, endpoint::Endpoint, error::NetError};
 
-/// What a waiting message costs beside its bytes.
+/// The overhead of a queued message, in addition to its bytes.
 const OVERHEAD_BYTES: usize = 64;
-/// Messages that are written at once.
+/// Most messages of one write.
 const MAX_BATCH: usize = 64;
 
-/// Sends to one peer from any number of tasks. A cheap handle; see [`Writer::queued`].
+/// Sends to one peer from any number of tasks. Cheap to clone; see [`Writer::queued`].
 #[derive(Clone)]
 pub struct SendQueue(Arc<Shared>);
 
@@ -25,7 +25,7 @@ struct Shared {
     max_bytes: usize,
     room: Arc<Semaphore>,
     messages: Mutex<Messages>,
-    /// Something was added, or the end was asked for.
+    /// A message was added, or [`SendQueue::finish`] was called.
     changed: Notify,
 }
 
@@ -45,7 +45,26 @@ impl fmt::Debug for SendQueue {
 }
 
 impl Writer {
-    /// Puts a queue in front, so that any number of tasks can send. The [`Drain`] must be run for anything to leave.
+    /// Adds a queue, so that any number of tasks can send. Messages are written only while [`Drain::run`] runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::TcpClient;
+    ///
+    /// let (mut reader, writer) = TcpClient::new(address).connect().await?.into_split();
+    /// let (queue, drain) = writer.queued();
+    /// tokio::spawn(drain.run());
+    /// for text in ["one ", "two"] {
+    ///     let queue = queue.clone();
+    ///     tokio::spawn(async move { queue.send(text.into()).await }).await.expect("no panic")?;
+    /// }
+    /// let mut both = [0; 7];
+    /// reader.read_exact(&mut both).await?;
+    /// assert_eq!(&both, b"one two");
+    /// # Ok(()) }
+    /// ```
     pub fn queued(self) -> (SendQueue, Drain) {
         let max = self.limits().max_queued_bytes;
         let max_bytes = max.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
@@ -75,7 +94,8 @@ impl Shared {
         }
     }
 
-    /// The room that a message takes. One that is larger than the queue may pass when it is alone.
+    /// Returns the size that a message counts in the queue. A message larger than the limit counts as the limit, so
+    /// that it can be sent alone.
     fn weight(&self, bytes: &Bytes) -> u32 {
         let weight = (bytes.len() + OVERHEAD_BYTES).min(self.max_bytes);
         u32::try_from(weight).unwrap_or(u32::MAX)
@@ -94,10 +114,10 @@ impl Shared {
 }
 
 impl SendQueue {
-    /// Queues a message, and waits for room before that. Messages of one task leave in their order. Cancel safe.
+    /// Queues a message, after waiting while the queue is full. Messages of one task are sent in order. Cancel safe.
     ///
     /// # Errors
-    /// [`NetError::Closed`] when the connection has ended.
+    /// [`NetError::Closed`] if the connection is closed.
     pub async fn send(&self, bytes: Bytes) -> Result<(), NetError> {
         let weight = self.0.weight(&bytes);
         let room = Arc::clone(&self.0.room)
@@ -107,7 +127,24 @@ impl SendQueue {
         self.0.push(bytes, room)
     }
 
-    /// Queues a message if there is room.
+    /// Queues a message unless the queue is full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::{NetError, TcpClient};
+    ///
+    /// let client = TcpClient::new(address).with_limits(|limits| limits.max_queued_bytes = 1000);
+    /// let (_reader, writer) = client.connect().await?.into_split();
+    /// let (queue, _drain) = writer.queued(); // Nothing leaves: the drain does not run.
+    /// queue.try_send(vec![0; 900].into())?;
+    /// match queue.try_send(vec![0; 900].into()) {
+    ///     Err(NetError::QueueFull { max, .. }) => assert_eq!(max, 1000), // Drop it, or disconnect the peer.
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`NetError::QueueFull`], or [`NetError::Closed`].
@@ -123,24 +160,39 @@ impl SendQueue {
         }
     }
 
-    /// Takes no more messages. When those that wait have left, our side of the connection ends.
+    /// Closes the queue to new messages. When the queued ones are written, this side of the connection is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/echo_server.md")]
+    /// use kokanee_net::TcpClient;
+    ///
+    /// let (mut reader, writer) = TcpClient::new(address).connect().await?.into_split();
+    /// let (queue, drain) = writer.queued();
+    /// queue.send("goodbye".into()).await?;
+    /// queue.finish();
+    /// drain.run().await?; // Returns when everything has left.
+    /// assert!(queue.send("too late".into()).await.is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn finish(&self) {
         self.0.lock().is_finished = true;
         self.0.changed.notify_one();
     }
 
-    /// Bytes that wait, 64 for each message included.
+    /// Returns the number of queued bytes, including 64 for each message.
     pub fn queued_bytes(&self) -> usize {
         self.0.max_bytes - self.0.room.available_permits().min(self.0.max_bytes)
     }
 
-    /// The other end.
+    /// Returns the remote end.
     pub fn peer(&self) -> &Endpoint {
         &self.0.peer
     }
 }
 
-/// Writes what is queued.
+/// Writes the queued messages.
 pub struct Drain {
     writer: Writer,
     shared: Arc<Shared>,
@@ -155,8 +207,8 @@ impl fmt::Debug for Drain {
 }
 
 impl Drain {
-    /// Writes until [`SendQueue::finish`], then ends our side of the connection. When this ends or is dropped, the queue
-    /// takes nothing more, and what waits is thrown away.
+    /// Writes until [`SendQueue::finish`], then closes this side of the connection. When the future ends or is dropped,
+    /// the queue is closed, and queued messages are dropped.
     ///
     /// # Errors
     /// As [`Connection::send_all`](crate::Connection::send_all).
@@ -176,7 +228,7 @@ impl Drain {
             if !batch.is_empty() {
                 self.writer.send_pieces(&mut batch).await?;
                 batch.clear();
-                // Only now: until the system has taken it, it is ours to keep.
+                // Released only now: messages count until the system has buffered them.
                 room.clear();
             } else if is_finished {
                 return self.writer.finish().await;

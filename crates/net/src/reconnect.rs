@@ -1,4 +1,4 @@
-//! [`Reconnecting`]: a client that comes back.
+//! [`Reconnecting`]: a client that reconnects.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{backoff::Backoff, connection::Connection, error::NetError, tcp::TcpClient};
 
-/// A connection that lasts so long was a good one: the next delay is the first again.
+/// After a connection that lasted this long, the delays start again with the first.
 const STABLE: Duration = Duration::from_secs(10);
 
-/// Connects again after every loss, with growing delays.
+/// A client that reconnects after every loss, with growing delays.
 ///
 /// ```no_run
 /// # use kokanee_net::{Backoff, NetError, TcpClient};
@@ -27,14 +27,24 @@ const STABLE: Duration = Duration::from_secs(10);
 pub struct Reconnecting {
     client: TcpClient,
     backoff: Backoff,
-    /// Attempts since the last good connection.
+    /// Attempts since the last connection that lasted.
     attempts: u32,
     connected_at: Option<Instant>,
     next_at: Option<Instant>,
 }
 
 impl TcpClient {
-    /// A client that connects again after every loss.
+    /// Returns a client that reconnects after every loss.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kokanee_net::{Backoff, TcpClient};
+    ///
+    /// let backoff = Backoff { delay_max: Duration::from_secs(60), ..Backoff::default() };
+    /// let client = TcpClient::new("sensor.local:5000").reconnecting(backoff);
+    /// ```
     pub fn reconnecting(self, backoff: Backoff) -> Reconnecting {
         Reconnecting {
             client: self,
@@ -47,7 +57,23 @@ impl TcpClient {
 }
 
 impl Reconnecting {
-    /// Makes a connection: the first one at once, later ones after a delay. Cancel safe: the delays go on counting.
+    /// Connects: the first time at once, later after a delay. Cancel safe: the delay continues.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use std::time::Duration;
+    /// use kokanee_net::{Backoff, NetError, TcpClient};
+    ///
+    /// # let address = &*std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    /// let backoff = Backoff { delay: Duration::from_millis(1), attempts: Some(3), ..Backoff::default() };
+    /// let mut client = TcpClient::new(address).reconnecting(backoff);
+    /// // Nobody listens: the third failure is returned.
+    /// assert!(matches!(client.next().await, Err(NetError::Refused { .. })));
+    /// assert_eq!(client.attempts(), 3);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The last failure, when [`Backoff::attempts`] are used up; or one that no further attempt can change, such as
@@ -65,7 +91,7 @@ impl Reconnecting {
             if let Some(at) = self.next_at {
                 sleep_until(at).await;
             }
-            // Noted before the attempt: whoever drops this future and calls again waits all the same.
+            // Set before the attempt, so that dropping this future and calling again does not skip the delay.
             self.next_at = Some(Instant::now() + self.backoff.delay(self.attempts));
             self.attempts = self.attempts.saturating_add(1);
             match self.client.connect().await {
@@ -83,7 +109,7 @@ impl Reconnecting {
                         return Err(error);
                     }
                     tracing::debug!(%error, attempt = self.attempts, "trying again");
-                    // The delay begins when the attempt has ended.
+                    // The delay begins at the end of the attempt.
                     self.next_at = Some(Instant::now() + self.backoff.delay(self.attempts - 1));
                 }
             }

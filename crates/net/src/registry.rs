@@ -1,6 +1,6 @@
-//! [`ServerHandle`] and the registry below it: the connections of a server, and its end.
+//! [`ServerHandle`] and the registry below it: the connections of a server, and how it is closed.
 //!
-//! A server puts a connection into its registry when it starts the task of its handler; the [`Place`] lives in that task.
+//! A server registers a connection when it starts the task of its handler; that task owns the [`Registration`].
 
 use std::{
     fmt,
@@ -14,7 +14,7 @@ use std::{
 use slab::Slab;
 use tokio::{sync::Notify, task::AbortHandle};
 
-use crate::{link::Link, stop::Stop};
+use crate::{connection_inner::ConnectionInner, stop::Stop};
 
 /// The connections of a server, and whether it is closing.
 #[derive(Default)]
@@ -22,13 +22,13 @@ pub(crate) struct Registry {
     connections: Mutex<Slab<Entry>>,
     stop: Arc<Stop>,
     refused: AtomicU64,
-    /// Wakes whoever waits for the last connection to end.
+    /// Wakes tasks that wait for the last connection to end.
     ended: Notify,
 }
 
 struct Entry {
     task: AbortHandle,
-    link: Weak<Link>,
+    connection: Weak<ConnectionInner>,
 }
 
 impl Registry {
@@ -38,14 +38,14 @@ impl Registry {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a connection whose task `spawn` starts. Returns `false` if there are `max` connections already, and counts
-    /// that as a refusal.
+    /// Registers a connection whose task `spawn` starts. Returns `false` if there are `max` connections already, and
+    /// counts that as a refusal.
     pub(crate) fn admit(
         self: &Arc<Self>,
         max: usize,
-        spawn: impl FnOnce(Place) -> AbortHandle,
+        spawn: impl FnOnce(Registration) -> AbortHandle,
     ) -> bool {
-        // Held while the task starts, so that it cannot end before its place is taken.
+        // Locked while the task starts, so that it cannot end before it is registered.
         let mut connections = self.lock();
         if connections.len() >= max {
             drop(connections);
@@ -53,18 +53,18 @@ impl Registry {
             return false;
         }
         let vacant = connections.vacant_entry();
-        let place = Place {
+        let registration = Registration {
             registry: Arc::clone(self),
             key: vacant.key(),
         };
         vacant.insert(Entry {
-            task: spawn(place),
-            link: Weak::new(),
+            task: spawn(registration),
+            connection: Weak::new(),
         });
         true
     }
 
-    /// Ready when the server closes.
+    /// Waits until the server closes.
     pub(crate) async fn stopped(&self) {
         self.stop.wait().await;
     }
@@ -72,34 +72,34 @@ impl Registry {
     fn stop(&self) {
         self.stop.set();
         for (_, entry) in &*self.lock() {
-            if let Some(link) = entry.link.upgrade() {
-                link.stop.wake();
+            if let Some(connection) = entry.connection.upgrade() {
+                connection.stop.wake();
             }
         }
     }
 }
 
-/// The place of a connection in the registry, given back when its task ends, however that is.
-pub(crate) struct Place {
+/// A connection's entry in the registry, which is removed on drop, when its task ends in any way.
+pub(crate) struct Registration {
     registry: Arc<Registry>,
     key: usize,
 }
 
-impl Place {
-    /// Returns what says whether the server is closing.
+impl Registration {
+    /// Returns the flag of whether the server is closing.
     pub(crate) fn stop(&self) -> Arc<Stop> {
         Arc::clone(&self.registry.stop)
     }
 
-    /// Names the connection that is to be woken when the server closes.
-    pub(crate) fn set_link(&self, link: &Arc<Link>) {
+    /// Sets the connection to wake when the server closes.
+    pub(crate) fn set_connection(&self, connection: &Arc<ConnectionInner>) {
         if let Some(entry) = self.registry.lock().get_mut(self.key) {
-            entry.link = Arc::downgrade(link);
+            entry.connection = Arc::downgrade(connection);
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for Registration {
     fn drop(&mut self) {
         let mut connections = self.registry.lock();
         connections.try_remove(self.key);
@@ -111,7 +111,7 @@ impl Drop for Place {
     }
 }
 
-/// Closes a server, and knows its connections. A cheap handle.
+/// Closes a server and counts its connections. Cheap to clone.
 #[derive(Clone)]
 pub struct ServerHandle(pub(crate) Arc<Registry>);
 
@@ -125,9 +125,30 @@ impl fmt::Debug for ServerHandle {
 }
 
 impl ServerHandle {
-    /// Ends the server: it accepts nothing more, and `serve` returns. Handlers receive what has arrived and then the end,
-    /// as if the peer had ended its side, so they can finish what they are at. Those that have not returned at the
-    /// deadline are cut off. Returns whether all were done in time.
+    /// Closes the server: it accepts no more connections, and `serve` returns. Handlers receive the data that has
+    /// arrived and then the end, as if the peer had closed its side, so that they can finish. Handlers that have not
+    /// returned at the deadline are aborted. Returns whether all returned in time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use std::time::Duration;
+    /// use kokanee_net::{Connection, NetError, TcpServer};
+    ///
+    /// let server = TcpServer::bind("127.0.0.1:0").await?;
+    /// let handle = server.handle();
+    /// tokio::spawn(server.serve(async |mut conn: Connection| {
+    ///     while let Some(data) = conn.recv().await? {
+    ///         conn.send_all(&data).await?;
+    ///     }
+    ///     conn.send_all(b"goodbye").await // Also when the server closes.
+    /// }));
+    /// if !handle.close(Duration::from_secs(5)).await {
+    ///     eprintln!("some handlers were cut off");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn close(&self, deadline: Duration) -> bool {
         self.0.stop();
         let in_time = tokio::time::timeout(deadline, self.idle()).await.is_ok();
@@ -139,7 +160,7 @@ impl ServerHandle {
         in_time
     }
 
-    /// Waits until there is no connection.
+    /// Waits until there are no connections.
     async fn idle(&self) {
         loop {
             let ended = self.0.ended.notified();
@@ -150,12 +171,21 @@ impl ServerHandle {
         }
     }
 
-    /// Number of connections.
+    /// Returns the number of connections.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn example(handle: kokanee_net::ServerHandle) {
+    /// println!("{} connections, {} refused", handle.connection_count(), handle.refused_count());
+    /// # }
+    /// ```
     pub fn connection_count(&self) -> usize {
         self.0.lock().len()
     }
 
-    /// Number of connections that were closed at once, because there were [`Limits::max_connections`](crate::Limits::max_connections) already.
+    /// Returns the number of connections that were closed at once, because there were
+    /// [`Limits::max_connections`](crate::Limits::max_connections) already.
     pub fn refused_count(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
     }

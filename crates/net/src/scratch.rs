@@ -1,8 +1,8 @@
-//! The read buffer of a worker thread. Connections borrow it while they read, so an idle one owns none.
+//! The read buffer of a worker thread. Connections borrow it while they read, so an idle connection has no buffer.
 
 use std::cell::RefCell;
 
-/// Bytes that one read may bring: the largest datagram, and one to see that it was larger than that.
+/// The most bytes of one read: more than the largest datagram, so that a larger one is noticed.
 pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
 
 thread_local! {

@@ -1,6 +1,6 @@
-//! Accepting connections: one task for each, a limit on their number, and an end that lets them finish.
+//! Accepts connections: one task for each, a limit on their number, and a graceful shutdown.
 //!
-//! TCP and Unix servers are both made of [`StreamServer`].
+//! TCP and Unix servers share [`StreamServer`].
 
 use std::{
     io,
@@ -18,15 +18,15 @@ use crate::{
     limits::Limits,
     options::TcpOptions,
     outcome::Outcome,
-    registry::{Place, Registry},
+    registry::{Registration, Registry},
     stop::Stop,
     stream::Stream,
     tls::ServerTls,
 };
 
-/// Pause after a failed accept: out of file descriptors, mostly, which passes.
+/// Pause after a failed accept, usually because of too many open files, which is temporary.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Least time between two reports of the same trouble.
+/// Shortest time between two log entries of the same problem.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) enum Listener {
@@ -51,7 +51,7 @@ impl Listener {
     }
 }
 
-/// A listening socket and what its connections get.
+/// A listening socket and the settings of its connections.
 pub(crate) struct StreamServer {
     pub(crate) listener: Listener,
     pub(crate) address: Endpoint,
@@ -59,7 +59,7 @@ pub(crate) struct StreamServer {
     pub(crate) registry: Arc<Registry>,
 }
 
-/// How a connection is made of a stream that was accepted.
+/// How an accepted stream becomes a connection.
 pub(crate) struct Setup {
     pub(crate) options: TcpOptions,
     pub(crate) limits: Arc<Limits>,
@@ -76,7 +76,7 @@ impl StreamServer {
         }
     }
 
-    /// Accepts one connection, which nobody counts.
+    /// Accepts one connection, which is not registered.
     pub(crate) async fn accept(&self) -> Result<Connection, NetError> {
         let (stream, peer) = self.listener.accept().await.map_err(|error| {
             NetError::from_io("accept connections on", self.address.to_string(), error)
@@ -125,9 +125,9 @@ impl StreamServer {
     {
         let max = self.setup.limits.max_connections;
         let ends = (peer.clone(), self.address.clone());
-        let is_admitted = self.registry.admit(max, |place| {
+        let is_admitted = self.registry.admit(max, |registration| {
             let (setup, handler) = (Arc::clone(&self.setup), Arc::clone(handler));
-            tokio::spawn(run(place, setup, stream, ends, handler)).abort_handle()
+            tokio::spawn(run(registration, setup, stream, ends, handler)).abort_handle()
         });
         if !is_admitted && reports.is_due() {
             tracing::warn!(%peer, max, "too many connections, closing a new one");
@@ -135,9 +135,9 @@ impl StreamServer {
     }
 }
 
-/// The task of one connection.
+/// Runs one connection.
 async fn run<F, Fut>(
-    place: Place,
+    registration: Registration,
     setup: Arc<Setup>,
     stream: Stream,
     (peer, local): (Endpoint, Endpoint),
@@ -146,25 +146,26 @@ async fn run<F, Fut>(
     F: Fn(Connection) -> Fut,
     Fut: Future<Output: Outcome>,
 {
-    // Boxed, as it is gone when the handler begins, and would make every task larger.
-    let stop = Some(place.stop());
+    // Boxed, as it ends before the handler begins, and would make every task larger.
+    let stop = Some(registration.stop());
     let established = Box::pin(setup.establish(stream, peer, local, stop)).await;
     drop(setup);
     let connection = match established {
         Ok(connection) => connection,
         Err(error) => {
-            tracing::debug!(%error, "connection not made");
+            tracing::debug!(%error, "connection not established");
             return;
         }
     };
-    let link = Arc::clone(connection.link());
-    place.set_link(&link);
+    let inner = Arc::clone(connection.inner());
+    registration.set_connection(&inner);
     let ended = handler(connection);
     drop(handler);
     match ended.await.into_error() {
         Some(error) => tracing::debug!(%error, "handler ended with an error"),
-        // The peer must see that nothing is missing, unless the handler has given the connection to another task.
-        None if link.is_secure && Arc::strong_count(&link) == 1 => Box::pin(link.end()).await,
+        // Sends close_notify, so that the peer sees that no data is missing, unless the handler has moved the
+        // connection to another task.
+        None if inner.is_secure && Arc::strong_count(&inner) == 1 => Box::pin(inner.end()).await,
         None => {}
     }
 }
@@ -203,7 +204,7 @@ impl Setup {
     }
 }
 
-/// Keeps the same trouble from filling the log.
+/// Limits how often the same problem is logged.
 #[derive(Default)]
 struct Reports {
     last: Option<Instant>,

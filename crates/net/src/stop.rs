@@ -1,4 +1,4 @@
-//! [`Stop`]: whether a server is closing, for all that would wait meanwhile.
+//! [`Stop`]: a flag that a server sets when it closes, for all tasks that wait.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,10 +22,10 @@ impl Stop {
         self.is_set.load(Ordering::Acquire)
     }
 
-    /// Ready when the server closes.
+    /// Waits until the server closes.
     pub(crate) async fn wait(&self) {
         loop {
-            // Made before the look at the flag, so that no notice is missed.
+            // Created before the check of the flag, so that no notification is missed.
             let notified = self.notify.notified();
             if self.is_set() {
                 return;

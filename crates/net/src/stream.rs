@@ -1,4 +1,4 @@
-//! A connected stream, whatever carries it.
+//! A connected stream of any kind.
 
 use std::{
     io,

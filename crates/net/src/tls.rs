@@ -47,6 +47,18 @@ impl std::fmt::Debug for ServerTls {
 impl ServerTls {
     /// Reads the certificate chain and the key of two PEM files.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::{NetError, ServerTls};
+    ///
+    /// // The error names the file.
+    /// match ServerTls::from_pem_files("missing.pem".as_ref(), "key.pem".as_ref()) {
+    ///     Err(NetError::Tls { context, reason }) => assert_eq!(context, "missing.pem", "{reason}"),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// [`NetError::Tls`] with the file that cannot be read, or when they do not fit together.
     pub fn from_pem_files(certificate: &Path, key: &Path) -> Result<Self, NetError> {
@@ -76,7 +88,7 @@ impl ServerTls {
     }
 }
 
-/// The certificates of a PEM file, at least one.
+/// Returns the certificates of a PEM file, at least one.
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
@@ -118,6 +130,14 @@ impl std::fmt::Debug for ClientTls {
 
 impl ClientTls {
     /// Trusts the certificates that the system trusts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::{ClientTls, TcpClient};
+    ///
+    /// let client = TcpClient::new("example.com:443").tls(ClientTls::system());
+    /// ```
     pub fn system() -> Self {
         Self::new(
             client_config()
@@ -127,6 +147,17 @@ impl ClientTls {
     }
 
     /// Trusts these certificates in PEM, beside those of the system.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use kokanee_net::{ClientTls, TcpClient};
+    ///
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let tls = ClientTls::trusting(&std::fs::read("own-authority.pem")?)?;
+    /// let client = TcpClient::new("plc.local:5001").tls(tls);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`NetError::Tls`] when they cannot be used.
@@ -151,6 +182,15 @@ impl ClientTls {
     }
 
     /// Sets the name that the server's certificate must have. Default: the host that is connected to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::{ClientTls, TcpClient};
+    ///
+    /// // Connects by address; the certificate has the name.
+    /// let client = TcpClient::new("10.0.0.7:5001").tls(ClientTls::system().server_name("plc.local"));
+    /// ```
     #[must_use]
     pub fn server_name(mut self, name: &str) -> Self {
         self.server_name = Some(name.to_owned());
@@ -175,6 +215,15 @@ impl ClientTls {
 }
 
 /// Says what to do about a failed handshake, if its cause is a known one.
+///
+/// # Examples
+///
+/// ```
+/// use std::io;
+///
+/// let failure = io::Error::from(io::ErrorKind::UnexpectedEof);
+/// assert!(kokanee_net::tls_hint(&failure).unwrap().contains("does it speak TLS on this port?"));
+/// ```
 pub fn tls_hint(failure: &io::Error) -> Option<&'static str> {
     // The verifier's own errors are not part of rustls' interface, but their names are in its text.
     let text = failure.to_string();
@@ -222,6 +271,15 @@ impl std::fmt::Debug for TlsOptions {
 impl TlsOptions {
     /// Rustls' configuration.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::TlsOptions;
+    ///
+    /// let options = TlsOptions { roots: vec![b"not a certificate".to_vec()], ..TlsOptions::default() };
+    /// assert!(options.configure().is_err());
+    /// ```
+    ///
     /// # Errors
     /// [`NetError::Tls`] with what cannot be used.
     pub fn configure(&self) -> Result<ClientConfig, NetError> {
@@ -259,7 +317,7 @@ fn believe_anything(
         .with_custom_certificate_verifier(Arc::new(AcceptAnything(provider)))
 }
 
-/// The certificates that the system trusts, read once.
+/// Returns the certificates that the system trusts, read once.
 fn system_roots() -> &'static RootCertStore {
     static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
     ROOTS.get_or_init(|| {

@@ -17,56 +17,132 @@ use crate::{
     registry::ServerHandle,
 };
 
-/// A UDP server: a bound socket that takes datagrams of anybody.
+/// A UDP server: a bound socket that receives datagrams of any sender.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+/// use kokanee_net::{Datagram, UdpClient, UdpServer};
+///
+/// let server = UdpServer::bind("127.0.0.1:0").await?;
+/// let address = server.local_addr().to_string();
+/// tokio::spawn(server.serve(async |datagram: Datagram| datagram.reply(&datagram.data).await));
+///
+/// let client = UdpClient::connect(&address).await?;
+/// client.send(b"hello").await?;
+/// assert_eq!(client.recv().await?, "hello");
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct UdpServer(Arc<DatagramSocket>);
 
 impl UdpServer {
-    /// Binds `host:port`. Port 0 is any free one; the host `[::]` is every address of this machine, IPv4 and IPv6.
+    /// Binds `host:port`. Port 0 means any free port, the host `[::]` all addresses of this machine, IPv4 and IPv6.
     ///
     /// # Errors
-    /// [`NetError::AddressInUse`] and its kin.
+    /// [`NetError::AddressInUse`] and similar errors.
     pub async fn bind(address: &str) -> Result<Self, NetError> {
         Self::builder().bind(address).await
     }
 
-    /// Begins a server with settings of your own.
+    /// Returns a builder with other settings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::UdpServer;
+    ///
+    /// // Several processes share the port.
+    /// let server = UdpServer::builder()
+    ///     .with_options(|options| options.reuse_port = true)
+    ///     .bind("127.0.0.1:0")
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
     pub fn builder() -> UdpServerBuilder {
         UdpServerBuilder::default()
     }
 
-    /// The address, with the port that the system chose.
+    /// Returns the address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
-        // A UDP server has no other.
+        // A UDP server always has an IP address.
         self.0
             .local()
             .inet()
             .unwrap_or_else(|| SocketAddr::from(([0; 4], 0)))
     }
 
-    /// What closes the server later.
+    /// Returns a handle that closes the server.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(Arc::clone(&self.0.registry))
     }
 
     /// Receives a datagram. Cancel safe.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::{NetError, UdpClient, UdpServer};
+    ///
+    /// let limits = |limits: &mut kokanee_net::Limits| limits.max_datagram_bytes = 4;
+    /// let server = UdpServer::builder().with_limits(limits).bind("127.0.0.1:0").await?;
+    /// let client = UdpClient::connect(&server.local_addr().to_string()).await?;
+    /// client.send(b"hello").await?;
+    /// client.send(b"hi").await?;
+    /// // An error concerns one datagram: call it again.
+    /// assert!(matches!(server.recv().await, Err(NetError::DatagramOverLimit { max: 4, .. })));
+    /// assert_eq!(server.recv().await?.data, "hi");
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
-    /// [`NetError::DatagramOverLimit`] for one that was thrown away, or what the system says. The next call may succeed.
+    /// [`NetError::DatagramOverLimit`] for a dropped datagram, or an error of the system. The next call may succeed.
     pub async fn recv(&self) -> Result<Datagram, NetError> {
         Ok(self.0.datagram(self.0.recv().await?))
     }
 
     /// Sends a datagram.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::{Endpoint, UdpServer};
+    ///
+    /// let (first, second) = (UdpServer::bind("127.0.0.1:0").await?, UdpServer::bind("127.0.0.1:0").await?);
+    /// first.send_to(b"hello", &Endpoint::from(second.local_addr())).await?;
+    /// assert_eq!(second.recv().await?.data, "hello");
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
-    /// [`NetError::DatagramTooLarge`], or what the system says.
+    /// [`NetError::DatagramTooLarge`], or an error of the system.
     pub async fn send_to(&self, data: &[u8], peer: &Endpoint) -> Result<(), NetError> {
         self.0.send_to(data, peer).await
     }
 
     /// Runs a handler for every datagram, one after another, until [`ServerHandle::close`]. While a handler waits, the
-    /// system keeps what arrives as long as its buffer lasts.
+    /// system buffers datagrams, as far as its buffer suffices.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use std::time::Duration;
+    /// use kokanee_net::{Datagram, UdpServer};
+    ///
+    /// let server = UdpServer::bind("127.0.0.1:0").await?;
+    /// let handle = server.handle();
+    /// let serving = tokio::spawn(server.serve(async |datagram: Datagram| {
+    ///     println!("{} bytes from {}", datagram.data.len(), datagram.peer);
+    /// }));
+    /// handle.close(Duration::from_secs(1)).await;
+    /// serving.await.expect("serve returns");
+    /// # Ok(()) }
+    /// ```
     pub async fn serve<F, Fut>(self, handler: F)
     where
         F: Fn(Datagram) -> Fut,
@@ -75,16 +151,28 @@ impl UdpServer {
         self.0.serve(handler).await;
     }
 
-    /// Number of datagrams that were thrown away, as they exceeded [`Limits::max_datagram_bytes`].
+    /// Returns the number of datagrams that were dropped because they exceeded [`Limits::max_datagram_bytes`].
     pub fn over_limit_count(&self) -> u64 {
         self.0.over_limit()
     }
 
-    /// Receives what is sent to a multicast group. `interface` is the address of an IPv4 interface; the default is
-    /// [`UdpOptions::multicast_interface`], or what the system likes.
+    /// Joins a multicast group. `interface` is the address of an IPv4 interface; the default is
+    /// [`UdpOptions::multicast_interface`], or the system's choice.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::UdpServer;
+    ///
+    /// let server = UdpServer::bind("0.0.0.0:5353").await?;
+    /// server.join_multicast([224, 0, 0, 251].into(), None)?;
+    /// println!("{:?}", server.recv().await?.data);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// When the address is no multicast group, or the system has no such interface.
+    /// If the address is not a multicast group, or the system has no such interface.
     pub fn join_multicast(
         &self,
         group: IpAddr,
@@ -116,13 +204,22 @@ pub struct UdpServerBuilder {
 }
 
 impl UdpServerBuilder {
-    /// Changes some of the socket options.
+    /// Changes the socket options.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_net::UdpServer;
+    ///
+    /// // A large buffer of the system, for bursts.
+    /// let server = UdpServer::builder().with_options(|options| options.receive_buffer_bytes = Some(1 << 20));
+    /// ```
     pub fn with_options(mut self, change: impl FnOnce(&mut UdpOptions)) -> Self {
         change(&mut self.options);
         self
     }
 
-    /// Changes some of the limits.
+    /// Changes the limits.
     pub fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
         self
@@ -131,7 +228,7 @@ impl UdpServerBuilder {
     /// Binds; see [`UdpServer::bind`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub async fn bind(self, address: &str) -> Result<UdpServer, NetError> {
         let mut failed = NetError::UnknownHost {
             host: address.to_owned(),
@@ -167,15 +264,44 @@ pub struct UdpClient {
 }
 
 impl UdpClient {
-    /// Chooses `host:port` as the peer. Nothing is sent yet, so nobody knows whether it is there.
+    /// Connects the socket to the peer `host:port`. Nothing is sent yet, so this succeeds even if the peer does not
+    /// exist.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::{NetError, UdpClient};
+    ///
+    /// # let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    /// let client = UdpClient::connect(&free).await?;
+    /// client.send(b"hello").await?;
+    /// // Nobody listens there. The answer of that machine is the error of a later call.
+    /// # if cfg!(target_os = "linux") {
+    /// assert!(matches!(client.recv().await, Err(NetError::Refused { .. })));
+    /// # }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// When the host is unknown, or there is no way to it.
+    /// If the host is unknown, or there is no route to it.
     pub async fn connect(address: &str) -> Result<Self, NetError> {
         Self::connect_with(address, &UdpOptions::default(), Limits::default()).await
     }
 
-    /// The same with settings of your own.
+    /// Connects a socket with other settings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::{Limits, UdpClient, UdpOptions};
+    ///
+    /// let mut options = UdpOptions::default();
+    /// options.broadcast = true;
+    /// let client = UdpClient::connect_with("127.0.0.1:5000", &options, Limits::default()).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -215,8 +341,8 @@ impl UdpClient {
     /// Sends a datagram.
     ///
     /// # Errors
-    /// [`NetError::DatagramTooLarge`]; [`NetError::Refused`] if the peer's machine has said to an earlier datagram that
-    /// nobody is there; or what else the system says.
+    /// [`NetError::DatagramTooLarge`]; [`NetError::Refused`] if the peer's machine reported for an earlier datagram
+    /// that no program listens there; or an error of the system.
     pub async fn send(&self, data: &[u8]) -> Result<(), NetError> {
         self.socket.send(data, &self.peer).await
     }
@@ -224,7 +350,7 @@ impl UdpClient {
     /// Receives a datagram of the peer. Cancel safe.
     ///
     /// # Errors
-    /// [`NetError::Refused`] as for [`send`](Self::send), [`NetError::DatagramOverLimit`], or what the system says.
+    /// [`NetError::Refused`] as for [`send`](Self::send), [`NetError::DatagramOverLimit`], or an error of the system.
     pub async fn recv(&self) -> Result<Bytes, NetError> {
         match self.socket.recv().await {
             Ok((data, _)) => Ok(data),
@@ -235,12 +361,12 @@ impl UdpClient {
         }
     }
 
-    /// The peer.
+    /// Returns the peer.
     pub fn peer(&self) -> &Endpoint {
         &self.peer
     }
 
-    /// This end.
+    /// Returns the local end.
     pub fn local(&self) -> &Endpoint {
         self.socket.local()
     }

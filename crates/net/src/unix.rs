@@ -42,7 +42,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.identity.is_some() && identity(&self.path) == self.identity {
-            // Somebody may have been faster.
+            // The file may have been removed before.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -57,7 +57,7 @@ fn fail<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> NetEr
     move |source| NetError::from_io(action, path.display().to_string(), source)
 }
 
-/// Binds with `bind`. A socket file that nobody listens on, left by a program that was killed, is replaced.
+/// Binds with `bind`. Replaces a socket file on which no program listens, left by a program that was killed.
 fn bind<T>(
     path: &Path,
     bind: impl Fn(&Path) -> io::Result<T>,
@@ -76,6 +76,21 @@ fn bind<T>(
 }
 
 /// A server on a Unix socket.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+/// use kokanee_net::{Connection, Limits, UnixClient, UnixServer};
+///
+/// # let path = std::env::temp_dir().join(format!("kokanee-doc-{}.sock", std::process::id()));
+/// let server = UnixServer::bind(&path, Limits::default()).await?;
+/// tokio::spawn(server.serve(async |mut conn: Connection| conn.send_all(b"hello").await));
+///
+/// let mut conn = UnixClient::new(&path).connect().await?;
+/// assert_eq!(conn.recv().await?.as_deref(), Some(&b"hello"[..]));
+/// # Ok(()) }
+/// ```
 pub struct UnixServer {
     server: StreamServer,
     file: SocketFile,
@@ -90,11 +105,11 @@ impl fmt::Debug for UnixServer {
 }
 
 impl UnixServer {
-    /// Listens on a path, which the server removes when it ends. Who may connect is decided by the rights of its
-    /// directory and by the process's umask.
+    /// Listens on a path, which the server removes when it is dropped. The permissions of its directory and the
+    /// process's umask decide which users may connect.
     ///
     /// # Errors
-    /// [`NetError::AddressInUse`] if somebody listens there or the path is another file, and its kin.
+    /// [`NetError::AddressInUse`] if another program listens there or the path is another file, and similar errors.
     #[expect(clippy::unused_async, reason = "needs a runtime, as TcpServer::bind")]
     pub async fn bind(path: impl AsRef<Path>, limits: Limits) -> Result<Self, NetError> {
         let path = path.as_ref();
@@ -110,25 +125,25 @@ impl UnixServer {
         Ok(Self { server, file })
     }
 
-    /// The path.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.file.path
     }
 
-    /// What closes the server later.
+    /// Returns a handle that closes the server.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(Arc::clone(&self.server.registry))
     }
 
-    /// As [`TcpServer::accept`](crate::TcpServer::accept).
+    /// Accepts one connection, as [`TcpServer::accept`](crate::TcpServer::accept).
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub async fn accept(&self) -> Result<Connection, NetError> {
         self.server.accept().await
     }
 
-    /// As [`TcpServer::serve`](crate::TcpServer::serve).
+    /// Runs a handler for every connection, as [`TcpServer::serve`](crate::TcpServer::serve).
     pub async fn serve<F, Fut>(self, handler: F)
     where
         F: Fn(Connection) -> Fut + Send + Sync + 'static,
@@ -148,7 +163,7 @@ pub struct UnixClient {
 }
 
 impl UnixClient {
-    /// A client of the socket at a path. Nothing is connected yet.
+    /// Creates a client of the socket at a path. Nothing is connected yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -156,7 +171,7 @@ impl UnixClient {
         }
     }
 
-    /// Changes some of the limits.
+    /// Changes the limits.
     #[must_use]
     pub fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
@@ -165,8 +180,20 @@ impl UnixClient {
 
     /// Connects.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+    /// use kokanee_net::{NetError, UnixClient};
+    ///
+    /// // There is no such file.
+    /// let failed = UnixClient::new("/tmp/no-such-directory/chat.sock").connect().await;
+    /// assert!(matches!(failed, Err(NetError::Refused { .. })));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
-    /// [`NetError::Refused`] and its kin.
+    /// [`NetError::Refused`] and similar errors.
     pub async fn connect(&self) -> Result<Connection, NetError> {
         let fail = fail("connect to", &self.path);
         let stream = UnixStream::connect(&self.path).await.map_err(&fail)?;
@@ -182,6 +209,24 @@ impl UnixClient {
 }
 
 /// A server of datagrams on a Unix socket.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_net::NetError> {
+/// use kokanee_net::{Datagram, Limits, UnixDatagramClient, UnixDatagramServer};
+///
+/// # let file = |name| std::env::temp_dir().join(format!("kokanee-doc-{name}-{}.sock", std::process::id()));
+/// # let (path, own) = (file("server"), file("client"));
+/// let server = UnixDatagramServer::bind(&path, Limits::default()).await?;
+/// tokio::spawn(server.serve(async |datagram: Datagram| datagram.reply(b"thanks").await));
+///
+/// // A client needs a path of its own, where the answers arrive.
+/// let client = UnixDatagramClient::connect(&path, &own, Limits::default()).await?;
+/// client.send(b"hello").await?;
+/// assert_eq!(client.recv().await?, "thanks");
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct UnixDatagramServer {
     socket: Arc<DatagramSocket>,
@@ -192,7 +237,7 @@ impl UnixDatagramServer {
     /// Binds a path, as [`UnixServer::bind`].
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     #[expect(clippy::unused_async, reason = "needs a runtime, as UdpServer::bind")]
     pub async fn bind(path: impl AsRef<Path>, limits: Limits) -> Result<Self, NetError> {
         let path = path.as_ref();
@@ -206,25 +251,25 @@ impl UnixDatagramServer {
         Ok(Self { socket, file })
     }
 
-    /// The path.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.file.path
     }
 
-    /// What closes the server later.
+    /// Returns a handle that closes the server.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(Arc::clone(&self.socket.registry))
     }
 
-    /// As [`UdpServer::recv`](crate::UdpServer::recv).
+    /// Receives a datagram, as [`UdpServer::recv`](crate::UdpServer::recv).
     ///
     /// # Errors
-    /// As there.
+    /// As that method.
     pub async fn recv(&self) -> Result<Datagram, NetError> {
         Ok(self.socket.datagram(self.socket.recv().await?))
     }
 
-    /// As [`UdpServer::serve`](crate::UdpServer::serve).
+    /// Runs a handler for every datagram, as [`UdpServer::serve`](crate::UdpServer::serve).
     pub async fn serve<F, Fut>(self, handler: F)
     where
         F: Fn(Datagram) -> Fut,
@@ -240,15 +285,15 @@ impl UnixDatagramServer {
 pub struct UnixDatagramClient {
     socket: DatagramSocket,
     peer: Endpoint,
-    /// Where answers arrive.
+    /// The file at which replies arrive.
     _file: SocketFile,
 }
 
 impl UnixDatagramClient {
-    /// Binds `own`, where answers arrive, and chooses the socket at `path` as the peer.
+    /// Binds `own`, where replies arrive, and connects to the socket at `path`.
     ///
     /// # Errors
-    /// [`NetError::Refused`] if nobody is there, and its kin.
+    /// [`NetError::Refused`] if no program listens there, and similar errors.
     #[expect(
         clippy::unused_async,
         reason = "needs a runtime, as UdpClient::connect"

@@ -1,4 +1,4 @@
-//! What idle connections cost in memory, counted at the allocator of this process.
+//! The memory of idle connections, counted at the allocator of this process.
 //!
 //! Clients are plain blocking sockets of the test's own thread: all that is counted belongs to the server and its runtime.
 
@@ -17,9 +17,9 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const CONNECTIONS: usize = 1000;
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes that are allocated, when nothing changes any more.
+/// The number of allocated bytes, once it no longer changes.
 fn settled_bytes() -> usize {
     let live = || {
         let stats = ALLOCATOR.stats();
@@ -28,7 +28,7 @@ fn settled_bytes() -> usize {
     let start = Instant::now();
     let (mut before, mut same) = (live(), 0);
     while same < 5 {
-        assert!(start.elapsed() < PATIENCE, "memory use does not settle");
+        assert!(start.elapsed() < TIMEOUT, "memory use does not settle");
         std::thread::sleep(Duration::from_millis(20));
         let now = live();
         same = if now == before { same + 1 } else { 0 };
@@ -37,10 +37,10 @@ fn settled_bytes() -> usize {
     before
 }
 
-/// A connection over which one message has gone both ways.
+/// A connection over which one message was sent in both directions.
 fn open(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("the server accepts");
-    stream.set_read_timeout(Some(PATIENCE)).expect("an option");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("an option");
     stream.write_all(b"hello\n").expect("the server reads");
     let mut answer = [0; 6];
     stream.read_exact(&mut answer).expect("the server answers");
@@ -48,7 +48,7 @@ fn open(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Bytes of each of many idle connections, and of each of them after they have gone.
+/// The bytes per idle connection of many, and per connection after all of them are closed.
 fn cost<Fut>(
     builder: TcpServerBuilder,
     handler: impl Fn(Connection) -> Fut + Send + Sync + 'static,
@@ -68,7 +68,7 @@ where
         .expect("a free port");
     let (address, handle) = (server.local_addr(), server.handle());
     runtime.spawn(server.serve(handler));
-    // The first connections pay for what belongs to the threads.
+    // The first connections also allocate the memory of the threads.
     let mut warm: Vec<_> = (0..50).map(|_| open(address)).collect();
     let mut clients = Vec::with_capacity(CONNECTIONS);
     let before = settled_bytes();
@@ -80,7 +80,7 @@ where
     warm.clear();
     let start = Instant::now();
     while handle.connection_count() > 0 {
-        assert!(start.elapsed() < PATIENCE, "the connections end");
+        assert!(start.elapsed() < TIMEOUT, "the connections end");
         std::thread::sleep(Duration::from_millis(10));
     }
     let left = settled_bytes().saturating_sub(before) / CONNECTIONS;
@@ -103,7 +103,7 @@ fn an_idle_connection_costs_at_most_2_kib() {
 }
 
 #[test]
-fn so_does_one_with_all_deadlines() {
+fn an_idle_connection_with_all_deadlines_costs_at_most_2_kib() {
     let builder = TcpServer::builder().with_limits(|limits| {
         limits.read_timeout = Some(Duration::from_secs(600));
         limits.idle_timeout = Some(Duration::from_secs(600));
@@ -114,7 +114,7 @@ fn so_does_one_with_all_deadlines() {
 }
 
 #[test]
-fn so_does_one_with_a_framing() {
+fn an_idle_connection_with_a_framing_costs_at_most_2_kib() {
     let each = cost(TcpServer::builder(), async |conn: Connection| {
         let mut framed = conn.framed(Framing::Lines);
         while let Some(frame) = framed.next().await? {

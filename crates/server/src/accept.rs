@@ -1,4 +1,4 @@
-//! Streams that somebody else accepted, and whose request somebody else has parsed.
+//! Streams that the application accepted, with a request that it has read already.
 
 use std::{any::Any, io, net::SocketAddr};
 
@@ -10,18 +10,26 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{
-    Server,
-    body::Body,
-    http::{Peer, not_found},
-    listen::linger,
-};
+use crate::{body::Body, listen::linger, peer::Peer, respond::not_found, server::Server};
 
 impl Server {
-    /// Takes a stream whose request was read by somebody else: answers it, and keeps the stream if it becomes a
-    /// WebSocket. Otherwise the stream is closed after the answer. Returns when the answer is written.
+    /// Answers a request on a stream whose request head was read already, and keeps the stream if it becomes a WebSocket.
+    /// Otherwise the stream is closed after the answer. Returns when the answer is written.
     ///
-    /// `unread` is what was read behind the request's head and is not part of its body.
+    /// `unread` is what was read after the request's head and is not part of its body.
+    ///
+    /// ```
+    /// # use std::net::SocketAddr;
+    /// use kokanee_server::Server;
+    /// use tokio::net::TcpStream;
+    ///
+    /// // A program that reads requests itself, and serves other protocols on the same port.
+    /// async fn serve(io: Server, stream: TcpStream, head: http::request::Parts, unread: Vec<u8>) -> std::io::Result<()> {
+    ///     let address = stream.peer_addr()?;
+    ///     let request = http::Request::from_parts(head, http_body_util::Empty::<bytes::Bytes>::new());
+    ///     io.accept(stream, request, &unread, Some(address)).await
+    /// }
+    /// ```
     ///
     /// # Errors
     /// When the stream cannot be written.
@@ -61,17 +69,17 @@ impl Server {
         bytes.extend_from_slice(&body);
         stream.write_all(&bytes).await?;
         stream.shutdown().await?;
-        // What the client is still sending would break the connection, and the answer with it.
+        // Unread bytes would reset the connection, and the client could lose the answer.
         tokio::spawn(async move { linger(stream, b"").await });
         Ok(())
     }
 }
 
-/// The head of a response as HTTP/1.1 bytes. With a body, the connection ends behind it.
+/// Returns the head of a response as HTTP/1.1 bytes. With a body, the connection ends after it.
 fn head(response: &Response<Body>, body_len: Option<usize>) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
     for (name, value) in response.headers() {
-        // With a body, the line of our own below says it.
+        // With a body, the line below replaces it.
         if body_len.is_some() && name == header::CONNECTION {
             continue;
         }
@@ -89,7 +97,7 @@ fn head(response: &Response<Body>, body_len: Option<usize>) -> Vec<u8> {
     head
 }
 
-/// A plain TCP stream is driven as such, anything else behind a box.
+/// Unwraps a plain TCP stream, and boxes any other.
 fn plain<S: AsyncRead + AsyncWrite + Send + 'static>(stream: S) -> Stream {
     let mut stream = Some(stream);
     let any: &mut dyn Any = &mut stream;

@@ -1,4 +1,4 @@
-//! Acknowledgements: those we owe a client ([`Ack`](kokanee_handler::Ack)), and those that clients owe us.
+//! Acknowledgements: those that the server sends ([`Ack`](kokanee_handler::Ack)), and those that it waits for.
 
 use std::{
     collections::HashMap,
@@ -9,12 +9,12 @@ use std::{
 };
 
 use kokanee_engineio::SendOptions;
-use kokanee_handler::{AckError, AckSink, EmitError, answer};
+use kokanee_handler::{AckError, AckSink, EmitError, read_ack};
 use kokanee_socketio::{AckId, Args, EncodedPacket};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use crate::Socket;
+use crate::socket::Socket;
 
 impl AckSink for Socket {
     fn namespace_name(&self) -> &str {
@@ -30,7 +30,7 @@ impl AckSink for Socket {
     }
 }
 
-/// The acknowledgements that one socket owes us. Most sockets owe none, so the map is behind a pointer.
+/// The acknowledgements that the server waits for from one socket. Most sockets have none, so the map is allocated on demand.
 #[expect(clippy::box_collection, reason = "keeps the idle socket small")]
 #[derive(Debug, Default)]
 pub(crate) struct PendingAcks(Mutex<Option<Box<HashMap<AckId, Waiting>>>>);
@@ -46,7 +46,7 @@ impl PendingAcks {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Registers a wait. `false` if too many are pending.
+    /// Registers a wait. Returns `false` if too many are pending.
     fn insert(&self, id: AckId, waiting: Waiting, max: usize) -> bool {
         self.with(|pending| {
             let pending = pending.get_or_insert_default();
@@ -68,7 +68,7 @@ impl PendingAcks {
         })
     }
 
-    /// The client's answer. Unknown and repeated ones are ignored.
+    /// Ends a wait with the client's answer. Unknown and repeated answers are ignored.
     pub(crate) fn resolve(&self, id: AckId, args: Args) {
         match self.remove(id) {
             Some(Waiting::Single(sender)) => drop(sender.send(args)),
@@ -77,7 +77,7 @@ impl PendingAcks {
         }
     }
 
-    /// The socket is gone: nobody will answer.
+    /// Fails all waits, because the socket is disconnected.
     pub(crate) fn fail_all(&self) {
         for (_, waiting) in self
             .with(Option::take)
@@ -91,7 +91,7 @@ impl PendingAcks {
     }
 }
 
-/// Takes a pending wait back when its future is dropped or has timed out.
+/// Removes a pending wait when its future is dropped or has timed out.
 #[derive(Debug)]
 struct Registration<'a> {
     socket: &'a Socket,
@@ -104,7 +104,25 @@ impl Drop for Registration<'_> {
     }
 }
 
-/// An event for one client that asks for an answer. Await it to send it; see [`Socket::emit_with_ack`].
+/// Sends an event to one client and waits for the answer when it is awaited; see [`Socket::emit_with_ack`].
+///
+/// A wait ends with the answer, or with an [`AckError`] that says why there is none:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use kokanee_server::{AckError, Socket};
+/// # async fn f(socket: Socket) -> Result<(), AckError> {
+/// match socket.emit_with_ack::<u32>("guess", ()).timeout(Duration::from_secs(5)).await {
+///     Ok(number) => println!("{number}"),
+///     Err(AckError::Timeout) => println!("too slow"),
+///     Err(AckError::Disconnected) => println!("gone"),
+///     Err(AckError::Remote(error)) => println!("the client refuses: {error}"),
+///     Err(other) => return Err(other), // not sent, or an answer of another type
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// If it is dropped while it waits, the event was sent and the answer is ignored.
 #[derive(Debug)]
 #[must_use = "nothing is sent until it is awaited"]
 pub struct EmitWithAck<T> {
@@ -127,21 +145,41 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
     }
 
     /// Sets how long to wait for the answer. Without it the wait ends with the answer or the connection; in a handler of the
-    /// same client it ends after [`Limits::ack_timeout`](crate::Limits::ack_timeout), too.
+    /// same client it also ends after [`Limits::ack_timeout`](crate::Limits::ack_timeout).
     ///
-    /// A handler that awaits holds up the later events of its socket, and with more than
-    /// [`Limits::max_queued_events`](crate::Limits::max_queued_events) of them its client is not read from, the answer included:
-    /// then the timeout is what ends it. [`Namespace::concurrent`](crate::Namespace::concurrent) and tasks of your own hold up
-    /// nothing.
+    /// A handler that awaits delays the later events of its socket. After
+    /// [`Limits::max_queued_events`](crate::Limits::max_queued_events) of them the server stops reading from the client, so
+    /// the answer cannot arrive, and the timeout ends the wait. [`Namespace::concurrent`](crate::Namespace::concurrent)
+    /// avoids that, and so does a task:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use kokanee_server::{Server, Socket};
+    /// # let io = Server::new();
+    /// io.on("start", async |socket: Socket| {
+    ///     tokio::spawn(async move {
+    ///         let question = socket.emit_with_ack::<String>("continue?", ()).timeout(Duration::from_secs(60));
+    ///         println!("{:?}", question.await);
+    ///     });
+    /// });
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Waits for the raw arguments of the answer.
+    /// Waits for the raw arguments of the answer, without decoding them.
+    ///
+    /// ```
+    /// # use kokanee_server::{AckError, Socket};
+    /// # async fn f(socket: Socket) -> Result<(), AckError> {
+    /// let args = socket.emit_with_ack::<()>("state", ()).args().await?;
+    /// println!("{args:?}");
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// [`AckError`], but never its `Decode` or `Remote`.
+    /// [`AckError`], but never its `Decode` or `Remote`: an answer that is an error is returned as it is.
     pub async fn args(self) -> Result<Args, AckError> {
         let Self {
             socket,
@@ -180,7 +218,7 @@ impl<T: DeserializeOwned + Send + 'static> IntoFuture for EmitWithAck<T> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { answer(&self.args().await?) })
+        Box::pin(async move { read_ack(&self.args().await?) })
     }
 }
 
@@ -193,7 +231,7 @@ pub(crate) struct Collector {
 
 #[derive(Debug)]
 struct Collected {
-    /// `None` until everybody was asked.
+    /// `None` until all recipients were asked.
     expected: Option<usize>,
     finished: usize,
     answers: Vec<Args>,
@@ -219,7 +257,7 @@ impl Collector {
         }
     }
 
-    /// An answer, or the end of a socket that will not answer.
+    /// Adds an answer, or `None` for a socket that has disconnected without one.
     fn add(&self, answer: Option<Args>) {
         self.update(|state| {
             state.finished += 1;
@@ -227,7 +265,7 @@ impl Collector {
         });
     }
 
-    /// Registers one recipient. `false` if it cannot take another wait.
+    /// Registers one recipient. Returns `false` if too many waits are pending for it.
     pub(crate) fn expect_from(self: &Arc<Self>, socket: &Socket, id: AckId) -> bool {
         let max = socket.namespace().limits().max_pending_acks;
         socket
@@ -235,8 +273,8 @@ impl Collector {
             .insert(id, Waiting::Broadcast(Arc::clone(self)), max)
     }
 
-    /// Waits for the answers of `recipients`, at most `timeout`. Returns them in the order of their arrival, and
-    /// whether all of them came. Dropped before its end, it leaves nothing behind.
+    /// Waits for the answers of `recipients`, at most `timeout`. Returns them in the order of their arrival, and whether all
+    /// of them arrived. Cancel safe: if it is dropped, its waits are removed.
     pub(crate) async fn wait(
         &self,
         id: AckId,
@@ -259,7 +297,7 @@ impl Collector {
     }
 }
 
-/// Takes the pending waits of a broadcast back when it has timed out or is given up.
+/// Removes the pending waits of a broadcast when it has timed out or is dropped.
 struct Asked<'a> {
     id: AckId,
     recipients: &'a [Socket],

@@ -1,162 +1,47 @@
-//! Which requests are let in: the checks of a request that belongs to the server, in the order of the JavaScript server,
-//! and what a refusal looks like.
+//! Admission: the checks of a request below the server's path, in the order of the JavaScript server.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, header, request::Parts};
 use kokanee_engineio::{Revision, Sid, Transport};
 
 use crate::{
-    body::Body,
     forwarded::Client,
-    http::Peer,
+    inner::{AllowRequest, ServerInner},
     mailbox::Mailbox,
     origin::Pages,
-    server::ServerInner,
-    sessions::{Full, JOIN_GRACE},
+    peer::Peer,
+    refusal::Refusal,
 };
 
-type AllowFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
-
-/// The application's own decision about a new session.
-#[derive(Clone)]
-pub(crate) struct AllowRequest(Arc<dyn Fn(Parts) -> AllowFuture + Send + Sync>);
-
-impl AllowRequest {
-    pub(crate) fn new<F, Fut>(hook: F) -> Self
-    where
-        F: Fn(Parts) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), String>> + Send + 'static,
-    {
-        Self(Arc::new(move |parts| Box::pin(hook(parts))))
-    }
-}
-
-/// Why a request is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    TransportUnknown,
-    SessionUnknown,
-    BadHandshakeMethod,
-    BadRequest,
-    Forbidden(Option<String>),
-    UnsupportedProtocol,
-    TooManySessions(Full),
-    Closing,
-    UrlTooLong,
-    MethodNotAllowed,
-}
-
-impl Refusal {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::TooManySessions(Full::Address) => StatusCode::TOO_MANY_REQUESTS,
-            Self::TooManySessions(Full::Server) | Self::Closing => StatusCode::SERVICE_UNAVAILABLE,
-            Self::UrlTooLong => StatusCode::URI_TOO_LONG,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            _ => StatusCode::BAD_REQUEST,
-        }
-    }
-
-    /// The code of the Engine.IO protocol.
-    fn code(&self) -> u8 {
-        match self {
-            Self::TransportUnknown => 0,
-            Self::SessionUnknown => 1,
-            Self::BadHandshakeMethod => 2,
-            Self::Forbidden(_) => 4,
-            Self::UnsupportedProtocol => 5,
-            _ => 3,
-        }
-    }
-
-    fn message(&self) -> &str {
-        match self {
-            Self::TransportUnknown => "Transport unknown",
-            Self::SessionUnknown => "Session ID unknown",
-            Self::BadHandshakeMethod => "Bad handshake method",
-            Self::BadRequest => "Bad request",
-            Self::Forbidden(Some(message)) => message,
-            Self::Forbidden(None) => "Forbidden",
-            Self::UnsupportedProtocol => "Unsupported protocol version",
-            Self::TooManySessions(Full::Address) => "Too many connections from this address",
-            Self::TooManySessions(Full::Server) => "Server is full",
-            Self::Closing => "Server is shutting down",
-            Self::UrlTooLong => "URL too long",
-            Self::MethodNotAllowed => "Method not allowed",
-        }
-    }
-
-    /// The answer to an ordinary request: JSON. To a WebSocket request: plain text, and the connection is closed.
-    pub(crate) fn response(&self, to_upgrade: bool) -> Response<Body> {
-        tracing::debug!(
-            code = self.code(),
-            message = self.message(),
-            "request refused"
-        );
-        let (content_type, body) = if to_upgrade {
-            ("text/html", self.message().to_owned())
-        } else {
-            let message = serde_json::Value::from(self.message());
-            (
-                "application/json",
-                format!("{{\"code\":{},\"message\":{message}}}", self.code()),
-            )
-        };
-        let mut response = Response::new(Body::full(Bytes::from(body)));
-        // The JavaScript server answers every refused upgrade with 400, a forbidden one, too.
-        *response.status_mut() = match self {
-            Self::Forbidden(_) if to_upgrade => StatusCode::BAD_REQUEST,
-            other => other.status(),
-        };
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        if to_upgrade {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        match self {
-            Self::TooManySessions(_) | Self::Closing => {
-                headers.insert(header::RETRY_AFTER, JOIN_GRACE.as_secs().into());
-            }
-            Self::MethodNotAllowed => {
-                headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
-            }
-            _ => {}
-        }
-        response
-    }
-}
-
-/// The parameters of a request that the server looks at.
+/// The parameters of a request that the server uses.
 #[derive(Debug)]
 pub(crate) struct Query {
-    /// `None` if it is none that the server knows.
+    /// `None` if the server does not know the transport.
     pub(crate) transport: Option<Transport>,
     pub(crate) sid: ClaimedSid,
     pub(crate) revision: Revision,
     pub(crate) base64: bool,
-    /// The digits of `j`: the client polls by JSONP.
+    /// The digits of `j`: the client uses JSONP.
     pub(crate) jsonp: Option<String>,
 }
 
-/// The session that a request says it belongs to.
+/// The session that a request names.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ClaimedSid {
     None,
     Sid(Sid),
-    /// What cannot be an id.
+    /// A text that cannot be an id.
     Malformed,
 }
 
 impl Query {
-    /// Reads the parameters as a browser's URL does. `None` if one that matters is there twice, or is empty: two readers
-    /// of the same request must not see different things.
+    /// Parses the parameters as browsers do. Returns `None` if a parameter that the server uses is repeated or empty: two
+    /// readers of the same request must not see different values.
     pub(crate) fn parse(query: &str) -> Option<Self> {
         let decoded: Vec<_>;
         let mut values = Values::default();
-        // Most have nothing to decode.
+        // Most queries have nothing to decode.
         if memchr::memchr2(b'%', b'+', query.as_bytes()).is_none() {
             let mut rest = Some(query);
             while let Some(parameters) = rest {
@@ -193,7 +78,7 @@ impl Query {
     }
 }
 
-/// What is in front of an ASCII character, and what is behind it, if it is there. For short texts faster than `split_once`.
+/// Returns the text before and the text after an ASCII character, if it occurs. Faster than `split_once` for short texts.
 fn cut(text: &str, at: u8) -> (&str, Option<&str>) {
     match memchr::memchr(at, text.as_bytes()) {
         Some(index) => (&text[..index], Some(&text[index + 1..])),
@@ -215,7 +100,7 @@ struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// Takes one parameter. `None` if there can be no such one.
+    /// Adds one parameter. Returns `None` if it is invalid.
     fn take(&mut self, name: &str, value: &'a str) -> Option<()> {
         let slot = match name {
             "transport" => &mut self.transport,
@@ -239,7 +124,7 @@ impl<'a> Values<'a> {
 
 /// A request that passed the checks.
 pub(crate) enum Admitted {
-    /// It opens a session, if the application and [`is_served`](ServerInner::is_served) have nothing against it.
+    /// It opens a session, if the application and [`is_served`](ServerInner::is_served) allow it.
     New {
         transport: Transport,
         client: Client,
@@ -249,7 +134,7 @@ pub(crate) enum Admitted {
     Known { mailbox: Arc<Mailbox> },
 }
 
-/// Whether the request asks for a WebSocket.
+/// Returns whether the request asks for a WebSocket.
 pub(crate) fn is_websocket_request(headers: &HeaderMap) -> bool {
     let has = |name, token: &str| {
         headers
@@ -266,7 +151,7 @@ pub(crate) fn is_websocket_request(headers: &HeaderMap) -> bool {
 }
 
 impl ServerInner {
-    /// Checks a request. The order is the JavaScript server's, as a client may see it.
+    /// Checks a request, in the order of the JavaScript server, which is visible to clients.
     pub(crate) fn admit(
         &self,
         parts: &Parts,
@@ -313,12 +198,8 @@ impl ServerInner {
     }
 
     /// Asks the application whether a session may be opened.
-    pub(crate) async fn consent(
-        &self,
-        AllowRequest(hook): &AllowRequest,
-        parts: Parts,
-    ) -> Result<(), Refusal> {
-        hook(parts)
+    pub(crate) async fn consent(&self, hook: &AllowRequest, parts: Parts) -> Result<(), Refusal> {
+        hook.ask(parts)
             .await
             .map_err(|message| Refusal::Forbidden((!message.is_empty()).then_some(message)))?;
         if self.is_closing() {
@@ -327,7 +208,7 @@ impl ServerInner {
         Ok(())
     }
 
-    /// Whether sessions of this revision may be opened.
+    /// Returns whether sessions of this revision may be opened.
     pub(crate) fn is_served(&self, revision: Revision) -> bool {
         revision != Revision::V3 || self.allow_eio3
     }

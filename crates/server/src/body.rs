@@ -13,16 +13,16 @@ use tokio::{
     io::{AsyncRead, ReadBuf},
 };
 
-use crate::polling::Delivery;
+use crate::delivery::Delivery;
 
-/// Bytes that are given at a time. The connection copies them behind its head, into a buffer that it keeps.
+/// Bytes that are given at a time. The connection copies them after its head, into a buffer that it keeps.
 const CHUNK_BYTES: usize = 8 * 1024;
 
-/// The body of the server's responses.
+/// Carries the content of the server's responses: bytes, or a file that is read as the client takes it.
 #[derive(Debug)]
 pub struct Body {
     content: Content,
-    /// The packets that are in it, until all of it has been given.
+    /// The packets in the body, until all of it has been given to the connection.
     delivery: Option<Delivery>,
 }
 
@@ -40,7 +40,7 @@ struct OpenFile {
 }
 
 impl Body {
-    /// A body that is in memory.
+    /// Creates a body from bytes in memory.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         Self {
             content: Content::Bytes(bytes.into()),
@@ -48,7 +48,7 @@ impl Body {
         }
     }
 
-    /// No body.
+    /// Creates an empty body.
     pub fn empty() -> Self {
         Self::full(Bytes::new())
     }
@@ -60,7 +60,7 @@ impl Body {
         }
     }
 
-    /// The answer to a poll.
+    /// Creates the body of the answer to a poll.
     pub(crate) fn packets(bytes: Bytes, delivery: Delivery) -> Self {
         Self {
             content: Content::Bytes(bytes),

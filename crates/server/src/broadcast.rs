@@ -1,20 +1,20 @@
-//! Broadcasts: whom they are for, and how one encoded packet reaches all of them.
+//! Broadcasts: who receives them, and how one encoded packet reaches all recipients.
 
 use std::{borrow::Cow, task::Poll, time::Duration};
 
 use kokanee_cluster::Target;
 use kokanee_engineio::SendOptions;
-use kokanee_handler::{BoxError, Event, IntoOutcome, answer};
+use kokanee_handler::{AckError, BoxError, EmitError, Event, IntoOutcome, read_ack};
 use kokanee_socketio::{Args, EncodedPacket, ParserKind, encode_event, encode_event_args};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
-use crate::{AckError, EmitError, Namespace, Socket, ack::Collector};
+use crate::{ack::Collector, namespace::Namespace, socket::Socket, socket_id::SocketId};
 
 /// Longest wait of a broadcast for the tasks of its recipients.
 const MAX_WAIT_FOR_TASKS: Duration = Duration::from_millis(100);
 
-/// Names of rooms: one, or several. A string, a [`SocketId`](crate::SocketId), or an array, slice or `Vec` of them.
+/// Names one or several rooms: a string, a [`SocketId`], or an array, slice or `Vec` of them.
 ///
 /// ```no_run
 /// # async fn f(io: kokanee_server::Server, socket: kokanee_server::Socket) -> Result<(), kokanee_server::EmitError> {
@@ -24,7 +24,14 @@ const MAX_WAIT_FOR_TASKS: Duration = Duration::from_millis(100);
 /// # Ok(()) }
 /// ```
 pub trait IntoRooms {
-    /// The names.
+    /// Returns the names.
+    ///
+    /// ```
+    /// use kokanee_server::IntoRooms;
+    ///
+    /// assert_eq!("lobby".into_rooms(), ["lobby"]);
+    /// assert_eq!(vec!["one", "two"].into_rooms(), ["one", "two"]);
+    /// ```
     fn into_rooms(self) -> Vec<String>;
 }
 
@@ -52,13 +59,13 @@ impl IntoRooms for Cow<'_, str> {
     }
 }
 
-impl IntoRooms for crate::SocketId {
+impl IntoRooms for SocketId {
     fn into_rooms(self) -> Vec<String> {
         vec![self.into()]
     }
 }
 
-impl IntoRooms for &crate::SocketId {
+impl IntoRooms for &SocketId {
     fn into_rooms(self) -> Vec<String> {
         (*self).into_rooms()
     }
@@ -94,7 +101,7 @@ impl<R: AsRef<str>, const N: usize> IntoRooms for &[R; N] {
     }
 }
 
-/// How many sockets a broadcast was for.
+/// Counts the sockets that a broadcast was sent to.
 ///
 /// ```no_run
 /// # async fn f(io: kokanee_server::Server) -> Result<(), kokanee_server::EmitError> {
@@ -105,13 +112,13 @@ impl<R: AsRef<str>, const N: usize> IntoRooms for &[R; N] {
 /// # Ok(()) }
 /// ```
 ///
-/// A handler may end with a broadcast: it takes this for nothing.
+/// A handler may end with a broadcast: as its return value, this means success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recipients(usize);
 
 impl Recipients {
-    /// Returns the number of sockets that were connected and addressed. One that has gone in that moment, or that
-    /// [`volatile`](BroadcastOperator::volatile) has passed by, counts, too.
+    /// Returns the number of sockets that were connected and addressed. It includes sockets that disconnected at that moment,
+    /// and those that [`volatile`](BroadcastOperator::volatile) skipped.
     pub fn count(self) -> usize {
         self.0
     }
@@ -123,36 +130,45 @@ impl IntoOutcome for Recipients {
     }
 }
 
-/// The answers to a broadcast.
+/// Holds the answers to a broadcast; see [`BroadcastOperator::emit_with_ack`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct BroadcastAnswers<T> {
-    /// The answers, in the order of their arrival.
+    /// Holds the answers, in the order of their arrival.
     pub answers: Vec<T>,
-    /// What is not among them: [`AckError::Remote`] of recipients that answered with an error, [`AckError::Decode`] for
-    /// answers that do not fit `T`. In the order of their arrival, too.
+    /// Holds [`AckError::Remote`] of recipients that answered with an error, and [`AckError::Decode`] for answers that do not
+    /// fit `T`, in the order of their arrival.
     pub errors: Vec<AckError>,
-    /// Whether every recipient has answered. If not, the rest went away or did not answer in time.
+    /// Says whether every recipient has answered. If not, the others disconnected or did not answer in time.
     pub complete: bool,
-    /// How many sockets it was for.
+    /// Counts the sockets that it was sent to.
     pub recipients: Recipients,
 }
 
-/// A recipient that has held up the others, as
-/// [`emit_patiently_within`](BroadcastOperator::emit_patiently_within) tells.
+/// Describes a recipient that delayed the others; see
+/// [`emit_patiently_within`](BroadcastOperator::emit_patiently_within).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct HeldUp {
-    /// The recipient.
+    /// Holds the recipient.
     pub socket: Socket,
-    /// How long it was waited for while another one had the event.
+    /// Says how long the broadcast waited for it after the first recipient had the event.
     pub time: Duration,
-    /// Whether it has got the event.
+    /// Says whether it received the event.
     pub is_delivered: bool,
 }
 
-/// A broadcast in the making: says whom it is for and how it is sent. Cheap to clone; every method returns a new value,
-/// so that an operator can be used several times.
+/// Builds a broadcast: to whom it goes and how it is sent. Cheap to clone; every method returns a new value,
+/// so an operator can be used several times.
+///
+/// ```
+/// # async fn f(io: kokanee_server::Server) -> Result<(), kokanee_server::EmitError> {
+/// let players = io.to("game 7").except("spectators");
+/// players.clone().emit("round", 1).await?;
+/// players.clone().volatile().emit("tick", 16).await?;
+/// players.sockets_leave("lobby").await;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "nothing is sent before emit"]
 pub struct BroadcastOperator {
@@ -172,36 +188,70 @@ impl BroadcastOperator {
         }
     }
 
-    /// Adds rooms. A socket in any of them gets the event, once.
+    /// Adds rooms. A socket in any of them receives the event, once. Without rooms, all sockets of the namespace receive it.
+    ///
+    /// ```
+    /// # async fn f(io: kokanee_server::Server) -> Result<(), kokanee_server::EmitError> {
+    /// io.to("room 1").to("room 2").emit("news", "for both").await?;
+    /// # Ok(()) }
+    /// ```
     pub fn to(mut self, rooms: impl IntoRooms) -> Self {
         self.target.rooms.extend(rooms.into_rooms());
         self
     }
 
-    /// Same as [`to`](Self::to).
+    /// Does the same as [`to`](Self::to), like `in` in JavaScript, which is a keyword in Rust.
     #[doc(alias = "in")]
     pub fn within(self, rooms: impl IntoRooms) -> Self {
         self.to(rooms)
     }
 
-    /// Leaves out the sockets in these rooms. The id of a socket is a room, too.
+    /// Excludes the sockets in these rooms. The id of a socket is a room, too.
+    ///
+    /// ```
+    /// # use kokanee_server::{EmitError, Server, SocketId};
+    /// # async fn f(io: Server, author: SocketId) -> Result<(), EmitError> {
+    /// io.to("board").except("muted").except(author).emit("drawn", (1, 2)).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn except(mut self, rooms: impl IntoRooms) -> Self {
         self.target.except.extend(rooms.into_rooms());
         self
     }
 
-    /// Stays on this node. A server without a cluster has no other, so it changes nothing there.
+    /// Limits the broadcast to this node. A server without a cluster has only one node, so this changes nothing there.
+    ///
+    /// ```
+    /// # async fn f(io: kokanee_server::Server) -> Result<(), kokanee_server::EmitError> {
+    /// io.local().emit("restart", "this node restarts in a minute").await?;
+    /// # Ok(()) }
+    /// ```
     pub fn local(self) -> Self {
         self
     }
 
-    /// Passes by clients that cannot take the event at once.
+    /// Skips clients that cannot take the event at once: while something is queued for them, or while a polling client has no
+    /// request pending.
+    ///
+    /// ```
+    /// # async fn f(io: kokanee_server::Server) -> Result<(), kokanee_server::EmitError> {
+    /// // The next position follows in a moment; a late one is worth nothing.
+    /// io.to("map").volatile().emit("position", (47.37, 8.54)).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn volatile(mut self) -> Self {
         self.options.volatile = true;
         self
     }
 
-    /// Says whether the event may be compressed. Default true.
+    /// Sets whether the event may be compressed. Default true. Only responses to polling requests are compressed; see
+    /// [`ServerBuilder::http_compression`](crate::ServerBuilder::http_compression).
+    ///
+    /// ```
+    /// # async fn f(io: kokanee_server::Server, jpeg: bytes::Bytes) -> Result<(), kokanee_server::EmitError> {
+    /// io.to("camera").compress(false).emit("frame", jpeg).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn compress(mut self, compress: bool) -> Self {
         self.options.compress = compress;
         self
@@ -209,38 +259,70 @@ impl BroadcastOperator {
 
     /// Sets how long [`emit_with_ack`](Self::emit_with_ack) waits for the answers. Default
     /// [`Limits::ack_timeout`](crate::Limits::ack_timeout).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # async fn f(io: kokanee_server::Server) -> Result<(), kokanee_server::AckError> {
+    /// let votes = io.timeout(Duration::from_secs(30)).emit_with_ack::<bool>("vote", "pizza?").await?;
+    /// let (yes, all) = (votes.answers.iter().filter(|yes| **yes).count(), votes.recipients.count());
+    /// println!("{yes} of {all}");
+    /// # Ok(()) }
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Sends the event. It is encoded once, for all recipients.
+    /// Sends the event. It is encoded once, for all recipients; how arguments are written is described at [`Socket::emit`].
+    ///
+    /// ```
+    /// # use kokanee_server::{EmitError, Server};
+    /// # async fn f(io: Server) -> Result<(), EmitError> {
+    /// match io.to("lobby").emit("move", ("e2", "e4")).await {
+    ///     Ok(recipients) => println!("sent to {} sockets", recipients.count()),
+    ///     Err(EmitError::Encode(error)) => println!("sent to nobody: {error}"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// With more binary values than [`Limits::max_outbound_attachments`](crate::Limits::max_outbound_attachments) it is an
-    /// error, and nobody gets it: always on a server with the default parser, on one with both parsers if one of the
+    /// error, and nobody receives it: always on a server with the default parser, on one with both parsers if one of the
     /// recipients uses the default one.
     ///
-    /// Broadcasts of one task arrive in their order everywhere. A recipient for whom
-    /// [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) wait already is disconnected as a slow consumer.
+    /// Broadcasts of one task arrive in the same order everywhere. A recipient for which
+    /// [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) are queued already is disconnected as a slow consumer.
     ///
     /// # Errors
-    /// When the arguments cannot be encoded or sent to all.
+    /// [`EmitError::Encode`] if the arguments cannot be encoded, or not for all recipients.
     pub async fn emit<T: Serialize>(self, event: &str, args: T) -> Result<Recipients, EmitError> {
         let packet = encode_event(self.namespace.name(), None, event, &args)?.shared();
         drop(args);
         self.deliver(&packet).await
     }
 
-    /// Sends the event as [`emit`](Self::emit) does, but at the pace of the slowest recipient: each gets it when it has
-    /// room, as with [`Socket::emit`], and this returns when the last has got it. One that takes nothing holds it up
+    /// Sends the event as [`emit`](Self::emit) does, but at the pace of the slowest recipient: each receives it when it has
+    /// room, as with [`Socket::emit`], and this returns when the last has received it. One that takes nothing delays it
     /// until it is disconnected, after [`Limits::write_timeout`](crate::Limits::write_timeout).
     ///
-    /// For whoever reads from somewhere and can wait: nothing piles up, and nobody is disconnected for being slow, as long as
-    /// an event is no longer than half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes). Not cancel
-    /// safe: some recipients may have got it.
+    /// For sources that can be read more slowly, such as a file: nothing piles up, and nobody is disconnected for being slow,
+    /// as long as an event is no longer than half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes). Not
+    /// cancel safe: some recipients may have received it.
+    ///
+    /// ```
+    /// # use kokanee_server::{BoxError, Server};
+    /// # async fn f(io: Server) -> Result<(), BoxError> {
+    /// # use tokio::io::{AsyncBufReadExt, BufReader};
+    /// let log = tokio::fs::File::open("server.log").await?;
+    /// let mut lines = BufReader::new(log).lines();
+    /// while let Some(line) = lines.next_line().await? {
+    ///     io.to("watchers").emit_patiently("line", line).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// When the arguments cannot be encoded.
+    /// [`EmitError::Encode`] if the arguments cannot be encoded.
     pub async fn emit_patiently<T: Serialize>(
         self,
         event: &str,
@@ -255,19 +337,29 @@ impl BroadcastOperator {
             socket.note_outgoing(&packet);
             socket.emit_encoded(packet.clone(), options)
         });
-        // A recipient that has gone meanwhile is no error.
+        // A recipient that has disconnected in the meantime is not an error.
         let _ = futures_util::future::join_all(emits).await;
         Ok(Recipients(sockets.len()))
     }
 
-    /// Sends the event as [`emit_patiently`](Self::emit_patiently) does, but no recipient holds up the others for long.
+    /// Sends the event as [`emit_patiently`](Self::emit_patiently) does, but no recipient delays the others for long.
     ///
-    /// `patience` says for each recipient how long the others wait for it, from the time when the first of them has the
-    /// event; `None` leaves it out. As long as nobody has it, all are waited for. Returns those who were waited for, and for
-    /// how long: some have the event, the others have not.
+    /// `patience` is called with each recipient and returns how long the others wait for it after the first of them has the
+    /// event; `None` excludes it. As long as nobody has the event, all are waited for. Returns the recipients that were
+    /// waited for, and for how long: some have the event, the others do not.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # async fn f(io: kokanee_server::Server) -> Result<(), kokanee_server::EmitError> {
+    /// let patience = |_: &kokanee_server::Socket| Some(Duration::from_millis(200));
+    /// for late in io.to("watchers").emit_patiently_within("line", "text", patience).await? {
+    ///     println!("{} took {:?}, has it: {}", late.socket.id(), late.time, late.is_delivered);
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// When the arguments cannot be encoded.
+    /// [`EmitError::Encode`] if the arguments cannot be encoded.
     pub async fn emit_patiently_within<T: Serialize>(
         self,
         event: &str,
@@ -297,7 +389,7 @@ impl BroadcastOperator {
                     {
                         break true;
                     }
-                    // One that has gone meanwhile is not an error, and holds nobody up. Somebody else may have taken the room.
+                    // A recipient that has disconnected is not an error, and delays nobody. Another sender may have taken the room.
                     if !matches!(socket.try_send_packet(packet.clone(), options), Ok(Some(_))) {
                         break false;
                     }
@@ -327,7 +419,7 @@ impl BroadcastOperator {
         Ok(futures_util::future::join_all(late).await)
     }
 
-    /// Sends a typed event.
+    /// Sends a typed event; see [`Namespace::emit_typed`].
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
@@ -335,7 +427,7 @@ impl BroadcastOperator {
         self.emit(E::NAME, event).await
     }
 
-    /// Sends an event with arguments as they were received.
+    /// Sends an event with arguments as they were received; see [`Namespace::emit_args`].
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
@@ -344,7 +436,7 @@ impl BroadcastOperator {
         self.deliver(&packet).await
     }
 
-    /// A packet that one of its recipients could not read is sent to nobody.
+    /// Fails if one of the recipients could not read the packet, so that it is sent to nobody.
     fn check(&self, packet: &EncodedPacket) -> Result<(), EmitError> {
         let max = self.namespace.limits().max_outbound_attachments;
         let mut checked = packet.check_attachments(max);
@@ -359,9 +451,8 @@ impl BroadcastOperator {
         Ok(checked?)
     }
 
-    /// Queues the packet for every recipient. If the tasks of recipients are far behind, it waits until the last of them
-    /// has run: a burst of broadcasts must not fill the queues of clients that would read it at once. It does not wait
-    /// for clients.
+    /// Queues the packet for every recipient. If the tasks of recipients are late, waits until the last of them has run: a
+    /// burst of broadcasts must not fill the queues of clients that would read it at once. Does not wait for clients.
     async fn deliver(&self, packet: &EncodedPacket) -> Result<Recipients, EmitError> {
         self.check(packet)?;
         let mut recipients = 0;
@@ -373,7 +464,7 @@ impl BroadcastOperator {
             if socket.observes_outgoing() {
                 observed.push(socket.clone());
             }
-            // A recipient that has just gone is no error.
+            // A recipient that has just disconnected is not an error.
             let _ = socket.mailbox().emit(packet.clone(), self.options);
             let queued = socket.mailbox().queued_bytes();
             if queued > most {
@@ -386,20 +477,37 @@ impl BroadcastOperator {
         }
         if let Some(socket) = fullest {
             let taken = std::future::poll_fn(|cx| socket.mailbox().poll_taken(cx));
-            // One whose thread is blocked by a handler must not hold up everybody.
+            // A recipient whose thread is blocked by a handler must not delay all others.
             let _ = tokio::time::timeout(MAX_WAIT_FOR_TASKS, taken).await;
         }
         Ok(Recipients(recipients))
     }
 
     /// Sends an event and waits for the acknowledgements of all recipients: the first argument of each becomes a `T`,
-    /// or all of them if `T` is a tuple. Without recipients it ends at once.
+    /// or all of them if `T` is a tuple. Without recipients it returns at once.
     ///
-    /// When some do not answer in time or go away, the rest is returned, with `complete: false`; so it is when a socket
-    /// is not asked because it owes [`Limits::max_pending_acks`](crate::Limits::max_pending_acks) answers already.
+    /// ```
+    /// # use kokanee_server::{AckError, Server};
+    /// # async fn f(io: Server) -> Result<(), AckError> {
+    /// let answers = io.to("sensors").emit_with_ack::<f64>("temperature?", ()).await?;
+    /// for temperature in &answers.answers {
+    ///     println!("{temperature:.1} °C");
+    /// }
+    /// for error in &answers.errors {
+    ///     eprintln!("{error}");
+    /// }
+    /// if !answers.complete {
+    ///     eprintln!("{} of {} have answered", answers.answers.len(), answers.recipients.count());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// When some do not answer in time or disconnect, the other answers are returned, with `complete: false`; so they are
+    /// when a socket is not asked because it owes [`Limits::max_pending_acks`](crate::Limits::max_pending_acks) answers
+    /// already.
     ///
     /// # Errors
-    /// When the event cannot be encoded or sent to all. What is wrong with an answer is in
+    /// [`AckError::Emit`] if the event cannot be encoded or sent to all. Errors of single answers are in
     /// [`BroadcastAnswers::errors`].
     pub async fn emit_with_ack<T: DeserializeOwned>(
         self,
@@ -416,6 +524,17 @@ impl BroadcastOperator {
 
     /// Sends a typed event and waits for the acknowledgements, as [`emit_with_ack`](Self::emit_with_ack).
     ///
+    /// ```
+    /// # use kokanee_server::{AckError, Event, Server};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Version {}
+    /// # impl Event for Version { const NAME: &'static str = "version"; type Ack = String; }
+    /// # async fn f(io: Server) -> Result<(), AckError> {
+    /// // #[derive(Event, Serialize, Deserialize)] #[event(ack = String)] struct Version {}
+    /// let versions: Vec<String> = io.to("agents").emit_typed_with_ack(&Version {}).await?.answers;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`emit_with_ack`](Self::emit_with_ack).
     pub async fn emit_typed_with_ack<E: Event>(
@@ -425,7 +544,8 @@ impl BroadcastOperator {
         self.emit_with_ack(E::NAME, event).await
     }
 
-    /// The same with arguments as they were received.
+    /// Sends an event with arguments as they were received and waits for the acknowledgements, as
+    /// [`emit_with_ack`](Self::emit_with_ack).
     ///
     /// # Errors
     /// As [`emit_with_ack`](Self::emit_with_ack).
@@ -461,7 +581,7 @@ impl BroadcastOperator {
         for socket in &recipients {
             socket.note_outgoing(&packet);
             if socket.send_packet(packet.clone(), self.options).is_err() {
-                // It left in this moment, and its wait was ended by its own exit.
+                // It disconnected at this moment, and its exit has ended the wait.
             }
         }
         let timeout = self
@@ -470,7 +590,7 @@ impl BroadcastOperator {
         let (received, complete) = collector.wait(id, &recipients, timeout).await;
         let (mut answers, mut errors) = (Vec::new(), Vec::new());
         for args in &received {
-            match answer(args) {
+            match read_ack(args) {
                 Ok(answer) => answers.push(answer),
                 Err(error) => errors.push(error),
             }
@@ -483,7 +603,14 @@ impl BroadcastOperator {
         })
     }
 
-    /// The connected sockets that are addressed.
+    /// Returns the connected sockets that the operator selects.
+    ///
+    /// ```
+    /// # async fn f(io: kokanee_server::Server) {
+    /// let in_room = io.to("room").except("muted").fetch_sockets().await;
+    /// println!("{} may speak", in_room.len());
+    /// # }
+    /// ```
     #[expect(
         clippy::unused_async,
         reason = "with a cluster it asks the other nodes"
@@ -495,7 +622,14 @@ impl BroadcastOperator {
         sockets
     }
 
-    /// Puts the sockets in rooms, where their limits allow it.
+    /// Adds the selected sockets to rooms. A socket whose limits do not allow it is logged as a warning.
+    ///
+    /// ```
+    /// # async fn f(io: kokanee_server::Server) {
+    /// io.to("waiting").sockets_join("game 7").await;
+    /// io.to("game 7").sockets_leave("waiting").await;
+    /// # }
+    /// ```
     pub async fn sockets_join(self, rooms: impl IntoRooms) {
         let rooms = rooms.into_rooms();
         for socket in self.fetch_sockets().await {
@@ -505,7 +639,7 @@ impl BroadcastOperator {
         }
     }
 
-    /// Takes the sockets out of rooms.
+    /// Removes the selected sockets from rooms.
     pub async fn sockets_leave(self, rooms: impl IntoRooms) {
         let rooms = rooms.into_rooms();
         for socket in self.fetch_sockets().await {
@@ -513,14 +647,22 @@ impl BroadcastOperator {
         }
     }
 
-    /// Disconnects the sockets from the namespace; see [`Socket::disconnect`].
+    /// Disconnects the selected sockets from the namespace; see [`Socket::disconnect`].
+    ///
+    /// ```
+    /// # use kokanee_server::{Data, Namespace, Server, SocketId};
+    /// # let io = Server::new();
+    /// io.on("end game", async |io: Namespace, Data(host): Data<SocketId>| {
+    ///     io.to("game").except(host).disconnect_sockets().await;
+    /// });
+    /// ```
     pub async fn disconnect_sockets(self) {
         for socket in self.fetch_sockets().await {
             socket.disconnect();
         }
     }
 
-    /// Closes the connections of the sockets, and so disconnects their clients from all namespaces; see
+    /// Closes the connections of the selected sockets, and so disconnects their clients from all namespaces; see
     /// [`Socket::close_connection`].
     pub async fn close_connections(self) {
         for socket in self.fetch_sockets().await {

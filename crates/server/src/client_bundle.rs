@@ -1,4 +1,4 @@
-//! The official browser client below the server's path, from files that the user names.
+//! The official browser client below the server's path, from files that the application names.
 
 use std::{io, path::PathBuf};
 
@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::{
-    ListenError,
     body::Body,
     compression::{compress, negotiate},
+    error::ListenError,
     static_files::{etag, is_cached},
 };
 
-/// The files that may be asked for; each has a map, too.
+/// The names of the files. Each has a source map, too.
 const NAMES: [&str; 4] = [
     "socket.io.js",
     "socket.io.min.js",
@@ -23,7 +23,7 @@ const NAMES: [&str; 4] = [
 /// Bundles are compressed from this size on.
 const THRESHOLD_BYTES: usize = 1024;
 
-/// A bundle file, or the directory of all of them.
+/// A bundle file, or the directory with all of them.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientBundle {
     path: PathBuf,
@@ -34,7 +34,7 @@ impl ClientBundle {
         Self { path }
     }
 
-    /// Whether there is something to serve.
+    /// Checks that there is a file to serve.
     pub(crate) fn check(&self) -> Result<(), ListenError> {
         if self.path.is_file() || NAMES.iter().any(|name| self.path.join(name).is_file()) {
             return Ok(());
@@ -48,12 +48,12 @@ impl ClientBundle {
         })
     }
 
-    /// Whether a name is that of one of the files, or of its map.
+    /// Returns whether a name is that of one of the files, or of its map.
     pub(crate) fn is_name(name: &str) -> bool {
         NAMES.contains(&name.strip_suffix(".map").unwrap_or(name))
     }
 
-    /// The file that answers for a name, from a fixed list: no name leads anywhere else.
+    /// Returns the file for a name, from a fixed list: no name leads anywhere else.
     fn file(&self, name: &str) -> Option<PathBuf> {
         let base = name.strip_suffix(".map").unwrap_or(name);
         let known = NAMES.iter().find(|known| **known == base)?;
@@ -64,12 +64,12 @@ impl ClientBundle {
                 format!("{known}.map")
             }));
         }
-        // A single file answers for the plain names.
+        // A single file serves the plain names.
         (name == base && !base.contains("esm") && !base.contains("msgpack"))
             .then(|| self.path.clone())
     }
 
-    /// Answers for a name below the server's path. `None` if there is no such file.
+    /// Serves a name below the server's path. Returns `None` if there is no such file.
     pub(crate) async fn serve(
         &self,
         name: &str,

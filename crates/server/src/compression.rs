@@ -9,14 +9,14 @@ use flate2::{
 };
 use http::{HeaderMap, HeaderValue, header};
 
-/// What a client takes.
+/// An encoding that clients may accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Gzip,
     Deflate,
 }
 
-/// The encoding that the client prefers; of equal ones gzip.
+/// Returns the encoding that the client prefers; gzip if it prefers none.
 pub(crate) fn negotiate(headers: &HeaderMap) -> Option<Encoding> {
     let mut weights = [None, None, None];
     for value in headers
@@ -54,7 +54,7 @@ pub(crate) fn negotiate(headers: &HeaderMap) -> Option<Encoding> {
     }
 }
 
-/// Compresses a body, and says so in the headers.
+/// Compresses a body, and sets the headers for it.
 pub(crate) fn compress(body: Bytes, encoding: Encoding, response: &mut HeaderMap) -> Bytes {
     let compressed = match encoding {
         Encoding::Gzip => {
@@ -66,7 +66,7 @@ pub(crate) fn compress(body: Bytes, encoding: Encoding, response: &mut HeaderMap
             encoder.write_all(&body).and_then(|()| encoder.finish())
         }
     };
-    // Writing to memory does not fail; if it does, the body goes as it is.
+    // Writing to memory does not fail; if it did, the body would be sent uncompressed.
     let Ok(compressed) = compressed else {
         return body;
     };

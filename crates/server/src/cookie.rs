@@ -1,11 +1,11 @@
-//! The handshake cookie, by which a load balancer can send a session's requests to the same server.
+//! The handshake cookie, with which a load balancer can send a session's requests to the same server.
 
 use std::{fmt::Write, time::Duration};
 
 use http::HeaderValue;
 use kokanee_engineio::Sid;
 
-/// Whether a browser sends the cookie with requests from other sites.
+/// Says whether a browser sends the cookie with requests from other sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SameSite {
     /// Never.
@@ -16,7 +16,19 @@ pub enum SameSite {
     None,
 }
 
-/// A cookie with the session's id. Default: `io=…; Path=/; HttpOnly; SameSite=Lax`, and `Secure` under TLS.
+/// Describes a cookie with the session's id. Default: `io=…; Path=/; HttpOnly; SameSite=Lax`, and `Secure` under TLS.
+///
+/// A load balancer can use it to send all requests of a session to the same server:
+///
+/// ```
+/// use kokanee_server::{Cookie, SameSite, Server};
+///
+/// # fn build() -> Result<Server, kokanee_server::InvalidCookie> {
+/// let cookie = Cookie::new("node")?.path(Some("/socket.io"))?.same_site(SameSite::None).secure(true);
+/// Ok(Server::builder().cookie(cookie).build())
+/// # }
+/// # build().expect("valid");
+/// ```
 #[derive(Debug, Clone)]
 pub struct Cookie {
     name: String,
@@ -28,7 +40,12 @@ pub struct Cookie {
     same_site: SameSite,
 }
 
-/// A part of a cookie has characters that would end it.
+/// Reports that a part of a cookie has characters that would end it.
+///
+/// ```
+/// let error = kokanee_server::Cookie::new("a=b").unwrap_err();
+/// assert_eq!(error.to_string(), "invalid character in the cookie's name");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid character in the cookie's {part}")]
 pub struct InvalidCookie {
@@ -60,10 +77,10 @@ fn checked(part: &'static str, value: &str) -> Result<String, InvalidCookie> {
 }
 
 impl Cookie {
-    /// A cookie of this name.
+    /// Creates a cookie of this name.
     ///
     /// # Errors
-    /// [`InvalidCookie`] if the name cannot be one.
+    /// [`InvalidCookie`] if the name is not valid.
     pub fn new(name: &str) -> Result<Self, InvalidCookie> {
         Ok(Self {
             name: checked("name", name)?,
@@ -71,7 +88,7 @@ impl Cookie {
         })
     }
 
-    /// Sets the path, or none. Default `/`.
+    /// Sets the path; `None` is no path. Default `/`.
     ///
     /// # Errors
     /// [`InvalidCookie`] for characters that would end it.
@@ -80,7 +97,14 @@ impl Cookie {
         Ok(self)
     }
 
-    /// Sets the domain. Default: none, the server's own.
+    /// Sets the domain. Default: none, so the cookie belongs to the server's own host.
+    ///
+    /// ```
+    /// use kokanee_server::Cookie;
+    ///
+    /// let cookie = Cookie::default().domain("example.com")?; // its subdomains receive the cookie, too
+    /// # Ok::<_, kokanee_server::InvalidCookie>(())
+    /// ```
     ///
     /// # Errors
     /// [`InvalidCookie`] for characters that would end it.
@@ -89,28 +113,28 @@ impl Cookie {
         Ok(self)
     }
 
-    /// Sets how long the browser keeps it. Default: as long as it runs.
+    /// Sets how long the browser keeps the cookie, in whole seconds. Default: until the browser is closed.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);
         self
     }
 
-    /// Sets whether scripts are kept from reading it. Default true.
+    /// Sets whether the cookie is hidden from scripts. Default true.
     #[must_use]
     pub fn http_only(mut self, http_only: bool) -> Self {
         self.http_only = http_only;
         self
     }
 
-    /// Sets whether it is sent over TLS only. Default: when the session was opened over TLS.
+    /// Sets whether the cookie is sent over TLS only. Default: if the session was opened over TLS.
     #[must_use]
     pub fn secure(mut self, secure: bool) -> Self {
         self.secure = secure;
         self
     }
 
-    /// Sets whether it is sent from other sites. Default [`SameSite::Lax`].
+    /// Sets whether the cookie is sent with requests from other sites. Default [`SameSite::Lax`].
     #[must_use]
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;

@@ -4,9 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::origin::is_same;
-
-/// Which pages of other origins may use the server.
+/// Says which pages of other origins may use the server.
+///
+/// ```
+/// use kokanee_server::{Cors, Server};
+///
+/// let builder = Server::builder().cors(Cors::origins(["https://example.com", "http://localhost:8080"]));
+/// ```
 #[derive(Clone)]
 pub struct Cors {
     origins: Origins,
@@ -44,17 +48,22 @@ impl Cors {
         }
     }
 
-    /// Pages of every origin, but not with their visitors' cookies: with a [`cookie`](crate::ServerBuilder::cookie) or
+    /// Allows pages of every origin, but not with their visitors' cookies: with a [`cookie`](crate::ServerBuilder::cookie) or
     /// [`credentials`](Self::credentials), a page that is not the server's own is served as if the browser had sent no
     /// `Cookie` and no `Authorization`.
+    ///
+    /// ```
+    /// # use kokanee_server::{Cors, Server};
+    /// let builder = Server::builder().cors(Cors::any()); // a public service without logins
+    /// ```
     pub fn any() -> Self {
         Self::new(Origins::Any)
     }
 
-    /// Pages of these origins, for instance `https://example.com` or `capacitor://localhost`; `*` is [`any`](Self::any).
+    /// Allows pages of these origins, for instance `https://example.com` or `capacitor://localhost`; `*` is [`any`](Self::any).
     ///
-    /// They are compared as a whole, without regard to case; a port that is the scheme's own can be left out. `null` is a
-    /// page of a file or of a sandboxed frame, which any site can have: it is never allowed where cookies are used.
+    /// They are compared as a whole, without regard to case; the default port of a scheme can be left out. `null` is the origin of
+    /// a file or of a sandboxed frame, which any site can have: it is never allowed where cookies are used.
     pub fn origins<S: Into<String>>(origins: impl IntoIterator<Item = S>) -> Self {
         let origins: Vec<String> = origins
             .into_iter()
@@ -68,13 +77,24 @@ impl Cors {
         }
     }
 
-    /// Pages of origins for which the function answers true.
+    /// Allows pages of origins for which the function returns true.
+    ///
+    /// ```
+    /// # use kokanee_server::Cors;
+    /// let cors = Cors::predicate(|origin| origin.starts_with("https://") && origin.ends_with(".example.com"));
+    /// ```
     pub fn predicate(allow: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         Self::new(Origins::Predicate(Arc::new(allow)))
     }
 
     /// Lets browsers send cookies and other credentials with the requests of pages that are allowed by list or predicate.
-    /// Pages that only `*` allows are served without them.
+    /// Default false. Pages that only `*` allows are served without them.
+    ///
+    /// ```
+    /// # use kokanee_server::Cors;
+    /// // In JavaScript: io("https://chat.example.com", { withCredentials: true })
+    /// let cors = Cors::origins(["https://example.com"]).credentials(true);
+    /// ```
     #[must_use]
     pub fn credentials(mut self, allow: bool) -> Self {
         self.credentials = allow;
@@ -82,32 +102,41 @@ impl Cors {
     }
 
     /// Sets the request headers that pages may use. Default: those they ask for.
+    ///
+    /// ```
+    /// use http::header::{AUTHORIZATION, HeaderName};
+    /// # use kokanee_server::Cors;
+    ///
+    /// // In JavaScript: io({ extraHeaders: { "x-api-key": "…" } })
+    /// let names = [AUTHORIZATION, HeaderName::from_static("x-api-key")];
+    /// let cors = Cors::origins(["https://example.com"]).allowed_headers(&names);
+    /// ```
     #[must_use]
     pub fn allowed_headers(mut self, names: &[HeaderName]) -> Self {
         self.allowed_headers = Some(join(names));
         self
     }
 
-    /// Sets the response headers that pages may read.
+    /// Sets the response headers that pages may read. Default: none beyond those that browsers always allow.
     #[must_use]
     pub fn exposed_headers(mut self, names: &[HeaderName]) -> Self {
         self.exposed_headers = Some(join(names));
         self
     }
 
-    /// Sets how long a browser may keep the answer to a preflight request.
+    /// Sets how long a browser may cache the answer to a preflight request, in whole seconds. Default: the browser decides.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);
         self
     }
 
-    /// Whether all origins are allowed, and none by name.
+    /// Returns whether all origins are allowed, and none by name.
     pub(crate) fn allows_all(&self) -> bool {
         matches!(self.origins, Origins::Any)
     }
 
-    /// Whether the origin is allowed by name, which `*` does not do.
+    /// Returns whether the origin is allowed by name. `*` allows none by name.
     pub(crate) fn names(&self, origin: &str) -> bool {
         match &self.origins {
             Origins::Any => false,
@@ -116,7 +145,7 @@ impl Cors {
         }
     }
 
-    /// Adds the headers that every answer carries.
+    /// Adds the headers of every answer.
     pub(crate) fn apply(&self, request: &HeaderMap, response: &mut HeaderMap) {
         if self.allows_all() {
             response.insert(
@@ -141,7 +170,7 @@ impl Cors {
         }
     }
 
-    /// Adds what answers a preflight request.
+    /// Adds the headers of the answer to a preflight request.
     pub(crate) fn apply_preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
         self.apply(request, response);
         response.insert(header::ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone());
@@ -164,7 +193,7 @@ impl Cors {
     }
 }
 
-/// An origin has no path, but is often written with one.
+/// Removes a `/` at the end: an origin has no path, but is often written with one.
 fn without_path(mut origin: String) -> String {
     if origin.ends_with('/') && !origin.ends_with("//") {
         origin.pop();
@@ -179,4 +208,45 @@ fn join(names: &[HeaderName]) -> HeaderValue {
         .collect::<Vec<_>>()
         .join(",");
     HeaderValue::try_from(joined).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// Whether two texts are the same origin: scheme and host have no case, and a scheme's own port can be left out.
+fn is_same(one: &str, other: &str) -> bool {
+    without_default_port(one).eq_ignore_ascii_case(without_default_port(other))
+}
+
+fn without_default_port(origin: &str) -> &str {
+    let has_scheme = |scheme: &str| {
+        origin
+            .get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    let port = if has_scheme("http://") {
+        ":80"
+    } else if has_scheme("https://") {
+        ":443"
+    } else {
+        return origin;
+    };
+    origin.strip_suffix(port).unwrap_or(origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_origin_can_be_spelled_in_several_ways() {
+        assert!(is_same("https://A.example:443", "https://a.example"));
+        assert!(is_same("HTTP://a.example", "http://a.example:80"));
+        assert!(is_same("Capacitor://localhost", "capacitor://localhost"));
+        assert!(!is_same("http://a.example:443", "http://a.example"));
+        assert!(!is_same("https://a.example:80", "https://a.example"));
+        assert!(!is_same("https://a.example:8443", "https://a.example"));
+        assert!(!is_same("https://a.example", "http://a.example"));
+        assert!(!is_same(
+            "capacitor://localhost:80",
+            "capacitor://localhost"
+        ));
+    }
 }

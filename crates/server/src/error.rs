@@ -1,19 +1,31 @@
 //! Errors of the public API, sorted by whose fault they are.
 
-/// A room could not be joined.
+/// Says why a room could not be joined.
+///
+/// ```
+/// # use kokanee_server::{ClientError, Data, JoinError, Server, Socket};
+/// # let io = Server::new();
+/// io.on("join", async |socket: Socket, Data(room): Data<String>| match socket.join(room) {
+///     // These two are the client's mistake, so the client sees them.
+///     Err(error @ (JoinError::TooManyRooms { .. } | JoinError::NameTooLong { .. })) => {
+///         Err(ClientError::new(error.to_string()).code("room"))
+///     }
+///     Err(_) | Ok(()) => Ok(()),
+/// });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
     /// The socket is not connected any more.
     #[error("the socket is disconnected")]
     Disconnected,
-    /// The room's name is the id of another socket: who joins it gets that socket's private messages.
+    /// The room's name is the id of another socket: a socket that joins it receives that socket's private messages.
     #[error("the room is another socket's own; join_room_of allows it")]
     RoomOfSocket,
     /// The room's name is too long.
     #[error("room name of {size} bytes exceeds the limit of {max}")]
     NameTooLong {
-        /// Its size in bytes.
+        /// The size of the name in bytes.
         size: usize,
         /// The limit in bytes.
         max: usize,
@@ -26,7 +38,20 @@ pub enum JoinError {
     },
 }
 
-/// A server could not be started.
+/// Says why a server could not be started.
+///
+/// ```no_run
+/// # use kokanee_server::{ListenError, Server};
+/// # async fn f() -> Result<(), ListenError> {
+/// let io = Server::new();
+/// let listener = match io.bind("127.0.0.1:3000").await {
+///     Err(ListenError::AddressInUse { .. }) => io.bind("127.0.0.1:0").await?, // any free port
+///     other => other?,
+/// };
+/// println!("listening on {}", listener.local_addr());
+/// listener.serve().await;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenError {
@@ -50,7 +75,7 @@ pub enum ListenError {
     #[cfg(feature = "tls")]
     #[error("TLS: {0}")]
     Tls(String),
-    /// Static files.
+    /// A file or directory that is to be served cannot be read.
     #[error("cannot serve {path}: {source}")]
     Files {
         /// The file or directory.

@@ -1,4 +1,4 @@
-//! Calls the handlers of the application: inline as far as they do not wait, and never so that a panic reaches the session.
+//! Calls the handlers of the application: inline until they wait, and so that no panic reaches the session.
 
 use std::{
     collections::VecDeque,
@@ -10,15 +10,16 @@ use kokanee_socketio::{AckId, RawEvent};
 use tracing::Level;
 
 use crate::{
-    ConnectError, DisconnectReason, Socket,
     extract::{Context, OnEvent, ServerKind},
     handler::MiddlewareFuture,
     namespace::Handlers,
+    reason::{ConnectError, DisconnectReason},
+    socket::Socket,
 };
 
-/// Tells the application of an event that was not handled.
+/// Reports an event that was not handled to the application.
 pub(crate) fn report(socket: &Socket, error: &EventError) {
-    // The application's own error handler may panic, too.
+    // The application's error handler may panic as well.
     if caught(|| socket.namespace().report(socket, error)).is_err() {
         tracing::error!("the error handler panicked");
     }
@@ -29,7 +30,7 @@ pub(crate) fn poll(running: &mut Running, socket: &Socket, cx: &mut TaskContext<
     running.poll(cx, |error| report(socket, error))
 }
 
-/// Calls one handler and polls it once. What waits is added to `running`.
+/// Calls one handler and polls it once. If it waits, it is added to `running`.
 fn start<K: ServerKind>(
     handler: &Erased<K>,
     context: &Context<'_>,
@@ -42,8 +43,8 @@ fn start<K: ServerKind>(
     });
 }
 
-/// Starts handlers in a span with the names of namespace, socket and event, in which those that wait run on. Without a debug
-/// level there is none.
+/// Starts handlers in a span with the names of namespace, socket and event, in which handlers that wait continue. The span
+/// exists at debug level only.
 #[cold]
 fn in_span(
     socket: &Socket,
@@ -150,7 +151,7 @@ pub(crate) fn start_connect(socket: &Socket, cx: &mut TaskContext<'_>, running: 
     });
 }
 
-/// The decision of the middlewares, one after the other. `None` if there are none.
+/// Returns the decision of the middlewares, which run one after the other. Returns `None` if there are none.
 pub(crate) fn start_middlewares(socket: &Socket) -> Option<MiddlewareFuture> {
     let handlers = socket.namespace().handlers();
     if handlers.middlewares.is_empty() {
@@ -167,9 +168,9 @@ pub(crate) fn start_middlewares(socket: &Socket) -> Option<MiddlewareFuture> {
     }))
 }
 
-/// Ends what a socket that has left still has to do: handlers that run, events that wait, then `on_disconnect`, which
-/// does not wait for the rest longer than [`Limits::handler_drain_timeout`](crate::Limits::handler_drain_timeout). Handlers
-/// that run longer go on; events that still wait then are dropped.
+/// Completes the work of a disconnected socket: running handlers, queued events, then `on_disconnect`, which waits for the
+/// others no longer than [`Limits::handler_drain_timeout`](crate::Limits::handler_drain_timeout). Handlers that run longer
+/// continue; events that are still queued then are dropped.
 pub(crate) async fn finish(
     socket: Socket,
     mut running: Vec<Running>,
@@ -209,7 +210,7 @@ pub(crate) async fn finish(
     socket.drop_listeners();
 }
 
-/// Waits for the handlers that run, then handles the events that wait. Both are left as they are when it is cancelled.
+/// Waits for the running handlers, then handles the queued events. Cancel safe: both lists keep the rest.
 async fn drain(
     socket: &Socket,
     running: &mut Vec<Running>,

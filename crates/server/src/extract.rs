@@ -1,4 +1,4 @@
-//! Extractors: how a handler's parameters are made from what happened.
+//! Extractors: the types that a handler's parameters may have, and how they are made.
 //!
 //! A handler is an async function whose parameters implement [`FromContext`] for its kind: [`OnEvent`], [`OnConnect`] or
 //! [`OnDisconnect`]. Implement it for your own types, for instance a user that a middleware has stored.
@@ -9,15 +9,18 @@ use kokanee_handler::{Ack, EventKind, ExtractError, FromContext, Kind};
 use kokanee_socketio::RawEvent;
 use serde::de::DeserializeOwned;
 
-use crate::{DisconnectReason, Handshake, Namespace, Server, Socket, SocketId};
+use crate::{
+    handshake::Handshake, namespace::Namespace, reason::DisconnectReason, server::Server,
+    socket::Socket, socket_id::SocketId,
+};
 
-/// Marks what is given to handlers of events.
+/// Marks handlers of events: `on`, `on_any`, `on_fallback` and their kin.
 #[derive(Debug)]
 pub enum OnEvent {}
-/// Marks what is given to middlewares and handlers of new connections.
+/// Marks middlewares and handlers of new sockets.
 #[derive(Debug)]
 pub enum OnConnect {}
-/// Marks what is given to handlers of ended connections.
+/// Marks handlers of disconnected sockets.
 #[derive(Debug)]
 pub enum OnDisconnect {}
 
@@ -51,7 +54,7 @@ impl EventKind for OnEvent {
     }
 }
 
-/// What can happen on the server: bound of extractors that every handler may have.
+/// Bounds extractors that every handler of a server may have; see [`FromContext`].
 #[diagnostic::on_unimplemented(
     message = "only handlers of a server have this parameter",
     label = "a handler of another kind",
@@ -62,7 +65,25 @@ impl ServerKind for OnEvent {}
 impl ServerKind for OnConnect {}
 impl ServerKind for OnDisconnect {}
 
-/// What happened to a socket.
+/// Describes what happened to a socket: what extractors read.
+///
+/// ```
+/// use kokanee_server::{ExtractError, FromContext, Handshake, Server, extract::{Context, ServerKind}};
+///
+/// /// The language that the client's browser prefers.
+/// struct Language(String);
+///
+/// impl<K: ServerKind> FromContext<K> for Language {
+///     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
+///         let handshake = context.socket().handshake();
+///         let header = handshake.header("accept-language").ok_or_else(|| ExtractError::other("no language"))?;
+///         Ok(Self(header.chars().take(2).collect()))
+///     }
+/// }
+///
+/// let io = Server::new();
+/// io.on("hello", async |Language(language): Language| println!("{language}"));
+/// ```
 #[derive(Debug)]
 pub struct Context<'a> {
     pub(crate) socket: &'a Socket,
@@ -81,12 +102,12 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The socket.
+    /// Returns the socket.
     pub fn socket(&self) -> &'a Socket {
         self.socket
     }
 
-    /// The event, for handlers of events.
+    /// Returns the event, in handlers of events.
     pub fn event(&self) -> Option<&'a RawEvent> {
         self.event
     }
@@ -130,7 +151,21 @@ impl FromContext<OnDisconnect> for DisconnectReason {
     }
 }
 
-/// What the client sent with CONNECT as `auth`.
+/// Extracts what the client sent with CONNECT as `auth`, deserialized to `T`. If the client sent none, it is an empty object.
+///
+/// ```
+/// # use kokanee_server::{Auth, Server, Socket};
+/// # let io = Server::new();
+/// #[derive(serde::Deserialize)]
+/// struct Login {
+///     token: Option<String>,
+/// }
+///
+/// // In JavaScript: io({ auth: { token: "secret" } })
+/// io.middleware(async |Auth(login): Auth<Login>| {
+///     if login.token.as_deref() == Some("secret") { Ok(()) } else { Err("not authorized") }
+/// });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Auth<T>(pub T);
 
@@ -140,7 +175,21 @@ impl<K: ServerKind, T: DeserializeOwned> FromContext<K> for Auth<T> {
     }
 }
 
-/// A value that belongs to the socket, stored with [`Socket::insert`]. For instance the user that a middleware has found.
+/// Extracts a value that belongs to the socket, stored with [`Socket::insert`]; for instance the user that a middleware has
+/// found. The handler is not called if there is none: an `Option<Extension<T>>` may be missing.
+///
+/// ```
+/// # use kokanee_server::{Auth, Extension, Server, Socket};
+/// # let io = Server::new();
+/// #[derive(serde::Deserialize)]
+/// struct User { name: String }
+///
+/// io.middleware(async |socket: Socket, Auth(user): Auth<User>| {
+///     socket.insert(user);
+///     Ok::<_, &str>(())
+/// });
+/// io.on("who am I?", async |socket: Socket, user: Extension<User>| socket.emit("you are", &user.name).await);
+/// ```
 #[derive(Debug)]
 pub struct Extension<T>(pub Arc<T>);
 

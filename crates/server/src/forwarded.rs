@@ -1,7 +1,7 @@
-//! Whom a request stands for: the client's address, scheme and host, from the connection or from the proxies in front of it.
+//! The client behind a request: its address, scheme and host, from the connection or from the proxies in front of the server.
 //!
-//! The answer is the one in limits, logs and handlers. A proxy is believed only if the user trusts it. Spec: RFC 7239
-//! (`Forwarded`); `X-Forwarded-For`, `-Proto` and `-Host` are a habit without one.
+//! Limits, logs and handlers use the result. Only trusted proxies are believed. Spec: RFC 7239 (`Forwarded`);
+//! `X-Forwarded-For`, `-Proto` and `-Host` are common practice without a specification.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -10,15 +10,24 @@ use std::{
 
 use http::{HeaderMap, HeaderName, header, request::Parts};
 
-use crate::http::Peer;
+use crate::peer::Peer;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Proxies whose word about their clients is believed: an address, a network, or a word for many of them.
+/// Names proxies that are trusted to report the address of their clients: an address, a network, or a word for several
+/// networks.
 ///
 /// Parsed from `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`, `loopback` and `private`.
+///
+/// ```
+/// use kokanee_server::TrustedProxy;
+///
+/// assert_eq!("loopback".parse(), Ok(TrustedProxy::LOOPBACK));
+/// assert!("10.0.0.0/8".parse::<TrustedProxy>().is_ok());
+/// assert!("proxy.example.com".parse::<TrustedProxy>().is_err()); // names are not looked up
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrustedProxy(Kind);
 
@@ -26,12 +35,17 @@ pub struct TrustedProxy(Kind);
 enum Kind {
     Loopback,
     Private,
-    /// An address, of which the bits of the prefix count.
+    /// An address and the number of its leading bits that are compared.
     V4(Ipv4Addr, u8),
     V6(Ipv6Addr, u8),
 }
 
-/// The text names neither an address nor a network, and is not one of the words.
+/// Reports that a text is neither an address nor a network nor one of the words.
+///
+/// ```
+/// let error = "10.0.0.0/33".parse::<kokanee_server::TrustedProxy>().unwrap_err();
+/// assert!(error.to_string().contains("is not an address"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not an address, a network such as 10.0.0.0/8, `loopback` or `private`")]
 pub struct InvalidProxy {
@@ -39,9 +53,9 @@ pub struct InvalidProxy {
 }
 
 impl TrustedProxy {
-    /// This machine: `127.0.0.0/8` and `::1`.
+    /// Covers this machine: `127.0.0.0/8` and `::1`.
     pub const LOOPBACK: Self = Self(Kind::Loopback);
-    /// This machine and all private and link-local networks: `10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16`,
+    /// Covers this machine and all private and link-local networks: `10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16`,
     /// `169.254.0.0/16`, `fc00::/7`, `fe80::/10`.
     pub const PRIVATE: Self = Self(Kind::Private);
 
@@ -106,28 +120,28 @@ fn parse_proxy(text: &str) -> Option<TrustedProxy> {
     }))
 }
 
-/// Whether a peer of this address is believed.
+/// Returns whether a peer of this address is trusted.
 pub(crate) fn is_trusted(proxies: &[TrustedProxy], address: IpAddr) -> bool {
     proxies.iter().any(|proxy| proxy.covers(address))
 }
 
-/// Whom a request stands for.
+/// The client behind a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Client {
-    /// The port is 0 if no proxy says it.
+    /// The port is 0 if no proxy reports it.
     pub(crate) address: Option<SocketAddr>,
-    /// Whether the client's connection is encrypted, as far as we know.
+    /// Whether the client's connection is encrypted, as far as the server knows.
     pub(crate) secure: bool,
-    /// The host and port that the client has asked for, and what says so.
+    /// The host and port that the client has asked for, and the name of the field that says so.
     pub(crate) host: Option<(String, &'static str)>,
 }
 
 impl Client {
-    /// Follows the proxies that are trusted, from the peer towards the client.
+    /// Finds the client by following the trusted proxies from the peer.
     ///
-    /// Of the addresses in a header, the last one that is not a trusted proxy's is the client's: what stands before it is
-    /// the client's own word. Where a proxy does not say an address, its own one stands for all its clients. If `Forwarded`
-    /// and `X-Forwarded-For` name different clients, one of them was not written by the proxy, and neither is believed.
+    /// The client's address is the last one in a header that does not belong to a trusted proxy: the client itself may have
+    /// written those before it. If a proxy does not report an address, its own address represents all its clients. If
+    /// `Forwarded` and `X-Forwarded-For` name different clients, the proxy has not written both, and neither is believed.
     pub(crate) fn of(proxies: &[TrustedProxy], peer: &Peer, request: &Parts) -> Self {
         let headers = &request.headers;
         // Spec: RFC 9112 3.2.2. HTTP/2 has no `Host`.
@@ -177,7 +191,7 @@ impl Client {
     }
 }
 
-/// The header's lines that are text.
+/// Iterates over the header's lines that are text.
 fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)
@@ -185,25 +199,25 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item 
         .filter_map(|line| line.to_str().ok())
 }
 
-/// The first value of a list, which the outermost proxy has written.
+/// Returns the first value of a list, which the outermost proxy has written.
 fn first(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let line = text_of(headers, name).next()?;
     let value = line.split(',').next().unwrap_or_default().trim();
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// The client of `proxy`, by what the proxies say of whom they stand for, and which of them says it.
+/// Returns the client of `proxy` by the reports of the proxies, and the index of the report that names it.
 fn follow(
     trusted: &[TrustedProxy],
     proxy: SocketAddr,
     nodes: &[Option<&str>],
 ) -> Option<(SocketAddr, usize)> {
-    // A header may be there for another reason.
+    // The header may exist for another reason.
     nodes.iter().flatten().next()?;
     let mut client = None;
     for (index, node) in nodes.iter().enumerate().rev() {
         let Some(address) = node.and_then(parse_node) else {
-            // It does not say for whom: all its clients are counted as one.
+            // It does not report an address: all its clients are counted as one.
             return Some((client.map_or(proxy, |(address, _)| address), index));
         };
         client = Some((address, index));
@@ -231,7 +245,7 @@ fn parse_node(node: &str) -> Option<SocketAddr> {
         let (address, port) = node.split_once(':')?;
         (IpAddr::V4(address.parse().ok()?), port)
     };
-    // The port may be hidden, too.
+    // The port may be hidden as well.
     let port = if port.starts_with('_') {
         0
     } else {
@@ -240,7 +254,7 @@ fn parse_node(node: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(address.to_canonical(), port))
 }
 
-/// What one proxy says in `Forwarded`.
+/// The report of one proxy in `Forwarded`.
 #[derive(Debug, Default)]
 struct Element {
     node: Option<String>,
@@ -248,8 +262,8 @@ struct Element {
     host: Option<String>,
 }
 
-/// The elements of all `Forwarded` headers. None if any is malformed: a quote that a client has left open would swallow
-/// what the proxy adds after it.
+/// Returns the elements of all `Forwarded` headers. Returns none if any is malformed: a quote that a client has left open
+/// would hide what the proxy adds after it.
 fn forwarded(headers: &HeaderMap) -> Vec<Element> {
     let mut elements = Vec::new();
     for line in headers.get_all(header::FORWARDED) {
@@ -264,7 +278,7 @@ fn forwarded(headers: &HeaderMap) -> Vec<Element> {
     elements
 }
 
-/// Spec: RFC 7239 4; `None` if the line is not of this form.
+/// Reads the elements of a line. Returns `None` if the line is malformed. Spec: RFC 7239 4.
 fn read_elements(line: &str, elements: &mut Vec<Element>) -> Option<()> {
     let mut element = Element::default();
     let mut rest = line.trim_start();
@@ -282,7 +296,7 @@ fn read_elements(line: &str, elements: &mut Vec<Element>) -> Option<()> {
             if let Some(slot) = slot
                 && slot.replace(value).is_some()
             {
-                // Each parameter may be there once.
+                // Each parameter may occur once.
                 return None;
             }
             rest = after.trim_start();
@@ -300,11 +314,11 @@ fn read_elements(line: &str, elements: &mut Vec<Element>) -> Option<()> {
     }
 }
 
-/// A token or a quoted string, and what follows it.
+/// Returns a token or the content of a quoted string, and the text after it.
 fn read_value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([',', ';', ' ', '\t']).unwrap_or(text.len());
-        // Addresses with a port or in brackets would have to be quoted, but often are not.
+        // Addresses with a port or in brackets must be quoted, but often are not.
         let is_value = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
         let value =
             Some(&text[..end]).filter(|value| !value.is_empty() && value.chars().all(is_value))?;

@@ -5,15 +5,26 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use kokanee_handler::{Callable, ExtractError, Needs, Parameters};
 
 use crate::{
-    ConnectError,
     extract::{Context, OnConnect},
+    reason::ConnectError,
 };
 
 pub(crate) type MiddlewareFuture = Pin<Box<dyn Future<Output = Result<(), ConnectError>> + Send>>;
 pub(crate) type ErasedMiddleware =
     Arc<dyn Fn(&Context<'_>) -> Result<MiddlewareFuture, ExtractError> + Send + Sync>;
 
-/// What a middleware may return.
+/// Turns what a middleware returns into its decision: a `Result<(), E>` whose error is a [`ConnectError`] or converts to one.
+///
+/// ```
+/// # use kokanee_server::{ConnectError, Server, Socket};
+/// # let io = Server::new();
+/// # async fn is_banned(socket: &Socket) -> Result<bool, std::io::Error> { Ok(false) }
+/// io.middleware(async |socket: Socket| {
+///     // Other errors are mapped: this decides what the client sees of them.
+///     let is_banned = is_banned(&socket).await.map_err(|_| ConnectError::new("try again later"))?;
+///     if is_banned { Err(ConnectError::new("banned")) } else { Ok(()) }
+/// });
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a middleware cannot return `{Self}`",
     label = "returns `{Self}`",
@@ -22,10 +33,10 @@ pub(crate) type ErasedMiddleware =
     note = "of another error it says what the client may see: `.map_err(|_| ConnectError::new(\"no such user\"))?`"
 )]
 pub trait IntoVerdict {
-    /// The refusal, if there is one.
+    /// Returns the refusal, if there is one.
     ///
     /// # Errors
-    /// What the client gets as `connect_error`.
+    /// What the client receives as `connect_error`.
     fn into_verdict(self) -> Result<(), ConnectError>;
 }
 
@@ -36,8 +47,22 @@ impl<E: Into<ConnectError>> IntoVerdict for Result<(), E> {
     }
 }
 
-/// An async function that decides whether a socket may join: as [`Handler`](crate::Handler), but it returns a `Result` whose error
+/// Decides whether a socket may join: an async function, as [`Handler`](crate::Handler), which returns a `Result` whose error
 /// becomes a [`ConnectError`].
+///
+/// ```
+/// use kokanee_server::{ConnectError, Handshake, Server};
+///
+/// async fn no_old_browsers(handshake: Handshake) -> Result<(), ConnectError> {
+///     match handshake.header("user-agent") {
+///         Some(agent) if agent.contains("MSIE") => Err(ConnectError::new("use a newer browser")),
+///         _ => Ok(()),
+///     }
+/// }
+///
+/// let io = Server::new();
+/// io.middleware(no_old_browsers);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "this is not a middleware",
     label = "not an async function that can be called for every socket",
@@ -47,11 +72,11 @@ impl<E: Into<ConnectError>> IntoVerdict for Result<(), E> {
             most eight parameters whose types are written out"
 )]
 pub trait Middleware<Args>: Send + Sync + 'static {
-    /// Forgets the parameters' types.
+    /// Erases the types of the parameters.
     #[doc(hidden)]
     fn erase(self) -> ErasedMiddleware;
 
-    /// What its parameters need.
+    /// Returns what the parameters need.
     #[doc(hidden)]
     fn needs() -> Needs;
 }

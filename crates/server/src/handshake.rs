@@ -1,109 +1,26 @@
-//! What a session keeps of its first request: one allocation, and nothing of the server's buffers; and what the host's layers
-//! have put into its extensions.
+//! What the application can ask about the first request of a session.
 
 use std::time::{Duration, SystemTime};
 
-use http::{Extensions, HeaderName, HeaderValue, header, request::Parts};
-use hyper::upgrade::OnUpgrade;
+use http::{Extensions, HeaderName, HeaderValue, header};
 use percent_encoding::percent_decode_str;
 
-use crate::PeerAddress;
+use crate::{request_head::RequestHead, socket::Socket};
 
-/// The head of the request that opened a session: target and headers, copied into one compact allocation, and its extensions.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestHead {
-    /// Target, then name and value of each header, with lengths in between: see [`RequestHead::fields`].
-    text: Box<[u8]>,
-    /// Nanoseconds since the epoch of Unix.
-    issued: u64,
-    pub(crate) secure: bool,
-    extensions: Extensions,
-}
-
-impl RequestHead {
-    pub(crate) fn new(parts: &Parts, secure: bool) -> Self {
-        let target = parts
-            .uri
-            .path_and_query()
-            .map_or("/", http::uri::PathAndQuery::as_str);
-        let fields = || {
-            parts
-                .headers
-                .iter()
-                .map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()])
-        };
-        let size = 2 + target.len() + fields().flatten().map(|part| 2 + part.len()).sum::<usize>();
-        let mut text = Vec::with_capacity(size);
-        for part in std::iter::once(target.as_bytes()).chain(fields().flatten()) {
-            // Heads are limited to far less than 64 KiB; what is longer all the same is cut.
-            let len = u16::try_from(part.len()).unwrap_or(u16::MAX);
-            text.extend_from_slice(&len.to_be_bytes());
-            text.extend_from_slice(&part[..usize::from(len)]);
-        }
-        Self {
-            text: text.into_boxed_slice(),
-            issued: SystemTime::UNIX_EPOCH
-                .elapsed()
-                .map_or(0, |time| time.as_nanos().try_into().unwrap_or(u64::MAX)),
-            secure,
-            extensions: kept(&parts.extensions),
-        }
-    }
-
-    /// The target, then names and values in turn.
-    fn fields(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = &*self.text;
-        std::iter::from_fn(move || {
-            let (len, after) = rest.split_first_chunk::<2>()?;
-            let (field, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
-            rest = after;
-            Some(field)
-        })
-    }
-
-    pub(crate) fn target(&self) -> &str {
-        self.fields()
-            .next()
-            .and_then(|target| std::str::from_utf8(target).ok())
-            .unwrap_or_default()
-    }
-
-    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let mut fields = self.fields().skip(1);
-        std::iter::from_fn(move || {
-            let name = std::str::from_utf8(fields.next()?).ok()?;
-            Some((name, fields.next()?))
-        })
-    }
-}
-
-/// The extensions that are kept for as long as the session lasts: not what was read here already, nor what holds the host's
-/// connection or its read buffer.
-fn kept(extensions: &Extensions) -> Extensions {
-    if extensions.is_empty() {
-        return Extensions::new();
-    }
-    let mut kept = extensions.clone();
-    kept.remove::<OnUpgrade>();
-    kept.remove::<PeerAddress>();
-    #[cfg(feature = "axum")]
-    {
-        kept.remove::<axum::extract::ConnectInfo<std::net::SocketAddr>>();
-        kept.remove::<axum::extract::OriginalUri>();
-    }
-    if kept.is_empty() {
-        // Its table would stay.
-        return Extensions::new();
-    }
-    kept
-}
-
-/// How a client came: the first HTTP request of its session, and what it sent with CONNECT.
+/// Describes how a client connected: the first HTTP request of its session, and its `auth` from CONNECT.
 ///
-/// Available as an extractor, and from [`Socket::handshake`](crate::Socket::handshake).
+/// An extractor of every handler and middleware; also returned by [`Socket::handshake`](crate::Socket::handshake).
+///
+/// ```
+/// # use kokanee_server::{Handshake, Server};
+/// # let io = Server::new();
+/// io.on_connect(async |handshake: Handshake| {
+///     println!("{:?} asks for {}", handshake.address(), handshake.url());
+/// });
+/// ```
 #[derive(Debug, Clone)]
 pub struct Handshake {
-    pub(crate) socket: crate::Socket,
+    pub(crate) socket: Socket,
 }
 
 impl Handshake {
@@ -111,7 +28,16 @@ impl Handshake {
         &self.socket.mailbox().head
     }
 
-    /// The value of a header, if it is there and text.
+    /// Returns the value of a header, if it exists and is text. Names are compared without regard to case.
+    ///
+    /// ```
+    /// # use kokanee_server::{Handshake, Server};
+    /// # let io = Server::new();
+    /// io.middleware(async |handshake: Handshake| match handshake.header("x-api-key") {
+    ///     Some("secret") => Ok(()),
+    ///     _ => Err("wrong API key"),
+    /// });
+    /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head()
             .headers()
@@ -119,7 +45,7 @@ impl Handshake {
             .and_then(|(_, value)| std::str::from_utf8(value).ok())
     }
 
-    /// All headers.
+    /// Returns a copy of all headers.
     pub fn headers(&self) -> http::HeaderMap {
         self.head()
             .headers()
@@ -132,12 +58,22 @@ impl Handshake {
             .collect()
     }
 
-    /// Path and query of the request.
+    /// Returns the path and query of the request.
     pub fn url(&self) -> &str {
         self.head().target()
     }
 
-    /// A parameter of the query; of repeated ones the last.
+    /// Returns a parameter of the query, with its percent-encoding decoded; the last one if there are several.
+    ///
+    /// ```
+    /// # use kokanee_server::{Handshake, Server, Socket};
+    /// # let io = Server::new();
+    /// // In JavaScript: io({ query: { room: "lobby" } })
+    /// io.on_connect(async |socket: Socket, handshake: Handshake| match handshake.query("room") {
+    ///     Some(room) => socket.join(room),
+    ///     None => Ok(()),
+    /// });
+    /// ```
     pub fn query(&self, name: &str) -> Option<String> {
         self.query_pairs()
             .into_iter()
@@ -146,7 +82,7 @@ impl Handshake {
             .map(|(_, value)| value)
     }
 
-    /// All parameters of the query, in order.
+    /// Returns all parameters of the query, in their order, including those of the protocol (`EIO`, `transport`).
     pub fn query_pairs(&self) -> Vec<(String, String)> {
         let query = self.url().split_once('?').map_or("", |(_, query)| query);
         form_urlencoded::parse(query.as_bytes())
@@ -154,16 +90,16 @@ impl Handshake {
             .collect()
     }
 
-    /// The client's address, if the host of the server knows it: that of the connection's other end, or what a proxy says
-    /// of it that is [trusted](crate::ServerBuilder::trust_proxies). The port is 0 if the proxy does not say it.
+    /// Returns the client's address, if the server's host knows it: that of the connection's other end, or the one that a
+    /// [trusted](crate::ServerBuilder::trust_proxies) proxy reports. The port is 0 if the proxy does not report it.
     pub fn address(&self) -> Option<std::net::SocketAddr> {
         self.socket.mailbox().address
     }
 
-    /// Returns the value of a cookie of the request, with its percent-encoding decoded and without quotes around it. Of several
-    /// with the name the first, which is that of the longest path.
+    /// Returns the value of a cookie of the request, with its percent-encoding decoded and without quotes around it. If there
+    /// are several of the name, returns the first, which is the one with the longest path.
     ///
-    /// A browser may send cookies with the requests of other sites' pages, too, unless they are `SameSite`. Where they are a
+    /// A browser may send cookies with the requests of other sites' pages, too, unless they are `SameSite`. If a cookie is a
     /// login, name the pages that may connect: [`Cors::credentials`](crate::Cors::credentials) refuses all others.
     ///
     /// ```no_run
@@ -189,12 +125,12 @@ impl Handshake {
     /// Returns what layers in front of this server have put into the extensions of the request: a session, a user. Empty if
     /// the server listens itself.
     ///
-    /// Values are kept as long as the session, and cloned for each: put large ones in an [`Arc`](std::sync::Arc). Not there: what the server has read itself ([`PeerAddress`], axum's
+    /// Values are kept as long as the session, and cloned for each: put large ones in an [`Arc`](std::sync::Arc). Not there: what the server has read itself ([`PeerAddress`](crate::PeerAddress), axum's
     /// `ConnectInfo<SocketAddr>`), hyper's `OnUpgrade`, axum's `OriginalUri`; and nothing at all for pages that are
     /// [served without their visitors' cookies](crate::Cors::any).
     ///
-    /// A layer that knows the user by a cookie knows it for other sites' pages, too: what [`cookie`](Self::cookie) says of them
-    /// holds here as well.
+    /// A layer that finds the user by a cookie finds it for other sites' pages, too: the advice at [`cookie`](Self::cookie)
+    /// applies here as well.
     ///
     /// ```
     /// # use kokanee_server::{ConnectError, Handshake, Server, Socket};
@@ -212,31 +148,32 @@ impl Handshake {
         &self.head().extensions
     }
 
-    /// When the session was opened.
+    /// Returns the time at which the session was opened.
     pub fn issued(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_nanos(self.head().issued)
     }
 
-    /// Whether the client's connection is encrypted, as far as the server and the proxies that it trusts know.
+    /// Returns whether the client's connection is encrypted, as far as the server and its trusted proxies know.
     pub fn secure(&self) -> bool {
         self.head().secure
     }
 
-    /// Whether the request carried an `Origin`: it comes from a browser's page.
+    /// Returns whether the request had an `Origin` header: whether it comes from a browser's page.
     pub fn xdomain(&self) -> bool {
         self.header("origin").is_some()
     }
 
-    /// Returns what the client sent with CONNECT as `auth`, in the type you expect. Absent auth is an empty object, `{}`.
+    /// Returns the `auth` that the client sent with CONNECT, deserialized to `T`. If the client sent none, it is an empty
+    /// object, `{}`. See [`Socket::auth`](crate::Socket::auth).
     ///
     /// # Errors
-    /// When it does not fit.
+    /// When `auth` does not fit `T`.
     pub fn auth<T: serde::de::DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         self.socket.auth()
     }
 }
 
-/// The value of a cookie in a line of them. Spec: RFC 6265 5.4; values are quoted and percent-encoded by habit.
+/// Returns the value of a cookie in a `Cookie` line. Spec: RFC 6265 5.4; quotes and percent-encoding are common practice.
 fn cookie(line: &str, name: &str) -> Option<String> {
     let mut pairs = line.split(';').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(key, _)| key.trim() == name)?;

@@ -3,7 +3,7 @@
 
 use std::{
     future::Future,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -20,42 +20,33 @@ use kokanee_io::{Stream, WebSocketIo};
 use tokio::time::{Sleep, sleep};
 
 use crate::{
-    PeerAddress,
-    admission::{Admitted, ClaimedSid, Query, Refusal, is_websocket_request},
+    admission::{Admitted, ClaimedSid, Query, is_websocket_request},
     body::Body,
     client_bundle::ClientBundle,
+    delivery::Deliveries,
     driver::Driver,
+    extensions::PeerAddress,
     forwarded::Client,
-    handshake::RequestHead,
+    inner::{ServerInner, random_id},
     mailbox::{Command, Mailbox},
     origin::Pages,
-    polling::{Deliveries, PendingPoll, PendingPost, noop, refused},
-    server::{ServerInner, random_id},
+    peer::Peer,
+    polling::{PendingPoll, PendingPost, noop},
+    refusal::Refusal,
+    request_head::RequestHead,
+    respond::{not_found, refused, status},
     sessions::{Full, SessionGuard},
 };
 
-/// How much, and for how long, is read of a request that has been answered before its end: so that the client, which
-/// often does not read before it has sent everything, sees the answer, and not a broken connection.
+/// How much, and for how long, is read of a request that was answered before its end, so that the client, which often does
+/// not read before it has sent everything, receives the answer instead of a reset.
 pub(crate) const MAX_DRAIN_BYTES: u64 = 16 * 1024 * 1024;
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The answer to a request. With a ticket it is 101: when that is sent, the ticket is run with the stream.
+/// The answer to a request. With a ticket it is 101: after that is sent, the ticket is run with the stream.
 pub(crate) struct Answer {
     pub(crate) response: Response<Body>,
     pub(crate) ticket: Option<Box<Ticket>>,
-}
-
-/// The other end of the HTTP connection that a request came on.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Peer {
-    pub(crate) address: Option<SocketAddr>,
-    pub(crate) secure: bool,
-    /// Where the answers of polls are noted until they have left, if the host can tell.
-    pub(crate) deliveries: Option<Arc<Deliveries>>,
-    /// Whether the host reads on after an answer that came before the request's end, so that the client can read it.
-    pub(crate) lingers: bool,
-    /// Whether requests of HTTP/1.1 must name their host. A host in front of us may have taken the field away.
-    pub(crate) needs_host: bool,
 }
 
 impl From<Response<Body>> for Answer {
@@ -69,22 +60,23 @@ impl From<Response<Body>> for Answer {
 
 /// A request that is being answered.
 ///
-/// What could be done at once is done when this is made, and the request's head is gone, unless a file or the application's
-/// decision is waited for: it would hold the host's read buffer. A future that can be moved, so that hosts poll it where it is.
+/// Everything that needs no waiting is done when this is created. The request's head is dropped then, because it would keep the
+/// host's read buffer, unless the answer waits for a file or the application's decision. The future is `Unpin`, so that
+/// hosts can poll it in place.
 pub(crate) struct Answering<B> {
     step: Step<B>,
-    /// Headers that the answer gets, whatever it is.
+    /// Headers that are added to any answer.
     headers: Option<Box<HeaderMap>>,
-    /// A body that nobody reads. The host sees that when it is dropped, and may end the connection: not before the answer.
+    /// A body that is not read. When it is dropped, the host may end the connection, so it is kept until the answer.
     unread: Option<B>,
     drain: Drain<B>,
 }
 
-/// What is done with a body that was not read when the answer is known.
+/// What is done with an unread body when the answer is known.
 enum Drain<B> {
-    /// The host sees to it, or the client waits for `100 Continue` before it sends it.
+    /// Nothing: the host handles it, or the client waits for `100 Continue` before it sends it.
     Not,
-    /// What is under way is read first: a client that cannot send often reads no answer.
+    /// It is read first: a client that cannot send often does not read the answer.
     First,
     Now(Draining<B>),
 }
@@ -106,7 +98,7 @@ impl<B> Answering<B> {
         Step::from(answer).into()
     }
 
-    /// An answer that waits for something beside the sessions.
+    /// Creates an answer that waits for something other than a session.
     pub(crate) fn later(answer: impl Future<Output = Answer> + Send + 'static) -> Self {
         Step::Other(Box::pin(answer)).into()
     }
@@ -153,7 +145,7 @@ where
             Step::Other(other) => ready!(other.as_mut().poll(cx)),
             step => match std::mem::replace(step, Step::Done) {
                 Step::Nothing(answer) => answer,
-                // Nobody polls a future that has ended.
+                // A future is not polled after it has ended.
                 _ => return Poll::Pending,
             },
         };
@@ -174,7 +166,7 @@ where
     }
 }
 
-/// A WebSocket that was promised to a session, and waits for its stream.
+/// A WebSocket that was accepted for a session, and waits for its stream.
 pub(crate) struct Ticket {
     server: Arc<ServerInner>,
     owner: Owner,
@@ -187,7 +179,7 @@ enum Owner {
         guard: SessionGuard,
         base64: bool,
     },
-    /// It wants to take over a polling session.
+    /// The WebSocket upgrades a polling session.
     Known(Arc<Mailbox>),
 }
 
@@ -199,7 +191,7 @@ impl Ticket {
         }
     }
 
-    /// Gives the stream to its session. `unread` was read behind the request already; `unsent` is what is left of the
+    /// Gives the stream to its session. `unread` was read after the request already; `unsent` is the rest of the
     /// response.
     pub(crate) fn run(self, stream: Stream, unread: &[u8], unsent: Vec<u8>) {
         let mut websocket = WebSocketIo::new(stream, unread, self.server.limits.websocket());
@@ -215,7 +207,7 @@ impl Ticket {
                 self.server.sessions.insert(&mailbox);
                 start_session(&self.server, mailbox, guard, base64, Some(websocket));
             }
-            // A session that has ended meanwhile takes the WebSocket with it.
+            // If the session has ended in the meantime, the WebSocket is dropped.
             Owner::Known(mailbox) => drop(mailbox.send(Command::Upgrade {
                 websocket: Box::new(websocket),
             })),
@@ -223,7 +215,7 @@ impl Ticket {
     }
 }
 
-/// Starts the task of a session. The open packet waits to be sent when this returns.
+/// Starts the task of a session. The open packet is queued when this returns.
 fn start_session(
     server: &Arc<ServerInner>,
     mailbox: Arc<Mailbox>,
@@ -257,7 +249,7 @@ fn start_session(
     );
     session.open(now, OutPacket::open(&handshake));
     if server.is_closing() {
-        // The server's end has begun since the request was let in, and may not have seen this session.
+        // The shutdown has begun since the request was admitted, and may not have seen this session.
         session.close(now, CloseReason::ServerShuttingDown);
     }
     let mut driver = Driver::new(Arc::clone(server), mailbox, session, websocket, guard, now);
@@ -271,7 +263,7 @@ fn start_session(
 }
 
 impl ServerInner {
-    /// Whether the request is for this server: its path, or a name below it.
+    /// Returns whether the request is for this server: its path, or a name below it.
     pub(crate) fn is_ours(&self, path: &str) -> bool {
         path.strip_prefix(self.path.as_str())
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -317,7 +309,7 @@ impl ServerInner {
         }
     }
 
-    /// Takes the body if it is to be read.
+    /// Takes the body if it will be read.
     fn route<B>(self: &Arc<Self>, mut parts: Parts, body: &mut Option<B>, peer: &Peer) -> Step<B>
     where
         B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
@@ -442,7 +434,7 @@ impl ServerInner {
         )
     }
 
-    /// Tells the user that a limit of new sessions is reached, and what can be done.
+    /// Logs that a limit of new sessions is reached, and what can be done.
     fn log_full(&self, full: Full, address: Option<IpAddr>, consequence: &str) {
         let Some(skipped) = self.limit_log.pass() else {
             return;
@@ -469,7 +461,7 @@ impl ServerInner {
         }
     }
 
-    /// Tells the user that no proxy can be believed, as nobody says who has connected.
+    /// Logs that no proxy can be trusted, because the host does not say who has connected.
     fn log_no_address(&self) {
         if !self.trusted_proxies.is_empty()
             && let Some(skipped) = self.proxy_log.pass()
@@ -556,7 +548,7 @@ impl ServerInner {
     }
 }
 
-/// A body that is read to its end and thrown away, within bounds.
+/// A body that is read to its end and discarded, within limits.
 struct Draining<B> {
     body: B,
     left: u64,
@@ -587,16 +579,16 @@ impl<B: HttpBody<Data: Send> + Unpin> Draining<B> {
     }
 }
 
-/// Whether it is clear whom a request is for and where it ends: it names one host, if any, and if it has an encoding, that is
-/// `chunked` and nothing else, as we undo no other. A proxy in front could see another request in it. Spec: RFC 9112 3.2,
-/// 6.1 and 7.4.
+/// Returns whether the target host and the end of a request are unambiguous: it names at most one host, and its only transfer
+/// encoding, if any, is `chunked`, as the server decodes no other. Otherwise a proxy could see a different request in it.
+/// Spec: RFC 9112 3.2, 6.1 and 7.4.
 ///
-/// Without a host only if somebody else may have taken the field away.
+/// The host may be missing only if a host application may have removed the field.
 #[inline]
 pub(crate) fn is_sound(request: &Parts, needs_host: bool) -> bool {
     let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
     let (mut hosts, mut encodings) = (0, 0);
-    // One walk instead of three look-ups.
+    // One iteration instead of three look-ups.
     let are_sound = request.headers.iter().all(|(name, value)| {
         let value = value.as_bytes();
         match name.as_str() {
@@ -608,7 +600,7 @@ pub(crate) fn is_sound(request: &Parts, needs_host: bool) -> bool {
                 encodings += 1;
                 encodings == 1 && is_chunked(value)
             }
-            // Chunks are always acceptable, so a client must not say it.
+            // Chunks are always acceptable, so a client must not list them.
             "te" => !value.split(|byte| b",;".contains(byte)).any(is_chunked),
             _ => true,
         }
@@ -616,7 +608,8 @@ pub(crate) fn is_sound(request: &Parts, needs_host: bool) -> bool {
     are_sound && (hosts > 0 || !needs_host)
 }
 
-/// A name, an IPv4 address, or an IPv6 address in brackets, and a port if it likes; or nothing. Spec: RFC 3986 3.2.2.
+/// Returns whether a text is a name, an IPv4 address, or an IPv6 address in brackets, with or without a port; or empty. Spec:
+/// RFC 3986 3.2.2.
 fn is_host(host: &[u8]) -> bool {
     if let [b'[', rest @ ..] = host {
         let Some(end) = memchr::memchr(b']', rest) else {
@@ -630,7 +623,7 @@ fn is_host(host: &[u8]) -> bool {
     is_port(&host[name.count()..])
 }
 
-/// A colon and a port, or nothing.
+/// Returns whether a text is a colon and a port, or empty.
 fn is_port(port: &[u8]) -> bool {
     match port {
         [] => true,
@@ -639,7 +632,7 @@ fn is_port(port: &[u8]) -> bool {
     }
 }
 
-/// The bytes that may be in a host's name.
+/// Returns whether a byte may occur in the name of a host.
 const IN_HOST: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0_u8;
@@ -655,9 +648,9 @@ const IN_HOST: [bool; 256] = {
     table
 };
 
-/// A request to open a session has been decided.
+/// The decision about a request to open a session.
 enum Opened {
-    /// The session is there, and its first packet will be the answer.
+    /// The session exists, and its first packet will be the answer.
     Polling(PendingPoll),
     Answered(Answer),
 }
@@ -716,26 +709,6 @@ fn check_websocket(parts: &Parts) -> Result<Response<Body>, Box<Response<Body>>>
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, first);
     }
     Ok(response)
-}
-
-pub(crate) fn status(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
-}
-
-/// 400 without a body: requests that overlap, or a body of the wrong kind.
-pub(crate) fn bad_request() -> Response<Body> {
-    status(StatusCode::BAD_REQUEST)
-}
-
-pub(crate) fn not_found() -> Response<Body> {
-    let mut response = Response::new(Body::full("Not Found"));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    response
 }
 
 fn bad_websocket(message: &'static str) -> Response<Body> {

@@ -13,30 +13,40 @@ mod client_bundle;
 mod compression;
 mod cookie;
 mod cors;
+mod delivery;
 mod driver;
 mod error;
 mod events;
+mod extensions;
 pub mod extract;
 mod forwarded;
 mod handler;
 mod handshake;
 mod http;
+mod inner;
 mod limits;
 mod listen;
 mod mailbox;
 mod namespace;
 mod origin;
+mod peer;
 mod polling;
 mod proxy_protocol;
 mod reason;
+mod refusal;
+mod request_head;
+mod respond;
 mod server;
 mod service;
 mod sessions;
 mod socket;
+mod socket_id;
+mod stage;
 mod static_files;
 mod throttle;
 #[cfg(feature = "tls")]
 mod tls;
+mod watched;
 
 pub use self::{
     ack::EmitWithAck,
@@ -45,6 +55,7 @@ pub use self::{
     cookie::{Cookie, InvalidCookie, SameSite},
     cors::Cors,
     error::{JoinError, ListenError},
+    extensions::PeerAddress,
     extract::{Auth, Extension},
     forwarded::{InvalidProxy, TrustedProxy},
     handler::{IntoVerdict, Middleware},
@@ -54,8 +65,9 @@ pub use self::{
     namespace::Namespace,
     reason::{ConnectError, DisconnectReason},
     server::{CloseError, Server, ServerBuilder},
-    service::{PeerAddress, SocketIoLayer, SocketIoService},
-    socket::{InvalidSocketId, Socket, SocketId},
+    service::{SocketIoLayer, SocketIoService},
+    socket::Socket,
+    socket_id::{InvalidSocketId, SocketId},
     static_files::StaticFile,
 };
 pub use kokanee_engineio::{CloseReason, Overflow, Revision, Str, Transport};

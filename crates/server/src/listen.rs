@@ -1,16 +1,12 @@
-//! The server's own listener: HTTP/1.1 by hyper, TLS by rustls, deadlines of our own for what hyper has none.
+//! The server's own listener: HTTP/1.1 by hyper, TLS by rustls, and deadlines that hyper does not have.
 
 use std::{
-    any::TypeId,
     convert::Infallible,
     future::{Future, poll_fn},
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
@@ -20,25 +16,37 @@ use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
 use crate::{
-    ListenError, Server,
     body::Body,
+    error::ListenError,
     forwarded::is_trusted,
-    http::{Answering, DRAIN_TIMEOUT, MAX_DRAIN_BYTES, Peer, is_sound, not_found},
-    polling::{Deliveries, refused},
+    http::{Answering, DRAIN_TIMEOUT, MAX_DRAIN_BYTES, is_sound},
+    peer::Peer,
     proxy_protocol,
+    respond::{not_found, refused},
+    server::Server,
     service::Responding,
     static_files,
+    watched::{Busy, Ending, Watch, WatchedStream},
 };
 
-/// Connections that the system queues until we accept them.
+/// Connections that the system queues until the server accepts them.
 const BACKLOG: i32 = 4096;
 
-/// A bound address, not served yet.
+/// Holds a bound address that is not served yet; made by [`Server::bind`].
+///
+/// ```no_run
+/// # use kokanee_server::{ListenError, Server};
+/// # async fn f(io: Server) -> Result<(), ListenError> {
+/// let listener = io.bind("127.0.0.1:0").await?;
+/// println!("listening on {}", listener.local_addr());
+/// listener.serve().await;
+/// # Ok(()) }
+/// ```
 pub struct Listener {
     server: Server,
     socket: TcpListener,
@@ -59,6 +67,13 @@ impl std::fmt::Debug for Listener {
 impl Server {
     /// Listens on an address (`host:port`) until [`close`](Self::close).
     ///
+    /// ```no_run
+    /// # async fn f() -> Result<(), kokanee_server::ListenError> {
+    /// let io = kokanee_server::Server::new();
+    /// io.listen("0.0.0.0:3000").await?; // all IPv4 interfaces; "127.0.0.1:3000" is this machine only
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`bind`](Self::bind).
     pub async fn listen(&self, address: &str) -> Result<(), ListenError> {
@@ -66,11 +81,22 @@ impl Server {
         Ok(())
     }
 
-    /// Binds an address (`host:port`; port 0 is any free one). Serve it with [`Listener::serve`].
+    /// Binds an address (`host:port`; port 0 is any free port) for [`Listener::serve`]. Clients that connect before that wait.
+    ///
+    /// ```
+    /// # use kokanee_server::Server;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), kokanee_server::ListenError> {
+    /// let io = Server::new();
+    /// let listener = io.bind("127.0.0.1:0").await?;
+    /// assert_ne!(listener.local_addr().port(), 0);
+    /// tokio::spawn(listener.serve());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// When the address cannot be listened on, or what is to be served is not there: a file or directory of
-    /// [`serve_static`](Self::serve_static), the client of [`serve_client`](crate::ServerBuilder::serve_client).
+    /// [`ListenError`] if the address cannot be listened on, or if a file that is to be served does not
+    /// exist: a file or directory of [`serve_static`](Self::serve_static), or the client of
+    /// [`serve_client`](crate::ServerBuilder::serve_client).
     pub async fn bind(&self, address: &str) -> Result<Listener, ListenError> {
         self.inner().check_files()?;
         let error = |source: io::Error| match source.kind() {
@@ -110,7 +136,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         socket2::Type::STREAM,
         Some(socket2::Protocol::TCP),
     )?;
-    // A restarted server gets its port back at once. On Windows the option means something else.
+    // A restarted server can use its port again at once. On Windows the option means something else.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -120,15 +146,24 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Listener {
-    /// The address, with the port that the system chose.
+    /// Returns the address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
     /// Encrypts the connections with the certificate chain and the key of two PEM files.
     ///
+    /// ```no_run
+    /// # use std::path::Path;
+    /// # use kokanee_server::{ListenError, Server};
+    /// # async fn f(io: Server) -> Result<(), ListenError> {
+    /// let listener = io.bind("0.0.0.0:443").await?;
+    /// listener.tls(Path::new("fullchain.pem"), Path::new("privkey.pem"))?.serve().await;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
-    /// When the files cannot be read or do not fit together.
+    /// [`ListenError::Tls`] if the files cannot be read or do not belong together.
     #[cfg(feature = "tls")]
     pub fn tls(
         mut self,
@@ -139,12 +174,20 @@ impl Listener {
         Ok(self)
     }
 
-    /// Demands the PROXY protocol, version 1 or 2, from peers that [`trust_proxies`](crate::ServerBuilder::trust_proxies)
+    /// Requires the PROXY protocol, version 1 or 2, from peers that [`trust_proxies`](crate::ServerBuilder::trust_proxies)
     /// names: what `send-proxy-v2` of HAProxy, `proxy_protocol` of nginx and many load balancers send in front of the first
     /// request. The address in it is the client's.
     ///
-    /// The header must come within [`header_timeout`](crate::Limits::header_timeout), and has at most 4 KiB; a connection
-    /// without it is closed. Other peers are served without one.
+    /// ```no_run
+    /// # use kokanee_server::{BoxError, Server};
+    /// # async fn f() -> Result<(), BoxError> {
+    /// let io = Server::builder().trust_proxies(["10.0.0.0/8".parse()?]).build();
+    /// io.bind("10.0.0.5:3000").await?.proxy_protocol().serve().await;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// The header must arrive within [`header_timeout`](crate::Limits::header_timeout), and has at most 4 KiB; a connection
+    /// without it is closed. Other peers are served without a header.
     #[must_use]
     pub fn proxy_protocol(mut self) -> Self {
         self.proxy_protocol = true;
@@ -154,9 +197,7 @@ impl Listener {
     /// Serves until [`Server::close`].
     pub async fn serve(self) {
         if self.proxy_protocol && self.server.inner().trusted_proxies.is_empty() {
-            tracing::warn!(
-                "the PROXY protocol is spoken with nobody, as trust_proxies names no proxy"
-            );
+            tracing::warn!("the PROXY protocol is not used, as trust_proxies names no proxy");
         }
         let mut stop = self.server.inner().stop.subscribe();
         let mut last_log: Option<Instant> = None;
@@ -168,7 +209,7 @@ impl Listener {
             match accepted {
                 Ok((stream, address)) => self.spawn(stream, address),
                 Err(error) => {
-                    // Out of file descriptors, mostly. It passes; the loop must not, nor fill the log.
+                    // Mostly out of file descriptors, which passes. The loop must not spin or fill the log.
                     if last_log.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
                         tracing::error!(%error, "cannot accept connections");
                         last_log = Some(Instant::now());
@@ -206,7 +247,7 @@ impl Listener {
     }
 }
 
-/// The address in front of the first request: of the client, or that of the proxy if it speaks for itself.
+/// Reads the address in front of the first request: that of the client, or of the proxy for a connection of its own.
 async fn read_proxy_header(
     server: &Server,
     stream: &mut TcpStream,
@@ -218,7 +259,7 @@ async fn read_proxy_header(
         Ok(Err(error)) => error,
         Err(_) => io::ErrorKind::TimedOut.into(),
     };
-    // One that says nothing at all only looks whether the port is open.
+    // A peer that sends nothing only checks whether the port is open.
     if error.kind() != io::ErrorKind::UnexpectedEof
         && let Some(skipped) = server.inner().proxy_log.pass()
     {
@@ -243,8 +284,20 @@ async fn serve_tls(
 }
 
 impl Server {
-    /// Serves HTTP on a stream that somebody else accepted. Returns when the connection has ended, or has become a
+    /// Serves HTTP on a stream that another listener accepted. Returns when the connection has ended, or has become a
     /// WebSocket.
+    ///
+    /// ```no_run
+    /// # use kokanee_server::Server;
+    /// # async fn f(io: Server) -> std::io::Result<()> {
+    /// let listener = tokio::net::UnixListener::bind("/run/chat.socket")?;
+    /// loop {
+    ///     let (stream, _) = listener.accept().await?;
+    ///     let io = io.clone();
+    ///     tokio::spawn(async move { io.serve_stream(stream, None).await });
+    /// }
+    /// # }
+    /// ```
     pub async fn serve_stream<S>(&self, stream: S, address: Option<SocketAddr>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -273,7 +326,7 @@ where
         service_fn(move |request| Reply::new(&server, request, &peer, &watch))
     };
     let mut http = http1::Builder::new();
-    // Head and body leave in one piece: a small answer is copied faster than the system gathers it.
+    // Head and body are written in one piece: copying a small answer is faster than a vectored write.
     http.writev(false);
     http.max_buf_size(limits.max_header_bytes.max(8192));
     if limits.max_headers != 100 {
@@ -281,13 +334,13 @@ where
     }
     let mut connection = http.serve_connection(stream, service).with_upgrades();
     let stopped = async {
-        // It fails if the server is gone, which is as good a reason to stop.
+        // An error means that the server is gone, which is a reason to stop, too.
         let _ = stop.wait_for(|stop| *stop).await;
     };
     let mut stopped = std::pin::pin!(stopped);
     let mut sleep = std::pin::pin!(tokio::time::sleep_until(watch.deadline(&limits).into()));
     let mut stopping = false;
-    // Whom the timer and the stop signal wake. They are asked when that changes or they have called, not at every turn.
+    // The waker of the timer and the stop signal. They are polled when it changes or they have fired, not at every turn.
     let mut registered: Option<Waker> = None;
     let ending = poll_fn(|cx| {
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
@@ -307,7 +360,7 @@ where
                 cx.waker().wake_by_ref();
             }
         }
-        // A shorter time may have begun since the timer was set.
+        // A shorter deadline may have begun since the timer was set.
         let sooner = watch
             .short_deadline(&limits)
             .filter(|&deadline| deadline < sleep.deadline().into_std());
@@ -326,10 +379,10 @@ where
         Poll::Pending
     })
     .await;
-    // A WebSocket has gone with its stream.
+    // If it became a WebSocket, the stream was taken.
     let parts = connection.into_parts();
-    let stream = parts.map(|parts| parts.io.into_inner().stream);
-    // What was not delivered goes back to its session now.
+    let stream = parts.map(|parts| parts.io.into_inner().into_parts().0);
+    // Undelivered packets go back to their sessions now.
     drop(watch);
     if let Some(stream) = stream {
         match ending {
@@ -340,24 +393,14 @@ where
     }
 }
 
-/// The answer to a request whose head has begun, but does not come to its end.
+/// The answer to a request whose head is not complete in time.
 const REQUEST_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// How an HTTP connection ends.
-enum Ending {
-    /// With the last answer.
-    Answered,
-    /// In the middle of a request's head, which gets an answer.
-    LateHead,
-    /// Without a word: it was idle, or takes nothing.
-    Cut,
-}
-
 /// Ends a connection so that the client can read the last answer, and writes it if it is not written yet. What the client
-/// is still sending is read and thrown away: bytes that nobody reads would reset the connection, and the answer with it.
+/// is still sending is read and discarded: unread bytes would reset the connection, and the client could lose the answer.
 pub(crate) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answer: &[u8]) {
-    // Errors are those of a client that has gone.
+    // Errors mean that the client has gone.
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, async {
         stream.write_all(answer).await?;
         stream.shutdown().await?;
@@ -374,10 +417,10 @@ pub(crate) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, ans
     .await;
 }
 
-/// The response to a request, on its way.
+/// The future of the response to a request.
 struct Reply {
     responding: Responding<Incoming>,
-    /// The connection ends behind it.
+    /// The connection ends after it.
     closes: bool,
     busy: Busy,
 }
@@ -385,8 +428,8 @@ struct Reply {
 impl Reply {
     fn new(server: &Server, request: Request<Incoming>, peer: &Peer, watch: &Arc<Watch>) -> Self {
         let busy = Busy::new(watch);
-        // A body may have both a length and chunks; hyper goes by the chunks and hides the length. A proxy in front that goes
-        // by the length would take another place for the end, so nothing may follow. Spec: RFC 9112 6.1.
+        // A body may have both a length and chunks; hyper uses the chunks and hides the length. A proxy that uses the length
+        // would find the end at another byte, so no request may follow. Spec: RFC 9112 6.1.
         let is_chunked = request.body().size_hint().exact().is_none();
         let responding = if server.inner().is_ours(request.uri().path()) {
             server.respond(request, peer)
@@ -417,16 +460,14 @@ impl Future for Reply {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        let watch = &self.busy.0;
-        // What is left of an answer before it, of a pipelined request, is written first.
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS && watch.deliveries.is_empty() {
-            watch.upgrades.store(true, Ordering::Relaxed);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.busy.note_upgrade();
         }
         Poll::Ready(Ok(response))
     }
 }
 
-/// Answers a request that is not for the sessions: with a file, if there is one.
+/// Answers a request outside of the server's path: with a file, if there is one.
 async fn other(server: &Server, request: &http::request::Parts) -> Response<Body> {
     if !is_sound(request, request.version == Version::HTTP_11) {
         return refused(StatusCode::BAD_REQUEST);
@@ -448,247 +489,4 @@ async fn other(server: &Server, request: &http::request::Parts) -> Response<Body
         *response.body_mut() = Body::empty();
     }
     response
-}
-
-/// What is known of an HTTP connection's progress, in milliseconds since it began; 0 is never.
-#[derive(Debug)]
-struct Watch {
-    start: Instant,
-    /// A request is being answered: the limits of the answer hold, not those of the connection.
-    busy: AtomicBool,
-    /// When the last answer was given, or the connection made.
-    idle_since: AtomicU64,
-    /// When the first byte of the next request came.
-    head_since: AtomicU64,
-    /// Since when a write has made no progress.
-    blocked_since: AtomicU64,
-    served: AtomicBool,
-    /// The response that comes makes a WebSocket of it.
-    upgrades: AtomicBool,
-    /// Dropped with the last handle of the connection: what was not delivered then goes back.
-    deliveries: Arc<Deliveries>,
-}
-
-impl Watch {
-    fn new() -> Self {
-        Self {
-            start: Instant::now(),
-            busy: AtomicBool::new(false),
-            idle_since: AtomicU64::new(1),
-            head_since: AtomicU64::new(0),
-            blocked_since: AtomicU64::new(0),
-            served: AtomicBool::new(false),
-            upgrades: AtomicBool::new(false),
-            deliveries: Arc::default(),
-        }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis())
-            .unwrap_or(u64::MAX)
-            .max(1)
-    }
-
-    fn at(&self, since: &AtomicU64) -> Option<Instant> {
-        match since.load(Ordering::Relaxed) {
-            0 => None,
-            millis => Some(self.start + Duration::from_millis(millis)),
-        }
-    }
-
-    /// When the connection is to be cut because of what it is doing: taking what is written, or sending a head.
-    fn short_deadline(&self, limits: &crate::Limits) -> Option<Instant> {
-        if let Some(since) = self.at(&self.blocked_since) {
-            return Some(since + limits.write_timeout);
-        }
-        if self.busy.load(Ordering::Relaxed) {
-            return None;
-        }
-        self.at(&self.head_since)
-            .map(|since| since + limits.header_timeout)
-    }
-
-    /// How a connection ends whose time is over.
-    fn ending(&self) -> Ending {
-        let has = |since: &AtomicU64| since.load(Ordering::Relaxed) != 0;
-        if has(&self.head_since) && !has(&self.blocked_since) && !self.busy.load(Ordering::Relaxed)
-        {
-            Ending::LateHead
-        } else {
-            Ending::Cut
-        }
-    }
-
-    /// When the connection is to be cut.
-    fn deadline(&self, limits: &crate::Limits) -> Instant {
-        if let Some(deadline) = self.short_deadline(limits) {
-            return deadline;
-        }
-        if self.busy.load(Ordering::Relaxed) {
-            // Checked again when the answer may have been given.
-            return Instant::now() + limits.header_timeout;
-        }
-        let idle = if self.served.load(Ordering::Relaxed) {
-            limits.keep_alive_timeout
-        } else {
-            limits.header_timeout
-        };
-        self.at(&self.idle_since).unwrap_or(self.start) + idle
-    }
-}
-
-/// A request is being answered.
-struct Busy(Arc<Watch>);
-
-impl Busy {
-    fn new(watch: &Arc<Watch>) -> Self {
-        watch.busy.store(true, Ordering::Relaxed);
-        watch.served.store(true, Ordering::Relaxed);
-        watch.head_since.store(0, Ordering::Relaxed);
-        Self(Arc::clone(watch))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.idle_since.store(self.0.now(), Ordering::Relaxed);
-        self.0.busy.store(false, Ordering::Relaxed);
-    }
-}
-
-/// A stream that notes when bytes come and go.
-#[derive(Debug)]
-pub(crate) struct WatchedStream<S> {
-    stream: S,
-    watch: Arc<Watch>,
-    /// The response that makes a WebSocket of a TCP stream is kept, to leave with the first packet of the session.
-    unsent: Vec<u8>,
-}
-
-impl<S: 'static> WatchedStream<S> {
-    fn new(stream: S, watch: Arc<Watch>) -> Self {
-        Self {
-            stream,
-            watch,
-            unsent: Vec::new(),
-        }
-    }
-
-    /// The stream, and what is still to be written to it.
-    pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
-        (self.stream, self.unsent)
-    }
-
-    /// Whether what is written now is for whoever takes the stream over.
-    fn keeps_response(&self) -> bool {
-        self.watch.upgrades.load(Ordering::Relaxed)
-            && TypeId::of::<S>() == TypeId::of::<TcpStream>()
-    }
-}
-
-impl<S> WatchedStream<S> {
-    fn note_write<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        let blocked = &self.watch.blocked_since;
-        if result.is_ready() {
-            if blocked.load(Ordering::Relaxed) != 0 {
-                blocked.store(0, Ordering::Relaxed);
-            }
-        } else if blocked.load(Ordering::Relaxed) == 0 {
-            blocked.store(self.watch.now(), Ordering::Relaxed);
-        }
-        result
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let watch = &self.watch;
-        if buffer.filled().len() > before
-            && !watch.busy.load(Ordering::Relaxed)
-            && watch.head_since.load(Ordering::Relaxed) == 0
-        {
-            watch.head_since.store(watch.now(), Ordering::Relaxed);
-        }
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin + 'static> AsyncWrite for WatchedStream<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.keeps_response() {
-            self.unsent.extend_from_slice(bytes);
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note_write(result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note_write(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    /// hyper flushes when it has written all it had. TLS keeps what it was given until then.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_flush(cx);
-        if let Poll::Ready(Ok(())) = result {
-            self.watch.deliveries.confirm();
-        }
-        self.note_write(result)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::task::Waker;
-
-    use tokio::io::BufStream;
-
-    use super::*;
-
-    /// As TLS does: takes what is written, and passes it on when it is flushed.
-    #[test]
-    fn an_answer_that_cannot_be_flushed_is_blocked() {
-        let (stream, mut peer) = tokio::io::duplex(4);
-        let watch = Arc::new(Watch::new());
-        let mut stream = WatchedStream::new(BufStream::new(stream), Arc::clone(&watch));
-        let mut cx = Context::from_waker(Waker::noop());
-        let written = Pin::new(&mut stream).poll_write(&mut cx, b"eight by");
-        assert!(matches!(written, Poll::Ready(Ok(8))));
-        assert!(Pin::new(&mut stream).poll_flush(&mut cx).is_pending());
-        let limits = crate::Limits::default();
-        assert!(watch.short_deadline(&limits).is_some());
-
-        let mut bytes = [0; 4];
-        let mut bytes = ReadBuf::new(&mut bytes);
-        assert!(
-            Pin::new(&mut peer)
-                .poll_read(&mut cx, &mut bytes)
-                .is_ready()
-        );
-        assert!(Pin::new(&mut stream).poll_flush(&mut cx).is_ready());
-        assert!(watch.short_deadline(&limits).is_none());
-    }
 }

@@ -1,32 +1,54 @@
-//! How the rest of the program reaches the task that owns a session: a queue of commands, and what anybody may read.
+//! How the rest of the program reaches the task that owns a session: a queue of commands, and what every thread may read.
 //!
-//! Packets that the session's own handlers send do not even touch the queue: they are staged on the thread that runs the
-//! task, see [`Turn`].
+//! Packets have four ways in. What the session's own handlers send in a turn of its task is staged on that thread
+//! ([`stage`]), if nothing waits that must be sent before it; everything else is queued, under a lock:
+//!
+//! ```text
+//! a handler of this session,            any other code
+//!    in a turn of its task                    │
+//!      │             │                        │
+//!      │ event       │ packet                 │ packet
+//!      ▼             ▼                        ▼
+//! stage_or_encode   emit, try_emit ─────────────────────────▶ queue_packet
+//!      │             │           │      no room in the stage,     │
+//!      │             │           │      or commands wait          │
+//!      ▼             ▼           ▼                                ▼
+//!   stage: its run of frames   stage: its packets          queue of commands
+//!      │                         │                                │
+//!   1. write_staged          2. send_staged                3. take_commands, or deliver
+//! ```
+//!
+//! The three ways out at the bottom are the [`Driver`](crate::driver::Driver)'s: one write past the session's outbox; into
+//! the outbox; and the queue, also into the outbox, or past it if one packet is all that there is to do (`deliver`).
+//!
+//! The bytes that wait here, in the session, and in answers to GETs that have not left the process are counted together
+//! against `max_outbound_bytes`; the policy for slow clients applies to what is queued here, as it does in the session.
 
 use std::{
-    cell::{Cell, RefCell},
-    collections::VecDeque,
     net::SocketAddr,
+    num::NonZeroUsize,
+    ptr::NonNull,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Wake},
 };
 
 use bytes::Bytes;
 use kokanee_engineio::{
     CloseReason, FrameRun, Overflow, PollPackets, Revision, SendOptions, Sid, Transport,
 };
-use kokanee_io::WebSocketIo;
+use kokanee_io::{CommandQueue, Commands, Gone, LockedQueue, WebSocketIo};
 use kokanee_socketio::{Attachments, EncodedPacket};
-use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::{Limits, handshake::RequestHead};
-
-/// What a waiting packet counts beside its content.
-const OVERHEAD_BYTES: usize = 64;
+use crate::{
+    limits::Limits,
+    request_head::RequestHead,
+    socket_id::SocketId,
+    stage::{self, MAX_STAGED_BYTES, OVERHEAD_BYTES},
+};
 
 /// What a session's task can be asked for.
 #[derive(Debug)]
@@ -57,8 +79,8 @@ pub(crate) enum Command {
     /// The application closes the connection: `None` when a socket asked for it, else because the server ends.
     Close { reason: Option<CloseReason> },
     /// A socket leaves its namespace. The client is told so.
-    Disconnect { socket: crate::SocketId },
-    /// Somebody found the queue full.
+    Disconnect { socket: SocketId },
+    /// A sender found the queue full.
     Overflow,
 }
 
@@ -137,174 +159,18 @@ pub(crate) struct Mailbox {
     transport: AtomicU8,
     /// A POST's body is being received.
     pub(crate) posting: AtomicBool,
-    /// The task has been woken, or runs and will look here again before it sleeps: no need to wake it.
-    awake: AtomicBool,
-    has_commands: AtomicBool,
-    /// Somebody waits for room.
-    has_waiters: AtomicBool,
+    /// [`Command::Overflow`] is queued. Changed under the lock of the commands.
+    overflow: AtomicBool,
     /// The WebSocket may have something to read.
     readable: AtomicBool,
     pub(crate) limits: Arc<Limits>,
-    queue: Mutex<Queue>,
+    commands: CommandQueue<Command>,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    first: Option<Command>,
-    rest: VecDeque<Command>,
-    waker: Option<Waker>,
-    closed: bool,
-    overflow: bool,
-    /// Tasks that wait for room.
-    waiting: Vec<Waker>,
-}
-
-impl Queue {
-    /// Takes out the oldest packet that may be dropped.
-    fn drop_oldest(&mut self) -> Option<EncodedPacket> {
-        let may_be_dropped =
-            |command: &Command| matches!(command, Command::Emit { options, .. } if !options.owed);
-        let dropped = if self.first.as_ref().is_some_and(may_be_dropped) {
-            let next = self.rest.pop_front();
-            std::mem::replace(&mut self.first, next)
-        } else {
-            let index = self.rest.iter().position(may_be_dropped)?;
-            self.rest.remove(index)
-        };
-        match dropped {
-            Some(Command::Emit { packet, .. }) => Some(packet),
-            _ => None,
-        }
-    }
-
-    /// Whether this is who is woken by commands.
-    fn knows(&self, waker: &Waker) -> bool {
-        self.waker.as_ref().is_some_and(|own| own.will_wake(waker))
-    }
-}
-
-/// The session has ended: nobody takes commands any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Gone;
-
-/// What is to become of a packet for which there is no room, known when this is compiled: what the policy for slow clients says,
+/// What happens to a packet for which there is no room, known at compile time: what the policy for slow clients says,
 const BY_POLICY: bool = false;
-/// or whoever sends it waits, and gets it back.
+/// or it is returned, and the sender waits.
 const RETURNED: bool = true;
-
-/// Bytes beyond which a turn stages no more.
-const MAX_STAGED_BYTES: usize = 64 * 1024;
-
-/// Packets and how they are to be sent.
-pub(crate) type Packets = Vec<(EncodedPacket, SendOptions)>;
-
-/// The turn on this thread.
-struct Stage {
-    /// The mailbox whose task runs, by its address; 0 is none.
-    running: Cell<usize>,
-    /// The same mailbox if its session takes text messages as finished frames; 0 otherwise.
-    takes_runs: Cell<usize>,
-    /// And if frames may be added to the run now; 0 otherwise.
-    open_for: Cell<usize>,
-    /// What everything counts that is staged.
-    bytes: Cell<usize>,
-}
-
-thread_local! {
-    static STAGE: Stage = const {
-        Stage {
-            running: Cell::new(0),
-            takes_runs: Cell::new(0),
-            open_for: Cell::new(0),
-            bytes: Cell::new(0),
-        }
-    };
-    /// What is staged first: frames of texts for a WebSocket, ready to be written.
-    static RUN: RefCell<FrameRun> = const { RefCell::new(FrameRun::new()) };
-    /// What is staged behind the run.
-    static PACKETS: RefCell<Packets> = const { RefCell::new(Vec::new()) };
-}
-
-impl Stage {
-    /// Says that the run is the last that is staged, so that frames may be added to it if the session takes them.
-    #[inline]
-    fn open(&self) {
-        self.open_for.set(self.takes_runs.get());
-    }
-
-    /// Says that frames may not be added to the run.
-    #[inline]
-    fn close(&self) {
-        self.open_for.set(0);
-    }
-}
-
-/// A turn of a session's task on this thread. While it lasts, what is sent to this session from this thread is staged.
-pub(crate) struct Turn;
-
-impl Turn {
-    /// `takes_runs` says that the session takes text messages as finished frames, until the end of the turn.
-    pub(crate) fn begin(mailbox: &Mailbox, takes_runs: bool) -> Self {
-        STAGE.with(|stage| {
-            let mailbox = mailbox.address_in_memory();
-            stage.running.set(mailbox);
-            stage.takes_runs.set(if takes_runs { mailbox } else { 0 });
-            stage.open();
-        });
-        Self
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        STAGE.with(|stage| {
-            stage.running.set(0);
-            stage.takes_runs.set(0);
-            stage.close();
-        });
-        // Nothing is left, unless the turn panicked: it must not reach the next session.
-        take_staged(|_, _| {});
-    }
-}
-
-/// Whether something was staged in this turn.
-#[inline]
-pub(crate) fn has_staged() -> bool {
-    STAGE.with(|stage| stage.bytes.get() > 0)
-}
-
-/// Takes what was staged in this turn.
-pub(crate) fn take_staged(f: impl FnOnce(FrameRun, &mut Packets)) {
-    if !has_staged() {
-        return;
-    }
-    // Taken out: what `f` drops may be the application's, and do anything.
-    let (run, mut packets) = (RUN.take(), PACKETS.take());
-    STAGE.with(|stage| {
-        stage.bytes.set(0);
-        stage.open();
-    });
-    f(run, &mut packets);
-    packets.clear();
-    // The memory is kept for the next turn, unless a burst has made it large.
-    if packets.capacity() <= 1024 && !has_staged() {
-        PACKETS.set(packets);
-    }
-}
-
-/// Takes the run that was staged in this turn, if there is nothing else.
-#[inline]
-pub(crate) fn take_only_run() -> Option<FrameRun> {
-    let is_alone = has_staged() && PACKETS.with_borrow(Packets::is_empty);
-    is_alone.then(|| {
-        STAGE.with(|stage| {
-            stage.bytes.set(0);
-            // A panic in the middle of a text has left it closed.
-            stage.open();
-        });
-        RUN.take()
-    })
-}
 
 fn transport_code(transport: Transport) -> u8 {
     match transport {
@@ -321,9 +187,7 @@ impl Wake for Mailbox {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.set_readable();
-        if let Some(waker) = &self.queue.lock().waker {
-            waker.wake_by_ref();
-        }
+        self.commands.wake_task();
     }
 }
 
@@ -349,18 +213,18 @@ impl Mailbox {
             dropped_here: AtomicU64::new(0),
             transport: AtomicU8::new(transport_code(transport)),
             posting: AtomicBool::new(false),
-            // The task is started right behind this, and looks here first.
-            awake: AtomicBool::new(true),
-            has_commands: AtomicBool::new(false),
-            has_waiters: AtomicBool::new(false),
+            overflow: AtomicBool::new(false),
             readable: AtomicBool::new(true),
             limits,
-            queue: Mutex::default(),
+            // The task is started right after this, and looks here first.
+            commands: CommandQueue::default(),
         }
     }
 
-    fn address_in_memory(&self) -> usize {
-        std::ptr::from_ref(self).addr()
+    /// What the [stage] knows this mailbox by.
+    #[inline]
+    pub(crate) fn address_in_memory(&self) -> NonZeroUsize {
+        NonNull::from(self).addr()
     }
 
     pub(crate) fn transport(&self) -> Transport {
@@ -376,28 +240,9 @@ impl Mailbox {
             .store(transport_code(transport), Ordering::Relaxed);
     }
 
-    /// Hands a command to the session's task.
+    /// Sends a command to the session's task.
     pub(crate) fn send(&self, command: Command) -> Result<(), Gone> {
-        self.push(&mut self.queue.lock(), command)
-    }
-
-    #[inline]
-    fn push(&self, queue: &mut Queue, command: Command) -> Result<(), Gone> {
-        if queue.closed {
-            return Err(Gone);
-        }
-        if queue.first.is_none() {
-            queue.first = Some(command);
-            self.has_commands.store(true, Ordering::Release);
-        } else {
-            queue.rest.push_back(command);
-        }
-        if !self.awake.swap(true, Ordering::AcqRel)
-            && let Some(waker) = &queue.waker
-        {
-            waker.wake_by_ref();
-        }
-        Ok(())
+        self.commands.send(command)
     }
 
     /// Bytes that wait for the client.
@@ -409,13 +254,10 @@ impl Mailbox {
     /// Bytes that are staged, if this session's task runs on this thread.
     #[inline]
     fn staged_bytes(&self) -> Option<usize> {
-        STAGE.with(|stage| {
-            let is_running = stage.running.get() == self.address_in_memory();
-            is_running.then(|| stage.bytes.get())
-        })
+        stage::is_running(self.address_in_memory()).then(stage::staged_bytes)
     }
 
-    /// Whether this session's task runs on this thread: a handler of its client asks.
+    /// Whether this session's task runs on this thread: it does in the handlers of its client.
     pub(crate) fn is_running_here(&self) -> bool {
         self.staged_bytes().is_some()
     }
@@ -427,17 +269,17 @@ impl Mailbox {
             + self.queued.load(Ordering::Relaxed)
     }
 
-    /// Whether a text may be staged as a frame: this session's task runs on this thread, and nothing that waits already
-    /// would have to leave before it.
+    /// Whether a text may be staged as a frame: this session's task runs on this thread, and nothing waits that must be sent
+    /// before it.
     #[inline]
     fn takes_frames(&self, options: SendOptions) -> bool {
-        STAGE.with(|stage| stage.open_for.get() == self.address_in_memory())
+        stage::takes_frames(self.address_in_memory())
             && !options.volatile
-            // Somebody else may have sent that before our handler went on.
+            // Another thread may have sent a command before the handler went on.
             && !self.has_commands()
     }
 
-    /// Whether there is [room](Self::poll_room) for this much to be staged.
+    /// Whether there is [room](Self::poll_room) for so many bytes on the stage.
     #[inline]
     fn fits(&self, staged: usize) -> bool {
         staged <= MAX_STAGED_BYTES
@@ -456,49 +298,20 @@ impl Mailbox {
         least_bytes: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, E>,
     ) -> Result<Option<EncodedPacket>, E> {
-        let staged = STAGE.with(|stage| stage.bytes.get()) + OVERHEAD_BYTES;
+        let staged = stage::staged_bytes() + OVERHEAD_BYTES;
         if least_bytes > FrameRun::MAX_BYTES || !self.takes_frames(options) || !self.fits(staged) {
             return EncodedPacket::build(write).map(Some);
         }
-        RUN.with_borrow_mut(|run| {
-            let mut text = run.begin();
-            // It may be the application's code that writes: what that sends itself gets in front of this.
-            STAGE.with(Stage::close);
-            let attachments = write(text.as_mut_vec());
-            let is_last = PACKETS.with_borrow(Packets::is_empty);
-            if is_last {
-                STAGE.with(Stage::open);
-            }
-            let attachments = attachments?;
-            let staged = staged + text.text().len();
-            if is_last && attachments.is_none() && self.fits(staged) {
-                match text.finish() {
-                    Ok(()) => {
-                        STAGE.with(|stage| stage.bytes.set(staged));
-                        return Ok(None);
-                    }
-                    Err(given_back) => text = given_back,
-                }
-            }
-            Ok(Some(EncodedPacket::from_written(text.text(), attachments)))
-        })
+        stage::write_text(write, |staged| self.fits(staged))
     }
 
     /// Stages a packet if its text may be a frame.
     #[inline]
     fn try_stage(&self, packet: &EncodedPacket, options: SendOptions) -> bool {
-        if !self.takes_frames(options) {
-            return false;
-        }
-        let Some(frame) = packet.text_frame() else {
-            return false;
-        };
-        let staged = STAGE.with(|stage| stage.bytes.get()) + frame.len() + OVERHEAD_BYTES;
-        let is_staged = self.fits(staged) && RUN.with_borrow_mut(|run| run.push(frame));
-        if is_staged {
-            STAGE.with(|stage| stage.bytes.set(staged));
-        }
-        is_staged
+        self.takes_frames(options)
+            && packet
+                .text_frame()
+                .is_some_and(|frame| stage::push_frame(frame, |staged| self.fits(staged)))
     }
 
     /// Hands a packet to the session's task.
@@ -548,11 +361,7 @@ impl Mailbox {
         if waits || (self.is_too_much(staged, weight) && !options.owed) {
             return self.queue_packet::<BEYOND>(packet, options, staged);
         }
-        STAGE.with(|stage| {
-            stage.bytes.set(staged + weight);
-            stage.close();
-        });
-        PACKETS.with_borrow_mut(|packets| packets.push((packet, options)));
+        stage::push_packet(packet, options);
         Ok(None)
     }
 
@@ -566,15 +375,15 @@ impl Mailbox {
         staged: usize,
     ) -> Result<Option<EncodedPacket>, Gone> {
         let weight = packet.size_bytes() + OVERHEAD_BYTES;
-        let mut queue = self.queue.lock();
+        let mut commands = self.commands.lock();
         if self.is_too_much(staged, weight) && !options.owed {
             match self.limits.overflow {
                 _ if BEYOND == RETURNED => return Ok(Some(packet)),
                 // It was sent in the hope that there is room.
                 _ if options.volatile => return Ok(None),
                 Overflow::Disconnect => {
-                    if !std::mem::replace(&mut queue.overflow, true) {
-                        self.push(&mut queue, Command::Overflow)?;
+                    if !self.overflow.swap(true, Ordering::Relaxed) {
+                        commands.push(Command::Overflow)?;
                     }
                     return Ok(None);
                 }
@@ -584,7 +393,7 @@ impl Mailbox {
                 }
                 Overflow::DropOldest => {
                     while self.is_too_much(staged, weight)
-                        && let Some(oldest) = queue.drop_oldest()
+                        && let Some(oldest) = remove_oldest(&mut commands)
                     {
                         self.note_dropped_here();
                         let weight = oldest.size_bytes() + OVERHEAD_BYTES;
@@ -593,7 +402,7 @@ impl Mailbox {
                 }
             }
         }
-        self.push(&mut queue, Command::Emit { packet, options })?;
+        commands.push(Command::Emit { packet, options })?;
         self.queued.fetch_add(weight, Ordering::Relaxed);
         Ok(None)
     }
@@ -644,25 +453,7 @@ impl Mailbox {
     /// much goes at the client's pace.
     #[inline]
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
-        // Nearly always there is room, so that is seen without the lock.
-        if self.has_room_for(bytes) {
-            return Poll::Ready(());
-        }
-        let mut queue = self.queue.lock();
-        self.has_waiters.store(true, Ordering::Relaxed);
-        // Either the room is seen that the task has just made, or the task sees that somebody waits.
-        fence(Ordering::SeqCst);
-        if queue.closed || self.has_room_for(bytes) {
-            return Poll::Ready(());
-        }
-        if !queue
-            .waiting
-            .iter()
-            .any(|waker| waker.will_wake(cx.waker()))
-        {
-            queue.waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
+        self.commands.poll_room(cx, || self.has_room_for(bytes))
     }
 
     /// Bytes of the packets that the session's task has not taken yet.
@@ -672,13 +463,7 @@ impl Mailbox {
 
     /// Waits until the session's task has taken what is queued.
     pub(crate) fn poll_taken(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut queue = self.queue.lock();
-        if queue.closed || self.queued_bytes() == 0 {
-            return Poll::Ready(());
-        }
-        self.has_waiters.store(true, Ordering::Relaxed);
-        queue.waiting.push(cx.waker().clone());
-        Poll::Pending
+        self.commands.poll_room(cx, || self.queued_bytes() == 0)
     }
 
     /// Whether half of the outbound limit is free.
@@ -711,30 +496,25 @@ impl Mailbox {
 
     /// Whether commands wait.
     pub(crate) fn has_commands(&self) -> bool {
-        self.has_commands.load(Ordering::Acquire)
+        self.commands.has_commands()
     }
 
-    /// Takes the waiting commands: the first, and those behind it.
-    pub(crate) fn take(&self) -> Option<(Command, VecDeque<Command>)> {
+    /// Takes the waiting commands.
+    pub(crate) fn take(&self) -> Option<Commands<Command>> {
         if !self.has_commands() {
             return None;
         }
-        let mut queue = self.queue.lock();
-        self.has_commands.store(false, Ordering::Release);
-        // Counted there until the end of the turn tells how much of it is left: never too little, not even for a moment.
+        let commands = self.commands.lock();
+        // They stay counted, as the session's, until the turn ends with the number of bytes that are left of them. So at no
+        // moment is too little counted.
         self.outbound
             .fetch_add(self.queued.load(Ordering::Relaxed), Ordering::Relaxed);
         self.queued.store(0, Ordering::Relaxed);
-        queue.overflow = false;
-        let (first, rest) = (queue.first.take(), std::mem::take(&mut queue.rest));
-        let waiting = std::mem::take(&mut queue.waiting);
-        drop(queue);
-        // Those who wait for room look again, and wait on if there is none.
-        waiting.into_iter().for_each(Waker::wake);
-        Some((first?, rest))
+        self.overflow.store(false, Ordering::Relaxed);
+        commands.take()
     }
 
-    /// Takes the packet that is the only command, if that is so and it is one message, and says that the task will sleep.
+    /// Takes the only command, if it is a packet of one message, and says that the task will sleep.
     #[inline]
     pub(crate) fn take_only_packet(
         &self,
@@ -744,51 +524,32 @@ impl Mailbox {
         if !self.has_commands() {
             return None;
         }
-        let mut queue = self.queue.lock();
-        let is_packet = matches!(&queue.first, Some(Command::Emit { packet, .. })
-            if is_default && packet.attachments().is_empty());
-        if !is_packet
-            || !queue.rest.is_empty()
-            || !queue.waiting.is_empty()
-            || !queue.knows(cx.waker())
-        {
-            return None;
-        }
-        let Some(Command::Emit { packet, .. }) = queue.first.take() else {
+        let mut commands = self.commands.lock();
+        let is_packet = |command: &Command| {
+            matches!(command, Command::Emit { packet, .. }
+                if is_default && packet.attachments().is_empty())
+        };
+        let Some(Command::Emit { packet, .. }) = commands.take_only(cx, is_packet) else {
             return None;
         };
-        self.has_commands.store(false, Ordering::Release);
         self.queued.store(0, Ordering::Relaxed);
-        // Whoever sends something from now on wakes the task.
-        self.awake.store(false, Ordering::Release);
         Some(packet)
     }
 
-    /// Says that the task wants to sleep. `false` if commands came meanwhile.
+    /// Says that the task wants to sleep. Returns `false` if commands wait.
     pub(crate) fn sleep(&self, cx: &Context<'_>) -> bool {
-        if !self.awake.load(Ordering::Acquire) {
-            // Nobody has sent anything since the task slept; it was woken by something else.
-            return true;
-        }
-        let mut queue = self.queue.lock();
-        if queue.first.is_some() {
-            return false;
-        }
-        if !queue.knows(cx.waker()) {
-            queue.waker = Some(cx.waker().clone());
-        }
-        self.awake.store(false, Ordering::Release);
-        true
+        self.commands.sleep(cx)
     }
 
     /// Publishes what waits in the session, and wakes those who wait for room.
     pub(crate) fn set_outbound(&self, bytes: usize) {
         if self.outbound.load(Ordering::Relaxed) != bytes {
             self.outbound.store(bytes, Ordering::Relaxed);
-            fence(Ordering::SeqCst);
+            self.commands.room_changed(|| self.has_room());
+        } else {
+            // What was staged may have left, for which only handlers wait that run on this thread.
+            self.commands.wake_waiting(|| self.has_room());
         }
-        // There may be room although this is as it was: what was queued or staged has left at once.
-        self.wake_waiting();
     }
 
     /// An answer to a GET is given.
@@ -801,30 +562,21 @@ impl Mailbox {
     pub(crate) fn land(&self, bytes: usize) {
         self.answers_in_flight.fetch_sub(1, Ordering::Relaxed);
         self.in_flight.fetch_sub(bytes, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        self.wake_waiting();
+        self.commands.room_changed(|| self.has_room());
     }
 
-    /// Wakes those who wait for room, if there is some.
-    fn wake_waiting(&self) {
-        if self.has_waiters.load(Ordering::Acquire) && self.has_room() {
-            let mut queue = self.queue.lock();
-            self.has_waiters.store(false, Ordering::Release);
-            let waiting = std::mem::take(&mut queue.waiting);
-            drop(queue);
-            waiting.into_iter().for_each(Waker::wake);
-        }
-    }
-
-    /// Nobody takes commands any more.
+    /// Takes no more commands.
     pub(crate) fn close(&self) {
-        let mut queue = self.queue.lock();
-        let waiting = std::mem::take(&mut queue.waiting);
-        *queue = Queue {
-            closed: true,
-            ..Queue::default()
-        };
-        drop(queue);
-        waiting.into_iter().for_each(Waker::wake);
+        self.commands.close();
+    }
+}
+
+/// Removes the oldest packet that may be dropped.
+fn remove_oldest(commands: &mut LockedQueue<'_, Command>) -> Option<EncodedPacket> {
+    let oldest = commands
+        .remove_oldest(|command| matches!(command, Command::Emit { options, .. } if !options.owed));
+    match oldest {
+        Some(Command::Emit { packet, .. }) => Some(packet),
+        _ => None,
     }
 }

@@ -11,17 +11,20 @@ use std::{
 use foldhash::fast::FixedState;
 use kokanee_cluster::{Key, Rooms, Target};
 use kokanee_handler::{
-    EmitError, Erased, Event, EventError, Handler, Needs, States, TypedArgs, check_event_name,
+    AckError, EmitError, Erased, Event, EventError, Handler, Needs, States, TypedArgs,
+    check_event_name,
 };
 use kokanee_socketio::{AckId, Args, ParserKind};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    AckError, BroadcastAnswers, BroadcastOperator, ConnectError, Limits, Recipients, Socket,
-    SocketId,
-    broadcast::IntoRooms,
+    broadcast::{BroadcastAnswers, BroadcastOperator, IntoRooms, Recipients},
     extract::{OnConnect, OnDisconnect, OnEvent},
     handler::{ErasedMiddleware, Middleware},
+    limits::Limits,
+    reason::ConnectError,
+    socket::Socket,
+    socket_id::SocketId,
 };
 
 type ErrorHandler = Arc<dyn Fn(&Socket, &EventError) + Send + Sync>;
@@ -39,20 +42,20 @@ pub(crate) fn check_event(event: &str) {
     });
 }
 
-/// The handlers of a namespace, or the listeners of one socket. Replaced as a whole when one is added.
+/// The handlers of a namespace, or the listeners of one socket. Replaced as a whole when a handler is added.
 #[derive(Clone, Default)]
 pub(crate) struct Handlers {
     pub(crate) middlewares: Vec<ErasedMiddleware>,
     pub(crate) connect: Vec<Erased<OnConnect>>,
     pub(crate) disconnect: Vec<Erased<OnDisconnect>>,
     pub(crate) any: Vec<Erased<OnEvent>>,
-    /// For events that have no handler at all.
+    /// Handlers of events that have no other handler.
     pub(crate) fallback: Vec<Erased<OnEvent>>,
-    /// Sorted by the names' lengths, then by the names: found by few comparisons, most of them of lengths alone.
+    /// Sorted by the length of the name, then by the name: a search needs few comparisons, most of them of lengths alone.
     events: Vec<(Box<str>, Vec<Erased<OnEvent>>)>,
-    /// Which of them are for one event only: its name, and their place there.
+    /// Which handlers in `events` are for one event only: the event's name, and their index there.
     once: Vec<(Box<str>, usize)>,
-    /// Events whose handlers do not hold up later events, and how many of one socket are handled at the same time.
+    /// Events whose handlers do not delay later events, and how many of one socket are handled at the same time.
     concurrent: Vec<(Box<str>, usize)>,
     error: Option<ErrorHandler>,
     /// How many events of one socket are handled at the same time.
@@ -74,7 +77,7 @@ impl Handlers {
         }
     }
 
-    /// Removes the handlers of an event and returns them: the caller drops them when it holds no lock.
+    /// Removes the handlers of an event and returns them. The caller drops them after it has released the lock.
     pub(crate) fn off(&mut self, event: &str) -> Vec<Erased<OnEvent>> {
         self.once.retain(|(name, _)| **name != *event);
         self.concurrent.retain(|(name, _)| **name != *event);
@@ -83,19 +86,19 @@ impl Handlers {
             .unwrap_or_default()
     }
 
-    /// Adds a handler that is taken out with [`remove_once`](Self::remove_once).
+    /// Adds a handler that [`remove_once`](Self::remove_once) removes.
     pub(crate) fn once(&mut self, event: &str, handler: Erased<OnEvent>) {
         let place = self.event(event).len();
         self.once.push((event.into(), place));
         self.on(event, handler);
     }
 
-    /// Whether some of an event's handlers are for one event only.
+    /// Returns whether some of an event's handlers are for one event only.
     pub(crate) fn has_once(&self, event: &str) -> bool {
         self.once.iter().any(|(name, _)| **name == *event)
     }
 
-    /// Removes those of an event's handlers that are for one event only.
+    /// Removes the handlers of an event that are for one event only.
     pub(crate) fn remove_once(&mut self, event: &str) {
         let Ok(at) = self.find(event) else { return };
         let mut place = 0;
@@ -115,19 +118,19 @@ impl Handlers {
         self.concurrent.push((event.into(), events.max(1)));
     }
 
-    /// How many events of this name are handled at the same time, if they do not hold up later events.
+    /// Returns how many events of this name are handled at the same time, if they do not delay later events.
     pub(crate) fn concurrent(&self, name: &str) -> Option<usize> {
         let found = self.concurrent.iter().find(|(event, _)| **event == *name);
         found.map(|&(_, events)| events)
     }
 
-    /// The handlers of an event.
+    /// Returns the handlers of an event.
     #[inline]
     pub(crate) fn event(&self, name: &str) -> &[Erased<OnEvent>] {
         self.find(name).map_or(&[], |at| &self.events[at].1)
     }
 
-    /// Where the handlers of an event are, or would be.
+    /// Returns the index of an event's handlers, or as an error the index where they would be.
     #[inline]
     fn find(&self, name: &str) -> Result<usize, usize> {
         self.events.binary_search_by(|(other, _)| {
@@ -137,7 +140,7 @@ impl Handlers {
     }
 }
 
-/// The handlers as one socket keeps them, to be looked up without a lock.
+/// The handlers of a namespace as each socket caches them, so that it finds them without a lock.
 pub(crate) struct KeptHandlers {
     handlers: Arc<Handlers>,
     version: u64,
@@ -153,7 +156,7 @@ impl KeptHandlers {
         }
     }
 
-    /// The handlers, as they are now.
+    /// Returns the current handlers.
     #[inline]
     pub(crate) fn get(&mut self, namespace: &Namespace) -> &Handlers {
         if namespace.0.version.load(Ordering::Acquire) != self.version {
@@ -163,7 +166,19 @@ impl KeptHandlers {
     }
 }
 
-/// A namespace of a server, for instance `/`. A cheap handle.
+/// Represents a namespace of a server, for instance `/`: handlers, sockets and rooms of its own. A cheap handle: clones are
+/// the same namespace.
+///
+/// [`Server::of`](crate::Server::of) returns one, and handlers get theirs as a parameter. A client connects to a namespace
+/// by name; a name that [`of`](crate::Server::of) was not called with is refused as `Invalid namespace`.
+///
+/// ```
+/// # use kokanee_server::{Data, Namespace, Server};
+/// # let io = Server::new();
+/// let chat = io.of("/chat");
+/// chat.on("message", async |chat: Namespace, Data(text): Data<String>| chat.emit("message", text).await);
+/// assert_eq!(chat.name(), "/chat");
+/// ```
 #[derive(Clone)]
 pub struct Namespace(Arc<Inner>);
 
@@ -173,7 +188,7 @@ struct Inner {
     state: Arc<States>,
     parser: ParserKind,
     handlers: RwLock<Arc<Handlers>>,
-    /// Counts the changes of `handlers`, so that sockets can keep them.
+    /// Counts the changes of `handlers`, so that sockets can cache them.
     version: AtomicU64,
     shards: Box<[RwLock<Rooms<Socket>>]>,
     ack_ids: AtomicU64,
@@ -218,7 +233,7 @@ impl Namespace {
         }))
     }
 
-    /// The name, with its leading `/`.
+    /// Returns the name, with its leading `/`.
     pub fn name(&self) -> &str {
         &self.0.name
     }
@@ -227,7 +242,7 @@ impl Namespace {
         &self.0.limits
     }
 
-    /// The parser that the server uses.
+    /// Returns the parser that the server uses.
     pub(crate) fn parser(&self) -> ParserKind {
         self.0.parser
     }
@@ -259,7 +274,7 @@ impl Namespace {
         self
     }
 
-    /// Refuses what could never run as it is meant.
+    /// Refuses a handler that could never run as it is meant to.
     #[track_caller]
     pub(crate) fn check(&self, needs: &Needs) {
         self.0.state.check(needs, "Server::builder().state(…)");
@@ -290,12 +305,13 @@ impl Namespace {
         self.change(|handlers| handlers.middlewares.push(middleware.erase()))
     }
 
-    /// Adds a handler of new sockets. It runs when the socket is connected and its client knows.
+    /// Adds a handler of new sockets. It runs after the socket is connected and its client was notified.
     ///
     /// The socket's events wait until its handlers of this kind have ended, within
     /// [`Limits::max_queued_events`](crate::Limits::max_queued_events) and
-    /// [`Limits::max_queued_bytes`](crate::Limits::max_queued_bytes); beyond them its client is not read from. What it only
-    /// starts, and does not await, holds back nothing: `tokio::spawn` a loop that sends something every second.
+    /// [`Limits::max_queued_bytes`](crate::Limits::max_queued_bytes); beyond these limits the server stops reading from the
+    /// client. A task that the handler spawns does not delay events: use `tokio::spawn` for a loop that sends something every
+    /// second.
     ///
     /// ```
     /// # use kokanee_server::{Server, Socket};
@@ -321,11 +337,23 @@ impl Namespace {
 
     /// Adds a handler of an event. Several handlers of one event run in the order in which they were added.
     ///
+    /// Its parameters are [extractors](crate::extract): at most eight, in any order. It may return nothing, or a `Result` whose
+    /// error becomes the answer to the event; see [`Ack`](crate::Ack).
+    ///
+    /// ```
+    /// # use kokanee_server::{Ack, Data, Server, Socket};
+    /// # let io = Server::new();
+    /// io.on("message", async |socket: Socket, Data(text): Data<String>| {
+    ///     socket.broadcast().emit("message", text).await
+    /// });
+    /// io.on("add", async |Data((a, b)): Data<(i64, i64)>, ack: Ack| ack.send(a + b));
+    /// ```
+    ///
     /// The events of one socket are handled in order: the next one when the handlers of the one before have ended; see
     /// [`on_concurrent`](Self::on_concurrent) and [`concurrent`](Self::concurrent).
     ///
     /// # Panics
-    /// If events of this name never come, as with `connection` and `disconnect`, for which there are
+    /// If events of this name never arrive, as with `connection` and `disconnect`, for which there are
     /// [`on_connect`](Self::on_connect) and [`on_disconnect`](Self::on_disconnect); and if the handler has a parameter
     /// [`State<T>`](crate::State) but the server was built without such a state.
     #[track_caller]
@@ -335,12 +363,12 @@ impl Namespace {
         self.change(|handlers| handlers.on(event, handler.erase()))
     }
 
-    /// Adds a handler of an event that does not hold up later events: the next one is handled while it still waits for
-    /// something, up to `events` of this name and socket at the same time. One more than that waits for its turn, and those
-    /// after it, too.
+    /// Adds a handler of an event that does not delay later events: the next one is handled while it still waits for
+    /// something, up to `events` of this name and socket at the same time. One more than that waits for its turn, and so do
+    /// those after it.
     ///
-    /// For what takes long and whose order does not matter. All handlers of an event are called in this way if one is. It begins
-    /// in its turn: when the handlers of earlier events have ended.
+    /// For work that takes long and whose order does not matter. If one handler of an event is concurrent, all of this
+    /// event's are. It starts in order: when the handlers of earlier events have ended.
     ///
     /// ```
     /// # use kokanee_server::{Ack, Data, Server};
@@ -385,6 +413,14 @@ impl Namespace {
 
     /// Adds a handler of every event, whatever its name. It runs before those of [`on`](Self::on).
     ///
+    /// ```
+    /// # use kokanee_server::{RawEvent, Server, Socket};
+    /// # let io = Server::new();
+    /// io.on_any(async |socket: Socket, event: RawEvent| {
+    ///     println!("{}: {} {:?}", socket.id(), event.name(), event.args());
+    /// });
+    /// ```
+    ///
     /// # Panics
     /// As [`on`](Self::on), for a missing state.
     #[doc(alias = "onAny")]
@@ -415,9 +451,18 @@ impl Namespace {
         self.change(|handlers| handlers.fallback.push(handler.erase()))
     }
 
-    /// Adds a handler of sockets that have left, for whatever reason. It runs exactly once for every socket that was
-    /// connected, after those of [`on_connect`](Self::on_connect) and of its events, which it waits for during
+    /// Adds a handler of sockets that have disconnected, for whatever reason. It runs exactly once for every socket that was
+    /// connected, after those of [`on_connect`](Self::on_connect) and of its events. It waits for these during
     /// [`Limits::handler_drain_timeout`](crate::Limits::handler_drain_timeout).
+    ///
+    /// ```
+    /// # use kokanee_server::{DisconnectReason, Namespace, Server, Socket};
+    /// # let io = Server::new();
+    /// io.on_disconnect(async |socket: Socket, reason: DisconnectReason, io: Namespace| {
+    ///     println!("{} has left ({reason}), it was in {:?}", socket.id(), socket.rooms());
+    ///     io.emit("left", socket.id()).await
+    /// });
+    /// ```
     ///
     /// # Panics
     /// As [`on`](Self::on), for a missing state.
@@ -429,8 +474,9 @@ impl Namespace {
         self.change(|handlers| handlers.disconnect.push(handler.erase()))
     }
 
-    /// Sets what is called with events that were not handled to their end: arguments that do not fit, errors and panics of
-    /// handlers. They are always logged; the client learns of them by its acknowledgement.
+    /// Sets the error handler, called when an event's arguments do not fit or its handler fails or panics.
+    ///
+    /// Such events are always logged, and the client receives the error as its acknowledgement, if it asked for one.
     ///
     /// ```
     /// # use kokanee_server::Server;
@@ -445,28 +491,44 @@ impl Namespace {
         handler: impl Fn(&Socket, &EventError) + Send + Sync + 'static,
     ) -> &Self {
         let mut error: Option<ErrorHandler> = Some(Arc::new(handler));
-        // The one before it is dropped without the lock.
+        // The previous one is dropped after the lock is released.
         self.change(|handlers| std::mem::swap(&mut handlers.error, &mut error))
     }
 
     /// Removes the handlers of an event.
+    ///
+    /// ```
+    /// # use kokanee_server::{Data, Namespace, Server};
+    /// # let io = Server::new();
+    /// io.on("vote", async |io: Namespace, Data(choice): Data<u32>| io.emit("voted", choice).await);
+    /// io.on("end of vote", async |io: Namespace| { io.off("vote"); });
+    /// ```
     pub fn off(&self, event: &str) -> &Self {
         let mut removed = Vec::new();
         self.change(|handlers| removed = handlers.off(event));
-        // Without the lock: they are the application's, and may do anything.
+        // Without the lock: dropping them runs code of the application.
         drop(removed);
         self
     }
 
-    /// Handles up to `events` events of one socket at the same time, which gives up their order. Default 1. For single events
-    /// there is [`on_concurrent`](Self::on_concurrent).
+    /// Handles up to `events` events of one socket at the same time, without their order. Default 1. For single events
+    /// use [`on_concurrent`](Self::on_concurrent).
+    ///
+    /// ```
+    /// # use kokanee_server::{Ack, Data, Server};
+    /// # async fn look_up(key: String) -> u64 { 1 }
+    /// # let io = Server::new();
+    /// io.of("/queries").concurrent(16).on("look up", async |Data(key): Data<String>, ack: Ack| {
+    ///     ack.send(look_up(key).await)
+    /// });
+    /// ```
     pub fn concurrent(&self, events: usize) -> &Self {
         self.change(|handlers| handlers.concurrency = events.max(1))
     }
 
     pub(crate) fn report(&self, socket: &Socket, error: &EventError) {
         let (event, kind) = (error.event(), error.kind());
-        // What the handler meant for the client is no fault of anybody.
+        // An error that the handler meant for the client is not a fault.
         if error.is_refusal() {
             tracing::debug!(namespace = self.name(), socket = %socket.id(), event, error = %kind, "event refused");
         } else {
@@ -477,27 +539,32 @@ impl Namespace {
         }
     }
 
-    /// Counts an event for which there is no handler, and says so.
+    /// Counts and logs an event for which there is no handler.
     #[cold]
     pub(crate) fn note_unhandled(&self, socket: &Socket, event: &str) {
         self.0.unhandled_events.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(namespace = self.name(), socket = %socket.id(), event, "event without a handler");
     }
 
-    /// Counts a socket that was not let in, and says so.
+    /// Counts and logs a socket that a middleware refused.
     #[cold]
     pub(crate) fn note_refused(&self, socket: &Socket, error: &ConnectError) {
         self.0.refusals.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(namespace = self.name(), socket = %socket.id(), message = error.message, "socket refused");
     }
 
-    /// Number of events for which there was no handler at all, neither [`on`](Self::on) nor [`on_any`](Self::on_any),
-    /// [`on_fallback`](Self::on_fallback) or one of the socket's own. Each is logged at debug level.
+    /// Returns the number of events for which there was no handler at all, neither [`on`](Self::on) nor
+    /// [`on_any`](Self::on_any), [`on_fallback`](Self::on_fallback) or one of the socket's own. Each is logged at debug level.
+    ///
+    /// ```
+    /// let io = kokanee_server::Server::new();
+    /// assert_eq!((io.unhandled_events(), io.refusals(), io.socket_count()), (0, 0, 0));
+    /// ```
     pub fn unhandled_events(&self) -> u64 {
         self.0.unhandled_events.load(Ordering::Relaxed)
     }
 
-    /// Number of sockets that a middleware has not let in. Each is logged at debug level.
+    /// Returns the number of sockets that a middleware refused. Each is logged at debug level.
     pub fn refusals(&self) -> u64 {
         self.0.refusals.load(Ordering::Relaxed)
     }
@@ -524,7 +591,7 @@ impl Namespace {
         Place { shard, key }
     }
 
-    /// Takes a socket out of the namespace and returns the rooms that it was in.
+    /// Takes a socket out of the namespace and returns its rooms.
     pub(crate) fn remove(&self, place: Place) -> Vec<String> {
         let Some(shard) = self.shard(place.shard) else {
             return Vec::new();
@@ -564,7 +631,17 @@ impl Namespace {
         }
     }
 
-    /// The connected socket with this id.
+    /// Returns the connected socket with this id.
+    ///
+    /// ```
+    /// # use kokanee_server::{Data, Namespace, Server, SocketId};
+    /// # let io = Server::new();
+    /// io.on("kick", async |io: Namespace, Data(id): Data<SocketId>| {
+    ///     if let Some(socket) = io.socket(id) {
+    ///         socket.close_connection();
+    ///     }
+    /// });
+    /// ```
     #[doc(alias = "sockets")]
     pub fn socket(&self, id: SocketId) -> Option<Socket> {
         let found = self
@@ -582,7 +659,7 @@ impl Namespace {
             .any(|shard| Self::read(shard).get(name).is_some())
     }
 
-    /// Number of sockets, those included that a middleware has not decided about.
+    /// Returns the number of sockets, including those that the middlewares have not accepted yet.
     pub fn socket_count(&self) -> usize {
         self.0
             .shards
@@ -591,7 +668,15 @@ impl Namespace {
             .sum()
     }
 
-    /// The rooms of the namespace and how many sockets are in each, sorted by name.
+    /// Returns the rooms of the namespace with the number of sockets in each, sorted by name.
+    ///
+    /// ```
+    /// # let io = kokanee_server::Server::new();
+    /// for (room, sockets) in io.rooms() {
+    ///     println!("{sockets:>6} {room}");
+    /// }
+    /// assert!(io.rooms().is_empty());
+    /// ```
     #[doc(alias = "adapter")]
     pub fn rooms(&self) -> Vec<(String, usize)> {
         let mut rooms = std::collections::BTreeMap::<String, usize>::new();
@@ -611,13 +696,34 @@ impl Namespace {
 
     /// Sends an event to every socket of the namespace.
     ///
+    /// ```
+    /// # async fn f(io: kokanee_server::Server) -> Result<(), kokanee_server::EmitError> {
+    /// io.emit("maintenance", ("in", 10, "minutes")).await?; // in the namespace `/`
+    /// let recipients = io.of("/admin").emit("load", 0.7).await?;
+    /// println!("{} administrators", recipients.count());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// How arguments are written is described at [`Socket::emit`], what happens with slow clients at
+    /// [`BroadcastOperator::emit`].
+    ///
     /// # Errors
-    /// When the arguments cannot be encoded.
+    /// [`EmitError::Encode`] if the arguments cannot be encoded.
     pub async fn emit<T: Serialize>(&self, event: &str, args: T) -> Result<Recipients, EmitError> {
         self.operator().emit(event, args).await
     }
 
     /// Sends a typed event to every socket of the namespace.
+    ///
+    /// ```
+    /// # use kokanee_server::{EmitError, Event, Server};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Price { pair: String, price: f64 }
+    /// # impl Event for Price { const NAME: &'static str = "price"; type Ack = (); }
+    /// # async fn f(io: Server) -> Result<(), EmitError> {
+    /// io.emit_typed(&Price { pair: "EUR/CHF".to_owned(), price: 0.93 }).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
@@ -625,7 +731,14 @@ impl Namespace {
         self.emit(E::NAME, event).await
     }
 
-    /// Sends an event with arguments as they were received to every socket of the namespace.
+    /// Sends an event with arguments as they were received to every socket of the namespace, without decoding them.
+    ///
+    /// ```
+    /// # use kokanee_server::{Namespace, RawEvent, Server};
+    /// # let io = Server::new();
+    /// // A relay: what one client sends, all receive.
+    /// io.on_any(async |io: Namespace, event: RawEvent| io.emit_args(event.name(), event.args()).await);
+    /// ```
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
@@ -646,7 +759,8 @@ impl Namespace {
         self.operator().emit_with_ack(event, args).await
     }
 
-    /// Sends a typed event to every socket of the namespace and waits for their acknowledgements.
+    /// Sends a typed event to every socket of the namespace and waits for their acknowledgements; see
+    /// [`BroadcastOperator::emit_typed_with_ack`].
     ///
     /// # Errors
     /// As [`BroadcastOperator::emit_with_ack`].
@@ -658,27 +772,48 @@ impl Namespace {
     }
 
     /// Begins a broadcast to the sockets in these rooms.
+    ///
+    /// ```
+    /// # use kokanee_server::{EmitError, Server, SocketId};
+    /// # async fn f(io: Server, id: SocketId) -> Result<(), EmitError> {
+    /// io.to("lobby").emit("news", 1).await?; // a room
+    /// io.to(["lobby", "hall"]).emit("news", 2).await?; // several: a socket in both receives it once
+    /// io.to(id).emit("news", 3).await?; // one socket, by its id
+    /// # Ok(()) }
+    /// ```
     pub fn to(&self, rooms: impl IntoRooms) -> BroadcastOperator {
         self.operator().to(rooms)
     }
 
-    /// Same as [`to`](Self::to).
+    /// Does the same as [`to`](Self::to), like `in` in JavaScript, which is a keyword in Rust.
     #[doc(alias = "in")]
     pub fn within(&self, rooms: impl IntoRooms) -> BroadcastOperator {
         self.operator().to(rooms)
     }
 
-    /// Begins a broadcast to all sockets but those in these rooms.
+    /// Begins a broadcast to all sockets except those in these rooms.
+    ///
+    /// ```
+    /// # async fn f(io: kokanee_server::Server) -> Result<(), kokanee_server::EmitError> {
+    /// io.except("muted").emit("chime", ()).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn except(&self, rooms: impl IntoRooms) -> BroadcastOperator {
         self.operator().except(rooms)
     }
 
-    /// Begins a broadcast that stays on this node.
+    /// Begins a broadcast that stays on this node; see [`BroadcastOperator::local`].
     pub fn local(&self) -> BroadcastOperator {
         self.operator().local()
     }
 
-    /// Begins a broadcast that clients who cannot take it at once do not get.
+    /// Begins a broadcast that skips clients which cannot take it at once; see [`BroadcastOperator::volatile`].
+    ///
+    /// ```
+    /// # async fn f(io: kokanee_server::Server) -> Result<(), kokanee_server::EmitError> {
+    /// io.volatile().emit("cursor", (12, 40)).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn volatile(&self) -> BroadcastOperator {
         self.operator().volatile()
     }
@@ -688,28 +823,43 @@ impl Namespace {
         self.operator().compress(compress)
     }
 
-    /// Begins a broadcast whose acknowledgements must come in this time.
+    /// Begins a broadcast that waits this long for acknowledgements; see [`BroadcastOperator::timeout`].
     pub fn timeout(&self, timeout: std::time::Duration) -> BroadcastOperator {
         self.operator().timeout(timeout)
     }
 
-    /// All connected sockets.
+    /// Returns all connected sockets.
+    ///
+    /// ```
+    /// # async fn f(io: kokanee_server::Server) {
+    /// for socket in io.fetch_sockets().await {
+    ///     println!("{} in {:?}", socket.id(), socket.rooms());
+    /// }
+    /// # }
+    /// ```
     #[doc(alias = "sockets")]
     pub async fn fetch_sockets(&self) -> Vec<Socket> {
         self.operator().fetch_sockets().await
     }
 
-    /// Puts all sockets in these rooms.
+    /// Adds all sockets to these rooms, where their limits allow it; see [`BroadcastOperator::sockets_join`].
     pub async fn sockets_join(&self, rooms: impl IntoRooms) {
         self.operator().sockets_join(rooms).await;
     }
 
-    /// Takes all sockets out of these rooms.
+    /// Removes all sockets from these rooms.
     pub async fn sockets_leave(&self, rooms: impl IntoRooms) {
         self.operator().sockets_leave(rooms).await;
     }
 
     /// Disconnects all sockets from the namespace; see [`Socket::disconnect`].
+    ///
+    /// ```
+    /// # async fn f(io: kokanee_server::Server) {
+    /// io.of("/game").disconnect_sockets().await; // their other namespaces stay
+    /// io.of("/game").close_connections().await; // their connections are closed
+    /// # }
+    /// ```
     pub async fn disconnect_sockets(&self) {
         self.operator().disconnect_sockets().await;
     }

@@ -1,25 +1,25 @@
-//! Whether a page may open sessions where a browser sends its visitor's cookies along: it must be the server's own, or be
+//! Decides which pages may open sessions if browsers send their visitors' cookies along: the server's own and those that are
 //! allowed. Called for new sessions by `admission.rs`. Spec: RFC 6454 4 and 6.1, RFC 6455 10.2.
 
 use std::borrow::Cow;
 
 use http::{HeaderMap, header};
 
-use crate::{Cors, admission::Refusal, forwarded::Client, server::ServerInner};
+use crate::{cors::Cors, forwarded::Client, inner::ServerInner, refusal::Refusal};
 
-/// What a page may do.
+/// What a page is allowed to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pages {
-    /// Speak for its visitor.
+    /// Connect as its visitor.
     WithCredentials,
-    /// Connect, but not as its visitor: `*` allows it.
+    /// Connect, but without its visitor's credentials: `*` allows it.
     WithoutCredentials,
 }
 
 impl ServerInner {
-    /// Where a browser sends credentials along, a page of another site could speak for its visitor: such pages must be
-    /// allowed by name, or are served without the credentials if all are allowed. Where none are used anybody may connect,
-    /// as with the JavaScript server.
+    /// Decides what the page of a request may do. If browsers send credentials, a page of another site could act as its
+    /// visitor: such pages must be allowed by name, or are served without the credentials if all are allowed. If credentials
+    /// are not used, all pages may connect, as with the JavaScript server.
     pub(crate) fn check_origin(
         &self,
         headers: &HeaderMap,
@@ -33,7 +33,7 @@ impl ServerInner {
         let origin = String::from_utf8_lossy(origin.as_bytes());
         let host = client.host.as_ref().map(|(host, _)| host.as_str());
         let is_own = host.is_some_and(|host| is_own(&origin, host, client.secure));
-        // A page of any site can make its origin `null`.
+        // A page of any site can have the origin `null`.
         if is_own
             || (origin != "null" && self.cors.as_ref().is_some_and(|cors| cors.names(&origin)))
         {
@@ -64,7 +64,7 @@ impl ServerInner {
     }
 }
 
-/// What was compared with what, and what the user can do.
+/// Describes what was compared, and what the operator of the server can do.
 fn explanation(origin: &str, client: &Client) -> String {
     let compared = match &client.host {
         Some((host, "URL")) => format!("{} of the URL", plain(host)),
@@ -82,7 +82,7 @@ fn explanation(origin: &str, client: &Client) -> String {
     )
 }
 
-/// Text from a header, for an answer that may be taken for HTML.
+/// Returns text from a header, made safe for an answer that a browser may interpret as HTML.
 fn plain(text: &str) -> Cow<'_, str> {
     const MAX_LEN: usize = 100;
     let is_plain = |c: char| c.is_ascii_graphic() && !"<>&\"'".contains(c);
@@ -93,8 +93,8 @@ fn plain(text: &str) -> Cow<'_, str> {
     chars.map(|c| if is_plain(c) { c } else { '?' }).collect()
 }
 
-/// Whether a page of this origin was served by the host that its request is for. A port that is not there is the scheme's
-/// own. Of a client that came by TLS, it must be the secure page; otherwise a proxy may have taken TLS off without a word.
+/// Returns whether a page of this origin was served by the host that its request is for. A missing port is the scheme's
+/// default. If the client uses TLS, the page must be a secure one; if not, a proxy may have terminated TLS without saying so.
 fn is_own(origin: &str, host: &str, secure: bool) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else {
         return false;
@@ -116,35 +116,14 @@ fn is_own(origin: &str, host: &str, secure: bool) -> bool {
         && port.unwrap_or(default_port) == other_port.unwrap_or(default_port)
 }
 
-/// Host and port; `None` if the port is not one.
+/// Splits host and port. Returns `None` if the port is not a number of 16 bits.
 fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     match authority.rsplit_once(':') {
         Some((name, "")) => Some((name, None)),
-        // The colons of an IPv6 address are in brackets.
+        // The colons of an IPv6 address are inside brackets.
         Some((name, port)) if !port.ends_with(']') => Some((name, Some(port.parse().ok()?))),
         _ => Some((authority, None)),
     }
-}
-
-/// Whether two texts are the same origin: scheme and host have no case, and a scheme's own port can be left out.
-pub(crate) fn is_same(one: &str, other: &str) -> bool {
-    without_default_port(one).eq_ignore_ascii_case(without_default_port(other))
-}
-
-fn without_default_port(origin: &str) -> &str {
-    let has_scheme = |scheme: &str| {
-        origin
-            .get(..scheme.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    };
-    let port = if has_scheme("http://") {
-        ":80"
-    } else if has_scheme("https://") {
-        ":443"
-    } else {
-        return origin;
-    };
-    origin.strip_suffix(port).unwrap_or(origin)
 }
 
 #[cfg(test)]
@@ -188,21 +167,6 @@ mod tests {
                 "{origin} {host} {secure}"
             );
         }
-    }
-
-    #[test]
-    fn the_same_origin_can_be_spelled_in_several_ways() {
-        assert!(is_same("https://A.example:443", "https://a.example"));
-        assert!(is_same("HTTP://a.example", "http://a.example:80"));
-        assert!(is_same("Capacitor://localhost", "capacitor://localhost"));
-        assert!(!is_same("http://a.example:443", "http://a.example"));
-        assert!(!is_same("https://a.example:80", "https://a.example"));
-        assert!(!is_same("https://a.example:8443", "https://a.example"));
-        assert!(!is_same("https://a.example", "http://a.example"));
-        assert!(!is_same(
-            "capacitor://localhost:80",
-            "capacitor://localhost"
-        ));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The two requests of long polling while they wait: a GET for packets; a POST for its body, and for the session to take it.
 //!
-//! Made by [`handle`](crate::server::ServerInner::handle) from a request that has passed the checks. They keep of it what
-//! their answer depends on.
+//! Created by [`handle`](crate::inner::ServerInner::handle) from an admitted request. They keep those parts of it on which
+//! their answer depends.
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -24,27 +24,29 @@ use tokio::{
 };
 
 use crate::{
-    Limits,
-    admission::{Query, Refusal},
+    admission::Query,
     body::Body,
     compression::{Encoding, compress, negotiate},
-    http::{bad_request, status},
+    delivery::{Deliveries, Delivery},
+    limits::Limits,
     mailbox::{Command, HeldPoll, Mailbox, PollReply, PostReply},
+    refusal::Refusal,
+    respond::{bad_request, refused, status},
     sessions::Sessions,
 };
 
-/// A GET that waits for its answer. Dropped before it came, it tells the session that it was given up.
+/// A GET that waits for its answer. If it is dropped before, the session learns that it was aborted.
 pub(crate) struct PendingPoll {
     mailbox: Arc<Mailbox>,
     answer: oneshot::Receiver<PollReply>,
     jsonp: Option<String>,
     is_old_explorer: bool,
-    /// How bodies from this size on are compressed.
+    /// The encoding for bodies, and the size from which they are compressed.
     compression: Option<(usize, Encoding)>,
     deliveries: Option<Arc<Deliveries>>,
-    /// Where to look when the session has ended meanwhile.
+    /// Where to look up a session that has ended in the meantime.
     sessions: Arc<Sessions>,
-    /// Of a session that was opened by this request.
+    /// Set if this request has opened the session.
     pub(crate) cookie: Option<HeaderValue>,
     /// Those of the answer, empty so far.
     headers: HeaderMap,
@@ -61,7 +63,7 @@ impl PendingPoll {
         deliveries: Option<Arc<Deliveries>>,
     ) -> Self {
         let (reply, answer) = oneshot::channel();
-        // A session that has ended drops it, which is seen below.
+        // If the session has ended, it is dropped, which is noticed below.
         let _ = mailbox.send(Command::Poll { reply });
         Self {
             mailbox,
@@ -77,7 +79,7 @@ impl PendingPoll {
         }
     }
 
-    /// Uses the memory of the request's headers for those of the answer.
+    /// Reuses the memory of the request's headers for those of the answer.
     pub(crate) fn reuse(&mut self, request: HeaderMap) {
         self.headers = emptied(request);
     }
@@ -100,10 +102,8 @@ impl PendingPoll {
         {
             bytes = compress(bytes, encoding, headers);
         }
-        let delivery = Delivery {
-            answer: InFlight::new(packets, bytes.len(), &self.mailbox),
-            connection: self.deliveries.clone(),
-        };
+        let connection = self.deliveries.clone();
+        let delivery = Delivery::new(packets, bytes.len(), &self.mailbox, connection);
         respond(Body::packets(bytes, delivery), &mut self.headers)
     }
 }
@@ -149,108 +149,20 @@ impl Drop for PendingPoll {
         if self.answer.is_terminated() {
             return;
         }
-        // The answer comes before this, and is given back, or not at all.
+        // The answer arrives before this and is given back, or does not arrive.
         self.answer.close();
         let command = match self.answer.try_recv() {
             Ok(PollReply::Packets { packets, .. }) => Command::PollUndelivered { packets },
             _ => Command::PollAborted,
         };
-        // A session that has ended does not mind.
+        // If the session has ended, nothing is to do.
         let _ = self.mailbox.send(command);
-    }
-}
-
-/// The packets of a poll's answer while they are on their way. Unless they [arrive](Self::arrive), they go back to the session.
-#[derive(Debug)]
-struct InFlight {
-    packets: Option<PollPackets>,
-    bytes: usize,
-    mailbox: Arc<Mailbox>,
-}
-
-impl InFlight {
-    fn new(packets: PollPackets, bytes: usize, mailbox: &Arc<Mailbox>) -> Self {
-        mailbox.take_off(bytes);
-        Self {
-            packets: Some(packets),
-            bytes,
-            mailbox: Arc::clone(mailbox),
-        }
-    }
-
-    fn arrive(mut self) {
-        self.packets = None;
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if let Some(packets) = self.packets.take() {
-            // A session that has ended does not need them.
-            let _ = self.mailbox.send(Command::PollUndelivered { packets });
-        }
-        self.mailbox.land(self.bytes);
-    }
-}
-
-/// A poll's answer, until the HTTP connection has taken all of it.
-#[derive(Debug)]
-pub(crate) struct Delivery {
-    answer: InFlight,
-    /// `None` if the host does not tell what leaves.
-    connection: Option<Arc<Deliveries>>,
-}
-
-impl Delivery {
-    /// The connection has taken all of it.
-    pub(crate) fn pass_on(self) {
-        match self.connection {
-            Some(connection) => connection.lock().push(self.answer),
-            None => self.answer.arrive(),
-        }
-    }
-}
-
-/// The poll answers that were given to an HTTP connection and have not left the process yet: mostly one, but hyper may take
-/// up a request behind it before. If the connection breaks now, their packets go back to their sessions.
-#[derive(Debug, Default)]
-pub(crate) struct Deliveries(Mutex<Vec<InFlight>>);
-
-impl Deliveries {
-    fn lock(&self) -> MutexGuard<'_, Vec<InFlight>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether nothing is on its way.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
-    }
-
-    /// Everything that was written has been handed to the system.
-    pub(crate) fn confirm(&self) {
-        self.lock().drain(..).for_each(InFlight::arrive);
-    }
-}
-
-impl Drop for Deliveries {
-    fn drop(&mut self) {
-        let mut waiting = std::mem::take(&mut *self.lock()).into_iter().peekable();
-        while let Some(mut answer) = waiting.next() {
-            // In one piece, so that nothing is sent between.
-            let mailbox = Arc::clone(&answer.mailbox);
-            let is_same = |other: &InFlight| Arc::ptr_eq(&other.mailbox, &mailbox);
-            while let Some(mut later) = waiting.next_if(is_same) {
-                if let (Some(packets), Some(more)) = (&mut answer.packets, later.packets.take()) {
-                    packets.append(more);
-                }
-            }
-        }
     }
 }
 
 /// A POST that waits for its body, and then for the session to take it.
 pub(crate) struct PendingPost<B> {
-    /// Until the session has answered.
+    /// Kept until the session has answered.
     posting: Option<Posting>,
     step: PostStep<B>,
     binary_form: bool,
@@ -269,7 +181,7 @@ impl<B> PendingPost<B>
 where
     B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
 {
-    /// Checks what is known of the POST before its body has come, and takes that. `None` is an empty one.
+    /// Checks what is known about the POST before its body has arrived, and takes the body. `None` is an empty one.
     pub(crate) fn new(
         mailbox: Arc<Mailbox>,
         query: &Query,
@@ -291,7 +203,7 @@ where
         if binary_form && mailbox.revision == Revision::V4 {
             return Err(Box::new(bad_request()));
         }
-        // Never inflated: a small body must not become a large one.
+        // Never decompressed: a small body must not become a large one.
         if request.contains_key(header::CONTENT_ENCODING) {
             return Err(Box::new(status(StatusCode::UNSUPPORTED_MEDIA_TYPE)));
         }
@@ -328,11 +240,11 @@ where
             };
             posting.complete = true;
             if self.binary_form {
-                // Its packets are parts of it: they would keep the connection's whole read buffer.
+                // Copied: its packets are slices of it, which would keep the connection's whole read buffer.
                 body = Bytes::copy_from_slice(&body);
             }
             if self.is_jsonp {
-                // Without its field there is nothing in it, which the JavaScript server takes for fine.
+                // Without the field it is empty, which the JavaScript server accepts.
                 match decode_jsonp_form(&body) {
                     Some(payload) => body = payload,
                     None => return Poll::Ready(self.posted()),
@@ -352,9 +264,9 @@ where
         let PostStep::Taken(answer) = &mut self.step else {
             return Poll::Pending;
         };
-        // The GET's answer, if there is one, is given when this returns: behind the POST's own.
+        // The GET's answer, if any, is given when this returns: after the POST's own.
         let answer = ready!(Pin::new(answer).poll(cx));
-        // Before that, as the client may send the next one then.
+        // Before the answer, because the client may send the next POST after it.
         self.posting = None;
         Poll::Ready(match answer {
             Ok((PostReply::Ok, _behind)) => self.posted(),
@@ -364,7 +276,7 @@ where
         })
     }
 
-    /// What is left of a body that was refused on its way.
+    /// Returns the rest of a body that was refused before its end.
     pub(crate) fn unread(&mut self) -> Option<B> {
         match &mut self.step {
             PostStep::Receiving(receiving) => receiving.body.take(),
@@ -372,25 +284,25 @@ where
         }
     }
 
-    /// The answer to a POST whose packets were processed.
+    /// Returns the answer to a POST whose packets were processed.
     fn posted(&mut self) -> Response<Body> {
-        // Not plain text: some browsers would offer a download.
+        // Not plain text, for which some browsers would offer a download.
         add_headers(&mut self.headers, &HTML, self.is_old_explorer);
         respond(Body::full("ok"), &mut self.headers)
     }
 }
 
-/// A POST of the session is in progress: until this is dropped no other may come. A body that is not complete then has
-/// broken the client's stream of messages, so the session cannot go on.
+/// Marks that a POST of the session is in progress: until this is dropped, no other is accepted. If the body is incomplete
+/// then, the client's stream of messages is broken, and the session is closed.
 struct Posting {
     mailbox: Arc<Mailbox>,
     complete: bool,
 }
 
 impl Posting {
-    /// Has the session log that its client exceeds the limit.
+    /// Makes the session log that its client exceeds the limit.
     fn note_too_large(&self) {
-        // A session that has ended says no more.
+        // If the session has ended, it does not log.
         let _ = self.mailbox.send(Command::TooLarge);
     }
 }
@@ -405,13 +317,13 @@ impl Drop for Posting {
 }
 
 fn fail(mailbox: &Mailbox) {
-    // A session that has ended needs no more.
+    // If the session has ended, nothing is to do.
     let _ = mailbox.send(Command::Fail {
         reason: CloseReason::TransportError,
     });
 }
 
-/// Time after which a body must have come at the minimum rate.
+/// Time after which a body must have arrived at the minimum rate.
 const RATE_GRACE: Duration = Duration::from_secs(5);
 
 /// A body that is being received, within the limits of size, time and rate.
@@ -419,7 +331,7 @@ struct Receiving<B> {
     body: Option<B>,
     first: Bytes,
     rest: BytesMut,
-    /// Since when we wait for the client, and what ends that.
+    /// Since when the client has sent nothing, and the timer that ends the wait.
     wait: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
@@ -484,7 +396,7 @@ where
         self.first.len() + self.rest.len()
     }
 
-    /// In one piece: a short body is a part of the connection's read buffer.
+    /// Returns the body in one piece. A short body is a slice of the connection's read buffer.
     fn whole(&mut self) -> Bytes {
         if self.rest.is_empty() {
             return std::mem::take(&mut self.first);
@@ -496,18 +408,9 @@ where
     }
 }
 
-/// The answer to a POST whose body was not taken to its end: nothing may follow on its connection.
-pub(crate) fn refused(reason: StatusCode) -> Response<Body> {
-    let mut response = status(reason);
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
-}
-
-/// Headers to be filled, in the memory of others if that is small: the answer may be waited for a long time.
+/// Returns an empty map for headers, in the memory of another one if that is small: the wait for the answer may be long.
 fn emptied(mut headers: HeaderMap) -> HeaderMap {
-    // 1.3 KB. The capacity is that for different names, the length counts names that are repeated, too.
+    // 1.3 KB. The capacity counts different names, the length also repeated ones.
     const MAX_KEPT_HEADERS: usize = 12;
     if headers.capacity().max(headers.len()) > MAX_KEPT_HEADERS {
         return HeaderMap::new();
@@ -516,7 +419,7 @@ fn emptied(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// The answer to a GET that comes too late, for a session that its client has closed: there is nothing more.
+/// Returns the answer to a GET that arrives after its client has closed the session: a noop packet.
 pub(crate) fn noop(query: &Query, request: &HeaderMap) -> Response<Body> {
     let payload = encode_payload(query.revision, &[OutPacket::Noop], false);
     let mut headers = HeaderMap::new();
@@ -525,7 +428,7 @@ pub(crate) fn noop(query: &Query, request: &HeaderMap) -> Response<Body> {
     respond(Body::full(bytes), &mut headers)
 }
 
-/// The body of the answer to a GET, as a script for JSONP, and its header fields.
+/// Returns the body of the answer to a GET, as a script for JSONP, and its header fields.
 fn wrap(
     payload: PayloadBody,
     jsonp: Option<&str>,
@@ -553,7 +456,7 @@ fn respond(body: Body, headers: &mut HeaderMap) -> Response<Body> {
     response
 }
 
-// Made once: to make one from a text checks each of its bytes.
+// Constants: creating a value from a text checks each of its bytes.
 static PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=UTF-8");
 static JAVASCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=UTF-8");
 static OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -568,7 +471,7 @@ fn add_headers(headers: &mut HeaderMap, content_type: &HeaderValue, is_old_explo
     }
 }
 
-/// Whether the client is an old Internet Explorer, which takes some payloads for an attack unless told otherwise.
+/// Returns whether the client is an old Internet Explorer, which blocks some payloads as an attack without a special header.
 fn is_old_explorer(request: &HeaderMap) -> bool {
     request.get(header::USER_AGENT).is_some_and(|agent| {
         let says = |token: &str| memmem::find(agent.as_bytes(), token.as_bytes()).is_some();

@@ -1,5 +1,5 @@
-//! The PROXY protocol: a proxy says in front of the first request who has connected to it. Called by `listen.rs` for peers
-//! that are trusted. Spec: <https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt>, versions 1 and 2.
+//! The PROXY protocol: a proxy sends the address of its client in front of the first request. Called by `listen.rs` for
+//! trusted peers. Spec: <https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt>, versions 1 and 2.
 
 use std::{
     io,
@@ -8,17 +8,17 @@ use std::{
 
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
-/// What version 2 begins with.
+/// The first bytes of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// The longest header of version 1, with its line end.
 const MAX_LINE_BYTES: usize = 107;
-/// The longest header of version 2 after its first 16 bytes: addresses, and what proxies add to them.
+/// The longest header of version 2 after its first 16 bytes: addresses, and additions of the proxy.
 const MAX_V2_BYTES: usize = 4096;
 
-/// Reads the header and nothing after it. `None` if the proxy speaks for itself, or cannot say for whom.
+/// Reads the header and nothing after it. Returns `None` if the connection is the proxy's own, or of an unknown client.
 ///
 /// # Errors
-/// There is no header, a broken or a longer one, or the stream has ended.
+/// If the header is missing, malformed or too long, or the stream has ended.
 pub(crate) async fn read(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
     let mut start = [0; SIGNATURE.len()];
     stream.read_exact(&mut start).await?;
@@ -30,7 +30,7 @@ pub(crate) async fn read(stream: &mut TcpStream) -> io::Result<Option<SocketAddr
     }
     let mut line = start.to_vec();
     let mut next = [0; MAX_LINE_BYTES];
-    // No more than the line is taken from the stream.
+    // Only the line is taken from the stream.
     while !line.ends_with(b"\n") {
         let room = MAX_LINE_BYTES - line.len();
         let count = stream.peek(&mut next[..room]).await?;
@@ -62,7 +62,7 @@ fn broken(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n`. The outer `None` is an error.
+/// Parses `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n`. The outer `None` is an error.
 #[expect(
     clippy::option_option,
     reason = "a broken header, and one without an address"
@@ -88,14 +88,14 @@ fn parse_v1(line: &[u8]) -> Option<Option<SocketAddr>> {
     )))
 }
 
-/// The outer `None` is an error.
+/// Parses a header of version 2. The outer `None` is an error.
 #[expect(
     clippy::option_option,
     reason = "a broken header, and one without an address"
 )]
 fn parse_v2(version_and_command: u8, family: u8, rest: &[u8]) -> Option<Option<SocketAddr>> {
     match version_and_command {
-        // The proxy's own connection, mostly to see whether we are there.
+        // The proxy's own connection, mostly a health check.
         0x20 => return Some(None),
         0x21 => {}
         _ => return None,

@@ -1,4 +1,4 @@
-//! Why a socket left its namespace, and why one was not let in.
+//! Why a socket was disconnected, and why a socket was refused.
 
 use std::fmt;
 
@@ -6,7 +6,18 @@ use kokanee_engineio::CloseReason;
 use kokanee_handler::Fault;
 use serde::Serialize;
 
-/// Why a socket left its namespace. `Display` gives the texts of the JavaScript server.
+/// Says why a socket was disconnected. `Display` writes the texts of the JavaScript server. An extractor of `on_disconnect`.
+///
+/// ```
+/// # use kokanee_server::{CloseReason, DisconnectReason, Server, Socket};
+/// # let io = Server::new();
+/// io.on_disconnect(async |socket: Socket, reason: DisconnectReason| match reason {
+///     DisconnectReason::ClientNamespaceDisconnect => println!("{} has logged out", socket.id()),
+///     DisconnectReason::Session(CloseReason::PingTimeout) => println!("{} has lost its connection", socket.id()),
+///     other => println!("{}: {other}", socket.id()),
+/// });
+/// assert_eq!(DisconnectReason::ClientNamespaceDisconnect.to_string(), "client namespace disconnect");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DisconnectReason {
@@ -19,7 +30,7 @@ pub enum DisconnectReason {
 }
 
 impl DisconnectReason {
-    /// The reason's text.
+    /// Returns the text of the JavaScript server for this reason.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ClientNamespaceDisconnect => "client namespace disconnect",
@@ -35,7 +46,18 @@ impl fmt::Display for DisconnectReason {
     }
 }
 
-/// Why a client may not join a namespace. The client gets it as `connect_error`, with message and data.
+/// Refuses a client that wants to join a namespace: the error of a [middleware](crate::Namespace::middleware). The client
+/// receives it as `connect_error`, with message and data.
+///
+/// A text becomes one, too: `Err("not authorized")`.
+///
+/// ```
+/// use kokanee_server::ConnectError;
+///
+/// let error = ConnectError::new("not authorized").data(serde_json::json!({ "code": 401 }));
+/// // In JavaScript: socket.on("connect_error", (error) => console.log(error.message, error.data.code))
+/// assert_eq!(error.to_string(), "not authorized");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConnectError {
     pub(crate) message: String,
@@ -43,7 +65,7 @@ pub struct ConnectError {
 }
 
 impl ConnectError {
-    /// Refuses with a message.
+    /// Creates a refusal with a message.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -51,7 +73,7 @@ impl ConnectError {
         }
     }
 
-    /// What the client sees if a parameter of a middleware cannot be made.
+    /// Returns what the client sees if a parameter of a middleware cannot be extracted.
     pub(crate) fn from_fault(fault: &Fault<'_>) -> Self {
         Self {
             message: fault.message.clone().into_owned(),

@@ -1,4 +1,4 @@
-//! The server: what it was built with, its namespaces, its end.
+//! The server: its settings, its namespaces, its shutdown.
 
 use std::{
     collections::HashMap,
@@ -10,25 +10,25 @@ use std::{
     time::Duration,
 };
 
-use kokanee_engineio::{CloseReason, SessionConfig, Transport};
+use kokanee_engineio::{CloseReason, Transport};
 use kokanee_handler::States;
-use kokanee_socketio::{ConnectionConfig, ParserKind};
+use kokanee_socketio::ParserKind;
 use tokio::sync::watch;
 
 use crate::{
-    Limits, ListenError, Namespace,
-    admission::AllowRequest,
     client_bundle::ClientBundle,
     cookie::Cookie,
     cors::Cors,
     forwarded::TrustedProxy,
-    mailbox::{Command, Mailbox},
-    sessions::{Sessions, TaskGuard},
-    static_files::{StaticFile, StaticFiles},
+    inner::{AllowRequest, ServerInner},
+    limits::Limits,
+    mailbox::Command,
+    namespace::Namespace,
+    static_files::StaticFile,
     throttle::Throttle,
 };
 
-/// A Socket.IO server. A cheap handle: clones are the same server.
+/// Serves Socket.IO clients. A cheap handle: clones are the same server.
 ///
 /// It derefs to its namespace `/`: all methods of [`Namespace`] are methods of the server, too, and mean `/`. Those that
 /// return `&Self` there return the [`Namespace`], so begin a chain that also calls the server's own with these.
@@ -58,88 +58,6 @@ impl std::fmt::Debug for Server {
     }
 }
 
-pub(crate) struct ServerInner {
-    /// With a leading and without a trailing `/`.
-    pub(crate) path: String,
-    pub(crate) session_config: Arc<SessionConfig>,
-    pub(crate) connection_config: ConnectionConfig,
-    pub(crate) limits: Arc<Limits>,
-    pub(crate) transports: Vec<Transport>,
-    pub(crate) allow_eio3: bool,
-    pub(crate) compression_threshold: Option<usize>,
-    pub(crate) cors: Option<Cors>,
-    pub(crate) cookie: Option<Cookie>,
-    pub(crate) allow_request: Option<AllowRequest>,
-    pub(crate) client_bundle: Option<ClientBundle>,
-    pub(crate) trusted_proxies: Vec<TrustedProxy>,
-    /// Lines about pages of other origins, about limits of new sessions, about limits of size, and about proxies.
-    pub(crate) origin_log: Throttle,
-    pub(crate) limit_log: Throttle,
-    pub(crate) size_log: Throttle,
-    pub(crate) proxy_log: Throttle,
-    pub(crate) static_files: RwLock<StaticFiles>,
-    pub(crate) sessions: Arc<Sessions>,
-    state: Arc<States>,
-    namespaces: RwLock<HashMap<String, Namespace>>,
-    root: Namespace,
-    shards: usize,
-    closing: AtomicBool,
-    /// Tells listeners to stop.
-    pub(crate) stop: watch::Sender<bool>,
-}
-
-/// `n` random bytes of the system's generator.
-pub(crate) fn random_id() -> Result<[u8; 15], getrandom::Error> {
-    let mut random = [0; 15];
-    getrandom::fill(&mut random)?;
-    Ok(random)
-}
-
-impl ServerInner {
-    pub(crate) fn namespace(&self, name: &str) -> Option<Namespace> {
-        if name == "/" {
-            return Some(self.root.clone());
-        }
-        self.namespaces
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
-    }
-
-    fn all_namespaces(&self) -> Vec<Namespace> {
-        self.namespaces
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
-    }
-
-    /// Whether all files are there that are to be served.
-    pub(crate) fn check_files(&self) -> Result<(), ListenError> {
-        if let Some(client) = &self.client_bundle {
-            client.check()?;
-        }
-        self.static_files
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .check()
-    }
-
-    pub(crate) fn forget(&self, mailbox: &Mailbox) {
-        self.sessions.remove(&mailbox.sid);
-    }
-
-    pub(crate) fn task_guard(&self) -> TaskGuard {
-        self.sessions.task_guard()
-    }
-
-    pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Relaxed)
-    }
-}
-
 impl Default for Server {
     fn default() -> Self {
         Self::new()
@@ -147,12 +65,19 @@ impl Default for Server {
 }
 
 impl Server {
-    /// A server with the defaults of the JavaScript one.
+    /// Creates a server with the defaults of the JavaScript server.
+    ///
+    /// ```
+    /// # use kokanee_server::Server;
+    /// let io = Server::new();
+    /// assert_eq!(io.name(), "/");
+    /// assert_eq!(io.session_count(), 0);
+    /// ```
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Begins a server with settings of your own.
+    /// Returns a builder of a server with other settings.
     pub fn builder() -> ServerBuilder {
         ServerBuilder::default()
     }
@@ -165,7 +90,17 @@ impl Server {
         &self.0
     }
 
-    /// The namespace of this name, made if there is none. A missing leading `/` is added; `""` is `/`.
+    /// Returns the namespace of this name, and creates it if it does not exist. A missing leading `/` is added; `""` is `/`.
+    ///
+    /// Clients can connect to it from then on.
+    ///
+    /// ```
+    /// # use kokanee_server::{Server, Socket};
+    /// let io = Server::new();
+    /// io.of("/admin").on_connect(async |socket: Socket| socket.emit("welcome", "administrator").await);
+    /// assert_eq!(io.of("admin").name(), "/admin");
+    /// assert_eq!(io.of("").name(), "/");
+    /// ```
     #[doc(alias = "ns")]
     #[doc(alias = "namespace")]
     pub fn of(&self, name: &str) -> Namespace {
@@ -187,23 +122,30 @@ impl Server {
         namespaces.entry(name.clone()).or_insert_with(make).clone()
     }
 
-    /// The limits.
+    /// Returns the limits.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
     }
 
-    /// Number of open sessions.
+    /// Returns the number of open sessions, which is that of connected clients. A client has one session, and a
+    /// [socket](Namespace::socket_count) in each namespace that it has joined.
+    ///
+    /// ```
+    /// # async fn f(io: kokanee_server::Server) {
+    /// println!("{} clients, {} of them in /chat", io.session_count(), io.of("/chat").socket_count());
+    /// # }
+    /// ```
     pub fn session_count(&self) -> usize {
         self.0.sessions.len()
     }
 
-    /// Number of events of all namespaces for which there was no handler; see [`Namespace::unhandled_events`].
+    /// Returns the number of events of all namespaces for which there was no handler; see [`Namespace::unhandled_events`].
     pub fn unhandled_events(&self) -> u64 {
         let namespaces = self.0.all_namespaces();
         namespaces.iter().map(Namespace::unhandled_events).sum()
     }
 
-    /// Number of sockets of all namespaces that a middleware has not let in; see [`Namespace::refusals`].
+    /// Returns the number of sockets of all namespaces that a middleware refused; see [`Namespace::refusals`].
     pub fn refusals(&self) -> u64 {
         let namespaces = self.0.all_namespaces();
         namespaces.iter().map(Namespace::refusals).sum()
@@ -213,11 +155,20 @@ impl Server {
         self.0.state.find()
     }
 
-    /// Serves a file or a directory below `url` with [`listen`](Self::listen), as python-socketio maps them: a URL is a
-    /// file, or a directory in which `index.html` answers for the directory itself.
+    /// Serves a file or a directory below `url` with [`listen`](Self::listen), with the same mapping as python-socketio: a
+    /// URL is a file, or a directory in which `index.html` answers for the directory itself.
     ///
-    /// Of a directory, names that begin with a dot are not served (404), but for `.well-known` at its top, and symbolic links
-    /// are followed only to what is in the directory, too. A file or a directory that is mapped itself may have any name and
+    /// ```no_run
+    /// # async fn f() -> Result<(), kokanee_server::ListenError> {
+    /// let io = kokanee_server::Server::new();
+    /// io.serve_static("/", "public"); // `/app.js` is `public/app.js`, `/` is `public/index.html`
+    /// io.serve_static("/favicon.ico", "assets/icon.ico");
+    /// io.listen("127.0.0.1:3000").await
+    /// # }
+    /// ```
+    ///
+    /// In a directory, names that begin with a dot are not served (404), except `.well-known` at its top, and symbolic links
+    /// are followed only to files in the directory. A file or a directory that is mapped itself may have any name and
     /// be a link.
     pub fn serve_static(&self, url: &str, file: impl Into<StaticFile>) -> &Self {
         let mut files = self
@@ -229,15 +180,31 @@ impl Server {
         self
     }
 
-    /// Shuts down gracefully: refuses new sessions, sends what waits, closes all sessions and runs all `on_disconnect`
-    /// handlers. Returns when that is done, or after `deadline`.
+    /// Shuts down gracefully: refuses new sessions, flushes queued packets, closes all sessions and runs all `on_disconnect`
+    /// handlers. Sends no DISCONNECT, so clients reconnect. Returns when that is done, or after `deadline`.
     ///
-    /// Sends no DISCONNECT, so clients reconnect, to the next server; the close code of a WebSocket is 1001. More than 500
-    /// sessions are closed one group after the other, spread over a quarter of `deadline`, so that their clients do not all
-    /// come back in the same moment. [`listen`](Self::listen) returns at the end.
+    /// The close code of a WebSocket is 1001. More than 500 sessions are closed in groups, spread over a quarter of
+    /// `deadline`, so that their clients do not all reconnect at the same moment. [`listen`](Self::listen) returns at the
+    /// end.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use kokanee_server::{Server, ListenError};
+    /// # async fn f() -> Result<(), ListenError> {
+    /// let io = Server::new();
+    /// let closing = io.clone();
+    /// tokio::spawn(async move {
+    ///     tokio::signal::ctrl_c().await.expect("a signal handler");
+    ///     if let Err(error) = closing.close(Duration::from_secs(10)).await {
+    ///         eprintln!("{error}");
+    ///     }
+    /// });
+    /// io.listen("127.0.0.1:3000").await // returns after `close`
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`CloseError`] if not all was done at the deadline. The server is closed all the same: what is left ends with the
+    /// [`CloseError`] if not all was done at the deadline. The server is closed all the same: tasks that still run end with the
     /// runtime.
     pub async fn close(&self, deadline: Duration) -> Result<(), CloseError> {
         const GROUP: usize = 500;
@@ -250,7 +217,7 @@ impl Server {
                     tokio::time::sleep(deadline / 4 / groups).await;
                 }
                 for mailbox in group {
-                    // One that has ended meanwhile needs nothing.
+                    // A session that has ended in the meantime needs nothing.
                     let _ = mailbox.send(Command::Close {
                         reason: Some(CloseReason::ServerShuttingDown),
                     });
@@ -264,7 +231,7 @@ impl Server {
     }
 }
 
-/// The namespace `/`: its handlers, rooms and broadcasts are the server's own methods.
+/// Derefs to the namespace `/`: its handlers, rooms and broadcasts are methods of the server.
 impl Deref for Server {
     type Target = Namespace;
 
@@ -273,16 +240,27 @@ impl Deref for Server {
     }
 }
 
-/// Sessions or handlers had not ended at the deadline of [`Server::close`].
+/// Reports that sessions or handlers had not ended at the deadline of [`Server::close`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("sessions or handlers have not ended within {deadline:?}")]
 #[non_exhaustive]
 pub struct CloseError {
-    /// The deadline, as it was given.
+    /// Holds the deadline that was given.
     pub deadline: Duration,
 }
 
-/// The settings of a [`Server`].
+/// Builds a [`Server`] with settings of your choice. Each method describes the default of its setting.
+///
+/// ```
+/// # use std::time::Duration;
+/// use kokanee_server::{Cors, Server};
+///
+/// let io = Server::builder()
+///     .path("/chat/socket.io")
+///     .cors(Cors::origins(["https://example.com"]))
+///     .with_limits(|limits| limits.ping_interval = Duration::from_secs(10))
+///     .build();
+/// ```
 #[derive(Clone)]
 #[must_use = "call build"]
 pub struct ServerBuilder {
@@ -332,13 +310,27 @@ impl Default for ServerBuilder {
 
 impl ServerBuilder {
     /// Sets the path of the server's requests. Default `/socket.io`. It matches with and without a trailing `/`, and with
-    /// anything after that but the names of [`serve_client`](Self::serve_client).
+    /// anything after that except the file names of [`serve_client`](Self::serve_client).
+    ///
+    /// ```
+    /// let builder = kokanee_server::Server::builder().path("/my-app/socket.io");
+    /// // In JavaScript: io({ path: "/my-app/socket.io" })
+    /// ```
     pub fn path(mut self, path: &str) -> Self {
         self.path = format!("/{}", path.trim_matches('/'));
         self
     }
 
     /// Sets the limits.
+    ///
+    /// ```
+    /// use kokanee_server::{Limits, Server};
+    ///
+    /// let mut limits = Limits::default();
+    /// limits.max_message_bytes = 10_000_000;
+    /// let io = Server::builder().limits(limits).build();
+    /// assert_eq!(io.limits().max_message_bytes, 10_000_000);
+    /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -356,18 +348,37 @@ impl ServerBuilder {
     }
 
     /// Sets how packets are encoded. Default: the default parser, JSON with binary attachments.
+    ///
+    /// ```
+    /// use kokanee_server::{ParserKind, Server};
+    ///
+    /// // For clients with the package `socket.io-msgpack-parser`.
+    /// let builder = Server::builder().parser(ParserKind::Msgpack);
+    /// ```
     pub fn parser(mut self, parser: ParserKind) -> Self {
         self.parser = parser;
         self
     }
 
     /// Sets the transports that clients may use. Default: both.
+    ///
+    /// ```
+    /// use kokanee_server::{Server, Transport};
+    ///
+    /// // Clients must have the option `transports: ["websocket"]`, too.
+    /// let builder = Server::builder().transports([Transport::WebSocket]);
+    /// ```
     pub fn transports(mut self, transports: impl IntoIterator<Item = Transport>) -> Self {
         self.transports = transports.into_iter().collect();
         self
     }
 
-    /// Sets whether a polling session may move to a WebSocket. Default true.
+    /// Sets whether a polling session may upgrade to a WebSocket. Default true.
+    ///
+    /// ```
+    /// // Clients that begin with polling stay with it.
+    /// let builder = kokanee_server::Server::builder().allow_upgrades(false);
+    /// ```
     pub fn allow_upgrades(mut self, allow: bool) -> Self {
         self.allow_upgrades = allow;
         self
@@ -375,20 +386,38 @@ impl ServerBuilder {
 
     /// Sets whether clients of the JavaScript versions 1 and 2 are served (Engine.IO revision 3). Default false.
     ///
-    /// Such a client takes the id of its session for the id of its socket in `/`. Here that one is secret, so the server's
-    /// [`Socket::id`](crate::Socket::id) is another one, and must be told to the client if it is to know it.
+    /// Such a client takes the id of its session for the id of its socket in `/`. In this server the session's id is secret, so
+    /// [`Socket::id`](crate::Socket::id) is a different one. Send it to the client if the client needs it:
+    ///
+    /// ```
+    /// use kokanee_server::{Server, Socket};
+    ///
+    /// let io = Server::builder().allow_eio3(true).build();
+    /// io.on_connect(async |socket: Socket| socket.emit("your id", socket.id()).await);
+    /// ```
     pub fn allow_eio3(mut self, allow: bool) -> Self {
         self.allow_eio3 = allow;
         self
     }
 
-    /// Sets the size in bytes from which polling responses are compressed with gzip or deflate. Default 1024; `None` never.
+    /// Sets the size in bytes from which polling responses are compressed with gzip or deflate. Default 1024; `None` disables
+    /// compression.
+    ///
+    /// ```
+    /// let builder = kokanee_server::Server::builder().http_compression(None); // the proxy compresses
+    /// ```
     pub fn http_compression(mut self, threshold: Option<usize>) -> Self {
         self.compression_threshold = threshold;
         self
     }
 
     /// Sets which pages of other origins may use the server. Default: none.
+    ///
+    /// ```
+    /// use kokanee_server::{Cors, Server};
+    ///
+    /// let builder = Server::builder().cors(Cors::origins(["https://example.com"]).credentials(true));
+    /// ```
     pub fn cors(mut self, cors: Cors) -> Self {
         self.cors = Some(cors);
         self
@@ -398,6 +427,13 @@ impl ServerBuilder {
     ///
     /// As browsers may send other cookies along as well, a page must then be the server's own, or be allowed by
     /// [`cors`](Self::cors): by name, or without its cookies by `*`.
+    ///
+    /// ```
+    /// use kokanee_server::{Cookie, Server};
+    ///
+    /// let builder = Server::builder().cookie(Cookie::new("io")?);
+    /// # Ok::<_, kokanee_server::InvalidCookie>(())
+    /// ```
     pub fn cookie(mut self, cookie: Cookie) -> Self {
         self.cookie = Some(cookie);
         self
@@ -423,7 +459,7 @@ impl ServerBuilder {
     /// Serves the official browser client below the path (`/socket.io/socket.io.js`), from a file or the directory
     /// `dist` of the npm package `socket.io-client`. Default: it is not served.
     ///
-    /// `npm install socket.io-client` brings it:
+    /// `npm install socket.io-client` installs it:
     ///
     /// ```
     /// let builder = kokanee_server::Server::builder().serve_client("node_modules/socket.io-client/dist");
@@ -435,13 +471,14 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets which proxies are believed when they say for whom they speak: with `X-Forwarded-For`, `-Proto` and `-Host`, with
-    /// `Forwarded` (RFC 7239), or, on a [listener that expects it](crate::Listener::proxy_protocol), with the PROXY protocol.
-    /// Default: none.
+    /// Sets which proxies are trusted to report the address of their clients: with `X-Forwarded-For`, `-Proto` and `-Host`,
+    /// with `Forwarded` (RFC 7239), or, on a [listener that expects it](crate::Listener::proxy_protocol), with the PROXY
+    /// protocol. Default: none.
     ///
-    /// What they say is then the client's address in limits, logs and [`Handshake::address`](crate::Handshake::address),
-    /// and the origin that pages are compared with. In another application, such as axum's, that must say who has connected:
-    /// see [`PeerAddress`](crate::PeerAddress). Where that speaks the PROXY protocol itself, it gives the address in it.
+    /// The reported address is then the client's in limits, logs and [`Handshake::address`](crate::Handshake::address), and
+    /// the reported host is the origin that pages are compared with. In a host application, such as axum's, the host must say
+    /// who has connected: see [`PeerAddress`](crate::PeerAddress). If the host speaks the PROXY protocol itself, it passes
+    /// the address from there.
     ///
     /// ```
     /// # use kokanee_server::{InvalidProxy, Server, TrustedProxy};
@@ -455,7 +492,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Gives the server a value, one of each type, that handlers get with [`State`](crate::State).
+    /// Adds a value, one of each type, that handlers receive with [`State`](crate::State).
     ///
     /// ```
     /// use std::sync::Mutex;
@@ -471,10 +508,11 @@ impl ServerBuilder {
         self
     }
 
-    /// Makes the server.
+    /// Builds the server. It does nothing before [`listen`](Server::listen), [`layer`](Server::layer) or
+    /// [`accept`](Server::accept).
     pub fn build(self) -> Server {
         let limits = Arc::new(self.limits);
-        // A shard for each core that may broadcast, and some to spare.
+        // At least one shard for each core that may broadcast.
         let shards = std::thread::available_parallelism()
             .map_or(4, usize::from)
             .next_power_of_two()

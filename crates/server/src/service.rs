@@ -1,14 +1,13 @@
-//! The server as a tower service: below axum, hyper or any other host of the family.
+//! The server as a tower service: in axum, hyper or any other host that takes such services.
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{Extensions, Request, Response};
+use http::{Request, Response};
 use http_body_util::Either;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -16,21 +15,14 @@ use kokanee_io::Stream;
 use tokio::net::TcpStream;
 
 use crate::{
-    Server,
     body::Body,
-    http::{Answering, BoxFuture, Peer, Ticket, not_found},
-    listen::WatchedStream,
+    extensions::address_of,
+    http::{Answering, BoxFuture, Ticket},
+    peer::Peer,
+    respond::not_found,
+    server::Server,
+    watched::WatchedStream,
 };
-
-/// The peer's address, for hosts that know it: put it in the request's extensions, and the server counts sessions per
-/// address and shows it in the [`Handshake`](crate::Handshake). If it is a [trusted](crate::ServerBuilder::trust_proxies)
-/// proxy's, its headers say whose the request is. [`allow_request`](crate::ServerBuilder::allow_request) finds the client's
-/// address there.
-///
-/// With the feature `axum`, axum's `ConnectInfo<SocketAddr>` is taken for it, if this is not there: serve with
-/// `app.into_make_service_with_connect_info::<SocketAddr>()`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeerAddress(pub SocketAddr);
 
 impl Server {
     /// Answers a request that is for this server, and takes over the connection if it becomes a WebSocket.
@@ -45,14 +37,7 @@ impl Server {
         }
     }
 
-    /// A layer that answers the server's requests and passes on all others.
-    ///
-    /// Layers that are added after it are in front of it, and what they put into the request's extensions is in
-    /// [`Handshake::extensions`](crate::Handshake::extensions). With the feature `axum` the client's address is that of axum's
-    /// `ConnectInfo<SocketAddr>`; see [`PeerAddress`]. When the application ends, call [`close`](Self::close) first: axum
-    /// waits for open requests, and so for polls, up to 25 s each.
-    ///
-    /// Files of [`serve_client`](crate::ServerBuilder::serve_client) that do not exist are logged as a warning.
+    /// Returns a layer that answers the server's requests and passes on all others.
     ///
     /// ```
     /// # use kokanee_server::Server;
@@ -61,6 +46,13 @@ impl Server {
     ///     .route("/", axum::routing::get(async || "hello"))
     ///     .layer(io.layer());
     /// ```
+    ///
+    /// Layers that are added after it run before it, and what they put into the request's extensions is in
+    /// [`Handshake::extensions`](crate::Handshake::extensions). With the feature `axum` the client's address is that of
+    /// axum's `ConnectInfo<SocketAddr>`; see [`PeerAddress`](crate::PeerAddress). When the application shuts down, call
+    /// [`close`](Self::close) first: axum waits for open requests, and so for polls, up to 25 s each.
+    ///
+    /// Files of [`serve_client`](crate::ServerBuilder::serve_client) that do not exist are logged as a warning.
     pub fn layer(&self) -> SocketIoLayer {
         if let Err(error) = self.inner().check_files() {
             tracing::warn!(%error, "files that the server is to serve are missing");
@@ -71,7 +63,7 @@ impl Server {
     }
 }
 
-/// A request that is being answered, on a connection that may become a WebSocket.
+/// The future of a response, on a connection that may become a WebSocket.
 pub(crate) struct Responding<B> {
     answering: Answering<B>,
     upgrade: Option<OnUpgrade>,
@@ -114,8 +106,8 @@ async fn hand_over(upgrade: OnUpgrade, ticket: Box<Ticket>) {
     }
 }
 
-/// Takes the plain TCP stream out of hyper's wrappers, so that a WebSocket costs nothing but itself; with what was read
-/// behind the request, and what is left of the response.
+/// Takes the plain TCP stream out of hyper's wrappers, so that a WebSocket costs no more than its stream. Returns also what was
+/// read after the request, and what is left to be written of the response.
 fn unwrap_stream(upgraded: Upgraded) -> (Stream, Bytes, Vec<u8>) {
     let upgraded = match upgraded.downcast::<TokioIo<WatchedStream<TcpStream>>>() {
         Ok(parts) => {
@@ -137,7 +129,7 @@ fn unwrap_stream(upgraded: Upgraded) -> (Stream, Bytes, Vec<u8>) {
     }
 }
 
-/// What the host knows of the connection, from the request itself.
+/// Returns what the host knows about the connection, from the request.
 fn peer_of<B>(request: &Request<B>) -> Peer {
     Peer {
         address: address_of(request.extensions()),
@@ -148,17 +140,7 @@ fn peer_of<B>(request: &Request<B>) -> Peer {
     }
 }
 
-fn address_of(extensions: &Extensions) -> Option<SocketAddr> {
-    let address = extensions.get().map(|PeerAddress(address)| *address);
-    #[cfg(feature = "axum")]
-    let address = address.or_else(|| {
-        let info = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>()?;
-        Some(info.0)
-    });
-    address
-}
-
-/// As a service of its own: requests that are not for the server are answered with 404.
+/// Answers requests that are not for the server with 404.
 impl<B> tower_service::Service<Request<B>> for Server
 where
     B: http_body::Body<Data: Send, Error: std::fmt::Display> + Send + 'static,
@@ -183,7 +165,7 @@ where
     }
 }
 
-/// Made by [`Server::layer`].
+/// Wraps services of a tower application; made by [`Server::layer`].
 #[derive(Debug, Clone)]
 pub struct SocketIoLayer {
     server: Server,
@@ -200,7 +182,7 @@ impl<S> tower_layer::Layer<S> for SocketIoLayer {
     }
 }
 
-/// A service that answers the server's requests and passes on all others to `S`.
+/// Answers the server's requests and passes on all others to `S`; made by [`SocketIoLayer`].
 #[derive(Debug, Clone)]
 pub struct SocketIoService<S> {
     server: Server,

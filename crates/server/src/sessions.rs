@@ -1,5 +1,5 @@
-//! All sessions of a server, found by their secret id; those that have joined no namespace yet, and for which there is room;
-//! and those that have just ended.
+//! All sessions of a server, found by their secret id; the limited number of those that have joined no namespace yet; and
+//! those that have just ended.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -16,17 +16,17 @@ use kokanee_engineio::{CloseReason, Sid};
 use tokio::sync::Notify;
 
 use crate::{
-    Limits,
+    limits::Limits,
     mailbox::{Command, Mailbox},
 };
 
 const SHARDS: usize = 16;
 
-/// Time in which a session that joins nothing keeps its place although others want it. Also what refused clients are asked to
-/// wait: there is room then.
+/// Time for which a session without a namespace is not replaced by new sessions. Refused clients are asked to wait this long,
+/// because there is room then.
 pub(crate) const JOIN_GRACE: Duration = Duration::from_secs(5);
 
-/// For how long, and how many, sessions are remembered that their clients have closed.
+/// How long, and how many, sessions that their clients have closed are remembered.
 const LEFT_FOR: Duration = Duration::from_secs(5);
 const MAX_LEFT: usize = 1024;
 
@@ -36,30 +36,30 @@ type Shard = Mutex<HashMap<Sid, Arc<Mailbox>, RandomState>>;
 pub(crate) struct Sessions {
     shards: [Shard; SHARDS],
     pending: Mutex<Pending>,
-    /// Bytes that wait for clients, as far as their sessions' tasks have published them.
+    /// Bytes that are queued for clients, as last published by the tasks of their sessions.
     outbound: AtomicUsize,
-    /// Those that their clients have closed while no GET waited, the oldest first.
+    /// Sessions that their clients have closed while no GET was pending, the oldest first.
     left: Mutex<VecDeque<(Instant, Sid)>>,
-    /// Tasks that must end before the server has: of sessions, and of sockets that have left.
+    /// Tasks that must end before the server is closed: those of sessions, and of disconnected sockets.
     tasks: AtomicUsize,
     idle: Notify,
 }
 
-/// The sessions that have joined nothing yet.
+/// The sessions that have not joined a namespace yet.
 #[derive(Debug, Default)]
 struct Pending {
     count: usize,
-    /// The number of the next one.
+    /// The number of the next session.
     next: u64,
-    /// By number, so the oldest is the first.
-    places: HashMap<Option<Place>, BTreeMap<u64, (Instant, Sid)>>,
+    /// By number, so that the oldest is the first.
+    networks: HashMap<Option<Network>, BTreeMap<u64, (Instant, Sid)>>,
 }
 
-/// Where sessions come from: an IPv4 address, or the network of an IPv6 address, as one client has 2^64 of those.
+/// The origin of sessions: an IPv4 address, or the network of an IPv6 address, because one client has 2^64 of those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Place(IpAddr);
+struct Network(IpAddr);
 
-impl From<IpAddr> for Place {
+impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) => {
@@ -71,42 +71,46 @@ impl From<IpAddr> for Place {
 }
 
 impl Pending {
-    fn add(&mut self, place: Option<Place>, now: Instant, sid: Sid) -> u64 {
+    fn add(&mut self, network: Option<Network>, now: Instant, sid: Sid) -> u64 {
         let number = self.next;
         self.next += 1;
         self.count += 1;
-        self.places
-            .entry(place)
+        self.networks
+            .entry(network)
             .or_default()
             .insert(number, (now, sid));
         number
     }
 
-    fn remove(&mut self, place: Option<Place>, number: u64) {
-        let Some(sessions) = self.places.get_mut(&place) else {
+    fn remove(&mut self, network: Option<Network>, number: u64) {
+        let Some(sessions) = self.networks.get_mut(&network) else {
             return;
         };
         if sessions.remove(&number).is_some() {
             self.count -= 1;
         }
         if sessions.is_empty() {
-            self.places.remove(&place);
+            self.networks.remove(&network);
         }
     }
 
-    fn len_of(&self, place: Option<Place>) -> usize {
-        self.places.get(&place).map_or(0, BTreeMap::len)
+    fn len_of(&self, network: Option<Network>) -> usize {
+        self.networks.get(&network).map_or(0, BTreeMap::len)
     }
 
-    /// The place with the most sessions, and the place with the oldest one.
-    fn fullest_and_oldest(&self) -> Option<(Option<Place>, Option<Place>)> {
-        let fullest = self.places.iter().max_by_key(|(_, it)| it.len())?.0;
-        let oldest = self.places.iter().min_by_key(|(_, it)| it.keys().next())?.0;
+    /// Returns the network with the most sessions, and the network with the oldest one.
+    fn fullest_and_oldest(&self) -> Option<(Option<Network>, Option<Network>)> {
+        let fullest = self.networks.iter().max_by_key(|(_, it)| it.len())?.0;
+        let oldest = self
+            .networks
+            .iter()
+            .min_by_key(|(_, it)| it.keys().next())?
+            .0;
         Some((*fullest, *oldest))
     }
 }
 
-/// Why no session may be opened now.
+/// The reason why no session may be opened now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
     Server,
@@ -119,7 +123,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Sessions {
     fn shard(&self, sid: &Sid) -> &Shard {
-        // Ids are random, so that any of their characters will do.
+        // Ids are random, so any of their characters selects a shard evenly.
         &self.shards[usize::from(sid.as_bytes()[0]) % SHARDS]
     }
 
@@ -151,7 +155,7 @@ impl Sessions {
             .collect()
     }
 
-    /// A session holds `after` bytes for its client, and held `before`.
+    /// Records that a session has queued `after` bytes for its client, and had `before`.
     pub(crate) fn count_outbound(&self, before: usize, after: usize) {
         if after > before {
             self.outbound.fetch_add(after - before, Ordering::Relaxed);
@@ -160,18 +164,18 @@ impl Sessions {
         }
     }
 
-    /// How much may wait for one client while too much waits for all of them. `None` if that is not so.
+    /// Returns how much may be queued for one client while too much is queued for all of them, otherwise `None`.
     pub(crate) fn share(&self, limits: &Limits) -> Option<usize> {
         let max = limits.max_total_outbound_bytes?;
         (self.outbound.load(Ordering::Relaxed) > max)
             .then(|| max / self.tasks.load(Ordering::Relaxed).max(1))
     }
 
-    /// Reserves a place for a new session, if need be that of another one.
+    /// Reserves a place for a new session, and replaces another one if necessary.
     ///
-    /// An address that has its share, and a server that is full, end the oldest session that has joined nothing for
-    /// [`JOIN_GRACE`], so that abandoned ones keep nobody out for longer. A full server takes the place from the address
-    /// that has the most, at once, if the new session's address has less: nobody keeps the others out.
+    /// At the limit of an address, and on a full server, the oldest session is ended if it has not joined a namespace for
+    /// [`JOIN_GRACE`], so that abandoned sessions block others no longer than that. A full server also ends one of the address
+    /// with the most sessions at once if the new session's address has fewer, so that no address blocks the others.
     pub(crate) fn admit(
         self: &Arc<Self>,
         address: Option<IpAddr>,
@@ -179,13 +183,13 @@ impl Sessions {
         limits: &Limits,
         now: Instant,
     ) -> Result<(SessionGuard, Option<Full>), Full> {
-        let place = address.map(Place::from);
+        let network = address.map(Network::from);
         let mut pending = lock(&self.pending);
-        let own = pending.len_of(place);
+        let own = pending.len_of(network);
         let mut full = None;
-        if place.is_some() && own >= limits.max_pending_sessions_per_address {
+        if network.is_some() && own >= limits.max_pending_sessions_per_address {
             full = Some(Full::Address);
-            if !self.end_oldest(&mut pending, place, now.checked_sub(JOIN_GRACE)) {
+            if !self.end_oldest(&mut pending, network, now.checked_sub(JOIN_GRACE)) {
                 return Err(Full::Address);
             }
         } else if pending.count >= limits.max_pending_sessions {
@@ -200,24 +204,24 @@ impl Sessions {
         }
         let guard = SessionGuard {
             sessions: Arc::clone(self),
-            place,
-            number: Some(pending.add(place, now, sid)),
+            network,
+            number: Some(pending.add(network, now, sid)),
             _task: self.task_guard(),
         };
         Ok((guard, full))
     }
 
-    /// Ends the oldest session of a place that has joined nothing, if it was opened before that time. `false` if there is
-    /// none.
+    /// Ends the oldest session of a network that has not joined a namespace, if it was opened before that time. Returns
+    /// `false` if there is none.
     fn end_oldest(
         &self,
         pending: &mut Pending,
-        place: Option<Place>,
+        network: Option<Network>,
         before: Option<Instant>,
     ) -> bool {
-        // The first ones may be WebSockets that are about to open.
+        // The first sessions may be WebSockets that are about to open.
         const TRIES: usize = 8;
-        let (Some(sessions), Some(before)) = (pending.places.get(&place), before) else {
+        let (Some(sessions), Some(before)) = (pending.networks.get(&network), before) else {
             return false;
         };
         let old = sessions
@@ -229,15 +233,15 @@ impl Sessions {
         let Some((number, mailbox)) = found else {
             return false;
         };
-        // One that has ended meanwhile gives its place up all the same.
+        // If it has ended in the meantime, its place is free as well.
         let _ = mailbox.send(Command::Fail {
             reason: CloseReason::ForcedClose,
         });
-        pending.remove(place, number);
+        pending.remove(network, number);
         true
     }
 
-    /// Remembers a session that its client has closed while no GET waited: one may be on its way, on another connection.
+    /// Remembers a session that its client has closed while no GET was pending: one may still arrive on another connection.
     pub(crate) fn note_left(&self, sid: Sid, now: Instant) {
         let mut left = lock(&self.left);
         while left.len() >= MAX_LEFT
@@ -250,7 +254,7 @@ impl Sessions {
         left.push_back((now, sid));
     }
 
-    /// Whether the GET is the first one for a session that its client has closed a moment ago.
+    /// Returns whether the GET is the first one for a session that its client has just closed.
     pub(crate) fn take_left(&self, sid: &Sid, now: Instant) -> bool {
         let mut left = lock(&self.left);
         let found = left.iter().position(|(_, it)| it == sid);
@@ -284,17 +288,17 @@ impl Sessions {
 #[derive(Debug)]
 pub(crate) struct SessionGuard {
     sessions: Arc<Sessions>,
-    place: Option<Place>,
-    /// Its number among those that are pending.
+    network: Option<Network>,
+    /// Its number among the pending sessions.
     number: Option<u64>,
     _task: TaskGuard,
 }
 
 impl SessionGuard {
-    /// The client is in a namespace.
+    /// Marks that the client has joined a namespace.
     pub(crate) fn connected(&mut self) {
         if let Some(number) = self.number.take() {
-            lock(&self.sessions.pending).remove(self.place, number);
+            lock(&self.sessions.pending).remove(self.network, number);
         }
     }
 }
@@ -322,7 +326,7 @@ mod tests {
     use kokanee_engineio::{Revision, Transport};
 
     use super::*;
-    use crate::handshake::RequestHead;
+    use crate::request_head::RequestHead;
 
     /// The sessions of a server that nobody drives, at a time of the test's own.
     struct Bed {

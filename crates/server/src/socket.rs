@@ -2,126 +2,61 @@
 
 use std::{
     any::{Any, TypeId},
-    borrow::Cow,
     cell::RefCell,
     collections::HashMap,
     fmt,
     future::poll_fn,
-    str::FromStr,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
 };
 
-use kokanee_engineio::{SID_LENGTH, SendOptions, Str, Transport, encode_id, parse_id};
+use kokanee_engineio::{SendOptions, Str, Transport};
 use kokanee_handler::{EmitError, Event, Handler, TypedArgs, caught};
 use kokanee_socketio::{
     Args, Attachments, EncodeError, EncodedPacket, ParserKind, RawEvent, encode_event,
     encode_event_args, from_json, write_event, write_event_args,
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    BroadcastOperator, Handshake, JoinError, Namespace, Server,
     ack::{EmitWithAck, PendingAcks},
-    broadcast::IntoRooms,
+    broadcast::{BroadcastOperator, IntoRooms},
+    error::JoinError,
     extract::{OnDisconnect, OnEvent},
+    handshake::Handshake,
+    inner::ServerInner,
     mailbox::{Command, Mailbox},
-    namespace::{Handlers, Place, check_event},
-    server::ServerInner,
+    namespace::{Handlers, Namespace, Place, check_event},
+    server::Server,
+    socket_id::SocketId,
 };
 
-/// The public id of a socket: 20 characters of `[A-Za-z0-9_-]`, unrelated to the session's secret id.
-///
-/// It is what the client calls `socket.id`, and a room of its own. It can be made from text and from an argument:
-///
-/// ```no_run
-/// # use kokanee_server::{Data, Namespace, Server, SocketId};
-/// # let io = Server::new();
-/// io.on("whisper", async |io: Namespace, Data((to, text)): Data<(SocketId, String)>| {
-///     io.to(to).emit("whisper", text).await
-/// });
-/// assert!("not an id".parse::<SocketId>().is_err());
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SocketId([u8; SID_LENGTH]);
-
-impl SocketId {
-    pub(crate) fn from_random(random: [u8; 15]) -> Self {
-        Self(encode_id(random))
-    }
-
-    /// The id's text.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl fmt::Debug for SocketId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
-
-impl fmt::Display for SocketId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl Serialize for SocketId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for SocketId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// The text is not the id of a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the id of a socket")]
-#[non_exhaustive]
-pub struct InvalidSocketId;
-
-impl FromStr for SocketId {
-    type Err = InvalidSocketId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidSocketId> {
-        parse_id(text).map(Self).ok_or(InvalidSocketId)
-    }
-}
-
-impl AsRef<str> for SocketId {
-    fn as_ref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl From<SocketId> for String {
-    fn from(id: SocketId) -> Self {
-        id.as_str().to_owned()
-    }
-}
-
 thread_local! {
-    /// The sockets whose `on_any_outgoing` functions are being called.
+    /// The sockets whose `on_any_outgoing` listeners are being called.
     static OBSERVED: RefCell<Vec<SocketId>> = const { RefCell::new(Vec::new()) };
 }
 
-/// One connection in one namespace. A cheap handle; it may be kept after the connection has ended.
+/// Represents one connection in one namespace. A cheap handle: clones are the same socket, and it may be kept after the
+/// connection has ended.
+///
+/// ```
+/// # use kokanee_server::{Server, Socket};
+/// # let io = Server::new();
+/// io.on("hello", async |socket: Socket| {
+///     println!("{} says hello over {:?}", socket.id(), socket.transport());
+///     socket.emit("welcome", "hello to you").await?; // to this client
+///     socket.broadcast().emit("joined", socket.id()).await // to all others
+/// });
+/// ```
 #[derive(Clone)]
 pub struct Socket(Arc<Inner>);
 
 struct Inner {
     id: SocketId,
     namespace: Namespace,
-    /// How many the client takes in one packet, by its parser.
+    /// The most attachments that fit in one packet to the client, by its parser.
     max_attachments: usize,
     server: Arc<ServerInner>,
     mailbox: Arc<Mailbox>,
@@ -129,9 +64,9 @@ struct Inner {
     place: OnceLock<Place>,
     state: AtomicU8,
     acks: PendingAcks,
-    /// What of `extra` is looked for: bits of [`LISTENERS`], [`OUTGOING`] and [`OVER`]. Changed under its lock.
+    /// Which parts of `extra` are in use: bits of [`LISTENERS`], [`OUTGOING`] and [`OVER`]. Changed under the lock of `extra`.
     listening: AtomicU8,
-    /// What most sockets never need, in one allocation.
+    /// Rarely used state, in one allocation.
     extra: Mutex<Option<Box<Extra>>>,
 }
 
@@ -146,11 +81,11 @@ struct Extra {
 
 type OutgoingHandler = Arc<dyn Fn(&RawEvent) + Send + Sync>;
 
-/// There are listeners of this socket alone,
+/// The socket has listeners of its own.
 const LISTENERS: u8 = 1;
-/// and of what is sent to it;
+/// The socket has listeners of outgoing events.
 const OUTGOING: u8 = 2;
-/// its end was handled, and listeners would never be called.
+/// The end of the socket was handled: a listener that is added now would never be called.
 const OVER: u8 = 4;
 
 const JOINING: u8 = 0;
@@ -204,7 +139,7 @@ impl Socket {
 
     // Life cycle, called by the driver.
 
-    /// Enters the namespace, not connected yet: broadcasts pass it by.
+    /// Enters the namespace. The socket is not connected yet, so broadcasts skip it.
     pub(crate) fn enter(&self) {
         self.0.place.get_or_init(|| self.0.namespace.insert(self));
     }
@@ -213,7 +148,7 @@ impl Socket {
         self.0.state.store(CONNECTED, Ordering::Release);
     }
 
-    /// Leaves the namespace and all rooms, and fails what waits for the client's answers. Does nothing the second time.
+    /// Leaves the namespace and all rooms, and fails the pending acknowledgements. Does nothing the second time.
     /// Returns whether the socket was connected.
     pub(crate) fn exit(&self) -> bool {
         let before = self.0.state.swap(DISCONNECTED, Ordering::AcqRel);
@@ -250,7 +185,7 @@ impl Socket {
         self.0.listening.load(Ordering::Acquire) & what != 0
     }
 
-    /// The listeners of this socket alone.
+    /// Returns the listeners of this socket alone.
     pub(crate) fn listeners(&self) -> Option<Arc<Handlers>> {
         if !self.is_listening(LISTENERS) {
             return None;
@@ -258,7 +193,7 @@ impl Socket {
         self.lock_extra().as_ref()?.listeners.clone()
     }
 
-    /// The same for an event that has come: those for one event only are not there for the next.
+    /// Does the same for an event that has arrived, and removes the listeners that are for one event only.
     pub(crate) fn listeners_of(&self, event: &str) -> Option<Arc<Handlers>> {
         if !self.is_listening(LISTENERS) {
             return None;
@@ -272,9 +207,10 @@ impl Socket {
         Some(now)
     }
 
-    /// Adds a listener, unless none would be called any more: it may hold the socket, which would hold it for ever.
+    /// Adds a listener, unless the end of the socket was handled: listeners may hold the socket, and a listener that is never
+    /// dropped would keep it in memory.
     fn listen(&self, what: u8, add: impl FnOnce(&mut Extra)) {
-        // If it is not called, it is dropped without the lock: it holds what is the application's.
+        // If it is not called, it is dropped without the lock: dropping it runs code of the application.
         let mut add = Some(add);
         self.with_extra(|extra| {
             if !self.is_listening(OVER)
@@ -295,7 +231,7 @@ impl Socket {
         });
     }
 
-    /// Whether somebody hears of the end of this socket.
+    /// Returns whether there are disconnect handlers for this socket.
     pub(crate) fn has_on_disconnect(&self) -> bool {
         !self.namespace().handlers().disconnect.is_empty()
             || self
@@ -303,7 +239,7 @@ impl Socket {
                 .is_some_and(|own| !own.disconnect.is_empty())
     }
 
-    /// Drops the listeners of this socket when all have been called: they may hold it.
+    /// Drops the listeners of this socket after its end was handled: they may hold the socket.
     pub(crate) fn drop_listeners(&self) {
         let mut extra = self.lock_extra();
         self.0.listening.store(OVER, Ordering::Release);
@@ -312,17 +248,17 @@ impl Socket {
             (extra.listeners.take(), outgoing)
         });
         drop(extra);
-        // They are the application's, and may do anything.
+        // Without the lock: dropping them runs code of the application.
         drop(dropped);
     }
 
-    /// Whether somebody is told of what is sent to this socket.
+    /// Returns whether there are listeners of outgoing events.
     #[inline]
     pub(crate) fn observes_outgoing(&self) -> bool {
         self.is_listening(OUTGOING)
     }
 
-    /// Tells of an event that is sent to this socket.
+    /// Calls the listeners of outgoing events.
     #[inline]
     pub(crate) fn note_outgoing(&self, packet: &EncodedPacket) {
         if self.observes_outgoing() {
@@ -332,7 +268,7 @@ impl Socket {
 
     #[cold]
     fn tell_of_outgoing(&self, packet: &EncodedPacket) {
-        // Of what these functions send to the socket themselves they do not hear, which would never end.
+        // Listeners are not called for events that they send to the socket themselves: that would never end.
         if OBSERVED.with_borrow(|observed| observed.contains(&self.id())) {
             return;
         }
@@ -359,34 +295,57 @@ impl Socket {
         f(self.lock_extra().get_or_insert_default())
     }
 
-    // Facts.
+    // Properties.
 
-    /// The public id.
+    /// Returns the public id.
     pub fn id(&self) -> SocketId {
         self.0.id
     }
 
-    /// The namespace.
+    /// Returns the namespace.
     pub fn namespace(&self) -> &Namespace {
         &self.0.namespace
     }
 
-    /// The server.
+    /// Returns the server.
     pub fn server(&self) -> Server {
         Server::from_inner(Arc::clone(&self.0.server))
     }
 
-    /// How the client came.
+    /// Returns the first HTTP request of the client's session: address, headers, query, cookies.
+    ///
+    /// ```
+    /// # use kokanee_server::{Server, Socket};
+    /// # let io = Server::new();
+    /// io.on_connect(async |socket: Socket| {
+    ///     let handshake = socket.handshake();
+    ///     println!("{} comes from {:?}, page {:?}", socket.id(), handshake.address(), handshake.header("referer"));
+    /// });
+    /// ```
     pub fn handshake(&self) -> Handshake {
         Handshake {
             socket: self.clone(),
         }
     }
 
-    /// What the client sent with CONNECT as `auth`, in the type you expect. Absent auth is an empty object.
+    /// Returns the `auth` that the client sent with CONNECT, deserialized to `T`. If the client sent none, it is an empty
+    /// object. Handlers get it with the [`Auth`](crate::Auth) extractor, too.
+    ///
+    /// ```
+    /// # use kokanee_server::{BoxError, Server, Socket};
+    /// # let io = Server::new();
+    /// #[derive(serde::Deserialize)]
+    /// struct Login { token: String }
+    ///
+    /// io.on_connect(async |socket: Socket| {
+    ///     let login: Login = socket.auth()?;
+    ///     println!("{} has the token {}", socket.id(), login.token);
+    ///     Ok::<_, BoxError>(())
+    /// });
+    /// ```
     ///
     /// # Errors
-    /// When it does not fit.
+    /// When `auth` does not fit `T`.
     pub fn auth<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         from_json(self.0.auth.as_ref().map_or("{}", Str::as_str))
     }
@@ -397,44 +356,79 @@ impl Socket {
         self.0.auth.as_ref().map(Str::as_str)
     }
 
-    /// Bytes that are kept of it.
+    /// Returns the memory that `auth` takes, in bytes.
     pub(crate) fn auth_bytes(&self) -> usize {
         self.0.auth.as_ref().map_or(0, Str::held_bytes)
     }
 
-    /// Whether the socket is connected: accepted by the middlewares, and not gone.
+    /// Returns whether the socket is connected: accepted by the middlewares, and not disconnected.
     pub fn is_connected(&self) -> bool {
         self.0.state.load(Ordering::Acquire) == CONNECTED
     }
 
-    /// The transport that carries the connection now.
+    /// Returns the transport that carries the connection now. It changes when a polling client upgrades to a WebSocket.
     pub fn transport(&self) -> Transport {
         self.0.mailbox.transport()
     }
 
-    /// How many messages to this client were dropped, because it did not take them in time and
-    /// [`Limits::overflow`](crate::Limits::overflow) says so. Those of all its namespaces together; 0 with the default
-    /// policy, which disconnects instead.
+    /// Returns how many messages to this client were dropped because it did not take them in time. Always 0 with the default
+    /// [`Limits::overflow`](crate::Limits::overflow), which disconnects such a client instead.
+    ///
+    /// The count covers all namespaces of the connection.
+    ///
+    /// ```
+    /// # use kokanee_server::{Server, Socket};
+    /// # let io = Server::new();
+    /// io.on("statistics", async |socket: Socket| {
+    ///     socket.emit("statistics", ("dropped", socket.dropped())).await
+    /// });
+    /// ```
     pub fn dropped(&self) -> u64 {
         self.0.mailbox.dropped()
     }
 
-    /// The revision of Engine.IO that the client speaks.
+    /// Returns the Engine.IO revision of the client: 4, or 3 for old clients that
+    /// [`allow_eio3`](crate::ServerBuilder::allow_eio3) admits.
     pub fn revision(&self) -> kokanee_engineio::Revision {
         self.0.mailbox.revision
     }
 
     // State of the application.
 
-    /// Stores a value in the socket, one of each type; returns the one that was there.
-    /// Handlers get it with the [`Extension`](crate::Extension) extractor.
+    /// Stores a value in the socket, one of each type, and returns the value that it replaces. Handlers get it with the
+    /// [`Extension`](crate::Extension) extractor.
+    ///
+    /// ```
+    /// # use kokanee_server::{Data, Extension, Server, Socket};
+    /// # let io = Server::new();
+    /// struct Name(String);
+    ///
+    /// io.on("name", async |socket: Socket, Data(name): Data<String>| {
+    ///     socket.insert(Name(name));
+    /// });
+    /// io.on("chat", async |socket: Socket, name: Extension<Name>, Data(text): Data<String>| {
+    ///     socket.broadcast().emit("chat", (&name.0.0, text)).await
+    /// });
+    /// ```
     pub fn insert<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
         let old =
             self.with_extra(|extra| extra.extensions.insert(TypeId::of::<T>(), Arc::new(value)));
         old.and_then(|old| old.downcast().ok())
     }
 
-    /// The value of this type that was stored.
+    /// Returns the value of this type that [`insert`](Self::insert) stored.
+    ///
+    /// ```
+    /// # use std::sync::atomic::{AtomicU32, Ordering};
+    /// # use kokanee_server::{DisconnectReason, Server, Socket};
+    /// # let io = Server::new();
+    /// io.on_connect(async |socket: Socket| { socket.insert(AtomicU32::new(0)); });
+    /// io.on_any(async |socket: Socket| {
+    ///     if let Some(events) = socket.extension::<AtomicU32>() {
+    ///         events.fetch_add(1, Ordering::Relaxed);
+    ///     }
+    /// });
+    /// ```
     pub fn extension<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let value = Arc::clone(
             self.lock_extra()
@@ -463,7 +457,7 @@ impl Socket {
             .map_err(|_gone| EmitError::Disconnected)
     }
 
-    /// Sends a packet if there is room for it; otherwise returns it.
+    /// Sends a packet if there is room for it; otherwise returns the packet.
     pub(crate) fn try_send_packet(
         &self,
         packet: EncodedPacket,
@@ -479,19 +473,31 @@ impl Socket {
             .map_err(|_gone| EmitError::Disconnected)
     }
 
-    /// Sends an event. A tuple is spread over several arguments, `()` is none, everything else is one;
-    /// [`bytes::Bytes`] at any depth is sent as binary, at most
-    /// [`Limits::max_outbound_attachments`](crate::Limits::max_outbound_attachments) of them.
+    /// Sends an event to this client.
     ///
-    /// Waits while more than half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) is on its way to
-    /// this client, or so much that the event would exceed the limit; an event that exceeds it alone waits until nothing is on
-    /// its way. Cancel safe: dropped before it is ready, nothing was sent.
+    /// A tuple becomes several arguments, `()` none, everything else one. [`bytes::Bytes`] at any depth is sent as binary; at
+    /// most [`Limits::max_outbound_attachments`](crate::Limits::max_outbound_attachments) of them fit in one event.
     ///
-    /// The arguments are encoded when the future is polled for the first time, and then dropped. In a handler they must be
-    /// `Send`.
+    /// ```
+    /// # use kokanee_server::{BoxError, Socket};
+    /// # async fn f(socket: Socket) -> Result<(), BoxError> {
+    /// socket.emit("refresh", ()).await?; // no argument
+    /// socket.emit("news", "text").await?; // one argument
+    /// socket.emit("move", (3, 4)).await?; // two arguments
+    /// socket.emit("point", serde_json::json!({ "x": 3, "y": 4 })).await?; // one argument, an object
+    /// socket.emit("image", ("cat.png", bytes::Bytes::from_static(b"\x89PNG"))).await?; // text and binary
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Waits while more than half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) is queued for this
+    /// client, or so much that the event would exceed the limit. An event that is larger than the limit waits until
+    /// nothing else is queued. Cancel safe: if the future is dropped before it is ready, nothing was sent.
+    ///
+    /// The arguments are encoded when the future is polled for the first time, and dropped after that. In a handler they must
+    /// be `Send`.
     ///
     /// # Errors
-    /// When the arguments cannot be encoded or the socket is disconnected.
+    /// [`EmitError::Encode`] if the arguments cannot be encoded, [`EmitError::Disconnected`] if the socket is disconnected.
     #[inline]
     pub fn emit<T: Serialize>(
         &self,
@@ -501,7 +507,18 @@ impl Socket {
         self.emit_with(event, args, SendOptions::default())
     }
 
-    /// Sends a typed event.
+    /// Sends a typed event to this client. Its type says the name and the arguments.
+    ///
+    /// ```
+    /// # use kokanee_server::{EmitError, Event, Socket};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Moved { x: i32, y: i32 }
+    /// # impl Event for Moved { const NAME: &'static str = "moved"; type Ack = (); }
+    /// # async fn f(socket: Socket) -> Result<(), EmitError> {
+    /// // #[derive(Event, Serialize, Deserialize)] struct Moved { x: i32, y: i32 }
+    /// socket.emit_typed(&Moved { x: 3, y: 4 }).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
@@ -509,7 +526,13 @@ impl Socket {
         self.emit(E::NAME, event)
     }
 
-    /// Sends an event with arguments as they were received.
+    /// Sends an event with arguments as they were received, without decoding them. For relays.
+    ///
+    /// ```
+    /// # use kokanee_server::{Args, Server, Socket};
+    /// # let io = Server::new();
+    /// io.on("echo", async |socket: Socket, args: Args| socket.emit_args("echo", &args).await);
+    /// ```
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
@@ -542,7 +565,7 @@ impl Socket {
         }
     }
 
-    /// Encodes an event whose text `write` appends, at least so many bytes. `None` says that it is on its way.
+    /// Encodes an event whose text `write` appends, at least `least_bytes` long. Returns `None` if the event is sent already.
     #[inline]
     fn stage(
         &self,
@@ -564,14 +587,26 @@ impl Socket {
             .stage_or_encode(options, least_bytes, write)?)
     }
 
-    /// Waits until there is room for an event, so that the next one leaves without waiting: no more than half of
-    /// [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) is on its way. There always is when the socket is
-    /// disconnected. Cancel safe.
+    /// Waits until at most half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) is queued for this
+    /// client, so that the next event is sent without waiting. Returns at once when the socket is disconnected. Cancel safe.
+    ///
+    /// For a source whose values grow old: wait first, then ask for the newest one.
+    ///
+    /// ```
+    /// # use kokanee_server::{EmitError, Socket};
+    /// # async fn latest_price() -> f64 { 1.0 }
+    /// # async fn f(socket: Socket) -> Result<(), EmitError> {
+    /// loop {
+    ///     socket.writable().await;
+    ///     socket.emit("price", latest_price().await).await?;
+    /// }
+    /// # }
+    /// ```
     pub async fn writable(&self) {
         poll_fn(|cx| self.0.mailbox.poll_room(cx, 0)).await;
     }
 
-    /// Sends a packet as soon as there is room for it.
+    /// Waits for room and sends a packet.
     pub(crate) async fn emit_encoded(
         &self,
         packet: EncodedPacket,
@@ -581,7 +616,7 @@ impl Socket {
         loop {
             let bytes = packet.size_bytes();
             poll_fn(|cx| self.0.mailbox.poll_room(cx, bytes)).await;
-            // Somebody else may have taken the room in between.
+            // Another sender may have taken the room in the meantime.
             match self.try_send_packet(packet, options)? {
                 None => return Ok(()),
                 Some(returned) => packet = returned,
@@ -589,10 +624,18 @@ impl Socket {
         }
     }
 
-    /// Sends an event that the client does not get if it cannot take it at once.
+    /// Sends an event that is dropped if the client cannot take it at once: while something is queued for it, or while a
+    /// polling client has no request pending. Does not wait.
+    ///
+    /// ```
+    /// # use kokanee_server::{Data, Server, Socket};
+    /// # let io = Server::new();
+    /// // The next position follows soon; a late one is worth nothing.
+    /// io.on("position?", async |socket: Socket| socket.emit_volatile("position", (3.5, 4.5)));
+    /// ```
     ///
     /// # Errors
-    /// As [`emit`](Self::emit).
+    /// As [`emit`](Self::emit). An event that is dropped is not an error.
     pub fn emit_volatile<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
         let packet = encode_event(self.0.namespace.name(), None, event, &args)?;
         self.note_outgoing(&packet);
@@ -618,7 +661,13 @@ impl Socket {
         self.send_packet(packet, SendOptions::default())
     }
 
-    /// Sends an event that is never compressed.
+    /// Sends an event that is never compressed. For arguments that are compressed already.
+    ///
+    /// ```
+    /// # async fn f(socket: kokanee_server::Socket, jpeg: bytes::Bytes) -> Result<(), kokanee_server::EmitError> {
+    /// socket.emit_uncompressed("photo", jpeg).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
@@ -643,6 +692,8 @@ impl Socket {
     /// let name: String = socket.emit_with_ack("who are you?", ()).timeout(Duration::from_secs(5)).await?;
     /// # Ok(()) }
     /// ```
+    ///
+    /// Nothing is sent until it is awaited. The arguments are encoded by this call.
     pub fn emit_with_ack<T: DeserializeOwned>(
         &self,
         event: &str,
@@ -653,12 +704,37 @@ impl Socket {
         EmitWithAck::new(self.clone(), id, packet.map_err(EmitError::from))
     }
 
-    /// Sends a typed event and waits for its answer, as [`emit_with_ack`](Self::emit_with_ack).
+    /// Sends a typed event and waits for its answer, whose type belongs to the event. See
+    /// [`emit_with_ack`](Self::emit_with_ack).
+    ///
+    /// ```
+    /// # use kokanee_server::{AckError, Event, Socket};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Sum(i64, i64);
+    /// # impl Event for Sum { const NAME: &'static str = "sum"; type Ack = i64; }
+    /// # async fn f(socket: Socket) -> Result<(), AckError> {
+    /// // #[derive(Event, Serialize, Deserialize)] #[event(ack = i64)] struct Sum(i64, i64);
+    /// let sum = socket.emit_typed_with_ack(&Sum(20, 22)).await?;
+    /// assert_eq!(sum, 42_i64);
+    /// # Ok(()) }
+    /// ```
     pub fn emit_typed_with_ack<E: Event>(&self, event: &E) -> EmitWithAck<E::Ack> {
         self.emit_with_ack(E::NAME, event)
     }
 
-    /// The same with arguments as they were received.
+    /// Sends an event with arguments as they were received and waits for the answer; see
+    /// [`emit_with_ack`](Self::emit_with_ack).
+    ///
+    /// ```
+    /// # use kokanee_server::{Ack, Args, BoxError, Data, Namespace, Server, SocketId};
+    /// # let io = Server::new();
+    /// // Relays a question from one client to another, and the answer back.
+    /// io.on("ask", async |io: Namespace, Data((to,)): Data<(SocketId,)>, args: Args, ack: Ack| {
+    ///     let other = io.socket(to).ok_or("no such socket")?;
+    ///     let answer = other.emit_args_with_ack::<serde_json::Value>("ask", &args).args().await?;
+    ///     Ok::<_, BoxError>(ack.send_args(&answer)?)
+    /// });
+    /// ```
     pub fn emit_args_with_ack<T: DeserializeOwned>(
         &self,
         event: &str,
@@ -685,7 +761,7 @@ impl Socket {
     /// ```
     ///
     /// # Panics
-    /// As [`Namespace::on`]. In a handler that ends the handler, and is reported as its error.
+    /// As [`Namespace::on`]. In a handler the panic ends the handler, and is reported as its error.
     #[track_caller]
     pub fn on<Args, H: Handler<Args, OnEvent>>(&self, event: &str, handler: H) {
         check_event(event);
@@ -693,7 +769,15 @@ impl Socket {
         self.change_listeners(|listeners| listeners.on(event, handler.erase()));
     }
 
-    /// Adds a listener to this socket alone that is called for one event only.
+    /// Adds a listener to this socket alone that is called for one event only, and removed before it runs.
+    ///
+    /// ```
+    /// # use kokanee_server::{Data, Server, Socket};
+    /// # let io = Server::new();
+    /// io.on_connect(async |socket: Socket| {
+    ///     socket.once("name", async |socket: Socket, Data(name): Data<String>| socket.join(name));
+    /// });
+    /// ```
     ///
     /// # Panics
     /// As [`on`](Self::on).
@@ -707,6 +791,14 @@ impl Socket {
     /// Adds a listener of every event of this socket, whatever its name. It runs after [`Namespace::on_any`] and before the
     /// handlers of the event.
     ///
+    /// ```
+    /// # use kokanee_server::{RawEvent, Server, Socket};
+    /// # let io = Server::new();
+    /// io.on("trace me", async |socket: Socket| {
+    ///     socket.on_any(async |socket: Socket, event: RawEvent| println!("{}: {}", socket.id(), event.name()));
+    /// });
+    /// ```
+    ///
     /// # Panics
     /// As [`on`](Self::on).
     #[track_caller]
@@ -715,8 +807,17 @@ impl Socket {
         self.change_listeners(|listeners| listeners.any.push(handler.erase()));
     }
 
-    /// Adds a handler of the end of this socket alone. It runs after those of [`Namespace::on_disconnect`], once; never if
-    /// the socket has left before it is added.
+    /// Adds a disconnect handler to this socket alone. It runs once, after those of [`Namespace::on_disconnect`]; never if the
+    /// socket is disconnected before it is added.
+    ///
+    /// ```
+    /// # use kokanee_server::{DisconnectReason, Server, Socket};
+    /// # let io = Server::new();
+    /// io.on("open file", async |socket: Socket| {
+    ///     let file = "a file that only this client has opened";
+    ///     socket.on_disconnect(move |reason: DisconnectReason| async move { println!("closing {file}: {reason}") });
+    /// });
+    /// ```
     ///
     /// # Panics
     /// As [`on`](Self::on).
@@ -726,14 +827,35 @@ impl Socket {
         self.change_listeners(|listeners| listeners.disconnect.push(handler.erase()));
     }
 
-    /// Adds a function that is called with every event that is sent to this socket, also by broadcasts and with
-    /// acknowledgements. It must be quick. What it sends to this socket itself is sent, but it is not called with it; a panic
-    /// in it is logged.
+    /// Adds a listener called with every outgoing event before it is sent, those of broadcasts and those that ask for an
+    /// acknowledgement included. It must not block.
+    ///
+    /// Events that the listener itself sends to this socket do not call it again. A panic in it is logged.
+    ///
+    /// ```
+    /// # use kokanee_server::{Server, Socket};
+    /// # let io = Server::new();
+    /// io.on_connect(async |socket: Socket| {
+    ///     let id = socket.id();
+    ///     socket.on_any_outgoing(move |event| println!("to {id}: {} {:?}", event.name(), event.args()));
+    /// });
+    /// ```
     pub fn on_any_outgoing(&self, handler: impl Fn(&RawEvent) + Send + Sync + 'static) {
         self.listen(OUTGOING, |extra| extra.outgoing.push(Arc::new(handler)));
     }
 
-    /// Adds a listener of a typed event to this socket alone, as [`Namespace::on_typed`].
+    /// Adds a listener of a typed event to this socket alone, as [`Namespace::on_typed`] does for all sockets.
+    ///
+    /// ```
+    /// # use kokanee_server::{Event, Server, Socket, Typed, TypedAck};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Sum(i64, i64);
+    /// # impl Event for Sum { const NAME: &'static str = "sum"; type Ack = i64; }
+    /// # let io = Server::new();
+    /// io.on_connect(async |socket: Socket| {
+    ///     socket.on_typed(async |Typed(Sum(a, b)): Typed<Sum>, ack: TypedAck<Sum>| ack.send(a + b));
+    /// });
+    /// ```
     ///
     /// # Panics
     /// As [`Namespace::on`].
@@ -742,19 +864,35 @@ impl Socket {
         self.on(Args::Event::NAME, handler);
     }
 
-    /// Removes this socket's own listeners of an event.
+    /// Removes this socket's own listeners of an event. Handlers of the namespace stay.
+    ///
+    /// ```
+    /// # use kokanee_server::{Server, Socket};
+    /// # let io = Server::new();
+    /// io.on("stop", async |socket: Socket| socket.off("count"));
+    /// ```
     pub fn off(&self, event: &str) {
         if self.is_listening(LISTENERS) {
             let mut removed = Vec::new();
             self.change_listeners(|listeners| removed = listeners.off(event));
-            // Without the lock: they are the application's, and may do anything.
+            // Without the lock: dropping them runs code of the application.
             drop(removed);
         }
     }
 
     // Rooms.
 
-    /// Joins rooms.
+    /// Joins rooms: one, or several.
+    ///
+    /// ```
+    /// # use kokanee_server::{Data, Server, Socket};
+    /// # let io = Server::new();
+    /// io.on("join", async |socket: Socket, Data(room): Data<String>| {
+    ///     socket.join(["everybody", &room])?;
+    ///     socket.to(&room).emit("joined", socket.id()).await?;
+    ///     Ok::<_, kokanee_server::BoxError>(())
+    /// });
+    /// ```
     ///
     /// # Errors
     /// [`JoinError`] of the first room that cannot be joined; those before it are joined.
@@ -768,7 +906,17 @@ impl Socket {
         Ok(())
     }
 
-    /// Joins the room of another socket, and so gets what is sent to that socket alone.
+    /// Joins the room of another socket, and so receives what is sent to that socket alone. [`join`](Self::join) refuses
+    /// that, so that no client gets it by choosing the name of a room.
+    ///
+    /// ```
+    /// # use kokanee_server::{Data, Server, Socket, SocketId};
+    /// # fn is_supervisor(socket: &Socket) -> bool { true }
+    /// # let io = Server::new();
+    /// io.on("watch", async |socket: Socket, Data(other): Data<SocketId>| {
+    ///     if is_supervisor(&socket) { socket.join_room_of(other) } else { Ok(()) }
+    /// });
+    /// ```
     ///
     /// # Errors
     /// As [`join`](Self::join).
@@ -804,7 +952,14 @@ impl Socket {
         joined.unwrap_or(Err(JoinError::Disconnected))
     }
 
-    /// Leaves rooms. Those that it is not in are passed over.
+    /// Leaves rooms. Ignores those that the socket is not in. When a socket disconnects, it leaves all its rooms by itself.
+    ///
+    /// ```
+    /// # use kokanee_server::{Data, Server, Socket};
+    /// # let io = Server::new();
+    /// io.on("leave", async |socket: Socket, Data(room): Data<String>| socket.leave(room));
+    /// io.on("leave all", async |socket: Socket| socket.leave(socket.rooms()));
+    /// ```
     pub fn leave(&self, rooms: impl IntoRooms) {
         let Some(&place) = self.0.place.get() else {
             return;
@@ -818,7 +973,16 @@ impl Socket {
         });
     }
 
-    /// The rooms that it is in, but for its own. After disconnection, those it was in then.
+    /// Returns the joined rooms, without the socket's own id room. After a disconnect, returns the rooms at that moment.
+    ///
+    /// ```
+    /// # use kokanee_server::{Server, Socket};
+    /// # let io = Server::new();
+    /// io.on_disconnect(async |socket: Socket| {
+    ///     // The socket has left them, so only the others receive this.
+    ///     socket.to(socket.rooms()).emit("left", socket.id()).await
+    /// });
+    /// ```
     pub fn rooms(&self) -> Vec<String> {
         let current = self.0.place.get().and_then(|&place| {
             self.0.namespace.with_rooms(place, |rooms, key| {
@@ -836,45 +1000,84 @@ impl Socket {
         }
     }
 
-    // Broadcasts, to others.
+    // Broadcasts to the other sockets.
 
     /// Begins a broadcast to all other sockets of the namespace.
+    ///
+    /// ```
+    /// # use kokanee_server::{Data, Server, Socket};
+    /// # let io = Server::new();
+    /// io.on("chat", async |socket: Socket, Data(text): Data<String>| {
+    ///     socket.broadcast().emit("chat", (socket.id(), text)).await
+    /// });
+    /// ```
     pub fn broadcast(&self) -> BroadcastOperator {
         BroadcastOperator::new(self.0.namespace.clone()).except(self.0.id.as_str())
     }
 
-    /// Begins a broadcast to the other sockets in these rooms.
+    /// Begins a broadcast to the other sockets in these rooms. To include this socket, use
+    /// [`Namespace::to`] on [`namespace`](Self::namespace).
+    ///
+    /// ```
+    /// # use kokanee_server::{Server, Socket};
+    /// # let io = Server::new();
+    /// io.on("typing", async |socket: Socket| {
+    ///     socket.to("room 1").to("room 2").emit("typing", socket.id()).await
+    /// });
+    /// ```
     pub fn to(&self, rooms: impl IntoRooms) -> BroadcastOperator {
         self.broadcast().to(rooms)
     }
 
-    /// Same as [`to`](Self::to).
+    /// Does the same as [`to`](Self::to), like `in` in JavaScript, which is a keyword in Rust.
     #[doc(alias = "in")]
     pub fn within(&self, rooms: impl IntoRooms) -> BroadcastOperator {
         self.to(rooms)
     }
 
-    /// Begins a broadcast to the other sockets but for those in these rooms.
+    /// Begins a broadcast to the other sockets, except those in these rooms.
+    ///
+    /// ```
+    /// # use kokanee_server::{Server, Socket};
+    /// # let io = Server::new();
+    /// io.on("note", async |socket: Socket| socket.except("muted").emit("note", socket.id()).await);
+    /// ```
     pub fn except(&self, rooms: impl IntoRooms) -> BroadcastOperator {
         self.broadcast().except(rooms)
     }
 
-    // The end.
+    // Disconnecting.
 
-    /// Disconnects the socket from its namespace, when what waits has been sent. The client's connection and its other
-    /// namespaces stay: what the JavaScript server calls `socket.disconnect()`.
+    /// Disconnects the socket from its namespace after its queued packets are sent. The client's connection and its other
+    /// namespaces stay: the JavaScript server's `socket.disconnect()`.
+    ///
+    /// ```
+    /// # use kokanee_server::{Server, Socket};
+    /// # let io = Server::new();
+    /// io.on("goodbye", async |socket: Socket| {
+    ///     socket.emit("goodbye", ()).await?; // the client receives this first
+    ///     socket.disconnect();
+    ///     Ok::<_, kokanee_server::EmitError>(())
+    /// });
+    /// ```
     pub fn disconnect(&self) {
         self.end(Command::Disconnect { socket: self.0.id });
     }
 
-    /// Disconnects the client from all its namespaces and closes the connection, when what waits has been sent: what the
-    /// JavaScript server calls `socket.disconnect(true)`.
+    /// Disconnects the client from all its namespaces and closes the connection after its queued packets are sent: the
+    /// JavaScript server's `socket.disconnect(true)`.
+    ///
+    /// ```
+    /// # use kokanee_server::{Server, Socket};
+    /// # let io = Server::new();
+    /// io.on("log out everywhere", async |socket: Socket| socket.close_connection());
+    /// ```
     pub fn close_connection(&self) {
         self.end(Command::Close { reason: None });
     }
 
     fn end(&self, command: Command) {
-        // A session that is gone needs no goodbye.
+        // If the session has ended, there is nothing to do.
         let _ = self.0.mailbox.send(command);
     }
 }

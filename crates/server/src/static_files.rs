@@ -1,7 +1,7 @@
-//! Static files beside the Socket.IO path, mapped as python-socketio maps them, and files that are part of the program.
+//! Static files outside of the Socket.IO path, with the mapping of python-socketio, and files that are part of the program.
 //!
-//! What is in a directory by accident is not served: names that begin with a dot, but for `.well-known` (RFC 8615), and what
-//! symbolic links reach outside of it. What is mapped itself was meant, whatever it is called and wherever it leads.
+//! Files that may be in a directory by accident are not served: names that begin with a dot, except `.well-known`
+//! (RFC 8615), and targets of symbolic links outside of the directory. A path that is mapped itself is always served.
 
 use std::{
     collections::BTreeMap,
@@ -13,13 +13,13 @@ use bytes::Bytes;
 use foldhash::fast::FixedState;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
-use crate::{ListenError, body::Body};
+use crate::{body::Body, error::ListenError};
 
-/// A file or a directory to serve.
+/// Describes a file or a directory to serve; see [`Server::serve_static`](crate::Server::serve_static). A path converts to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticFile {
     content: Content,
-    /// The directory in which it was found, and which it must not leave.
+    /// The directory in which it was found, and outside of which it must not be.
     within: Option<PathBuf>,
     content_type: Option<String>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -32,7 +32,16 @@ enum Content {
 }
 
 impl StaticFile {
-    /// A file or directory; the type of its content follows from the name.
+    /// Describes a file or directory; the content type follows from the name.
+    ///
+    /// ```no_run
+    /// # let io = kokanee_server::Server::new();
+    /// use http::{HeaderValue, header::CACHE_CONTROL};
+    /// use kokanee_server::StaticFile;
+    ///
+    /// let page = StaticFile::new("index.html").header(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    /// io.serve_static("/", page);
+    /// ```
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             content: Content::Path(path.into()),
@@ -42,7 +51,7 @@ impl StaticFile {
         }
     }
 
-    /// A file that is part of the program. It answers for its URL alone, even where a directory is mapped to the same.
+    /// Describes a file that is part of the program. It answers for its URL alone, even if a directory is mapped to the same.
     ///
     /// ```no_run
     /// # let io = kokanee_server::Server::new();
@@ -67,7 +76,13 @@ impl StaticFile {
         self
     }
 
-    /// Sets the type of the content.
+    /// Sets the content type. Default: by the extension of the file's name.
+    ///
+    /// ```
+    /// use kokanee_server::StaticFile;
+    ///
+    /// let file = StaticFile::new("data/schema").content_type("application/json");
+    /// ```
     #[must_use]
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.content_type = Some(content_type.into());
@@ -81,7 +96,7 @@ impl<P: Into<PathBuf>> From<P> for StaticFile {
     }
 }
 
-/// Which URL is which file.
+/// The files by their URLs.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct StaticFiles {
     files: BTreeMap<String, StaticFile>,
@@ -101,7 +116,7 @@ impl StaticFiles {
         };
     }
 
-    /// Whether all mapped files and directories are there.
+    /// Checks that all mapped files and directories exist.
     pub(crate) fn check(&self) -> Result<(), ListenError> {
         for file in self.files.values() {
             if let Content::Path(path) = &file.content {
@@ -114,8 +129,8 @@ impl StaticFiles {
         Ok(())
     }
 
-    /// The file of a URL's path: an exact match, an embedded file first, else the longest mapped path above it with the
-    /// rest appended.
+    /// Returns the file for a URL's path: an exact match, embedded files first; otherwise the longest mapped path above it
+    /// with the rest appended.
     pub(crate) fn find(&self, url_path: &str) -> Option<StaticFile> {
         let decoded = percent_encoding::percent_decode_str(url_path)
             .decode_utf8()
@@ -126,7 +141,7 @@ impl StaticFiles {
         }
         let mut end = decoded.len();
         loop {
-            // The part above the last `/` that is left, with it and without it.
+            // The part above the last remaining `/`, with it and without it.
             let above = decoded[..end].rfind('/')?;
             let mapped = self
                 .files
@@ -149,7 +164,7 @@ impl StaticFiles {
     }
 }
 
-/// Whether a part of a path in a directory begins with a dot. The first may be `.well-known`.
+/// Returns whether a part of a path in a directory begins with a dot. The first part may be `.well-known`.
 fn is_hidden(rest: &Path) -> bool {
     rest.iter().enumerate().any(|(index, part)| {
         let is_well_known = index == 0 && part == ".well-known";
@@ -157,7 +172,7 @@ fn is_hidden(rest: &Path) -> bool {
     })
 }
 
-/// The type of a file's content by its name.
+/// Returns the content type by a file's name.
 fn content_type(path: &Path) -> HeaderValue {
     let mime = mime_guess::from_path(path)
         .first_raw()
@@ -173,13 +188,13 @@ fn content_type(path: &Path) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("application/octet-stream"))
 }
 
-/// Where the bytes of an answer come from, once it is known that they exist.
+/// The source of an answer's bytes, after its existence was checked.
 enum Source {
     Disk(PathBuf),
     Memory(&'static [u8]),
 }
 
-/// Answers with a file. `None` if it does not exist: then the request is somebody else's.
+/// Answers with a file. Returns `None` if it does not exist.
 pub(crate) async fn serve(
     file: StaticFile,
     method: &Method,
@@ -245,15 +260,15 @@ pub(crate) async fn serve(
 
 /// A file that exists.
 struct Found {
-    /// What was asked for.
+    /// The requested path.
     name: PathBuf,
-    /// What it is, without symbolic links if it must be in a directory.
+    /// The path of the file, with symbolic links resolved if it must be in a directory.
     path: PathBuf,
     metadata: std::fs::Metadata,
 }
 
-/// The file of a path, which is that of `index.html` for a directory. If it was found in a directory, or is in one, links
-/// lead neither out of that nor to what is hidden there.
+/// Returns the file of a path; for a directory its `index.html`. If it is in a mapped directory, symbolic links neither lead
+/// out of the directory nor to hidden files in it.
 async fn find_on_disk(mut name: PathBuf, mut within: Option<PathBuf>) -> Option<Found> {
     if tokio::fs::metadata(&name).await.ok()?.is_dir() {
         let directory = name.clone();
@@ -279,7 +294,7 @@ async fn find_on_disk(mut name: PathBuf, mut within: Option<PathBuf>) -> Option<
     })
 }
 
-/// A tag that changes with the file.
+/// Returns an entity tag that changes with the file.
 pub(crate) fn etag(metadata: &std::fs::Metadata) -> Option<HeaderValue> {
     let modified = metadata
         .modified()
@@ -294,7 +309,7 @@ pub(crate) fn etag(metadata: &std::fs::Metadata) -> Option<HeaderValue> {
     .ok()
 }
 
-/// Whether the client has this version already.
+/// Returns whether the client has this version already.
 pub(crate) fn is_cached(etag: &HeaderValue, request: &HeaderMap) -> bool {
     let tags = request
         .get_all(header::IF_NONE_MATCH)

@@ -1,4 +1,4 @@
-//! Log lines of which anybody can cause many: one in a while, with the number of those that were left out.
+//! Log lines that any client can cause in large numbers: one per pause, with the number of skipped lines.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -8,12 +8,12 @@ use std::{
 /// Time between two lines.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Whether a line is due.
+/// Decides whether a line is due.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle(Mutex<Option<(Instant, u64)>>);
 
 impl Throttle {
-    /// The number of lines that were left out since the last one, if one is due now.
+    /// Returns the number of lines that were skipped since the last one, if one is due now.
     pub(crate) fn pass(&self) -> Option<u64> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *last {

@@ -8,7 +8,7 @@ use tokio_rustls::{
     rustls::{ServerConfig, crypto::ring},
 };
 
-use crate::ListenError;
+use crate::error::ListenError;
 
 pub(crate) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ListenError> {
     let unreadable = |path: &Path, error: &dyn std::fmt::Display| {
@@ -24,7 +24,7 @@ pub(crate) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, Li
         )));
     }
     let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
-    // With a provider of our own: the process has no default one if the application enables several.
+    // With an explicit provider: the process has no default one if the application enables several.
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring supports the default versions");

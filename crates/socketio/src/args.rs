@@ -1,6 +1,6 @@
-//! The arguments of an event or acknowledgement: kept as they came, deserialised when a handler asks for a type.
+//! The arguments of an event or acknowledgement: kept as received, deserialised when a handler asks for a type.
 //!
-//! Arguments are JSON text with attachments whichever parser the peer uses, so they can be sent on as they are.
+//! With either parser, arguments are kept as JSON text with attachments, so they can be forwarded unchanged.
 
 use std::{any::type_name, fmt, marker::PhantomData};
 
@@ -14,16 +14,17 @@ use serde::{
 };
 
 use crate::{
-    EncodeError, MAX_DEPTH, Value,
-    attachments::{Attachments, resolve, shared},
+    attachments::{Attachments, shared},
+    error::{ArgsError, EncodeError},
     json::{self, Json},
-    scan::{Arguments, ScanError, find_special, scan_ack},
+    scan::{Arguments, MAX_DEPTH, ScanError, find_special, scan_ack},
     ser::JsonWriter,
+    value::Value,
 };
 
-/// The arguments of an event or an acknowledgement, still raw. Cloning counts references.
+/// The raw arguments of an event or an acknowledgement. Clones share the memory.
 ///
-/// Serialised, arguments are a tuple: `encode_event(namespace, None, name, &args)` sends them on one by one.
+/// Arguments serialise as a tuple: `encode_event(namespace, None, name, &args)` forwards each as one argument.
 #[derive(Clone)]
 pub struct Args {
     /// Text that ends with the array of arguments; an event's name may be its first element.
@@ -35,7 +36,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// No arguments.
+    /// Returns an empty list of arguments.
     pub const fn none() -> Self {
         Self {
             text: Str::from_static("[]"),
@@ -45,7 +46,19 @@ impl Args {
         }
     }
 
-    /// Serialises arguments by the rule of [`encode_event`](crate::encode_event).
+    /// Serialises arguments as [`encode_event`](crate::encode_event) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_socketio::Args;
+    ///
+    /// # fn main() -> Result<(), kokanee_socketio::EncodeError> {
+    /// assert_eq!(Args::from_serialize(&("move", 3, 4))?.json(), r#""move",3,4"#);
+    /// assert_eq!(Args::from_serialize(&[3, 4])?.len(), 1, "only a tuple is spread");
+    /// assert!(Args::from_serialize(&())?.is_empty());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`EncodeError`], as when they are sent.
@@ -57,7 +70,7 @@ impl Args {
         Self::written(text, attachments)
     }
 
-    /// One argument.
+    /// Serialises a single argument.
     pub(crate) fn from_one<T: Serialize + ?Sized>(argument: &T) -> Result<Self, EncodeError> {
         let mut text = Vec::from(b"[");
         let mut writer = JsonWriter::new(&mut text, 1);
@@ -66,7 +79,7 @@ impl Args {
         Self::written(text, attachments)
     }
 
-    /// Arguments from values, whose bytes are shared.
+    /// Creates arguments from values, sharing their bytes.
     ///
     /// # Errors
     /// [`EncodeError`], as when they are sent.
@@ -97,12 +110,12 @@ impl Args {
         }
     }
 
-    /// `text` is an array but for its closing bracket.
+    /// Creates arguments from written text, an array without its closing bracket.
     pub(crate) fn written(mut text: Vec<u8>, attachments: Vec<Bytes>) -> Result<Self, EncodeError> {
         text.push(b']');
         let found = scan_ack(&text, 0, MAX_DEPTH).map_err(|error| match error {
             ScanError::TooDeep => EncodeError::TooDeep { max: MAX_DEPTH },
-            // A type that serialises values without keys, for example.
+            // For example a type that serialises values without keys.
             ScanError::Invalid => EncodeError::Serialize("the arguments are not JSON".into()),
         })?;
         let text = Str::from_utf8(&text).expect("serializers write text");
@@ -134,13 +147,27 @@ impl Args {
     /// Deserialises the arguments.
     ///
     /// A tuple or tuple struct takes as many arguments as it has fields; every other type takes the first argument, and
-    /// so does an array `[T; N]`. Further arguments are ignored. Without arguments, `()` and `Option` are satisfied.
+    /// so does an array `[T; N]`. Further arguments are ignored. Without arguments, `()` and `Option` succeed.
     /// Deserialised bytes are copies; [`to_values`](Self::to_values) shares them.
     ///
-    /// All JSON has a value, in JavaScript's way: half a surrogate pair (`"\ud83d"`) is U+FFFD in a `String`, a number beyond
-    /// a double (`1e400`) is infinite in an `f64` and null in a [`Value`], and an integer of more than 64 bits is the
-    /// nearest double unless an `i128` or `u128` is asked for. [`json`](Self::json), and whatever sends arguments on, keep
-    /// the text as it came.
+    /// All JSON has a value, as in JavaScript: half a surrogate pair (`"\ud83d"`) is U+FFFD in a `String`, a number
+    /// beyond a double (`1e400`) is infinite in an `f64` and null in a [`Value`], and an integer of more than 64 bits
+    /// is the nearest double, except in an `i128` or `u128`. [`json`](Self::json) and forwarded arguments keep the
+    /// received text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_socketio::Args;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let args = Args::from_serialize(&("move", 3, 4))?;
+    /// let (name, x, y): (String, i32, i32) = args.deserialize()?;
+    /// let first: String = args.deserialize()?;
+    /// let (_, _, _, z): (String, i32, i32, Option<i32>) = args.deserialize()?;
+    /// assert_eq!((name, x, y, z), (first, 3, 4, None));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`ArgsError`] if the arguments are too few or do not fit `T`.
@@ -154,7 +181,7 @@ impl Args {
                 all: self.elements(),
                 spread,
             });
-            // The text is valid, so what is wrong with it is wrong for serde_json alone.
+            // The text is valid JSON, so a syntax error is a limitation of serde_json.
             if !matches!(&args, Err(error) if error.is_syntax()) {
                 return args.map_err(ArgsError);
             }
@@ -169,10 +196,27 @@ impl Args {
         args.map_err(ArgsError)
     }
 
-    /// The arguments as values, whose bytes are shared.
+    /// Returns the arguments as values, whose bytes are shared.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_socketio::{Args, Value};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // For code that does not know the types.
+    /// for value in Args::from_serialize(&("move", 3))?.to_values()? {
+    ///     match value {
+    ///         Value::String(text) => println!("text {text}"),
+    ///         Value::Binary(bytes) => println!("{} bytes", bytes.len()),
+    ///         other => println!("{other}"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// None for arguments that were received: any JSON has a [`Value`].
+    /// None for received arguments: any JSON has a [`Value`].
     pub fn to_values(&self) -> Result<Vec<Value>, ArgsError> {
         let elements = de::value::SeqAccessDeserializer::new(self.elements());
         let mut values = match Vec::<Value>::deserialize(elements) {
@@ -192,17 +236,17 @@ impl Args {
             };
             values
                 .iter_mut()
-                .try_for_each(|value| resolve(value, &mut take))?;
+                .try_for_each(|value| value.replace_placeholders(&mut take))?;
         }
         Ok(values)
     }
 
-    /// The arguments as JSON text, separated by commas; bytes are placeholders.
+    /// Returns the arguments as JSON text, separated by commas; bytes are placeholders.
     pub fn json(&self) -> &str {
         self.text_to_end().strip_suffix(']').unwrap_or_default()
     }
 
-    /// The bytes of [`json`](Self::json).
+    /// Returns the bytes of [`json`](Self::json).
     #[inline]
     pub(crate) fn json_bytes(&self) -> &[u8] {
         let bytes = self.text.as_bytes();
@@ -210,7 +254,7 @@ impl Args {
         bytes.get(self.start..end).unwrap_or_default()
     }
 
-    /// The bytes among the arguments.
+    /// Returns the bytes among the arguments.
     #[inline]
     pub fn attachments(&self) -> &[Bytes] {
         self.attachments.as_deref().unwrap_or_default()
@@ -221,32 +265,33 @@ impl Args {
         self.attachments.clone()
     }
 
-    /// How many arguments there are.
+    /// Returns how many arguments there are.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there are no arguments.
+    /// Returns whether there are no arguments.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Bytes of memory that the text and the attachments take.
+    /// Returns the size of the text and the attachments in bytes.
     pub fn size_bytes(&self) -> usize {
         self.text.as_bytes().len() + self.attachments().iter().map(Bytes::len).sum::<usize>()
     }
 
-    /// Bytes of memory that are kept for the arguments, the buffer in which their text came and the list of attachments
-    /// included. What a queue counts.
+    /// Returns the bytes of memory that the arguments keep allocated, including the received buffer and the list of
+    /// attachments. Queues count this size.
     pub fn held_bytes(&self) -> usize {
         let attachments = self.attachments();
         let content = attachments.iter().map(Bytes::len).sum::<usize>();
         self.text.held_bytes() + size_of_val(attachments) + content
     }
 
-    /// Bytes of [`json`](Self::json).
+    /// Returns the bytes of [`json`](Self::json).
     #[inline]
+    #[doc(hidden)]
     pub fn text_bytes(&self) -> usize {
         self.json_bytes().len()
     }
@@ -256,18 +301,18 @@ impl Args {
         self.text.reuse();
     }
 
-    /// A part of the text between two ASCII characters.
+    /// Returns a part of the text between two ASCII characters.
     #[inline]
     pub(crate) fn text_part(&self, start: usize, end: usize) -> &str {
         self.text.part(start, end).unwrap_or_default()
     }
 
-    /// The arguments' text and the bracket behind it.
+    /// Returns the arguments' text and the bracket after it.
     fn text_to_end(&self) -> &str {
         self.text.get(self.start..).unwrap_or_default()
     }
 
-    /// For what `serde_json` does not read.
+    /// Returns a deserializer for JSON that `serde_json` does not support.
     fn lenient(&self) -> Json<'_> {
         Json::new(self.text_to_end(), self.attachments())
     }
@@ -314,31 +359,26 @@ impl Serialize for Args {
     }
 }
 
-/// The arguments do not fit the type that was asked for.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct ArgsError(pub(crate) serde_json::Error);
-
-/// Whether `T` is an array `[T; N]`, which serde cannot tell from a tuple.
+/// Returns whether `T` is an array `[T; N]`, which serde does not distinguish from a tuple.
 pub(crate) fn is_array<T: ?Sized>() -> bool {
     type_name::<T>().trim_start_matches('&').starts_with('[')
 }
 
-/// A deserializer of text that the scanner has accepted, depth included.
+/// Returns a deserializer of text whose syntax and depth the scanner has checked.
 fn json_deserializer(text: &str) -> serde_json::Deserializer<serde_json::de::StrRead<'_>> {
     let mut json = serde_json::Deserializer::from_str(text);
     json.disable_recursion_limit();
     json
 }
 
-/// The string at the beginning of `text`, if it is one without escapes.
+/// Returns the string at the beginning of `text`, if there is one without escapes.
 fn plain_string(text: &str) -> Option<&str> {
     let text = text.strip_prefix('"')?;
     let (plain, rest) = text.split_at_checked(find_special(text.as_bytes(), 0))?;
     rest.starts_with('"').then_some(plain)
 }
 
-/// The arguments in raw text, one after the other.
+/// The arguments in raw text, in order.
 struct Elements<'a> {
     rest: &'a str,
     count: usize,
@@ -371,8 +411,8 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
     }
 }
 
-/// The arguments of a tuple, in which those at the end may be missing, as JavaScript leaves them out: where the tuple has an
-/// `Option` it is `None`.
+/// The arguments of a tuple. Those at the end may be missing, as JavaScript omits them: an `Option` in the tuple is
+/// `None` then.
 struct Padded<A> {
     present: A,
     taken: usize,
@@ -399,7 +439,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Padded<A> {
     ) -> Result<Option<T::Value>, A::Error> {
         let mut seed = Some(seed);
         self.taken += 1;
-        let present = self.present.next_element_seed(Kept(&mut seed))?;
+        let present = self.present.next_element_seed(UnusedSeed(&mut seed))?;
         match seed {
             Some(seed) if present.is_none() && self.taken <= self.len => {
                 let missing = Missing {
@@ -413,10 +453,10 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Padded<A> {
     }
 }
 
-/// A seed that stays where it is if there is no element.
-struct Kept<'a, T>(&'a mut Option<T>);
+/// A seed that remains unused if there is no element.
+struct UnusedSeed<'a, T>(&'a mut Option<T>);
 
-impl<'de, T: DeserializeSeed<'de>> DeserializeSeed<'de> for Kept<'_, T> {
+impl<'de, T: DeserializeSeed<'de>> DeserializeSeed<'de> for UnusedSeed<'_, T> {
     type Value = T::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T::Value, D::Error> {
@@ -427,7 +467,7 @@ impl<'de, T: DeserializeSeed<'de>> DeserializeSeed<'de> for Kept<'_, T> {
     }
 }
 
-/// An argument that was left out.
+/// A missing argument.
 struct Missing<E> {
     number: usize,
     error: PhantomData<E>,
@@ -456,7 +496,7 @@ impl<'de, E: de::Error> Deserializer<'de> for Missing<E> {
 
 /// Chooses between the first argument and all of them by what the type asks for.
 struct ArgsDeserializer<'de, D, A> {
-    /// The first argument's text, for the short way to a string; empty if there is only the long way.
+    /// The first argument's text, for fast access to a string; empty to disable that.
     text: &'de str,
     /// The first argument, if there is one.
     first: Option<D>,

@@ -1,25 +1,17 @@
-//! Where the binary parts of a packet belong: `{"_placeholder":true,"num":n}` stands for attachment `n`.
+//! The binary values of a packet, and the placeholders for them in its text: `{"_placeholder":true,"num":n}` for
+//! attachment `n`.
 //!
-//! When the last attachment is there, [`attach`] checks all placeholders of the packet's text without building anything,
-//! as long as they are written the way every encoder writes them. Text that is written otherwise is rewritten. So behind
-//! this module, in [`Args`] with attachments, each placeholder has the one canonical form and a valid number.
+//! Spec: Socket.IO protocol v5, "Packet encoding".
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use memchr::memmem;
 
-use crate::{
-    Args, DecodeError, DecoderLimits, Packet, RawEvent, Value,
-    packet::Name,
-    scan::{Token, Tokens, unescape},
-    ser::write_u64,
-};
-
-/// The bytes among the arguments of one packet, in the order of their placeholders. `None` instead of none.
+/// The bytes among the arguments of one packet, in the order of their placeholders. `None` if there are none.
 pub type Attachments = Option<Arc<[Bytes]>>;
 
-/// Attachments as all recipients share them.
+/// Makes attachments shareable.
 #[inline]
 pub(crate) fn shared(attachments: Vec<Bytes>) -> Attachments {
     (!attachments.is_empty()).then(|| attachments.into())
@@ -28,252 +20,10 @@ pub(crate) fn shared(attachments: Vec<Bytes>) -> Attachments {
 /// The text in front of the number of a placeholder.
 pub(crate) const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":"#;
 
-/// The key of a placeholder, as it is written and as it may be searched for: no string can contain it.
-const KEY: &[u8] = br#""_placeholder""#;
-
-/// Puts the attachments into the packet that announced them.
-pub(crate) fn attach(
-    packet: Packet,
-    attachments: Vec<Bytes>,
-    limits: &DecoderLimits,
-) -> Result<Packet, DecodeError> {
-    Ok(match packet {
-        Packet::Event {
-            namespace,
-            id,
-            event,
-        } => {
-            let (name, args) = event.into_parts();
-            let event = match attach_args(args, attachments, limits)? {
-                Attached::InPlace(args) => RawEvent::received(name, args),
-                Attached::Rewritten { args, former } => match name {
-                    Name::InText { start, end } => {
-                        RawEvent::new(former.text_part(start, end), args)
-                    }
-                    own @ Name::Own(_) => RawEvent::received(own, args),
-                },
-            };
-            Packet::Event {
-                namespace,
-                id,
-                event,
-            }
-        }
-        Packet::Ack {
-            namespace,
-            id,
-            args,
-        } => {
-            let (Attached::InPlace(args) | Attached::Rewritten { args, .. }) =
-                attach_args(args, attachments, limits)?;
-            Packet::Ack {
-                namespace,
-                id,
-                args,
-            }
-        }
-        other => other,
-    })
-}
-
-enum Attached {
-    /// The text is as it was.
-    InPlace(Args),
-    /// The text had unusual placeholders and was written anew.
-    Rewritten { args: Args, former: Args },
-}
-
-fn attach_args(
-    args: Args,
-    attachments: Vec<Bytes>,
-    limits: &DecoderLimits,
-) -> Result<Attached, DecodeError> {
-    let mut budget = Budget::new(limits);
-    match check(args.json().as_bytes(), &attachments, &mut budget)? {
-        Spelling::Canonical => Ok(Attached::InPlace(args.with_attachments(attachments))),
-        Spelling::Unusual => {
-            let text = rewrite(args.json().as_bytes())?;
-            let mut budget = Budget::new(limits);
-            for at in memmem::find_iter(&text, PLACEHOLDER) {
-                if let Some((num, _)) = canonical_placeholder(text.get(at..).unwrap_or_default()) {
-                    budget.spend(&attachments, num)?;
-                }
-            }
-            // What seemed to be a placeholder may be none.
-            let is_used = budget.references > 0;
-            let attachments = if is_used { attachments } else { Vec::new() };
-            let rewritten = Args::written(text, attachments);
-            Ok(Attached::Rewritten {
-                args: rewritten.map_err(|_| DecodeError::IllegalPlaceholder)?,
-                former: args,
-            })
-        }
-    }
-}
-
-/// An object of which the end has not come.
-struct Open {
-    /// Where it begins.
-    start: usize,
-    /// How much was written, and copied of the text, when it began.
-    written: usize,
-    copied: usize,
-    /// The key whose value comes next.
-    key: Option<Key>,
-    is_placeholder: bool,
-    num: Option<usize>,
-}
-
-enum Key {
-    Placeholder,
-    Num,
-    Other,
-}
-
-impl Key {
-    fn of(escaped: &[u8]) -> Self {
-        match unescape(std::str::from_utf8(escaped).unwrap_or_default()).as_ref() {
-            "_placeholder" => Self::Placeholder,
-            "num" => Self::Num,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// Copies arguments behind a bracket, and writes every placeholder in canonical form. All else stays as it came.
-fn rewrite(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let mut out = Vec::from(b"[");
-    let mut copied = 0;
-    // `None` for an array.
-    let mut open: Vec<Option<Open>> = Vec::new();
-    let mut tokens = Tokens::new(text);
-    while let Some(token) = tokens.next() {
-        let end = text.len() - tokens.rest().len();
-        if let Some(Some(object)) = open.last_mut() {
-            match (object.key.take(), token) {
-                (_, Token::Close) => {}
-                (None, Token::String(key)) => {
-                    object.key = Some(Key::of(key));
-                    continue;
-                }
-                // The last one of a name counts.
-                (Some(Key::Placeholder), value) => {
-                    object.is_placeholder = value == Token::Scalar(b"true");
-                }
-                (Some(Key::Num), Token::Scalar(number)) => {
-                    let number = std::str::from_utf8(number).unwrap_or_default();
-                    object.num = number.parse().ok();
-                }
-                (Some(Key::Num), _) => object.num = None,
-                (Some(Key::Other) | None, _) => {}
-            }
-        }
-        match token {
-            Token::Array => open.push(None),
-            Token::Object => open.push(Some(Open {
-                start: end - 1,
-                written: out.len(),
-                copied,
-                key: None,
-                is_placeholder: false,
-                num: None,
-            })),
-            Token::Close => {
-                let Some(Some(object)) = open.pop() else {
-                    continue;
-                };
-                if object.is_placeholder {
-                    let num = object.num.ok_or(DecodeError::IllegalPlaceholder)?;
-                    // Whatever is inside of it is of no use.
-                    out.truncate(object.written);
-                    out.extend_from_slice(
-                        text.get(object.copied..object.start).unwrap_or_default(),
-                    );
-                    out.extend_from_slice(PLACEHOLDER.as_bytes());
-                    write_u64(&mut out, num as u64);
-                    out.push(b'}');
-                    copied = end;
-                }
-            }
-            Token::String(_) | Token::Scalar(_) => {}
-        }
-    }
-    out.extend_from_slice(text.get(copied..).unwrap_or_default());
-    Ok(out)
-}
-
-/// What placeholders may still refer to. An attachment counts once for each of its placeholders, because whoever reads
-/// the packet gets that many copies.
-struct Budget<'a> {
-    limits: &'a DecoderLimits,
-    references: usize,
-    bytes: usize,
-}
-
-impl<'a> Budget<'a> {
-    fn new(limits: &'a DecoderLimits) -> Self {
-        Self {
-            limits,
-            references: 0,
-            bytes: 0,
-        }
-    }
-
-    fn spend(&mut self, attachments: &[Bytes], num: usize) -> Result<(), DecodeError> {
-        let attachment = attachments.get(num);
-        let attachment = attachment.ok_or(DecodeError::IllegalPlaceholder)?;
-        self.references += 1;
-        self.bytes += attachment.len();
-        if self.references > self.limits.max_attachments {
-            return Err(DecodeError::TooManyAttachments {
-                max: self.limits.max_attachments,
-            });
-        }
-        if self.bytes > self.limits.max_attachment_bytes {
-            return Err(DecodeError::AttachmentsTooLarge {
-                max: self.limits.max_attachment_bytes,
-            });
-        }
-        Ok(())
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Spelling {
-    Canonical,
-    Unusual,
-}
-
-/// Checks the placeholders in valid JSON text.
-fn check(
-    text: &[u8],
-    attachments: &[Bytes],
-    budget: &mut Budget<'_>,
-) -> Result<Spelling, DecodeError> {
-    // No encoder escapes letters. Where somebody did, the key may be hidden.
-    let escaped_letter = |at: usize| matches!(text.get(at + 4), Some(b'5' | b'6' | b'7'));
-    if memmem::find_iter(text, br"\u00").any(escaped_letter) {
-        return Ok(Spelling::Unusual);
-    }
-    for at in memmem::find_iter(text, KEY) {
-        let before = at.checked_sub(1);
-        // Behind a backslash it is a part of a string.
-        if before.and_then(|before| text.get(before)) == Some(&b'\\') {
-            continue;
-        }
-        let Some((num, _)) = before.and_then(|before| canonical_placeholder(text.get(before..)?))
-        else {
-            return Ok(Spelling::Unusual);
-        };
-        budget.spend(attachments, num)?;
-    }
-    Ok(Spelling::Canonical)
-}
-
-/// If `text` begins with a placeholder in canonical form: its number, and its length in bytes.
+/// Returns the number and the length in bytes of the canonical placeholder at the beginning of `text`, if there is one.
 pub(crate) fn canonical_placeholder(text: &[u8]) -> Option<(usize, usize)> {
     let rest = text.strip_prefix(PLACEHOLDER.as_bytes())?;
-    // Longer numbers are not canonical; they are beyond every limit, too.
+    // Longer numbers are not canonical, and exceed every limit.
     let digits = rest
         .iter()
         .take(9)
@@ -286,31 +36,7 @@ pub(crate) fn canonical_placeholder(text: &[u8]) -> Option<(usize, usize)> {
     (rest.get(digits) == Some(&b'}')).then_some((num, PLACEHOLDER.len() + digits + 1))
 }
 
-/// Replaces the placeholders in a value, however they are written. `take` gets the number in each, if it has one.
-pub(crate) fn resolve<E>(
-    value: &mut Value,
-    take: &mut impl FnMut(Option<usize>) -> Result<Bytes, E>,
-) -> Result<(), E> {
-    match value {
-        Value::Array(elements) => elements
-            .iter_mut()
-            .try_for_each(|element| resolve(element, take)),
-        Value::Object(members) if members.get("_placeholder") == Some(&Value::Bool(true)) => {
-            let num = members
-                .get("num")
-                .and_then(Value::as_u64)
-                .and_then(|num| usize::try_from(num).ok());
-            *value = Value::Binary(take(num)?);
-            Ok(())
-        }
-        Value::Object(members) => members
-            .values_mut()
-            .try_for_each(|member| resolve(member, take)),
-        _ => Ok(()),
-    }
-}
-
-/// How many placeholders `text` contains, in the form that our encoder writes.
+/// Returns how many placeholders `text` contains, in the form that Kokanee's encoder writes.
 pub(crate) fn count_placeholders(text: &[u8]) -> usize {
     memmem::find_iter(text, br#""_placeholder":true"#)
         .filter(|&at| at == 0 || text.get(at - 1) != Some(&b'\\'))

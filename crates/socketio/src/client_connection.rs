@@ -1,7 +1,9 @@
-//! All namespaces of one session, client side: which are being joined, which have accepted, what may come for each.
+//! All namespaces of one session, client side: which are being joined, which are connected, and which packets are
+//! allowed for each.
 //!
-//! The mirror image of [`Connection`](crate::Connection). The driver feeds it messages and does what [`ClientInput`] says;
-//! the state of each socket that it needs beside it (`S`) is kept here. Spec: Socket.IO protocol v5, "Exchange protocol".
+//! The counterpart of [`Connection`](crate::Connection). The driver passes it messages and handles the [`ClientInput`]
+//! that it returns. The driver's own state of each socket (`S`) is stored here. Spec: Socket.IO protocol v5, "Exchange
+//! protocol".
 //!
 //! ```text
 //!   join()             CONNECT             DISCONNECT, leave(), end of the session
@@ -18,10 +20,10 @@ use crate::{
     RawEvent, from_json,
 };
 
-/// What a received message asks for.
+/// What the driver must do for a received message.
 #[derive(Debug)]
 pub enum ClientInput {
-    /// A namespace has accepted.
+    /// The server has accepted the socket.
     Connected {
         /// Index of the socket, see [`ClientConnection::get_mut`].
         index: usize,
@@ -30,13 +32,13 @@ pub enum ClientInput {
         /// The private id, for servers that can recover the connection's state.
         pid: Option<Str>,
     },
-    /// A namespace has refused.
+    /// The server has refused the socket.
     Refused {
         /// Index of the socket.
         index: usize,
         /// The server's message.
         message: String,
-        /// The data that it sent along.
+        /// The data of the refusal.
         data: Option<serde_json::Value>,
     },
     /// The namespace was accepted in a way that only servers of an older revision use.
@@ -53,29 +55,29 @@ pub enum ClientInput {
         /// Name and arguments.
         event: RawEvent,
     },
-    /// The answer to an event that we sent.
+    /// The acknowledgement of an event that the client sent.
     Ack {
         /// Index of the socket.
         index: usize,
-        /// The id that we sent.
+        /// The id of the event.
         id: AckId,
         /// The server's arguments.
         args: Args,
     },
-    /// The server has disconnected the socket. [`ClientConnection::leave`] takes it out.
+    /// The server has disconnected the socket. Remove it with [`ClientConnection::leave`].
     Disconnected {
         /// Index of the socket.
         index: usize,
     },
 }
 
-/// What joining a namespace takes, see [`ClientConnection::join`].
+/// What is necessary to join a namespace; see [`ClientConnection::join`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Join {
     /// The CONNECT packet must be sent.
     Send,
-    /// The CONNECT packet must be sent, but servers of revision 4 may leave it without an answer: they have once said of `/`
-    /// that they have connected it.
+    /// The CONNECT packet must be sent, but servers of revision 4 may not answer it, as they have already connected `/`
+    /// once.
     SendAgain,
     /// The server connects the namespace by itself.
     Wait,
@@ -86,11 +88,11 @@ pub enum Join {
 /// How `/` is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Root {
-    /// By the server, which has not said so yet. Spec: Socket.IO protocol v4, "Connection to a namespace".
+    /// By the server, whose CONNECT has not come yet. Spec: Socket.IO protocol v4, "Connection to a namespace".
     Expected,
-    /// The server has connected it, before anybody wanted it.
+    /// The server has connected it, before the client joined it.
     Connected,
-    /// By CONNECT, as every other namespace.
+    /// By the client's CONNECT, as every other namespace.
     Asked,
 }
 
@@ -110,7 +112,7 @@ pub struct ClientConnection<S> {
 }
 
 impl<S> ClientConnection<S> {
-    /// Starts when the session has opened.
+    /// Creates the connection of a session that has just opened.
     pub fn new(parser: ParserKind, limits: DecoderLimits, version: ProtocolVersion) -> Self {
         Self {
             decoder: Decoder::new(parser, limits),
@@ -123,14 +125,15 @@ impl<S> ClientConnection<S> {
         }
     }
 
-    /// Decodes one message. `None` while attachments are outstanding, and for packets of namespaces that were left.
+    /// Decodes one message. Returns `None` while attachments are outstanding, and for packets of namespaces that were
+    /// left.
     ///
     /// # Errors
     /// [`DecodeError`]: the session must be closed.
     pub fn handle_message(&mut self, message: Message) -> Result<Option<ClientInput>, DecodeError> {
         let message = match message {
-            // The frequent case, without the detour over a packet.
-            Message::Text(text) => match self.decoder.straight_event(text.as_bytes()) {
+            // The most frequent message, without building a packet.
+            Message::Text(text) => match self.decoder.plain_event(text.as_bytes()) {
                 Some(event) => {
                     let index = match event.namespace {
                         None => self.find("/"),
@@ -155,7 +158,7 @@ impl<S> ClientConnection<S> {
         | Packet::Ack { namespace, .. }
         | Packet::Disconnect { namespace }) = &packet;
         let Some(index) = self.find(namespace) else {
-            // What crosses our own leaving is for nobody.
+            // Packets sent before the server read the client's DISCONNECT are ignored.
             if **namespace == *"/" {
                 self.note_root(&packet);
             }
@@ -170,7 +173,7 @@ impl<S> ClientConnection<S> {
         }))
     }
 
-    /// The socket of a namespace. Servers of revision 4 send its query back.
+    /// Returns the socket of a namespace. Servers of revision 4 repeat its query.
     fn find(&self, namespace: &str) -> Option<usize> {
         let name = namespace.split('?').next().unwrap_or_default();
         self.memberships
@@ -178,11 +181,11 @@ impl<S> ClientConnection<S> {
             .position(|membership| *membership.namespace == *name)
     }
 
-    /// What the server says of `/` while nobody has joined it.
+    /// Handles a packet for `/` while the client has not joined it.
     fn note_root(&mut self, packet: &Packet) {
         match packet {
             Packet::Connect { .. } if self.root == Root::Expected => self.root = Root::Connected,
-            // Whoever wants it has to ask for it.
+            // From now on joining it needs a CONNECT.
             Packet::ConnectError { .. } | Packet::Disconnect { .. } => self.root = Root::Asked,
             _ => {}
         }
@@ -206,7 +209,7 @@ impl<S> ClientConnection<S> {
         }
     }
 
-    /// Begins to join a namespace. Says what that takes: servers of revision 4 connect `/` by themselves.
+    /// Begins to join a namespace, and returns what is necessary: servers of revision 4 connect `/` by themselves.
     pub fn join(&mut self, namespace: Str, socket: S) -> Join {
         let join = match self.root {
             Root::Expected if *namespace == *"/" => Join::Wait,
@@ -221,7 +224,7 @@ impl<S> ClientConnection<S> {
         join
     }
 
-    /// Takes a socket out: it was refused, or it leaves.
+    /// Removes a socket that was refused or leaves.
     pub fn leave(&mut self, index: usize) -> Option<S> {
         let left = (index < self.memberships.len()).then(|| self.memberships.remove(index));
         left.map(|Membership { namespace, socket }| {
@@ -232,42 +235,42 @@ impl<S> ClientConnection<S> {
         })
     }
 
-    /// The socket at `index`.
+    /// Returns the socket at `index`.
     pub fn get_mut(&mut self, index: usize) -> Option<&mut S> {
         self.memberships
             .get_mut(index)
             .map(|membership| &mut membership.socket)
     }
 
-    /// All sockets, to be changed.
+    /// Returns all sockets, mutably.
     pub fn sockets_mut(&mut self) -> impl Iterator<Item = &mut S> {
         self.memberships
             .iter_mut()
             .map(|membership| &mut membership.socket)
     }
 
-    /// All sockets.
+    /// Returns all sockets.
     pub fn sockets(&self) -> impl Iterator<Item = &S> {
         self.memberships.iter().map(|membership| &membership.socket)
     }
 
-    /// Number of namespaces.
+    /// Returns the number of namespaces.
     pub fn len(&self) -> usize {
         self.memberships.len()
     }
 
-    /// Whether there is no namespace.
+    /// Returns whether there are no namespaces.
     pub fn is_empty(&self) -> bool {
         self.memberships.is_empty()
     }
 
-    /// The protocol's revision.
+    /// Returns the protocol's revision.
     pub fn version(&self) -> ProtocolVersion {
         self.version
     }
 }
 
-/// The payload is an object with a message; older servers send the message or the data alone.
+/// Reads a refusal: an object with a message; older servers send only the message or only the data.
 fn on_refused(index: usize, payload: Option<&Str>) -> ClientInput {
     let value = payload.and_then(|json| from_json::<serde_json::Value>(json).ok());
     let (message, data) = match value {

@@ -1,7 +1,8 @@
-//! All namespaces of one client over one session: which it has joined, which it is joining, what it may send in each state.
+//! All namespaces of one session, server side: which the client has joined, which it is joining, and which packets are
+//! allowed in each state.
 //!
-//! The driver feeds it messages and does what [`Input`] says. The state of each socket that the driver needs beside it
-//! (`S`) is kept here, so that one look-up finds both. Spec: Socket.IO protocol v5, "Exchange protocol".
+//! The driver passes it messages and handles the [`Input`] that it returns. The driver's own state of each socket (`S`)
+//! is stored here, so that one look-up finds both. Spec: Socket.IO protocol v5, "Exchange protocol".
 //!
 //! ```text
 //!   CONNECT            accept()               DISCONNECT, leave()
@@ -52,7 +53,7 @@ impl Default for ConnectionConfig {
     }
 }
 
-/// What a received message asks for.
+/// What the driver must do for a received message.
 #[derive(Debug)]
 pub enum Input {
     /// The client asks to join a namespace. Answer with [`Connection::join`], or refuse it.
@@ -71,23 +72,23 @@ pub enum Input {
         /// Name and arguments.
         event: RawEvent,
     },
-    /// The answer to an event that we sent.
+    /// The acknowledgement of an event that the server sent.
     Ack {
         /// Index of the socket.
         index: usize,
-        /// The id that we sent.
+        /// The id of the event.
         id: AckId,
         /// The client's arguments.
         args: Args,
     },
-    /// The client leaves a namespace. [`Connection::leave`] takes it out.
+    /// The client leaves a namespace. Remove the socket with [`Connection::leave`].
     Disconnect {
         /// Index of the socket.
         index: usize,
     },
 }
 
-/// The client broke the protocol; the connection must be closed.
+/// The client violated the protocol; the connection must be closed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ProtocolError {
     /// A packet could not be decoded.
@@ -127,9 +128,9 @@ struct Membership<S> {
 #[derive(Debug)]
 pub struct Connection<S> {
     decoder: Decoder,
-    // Few, mostly one: a linear search beats a map.
+    // Few, usually one: a linear search is faster than a map.
     memberships: Vec<Membership<S>>,
-    /// Set while the client is in no namespace.
+    /// Set while the client is not in any namespace.
     connect_by: Option<Instant>,
     /// Set while attachments are outstanding.
     attachments_by: Option<Instant>,
@@ -137,7 +138,7 @@ pub struct Connection<S> {
 }
 
 impl<S> Connection<S> {
-    /// Starts when the session has opened.
+    /// Creates the connection of a session that has just opened.
     pub fn new(config: &ConnectionConfig, version: ProtocolVersion, now: Instant) -> Self {
         Self {
             decoder: Decoder::new(config.parser, config.decoder.clone()),
@@ -148,25 +149,24 @@ impl<S> Connection<S> {
         }
     }
 
-    /// The protocol's revision.
+    /// Returns the protocol's revision.
     pub fn version(&self) -> ProtocolVersion {
         self.version
     }
 
-    /// The decoder, which knows the parser that the client uses.
+    /// Returns the decoder, which knows the parser that the client uses.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
     }
 
-    /// The straight way of the most frequent message: an event without attachments, for a namespace that was joined. Returns
-    /// the socket's index, the id to answer with, and the event; for all other messages, and for whatever is wrong,
-    /// `text` itself, which [`handle_message`](Self::handle_message) takes.
+    /// Handles the most frequent message on a fast path: an event without attachments, for a joined namespace. Returns
+    /// the socket's index, the id to answer with, and the event.
     ///
     /// # Errors
-    /// The text.
+    /// Returns `text` for all other messages, valid or not: pass it to [`handle_message`](Self::handle_message).
     #[inline]
     pub fn handle_event(&mut self, text: Str) -> Result<(usize, Option<AckId>, RawEvent), Str> {
-        let Some(event) = self.decoder.straight_event(text.as_bytes()) else {
+        let Some(event) = self.decoder.plain_event(text.as_bytes()) else {
             return Err(text);
         };
         let index = match event.namespace {
@@ -179,7 +179,7 @@ impl<S> Connection<S> {
         }
     }
 
-    /// Decodes one message and checks that it is allowed now. `None` while attachments are outstanding.
+    /// Decodes one message and checks that it is allowed now. Returns `None` while attachments are outstanding.
     ///
     /// # Errors
     /// [`ProtocolError`]: the connection must be closed.
@@ -255,14 +255,14 @@ impl<S> Connection<S> {
         Ok(())
     }
 
-    /// Moves the deadlines, because the client was not read from for so long.
+    /// Extends the deadlines by `time`, during which the client was not read from.
     pub fn postpone(&mut self, time: Duration) {
         for deadline in [&mut self.connect_by, &mut self.attachments_by] {
             *deadline = deadline.map(|at| at + time);
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) must be called.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) must be called.
     pub fn deadline(&self) -> Option<Instant> {
         match (self.connect_by, self.attachments_by) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -270,9 +270,10 @@ impl<S> Connection<S> {
         }
     }
 
-    /// Begins to join a namespace: from now on its events are accepted, to be kept until the socket is connected.
+    /// Begins to join a namespace: from now on its events are accepted, and the driver keeps them until the socket is
+    /// connected.
     pub fn join(&mut self, namespace: Str, socket: S) {
-        // Grow by one: nearly every connection has a single namespace.
+        // Grows by one: nearly every connection has a single namespace.
         self.memberships.reserve_exact(1);
         self.memberships.push(Membership {
             namespace,
@@ -289,7 +290,7 @@ impl<S> Connection<S> {
         }
     }
 
-    /// Takes a socket out: it was refused, or it leaves. A client in no namespace must join one in time again.
+    /// Removes a socket that was refused or leaves. A client without a namespace must join one in time again.
     pub fn leave(&mut self, config: &ConnectionConfig, now: Instant, index: usize) -> Option<S> {
         if index >= self.memberships.len() {
             return None;
@@ -306,36 +307,36 @@ impl<S> Connection<S> {
         Some(left.socket)
     }
 
-    /// The socket at `index`.
+    /// Returns the socket at `index`.
     pub fn get_mut(&mut self, index: usize) -> Option<&mut S> {
         self.memberships
             .get_mut(index)
             .map(|membership| &mut membership.socket)
     }
 
-    /// All sockets, to be changed.
+    /// Returns all sockets, mutably.
     pub fn sockets_mut(&mut self) -> impl Iterator<Item = &mut S> {
         self.memberships
             .iter_mut()
             .map(|membership| &mut membership.socket)
     }
 
-    /// All sockets.
+    /// Returns all sockets.
     pub fn sockets(&self) -> impl Iterator<Item = &S> {
         self.memberships.iter().map(|membership| &membership.socket)
     }
 
-    /// Number of namespaces joined or being joined.
+    /// Returns the number of namespaces joined or being joined.
     pub fn len(&self) -> usize {
         self.memberships.len()
     }
 
-    /// Whether the client is in no namespace.
+    /// Returns whether the client is not in any namespace.
     pub fn is_empty(&self) -> bool {
         self.memberships.is_empty()
     }
 
-    /// Takes all sockets out, because the session has ended.
+    /// Removes and returns all sockets, because the session has ended.
     pub fn take_all(&mut self) -> Vec<S> {
         self.connect_by = None;
         self.attachments_by = None;
@@ -369,7 +370,8 @@ impl<S> Connection<S> {
     }
 }
 
-/// Old clients send their auth as the query of the namespace: `/admin?token=1` is `/admin` with `{"token":"1"}`.
+/// Splits the query off a namespace, in which old clients send their auth: `/admin?token=1` is `/admin` with
+/// `{"token":"1"}`.
 fn split_query(namespace: &Str) -> (Str, Option<Str>) {
     let Some(at) = memchr::memchr(b'?', namespace.as_bytes()) else {
         return (namespace.clone(), None);

@@ -1,4 +1,4 @@
-//! From events, acknowledgements and the rest to messages, once for all recipients.
+//! Encodes events, acknowledgements and all other packets as messages, once for all recipients.
 //!
 //! The text is built in the buffer in which it will be sent. Spec: Socket.IO protocol v5, "Packet encoding".
 
@@ -9,31 +9,34 @@ use std::{
 
 use bytes::Bytes;
 use kokanee_engineio::{Message, Outgoing, TextBuffer};
-use serde::{Serialize, ser};
+use serde::Serialize;
 
 use crate::{
-    AckId, Args, Decoder, DecoderLimits, Packet, ParserKind, RawEvent,
-    args::is_array,
+    args::{Args, is_array},
     attachments::{Attachments, shared},
+    decoder::{Decoder, ParserKind},
+    error::EncodeError,
     header::PacketType,
-    is_reserved_event_name, msgpack,
+    limits::DecoderLimits,
+    msgpack,
+    packet::{AckId, Packet, RawEvent, is_reserved_event_name},
     ser::{JsonWriter, write_string, write_u64},
 };
 
-/// Room for arguments of unknown size.
+/// The initial capacity for arguments of unknown size.
 const ARGS_BYTES_GUESS: usize = 128;
-/// Room for a packet of unknown size: what is in front of its arguments is rarely longer than the rest of this.
+/// The initial capacity for a packet of unknown size: its head and name are rarely longer than the difference.
 const PACKET_BYTES_GUESS: usize = ARGS_BYTES_GUESS + 64;
 
-/// A packet to send, encoded once and shared by all its recipients. Cloning counts references.
+/// A packet to send, encoded once and shared by all its recipients.
 #[derive(Debug, Clone)]
 pub struct EncodedPacket(Form);
 
 #[derive(Debug, Clone)]
 enum Form {
-    /// A text alone, for one recipient.
+    /// Only a text, for one recipient.
     Text(Outgoing),
-    /// All that recipients share.
+    /// Everything that recipients share.
     Parts(Arc<Parts>),
 }
 
@@ -42,12 +45,12 @@ struct Parts {
     text: Outgoing,
     attachments: Vec<Outgoing>,
     msgpack: OnceLock<Outgoing>,
-    /// Bytes of the text and the attachments: asked for by every recipient.
+    /// The size of the text and the attachments in bytes: every recipient needs it.
     size: usize,
 }
 
 impl EncodedPacket {
-    /// The packet whose text `write` appends, without a thought for the attachments that it returns.
+    /// Builds a packet: `write` appends its text, as if it had no attachments, and returns the attachments.
     ///
     /// # Errors
     /// Those of `write`.
@@ -67,7 +70,7 @@ impl EncodedPacket {
         }
     }
 
-    /// The packet of a text that was written elsewhere, without a thought for its attachments.
+    /// Creates a packet from a text that was written as if it had no attachments.
     pub fn from_written(text: &[u8], attachments: Attachments) -> Self {
         if let Some(attachments) = attachments {
             return Self::with_attachments(text, &attachments);
@@ -77,7 +80,8 @@ impl EncodedPacket {
         Self(Form::Text(buffer.finish()))
     }
 
-    /// The number of attachments is known only when all is written, and stands in front.
+    /// Creates a packet with attachments. Their number is known only when all of the text is written, and is in front
+    /// of it.
     fn with_attachments(text: &[u8], attachments: &[Bytes]) -> Self {
         let mut buffer = TextBuffer::with_capacity(text.len() + 8);
         let out = buffer.as_mut_vec();
@@ -92,12 +96,13 @@ impl EncodedPacket {
         Self::from_parts(buffer.finish().shared(), attachments)
     }
 
-    /// The messages for a peer with the default parser: the text and then the attachments, with nothing between them.
+    /// Returns the messages for a peer with the default parser: the text and then the attachments. No other message may
+    /// be sent between them.
     pub fn default_frames(&self) -> impl Iterator<Item = &Outgoing> + Clone {
         std::iter::once(self.first()).chain(self.attachments())
     }
 
-    /// The text for a peer with the default parser.
+    /// Returns the text for a peer with the default parser.
     #[inline]
     pub fn first(&self) -> &Outgoing {
         match &self.0 {
@@ -106,7 +111,7 @@ impl EncodedPacket {
         }
     }
 
-    /// The finished WebSocket frame for a peer with the default parser, if the packet is a text alone.
+    /// Returns the finished WebSocket frame for a peer with the default parser, if the packet has no attachments.
     #[inline]
     pub fn text_frame(&self) -> Option<&[u8]> {
         match &self.0 {
@@ -116,7 +121,7 @@ impl EncodedPacket {
         }
     }
 
-    /// The attachments for a peer with the default parser.
+    /// Returns the attachments for a peer with the default parser.
     #[inline]
     pub fn attachments(&self) -> &[Outgoing] {
         match &self.0 {
@@ -138,13 +143,13 @@ impl EncodedPacket {
         Ok(())
     }
 
-    /// The one message for a peer with the msgpack parser.
+    /// Returns the one message for a peer with the msgpack parser.
     ///
-    /// It is made on first need and kept if the packet is [`shared`](Self::shared) or has attachments.
+    /// It is encoded on first use and kept if the packet is [`shared`](Self::shared) or has attachments.
     pub fn msgpack(&self) -> Outgoing {
         let encode = || {
             let Message::Text(text) = self.first().message() else {
-                // Never the case: the first message is text.
+                // Unreachable: the first message is text.
                 return self.first().clone();
             };
             let bytes = |attachment: &Outgoing| match attachment.message() {
@@ -161,8 +166,7 @@ impl EncodedPacket {
         }
     }
 
-    /// The event that the packet holds, decoded again; `None` if it is something else. For whoever wants to see it, not for
-    /// the way to the peer.
+    /// Decodes the event of the packet, for listeners to outgoing events. Returns `None` for other packets.
     pub fn event(&self) -> Option<RawEvent> {
         let limits = DecoderLimits {
             max_attachments: usize::MAX,
@@ -178,7 +182,7 @@ impl EncodedPacket {
         }
     }
 
-    /// Lets all clones made from now on share one text and one msgpack message. For packets with many recipients.
+    /// Makes all later clones share one text and one msgpack message. For packets with many recipients.
     #[must_use]
     pub fn shared(self) -> Self {
         match self.0 {
@@ -197,7 +201,7 @@ impl EncodedPacket {
         })))
     }
 
-    /// Bytes of the text and the attachments.
+    /// Returns the size of the text and the attachments in bytes.
     #[inline]
     pub fn size_bytes(&self) -> usize {
         match &self.0 {
@@ -210,8 +214,8 @@ impl EncodedPacket {
 /// Encodes an event.
 ///
 /// A tuple or tuple struct becomes as many arguments as it has fields, `()` and a unit struct none. Everything else is
-/// one argument, arrays, newtypes and options included. What serialises as bytes ([`Bytes`], [`Value::Binary`]) becomes
-/// an attachment. Numbers that are not finite become null.
+/// one argument, including arrays, newtypes and options. Types that serialise as bytes ([`Bytes`], [`Value::Binary`])
+/// become attachments. Numbers that are not finite become null.
 ///
 /// `namespace` begins with a slash and contains no comma, here and in the other functions.
 ///
@@ -231,7 +235,7 @@ pub fn encode_event<T: Serialize + ?Sized>(
 /// Appends the text of an event and returns its attachments: what [`encode_event`] encodes.
 ///
 /// # Errors
-/// As [`encode_event`]. What was appended then is of no use.
+/// As [`encode_event`]. The appended text is incomplete then.
 #[inline]
 pub fn write_event<T: Serialize + ?Sized>(
     out: &mut Vec<u8>,
@@ -244,7 +248,7 @@ pub fn write_event<T: Serialize + ?Sized>(
     write_args(out, args)
 }
 
-/// Encodes an event with arguments that were received, which are copied as they are.
+/// Encodes an event with received arguments, which are copied unchanged.
 ///
 /// # Errors
 /// [`EncodeError::ReservedName`].
@@ -276,7 +280,7 @@ pub fn write_event_args(
     Ok(write_raw_args(out, args))
 }
 
-/// Encodes an acknowledgement. `args` become its arguments as those of [`encode_event`] do.
+/// Encodes an acknowledgement. `args` are serialised as those of [`encode_event`].
 ///
 /// # Errors
 /// [`EncodeError`] if the arguments cannot be written.
@@ -292,7 +296,7 @@ pub fn encode_ack<T: Serialize + ?Sized>(
     })
 }
 
-/// Encodes an acknowledgement with arguments that were received, which are copied as they are.
+/// Encodes an acknowledgement with received arguments, which are copied unchanged.
 pub fn encode_ack_args(namespace: &str, id: AckId, args: &Args) -> EncodedPacket {
     EncodedPacket::build_text(|out| {
         let bytes = args.text_bytes();
@@ -302,7 +306,7 @@ pub fn encode_ack_args(namespace: &str, id: AckId, args: &Args) -> EncodedPacket
     })
 }
 
-/// Encodes a CONNECT with a JSON object, given as text, as payload.
+/// Encodes a CONNECT. Its payload is the text of a JSON object.
 pub fn encode_connect(namespace: &str, json: Option<&str>) -> EncodedPacket {
     let json = json.unwrap_or_default();
     EncodedPacket::build_text(|out| {
@@ -323,7 +327,7 @@ pub fn encode_disconnect(namespace: &str) -> EncodedPacket {
 /// Encodes a `CONNECT_ERROR`, the refusal of a namespace.
 ///
 /// # Errors
-/// [`EncodeError`] if the data cannot be written or contain bytes.
+/// [`EncodeError`] if the data cannot be written or contains bytes.
 pub fn encode_connect_error<T: Serialize + ?Sized>(
     namespace: &str,
     message: &str,
@@ -340,11 +344,11 @@ pub fn encode_connect_error<T: Serialize + ?Sized>(
     })
 }
 
-/// Encodes the refusal of a namespace for clients of protocol revision 4 and older: the data alone if there are some,
-/// otherwise the message.
+/// Encodes the refusal of a namespace for clients of protocol revision 4 and older: only the data if there is any,
+/// otherwise only the message.
 ///
 /// # Errors
-/// [`EncodeError`] if the data cannot be written or contain bytes.
+/// [`EncodeError`] if the data cannot be written or contains bytes.
 pub fn encode_legacy_connect_error<T: Serialize + ?Sized>(
     namespace: &str,
     message: &str,
@@ -371,7 +375,7 @@ fn encode_refusal(
     })
 }
 
-/// Appends an event up to its name, and makes room for the arguments.
+/// Appends an event up to its name, and reserves space for the arguments.
 #[inline]
 fn write_name(
     out: &mut Vec<u8>,
@@ -390,7 +394,7 @@ fn write_name(
     Ok(())
 }
 
-/// Appends type, namespace and id, and makes room for a payload.
+/// Appends type, namespace and id, and reserves space for a payload.
 #[inline]
 fn write_head(
     out: &mut Vec<u8>,
@@ -430,48 +434,4 @@ fn write_raw_args(out: &mut Vec<u8>, args: &Args) -> Attachments {
     out.extend_from_slice(args.json_bytes());
     out.push(b']');
     args.shared_attachments()
-}
-
-/// A packet cannot be encoded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EncodeError {
-    /// The peers' libraries give this event name a meaning of their own.
-    #[error("{name:?} is a reserved event name")]
-    ReservedName {
-        /// The name.
-        name: Box<str>,
-    },
-    /// Arrays and objects are nested deeper than a receiver would accept.
-    #[error("arguments nested deeper than {max}")]
-    TooDeep {
-        /// The limit, [`MAX_DEPTH`](crate::MAX_DEPTH).
-        max: usize,
-    },
-    /// The key of a map is neither text nor a number.
-    #[error("a key must be text or a number")]
-    KeyNotText,
-    /// Beside bytes there is a map with `_placeholder: true`, which the receiver would take for bytes.
-    #[error("arguments with bytes may not contain a key `_placeholder` that is true")]
-    PlaceholderInData,
-    /// More binary values than a peer with the default parser accepts: the JavaScript libraries end the connection at the
-    /// eleventh. With the msgpack parser any number is possible.
-    #[error("{count} binary values, but `max_outbound_attachments` allows {max} in one packet")]
-    TooManyAttachments {
-        /// How many there are.
-        count: usize,
-        /// The limit.
-        max: usize,
-    },
-    /// Bytes where the protocol has no place for them.
-    #[error("bytes are possible in events and acknowledgements only")]
-    BinaryNotAllowed,
-    /// The type refuses to be serialised.
-    #[error("{0}")]
-    Serialize(Box<str>),
-}
-
-impl ser::Error for EncodeError {
-    fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self::Serialize(message.to_string().into())
-    }
 }

@@ -1,13 +1,13 @@
-//! The head of a text packet: `<type>[<attachments>-][<namespace>,][<ack id>]`, up to where the JSON begins.
+//! The head of a text packet, in front of the JSON: `<type>[<attachments>-][<namespace>,][<ack id>]`.
 //!
-//! Spec: Socket.IO protocol v5, "Packet encoding". Stricter than the JavaScript parser where that reads numbers as
-//! JavaScript does (`0x1`, `1e0`, spaces): digits only.
+//! Spec: Socket.IO protocol v5, "Packet encoding". Stricter than the JavaScript parser, which accepts all of
+//! JavaScript's numbers (`0x1`, `1e0`, spaces): digits only.
 
 use memchr::memchr;
 
-use crate::{AckId, DecodeError, DecoderLimits};
+use crate::{error::DecodeError, limits::DecoderLimits, packet::AckId};
 
-/// What a packet is on the wire.
+/// The type of a packet on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PacketType {
     Connect,
@@ -18,7 +18,7 @@ pub(crate) enum PacketType {
 }
 
 impl PacketType {
-    /// The type with this number, but for the binary ones.
+    /// Returns the type with this number, except the binary ones.
     pub(crate) fn from_number(number: u64) -> Option<Self> {
         Some(match number {
             0 => Self::Connect,
@@ -30,7 +30,7 @@ impl PacketType {
         })
     }
 
-    /// The digit in front of a packet without attachments.
+    /// Returns the digit in front of a packet without attachments.
     pub(crate) const fn digit(self) -> u8 {
         match self {
             Self::Connect => b'0',
@@ -41,7 +41,7 @@ impl PacketType {
         }
     }
 
-    /// The digit in front of an event or acknowledgement with attachments, from the one without.
+    /// Returns the digit of an event or acknowledgement with attachments, given the digit of one without.
     pub(crate) const fn binary_digit(digit: u8) -> u8 {
         if digit == Self::Ack.digit() {
             b'6'
@@ -55,7 +55,7 @@ impl PacketType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) packet_type: PacketType,
-    /// Number of attachments to come. More than 0 exactly for types 5 and 6.
+    /// Number of attachments to come. Greater than 0 exactly for types 5 and 6.
     pub(crate) attachments: usize,
     /// Start and end of the namespace. `None` for `/`.
     pub(crate) namespace: Option<(usize, usize)>,
@@ -115,7 +115,7 @@ impl Header {
     }
 }
 
-/// Start and end of the namespace at `at`, if there is one that is not `/`, and the offset behind it.
+/// Returns the start and end of the namespace at `at`, if there is one other than `/`, and the offset after it.
 #[inline]
 pub(crate) fn namespace(
     text: &[u8],
@@ -133,7 +133,7 @@ pub(crate) fn namespace(
     Ok((namespace, (at + length + 1).min(text.len())))
 }
 
-/// The acknowledgement id at `at`, if there is one, and the offset behind it.
+/// Returns the acknowledgement id at `at`, if there is one, and the offset after it.
 #[inline]
 pub(crate) fn ack_id(text: &[u8], at: usize) -> Result<(Option<AckId>, usize), DecodeError> {
     let end = end_of_digits(text, at);
@@ -164,7 +164,8 @@ fn end_of_digits(text: &[u8], start: usize) -> usize {
     at
 }
 
-/// The number in `text[start..end]`, all digits. `None` if there are more than `max_digits`, of which 19 always fit.
+/// Returns the number in `text[start..end]`, all digits. `None` if there are more than `max_digits`, of which 19 always
+/// fit.
 fn number(text: &[u8], start: usize, end: usize, max_digits: usize) -> Option<u64> {
     let digits = text
         .get(start..end)

@@ -1,8 +1,9 @@
-//! Deserialises received JSON text whatever it holds: half a surrogate pair is U+FFFD, a number beyond a double is
-//! infinite, and a placeholder is its attachment.
+//! Deserialises any received JSON text: half a surrogate pair is U+FFFD, a number beyond a double is infinite, and a
+//! placeholder is its attachment.
 //!
-//! `serde_json` knows nothing of attachments and refuses the other two, which JavaScript reads and writes. It is faster, so
-//! this is for text that it has refused. The text was scanned before: nothing is checked again but what a type wants.
+//! `serde_json` does not support attachments and rejects the other two, which JavaScript reads and writes. It is
+//! faster, so this module is used only for text that it has rejected. The text was scanned before: only the types are
+//! checked here.
 
 use std::borrow::Cow;
 
@@ -18,17 +19,16 @@ use serde::{
 use serde_json::Error;
 
 use crate::{
-    MAX_DEPTH,
     attachments::canonical_placeholder,
-    scan::{Token, Tokens, scan_value, unescape},
+    scan::{MAX_DEPTH, Token, Tokens, scan_value, unescape},
     value::Key,
 };
 
-/// Deserialises one JSON text that a peer has sent outside of arguments, such as its `auth`. It reads what
-/// [`Args::deserialize`](crate::Args::deserialize) reads.
+/// Deserialises one JSON text that a peer has sent outside of arguments, such as its `auth`. It accepts the same JSON
+/// as [`Args::deserialize`](crate::Args::deserialize).
 ///
 /// # Errors
-/// When it is no JSON, or does not fit `T`.
+/// If the text is not JSON, or does not fit `T`.
 pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     serde_json::from_str(text).or_else(|error| {
         if error.is_syntax() && scan_value(text.as_bytes(), 0, MAX_DEPTH).is_ok() {
@@ -39,11 +39,11 @@ pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     })
 }
 
-/// A deserializer of the values in valid text, one after the other.
+/// A deserializer of the successive values in valid text.
 #[derive(Debug)]
 pub(crate) struct Json<'de> {
     tokens: Tokens<'de>,
-    /// What placeholders stand for.
+    /// The attachments that placeholders refer to.
     attachments: &'de [Bytes],
 }
 
@@ -55,7 +55,7 @@ impl<'de> Json<'de> {
         }
     }
 
-    /// Takes the bytes that a placeholder stands for, if one comes next.
+    /// Takes a placeholder, if one comes next, and returns its attachment.
     fn take_attachment(&mut self) -> Option<&'de Bytes> {
         if self.attachments.is_empty() || self.tokens.peek() != Some(b'{') {
             return None;
@@ -123,7 +123,7 @@ impl<'de> Deserializer<'de> for &mut Json<'de> {
         }
     }
 
-    /// Bytes may be taken as a sequence, so that `Vec<u8>` works.
+    /// Accepts bytes as a sequence, so that `Vec<u8>` works.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.take_attachment() {
             Some(bytes) => visitor.visit_seq(SeqDeserializer::new(bytes.iter().copied())),
@@ -206,7 +206,7 @@ impl<'de> Deserializer<'de> for &mut Json<'de> {
     }
 }
 
-/// An integer, if 64 bits are enough for it. Otherwise a double, infinite if it is beyond that.
+/// Visits an integer if 64 bits suffice for it, otherwise a double, which is infinite if the number is too large.
 fn visit_number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value, Error> {
     if let Ok(number) = text.parse() {
         return visitor.visit_u64(number);
@@ -218,7 +218,7 @@ fn visit_number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value
     }
 }
 
-/// What is left of an array, up to its end.
+/// The remaining elements of an array.
 pub(crate) struct Elements<'a, 'de>(pub(crate) &'a mut Json<'de>);
 
 impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
@@ -235,7 +235,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
     }
 }
 
-/// What is left of an object, up to its end.
+/// The remaining members of an object.
 struct Members<'a, 'de>(&'a mut Json<'de>);
 
 impl<'de> MapAccess<'de> for Members<'_, 'de> {

@@ -1,8 +1,8 @@
 //! The msgpack parser of the JavaScript family: one map `{type, nsp, data, id}` per packet, in one binary message.
 //!
-//! Packets are kept as JSON text with attachments whatever they came as, so this module translates: [`decode`] writes
-//! the data as JSON on the way in, [`encode`] reads the text of an encoded packet on the way out. JavaScript's
-//! `undefined` (extension 0 of one byte) vanishes, and a `Date` (extension 0 of eight bytes) is the text it is in JSON.
+//! With either parser, packets are kept as JSON text with attachments, so this module translates: [`decode`] writes
+//! received data as JSON, [`encode`] reads the text of an encoded packet. JavaScript's `undefined` (extension 0 of one
+//! byte) is removed, and a `Date` (extension 0 of eight bytes) becomes the string that it is in JSON.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,12 @@ use kokanee_engineio::Str;
 use serde::Serializer;
 
 use crate::{
-    AckId, DecodeError, DecoderLimits, EncodeError, Packet,
     attachments::canonical_placeholder,
-    decoder::Content,
+    content::Content,
+    error::{DecodeError, EncodeError},
     header::{Header, PacketType, check_namespace_length},
+    limits::DecoderLimits,
+    packet::{AckId, Packet},
     scan::{Token, Tokens, unescape},
     ser::JsonWriter,
 };
@@ -27,47 +29,13 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
         attachment_bytes: 0,
         limits,
     };
-    let members = match reader.byte()? {
-        marker @ 0x80..=0x8f => u64::from(marker & 0x0f),
-        0xde => reader.number(2)?,
-        0xdf => reader.number(4)?,
-        _ => return Err(DecodeError::InvalidMsgpack),
-    };
-    let mut packet_type = None;
-    let mut namespace = None;
-    let mut id = None;
-    let mut data = (Vec::new(), Vec::new());
-    // Every member takes two bytes at least, so a false count ends with the message.
-    for _ in 0..members {
-        let key = reader.byte()?;
-        let key = reader.string(key)?.ok_or(DecodeError::InvalidMsgpack)?;
-        match key.as_ref() {
-            "type" => packet_type = reader.integer()?.and_then(PacketType::from_number),
-            "nsp" => {
-                let marker = reader.byte()?;
-                namespace = reader.string(marker)?;
-            }
-            "id" if reader.skip_undefined() => id = None,
-            "id" => {
-                let number = reader.integer()?.filter(|&id| i64::try_from(id).is_ok());
-                id = Some(AckId(number.ok_or(DecodeError::InvalidAckId)?));
-            }
-            // python-socketio sends nil for no data.
-            "data" if reader.skip_undefined() || reader.skip_nil() => {
-                data = (Vec::new(), Vec::new());
-            }
-            "data" => data = reader.json()?,
-            _ => {
-                reader.json()?;
-            }
-        }
-    }
+    let members = reader.members()?;
     if reader.at != message.len() {
         return Err(DecodeError::InvalidMsgpack);
     }
-    let packet_type = packet_type.ok_or(DecodeError::InvalidPacketType)?;
-    let namespace = namespace.ok_or(DecodeError::InvalidNamespace)?;
-    // A comma could not be sent to others: it ends a namespace in text.
+    let packet_type = members.packet_type.ok_or(DecodeError::InvalidPacketType)?;
+    let namespace = members.namespace.ok_or(DecodeError::InvalidNamespace)?;
+    // A comma would end the namespace in a text packet to other clients.
     if !namespace.starts_with('/') || namespace.contains(',') {
         return Err(DecodeError::InvalidNamespace);
     }
@@ -77,7 +45,8 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
     } else {
         Str::from(namespace.as_ref())
     };
-    let (json, attachments) = data;
+    let id = members.id;
+    let (json, attachments) = members.data;
     let text = Str::from_utf8(&json).map_err(|_| DecodeError::InvalidMsgpack)?;
     let header = Header {
         packet_type,
@@ -117,10 +86,20 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
     }
 }
 
+/// The members of a packet's map, if present. If a name comes twice, the last one counts.
+#[derive(Default)]
+struct Members<'a> {
+    packet_type: Option<PacketType>,
+    namespace: Option<Cow<'a, str>>,
+    id: Option<AckId>,
+    /// JSON text and the attachments of its placeholders.
+    data: (Vec<u8>, Vec<Bytes>),
+}
+
 /// Extension 0 of one byte.
 const UNDEFINED: [u8; 2] = [0xd4, 0x00];
 
-/// A message being read. Nothing is allocated by an announced length.
+/// A message being read. Nothing is allocated for a length that was only announced.
 struct Reader<'a> {
     message: &'a Bytes,
     at: usize,
@@ -130,13 +109,53 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// One value as JSON, and its attachments.
+    /// Reads the map of a packet.
+    fn members(&mut self) -> Result<Members<'a>, DecodeError> {
+        let count = match self.byte()? {
+            marker @ 0x80..=0x8f => u64::from(marker & 0x0f),
+            0xde => self.number(2)?,
+            0xdf => self.number(4)?,
+            _ => return Err(DecodeError::InvalidMsgpack),
+        };
+        let mut members = Members::default();
+        // Every member takes at least two bytes, so the message ends before a false count does.
+        for _ in 0..count {
+            let key = self.byte()?;
+            let key = self.string(key)?.ok_or(DecodeError::InvalidMsgpack)?;
+            match key.as_ref() {
+                "type" => {
+                    members.packet_type = self.integer()?.and_then(PacketType::from_number);
+                }
+                "nsp" => {
+                    let marker = self.byte()?;
+                    members.namespace = self.string(marker)?;
+                }
+                "id" if self.skip_undefined() => members.id = None,
+                "id" => {
+                    let number = self.integer()?.filter(|&id| i64::try_from(id).is_ok());
+                    members.id = Some(AckId(number.ok_or(DecodeError::InvalidAckId)?));
+                }
+                // python-socketio sends nil if there is no data.
+                "data" if self.skip_undefined() || self.skip_nil() => {
+                    members.data = (Vec::new(), Vec::new());
+                }
+                "data" => members.data = self.json()?,
+                _ => {
+                    self.json()?;
+                }
+            }
+        }
+        Ok(members)
+    }
+
+    /// Reads one value. Returns it as JSON, with its attachments.
     fn json(&mut self) -> Result<(Vec<u8>, Vec<Bytes>), DecodeError> {
         let mut text = Vec::new();
         let mut json = JsonWriter::new(&mut text, 0);
         self.value(&mut json)?;
-        let mut attachments = json.finish().map_err(written)?;
-        // Bytes that are a small part of the message are copied, so that whoever keeps them does not keep all of it.
+        let mut attachments = json.finish().map_err(decode_error)?;
+        // Bytes that are a small part of the message are copied, so that keeping them does not keep the whole message
+        // allocated.
         if 4 * self.attachment_bytes < 3 * self.message.len() {
             for attachment in &mut attachments {
                 *attachment = Bytes::copy_from_slice(attachment);
@@ -145,7 +164,7 @@ impl<'a> Reader<'a> {
         Ok((text, attachments))
     }
 
-    /// Translates one value, and looks at how large it has made the text.
+    /// Translates one value, and checks the size of the text.
     fn value(&mut self, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
         self.any_value(json)?;
         let max = self.limits.max_attachment_bytes;
@@ -192,7 +211,7 @@ impl<'a> Reader<'a> {
                 json.serialize_str(&text)
             }
         }
-        .map_err(written)
+        .map_err(decode_error)
     }
 
     fn sized_array(&mut self, size: usize, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
@@ -201,7 +220,7 @@ impl<'a> Reader<'a> {
     }
 
     fn array(&mut self, length: u64, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
-        json.open(b'[').map_err(written)?;
+        json.open(b'[').map_err(decode_error)?;
         for _ in 0..length {
             json.write_separator();
             self.value(json)?;
@@ -216,7 +235,7 @@ impl<'a> Reader<'a> {
     }
 
     fn map(&mut self, length: u64, json: &mut JsonWriter<'_>) -> Result<(), DecodeError> {
-        json.open(b'{').map_err(written)?;
+        json.open(b'{').map_err(decode_error)?;
         for _ in 0..length {
             let at = self.at;
             let marker = self.byte()?;
@@ -251,10 +270,10 @@ impl<'a> Reader<'a> {
         if self.attachment_bytes > max {
             return Err(DecodeError::AttachmentsTooLarge { max });
         }
-        json.write_binary(bytes).map_err(written)
+        json.write_binary(bytes).map_err(decode_error)
     }
 
-    /// An extension with a length: bytes if its type is 0, as JavaScript writes an `ArrayBuffer`.
+    /// Translates an extension with a length: to bytes if its type is 0, as JavaScript writes an `ArrayBuffer`.
     fn sized_extension(
         &mut self,
         size: usize,
@@ -276,34 +295,34 @@ impl<'a> Reader<'a> {
             // `undefined`, which is null in an array.
             (0, 1) => {
                 self.take(1)?;
-                json.serialize_unit().map_err(written)
+                json.serialize_unit().map_err(decode_error)
             }
             (0, 8) => match iso_8601(self.signed(8)?) {
                 Some(date) => json.serialize_str(&date),
                 None => json.serialize_unit(),
             }
-            .map_err(written),
+            .map_err(decode_error),
             (0, _) => self.binary(length, json),
             (extension, _) => self.unknown_extension(extension, length, json),
         }
     }
 
-    /// An extension that nobody has defined is `[type, bytes]`.
+    /// Translates an undefined extension to `[type, bytes]`.
     fn unknown_extension(
         &mut self,
         extension: i64,
         length: u64,
         json: &mut JsonWriter<'_>,
     ) -> Result<(), DecodeError> {
-        json.open(b'[').map_err(written)?;
-        json.serialize_i64(extension).map_err(written)?;
+        json.open(b'[').map_err(decode_error)?;
+        json.serialize_i64(extension).map_err(decode_error)?;
         json.write_separator();
         self.binary(length, json)?;
         json.close("]");
         Ok(())
     }
 
-    /// The rest of a string behind its marker. `None` if the marker is no string's.
+    /// Reads the rest of a string after its marker. Returns `None` if the marker is not one of a string.
     fn string(&mut self, marker: u8) -> Result<Option<Cow<'a, str>>, DecodeError> {
         let length = match marker {
             0xa0..=0xbf => u64::from(marker & 0x1f),
@@ -319,7 +338,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A whole value that must be an integer. `None` if it is negative or something else.
+    /// Reads a value that must be an integer. Returns `None` if it is negative or something else.
     fn integer(&mut self) -> Result<Option<u64>, DecodeError> {
         Ok(match self.byte()? {
             marker @ 0x00..=0x7f => Some(marker.into()),
@@ -351,7 +370,7 @@ impl<'a> Reader<'a> {
         is_nil
     }
 
-    /// An unsigned number of 1 to 8 bytes, high byte first.
+    /// Reads an unsigned number of 1 to 8 bytes in big-endian order.
     fn number(&mut self, size: usize) -> Result<u64, DecodeError> {
         let bytes = self.take(size as u64)?;
         Ok(bytes
@@ -359,7 +378,7 @@ impl<'a> Reader<'a> {
             .fold(0, |number, &byte| number << 8 | u64::from(byte)))
     }
 
-    /// A signed number of 1 to 8 bytes, high byte first.
+    /// Reads a signed number of 1 to 8 bytes in big-endian order.
     fn signed(&mut self, size: usize) -> Result<i64, DecodeError> {
         let unused_bits = 64 - 8 * size;
         Ok((self.number(size)? << unused_bits).cast_signed() >> unused_bits)
@@ -384,8 +403,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Text in which some encoders have written half a surrogate pair, as three bytes that are no UTF-8. It becomes U+FFFD, as
-/// in JSON.
+/// Replaces half a surrogate pair, which some encoders write as three bytes that are not UTF-8, by U+FFFD, as in JSON.
 fn without_surrogates(bytes: &[u8]) -> Result<String, DecodeError> {
     let mut bytes = bytes.to_vec();
     let mut at = 0;
@@ -399,9 +417,9 @@ fn without_surrogates(bytes: &[u8]) -> Result<String, DecodeError> {
     String::from_utf8(bytes).map_err(|_| DecodeError::InvalidMsgpack)
 }
 
-/// What it means for the sender that its data cannot be written as JSON.
+/// Converts the error of writing received data as JSON.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
-fn written(error: EncodeError) -> DecodeError {
+fn decode_error(error: EncodeError) -> DecodeError {
     match error {
         EncodeError::TooDeep { max } => DecodeError::TooDeep { max },
         EncodeError::PlaceholderInData => DecodeError::IllegalPlaceholder,
@@ -409,7 +427,8 @@ fn written(error: EncodeError) -> DecodeError {
     }
 }
 
-/// A JavaScript date, milliseconds from 1970, as `toISOString` writes it. `None` if it is out of JavaScript's range.
+/// Formats a JavaScript date, in milliseconds from 1970, as `toISOString` does. Returns `None` if it is out of
+/// JavaScript's range.
 fn iso_8601(milliseconds: i64) -> Option<String> {
     const DAY: i64 = 86_400_000;
     const MAX: i64 = 100_000_000 * DAY;
@@ -445,7 +464,7 @@ pub(crate) fn encode(text: &[u8], attachments: &[Bytes]) -> Vec<u8> {
         max_depth: usize::MAX,
         max_namespace_bytes: usize::MAX,
     };
-    // Our own encoder wrote the text, so it has a head.
+    // Kokanee's encoder wrote the text, so it has a head.
     let Ok(header) = Header::parse(text, &unlimited) else {
         return Vec::new();
     };
@@ -474,7 +493,7 @@ pub(crate) fn encode(text: &[u8], attachments: &[Bytes]) -> Vec<u8> {
     writer.0
 }
 
-/// How the lengths of one kind of value are written: in the marker, or in 1, 2 or 4 bytes behind one.
+/// How the lengths of one kind of value are written: in the marker, or in 1, 2 or 4 bytes after one.
 struct Lengths {
     fixed: Option<(u8, usize)>,
     byte: Option<u8>,
@@ -548,7 +567,7 @@ impl Writer {
         }
     }
 
-    /// A number in the smallest form; whole numbers are integers, as far as a double holds them exactly.
+    /// Writes a number in the smallest form. Whole numbers are integers, as far as a double represents them exactly.
     fn number(&mut self, text: &[u8]) {
         const EXACT: f64 = 9_007_199_254_740_992.0;
         let text = std::str::from_utf8(text).unwrap_or_default();
@@ -570,7 +589,7 @@ impl Writer {
         self.0.extend_from_slice(&number.to_be_bytes());
     }
 
-    /// An integer between the least `i64` and the greatest `u64`.
+    /// Writes an integer between the least `i64` and the greatest `u64`.
     fn integer(&mut self, number: i128) {
         let (marker, size) = match number {
             -32..=127 => (None, 1),
@@ -625,8 +644,8 @@ impl Writer {
     }
 }
 
-/// How many tokens each array and object in valid JSON text has directly in it, in the order of their beginnings. An
-/// object has two for every member.
+/// Counts the tokens directly in each array and object of valid JSON text, in the order in which they begin. An object
+/// has two for every member.
 fn count_elements(text: &[u8]) -> Vec<usize> {
     let mut counts = Vec::new();
     let mut open = Vec::new();

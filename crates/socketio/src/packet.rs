@@ -1,13 +1,13 @@
-//! What a [`Decoder`](crate::Decoder) yields: packets with raw arguments.
+//! Decoded packets with raw arguments.
 //!
 //! Binary is a property of the encoding: `BINARY_EVENT` and `BINARY_ACK` become [`Packet::Event`] and [`Packet::Ack`]
-//! once their attachments are there.
+//! once their attachments have arrived.
 
 use std::fmt;
 
 use kokanee_engineio::Str;
 
-use crate::Args;
+use crate::args::Args;
 
 /// Identifies an acknowledgement within one namespace of one connection. At most 2^63 − 1 on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,7 +22,7 @@ impl fmt::Display for AckId {
 /// One received packet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Packet {
-    /// The peer wants to join a namespace, or a server's answer that it has.
+    /// The client asks to join a namespace, or the server confirms it.
     Connect {
         /// The namespace, with its `?query` where an old client sent one.
         namespace: Str,
@@ -38,7 +38,7 @@ pub enum Packet {
     Event {
         /// The namespace.
         namespace: Str,
-        /// Set when the peer wants an acknowledgement.
+        /// Set if the peer asks for an acknowledgement.
         id: Option<AckId>,
         /// Name and arguments.
         event: RawEvent,
@@ -71,14 +71,25 @@ pub struct RawEvent {
 /// Where the name is.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Name {
-    /// A part of the arguments' text that needs no unescaping.
+    /// A part of the arguments' text without escapes.
     InText { start: usize, end: usize },
-    /// Anything else.
+    /// Any other name.
     Own(Box<str>),
 }
 
 impl RawEvent {
     /// An event from its parts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_socketio::{Args, RawEvent};
+    ///
+    /// # fn main() -> Result<(), kokanee_socketio::EncodeError> {
+    /// let event = RawEvent::new("move", Args::from_serialize(&(3, 4))?);
+    /// assert_eq!((event.name(), event.args().json()), ("move", "3,4"));
+    /// # Ok(()) }
+    /// ```
     pub fn new(name: &str, args: Args) -> Self {
         Self {
             name: Name::Own(name.into()),
@@ -91,7 +102,7 @@ impl RawEvent {
         Self { name, args }
     }
 
-    /// The name. A number is delivered as its text.
+    /// Returns the name. A number is delivered as its text.
     #[inline]
     pub fn name(&self) -> &str {
         match &self.name {
@@ -100,13 +111,13 @@ impl RawEvent {
         }
     }
 
-    /// The arguments.
+    /// Returns the arguments.
     #[inline]
     pub fn args(&self) -> &Args {
         &self.args
     }
 
-    /// The name and the arguments, for the step that adds attachments.
+    /// Returns the name and the arguments, for the step that adds attachments.
     pub(crate) fn into_parts(self) -> (Name, Args) {
         (self.name, self.args)
     }
@@ -118,13 +129,14 @@ impl RawEvent {
         }
     }
 
-    /// Drops it, and keeps its memory for the next event of the thread if nobody else holds it.
+    /// Drops the event, and keeps its memory for the thread's next event if there is no other reference to it.
     #[inline]
+    #[doc(hidden)]
     pub fn reuse(self) {
         self.args.reuse();
     }
 
-    /// The arguments, without a copy.
+    /// Returns the arguments, without a copy.
     pub fn into_args(self) -> Args {
         self.args
     }
@@ -139,7 +151,7 @@ impl fmt::Debug for RawEvent {
     }
 }
 
-/// Whether an event may not have this name, because the peers' libraries give it a meaning of their own.
+/// Returns whether an event cannot have this name because the peers' libraries use it themselves.
 pub fn is_reserved_event_name(name: impl AsRef<[u8]>) -> bool {
     matches!(
         name.as_ref(),

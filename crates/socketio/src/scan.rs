@@ -1,8 +1,8 @@
-//! One pass over the JSON text of a payload: is it strictly RFC 8259, and where are the name and the arguments?
+//! Checks in one pass that the text of a payload is JSON (RFC 8259), and finds the name and the arguments.
 //!
-//! Called by the decoder for every packet with a payload, so that everything behind it may rely on valid text. The
-//! scanner keeps its nesting in a bit stack: no input makes it recurse. Where it stands is handed on by value, so that it
-//! stays in a register.
+//! The decoder calls it for every packet with a payload, so that all other code can rely on valid text. The scanner
+//! keeps its nesting in a bit stack and never recurses. Its position is passed by value, so that it stays in a
+//! register.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ pub const MAX_DEPTH: usize = 512;
 /// Why a payload is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScanError {
-    /// Not JSON, or not what this kind of packet carries.
+    /// Not JSON, or not a payload of this type of packet.
     Invalid,
     /// Nested deeper than allowed.
     TooDeep,
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     pub(crate) start: usize,
     /// How many there are.
     pub(crate) count: usize,
-    /// Offset behind the closing bracket.
+    /// Offset after the closing bracket.
     pub(crate) end: usize,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 pub(crate) struct NameSpan {
     /// Offset of its text, without quotes.
     pub(crate) start: usize,
-    /// Offset behind its text.
+    /// Offset after its text.
     pub(crate) end: usize,
     /// Whether the text contains escapes.
     pub(crate) escaped: bool,
@@ -98,8 +98,8 @@ pub(crate) fn scan_event(
     Ok((name, arguments))
 }
 
-/// Scans the payload of an event that consists of strings without escapes, and of nothing else: `["name","…"]`. No nesting
-/// has to be kept for that. `None` for all others, valid or not.
+/// Scans the payload of an event that consists only of strings without escapes: `["name","…"]`. This needs no nesting.
+/// Returns `None` for all others, valid or not.
 #[inline]
 pub(crate) fn scan_strings(text: &[u8], at: usize) -> Option<(NameSpan, Arguments)> {
     let [b'[', b'"', ..] = text.get(at..)? else {
@@ -160,7 +160,7 @@ pub(crate) fn scan_ack(text: &[u8], at: usize, max_depth: usize) -> Result<Argum
     Ok(arguments)
 }
 
-/// Scans one value and returns the offset behind it. Nothing but whitespace may follow.
+/// Scans one value and returns the offset after it. Only whitespace may follow.
 pub(crate) fn scan_value(text: &[u8], at: usize, max_depth: usize) -> Result<usize, ScanError> {
     let mut scanner = Scanner { text, at };
     scanner.values(&mut Nesting::new(max_depth))?;
@@ -169,8 +169,8 @@ pub(crate) fn scan_value(text: &[u8], at: usize, max_depth: usize) -> Result<usi
     Ok(end)
 }
 
-/// Offset of the first `"`, `\` or control character from `at` on: what ends the plain part of a JSON string, and what
-/// has to be escaped in one. The length of `bytes` if there is none.
+/// Returns the offset of the first `"`, `\` or control character from `at` on: the characters that end the plain part
+/// of a JSON string and that must be escaped in one. Returns the length of `bytes` if there is none.
 #[inline]
 pub(crate) fn find_special(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
@@ -184,7 +184,7 @@ pub(crate) fn find_special(bytes: &[u8], at: usize) -> usize {
         at += 16;
     }
     let found = match bytes.last_chunk() {
-        // What is in front of the tail was looked at before.
+        // The bytes in front of the tail were checked before.
         Some(block) => (special_bytes(block) >> (16 - tail.len())).trailing_zeros() as usize,
         None => {
             let found = tail.iter().position(|&byte| is_special(byte));
@@ -194,13 +194,13 @@ pub(crate) fn find_special(bytes: &[u8], at: usize) -> usize {
     at + found.min(tail.len())
 }
 
-/// Whether a byte ends the plain part of a JSON string.
+/// Returns whether a byte ends the plain part of a JSON string.
 #[inline]
 pub(crate) fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// Which bytes of a block are special: bit 0 for the first one.
+/// Returns which bytes of a block are special: bit 0 for the first one.
 #[inline]
 fn special_bytes(block: &[u8; 16]) -> u32 {
     let block = u8x16::new(*block);
@@ -218,9 +218,9 @@ enum Container {
 
 /// The open arrays and objects.
 struct Nesting {
-    /// The innermost ones, a bit each, which says whether it is an object. The last one is the lowest.
+    /// The innermost ones, one bit each, which is set for an object. The lowest bit is the innermost one.
     objects: u64,
-    /// Those around them, 64 at a time. Mostly none.
+    /// Those around them, 64 per number. Usually empty.
     outer: Vec<u64>,
     depth: usize,
     max_depth: usize,
@@ -319,7 +319,7 @@ impl Scanner<'_> {
                 b'n' => self.literal(b"ull")?,
                 _ => return Err(ScanError::Invalid),
             }
-            // Behind a value.
+            // After a value.
             while let Some(container) = nesting.innermost() {
                 self.skip_whitespace();
                 match (self.next(), container) {
@@ -343,7 +343,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// The rest of a key behind its opening quote, and the colon.
+    /// Scans the rest of a key after its opening quote, and the colon.
     #[inline]
     fn key(&mut self) -> Result<(), ScanError> {
         self.string()?;
@@ -351,7 +351,7 @@ impl Scanner<'_> {
         self.expect(b':')
     }
 
-    /// The rest of a string behind its opening quote. Returns whether it contains escapes.
+    /// Scans the rest of a string after its opening quote. Returns whether it contains escapes.
     #[inline]
     fn string(&mut self) -> Result<bool, ScanError> {
         let end = find_special(self.text, self.at);
@@ -364,7 +364,7 @@ impl Scanner<'_> {
         Ok(!is_plain)
     }
 
-    /// Returns the offset behind the closing quote.
+    /// Returns the offset after the closing quote.
     #[inline(never)]
     fn escaped_string(mut self) -> Result<usize, ScanError> {
         loop {
@@ -377,7 +377,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// The rest of an escape behind its backslash. Lone surrogates are allowed, as in JavaScript.
+    /// Scans the rest of an escape after its backslash. Lone surrogates are allowed, as in JavaScript.
     fn escape(&mut self) -> Result<(), ScanError> {
         match self.next() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
@@ -397,7 +397,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// A number of any size from its first byte on. Returns the offset behind it.
+    /// Scans a number of any size from its first byte on. Returns the offset after it.
     #[inline(never)]
     fn number(mut self) -> Result<usize, ScanError> {
         if self.peek() == Some(b'-') {
@@ -422,7 +422,7 @@ impl Scanner<'_> {
         Ok(self.at)
     }
 
-    /// One digit or more.
+    /// Scans one or more digits.
     fn digits(&mut self) -> Result<(), ScanError> {
         let start = self.at;
         self.skip_digits();
@@ -452,7 +452,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Nothing but whitespace is left.
+    /// Checks that only whitespace follows.
     fn finish(&mut self) -> Result<(), ScanError> {
         self.skip_whitespace();
         if self.at == self.text.len() {
@@ -491,7 +491,7 @@ impl Scanner<'_> {
     }
 }
 
-/// A piece of valid JSON text, without commas and colons.
+/// A token of valid JSON text, without commas and colons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token<'a> {
     /// `[`
@@ -506,7 +506,7 @@ pub(crate) enum Token<'a> {
     Scalar(&'a [u8]),
 }
 
-/// Splits text that was scanned before. Anything else yields fewer or odd tokens.
+/// Splits text that was scanned before. The tokens of invalid text are unspecified.
 #[derive(Debug, Clone)]
 pub(crate) struct Tokens<'a> {
     text: &'a [u8],
@@ -518,12 +518,12 @@ impl<'a> Tokens<'a> {
         Self { text, at: 0 }
     }
 
-    /// The text behind the last token.
+    /// Returns the text after the last token.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// The first byte of the next token.
+    /// Returns the first byte of the next token.
     pub(crate) fn peek(&mut self) -> Option<u8> {
         while let b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' = self.text.get(self.at)? {
             self.at += 1;
@@ -531,7 +531,7 @@ impl<'a> Tokens<'a> {
         self.text.get(self.at).copied()
     }
 
-    /// Jumps over `bytes` bytes.
+    /// Skips `bytes` bytes.
     pub(crate) fn jump(&mut self, bytes: usize) {
         self.at += bytes;
     }
@@ -571,8 +571,8 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// What the text between the quotes of a string in valid JSON stands for. Half a surrogate pair, which JavaScript allows
-/// and Rust does not, becomes U+FFFD.
+/// Unescapes the text between the quotes of a string in valid JSON. Half a surrogate pair, which JavaScript allows and
+/// Rust does not, becomes U+FFFD.
 pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
     if memchr(b'\\', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
@@ -603,7 +603,7 @@ pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The character whose escape begins in front of `text`, behind `\u`, and what is behind it.
+/// Returns the character whose escape continues with `text`, after `\u`, and the text after it.
 fn unescape_unit(text: &str) -> (char, &str) {
     let (unit, rest) = hex_digits(text);
     if (0xd800..0xdc00).contains(&unit)
@@ -617,7 +617,7 @@ fn unescape_unit(text: &str) -> (char, &str) {
     (character, rest)
 }
 
-/// The number that four digits stand for, and what is behind them.
+/// Parses four hexadecimal digits. Returns the number and the text after them.
 fn hex_digits(text: &str) -> (u32, &str) {
     let (digits, rest) = text.split_at_checked(4).unwrap_or_default();
     (u32::from_str_radix(digits, 16).unwrap_or_default(), rest)
@@ -633,7 +633,7 @@ mod tests {
         scan_value(text.as_bytes(), 0, MAX_DEPTH).is_ok()
     }
 
-    /// What the scanner must agree with, but for numbers out of range and lone surrogates.
+    /// The reference for the scanner, except for numbers out of range and lone surrogates.
     fn is_json(text: &str) -> bool {
         let mut json = serde_json::Deserializer::from_str(text);
         json.disable_recursion_limit();

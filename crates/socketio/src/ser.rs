@@ -1,7 +1,7 @@
-//! Writes arguments as compact JSON straight into the packet's buffer and takes the bytes among them out as attachments.
+//! Writes arguments as compact JSON directly into the packet's buffer and extracts the bytes among them as attachments.
 //!
-//! Differs from plain JSON in three ways: `serialize_bytes` leaves a placeholder and keeps the bytes, nesting is limited
-//! to [`MAX_DEPTH`], and the outermost tuple becomes several arguments.
+//! Differs from plain JSON in three ways: `serialize_bytes` writes a placeholder and keeps the bytes, nesting is
+//! limited to [`MAX_DEPTH`], and the outermost tuple becomes several arguments.
 
 use std::fmt::{self, Write as _};
 
@@ -10,9 +10,10 @@ use serde::{Serialize, Serializer, ser};
 use serde_json::ser::{CompactFormatter, Formatter};
 
 use crate::{
-    EncodeError, MAX_DEPTH, Value,
     attachments::{PLACEHOLDER, count_placeholders},
-    scan::find_special,
+    error::EncodeError,
+    scan::{MAX_DEPTH, find_special},
+    value::Value,
 };
 
 /// Appends a JSON string.
@@ -30,7 +31,7 @@ pub(crate) fn write_u64(out: &mut Vec<u8>, number: u64) {
         .expect("writing to memory cannot fail");
 }
 
-/// Appends what is between the quotes of a JSON string.
+/// Appends the text between the quotes of a JSON string.
 #[inline]
 fn write_escaped(out: &mut Vec<u8>, text: &str) {
     let start = out.len();
@@ -43,7 +44,7 @@ fn write_escaped(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Appends the rest of a string, from a byte on that is to be escaped.
+/// Appends the rest of a string, from the first byte that must be escaped.
 fn escape(out: &mut Vec<u8>, text: &str, mut done: usize) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let bytes = text.as_bytes();
@@ -81,7 +82,7 @@ pub(crate) struct JsonWriter<'a> {
 }
 
 impl<'a> JsonWriter<'a> {
-    /// A writer for what is inside of `depth` arrays or objects already.
+    /// Creates a writer for values inside `depth` arrays or objects.
     pub(crate) fn new(out: &'a mut Vec<u8>, depth: usize) -> Self {
         let start = out.len();
         Self {
@@ -92,10 +93,10 @@ impl<'a> JsonWriter<'a> {
         }
     }
 
-    /// The attachments, in the order of their placeholders.
+    /// Returns the attachments, in the order of their placeholders.
     pub(crate) fn finish(self) -> Result<Vec<Bytes>, EncodeError> {
         let written = self.out.get(self.start..).unwrap_or_default();
-        // Beside attachments, data that looks like a placeholder would be taken for one.
+        // In a packet with attachments, the receiver would read data that looks like a placeholder as one.
         if !self.attachments.is_empty() && count_placeholders(written) != self.attachments.len() {
             return Err(EncodeError::PlaceholderInData);
         }
@@ -152,7 +153,7 @@ impl<'a> JsonWriter<'a> {
 
     /// Writes a placeholder and keeps the bytes.
     pub(crate) fn write_binary(&mut self, bytes: Bytes) -> Result<(), EncodeError> {
-        // A placeholder is an object to whoever reads it.
+        // To the reader, a placeholder is an object.
         self.check_depth()?;
         self.out.extend_from_slice(PLACEHOLDER.as_bytes());
         write_u64(self.out, self.attachments.len() as u64);
@@ -161,7 +162,7 @@ impl<'a> JsonWriter<'a> {
         Ok(())
     }
 
-    /// Writes a member's key and the colon behind it.
+    /// Writes a member's key and the colon after it.
     pub(crate) fn write_key(&mut self, key: &str) {
         self.write_separator();
         write_string(self.out, key);
@@ -178,7 +179,7 @@ impl<'a> JsonWriter<'a> {
         value.serialize(self)
     }
 
-    /// Writes a comma, but not in front of the first element.
+    /// Writes a comma, except in front of the first element.
     pub(crate) fn write_separator(&mut self) {
         // No value ends with an opening bracket, because strings end with a quote.
         if !matches!(self.out.last(), Some(b'[' | b'{')) {
@@ -193,18 +194,18 @@ impl<'a> JsonWriter<'a> {
         Ok(())
     }
 
-    /// Closes one array or object for each of the brackets.
+    /// Closes one array or object for each bracket.
     pub(crate) fn close(&mut self, brackets: &str) {
         self.depth -= brackets.len();
         self.out.extend_from_slice(brackets.as_bytes());
     }
 
-    /// Bytes of text so far.
+    /// Returns the size of the text so far in bytes.
     pub(crate) fn written_bytes(&self) -> usize {
         self.out.len() - self.start
     }
 
-    /// The attachments so far.
+    /// Returns the attachments so far.
     pub(crate) fn attachments(&self) -> &[Bytes] {
         &self.attachments
     }
@@ -422,7 +423,7 @@ impl<'w, 'a> Serializer for &'w mut JsonWriter<'a> {
 /// An array, an object or the arguments of a packet being written.
 pub(crate) struct Compound<'w, 'a> {
     writer: &'w mut JsonWriter<'a>,
-    /// What ends it; nothing for arguments.
+    /// The closing brackets; empty for arguments.
     close: &'static str,
 }
 
@@ -550,7 +551,7 @@ impl ser::SerializeStructVariant for Compound<'_, '_> {
     }
 }
 
-/// Formatted text on its way into a JSON string.
+/// Escapes formatted text in a JSON string.
 struct Escaping<'w>(&'w mut Vec<u8>);
 
 impl fmt::Write for Escaping<'_> {
@@ -560,7 +561,7 @@ impl fmt::Write for Escaping<'_> {
     }
 }
 
-/// Writes what was passed as the arguments: a tuple as several, a unit as none, anything else as one.
+/// Writes a value as the arguments: a tuple as several, a unit as none, anything else as one.
 struct ArgsSerializer<'w, 'a>(&'w mut JsonWriter<'a>);
 
 impl<'w, 'a> ArgsSerializer<'w, 'a> {

@@ -1,4 +1,4 @@
-//! Any value an argument can have, for code that does not know its types: JSON, and bytes wherever they are.
+//! Any value of an argument, for code that does not know its types: JSON, with bytes at any depth.
 
 use std::{borrow::Cow, fmt};
 
@@ -7,16 +7,14 @@ use indexmap::IndexMap;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{
-        self, DeserializeOwned, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+        self, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
         value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer},
     },
-    forward_to_deserialize_any, ser,
+    forward_to_deserialize_any,
 };
 use serde_json::Number;
 
-use crate::{Args, ArgsError, EncodeError};
-
-/// Any value an argument can have.
+/// Any value of an argument.
 ///
 /// ```
 /// use kokanee_socketio::Value;
@@ -24,11 +22,28 @@ use crate::{Args, ArgsError, EncodeError};
 /// let value = Value::from(serde_json::json!({ "name": "sockeye", "sizes": [1, 2] }));
 /// assert_eq!(value.get("name").and_then(Value::as_str), Some("sockeye"));
 /// assert_eq!(value.to_string(), r#"{"name":"sockeye","sizes":[1,2]}"#);
+/// for (key, member) in value.as_object().into_iter().flatten() {
+///     println!("{key} is {member}"); // In the order of the text.
+/// }
+/// ```
+///
+/// Bytes are values, too:
+///
+/// ```
+/// use bytes::Bytes;
+/// use kokanee_socketio::{Args, Value};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let args = Args::from_serialize(&("photo.jpg", Bytes::from_static(&[0xff, 0xd8])))?;
+/// let values = args.to_values()?;
+/// assert_eq!(values[0].as_str(), Some("photo.jpg"));
+/// assert_eq!(values[1].as_binary().map(Bytes::len), Some(2));
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Default)]
 pub enum Value {
-    /// `null`; also what JavaScript writes for `undefined` and for numbers that are not finite, so a number that is
-    /// beyond a double (`1e400`) is null, too.
+    /// `null`. JavaScript also writes it for `undefined` and for numbers that are not finite, so a number beyond a
+    /// double (`1e400`) is null, too.
     #[default]
     Null,
     /// `true` or `false`.
@@ -41,27 +56,27 @@ pub enum Value {
     Binary(Bytes),
     /// An array.
     Array(Vec<Self>),
-    /// An object, its members in the order of the wire.
+    /// An object, with its members in the received order.
     Object(IndexMap<String, Self>),
 }
 
 impl Value {
-    /// The member `key` of an object.
+    /// Returns the member `key` of an object.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.as_object()?.get(key)
     }
 
-    /// The element `index` of an array.
+    /// Returns the element `index` of an array.
     pub fn get_index(&self, index: usize) -> Option<&Self> {
         self.as_array()?.get(index)
     }
 
-    /// Whether this is `null`.
+    /// Returns whether this is `null`.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
 
-    /// The boolean, if it is one.
+    /// Returns the boolean, if it is one.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Bool(value) => Some(*value),
@@ -69,7 +84,7 @@ impl Value {
         }
     }
 
-    /// The number, if it is an integer in range.
+    /// Returns the number, if it is an integer in range.
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             Self::Number(number) => number.as_i64(),
@@ -77,7 +92,7 @@ impl Value {
         }
     }
 
-    /// The number, if it is an integer in range.
+    /// Returns the number, if it is an integer in range.
     pub fn as_u64(&self) -> Option<u64> {
         match self {
             Self::Number(number) => number.as_u64(),
@@ -85,7 +100,7 @@ impl Value {
         }
     }
 
-    /// The number, if it is one.
+    /// Returns the number, if it is one.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Number(number) => number.as_f64(),
@@ -93,7 +108,7 @@ impl Value {
         }
     }
 
-    /// The string, if it is one.
+    /// Returns the string, if it is one.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
@@ -101,7 +116,7 @@ impl Value {
         }
     }
 
-    /// The bytes, if it is binary.
+    /// Returns the bytes, if it is binary.
     pub fn as_binary(&self) -> Option<&Bytes> {
         match self {
             Self::Binary(bytes) => Some(bytes),
@@ -109,7 +124,7 @@ impl Value {
         }
     }
 
-    /// The elements, if it is an array.
+    /// Returns the elements, if it is an array.
     pub fn as_array(&self) -> Option<&[Self]> {
         match self {
             Self::Array(elements) => Some(elements),
@@ -117,35 +132,40 @@ impl Value {
         }
     }
 
-    /// The members, if it is an object.
+    /// Returns the members, if it is an object.
     pub fn as_object(&self) -> Option<&IndexMap<String, Self>> {
         match self {
             Self::Object(members) => Some(members),
             _ => None,
         }
     }
+
+    /// Replaces the placeholders in the value, in any form. `take` gets the number in each, if it has one.
+    pub(crate) fn replace_placeholders<E>(
+        &mut self,
+        take: &mut impl FnMut(Option<usize>) -> Result<Bytes, E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::Array(elements) => elements
+                .iter_mut()
+                .try_for_each(|element| element.replace_placeholders(take)),
+            Self::Object(members) if members.get("_placeholder") == Some(&Self::Bool(true)) => {
+                let num = members
+                    .get("num")
+                    .and_then(Self::as_u64)
+                    .and_then(|num| usize::try_from(num).ok());
+                *self = Self::Binary(take(num)?);
+                Ok(())
+            }
+            Self::Object(members) => members
+                .values_mut()
+                .try_for_each(|member| member.replace_placeholders(take)),
+            _ => Ok(()),
+        }
+    }
 }
 
-/// Turns anything that can be sent into a value.
-///
-/// # Errors
-/// [`EncodeError`], as when it is sent.
-pub fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, EncodeError> {
-    let values = Args::from_one(value)?
-        .to_values()
-        .map_err(ser::Error::custom)?;
-    Ok(values.into_iter().next().unwrap_or_default())
-}
-
-/// Turns a value into any type. Bytes are copied.
-///
-/// # Errors
-/// [`ArgsError`] if the value does not fit `T`.
-pub fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, ArgsError> {
-    T::deserialize(value).map_err(ArgsError)
-}
-
-/// Shows JSON, with `<n bytes>` in place of bytes.
+/// Writes JSON, with `<n bytes>` in place of bytes.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -284,7 +304,7 @@ impl From<serde_json::Value> for Value {
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            // Not a unit: as an argument of an event, null is one, and `()` is none.
+            // Not a unit: as an argument list, null is one argument and `()` is empty.
             Self::Null => serializer.serialize_none(),
             Self::Bool(value) => serializer.serialize_bool(*value),
             Self::Number(number) => number.serialize(serializer),
@@ -413,7 +433,7 @@ impl<'de> Deserializer<'de> for &'de Value {
         Ok(value)
     }
 
-    /// Bytes may be taken as a sequence, so that `Vec<u8>` works.
+    /// Accepts bytes as a sequence, so that `Vec<u8>` works.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         match self {
             Value::Binary(bytes) => visitor.visit_seq(SeqDeserializer::new(bytes.iter().copied())),

@@ -1,4 +1,4 @@
-//! The client's side of a connection: wire text in, what it asks for out.
+//! The client's side of a connection: wire text in, [`ClientInput`] out.
 
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
@@ -23,7 +23,7 @@ fn v5() -> ClientConnection<&'static str> {
     joined(ProtocolVersion::V5, &["/", "/chat"])
 }
 
-/// What one text asks for, in words; empty if nothing.
+/// Describes the input of one text; empty if there is none.
 fn take(connection: &mut ClientConnection<&'static str>, text: &str) -> String {
     describe(connection, Message::Text(text.into())).unwrap()
 }
@@ -83,12 +83,12 @@ fn packets_find_their_namespace() {
 }
 
 #[test]
-fn what_is_for_nobody_is_ignored() {
+fn packets_for_unknown_namespaces_are_ignored() {
     let mut connection = v5();
     connection.leave(1);
     for text in [
         r#"0/other,{"sid":"a"}"#,
-        r#"2/chat,["crossed our leaving"]"#,
+        r#"2/chat,["sent before the disconnect"]"#,
         "3/chat,7[]",
         "1/chat,",
         r#"4/other,{"message":"no"}"#,
@@ -130,7 +130,7 @@ fn an_acceptance_without_an_id_is_an_older_servers() {
     }
     let mut old = joined(ProtocolVersion::V4, &["/", "/chat"]);
     assert_eq!(take(&mut old, "0"), "/: connected None None");
-    // The query of the namespace comes back.
+    // The server repeats the query of the namespace.
     assert_eq!(
         take(&mut old, "0/chat?token=1,"),
         "/chat: connected None None"
@@ -142,7 +142,7 @@ fn old_servers_connect_the_root_by_themselves() {
     let join = |connection: &mut ClientConnection<&'static str>, namespace: &'static str| {
         connection.join(namespace.into(), namespace)
     };
-    // Joined before they have said so, and after it.
+    // Joined before the server's CONNECT, and after it.
     let mut early = joined(ProtocolVersion::V4, &[]);
     assert_eq!(join(&mut early, "/"), Join::Wait);
     assert_eq!(take(&mut early, "0"), "/: connected None None");
@@ -150,26 +150,26 @@ fn old_servers_connect_the_root_by_themselves() {
     assert_eq!(join(&mut late, "/chat"), Join::Send);
     assert_eq!(take(&mut late, "0"), "");
     assert_eq!(join(&mut late, "/"), Join::Done);
-    // Left once, it has to be asked for, whatever crosses the leaving.
+    // After leaving it, joining needs a CONNECT, even if late packets come.
     for mut connection in [early, late, joined(ProtocolVersion::V4, &["/"])] {
         let index = connection.len() - 1;
         assert_eq!(connection.leave(index), Some("/"));
         assert_eq!(take(&mut connection, "0"), "");
         assert_eq!(join(&mut connection, "/"), Join::SendAgain);
     }
-    // So it has if they have refused it, or ended it.
+    // Likewise if the server has refused it, or ended it.
     for text in ["4\"no\"", "1"] {
         let mut connection = joined(ProtocolVersion::V4, &["/chat"]);
         take(&mut connection, "0");
         assert_eq!(take(&mut connection, text), "");
         assert_eq!(join(&mut connection, "/"), Join::SendAgain);
     }
-    // Newer servers wait to be asked.
+    // Newer servers wait for a CONNECT.
     assert_eq!(join(&mut joined(ProtocolVersion::V5, &[]), "/"), Join::Send);
 }
 
 #[test]
-fn attachments_are_waited_for() {
+fn attachments_are_awaited() {
     let mut connection = v5();
     assert_eq!(
         take(
@@ -185,7 +185,7 @@ fn attachments_are_waited_for() {
         event.starts_with("/: event x ") && event.ends_with(" None 2"),
         "{event}"
     );
-    // Nothing else may come between, and no bytes without an event.
+    // No other packet may come between them, and no bytes without an event.
     assert!(describe(&mut connection, bytes()).is_err());
     take(&mut connection, r#"51-["x",{"_placeholder":true,"num":0}]"#);
     assert!(describe(&mut connection, Message::Text("2[\"y\"]".into())).is_err());

@@ -1,4 +1,4 @@
-//! What a client may send in which state, on a clock that only the tests move: wire text in, [`Input`] out.
+//! What a client may send in which state, on a clock that only the tests advance: wire text in, [`Input`] out.
 
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
@@ -65,14 +65,14 @@ impl Peer {
     /// Sends a CONNECT that the server begins to process. Returns the client's auth.
     fn joins(&mut self, text: &str) -> Option<String> {
         let Some(Input::Connect { namespace, auth }) = self.sends(text).unwrap() else {
-            panic!("{text} is no CONNECT");
+            panic!("{text} is not a CONNECT");
         };
         let socket = namespace.to_string();
         self.connection.join(namespace, socket);
         auth.map(|auth| auth.to_string())
     }
 
-    /// Sends a packet for a joined namespace. Returns the socket and what it gets.
+    /// Sends a packet for a joined namespace. Returns the socket and its input.
     fn delivers(&mut self, text: &str) -> (String, String) {
         let input = self.sends(text).unwrap();
         self.show(input)
@@ -96,7 +96,7 @@ impl Peer {
         self.connection.leave(&self.config, self.now, index)
     }
 
-    /// Lets time pass until a deadline is missed, or to the end.
+    /// Advances the clock until a deadline is missed, or to the end.
     fn advance(&mut self, milliseconds: u64) -> Result<(), ProtocolError> {
         let end = self.now + Duration::from_millis(milliseconds);
         // Early calls change nothing.
@@ -104,7 +104,7 @@ impl Peer {
         if let Some(deadline) = self.connection.deadline().filter(|&at| at <= end) {
             self.now = deadline;
             let missed = self.connection.handle_timeout(self.now);
-            assert!(missed.is_err(), "a deadline that nothing follows");
+            assert!(missed.is_err(), "a deadline without an effect");
             return missed;
         }
         self.now = end;
@@ -144,7 +144,7 @@ fn a_client_connects() {
 }
 
 #[test]
-fn auth_is_handed_on_as_it_is() {
+fn auth_is_passed_on_unchanged() {
     let mut peer = Peer::new();
     assert_eq!(peer.joins(r#"0{"token": 1}"#).unwrap(), r#"{"token": 1}"#);
     assert_eq!(peer.joins(r#"0/admin,{"a":[]}"#).unwrap(), r#"{"a":[]}"#);
@@ -199,7 +199,7 @@ fn events_are_accepted_while_their_socket_joins() {
 }
 
 #[test]
-fn a_refused_socket_is_gone() {
+fn a_refused_socket_is_removed() {
     let mut peer = Peer::new();
     peer.joins("0/admin,");
     assert_eq!(peer.leaves(0).unwrap(), "/admin");
@@ -227,7 +227,7 @@ fn a_namespace_is_joined_once() {
 }
 
 #[test]
-fn nothing_is_accepted_for_a_namespace_that_was_not_joined() {
+fn packets_for_a_namespace_that_was_not_joined_are_errors() {
     for packet in [r#"2["a"]"#, r#"2/admin,["a"]"#, "1", "1/admin,", "31[]"] {
         assert_eq!(
             Peer::new().sends(packet).unwrap_err(),
@@ -281,7 +281,7 @@ fn the_number_of_namespaces_is_limited() {
         peer.sends("0/b,").unwrap_err(),
         ProtocolError::TooManyNamespaces { max: 2 }
     );
-    // One that is left makes room.
+    // Leaving one allows another.
     peer.leaves(0);
     peer.joins("0/b,");
 }
@@ -291,13 +291,13 @@ fn a_namespace_must_be_joined_in_time() {
     let mut peer = Peer::new();
     assert_eq!(peer.advance(44_999), Ok(()));
     assert_eq!(peer.advance(1), Err(ProtocolError::ConnectTimeout));
-    // To begin is not enough.
+    // Beginning to join is not enough.
     let mut peer = Peer::new();
     peer.advance(40_000).unwrap();
     peer.joins("0");
     assert_eq!(peer.advance(100_000), Err(ProtocolError::ConnectTimeout));
     assert_eq!(peer.elapsed(), 45_000);
-    // Nor to be refused.
+    // Nor is being refused.
     let mut peer = Peer::new();
     peer.advance(40_000).unwrap();
     peer.joins("0");
@@ -338,7 +338,7 @@ fn a_client_that_has_left_all_must_join_in_time_again() {
 }
 
 #[test]
-fn to_be_joining_is_not_to_be_connected() {
+fn a_joining_socket_is_not_connected() {
     let mut peer = Peer::in_namespaces(&["/"]);
     peer.joins("0/admin,");
     peer.leaves(0);
@@ -361,7 +361,7 @@ fn attachments_come_in_time() {
     };
     assert_eq!(event.args().attachments(), ["one", "two"]);
     assert_eq!(peer.connection.deadline(), None);
-    // Each packet has its own time, and one attachment does not prolong it.
+    // Each packet has its own deadline, and one attachment does not extend it.
     peer.sends(packet).unwrap();
     let announced = peer.elapsed();
     peer.advance(20_000).unwrap();
@@ -405,7 +405,7 @@ fn an_event_whose_namespace_was_left_meanwhile_is_not_accepted() {
 }
 
 #[test]
-fn the_end_of_the_session_takes_all_sockets_out() {
+fn the_end_of_the_session_removes_all_sockets() {
     let mut peer = Peer::in_namespaces(&["/", "/admin"]);
     peer.joins("0/chat,");
     peer.sends(r#"51-["a",{"_placeholder":true,"num":0}]"#)
@@ -428,7 +428,7 @@ fn old_clients_send_their_auth_as_a_query() {
     );
     assert_eq!(peer.joins("0/chat,"), None);
     assert_eq!(peer.sockets(), ["/", "/admin", "/chat"]);
-    // The query may be missing in what follows, or be there.
+    // Later packets may have the query or not.
     assert_eq!(peer.delivers(r#"2/admin,["a"]"#).0, "/admin");
     assert_eq!(peer.delivers(r#"2/admin?token=d,["a"]"#).0, "/admin");
     assert_eq!(peer.delivers(r#"2["a"]"#).0, "/");

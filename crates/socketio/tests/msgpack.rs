@@ -1,4 +1,4 @@
-//! The msgpack parser: the bytes that the JavaScript parser writes, and what may not be accepted.
+//! The msgpack parser: the bytes that the JavaScript parser writes, and invalid ones.
 
 use bytes::Bytes;
 use kokanee_engineio::Message;
@@ -24,7 +24,7 @@ fn event_bytes(data: &[u8]) -> Vec<u8> {
 fn argument(bytes: &[u8]) -> Result<String, DecodeError> {
     match decode(&event_bytes(&[b"\x92\xa1a", bytes].concat()))? {
         Packet::Event { event, .. } => Ok(event.args().json().to_owned()),
-        other => panic!("{other:?} is no event"),
+        other => panic!("{other:?} is not an event"),
     }
 }
 
@@ -49,7 +49,7 @@ fn connect_with_undefined_data() {
 }
 
 #[test]
-fn undefined_members_vanish() {
+fn undefined_members_are_removed() {
     let reply = b"\x83\xa4type\x00\xa4data\x82\xa3sid\xa1x\xa3pid\xd4\x00\x00\xa3nsp\xa6/admin";
     let auth = Some(r#"{"sid":"x"}"#.into());
     assert_eq!(
@@ -193,7 +193,7 @@ fn binary_and_array_buffers_are_bytes() {
         );
         assert_eq!(event.args().json(), r#"{"_placeholder":true,"num":0}"#);
     }
-    // Eight bytes behind a length are a buffer, not a date.
+    // Eight bytes after a length are a buffer, not a date.
     let buffer = b"\x92\xa1a\xc7\x08\x0012345678";
     let Ok(Packet::Event { event, .. }) = decode(&event_bytes(buffer)) else {
         panic!()
@@ -229,7 +229,7 @@ fn acks_may_carry_bytes() {
 }
 
 #[test]
-fn nil_is_no_data() {
+fn nil_means_no_data() {
     // As python-socketio sends it.
     let packet = b"\x83\xa4type\x01\xa4data\xc0\xa3nsp\xa1/";
     assert!(matches!(decode(packet), Ok(Packet::Disconnect { .. })));
@@ -276,7 +276,7 @@ fn packets_are_encoded() {
 }
 
 #[test]
-fn bytes_stand_where_their_placeholders_were() {
+fn placeholders_are_replaced_by_bytes() {
     let packet = encode_event(
         "/",
         None,
@@ -416,7 +416,7 @@ fn packets_of_the_wrong_kind() {
         ),
     ] {
         let got = decode(packet).unwrap_err().to_string();
-        // What follows a value of the wrong kind may be out of step.
+        // The bytes after a value of the wrong kind may be misread.
         assert!(
             got == error || (error == "invalid msgpack" && got.starts_with("invalid")),
             "{packet:x?}: {got}"
@@ -480,7 +480,7 @@ fn nesting_is_bounded() {
         argument(&b"\x81\xa1a".repeat(100_000)),
         Err(DecodeError::TooDeep { max: 512 })
     );
-    // Keys that nobody reads are bounded, too.
+    // Unused keys are bounded, too.
     let ignored = [&b"\x81\xa1x"[..], &vec![0x91; 100_000]].concat();
     assert_eq!(decode(&ignored), Err(DecodeError::TooDeep { max: 512 }));
 }
@@ -509,7 +509,7 @@ fn any_number_of_binary_values_is_possible() {
 }
 
 #[test]
-fn data_become_larger_by_what_attachments_may_take_and_no_more() {
+fn data_may_grow_by_the_limit_of_attachments() {
     let limits = DecoderLimits {
         max_attachment_bytes: 10_000,
         ..DecoderLimits::default()
@@ -534,7 +534,7 @@ fn data_become_larger_by_what_attachments_may_take_and_no_more() {
         decode(&array(2, &[b"\xc5\x13\x89", &[0; 5_001][..]].concat())),
         Err(DecodeError::AttachmentsTooLarge { max: 10_000 })
     );
-    // Nor does a small attachment keep a large message.
+    // A small attachment does not keep a large message allocated either.
     let junk = [
         b"\x84\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa1a\xc4\x01x\xa4junk\xc5\x27\x10",
         &[0; 10_000][..],
@@ -590,7 +590,7 @@ fn numbers_beyond_a_double_are_infinite() {
         packet.ends_with(b"\x93\xa1a\xcb\x7f\xf0\0\0\0\0\0\0\xcb\xff\xf0\0\0\0\0\0\0"),
         "{packet:?}"
     );
-    // On the way in they are what JavaScript makes of them in JSON.
+    // When received, they are what JavaScript writes for them in JSON.
     assert_eq!(argument(b"\xcb\x7f\xf0\0\0\0\0\0\0").as_deref(), Ok("null"));
 }
 

@@ -1,4 +1,4 @@
-//! The text encoding of every packet, in both directions: what valid peers send, and what may not be accepted.
+//! The text encoding of every packet, in both directions: what valid peers send, and invalid packets.
 
 use std::collections::HashMap;
 
@@ -45,7 +45,7 @@ fn decode_with(packet: &str, attachments: &[&'static [u8]]) -> Result<Packet, De
 
 fn event(packet: Packet) -> RawEvent {
     let Packet::Event { event, .. } = packet else {
-        panic!("{packet:?} is no event")
+        panic!("{packet:?} is not an event")
     };
     event
 }
@@ -524,7 +524,7 @@ mod validity {
     }
 
     #[test]
-    fn all_but_placeholders_stays_as_it_is_beside_unusual_ones() {
+    fn only_unusual_placeholders_are_rewritten() {
         for (before, after) in [
             (
                 r#"{"num":0,"_placeholder":true},"\u0061", [1.50 ,{"a":{"num":1,"_placeholder":true}}],{"b":1,"b":2}"#,
@@ -562,7 +562,7 @@ mod validity {
     }
 
     #[test]
-    fn what_is_no_placeholder_stays_as_it_is() {
+    fn data_like_a_placeholder_is_unchanged() {
         for data in [
             r#"{"_placeholder":false,"num":0}"#,
             r#"{"_placeholder":1,"num":0}"#,
@@ -824,7 +824,7 @@ mod validity {
     }
 
     #[test]
-    fn nesting_is_bounded_and_what_comes_in_can_go_out() {
+    fn nesting_is_bounded_and_received_packets_can_be_forwarded() {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         let args = args(&format!("2[\"a\",{}]", nested(511)));
         let value: Value = args.deserialize().unwrap();
@@ -862,7 +862,7 @@ mod validity {
         );
     }
 
-    /// JSON that JavaScript reads and Rust's types do not hold: the text, and the value that it has.
+    /// JSON that JavaScript reads and Rust's types cannot represent: the text, and its value.
     const ODD: [(&str, &str); 14] = [
         (r#""hi \ud83d""#, r#""hi \ufffd""#),
         (r#""\ud83d hi""#, r#""\ufffd hi""#),
@@ -887,7 +887,7 @@ mod validity {
     ];
 
     #[test]
-    fn every_json_has_a_value_and_is_sent_on_as_it_came() {
+    fn every_json_has_a_value_and_is_forwarded_unchanged() {
         for (json, value) in ODD {
             let expected: serde_json::Value = serde_json::from_str(value).unwrap();
             let packet = format!("2[\"a\",{json}]");
@@ -897,7 +897,7 @@ mod validity {
             let expected = Value::from(expected);
             assert_eq!(args.deserialize::<Value>().unwrap(), expected, "{json}");
             assert_eq!(args.to_values().unwrap()[0], expected, "{json}");
-            // Beside others, and in acknowledgements.
+            // Among other arguments, and in acknowledgements.
             let several = self::args(&format!("31[0,{json},\"x\"]"));
             let (zero, odd, x) = several.deserialize::<(u8, Value, String)>().unwrap();
             assert_eq!(
@@ -913,7 +913,7 @@ mod validity {
                 wire(&encode_ack_args("/", AckId(1), &several)),
                 [format!("31[0,{json},\"x\"]")]
             );
-            // And beside bytes, however their placeholder is written.
+            // And among bytes, with any form of placeholder.
             let placeholder = r#"{"_placeholder":true,"num":0}"#;
             for unusual in [
                 placeholder,
@@ -987,7 +987,7 @@ mod validity {
                 tuple: (true, Newtype(text("\u{fffd}"))),
             }
         );
-        // What no type can hold is an error of the arguments.
+        // JSON that fits no type is an error of the arguments.
         let error = self::args("2[\"a\",1e400]")
             .deserialize::<u64>()
             .unwrap_err();
@@ -1149,7 +1149,7 @@ mod arguments {
     }
 
     #[test]
-    fn missing_arguments_are_an_error_unless_the_type_can_do_without() {
+    fn missing_arguments_are_an_error_unless_they_are_optional() {
         let args = Args::none();
         args.deserialize::<()>().unwrap();
         assert_eq!(args.deserialize::<Option<String>>().unwrap(), None);

@@ -1,4 +1,4 @@
-//! What holds for all packets and for all input.
+//! Properties of all packets and all input.
 
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -109,13 +109,13 @@ proptest! {
     }
 
     #[test]
-    fn odd_json_is_read_as_a_copy_without_oddities_is(
+    fn odd_json_is_read_like_its_plain_copy(
         parts in proptest::collection::vec(any::<String>(), 1..5),
         halves in proptest::collection::vec(prop_oneof![r"\\u[dD][89aAbB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"], 4),
         number in r"-?[1-9][0-9]{0,30}(\.[0-9]{1,4})?([eE][+-]?[0-9]{1,4})?",
     ) {
         let quoted = |text: &str| serde_json::to_string(text).unwrap();
-        // A space stands between two halves, so that no pair comes about.
+        // A space between two halves prevents a pair.
         let odd: Vec<String> = parts.iter().zip(&halves)
             .map(|(part, half)| format!(r#"{} {half}""#, quoted(part).strip_suffix('"').unwrap()))
             .collect();
@@ -136,7 +136,7 @@ proptest! {
     }
 
     #[test]
-    fn the_straight_way_leads_where_the_long_one_does(
+    fn the_fast_path_of_events_agrees_with_the_general_one(
         text in prop_oneof![
             r#"2(/a,|/b,|/,)?[0-9]{0,2}\["[a-z\\"]{0,3}"(,"[ -~é\x01]{0,40}"){0,3}\]? ?"#,
             r#"2(/a,)?\[("x"|1|"connect") ?(, ?("x"|1\.5|null|\[1,\[\]\]|\{"a":\{"b":[]"]?\})){0,3}\]"#,
@@ -159,7 +159,7 @@ proptest! {
     }
 }
 
-/// An event is the same either way, and whatever is none goes the long one.
+/// Checks that an event is the same on both paths, and that other messages take the general one.
 fn straight_way(text: &str) {
     #[expect(clippy::disallowed_methods, reason = "no time passes")]
     let now = std::time::Instant::now();
@@ -189,29 +189,29 @@ fn straight_way(text: &str) {
     }
 }
 
-/// Does with a packet whatever an application may do.
+/// Does everything with a packet that an application may do.
 fn read_and_send_on(packet: Packet) {
     let (name, args) = match packet {
         Packet::Event { event, .. } => (event.name().to_owned(), event.into_args()),
         Packet::Ack { args, .. } => (String::new(), args),
         _ => return,
     };
-    let raw = encode_event_args("/", None, &name, &args).expect("what came in can go out");
+    let raw = encode_event_args("/", None, &name, &args).expect("received arguments can be sent");
     let raw_again = decode_default(&raw);
     assert!(matches!(raw_again, Packet::Event { event, .. } if event.args() == &args));
     decode_msgpack(&raw);
     let values = args.to_values().expect("every JSON has a value");
     assert_eq!(values.len(), args.len());
-    let rebuilt = Args::from_values(values.clone()).expect("what came in can go out");
+    let rebuilt = Args::from_values(values.clone()).expect("received arguments can be sent");
     assert_eq!(
-        rebuilt.to_values().expect("what came in can go out"),
+        rebuilt.to_values().expect("received arguments can be sent"),
         values
     );
     let _ = args.deserialize::<(Value, Option<Bytes>)>();
     let _ = args.deserialize::<String>();
 }
 
-/// Messages of which some are packets, or nearly.
+/// Messages, some of which are packets or similar.
 fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         "\\PC{0,30}".prop_map(|text| Message::Text(text.into())),

@@ -1,8 +1,8 @@
-//! What a decoder holds of a frame or a fragmented message that has not arrived completely.
+//! What a decoder buffers of a frame or a fragmented message that has not arrived completely.
 //!
-//! The payload goes unmasked and checked into its message as it arrives, so nothing is kept twice
-//! and nothing is allocated for bytes that were only announced. That of a compressed message is
-//! gathered, and inflated when it is complete.
+//! The payload is unmasked, checked and appended to its message as it arrives, so nothing is stored twice and nothing
+//! is allocated for bytes that were only announced. The payload of a compressed message is collected first and inflated
+//! when it is complete.
 
 use crate::{
     error::DecodeError,
@@ -17,12 +17,12 @@ use crate::{
     text::TextBuffer,
 };
 
-/// What a decoder knows beside its state.
+/// What a decoder needs in addition to its state.
 #[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) role: Role,
     pub(crate) limits: Limits,
-    /// There if compression was negotiated.
+    /// Present if compression was negotiated.
     pub(crate) inflater: Option<Box<Inflater>>,
 }
 
@@ -49,7 +49,7 @@ struct Frame {
 #[derive(Debug)]
 pub(crate) struct DataMessage {
     body: Body,
-    /// Payload bytes of all its frames so far, by their headers.
+    /// Payload bytes of all its frames so far, according to their headers.
     announced: usize,
     frames: usize,
     is_complete: bool,
@@ -59,12 +59,12 @@ pub(crate) struct DataMessage {
 enum Body {
     Text(TextBuffer),
     Binary(Vec<u8>),
-    /// What a text or binary message has come in so far.
+    /// The received part of a compressed text or binary message.
     Compressed(OpCode, Vec<u8>),
 }
 
 impl Assembly {
-    /// Takes bytes from the front of `input` until a message is complete or there are no more.
+    /// Takes bytes from the front of `input` until a message is complete or `input` is empty.
     ///
     /// Returns the opcode of the frame that completed the message, for
     /// [`message`](Self::message).
@@ -93,7 +93,7 @@ impl Assembly {
             }
             match &mut self.data {
                 Some(data) if !opcode.is_control() => {
-                    // The last frame tells how long the message is; before it only the limit does.
+                    // The last frame gives the length of the message; before it only the limit bounds it.
                     let bound = if fin {
                         data.announced
                     } else {
@@ -116,7 +116,7 @@ impl Assembly {
         }
     }
 
-    /// The message that the last byte of a frame with this opcode has completed.
+    /// Returns the message that the last byte of a frame with this opcode has completed.
     pub(crate) fn message(&self, opcode: OpCode) -> Result<Message<'_>, DecodeError> {
         match &self.data {
             Some(data) if !opcode.is_control() => Ok(match &data.body {
@@ -127,14 +127,14 @@ impl Assembly {
         }
     }
 
-    /// Whether nothing is unfinished.
+    /// Returns whether nothing is unfinished.
     pub(crate) fn is_complete(&self) -> bool {
         self.frame.is_none()
             && self.header.as_slice().is_empty()
             && self.data.as_ref().is_none_or(|data| data.is_complete)
     }
 
-    /// The bytes on the heap, this struct included.
+    /// Returns the bytes on the heap, this struct included.
     pub(crate) fn heap_bytes(&self) -> usize {
         let body = self.data.as_ref().map_or(0, |data| data.body.capacity());
         size_of::<Self>() + body
@@ -146,7 +146,7 @@ impl Assembly {
         input: &mut &mut [u8],
         rules: &Rules,
     ) -> Result<Option<Frame>, DecodeError> {
-        // Mostly all of it is there.
+        // Usually the whole header has arrived.
         if self.header.as_slice().is_empty()
             && let Some((header, frame)) = self.decode_header(input, rules)?
         {
@@ -165,7 +165,7 @@ impl Assembly {
         Ok(None)
     }
 
-    /// Decodes and checks the header at the front of `bytes`. `None` if not all of it is there.
+    /// Decodes and checks the header at the front of `bytes`. `None` if it is incomplete.
     fn decode_header(
         &self,
         bytes: &[u8],
@@ -226,7 +226,7 @@ impl DataMessage {
 }
 
 impl Body {
-    /// The content of a compressed message.
+    /// Inflates a compressed message.
     fn inflate(opcode: OpCode, payload: &[u8], rules: &mut Rules) -> Result<Self, DecodeError> {
         let Some(inflater) = &mut rules.inflater else {
             return Err(DecodeError::InvalidCompression);
@@ -267,7 +267,7 @@ impl Body {
     }
 }
 
-/// Bytes of which there are never more than `N`.
+/// At most `N` bytes.
 #[derive(Debug)]
 struct ShortBuffer<const N: usize> {
     bytes: [u8; N],
@@ -312,7 +312,7 @@ pub(crate) fn admit(
 ) -> Result<usize, DecodeError> {
     let before = match (header.opcode, current) {
         (OpCode::Close | OpCode::Ping | OpCode::Pong, _) => {
-            // Bounded by its seven bits alone.
+            // Its seven bits bound it.
             return Ok(usize::try_from(header.payload_len).unwrap_or(MAX_CONTROL_PAYLOAD_BYTES));
         }
         (OpCode::Continuation, None) => return Err(DecodeError::StrayContinuation),

@@ -2,15 +2,15 @@
 
 use crate::{close_code::CloseCode, error::DecodeError, header::MAX_CONTROL_PAYLOAD_BYTES};
 
-/// The most bytes of reason that fit a close frame beside the code.
+/// The most bytes of the reason in a close frame, which also contains the code.
 pub const MAX_CLOSE_REASON_BYTES: usize = MAX_CONTROL_PAYLOAD_BYTES - 2;
 
-/// Why a connection is closed, as one endpoint tells the other.
+/// Why one endpoint closes the connection, as sent to the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CloseFrame<'a> {
     /// The code.
     pub code: CloseCode,
-    /// A few words for a log; may be empty.
+    /// A short text for logs; may be empty.
     pub reason: &'a str,
 }
 
@@ -64,12 +64,12 @@ pub struct ClosePayload {
 }
 
 impl ClosePayload {
-    /// The bytes to send after the header.
+    /// Returns the bytes to send after the header.
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// The bytes to send after the header, for a client to mask.
+    /// Returns the bytes to send after the header, for a client to mask.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut self.bytes[..usize::from(self.len)]
     }

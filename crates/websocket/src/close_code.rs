@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A close code that may be sent in a close frame.
 ///
-/// The codes 1005, 1006 and 1015, which only describe how a connection ended, are none.
+/// The codes 1005, 1006 and 1015 are excluded: they describe how a connection ended and are never sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CloseCode(u16);
 
@@ -15,9 +15,9 @@ impl CloseCode {
     pub const GOING_AWAY: Self = Self(1001);
     /// 1002: the peer broke the protocol.
     pub const PROTOCOL_ERROR: Self = Self(1002);
-    /// 1003: a kind of message that this endpoint does not take.
+    /// 1003: a kind of message that this endpoint does not accept.
     pub const UNSUPPORTED_DATA: Self = Self(1003);
-    /// 1007: data that does not fit the kind of message, as text that is not UTF-8.
+    /// 1007: data that does not fit the kind of message, for example text that is not UTF-8.
     pub const INVALID_PAYLOAD: Self = Self(1007);
     /// 1008: the peer broke a policy of this endpoint.
     pub const POLICY_VIOLATION: Self = Self(1008);
@@ -34,7 +34,7 @@ impl CloseCode {
     /// 1014: a gateway got an invalid response from its upstream.
     pub const BAD_GATEWAY: Self = Self(1014);
 
-    /// The close code `code`, if it may be sent: 1000 to 1003, 1007 to 1014, 3000 to 4999.
+    /// Returns the close code `code` if it may be sent: 1000 to 1003, 1007 to 1014, 3000 to 4999.
     pub const fn new(code: u16) -> Option<Self> {
         match code {
             1000..=1003 | 1007..=1014 | 3000..=4999 => Some(Self(code)),
@@ -42,7 +42,7 @@ impl CloseCode {
         }
     }
 
-    /// The number on the wire.
+    /// Returns the number on the wire.
     pub const fn as_u16(self) -> u16 {
         self.0
     }

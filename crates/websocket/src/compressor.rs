@@ -1,4 +1,4 @@
-//! From the content of a message to its compressed payload (RFC 7692, 7.2.1).
+//! Compresses the content of a message to its payload (RFC 7692, 7.2.1).
 
 use std::{cell::RefCell, fmt};
 
@@ -6,32 +6,32 @@ use zlib_rs::{Deflate, DeflateFlush};
 
 use crate::deflate::{DeflateAgreement, WindowBits};
 
-/// The empty block that ends flushed data. It is left out, the receiver puts it back.
+/// The empty block that ends flushed data. The sender omits it and the receiver appends it again.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// How many bytes incompressible data may grow by, beside one in a thousand.
+/// How many bytes incompressible data may grow by, in addition to one in a thousand.
 const OVERHEAD_BYTES: usize = 64;
 
-/// A compressor and what it was made for: level and window.
+/// A compressor and the level and window that it was created with.
 type Shared = (u8, WindowBits, Deflate);
 
 thread_local! {
-    /// The state for messages that refer to nothing before them: one for all connections of a thread.
+    /// The state for messages that do not refer to earlier ones: one for all connections of a thread.
     static SHARED: RefCell<Option<Shared>> = const { RefCell::new(None) };
 }
 
 /// Compresses the messages that one end sends.
 ///
-/// It is small unless its context is kept. Then each connection needs one of its own, and every
-/// message must go out in the order in which they were compressed; otherwise any number of
-/// connections with the same [`DeflateAgreement`] can share a compressor, and its results, too.
+/// It is small unless its context is kept. With a context, each connection needs its own compressor, and messages must
+/// be sent in the order in which they were compressed. Without one, any number of connections with the same
+/// [`DeflateAgreement`] can share a compressor and its results.
 pub struct Compressor {
     agreement: DeflateAgreement,
     kept: Option<Deflate>,
 }
 
 impl Compressor {
-    /// A compressor at the start of a connection.
+    /// Creates a compressor at the start of a connection.
     pub const fn new(agreement: DeflateAgreement) -> Self {
         Self {
             agreement,
@@ -41,9 +41,9 @@ impl Compressor {
 
     /// Compresses the content of a text or binary message.
     ///
-    /// The result is the payload of a frame whose header is marked as
-    /// [`compressed`](crate::Header::compressed). `None` says to send the message as it is: it is
-    /// shorter than the threshold, or would not become smaller.
+    /// The result is the payload of a frame whose header is marked as [`compressed`](crate::Header::compressed). `None`
+    /// means that the message is to be sent uncompressed: it is shorter than the threshold, or would not become
+    /// smaller.
     pub fn compress(&mut self, content: &[u8]) -> Option<Vec<u8>> {
         let DeflateAgreement {
             own,
@@ -58,7 +58,7 @@ impl Compressor {
             let state = self
                 .kept
                 .get_or_insert_with(|| new_state(level, own.window));
-            // Whatever comes out has to be sent: the next message may refer to it.
+            // The output must be sent in any case: the next message may refer to it.
             return compress(state, content, usize::MAX);
         }
         let mut state = match SHARED.take() {
@@ -88,9 +88,9 @@ fn new_state(level: u8, window: WindowBits) -> Deflate {
     Deflate::new(i32::from(level.max(2)), false, window.as_u8())
 }
 
-/// Compresses to fewer than `max` bytes, or not at all.
+/// Compresses to fewer than `max` bytes, or returns `None`.
 fn compress(state: &mut Deflate, content: &[u8], max: usize) -> Option<Vec<u8>> {
-    // The tail takes room until it is cut off.
+    // The tail takes space until it is cut off.
     let max = max.saturating_add(TAIL.len() - 1);
     let worst = content.len() + content.len() / 1000 + OVERHEAD_BYTES;
     let mut payload = vec![0; (content.len() / 2 + OVERHEAD_BYTES).min(max)];
@@ -103,7 +103,7 @@ fn compress(state: &mut Deflate, content: &[u8], max: usize) -> Option<Vec<u8>> 
             .ok()?;
         rest = &rest[usize::try_from(state.total_in() - taken_before).ok()?..];
         len += usize::try_from(state.total_out() - given_before).ok()?;
-        // A flush is complete when it leaves room.
+        // A flush is complete when it leaves space in the buffer.
         if len < payload.len() {
             break;
         }

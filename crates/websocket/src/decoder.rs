@@ -1,7 +1,7 @@
-//! From received bytes to messages (RFC 6455, 5 and 6.2).
+//! Decodes received bytes into messages (RFC 6455, 5 and 6.2).
 //!
-//! A frame that lies in the input as a whole is handed out from there. Everything else, split
-//! frames, fragmented and compressed messages, goes the slower way through an [`Assembly`].
+//! A whole frame in the input is returned as a slice of it. Everything else (split frames, fragmented and compressed
+//! messages) is collected in an [`Assembly`], which is slower.
 
 use std::mem;
 
@@ -18,11 +18,11 @@ use crate::{
     role::Role,
 };
 
-/// Decodes what the peer sends, into messages.
+/// Decodes the peer's bytes into messages.
 ///
-/// It is small while nothing is unfinished, and holds only bytes that were received: a compressed
-/// message is inflated when it is complete. Only a peer that keeps its compression context makes it
-/// hold more, see [`DeflateOptions`](crate::DeflateOptions).
+/// It is small between messages, and buffers only bytes that were received: a compressed message is inflated when it is
+/// complete. It needs more memory only if the peer keeps its compression context; see
+/// [`DeflateOptions`](crate::DeflateOptions).
 #[derive(Debug)]
 pub struct Decoder {
     state: State,
@@ -41,20 +41,20 @@ pub struct Decoder {
 /// ```
 #[derive(Debug)]
 enum State {
-    /// Nothing is held.
+    /// Nothing is buffered.
     Idle,
-    /// A frame or a message is unfinished; a control frame between fragments may be held too.
+    /// A frame or a message is unfinished; a control frame between fragments may be buffered too.
     Assembling(Box<Assembly>),
-    /// Nothing is unfinished, but what was handed out last lives here until the next call.
+    /// Nothing is unfinished; the last returned message is stored here until the next call.
     Delivered(Box<Assembly>),
-    /// A close frame was handed out, perhaps from here.
+    /// A close frame was returned; its payload may be stored here.
     Closed(Option<Box<Assembly>>),
     /// The peer broke the protocol.
     Failed(DecodeError),
 }
 
 impl Decoder {
-    /// A decoder at the start of a connection, after the opening handshake.
+    /// Creates a decoder at the start of a connection, after the opening handshake.
     pub const fn new(role: Role, limits: Limits) -> Self {
         Self {
             state: State::Idle,
@@ -66,7 +66,7 @@ impl Decoder {
         }
     }
 
-    /// A decoder at the start of a connection on which compression was negotiated.
+    /// Creates a decoder at the start of a connection on which compression was negotiated.
     pub fn with_deflate(role: Role, limits: Limits, agreement: &DeflateAgreement) -> Self {
         let mut decoder = Self::new(role, limits);
         decoder.rules.inflater = Some(Box::new(Inflater::new(agreement.peer)));
@@ -75,12 +75,12 @@ impl Decoder {
 
     /// Decodes the next message from the front of `input` and advances it.
     ///
-    /// The payload is unmasked in place. `None` says that all input is consumed, and that nothing
-    /// handed out earlier is held any more. Whatever follows a close frame is discarded.
+    /// The payload is unmasked in place. `None` means that all input is consumed and that the decoder holds no returned
+    /// message any more. Bytes after a close frame are discarded.
     ///
     /// # Errors
-    /// The first breach of the protocol or of the limits, as soon as it is there. The decoder has
-    /// then failed: each later call returns the same error and consumes nothing.
+    /// The first violation of the protocol or of the limits, as soon as its bytes have arrived. The decoder has then
+    /// failed: each later call returns the same error and consumes nothing.
     #[inline]
     pub fn decode<'s, 'b: 's>(
         &'s mut self,
@@ -104,7 +104,7 @@ impl Decoder {
         }
     }
 
-    /// Decodes where something was unfinished or is held, or where nothing is decoded any more.
+    /// Decodes in every state except `Idle`.
     #[inline(never)]
     fn resume<'s, 'b: 's>(
         &'s mut self,
@@ -125,31 +125,31 @@ impl Decoder {
         }
     }
 
-    /// Frees the memory of the message that was delivered last, which is kept until the next call of
-    /// [`decode`](Self::decode) otherwise.
+    /// Frees the memory of the last returned message, which is otherwise kept until the next call of
+    /// [`decode`](Self::decode).
     pub fn release(&mut self) {
         if matches!(self.state, State::Delivered(_)) {
             self.state = State::Idle;
         }
     }
 
-    /// The bytes on the heap for an unfinished frame or message, or for the one handed out last.
+    /// Returns the number of heap bytes for an unfinished frame or message, or for the last returned one.
     pub fn buffered_bytes(&self) -> usize {
         self.state.assembly().map_or(0, Assembly::heap_bytes)
     }
 
-    /// The bytes on the heap, about, for what the peer's compressed messages may refer to.
+    /// Returns the approximate number of heap bytes for what the peer's compressed messages may refer to.
     pub fn context_bytes(&self) -> usize {
         let inflater = self.rules.inflater.as_ref();
         inflater.map_or(0, |inflater| inflater.heap_bytes())
     }
 
-    /// Whether the peer owes the rest of a frame or of a fragmented message.
+    /// Returns whether the rest of a frame or of a fragmented message is still to come.
     pub const fn is_mid_message(&self) -> bool {
         matches!(self.state, State::Assembling(_))
     }
 
-    /// Decodes the next message from what is held and what arrives.
+    /// Decodes the next message from buffered bytes and `input`.
     fn assemble(&mut self, input: &mut &mut [u8]) -> Result<Option<Message<'_>>, DecodeError> {
         let mut assembly = match mem::replace(&mut self.state, State::Idle) {
             State::Assembling(assembly) => assembly,
@@ -163,7 +163,7 @@ impl Decoder {
             }
             Err(error) => return Err(self.fail(error)),
         };
-        // The verdict on a close frame, before the assembly is lent to the caller.
+        // Checks a close frame before the assembly is borrowed by the caller.
         if let Err(error) = assembly.message(opcode) {
             return Err(self.fail(error));
         }
@@ -198,7 +198,7 @@ impl State {
     }
 }
 
-/// Takes the frame at the front of `input` if all of it is there and it is a whole message, uncompressed.
+/// Takes the frame at the front of `input` if it is complete and a whole uncompressed message.
 #[inline]
 fn take_whole_message<'b>(
     input: &mut &'b mut [u8],
@@ -231,8 +231,8 @@ fn take_whole_message<'b>(
     Message::decode(header.opcode, payload).map(Some)
 }
 
-/// Takes the most frequent frame, if it is at the front of `input`: a whole text of a client, not compressed, whose length
-/// is in the first two bytes.
+/// Takes the most frequent kind of frame, if it is at the front of `input`: a client's whole uncompressed text whose
+/// length is in the first two bytes.
 #[inline]
 fn take_short_text<'b>(
     input: &mut &'b mut [u8],

@@ -1,9 +1,8 @@
 //! Negotiation of the permessage-deflate extension (RFC 7692, 7.1).
 //!
-//! A client sends [`DeflateOptions::offer`] and judges the server's answer with
-//! [`DeflateOptions::accept_answer`]; a server answers with [`DeflateOptions::accept_offer`]. Both
-//! come to a [`DeflateAgreement`] for [`Decoder::with_deflate`](crate::Decoder::with_deflate) and
-//! [`Compressor`](crate::Compressor).
+//! A client sends [`DeflateOptions::offer`] and checks the server's answer with [`DeflateOptions::accept_answer`]; a
+//! server answers with [`DeflateOptions::accept_offer`]. Both return a [`DeflateAgreement`] for
+//! [`Decoder::with_deflate`](crate::Decoder::with_deflate) and [`Compressor`](crate::Compressor).
 
 use std::fmt::Write as _;
 
@@ -23,14 +22,13 @@ const CLIENT_MAX_WINDOW_BITS: &str = "client_max_window_bits";
 pub struct WindowBits(u8);
 
 impl WindowBits {
-    /// 32 KiB, which holds unless less was agreed.
+    /// 32 KiB, the default unless a smaller one was negotiated.
     pub const MAX: Self = Self(15);
 
-    /// 256 bytes, the least there is. No compressor takes so little: an end that is bound to it
-    /// sends its messages uncompressed.
+    /// 256 bytes, the minimum. No compressor supports it: an end that is limited to it sends its messages uncompressed.
     pub const MIN: Self = Self(8);
 
-    /// A window of two to the power of `bits` bytes; `None` if that is not 8 to 15.
+    /// Creates a window of two to the power of `bits` bytes. Returns `None` unless `bits` is 8 to 15.
     pub const fn new(bits: u8) -> Option<Self> {
         match bits {
             8..=15 => Some(Self(bits)),
@@ -38,12 +36,12 @@ impl WindowBits {
         }
     }
 
-    /// The number on the wire.
+    /// Returns the number on the wire.
     pub const fn as_u8(self) -> u8 {
         self.0
     }
 
-    /// "A decimal integer value without leading zeroes between 8 to 15, inclusive" (7.1.2).
+    /// Parses "a decimal integer value without leading zeroes between 8 to 15, inclusive" (7.1.2).
     fn parse(value: &str) -> Option<Self> {
         match value.as_bytes() {
             [digit @ b'8'..=b'9'] => Some(Self(digit - b'0')),
@@ -53,16 +51,16 @@ impl WindowBits {
     }
 }
 
-/// What one end wants of compression.
+/// The compression settings of one end.
 ///
-/// By default neither end keeps a context between messages, so that an idle connection holds
-/// nothing for compression. A kept context compresses small messages that resemble each other
-/// better, and costs about 300 KiB for what is sent and 50 KiB for what is received.
+/// By default neither end keeps a context between messages, so an idle connection needs no memory for compression. A
+/// context improves the compression of small messages that resemble each other, and costs about 300 KiB for sending and
+/// 50 KiB for receiving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeflateOptions {
-    /// Messages of fewer bytes are sent as they are. Defaults to 1,024, as in JavaScript.
+    /// Messages of fewer bytes are sent uncompressed. Defaults to 1,024, as in JavaScript.
     pub threshold_bytes: usize,
-    /// How hard to compress: 1 (least) to 9 (most). Defaults to 6, as in JavaScript.
+    /// Compression level: 1 (fastest) to 9 (smallest). Defaults to 6, as in JavaScript.
     pub level: u8,
     /// Whether this end may refer to its earlier messages. Defaults to `false`.
     pub keep_own_context: bool,
@@ -72,7 +70,7 @@ pub struct DeflateOptions {
     pub own_window: WindowBits,
     /// The largest window of the peer. Defaults to [`WindowBits::MAX`].
     ///
-    /// It matters only where the peer keeps its context: it bounds what is held for that.
+    /// It matters only if the peer keeps its context: it bounds the memory for that.
     pub peer_window: WindowBits,
 }
 
@@ -90,7 +88,7 @@ impl Default for DeflateOptions {
 }
 
 impl DeflateOptions {
-    /// The value of [`EXTENSIONS_HEADER`] in the request of a client.
+    /// Returns the value of [`EXTENSIONS_HEADER`] for the request of a client.
     pub fn offer(&self) -> String {
         let mut offer = NAME.to_owned();
         let server_window = self.limits_peer_window().then_some(self.peer_window);
@@ -103,7 +101,7 @@ impl DeflateOptions {
                 client_max_window_bits: None,
             },
         );
-        // Without this the server must not limit the window, and some servers insist on doing so.
+        // Without this parameter the server must not limit the window, and some servers insist on doing so.
         offer.push_str("; ");
         offer.push_str(CLIENT_MAX_WINDOW_BITS);
         if self.own_window < WindowBits::MAX {
@@ -114,8 +112,8 @@ impl DeflateOptions {
 
     /// Answers the offers of a client: the values of [`EXTENSIONS_HEADER`] in its request.
     ///
-    /// Returns what was agreed and the value for the response; `None` if there is no offer that
-    /// can be honoured, and the response must not have the header.
+    /// Returns what was agreed and the value for the response; `None` if no offer is acceptable; the response must not
+    /// have the header then.
     pub fn accept_offer<'v>(
         &self,
         values: impl IntoIterator<Item = &'v str>,
@@ -128,14 +126,13 @@ impl DeflateOptions {
             .find_map(|offer| self.accept_one_offer(&offer))
     }
 
-    /// Judges the answer of a server to [`offer`](Self::offer): the values of
-    /// [`EXTENSIONS_HEADER`] in its response.
+    /// Checks the answer of a server to [`offer`](Self::offer): the values of [`EXTENSIONS_HEADER`] in its response.
     ///
     /// Returns `None` if the server does not compress.
     ///
     /// # Errors
-    /// The server answers something else than was offered. "The client MUST fail the WebSocket
-    /// connection." (RFC 7692, 5.1)
+    /// [`NegotiationError`] if the answer does not fit the offer. "The client MUST fail the WebSocket connection." (RFC
+    /// 7692, 5.1)
     pub fn accept_answer<'v>(
         &self,
         values: impl IntoIterator<Item = &'v str>,
@@ -157,8 +154,8 @@ impl DeflateOptions {
 
     fn accept_one_offer(&self, offer: &Extension<'_>) -> Option<(DeflateAgreement, String)> {
         let offered = Offered::read(offer)?;
-        // "A server declines an extension negotiation offer if the server doesn't support it"
-        // (7.1.2.1): nothing is gained from an extension whose compressed side stands idle.
+        // "A server declines an extension negotiation offer if the server doesn't support it" (7.1.2.1): an extension
+        // is useless if the side that would compress cannot.
         if offered.server_max_window_bits == Some(WindowBits::MIN) {
             return None;
         }
@@ -175,7 +172,7 @@ impl DeflateOptions {
             window: own_window,
         };
         let peer = Context {
-            // A client that lets nobody limit its window may not have it kept, either.
+            // If the client does not allow its window to be limited, the server does not keep it either.
             is_kept: self.keep_peer_context
                 && !offered.client_no_context_takeover
                 && client_window <= self.peer_window,
@@ -228,7 +225,7 @@ impl DeflateOptions {
         Ok(self.agreement(own, peer))
     }
 
-    /// A window that is not kept costs nothing, so it needs no limit.
+    /// Returns whether the peer's window is to be limited: one that is not kept costs nothing and needs no limit.
     fn limits_peer_window(&self) -> bool {
         self.keep_peer_context && self.peer_window < WindowBits::MAX
     }
@@ -243,7 +240,7 @@ impl DeflateOptions {
     }
 }
 
-/// That messages may be compressed, and how: what two ends have negotiated.
+/// The negotiated parameters of compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DeflateAgreement {
     pub(crate) own: Context,
@@ -253,29 +250,29 @@ pub struct DeflateAgreement {
 }
 
 impl DeflateAgreement {
-    /// Whether this end refers to its earlier messages, so that each connection needs a
+    /// Returns whether this end refers to its earlier messages, so that each connection needs a
     /// [`Compressor`](crate::Compressor) with a state of its own.
     pub const fn keeps_own_context(&self) -> bool {
         self.own.is_kept
     }
 
-    /// Whether the peer may refer to its earlier messages.
+    /// Returns whether the peer may refer to its earlier messages.
     pub const fn keeps_peer_context(&self) -> bool {
         self.peer.is_kept
     }
 
-    /// The largest window of this end.
+    /// Returns the largest window of this end.
     pub const fn own_window(&self) -> WindowBits {
         self.own.window
     }
 
-    /// The largest window of the peer.
+    /// Returns the largest window of the peer.
     pub const fn peer_window(&self) -> WindowBits {
         self.peer.window
     }
 }
 
-/// What compressed messages of one end refer to.
+/// What compressed messages of one end may refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Context {
     /// Whether a message may refer to earlier ones.
@@ -283,7 +280,7 @@ pub(crate) struct Context {
     pub(crate) window: WindowBits,
 }
 
-/// A server's answer that does not fit the client's offer; the connection must be failed.
+/// A server's answer does not fit the client's offer; the client must close the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NegotiationError {
@@ -293,7 +290,7 @@ pub enum NegotiationError {
     /// An extension that was not offered.
     #[error("the server answers with an extension that was not offered")]
     NotOffered,
-    /// More than one answer to the one offer.
+    /// More than one answer to one offer.
     #[error("the server answers permessage-deflate more than once")]
     Repeated,
     /// A parameter that is unknown, comes twice or has a wrong value.
@@ -327,7 +324,7 @@ enum ClientWindow {
 }
 
 impl Offered {
-    /// `None` if a parameter is unknown, comes twice or has a wrong value (7.1).
+    /// Reads the parameters. Returns `None` if one is unknown, comes twice or has a wrong value (7.1).
     fn read(extension: &Extension<'_>) -> Option<Self> {
         let mut read = Self::default();
         for (name, value) in &extension.parameters {

@@ -1,13 +1,12 @@
-//! What can be wrong with received bytes, and the close code that answers it.
+//! What can be wrong with received bytes, and the close code to answer with.
 
 use crate::{close_code::CloseCode, opcode::OpCode};
 
-/// The peer broke the protocol or a limit; the connection must be closed with
-/// [`close_code`](Self::close_code).
+/// The peer violated the protocol or a limit; the connection must be closed with [`close_code`](Self::close_code).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// A reserved bit is set to which no negotiated extension gives a meaning in this frame.
+    /// A reserved bit is set that no negotiated extension defines for this frame.
     #[error("reserved bits {bits:#05b} are set without an extension")]
     ReservedBits {
         /// RSV1, RSV2 and RSV3 as a three-bit number.
@@ -46,11 +45,10 @@ pub enum DecodeError {
         /// The kind of the new message.
         opcode: OpCode,
     },
-    /// The message is too large, by the headers of its frames so far or by what it inflates to.
+    /// The message is too large, according to the headers of its frames so far or when inflated.
     #[error("message of {size} bytes exceeds the limit of {max}")]
     TooLarge {
-        /// The payload bytes that the frames of the message announce so far, or the first byte of
-        /// its content that is one too many.
+        /// The payload bytes that the frames of the message announce so far; when inflating, the limit plus one.
         size: u64,
         /// The limit in bytes.
         max: usize,
@@ -88,7 +86,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// The code to close the connection with.
+    /// Returns the code to close the connection with.
     pub const fn close_code(self) -> CloseCode {
         match self {
             Self::ReservedBits { .. }

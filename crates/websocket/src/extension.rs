@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// One extension of a header, with its parameters in their order.
+/// One extension of a header, with its parameters in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Extension<'h> {
     pub(crate) name: &'h str,
@@ -26,7 +26,7 @@ pub(crate) fn parse(value: &str) -> Option<Vec<Extension<'_>>> {
     }
 }
 
-/// What is left to read.
+/// The unread rest of the header.
 struct Rest<'h>(&'h str);
 
 impl<'h> Rest<'h> {
@@ -48,8 +48,8 @@ impl<'h> Rest<'h> {
         Some(Extension { name, parameters })
     }
 
-    /// "When using the quoted-string syntax variant, the value after quoted-string unescaping
-    /// MUST conform to the 'token' ABNF." (9.1)
+    /// Takes a value. "When using the quoted-string syntax variant, the value after quoted-string unescaping MUST
+    /// conform to the 'token' ABNF." (9.1)
     fn value(&mut self) -> Option<Cow<'h, str>> {
         let Some(quoted) = self.0.strip_prefix('"') else {
             return self.token().map(Cow::Borrowed);
@@ -86,7 +86,7 @@ impl<'h> Rest<'h> {
         Some(token)
     }
 
-    /// Takes this byte and the space behind it, or nothing.
+    /// Takes this byte and the space after it, or nothing.
     fn expect(&mut self, byte: u8) -> Option<()> {
         self.0 = self.0.strip_prefix(char::from(byte))?;
         self.skip_space();
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_grammar_is_refused() {
+    fn invalid_grammar_is_refused() {
         let malformed = [
             "a b",
             "a;",

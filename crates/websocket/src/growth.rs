@@ -1,6 +1,6 @@
 //! How buffers grow while a message arrives.
 
-/// By how much a buffer grows to take `additional` bytes: it doubles, but never beyond `bound`.
+/// Returns by how much a buffer grows to take `additional` bytes: it doubles, but never beyond `bound`.
 pub(crate) fn growth(len: usize, capacity: usize, additional: usize, bound: usize) -> usize {
     let needed = len + additional;
     if needed <= capacity {

@@ -3,17 +3,17 @@
 use base64_simd::STANDARD;
 use sha1::{Digest, Sha1};
 
-/// The value of `Sec-WebSocket-Version`: the only version there is.
+/// The value of `Sec-WebSocket-Version`, the only version of the protocol.
 pub const VERSION: &str = "13";
 
-/// The random bytes that a client's key is made of.
+/// The number of random bytes in a client's key.
 pub const KEY_BYTES: usize = 16;
 
-/// What a server appends to the key before it hashes, "a GUID unlikely to be used by endpoints
-/// that do not understand the WebSocket Protocol".
+/// What a server appends to the key before hashing, "a GUID unlikely to be used by endpoints that do not understand the
+/// WebSocket Protocol".
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The value of `Sec-WebSocket-Accept` that answers the `Sec-WebSocket-Key` of a request.
+/// Returns the value of `Sec-WebSocket-Accept` that answers the `Sec-WebSocket-Key` of a request.
 pub fn accept_key(key: &[u8]) -> String {
     let digest = Sha1::new()
         .chain_update(key)
@@ -22,7 +22,7 @@ pub fn accept_key(key: &[u8]) -> String {
     STANDARD.encode_to_string(digest)
 }
 
-/// Whether `key` is a valid `Sec-WebSocket-Key`: 16 bytes in base64, hence 22 digits and `==`.
+/// Returns whether `key` is a valid `Sec-WebSocket-Key`: 16 bytes in base64, hence 22 digits and `==`.
 ///
 /// The four unused bits of the last digit may be set, as clients that choose the digits at random
 /// do; JavaScript servers accept those too.
@@ -38,7 +38,7 @@ pub fn is_valid_key(key: &[u8]) -> bool {
     }
 }
 
-/// The `Sec-WebSocket-Key` that a client makes of 16 fresh random bytes.
+/// Encodes 16 fresh random bytes as the `Sec-WebSocket-Key` of a client.
 pub fn encode_key(random: [u8; KEY_BYTES]) -> String {
     STANDARD.encode_to_string(random)
 }

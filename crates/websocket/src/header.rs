@@ -5,7 +5,7 @@ use crate::{error::DecodeError, mask::MaskKey, opcode::OpCode, role::Role};
 /// The longest header a server sends: two bytes and a 64-bit length, never a masking key.
 pub const MAX_SERVER_HEADER_BYTES: usize = 10;
 
-/// The longest header there is: a server's header and the masking key of a client.
+/// The longest header: a server's header and the masking key of a client.
 pub const MAX_HEADER_BYTES: usize = MAX_SERVER_HEADER_BYTES + 4;
 
 /// The most payload a control frame (close, ping, pong) can carry.
@@ -36,8 +36,8 @@ impl Header {
         self
     }
 
-    /// The bytes of a server's header at the end of a block, and how many there are: to be written in front of a payload
-    /// with a copy of fixed size.
+    /// Returns a server's header at the end of a block of fixed size, and its length, so that it can be written in
+    /// front of a payload with a copy of fixed size.
     #[inline]
     pub fn flush_right(&self) -> ([u8; MAX_SERVER_HEADER_BYTES], usize) {
         let mut block = [0; MAX_SERVER_HEADER_BYTES];
@@ -50,7 +50,7 @@ impl Header {
         (block, usize::from(self.len).min(MAX_SERVER_HEADER_BYTES))
     }
 
-    /// The bytes to send before the payload.
+    /// Returns the bytes to send before the payload.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
@@ -96,7 +96,7 @@ pub fn encode_header(opcode: OpCode, payload_len: usize, mask: Option<MaskKey>) 
     }
 }
 
-/// A received frame header up to the masking key, which may be still to come.
+/// A received frame header up to the masking key, which may not have arrived yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
     pub(crate) opcode: OpCode,
@@ -109,10 +109,9 @@ pub(crate) struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Decodes the header at the front of `bytes`; `None` asks for more of them.
+    /// Decodes the header at the front of `bytes`. Returns `None` if more bytes are needed.
     ///
-    /// Each byte is judged as soon as it is there. Only if `may_compress` is said can a message be
-    /// compressed.
+    /// Each byte is checked as soon as it arrives. A message can be compressed only if `may_compress` is set.
     #[inline]
     pub(crate) fn decode(
         bytes: &[u8],
@@ -176,7 +175,7 @@ impl FrameHeader {
         }))
     }
 
-    /// The bytes of the header, with the key of a client.
+    /// Returns the length of the header in bytes, including the key of a client.
     #[inline]
     pub(crate) fn len(&self, role: Role) -> usize {
         let key_len = match role {
@@ -186,7 +185,7 @@ impl FrameHeader {
         usize::from(self.length_end) + key_len
     }
 
-    /// The masking key, zero in a frame of a server; `None` if the header is not complete.
+    /// Returns the masking key, zero in a frame of a server; `None` if the header is not complete.
     #[inline]
     pub(crate) fn key(&self, bytes: &[u8], role: Role) -> Option<MaskKey> {
         match role {
@@ -199,8 +198,8 @@ impl FrameHeader {
     }
 }
 
-/// The length of the payload, if the first two bytes of a frame say that it is a masked text, not compressed, with a length
-/// that they hold.
+/// Returns the length of the payload if the first two bytes of a frame contain it and belong to a masked, uncompressed,
+/// unfragmented text.
 #[inline]
 pub(crate) fn short_masked_text(first: u8, second: u8) -> Option<usize> {
     let len = second & LENGTH_BITS;

@@ -1,7 +1,7 @@
-//! From the compressed payload of a message to its content (RFC 7692, 7.2.2).
+//! Inflates the compressed payload of a message to its content (RFC 7692, 7.2.2).
 //!
-//! The decoder gathers the payload of a compressed message and inflates it when it is complete, so
-//! nothing is held between messages unless the peer keeps its context.
+//! The decoder collects the payload of a compressed message and inflates it when it is complete, so nothing is kept
+//! between messages unless the peer keeps its context.
 
 use std::{cell::RefCell, fmt};
 
@@ -12,21 +12,21 @@ use crate::{
     error::DecodeError,
 };
 
-/// The empty block at the end of each message, which the sender leaves out.
+/// The empty block at the end of each message, which the sender omits.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// What the buffer for the content begins with at least, and at most.
+/// The smallest and largest initial size of the buffer for the content.
 const FIRST_BYTES: std::ops::Range<usize> = 512..65_536;
 
 thread_local! {
-    /// The state for messages that refer to nothing before them: one for all connections of a thread.
+    /// The state for messages that do not refer to earlier ones: one for all connections of a thread.
     static SHARED: RefCell<Option<Inflate>> = const { RefCell::new(None) };
 }
 
 /// Inflates the messages of one peer.
 pub(crate) struct Inflater {
     context: Context,
-    /// What the next message may refer to; from the first message on, if the context is kept.
+    /// What the next message may refer to: present from the first message on, if the context is kept.
     kept: Option<Inflate>,
 }
 
@@ -53,7 +53,7 @@ impl Inflater {
         content
     }
 
-    /// The bytes on the heap, about.
+    /// Returns the approximate number of bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
         match self.kept {
             Some(_) => (1 << self.context.window.as_u8()) + STATE_BYTES,
@@ -62,7 +62,7 @@ impl Inflater {
     }
 }
 
-/// What a state takes beside its window, about.
+/// The approximate size of a state without its window.
 const STATE_BYTES: usize = 10_000;
 
 impl fmt::Debug for Inflater {
@@ -75,7 +75,7 @@ impl fmt::Debug for Inflater {
 }
 
 fn new_state(bits: u8) -> Inflate {
-    // Compressors that are asked for 8 take 9.
+    // Compressors use 9 where 8 was negotiated.
     Inflate::new(false, bits.max(9))
 }
 
@@ -112,9 +112,9 @@ fn inflate(
     Ok(content.finish())
 }
 
-/// Feeds the tail, and checks that it is what the data lacks: an empty block that ends with it.
+/// Feeds the tail, and checks that exactly this empty block was missing.
 fn check_end(state: &mut Inflate) -> Result<(), DecodeError> {
-    // One byte more, which is left alone if a block ends before it.
+    // One byte more, which must remain if the block ends before it.
     let [a, b, c, d] = TAIL;
     let tail = [a, b, c, d, 0];
     let (taken_before, given_before) = (state.total_in(), state.total_out());
@@ -127,18 +127,18 @@ fn check_end(state: &mut Inflate) -> Result<(), DecodeError> {
     }
 }
 
-/// What [`Content::fill`] has done.
+/// The result of [`Content::fill`].
 struct Filled {
     status: Status,
-    /// How much of the input was taken.
+    /// How much of the input was consumed.
     taken: usize,
-    /// Whether all room was used, so that there may be more to come.
+    /// Whether the buffer is full, so that more output may follow.
     is_full: bool,
 }
 
-/// The content of a message as it comes out.
+/// The content of a message while it is inflated.
 struct Content {
-    /// `bytes[len..]` is room.
+    /// `bytes[len..]` is unused.
     bytes: Vec<u8>,
     len: usize,
     max: usize,
@@ -155,14 +155,14 @@ impl Content {
         }
     }
 
-    /// Inflates from the front of `input` until it is used up or there is no room.
+    /// Inflates from the front of `input` until it is consumed or the buffer is full.
     fn fill(&mut self, state: &mut Inflate, input: &[u8]) -> Result<Filled, DecodeError> {
         let mut too_much = [0];
         let has_room = self.len < self.bytes.len() || self.grow();
         let room = if has_room {
             &mut self.bytes[self.len..]
         } else {
-            // At the limit it shows here whether there is more to come.
+            // At the limit, this byte shows whether there is more output.
             &mut too_much[..]
         };
         let (taken_before, given_before) = (state.total_in(), state.total_out());

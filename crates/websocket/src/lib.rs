@@ -1,12 +1,11 @@
 //! The WebSocket protocol (RFC 6455) without I/O: frames, masking, messages, close codes and the
 //! key of the opening handshake.
 //!
-//! The caller owns the socket. Received bytes go through a [`Decoder`], which hands out
-//! [`Message`]s borrowed from those bytes wherever it can; a frame to send is an
-//! [`encode_header`] followed by the payload, which a client also masks with [`apply_mask`].
-//! Of the extensions there is permessage-deflate (RFC 7692), which both ends have to want:
-//! [`DeflateOptions`] negotiates it, [`Decoder::with_deflate`] and [`Compressor`] do it. Without it
-//! a reserved bit is a protocol error.
+//! The caller owns the socket. Received bytes go through a [`Decoder`], which returns [`Message`]s borrowed from those
+//! bytes wherever it can; a frame to send is an [`encode_header`] followed by the payload, which a client also masks
+//! with [`apply_mask`]. The only supported extension is permessage-deflate (RFC 7692), which both ends must enable:
+//! [`DeflateOptions`] negotiates it, [`Decoder::with_deflate`] inflates and [`Compressor`] compresses. Without it a
+//! reserved bit is a protocol error.
 //!
 //! ```
 //! use kokanee_websocket::{Decoder, Limits, Message, OpCode, Role, apply_mask, encode_header};

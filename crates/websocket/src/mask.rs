@@ -1,6 +1,6 @@
 //! Masking: the exclusive-or of a client's payload with a four-byte key.
 
-/// The key a client masks one frame with.
+/// The key with which a client masks one frame.
 pub type MaskKey = [u8; 4];
 
 /// Masks or unmasks `payload` in place.
@@ -15,7 +15,7 @@ pub fn apply_mask(payload: &mut [u8], key: MaskKey, offset: usize) {
     let narrow = u32::from_ne_bytes(key);
     // Both halves are the same, so this holds in either byte order.
     let wide = u64::from(narrow) << 32 | u64::from(narrow);
-    // As much as two vector instructions take.
+    // The size of two vector registers.
     let (blocks, rest) = payload.as_chunks_mut::<32>();
     for block in blocks {
         for chunk in block.as_chunks_mut::<8>().0 {

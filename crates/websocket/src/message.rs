@@ -1,4 +1,4 @@
-//! What the decoder hands out: data messages and control frames.
+//! What the decoder returns: data messages and control frames.
 
 use crate::{close::CloseFrame, error::DecodeError, opcode::OpCode};
 
@@ -13,12 +13,12 @@ pub enum Message<'a> {
     Ping(&'a [u8]),
     /// A pong, asked for or not.
     Pong(&'a [u8]),
-    /// The start or the answer of the closing handshake; nothing follows.
+    /// The start or the answer of the closing handshake; the last message.
     Close(Option<CloseFrame<'a>>),
 }
 
 impl<'a> Message<'a> {
-    /// The message in the unmasked `payload` of a whole frame.
+    /// Decodes the message in the unmasked `payload` of a whole frame.
     #[inline]
     pub(crate) fn decode(opcode: OpCode, payload: &'a [u8]) -> Result<Self, DecodeError> {
         Ok(match opcode {
@@ -32,7 +32,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Vector instructions pay off from their block size on.
+/// Checks that the payload is UTF-8: with vector instructions from their block size on, where they are faster.
 #[inline]
 fn decode_text(payload: &[u8]) -> Result<&str, DecodeError> {
     const SHORT_BYTES: usize = 64;
@@ -44,7 +44,7 @@ fn decode_text(payload: &[u8]) -> Result<&str, DecodeError> {
     text.ok_or_else(|| invalid_utf8(payload))
 }
 
-/// Looks for the first bad byte, which the fast check does not tell.
+/// Finds the first invalid byte, which the fast check does not report.
 #[cold]
 fn invalid_utf8(payload: &[u8]) -> DecodeError {
     let offset = match str::from_utf8(payload) {

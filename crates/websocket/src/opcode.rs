@@ -10,16 +10,16 @@ pub enum OpCode {
     Text = 0x1,
     /// Bytes, or their first fragment.
     Binary = 0x2,
-    /// The start or the answer of the closing handshake.
+    /// The start of the closing handshake, or the answer to it.
     Close = 0x8,
-    /// A question whether the peer is there.
+    /// Asks whether the peer is alive.
     Ping = 0x9,
     /// The answer to a ping.
     Pong = 0xA,
 }
 
 impl OpCode {
-    /// Whether this is a control frame: short, never fragmented, allowed between fragments.
+    /// Returns whether this is a control frame: short, never fragmented, allowed between fragments.
     pub const fn is_control(self) -> bool {
         matches!(self, Self::Close | Self::Ping | Self::Pong)
     }

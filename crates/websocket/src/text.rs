@@ -15,7 +15,7 @@ impl TextBuffer {
     /// Appends the next bytes of a message that will have at most `bound` bytes.
     ///
     /// # Errors
-    /// [`DecodeError::InvalidUtf8`] at the first byte that no text can have in this place.
+    /// [`DecodeError::InvalidUtf8`] at the first byte that cannot be part of valid UTF-8.
     pub(crate) fn push(&mut self, part: &[u8], bound: usize) -> Result<(), DecodeError> {
         let part = self.finish_split_code_point(part)?;
         let more = growth(self.text.len(), self.text.capacity(), part.len(), bound);
@@ -40,10 +40,10 @@ impl TextBuffer {
         }
     }
 
-    /// The text of a message that is there as a whole.
+    /// Checks the text of a complete message.
     ///
     /// # Errors
-    /// [`DecodeError::InvalidUtf8`] at the first byte that no text can have in this place.
+    /// [`DecodeError::InvalidUtf8`] at the first byte that cannot be part of valid UTF-8.
     pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Self, DecodeError> {
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self {
@@ -86,7 +86,7 @@ impl TextBuffer {
         Ok(rest)
     }
 
-    /// Appends `part`, which is not valid by itself: it ends within a code point, or is wrong.
+    /// Appends `part`, which is not valid by itself: it ends within a code point, or is invalid.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the begun code point has three bytes at most"

@@ -8,7 +8,7 @@ fn window(bits: u8) -> WindowBits {
     WindowBits::new(bits).unwrap()
 }
 
-/// Options that ask for nothing and allow all.
+/// Options that request nothing and allow everything.
 fn lax() -> DeflateOptions {
     DeflateOptions {
         keep_own_context: true,
@@ -21,7 +21,7 @@ fn answer(options: &DeflateOptions, offer: &str) -> Option<String> {
     options.accept_offer([offer]).map(|(_, answer)| answer)
 }
 
-/// What was agreed: own context and window, peer's context and window.
+/// The negotiated terms: own context and window, peer's context and window.
 fn terms(agreement: &DeflateAgreement) -> (bool, u8, bool, u8) {
     (
         agreement.keeps_own_context(),
@@ -134,7 +134,7 @@ fn server_does_not_limit_the_window_of_a_client_that_did_not_allow_it() {
         ..lax()
     };
     let (agreement, answer) = options.accept_offer(["permessage-deflate"]).unwrap();
-    // It asks for the other thing that bounds its memory, which needs no leave.
+    // It requests the other parameter that bounds its memory, which needs no permission.
     assert_eq!(answer, "permessage-deflate; client_no_context_takeover");
     assert_eq!(terms(&agreement), (true, 15, false, 15));
 }

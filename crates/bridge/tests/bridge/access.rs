@@ -1,4 +1,4 @@
-//! Who may do what.
+//! Access control.
 
 use kokanee_bridge::Bridge;
 use kokanee_client::Client;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::support::{Bed, text, within};
 
 #[tokio::test]
-async fn without_an_allow_list_nothing_is_dialled() {
+async fn nothing_is_dialled_without_an_allow_list() {
     let bed = Bed::start(Bridge::builder()).await;
     let client = bed.client().await;
     for target in [
@@ -27,7 +27,7 @@ async fn without_an_allow_list_nothing_is_dialled() {
 }
 
 #[tokio::test]
-async fn only_what_is_on_the_list_is_dialled_whatever_its_spelling() {
+async fn only_targets_on_the_list_are_dialled_in_any_spelling() {
     let allowed = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
     let secret = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
     let (allowed_port, secret_port) = (allowed.local_addr().port(), secret.local_addr().port());
@@ -85,12 +85,12 @@ async fn there_is_a_limit_on_what_is_dialled() {
     let error = client.fails("dial", &address).await;
     assert_eq!(
         error,
-        "2 connections were asked for already, which is the limit"
+        "2 connections are dialled already, which is the limit"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_in_the_making_count() {
+async fn connections_being_established_count() {
     let target = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
     let address = target.local_addr().to_string();
     let handle = target.handle();
@@ -120,7 +120,7 @@ async fn connections_in_the_making_count() {
 
 #[tokio::test]
 async fn a_target_that_refuses_or_is_unknown_is_named() {
-    // Taken, so that nobody else listens there, but not listening.
+    // Bound, so that no other program listens there, but not listening.
     let taken = tokio::net::TcpSocket::new_v4().expect("a socket");
     taken.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();
@@ -142,7 +142,7 @@ async fn a_target_that_refuses_or_is_unknown_is_named() {
 }
 
 #[tokio::test]
-async fn the_middleware_of_the_namespace_decides_who_is_let_in() {
+async fn the_middleware_of_the_namespace_decides_about_access() {
     #[derive(Deserialize)]
     struct Login {
         token: String,
@@ -173,7 +173,7 @@ async fn the_middleware_of_the_namespace_decides_who_is_let_in() {
     within(friend.connect()).await.expect("let in");
     let answer = friend.emit_with_ack::<kokanee_server::Value>("data", ("1", "friend"));
     assert_eq!(text(&within(answer).await.expect("an answer")), "ok");
-    // The first thing that the peer hears, so the stranger has sent nothing.
+    // The first message that the peer receives, so the rejected client has sent nothing.
     let mut received = [0; 6];
     within(raw.read_exact(&mut received)).await.expect("data");
     assert_eq!(&received, b"friend");

@@ -1,4 +1,4 @@
-//! Peers come, talk and go.
+//! Peers connect, exchange messages and disconnect.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ async fn a_peer_opens_talks_both_ways_and_closes() {
 }
 
 #[tokio::test]
-async fn lines_are_text_and_what_is_no_text_stays_bytes() {
+async fn lines_are_text_and_invalid_utf_8_stays_bytes() {
     let bed = Bed::start(Bridge::builder().framing(Framing::Lines)).await;
     let mut client = bed.client().await;
     let mut raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
@@ -75,12 +75,12 @@ async fn lines_are_text_and_what_is_no_text_stays_bytes() {
     assert_eq!(&received, b"set 22\n");
     let error = client.fails("data", (&id, "a\nb")).await;
     assert!(
-        error.starts_with("frame would not arrive as it is"),
+        error.starts_with("frame would not arrive unchanged"),
         "{error}"
     );
     assert_eq!(
         client.fails("data", (&id, 7)).await,
-        "text or bytes are expected"
+        "expected text or bytes"
     );
     let error = client.fails("data", (&id, "x".repeat(300_000))).await;
     assert_eq!(error, "message of 300000 bytes exceeds the limit of 65536");
@@ -109,7 +109,7 @@ async fn a_peer_with_a_large_message_is_closed_and_its_watchers_are_kept() {
 }
 
 #[tokio::test]
-async fn watching_many_peers_one_after_another_has_no_end() {
+async fn watching_many_peers_in_succession_is_not_limited() {
     let io = Server::builder()
         .with_limits(|limits| limits.max_rooms = 3)
         .build();
@@ -126,7 +126,7 @@ async fn watching_many_peers_one_after_another_has_no_end() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_later_learns_who_is_there() {
+async fn a_client_that_joins_later_gets_the_current_peers() {
     let bed = Bed::start(Bridge::builder()).await;
     let mut early = bed.client().await;
     let _one = TcpClient::new(&bed.raw).connect().await.expect("connected");
@@ -171,7 +171,7 @@ async fn a_client_watches_all_peers_or_some() {
 }
 
 #[tokio::test]
-async fn a_client_ends_a_peer_and_nothing_is_lost_before_it() {
+async fn a_client_closes_a_peer_and_queued_messages_are_sent() {
     let bed = Bed::start(Bridge::builder()).await;
     let mut client = bed.client().await;
     let mut raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
@@ -189,7 +189,7 @@ async fn a_client_ends_a_peer_and_nothing_is_lost_before_it() {
 }
 
 #[tokio::test]
-async fn a_peer_that_has_ended_its_side_can_be_answered() {
+async fn a_peer_that_has_closed_its_side_can_be_sent_to() {
     let builder = Bridge::builder().with_limits(|limits| limits.half_open_timeout = LIMIT);
     let bed = Bed::start(builder).await;
     let mut client = bed.client().await;
@@ -210,7 +210,7 @@ async fn a_peer_that_has_ended_its_side_can_be_answered() {
 }
 
 #[tokio::test]
-async fn peers_are_told_when_the_server_closes() {
+async fn peers_see_the_end_when_the_server_closes() {
     let bed = Bed::start(Bridge::builder()).await;
     let mut client = bed.client().await;
     let mut raw = TcpClient::new(&bed.raw).connect().await.expect("connected");
@@ -245,7 +245,7 @@ async fn senders_of_datagrams_are_peers_until_they_are_silent() {
     client.ask("data", (&id, "thanks")).await;
     assert_eq!(within(raw.recv()).await.expect("an answer"), "thanks");
 
-    // There is room for one.
+    // One peer is allowed.
     let other = UdpClient::connect(&address).await.expect("a socket");
     other.send(b"me, too").await.expect("sent");
     let close = client.event("close").await;

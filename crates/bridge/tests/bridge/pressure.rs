@@ -1,4 +1,4 @@
-//! Nothing grows without bound, whichever side is slow.
+//! Queues are bounded, whichever side is slow.
 
 use std::{
     sync::{
@@ -82,7 +82,7 @@ async fn a_client_that_stops_reading_stops_the_peer_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_stops_reading_stops_its_client_and_then_loses_its_place() {
+async fn a_peer_that_stops_reading_stops_its_client_and_is_then_disconnected() {
     let builder = TcpServer::builder().with_limits(|limits| {
         limits.write_timeout = Some(Duration::from_secs(3));
         limits.max_queued_bytes = 100_000;
@@ -114,7 +114,7 @@ async fn a_peer_that_stops_reading_stops_its_client_and_then_loses_its_place() {
             }
         });
     }
-    // All are answered in the end: those that were queued, and the rest when the peer has lost its place.
+    // All are acknowledged in the end: the queued ones, and the rest when the peer was disconnected.
     tokio::time::timeout(3 * LIMIT, asked.join_all())
         .await
         .expect("answers");
@@ -125,7 +125,7 @@ async fn a_peer_that_stops_reading_stops_its_client_and_then_loses_its_place() {
     assert!(
         close[1]
             .as_str()
-            .is_some_and(|reason| reason.contains("has taken nothing for 3s")),
+            .is_some_and(|reason| reason.contains("has read nothing for 3s")),
         "{close:?}"
     );
     assert!(client.socket.is_connected());

@@ -1,4 +1,4 @@
-//! A server with a bridge, and clients that collect what they are told.
+//! A server with a bridge, and clients that collect all events.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use kokanee_net::{ServerHandle, TcpServer};
 use kokanee_server::{Server, Value};
 use tokio::sync::mpsc;
 
-/// The end of every wait. Reached only when something is broken.
+/// The timeout of every wait. Reached only if something is broken.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) async fn within<F: IntoFuture>(future: F) -> F::Output {
@@ -59,7 +59,7 @@ impl Bed {
         format!("{}{namespace}", self.url)
     }
 
-    /// A client in a namespace, with everything that it is told.
+    /// A client in a namespace, with all events that it gets.
     pub(crate) async fn client_of(&self, namespace: &str) -> Told {
         let client = Client::builder(&self.url(namespace));
         let socket = client.reconnection(false).build().expect("a client");
@@ -94,20 +94,20 @@ impl Told {
         event.args().to_values().expect("valid")
     }
 
-    /// The id and the facts of a peer that has come.
+    /// The id of a new peer, and the information on it.
     pub(crate) async fn open(&mut self) -> (String, Value) {
         let facts = self.event("open").await.remove(0);
         let id = text(facts.get("id").expect("an id")).to_owned();
         (id, facts)
     }
 
-    /// Asks, and returns the answer.
+    /// Sends a request and returns the acknowledgement.
     pub(crate) async fn ask(&self, event: &str, args: impl serde::Serialize) -> Value {
         let asked = self.socket.emit_with_ack::<Value>(event, args);
         within(asked).await.expect("an answer")
     }
 
-    /// What the answer says after a failure.
+    /// The error text of a failed request.
     pub(crate) async fn fails(&self, event: &str, args: impl serde::Serialize) -> String {
         let asked = self.socket.emit_with_ack::<Value>(event, args);
         match within(asked).await {
@@ -116,9 +116,9 @@ impl Told {
         }
     }
 
-    /// Whether nothing was told for a moment.
+    /// Whether no event has come before an acknowledgement.
     pub(crate) async fn is_quiet(&mut self) -> bool {
-        // Whatever was on its way comes before this answer.
+        // Events that were sent before come before this acknowledgement.
         self.ask("peers", ()).await;
         self.events.try_recv().is_err()
     }

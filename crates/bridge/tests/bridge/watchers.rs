@@ -25,10 +25,10 @@ use crate::support::{Bed, LIMIT, within};
 /// A message of the peer.
 const PIECE: usize = 32 * 1024;
 const PIECES: usize = 1000;
-/// The longest time for which one watcher may stop the others: a second, and what a machine that is busy takes beside it.
+/// The longest time for which one watcher may delay the others: a second, plus what a busy machine needs.
 const HOLD_UP: Duration = Duration::from_secs(4);
 
-/// A server that cuts no client for being slow, so that only the bridge can help the others.
+/// A server that disconnects no slow client, so that only the bridge protects the others.
 async fn start(builder: BridgeBuilder) -> Bed {
     let io = Server::builder();
     let io = io.with_limits(|limits| limits.write_timeout = Duration::from_secs(3600));
@@ -36,7 +36,7 @@ async fn start(builder: BridgeBuilder) -> Bed {
     Bed::start_with(io, TcpServer::bind("127.0.0.1:0").await, builder).await
 }
 
-/// A watcher whose connection is read by nobody but the test.
+/// A watcher whose connection only the test reads.
 async fn watcher(bed: &Bed) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(16 * 1024).expect("a size");
@@ -91,14 +91,14 @@ async fn longest_gap(bed: &Bed) -> Duration {
         for _ in 0..PIECES {
             raw.send_all(&piece).await.expect("sent");
         }
-        // Its end is seen when the test ends.
+        // The peer is closed when the test ends.
         std::future::pending::<()>().await;
     });
     let (mut last, mut at, mut longest) = (0, Instant::now(), Duration::ZERO);
     while last < PIECES * PIECE {
         tokio::time::sleep(Duration::from_millis(2)).await;
         longest = longest.max(at.elapsed());
-        assert!(longest < LIMIT, "the others are stopped after {last} bytes");
+        assert!(longest < LIMIT, "the others are delayed after {last} bytes");
         let now = received.load(Ordering::Relaxed);
         if now > last {
             (last, at) = (now, Instant::now());
@@ -108,7 +108,7 @@ async fn longest_gap(bed: &Bed) -> Duration {
     longest
 }
 
-/// Reads all that has been sent to a watcher until `text` comes. Returns what follows it there.
+/// Reads everything sent to a watcher until `text` comes. Returns what follows it.
 async fn read_until(stream: &mut TcpStream, text: &str) -> String {
     let mut seen = Vec::new();
     let reading = async {
@@ -128,12 +128,12 @@ async fn read_until(stream: &mut TcpStream, text: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watcher_that_reads_nothing_is_told_what_it_has_missed() {
+async fn a_watcher_that_reads_nothing_gets_the_number_of_missed_messages() {
     let bed = start(Bridge::builder()).await;
     let mut stuck = watcher(&bed).await;
     let gap = longest_gap(&bed).await;
-    assert!(gap < HOLD_UP, "the others were stopped for {gap:?}");
-    // It is still there, and learns how many of the messages it will not get.
+    assert!(gap < HOLD_UP, "the others were delayed for {gap:?}");
+    // It is still connected, and gets the number of missed messages.
     let missed = read_until(&mut stuck, "42/tcp,[\"missed\",\"").await;
     assert!(missed.contains("\"missed\",\"1\","), "{missed}");
     // Then it gets messages again.
@@ -143,7 +143,7 @@ async fn a_watcher_that_reads_nothing_is_told_what_it_has_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watcher_that_drips_stops_nobody_for_good() {
+async fn a_watcher_that_reads_a_little_does_not_delay_others_for_long() {
     let bed = start(Bridge::builder()).await;
     let mut slow = watcher(&bed).await;
     let dripping = tokio::spawn(async move {
@@ -158,23 +158,23 @@ async fn a_watcher_that_drips_stops_nobody_for_good() {
         "the longest gap was {gap:?}, and all took {:?}",
         start.elapsed()
     );
-    assert!(gap < HOLD_UP, "the others were stopped for {gap:?}");
+    assert!(gap < HOLD_UP, "the others were delayed for {gap:?}");
     // At its pace they would take 200 s.
     assert!(start.elapsed() < 2 * LIMIT, "it took {:?}", start.elapsed());
     assert!(!dripping.is_finished(), "the slow one is kept");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_watcher_is_disconnected_if_that_is_wanted() {
+async fn a_slow_watcher_is_disconnected_if_configured() {
     let bed = start(
         Bridge::builder()
-            .slow_watcher(SlowWatcher::IsDisconnected)
+            .slow_watcher(SlowWatcher::Disconnect)
             .with_limits(|limits| limits.max_hold_up = Duration::from_millis(200)),
     )
     .await;
     let mut stuck = watcher(&bed).await;
     let gap = longest_gap(&bed).await;
-    assert!(gap < HOLD_UP, "the others were stopped for {gap:?}");
+    assert!(gap < HOLD_UP, "the others were delayed for {gap:?}");
     let sockets = bed.io.of("/tcp").fetch_sockets().await;
     assert_eq!(sockets.len(), 1, "the healthy one is left");
     let ended: io::Result<()> = within(async {
@@ -183,6 +183,6 @@ async fn a_slow_watcher_is_disconnected_if_that_is_wanted() {
         Ok(())
     })
     .await;
-    // An end or a reset, whatever the system makes of what was not read.
+    // The end or a reset, depending on how the system handles unread data.
     println!("its connection ended with {ended:?}");
 }

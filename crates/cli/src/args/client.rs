@@ -1,25 +1,29 @@
-//! Options of the commands that connect to a server: `emit`, `listen` and `connect`. `bench` shares those of the connection.
+//! Options of the commands that connect to a server: `emit`, `listen` and `connect`. `bench` has those of the connection, too.
 
 use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueHint, builder::FalseyValueParser, value_parser};
 
-use super::{ColorArgs, LogArgs, ParserArg, TransportArg, duration, json_or_file, path, time};
+use super::{
+    common::{ColorArgs, LogArgs, ParserArg, TransportArg},
+    parse::{duration, json_or_file, path, time},
+};
 
-/// What the exit codes of these commands mean.
+/// The exit codes of these commands, for their help.
 macro_rules! exit_codes {
     () => {
         "\
 Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server, its namespace or its handler, 4 timeout, 5 the server does \
-not speak the protocol (or another revision), 6 no connection: no such host, nobody listens, TLS or the proxy failed, \
-7 the connection was lost or closed by the server, 130 interrupted by Ctrl-C, 143 by SIGTERM. A second signal ends the program at once."
+not speak the protocol, or another revision of it, 6 no connection: unknown host, nothing listens there, TLS or the proxy failed, \
+7 the connection was lost or closed by the server, 130 interrupted by Ctrl-C, 143 by SIGTERM. A second signal ends the program \
+immediately."
     };
 }
 
 const EMIT_HELP: &str = concat!(
     "\
-Each argument of the event is JSON; what is not JSON is text. @FILE is the content of a file as binary data, and the \
-JSON {\"_binary\": \"<base64>\"} is binary data, too. Answers are printed as JSON, one array of arguments a line.
+Each argument is parsed as JSON; an argument that is not valid JSON is sent as text. @FILE sends the content of a file as \
+binary data, and so does the JSON {\"_binary\": \"<base64>\"}. Acknowledgements are printed as JSON, one array of arguments per line.
 
 Examples:
   kokanee emit http://localhost:3000 'chat message' hello
@@ -36,15 +40,15 @@ Examples:
 
 const LISTEN_HELP: &str = concat!(
     "\
-Lost connections are made again, and stderr says so. Events can be missed meanwhile.
+A lost connection is reconnected automatically and reported on stderr. Events sent in between can be missed.
 
 Examples:
   # all events
   kokanee listen http://localhost:3000
   kokanee listen localhost:3000 -e clock --json | jq .args
-  # one event, or exit code 4
+  # one event; exit code 4 if none arrives within 5 s
   kokanee listen localhost:3000 --count 1 --timeout 5s
-  # answers what wants an answer
+  # acknowledges every event that asks for it
   kokanee listen localhost:3000 --answer '\"ok\"'
 
 ",
@@ -53,24 +57,24 @@ Examples:
 
 const CONNECT_HELP: &str = concat!(
     "\
-What you type is an event and its arguments: JSON, plain words, or @FILE for binary data. A name with spaces is written \
-in quotes. With a ? in front an answer is asked for. Commands begin with a slash; /help lists them.
+Type an event name and its arguments: JSON, plain words, or @FILE for binary data. Put a name with spaces in quotes. Put a ? \
+in front to ask for an acknowledgement. Commands start with a slash; /help lists them.
 
   # emits the event echo with two arguments
   echo 1 {\"a\": 2}
-  # asks for an answer
+  # asks for an acknowledgement
   ?\"chat message\" hello
   # sends the content of a file
   binary @picture.png
   # joins a room of the demo server, and the namespace /admin
   /join lobby
   /ns admin
-  # hides an event that comes too often
+  # hides an event that arrives too often
   /mute clock
 
-Tab completes the names of events that came, the arrows recall what was typed before. Without a terminal, lines are read \
-from the standard input and events are written to the standard output, one a line. After the end of the input, and all \
-answers, what comes is printed for one more second (--wait).
+Tab completes the names of received events, the arrow keys recall earlier lines. Without a terminal, lines are read \
+from stdin and events are written to stdout, one per line. After the end of the input and the last acknowledgement, \
+events are printed for one more second (--wait).
 
 Examples:
   kokanee connect http://localhost:3000
@@ -85,7 +89,7 @@ Examples:
 /// Where and how to connect.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArgs {
-    /// The server: `http://host:port` (or https, ws, wss; http if it is left out), with the namespace as its path
+    /// Server URL with the namespace as its path: `http://host:port/namespace` (or https, ws, wss; default http)
     #[arg(value_hint = ValueHint::Url)]
     pub(crate) url: String,
 
@@ -93,11 +97,11 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, env = "KOKANEE_PATH", default_value = "/socket.io", value_parser = path, help_heading = "Connection")]
     pub(crate) path: String,
 
-    /// `auth` for the namespace: JSON, or @FILE with it
+    /// The `auth` object for the namespace: JSON, or @FILE to read it from a file
     #[arg(long, env = "KOKANEE_AUTH", value_name = "JSON", value_parser = json_or_file, help_heading = "Connection")]
     pub(crate) auth: Option<serde_json::Value>,
 
-    /// Transports in the order in which they are used [default: polling,websocket, of bench: websocket]
+    /// Transports, in the order in which they are tried [default: polling,websocket; for bench: websocket]
     #[arg(
         long,
         env = "KOKANEE_TRANSPORTS",
@@ -108,19 +112,19 @@ pub(crate) struct ConnectionArgs {
     )]
     pub(crate) transports: Vec<TransportArg>,
 
-    /// Stay with the first transport
+    /// Stay on the first transport
     #[arg(long, help_heading = "Connection")]
     pub(crate) no_upgrade: bool,
 
-    /// Header of every request, as `Name: value`; can be repeated
+    /// Header sent with every request, as `Name: value`; can be repeated
     #[arg(short = 'H', long, value_name = "HEADER", value_parser = header, help_heading = "Connection")]
     pub(crate) header: Vec<(String, String)>,
 
-    /// Parameter of every request, as `name=value`; can be repeated
+    /// Query parameter sent with every request, as `name=value`; can be repeated
     #[arg(long, value_name = "PARAMETER", value_parser = parameter, help_heading = "Connection")]
     pub(crate) query: Vec<(String, String)>,
 
-    /// Revision of the Engine.IO protocol: 3 for servers of Socket.IO 2
+    /// Revision of the Engine.IO protocol: 3 for Socket.IO 2 servers
     #[arg(short, long, value_parser = value_parser!(u8).range(3..=4), default_value_t = 4, help_heading = "Connection")]
     pub(crate) revision: u8,
 
@@ -134,11 +138,11 @@ pub(crate) struct ConnectionArgs {
     )]
     pub(crate) parser: ParserArg,
 
-    /// Compress what is sent (permessage-deflate), if the server does
+    /// Compress messages (permessage-deflate) if the server supports it
     #[arg(long, help_heading = "Connection")]
     pub(crate) compression: bool,
 
-    /// Proxy: `http://host:port` or `socks5://host:port`
+    /// Proxy to connect through: `http://host:port` or `socks5://host:port`
     #[arg(
         long,
         env = "KOKANEE_PROXY",
@@ -147,27 +151,27 @@ pub(crate) struct ConnectionArgs {
     )]
     pub(crate) proxy: Option<String>,
 
-    /// Connect by this Unix socket instead of the URL's host and port
+    /// Connect to this Unix socket instead of the URL's host and port
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "Connection")]
     pub(crate) unix_socket: Option<PathBuf>,
 
-    /// PEM file with certificates that are trusted beside those of the system
+    /// PEM file with CA certificates to trust in addition to the system's
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Connection")]
     pub(crate) ca: Option<PathBuf>,
 
-    /// PEM file with the certificate of this client
+    /// PEM file with the client certificate
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "key", help_heading = "Connection")]
     pub(crate) cert: Option<PathBuf>,
 
-    /// PEM file with its private key
+    /// PEM file with the client certificate's private key
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "cert", help_heading = "Connection")]
     pub(crate) key: Option<PathBuf>,
 
-    /// Accept any certificate of the server: whoever is in between can read and change everything
+    /// Accept any server certificate: anyone on the network path can read and change everything
     #[arg(long, help_heading = "Connection")]
     pub(crate) insecure: bool,
 
-    /// Time in which the connection must be made [default: 20s]
+    /// Timeout for connecting [default: 20s]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Connection")]
     pub(crate) connect_timeout: Option<Duration>,
 
@@ -179,7 +183,7 @@ pub(crate) struct ConnectionArgs {
 }
 
 impl ConnectionArgs {
-    /// Whether nothing is asked for beside a server, its path and `auth`.
+    /// Returns whether the raw generator can make the connection: only the server, its path and `auth` are set.
     pub(crate) fn is_plain(&self) -> bool {
         let Self {
             url: _,
@@ -216,7 +220,7 @@ impl ConnectionArgs {
     }
 }
 
-/// Send an event, and print its answer
+/// Send an event and print the acknowledgement
 #[derive(Debug, Args)]
 #[command(after_long_help = EMIT_HELP)]
 pub(crate) struct EmitArgs {
@@ -227,91 +231,91 @@ pub(crate) struct EmitArgs {
     #[arg(allow_negative_numbers = true)]
     pub(crate) event: String,
 
-    /// Its arguments: JSON, text, or @FILE
+    /// Arguments of the event: JSON, text, or @FILE
     #[arg(allow_negative_numbers = true)]
     pub(crate) args: Vec<String>,
 
-    /// Take the arguments as text, even if they look like JSON or a file
+    /// Send the arguments as text, even if they look like JSON or @FILE
     #[arg(long)]
     pub(crate) text: bool,
 
-    /// Add the content of a file as an argument after the others; can be repeated
+    /// Append the content of a file as a binary argument; can be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) binary: Vec<PathBuf>,
 
-    /// Wait for the answer (acknowledgement), and print it
+    /// Wait for the acknowledgement and print it
     #[arg(short, long)]
     pub(crate) ack: bool,
 
-    /// Time in which the answer must come
+    /// Timeout for the acknowledgement
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) timeout: Duration,
 
-    /// How often the event is sent
+    /// How many times to send the event
     #[arg(short = 'n', long, value_name = "COUNT", default_value = "1")]
     pub(crate) count: NonZeroU64,
 
-    /// Time between two of them
+    /// Time between two events
     #[arg(short, long, value_name = "TIME", default_value = "0s", value_parser = time)]
     pub(crate) interval: Duration,
 }
 
-/// Print the events that come
+/// Print incoming events
 #[derive(Debug, Args)]
 #[command(after_long_help = LISTEN_HELP)]
 pub(crate) struct ListenArgs {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
 
-    /// Print events of this name only; can be repeated
+    /// Print only events with this name; can be repeated
     #[arg(short, long, value_name = "NAME")]
     pub(crate) event: Vec<String>,
 
-    /// End after this many events
+    /// Stop after this many events
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub(crate) count: Option<NonZeroU64>,
 
-    /// End with exit code 4 if no event comes for this time
+    /// Exit with code 4 if no event arrives for this long
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Answer each event that wants an answer with this: JSON, text, or @FILE; can be repeated for several arguments
+    /// Acknowledge events that ask for it with this argument: JSON, text, or @FILE; can be repeated
     #[arg(long, value_name = "ARG", allow_negative_numbers = true)]
     pub(crate) answer: Vec<String>,
 
-    /// End with exit code 7 when the connection is lost, instead of making it again
+    /// Exit with code 7 when the connection is lost, instead of reconnecting
     #[arg(long)]
     pub(crate) no_reconnect: bool,
 
-    /// Print JSON, one object a line; bytes are `{"_binary": "<base64>"}`
+    /// Print JSON, one object per line; binary data is `{"_binary": "<base64>"}`
     #[arg(long, env = "KOKANEE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
 
-    /// Say nothing on stderr about connections that are lost and made
+    /// Do not report lost and new connections on stderr
     #[arg(short, long, env = "KOKANEE_QUIET", value_parser = FalseyValueParser::new())]
     pub(crate) quiet: bool,
 }
 
-/// Talk to a server: see its events, type yours
+/// Talk to a server interactively: see its events, type your own
 #[derive(Debug, Args)]
 #[command(after_long_help = CONNECT_HELP)]
 pub(crate) struct ConnectArgs {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
 
-    /// Without a terminal: JSON, one object a line
+    /// Print JSON, one object per line, and read lines from stdin even in a terminal
     #[arg(long, env = "KOKANEE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
 
-    /// Do not show events of this name; can be repeated, and changed with /mute and /unmute
+    /// Hide events with this name; can be repeated, and changed with /mute and /unmute
     #[arg(long, value_name = "NAME")]
     pub(crate) mute: Vec<String>,
 
-    /// Without a terminal: time in which events are still printed after the input has ended and all answers are there
+    /// Without a terminal: how long to print events after the end of the input and the last acknowledgement
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     pub(crate) wait: Duration,
 
-    /// Neither read nor write the file with what was typed before
+    /// Do not read or write the history file
     #[arg(long)]
     pub(crate) no_history: bool,
 }
@@ -322,7 +326,7 @@ fn header(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.trim().is_empty() => {
             Ok((name.trim().to_owned(), value.trim().to_owned()))
         }
-        _ => Err("a header is expected, such as `Authorization: Bearer abc`".to_owned()),
+        _ => Err("expected a header such as `Authorization: Bearer abc`".to_owned()),
     }
 }
 
@@ -330,7 +334,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("a parameter is expected, such as token=abc".to_owned()),
+        _ => Err("expected a parameter such as token=abc".to_owned()),
     }
 }
 

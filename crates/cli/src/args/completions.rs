@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 const COMPLETIONS_HELP: &str = "\
 Examples:
-  # for this shell
+  # for the current shell session
   source <(kokanee completions bash)
   kokanee completions bash \\
     > ~/.local/share/bash-completion/completions/kokanee
@@ -16,17 +16,17 @@ Examples:
   kokanee completions fish \\
     > ~/.config/fish/completions/kokanee.fish";
 
-/// Print the script with which a shell completes what you type
+/// Print a completion script for a shell
 #[derive(Debug, Args)]
 #[command(after_help = COMPLETIONS_HELP)]
 pub(crate) struct CompletionsArgs {
-    /// The shell
+    /// The shell to complete for
     pub(crate) shell: Shell,
 }
 
 const MAN_HELP: &str = "\
 Examples:
-  # read the page of the program, and of a command
+  # read the page of the program, and of one command
   kokanee man | man -l -
   kokanee man inspect | man -l -
   # install all of them
@@ -36,10 +36,10 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = MAN_HELP)]
 pub(crate) struct ManArgs {
-    /// The command whose page is wanted; the program's own by default
+    /// Command to print the page of; by default the program itself
     pub(crate) command: Option<String>,
 
-    /// Write one file for each page to this directory
+    /// Write all pages to this directory, one file each
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "command")]
     pub(crate) dir: Option<PathBuf>,
 }

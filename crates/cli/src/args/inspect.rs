@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum, builder::FalseyValueParser, value_parser};
 
-use super::{ColorArgs, ParserArg};
+use super::common::{ColorArgs, ParserArg};
 
 const HELP: &str = "\
 Examples:
@@ -12,30 +12,31 @@ Examples:
   kokanee inspect '81 07 34 32 5b 22 61 22 5d'
   # a long-polling body in a file
   kokanee inspect @body.bin --revision 3
-  # lines, as browsers show them: one message each
+  # lines as browsers show them, one message each
   xclip -o | kokanee inspect -
-  # one object for each packet
+  # one JSON object for each packet
   kokanee inspect @capture.txt --json | jq
 
-Lines may begin with an arrow (> or →: sent by the client, < or ←: sent by the server); # begins a comment.
+Lines may start with an arrow (> or →: sent by the client, < or ←: sent by the server); # starts a comment.
 
-Exit codes: 0 all is right, 1 the input cannot be read, 2 wrong usage, 5 something in the input is wrong.";
+Exit codes: 0 the input is valid, 1 the input cannot be read, 2 wrong usage, 5 the input is invalid.";
 
-/// Decode captured frames, payloads and packets, and point at what is wrong
+/// Decode captured frames, payloads and packets, and point at errors
 ///
 /// The input is text, hex or bytes: WebSocket frames, the body of a long-polling request, single packets of Engine.IO or
-/// Socket.IO, or many lines of those. What it is, and of which revision of the protocol, is guessed unless you say it.
+/// Socket.IO, or many lines of those. Its form and the revision of the protocol are detected unless --as and --revision
+/// are given.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub(crate) struct InspectArgs {
-    /// What is to be decoded: itself, @FILE, or - for the standard input
+    /// The input itself, @FILE to read a file, or - to read stdin
     pub(crate) input: Option<String>,
 
-    /// What the input is
+    /// Form of the input
     #[arg(long = "as", value_name = "FORM", value_enum, default_value_t)]
     pub(crate) form: InspectForm,
 
-    /// Revision of the Engine.IO protocol: 3 (Socket.IO 1 and 2) or 4 (since Socket.IO 3); guessed by default
+    /// Revision of the Engine.IO protocol: 3 (Socket.IO 1 and 2) or 4 (since Socket.IO 3); detected by default
     #[arg(short, long, value_parser = value_parser!(u8).range(3..=4))]
     pub(crate) revision: Option<u8>,
 
@@ -43,11 +44,11 @@ pub(crate) struct InspectArgs {
     #[arg(long, env = "KOKANEE_PARSER", value_enum, default_value = "both")]
     pub(crate) parser: ParserArg,
 
-    /// Show messages of Engine.IO as they are, not as Socket.IO packets
+    /// Show Engine.IO messages without decoding them as Socket.IO packets
     #[arg(long)]
     pub(crate) engine_io: bool,
 
-    /// Print JSON, one object for each packet; bytes are `{"_binary": "<base64>"}`
+    /// Print JSON, one object per packet; binary data is `{"_binary": "<base64>"}`
     #[arg(long, env = "KOKANEE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
 
@@ -55,15 +56,15 @@ pub(crate) struct InspectArgs {
     pub(crate) color: ColorArgs,
 }
 
-/// What the input can be.
+/// The form of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum InspectForm {
-    /// Guess
+    /// Detect the form
     #[default]
     Auto,
     /// WebSocket frames, as bytes or hex
     Frame,
-    /// The body of a long-polling request or answer
+    /// The body of a long-polling request or response
     Payload,
     /// One Engine.IO packet, such as the content of a text frame
     Packet,

@@ -8,33 +8,36 @@ use clap::{
 };
 use kokanee::{Cookie, Limits, TrustedProxy, bridge::Rule, net::Framing};
 
-use super::{ColorArgs, LogArgs, ParserArg, TransportArg, duration, path, time};
+use super::{
+    common::{ColorArgs, LogArgs, ParserArg, TransportArg},
+    parse::{duration, path, time},
+};
 
 const SERVE_HELP: &str = "\
 Examples:
-  # a server and a page that shows it, on port 3000
+  # a server with a demo page, on port 3000
   kokanee serve
-  # for the whole network
+  # reachable from the network
   kokanee serve --host 0.0.0.0 --port 8080
   # your own page; the server answers the demo events
   kokanee serve --static ./public
-  # for a page of another origin
+  # for pages of another origin
   kokanee serve --cors https://app.example.com
   kokanee serve --tls-cert cert.pem --tls-key key.pem
-  # raw TCP peers as peers of the namespace /tcp
+  # bridge raw TCP peers into the namespace /tcp
   kokanee serve --tcp 7000 --framing lines
-  # any free port, a log for programs
+  # any free port, with a log for programs
   kokanee serve --port 0 --json | jq
 
-Each option can be an environment variable, too: KOKANEE_PORT=8080, KOKANEE_QUIET=1.
+Each option can also be set by an environment variable: KOKANEE_PORT=8080, KOKANEE_QUIET=1.
 
 Exit codes: 0 stopped by Ctrl-C or SIGTERM, 1 failure, 2 wrong usage, 98 port in use, \
-130 or 143 stopped at once by a second signal (Ctrl-C, SIGTERM).";
+130 or 143 stopped immediately by a second signal (Ctrl-C, SIGTERM).";
 
-/// Run a Socket.IO server: echo, rooms, chat, acks and more, and a page that shows them
+/// Run a demo Socket.IO server with echo, rooms, chat, acks and a web page
 ///
-/// Any Socket.IO client can connect. Without options it listens on port 3000 of this machine, shows a demo page
-/// there, and prints what happens, one line for each event. Times are UTC.
+/// Any Socket.IO client can connect. Without options the server listens on 127.0.0.1:3000, serves a demo page there, and
+/// prints one line for each event. Times are in UTC.
 #[derive(Debug, Args)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -52,7 +55,7 @@ pub(crate) struct ServeArgs {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) host: String,
 
-    /// Port to listen on; 0 is any free one
+    /// Port to listen on; 0 means any free port
     #[arg(
         short,
         long,
@@ -66,7 +69,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "KOKANEE_PATH", default_value = "/socket.io", value_parser = path, help_heading = "Network")]
     pub(crate) path: String,
 
-    /// PEM file with the certificate chain: serve https and wss
+    /// PEM file with the certificate chain; enables https and wss
     #[arg(long, env = "KOKANEE_TLS_CERT", value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(requires = "tls_key", help_heading = "Network")]
     pub(crate) tls_cert: Option<PathBuf>,
@@ -76,10 +79,10 @@ pub(crate) struct ServeArgs {
     #[arg(requires = "tls_cert", help_heading = "Network")]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// Origin whose pages may use the server, such as `https://example.com`, or * for all; can be repeated
+    /// Origin whose pages may connect, such as `https://example.com`, or * for all; can be repeated
     ///
-    /// With --cookie, only the server's own pages and those named here may connect. With * all may, but their visitors'
-    /// cookies are kept from the handlers unless the page is the server's own.
+    /// With --cookie, only pages of the server's own origin and of the listed origins may connect. With * all pages may,
+    /// but handlers see cookies only of requests from the server's own origin.
     #[arg(
         long,
         env = "KOKANEE_CORS",
@@ -89,11 +92,11 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) cors: Vec<String>,
 
-    /// Proxy that is believed when it says for whom it speaks: an address, a network such as 10.0.0.0/8, `loopback` or
-    /// `private`; can be repeated
+    /// Proxy whose forwarding headers are trusted: an address, a network such as 10.0.0.0/8, `loopback` or `private`; can
+    /// be repeated
     ///
-    /// It says so with X-Forwarded-For, -Proto and -Host, or with Forwarded. The client's address in limits and in the log
-    /// is then what it says, and so is the origin that pages are compared with.
+    /// The headers are X-Forwarded-For, -Proto and -Host, or Forwarded. They set the client's address for limits and the
+    /// log, and the server's own origin for the check of a page's origin.
     #[arg(
         long,
         env = "KOKANEE_TRUST_PROXY",
@@ -103,21 +106,21 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) trust_proxy: Vec<TrustedProxy>,
 
-    /// Demand the PROXY protocol (version 1 or 2) from the proxies of --trust-proxy
+    /// Require the PROXY protocol (version 1 or 2) from the proxies of --trust-proxy
     #[arg(long, env = "KOKANEE_PROXY_PROTOCOL", value_parser = FalseyValueParser::new())]
     #[arg(requires = "trust_proxy", help_heading = "Network")]
     pub(crate) proxy_protocol: bool,
 
-    /// Set a cookie with the session's id, for load balancers; it is named `io` unless you say otherwise
+    /// Set a cookie with the session id, for load balancers; its name is `io` by default
     #[arg(long, env = "KOKANEE_COOKIE", value_name = "NAME", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "io", value_parser = Cookie::new, help_heading = "Network")]
     pub(crate) cookie: Option<Cookie>,
 
-    /// Never compress the answers to long-polling
+    /// Do not compress long-polling responses
     #[arg(long, env = "KOKANEE_NO_COMPRESSION", value_parser = FalseyValueParser::new(), help_heading = "Network")]
     pub(crate) no_compression: bool,
 
-    /// Time that clients get to leave when the server stops
+    /// How long clients have to disconnect when the server stops
     #[arg(
         long,
         env = "KOKANEE_SHUTDOWN_TIMEOUT",
@@ -148,7 +151,7 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) parser: ParserArg,
 
-    /// Serve clients of the JavaScript versions 1 and 2, too
+    /// Also accept clients of Socket.IO 1 and 2 (Engine.IO 3)
     #[arg(long, env = "KOKANEE_ALLOW_EIO3", value_parser = FalseyValueParser::new(), help_heading = "Protocol")]
     pub(crate) allow_eio3: bool,
 
@@ -162,7 +165,7 @@ pub(crate) struct ServeArgs {
     #[arg(value_parser = duration, help_heading = "Protocol")]
     pub(crate) ping_interval: Duration,
 
-    /// Time in which the pong must come
+    /// Timeout for the pong
     #[arg(
         long,
         env = "KOKANEE_PING_TIMEOUT",
@@ -172,7 +175,7 @@ pub(crate) struct ServeArgs {
     #[arg(value_parser = duration, help_heading = "Protocol")]
     pub(crate) ping_timeout: Duration,
 
-    /// Time in which a client must join a namespace
+    /// Timeout for a client to join a namespace
     #[arg(
         long,
         env = "KOKANEE_CONNECT_TIMEOUT",
@@ -182,7 +185,7 @@ pub(crate) struct ServeArgs {
     #[arg(value_parser = duration, help_heading = "Protocol")]
     pub(crate) connect_timeout: Duration,
 
-    /// Time in which an upgrade to a WebSocket must be finished
+    /// Timeout for an upgrade to a WebSocket
     #[arg(
         long,
         env = "KOKANEE_UPGRADE_TIMEOUT",
@@ -194,18 +197,18 @@ pub(crate) struct ServeArgs {
 
     /// Directory whose files are served below /
     ///
-    /// The demo page stays at / and keeps its own files, unless the directory has an index.html: then that is the page,
-    /// and nothing of the demo page is served. Names that begin with a dot are not served, but for .well-known, and neither
-    /// is what symbolic links reach outside of the directory.
+    /// If the directory has an index.html, it replaces the demo page; otherwise the demo page stays at /. Names that start
+    /// with a dot are not served, except .well-known, and neither are files outside of the directory that symbolic links
+    /// point to.
     #[arg(long = "static", env = "KOKANEE_STATIC", value_name = "DIR", value_hint = ValueHint::DirPath)]
     #[arg(help_heading = "Page and files")]
     pub(crate) static_dir: Option<PathBuf>,
 
     /// The official JavaScript client, served as /socket.io/socket.io.js: a file, or the directory `dist` of its package
     ///
-    /// Without this option it is looked for in node_modules/socket.io-client/dist and
-    /// tests/interop/node_modules/socket.io-client/dist below the current directory. The demo page uses it if it is
-    /// there, and a small client of its own if not.
+    /// By default the server looks for it in node_modules/socket.io-client/dist and
+    /// tests/interop/node_modules/socket.io-client/dist below the current directory. If it is not found, the demo page uses
+    /// a small client of its own.
     #[arg(long, env = "KOKANEE_SERVE_CLIENT", value_name = "PATH", value_hint = ValueHint::AnyPath)]
     #[arg(help_heading = "Page and files")]
     pub(crate) serve_client: Option<PathBuf>,
@@ -221,19 +224,19 @@ pub(crate) struct ServeArgs {
     #[command(flatten, next_help_heading = "Limits")]
     pub(crate) limits: LimitArgs,
 
-    /// Print the address and nothing else
+    /// Print only the server's address
     #[arg(short, long, env = "KOKANEE_QUIET", value_parser = FalseyValueParser::new(), help_heading = "Output")]
     pub(crate) quiet: bool,
 
-    /// Print JSON, one object a line
+    /// Print JSON, one object per line
     ///
-    /// The member `event` says what a line is about: listening, connect, refuse, disconnect, receive, answer (an ack),
-    /// send, fail (of a handler), heap, stopping, stopped, or lost (lines that came faster than they could be written).
-    /// `time` is in ms since 1970.
+    /// `event` is the kind of a line: listening, bridge, connect, refuse, disconnect, receive, answer (an ack), send, fail
+    /// (of a handler), heap, stopping, stopped, or lost (lines dropped because they could not be written fast enough).
+    /// `time` is in milliseconds since 1970.
     #[arg(long, env = "KOKANEE_JSON", value_parser = FalseyValueParser::new(), help_heading = "Output")]
     pub(crate) json: bool,
 
-    /// Print how many bytes of the heap are in use, again and again after this time (Linux)
+    /// Print the size of the used heap at this interval (Linux)
     #[arg(long, env = "KOKANEE_REPORT_HEAP", value_name = "TIME", value_parser = duration, help_heading = "Output")]
     pub(crate) report_heap: Option<Duration>,
 
@@ -244,23 +247,23 @@ pub(crate) struct ServeArgs {
     pub(crate) log: LogArgs,
 }
 
-/// Raw sockets whose peers appear in a namespace.
+/// Raw sockets whose peers are bridged into a namespace.
 #[derive(Debug, Args)]
 pub(crate) struct RawArgs {
-    /// Let what connects by TCP appear in the namespace /tcp: a port of --host, or host:port
+    /// Bridge TCP connections into the namespace /tcp; listens on a port of --host, or on host:port
     #[arg(long, env = "KOKANEE_TCP", value_name = "ADDRESS")]
     pub(crate) tcp: Option<String>,
 
-    /// Let what sends UDP datagrams appear in the namespace /udp: a port of --host, or host:port
+    /// Bridge UDP peers into the namespace /udp; listens on a port of --host, or on host:port
     #[arg(long, env = "KOKANEE_UDP", value_name = "ADDRESS")]
     pub(crate) udp: Option<String>,
 
-    /// Let what connects to this Unix socket appear in the namespace /unix
+    /// Bridge connections to this Unix socket into the namespace /unix
     #[cfg(unix)]
     #[arg(long, env = "KOKANEE_UNIX", value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) unix: Option<PathBuf>,
 
-    /// How their bytes become messages: raw, lines, length-prefixed, length-prefixed:2, delimiter:TEXT
+    /// How a byte stream is split into messages: raw, lines, length-prefixed, length-prefixed:2, delimiter:TEXT
     #[arg(
         long,
         env = "KOKANEE_FRAMING",
@@ -269,8 +272,8 @@ pub(crate) struct RawArgs {
     )]
     pub(crate) framing: Framing,
 
-    /// Target that clients of /tcp may have connected to: a name, an address or a network, with its port or *; can be
-    /// repeated. By default there is none
+    /// Target that clients of /tcp may ask the server to dial: a name, an address or a network, with a port or *; can be
+    /// repeated. None by default
     #[arg(
         long,
         env = "KOKANEE_ALLOW_TARGET",
@@ -279,7 +282,7 @@ pub(crate) struct RawArgs {
     )]
     pub(crate) allow_target: Vec<Rule>,
 
-    /// Let only clients whose `auth` is `{token: TOKEN}` into these namespaces
+    /// Accept only clients with the `auth` object `{token: TOKEN}` in these namespaces
     #[arg(
         long,
         env = "KOKANEE_RAW_TOKEN",
@@ -289,61 +292,61 @@ pub(crate) struct RawArgs {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) raw_token: Option<String>,
 
-    /// Time that clients get to answer a raw peer that has ended its side
+    /// How long clients can still send to a raw peer that has closed its sending side
     #[arg(long, env = "KOKANEE_HALF_OPEN", value_name = "TIME", default_value = "0s", value_parser = time)]
     pub(crate) half_open: Duration,
 
-    /// Time that a client that reads slowly may hold up the others that watch a raw peer
+    /// How long a slow client may delay the others that receive from the same raw peer
     ///
-    /// Then it misses messages, and the event `missed` says how many of which peer. What it has used up of this time
-    /// comes back at a tenth of the time that passes.
+    /// After that it misses messages, and the event `missed` says how many from which peer. The used time is given back at a
+    /// tenth of the time that passes.
     #[arg(long, env = "KOKANEE_MAX_HOLD_UP", value_name = "TIME", default_value = "1s", value_parser = time)]
     pub(crate) max_hold_up: Duration,
 
-    /// Disconnect a client that has held up others for --max-hold-up
+    /// Disconnect a client that has delayed others for --max-hold-up, instead of skipping messages
     #[arg(long, env = "KOKANEE_DISCONNECT_SLOW_WATCHERS", value_parser = FalseyValueParser::new())]
     pub(crate) disconnect_slow_watchers: bool,
 }
 
-/// Limits that are worth a change from the command line; the library has more.
+/// The limits that the command line can change; the library has more.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_field_names, reason = "the options have these names")]
 pub(crate) struct LimitArgs {
-    /// Size of a message or of a long-polling body
+    /// Maximum size of a message or of a long-polling body
     #[arg(long, env = "KOKANEE_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value_t = Limits::default().max_message_bytes)]
     pub(crate) max_message_bytes: usize,
 
-    /// Bytes that may wait for one client before it is disconnected as a slow consumer
+    /// Maximum buffered bytes per client; above that it is disconnected as a slow consumer
     #[arg(long, env = "KOKANEE_MAX_OUTBOUND_BYTES", value_name = "BYTES", default_value_t = Limits::default().max_outbound_bytes)]
     pub(crate) max_outbound_bytes: usize,
 
-    /// Events of one client that may wait for their handlers before it is not read from
+    /// Maximum events per client that wait for handlers; above that the server stops reading from it
     #[arg(long, env = "KOKANEE_MAX_QUEUED_EVENTS", value_name = "COUNT", default_value_t = Limits::default().max_queued_events)]
     pub(crate) max_queued_events: usize,
 
-    /// Binary attachments of a packet
+    /// Maximum binary attachments per packet
     #[arg(long, env = "KOKANEE_MAX_ATTACHMENTS", value_name = "COUNT", default_value_t = Limits::default().max_attachments)]
     pub(crate) max_attachments: usize,
 
-    /// Size of all attachments of a packet
+    /// Maximum total size of a packet's attachments
     #[arg(long, env = "KOKANEE_MAX_ATTACHMENT_BYTES", value_name = "BYTES", default_value_t = Limits::default().max_attachment_bytes)]
     pub(crate) max_attachment_bytes: usize,
 
-    /// Rooms that a socket may join
+    /// Maximum rooms per socket
     #[arg(long, env = "KOKANEE_MAX_ROOMS", value_name = "COUNT", default_value_t = Limits::default().max_rooms)]
     pub(crate) max_rooms: usize,
 
-    /// Sessions that have not joined a namespace yet; beyond it the oldest makes room after 5 s
+    /// Maximum sessions without a namespace; above that the oldest one is closed if it is older than 5 s
     #[arg(long, env = "KOKANEE_MAX_PENDING", value_name = "COUNT", default_value_t = Limits::default().max_pending_sessions)]
     pub(crate) max_pending: usize,
 
-    /// The same for one client address; see --trust-proxy
+    /// Maximum sessions without a namespace per client address; see --trust-proxy
     #[arg(long, env = "KOKANEE_MAX_PENDING_PER_ADDRESS", value_name = "COUNT", default_value_t = Limits::default().max_pending_sessions_per_address)]
     pub(crate) max_pending_per_address: usize,
 }
 
 impl ServeArgs {
-    /// Puts the options where the library wants them.
+    /// Sets the library's limits from the options.
     pub(crate) fn apply_limits(&self, limits: &mut Limits) {
         limits.ping_interval = self.ping_interval;
         limits.ping_timeout = self.ping_timeout;

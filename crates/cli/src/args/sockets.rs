@@ -13,15 +13,18 @@ use clap::{
 };
 use kokanee::net::Framing;
 
-use super::{ColorArgs, LogArgs, duration, time};
+use super::{
+    common::{ColorArgs, LogArgs},
+    parse::{duration, time},
+};
 
-/// What the exit codes of these commands mean.
+/// The exit codes of these commands, for their help.
 macro_rules! exit_codes {
     () => {
         "\
-Exit codes: 0 success, 1 failure, 2 wrong usage, 4 timeout, 5 a message is too large or not complete, 6 no connection: \
-no such host, nobody listens, unreachable, or TLS failed, 7 the connection was lost, 98 address in use, 130 interrupted \
-by Ctrl-C, 143 by SIGTERM; servers end with 0 then. A second signal ends the program at once."
+Exit codes: 0 success, 1 failure, 2 wrong usage, 4 timeout, 5 a message is too large or incomplete, 6 no connection: \
+unknown host, nothing listens there, unreachable, or TLS failed, 7 the connection was lost, 98 address in use, 130 interrupted \
+by Ctrl-C, 143 by SIGTERM; servers exit with 0 on a signal. A second signal ends the program immediately."
     };
 }
 
@@ -30,11 +33,11 @@ const TCP_HELP: &str = concat!(
 Examples:
   # a server that sends back what it receives
   kokanee tcp echo --port 5000
-  # sends, and prints the answer
+  # sends a message and prints the reply
   kokanee tcp send localhost:5000 \"hello world\"
-  # sends what you type, prints what comes
+  # sends what you type, prints what is received
   kokanee tcp connect example.com:443 --tls
-  # takes one connection, and ends with it
+  # accepts one connection, and exits when it ends
   kokanee tcp listen --port 5000 --raw > file
   # prints the lines of any number of clients
   kokanee tcp listen --keep-open --lines --port 5000
@@ -48,13 +51,13 @@ const UDP_HELP: &str = concat!(
 Examples:
   # a server that sends back each datagram
   kokanee udp echo --port 5000
-  # sends one, and prints the answer
+  # sends a datagram and prints the reply
   kokanee udp send localhost:5000 \"hello world\"
-  # a multicast group
+  # joins a multicast group
   kokanee udp listen --port 5353 --join 224.0.0.251 --hex
   # each line that you type is a datagram
   kokanee udp connect localhost:5000
-  # waits 5 s for answers after the last line
+  # waits 5 s for replies after the last line
   echo hello | kokanee udp connect localhost:5000 --wait 5s
 
 ",
@@ -63,7 +66,7 @@ Examples:
 
 /// TCP: echo server, listener and clients
 ///
-/// Text is shown with everything escaped that a terminal would act upon.
+/// Control characters in received text are shown as escapes.
 #[derive(Debug, Args)]
 #[command(after_long_help = TCP_HELP)]
 pub(crate) struct TcpArgs {
@@ -73,23 +76,23 @@ pub(crate) struct TcpArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TcpCommand {
-    /// Send back whatever any number of clients send
+    /// Send everything back, to any number of clients
     #[command(after_long_help = exit_codes!())]
     Echo(TcpEchoArgs),
-    /// Take a connection: print what comes, send what is typed
+    /// Accept one connection: print what is received, send what is typed
     #[command(after_long_help = exit_codes!())]
     Listen(TcpListenArgs),
-    /// Connect: send what is typed, print what comes
+    /// Connect: send what is typed, print what is received
     #[command(after_long_help = exit_codes!())]
     Connect(TcpConnectArgs),
-    /// Connect, send, and print the answer
+    /// Connect, send, and print the reply
     #[command(after_long_help = exit_codes!())]
     Send(TcpSendArgs),
 }
 
 /// UDP: echo server, listener and clients
 ///
-/// Text is shown with everything escaped that a terminal would act upon.
+/// Control characters in received text are shown as escapes.
 #[derive(Debug, Args)]
 #[command(after_long_help = UDP_HELP)]
 pub(crate) struct UdpArgs {
@@ -99,32 +102,32 @@ pub(crate) struct UdpArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UdpCommand {
-    /// Send back each datagram
+    /// Send every datagram back
     #[command(after_long_help = exit_codes!())]
     Echo(UdpListenArgs),
-    /// Print the datagrams that come
+    /// Print received datagrams
     #[command(after_long_help = exit_codes!())]
     Listen(UdpListenArgs),
-    /// Send each line that is typed, print what comes
+    /// Send each typed line as a datagram, print what is received
     #[command(after_long_help = exit_codes!())]
     Connect(UdpConnectArgs),
-    /// Send datagrams, and print their answers
+    /// Send datagrams and print the replies
     #[command(after_long_help = exit_codes!())]
     Send(UdpSendArgs),
 }
 
-/// How messages are shown, and what is said beside them.
+/// How messages are shown, and what else is printed.
 #[derive(Debug, Args)]
 pub(crate) struct ViewArgs {
     /// Show messages in hexadecimal
     #[arg(short = 'x', long, help_heading = "Output")]
     pub(crate) hex: bool,
 
-    /// Write the bytes to stdout as they came, and all else to stderr
+    /// Write the received bytes unchanged to stdout, and everything else to stderr
     #[arg(long, conflicts_with = "hex", help_heading = "Output")]
     pub(crate) raw: bool,
 
-    /// Print messages only: no addresses, no counts
+    /// Print only messages, without connections and totals
     #[arg(short, long, env = "KOKANEE_QUIET", value_parser = FalseyValueParser::new(), help_heading = "Output")]
     pub(crate) quiet: bool,
 
@@ -135,14 +138,14 @@ pub(crate) struct ViewArgs {
     pub(crate) log: LogArgs,
 }
 
-/// What one message is.
+/// How a stream is split into messages.
 #[derive(Debug, Args)]
 pub(crate) struct FramingArgs {
-    /// How the stream is cut into messages: raw, lines, length-prefixed, length-prefixed:2, delimiter:TEXT
+    /// How the stream is split into messages: raw, lines, length-prefixed, length-prefixed:2, delimiter:TEXT
     #[arg(long, value_name = "FRAMING", default_value = "raw")]
     framing: Framing,
 
-    /// The same as --framing lines
+    /// Short for --framing lines
     #[arg(short, long, conflicts_with = "framing")]
     lines: bool,
 }
@@ -160,12 +163,12 @@ impl FramingArgs {
 /// Where to listen.
 #[derive(Debug, Args)]
 pub(crate) struct BindArgs {
-    /// Address or name to listen on; `::` is all of IPv6 and IPv4
+    /// Address or name to listen on; `::` means all IPv6 and IPv4 addresses
     #[arg(long, env = "KOKANEE_HOST", default_value = "127.0.0.1")]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     host: String,
 
-    /// Port to listen on; 0 is any free one
+    /// Port to listen on; 0 means any free port
     #[arg(short, long, env = "KOKANEE_PORT", default_value_t = 5000)]
     port: u16,
 }
@@ -176,15 +179,15 @@ impl BindArgs {
     }
 }
 
-/// Whom to talk to.
+/// The peer to talk to.
 #[derive(Debug, Args)]
 pub(crate) struct TargetArgs {
-    /// The peer: `host:port`, or the host alone, with the port after it
+    /// The peer: `host:port`, or the host with the port as the next argument
     #[arg(value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     host: String,
 
-    /// The port, if it is not part of the first argument
+    /// Port of the peer, if the first argument is only the host
     port: Option<u16>,
 }
 
@@ -197,7 +200,7 @@ impl TargetArgs {
     }
 }
 
-/// Host and port as one text: IPv6 addresses are in brackets.
+/// Joins host and port; IPv6 addresses are put in brackets.
 pub(crate) fn address(host: &str, port: u16) -> String {
     match host.parse() {
         Ok(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
@@ -205,7 +208,7 @@ pub(crate) fn address(host: &str, port: u16) -> String {
     }
 }
 
-/// What a TCP server needs.
+/// Options of TCP servers.
 #[derive(Debug, Args)]
 pub(crate) struct TcpServerArgs {
     #[command(flatten)]
@@ -214,15 +217,15 @@ pub(crate) struct TcpServerArgs {
     #[command(flatten)]
     pub(crate) framing: FramingArgs,
 
-    /// End a connection on which nothing goes either way for this time
+    /// Close a connection that is idle in both directions for this long
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Connections at the same time; further ones are closed
+    /// Maximum concurrent connections; further ones are closed
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     pub(crate) max_connections: usize,
 
-    /// PEM file with the certificate chain: encrypt with TLS
+    /// PEM file with the certificate chain; enables TLS
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 
@@ -239,7 +242,7 @@ pub(crate) struct TcpEchoArgs {
     #[command(flatten)]
     pub(crate) server: TcpServerArgs,
 
-    /// End after this many connections
+    /// Exit after this many connections
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub(crate) count: Option<NonZeroU64>,
 }
@@ -252,12 +255,12 @@ pub(crate) struct TcpListenArgs {
     #[command(flatten)]
     pub(crate) end: EndArgs,
 
-    /// Take any number of connections, and only print what comes
+    /// Accept any number of connections, and only print what is received
     #[arg(short, long, conflicts_with_all = ["wait", "no_finish"])]
     pub(crate) keep_open: bool,
 }
 
-/// What a TCP client needs.
+/// Options of TCP clients.
 #[derive(Debug, Args)]
 pub(crate) struct TcpClientArgs {
     #[command(flatten)]
@@ -267,19 +270,19 @@ pub(crate) struct TcpClientArgs {
     #[arg(long, help_heading = "TLS")]
     pub(crate) tls: bool,
 
-    /// PEM file with certificates that are trusted beside those of the system
+    /// PEM file with CA certificates to trust in addition to the system's
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls", help_heading = "TLS")]
     pub(crate) ca: Option<PathBuf>,
 
-    /// Name that the server's certificate must have, if it is not the host
+    /// Name expected in the server's certificate, if it is not the host
     #[arg(long, value_name = "NAME", requires = "tls", help_heading = "TLS")]
     pub(crate) server_name: Option<String>,
 
-    /// Accept any certificate: whoever is in between can read and change everything
+    /// Accept any certificate: anyone on the network path can read and change everything
     #[arg(long, requires = "tls", conflicts_with = "ca", help_heading = "TLS")]
     pub(crate) insecure: bool,
 
-    /// Time in which the connection must be made
+    /// Timeout for connecting
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) connect_timeout: Duration,
 
@@ -287,14 +290,14 @@ pub(crate) struct TcpClientArgs {
     pub(crate) view: ViewArgs,
 }
 
-/// What the end of the standard input means for a connection.
+/// How the end of stdin ends a connection.
 #[derive(Debug, Args)]
 pub(crate) struct EndArgs {
-    /// End when nothing has come for this time after the end of the input, instead of at the peer's end
+    /// Exit if nothing is received for this long after the end of the input, instead of waiting for the peer to close
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) wait: Option<Duration>,
 
-    /// Do not end our side with the input; some peers take that for the end of the connection
+    /// Do not close the sending side at the end of the input; some peers then close the connection
     #[arg(long)]
     pub(crate) no_finish: bool,
 }
@@ -310,7 +313,7 @@ pub(crate) struct TcpConnectArgs {
     #[command(flatten)]
     pub(crate) end: EndArgs,
 
-    /// End with exit code 4 if nothing goes either way for this time
+    /// Exit with code 4 if the connection is idle in both directions for this long
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 }
@@ -323,7 +326,7 @@ pub(crate) struct TcpSendArgs {
     #[command(flatten)]
     pub(crate) messages: MessageArgs,
 
-    /// Time to wait for the answer, or for more of it
+    /// Time to wait for the reply, or for more of it
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) timeout: Duration,
 
@@ -340,34 +343,34 @@ pub(crate) struct TcpSendArgs {
     pub(crate) no_answer: bool,
 }
 
-/// What to send, and to whom.
+/// The peer, and what to send to it.
 #[derive(Debug, Args)]
 pub(crate) struct MessageArgs {
-    /// The peer: `host:port`, or the host alone, with the port after it
+    /// The peer: `host:port`, or the host with the port as the next argument
     #[arg(value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     target: String,
 
-    /// Messages: text, or @FILE for the bytes of a file
+    /// Messages to send: text, or @FILE for the bytes of a file
     #[arg(required = true, value_name = "MESSAGE", allow_negative_numbers = true)]
     words: Vec<String>,
 
-    /// How often they are sent
+    /// How many times to send them
     #[arg(short = 'n', long, value_name = "COUNT", default_value = "1")]
     pub(crate) count: NonZeroU64,
 
-    /// Time between two of them
+    /// Time between two rounds
     #[arg(short, long, value_name = "TIME", default_value = "0s", value_parser = time)]
     pub(crate) interval: Duration,
 }
 
 impl MessageArgs {
-    /// The peer's address, and the messages.
+    /// Returns the peer's address, and the messages.
     pub(crate) fn parts(&self) -> Result<(String, &[String]), String> {
         if has_port(&self.target) {
             return Ok((self.target.clone(), &self.words));
         }
-        let missing = |what| format!("{what} is missing: HOST:PORT MESSAGE… is expected");
+        let missing = |what| format!("{what} is missing: expected HOST:PORT MESSAGE…");
         let (port, messages) = self
             .words
             .split_first()
@@ -380,7 +383,7 @@ impl MessageArgs {
     }
 }
 
-/// Whether this is a host with a port, and not a host alone.
+/// Returns whether this is a host with a port, and not only a host.
 fn has_port(target: &str) -> bool {
     let is_port = |port: &str| port.parse::<u16>().is_ok();
     target.parse::<SocketAddr>().is_ok()
@@ -392,19 +395,19 @@ pub(crate) struct UdpListenArgs {
     #[command(flatten)]
     pub(crate) bind: BindArgs,
 
-    /// Multicast group whose datagrams are received, too; can be repeated
+    /// Multicast group to join; can be repeated
     #[arg(long, value_name = "GROUP")]
     pub(crate) join: Vec<IpAddr>,
 
-    /// Size above which datagrams are thrown away, in bytes
+    /// Maximum size of a datagram; larger ones are dropped
     #[arg(long, value_name = "BYTES", default_value_t = 65_535)]
     pub(crate) max_datagram_bytes: usize,
 
-    /// End after this many datagrams
+    /// Exit after this many datagrams
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub(crate) count: Option<NonZeroU64>,
 
-    /// End with exit code 4 if no datagram comes for this time
+    /// Exit with code 4 if no datagram arrives for this long
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
@@ -417,11 +420,11 @@ pub(crate) struct UdpConnectArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
 
-    /// Time in which answers are still printed after the input has ended; each answer starts it anew
+    /// How long to wait for replies after the end of the input; each reply restarts the wait
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
     pub(crate) wait: Duration,
 
-    /// End with exit code 4 if nothing comes for this time
+    /// Exit with code 4 if nothing is received for this long
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
@@ -434,11 +437,11 @@ pub(crate) struct UdpSendArgs {
     #[command(flatten)]
     pub(crate) messages: MessageArgs,
 
-    /// Time to wait for each answer
+    /// Time to wait for each reply
     #[arg(short, long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     pub(crate) timeout: Duration,
 
-    /// Do not wait for answers
+    /// Do not wait for replies
     #[arg(long)]
     pub(crate) no_answer: bool,
 
@@ -451,7 +454,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_port_is_behind_a_colon_or_an_argument_of_its_own() {
+    fn the_port_follows_a_colon_or_is_an_argument() {
         let parts = |words: &[&str]| {
             let args = MessageArgs {
                 target: words[0].to_owned(),

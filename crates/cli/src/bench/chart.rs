@@ -1,28 +1,28 @@
-//! Charts as inline SVG: lines over a common axis, with a grid, round numbers on the axes and values to be pointed at.
+//! Line charts as inline SVG, with a grid, round numbers on the axes, and tooltips with the values.
 //!
-//! The SVG is stretched to whatever room there is, and the labels are text beside it, which keeps its size on every screen.
-//! Colours come from the page's style sheet (`--series-1` and so on), so that a chart fits light and dark.
+//! The SVG is stretched to the available space. The labels are HTML text beside it, which keeps its size on every screen.
+//! Colours come from the page's style sheet (`--series-1` and so on), for light and dark themes.
 
 use std::fmt::Write;
 
-/// Size of a chart in units of its view box, both ways.
+/// Width and height of a chart in units of its view box.
 const SIZE: f64 = 1000.0;
-/// Room for a character of the horizontal axis, as a share of the width: of a wide screen, and of a phone.
+/// Width of a label's character on the horizontal axis, as a share of the chart's width: on a wide screen, and on a phone.
 const CHARACTER: f64 = 0.013;
 const CHARACTER_OF_PHONE: f64 = 0.031;
 
 /// A chart.
 pub(crate) struct Chart<'a> {
     pub(crate) title: &'a str,
-    /// One line on what is shown.
+    /// A one-line description.
     pub(crate) caption: String,
     pub(crate) series: Vec<Series<'a>>,
-    /// Labels of the horizontal axis and where they are; none for round numbers of seconds.
+    /// Labels of the horizontal axis with their values; `None` for round numbers.
     pub(crate) ticks: Option<Vec<(f64, String)>>,
-    /// How a value is written.
-    pub(crate) format: fn(f64) -> String,
-    /// How a place on the horizontal axis is written.
-    pub(crate) place: fn(f64) -> String,
+    /// How a value on the vertical axis is written.
+    pub(crate) format_y: fn(f64) -> String,
+    /// How a value on the horizontal axis is written.
+    pub(crate) format_x: fn(f64) -> String,
 }
 
 /// One line of a chart.
@@ -35,13 +35,13 @@ pub(crate) struct Series<'a> {
 }
 
 impl Series<'_> {
-    /// What was measured.
+    /// Returns the measured points.
     fn measured(&self) -> impl Iterator<Item = (f64, f64)> {
         let points = self.points.iter();
         points.filter_map(|&(x, y)| y.map(|y| (x, y)))
     }
 
-    /// The same in pieces without a gap.
+    /// Returns the pieces without a gap.
     fn runs(&self) -> impl Iterator<Item = &[(f64, Option<f64>)]> {
         let runs = self.points.split(|(_, y)| y.is_none());
         runs.filter(|run| !run.is_empty())
@@ -49,7 +49,7 @@ impl Series<'_> {
 }
 
 impl Chart<'_> {
-    /// The chart with its title and legend. Nothing if there are fewer than two points.
+    /// Returns the chart with its title and legend, or an empty string if there are fewer than two points.
     pub(crate) fn figure(&self) -> String {
         if self
             .series
@@ -79,49 +79,55 @@ impl Chart<'_> {
         html
     }
 
+    /// Returns the SVG, and the labels beside it.
     fn plot(&self) -> String {
-        let times = || self.series.iter().flat_map(|series| &series.points);
-        // Time begins at zero, even if the first interval ends later, and ends for all charts at once.
-        let left = times().map(|(x, _)| *x).fold(0.0, f64::min);
-        let right = times().map(|(x, _)| *x).fold(f64::NEG_INFINITY, f64::max);
-        let measured = || self.series.iter().flat_map(Series::measured);
-        let highest = measured().map(|(_, y)| y).fold(0.0, f64::max);
-        let step = round_step(highest.max(f64::EPSILON) / 4.0);
-        let top = (highest / step).ceil().max(1.0) * step;
-        let span = (right - left).max(f64::EPSILON);
-        // As shares of the width and the height.
-        let x = |value: f64| (value - left) / span;
-        let y = |value: f64| 1.0 - value / top;
-
+        let scale = Scale::of(&self.series);
         let mut svg = format!(
             "<svg viewBox=\"0 0 {SIZE} {SIZE}\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">\n",
             escape(self.title)
         );
         let mut labels = String::new();
+        self.draw_grid(&scale, &mut svg, &mut labels);
+        self.label_horizontal_axis(&scale, &mut labels);
+        for (index, series) in self.series.iter().enumerate() {
+            series.draw_lines(index + 1, &scale, &mut svg);
+        }
+        for (index, series) in self.series.iter().enumerate() {
+            self.draw_dots(index + 1, series, &scale, &mut svg);
+        }
+        format!("<div class=\"plot\">\n{svg}</svg>\n{labels}</div>\n")
+    }
+
+    /// Draws a line at each round value, and the labels of the vertical axis.
+    fn draw_grid(&self, scale: &Scale, svg: &mut String, labels: &mut String) {
         let mut value = 0.0;
-        while value <= top + step / 2.0 {
-            let at = y(value);
+        while value <= scale.top + scale.step / 2.0 {
+            let at = scale.y(value);
             add(
-                &mut svg,
+                svg,
                 format_args!("<path class=\"grid\" d=\"M0,{:.1}H{SIZE}\"/>\n", at * SIZE),
             );
             add(
-                &mut labels,
+                labels,
                 format_args!(
                     "<span class=\"y\" style=\"top:{:.2}%\">{}</span>\n",
                     at * 100.0,
-                    escape(&(self.format)(value))
+                    escape(&(self.format_y)(value))
                 ),
             );
-            value += step;
+            value += scale.step;
         }
+    }
+
+    /// Adds the labels that fit on a wide screen. Those that do not fit on a phone have another class.
+    fn label_horizontal_axis(&self, scale: &Scale, labels: &mut String) {
         let ticks = self
             .ticks
             .clone()
-            .unwrap_or_else(|| round_ticks(left, right, self.place));
+            .unwrap_or_else(|| round_ticks(scale.left, scale.right, self.format_x));
         let ticks: Vec<_> = ticks
             .into_iter()
-            .map(|(tick, label)| (x(tick), label))
+            .map(|(tick, label)| (scale.x(tick), label))
             .collect();
         let ticks = spaced(ticks, CHARACTER);
         let on_phone = spaced(ticks.clone(), CHARACTER_OF_PHONE);
@@ -133,7 +139,7 @@ impl Chart<'_> {
             };
             let (at, label) = tick;
             add(
-                &mut labels,
+                labels,
                 format_args!(
                     "<span class=\"{class}\" style=\"left:{:.2}%\">{}</span>\n",
                     at * 100.0,
@@ -141,50 +147,96 @@ impl Chart<'_> {
                 ),
             );
         }
-        let point = |px: f64, py: f64| format!("{:.1},{:.1}", x(px) * SIZE, y(py) * SIZE);
-        for (index, series) in self.series.iter().enumerate() {
-            let number = index + 1;
-            for run in series.runs() {
-                let path: Vec<_> = run
-                    .iter()
-                    .filter_map(|&(px, py)| py.map(|py| point(px, py)))
-                    .collect();
-                let path = path.join(" ");
-                if let (true, [(first, _), .., (last, _)]) = (series.is_filled, run) {
-                    let (first, last) = (point(*first, 0.0), point(*last, 0.0));
-                    add(
-                        &mut svg,
-                        format_args!(
-                            "<polygon class=\"area s{number}\" points=\"{first} {path} {last}\"/>\n"
-                        ),
-                    );
-                }
-                // A single point is a dot.
-                let start = path.split(' ').next().unwrap_or_default();
-                let line = if run.len() > 1 {
-                    format!("<polyline class=\"line s{number}\" points=\"{path}\"/>\n")
-                } else {
-                    format!("<path class=\"line alone s{number}\" d=\"M{start}h0\"/>\n")
-                };
-                svg.push_str(&line);
-            }
+    }
+
+    /// Draws a dot with a tooltip at each measured value.
+    fn draw_dots(&self, number: usize, series: &Series<'_>, scale: &Scale, svg: &mut String) {
+        for (x, y) in series.measured() {
+            add(
+                svg,
+                format_args!(
+                    "<path class=\"dot s{number}\" d=\"M{}h0\"><title>{}: {} {}</title></path>\n",
+                    scale.point(x, y),
+                    escape(&(self.format_x)(x)),
+                    escape(&(self.format_y)(y)),
+                    escape(series.name)
+                ),
+            );
         }
-        for (index, series) in self.series.iter().enumerate() {
-            for (px, py) in series.measured() {
+    }
+}
+
+impl Series<'_> {
+    /// Draws a line for each piece without a gap, and the area below it.
+    fn draw_lines(&self, number: usize, scale: &Scale, svg: &mut String) {
+        for run in self.runs() {
+            let path: Vec<_> = run
+                .iter()
+                .filter_map(|&(x, y)| y.map(|y| scale.point(x, y)))
+                .collect();
+            let path = path.join(" ");
+            if let (true, [(first, _), .., (last, _)]) = (self.is_filled, run) {
+                let (first, last) = (scale.point(*first, 0.0), scale.point(*last, 0.0));
                 add(
-                    &mut svg,
+                    svg,
                     format_args!(
-                        "<path class=\"dot s{}\" d=\"M{}h0\"><title>{}: {} {}</title></path>\n",
-                        index + 1,
-                        point(px, py),
-                        escape(&(self.place)(px)),
-                        escape(&(self.format)(py)),
-                        escape(series.name)
+                        "<polygon class=\"area s{number}\" points=\"{first} {path} {last}\"/>\n"
                     ),
                 );
             }
+            // A single point is a dot.
+            let start = path.split(' ').next().unwrap_or_default();
+            let line = if run.len() > 1 {
+                format!("<polyline class=\"line s{number}\" points=\"{path}\"/>\n")
+            } else {
+                format!("<path class=\"line alone s{number}\" d=\"M{start}h0\"/>\n")
+            };
+            svg.push_str(&line);
         }
-        format!("<div class=\"plot\">\n{svg}</svg>\n{labels}</div>\n")
+    }
+}
+
+/// The axes: where a value is in the plot.
+struct Scale {
+    left: f64,
+    right: f64,
+    /// The value at the top. The vertical axis begins at zero.
+    top: f64,
+    /// Distance between two lines of the grid.
+    step: f64,
+}
+
+impl Scale {
+    fn of(series: &[Series<'_>]) -> Self {
+        let times = || series.iter().flat_map(|series| &series.points);
+        let highest = series
+            .iter()
+            .flat_map(Series::measured)
+            .map(|(_, y)| y)
+            .fold(0.0, f64::max);
+        let step = round_step(highest.max(f64::EPSILON) / 4.0);
+        Self {
+            // Time begins at zero, even if the first interval ends later.
+            left: times().map(|(x, _)| *x).fold(0.0, f64::min),
+            right: times().map(|(x, _)| *x).fold(f64::NEG_INFINITY, f64::max),
+            top: (highest / step).ceil().max(1.0) * step,
+            step,
+        }
+    }
+
+    /// Returns a horizontal position as a share of the width.
+    fn x(&self, value: f64) -> f64 {
+        (value - self.left) / (self.right - self.left).max(f64::EPSILON)
+    }
+
+    /// Returns a vertical position as a share of the height, from the top.
+    fn y(&self, value: f64) -> f64 {
+        1.0 - value / self.top
+    }
+
+    /// Formats a point in units of the view box.
+    fn point(&self, x: f64, y: f64) -> String {
+        format!("{:.1},{:.1}", self.x(x) * SIZE, self.y(y) * SIZE)
     }
 }
 
@@ -193,12 +245,12 @@ fn add(text: &mut String, part: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(part);
 }
 
-/// Leaves out labels that are too near to another one, if a character takes this much room. The last one stays.
+/// Removes labels that are too close to another one, for this width of a character. The last label stays.
 fn spaced(mut labels: Vec<(f64, String)>, character: f64) -> Vec<(f64, String)> {
     let Some(last) = labels.pop() else {
         return labels;
     };
-    // Half of each, and two characters between them.
+    // Labels are centred: half of each, and two characters between them.
     let fit = |(left, a): &(f64, String), (right, b): &(f64, String)| {
         let characters = u32::try_from(a.chars().count() + b.chars().count()).unwrap_or(u32::MAX);
         right - left >= (f64::from(characters) / 2.0 + 2.0) * character
@@ -213,7 +265,7 @@ fn spaced(mut labels: Vec<(f64, String)>, character: f64) -> Vec<(f64, String)> 
     kept
 }
 
-/// The next of 1, 2, 5, 10, … times a power of ten.
+/// Rounds up to 1, 2 or 5 times a power of ten.
 fn round_step(step: f64) -> f64 {
     let power = 10_f64.powf(step.log10().floor());
     let scaled = step / power;
@@ -223,18 +275,18 @@ fn round_step(step: f64) -> f64 {
     rounded.unwrap_or(10.0) * power
 }
 
-fn round_ticks(left: f64, right: f64, place: fn(f64) -> String) -> Vec<(f64, String)> {
+fn round_ticks(left: f64, right: f64, format: fn(f64) -> String) -> Vec<(f64, String)> {
     let step = round_step(((right - left) / 6.0).max(f64::EPSILON));
     let mut ticks = Vec::new();
     let mut tick = (left / step).ceil() * step;
     while tick <= right + step / 1000.0 {
-        ticks.push((tick, place(tick)));
+        ticks.push((tick, format(tick)));
         tick += step;
     }
     ticks
 }
 
-/// Text within HTML.
+/// Escapes text for HTML.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -269,8 +321,8 @@ mod tests {
             caption: String::new(),
             series: vec![series],
             ticks: None,
-            format: |value| format!("{value}"),
-            place: |place| format!("{place} s"),
+            format_y: |value| format!("{value}"),
+            format_x: |x| format!("{x} s"),
         }
         .figure()
     }

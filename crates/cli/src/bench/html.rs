@@ -1,4 +1,4 @@
-//! The result as a page: figures, charts and the timeline as a table. Nothing of it is loaded from elsewhere.
+//! The result as a self-contained page: key figures, charts and the timeline as a table.
 
 use std::{
     fmt::Write,
@@ -9,12 +9,12 @@ use kokanee_bench::{Generator, Options, Quantile, Report, Sample, Scenario};
 
 use super::{
     chart::{Chart, Series, escape},
-    text::{bytes, count, doubts, generator, headline, latency_of, number, time, unit},
+    text::{bytes, count, generator, headline, latency_of, number, time, unit, warnings},
 };
 
 const STYLE: &str = include_str!("report.css");
 
-/// The page.
+/// Returns the page.
 pub(crate) fn page(report: &Report, options: &Options) -> String {
     let title = headline(report);
     let mut body = format!(
@@ -23,10 +23,10 @@ pub(crate) fn page(report: &Report, options: &Options) -> String {
         escape(&report.url),
         date()
     );
-    for doubt in doubts(report) {
+    for warning in warnings(report) {
         add(
             &mut body,
-            format_args!("<p class=\"note\">{}</p>\n", escape(&doubt)),
+            format_args!("<p class=\"note\">{}</p>\n", escape(&warning)),
         );
     }
     body.push_str(&tiles(report));
@@ -52,7 +52,7 @@ fn add(text: &mut String, part: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(part);
 }
 
-/// The figures that matter most.
+/// The key figures.
 fn tiles(report: &Report) -> String {
     let latency = &report.latency;
     let mut tiles = vec![
@@ -65,13 +65,13 @@ fn tiles(report: &Report) -> String {
             format!("in {:.1} s", report.elapsed_seconds),
         ),
         (time(latency.p50), "median latency".to_owned()),
-        (time(latency.p99), "99 % are faster".to_owned()),
+        (time(latency.p99), "99th percentile".to_owned()),
         (time(latency.max), "slowest".to_owned()),
     ];
     if let Some(server) = &report.server {
         tiles.push((
             format!("{:.1} µs", server.cpu_per_message),
-            "server CPU for each".to_owned(),
+            "server CPU per message".to_owned(),
         ));
     }
     if let Some(memory) = &report.memory {
@@ -111,14 +111,14 @@ fn charts(report: &Report) -> Vec<Chart<'static>> {
             (sample.latency.count > 0).then(|| value(sample))
         })
     };
-    let seconds: fn(f64) -> String = |place| format!("{} s", trim(place));
-    let over_time = |title, caption: String, series, format| Chart {
+    let seconds: fn(f64) -> String = |x| format!("{} s", trim(x));
+    let over_time = |title, caption: String, series, format_y| Chart {
         title,
         caption,
         series,
         ticks: None,
-        format,
-        place: seconds,
+        format_y,
+        format_x: seconds,
     };
     let mut charts = vec![over_time(
         "Rate",
@@ -128,7 +128,7 @@ fn charts(report: &Report) -> Vec<Chart<'static>> {
     )];
     charts.push(over_time(
         "Latency",
-        format!("{}, of each interval", latency_of(report.scenario)),
+        format!("{}, per interval", latency_of(report.scenario)),
         vec![
             latency("median", |sample| sample.latency.p50),
             latency("99 %", |sample| sample.latency.p99),
@@ -151,7 +151,7 @@ fn charts(report: &Report) -> Vec<Chart<'static>> {
     }
     charts.push(over_time(
         "CPU of the server",
-        "cores in use, 1 is a whole one".to_owned(),
+        "cores in use".to_owned(),
         vec![series("cores", true, &|sample| sample.cpu)],
         trim,
     ));
@@ -166,14 +166,14 @@ fn charts(report: &Report) -> Vec<Chart<'static>> {
     charts
 }
 
-/// The latency by quantile; each further nine takes the same room.
+/// The latency by quantile; each further nine has the same width.
 fn distribution(report: &Report) -> Chart<'static> {
     let nines = |point: &Quantile, end: f64| match point.quantile {
         quantile if quantile >= 1.0 => end,
         quantile => -(1.0 - quantile).log10(),
     };
     let points = &report.distribution;
-    // The maximum is a little behind the last quantile that is known.
+    // The maximum is drawn a little after the last known quantile.
     let known = points.iter().filter(|point| point.quantile < 1.0);
     let end = known.map(|point| nines(point, 0.0)).fold(0.0, f64::max) + 0.3;
     let labels = [
@@ -192,8 +192,8 @@ fn distribution(report: &Report) -> Chart<'static> {
         .collect();
     ticks.push((end, "max".to_owned()));
     Chart {
-        title: "Distribution of the latency",
-        caption: "how many are at least as fast".to_owned(),
+        title: "Latency distribution",
+        caption: "share of messages that are at least as fast".to_owned(),
         series: vec![Series {
             name: "",
             points: points
@@ -203,12 +203,12 @@ fn distribution(report: &Report) -> Chart<'static> {
             is_filled: true,
         }],
         ticks: Some(ticks),
-        format: time_label,
-        place: |nines| format!("{} %", trim((1.0 - 10_f64.powf(-nines)) * 100.0)),
+        format_y: time_label,
+        format_x: |nines| format!("{} %", trim((1.0 - 10_f64.powf(-nines)) * 100.0)),
     }
 }
 
-/// The timeline in numbers.
+/// The timeline as a table.
 fn table(report: &Report) -> String {
     let has_cpu = report.timeline.iter().any(|sample| sample.cpu.is_some());
     let mut html = String::from(
@@ -254,21 +254,18 @@ fn table(report: &Report) -> String {
     html
 }
 
-/// What was set, and what the whole run needed.
+/// The settings, and the totals of the run.
 fn settings(report: &Report, options: &Options) -> String {
     let mut rows = vec![
         ("Scenario", report.scenario.name().to_owned()),
         ("Namespace", options.namespace.clone()),
         ("Connections", count(report.connections as u64)),
-        ("Made by", generator(report.generator).to_owned()),
+        ("Generator", generator(report.generator).to_owned()),
     ];
     match report.scenario {
         Scenario::Echo | Scenario::Polling | Scenario::Broadcast => {
             rows.push(("In flight", count(report.window as u64)));
-            rows.push((
-                "Text of an event",
-                format!("{} bytes", report.payload_bytes),
-            ));
+            rows.push(("Payload", format!("{} bytes", report.payload_bytes)));
             rows.push(("Warm-up", format!("{:.1} s", options.warmup.as_secs_f64())));
         }
         Scenario::Storm => {
@@ -279,7 +276,7 @@ fn settings(report: &Report, options: &Options) -> String {
             rows.push(("Failed attempts", count(report.failures)));
         }
         Scenario::Idle => rows.push(("Held for", format!("{:.1} s", options.hold.as_secs_f64()))),
-        Scenario::Connect => rows.push(("Handshakes at a time", count(options.handshakes as u64))),
+        Scenario::Connect => rows.push(("Concurrent handshakes", count(options.handshakes as u64))),
     }
     if let Some(busy) = report.load_busy {
         rows.push(("Load generator", format!("{:.0} % of a core", busy * 100.0)));
@@ -287,7 +284,7 @@ fn settings(report: &Report, options: &Options) -> String {
     if let Some(server) = &report.server {
         rows.push(("Server CPU", format!("{:.2} s", server.cpu_seconds)));
         rows.push((
-            "of it in user space",
+            "in user space",
             format!("{:.0} %", server.user_share * 100.0),
         ));
     }
@@ -308,13 +305,13 @@ fn settings(report: &Report, options: &Options) -> String {
     html
 }
 
-/// A number without needless zeros.
+/// Formats a number without trailing zeros.
 fn trim(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A number of an axis.
+/// Formats a number for an axis.
 fn short(value: f64) -> String {
     match value {
         value if value >= 1e6 => format!("{}M", trim(value / 1e6)),
@@ -323,7 +320,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// A latency of an axis.
+/// Formats a latency for an axis.
 fn time_label(micros: f64) -> String {
     match micros {
         0.0 => "0".to_owned(),
@@ -338,7 +335,7 @@ fn whole(number: u64) -> f64 {
     number as f64
 }
 
-/// Today, in UTC.
+/// Formats the current date and time in UTC.
 fn date() -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -352,9 +349,9 @@ fn date() -> String {
     )
 }
 
-/// Year, month and day of a number of days since 1970, in the Gregorian calendar.
+/// Converts a number of days since 1970 to year, month and day of the Gregorian calendar.
 fn civil(days: u64) -> (u64, u64, u64) {
-    // Counted from March of the year 0, so that the leap day is the last one of a year.
+    // Counts from March of the year 0, so that the leap day is the last day of a year.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =

@@ -1,4 +1,4 @@
-//! How a run goes: a bar that is redrawn in a terminal, one line for each second elsewhere.
+//! The progress of a run: a bar that is redrawn in a terminal, otherwise one line per second.
 
 use std::{
     io::{self, IsTerminal},
@@ -11,10 +11,10 @@ use kokanee_bench::{Progress, Sample, Scenario};
 use super::text::{count, time};
 use crate::{args::BenchArgs, output::Output, paint::Paint};
 
-/// Cells of the bar, if there is room for them, and at least.
+/// Characters of the bar, at most and at least.
 const WIDTH: usize = 24;
 const MIN_WIDTH: usize = 6;
-/// Columns of a terminal that does not say how many it has.
+/// Assumed width of a terminal that does not report it.
 const COLUMNS: u16 = 80;
 
 /// Shows the progress on stderr.
@@ -23,7 +23,7 @@ pub(crate) struct Reporter {
     style: Style,
     paint: Paint,
     scenario: Scenario,
-    /// What the bar measures the running part by: `None` if its end is not known.
+    /// Duration of the measurement; `None` if it is not known.
     length: Option<Duration>,
     total: Option<u64>,
     started: Option<Instant>,
@@ -88,7 +88,7 @@ impl Reporter {
                 self.stage = format!("wave {wave} of {waves}");
                 if self.style == Style::Lines {
                     self.output
-                        .print_err(format!("{}: all connections are cut", self.stage));
+                        .print_err(format!("{}: cutting all connections", self.stage));
                 }
             }
             Progress::Finished => {}
@@ -122,7 +122,7 @@ impl Reporter {
     fn on_running(&mut self, elapsed: Duration, messages: u64) {
         let (last_time, last_messages) = self.last;
         let time = elapsed.saturating_sub(last_time).as_secs_f64();
-        // The warm-up counts from zero, too.
+        // The count restarts at zero after the warm-up.
         if time > 0.0 && messages >= last_messages {
             self.rate = rate(messages - last_messages, time);
         }
@@ -151,7 +151,7 @@ impl Reporter {
         self.sample = Some(sample);
         match self.style {
             Style::Silent => {}
-            // Between the waves of a storm nothing happens.
+            // Skips the empty intervals between the waves of a storm.
             Style::Lines
                 if self.scenario == Scenario::Storm
                     && sample.messages == 0
@@ -176,8 +176,8 @@ impl Reporter {
     }
 }
 
-/// The bar and the text behind it, in less than so many columns: a line that is wrapped cannot be taken away again. The bar
-/// gives way first.
+/// Returns the bar and the text after it, in fewer than `columns` columns, because a wrapped line cannot be erased. If the
+/// space is short, the bar is left out first.
 fn fit(columns: usize, share: f64, text: &str) -> (String, String) {
     let room = columns.saturating_sub(1);
     let cells = room.saturating_sub(text.chars().count() + 2).min(WIDTH);
@@ -195,7 +195,7 @@ fn fit(columns: usize, share: f64, text: &str) -> (String, String) {
     (bar, text.chars().take(left).collect())
 }
 
-/// A line for one interval.
+/// Formats one interval as a line.
 fn line(sample: &Sample) -> String {
     format!(
         "{:6.1} s  {:>9}/s  {} open{}{}",
@@ -226,7 +226,7 @@ fn resources(sample: &Sample) -> String {
     [cpu, memory].into_iter().flatten().collect()
 }
 
-/// A bar of eighths of cells.
+/// Draws a bar with a resolution of an eighth of a character.
 fn bar(share: f64, width: usize) -> String {
     const EIGHTHS: [&str; 9] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"];
     let mut left = (share.clamp(0.0, 1.0) * 8.0 * ratio(width as u64, 1)).round();

@@ -1,15 +1,15 @@
-//! The result for people, as text.
+//! The result as text.
 
 use kokanee_bench::{Generator, Report, Scenario};
 
 use crate::{escape, paint::Paint, pretty::plural};
 
-/// Cells of the longest bar.
+/// Characters of the longest bar.
 const BAR: usize = 40;
-/// Intervals of the line of rates.
+/// Maximum number of characters of the line of rates.
 const SPARKS: usize = 60;
 
-/// The lines of a result.
+/// Formats a result as lines.
 pub(crate) fn lines(report: &Report, paint: Paint) -> Vec<String> {
     let mut lines = vec![
         paint.bold(&headline(report)),
@@ -26,11 +26,12 @@ pub(crate) fn lines(report: &Report, paint: Paint) -> Vec<String> {
     lines.extend(distribution(report, paint));
     lines.extend(sparkline(report, paint));
     lines.extend(resources(report));
-    lines.extend(warnings(report, paint));
+    let warnings = warnings(report).into_iter();
+    lines.extend(warnings.map(|warning| format!("{} {warning}", paint.yellow("note:"))));
     lines
 }
 
-/// What was run.
+/// Describes the run.
 pub(crate) fn headline(report: &Report) -> String {
     let connections = count(report.connections as u64);
     let name = report.scenario.name();
@@ -54,7 +55,7 @@ pub(crate) fn headline(report: &Report) -> String {
     format!("{name} on {connections}{load}")
 }
 
-/// What made the connections.
+/// Names what made the connections.
 pub(crate) fn generator(generator: Generator) -> &'static str {
     match generator {
         Generator::Raw => "the raw generator",
@@ -62,7 +63,7 @@ pub(crate) fn generator(generator: Generator) -> &'static str {
     }
 }
 
-/// What is counted.
+/// Names what is counted.
 pub(crate) fn unit(scenario: Scenario) -> &'static str {
     match scenario {
         Scenario::Echo => "echoes",
@@ -73,10 +74,10 @@ pub(crate) fn unit(scenario: Scenario) -> &'static str {
     }
 }
 
-/// From when to when the latency is.
+/// Describes what the latency measures.
 pub(crate) fn latency_of(scenario: Scenario) -> &'static str {
     match scenario {
-        Scenario::Echo | Scenario::Polling => "from an event to its answer",
+        Scenario::Echo | Scenario::Polling => "from an event to its echo",
         Scenario::Broadcast => "from an event to its last delivery",
         Scenario::Connect | Scenario::Idle => {
             "from the start of a connection to the accepted namespace"
@@ -88,7 +89,7 @@ pub(crate) fn latency_of(scenario: Scenario) -> &'static str {
 fn waves(report: &Report) -> Vec<String> {
     let line = |(index, wave): (usize, &kokanee_bench::Wave)| {
         format!(
-            "  wave {}: all back after {}, half after {}, {} failed attempts",
+            "  wave {}: all reconnected after {}, half after {}, {} failed attempts",
             index + 1,
             time(wave.seconds * 1e6),
             time(wave.latency.p50),
@@ -133,7 +134,7 @@ fn cells(value: f64, max: f64) -> usize {
         .clamp(0.0, BAR as f64) as usize
 }
 
-/// The rate of each interval.
+/// The rate over time.
 fn sparkline(report: &Report, paint: Paint) -> Vec<String> {
     const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let samples = &report.timeline;
@@ -171,7 +172,7 @@ fn resources(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(server) = &report.server {
         lines.push(format!(
-            "Server: {:.2} µs of CPU for each of them, {:.0} % of it in user space, {:.2} s in all",
+            "Server: {:.2} µs of CPU time per message, {:.0} % of it in user space, {:.2} s in total",
             server.cpu_per_message,
             server.user_share * 100.0,
             server.cpu_seconds
@@ -179,17 +180,14 @@ fn resources(report: &Report) -> Vec<String> {
     }
     if let Some(memory) = &report.memory {
         lines.push(format!(
-            "Memory of the server: {} before, {} with all connections ({:.0} bytes each), {} at the end",
+            "Server memory: {} before, {} with all connections ({:.0} bytes each), {} at the end",
             bytes(memory.before),
             bytes(memory.open),
             memory.open_per_connection,
             bytes(memory.after)
         ));
     } else if let Some(memory) = report.timeline.last().and_then(|sample| sample.memory) {
-        lines.push(format!(
-            "Memory of the server: {} at the end",
-            bytes(memory)
-        ));
+        lines.push(format!("Server memory: {} at the end", bytes(memory)));
     }
     if let Some(busy) = report.load_busy {
         lines.push(format!(
@@ -204,59 +202,54 @@ fn resources(report: &Report) -> Vec<String> {
     lines
 }
 
-/// What makes the figures doubtful.
-pub(crate) fn doubts(report: &Report) -> Vec<String> {
-    let mut doubts = Vec::new();
+/// Returns what makes the figures questionable.
+pub(crate) fn warnings(report: &Report) -> Vec<String> {
+    let mut warnings = Vec::new();
     if report.out_of_order > 0 {
-        doubts.push(format!(
+        warnings.push(format!(
             "{} messages arrived out of order",
             count(report.out_of_order)
         ));
     }
     if report.load_busy.is_some_and(|busy| busy > 0.9) {
-        doubts.push("the load generator was busy: it limits the rate".to_owned());
+        warnings.push(
+            "the load generator used almost a whole core, so it may limit the rate".to_owned(),
+        );
     }
     if report.failures > 0 {
         let reasons = report.failure_reasons.iter();
         let reasons: Vec<_> = reasons
             .map(|(reason, times)| format!("{} × {}", count(*times), escape::text(reason)))
             .collect();
-        doubts.push(format!(
-            "{} attempts to connect failed and were repeated: {}",
+        warnings.push(format!(
+            "{} connection attempts failed and were retried: {}",
             count(report.failures),
             reasons.join(", ")
         ));
     }
     let limited = report.failure_reasons.iter();
-    let limited = limited.filter(|(reason, _)| is_limit_of_address(reason));
+    let limited = limited.filter(|(reason, _)| is_address_limit(reason));
     let limited: u64 = limited.map(|(_, times)| times).sum();
     if limited > 0 {
-        doubts.push(format!(
-            "{} of them were refused by {LIMIT_OF_ADDRESS}",
+        warnings.push(format!(
+            "{} of them were refused by {ADDRESS_LIMIT}",
             count(limited)
         ));
     }
-    doubts
+    warnings
 }
 
-/// What refuses one machine's connections, and what to do about it.
-pub(crate) const LIMIT_OF_ADDRESS: &str = "the server's limit for one address, which all these connections come from; to measure \
-    the server without it, raise it (kokanee serve --max-pending-per-address, Limits::max_pending_sessions_per_address)";
+/// The limit that refuses many connections from one machine, and what to do about it.
+pub(crate) const ADDRESS_LIMIT: &str = "the server's limit for one address, which all these connections come from; to measure \
+    without it, raise it (kokanee serve --max-pending-per-address, Limits::max_pending_sessions_per_address)";
 
-/// Whether a server has said that too much comes from one address.
-pub(crate) fn is_limit_of_address(reason: &str) -> bool {
-    // As the raw generator and the client tell the status.
+/// Returns whether a server refused a connection because of its limit for one address.
+pub(crate) fn is_address_limit(reason: &str) -> bool {
+    // Both the raw generator and the client report the status in this form.
     reason.contains("429 Too Many Requests")
 }
 
-fn warnings(report: &Report, paint: Paint) -> Vec<String> {
-    let doubts = doubts(report).into_iter();
-    doubts
-        .map(|doubt| format!("{} {doubt}", paint.yellow("note:")))
-        .collect()
-}
-
-/// A count with separators.
+/// Formats a count with separators.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -269,7 +262,7 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// A number with as many digits as matter.
+/// Formats a number with three significant digits, or all digits before the point.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -283,7 +276,7 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
-/// A time in microseconds with its best unit.
+/// Formats a time in microseconds with a suitable unit.
 pub(crate) fn time(micros: f64) -> String {
     match micros {
         micros if micros < 1_000.0 => format!("{micros:.0} µs"),
@@ -294,7 +287,7 @@ pub(crate) fn time(micros: f64) -> String {
     }
 }
 
-/// A size with its best unit.
+/// Formats a size with a suitable unit.
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
 pub(crate) fn bytes(size: u64) -> String {
     match size {

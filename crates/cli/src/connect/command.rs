@@ -1,40 +1,40 @@
-//! What a typed line asks for.
+//! Parses the lines that are typed.
 
 use kokanee_socketio::Value;
 
 use crate::arguments;
 
-/// A line that was understood.
+/// A parsed line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Command {
     /// Send an event.
     Emit {
         name: String,
         args: Vec<Value>,
-        /// Whether an answer is wanted.
+        /// Whether to ask for an acknowledgement.
         with_ack: bool,
     },
-    /// Answer an event with this number.
+    /// Acknowledge the event with this number.
     Answer {
         number: u64,
         args: Vec<Value>,
     },
-    /// Join a namespace or move to it; without a name, list them.
+    /// Join a namespace or switch to it; without a name, list them.
     Namespace(Option<String>),
     Disconnect,
     Reconnect,
-    /// List the names of the events that came.
+    /// List the names of the received events.
     Events,
-    /// Do not show events of these names any more; without a name, list them.
+    /// Hide events with these names; without a name, list the hidden ones.
     Mute(Vec<String>),
-    /// Show them again; without a name, all of them.
+    /// Show events with these names again; without a name, all of them.
     Unmute(Vec<String>),
     Clear,
     Help,
     Quit,
 }
 
-/// The commands with a slash, and what they do.
+/// The commands that start with a slash, and their help.
 pub(crate) const COMMANDS: [(&str, &str); 13] = [
     ("/join", "ROOM: joins a room of the demo server"),
     ("/leave", "ROOM: leaves it"),
@@ -44,26 +44,26 @@ pub(crate) const COMMANDS: [(&str, &str); 13] = [
     ),
     (
         "/ns",
-        "[NAME]: joins a namespace and moves to it, or lists the joined ones",
+        "[NAME]: joins a namespace and switches to it, or lists the joined ones",
     ),
-    ("/ack", "NUMBER [ARGS…]: answers an event that wants it"),
-    ("/events", "lists the names of the events that came"),
+    (
+        "/ack",
+        "NUMBER [ARGS…]: acknowledges an event that asks for it",
+    ),
+    ("/events", "lists the names of the received events"),
     (
         "/mute",
-        "[EVENT…]: hides events of these names, or lists them",
+        "[EVENT…]: hides events with these names, or lists the hidden ones",
     ),
-    (
-        "/unmute",
-        "[EVENT…]: shows them again, or all that are hidden",
-    ),
+    ("/unmute", "[EVENT…]: shows them again, or all hidden ones"),
     ("/disconnect", "leaves the namespace"),
-    ("/reconnect", "connects again, at once"),
+    ("/reconnect", "reconnects immediately"),
     ("/clear", "clears the screen"),
-    ("/help", "shows this"),
-    ("/quit", "ends the program, as Ctrl-D does"),
+    ("/help", "shows this help"),
+    ("/quit", "quits, like Ctrl-D"),
 ];
 
-/// Understands a line. `None` if it is empty.
+/// Parses a line. Returns `None` if it is empty.
 pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
     let line = line.trim();
     if line.is_empty() {
@@ -109,7 +109,7 @@ fn slash(line: &str) -> Result<Command, String> {
         "/leave" => demo("leave", room()?),
         "/rooms" => demo("rooms", Vec::new()),
         "/ns" if rest.contains(',') => {
-            return Err("no namespace has a comma in its name".to_owned());
+            return Err("the name of a namespace cannot contain a comma".to_owned());
         }
         "/ns" => Command::Namespace((!rest.is_empty()).then(|| match rest.strip_prefix('/') {
             Some(_) => rest.to_owned(),
@@ -133,20 +133,17 @@ fn slash(line: &str) -> Result<Command, String> {
         "/quit" | "/exit" => Command::Quit,
         other => {
             return Err(format!(
-                "there is no command {other}; /help lists them, and an event of this name is written in quotes"
+                "unknown command {other}; /help lists all commands. To emit an event with this name, put it in quotes"
             ));
         }
     })
 }
 
-/// The names of events, in quotes if they have spaces.
+/// Parses the names of events, in quotes if they have spaces.
 fn names(text: &str) -> Result<Vec<String>, String> {
     let name = |value| match value {
         Value::String(name) => Ok(name),
-        _ => Err(
-            "the names of events are expected; numbers and the like are written in quotes"
-                .to_owned(),
-        ),
+        _ => Err("expected names of events; put names that look like JSON in quotes".to_owned()),
     };
     arguments::arguments(text)?.into_iter().map(name).collect()
 }
@@ -210,7 +207,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (line, reason) in [
-            ("/dance", "no command /dance"),
+            ("/dance", "unknown command /dance"),
             ("/join", "name of a room"),
             ("/ack x", "number"),
             ("/ns a,b", "comma"),

@@ -1,22 +1,22 @@
-//! The line that is being typed: keys in, text and cursor out. History, and completion of names.
+//! The input line: handles keys, and has the text, the cursor, the history and the completion of names.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use unicode_width::UnicodeWidthChar;
 
 use super::history::History;
 
-/// What a key has led to.
+/// The result of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reaction {
     /// The line may look different.
     Edited,
     /// A line is finished.
     Line(String),
-    /// Ctrl-C with an empty line, or Ctrl-D with one.
+    /// Ctrl-C or Ctrl-D on an empty line.
     Quit,
     /// Ctrl-L.
     Clear,
-    /// Candidates for what was typed, of which several are possible.
+    /// The candidates of an ambiguous completion.
     Candidates(Vec<String>),
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Editor {
     text: Vec<char>,
     cursor: usize,
     history: History,
-    /// The line of the history that is shown, and what was typed before that.
+    /// The line of the history that is shown, and the text that was typed before.
     recalled: Option<(usize, Vec<char>)>,
 }
 
@@ -42,7 +42,7 @@ impl Editor {
         self.history
     }
 
-    /// Inserts text, of which line ends become spaces.
+    /// Inserts text. Line ends in it become spaces.
     pub(crate) fn paste(&mut self, text: &str) {
         let text = text.trim_end_matches(['\r', '\n']);
         for c in text.chars() {
@@ -50,7 +50,7 @@ impl Editor {
         }
     }
 
-    /// Handles a key. `names` are what can be completed.
+    /// Handles a key. `names` are the candidates for completion.
     pub(crate) fn on_key(&mut self, key: KeyEvent, names: &[String]) -> Reaction {
         let has = |modifier| key.modifiers.contains(modifier);
         let is_control = has(KeyModifiers::CONTROL);
@@ -97,13 +97,13 @@ impl Editor {
         Reaction::Edited
     }
 
-    /// The part of the line that fits into `width` columns, and the column of the cursor in it.
+    /// Returns the part of the line that fits into `width` columns, and the column of the cursor in it.
     pub(crate) fn view(&self, width: usize) -> (String, usize) {
         let column = |c: &char| c.width().unwrap_or(0);
         let before: usize = self.text[..self.cursor].iter().map(column).sum();
         let mut start = 0;
         let mut skipped = 0;
-        // One column is left for the cursor behind the text.
+        // One column is for the cursor after the text.
         while before - skipped >= width.max(1) {
             skipped += column(&self.text[start]);
             start += 1;
@@ -170,9 +170,9 @@ impl Editor {
     }
 
     fn word_end(&self) -> usize {
-        let behind = &self.text[self.cursor..];
-        let blanks = behind.iter().take_while(|c| c.is_whitespace()).count();
-        let word = behind.iter().skip(blanks);
+        let after = &self.text[self.cursor..];
+        let blanks = after.iter().take_while(|c| c.is_whitespace()).count();
+        let word = after.iter().skip(blanks);
         self.cursor + blanks + word.take_while(|c| !c.is_whitespace()).count()
     }
 
@@ -199,7 +199,7 @@ impl Editor {
         }
     }
 
-    /// Completes the name at the beginning of the line, or behind what takes a name.
+    /// Completes the name at the start of the line, or after a command that takes one.
     fn complete(&mut self, names: &[String]) -> Reaction {
         let typed: String = self.text[..self.cursor].iter().collect();
         let (mark, start) = ["?", "/mute ", "/unmute "]

@@ -1,4 +1,4 @@
-//! The lines that were typed, kept from one run to the next in a file of the user's state directory.
+//! The history of typed lines, saved between runs in a file in the user's state directory.
 
 use std::{
     env, fs,
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Lines that are kept.
+/// Maximum number of lines.
 const MAX_LINES: usize = 1000;
 
 /// Typed lines, the newest last.
@@ -16,7 +16,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Reads the file. Without one there is nothing to be remembered.
+    /// Reads the file. If that fails, the history is empty.
     pub(crate) fn load(path: &Path) -> Self {
         let content = fs::read_to_string(path).unwrap_or_default();
         let mut history = Self::default();
@@ -26,7 +26,7 @@ impl History {
         history
     }
 
-    /// Writes the file, which only its owner can read: what is typed may be secret.
+    /// Writes the file, readable only by its owner because typed lines may be secret.
     pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
@@ -40,7 +40,7 @@ impl History {
         options.open(path)?.write_all(content.as_bytes())
     }
 
-    /// Adds a line, unless it is empty or the last one again.
+    /// Adds a line, unless it is empty or equal to the last one.
     pub(crate) fn add(&mut self, line: &str) {
         let line = line.trim();
         if line.is_empty() || self.lines.last().is_some_and(|last| last == line) {
@@ -57,8 +57,8 @@ impl History {
     }
 }
 
-/// Where the file is: `$XDG_STATE_HOME/kokanee/history`, by default below `~/.local/state`; on Windows in the local
-/// application data. `None` if none of these is known.
+/// Returns the path of the file: `$XDG_STATE_HOME/kokanee/history`, by default below `~/.local/state`; on Windows in the
+/// local application data. `None` if none of these is known.
 pub(crate) fn path() -> Option<PathBuf> {
     let directory = |name: &str| {
         let path = PathBuf::from(env::var_os(name)?);

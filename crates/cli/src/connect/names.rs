@@ -1,19 +1,19 @@
-//! The names of events that came or were sent, for completion.
+//! The names of received and sent events, for completion.
 
 use std::collections::BTreeSet;
 
 use super::command::COMMANDS;
 
-/// Names that are kept: a server can make up any number of them.
+/// Maximum number of names, because a server can send any number of different ones.
 const MAX_NAMES: usize = 500;
 /// Longer names are not completed.
 const MAX_LENGTH: usize = 100;
 
-/// The names, as they are typed.
+/// The names for completion.
 #[derive(Debug)]
 pub(crate) struct Names {
     names: BTreeSet<String>,
-    /// What can be completed: the commands, then the names.
+    /// The candidates for completion: the commands, then the names as they are typed.
     typed: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ impl Names {
     }
 }
 
-/// A name as it is typed: in quotes if it would be taken for something else.
+/// Formats a name as it is typed: in quotes if it would be mistaken for something else.
 fn typed(name: &str) -> String {
     let is_plain = !name.is_empty()
         && !name.starts_with(['/', '?', '"'])

@@ -1,4 +1,5 @@
-//! A session without a terminal: lines in, lines out. It ends a while after its input, when all answers are there.
+//! A session without a terminal: reads lines from stdin and prints lines. It ends a while (`--wait`) after the end of the
+//! input and the last acknowledgement.
 
 use std::{io, io::BufRead, thread};
 
@@ -21,7 +22,7 @@ use crate::{
     signals::Signals,
 };
 
-/// Lines that were read and wait.
+/// Lines that were read and may wait to be handled.
 const MAX_LINES: usize = 64;
 
 /// Runs the session.
@@ -45,11 +46,11 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
         if printer.output.is_closed() {
             break Ok(());
         }
-        // Until when what comes is printed, if all that is known to come is there.
-        let until = input_end.filter(|_| session.waiting() == 0);
+        // When the session ends: after the end of the input, if no acknowledgement is pending.
+        let until = input_end.filter(|_| session.pending() == 0);
         let until = until.map(|end| end + args.wait);
         let socket = session.socket().cloned();
-        // The next line is for when there is room, so that what is sent leaves in order, and little of it waits.
+        // Reads the next line only when the send buffer has room, so that events are sent in order and few are buffered.
         let next_line = async {
             if let Some(socket) = socket {
                 socket.writable().await;
@@ -86,7 +87,7 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
         };
         tokio::pin!(finishing);
         loop {
-            // What comes meanwhile: a server that is not read from may not read either.
+            // Keeps reading meanwhile, because the server may stop reading until its events are read.
             tokio::select! {
                 finished = &mut finishing => break finished,
                 notice = notices.recv() => {
@@ -98,14 +99,14 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
         session.leave().await;
         ended
     };
-    // What came before the goodbye.
+    // What arrived before the disconnect.
     while let Some(notice) = notices.try_recv() {
         printer.print(session.on_notice(&notice));
     }
     ended
 }
 
-/// Writes what a session says.
+/// Prints the output of a session.
 struct Printer {
     output: Output,
     paint: Paint,
@@ -113,7 +114,7 @@ struct Printer {
 }
 
 impl Printer {
-    /// Returns whether the session goes on.
+    /// Returns whether the session continues.
     fn print(&self, said: impl IntoIterator<Item = Said>) -> bool {
         for said in said {
             match said {
@@ -128,7 +129,7 @@ impl Printer {
     }
 }
 
-/// The lines of the standard input, by a thread: it cannot be waited for in another way.
+/// Reads the lines of stdin on a separate thread, because that read blocks.
 fn read_lines() -> Result<mpsc::Receiver<String>, PeerError> {
     let (sender, receiver) = mpsc::channel(MAX_LINES);
     let read = move || {

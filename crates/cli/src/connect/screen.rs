@@ -1,7 +1,6 @@
-//! The terminal of an interactive session: a log that scrolls as any other output, and below it two lines that stay, the
-//! status and the line that is typed.
+//! The terminal of an interactive session: a scrolling log, and below it two fixed lines, the status line and the input line.
 //!
-//! Whatever is shown goes through [`Screen`], which takes the two lines away, writes, and draws them again.
+//! All output goes through [`Screen`], which erases the two lines, writes, and draws them again.
 
 use std::fmt::Write;
 
@@ -9,9 +8,9 @@ use unicode_width::UnicodeWidthChar;
 
 use crate::{output::Output, paint::Paint};
 
-/// In front of the line that is typed.
+/// In front of the input line.
 const PROMPT: &str = "> ";
-/// Rows that stay.
+/// Clears everything below the cursor.
 const CLEAR_BELOW: &str = "\x1b[J";
 
 /// Draws on the terminal.
@@ -21,7 +20,7 @@ pub(crate) struct Screen {
     paint: Paint,
     width: usize,
     is_drawn: bool,
-    /// Rows that the status takes beside its own, because the terminal has become narrower.
+    /// Additional rows of the status line, because the terminal became narrower.
     wrapped: usize,
 }
 
@@ -36,19 +35,19 @@ impl Screen {
         }
     }
 
-    /// Takes note of another width. Terminals wrap what was drawn for the old one.
+    /// Sets a new width. Terminals wrap lines that were drawn for the old one.
     pub(crate) fn resize(&mut self, width: u16) {
         let drawn = self.width.saturating_sub(1);
         self.width = usize::from(width);
         self.wrapped += wrapped_rows(drawn, self.width);
     }
 
-    /// Columns for the line that is typed.
+    /// Returns the columns of the input line.
     pub(crate) fn input_width(&self) -> usize {
         self.width.saturating_sub(PROMPT.len()).max(1)
     }
 
-    /// Writes lines above the two that stay, which are then drawn anew.
+    /// Writes lines above the two fixed lines, and draws those again.
     pub(crate) fn show(&mut self, lines: &[String], status: &str, input: (String, usize)) {
         let mut text = self.erase();
         for line in lines {
@@ -59,20 +58,20 @@ impl Screen {
         self.output.screen(text);
     }
 
-    /// Clears the terminal, but for the two lines.
+    /// Clears the terminal, except the two fixed lines.
     pub(crate) fn clear(&mut self, status: &str, input: (String, usize)) {
         let mut text = String::from("\x1b[H\x1b[2J");
         self.draw(&mut text, status, input);
         self.output.screen(text);
     }
 
-    /// Takes the two lines away for good.
+    /// Erases the two fixed lines at the end of the session.
     pub(crate) fn leave(&mut self) {
         let text = self.erase();
         self.output.screen(text);
     }
 
-    /// The cursor is on the last of the two rows: back to the beginning of the first, and nothing below.
+    /// Returns the sequence that moves the cursor to the start of the status line and clears everything below.
     fn erase(&mut self) -> String {
         let rows = 1 + std::mem::take(&mut self.wrapped);
         if std::mem::take(&mut self.is_drawn) {
@@ -83,7 +82,7 @@ impl Screen {
     }
 
     fn draw(&mut self, text: &mut String, status: &str, (input, column): (String, usize)) {
-        // A line that fills the width exactly would wrap in some terminals.
+        // Some terminals wrap a line that fills the width exactly.
         let status = cut(status, self.width.saturating_sub(1));
         let prompt = self.paint.cyan(PROMPT);
         // Writing to a string cannot fail.
@@ -94,12 +93,12 @@ impl Screen {
     }
 }
 
-/// Rows that a line of `columns` takes beyond its first.
+/// Returns how many additional rows a line of `columns` takes when it is wrapped.
 fn wrapped_rows(columns: usize, width: usize) -> usize {
     columns.saturating_sub(1) / width.max(1)
 }
 
-/// As much of a text as fits into `width` columns, filled up with spaces.
+/// Cuts a text to `width` columns, and fills it up with spaces.
 fn cut(text: &str, width: usize) -> String {
     let mut used = 0;
     let mut shown = String::new();

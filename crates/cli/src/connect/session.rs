@@ -1,5 +1,5 @@
-//! What a session knows and does: its namespaces, the events that want an answer, what the status line shows. How lines
-//! come in and go out is none of its business.
+//! The state of a session: its namespaces, the events that ask for an acknowledgement, the status line. Reading and printing
+//! lines is done by [`plain`](super::plain) and [`terminal`](super::terminal).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,22 +24,22 @@ use crate::{
     peer::{self, PeerError},
 };
 
-/// Time that an answer gets.
+/// Timeout for an acknowledgement.
 const ACK_TIMEOUT: Duration = Duration::from_secs(60);
-/// Events whose answer is remembered as still to be given.
+/// Maximum number of received events that can still be acknowledged.
 const MAX_UNANSWERED: usize = 1000;
 
-/// What a session has to say.
+/// The output of a session.
 #[derive(Debug)]
 pub(crate) enum Said {
     Entry(Entry),
-    /// Text of the program itself.
+    /// A message of the program itself.
     Note(String),
     Clear,
     Quit,
 }
 
-/// What became of an attempt to join a namespace.
+/// The result of joining a namespace.
 #[derive(Debug)]
 pub(crate) struct Joined {
     namespace: String,
@@ -50,24 +50,24 @@ pub(crate) struct Joined {
 pub(crate) struct Session {
     sockets: BTreeMap<String, Socket>,
     states: BTreeMap<String, State>,
-    /// The namespace that events are sent in.
+    /// The namespace that events are sent to.
     current: String,
     reporter: Reporter,
     joined: mpsc::UnboundedSender<Joined>,
-    /// Events that want an answer, and their namespaces, by their number.
+    /// Received events that ask for an acknowledgement, with their namespaces, by number.
     unanswered: BTreeMap<u64, (String, Ack)>,
-    /// The last number of an event that wants an answer.
+    /// The last number of a received event that asks for an acknowledgement.
     received: u64,
-    /// The last number of an event that asked for one.
+    /// The last number of a sent event that asks for one.
     asked: u64,
     names: Names,
-    /// Names of events that are not shown.
+    /// Names of hidden events.
     muted: BTreeSet<String>,
     status: Status,
 }
 
 impl Session {
-    /// A session with the namespace of the URL, which is not connected yet.
+    /// Returns a session with the namespace of the URL, which is not connected yet.
     pub(crate) fn new(
         args: &ConnectArgs,
         reporter: Reporter,
@@ -97,7 +97,7 @@ impl Session {
         })
     }
 
-    /// The socket of the current namespace.
+    /// Returns the socket of the current namespace.
     pub(crate) fn socket(&self) -> Option<&Socket> {
         self.sockets.get(&self.current)
     }
@@ -106,7 +106,7 @@ impl Session {
         &self.names
     }
 
-    /// What the status line shows now.
+    /// Returns the current content of the status line.
     pub(crate) fn status(&mut self) -> &Status {
         let transport = self.socket().and_then(Socket::transport);
         let id = self.socket().and_then(Socket::id);
@@ -124,12 +124,12 @@ impl Session {
         self.sockets.get(namespace).is_some_and(Socket::is_active)
     }
 
-    /// How many answers are still to come.
-    pub(crate) fn waiting(&self) -> usize {
-        self.status.waiting
+    /// Returns the number of pending acknowledgements.
+    pub(crate) fn pending(&self) -> usize {
+        self.status.pending
     }
 
-    /// Takes what has happened to a socket. Nothing is said about events that are muted.
+    /// Handles a notice. Returns nothing for hidden events.
     pub(crate) fn on_notice(&mut self, notice: &Notice) -> Option<Said> {
         let state = match &notice.kind {
             NoticeKind::Connect { .. } => {
@@ -142,14 +142,14 @@ impl Session {
             | NoticeKind::GaveUp => Some(State::Disconnected),
             NoticeKind::Disconnect(..) => Some(State::Reconnecting(0)),
             NoticeKind::Attempt(attempt) => Some(State::Reconnecting(*attempt)),
-            // Refused: no further attempt is made.
+            // The server refused the client, so no further attempt is made.
             NoticeKind::Failure(_) if !self.is_active(&notice.namespace) => {
                 Some(State::Disconnected)
             }
             NoticeKind::Upgrade
             | NoticeKind::Failure(_)
             | NoticeKind::Event(..)
-            | NoticeKind::Own(_)
+            | NoticeKind::Sent(_)
             | NoticeKind::Answer(_) => None,
         };
         if let Some(state) = state {
@@ -165,7 +165,7 @@ impl Session {
                 number
             }
             NoticeKind::Answer(what) => {
-                self.status.waiting = self.status.waiting.saturating_sub(1);
+                self.status.pending = self.status.pending.saturating_sub(1);
                 if let What::Answer { elapsed, .. } = what {
                     self.status.latency = Some(*elapsed);
                 }
@@ -186,13 +186,13 @@ impl Session {
         self.received
     }
 
-    /// Takes what became of an attempt to join a namespace.
+    /// Handles the result of joining a namespace.
     pub(crate) fn on_joined(&mut self, joined: Joined) -> Vec<Said> {
         let Joined { namespace, result } = joined;
         match result {
             Ok(()) => Vec::new(),
             Err(failure) => {
-                // The failure itself was noticed by the socket.
+                // The failure itself was reported by the socket's notice.
                 self.states.insert(namespace.clone(), State::Disconnected);
                 vec![Said::Note(format!(
                     "{} is not connected: {failure}",
@@ -202,7 +202,7 @@ impl Session {
         }
     }
 
-    /// Does what a line asks for.
+    /// Runs a command.
     pub(crate) async fn on_command(&mut self, command: Command) -> Vec<Said> {
         match command {
             Command::Emit {
@@ -238,12 +238,12 @@ impl Session {
         self.names.add(&name);
         let mut said = Vec::new();
         if !socket.is_connected() {
-            let note = "not connected: this waits until the connection is there again";
+            let note = "not connected: the event is buffered until the connection is back";
             said.push(Said::Note(note.to_owned()));
         }
         let number = with_ack.then(|| {
             self.asked += 1;
-            self.status.waiting += 1;
+            self.status.pending += 1;
             self.asked
         });
         let sent = What::Send {
@@ -266,7 +266,7 @@ impl Session {
                         },
                         Err(error) => What::Failure {
                             name,
-                            reason: format!("no answer to {number}: {error}"),
+                            reason: format!("no ack {number}: {error}"),
                         },
                     }))
                 };
@@ -276,7 +276,7 @@ impl Session {
                 let emit = socket.emit_args(&name, &args);
                 let emitting = async move {
                     let reason = emit.await.err()?.to_string();
-                    Some(NoticeKind::Own(What::Failure { name, reason }))
+                    Some(NoticeKind::Sent(What::Failure { name, reason }))
                 };
                 self.reporter.emit(&socket, sent, emitting);
             }
@@ -286,9 +286,7 @@ impl Session {
 
     fn answer(&mut self, number: u64, values: Vec<Value>) -> Vec<Said> {
         let Some((namespace, ack)) = self.unanswered.remove(&number) else {
-            return vec![Said::Note(format!(
-                "no event waits for the answer {number}"
-            ))];
+            return vec![Said::Note(format!("no event is waiting for ack {number}"))];
         };
         let args = match peer::pack(values) {
             Ok(args) => args,
@@ -297,14 +295,14 @@ impl Session {
         match ack.send_args(&args) {
             Ok(()) => {
                 let what = What::Answered { number, args };
-                self.reporter.own(&namespace, what);
+                self.reporter.sent(&namespace, what);
                 Vec::new()
             }
-            Err(error) => vec![Said::Note(format!("the answer was not sent: {error}"))],
+            Err(error) => vec![Said::Note(format!("the ack was not sent: {error}"))],
         }
     }
 
-    /// Moves to a namespace, which is joined if it is not connected.
+    /// Switches to a namespace, and joins it if it is not connected.
     fn join(&mut self, name: &str) -> Vec<Said> {
         let Some(current) = self.socket().cloned() else {
             return Vec::new();
@@ -323,7 +321,7 @@ impl Session {
         if !socket.is_connected() {
             self.connect(socket);
         }
-        vec![Said::Note(format!("this is {} now", escape::text(name)))]
+        vec![Said::Note(format!("switched to {}", escape::text(name)))]
     }
 
     fn list_namespaces(&self) -> Vec<Said> {
@@ -342,7 +340,7 @@ impl Session {
     fn list_events(&self) -> Vec<Said> {
         let names: Vec<_> = self.names.all().map(escape::name).collect();
         vec![Said::Note(if names.is_empty() {
-            "no event has come yet".to_owned()
+            "no events received yet".to_owned()
         } else {
             names.join("  ")
         })]
@@ -352,7 +350,7 @@ impl Session {
         self.muted.extend(names);
         let muted: Vec<_> = self.muted.iter().map(|name| escape::name(name)).collect();
         vec![Said::Note(match &*muted {
-            [] => "no event is muted".to_owned(),
+            [] => "no events are muted".to_owned(),
             muted => format!("muted: {}", muted.join("  ")),
         })]
     }
@@ -383,32 +381,30 @@ impl Session {
         };
         if socket.is_connected() {
             socket.reconnect();
-            return vec![Said::Note(
-                "the connection is cut, and made again".to_owned(),
-            )];
+            return vec![Said::Note("reconnecting".to_owned())];
         }
         self.connect(socket);
         Vec::new()
     }
 
-    /// Connects in a task of its own.
+    /// Connects in a separate task.
     pub(crate) fn connect(&mut self, socket: Socket) {
         let namespace = socket.namespace().to_owned();
         self.states.insert(namespace.clone(), State::Connecting);
         let joined = self.joined.clone();
         tokio::spawn(async move {
             let result = socket.connect().await;
-            // Without the session nobody wants to know.
+            // The session may have ended.
             let _ = joined.send(Joined { namespace, result });
         });
     }
 
-    /// The sockets of all namespaces.
+    /// Returns the sockets of all namespaces.
     pub(crate) fn sockets(&self) -> Vec<Socket> {
         self.sockets.values().cloned().collect()
     }
 
-    /// Leaves all namespaces, without waiting for long.
+    /// Disconnects from all namespaces, with a short timeout.
     pub(crate) async fn leave(&self) {
         futures_util::future::join_all(self.sockets.values().map(peer::leave)).await;
     }
@@ -420,7 +416,7 @@ fn help() -> Vec<Said> {
             "EVENT ARGS…",
             "sends an event; arguments are JSON, words, or @FILE for binary data",
         ),
-        ("?EVENT ARGS…", "sends it and waits for the answer"),
+        ("?EVENT ARGS…", "sends it and asks for an acknowledgement"),
     ];
     let line = |(name, text): &(&str, &str)| Said::Note(format!("{name:12}  {text}"));
     events.iter().chain(&COMMANDS).map(line).collect()

@@ -1,4 +1,4 @@
-//! The status line: where this session is, how it is connected, and how fast answers come.
+//! The status line: namespace, connection state, and latency of acknowledgements.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::escape;
 
-/// How a namespace is connected.
+/// The connection state of a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum State {
-    /// The first connection is being made.
+    /// Connecting for the first time.
     #[default]
     Connecting,
     Connected,
-    /// The connection is lost; this is the attempt to make it again.
+    /// The connection is lost; the number is that of the attempt to reconnect.
     Reconnecting(u32),
-    /// It is not connected, and will not be by itself.
+    /// Not connected, and without automatic reconnection.
     Disconnected,
 }
 
-/// What the status line shows.
+/// The content of the status line.
 #[derive(Debug, Default)]
 pub(crate) struct Status {
     pub(crate) url: String,
@@ -28,20 +28,20 @@ pub(crate) struct Status {
     pub(crate) transport: Option<&'static str>,
     /// The socket's id.
     pub(crate) id: Option<String>,
-    /// Time that the last answer took.
+    /// Time until the last acknowledgement.
     pub(crate) latency: Option<Duration>,
-    /// Joined namespaces.
+    /// Number of joined namespaces.
     pub(crate) namespaces: usize,
-    /// How often a lost connection was made again.
+    /// Number of reconnections.
     pub(crate) reconnections: u32,
-    /// Answers that are still to come.
-    pub(crate) waiting: usize,
-    /// Names of events that are not shown.
+    /// Number of pending acknowledgements.
+    pub(crate) pending: usize,
+    /// Number of hidden event names.
     pub(crate) muted: usize,
 }
 
 impl Status {
-    /// The line, of which as much as fits into `width` columns: the most important is at its beginning.
+    /// Formats the line, cut to `width` columns. The most important parts come first.
     pub(crate) fn line(&self, width: usize) -> String {
         let state = match self.state {
             State::Connecting => "◌ connecting".to_owned(),
@@ -54,10 +54,10 @@ impl Status {
         parts.extend(self.transport.filter(|_| is_connected).map(str::to_owned));
         parts.extend(
             self.latency
-                .map(|latency| format!("answer {:.1} ms", latency.as_secs_f64() * 1000.0)),
+                .map(|latency| format!("ack {:.1} ms", latency.as_secs_f64() * 1000.0)),
         );
-        if self.waiting > 0 {
-            parts.push(format!("waiting for {}", self.waiting));
+        if self.pending > 0 {
+            parts.push(format!("{} pending", self.pending));
         }
         if self.reconnections > 0 {
             parts.push(format!("reconnected {}×", self.reconnections));
@@ -103,12 +103,12 @@ mod tests {
             latency: Some(Duration::from_micros(1250)),
             namespaces: 2,
             reconnections: 1,
-            waiting: 3,
+            pending: 3,
             muted: 1,
         };
         assert_eq!(
             status.line(200),
-            " ● connected  /chat  websocket  answer 1.2 ms  waiting for 3  reconnected 1×  2 namespaces  1 muted  AbCdEf  http://localhost:3000"
+            " ● connected  /chat  websocket  ack 1.2 ms  3 pending  reconnected 1×  2 namespaces  1 muted  AbCdEf  http://localhost:3000"
         );
         assert_eq!(status.line(25), " ● connected  /chat");
         assert_eq!(status.line(3), "");

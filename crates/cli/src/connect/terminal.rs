@@ -1,4 +1,4 @@
-//! A session in a terminal: keys in, the log above, the status and the typed line below.
+//! A session in a terminal: handles keys, and shows the log above the status line and the input line.
 
 use std::{path::PathBuf, thread, time::Duration};
 
@@ -26,11 +26,11 @@ use crate::{
     signals::Signals,
 };
 
-/// Keys that were pressed and wait.
+/// Keys that were pressed and may wait to be handled.
 const MAX_KEYS: usize = 256;
-/// Things that are shown at once before keys are looked at again.
+/// Maximum number of lines that are shown together before keys are handled again.
 const MAX_SHOWN: usize = 64;
-/// Time between two looks at the transport, which changes without notice.
+/// Time between two updates of the status line.
 const REFRESH: Duration = Duration::from_secs(1);
 
 /// Runs the session.
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
     let mut window = Window::open(output, Paint::for_stdout(args.connection.color), history)?;
     window.show(&mut session, Vec::new());
 
-    // The first connection: a failure of it ends the program.
+    // If the first connection fails, the program ends.
     let socket = session.socket().cloned();
     let first = async {
         match &socket {
@@ -66,7 +66,7 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
             notice = notices.recv() => session.on_notice(&notice).into_iter().collect(),
             _ = refresh.tick() => Vec::new(),
         };
-        // Whatever came meanwhile is shown together.
+        // Shows everything that arrived meanwhile together.
         while said.len() < MAX_SHOWN {
             match notices.try_recv() {
                 Some(notice) => said.extend(session.on_notice(&notice)),
@@ -88,7 +88,7 @@ pub(crate) async fn run(args: &ConnectArgs, output: Output) -> Result<(), PeerEr
     ended
 }
 
-/// The keys that are pressed, by a thread: it cannot be waited for in another way.
+/// Reads keys on a separate thread, because that read blocks.
 fn read_keys() -> Result<mpsc::Receiver<Key>, PeerError> {
     let (sender, receiver) = mpsc::channel(MAX_KEYS);
     let read = move || {
@@ -103,17 +103,17 @@ fn read_keys() -> Result<mpsc::Receiver<Key>, PeerError> {
     Ok(receiver)
 }
 
-/// Puts the terminal back as it was, whatever happens.
+/// Disables raw mode when it is dropped.
 struct RawMode;
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // There is nothing else to be tried.
+        // There is nothing else to try.
         let _ = terminal::disable_raw_mode();
     }
 }
 
-/// What is seen.
+/// The visible state of the session.
 struct Window {
     screen: Screen,
     output: Output,
@@ -128,7 +128,7 @@ impl Window {
         let (columns, _) = terminal::size().map_err(PeerError::Start)?;
         terminal::enable_raw_mode().map_err(PeerError::Start)?;
         let raw = RawMode;
-        // Pasted text comes as one event, not as keys.
+        // With bracketed paste, pasted text is one event instead of keys.
         output.screen("\x1b[?2004h".to_owned());
         Ok(Self {
             screen: Screen::new(output.clone(), paint, columns),
@@ -140,7 +140,7 @@ impl Window {
         })
     }
 
-    /// Takes note of the terminal's width. What was typed may come before the news that it has changed.
+    /// Updates the terminal's width. A key may arrive before the event of a changed width.
     fn measure(&mut self) {
         if let Ok((columns, _)) = terminal::size() {
             self.width = columns.into();
@@ -148,7 +148,7 @@ impl Window {
         }
     }
 
-    /// Shows what was said, and the two lines below it.
+    /// Shows the output of the session, and the two lines below it.
     fn show(&mut self, session: &mut Session, said: Vec<Said>) {
         self.measure();
         let mut lines = Vec::new();
@@ -175,7 +175,7 @@ impl Window {
         }
     }
 
-    /// Handles a key. Returns what the session has to say.
+    /// Handles a key. Returns the output of the session.
     async fn on_key(&mut self, key: Key, session: &mut Session) -> Vec<Said> {
         match key {
             Key::Key(key) if key.kind != KeyEventKind::Release => {
@@ -195,23 +195,23 @@ impl Window {
                 self.editor.paste(&text);
                 Vec::new()
             }
-            // Whatever it is, what is shown is drawn anew.
+            // For every other event the lines are only drawn again.
             _ => Vec::new(),
         }
     }
 
-    /// Takes the two lines away and keeps what was typed.
+    /// Erases the two lines and saves the history.
     fn close(mut self, file: Option<PathBuf>) {
         self.measure();
         self.screen.leave();
         self.output.screen("\x1b[?2004l".to_owned());
-        // What is still to be written needs the terminal as it is now.
-        self.output.finish();
+        // Everything must be written before raw mode is disabled.
+        self.output.finish_briefly();
         drop(self.raw);
         let history = self.editor.into_history();
         if let Some(Err(error)) = file.map(|path| history.save(&path)) {
             self.output
-                .print_err(format!("the history was not written: {error}"));
+                .print_err(format!("the history was not saved: {error}"));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Takes frames, payloads and packets apart, layer by layer, and keeps what later input needs: fragments, compression,
-//! announced attachments.
+//! Decodes frames, payloads and packets, layer by layer. Keeps the state for later input: fragments, compression, announced
+//! attachments.
 
 use kokanee::bytes::Bytes;
 use kokanee_engineio::{DecodeError, Handshake, Message, Packet, PayloadDecoder, Revision, Str};
@@ -18,19 +18,19 @@ use super::{
 };
 use crate::value::base64;
 
-/// How deep the input is taken apart.
+/// The last layer that is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layer {
     Engineio,
     Socketio,
 }
 
-/// Where a piece of the input comes from.
+/// Where a piece of the input is from.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Place {
+pub(crate) struct Origin {
     pub(crate) line: Option<usize>,
     pub(crate) direction: Option<Direction>,
-    /// Bytes of the input or line in front of the piece.
+    /// Offset of the piece in the input or line.
     pub(crate) start: usize,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Inspector {
     records: Vec<Record>,
 }
 
-/// What one end has begun and not finished.
+/// The state of one direction.
 #[derive(Debug)]
 struct Stream {
     messages: Messages,
@@ -60,7 +60,7 @@ struct Assembly {
     content: Vec<u8>,
 }
 
-/// The content of a packet and where it is in the input.
+/// The content of a packet, and its position in the input.
 #[derive(Clone, Copy)]
 struct Content<'a> {
     bytes: &'a [u8],
@@ -75,7 +75,7 @@ impl Content<'_> {
 
 impl Stream {
     fn new(parser: ParserKind) -> Self {
-        // As much as can be agreed on: a peer that keeps less is understood as well.
+        // Keeps both contexts, which also decodes peers that keep none.
         let deflate = DeflateOptions {
             keep_own_context: true,
             keep_peer_context: true,
@@ -123,18 +123,18 @@ impl Inspector {
         }
     }
 
-    /// What was found so far.
+    /// Takes the records that were found so far.
     pub(crate) fn take_records(&mut self) -> Vec<Record> {
         std::mem::take(&mut self.records)
     }
 
-    /// The end of the input, whose length is `length`: whatever was begun is now missing.
-    pub(crate) fn finish(&mut self, place: Place, length: usize) {
+    /// Handles the end of the input of this `length`: reports incomplete messages.
+    pub(crate) fn finish(&mut self, origin: Origin, length: usize) {
         for direction in [Direction::Sent, Direction::Received] {
-            let place = Place {
-                direction: place.direction.map(|_| direction),
+            let origin = Origin {
+                direction: origin.direction.map(|_| direction),
                 start: length,
-                ..place
+                ..origin
             };
             let stream = self.stream(Some(direction));
             let fragments = stream
@@ -143,7 +143,7 @@ impl Inspector {
                 .map(|_| "the rest of a fragmented message is missing here".to_owned());
             let attachments = stream.messages.take_missing();
             for reason in fragments.into_iter().chain(attachments) {
-                self.push_fault(place, 0, Fault::new(reason, b"", 0, length));
+                self.push_fault(origin, 0, Fault::new(reason, b"", 0, length));
             }
         }
     }
@@ -155,25 +155,25 @@ impl Inspector {
         }
     }
 
-    fn push_fault(&mut self, place: Place, length: usize, fault: Fault) {
+    fn push_fault(&mut self, origin: Origin, length: usize, fault: Fault) {
         self.records.push(Record {
             fault: Some(fault),
-            ..Self::blank(place, place.start, length)
+            ..Self::blank(origin, origin.start, length)
         });
     }
 
-    fn blank(place: Place, offset: usize, length: usize) -> Record {
+    fn blank(origin: Origin, offset: usize, length: usize) -> Record {
         Record {
-            line: place.line,
-            direction: place.direction,
+            line: origin.line,
+            direction: origin.direction,
             offset,
             length,
             ..Record::default()
         }
     }
 
-    /// A long-polling body.
-    pub(crate) fn payload(&mut self, body: &[u8], binary_form: bool, place: Place) {
+    /// Decodes a long-polling body.
+    pub(crate) fn payload(&mut self, body: &[u8], binary_form: bool, origin: Origin) {
         let mut packets =
             PayloadDecoder::new(self.revision, Bytes::copy_from_slice(body), binary_form);
         let mut start = 0;
@@ -184,27 +184,27 @@ impl Inspector {
                     let (from, to) = self.content_of(body, start, end, binary_form);
                     let content = Content {
                         bytes: &body[from..to],
-                        start: place.start + from,
+                        start: origin.start + from,
                     };
-                    let mut record = Self::blank(place, place.start + from, to - from);
-                    self.take_packet(packet, content, place.direction, &mut record);
+                    let mut record = Self::blank(origin, origin.start + from, to - from);
+                    self.describe_packet(packet, content, origin.direction, &mut record);
                     self.records.push(record);
                     start = end;
                 }
                 Err(error) => {
                     let (at, reason) = locate(&error, body);
-                    let place = Place {
-                        start: place.start + start,
-                        ..place
+                    let origin = Origin {
+                        start: origin.start + start,
+                        ..origin
                     };
-                    let fault = Fault::new(reason, body, at, place.start - start);
-                    self.push_fault(place, body.len() - start, fault);
+                    let fault = Fault::new(reason, body, at, origin.start - start);
+                    self.push_fault(origin, body.len() - start, fault);
                 }
             }
         }
     }
 
-    /// Where the content of the packet is that the decoder has found between `start` and `end`.
+    /// Returns the range of a packet's content, of a packet that the decoder found between `start` and `end`.
     fn content_of(
         &self,
         body: &[u8],
@@ -223,7 +223,7 @@ impl Inspector {
             let digits = &body[from..from + length_end];
             from += length_end + 1;
             if digits.iter().any(|digit| !matches!(digit, 0 | b'0')) {
-                // A mark of binary data is no digit.
+                // The first byte of the binary form is a mark, not a digit.
                 let is_zero = binary_form && digits.iter().skip(1).all(|&digit| digit == 0);
                 if !is_zero {
                     break;
@@ -233,29 +233,29 @@ impl Inspector {
         (from, end)
     }
 
-    /// One packet as text: the content of a text frame.
-    pub(crate) fn packet(&mut self, text: &[u8], place: Place) {
-        let record = Self::blank(place, place.start, text.len());
+    /// Decodes one packet in text form, the content of a text frame.
+    pub(crate) fn packet(&mut self, text: &[u8], origin: Origin) {
+        let record = Self::blank(origin, origin.start, text.len());
         let content = Content {
             bytes: text,
-            start: place.start,
+            start: origin.start,
         };
         let record = self.text_packet(content, record);
         self.records.push(record);
     }
 
-    /// One Socket.IO packet as text, or as bytes: an attachment or msgpack.
-    pub(crate) fn message(&mut self, message: &[u8], place: Place) {
-        let mut record = Self::blank(place, place.start, message.len());
+    /// Decodes one Socket.IO packet as text, or as bytes: an attachment or msgpack.
+    pub(crate) fn message(&mut self, message: &[u8], origin: Origin) {
+        let mut record = Self::blank(origin, origin.start, message.len());
         let content = Content {
             bytes: message,
-            start: place.start,
+            start: origin.start,
         };
         let message = match Str::from_utf8(message) {
             Ok(text) => Message::Text(text),
             Err(_) => Message::Binary(Bytes::copy_from_slice(message)),
         };
-        self.take_message(&message, content, 0, place.direction, &mut record);
+        self.describe_message(&message, content, 0, origin.direction, &mut record);
         self.records.push(record);
     }
 
@@ -264,12 +264,12 @@ impl Inspector {
             Ok(text) => Str::from(text),
             Err(error) => {
                 let at = error.valid_up_to();
-                record.fault = Some(content.fault(at, "this is not UTF-8"));
+                record.fault = Some(content.fault(at, "invalid UTF-8"));
                 return record;
             }
         };
         match Packet::decode_text(self.revision, text) {
-            Ok(packet) => self.take_packet(packet, content, record.direction, &mut record),
+            Ok(packet) => self.describe_packet(packet, content, record.direction, &mut record),
             Err(error) => {
                 let (at, reason) = locate(&error, content.bytes);
                 record.fault = Some(content.fault(at, reason));
@@ -278,17 +278,17 @@ impl Inspector {
         record
     }
 
-    /// WebSocket frames, one behind the other.
-    pub(crate) fn frames(&mut self, bytes: &[u8], place: Place) {
+    /// Decodes consecutive WebSocket frames.
+    pub(crate) fn frames(&mut self, bytes: &[u8], origin: Origin) {
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
-            let start = place.start + at;
+            let start = origin.start + at;
             let frame = match Frame::read(rest) {
                 Ok(frame) => frame,
                 Err(fault) => {
                     let fault = Fault::new(fault.reason, rest, fault.at, start);
-                    self.push_fault(Place { start, ..place }, rest.len(), fault);
+                    self.push_fault(Origin { start, ..origin }, rest.len(), fault);
                     return;
                 }
             };
@@ -296,24 +296,24 @@ impl Inspector {
                 Some(_) => Direction::Sent,
                 None => Direction::Received,
             };
-            let place = Place {
-                direction: Some(place.direction.unwrap_or(by_mask)),
+            let origin = Origin {
+                direction: Some(origin.direction.unwrap_or(by_mask)),
                 start,
-                ..place
+                ..origin
             };
-            self.frame(&frame, rest, place);
+            self.frame(&frame, rest, origin);
             at += frame.end;
         }
     }
 
-    fn frame(&mut self, frame: &Frame, bytes: &[u8], place: Place) {
+    fn frame(&mut self, frame: &Frame, bytes: &[u8], origin: Origin) {
         let mut payload = bytes[frame.start..frame.end].to_vec();
         if let Some(key) = frame.key {
             apply_mask(&mut payload, key, 0);
         }
-        let mut record = Self::blank(place, place.start, frame.end);
+        let mut record = Self::blank(origin, origin.start, frame.end);
         record.frame = Some(frame.record());
-        let start = place.start + frame.start;
+        let start = origin.start + frame.start;
         let content = Content {
             bytes: &payload,
             start,
@@ -321,39 +321,45 @@ impl Inspector {
         match frame.opcode {
             OpCode::Close => close_frame(content, &mut record),
             OpCode::Ping | OpCode::Pong => {}
-            OpCode::Continuation => match self.stream(place.direction).assembly.take() {
+            OpCode::Continuation => match self.stream(origin.direction).assembly.take() {
                 None => {
                     let fault = Fault::new(
-                        "nothing was begun that could go on here",
+                        "this frame continues a message, but none was started",
                         bytes,
                         0,
-                        place.start,
+                        origin.start,
                     );
                     record.fault = Some(fault);
                 }
                 Some(mut assembly) => {
                     assembly.content.extend_from_slice(&payload);
-                    record = self.go_on(assembly, frame.fin, start, record);
+                    record = self.continue_message(assembly, frame.fin, start, record);
                 }
             },
             opcode => {
-                if self.stream(place.direction).assembly.take().is_some() {
-                    let reason = "a message begins here, but the last one has not ended";
-                    record.fault = Some(Fault::new(reason, bytes, 0, place.start));
+                if self.stream(origin.direction).assembly.take().is_some() {
+                    let reason = "a new message starts here, but the last one is incomplete";
+                    record.fault = Some(Fault::new(reason, bytes, 0, origin.start));
                 }
                 let assembly = Assembly {
                     opcode,
                     compressed: frame.compressed,
                     content: payload,
                 };
-                record = self.go_on(assembly, frame.fin, start, record);
+                record = self.continue_message(assembly, frame.fin, start, record);
             }
         }
         self.records.push(record);
     }
 
-    /// Takes the message if this was its last frame.
-    fn go_on(&mut self, assembly: Assembly, fin: bool, start: usize, mut record: Record) -> Record {
+    /// Decodes the message if this was its last frame.
+    fn continue_message(
+        &mut self,
+        assembly: Assembly,
+        fin: bool,
+        start: usize,
+        mut record: Record,
+    ) -> Record {
         let stream = self.stream(record.direction);
         if !fin {
             stream.assembly = Some(assembly);
@@ -377,7 +383,7 @@ impl Inspector {
             return self.text_packet(content, record);
         }
         match Packet::decode_binary(self.revision, Bytes::copy_from_slice(&bytes)) {
-            Ok(packet) => self.take_packet(packet, content, record.direction, &mut record),
+            Ok(packet) => self.describe_packet(packet, content, record.direction, &mut record),
             Err(error) => {
                 let (at, reason) = locate(&error, &bytes);
                 record.fault = Some(content.fault(at, reason));
@@ -387,7 +393,7 @@ impl Inspector {
     }
 
     /// Describes a packet, and the message in it.
-    fn take_packet(
+    fn describe_packet(
         &mut self,
         packet: Packet,
         content: Content<'_>,
@@ -422,7 +428,7 @@ impl Inspector {
                 }
                 if self.layer == Layer::Socketio {
                     let head = usize::from(matches!(message, Message::Text(_)));
-                    self.take_message(&message, content, head, direction, record);
+                    self.describe_message(&message, content, head, direction, record);
                 }
             }
             _ => {}
@@ -430,8 +436,8 @@ impl Inspector {
         record.packet = Some(shown);
     }
 
-    /// Describes a Socket.IO packet, `head` bytes behind the beginning of `content`.
-    fn take_message(
+    /// Describes a Socket.IO packet that starts `head` bytes after the start of `content`.
+    fn describe_message(
         &mut self,
         message: &Message,
         content: Content<'_>,
@@ -470,23 +476,22 @@ fn close_frame(content: Content<'_>, record: &mut Record) {
     }
 }
 
-/// Where an error of Engine.IO is in `body`, and what is wrong.
+/// Returns the position of an Engine.IO error in `body`, and its text.
 fn locate(error: &DecodeError, body: &[u8]) -> (usize, String) {
     match *error {
         DecodeError::EmptyPacket { offset } => (
             offset,
-            "a packet is missing here: it begins with its type".to_owned(),
+            "a packet is missing here: it starts with its type".to_owned(),
         ),
         DecodeError::UnknownType { offset, .. } => (
             offset,
-            "a packet begins with its type: a digit from 0 to 6, or b in front of base64"
-                .to_owned(),
+            "a packet starts with its type: a digit from 0 to 6, or b before base64".to_owned(),
         ),
         DecodeError::InvalidBase64 { offset, size } => locate_in_base64(body, offset, size),
-        DecodeError::InvalidUtf8 { offset } => (offset, "this is not UTF-8".to_owned()),
+        DecodeError::InvalidUtf8 { offset } => (offset, "invalid UTF-8".to_owned()),
         DecodeError::InvalidLength { offset } => (
             offset,
-            "the length of a packet is expected here, with a colon behind it".to_owned(),
+            "expected the length of a packet, followed by a colon".to_owned(),
         ),
         DecodeError::LengthMismatch {
             announced,
@@ -494,15 +499,15 @@ fn locate(error: &DecodeError, body: &[u8]) -> (usize, String) {
             offset,
         } => (
             offset,
-            format!(
-                "this packet is announced with length {announced}, but {available} bytes follow"
-            ),
+            format!("the length of this packet is {announced}, but only {available} bytes follow"),
         ),
         DecodeError::UnknownForm { offset, .. } => (
             offset,
-            "a packet begins with 0 (text) or 1 (binary) here".to_owned(),
+            "expected the start of a packet: 0 (text) or 1 (binary)".to_owned(),
         ),
-        DecodeError::BinaryBody { .. } => (0, "revision 4 has no binary bodies".to_owned()),
+        DecodeError::BinaryBody { .. } => {
+            (0, "binary bodies do not exist in revision 4".to_owned())
+        }
     }
 }
 
@@ -513,7 +518,7 @@ fn locate_in_base64(body: &[u8], offset: usize, size: usize) -> (usize, String) 
     };
     let content = text.len() - text.iter().rev().take_while(|&&byte| byte == b'=').count();
     match text[..content].iter().position(|&byte| !is_fine(byte)) {
-        Some(at) => (offset + at, "this is no character of base64".to_owned()),
+        Some(at) => (offset + at, "this is not a base64 character".to_owned()),
         None => (
             offset + text.len(),
             format!("base64 of {content} characters cannot end here"),
@@ -521,7 +526,7 @@ fn locate_in_base64(body: &[u8], offset: usize, size: usize) -> (usize, String) 
     }
 }
 
-/// Where the JSON of a handshake is wrong, if it is the JSON.
+/// Returns the position of an error in a handshake's JSON, if the JSON is invalid.
 fn locate_in_json(json: &str, reason: &str) -> (usize, String) {
     let mut parser = serde_json::Deserializer::from_str(json);
     parser.disable_recursion_limit();
@@ -548,8 +553,8 @@ mod tests {
 
     fn payload(revision: Revision, body: &[u8], binary_form: bool) -> Vec<Record> {
         let mut inspector = inspector(revision);
-        inspector.payload(body, binary_form, Place::default());
-        inspector.finish(Place::default(), body.len());
+        inspector.payload(body, binary_form, Origin::default());
+        inspector.finish(Origin::default(), body.len());
         inspector.take_records()
     }
 
@@ -573,7 +578,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_of_a_revision_4_payload_have_their_places() {
+    fn packets_of_a_revision_4_payload_have_their_positions() {
         let records = payload(
             Revision::V4,
             "2\x1e42[\"é\"]\x1ebAQID\x1e6".as_bytes(),
@@ -599,7 +604,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_of_a_revision_3_payload_have_their_places() {
+    fn packets_of_a_revision_3_payload_have_their_positions() {
         let body = "1:20:7:42[\"é\"]2:40".as_bytes();
         assert_eq!(
             summary(&payload(Revision::V3, body, false)),
@@ -638,7 +643,7 @@ mod tests {
         bytes.extend_from_slice(&[0x80, 0x05]);
         bytes.extend_from_slice(b"[\"a\"]");
         bytes.extend_from_slice(&[0x88, 0x02, 0x03, 0xe8]);
-        inspector.frames(&bytes, Place::default());
+        inspector.frames(&bytes, Origin::default());
         let records = inspector.take_records();
         assert_eq!(
             summary(&records),
@@ -663,7 +668,7 @@ mod tests {
         let first = [0xc1, 0x07, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
         let second = [0xc1, 0x05, 0xf2, 0x00, 0x11, 0x00, 0x00];
         let mut inspector = inspector(Revision::V4);
-        inspector.frames(&[&first[..], &second[..]].concat(), Place::default());
+        inspector.frames(&[&first[..], &second[..]].concat(), Origin::default());
         for record in inspector.take_records() {
             let fault = record.fault.expect("Hello is no packet");
             assert_eq!(fault.context, b"Hello");
@@ -680,7 +685,7 @@ mod tests {
             .as_slice()
             .to_vec();
         bytes.extend_from_slice(&payload);
-        inspector.frames(&bytes, Place::default());
+        inspector.frames(&bytes, Origin::default());
         assert_eq!(summary(&inspector.take_records()), ["0+14 message - !13"]);
     }
 

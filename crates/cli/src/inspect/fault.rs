@@ -1,25 +1,25 @@
-//! Something wrong in the input, and how it is pointed at.
+//! An error in the input, and how it is shown.
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use unicode_width::UnicodeWidthStr;
 
 use crate::{escape, paint::Paint};
 
-/// Characters of a text that are shown on either side of the fault.
+/// Characters of text shown on either side of the error.
 const SHOWN: usize = 40;
 /// Bytes in a row of a hex dump.
 const ROW: usize = 16;
 
-/// Something that is wrong.
+/// An error in the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// Where it is, in bytes from the beginning of the input or line. Within data that was unpacked (base64, fragments,
-    /// compression) it is where the packed data begins.
+    /// Offset in bytes from the start of the input or line. For errors within decoded data (base64, fragments, compression)
+    /// it is the offset of the encoded data.
     pub(crate) offset: usize,
     pub(crate) reason: String,
-    /// What the fault is in.
+    /// The bytes that contain the error.
     pub(crate) context: Vec<u8>,
-    /// Where it is in the context.
+    /// Offset in the context.
     pub(crate) at: usize,
 }
 
@@ -33,7 +33,7 @@ impl Serialize for Fault {
 }
 
 impl Fault {
-    /// A fault at byte `at` of `context`, which begins at byte `start` of the input.
+    /// Returns a fault at byte `at` of `context`, which starts at byte `start` of the input.
     pub(crate) fn new(reason: impl Into<String>, context: &[u8], at: usize, start: usize) -> Self {
         Self {
             offset: start + at,
@@ -43,11 +43,11 @@ impl Fault {
         }
     }
 
-    /// Lines for people: what is wrong, where, and the place with a pointer to it.
+    /// Formats the error as text: the reason, the position, and an excerpt with a pointer.
     pub(crate) fn lines(&self, paint: Paint) -> Vec<String> {
         let head = format!(
             "{} at byte {}: {}",
-            paint.red("wrong"),
+            paint.red("error"),
             self.offset,
             escape::lines(&self.reason)
         );
@@ -60,19 +60,19 @@ impl Fault {
     }
 }
 
-/// Whether text is better shown as text than as bytes.
+/// Returns whether text can be shown as text instead of bytes.
 fn is_text(text: &str) -> bool {
     text.chars()
         .all(|c| !c.is_control() || matches!(c, '\t' | '\n' | '\r' | '\u{1e}'))
 }
 
-/// The text around byte `at`, and the column of that byte in it.
+/// Returns the text around byte `at`, and the column of that byte in it.
 fn excerpt(text: &str, at: usize) -> (String, usize) {
     let at = (0..=at.min(text.len()))
         .rev()
         .find(|&at| text.is_char_boundary(at))
         .unwrap_or(0);
-    let (before, behind) = text.split_at(at);
+    let (before, after) = text.split_at(at);
     let skipped = before.chars().count().saturating_sub(SHOWN);
     let mut shown = String::new();
     if skipped > 0 {
@@ -80,7 +80,7 @@ fn excerpt(text: &str, at: usize) -> (String, usize) {
     }
     shown.push_str(&safe(before.chars().skip(skipped)));
     let column = shown.width();
-    let mut rest = behind.chars();
+    let mut rest = after.chars();
     shown.push_str(&safe(rest.by_ref().take(SHOWN)));
     if rest.next().is_some() {
         shown.push('…');
@@ -93,7 +93,7 @@ fn safe(characters: impl Iterator<Item = char>) -> String {
     escape::lines(&text).replace('\n', "\\u{a}")
 }
 
-/// The row of a hex dump with byte `at`, and the column of that byte in it.
+/// Returns the row of a hex dump with byte `at`, and the column of that byte in it.
 fn hex_row(bytes: &[u8], at: usize) -> (String, usize) {
     let start = at / ROW * ROW;
     let start = if start == bytes.len() {
@@ -126,7 +126,7 @@ mod tests {
     fn the_pointer_is_below_the_byte() {
         assert_eq!(
             lines("no", br#"2["a",}]"#, 6),
-            "wrong at byte 6: no\n  2[\"a\",}]\n        ^"
+            "error at byte 6: no\n  2[\"a\",}]\n        ^"
         );
     }
 
@@ -134,7 +134,7 @@ mod tests {
     fn wide_and_escaped_characters_take_their_room() {
         assert_eq!(
             lines("no", "鮭\u{1e}x".as_bytes(), 4),
-            "wrong at byte 4: no\n  鮭\\u{1e}x\n          ^"
+            "error at byte 4: no\n  鮭\\u{1e}x\n          ^"
         );
     }
 
@@ -155,7 +155,7 @@ mod tests {
         let bytes: Vec<u8> = (0..40).map(|byte| byte | 0x80).collect();
         assert_eq!(
             lines("no", &bytes, 17),
-            "wrong at byte 17: no\n  0010  90 91 92 93 94 95 96 97 98 99 9a 9b 9c 9d 9e 9f\n           ^"
+            "error at byte 17: no\n  0010  90 91 92 93 94 95 96 97 98 99 9a 9b 9c 9d 9e 9f\n           ^"
         );
         assert!(lines("no", &bytes[..16], 16).contains("0000  80"));
     }

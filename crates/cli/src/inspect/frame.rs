@@ -1,4 +1,4 @@
-//! The header of a WebSocket frame, taken apart for people: of either end, with a position for each fault.
+//! Parses the header of a WebSocket frame of either direction, with a position for each error.
 //!
 //! Spec: RFC 6455, 5.2.
 
@@ -8,20 +8,20 @@ use kokanee_websocket::{MaskKey, OpCode};
 
 use super::record::FrameRecord;
 
-/// A frame at the front of some bytes.
+/// A frame at the start of some bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) opcode: OpCode,
     pub(crate) fin: bool,
     pub(crate) compressed: bool,
     pub(crate) key: Option<MaskKey>,
-    /// Where the payload begins.
+    /// Start of the payload.
     pub(crate) start: usize,
-    /// Where it ends.
+    /// End of the payload.
     pub(crate) end: usize,
 }
 
-/// What is wrong with a frame, and at which of its bytes.
+/// An error in a frame, and at which of its bytes it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FrameFault {
     pub(crate) at: usize,
@@ -34,10 +34,10 @@ fn fault<T>(at: usize, reason: impl Into<String>) -> Result<T, FrameFault> {
 }
 
 impl Frame {
-    /// Reads the frame at the front of `bytes`, which are not empty.
+    /// Reads the frame at the start of `bytes`, which must not be empty.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, FrameFault> {
         let (first, Some(&second)) = (bytes[0], bytes.get(1)) else {
-            return fault(bytes.len(), "the header of the frame ends here");
+            return fault(bytes.len(), "the frame ends within its header");
         };
         if first & 0x30 != 0 {
             return fault(0, "a reserved bit is set (RSV2 or RSV3)");
@@ -54,12 +54,12 @@ impl Frame {
         let fin = first & 0x80 != 0;
         let compressed = first & 0x40 != 0;
         if opcode.is_control() && !fin {
-            return fault(0, "a control frame is never fragmented");
+            return fault(0, "a control frame cannot be fragmented");
         }
         if compressed && !matches!(opcode, OpCode::Text | OpCode::Binary) {
             return fault(
                 0,
-                "only the first frame of a message is marked as compressed",
+                "only the first frame of a message can be marked as compressed",
             );
         }
         let (length, length_end) = match second & 0x7f {
@@ -80,10 +80,10 @@ impl Frame {
             short => (Some(u64::from(short)), 2),
         };
         if opcode.is_control() && length_end > 2 {
-            return fault(1, "a control frame has at most 125 bytes");
+            return fault(1, "a control frame can have at most 125 bytes");
         }
         let Some(length) = length else {
-            return fault(bytes.len(), "the length of the frame ends here");
+            return fault(bytes.len(), "the frame ends within its length");
         };
         let is_masked = second & 0x80 != 0;
         let key = bytes
@@ -91,7 +91,7 @@ impl Frame {
             .and_then(|rest| rest.first_chunk())
             .copied();
         if is_masked && key.is_none() {
-            return fault(bytes.len(), "the masking key ends here");
+            return fault(bytes.len(), "the frame ends within its masking key");
         }
         let key = key.filter(|_| is_masked);
         let start = length_end + if is_masked { size_of::<MaskKey>() } else { 0 };
@@ -107,12 +107,14 @@ impl Frame {
             }),
             _ => fault(
                 bytes.len(),
-                format!("the frame has {length} bytes, but {available} follow its header"),
+                format!(
+                    "the frame's length is {length} bytes, but only {available} follow its header"
+                ),
             ),
         }
     }
 
-    /// The header as it is shown.
+    /// Returns the record of the header.
     pub(crate) fn record(&self) -> FrameRecord {
         FrameRecord {
             opcode: opcode_name(self.opcode),
@@ -162,12 +164,12 @@ mod tests {
             (&[0x81][..], 1, "header"),
             (&[0x91, 0x00], 0, "reserved bit"),
             (&[0x83, 0x00], 0, "opcode 0x3"),
-            (&[0x09, 0x00], 0, "never fragmented"),
+            (&[0x09, 0x00], 0, "cannot be fragmented"),
             (&[0xc8, 0x00], 0, "compressed"),
             (&[0x89, 0x7e, 0, 200], 1, "125"),
             (&[0x81, 0x7e, 0], 3, "length"),
             (&[0x81, 0x82, 1, 2], 4, "key"),
-            (&[0x81, 0x03, b'a'], 3, "3 bytes, but 1"),
+            (&[0x81, 0x03, b'a'], 3, "3 bytes, but only 1"),
         ] {
             let fault = Frame::read(bytes).expect_err(reason);
             assert_eq!(fault.at, at, "{reason}");

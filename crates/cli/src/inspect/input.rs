@@ -1,16 +1,16 @@
-//! What the user gave: text, hex or bytes, one piece or many lines, and what it probably is.
+//! Detects the form of the input (text, hex or bytes; one piece or many lines), and feeds it to the inspector.
 
 use kokanee_engineio::Revision;
 
 use super::{
-    decode::{Inspector, Place},
+    decode::{Inspector, Origin},
     record::Direction,
 };
 
-/// Stands between two packets of a revision 4 payload.
+/// Separates the packets of a revision 4 payload.
 const RECORD_SEPARATOR: u8 = 0x1e;
 
-/// What a piece of the input is.
+/// The form of a piece of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// WebSocket frames as bytes or hex.
@@ -21,7 +21,7 @@ pub(crate) enum Form {
     Packet,
     /// One Socket.IO packet.
     Message,
-    /// Any of these, one a line.
+    /// Any of these, one per line.
     Lines,
 }
 
@@ -29,65 +29,65 @@ pub(crate) enum Form {
 pub(crate) fn feed(inspector: &mut Inspector, input: &[u8], form: Form, revision: Revision) {
     if form == Form::Lines {
         for (index, line) in input.split(|&byte| byte == b'\n').enumerate() {
-            let place = Place {
+            let origin = Origin {
                 line: Some(index + 1),
-                ..Place::default()
+                ..Origin::default()
             };
-            feed_line(inspector, line, place, revision);
+            feed_line(inspector, line, origin, revision);
         }
-        let end = Place {
+        let end = Origin {
             direction: Some(Direction::Received),
-            ..Place::default()
+            ..Origin::default()
         };
         inspector.finish(end, input.len());
     } else {
-        feed_piece(inspector, input, form, Place::default());
-        inspector.finish(Place::default(), input.len());
+        feed_piece(inspector, input, form, Origin::default());
+        inspector.finish(Origin::default(), input.len());
     }
 }
 
-fn feed_line(inspector: &mut Inspector, line: &[u8], place: Place, revision: Revision) {
+fn feed_line(inspector: &mut Inspector, line: &[u8], origin: Origin, revision: Revision) {
     let (direction, start) = arrow(line);
     let piece = line[start..].trim_ascii_end();
-    let place = Place {
+    let origin = Origin {
         direction,
         start,
-        ..place
+        ..origin
     };
     if piece.is_empty() || piece[0] == b'#' {
         return;
     }
-    // As logs and test code show packets.
+    // Logs and test code show packets as JSON strings.
     if let Ok(text) = serde_json::from_slice::<String>(piece) {
         let form = guess_line(text.as_bytes(), revision);
         feed_piece(
             inspector,
             text.as_bytes(),
             form,
-            Place { start: 0, ..place },
+            Origin { start: 0, ..origin },
         );
     } else {
-        feed_piece(inspector, piece, guess_line(piece, revision), place);
+        feed_piece(inspector, piece, guess_line(piece, revision), origin);
     }
 }
 
-fn feed_piece(inspector: &mut Inspector, piece: &[u8], form: Form, place: Place) {
+fn feed_piece(inspector: &mut Inspector, piece: &[u8], form: Form, origin: Origin) {
     match form {
         Form::Frame => match from_hex(piece) {
-            Some(bytes) => inspector.frames(&bytes, place),
-            None => inspector.frames(piece, place),
+            Some(bytes) => inspector.frames(&bytes, origin),
+            None => inspector.frames(piece, origin),
         },
-        Form::Payload => inspector.payload(piece, is_binary_payload(piece), place),
-        Form::Packet => inspector.packet(piece, place),
+        Form::Payload => inspector.payload(piece, is_binary_payload(piece), origin),
+        Form::Packet => inspector.packet(piece, origin),
         Form::Message => match from_hex(piece).filter(|bytes| is_msgpack(bytes)) {
-            Some(bytes) => inspector.message(&bytes, place),
-            None => inspector.message(piece, place),
+            Some(bytes) => inspector.message(&bytes, origin),
+            None => inspector.message(piece, origin),
         },
         Form::Lines => {}
     }
 }
 
-/// An arrow in front of a line says who sent it. Returns that, and where the rest begins.
+/// Parses the arrow at the start of a line, if there is one. Returns the direction, and where the rest starts.
 fn arrow(line: &[u8]) -> (Option<Direction>, usize) {
     const ARROWS: [(&str, Direction); 8] = [
         (">", Direction::Sent),
@@ -113,7 +113,7 @@ fn arrow(line: &[u8]) -> (Option<Direction>, usize) {
     }
 }
 
-/// What the whole input probably is.
+/// Detects the form of the whole input.
 pub(crate) fn guess(input: &[u8]) -> Form {
     if !is_text(input) {
         return match input {
@@ -143,14 +143,14 @@ fn guess_line(line: &[u8], revision: Revision) -> Form {
     }
 }
 
-/// The revision that the input probably is of: 4 unless it has something that only 3 has.
+/// Detects the revision of the protocol: 4 unless the input has something that only exists in 3.
 pub(crate) fn guess_revision(input: &[u8]) -> Revision {
     let mut pieces = input.split(|&byte| byte == b'\n' || byte == RECORD_SEPARATOR);
     let is_old = |piece: &[u8]| {
         let piece = piece[arrow(piece).1..].trim_ascii_end();
         is_counted(piece)
             || is_binary_payload(piece)
-            // An old client sends its query with the namespace; an old server refuses with a string.
+            // Clients of revision 3 send a query with the namespace; their servers refuse with a string.
             || (piece.starts_with(b"40/") && piece.contains(&b'?'))
             || piece.starts_with(b"44\"")
             || is_old_base64(piece)
@@ -169,7 +169,7 @@ fn is_text(input: &[u8]) -> bool {
         && str::from_utf8(input).is_ok()
 }
 
-/// Whether this begins with a length as text payloads of revision 3 do.
+/// Returns whether this starts with a length, like text payloads of revision 3.
 fn is_counted(piece: &[u8]) -> bool {
     let digits = piece
         .iter()
@@ -178,7 +178,7 @@ fn is_counted(piece: &[u8]) -> bool {
     digits > 0 && piece.get(digits) == Some(&b':')
 }
 
-/// Whether this begins as a binary payload of revision 3: mark, digits as bytes 0 to 9, 0xff.
+/// Returns whether this starts like a binary payload of revision 3: a mark, digits as bytes 0 to 9, 0xff.
 fn is_binary_payload(piece: &[u8]) -> bool {
     let Some((0 | 1, rest)) = piece.split_first() else {
         return false;
@@ -187,14 +187,14 @@ fn is_binary_payload(piece: &[u8]) -> bool {
     digits > 0 && rest.get(digits) == Some(&0xff)
 }
 
-/// Whether this is base64 that only fits behind `b4`, not behind `b`.
+/// Returns whether this is base64 after `b4` (revision 3) that would be invalid after `b` (revision 4).
 fn is_old_base64(piece: &[u8]) -> bool {
     piece
         .strip_prefix(b"b4")
         .is_some_and(|base64| base64.len() % 4 == 0 && base64.ends_with(b"="))
 }
 
-/// Whether this is a Socket.IO packet without the 4 of Engine.IO in front.
+/// Returns whether this is a Socket.IO packet without the 4 of Engine.IO in front.
 fn is_message(piece: &[u8]) -> bool {
     let Some((&kind, rest)) = piece.split_first() else {
         return false;
@@ -208,7 +208,7 @@ fn is_message(piece: &[u8]) -> bool {
     }
 }
 
-/// Whether these bytes begin as a frame of a message, or a control frame.
+/// Returns whether these bytes start like a frame of a message, or a control frame.
 fn is_frame(bytes: &[u8]) -> bool {
     bytes.len() >= 2
         && matches!(
@@ -218,14 +218,14 @@ fn is_frame(bytes: &[u8]) -> bool {
         && !is_msgpack(bytes)
 }
 
-/// Whether this is a map with the keys of a Socket.IO packet.
+/// Returns whether this is a map with the keys of a Socket.IO packet.
 fn is_msgpack(bytes: &[u8]) -> bool {
     const TYPE: &[u8] = b"\xa4type";
     bytes.first().is_some_and(|first| first & 0xf0 == 0x80)
         && bytes.windows(TYPE.len()).any(|part| part == TYPE)
 }
 
-/// The bytes of hex digits in pairs, with or without something between them: `81 05`, `81:05`, `0x81,0x05`, `\x81\x05`.
+/// Decodes pairs of hex digits, with or without separators: `81 05`, `81:05`, `0x81,0x05`, `\x81\x05`.
 fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
     let text = str::from_utf8(text).ok()?;
     let text = text.replace("0x", " ").replace("\\x", " ");

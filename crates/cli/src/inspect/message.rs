@@ -1,4 +1,4 @@
-//! Socket.IO packets: the library says whether one is right, this finds out where one is wrong.
+//! Decodes Socket.IO packets with the library, and locates their errors.
 //!
 //! Spec: Socket.IO protocol v5, "Packet encoding".
 
@@ -12,7 +12,7 @@ use serde::de::{Deserialize, IgnoredAny};
 use super::record::MessageRecord;
 use crate::value::to_json;
 
-/// More than any server takes: what was captured is to be seen.
+/// Larger than the limits of any server, so that every captured packet can be shown.
 const LIMITS: DecoderLimits = DecoderLimits {
     max_attachments: 100_000,
     max_attachment_bytes: 1 << 30,
@@ -20,22 +20,22 @@ const LIMITS: DecoderLimits = DecoderLimits {
     max_namespace_bytes: 1 << 20,
 };
 
-/// Takes the messages of one direction.
+/// Decodes the messages of one direction.
 #[derive(Debug)]
 pub(crate) struct Messages {
     parser: ParserKind,
     decoder: Decoder,
-    waiting: Option<Waiting>,
+    pending: Option<PendingAttachments>,
 }
 
-/// A packet whose attachments are still to come.
+/// The attachments of a packet that have not all arrived.
 #[derive(Debug)]
-struct Waiting {
+struct PendingAttachments {
     announced: usize,
     arrived: usize,
 }
 
-/// What is wrong with a message, and at which of its bytes.
+/// An error in a message, and at which of its bytes it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct MessageFault {
     pub(crate) at: usize,
@@ -47,13 +47,13 @@ impl Messages {
         Self {
             parser,
             decoder: Decoder::new(parser, LIMITS),
-            waiting: None,
+            pending: None,
         }
     }
 
-    /// Gives up waiting for attachments. Says which are missing, if there are any.
+    /// Stops waiting for attachments. Returns an error text if some are missing.
     pub(crate) fn take_missing(&mut self) -> Option<String> {
-        let Waiting { announced, arrived } = self.waiting.take()?;
+        let PendingAttachments { announced, arrived } = self.pending.take()?;
         self.decoder = Decoder::new(self.parser, LIMITS);
         let missing = announced - arrived;
         Some(format!(
@@ -68,7 +68,7 @@ impl Messages {
             return Err(locate(text, &head, &error));
         }
         let attachments = head.count.filter(|_| self.decoder.is_waiting());
-        self.waiting = attachments.map(|announced| Waiting {
+        self.pending = attachments.map(|announced| PendingAttachments {
             announced,
             arrived: 0,
         });
@@ -77,11 +77,11 @@ impl Messages {
 
     pub(crate) fn on_binary(&mut self, bytes: Bytes) -> Result<MessageRecord, MessageFault> {
         let decoded = self.decoder.decode(Message::Binary(bytes));
-        if let Some(Waiting { announced, arrived }) = &mut self.waiting {
+        if let Some(PendingAttachments { announced, arrived }) = &mut self.pending {
             *arrived += 1;
             let part = Some((*arrived, *announced));
             if arrived == announced {
-                self.waiting = None;
+                self.pending = None;
             }
             return match decoded {
                 Ok(_) => Ok(MessageRecord {
@@ -90,7 +90,7 @@ impl Messages {
                 }),
                 Err(DecodeError::IllegalPlaceholder) => Err(MessageFault {
                     at: 0,
-                    reason: "this is the last attachment, but a placeholder of the packet has a num that no attachment has"
+                    reason: "this is the last attachment, but a placeholder of the packet refers to one that does not exist"
                         .to_owned(),
                 }),
                 Err(error) => Err(MessageFault { at: 0, reason: error.to_string() }),
@@ -98,12 +98,12 @@ impl Messages {
         }
         match decoded {
             Ok(Some(packet)) => Ok(describe_msgpack(&packet)),
-            // With an attachment outstanding it would have been in `waiting`.
+            // Unreachable: with an attachment outstanding, `pending` is set.
             Ok(None) => Ok(MessageRecord::of("attachment")),
             Err(DecodeError::UnexpectedBinary) => Err(MessageFault {
                 at: 0,
                 reason:
-                    "no packet has announced an attachment; --parser msgpack takes bytes as packets"
+                    "no packet announced an attachment; use --parser msgpack to decode bytes as packets"
                         .to_owned(),
             }),
             Err(error) => Err(MessageFault {
@@ -114,11 +114,11 @@ impl Messages {
     }
 }
 
-/// The head of a text packet, as far as it can be read, with where its parts are.
+/// The head of a text packet, as far as it can be parsed, with the positions of its parts.
 #[derive(Debug)]
 struct Head<'a> {
     digit: Option<u8>,
-    /// Number of attachments, of packets that announce some.
+    /// Number of announced attachments.
     count: Option<usize>,
     namespace: Option<&'a str>,
     id: Option<u64>,
@@ -173,7 +173,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// The record of a packet that the library has found to be right.
+    /// Returns the record of a packet that the library accepts.
     fn describe(&self, text: &str, attachments: Option<usize>) -> MessageRecord {
         let json = text.get(self.payload..).unwrap_or_default();
         let value = parse(json);
@@ -185,7 +185,7 @@ impl<'a> Head<'a> {
         };
         match (self.digit, value) {
             (_, None) if json.is_empty() => blank,
-            // Right for the library, but nothing that this program could keep, such as half a surrogate pair.
+            // The library accepts it, but `serde_json::Value` cannot represent it, such as half a surrogate pair.
             (_, None) => MessageRecord {
                 data: Some(json.into()),
                 ..blank
@@ -210,7 +210,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// JSON of any depth that the library lets through.
+/// Parses JSON without a limit of depth: the library has its own.
 fn parse(json: &str) -> Option<serde_json::Value> {
     let mut parser = serde_json::Deserializer::from_str(json);
     parser.disable_recursion_limit();
@@ -260,18 +260,18 @@ fn describe_msgpack(packet: &Packet) -> MessageRecord {
     }
 }
 
-/// Finds the byte that is to blame for an error of the library.
+/// Finds the byte that causes an error of the library.
 fn locate(text: &str, head: &Head<'_>, error: &DecodeError) -> MessageFault {
     let (at, reason) = match error {
-        DecodeError::Empty => (0, "the message is empty: a Socket.IO packet begins with its type".to_owned()),
+        DecodeError::Empty => (0, "the message is empty: a Socket.IO packet starts with its type".to_owned()),
         DecodeError::UnknownPacketType { .. } => (
             0,
-            "a Socket.IO packet begins with its type, a digit from 0 to 6; --layer engineio takes messages as they are"
+            "a Socket.IO packet starts with its type, a digit from 0 to 6; use --engine-io to show messages undecoded"
                 .to_owned(),
         ),
         DecodeError::IllegalAttachmentCount => (
             1,
-            "a number of attachments from 1 on and a `-` are expected behind the type of a binary packet"
+            "expected the number of attachments (at least 1) and a `-` after the type of a binary packet"
                 .to_owned(),
         ),
         DecodeError::TooManyAttachments { max } => (1, format!("more than {max} attachments")),
@@ -281,7 +281,7 @@ fn locate(text: &str, head: &Head<'_>, error: &DecodeError) -> MessageFault {
         ),
         DecodeError::InvalidPayload => locate_in_payload(text, head),
         DecodeError::TooDeep { max } => (too_deep(text, head.payload, *max), error.to_string()),
-        DecodeError::TextInsteadOfMsgpack => (0, "text came where msgpack was expected".to_owned()),
+        DecodeError::TextInsteadOfMsgpack => (0, "expected msgpack, found text".to_owned()),
         other => (0, other.to_string()),
     };
     MessageFault { at, reason }
@@ -298,41 +298,41 @@ fn locate_in_payload(text: &str, head: &Head<'_>) -> (usize, String) {
             return wrong("the id of the acknowledgement is missing here".to_owned());
         }
         Some(b'0' | b'1' | b'4') if head.id.is_some() => {
-            return (head.id_at, format!("a {kind} packet has no id"));
+            return (head.id_at, format!("a {kind} packet cannot have an id"));
         }
-        Some(b'1') => return wrong("nothing follows in a disconnect packet".to_owned()),
+        Some(b'1') => return wrong("a disconnect packet must end here".to_owned()),
         Some(b'2' | b'3' | b'5' | b'6') if first != Some(b'[') => {
             let what = if kind.ends_with("event") {
-                "a JSON array with the event's name is expected here"
+                "expected a JSON array with the event's name"
             } else {
-                "a JSON array is expected here"
+                "expected a JSON array"
             };
             return wrong(what.to_owned());
         }
         Some(b'0') if first != Some(b'{') => {
-            return wrong("a JSON object is expected here, or nothing".to_owned());
+            return wrong("expected a JSON object or the end of the packet".to_owned());
         }
         Some(b'4') if !matches!(first, Some(b'{' | b'"')) => {
-            return wrong("a JSON object or string is expected here".to_owned());
+            return wrong("expected a JSON object or string".to_owned());
         }
         _ => {}
     }
     if let Err(error) = check_json(json) {
         let reason = error.to_string();
         let reason = match reason.split(" at line ").next().unwrap_or_default() {
-            "expected value" => "a value is expected here",
-            "expected ident" => "true, false or null is expected here",
+            "expected value" => "expected a value",
+            "expected ident" => "expected true, false or null",
             other => other,
         };
         return (start + position(json, &error), reason.to_owned());
     }
-    // The JSON is right, so it must be the name.
+    // The JSON is valid, so the error is in the name.
     let name_at = start + 1 + json[1..].len() - json[1..].trim_start().len();
     match parse(json).as_ref().and_then(|value| value.get(0)) {
         None => (name_at, "the event's name is missing here".to_owned()),
         Some(serde_json::Value::String(name)) if is_reserved_event_name(name) => (
             name_at,
-            format!("{name:?} is reserved: no event may have this name"),
+            format!("{name:?} is reserved and cannot be the name of an event"),
         ),
         Some(serde_json::Value::String(_)) => wrong("invalid payload".to_owned()),
         Some(_) => (name_at, "the event's name must be a string".to_owned()),
@@ -346,7 +346,7 @@ fn check_json(json: &str) -> Result<(), serde_json::Error> {
     parser.end()
 }
 
-/// Where an error is, in bytes.
+/// Returns the position of an error in bytes.
 fn position(json: &str, error: &serde_json::Error) -> usize {
     if error.is_eof() {
         return json.len();
@@ -358,7 +358,7 @@ fn position(json: &str, error: &serde_json::Error) -> usize {
     before + error.column().saturating_sub(1)
 }
 
-/// Where JSON gets deeper than `max`.
+/// Returns the position where JSON is nested deeper than `max`.
 fn too_deep(text: &str, start: usize, max: usize) -> usize {
     let mut depth = 0;
     let mut in_string = false;
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn the_byte_to_blame_is_found() {
+    fn the_position_of_an_error_is_found() {
         for (text, at, reason) in [
             ("", 0, "empty"),
             ("9[]", 0, "0 to 6"),
@@ -406,17 +406,17 @@ mod tests {
             ("2[ ]", 3, "name is missing"),
             ("2[{}]", 2, "must be a string"),
             ("2[\"connect\"]", 2, "reserved"),
-            ("2[\"a\",]", 6, "value is expected"),
+            ("2[\"a\",]", 6, "expected a value"),
             ("2[\"a\",{\"b\":tru}]", 14, "true, false or null"),
             ("2[\"a\"", 5, "EOF"),
-            ("2[\"a\"\n,}", 7, "value is expected"),
+            ("2[\"a\"\n,}", 7, "expected a value"),
             ("3[]", 1, "id of the acknowledgement"),
             ("31{}", 2, "array"),
-            ("01", 1, "no id"),
+            ("01", 1, "cannot have an id"),
             ("0[]", 1, "object"),
             ("0{\"a\"}", 5, "expected `:`"),
-            ("1{}", 1, "nothing follows"),
-            ("45", 1, "no id"),
+            ("1{}", 1, "must end here"),
+            ("45", 1, "cannot have an id"),
             ("4true", 1, "object or string"),
         ] {
             let (found, why) = fault(text);
@@ -426,13 +426,13 @@ mod tests {
     }
 
     #[test]
-    fn too_deep_json_is_pointed_at_where_it_gets_too_deep() {
+    fn the_position_of_too_deep_json_is_found() {
         let deep = format!("2[\"a]\\\"\",{}", "[".repeat(600));
         assert_eq!(fault(&deep).0, 1 + 512 + "\"a]\\\"\",".len());
     }
 
     #[test]
-    fn parts_of_a_packet_are_told_apart() {
+    fn parts_of_a_packet_are_separated() {
         let mut messages = Messages::new(ParserKind::Default);
         let text = r#"51-/admin,12["up",{"_placeholder":true,"num":0}]"#;
         let record = messages.on_text(&Str::from(text)).expect("a packet");
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_library_refuses_has_a_place() {
+    fn every_error_of_the_library_has_a_position() {
         // Every text of up to four characters of the packets' alphabet.
         let alphabet = [
             "0", "1", "2", "3", "5", "-", "/", ",", "[", "]", "\"", "{", "é",

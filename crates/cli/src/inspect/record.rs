@@ -1,11 +1,11 @@
-//! What is found in the input: one [`Record`] for each packet, frame or fault. Its JSON is what `--json` prints.
+//! The result: one [`Record`] for each packet, frame or error. `--json` prints its JSON.
 
 use kokanee_engineio::Handshake;
 use serde::Serialize;
 
 use super::fault::Fault;
 
-/// Where packets go. A masked frame is one of a client.
+/// The direction of a packet. Masked frames are from clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Direction {
@@ -15,17 +15,17 @@ pub(crate) enum Direction {
     Received,
 }
 
-/// One thing in the input. What does not apply is not in the JSON.
+/// A packet, frame or error in the input. Fields that do not apply are not in the JSON.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Record {
-    /// Number of the line, from 1, if the input is taken line by line.
+    /// Number of the line, from 1, if the input is decoded line by line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) line: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) direction: Option<Direction>,
-    /// Where it begins, in bytes from the beginning of the input, or of the line.
+    /// Offset in bytes from the start of the input, or of the line.
     pub(crate) offset: usize,
-    /// How many bytes of the input it takes.
+    /// Length in the input, in bytes.
     pub(crate) length: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) frame: Option<FrameRecord>,
@@ -53,7 +53,7 @@ pub(crate) struct FrameRecord {
     pub(crate) close: Option<CloseRecord>,
 }
 
-/// What a close frame says.
+/// The content of a close frame.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct CloseRecord {
     pub(crate) code: u16,
@@ -68,7 +68,7 @@ pub(crate) struct PacketRecord {
     pub(crate) revision: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) handshake: Option<HandshakeRecord>,
-    /// Text behind the type, unless it is a Socket.IO packet.
+    /// Text after the type, unless it is a Socket.IO packet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
     /// Content of a binary message in base64.
@@ -108,10 +108,10 @@ pub(crate) struct MessageRecord {
     pub(crate) namespace: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ack: Option<u64>,
-    /// Attachments that follow, or that a msgpack packet holds.
+    /// Number of attachments that follow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) attachments: Option<usize>,
-    /// Of an attachment: which one it is, from 1, and of how many.
+    /// Number of the attachment, from 1, and the number of all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) part: Option<(usize, usize)>,
     /// Name of an event.

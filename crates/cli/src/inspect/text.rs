@@ -1,4 +1,4 @@
-//! Records for people: one line each, what does not fit on it indented below, faults with a pointer.
+//! Formats records as text: one line each, long content indented below, errors with a pointer.
 
 use std::fmt::Write;
 
@@ -9,14 +9,14 @@ use crate::{
     pretty::{compact, describe_bytes, pretty},
 };
 
-/// Where the text begins behind position and arrow.
+/// Columns of the position and the arrow, before the text.
 const INDENT: usize = 10;
-/// Characters of arguments on the line of their packet.
+/// Maximum number of characters of arguments on the line of their packet.
 const SHORT: usize = 70;
 
-/// The lines of a record.
+/// Formats a record as lines.
 pub(crate) fn lines(record: &Record, paint: Paint) -> Vec<String> {
-    let place = match record.line {
+    let position = match record.line {
         Some(line) => format!("{line:>5}:"),
         None => format!("{:>6}", record.offset),
     };
@@ -43,7 +43,7 @@ pub(crate) fn lines(record: &Record, paint: Paint) -> Vec<String> {
         let separator = paint.dim(" › ");
         lines.push(format!(
             "{}  {arrow} {}",
-            paint.dim(&place),
+            paint.dim(&position),
             parts.join(&separator)
         ));
     }
@@ -58,19 +58,19 @@ pub(crate) fn lines(record: &Record, paint: Paint) -> Vec<String> {
         let mut fault = fault.lines(paint).into_iter();
         if lines.is_empty() {
             let head = fault.next().unwrap_or_default();
-            lines.push(format!("{}  {arrow} {head}", paint.dim(&place)));
+            lines.push(format!("{}  {arrow} {head}", paint.dim(&position)));
         }
         lines.extend(fault.map(|line| format!("{pad}{line}")));
     }
     lines
 }
 
-// Writing to a string cannot fail: its result is not looked at below.
+// Writing to a string cannot fail, so the results are ignored below.
 
 fn frame_text(frame: &FrameRecord, paint: Paint) -> String {
     let mut text = format!("{} frame", frame.opcode);
     if !frame.fin {
-        text.push_str(", goes on");
+        text.push_str(", fragment");
     }
     if frame.compressed {
         text.push_str(", compressed");
@@ -130,7 +130,7 @@ fn handshake_text(handshake: &HandshakeRecord) -> String {
     text
 }
 
-/// The line of a packet, and what does not fit on it.
+/// Returns the line of a packet, and the content that does not fit on it.
 fn message_text(message: &MessageRecord, paint: Paint) -> (String, Vec<String>) {
     let mut text = paint.green(message.kind);
     if let Some((part, parts)) = message.part {
@@ -170,7 +170,7 @@ fn message_text(message: &MessageRecord, paint: Paint) -> (String, Vec<String>) 
     }
 }
 
-/// The lines are indented by the caller, all alike.
+/// Removes the indentation, because the caller indents all lines.
 fn unindent(text: &str) -> String {
     let pad = " ".repeat(INDENT);
     let lines: Vec<_> = text

@@ -1,4 +1,4 @@
-//! What is sent: messages of the command line, and the standard input.
+//! What is sent: messages of the command line, and stdin.
 
 use std::{
     fs,
@@ -9,15 +9,15 @@ use std::{
 use kokanee::{bytes::Bytes, net::Framing};
 use tokio::sync::mpsc;
 
-use super::SocketError;
+use super::error::SocketError;
 use crate::args::MessageArgs;
 
-/// Messages that were read and wait to be sent.
+/// Messages that were read and may wait to be sent.
 const MAX_WAITING: usize = 16;
-/// Bytes of one read, and of one line.
+/// Maximum length of a line. The rest of a longer one is the next message.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// The peer's address and the messages of the command line: text, or the bytes of `@FILE`.
+/// Returns the peer's address and the messages of the command line: text, or the bytes of `@FILE`.
 pub(crate) fn messages(args: &MessageArgs) -> Result<(String, Vec<Bytes>), SocketError> {
     let (address, messages) = args.parts().map_err(SocketError::Argument)?;
     let message = |text: &String| match text.strip_prefix('@').filter(|path| !path.is_empty()) {
@@ -33,8 +33,8 @@ pub(crate) fn messages(args: &MessageArgs) -> Result<(String, Vec<Bytes>), Socke
     Ok((address, messages?))
 }
 
-/// Reads the standard input on a thread of its own: in pieces as they come, or, if messages are framed, by lines without
-/// their ends. It reads on when what it has read is taken.
+/// Reads stdin on a separate thread: in pieces as they arrive or, if messages are framed, by lines without line ends. It
+/// pauses while too many messages wait.
 pub(crate) fn stdin(framing: &Framing) -> Result<mpsc::Receiver<Bytes>, SocketError> {
     let (sender, receiver) = mpsc::channel(MAX_WAITING);
     let is_framed = *framing != Framing::Raw;
@@ -42,7 +42,7 @@ pub(crate) fn stdin(framing: &Framing) -> Result<mpsc::Receiver<Bytes>, SocketEr
         .name("input".to_owned())
         .spawn(move || {
             let mut input = io::stdin().lock();
-            // An input that cannot be read has ended.
+            // An error counts as the end of the input.
             while let Ok(Some(message)) = read(&mut input, is_framed) {
                 if sender.blocking_send(message).is_err() {
                     return;

@@ -15,7 +15,8 @@ use tokio::{
 };
 
 use super::{
-    SocketError, input,
+    error::SocketError,
+    input,
     view::{View, seconds},
 };
 use crate::{
@@ -26,8 +27,8 @@ use crate::{
     signals::Signals,
 };
 
-/// Time that connections get to end when the program is asked to.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// Timeout for closing connections when the program ends.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) fn view_args(args: &TcpArgs) -> &ViewArgs {
     match &args.command {
@@ -115,12 +116,12 @@ async fn serve(
             std::panic::resume_unwind(panic.into_panic());
         },
     }
-    handle.close(GOODBYE).await;
+    handle.close(CLOSE_TIMEOUT).await;
     view.summary().await;
     Ok(())
 }
 
-/// Serves one connection, and tells how it ended.
+/// Serves one connection, and prints how it ended.
 async fn react(conn: Connection, framing: Framing, reaction: Reaction, view: &View) {
     let peer = conn.peer().clone();
     view.connected_by(&peer).await;
@@ -154,10 +155,10 @@ async fn listen(args: &TcpListenArgs, view: &View) -> Result<(), SocketError> {
     view.listening(server.local_addr()).await;
     let conn = tokio::select! {
         accepted = server.accept() => accepted?,
-        // As for every server, a signal is how it ends.
+        // A signal is the normal end of a server.
         _ = signals.first() => return Ok(()),
     };
-    // Others are refused from now on, not left waiting.
+    // So that further connections are refused instead of left pending.
     drop(server);
     view.connected_by(conn.peer()).await;
     let framing = args.server.framing.framing();
@@ -214,8 +215,8 @@ async fn connect(args: &TcpConnectArgs, view: &View) -> Result<(), SocketError> 
     converse(conn, &framing, &args.end, &mut signals, view).await
 }
 
-/// Joins a connection with the standard input and output, until the peer has ended, or is silent for as long as is waited
-/// after the end of the input.
+/// Connects stdin and stdout with a connection until the peer closes it, or until nothing is received for `--wait` after the
+/// end of the input.
 async fn converse(
     conn: Connection,
     framing: &Framing,
@@ -226,10 +227,10 @@ async fn converse(
     let input = input::stdin(framing)?;
     let (reader, mut writer) = conn.into_split();
     let mut frames = reader.framed(framing);
-    let heard = Cell::new(Instant::now());
+    let last_received = Cell::new(Instant::now());
     let reading = async {
         while let Some(data) = frames.next().await? {
-            heard.set(Instant::now());
+            last_received.set(Instant::now());
             view.received(&data, None).await;
             if view.is_closed() {
                 break;
@@ -242,13 +243,13 @@ async fn converse(
         if !end.no_finish {
             writer.finish().await?;
         }
-        // Our side has ended. The peer's has not.
+        // The sending side is closed, but the peer may still send.
         let Some(wait) = end.wait else {
             return std::future::pending().await;
         };
-        heard.set(Instant::now());
+        last_received.set(Instant::now());
         loop {
-            let until = heard.get() + wait;
+            let until = last_received.get() + wait;
             if until <= Instant::now() {
                 return Ok::<_, NetError>(());
             }
@@ -264,7 +265,7 @@ async fn converse(
     ended
 }
 
-/// Sends what is typed.
+/// Sends the messages of the input.
 async fn forward(
     mut input: mpsc::Receiver<Bytes>,
     writer: &mut Writer,
@@ -312,7 +313,7 @@ async fn send(args: &TcpSendArgs, view: &View) -> Result<(), SocketError> {
         if args.no_answer {
             return Ok(sending.await?);
         }
-        // At the same time: a peer may stop reading until its answers are read.
+        // Concurrently, because a peer may stop reading until its replies are read.
         let receiving = receive(args, &mut answer, view);
         tokio::pin!(sending, receiving);
         tokio::select! {
@@ -320,7 +321,7 @@ async fn send(args: &TcpSendArgs, view: &View) -> Result<(), SocketError> {
             sent = &mut sending => sent?,
             received = &mut receiving => {
                 received?;
-                // Whoever asked for some answers has them. An end before all is sent is a loss.
+                // With --answers all expected replies have arrived. Otherwise the peer closed the connection too early.
                 return if args.answers.is_some() { Ok(()) } else { Err(SocketError::Unsent) };
             }
         }
@@ -334,7 +335,7 @@ async fn send(args: &TcpSendArgs, view: &View) -> Result<(), SocketError> {
     ended
 }
 
-/// Prints the answer until the peer's end, the last answer that is wanted, or silence.
+/// Prints the reply until the peer closes its side, all expected messages have arrived, or the timeout.
 async fn receive(
     args: &TcpSendArgs,
     frames: &mut FrameReader,
@@ -349,7 +350,7 @@ async fn receive(
             }
             Ok(Ok(None)) => return Ok(()),
             Ok(Err(error)) => return Err(error.into()),
-            // A peer may keep the connection although we have ended our side.
+            // A peer may keep the connection open after the reply.
             Err(_silence) if args.answers.is_none() && view.received_count() > 0 => return Ok(()),
             Err(_silence) => return Err(SocketError::Silence(args.timeout)),
         }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use kokanee::net::{Framing, NetError, UdpClient, UdpServer};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{SocketError, input, view::View};
+use super::{error::SocketError, input, view::View};
 use crate::{
     args::{UdpArgs, UdpCommand, UdpConnectArgs, UdpListenArgs, UdpSendArgs, ViewArgs},
     signals::Signals,
 };
 
-/// As good as for ever: then it is asked again.
+/// The timeout if none is set. It is restarted when it elapses.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) fn view_args(args: &UdpArgs) -> &ViewArgs {
@@ -25,7 +25,7 @@ pub(crate) fn view_args(args: &UdpArgs) -> &ViewArgs {
 pub(crate) async fn run(args: &UdpArgs, view: &View) -> Result<(), SocketError> {
     let mut signals = Signals::watch(view.output()).map_err(SocketError::Start)?;
     let ended = match &args.command {
-        // A signal is how a server ends.
+        // A signal is the normal end of a server.
         UdpCommand::Echo(args) => tokio::select! {
             ended = serve(args, true, view) => ended,
             _ = signals.first() => Ok(()),
@@ -57,11 +57,11 @@ async fn serve(args: &UdpListenArgs, sends_back: bool, view: &View) -> Result<()
         server.join_multicast(*group, None)?;
     }
     view.listening(server.local_addr()).await;
-    let patience = args.timeout.unwrap_or(DAY);
+    let silence = args.timeout.unwrap_or(DAY);
     loop {
-        let datagram = match timeout(patience, server.recv()).await {
+        let datagram = match timeout(silence, server.recv()).await {
             Ok(Ok(datagram)) => datagram,
-            // One peer's trouble is no end of the others.
+            // An error of one peer does not end the server.
             Ok(Err(error @ (NetError::DatagramOverLimit { .. } | NetError::Refused { .. }))) => {
                 view.fact(&error.to_string()).await;
                 continue;
@@ -90,11 +90,11 @@ async fn serve(args: &UdpListenArgs, sends_back: bool, view: &View) -> Result<()
 
 async fn connect(args: &UdpConnectArgs, view: &View) -> Result<(), SocketError> {
     let client = UdpClient::connect(&args.target.address()).await?;
-    // A datagram for each line.
+    // Each line is one datagram.
     let mut lines = input::stdin(&Framing::Lines)?;
     // When the input has ended.
     let mut ended: Option<Instant> = None;
-    let patience = args.timeout.unwrap_or(DAY);
+    let silence = args.timeout.unwrap_or(DAY);
     let mut silent_since = Instant::now();
     loop {
         let wait_from = ended.map_or(silent_since, |ended| ended.max(silent_since));
@@ -113,12 +113,12 @@ async fn connect(args: &UdpConnectArgs, view: &View) -> Result<(), SocketError> 
                     return Ok(());
                 }
             }
-            () = sleep_until(silent_since + patience) => match args.timeout {
+            () = sleep_until(silent_since + silence) => match args.timeout {
                 Some(_) if ended.is_some() && view.received_count() > 0 => return Ok(()),
                 Some(timeout) => return Err(SocketError::Silence(timeout)),
                 None => silent_since = Instant::now(),
             },
-            // Nobody knows which answer is the last one.
+            // UDP has no end of a reply, so a timeout decides.
             () = sleep_until(wait_from + args.wait), if ended.is_some() => return Ok(()),
         }
     }

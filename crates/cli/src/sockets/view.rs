@@ -1,4 +1,4 @@
-//! What the commands print: messages as text, in hexadecimal or as they are, what happened, and how much it was.
+//! What the commands print: messages as text, in hexadecimal or unchanged, what happened, and totals.
 
 use std::{
     fmt::Write,
@@ -14,12 +14,12 @@ use tokio::task;
 
 use crate::{args::ViewArgs, escape, output::Output, paint::Paint, pretty::plural};
 
-/// Bytes of a message that are shown as text.
+/// Maximum number of bytes shown of a message as text.
 const MAX_TEXT_BYTES: usize = 1024;
-/// Bytes of one line of a dump.
+/// Bytes per line of a hex dump.
 const DUMP_BYTES: usize = 16;
 
-/// Prints messages and facts, and counts. A cheap handle.
+/// Prints messages and other facts, and counts messages. A cheap handle.
 #[derive(Debug, Clone)]
 pub(crate) struct View(Arc<Inner>);
 
@@ -79,7 +79,7 @@ impl View {
         }))
     }
 
-    /// Says where a server listens, even if it is quiet: nobody could find it otherwise.
+    /// Prints the address of a server, even with `--quiet`.
     pub(crate) async fn listening(&self, address: impl std::fmt::Display) {
         self.line(format!(
             "listening on {}",
@@ -88,31 +88,31 @@ impl View {
         .await;
     }
 
-    /// Says who has connected.
+    /// Prints the peer that connected.
     pub(crate) async fn connected_by(&self, peer: &Endpoint) {
         self.0.connections.fetch_add(1, Ordering::Relaxed);
         self.fact(&format!("connected by {peer}")).await;
     }
 
-    /// Says whom we have connected to.
+    /// Prints the peer that this command connected to.
     pub(crate) async fn connected_to(&self, peer: &Endpoint) {
         self.0.connections.fetch_add(1, Ordering::Relaxed);
         self.fact(&format!("connected to {peer}")).await;
     }
 
-    /// Says that something has happened.
+    /// Prints that something happened.
     pub(crate) async fn fact(&self, text: &str) {
         if !self.0.is_quiet {
             self.line(self.0.paint.dim(&escape::lines(text))).await;
         }
     }
 
-    /// Prints a message that was received, and counts it. Waits for whoever reads what is printed.
+    /// Prints a received message, and counts it. Waits until there is room in the output.
     pub(crate) async fn received(&self, data: &Bytes, from: Option<&Endpoint>) {
         self.0.received.add(data.len());
         if self.0.form == Form::Raw {
             let (output, data) = (self.0.output.clone(), data.clone());
-            // A panic there would be the output's.
+            // It fails only if the output panics.
             let _ = task::spawn_blocking(move || output.print_bytes(data.to_vec())).await;
             return;
         }
@@ -120,32 +120,32 @@ impl View {
         self.line(text).await;
     }
 
-    /// Counts a message that was sent.
+    /// Counts a sent message.
     pub(crate) fn sent(&self, bytes: usize) {
         self.0.sent.add(bytes);
     }
 
-    /// Where it is printed.
+    /// Returns the output.
     pub(crate) fn output(&self) -> &Output {
         &self.0.output
     }
 
-    /// Whether nobody reads what is printed.
+    /// Returns whether stdout is closed at the other end.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.output.is_closed()
     }
 
-    /// Number of messages that were received.
+    /// Returns the number of received messages.
     pub(crate) fn received_count(&self) -> u64 {
         self.0.received.messages.load(Ordering::Relaxed)
     }
 
-    /// Number of connections.
+    /// Returns the number of connections.
     pub(crate) fn connection_count(&self) -> u64 {
         self.0.connections.load(Ordering::Relaxed)
     }
 
-    /// Says how much went, and how fast.
+    /// Prints the totals and rates.
     pub(crate) async fn summary(&self) {
         let (connections, time) = (self.connection_count(), self.0.start.elapsed());
         let mut text = String::new();
@@ -188,7 +188,7 @@ impl View {
 
     async fn line(&self, text: String) {
         let (output, is_raw) = (self.0.output.clone(), self.0.form == Form::Raw);
-        // As the output may be slow, and signals must be heard meanwhile.
+        // On another thread: the output may be slow, and signals must be handled meanwhile.
         let print = move || {
             if is_raw {
                 output.print_err(text);
@@ -200,7 +200,7 @@ impl View {
     }
 }
 
-/// A message as text: line ends and what is no text are shown as escapes.
+/// Formats a message as text: line ends and invalid UTF-8 are shown as escapes.
 fn text(data: &[u8]) -> String {
     let shown = &data[..data.len().min(MAX_TEXT_BYTES)];
     let mut text = String::with_capacity(shown.len());
@@ -218,7 +218,7 @@ fn text(data: &[u8]) -> String {
     text
 }
 
-/// A message in hexadecimal, with its printable characters beside: one line for 16 bytes, each with a line end in front.
+/// Formats a message as a hex dump with its printable characters: 16 bytes per line, each line with a line end in front.
 fn dump(data: &[u8]) -> String {
     let mut text = String::with_capacity(data.len() * 5);
     for (index, line) in data.chunks(DUMP_BYTES).enumerate() {
@@ -251,7 +251,6 @@ fn amount(count: &Count, time: Duration) -> String {
 }
 
 fn rate(bytes: u64, time: Duration) -> String {
-    // A rate needs no more digits than a float has.
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let per_second = bytes as f64 / time.as_secs_f64().max(0.001);
     match per_second {

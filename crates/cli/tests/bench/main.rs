@@ -296,7 +296,7 @@ fn failures_have_codes_and_hints() {
         "1",
     ]);
     assert_eq!(output.status.code(), Some(4));
-    assert!(stderr(&output).contains("hint: does the server answer this event?"));
+    assert!(stderr(&output).contains("hint: does the server reply to this event?"));
     let output = bench(&[&url, "--path", "/elsewhere", "-c", "1"]);
     assert_eq!(output.status.code(), Some(5));
     assert!(stderr(&output).contains("404"));
@@ -327,7 +327,7 @@ fn progress_is_told_on_stderr() {
     let output = bench(&[&server.url(""), "storm", "-c", "10", "--waves", "1"]);
     let told = stderr(&output);
     assert!(
-        told.contains("wave 1 of 1: all connections are cut"),
+        told.contains("wave 1 of 1: cutting all connections"),
         "{told}"
     );
     assert!(!told.contains('\u{1b}'), "{told}");

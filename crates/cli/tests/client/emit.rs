@@ -152,7 +152,7 @@ fn each_kind_of_failure_has_its_code() {
         "200ms",
     ]);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
-    assert!(stderr(&output).contains("no answer within 200ms"));
+    assert!(stderr(&output).contains("no acknowledgement within 200ms"));
     let output = run(&["emit", &url, "echo", "--path", "/elsewhere"]);
     assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
     let output = run(&["emit", &url, "echo", "--revision", "3"]);
@@ -250,7 +250,7 @@ fn the_path_of_the_requests_is_not_a_namespace() {
             stderr(&output)
         );
         let hint = format!(
-            "a namespace, here /socket.io; do you mean {} alone",
+            "the namespace, here /socket.io; did you mean {} alone",
             server.url("")
         );
         assert!(

@@ -63,7 +63,7 @@ fn a_fault_has_a_pointer_and_an_exit_code() {
     assert_eq!(
         text(&output),
         "Read as a payload of revision 4: 17 bytes, 1 part.\n     0    message\n          \
-         wrong at byte 15: true, false or null is expected here\n            \
+         error at byte 15: expected true, false or null\n            \
          42[\"a\",{\"b\":tru}]\n                           ^\n"
     );
 }
@@ -138,7 +138,7 @@ fn revision_3_is_recognised_and_can_be_said() {
         b"",
     );
     assert!(
-        text(&output).contains("revision 4 has no binary bodies"),
+        text(&output).contains("binary bodies do not exist in revision 4"),
         "{}",
         text(&output)
     );

@@ -123,7 +123,7 @@ fn a_port_in_use_is_said_with_a_hint() {
     let output = run(&["serve", "--port", &server.port.to_string()]);
     assert_eq!(output.status.code(), Some(98));
     let said = format!(
-        "error: port {} of 127.0.0.1 is in use\nhint: choose another one with --port, or any free one with --port 0\n",
+        "error: port {} of 127.0.0.1 is in use\nhint: choose another port with --port, or any free one with --port 0\n",
         server.port
     );
     assert_eq!(stderr(&output), said);

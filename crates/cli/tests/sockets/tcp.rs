@@ -185,7 +185,7 @@ fn an_idle_connection_ends_with_its_own_code() {
     let output = run(&["tcp", "send", "localhost", &port, "x", "--timeout", "100ms"]);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(
-        stderr(&output).contains("nothing came within 100ms"),
+        stderr(&output).contains("nothing received within 100ms"),
         "{}",
         stderr(&output)
     );

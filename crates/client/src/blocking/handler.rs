@@ -1,4 +1,4 @@
-//! Handlers that are plain functions: they run on a thread that may block, and the client's task waits for them.
+//! Handlers that are plain functions: they run on a blocking thread, and the client's task waits for them.
 
 use std::{future::Future, panic::resume_unwind, sync::Arc};
 
@@ -14,17 +14,36 @@ use crate::handlers::Handling;
     note = "a blocking handler is a plain function, not an async one; every parameter must be an extractor of this kind",
     note = "it returns nothing, or a Result<(), E>"
 )]
+/// Describes a plain function that handles what `K` names: an event, a connection, a disconnection.
+///
+/// It is implemented for functions and closures with up to eight parameters that implement [`FromContext<K>`] and that return
+/// nothing or a `Result<(), E>`.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_client::{BoxError, Data, blocking::{Client, Socket}};
+///
+/// fn save(socket: Socket, Data((name, content)): Data<(String, String)>) -> Result<(), BoxError> {
+///     std::fs::write(name, content)?; // Blocking is fine here: the handler has a thread of its own.
+///     Ok(socket.emit("saved", ())?)
+/// }
+///
+/// # fn example() {
+/// Client::builder("http://localhost:5000").on("save", save);
+/// # }
+/// ```
 pub trait Handler<Args, K: Kind>: Send + Sync + 'static {
-    /// The handler as the client's task calls it.
+    /// Returns the handler in the form in which the client's task calls it.
     #[doc(hidden)]
     fn erase(self) -> Erased<K>;
 
-    /// What its parameters need.
+    /// Returns what the parameters need.
     #[doc(hidden)]
     fn needs() -> Needs;
 }
 
-/// Runs a function on a thread that may block. A panic comes out where it is awaited.
+/// Runs a function on a blocking thread. A panic of the function continues where the future is awaited.
 fn run(
     function: impl FnOnce() -> Result<(), BoxError> + Send + 'static,
 ) -> impl Future<Output = Result<(), BoxError>> + Send {

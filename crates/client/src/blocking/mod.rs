@@ -1,21 +1,21 @@
-//! The blocking client: the same client on a background runtime, for programs that are not async.
+//! The blocking client, for programs that are not async: the same client on a background runtime.
 //!
-//! ```no_run
+//! ```
+#![doc = include_str!("../doctest/blocking_server.md")]
 //! use std::time::Duration;
 //! use kokanee_client::{Data, blocking::Client};
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-//! let socket = Client::builder("http://localhost:5000")
+//! let socket = Client::builder(&url)
 //!     .on("my_message", |Data(text): Data<String>| println!("{text}"))
 //!     .connect()?;
 //! let sum: i64 = socket.emit_with_ack("sum", (20, 22)).timeout(Duration::from_secs(1)).wait()?;
 //! # Ok(()) }
 //! ```
 //!
-//! * Names and options are those of the async client. There is one background thread for all blocking clients of the process.
-//! * Handlers are plain functions with the same parameters. They run on threads of their own and may block: heartbeats go on.
-//!   Events of one socket are handled one after the other.
-//! * As with every blocking function, these must not be called inside async code: tokio panics there.
+//! * Names and options are those of the async client. One background thread serves all blocking clients of the process.
+//! * Handlers are plain functions with the same parameters. They run on threads of their own and may block: heartbeats
+//!   continue. Events of one socket are handled one after the other.
+//! * Like all blocking functions, these must not be called inside async code: tokio panics there.
 
 mod handler;
 mod simple;
@@ -36,26 +36,52 @@ pub use self::{
     socket::{EmitWithAck, Events, Socket},
 };
 use crate::{
-    ConnectFailure,
     attach::attach_methods,
+    engine::ConnectFailure,
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
     handlers::check_event,
 };
 
-/// The entry: makes connections to Socket.IO servers.
+/// Connects to Socket.IO servers: the entry point of the blocking client.
 #[derive(Debug)]
 pub struct Client;
 
 impl Client {
-    /// Connects with default options, and returns when the namespace has accepted. The URL's path is the namespace.
+    /// Connects with default options, and waits until the namespace has accepted. The path of the URL is the namespace.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("../doctest/blocking_server.md")]
+    /// use kokanee_client::{Data, blocking::Client};
+    ///
+    /// let socket = Client::connect(&url)?;
+    /// socket.on("welcome", |Data(text): Data<String>| println!("{text}"));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// Why the connection could not be made, with a hint.
+    /// [`ConnectFailure`] with a hint if the connection could not be made.
     pub fn connect(url: &str) -> Result<Socket, ConnectFailure> {
         Self::builder(url).connect()
     }
 
-    /// Begins with a URL. Its handlers are plain functions.
+    /// Returns a builder for a connection to this URL. It has all options of the async client; its handlers are plain
+    /// functions.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("../doctest/blocking_server.md")]
+    /// use kokanee_client::{Transport, blocking::{Client, Socket}};
+    ///
+    /// let socket = Client::builder(&url)
+    ///     .transports([Transport::WebSocket])
+    ///     .on("question", |socket: Socket| socket.emit("answer", 42))
+    ///     .connect()?;
+    /// assert!(socket.is_connected());
+    /// # Ok(()) }
+    /// ```
     pub fn builder(url: &str) -> ClientBuilder {
         crate::ClientBuilder::new(url)
     }
@@ -65,19 +91,33 @@ impl Client {
 #[derive(Debug, Clone, Copy)]
 pub enum Blocking {}
 
-/// The options of a blocking client, and the handlers of its first socket.
+/// Configures a blocking client, and the handlers of its first socket.
 pub type ClientBuilder = crate::ClientBuilder<Blocking>;
 
 impl ClientBuilder {
-    attach_methods!([self] self -> Self, Handler, Socket);
+    attach_methods!([self] self -> Self, Handler, Socket; "", "kokanee_client::blocking::ClientBuilder");
 
-    /// Makes a socket that is not connected yet.
+    /// Builds a socket that is not connected yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("../doctest/blocking_server.md")]
+    /// use kokanee_client::{Data, blocking::Client};
+    ///
+    /// let socket = Client::builder(&url).build()?;
+    /// let admin = socket.of("/admin");
+    /// admin.on("alarm", |Data(text): Data<String>| eprintln!("{text}"));
+    /// admin.connect()?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// An option that cannot be used, or no thread for the background.
+    /// [`ConnectFailure::Url`] or [`ConnectFailure::Option`] if the URL or an option cannot be used,
+    /// [`ConnectFailure::Background`] if the system gives no thread for the background.
     ///
     /// # Panics
-    /// If a handler has a parameter [`State<T>`](crate::State) that was not given with [`state`](Self::state).
+    /// If a handler has a parameter [`State<T>`](crate::State) for which [`state`](Self::state) was not called.
     #[track_caller]
     pub fn build(self) -> Result<Socket, ConnectFailure> {
         let handle = background()?;
@@ -85,10 +125,10 @@ impl ClientBuilder {
         Ok(Socket::new(self.build_socket()?, handle.clone()))
     }
 
-    /// Connects, and returns when the namespace has accepted.
+    /// Connects, and waits until the namespace has accepted.
     ///
     /// # Errors
-    /// Why the connection could not be made, with a hint.
+    /// [`ConnectFailure`] with a hint if the connection could not be made.
     ///
     /// # Panics
     /// As [`build`](Self::build).
@@ -100,7 +140,7 @@ impl ClientBuilder {
     }
 }
 
-/// The runtime of all blocking clients. It starts with the first, and lives as long as the process.
+/// The runtime of all blocking clients. It starts with the first client, and runs until the process ends.
 fn background() -> Result<&'static Handle, ConnectFailure> {
     static BACKGROUND: OnceLock<Runtime> = OnceLock::new();
     if let Some(runtime) = BACKGROUND.get() {
@@ -112,6 +152,6 @@ fn background() -> Result<&'static Handle, ConnectFailure> {
         .enable_all()
         .build();
     let runtime = runtime.map_err(|source| ConnectFailure::Background { source })?;
-    // If another thread was quicker, its runtime is used and this one ends.
+    // If another thread was faster, its runtime is used and this one ends.
     Ok(BACKGROUND.get_or_init(|| runtime).handle())
 }

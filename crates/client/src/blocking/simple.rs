@@ -8,19 +8,25 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::Handle;
 
 use super::{Client, background};
-use crate::{ClientBuilder, ConnectFailure, DisconnectError, ReceiveError, Received};
+use crate::{
+    client::ClientBuilder, engine::ConnectFailure, reason::DisconnectError, simple::ReceiveError,
+    stream::Received,
+};
 
-/// A client that is asked for events instead of calling handlers: the [`SimpleClient`](crate::SimpleClient) with functions
-/// that block.
+/// Pulls events one at a time instead of calling handlers: the [`SimpleClient`](crate::SimpleClient) with blocking functions.
 ///
-/// ```no_run
+/// # Examples
+///
+/// ```
+#[doc = include_str!("../doctest/blocking_server.md")]
 /// use std::time::Duration;
 /// use kokanee_client::blocking::SimpleClient;
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let mut client = SimpleClient::connect("http://localhost:5000")?;
-/// let sum: i64 = client.call("sum", (20, 22))?;
+/// let mut client = SimpleClient::connect(&url)?;
 /// let received = client.receive(Duration::from_secs(5))?;
+/// assert_eq!(received.name(), "welcome");
+/// let sum: i64 = client.call("sum", (20, 22))?;
+/// assert_eq!(sum, 42);
 /// client.disconnect()?;
 /// # Ok(()) }
 /// ```
@@ -31,47 +37,59 @@ pub struct SimpleClient {
 }
 
 impl SimpleClient {
-    /// Connects with default options, and returns when the namespace has accepted. The URL's path is the namespace.
+    /// Connects with default options, and waits until the namespace has accepted. The path of the URL is the namespace.
     ///
     /// # Errors
-    /// Why the connection could not be made, with a hint.
+    /// [`ConnectFailure`] with a hint if the connection could not be made.
     pub fn connect(url: &str) -> Result<Self, ConnectFailure> {
         Self::with(Client::builder(url))
     }
 
-    /// Connects with the options of a [`Client::builder`], of either kind.
+    /// Connects with the options of a [`Client::builder`], of the blocking or of the async client.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("../doctest/blocking_server.md")]
+    /// use kokanee_client::blocking::{Client, SimpleClient};
+    ///
+    /// let builder = Client::builder(&url).auth(serde_json::json!({ "token": "secret" }));
+    /// let client = SimpleClient::with(builder)?;
+    /// assert!(client.id().is_some());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// Why the connection could not be made, with a hint.
+    /// [`ConnectFailure`] with a hint if the connection could not be made.
     pub fn with<M>(builder: ClientBuilder<M>) -> Result<Self, ConnectFailure> {
         let handle = background()?;
         let client = handle.block_on(crate::SimpleClient::connect_with(builder))?;
         Ok(Self { client, handle })
     }
 
-    /// The socket's id, which the server knows it by. `None` while it is not connected.
+    /// Returns the socket's id, by which the server knows it, or `None` while it is not connected.
     pub fn id(&self) -> Option<String> {
         self.client.id()
     }
 
-    /// The transport that carries the connection now.
+    /// Returns the transport that carries the connection now, or `None` while there is no connection.
     pub fn transport(&self) -> Option<Transport> {
         self.client.transport()
     }
 
-    /// Sends an event. Waits until the client is connected.
+    /// Sends an event. Waits first until the client is connected.
     ///
     /// # Errors
-    /// When the arguments cannot be encoded, or the client will not be connected again.
+    /// [`EmitError`] if the arguments cannot be encoded, or the client will not reconnect.
     pub fn emit(&self, event: &str, args: impl Serialize) -> Result<(), EmitError> {
         self.handle.block_on(self.client.emit(event, args))
     }
 
-    /// Sends an event and waits for the server's answer, for as long as
+    /// Sends an event and returns the server's acknowledgement. Waits first until the client is connected, then for
     /// [`ack_timeout`](ClientBuilder::ack_timeout), or 60 s.
     ///
     /// # Errors
-    /// [`AckError`].
+    /// [`AckError`] if no answer came or it does not fit `T`.
     pub fn call<T>(&self, event: &str, args: impl Serialize) -> Result<T, AckError>
     where
         T: DeserializeOwned + Send + 'static,
@@ -79,19 +97,37 @@ impl SimpleClient {
         self.handle.block_on(self.client.call(event, args))
     }
 
-    /// Waits for the next event, at most as long as `timeout`; [`Duration::MAX`] is for ever.
+    /// Waits for the next event, for at most `timeout`; [`Duration::MAX`] means forever.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("../doctest/blocking_server.md")]
+    /// use std::time::Duration;
+    /// use kokanee_client::{ReceiveError, blocking::SimpleClient};
+    ///
+    /// let mut client = SimpleClient::connect(&url)?;
+    /// loop {
+    ///     match client.receive(Duration::from_millis(10)) {
+    ///         Ok(received) => println!("{}", received.name()),
+    ///         Err(ReceiveError::Timeout { .. }) => break, // Nothing new: do something else, then call it again.
+    ///         Err(ReceiveError::Disconnected) => panic!("the server is gone"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// [`ReceiveError`].
+    /// [`ReceiveError`] if no event arrived in time, or the client is not connected and will not reconnect.
     pub fn receive(&mut self, timeout: Duration) -> Result<Received, ReceiveError> {
         self.handle.block_on(self.client.receive(timeout))
     }
 
-    /// Disconnects. Returns when that is on the wire, what was sent before included: see
+    /// Disconnects, and waits until everything that was sent before has left: see
     /// [`Socket::disconnect`](crate::Socket::disconnect).
     ///
     /// # Errors
-    /// [`DisconnectError`] if something has not left.
+    /// [`DisconnectError`] if something could not be sent.
     pub fn disconnect(self) -> Result<(), DisconnectError> {
         self.handle.block_on(self.client.disconnect())
     }

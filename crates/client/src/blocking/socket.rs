@@ -12,14 +12,36 @@ use tokio::runtime::Handle;
 
 use super::Handler;
 use crate::{
-    ConnectFailure, DisconnectError, ReceiveError, Received,
     attach::attach_methods,
+    engine::ConnectFailure,
     extract::{ClientKind, Context, OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
     handlers::{ErrorHandler, Handlers, check_event},
+    reason::DisconnectError,
+    simple::ReceiveError,
+    stream::Received,
 };
 
-/// One namespace of a connection to a server: the [`Socket`](crate::Socket) with functions that block. A cheap handle: when
-/// the last one of a connection is dropped, the connection is closed in the background.
+/// Represents one namespace of a connection to a server: the [`Socket`](crate::Socket) with blocking functions. A cheap handle.
+///
+/// When the last handle of a connection is dropped, the connection is closed in the background.
+///
+/// # Examples
+///
+/// ```
+#[doc = include_str!("../doctest/blocking_server.md")]
+/// use kokanee_client::{Data, blocking::{Client, Socket}};
+///
+/// let socket = Client::connect(&url)?;
+/// // Handlers run on other threads, and may block.
+/// socket.on("job", |socket: Socket, Data(seconds): Data<u64>| {
+///     std::thread::sleep(std::time::Duration::from_secs(seconds));
+///     socket.emit("done", ())
+/// });
+/// let sum: i64 = socket.emit_with_ack("sum", (20, 22)).wait()?;
+/// assert_eq!(sum, 42);
+/// socket.disconnect()?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Socket {
     socket: crate::Socket,
@@ -31,42 +53,67 @@ impl Socket {
         Self { socket, handle }
     }
 
-    /// The same socket for async code.
+    /// Returns the same socket for async code.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::blocking::Socket;
+    /// # fn example(socket: &Socket, runtime: &tokio::runtime::Runtime) {
+    /// let socket = socket.as_async().clone();
+    /// runtime.spawn(async move { socket.emit("hello", ()).await });
+    /// # }
+    /// ```
     pub fn as_async(&self) -> &crate::Socket {
         &self.socket
     }
 
-    /// The namespace's name, for instance `/`.
+    /// Returns the name of the namespace, for instance `/`.
     pub fn namespace(&self) -> &str {
         self.socket.namespace()
     }
 
-    /// The socket's id, which the server knows it by. `None` while it is not connected.
+    /// Returns the socket's id, by which the server knows it, or `None` while it is not connected.
     pub fn id(&self) -> Option<String> {
         self.socket.id()
     }
 
-    /// Whether the socket is connected: the namespace has accepted it.
+    /// Returns whether the socket is connected: the namespace has accepted it.
     pub fn is_connected(&self) -> bool {
         self.socket.is_connected()
     }
 
-    /// Whether the socket is connected, or will be.
+    /// Returns whether the socket is connected or tries to be.
     pub fn is_active(&self) -> bool {
         self.socket.is_active()
     }
 
-    /// Whether the server has restored the socket's state with the last connection.
+    /// Returns whether the server has restored the socket's state at the last connection and has sent the events that were
+    /// missed.
     pub fn is_recovered(&self) -> bool {
         self.socket.is_recovered()
     }
 
-    /// The transport that carries the connection now.
+    /// Returns the transport that carries the connection now, or `None` while there is no connection.
     pub fn transport(&self) -> Option<Transport> {
         self.socket.transport()
     }
 
-    /// Another namespace over the same connection. Connect it with [`connect`](Self::connect).
+    /// Returns the socket of another namespace over the same connection. It is not connected yet: call
+    /// [`connect`](Self::connect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("../doctest/blocking_server.md")]
+    /// # use kokanee_client::blocking::Client;
+    /// let socket = Client::connect(&url)?;
+    /// let admin = socket.of("/admin");
+    /// admin.connect()?;
+    /// let users: u32 = admin.emit_with_ack("users", ()).wait()?;
+    /// assert_eq!(users, 1);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn of(&self, namespace: &str) -> Self {
         Self::new(self.socket.of(namespace), self.handle.clone())
@@ -74,15 +121,16 @@ impl Socket {
 
     // Connection.
 
-    /// Connects, and returns when the namespace has accepted.
+    /// Connects, and waits until the namespace has accepted.
     ///
     /// # Errors
-    /// Why it could not be connected.
+    /// [`ConnectFailure`] with a hint if the connection could not be made.
     pub fn connect(&self) -> Result<(), ConnectFailure> {
         self.handle.block_on(self.socket.connect())
     }
 
-    /// Waits until the socket is connected, for instance again after a loss.
+    /// Waits until the socket is connected, for instance again after a loss. Unlike [`connect`](Self::connect) it starts
+    /// nothing.
     ///
     /// # Errors
     /// As [`Socket::connected`](crate::Socket::connected).
@@ -90,31 +138,43 @@ impl Socket {
         self.handle.block_on(self.socket.connected())
     }
 
-    /// Disconnects from the namespace; with the last namespace the connection is closed. Returns when that is on the wire:
-    /// see [`Socket::disconnect`](crate::Socket::disconnect).
+    /// Disconnects from the namespace, and waits until everything that was sent before has left: see
+    /// [`Socket::disconnect`](crate::Socket::disconnect). With the last namespace the connection is closed.
     ///
     /// # Errors
-    /// [`DisconnectError`] if something has not left.
+    /// [`DisconnectError`] if something could not be sent.
     pub fn disconnect(&self) -> Result<(), DisconnectError> {
         self.handle.block_on(self.socket.disconnect())
     }
 
-    /// Cuts the transport, as if the network had failed: all namespaces are connected again.
+    /// Cuts the transport, as if the network had failed, so that all namespaces reconnect.
     pub fn reconnect(&self) {
         self.socket.reconnect();
     }
 
     // Events out.
 
-    /// Sends an event, as [`Socket::emit`](crate::Socket::emit).
+    /// Sends an event, as [`Socket::emit`](crate::Socket::emit) does. Waits while more than half of the send buffer is in use.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("../doctest/blocking_server.md")]
+    /// # use kokanee_client::blocking::Client;
+    /// let socket = Client::connect(&url)?;
+    /// socket.emit("message", "hello")?;
+    /// socket.emit("move", (3, 4))?; // Two arguments.
+    /// socket.disconnect()?; // Everything has left when this returns.
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// When the arguments cannot be encoded, the send buffer is full, or the client is closed.
+    /// [`EmitError`] if the arguments cannot be encoded, the send buffer is full, or the client is closed.
     pub fn emit<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
         self.handle.block_on(self.socket.emit(event, args))
     }
 
-    /// Sends an event with arguments as they were received.
+    /// Sends an event with arguments in the form in which they were received, without decoding them.
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
@@ -122,7 +182,7 @@ impl Socket {
         self.handle.block_on(self.socket.emit_args(event, args))
     }
 
-    /// Sends a typed event.
+    /// Sends a typed event, whose type has the name and the arguments.
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
@@ -130,16 +190,32 @@ impl Socket {
         self.handle.block_on(self.socket.emit_typed(event))
     }
 
-    /// Sends an event that is dropped if it cannot leave at once.
+    /// Sends an event that is dropped if it cannot be sent at once. It never waits.
     ///
     /// # Errors
-    /// When the arguments cannot be encoded, or the client is closed.
+    /// [`EmitError`] if the arguments cannot be encoded, or the client is closed.
     pub fn emit_volatile<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
         self.socket.emit_volatile(event, args)
     }
 
-    /// Sends an event that asks for an answer: [`wait`](EmitWithAck::wait) for it, perhaps with a
-    /// [`timeout`](EmitWithAck::timeout).
+    /// Prepares an event that asks for an acknowledgement: [`wait`](EmitWithAck::wait) sends it and waits for the answer,
+    /// perhaps with a [`timeout`](EmitWithAck::timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("../doctest/blocking_server.md")]
+    /// use std::time::Duration;
+    /// use kokanee_client::{AckError, blocking::Client};
+    ///
+    /// let socket = Client::connect(&url)?;
+    /// match socket.emit_with_ack::<i64>("sum", (20, 22)).timeout(Duration::from_secs(1)).wait() {
+    ///     Ok(sum) => assert_eq!(sum, 42),
+    ///     Err(AckError::Timeout) => eprintln!("no answer"),
+    ///     Err(error) => eprintln!("{error}"),
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn emit_with_ack<T: DeserializeOwned>(
         &self,
         event: &str,
@@ -148,7 +224,7 @@ impl Socket {
         self.with_ack(self.socket.emit_with_ack(event, args))
     }
 
-    /// The same with arguments as they were received.
+    /// Prepares an event with arguments in the form in which they were received that asks for an acknowledgement.
     pub fn emit_args_with_ack<T: DeserializeOwned>(
         &self,
         event: &str,
@@ -157,7 +233,7 @@ impl Socket {
         self.with_ack(self.socket.emit_args_with_ack(event, args))
     }
 
-    /// Sends a typed event that asks for an answer.
+    /// Prepares a typed event that asks for an acknowledgement.
     pub fn emit_typed_with_ack<E: Event>(&self, event: &E) -> EmitWithAck<E::Ack> {
         self.with_ack(self.socket.emit_typed_with_ack(event))
     }
@@ -169,7 +245,7 @@ impl Socket {
         }
     }
 
-    attach_methods!([&self] self -> &Self, Handler, Socket);
+    attach_methods!([&self] self -> &Self, Handler, Socket; "", "kokanee_client::blocking::Socket");
 
     pub(super) fn error_handler(
         handler: impl Fn(&Self, &EventError) + Send + Sync + 'static,
@@ -193,8 +269,24 @@ impl Socket {
         self
     }
 
-    /// The events that come from now on and those that [wait](crate::Socket#early-events). If their reader is behind, the client
-    /// stops to read from the server.
+    /// Returns an iterator over the events that arrive from now on, and those that [wait](crate::Socket#early-events).
+    ///
+    /// If its reader is slow, the client stops reading from the server when 256 events or 8 MiB wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("../doctest/blocking_server.md")]
+    /// # use kokanee_client::blocking::Client;
+    /// let socket = Client::builder(&url).build()?;
+    /// let events = socket.events();
+    /// socket.connect()?;
+    /// for event in events {
+    ///     println!("{}", event.name());
+    ///     break; // Only for this example.
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn events(&self) -> Events {
         Events {
             events: self.socket.events(),
@@ -202,14 +294,14 @@ impl Socket {
         }
     }
 
-    /// How many events have come that nothing was attached for; see
+    /// Returns the number of events that arrived and that nothing was attached for; see
     /// [`Socket::unhandled_events`](crate::Socket::unhandled_events).
     pub fn unhandled_events(&self) -> u64 {
         self.socket.unhandled_events()
     }
 }
 
-/// Handlers get their socket in this form.
+/// Gives handlers their socket in its blocking form.
 impl<K: ClientKind> FromContext<K> for Socket {
     fn from_context(context: &Context<'_>) -> Result<Self, ExtractError> {
         let handle = Handle::try_current().map_err(ExtractError::other)?;
@@ -217,7 +309,7 @@ impl<K: ClientKind> FromContext<K> for Socket {
     }
 }
 
-/// An event that asks for an answer; see [`Socket::emit_with_ack`].
+/// Holds an event that asks for an acknowledgement, until it is sent; see [`Socket::emit_with_ack`].
 #[derive(Debug)]
 #[must_use = "nothing is sent until it is waited for"]
 pub struct EmitWithAck<T> {
@@ -226,7 +318,7 @@ pub struct EmitWithAck<T> {
 }
 
 impl<T: DeserializeOwned + Send + 'static> EmitWithAck<T> {
-    /// Sets how long to wait for the answer, the time included in which the socket is not connected.
+    /// Sets how long to wait for the answer, including the time in which the socket is not connected.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.emit = self.emit.timeout(timeout);
         self
@@ -235,23 +327,25 @@ impl<T: DeserializeOwned + Send + 'static> EmitWithAck<T> {
     /// Sends the event and waits for the answer. Its first argument becomes `T`, or all of them if `T` is a tuple.
     ///
     /// # Errors
-    /// [`AckError`].
+    /// [`AckError`] if no answer came or it does not fit `T`.
     pub fn wait(self) -> Result<T, AckError> {
         let emit = self.emit;
         self.handle.block_on(async { emit.await })
     }
 
-    /// Sends the event and waits for the raw arguments of the answer.
+    /// Sends the event and returns the arguments of the answer without decoding them.
     ///
     /// # Errors
-    /// [`AckError`], but never its `Decode` or `Remote`.
+    /// [`AckError`], except `Decode` and `Remote`.
     pub fn args(self) -> Result<Args, AckError> {
         self.handle.block_on(self.emit.args())
     }
 }
 
-/// The events of a socket, from the moment on at which it was made, and those that have waited. It goes on over reconnections, and ends when the client
-/// is closed.
+/// Iterates over the events of a socket, those that [waited](crate::Socket#early-events) first. Each step blocks until the next
+/// event.
+///
+/// The iterator continues over reconnections, and ends when the client is closed.
 #[derive(Debug)]
 pub struct Events {
     events: crate::Events,
@@ -259,10 +353,25 @@ pub struct Events {
 }
 
 impl Events {
-    /// Waits for the next event, at most as long as `timeout`.
+    /// Waits for the next event, for at most `timeout`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("../doctest/blocking_server.md")]
+    /// use std::time::Duration;
+    /// # use kokanee_client::blocking::Client;
+    ///
+    /// let socket = Client::builder(&url).build()?;
+    /// let mut events = socket.events();
+    /// socket.connect()?;
+    /// let event = events.next_timeout(Duration::from_secs(5))?;
+    /// assert_eq!((event.name(), event.data::<String>()?.as_str()), ("welcome", "hello"));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// [`ReceiveError`].
+    /// [`ReceiveError`] if no event arrived in time, or the client was closed.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Received, ReceiveError> {
         let next = self.events.next();
         let next = self

@@ -4,7 +4,27 @@ use std::{io, time::Duration};
 
 use http::StatusCode;
 
-/// A connection to a server could not be made, or was refused.
+/// Says why a connection to a server could not be made. Its text has a hint at what to do.
+///
+/// # Examples
+///
+/// ```
+/// use kokanee_client::{Client, ConnectFailure};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // A port on which nobody listens.
+/// # let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+/// let url = format!("http://{free}");
+/// match Client::connect(&url).await.unwrap_err() {
+///     // The server is there, and says no: a retry does not help.
+///     ConnectFailure::Refused { message, .. } | ConnectFailure::Rejected { message, .. } => panic!("{message}"),
+///     // The program is configured wrongly.
+///     failure @ (ConnectFailure::Url { .. } | ConnectFailure::Option { .. }) => panic!("{failure}"),
+///     // The network, or a server that is not up yet.
+///     failure => assert!(failure.to_string().ends_with("does the server run, and on this port?")),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectFailure {
@@ -24,7 +44,7 @@ pub enum ConnectFailure {
         /// What is wrong with it.
         reason: String,
     },
-    /// The host's name has no address.
+    /// The name of the host has no address.
     #[error("cannot find the address of {host}: {source}; is the name right, and the network up?")]
     Dns {
         /// The name.
@@ -71,12 +91,13 @@ pub enum ConnectFailure {
         "the connection ended during the handshake: {source}; {}",
         interrupted_hint(source)
     )]
+    /// The connection was lost before the session was open.
     Interrupted {
         /// What the system says.
         source: io::Error,
     },
-    /// Something between client and server, or the server itself, does not let the connection through: 401, 403, 407, 429,
-    /// 502, 503 or 504, without a text of Engine.IO.
+    /// The server, or something in front of it, answered with HTTP status 401, 403, 407, 429, 502, 503 or 504, without a text
+    /// of Engine.IO.
     #[error("HTTP {status} from the server or a proxy in front of it: {hint}")]
     Unavailable {
         /// The HTTP status.
@@ -89,11 +110,12 @@ pub enum ConnectFailure {
         "HTTP {status} instead of a WebSocket: a proxy in front of the server does not pass upgrades on; let it speak HTTP/1.1 \
          to the server and forward the headers Upgrade and Connection, or use long-polling alone"
     )]
+    /// The server, or a proxy in front of it, answered the request for a WebSocket as a plain HTTP request.
     NoUpgrade {
         /// The HTTP status.
         status: StatusCode,
     },
-    /// The server speaks HTTP, but not Socket.IO, at this path.
+    /// The server speaks HTTP, but not Socket.IO at this path.
     #[error("not a Socket.IO server: {reason}; is the path {path:?} right?")]
     NotSocketIo {
         /// The path that was asked for.
@@ -101,7 +123,7 @@ pub enum ConnectFailure {
         /// What came instead.
         reason: String,
     },
-    /// The server speaks another revision of the protocol.
+    /// The server speaks another revision of Engine.IO.
     #[error("the server does not speak revision {revision} of Engine.IO; try revision {other}")]
     WrongRevision {
         /// The revision that was asked for.
@@ -119,32 +141,32 @@ pub enum ConnectFailure {
         /// Engine.IO's text.
         message: String,
     },
-    /// The server does not take this transport.
-    #[error("the server does not take the transport {transport}; try another")]
+    /// The server does not accept this transport.
+    #[error("the server does not accept the transport {transport}; try another one")]
     Transport {
         /// The transport.
         transport: &'static str,
     },
-    /// The namespace refused.
+    /// The namespace refused the socket, for instance in a middleware of the server.
     #[error("refused by the server: {message}")]
     Refused {
         /// The server's message.
         message: String,
-        /// The data that it sent along.
+        /// The data that the server sent with the refusal.
         data: Option<serde_json::Value>,
     },
-    /// The blocking client has no thread for its background.
+    /// The system gives no thread for the background of the blocking client.
     #[error("cannot start the background thread: {source}")]
     Background {
         /// What the system says.
         source: io::Error,
     },
-    /// The client was told to disconnect, or dropped.
+    /// The socket was disconnected or dropped before it was connected, or `connect` was never called.
     #[error("the connection was given up")]
     GivenUp,
 }
 
-/// What to look at if the connection broke before the session was open.
+/// What to check if the connection was lost before the session was open.
 fn interrupted_hint(source: &io::Error) -> &'static str {
     if source.kind() == io::ErrorKind::InvalidData {
         "the answer is not HTTP: if the server expects TLS on this port, the URL begins with https:// or wss://"
@@ -154,7 +176,7 @@ fn interrupted_hint(source: &io::Error) -> &'static str {
 }
 
 impl ConnectFailure {
-    /// A copy, for everybody who waits for the same connection: causes become their text.
+    /// Returns a copy, for all callers that wait for the same connection. The causes become their text.
     pub(crate) fn duplicate(&self) -> Self {
         let copy = |source: &io::Error| io::Error::new(source.kind(), source.to_string());
         match self {

@@ -3,13 +3,16 @@
 //! [`Engine`] owns the [`ClientSession`] and does its I/O; the [driver](crate::driver) polls it, and knows nothing of
 //! HTTP. Everything happens inside that one task: dropping an engine drops its connections.
 
+mod budget;
 mod clock;
 mod config;
 mod cookies;
 mod dial;
 mod error;
 mod mask;
+pub(crate) mod open;
 mod polling;
+mod probe;
 mod proxy;
 mod refusal;
 mod request;
@@ -18,11 +21,10 @@ mod tests;
 pub(crate) mod tls;
 mod url;
 mod websocket;
+pub(crate) mod wire;
 
 use std::{
     collections::VecDeque,
-    future::Future,
-    pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Instant,
@@ -32,16 +34,19 @@ use kokanee_engineio::{
     ClientOutput, ClientSession, CloseReason, Message, OutPacket, Outgoing, Revision, SendOptions,
     Transport,
 };
-use kokanee_io::{ReadEnd, Rest};
+use kokanee_io::ReadEnd;
 
 pub use self::error::ConnectFailure;
 use self::{
+    budget::Budget,
     clock::Clock,
     cookies::Cookies,
     polling::Polling,
+    probe::{Probe, ProbeTurn},
     refusal::{is_other_revision, refusal, wrong_revision},
-    request::Answer,
+    request::FullResponse,
     websocket::WebSocket,
+    wire::Wire,
 };
 pub(crate) use self::{
     config::EngineConfig,
@@ -50,10 +55,7 @@ pub(crate) use self::{
 };
 use crate::reason::CloseDetails;
 
-/// Messages that one turn takes in before other tasks get their chance. A large one counts as one for every so many bytes.
-const MESSAGES_PER_TURN: usize = 128;
-const BYTES_PER_MESSAGE: usize = 16 * 1024;
-/// Rounds of one turn, for the same reason.
+/// Rounds of one turn, after which other tasks get their chance.
 const ROUNDS_PER_TURN: usize = 16;
 
 /// What became of an upgrade to a WebSocket.
@@ -63,14 +65,6 @@ pub(crate) enum UpgradeEvent {
     Done,
     /// The session goes on polling.
     Failed,
-}
-
-type Probing = Pin<Box<dyn Future<Output = Result<WebSocket, ConnectFailure>> + Send>>;
-
-/// A WebSocket that is to take over.
-enum Probe {
-    Dialling(Probing),
-    Open(Box<WebSocket>),
 }
 
 /// One Engine.IO connection.
@@ -86,6 +80,8 @@ pub(crate) struct Engine {
     early: VecDeque<Message>,
     clock: Clock,
     upgrade_event: Option<UpgradeEvent>,
+    /// Why the server has refused the session, instead of its open packet.
+    refused: Option<ConnectFailure>,
     closed: Option<CloseReason>,
     /// When the peer must have taken the end of a session that we have closed in order.
     ends_by: Option<Instant>,
@@ -93,6 +89,65 @@ pub(crate) struct Engine {
     end_written: bool,
     finished: bool,
     paused: bool,
+}
+
+impl Wire for Engine {
+    fn send(
+        &mut self,
+        now: Instant,
+        message: &Outgoing,
+        attachments: &[Outgoing],
+        options: SendOptions,
+    ) -> bool {
+        self.session.send(now, message, attachments, options)
+    }
+
+    fn send_join(&mut self, now: Instant, message: &Outgoing) {
+        self.session.send_connect(now, message);
+    }
+
+    fn send_goodbye(&mut self, now: Instant, message: &Outgoing) {
+        self.session.send_disconnect(now, message);
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.ends_by = Some(now + self.config.session.close_timeout);
+        self.session.close(now);
+    }
+
+    fn expire(&mut self, now: Instant) -> Option<CloseReason> {
+        self.check_time(now);
+        if !self.session.is_closed() {
+            return None;
+        }
+        self.take_outputs(now);
+        self.closed
+    }
+
+    fn sid(&self) -> Option<&str> {
+        self.sid.as_deref()
+    }
+
+    fn revision(&self) -> Revision {
+        self.session.revision()
+    }
+
+    fn transport(&self) -> Transport {
+        self.session.transport()
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.session.is_drained()
+    }
+
+    fn is_complete(&self) -> bool {
+        let has_left = self.websocket.is_none() || self.end_written;
+        !self.session.has_lost_packets() && (has_left || self.session.is_all_read())
+    }
+
+    fn close_details(&self) -> Option<CloseDetails> {
+        self.websocket.as_ref()?.close_details()
+    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -104,67 +159,23 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// What a turn has found to do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    Some,
-    None,
-}
-
 impl Engine {
-    /// Connects and shakes hands; ready when the open packet has come. Dropping it gives everything up.
-    ///
-    /// # Errors
-    /// [`ConnectFailure`] of the last transport that was tried.
-    pub(crate) async fn open(config: &Arc<EngineConfig>) -> Result<Self, ConnectFailure> {
-        let mut order = config.order();
-        if !config.try_all_transports {
-            order.truncate(1);
-        }
-        let mut left = config.connect_timeout;
-        let mut opened = Err(ConnectFailure::Option {
-            option: "transports",
-            reason: "there is none".to_owned(),
-        });
-        let mut waiting = order.into_iter();
-        while let Some(transport) = waiting.next() {
-            let start = Instant::now();
-            // A transport that is swallowed on the way leaves time for the others.
-            let share = left / u32::try_from(waiting.len() + 1).unwrap_or(u32::MAX);
-            opened = tokio::time::timeout(share, Self::open_with(config, transport))
-                .await
-                .unwrap_or(Err(ConnectFailure::Timeout {
-                    after: config.connect_timeout,
-                }));
-            if opened.is_ok() {
-                break;
-            }
-            left = left.saturating_sub(start.elapsed());
-        }
-        if opened.is_err() {
-            // The WebSocket of the last time may not be possible any more.
-            config.upgraded.store(false, Ordering::Relaxed);
-        }
-        opened
-    }
-
-    async fn open_with(
+    /// An engine that has not received anything. With a WebSocket it does not poll.
+    fn new(
         config: &Arc<EngineConfig>,
-        transport: Transport,
-    ) -> Result<Self, ConnectFailure> {
-        let mut cookies = Cookies::default();
-        let websocket = match transport {
-            Transport::WebSocket => {
-                Some(Box::new(websocket::open(config, &mut cookies, None).await?))
-            }
-            Transport::Polling => None,
+        cookies: Cookies,
+        websocket: Option<WebSocket>,
+        now: Instant,
+    ) -> Self {
+        let transport = match websocket {
+            Some(_) => Transport::WebSocket,
+            None => Transport::Polling,
         };
         let polling = websocket.is_none().then(Box::default);
-        let now = Instant::now();
-        let mut engine = Self {
+        Self {
             config: Arc::clone(config),
             session: ClientSession::new(Arc::clone(&config.session), transport, now),
-            websocket,
+            websocket: websocket.map(Box::new),
             polling,
             probe: None,
             cookies,
@@ -172,31 +183,27 @@ impl Engine {
             early: VecDeque::new(),
             clock: Clock::new(now),
             upgrade_event: None,
+            refused: None,
             closed: None,
             ends_by: None,
             end_written: false,
             finished: false,
             paused: false,
-        };
-        std::future::poll_fn(|cx| engine.poll_open(cx)).await?;
-        Ok(engine)
+        }
     }
 
-    /// Polls until the open packet is there.
+    /// Polls until the open packet has come.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectFailure>> {
-        let (mut messages, mut failure) = (Vec::new(), None);
-        let turn = self.poll_turn(cx, &mut |message| messages.push(message), &mut failure);
+        let mut messages = Vec::new();
+        let turn = self.poll_turn(cx, Instant::now(), &mut |message| messages.push(message));
         self.early.extend(messages);
-        if let Some(failure) = failure {
-            return Poll::Ready(Err(failure));
+        if let Some(refused) = self.refused.take() {
+            return Poll::Ready(Err(refused));
         }
         if self.sid.is_some() {
             return Poll::Ready(Ok(()));
         }
-        match turn {
-            Poll::Ready(reason) => Poll::Ready(Err(self.no_handshake(reason))),
-            Poll::Pending => Poll::Pending,
-        }
+        turn.map(|reason| Err(self.no_handshake(reason)))
     }
 
     /// The connection has ended before its open packet.
@@ -228,64 +235,21 @@ impl Engine {
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
+        now: Instant,
         on_message: &mut dyn FnMut(Message),
     ) -> Poll<CloseReason> {
         while let Some(message) = self.early.pop_front() {
             on_message(message);
         }
-        self.poll_turn(cx, on_message, &mut None)
-    }
-
-    /// Sends a message and its attachments, after everything before them. `false` if they were not taken: the session has
-    /// ended, or a volatile message would have to wait.
-    pub(crate) fn send(
-        &mut self,
-        message: &Outgoing,
-        attachments: &[Outgoing],
-        options: SendOptions,
-    ) -> bool {
-        self.session
-            .send(Instant::now(), message, attachments, options)
-    }
-
-    /// Sends the packet with which a socket leaves its namespace, some time after everything before it.
-    pub(crate) fn send_goodbye(&mut self, message: &Outgoing) {
-        self.session.send_goodbye(Instant::now(), message);
-    }
-
-    /// Sends the packet with which a socket joins its namespace, some time after one has left.
-    pub(crate) fn send_join(&mut self, message: &Outgoing) {
-        self.session.send_join(Instant::now(), message);
-    }
-
-    /// Ends the session in order: what waits is sent first. [`poll`](Self::poll) is ready when that is done.
-    pub(crate) fn close(&mut self) {
-        let now = Instant::now();
-        self.ends_by = Some(now + self.config.session.close_timeout);
-        self.session.close(now);
+        self.poll_turn(cx, now, on_message)
     }
 
     /// Stops or goes on to read from the server.
-    pub(crate) fn set_paused(&mut self, paused: bool) {
+    pub(crate) fn set_paused(&mut self, now: Instant, paused: bool) {
         if self.paused != paused {
-            self.session.set_reading_paused(Instant::now(), paused);
+            self.session.set_reading_paused(now, paused);
             self.paused = paused;
         }
-    }
-
-    /// The transport that carries the session now.
-    pub(crate) fn transport(&self) -> Transport {
-        self.session.transport()
-    }
-
-    /// The session's id.
-    pub(crate) fn sid(&self) -> Option<&str> {
-        self.sid.as_deref()
-    }
-
-    /// The protocol's revision.
-    pub(crate) fn revision(&self) -> Revision {
-        self.session.revision()
     }
 
     /// Whether there is something to be written or done that nobody wakes the task for.
@@ -298,45 +262,14 @@ impl Engine {
         self.session.outbound_bytes()
     }
 
-    /// Whether everything that was sent is on the wire.
-    pub(crate) fn is_flushed(&self) -> bool {
-        self.session.is_drained()
-    }
-
-    /// Whether all that was sent is on the wire, now that the session has ended.
-    pub(crate) fn is_complete(&self) -> bool {
-        let has_left = self.websocket.is_none() || self.end_written;
-        !self.session.is_cut() && (has_left || self.session.is_heard())
-    }
-
     /// Whether the end of the session is on the wire, and all before it.
     pub(crate) fn is_end_written(&self) -> bool {
         self.end_written
     }
 
-    /// What the server has said as it closed the WebSocket.
-    pub(crate) fn close_details(&self) -> Option<CloseDetails> {
-        let (code, reason) = self.websocket.as_ref()?.io.close_frame()?;
-        Some(CloseDetails {
-            code: Some(code.as_u16()),
-            reason: reason.to_owned(),
-        })
-    }
-
     /// What became of the upgrade, once.
     pub(crate) fn take_upgrade_event(&mut self) -> Option<UpgradeEvent> {
         self.upgrade_event.take()
-    }
-
-    /// Ends the session if its time is over. Returns why, if it has ended.
-    pub(crate) fn expire(&mut self) -> Option<CloseReason> {
-        let now = Instant::now();
-        self.check_time(now);
-        if !self.session.is_over() {
-            return None;
-        }
-        self.take_outputs(now);
-        self.closed
     }
 
     fn check_time(&mut self, now: Instant) {
@@ -355,35 +288,33 @@ impl Engine {
     fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
+        now: Instant,
         on_message: &mut dyn FnMut(Message),
-        failure: &mut Option<ConnectFailure>,
     ) -> Poll<CloseReason> {
-        let now = Instant::now();
-        let mut budget = MESSAGES_PER_TURN;
+        let mut budget = Budget::new();
         for _ in 0..ROUNDS_PER_TURN {
             self.check_time(now);
             self.take_outputs(now);
-            let polled = self.read_polling(cx, now, &mut budget, on_message, failure);
-            let probed = self.read_probe(cx, now);
+            let polled = self.read_polling(cx, now, &mut budget, on_message);
+            let probed = self.poll_probe(cx, now);
             self.read_websocket(cx, now, &mut budget, on_message);
             let done = self.take_outputs(now);
             self.write(cx, now);
             let written = self.take_outputs(now);
-            let slept = self.poll_sleep(cx, now);
-            let is_idle = [polled, probed, done, written, slept] == [Progress::None; 5];
+            let is_due = self.poll_sleep(cx, now);
             if let (Some(reason), true) = (self.closed, self.finished)
                 && self.poll_end(cx, now).is_ready()
             {
                 return Poll::Ready(reason);
             }
-            if failure.is_some() {
+            if self.refused.is_some() {
                 return Poll::Pending;
             }
-            if budget == 0 {
+            if budget.is_spent() {
                 // There may be more.
                 break;
             }
-            if is_idle {
+            if !(polled || probed || done || written || is_due) {
                 return Poll::Pending;
             }
         }
@@ -392,233 +323,166 @@ impl Engine {
         Poll::Pending
     }
 
-    fn poll_sleep(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
+    /// Sets the timer to the session's deadline. Returns whether that has passed.
+    fn poll_sleep(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let Some(deadline) = self.session.deadline() else {
-            return Progress::None;
+            return false;
         };
-        if self.clock.poll_deadline(cx, now, deadline).is_ready() {
+        let is_due = self.clock.poll_deadline(cx, now, deadline).is_ready();
+        if is_due {
             // This turn goes by an earlier time.
             cx.waker().wake_by_ref();
-            return Progress::Some;
         }
-        Progress::None
+        is_due
     }
 
-    // Reading.
+    // Reading. Each returns whether something has happened.
 
     fn read_polling(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
-        budget: &mut usize,
+        budget: &mut Budget,
         on_message: &mut dyn FnMut(Message),
-        failure: &mut Option<ConnectFailure>,
-    ) -> Progress {
-        let mut progress = Progress::None;
+    ) -> bool {
         let Some(polling) = &mut self.polling else {
-            return progress;
+            return false;
         };
+        let mut progress = false;
         if !self.paused
-            && let Poll::Ready(answer) = polling.gets.poll(cx)
+            && let Poll::Ready(response) = polling.gets.poll(cx)
         {
-            progress = Progress::Some;
-            self.on_get(now, answer, failure);
+            progress = true;
+            if self.sid.is_none() {
+                self.on_first_get(now, response);
+            } else {
+                self.on_get(now, response);
+            }
         }
         while !self.paused
-            && *budget > 0
+            && !budget.is_spent()
             && let Some(message) = self.session.poll_message(now)
         {
-            *budget = budget.saturating_sub(1 + message.len() / BYTES_PER_MESSAGE);
-            progress = Progress::Some;
+            progress = true;
+            budget.spend(message.len());
             on_message(message);
         }
         // Also while nothing is read: what is sent may be what the handlers wait for.
         if let Some(polling) = &mut self.polling
-            && let Poll::Ready(answer) = polling.posts.poll(cx)
+            && let Poll::Ready(response) = polling.posts.poll(cx)
         {
-            progress = Progress::Some;
-            self.on_post(now, answer);
+            progress = true;
+            self.on_post(now, response);
         }
         progress
     }
 
-    fn on_get(
-        &mut self,
-        now: Instant,
-        answer: Result<Answer, ConnectFailure>,
-        failure: &mut Option<ConnectFailure>,
-    ) {
-        let is_opening = self.sid.is_none();
-        match answer {
-            Ok(answer) if answer.status.is_success() => {
-                if is_opening {
-                    let revision = self.session.revision();
-                    if is_other_revision(revision, &answer.body) {
-                        *failure = Some(wrong_revision(revision));
-                        return;
-                    }
-                }
-                self.take_cookies(&answer);
-                let binary = answer.is_binary();
-                self.session
-                    .handle_poll_response(now, answer.body.clone(), binary);
-                if is_opening && !self.session.is_open() {
-                    // Nothing is decoded before it is asked for, the open packet excepted.
-                    let refused = refusal(&self.config, &answer);
-                    self.note_opening(now, refused, failure);
-                }
-            }
-            Ok(answer) if is_opening => *failure = Some(refusal(&self.config, &answer)),
-            Err(error) if is_opening => *failure = Some(error),
-            Ok(answer) => {
-                tracing::debug!(status = %answer.status, "poll refused");
-                self.session.handle_poll_failed();
+    /// The response to the GET that asks for the open packet.
+    fn on_first_get(&mut self, now: Instant, response: Result<FullResponse, ConnectFailure>) {
+        let response = match response {
+            Ok(response) if response.status.is_success() => response,
+            Ok(response) => {
+                self.refused = Some(refusal(&self.config, &response));
+                return;
             }
             Err(error) => {
-                tracing::debug!(%error, "poll failed");
-                self.session.handle_poll_failed();
+                self.refused = Some(error);
+                return;
             }
+        };
+        let revision = self.session.revision();
+        if is_other_revision(revision, &response.body) {
+            self.refused = Some(wrong_revision(revision));
+            return;
         }
-    }
-
-    fn take_cookies(&mut self, answer: &Answer) {
-        if self.config.cookies {
-            self.cookies.take(&answer.headers);
+        self.take_poll_response(now, &response);
+        if self.session.is_open() {
+            return;
         }
-    }
-
-    /// The first answer was decoded as far as its open packet, or has none.
-    fn note_opening(
-        &mut self,
-        now: Instant,
-        refused: ConnectFailure,
-        failure: &mut Option<ConnectFailure>,
-    ) {
-        if let Some(message) = self.session.poll_message(now) {
-            self.early.push_back(message);
-        }
+        // Nothing is decoded before it is asked for, the open packet excepted.
+        self.early.extend(self.session.poll_message(now));
         if !self.session.is_open() {
-            *failure = Some(refused);
+            self.refused = Some(refusal(&self.config, &response));
         }
     }
 
-    fn on_post(&mut self, now: Instant, answer: Result<Answer, ConnectFailure>) {
-        match answer {
-            Ok(answer) if answer.status.is_success() => {
-                self.take_cookies(&answer);
-                self.session.handle_post_response(now);
+    fn on_get(&mut self, now: Instant, response: Result<FullResponse, ConnectFailure>) {
+        match response {
+            Ok(response) if response.status.is_success() => {
+                return self.take_poll_response(now, &response);
             }
-            Ok(answer) => {
-                tracing::debug!(status = %answer.status, "post refused");
-                self.session
-                    .handle_transport_closed(CloseReason::TransportError);
-            }
-            Err(error) => {
-                tracing::debug!(%error, "post failed");
-                self.session
-                    .handle_transport_closed(CloseReason::TransportError);
-            }
+            Ok(response) => tracing::debug!(status = %response.status, "poll refused"),
+            Err(error) => tracing::debug!(%error, "poll failed"),
         }
+        self.session.handle_poll_failed();
+    }
+
+    fn take_poll_response(&mut self, now: Instant, response: &FullResponse) {
+        self.take_cookies(response);
+        let (body, binary) = (response.body.clone(), response.is_binary());
+        self.session.handle_poll_response(now, body, binary);
+    }
+
+    fn take_cookies(&mut self, response: &FullResponse) {
+        if self.config.cookies {
+            self.cookies.take(&response.headers);
+        }
+    }
+
+    fn on_post(&mut self, now: Instant, response: Result<FullResponse, ConnectFailure>) {
+        match response {
+            Ok(response) if response.status.is_success() => {
+                self.take_cookies(&response);
+                return self.session.handle_post_response(now);
+            }
+            Ok(response) => tracing::debug!(status = %response.status, "post refused"),
+            Err(error) => tracing::debug!(%error, "post failed"),
+        }
+        self.session
+            .handle_transport_closed(CloseReason::TransportError);
     }
 
     fn read_websocket(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
-        budget: &mut usize,
+        budget: &mut Budget,
         on_message: &mut dyn FnMut(Message),
     ) {
-        let Some(websocket) = self.websocket.as_mut().filter(|_| !self.paused) else {
-            return;
-        };
-        while *budget > 0 && websocket.io.read_end().is_none() {
-            let session = &mut self.session;
-            let read = websocket.io.poll_read(cx, now, |_, frame| {
-                *budget = budget.saturating_sub(1 + frame.len() / BYTES_PER_MESSAGE);
-                if let Some(message) = session.handle_frame(now, frame) {
-                    on_message(message);
-                }
-                *budget > 0
-            });
-            if websocket.io.take_pong() {
-                self.session.handle_pong(now);
-            }
-            match websocket.io.read_end() {
-                Some(ReadEnd::Closed) => {
-                    self.session
-                        .handle_transport_closed(CloseReason::TransportClose);
-                }
-                // We do not ask for the last.
-                Some(ReadEnd::Failed | ReadEnd::TooLarge | ReadEnd::TimedOut) => {
-                    self.session
-                        .handle_transport_closed(CloseReason::TransportError);
-                }
-                // The task is woken when there is more.
-                None if read != Poll::Ready(Rest::Perhaps) => break,
-                None => {}
-            }
+        if !self.paused
+            && let Some(websocket) = &mut self.websocket
+        {
+            websocket.read(cx, now, &mut self.session, budget, on_message);
         }
     }
 
-    fn read_probe(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
-        let mut progress = Progress::None;
-        if let Some(Probe::Dialling(dialling)) = &mut self.probe {
-            match dialling.as_mut().poll(cx) {
-                Poll::Pending => return progress,
-                Poll::Ready(Ok(websocket)) => {
-                    self.probe = Some(Probe::Open(Box::new(websocket)));
-                    self.session.handle_probe_opened(now);
-                }
-                Poll::Ready(Err(error)) => {
-                    if let ConnectFailure::NoUpgrade { .. } = error {
-                        tracing::warn!(%error, "upgrade failed, the session goes on polling");
-                    } else {
-                        tracing::debug!(%error, "upgrade failed");
-                    }
-                    self.probe = None;
-                    self.session.handle_probe_closed(now);
-                }
-            }
-            progress = Progress::Some;
-            let _ = self.take_outputs(now);
-        }
-        let Some(Probe::Open(websocket)) = &mut self.probe else {
-            return progress;
+    fn poll_probe(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some(probe) = &mut self.probe else {
+            return false;
         };
-        let session = &mut self.session;
-        while websocket.io.read_end().is_none() {
-            let mut upgraded = false;
-            let read = websocket.io.poll_read(cx, now, |_, frame| {
-                session.handle_probe_frame(now, frame);
-                upgraded = true;
-                // What comes behind the answer to the probe is for the session.
-                false
-            });
-            if read.is_pending() {
-                break;
-            }
-            progress = Progress::Some;
-            if upgraded {
-                break;
-            }
+        let turn = probe.poll(cx, now, &mut self.session);
+        if turn == ProbeTurn::Failed {
+            self.on_probe_failed(now);
         }
-        if websocket.io.read_end().is_some() {
-            session.handle_probe_closed(now);
-            self.probe = None;
-            return Progress::Some;
-        }
-        progress
+        turn != ProbeTurn::Waits
+    }
+
+    fn on_probe_failed(&mut self, now: Instant) {
+        self.probe = None;
+        self.session.handle_probe_closed(now);
     }
 
     // Outputs.
 
-    fn take_outputs(&mut self, now: Instant) -> Progress {
-        let mut progress = Progress::None;
-        while let Some(output) = self.session.poll_output(now) {
-            progress = Progress::Some;
-            self.handle_output(now, output);
+    /// Does what the session says. Returns whether there was something.
+    fn take_outputs(&mut self, now: Instant) -> bool {
+        let has_some = self.session.has_output();
+        if has_some {
+            while let Some(output) = self.session.poll_output(now) {
+                self.handle_output(now, output);
+            }
         }
-        progress
+        has_some
     }
 
     fn handle_output(&mut self, now: Instant, output: ClientOutput) {
@@ -631,8 +495,15 @@ impl Engine {
             }
             ClientOutput::Poll => self.start_get(),
             ClientOutput::Post(packets) => self.start_post(&packets),
-            ClientOutput::OpenProbe => self.open_probe(),
-            ClientOutput::ProbePacket(packet) => self.send_on_probe(&packet),
+            ClientOutput::OpenProbe => {
+                let sid = self.sid.as_deref();
+                self.probe = Some(Probe::dial(&self.config, &self.cookies, sid));
+            }
+            ClientOutput::ProbePacket(packet) => {
+                if let Some(probe) = &mut self.probe {
+                    probe.send(&packet, &self.session);
+                }
+            }
             ClientOutput::PingWebSocket => {
                 if let Some(websocket) = &mut self.websocket {
                     websocket.pending.push_ping();
@@ -694,67 +565,25 @@ impl Engine {
         }
     }
 
-    fn open_probe(&mut self) {
-        let config = Arc::clone(&self.config);
-        let mut cookies = self.cookies.clone();
-        let sid = self.sid.clone();
-        self.probe = Some(Probe::Dialling(Box::pin(async move {
-            let opened = websocket::open(&config, &mut cookies, sid.as_deref());
-            tokio::time::timeout(config.session.upgrade_timeout, opened)
-                .await
-                .unwrap_or(Err(ConnectFailure::Timeout {
-                    after: config.session.upgrade_timeout,
-                }))
-        })));
-    }
-
-    fn send_on_probe(&mut self, packet: &OutPacket) {
-        if let Some(Probe::Open(websocket)) = &mut self.probe {
-            let frame = packet.websocket_slice(self.session.revision(), false);
-            // In order with what the session sends once it is upgraded.
-            websocket.pending.push(frame);
-        }
-    }
-
     // Writing.
 
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
-        if let Some(websocket) = &mut self.websocket {
-            loop {
-                websocket.pending.fill(&mut self.session, now);
-                let waiting = websocket.pending.len();
-                let written = websocket
-                    .io
-                    .poll_write(cx, now, Some(&mut websocket.pending));
-                let is_all = matches!(written, Poll::Ready(Ok(())));
-                if is_all || websocket.pending.len() < waiting {
-                    self.session.handle_written(now, is_all);
-                }
-                match written {
-                    Poll::Ready(Ok(())) if self.session.has_packet() => {}
-                    Poll::Ready(Ok(())) | Poll::Pending => break,
-                    Poll::Ready(Err(_)) => {
-                        self.session
-                            .handle_transport_closed(CloseReason::TransportError);
-                        self.websocket = None;
-                        break;
-                    }
-                }
-            }
-        }
-        if let Some(Probe::Open(websocket)) = &mut self.probe
-            && let Poll::Ready(Err(_)) =
-                websocket
-                    .io
-                    .poll_write(cx, now, Some(&mut websocket.pending))
+        if let Some(websocket) = &mut self.websocket
+            && websocket.write(cx, now, &mut self.session).is_err()
         {
-            self.probe = None;
-            self.session.handle_probe_closed(now);
+            self.session
+                .handle_transport_closed(CloseReason::TransportError);
+            self.websocket = None;
+        }
+        if let Some(probe) = &mut self.probe
+            && !probe.write(cx, now)
+        {
+            self.on_probe_failed(now);
         }
     }
 
     /// The end of a session: after a fault what can be written at once; in order until the server has read everything, as a
-    /// reset because of what we have not read would take it away again.
+    /// reset because of what the client has not read would take it away again.
     fn poll_end(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         let Some(websocket) = &mut self.websocket else {
             return Poll::Ready(());

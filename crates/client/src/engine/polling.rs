@@ -17,11 +17,11 @@ use super::{
     config::EngineConfig,
     cookies::Cookies,
     error::ConnectFailure,
-    request::{Answer, HttpConnection, post, request},
+    request::{FullResponse, HttpConnection, post, request},
 };
 
 type Exchange =
-    Pin<Box<dyn Future<Output = (HttpConnection, Result<Answer, ConnectFailure>)> + Send>>;
+    Pin<Box<dyn Future<Output = (HttpConnection, Result<FullResponse, ConnectFailure>)> + Send>>;
 
 /// The connection for one kind of request: free, or with a request under way.
 pub(crate) enum Requests {
@@ -44,13 +44,16 @@ impl Requests {
     }
 
     /// Ready when the request under way has been answered, or has failed.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, ConnectFailure>> {
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<FullResponse, ConnectFailure>> {
         let Self::Busy(exchange) = self else {
             return Poll::Pending;
         };
-        let (connection, answer) = ready!(exchange.as_mut().poll(cx));
+        let (connection, response) = ready!(exchange.as_mut().poll(cx));
         *self = Self::Free(connection);
-        Poll::Ready(answer)
+        Poll::Ready(response)
     }
 }
 

@@ -1,9 +1,9 @@
-//! What an answer means that opens no session.
+//! What a response means that opens no session.
 
 use http::{StatusCode, header};
 use kokanee_engineio::Revision;
 
-use super::{config::EngineConfig, error::ConnectFailure, request::Answer};
+use super::{config::EngineConfig, error::ConnectFailure, request::FullResponse};
 
 /// The texts of Engine.IO's codes 0 to 5.
 const FAULTS: [&str; 6] = [
@@ -15,17 +15,17 @@ const FAULTS: [&str; 6] = [
     "Unsupported protocol version",
 ];
 
-/// What an answer that opens no session means.
-pub(crate) fn refusal(config: &EngineConfig, answer: &Answer) -> ConnectFailure {
+/// Returns the failure that an answer without a session means.
+pub(crate) fn refusal(config: &EngineConfig, response: &FullResponse) -> ConnectFailure {
     #[derive(serde::Deserialize)]
     struct Fault {
         code: i64,
         message: String,
     }
     let revision = config.session.revision;
-    // To requests for a WebSocket the JavaScript server answers with the text alone.
-    let fault = serde_json::from_slice(&answer.body).ok().or_else(|| {
-        let text = std::str::from_utf8(&answer.body).ok()?.trim();
+    // The JavaScript server answers requests for a WebSocket with the text alone.
+    let fault = serde_json::from_slice(&response.body).ok().or_else(|| {
+        let text = std::str::from_utf8(&response.body).ok()?.trim();
         let code = FAULTS.iter().position(|fault| *fault == text)?;
         Some(Fault {
             code: i64::try_from(code).ok()?,
@@ -42,33 +42,33 @@ pub(crate) fn refusal(config: &EngineConfig, answer: &Answer) -> ConnectFailure 
             },
             5 => wrong_revision(revision),
             _ => ConnectFailure::Rejected {
-                status: answer.status,
+                status: response.status,
                 code,
                 message,
             },
         };
     }
-    // python-socketio says so in a text of its own.
-    if answer.status == StatusCode::BAD_REQUEST && says(answer, "unsupported version") {
+    // python-socketio has its own text for it.
+    if response.status == StatusCode::BAD_REQUEST && says(response, "unsupported version") {
         return wrong_revision(revision);
     }
-    // nginx, Go and Apache say so, each in its own words.
+    // nginx, Go and Apache each have their own text for it.
     let wants_tls = ["HTTPS port", "HTTPS server", "SSL-enabled server port"];
-    let hint = if wants_tls.iter().any(|words| says(answer, words)) {
+    let hint = if wants_tls.iter().any(|words| says(response, words)) {
         Some("it expects TLS on this port, so the URL begins with https:// or wss://")
     } else {
-        hint(answer.status)
+        hint(response.status)
     };
     if let Some(hint) = hint {
-        let status = answer.status;
+        let status = response.status;
         return ConnectFailure::Unavailable { status, hint };
     }
-    let mut reason = format!("it answered HTTP {}", answer.status);
-    if let Some(location) = answer.headers.get(header::LOCATION) {
+    let mut reason = format!("it answered HTTP {}", response.status);
+    if let Some(location) = response.headers.get(header::LOCATION) {
         reason.push_str(" to ");
         reason.push_str(&String::from_utf8_lossy(location.as_bytes()));
-    } else if answer.status.is_success() {
-        reason = String::from("its answer is no handshake");
+    } else if response.status.is_success() {
+        reason = String::from("its answer is not a handshake");
     }
     ConnectFailure::NotSocketIo {
         path: config.path.clone(),
@@ -76,39 +76,40 @@ pub(crate) fn refusal(config: &EngineConfig, answer: &Answer) -> ConnectFailure 
     }
 }
 
-/// What an answer instead of a WebSocket means. Servers that get an ordinary request for one, as a proxy makes it that does not
-/// pass upgrades on, say so each in its own way: socket.io with code 3, python-socketio in words, socketioxide not at all.
-pub(crate) fn no_websocket(config: &EngineConfig, answer: &Answer) -> ConnectFailure {
-    let status = answer.status;
+/// Returns the failure that an answer instead of a WebSocket means. If a proxy does not pass upgrades on, the server gets an
+/// ordinary request, and each server reports that in its own way: socket.io with code 3, python-socketio in words, socketioxide
+/// not at all.
+pub(crate) fn no_websocket(config: &EngineConfig, response: &FullResponse) -> ConnectFailure {
+    let status = response.status;
     let is_ordinary = match status {
         StatusCode::UPGRADE_REQUIRED => true,
         StatusCode::BAD_REQUEST => {
-            answer.body.is_empty()
-                || says(answer, "\"code\":3")
-                || says(answer, "websocket upgrade")
+            response.body.is_empty()
+                || says(response, "\"code\":3")
+                || says(response, "websocket upgrade")
         }
         _ => false,
     };
     if is_ordinary {
         return ConnectFailure::NoUpgrade { status };
     }
-    refusal(config, answer)
+    refusal(config, response)
 }
 
 /// Whether a body contains a text.
-fn says(answer: &Answer, text: &str) -> bool {
-    String::from_utf8_lossy(&answer.body).contains(text)
+fn says(response: &FullResponse, text: &str) -> bool {
+    String::from_utf8_lossy(&response.body).contains(text)
 }
 
-/// What a status means that says nothing about Socket.IO.
+/// Returns the hint for a status that says nothing about Socket.IO.
 fn hint(status: StatusCode) -> Option<&'static str> {
     Some(match status {
         StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-            "it wants credentials: in the URL, or as a header"
+            "it requires credentials: set them in the URL or in a header"
         }
         StatusCode::FORBIDDEN => {
-            "it does not let this client in; are address, origin and headers allowed? Python's servers say so of every \
-             WebSocket that they refuse, for instance of another revision"
+            "it refuses this client; are its address, origin and headers allowed? Python's servers answer this to every \
+             WebSocket that they refuse, for instance one of another revision"
         }
         StatusCode::TOO_MANY_REQUESTS => {
             "too many connections or requests from here; wait, or raise its limit"
@@ -117,7 +118,7 @@ fn hint(status: StatusCode) -> Option<&'static str> {
             "a proxy cannot reach the server; does that run, and on the port that the proxy forwards to?"
         }
         StatusCode::SERVICE_UNAVAILABLE => {
-            "it takes no connections now; does the server run, or is it overloaded?"
+            "it accepts no connections now; does the server run, or is it overloaded?"
         }
         StatusCode::GATEWAY_TIMEOUT => {
             "a proxy has waited for the server in vain; does that run, and is the proxy's timeout longer than a poll?"
@@ -126,7 +127,7 @@ fn hint(status: StatusCode) -> Option<&'static str> {
     })
 }
 
-/// The server speaks the other revision.
+/// Returns the failure of a server that speaks the other revision.
 pub(crate) fn wrong_revision(revision: Revision) -> ConnectFailure {
     let (revision, other) = match revision {
         Revision::V3 => (3, 4),

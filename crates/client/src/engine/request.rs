@@ -12,15 +12,15 @@ use kokanee_io::Stream;
 
 use super::{config::EngineConfig, cookies::Cookies, dial::dial, error::ConnectFailure};
 
-/// A whole answer.
+/// A response and its whole body.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct FullResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Answer {
+impl FullResponse {
     /// Whether the body is in the binary form of revision 3.
     pub(crate) fn is_binary(&self) -> bool {
         self.headers
@@ -38,24 +38,24 @@ pub(crate) struct HttpConnection(Option<Dialled>);
 type Dialled = (http1::SendRequest<Full<Bytes>>, Driven<Connection>);
 
 impl HttpConnection {
-    /// Makes a request and reads its whole answer. The connection comes back with it.
+    /// Makes a request and reads its whole response. The connection comes back with it.
     pub(crate) async fn exchange(
         mut self,
         config: Arc<EngineConfig>,
         request: Request<Full<Bytes>>,
-    ) -> (Self, Result<Answer, ConnectFailure>) {
-        let answer = self.try_exchange(&config, request).await;
-        if answer.is_err() {
+    ) -> (Self, Result<FullResponse, ConnectFailure>) {
+        let response = self.try_exchange(&config, request).await;
+        if response.is_err() {
             self.0 = None;
         }
-        (self, answer)
+        (self, response)
     }
 
     async fn try_exchange(
         &mut self,
         config: &EngineConfig,
         mut request: Request<Full<Bytes>>,
-    ) -> Result<Answer, ConnectFailure> {
+    ) -> Result<FullResponse, ConnectFailure> {
         loop {
             let is_fresh = self.0.is_none();
             let (sender, connection) = match &mut self.0 {
@@ -128,7 +128,7 @@ async fn connect(config: &EngineConfig) -> Result<Dialled, ConnectFailure> {
 async fn read(
     response: Response<Incoming>,
     config: &EngineConfig,
-) -> Result<Answer, ConnectFailure> {
+) -> Result<FullResponse, ConnectFailure> {
     let (parts, mut incoming) = response.into_parts();
     let mut body = BytesMut::new();
     while let Some(frame) = incoming.frame().await {
@@ -144,7 +144,7 @@ async fn read(
             body.extend_from_slice(&data);
         }
     }
-    Ok(Answer {
+    Ok(FullResponse {
         status: parts.status,
         headers: parts.headers,
         body: body.freeze(),

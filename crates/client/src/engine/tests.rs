@@ -57,7 +57,7 @@ struct Peer {
 }
 
 async fn open(config: EngineConfig) -> Result<Peer, ConnectFailure> {
-    let engine = Engine::open(&Arc::new(config)).await?;
+    let engine = open::open(&Arc::new(config)).await?;
     Ok(Peer {
         engine,
         inbox: VecDeque::new(),
@@ -71,7 +71,7 @@ async fn next(peer: &mut Peer) -> Message {
         if let Some(message) = inbox.pop_front() {
             return Poll::Ready(Ok(message));
         }
-        let turn = engine.poll(cx, &mut |message| inbox.push_back(message));
+        let turn = engine.poll(cx, Instant::now(), &mut |message| inbox.push_back(message));
         match inbox.pop_front() {
             Some(message) => Poll::Ready(Ok(message)),
             None => turn.map(Err),
@@ -89,10 +89,12 @@ async fn until(peer: &mut Peer, mut done: impl FnMut(Message) -> bool) {
 }
 
 fn send(peer: &mut Peer, text: &str) {
-    assert!(
-        peer.engine
-            .send(&Outgoing::text(text), &[], SendOptions::default())
-    );
+    assert!(peer.engine.send(
+        Instant::now(),
+        &Outgoing::text(text),
+        &[],
+        SendOptions::default()
+    ));
 }
 
 async fn join(peer: &mut Peer) {
@@ -144,8 +146,8 @@ async fn every_transport_carries_messages_in_order() {
         join(&mut peer).await;
         exchange(&mut peer, 300).await;
         assert_eq!(peer.engine.transport(), first);
-        peer.engine.close();
-        let end = std::future::poll_fn(|cx| peer.engine.poll(cx, &mut drop));
+        peer.engine.close(Instant::now());
+        let end = std::future::poll_fn(|cx| peer.engine.poll(cx, Instant::now(), &mut drop));
         let reason = tokio::time::timeout(PATIENCE, end).await.expect("in time");
         assert_eq!(reason, CloseReason::ForcedClose);
     }
@@ -261,6 +263,7 @@ async fn bytes_travel_both_ways_compressed_or_not() {
         join(&mut peer).await;
         let bytes = Bytes::from(vec![7; 100_000]);
         let sent = peer.engine.send(
+            Instant::now(),
             &Outgoing::text("51-[\"blob\",{\"_placeholder\":true,\"num\":0}]"),
             &[Outgoing::binary(bytes.clone())],
             SendOptions::default(),
@@ -295,7 +298,7 @@ async fn a_server_that_goes_away_is_noticed() {
         let (ended, _) = tokio::join!(
             tokio::time::timeout(
                 PATIENCE,
-                std::future::poll_fn(|cx| peer.engine.poll(cx, &mut drop))
+                std::future::poll_fn(|cx| peer.engine.poll(cx, Instant::now(), &mut drop))
             ),
             io.close(Duration::from_secs(1)),
         );
@@ -366,17 +369,17 @@ async fn open_unread(close_timeout: Duration) -> (Engine, TcpStream) {
             .expect("written");
         stream
     };
-    let (engine, stream) = tokio::join!(Engine::open(&config), accept);
+    let (engine, stream) = tokio::join!(open::open(&config), accept);
     (engine.expect("connected"), stream)
 }
 
 fn send_bytes(engine: &mut Engine, bytes: usize) {
     let message = Outgoing::text(&"x".repeat(bytes));
-    assert!(engine.send(&message, &[], SendOptions::default()));
+    assert!(engine.send(Instant::now(), &message, &[], SendOptions::default()));
 }
 
 async fn end(engine: &mut Engine) -> CloseReason {
-    let end = std::future::poll_fn(|cx| engine.poll(cx, &mut drop));
+    let end = std::future::poll_fn(|cx| engine.poll(cx, Instant::now(), &mut drop));
     tokio::time::timeout(PATIENCE, end).await.expect("in time")
 }
 
@@ -391,11 +394,11 @@ async fn a_server_that_takes_nothing_is_left() {
 async fn closing_does_not_wait_for_ever() {
     let (mut engine, _stream) = open_unread(SHORT).await;
     send_bytes(&mut engine, LARGE);
-    engine.close();
+    engine.close(Instant::now());
     assert_eq!(end(&mut engine).await, CloseReason::ForcedClose);
     // And when all is written, but the server does not end.
     let (mut engine, _stream) = open_unread(SHORT).await;
-    engine.close();
+    engine.close(Instant::now());
     assert_eq!(end(&mut engine).await, CloseReason::ForcedClose);
 }
 
@@ -403,15 +406,15 @@ async fn closing_does_not_wait_for_ever() {
 async fn what_was_sent_last_arrives_though_something_was_not_read() {
     const LAST: usize = 200_000;
     let (mut engine, mut stream) = open_unread(PATIENCE).await;
-    engine.set_paused(true);
+    engine.set_paused(Instant::now(), true);
     for _ in 0..10 {
         let unread = frame(OpCode::Text, &[b'4'; 1000]);
         stream.write_all(&unread).await.expect("written");
     }
     send_bytes(&mut engine, LAST);
-    engine.close();
+    engine.close(Instant::now());
     // Everything is with the system, but not with the server.
-    let ended = std::future::poll_fn(|cx| match engine.poll(cx, &mut drop) {
+    let ended = std::future::poll_fn(|cx| match engine.poll(cx, Instant::now(), &mut drop) {
         Poll::Pending if !engine.is_flushed() => Poll::Pending,
         turn => Poll::Ready(turn.is_ready()),
     });

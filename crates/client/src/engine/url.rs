@@ -55,7 +55,7 @@ impl Target {
                         host,
                         Some(
                             port.strip_prefix(':')
-                                .ok_or_else(|| fail("text behind the address"))?,
+                                .ok_or_else(|| fail("text after the address"))?,
                         ),
                     ),
                 }

@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     io::{self, IoSlice},
+    task::{Context, Poll},
     time::Instant,
 };
 
@@ -11,22 +12,24 @@ use http::{HeaderMap, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use kokanee_engineio::{ClientSession, Transport};
-use kokanee_io::{Frames, PING_PAYLOAD, Stream, WebSocketIo};
+use kokanee_engineio::{ClientSession, CloseReason, Message, Transport};
+use kokanee_io::{Frames, PING_PAYLOAD, ReadEnd, Rest, Stream, WebSocketIo};
 use kokanee_websocket::{
     Compressor, Decoder, DeflateAgreement, DeflateOptions, EXTENSIONS_HEADER, KEY_BYTES, Limits,
     OpCode, Role, VERSION, accept_key, apply_mask, encode_header, encode_key,
 };
 
 use super::{
+    budget::Budget,
     config::EngineConfig,
     cookies::Cookies,
     dial::dial,
     error::ConnectFailure,
     mask::mask_key,
     refusal::no_websocket,
-    request::{Answer, Driven, interrupted as broken, request},
+    request::{Driven, FullResponse, interrupted as broken, request},
 };
+use crate::reason::CloseDetails;
 
 /// Longest body of a refusal that is read.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
@@ -39,85 +42,151 @@ pub(crate) struct WebSocket {
     pub(crate) pending: Pending,
 }
 
-/// Makes the opening handshake on a new connection. Spec: RFC 6455 4.1.
-pub(crate) async fn open(
-    config: &EngineConfig,
-    cookies: &mut Cookies,
-    sid: Option<&str>,
-) -> Result<WebSocket, ConnectFailure> {
-    let mut random = [0; KEY_BYTES];
-    getrandom::fill(&mut random).map_err(|error| interrupted(io::Error::other(error)))?;
-    let key = encode_key(random);
-    let mut request = request(
-        config,
-        cookies,
-        Method::GET,
-        Transport::WebSocket,
-        sid,
-        Bytes::new(),
-    )?;
-    let headers = request.headers_mut();
-    let mut set = |name: header::HeaderName, value: &str| {
-        if let Ok(value) = value.parse() {
-            headers.insert(name, value);
+impl WebSocket {
+    /// Makes the opening handshake on a new connection. Spec: RFC 6455 4.1.
+    pub(crate) async fn open(
+        config: &EngineConfig,
+        cookies: &mut Cookies,
+        sid: Option<&str>,
+    ) -> Result<Self, ConnectFailure> {
+        let mut random = [0; KEY_BYTES];
+        getrandom::fill(&mut random).map_err(|error| interrupted(io::Error::other(error)))?;
+        let key = encode_key(random);
+        let mut request = request(
+            config,
+            cookies,
+            Method::GET,
+            Transport::WebSocket,
+            sid,
+            Bytes::new(),
+        )?;
+        let headers = request.headers_mut();
+        let mut set = |name: header::HeaderName, value: &str| {
+            if let Ok(value) = value.parse() {
+                headers.insert(name, value);
+            }
+        };
+        set(header::CONNECTION, "Upgrade");
+        set(header::UPGRADE, "websocket");
+        set(header::SEC_WEBSOCKET_VERSION, VERSION);
+        set(header::SEC_WEBSOCKET_KEY, &key);
+        let deflate = config.compression.then(DeflateOptions::default);
+        if let Some(deflate) = &deflate {
+            set(header::SEC_WEBSOCKET_EXTENSIONS, &deflate.offer());
         }
-    };
-    set(header::CONNECTION, "Upgrade");
-    set(header::UPGRADE, "websocket");
-    set(header::SEC_WEBSOCKET_VERSION, VERSION);
-    set(header::SEC_WEBSOCKET_KEY, &key);
-    let deflate = config.compression.then(DeflateOptions::default);
-    if let Some(deflate) = &deflate {
-        set(header::SEC_WEBSOCKET_EXTENSIONS, &deflate.offer());
+        let stream = dial(config).await?;
+        let (mut sender, connection) = http1::Builder::new()
+            .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
+            .await
+            .map_err(broken)?;
+        let mut connection = Driven::new(connection.with_upgrades());
+        let exchange = async {
+            let response = sender.send_request(request).await;
+            let response = response.map_err(broken)?;
+            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                return Err(no_websocket(config, &read_refusal(response).await));
+            }
+            let headers = response.headers().clone();
+            let upgraded = hyper::upgrade::on(response).await;
+            Ok((
+                headers,
+                upgraded.map_err(|error| interrupted(io::Error::other(error)))?,
+            ))
+        };
+        let (headers, upgraded) = connection.drive(exchange).await?;
+        let agreement = check(config, &headers, &key, deflate.as_ref())?;
+        cookies.take(&headers);
+        let parts = upgraded
+            .downcast::<TokioIo<Stream>>()
+            .map_err(|_| interrupted(io::Error::other("the connection cannot be taken over")))?;
+        let limits = Limits {
+            max_message_bytes: config.max_message_bytes,
+            ..Limits::default()
+        };
+        let decoder = match &agreement {
+            Some(agreement) => Decoder::with_deflate(Role::Client, limits, agreement),
+            None => Decoder::new(Role::Client, limits),
+        };
+        Ok(Self {
+            io: WebSocketIo::client(parts.io.into_inner(), &parts.read_buf, decoder, mask_key),
+            pending: Pending {
+                bytes: Vec::new(),
+                written: 0,
+                compressor: agreement.map(|agreement| Box::new(Compressor::new(agreement))),
+            },
+        })
     }
-    let stream = dial(config).await?;
-    let (mut sender, connection) = http1::Builder::new()
-        .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
-        .await
-        .map_err(broken)?;
-    let mut connection = Driven::new(connection.with_upgrades());
-    let exchange = async {
-        let response = sender.send_request(request).await;
-        let response = response.map_err(broken)?;
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(no_websocket(config, &read_refusal(response).await));
+
+    /// Hands frames to the session, and their messages to `on_message`, until there are no more.
+    pub(crate) fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        session: &mut ClientSession,
+        budget: &mut Budget,
+        on_message: &mut dyn FnMut(Message),
+    ) {
+        while !budget.is_spent() && self.io.read_end().is_none() {
+            let read = self.io.poll_read(cx, now, |_, frame| {
+                budget.spend(frame.len());
+                if let Some(message) = session.handle_frame(now, frame) {
+                    on_message(message);
+                }
+                !budget.is_spent()
+            });
+            if self.io.take_pong() {
+                session.handle_pong(now);
+            }
+            match self.io.read_end() {
+                Some(ReadEnd::Closed) => {
+                    session.handle_transport_closed(CloseReason::TransportClose);
+                }
+                // The client does not ask for the last.
+                Some(ReadEnd::Failed | ReadEnd::TooLarge | ReadEnd::TimedOut) => {
+                    session.handle_transport_closed(CloseReason::TransportError);
+                }
+                // The task is woken when there is more.
+                None if read != Poll::Ready(Rest::Perhaps) => break,
+                None => {}
+            }
         }
-        let headers = response.headers().clone();
-        let upgraded = hyper::upgrade::on(response).await;
-        Ok((
-            headers,
-            upgraded.map_err(|error| interrupted(io::Error::other(error)))?,
-        ))
-    };
-    let (headers, upgraded) = connection.drive(exchange).await?;
-    let agreement = check(config, &headers, &key, deflate.as_ref())?;
-    cookies.take(&headers);
-    let parts = upgraded
-        .downcast::<TokioIo<Stream>>()
-        .map_err(|_| interrupted(io::Error::other("the connection cannot be taken over")))?;
-    let limits = Limits {
-        max_message_bytes: config.max_message_bytes,
-        ..Limits::default()
-    };
-    let decoder = match &agreement {
-        Some(agreement) => Decoder::with_deflate(Role::Client, limits, agreement),
-        None => Decoder::new(Role::Client, limits),
-    };
-    Ok(WebSocket {
-        io: WebSocketIo::client(parts.io.into_inner(), &parts.read_buf, decoder, mask_key),
-        pending: Pending {
-            bytes: Vec::new(),
-            written: 0,
-            compressor: agreement.map(|agreement| Box::new(Compressor::new(agreement))),
-        },
-    })
+    }
+
+    /// Writes the session's packets, until the stream takes no more.
+    pub(crate) fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        session: &mut ClientSession,
+    ) -> io::Result<()> {
+        loop {
+            self.pending.fill(session, now);
+            let waiting = self.pending.len();
+            let written = self.io.poll_write(cx, now, Some(&mut self.pending))?;
+            if written.is_ready() || self.pending.len() < waiting {
+                session.handle_written(now, written.is_ready());
+            }
+            if written.is_pending() || !session.has_packet() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns what the server has said as it closed the WebSocket.
+    pub(crate) fn close_details(&self) -> Option<CloseDetails> {
+        let (code, reason) = self.io.close_frame()?;
+        Some(CloseDetails {
+            code: Some(code.as_u16()),
+            reason: reason.to_owned(),
+        })
+    }
 }
 
 fn interrupted(source: io::Error) -> ConnectFailure {
     ConnectFailure::Interrupted { source }
 }
 
-async fn read_refusal(response: Response<Incoming>) -> Answer {
+async fn read_refusal(response: Response<Incoming>) -> FullResponse {
     let (parts, mut incoming) = response.into_parts();
     let mut body = Vec::new();
     while let Some(Ok(frame)) = incoming.frame().await {
@@ -128,7 +197,7 @@ async fn read_refusal(response: Response<Incoming>) -> Answer {
             break;
         }
     }
-    Answer {
+    FullResponse {
         status: parts.status,
         headers: parts.headers,
         body: body.into(),
@@ -196,7 +265,7 @@ impl Pending {
         append_masked(&mut self.bytes, frame, self.compressor.as_deref_mut());
     }
 
-    /// Adds a ping behind what waits.
+    /// Adds a ping after what waits.
     pub(crate) fn push_ping(&mut self) {
         let key = mask_key();
         let header = encode_header(OpCode::Ping, PING_PAYLOAD.len(), Some(key));

@@ -1,6 +1,7 @@
-//! A session with a scripted server at its other end, on a virtual clock.
+//! A session with a scripted server as its peer, on a virtual clock.
 //!
-//! [`Client`] is a driver: after every input it drains the session, and it calls `handle_timeout` exactly at the deadline.
+//! [`Client`] is a driver: after every input it handles all outputs of the session, and it calls `handle_timeout`
+//! exactly at the deadline.
 
 use std::{
     sync::Arc,
@@ -22,7 +23,7 @@ pub(crate) const VOLATILE: SendOptions = SendOptions {
     owed: false,
 };
 
-/// A session, its clock, and what it has asked for.
+/// A session, its clock, and its outputs.
 pub(crate) struct Client {
     pub(crate) session: ClientSession,
     start: Instant,
@@ -31,9 +32,9 @@ pub(crate) struct Client {
     done: Vec<String>,
     pub(crate) closed: Option<(CloseReason, Duration)>,
     pub(crate) is_finished: bool,
-    /// The WebSocket takes nothing.
+    /// The WebSocket accepts no bytes.
     pub(crate) is_stalled: bool,
-    /// Requests that were not answered yet.
+    /// Pending requests.
     pub(crate) gets: usize,
     pub(crate) posts: usize,
 }
@@ -103,7 +104,7 @@ impl Client {
     }
 
     fn note(&mut self, output: ClientOutput) {
-        assert!(!self.is_finished, "{output:?} behind the end");
+        assert!(!self.is_finished, "{output:?} after the end");
         let text = match output {
             ClientOutput::Opened(_) => "opened".to_owned(),
             ClientOutput::Poll => {
@@ -135,7 +136,7 @@ impl Client {
                 "finished".to_owned()
             }
         };
-        // The protocol's rule for clients: one GET and one POST under way.
+        // The protocol's rule for clients: at most one pending GET and one pending POST.
         assert!(self.gets <= 1 && self.posts <= 1, "overlapping requests");
         self.done.push(text);
     }
@@ -188,12 +189,13 @@ impl Client {
     }
 
     pub(crate) fn leave(&mut self, text: &str) {
-        self.session.send_goodbye(self.now, &Outgoing::text(text));
+        self.session
+            .send_disconnect(self.now, &Outgoing::text(text));
         self.turn();
     }
 
     pub(crate) fn join(&mut self, text: &str) {
-        self.session.send_join(self.now, &Outgoing::text(text));
+        self.session.send_connect(self.now, &Outgoing::text(text));
         self.turn();
     }
 
@@ -213,7 +215,7 @@ impl Client {
         self.turn();
     }
 
-    /// Lets time pass; the session is called at its deadlines.
+    /// Advances the clock; the session is called at its deadlines.
     pub(crate) fn advance(&mut self, milliseconds: u64) {
         let end = self.now + Duration::from_millis(milliseconds);
         while let Some(at) = self.session.deadline().filter(|&at| at <= end) {

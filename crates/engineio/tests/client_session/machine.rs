@@ -1,10 +1,10 @@
-//! Random lives of a client's session: each byte of a script is something that a server, a network or an application does.
+//! Random runs of a client's session: each byte of a script is an action of the server, the network or the application.
 
 use kokanee_engineio::{Revision, Transport};
 
 use crate::client::{Client, OPEN, UPGRADES, VOLATILE};
 
-/// A life that `script` decides: each byte is something that a server, a network or an application does.
+/// Runs a session by `script`: each byte is an action of the server, the network or the application.
 pub(crate) fn live(script: &[u8]) {
     const PACKETS: [&str; 12] = [
         OPEN, UPGRADES, "1", "2", "3", "4text", "5", "6", "bAQID", "3probe", "x", "",
@@ -48,7 +48,7 @@ pub(crate) fn live(script: &[u8]) {
         }
         assert!(client.session.outbound_bytes() <= 1 << 20);
     }
-    // Whatever has happened, it can be ended, and then it has ended.
+    // In every state the session can be closed, and then it ends.
     client.session.set_reading_paused(client.now, false);
     client.close();
     // 1 s for an upgrade, and then 10 s for the close packet.

@@ -1,4 +1,4 @@
-//! The client's session with a scripted server at its other end: wire text in the tests, on a virtual clock.
+//! The client's session with a scripted server as its peer: wire text in the tests, on a virtual clock.
 
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
@@ -26,7 +26,7 @@ fn one_get_follows_the_other() {
 }
 
 #[test]
-fn one_post_takes_what_was_sent_while_the_last_was_under_way() {
+fn one_post_carries_everything_sent_while_the_last_was_pending() {
     let mut client = Client::polling(OPEN);
     client.outputs();
     client.send("a");
@@ -41,7 +41,7 @@ fn one_post_takes_what_was_sent_while_the_last_was_under_way() {
 }
 
 #[test]
-fn posts_are_cut_to_what_the_server_takes() {
+fn posts_are_limited_to_max_payload() {
     let mut client = Client::polling(OPEN);
     client.outputs();
     client.send("first");
@@ -63,14 +63,14 @@ fn posts_are_cut_to_what_the_server_takes() {
         }
     }
     assert_eq!(arrived, texts, "everything, in order");
-    // What is too large alone is for the server to refuse.
+    // A packet that is too large by itself is sent: the server refuses it.
     client.send(&"x".repeat(200));
     assert_eq!(client.outputs(), [format!("POST 4{}", "x".repeat(200))]);
 }
 
 #[test]
 fn posts_have_at_most_16_packets() {
-    // The limit in bytes is far.
+    // The limit in bytes is not reached.
     let mut client = Client::polling(&OPEN.replace("\"maxPayload\":100", "\"maxPayload\":1000000"));
     client.outputs();
     client.send("first");
@@ -116,7 +116,7 @@ fn attachments_follow_their_message_over_several_posts() {
 }
 
 #[test]
-fn volatile_messages_never_wait() {
+fn volatile_messages_are_never_queued() {
     let mut client = Client::polling(OPEN);
     client.outputs();
     client.send_with("now", VOLATILE);
@@ -124,7 +124,7 @@ fn volatile_messages_never_wait() {
     client.send_with("late", VOLATILE);
     client.accepts();
     assert!(client.outputs().is_empty());
-    // Nor is it kept for a session that is not open yet.
+    // Nor are they queued while the session is opening.
     let mut client = Client::new(Revision::V4, Transport::Polling);
     client.send_with("early", VOLATILE);
     client.answers(OPEN);
@@ -134,7 +134,7 @@ fn volatile_messages_never_wait() {
 // The upgrade.
 
 #[test]
-fn the_websocket_takes_over_when_nothing_is_under_way() {
+fn the_session_upgrades_when_no_request_is_pending() {
     let mut client = Client::polling(UPGRADES);
     assert_eq!(client.outputs(), ["opened", "dial", "GET"]);
     client.send("by polling");
@@ -142,7 +142,7 @@ fn the_websocket_takes_over_when_nothing_is_under_way() {
     client.turn();
     assert_eq!(client.outputs(), ["POST 4by polling", "probe 2probe"]);
     client.probe_frame("3probe");
-    // Both requests are waited for, and what is sent meanwhile goes by POST until the server ends the GET.
+    // Both requests are awaited, and messages are sent by POST until the server ends the GET.
     client.send("by polling, too");
     assert!(client.outputs().is_empty());
     client.accepts();
@@ -185,7 +185,7 @@ fn a_probe_that_fails_keeps_polling() {
 }
 
 #[test]
-fn an_upgrade_that_cannot_end_its_requests_is_given_up() {
+fn an_upgrade_whose_requests_do_not_end_times_out() {
     let mut client = Client::polling(UPGRADES);
     client.session.handle_probe_opened(client.now);
     client.probe_frame("3probe");
@@ -210,7 +210,7 @@ fn pings_are_answered() {
     client.outputs();
     client.answers("2");
     assert_eq!(client.outputs(), ["GET", "POST 3"]);
-    // Many pings while the POST is under way are answered once.
+    // Many pings during a pending POST are answered once.
     for _ in 0..100 {
         client.answers("2\u{1e}2");
     }
@@ -236,7 +236,7 @@ fn a_post_that_is_never_answered_ends_the_session() {
     let mut client = Client::polling(OPEN);
     client.advance(10_000);
     client.send("x");
-    // The server lives otherwise.
+    // The server is otherwise alive.
     for _ in 0..2 {
         client.advance(20_000);
         client.answers("2");
@@ -282,14 +282,14 @@ fn while_the_client_does_not_read_the_server_is_not_dead() {
 }
 
 #[test]
-fn a_pause_that_no_server_outlasts_ends_the_session() {
+fn a_pause_longer_than_the_server_s_timeout_ends_the_session() {
     for revision in [Revision::V4, Revision::V3] {
         let mut client = Client::new(revision, Transport::WebSocket);
         client.frame(OPEN);
         client.advance(20_000);
         client.session.set_reading_paused(client.now, true);
         client.advance(10_000);
-        // Said again, which is no new pause.
+        // Repeated, which does not restart the pause.
         client.session.set_reading_paused(client.now, true);
         client.advance(100_000);
         assert_eq!(client.closed_at(CloseReason::PingTimeout), 65_000);
@@ -329,7 +329,7 @@ fn the_servers_close_packet_ends_the_session_on_any_transport() {
 }
 
 #[test]
-fn closing_sends_what_waits_first() {
+fn closing_sends_queued_packets_first() {
     let mut client = Client::polling(OPEN);
     client.outputs();
     client.send("a");
@@ -341,7 +341,7 @@ fn closing_sends_what_waits_first() {
     assert_eq!(client.outputs(), ["POST 4b\u{1e}1"]);
     client.accepts();
     assert_eq!(client.outputs(), ["finished"]);
-    // A server that takes nothing cannot hold it up.
+    // A server that does not read cannot delay it.
     let mut client = Client::polling(OPEN);
     client.send("a");
     client.session.close(client.now);
@@ -351,7 +351,7 @@ fn closing_sends_what_waits_first() {
 }
 
 #[test]
-fn a_poll_that_is_refused_behind_the_end_is_no_loss() {
+fn a_poll_refused_after_the_close_is_not_a_loss() {
     let mut client = Client::polling(OPEN);
     client.outputs();
     client.send("a");
@@ -366,7 +366,7 @@ fn a_poll_that_is_refused_behind_the_end_is_no_loss() {
     assert!(!client.is_finished);
     client.accepts();
     assert_eq!(client.outputs(), ["finished"]);
-    assert!(!client.session.is_cut());
+    assert!(!client.session.has_lost_packets());
 }
 
 #[test]
@@ -376,12 +376,12 @@ fn a_poll_that_fails_ends_the_session() {
     client.session.handle_poll_failed();
     client.turn();
     assert_eq!(client.closed_at(CloseReason::TransportError), 0);
-    assert!(client.session.is_cut());
+    assert!(client.session.has_lost_packets());
 }
 
 #[test]
-fn a_websocket_that_takes_nothing_ends_the_session_in_time() {
-    // The driver has taken everything, but nothing of it is written.
+fn a_websocket_that_accepts_nothing_ends_the_session_in_time() {
+    // The driver has taken all packets, but nothing is written.
     let mut client = Client::websocket();
     client.is_stalled = true;
     client.advance(1000);
@@ -390,7 +390,7 @@ fn a_websocket_that_takes_nothing_ends_the_session_in_time() {
     client.advance(9000);
     client.session.handle_written(client.now, false);
     client.advance(9999);
-    assert_eq!(client.closed, None, "some of it was taken meanwhile");
+    assert_eq!(client.closed, None, "some bytes were accepted meanwhile");
     client.send_with("volatile", VOLATILE);
     assert!(client.outputs().is_empty(), "it would have to wait");
     client.advance(1);
@@ -419,7 +419,7 @@ fn closing_ends_when_everything_is_written() {
 }
 
 #[test]
-fn a_goodbye_leaves_some_time_after_the_answer_to_what_was_posted() {
+fn a_disconnect_is_sent_some_time_after_the_response_to_the_post() {
     let mut client = Client::polling(OPEN);
     client.outputs();
     client.send("a");
@@ -437,11 +437,11 @@ fn a_goodbye_leaves_some_time_after_the_answer_to_what_was_posted() {
     assert_eq!(client.outputs(), ["POST 441\u{1e}1"]);
     client.accepts();
     assert_eq!(client.outputs(), ["finished"]);
-    assert!(!client.session.is_cut());
+    assert!(!client.session.has_lost_packets());
 }
 
 #[test]
-fn a_goodbye_leaves_some_time_after_the_pong_of_the_websocket() {
+fn a_disconnect_is_sent_some_time_after_the_pong_of_the_websocket() {
     for answers in [true, false] {
         let mut client = Client::websocket();
         client.send("a");
@@ -451,9 +451,9 @@ fn a_goodbye_leaves_some_time_after_the_pong_of_the_websocket() {
         assert_eq!(client.outputs(), expected);
         if answers {
             client.advance(500);
-            assert!(!client.session.is_heard());
+            assert!(!client.session.is_all_read());
             client.pong();
-            assert!(client.session.is_heard());
+            assert!(client.session.is_all_read());
             client.advance(19);
         } else {
             client.advance(999);
@@ -462,12 +462,12 @@ fn a_goodbye_leaves_some_time_after_the_pong_of_the_websocket() {
         client.advance(1);
         let expected = ["441", "close WebSocket", "finished"];
         assert_eq!(client.outputs(), expected);
-        assert!(!client.session.is_cut());
+        assert!(!client.session.has_lost_packets());
     }
 }
 
 #[test]
-fn a_websocket_is_pinged_when_it_has_taken_what_was_sent() {
+fn a_websocket_is_pinged_when_everything_is_written() {
     let mut client = Client::websocket();
     client.is_stalled = true;
     client.send("a");
@@ -480,7 +480,7 @@ fn a_websocket_is_pinged_when_it_has_taken_what_was_sent() {
 }
 
 #[test]
-fn a_goodbye_waits_for_nothing_if_all_was_handled() {
+fn a_disconnect_is_sent_at_once_if_everything_was_read() {
     let mut client = Client::polling(OPEN);
     client.send("a");
     client.accepts();
@@ -498,7 +498,7 @@ fn a_goodbye_waits_for_nothing_if_all_was_handled() {
 }
 
 #[test]
-fn goodbyes_that_follow_each_other_have_one_gap() {
+fn successive_disconnects_have_one_gap() {
     let mut client = Client::polling(OPEN);
     client.outputs();
     client.send("a");
@@ -511,7 +511,7 @@ fn goodbyes_that_follow_each_other_have_one_gap() {
 }
 
 #[test]
-fn what_is_sent_after_a_goodbye_stays_after_it() {
+fn packets_sent_after_a_disconnect_stay_after_it() {
     let mut client = Client::polling(OPEN);
     client.outputs();
     client.send("a");
@@ -525,7 +525,7 @@ fn what_is_sent_after_a_goodbye_stays_after_it() {
     assert_eq!(client.outputs(), ["POST 4a"]);
     client.advance(20);
     assert_eq!(client.outputs(), ["POST 441/a,\u{1e}440/a,"]);
-    // The heartbeat does not wait.
+    // The heartbeat does not wait for the gap.
     client.answers("2");
     client.accepts();
     assert_eq!(client.outputs(), ["GET", "POST 3"]);
@@ -535,10 +535,10 @@ fn what_is_sent_after_a_goodbye_stays_after_it() {
 }
 
 #[test]
-fn who_comes_back_leaves_a_gap_after_the_goodbye() {
+fn a_connect_after_a_disconnect_has_a_gap() {
     let mut client = Client::polling(OPEN);
     client.outputs();
-    // Nobody has left yet.
+    // No DISCONNECT was sent yet.
     client.join("40");
     client.join("40/a,");
     client.accepts();
@@ -563,8 +563,8 @@ fn who_comes_back_leaves_a_gap_after_the_goodbye() {
 }
 
 #[test]
-fn a_goodbye_that_is_not_taken_is_no_loss() {
-    // Before the server has heard what was sent, after it, and if nothing was sent.
+fn an_undelivered_disconnect_is_not_a_loss() {
+    // Before the server has read the packets, after it, and if nothing was sent.
     for (sent, heard, cut) in [
         (true, false, true),
         (true, true, false),
@@ -586,12 +586,12 @@ fn a_goodbye_that_is_not_taken_is_no_loss() {
             .handle_transport_closed(CloseReason::TransportError);
         client.turn();
         assert!(client.is_finished);
-        assert_eq!(client.session.is_cut(), cut, "{sent} {heard}");
+        assert_eq!(client.session.has_lost_packets(), cut, "{sent} {heard}");
     }
 }
 
 #[test]
-fn what_the_last_poll_brings_is_no_loss() {
+fn the_response_to_the_last_poll_is_not_a_loss() {
     // python-socketio ends it with an empty body, before it answers the POST.
     for body in ["", "1", "6", "4late", "garbage"] {
         let mut client = Client::polling(OPEN);
@@ -603,13 +603,16 @@ fn what_the_last_poll_brings_is_no_loss() {
         assert_eq!(client.outputs(), ["POST 4a", "closed: forced close"]);
         client.accepts();
         client.accepts();
-        assert!(client.is_finished && !client.session.is_cut(), "{body:?}");
+        assert!(
+            client.is_finished && !client.session.has_lost_packets(),
+            "{body:?}"
+        );
         assert!(client.messages().is_empty());
     }
 }
 
 #[test]
-fn closing_lets_an_upgrade_end() {
+fn closing_lets_an_upgrade_finish() {
     let mut client = Client::polling(UPGRADES);
     client.send("a");
     client.leave("41");
@@ -626,17 +629,17 @@ fn closing_lets_an_upgrade_end() {
     client.answers("6");
     let expected = ["probe 5", "upgraded", "close WebSocket", "finished"];
     assert_eq!(client.outputs(), expected);
-    assert!(!client.session.is_cut());
+    assert!(!client.session.has_lost_packets());
 }
 
 #[test]
-fn closing_gives_up_an_upgrade_when_all_else_has_left() {
+fn closing_abandons_an_upgrade_when_everything_else_is_sent() {
     let mut client = Client::polling(UPGRADES);
     client.outputs();
     client.send("a");
     client.leave("41");
     client.close();
-    // A server that is slow to answer may still be handling the event.
+    // A server that responds slowly may still be handling the event.
     client.advance(5000);
     assert_eq!(client.outputs(), ["POST 4a", "closed: forced close"]);
     client.accepts();
@@ -648,8 +651,8 @@ fn closing_gives_up_an_upgrade_when_all_else_has_left() {
     client.advance(1);
     assert_eq!(client.outputs(), ["drop probe", "upgrade failed", "POST 1"]);
     client.accepts();
-    assert!(client.is_finished && !client.session.is_cut());
-    // One that fails holds nothing up.
+    assert!(client.is_finished && !client.session.has_lost_packets());
+    // A failed probe delays nothing.
     let mut client = Client::polling(UPGRADES);
     client.outputs();
     client.close();
@@ -660,7 +663,7 @@ fn closing_gives_up_an_upgrade_when_all_else_has_left() {
 }
 
 #[test]
-fn nothing_but_an_open_packet_begins_a_session() {
+fn only_an_open_packet_begins_a_session() {
     for first in [
         "", "4early", "1", "2", "6", "0", "0{}", "0[]", "x", "96:0{}", "b",
     ] {
@@ -672,7 +675,7 @@ fn nothing_but_an_open_packet_begins_a_session() {
 }
 
 #[test]
-fn what_breaks_the_protocol_ends_an_open_session() {
+fn a_violation_of_the_protocol_ends_an_open_session() {
     for (packet, reason) in [
         (OPEN, CloseReason::TransportError),
         // The server pings in this revision.

@@ -1,4 +1,4 @@
-//! How sessions end: by the server, by the client, by a fault; and that every one of them does.
+//! How sessions end: by the server, by the client, or by an error.
 
 use kokanee_engineio::{
     CloseReason, Message, Outgoing, PostResponse, Revision, SendOptions, SessionConfig, Transport,
@@ -36,7 +36,7 @@ fn a_close_waits_for_the_next_get() {
 }
 
 #[test]
-fn a_close_waits_30_s_and_no_longer() {
+fn a_close_waits_30_s_at_most() {
     let mut pair = Pair::polling();
     pair.advance(1_000);
     pair.server_closes();
@@ -45,7 +45,7 @@ fn a_close_waits_30_s_and_no_longer() {
 }
 
 #[test]
-fn what_waits_is_delivered_before_the_close() {
+fn queued_packets_are_delivered_before_the_close() {
     let mut pair = Pair::polling();
     pair.server_sends("one");
     pair.server_sends("two");
@@ -60,7 +60,7 @@ fn what_waits_is_delivered_before_the_close() {
 }
 
 #[test]
-fn what_one_turn_sends_is_delivered_before_its_close() {
+fn messages_of_one_turn_are_delivered_before_its_close() {
     let mut pair = Pair::polling();
     pair.client_polls();
     let now = pair.session.deadline().unwrap();
@@ -76,12 +76,12 @@ fn what_one_turn_sends_is_delivered_before_its_close() {
 }
 
 #[test]
-fn an_answer_that_was_lost_is_delivered_before_the_close() {
+fn an_undelivered_response_is_delivered_before_the_close() {
     let mut pair = Pair::polling();
     pair.client_polls();
-    pair.hold_loss = true;
+    pair.delay_loss = true;
     pair.server_sends("one");
-    pair.hold_loss = false;
+    pair.delay_loss = false;
     pair.server_closes();
     pair.server_notices_loss();
     pair.client_polls();
@@ -92,7 +92,7 @@ fn an_answer_that_was_lost_is_delivered_before_the_close() {
 }
 
 #[test]
-fn a_get_that_is_given_up_does_not_prevent_the_close() {
+fn an_aborted_get_does_not_prevent_the_close() {
     let mut pair = Pair::polling();
     pair.client_polls();
     pair.client_aborts_poll();
@@ -130,7 +130,7 @@ fn a_websocket_closes_when_all_is_written() {
     assert_eq!(pair.frames(), ["4one", "4two"]);
     assert!(pair.is_websocket_closed());
     assert!(pair.is_finished());
-    // At once if nothing waits.
+    // At once if nothing is queued.
     let mut pair = Pair::websocket();
     pair.server_closes();
     assert!(pair.is_websocket_closed());
@@ -147,7 +147,7 @@ fn a_websocket_that_is_not_read_closes_after_the_write_timeout() {
     pair.advance(1_000_000);
     assert_eq!(pair.finished_at(), Some(10_000));
     assert!(pair.is_websocket_closed());
-    // Only the frame that is begun is written to its end, so that the close frame can follow.
+    // Only a partly written frame is completed, so that the close frame can follow.
     pair.client_takes(usize::MAX);
     assert_eq!(pair.frames(), ["4one"]);
     assert_eq!(pair.session.outbound_bytes(), 0);
@@ -165,7 +165,7 @@ fn a_client_s_close_packet_answers_the_pending_get_with_a_noop() {
 }
 
 #[test]
-fn what_follows_a_close_packet_is_dropped() {
+fn packets_after_a_close_packet_are_dropped() {
     let mut pair = Pair::polling();
     pair.server_sends("unread");
     assert_eq!(
@@ -216,7 +216,7 @@ fn the_end_of_the_transport_ends_an_orderly_close() {
 }
 
 #[test]
-fn a_frame_that_is_no_packet_closes_the_session() {
+fn a_frame_that_is_not_a_packet_closes_the_session() {
     for frame in ["", "7", "x", "b!"] {
         let mut pair = Pair::websocket();
         pair.client_sends_frame("4hello");
@@ -259,8 +259,8 @@ fn a_session_is_closed_once() {
 }
 
 #[test]
-fn a_process_that_was_asleep_finds_the_timers_due() {
-    // It has not listened either, so the ping that was due goes out first.
+fn all_timers_are_due_after_the_process_was_suspended() {
+    // Nothing was read either, so the ping that was due is sent first.
     let mut pair = Pair::websocket();
     pair.oversleep(3_600_000);
     assert_eq!(pair.frames(), ["2"]);

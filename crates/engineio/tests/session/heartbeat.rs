@@ -1,4 +1,4 @@
-//! Who pings when, and when a silent peer is dead. The interval is 25 s, the timeout 20 s.
+//! Which side pings when, and when a silent peer is dead. The interval is 25 s, the timeout 20 s.
 
 use kokanee_engineio::{CloseReason, PostResponse, Revision, SessionConfig, Transport};
 
@@ -10,7 +10,7 @@ fn v3(transport: Transport) -> Pair {
     Pair::new(Revision::V3, transport, SessionConfig::default())
 }
 
-/// A client that polls or reads all the time, and what it sends on its transport.
+/// A client that polls or reads continuously, and sends on its transport.
 struct Client {
     pair: Pair,
     transport: Transport,
@@ -73,7 +73,7 @@ fn the_server_pings_after_the_interval() {
         assert_eq!(client.gets(), ["2"]);
         client.pair.advance(300);
         client.sends("3");
-        // The period is the interval and the time of the round trip.
+        // The period is the interval plus the round trip.
         client.pair.advance(24_999);
         assert!(client.gets().is_empty());
         client.pair.advance(1);
@@ -108,7 +108,7 @@ fn a_dead_client_s_get_is_answered() {
 fn a_pong_counts_once() {
     for transport in TRANSPORTS {
         let mut client = Client::new(Revision::V4, transport);
-        // Before the ping it is for nothing.
+        // A pong before the ping does not count.
         client.pair.advance(10_000);
         client.sends("3");
         client.pair.advance(15_000);
@@ -123,14 +123,14 @@ fn a_pong_counts_once() {
 }
 
 #[test]
-fn a_pong_for_a_ping_that_has_not_left_does_not_count() {
+fn a_pong_for_an_unsent_ping_does_not_count() {
     // It waits for a GET.
     let mut pair = Pair::polling();
     pair.advance(25_000);
     assert_eq!(pair.client_posts("3"), Some(PostResponse::Ok));
     pair.advance(20_000);
     assert_eq!(pair.finished_at(), Some(45_000));
-    // It waits behind a frame that the client does not take.
+    // The ping waits after a frame that the client does not read.
     let mut pair = Pair::websocket();
     pair.client_takes(0);
     pair.advance(20_000);
@@ -140,7 +140,7 @@ fn a_pong_for_a_ping_that_has_not_left_does_not_count() {
     pair.client_sends_frame("3");
     pair.client_takes(5);
     assert_eq!(pair.frames(), ["4hello"]);
-    // Now a part of it has left.
+    // Now a part of the ping is sent.
     pair.client_takes(2);
     pair.client_sends_frame("3");
     pair.client_takes(1);
@@ -158,7 +158,7 @@ fn a_pong_for_a_ping_that_has_not_left_does_not_count() {
 }
 
 #[test]
-fn a_ping_whose_answer_was_lost_has_not_left() {
+fn a_ping_in_an_undelivered_response_was_not_sent() {
     let mut pair = Pair::polling();
     pair.client_polls();
     pair.client_loses_answers(true);
@@ -176,7 +176,7 @@ fn the_first_other_packet_extends_the_timeout_once() {
     for transport in TRANSPORTS {
         for other in ["4hello", "6", "5"] {
             let mut client = Client::new(Revision::V4, transport);
-            // While nothing is awaited it does not count.
+            // While no pong is awaited, packets do not count.
             client.pair.advance(24_000);
             client.sends(other);
             client.pair.advance(1_000);
@@ -238,7 +238,7 @@ fn revision_3_clients_ping() {
         client.sends("2probe");
         assert_eq!(client.gets(), [pong]);
         client.pair.advance(10_000);
-        // Messages are no heartbeat.
+        // Messages do not count as pings.
         client.sends("4hello");
         assert_eq!(client.pair.server_messages(), ["hello"]);
         client.dies_at(44_999 + 30_000 + 45_000);
@@ -246,7 +246,7 @@ fn revision_3_clients_ping() {
 }
 
 #[test]
-fn revision_3_pings_are_answered_once_however_many_wait() {
+fn revision_3_pings_are_answered_once_while_the_pong_is_queued() {
     let mut pair = v3(Transport::Polling);
     pair.client_posts("1:2".repeat(1_000));
     pair.client_polls();
@@ -258,7 +258,7 @@ fn revision_3_pings_are_answered_once_however_many_wait() {
 
 #[test]
 fn heartbeats_are_found_without_a_search() {
-    // Much waits, and each of many pings asks whether a pong does.
+    // The queue is long, and each of many pings checks whether a pong is queued.
     let mut pair = v3(Transport::Polling);
     for _ in 0..10_000 {
         pair.server_sends("");
@@ -296,7 +296,7 @@ fn an_upgraded_session_keeps_its_heartbeat() {
 
 #[test]
 fn an_upgrade_during_a_ping_does_not_stop_the_clock() {
-    // The ping has left by polling.
+    // The ping was sent by polling.
     let mut pair = Pair::polling();
     pair.client_polls();
     pair.advance(25_000);
@@ -306,7 +306,7 @@ fn an_upgrade_during_a_ping_does_not_stop_the_clock() {
     pair.advance(20_000);
     assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
     assert_eq!(pair.finished_at(), Some(45_000));
-    // It leaves by WebSocket, and is answered there.
+    // It is sent on the WebSocket, and answered there.
     let mut pair = Pair::polling();
     pair.advance(25_000);
     pair.client_upgrades();
@@ -329,8 +329,8 @@ fn a_peer_that_is_not_read_from_has_one_interval_more() {
     assert_eq!(pair.closed(), None);
     pair.server_pauses_reading(false);
     pair.advance(25_000);
-    assert_eq!(pair.frames(), ["2"], "the pong was there all the time");
-    // Nobody answers this one; the client has its whole time from the moment in which we listen again.
+    assert_eq!(pair.frames(), ["2"], "the pong had arrived before");
+    // This ping is not answered; the deadline restarts when reading resumes.
     pair.advance(10_000);
     pair.server_pauses_reading(true);
     pair.advance(30_000);
@@ -339,7 +339,7 @@ fn a_peer_that_is_not_read_from_has_one_interval_more() {
     pair.advance(100_000);
     assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
     assert_eq!(pair.finished_at(), Some(resumed + 20_000));
-    // A pause without an end does not keep a dead peer: 25 s until the ping, 20 s for the pong, and 25 s more.
+    // An endless pause does not keep a dead peer: 25 s until the ping, 20 s for the pong, and 25 s more.
     let mut pair = Pair::websocket();
     pair.server_pauses_reading(true);
     pair.advance(1_000_000);
@@ -362,7 +362,7 @@ fn a_peer_that_is_not_read_from_has_one_interval_more() {
 }
 
 #[test]
-fn the_time_for_a_pong_begins_when_the_ping_has_left() {
+fn the_time_for_a_pong_begins_when_the_ping_is_sent() {
     let mut pair = Pair::websocket();
     pair.client_takes(0);
     pair.server_sends(&"x".repeat(100_000));

@@ -1,7 +1,7 @@
-//! A random life of a session, read from bytes, and what must hold in every such life.
+//! A random run of a session, driven by bytes, and the invariants of every run.
 //!
-//! Used by the property test and by the fuzz target. [`Pair`] checks each single step; here is what connects them: no
-//! message is lost, doubled, cut into pieces or out of order, and every session comes to its end.
+//! Used by the property test and by the fuzz target. [`Pair`] checks each step; here the whole run is checked: no
+//! message is lost, duplicated, split or out of order, and every session ends.
 
 use bytes::Bytes;
 use kokanee_engineio::{
@@ -11,7 +11,7 @@ use kokanee_engineio::{
 
 use crate::pair::{Pair, VOLATILE, show};
 
-/// Lives through what `script` says.
+/// Runs a session by `script`.
 pub(crate) fn live(script: &[u8]) {
     let mut script = Script(script);
     let kind = script.byte();
@@ -47,14 +47,14 @@ pub(crate) fn live(script: &[u8]) {
     if kind & 0x40 == 0 {
         life.end_in_order();
     } else {
-        // Nobody does anything any more.
+        // Neither side acts any more.
         life.pair.advance(1_000_000);
     }
     life.check();
     assert!(life.pair.is_finished());
 }
 
-/// What is left of the bytes; behind their end are zeros.
+/// The remaining bytes; zeros after their end.
 struct Script<'a>(&'a [u8]);
 
 impl<'a> Script<'a> {
@@ -68,7 +68,7 @@ impl<'a> Script<'a> {
         self.next().unwrap_or_default()
     }
 
-    /// A few bytes, of which the first says how many.
+    /// A few bytes; the first is their number.
     fn bytes(&mut self) -> &'a [u8] {
         let len = usize::from(self.byte() & 31).min(self.0.len());
         let (bytes, rest) = self.0.split_at(len);
@@ -81,13 +81,13 @@ struct Life {
     pair: Pair,
     revision: Revision,
     overflow: Overflow,
-    /// What the session has accepted to send: messages with their attachments.
+    /// The messages that the session has accepted, with their attachments.
     accepted: Vec<Vec<Message>>,
-    /// How many it has refused because of its limit.
+    /// How many messages it has refused because of its limit.
     refused: u64,
-    /// What the client has sent.
+    /// The messages that the client has sent.
     sent: Vec<String>,
-    /// What the server has got of that.
+    /// Those that the server has received.
     delivered: Vec<String>,
     /// Makes every message unique.
     count: u32,
@@ -204,7 +204,7 @@ impl Life {
         self.pair.try_post(body, binary_form).unwrap();
     }
 
-    /// The client shows that it lives.
+    /// The client shows that it is alive.
     fn heartbeat(&mut self) {
         let (packet, body) = match self.revision {
             Revision::V4 => ("3", "3"),
@@ -217,7 +217,7 @@ impl Life {
         }
     }
 
-    /// What has come is what was sent, in order, at either end.
+    /// Checks that both ends received what was sent, in order.
     fn check(&mut self) {
         self.delivered.extend(self.pair.server_messages());
         assert!(
@@ -241,7 +241,7 @@ impl Life {
             assert_eq!(
                 rest[..count],
                 messages[..count],
-                "attachments were torn off"
+                "attachments were separated from their message"
             );
             rest = &rest[count..];
         }
@@ -249,7 +249,7 @@ impl Life {
         assert!(dropped + self.refused <= self.pair.session.dropped());
     }
 
-    /// All that was accepted has come, but for what was dropped.
+    /// Checks that all accepted messages have arrived, except dropped ones.
     fn check_complete(&self) {
         let last =
             |messages: &&Vec<Message>| self.pair.received().contains(&messages[messages.len() - 1]);
@@ -258,7 +258,7 @@ impl Life {
         assert_eq!(came + dropped, self.accepted.len() as u64);
     }
 
-    /// Both ends do what they can to bring what waits to the other one, and close.
+    /// Both ends deliver everything that is queued, and close.
     fn end_in_order(&mut self) {
         let was_failed = self.pair.is_finished();
         if self.pair.session.is_open() {
@@ -291,7 +291,7 @@ impl Life {
     }
 }
 
-/// A few bytes that often mean something.
+/// A few bytes that are often valid.
 fn anything(script: &mut Script<'_>) -> Bytes {
     const TEXTS: [&str; 16] = [
         "",
@@ -318,7 +318,7 @@ fn anything(script: &mut Script<'_>) -> Bytes {
     }
 }
 
-/// A text frame if it can be one.
+/// A text frame if the bytes are UTF-8.
 fn frame(content: Bytes) -> Message {
     match std::str::from_utf8(&content) {
         Ok(text) => Message::Text(Str::from(text)),

@@ -1,4 +1,4 @@
-//! The session seen from both ends: wire text in the tests, and a clock that only the tests move.
+//! The session seen from both ends: wire text in the tests, and a clock that only the tests advance.
 
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 

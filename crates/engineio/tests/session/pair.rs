@@ -1,7 +1,7 @@
-//! A session with a scripted client at its other end, on a virtual clock.
+//! A session with a scripted client as its peer, on a virtual clock.
 //!
-//! [`Pair`] is a driver: after every input it drains the session, and it calls `handle_timeout` exactly at the deadline.
-//! What holds for every session, whatever its client does, is asserted here for all tests.
+//! [`Pair`] is a driver: after every input it handles all outputs of the session, and it calls `handle_timeout` exactly
+//! at the deadline. The invariants of every session, whatever its client does, are asserted here for all tests.
 
 use std::{
     collections::VecDeque,
@@ -18,7 +18,7 @@ use kokanee_engineio::{
 };
 use kokanee_websocket::{Decoder, Limits, Message as Frame, Role};
 
-/// How a message is sent that may be dropped.
+/// The options of a message that may be dropped.
 pub(crate) const VOLATILE: SendOptions = SendOptions {
     volatile: true,
     compress: true,
@@ -44,20 +44,20 @@ pub(crate) struct Pair {
     closed: Option<CloseReason>,
     finished: bool,
     finished_at: Option<Instant>,
-    // What is under way to the server.
+    // Messages on their way to the server.
     unread: VecDeque<Message>,
     // The client's side.
     get_pending: bool,
     post_pending: bool,
     bodies: VecDeque<Bytes>,
     post_answers: VecDeque<PostResponse>,
-    /// Answers do not reach the client, and the server is told so at once.
+    /// Responses do not reach the client, and the server notices at once.
     lose_answers: bool,
-    /// The last answer does not reach the client, and the server does not know it yet.
-    pub(crate) hold_loss: bool,
+    /// The last response does not reach the client, and the server has not noticed yet.
+    pub(crate) delay_loss: bool,
     held: Option<PollPackets>,
     probe: Option<VecDeque<String>>,
-    /// Bytes that the client takes from a WebSocket when it has upgraded.
+    /// Bytes that the client reads from a WebSocket after an upgrade.
     pub(crate) first_window: usize,
     websocket: Option<Box<ClientSocket>>,
     received: Vec<Message>,
@@ -65,7 +65,7 @@ pub(crate) struct Pair {
 
 /// The client's end of the WebSocket that carries the session.
 struct ClientSocket {
-    /// Bytes that the client still takes.
+    /// Bytes that the client still reads.
     window: usize,
     decoder: Decoder,
     frames: VecDeque<String>,
@@ -94,7 +94,7 @@ impl Pair {
         Self::new(Revision::V4, Transport::WebSocket, SessionConfig::default())
     }
 
-    /// A session that has given its handshake to the client.
+    /// A session whose client has received the handshake.
     pub(crate) fn new(revision: Revision, transport: Transport, config: SessionConfig) -> Self {
         let mut pair = Self::opening(revision, transport, config, false);
         match transport {
@@ -108,7 +108,7 @@ impl Pair {
         pair
     }
 
-    /// A session that has the open packet waiting for its first request.
+    /// A session whose open packet is queued for the first request.
     pub(crate) fn opening(
         revision: Revision,
         transport: Transport,
@@ -142,7 +142,7 @@ impl Pair {
             bodies: VecDeque::new(),
             post_answers: VecDeque::new(),
             lose_answers: false,
-            hold_loss: false,
+            delay_loss: false,
             held: None,
             probe: None,
             first_window: usize::MAX,
@@ -175,19 +175,19 @@ impl Pair {
         self.turn();
     }
 
-    /// From now on answers to GET are lost on their way, or no longer.
+    /// Sets whether responses to GETs are lost from now on.
     pub(crate) fn client_loses_answers(&mut self, lose: bool) {
         self.lose_answers = lose;
     }
 
-    /// The server notices that the answer was lost which `hold_loss` had taken away.
+    /// The server notices the loss of the response that `delay_loss` discarded.
     pub(crate) fn server_notices_loss(&mut self) {
         let packets = self.held.take().unwrap();
         self.session.handle_poll_undelivered(self.now, packets);
         self.turn();
     }
 
-    /// Sends a POST and returns its answer, unless the server has stopped to read.
+    /// Sends a POST and returns its response, unless the server has stopped reading.
     pub(crate) fn client_posts(&mut self, body: impl Into<Bytes>) -> Option<PostResponse> {
         self.try_post(body, false).unwrap();
         self.post_answer()
@@ -248,7 +248,7 @@ impl Pair {
         self.probe.is_some()
     }
 
-    /// The frames that the client got on the WebSocket that probes.
+    /// The frames that the client received on the probing WebSocket.
     pub(crate) fn probe_frames(&mut self) -> Vec<String> {
         self.probe.as_mut().unwrap().drain(..).collect()
     }
@@ -261,7 +261,7 @@ impl Pair {
         assert_eq!(self.session.transport(), Transport::WebSocket);
     }
 
-    /// From now on the client takes so many bytes from its WebSocket and no more.
+    /// Sets how many more bytes the client reads from its WebSocket.
     pub(crate) fn client_takes(&mut self, bytes: usize) {
         self.websocket.as_mut().unwrap().window = bytes;
         self.turn();
@@ -277,7 +277,7 @@ impl Pair {
         self.bodies.pop_front()
     }
 
-    /// The frames that came on the client's WebSocket; binary ones as hexadecimal numbers.
+    /// The frames received on the client's WebSocket; binary ones as hexadecimal numbers.
     pub(crate) fn frames(&mut self) -> Vec<String> {
         self.websocket.as_mut().unwrap().frames.drain(..).collect()
     }
@@ -286,7 +286,7 @@ impl Pair {
         self.websocket.as_ref().unwrap().closed
     }
 
-    /// All messages that have reached the client, in order, whatever carried them.
+    /// All messages that the client has received, in order, by either transport.
     pub(crate) fn received(&self) -> &[Message] {
         &self.received
     }
@@ -340,7 +340,7 @@ impl Pair {
         self.paused
     }
 
-    /// The messages that the server got; binary ones as hexadecimal numbers.
+    /// The messages that the server received; binary ones as hexadecimal numbers.
     pub(crate) fn server_messages(&mut self) -> Vec<String> {
         self.messages.drain(..).collect()
     }
@@ -363,7 +363,7 @@ impl Pair {
 
     // Time.
 
-    /// Lets time pass. Timers fire in between, each at its time.
+    /// Advances the clock. Timers fire in between, each at its time.
     pub(crate) fn advance(&mut self, milliseconds: u64) {
         let end = self.now + Duration::from_millis(milliseconds);
         while let Some(deadline) = self.session.deadline().filter(|&at| at <= end) {
@@ -374,7 +374,7 @@ impl Pair {
         self.now = end;
     }
 
-    /// Lets time pass like a process that was suspended: all timers fire late and at once.
+    /// Advances the clock like a suspended process: all timers fire late and at once.
     pub(crate) fn oversleep(&mut self, milliseconds: u64) {
         self.now += Duration::from_millis(milliseconds);
         if self.session.deadline().is_some_and(|at| at <= self.now) {
@@ -382,7 +382,7 @@ impl Pair {
         }
     }
 
-    /// Fires although nothing is due.
+    /// Calls the timer although nothing is due.
     pub(crate) fn fire_early(&mut self) {
         let deadline = self.session.deadline();
         self.session.handle_timeout(self.now);
@@ -412,7 +412,7 @@ impl Pair {
 
     // The driver.
 
-    /// Does all that there is to do.
+    /// Handles all outputs and messages.
     fn turn(&mut self) {
         loop {
             let read = self.read();
@@ -494,7 +494,7 @@ impl Pair {
                 assert!(self.closed.is_some(), "finished, but not closed");
                 assert!(!self.get_pending, "a GET was forgotten");
                 assert!(!self.post_pending, "a POST was forgotten");
-                assert!(self.probe.is_none(), "the probe was forgotten");
+                assert!(self.probe.is_none(), "the probe was not closed");
                 self.finished = true;
                 self.finished_at = Some(self.now);
             }
@@ -506,7 +506,7 @@ impl Pair {
             self.session.handle_poll_undelivered(self.now, packets);
             return;
         }
-        if self.hold_loss {
+        if self.delay_loss {
             self.held = Some(packets);
             return;
         }
@@ -519,7 +519,7 @@ impl Pair {
         self.bodies.push_back(body.bytes);
     }
 
-    /// Moves to the client what it takes.
+    /// Moves frames to the client, as far as it reads.
     fn write(&mut self) -> bool {
         let Some(websocket) = &mut self.websocket else {
             return false;

@@ -11,7 +11,7 @@ fn v3() -> Pair {
 }
 
 #[test]
-fn the_first_get_brings_the_handshake() {
+fn the_response_to_the_first_get_is_the_handshake() {
     let open = |revision| {
         Pair::opening(
             revision,
@@ -39,7 +39,7 @@ fn a_get_waits_until_there_is_something_to_send() {
 }
 
 #[test]
-fn what_was_sent_between_two_gets_comes_in_one_body() {
+fn messages_sent_between_two_gets_come_in_one_body() {
     let mut pair = Pair::polling();
     pair.server_sends("hello");
     pair.server_sends("€");
@@ -53,7 +53,7 @@ fn what_was_sent_between_two_gets_comes_in_one_body() {
 }
 
 #[test]
-fn what_one_turn_sends_comes_in_one_body() {
+fn messages_of_one_turn_come_in_one_body() {
     let mut pair = Pair::polling();
     pair.client_polls();
     pair.server_sends_at_once(["a", "b", "c"]);
@@ -123,7 +123,7 @@ fn packets_without_a_meaning_here_are_ignored() {
 }
 
 #[test]
-fn a_parse_error_in_a_payload_delivers_what_comes_before() {
+fn messages_before_a_parse_error_in_a_payload_are_delivered() {
     for (revision, body) in [
         (Revision::V4, "4one\x1e4two\x1e7\x1e4three"),
         (Revision::V4, "4one\x1e4two\x1e\x1e4three"),
@@ -140,7 +140,7 @@ fn a_parse_error_in_a_payload_delivers_what_comes_before() {
 }
 
 #[test]
-fn a_body_that_is_no_payload_closes_the_session() {
+fn a_body_that_is_not_a_payload_closes_the_session() {
     for (revision, body, binary_form) in [
         (Revision::V4, &b""[..], false),
         (Revision::V4, b"4hello", true),
@@ -166,7 +166,7 @@ fn an_aborted_get_loses_nothing() {
     assert_eq!(pair.closed(), None);
     pair.client_polls();
     assert_eq!(pair.poll_body().unwrap(), "4hello");
-    // And it is forgotten: the client has its usual time for the next GET.
+    // After that, the client has its usual time for the next GET.
     pair.advance(44_999);
     assert_eq!(pair.closed(), None);
     pair.advance(1);
@@ -174,7 +174,7 @@ fn an_aborted_get_loses_nothing() {
 }
 
 #[test]
-fn a_get_that_was_not_aborted_is_not_given_up() {
+fn a_get_that_was_not_aborted_stays_pending() {
     let mut pair = Pair::polling();
     pair.client_polls();
     pair.server_sends("hello");
@@ -187,7 +187,7 @@ fn a_get_that_was_not_aborted_is_not_given_up() {
 }
 
 #[test]
-fn an_answer_that_did_not_arrive_comes_first_in_the_next_one() {
+fn an_undelivered_response_comes_first_in_the_next_one() {
     let mut pair = Pair::polling();
     pair.client_polls();
     pair.client_loses_answers(true);
@@ -199,28 +199,28 @@ fn an_answer_that_did_not_arrive_comes_first_in_the_next_one() {
 }
 
 #[test]
-fn an_answer_that_did_not_arrive_is_given_to_the_get_that_waits() {
+fn an_undelivered_response_is_sent_to_the_pending_get() {
     let mut pair = Pair::polling();
     pair.client_polls();
-    pair.hold_loss = true;
+    pair.delay_loss = true;
     pair.server_sends("one");
-    pair.hold_loss = false;
+    pair.delay_loss = false;
     pair.client_polls();
     pair.server_notices_loss();
     assert_eq!(pair.poll_body().unwrap(), "4one");
 }
 
 #[test]
-fn an_answer_that_comes_back_behind_a_later_one_ends_the_session() {
+fn an_undelivered_response_after_a_later_one_ends_the_session() {
     let mut pair = Pair::polling();
     pair.client_polls();
-    pair.hold_loss = true;
+    pair.delay_loss = true;
     pair.server_sends("one");
-    pair.hold_loss = false;
+    pair.delay_loss = false;
     pair.client_polls();
     pair.server_sends("two");
     assert_eq!(pair.poll_body().unwrap(), "4two");
-    // Delivered now, it would be in the wrong place.
+    // Delivered now, it would be out of order.
     pair.server_notices_loss();
     assert_eq!(pair.closed(), Some(CloseReason::TransportError));
 }
@@ -280,7 +280,7 @@ fn a_client_that_does_not_poll_is_dead() {
     pair.advance(1);
     assert_eq!(pair.closed(), Some(CloseReason::PingTimeout));
     assert!(pair.is_finished());
-    // The GET is given up, and the client goes on to POST pings.
+    // The GET is aborted, and the client continues to POST pings.
     let mut pair = v3();
     pair.client_polls();
     pair.advance(10_000);

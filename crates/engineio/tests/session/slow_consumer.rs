@@ -1,4 +1,4 @@
-//! A client that reads slower than the server sends: what may wait, for how long, and what is dropped.
+//! A client that reads slower than the server sends: how much is queued, for how long, and what is dropped.
 
 use kokanee_engineio::{
     CloseReason, Message, Outgoing, Overflow, Revision, SendOptions, SessionConfig, Transport,
@@ -6,10 +6,10 @@ use kokanee_engineio::{
 
 use crate::pair::{Pair, VOLATILE, show};
 
-/// What each waiting packet counts beside its content.
+/// What each queued packet counts in addition to its content.
 const OVERHEAD: usize = 64;
 
-/// A client that takes nothing, of a server that lets `packets` packets of 36 bytes wait.
+/// A client that does not read, and a server that queues up to `packets` packets of 36 bytes.
 fn stalled(overflow: Overflow, packets: usize) -> Pair {
     let config = SessionConfig {
         max_outbound_bytes: packets * (36 + OVERHEAD),
@@ -37,7 +37,7 @@ fn with_attachments(name: &str, attachments: usize) -> Vec<Outgoing> {
     all
 }
 
-/// The names of all messages that came, attachments included.
+/// The names of all received messages, including attachments.
 fn received(pair: &mut Pair) -> Vec<String> {
     pair.client_takes(usize::MAX);
     pair.received().iter().map(name).collect()
@@ -76,7 +76,7 @@ fn a_slow_consumer_is_disconnected() {
     let mut pair = stalled(Overflow::Disconnect, 2);
     send(&mut pair, "a");
     send(&mut pair, "b");
-    // Half of the first frame has left: it is written to its end, the rest is dropped.
+    // Half of the first frame is sent: it is completed, the rest is dropped.
     pair.client_takes(19);
     assert!(!send(&mut pair, "c"));
     assert_eq!(pair.closed(), Some(CloseReason::SlowConsumer));
@@ -98,7 +98,7 @@ fn a_slow_consumer_is_disconnected() {
 }
 
 #[test]
-fn the_oldest_messages_make_room() {
+fn the_oldest_messages_are_dropped() {
     let mut pair = stalled(Overflow::DropOldest, 3);
     for name in ["a", "b", "c", "d", "e"] {
         assert!(send(&mut pair, name));
@@ -110,7 +110,7 @@ fn the_oldest_messages_make_room() {
 }
 
 #[test]
-fn a_frame_that_is_begun_is_not_dropped() {
+fn a_partly_written_frame_is_not_dropped() {
     let mut pair = stalled(Overflow::DropOldest, 3);
     send(&mut pair, "a");
     send(&mut pair, "b");
@@ -132,7 +132,7 @@ fn pings_are_not_dropped() {
     pair.client_takes(usize::MAX);
     let frames = pair.frames();
     assert_eq!(frames.first().map(String::as_str), Some("2"));
-    // And takes no room.
+    // And does not count against the limit.
     assert_eq!(received(&mut pair), ["b", "c", "d"]);
 }
 
@@ -149,8 +149,8 @@ fn an_event_is_dropped_with_its_attachments() {
 }
 
 #[test]
-fn attachments_of_an_event_that_has_left_are_not_dropped() {
-    // The text of `a` has left, or a part of it, or a part of its first attachment.
+fn attachments_of_an_event_that_was_sent_are_not_dropped() {
+    // The text of `a` was sent, or a part of it, or a part of its first attachment.
     for taken in [1, 39, 45, 78] {
         let mut pair = stalled(Overflow::DropOldest, 4);
         assert!(pair.server_sends_all(&with_attachments("a", 2), SendOptions::default()));
@@ -167,7 +167,7 @@ fn attachments_of_an_event_that_has_left_are_not_dropped() {
 }
 
 #[test]
-fn an_event_whose_answer_was_lost_is_not_dropped() {
+fn an_event_in_an_undelivered_response_is_not_dropped() {
     let config = SessionConfig {
         max_outbound_bytes: 400,
         overflow: Overflow::DropOldest,
@@ -190,7 +190,7 @@ fn an_event_whose_answer_was_lost_is_not_dropped() {
 }
 
 #[test]
-fn when_nothing_can_make_room_the_new_message_is_dropped() {
+fn the_new_message_is_dropped_if_no_other_can_be() {
     let mut pair = stalled(Overflow::DropOldest, 3);
     assert!(pair.server_sends_all(&with_attachments("a", 2), SendOptions::default()));
     pair.client_takes(1);
@@ -205,7 +205,7 @@ fn the_newest_message_is_dropped() {
     for name in ["a", "b"] {
         assert!(send(&mut pair, name));
     }
-    // Whole, although its text would find room.
+    // As a whole, although its text would fit.
     assert!(!pair.server_sends_all(&with_attachments("c", 1), SendOptions::default()));
     assert!(send(&mut pair, "d"));
     assert!(!send(&mut pair, "e"));
@@ -215,7 +215,7 @@ fn the_newest_message_is_dropped() {
 }
 
 #[test]
-fn a_message_beyond_the_limit_may_wait_alone() {
+fn a_message_beyond_the_limit_may_be_queued_alone() {
     for overflow in [
         Overflow::Disconnect,
         Overflow::DropOldest,
@@ -227,7 +227,7 @@ fn a_message_beyond_the_limit_may_wait_alone() {
         assert_eq!(pair.session.dropped(), 0);
         assert_eq!(received(&mut pair).len(), 6);
     }
-    // But not behind another.
+    // But not after another one.
     let mut pair = stalled(Overflow::Disconnect, 2);
     send(&mut pair, "a");
     assert!(!pair.server_sends_all(&with_attachments("b", 5), SendOptions::default()));
@@ -251,7 +251,7 @@ fn a_client_whose_get_is_pending_is_not_slow() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_cut_at_its_deadline() {
+fn a_client_that_does_not_read_is_disconnected_at_the_deadline() {
     let mut pair = Pair::websocket();
     pair.client_takes(0);
     pair.advance(5_000);
@@ -266,7 +266,7 @@ fn a_client_that_takes_nothing_is_cut_at_its_deadline() {
 }
 
 #[test]
-fn a_client_that_takes_a_little_is_not_cut() {
+fn a_client_that_reads_a_little_is_not_disconnected() {
     let mut pair = Pair::websocket();
     pair.client_takes(0);
     pair.server_sends("hello");
@@ -277,7 +277,7 @@ fn a_client_that_takes_a_little_is_not_cut() {
     }
     pair.client_takes(usize::MAX);
     assert_eq!(pair.frames(), ["4hello", "2"]);
-    // A write of nothing is no progress.
+    // A write of zero bytes is not progress.
     let mut pair = Pair::websocket();
     pair.client_takes(0);
     pair.server_sends("hello");
@@ -305,7 +305,7 @@ fn polling_has_no_write_deadline() {
 }
 
 #[test]
-fn volatile_messages_are_sent_only_if_they_leave_at_once() {
+fn volatile_messages_are_sent_only_if_they_need_no_queue() {
     let mut pair = Pair::websocket();
     assert!(pair.server_tries_to_send("a", VOLATILE));
     pair.client_takes(2);
@@ -313,7 +313,11 @@ fn volatile_messages_are_sent_only_if_they_leave_at_once() {
     assert!(!pair.server_tries_to_send("c", VOLATILE));
     assert!(!pair.server_sends_all(&with_attachments("d", 1), VOLATILE));
     assert_eq!(received(&mut pair), ["a", "b", "+b"]);
-    assert_eq!(pair.session.dropped(), 0, "nobody was promised anything");
+    assert_eq!(
+        pair.session.dropped(),
+        0,
+        "volatile messages are not counted"
+    );
     assert!(pair.server_tries_to_send("e", VOLATILE));
 
     let mut pair = Pair::polling();

@@ -1,4 +1,4 @@
-//! From polling to a WebSocket, and all that can go wrong on the way.
+//! Upgrades from polling to a WebSocket, and everything that can go wrong.
 
 use kokanee_engineio::{
     CloseReason, Message, PostResponse, Revision, SessionConfig, Transport, UpgradeRefused,
@@ -18,7 +18,7 @@ fn a_client_probes_and_upgrades() {
         assert!(pair.probe_frames().is_empty());
         pair.probe_sends("2probe");
         assert_eq!(pair.probe_frames(), ["3probe"]);
-        // The client upgrades once no GET is pending: it need not wait for that.
+        // The client upgrades once no GET is pending, which happens at once.
         assert!(pair.poll_body().unwrap().ends_with('6'));
         pair.probe_sends("5");
         assert_eq!(pair.session.transport(), Transport::WebSocket);
@@ -38,18 +38,18 @@ fn gets_get_a_noop_at_once_while_a_client_upgrades() {
         assert_eq!(pair.poll_body(), None, "before the probe nothing is sent");
         pair.probe_sends("2probe");
         assert_eq!(pair.poll_body().unwrap(), noop);
-        // Those that the client sends before it has seen the answer to its probe.
+        // The GETs that the client sends before it has seen the answer to its probe.
         for _ in 0..7 {
             pair.client_polls();
             assert_eq!(pair.poll_body().unwrap(), noop);
         }
-        // It seems not to see it: from now on at a pace that costs little.
+        // Later GETs are answered at an interval, as the client may never see the answer.
         pair.client_polls();
         pair.advance(99);
         assert_eq!(pair.poll_body(), None);
         pair.advance(1);
         assert_eq!(pair.poll_body().unwrap(), noop);
-        // Without a GET nothing is kept for the next one.
+        // Without a GET, no noop is queued for the next one.
         pair.advance(150);
         pair.client_polls();
         pair.advance(49);
@@ -61,7 +61,7 @@ fn gets_get_a_noop_at_once_while_a_client_upgrades() {
 }
 
 #[test]
-fn a_get_during_an_upgrade_gets_what_waits_rather_than_a_noop() {
+fn a_get_during_an_upgrade_gets_queued_packets_rather_than_a_noop() {
     let mut pair = Pair::polling();
     pair.probe_opens().unwrap();
     pair.probe_sends("2probe");
@@ -82,7 +82,7 @@ fn messages_travel_by_polling_until_the_upgrade() {
     pair.probe_sends("2probe");
     assert_eq!(pair.client_posts("4hello"), Some(PostResponse::Ok));
     assert_eq!(pair.server_messages(), ["hello"]);
-    // What has not left goes the new way, in order.
+    // Queued messages are sent on the WebSocket, in order.
     pair.server_sends("two");
     pair.server_sends("three");
     pair.probe_sends("5");
@@ -100,13 +100,13 @@ fn the_upgrade_answers_a_pending_get() {
 }
 
 #[test]
-fn a_get_that_crosses_the_upgrade_is_answered() {
+fn a_get_that_arrives_after_the_upgrade_is_answered() {
     let mut pair = Pair::polling();
     pair.client_upgrades();
     pair.client_polls();
     assert_eq!(pair.poll_body().unwrap(), "6");
     pair.client_aborts_poll();
-    // It changes nothing for the session, whose heartbeat goes on.
+    // The session and its heartbeat continue unchanged.
     for _ in 0..5 {
         pair.advance(25_000);
         assert_eq!(pair.frames(), ["2"]);
@@ -116,7 +116,7 @@ fn a_get_that_crosses_the_upgrade_is_answered() {
 }
 
 #[test]
-fn a_post_that_is_being_read_goes_before_the_frames() {
+fn a_post_that_is_being_read_comes_before_the_frames() {
     let mut pair = Pair::polling();
     pair.server_pauses_reading(true);
     assert_eq!(pair.client_posts("4one\x1e4two"), None);
@@ -164,7 +164,7 @@ fn any_other_packet_ends_the_probe_alone() {
             assert_eq!(pair.poll_body(), None);
             pair.server_sends("hello");
             assert_eq!(pair.poll_body().unwrap(), "4hello");
-            // A packet that was on its way changes nothing, and the client may try again.
+            // A late packet changes nothing, and the client may try again.
             pair.probe_sends("5");
             pair.client_upgrades();
         }
@@ -196,7 +196,7 @@ fn a_probe_is_answered_as_often_as_it_comes() {
     assert!(pair.is_probing());
     pair.advance(2_000);
     assert!(!pair.is_probing());
-    // And there is an end to it.
+    // Up to a limit.
     let mut pair = Pair::polling();
     pair.probe_opens().unwrap();
     for _ in 0..8 {
@@ -209,7 +209,7 @@ fn a_probe_is_answered_as_often_as_it_comes() {
 }
 
 #[test]
-fn a_probe_that_takes_too_long_ends_and_polling_goes_on() {
+fn a_probe_that_takes_too_long_ends_and_polling_continues() {
     for probed in [false, true] {
         let mut pair = Pair::polling();
         pair.advance(5_000);
@@ -236,7 +236,7 @@ fn a_probe_that_takes_too_long_ends_and_polling_goes_on() {
 }
 
 #[test]
-fn a_probe_that_is_gone_leaves_polling_as_it_was() {
+fn a_probe_that_is_closed_leaves_polling_unchanged() {
     let mut pair = Pair::polling();
     pair.probe_opens().unwrap();
     pair.probe_sends("2probe");
@@ -288,7 +288,7 @@ fn the_end_of_the_session_ends_the_probe() {
     assert!(!pair.is_probing());
     assert_eq!(pair.poll_body().unwrap(), "6\x1e1");
     assert_eq!(pair.probe_opens(), Err(UpgradeRefused::Closed));
-    // A WebSocket that has not probed is not waited for.
+    // A WebSocket that has not probed is not awaited.
     let mut pair = Pair::polling();
     pair.probe_opens().unwrap();
     pair.server_closes();
@@ -296,7 +296,7 @@ fn the_end_of_the_session_ends_the_probe() {
     pair.probe_sends("5");
     assert_eq!(pair.session.transport(), Transport::Polling);
     assert_eq!(pair.probe_opens(), Err(UpgradeRefused::Closed));
-    // And when it dies.
+    // And when the session fails.
     let mut pair = Pair::polling();
     pair.probe_opens().unwrap();
     pair.transport_closes(CloseReason::TransportError);
@@ -305,7 +305,7 @@ fn the_end_of_the_session_ends_the_probe() {
 }
 
 #[test]
-fn what_waits_at_the_end_of_the_session_goes_the_new_way_if_the_client_upgrades() {
+fn packets_queued_at_the_close_are_sent_on_the_websocket_if_the_client_upgrades() {
     for waiting in [&["one", "two"][..], &[]] {
         let mut pair = Pair::polling();
         pair.client_polls();
@@ -328,13 +328,13 @@ fn what_waits_at_the_end_of_the_session_goes_the_new_way_if_the_client_upgrades(
 }
 
 #[test]
-fn an_answer_that_was_lost_goes_first_on_the_new_way() {
+fn an_undelivered_response_is_sent_first_on_the_websocket() {
     let mut pair = Pair::polling();
     pair.client_polls();
-    pair.hold_loss = true;
+    pair.delay_loss = true;
     pair.server_sends("one");
     pair.client_upgrades();
-    // Long after the upgrade, and nothing has been written.
+    // Long after the upgrade, with nothing written.
     pair.advance(20_000);
     pair.server_notices_loss();
     assert_eq!(pair.frames(), ["4one"]);
@@ -344,10 +344,10 @@ fn an_answer_that_was_lost_goes_first_on_the_new_way() {
 }
 
 #[test]
-fn an_answer_that_was_lost_has_its_whole_time_on_the_new_way() {
+fn an_undelivered_response_has_the_whole_write_timeout_on_the_websocket() {
     let mut pair = Pair::polling();
     pair.client_polls();
-    pair.hold_loss = true;
+    pair.delay_loss = true;
     pair.server_sends("one");
     pair.client_upgrades();
     pair.client_takes(0);
@@ -360,10 +360,10 @@ fn an_answer_that_was_lost_has_its_whole_time_on_the_new_way() {
 }
 
 #[test]
-fn an_answer_that_was_lost_is_not_sent_out_of_order() {
+fn an_undelivered_response_is_not_sent_out_of_order() {
     let mut pair = Pair::polling();
     pair.client_polls();
-    pair.hold_loss = true;
+    pair.delay_loss = true;
     pair.server_sends("one");
     pair.client_upgrades();
     pair.server_sends("two");
@@ -375,10 +375,10 @@ fn an_answer_that_was_lost_is_not_sent_out_of_order() {
 }
 
 #[test]
-fn a_noop_that_was_lost_is_no_loss() {
+fn an_undelivered_noop_is_not_a_loss() {
     let mut pair = Pair::polling();
     pair.client_polls();
-    pair.hold_loss = true;
+    pair.delay_loss = true;
     pair.client_upgrades();
     pair.server_sends("one");
     pair.server_notices_loss();
@@ -387,7 +387,7 @@ fn a_noop_that_was_lost_is_no_loss() {
 }
 
 #[test]
-fn what_waits_at_the_upgrade_has_its_whole_time_on_the_new_way() {
+fn packets_queued_at_the_upgrade_have_the_whole_write_timeout() {
     let mut pair = Pair::polling();
     pair.first_window = 0;
     pair.server_sends("hello");

@@ -25,7 +25,7 @@ fn binary_messages_are_raw() {
     pair.server_sends_all(&[binary()], SendOptions::default());
     assert_eq!(pair.frames(), ["01020304"]);
     pair.client_sends(Message::Binary((&[1, 2, 3, 4][..]).into()));
-    // Base64 is accepted all the same.
+    // Base64 is accepted, too.
     pair.client_sends_frame("bAQIDBA==");
     assert_eq!(pair.server_messages(), ["01020304", "01020304"]);
 }
@@ -41,7 +41,7 @@ fn revision_3_puts_the_type_in_front() {
 }
 
 #[test]
-fn clients_that_cannot_take_binary_get_base64() {
+fn clients_without_binary_support_get_base64() {
     for (revision, frame) in [(Revision::V4, "bAQIDBA=="), (Revision::V3, "b4AQIDBA==")] {
         let mut pair = Pair::opening(
             revision,

@@ -63,7 +63,7 @@ async fn the_largest_datagram_arrives_whole() {
 }
 
 #[tokio::test]
-async fn a_datagram_over_the_limit_is_reported_not_cut() {
+async fn a_datagram_over_the_limit_is_reported_not_truncated() {
     let builder = UdpServer::builder().with_limits(|limits| limits.max_datagram_bytes = 100);
     let server = builder.bind("127.0.0.1:0").await.expect("a free port");
     let client = UdpClient::connect(&server.local_addr().to_string())
@@ -87,7 +87,7 @@ async fn a_datagram_over_the_limit_is_reported_not_cut() {
 }
 
 #[tokio::test]
-async fn a_machine_that_says_nobody_is_there_is_heard() {
+async fn a_refused_datagram_is_reported() {
     let server = UdpServer::bind("127.0.0.1:0").await.expect("a free port");
     let address = server.local_addr().to_string();
     drop(server);
@@ -101,11 +101,11 @@ async fn a_machine_that_says_nobody_is_there_is_heard() {
 }
 
 #[tokio::test]
-async fn a_server_goes_on_after_the_error_of_one_peer() {
+async fn a_server_continues_after_the_error_of_one_peer() {
     let server = UdpServer::bind("127.0.0.1:0").await.expect("a free port");
     let address = server.local_addr().to_string();
     tokio::spawn(server.serve(async |datagram: Datagram| datagram.reply(&datagram.data).await));
-    // Gone before the answer arrives, so that the system reports it on the server's socket.
+    // Closed before the reply arrives, so that the system reports that on the server's socket.
     for _ in 0..10 {
         let client = UdpClient::connect(&address).await.expect("a socket");
         client.send(b"x").await.expect("sent");
@@ -136,7 +136,7 @@ async fn members_of_a_multicast_group_receive_what_is_sent_to_it() {
     let second = second.await.expect("a shared port");
     for server in [&first, &second] {
         let joined = server.join_multicast(group.into(), Some(Ipv4Addr::LOCALHOST));
-        joined.expect("loopback takes multicast");
+        joined.expect("loopback supports multicast");
     }
     let mut options = UdpOptions::default();
     options.multicast_interface = Some(Ipv4Addr::LOCALHOST);

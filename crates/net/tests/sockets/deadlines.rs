@@ -1,4 +1,4 @@
-//! Peers that are silent, or do not read.
+//! Peers that are silent or do not read.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ async fn a_silent_peer_is_noticed_at_the_read_deadline() {
         error.to_string().ends_with("has sent nothing for 100ms"),
         "{error}"
     );
-    // The connection is as it was.
+    // The connection is unchanged.
     theirs.send_all(b"late").await.expect("sent");
     assert_eq!(
         within(ours.recv()).await.expect("data").as_deref(),
@@ -42,7 +42,7 @@ async fn a_silent_peer_is_noticed_at_the_read_deadline() {
 }
 
 #[tokio::test]
-async fn data_in_either_direction_puts_the_idle_deadline_off() {
+async fn data_in_either_direction_postpones_the_idle_deadline() {
     let (ours, mut theirs) = pair(|limits| limits.idle_timeout = Some(3 * SHORT)).await;
     let (mut reader, mut writer) = ours.into_split();
     let start = Instant::now();
@@ -78,14 +78,14 @@ async fn a_peer_that_never_reads_is_noticed_at_the_write_deadline() {
     let error = within(sending).await;
     assert!(matches!(error, NetError::WriteTimeout { .. }), "{error}");
     assert!(
-        error.to_string().ends_with("has taken nothing for 100ms"),
+        error.to_string().ends_with("has read nothing for 100ms"),
         "{error}"
     );
     drop(theirs);
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_no_silent_one() {
+async fn a_slow_reader_is_not_a_silent_one() {
     let (mut ours, mut theirs) = pair(|limits| limits.write_timeout = Some(5 * SHORT)).await;
     let reading = tokio::spawn(async move {
         let mut bytes = 0;
@@ -97,7 +97,7 @@ async fn a_slow_reader_is_no_silent_one() {
         }
         bytes
     });
-    // Takes much longer than the deadline, but never stands still for so long.
+    // Takes much longer than the deadline, but is never stalled for so long.
     for _ in 0..10 {
         ours.send_all(&vec![0; 4 << 20]).await.expect("sent");
     }

@@ -1,4 +1,4 @@
-//! What is said when something fails: what, where, and what to do.
+//! Errors state what failed, where, and what to do.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn an_address_in_use_is_named() {
 }
 
 #[tokio::test]
-async fn a_port_may_be_shared_if_both_say_so() {
+async fn a_port_may_be_shared_if_both_allow_it() {
     let share = || TcpServer::builder().with_options(|options| options.reuse_port = true);
     let first = share().bind("127.0.0.1:0").await.expect("a free port");
     let address = first.local_addr().to_string();
@@ -63,7 +63,7 @@ async fn a_target_where_nobody_listens_is_named() {
 
 #[tokio::test]
 async fn an_unreachable_target_is_named() {
-    // A broadcast address is never connected to, on any machine.
+    // No machine connects to a broadcast address.
     let error = TcpClient::new("255.255.255.255:9")
         .connect()
         .await
@@ -72,7 +72,7 @@ async fn an_unreachable_target_is_named() {
     assert!(text.contains("255.255.255.255:9"), "{text}");
     assert!(!text.contains("os error"), "{text}");
 
-    // A listener whose queue is full answers nothing, as a machine that is off.
+    // A listener whose queue is full does not answer, like a machine that is off.
     let builder = TcpServer::builder().with_options(|options| options.backlog = 0);
     let server = builder.bind("127.0.0.1:0").await.expect("a free port");
     let address = server.local_addr().to_string();
@@ -96,7 +96,7 @@ async fn an_unreachable_target_is_named() {
 }
 
 #[tokio::test]
-async fn names_and_addresses_that_are_none_are_told_apart() {
+async fn unknown_names_and_invalid_addresses_are_distinguished() {
     for wrong in ["localhost", "", "::1:80", "localhost:http"] {
         let error = TcpClient::new(wrong)
             .connect()
@@ -120,19 +120,19 @@ async fn names_and_addresses_that_are_none_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_says_so() {
+async fn a_reset_connection_is_reported() {
     let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
     let client = TcpClient::new(&server.local_addr().to_string())
         .with_options(|options| options.linger = Some(Duration::ZERO));
     let (theirs, ours) = tokio::join!(client.connect(), server.accept());
-    // Without lingering the end is a reset.
+    // With a linger time of zero, closing is a reset.
     drop(theirs.expect("connected"));
     let error = within(ours.expect("accepted").recv())
         .await
         .expect_err("reset");
     assert!(matches!(error, NetError::Reset { .. }), "{error}");
     assert!(
-        error.to_string().ends_with("has broken the connection off"),
+        error.to_string().ends_with("has reset the connection"),
         "{error}"
     );
 }

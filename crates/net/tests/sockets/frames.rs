@@ -54,7 +54,7 @@ async fn every_framing_keeps_messages_apart() {
 }
 
 #[tokio::test]
-async fn frames_are_found_in_any_pieces() {
+async fn frames_are_found_in_data_split_anywhere() {
     let mut conn = start(&Framing::Lines)
         .await
         .connect()
@@ -76,16 +76,16 @@ async fn frames_are_found_in_any_pieces() {
 }
 
 #[tokio::test]
-async fn a_peer_that_never_ends_its_line_is_cut_off() {
+async fn a_peer_that_never_ends_its_line_is_disconnected() {
     let mut conn = start(&Framing::Lines)
         .await
         .connect()
         .await
         .expect("connected");
-    // It may close while we are still sending.
+    // It may close while the client is still sending.
     let mut sent = 0;
     while sent < 50_000_000 && conn.send_all(&[b'x'; 10_000]).await.is_ok() {
         sent += 10_000;
     }
-    assert!(sent < 50_000_000, "the server goes on reading");
+    assert!(sent < 50_000_000, "the server continues to read");
 }

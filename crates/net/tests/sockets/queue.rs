@@ -33,7 +33,7 @@ async fn start() -> (
 }
 
 #[tokio::test]
-async fn messages_leave_in_order_and_then_the_end() {
+async fn messages_are_sent_in_order_and_then_the_end() {
     let (queue, draining, mut peer) = start().await;
     for number in 0..1000 {
         queue
@@ -60,11 +60,11 @@ async fn messages_leave_in_order_and_then_the_end() {
 }
 
 #[tokio::test]
-async fn whoever_sends_to_a_slow_peer_waits() {
+async fn senders_to_a_slow_peer_wait() {
     let (queue, draining, mut peer) = start().await;
     let message = Bytes::from(vec![1; 1000]);
     let mut queued = 0;
-    // Until nothing moves any more: then the system's buffers are full, too.
+    // Until nothing is sent any more: then the system's buffers are full, too.
     let patience = Duration::from_millis(300);
     while tokio::time::timeout(patience, queue.send(message.clone()))
         .await
@@ -80,7 +80,7 @@ async fn whoever_sends_to_a_slow_peer_waits() {
     );
     assert!(queue.queued_bytes() <= MAX_BYTES);
 
-    // Larger than the queue: it passes when it is alone.
+    // Larger than the queue: it is sent alone.
     let large = Bytes::from(vec![2; 3 * MAX_BYTES]);
     let sending = tokio::spawn({
         let queue = queue.clone();

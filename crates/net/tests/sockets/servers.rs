@@ -56,10 +56,10 @@ async fn a_thousand_clients_are_served_at_the_same_time() {
 }
 
 #[tokio::test]
-async fn a_side_that_has_ended_still_receives() {
+async fn a_side_that_has_closed_still_receives() {
     let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
     let address = server.local_addr().to_string();
-    // Answers when the client has said everything.
+    // Replies when the client has sent everything.
     tokio::spawn(server.serve(async |mut conn: Connection| {
         let mut bytes = 0;
         while let Some(data) = conn.recv().await? {
@@ -73,7 +73,7 @@ async fn a_side_that_has_ended_still_receives() {
     let answer = within(conn.recv()).await.expect("an answer");
     assert_eq!(answer.as_deref(), Some(&b"100000 bytes"[..]));
     assert_eq!(within(conn.recv()).await.expect("the end"), None);
-    assert!(conn.send_all(b"more").await.is_err(), "our side has ended");
+    assert!(conn.send_all(b"more").await.is_err(), "this side is closed");
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn a_server_that_closes_lets_its_handlers_finish() {
         let mut bytes = 0;
         while let Some(data) = conn.recv().await? {
             bytes += data.len();
-            // Slow work: the next data has arrived before it is done.
+            // Slow work: the next data arrives meanwhile.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         conn.send_all(format!("received {bytes}").as_bytes())
@@ -176,7 +176,7 @@ async fn a_server_that_closes_lets_its_handlers_finish() {
 }
 
 #[tokio::test]
-async fn a_handler_that_does_not_end_is_cut_off_at_the_deadline() {
+async fn a_handler_that_does_not_return_is_aborted_at_the_deadline() {
     let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
     let address = server.local_addr().to_string();
     let handle = server.handle();
@@ -193,7 +193,7 @@ async fn a_handler_that_does_not_end_is_cut_off_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_costs_its_own_connection_only() {
+async fn a_handler_that_panics_ends_only_its_own_connection() {
     let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
     let address = server.local_addr().to_string();
     let handle = server.handle();
@@ -219,7 +219,7 @@ async fn a_handler_that_panics_costs_its_own_connection_only() {
 }
 
 #[tokio::test]
-async fn connections_can_be_taken_one_by_one() {
+async fn connections_can_be_accepted_one_by_one() {
     let server = TcpServer::bind("localhost:0").await.expect("a free port");
     let client = TcpClient::new(&server.local_addr().to_string());
     let (theirs, ours) = tokio::join!(client.connect(), server.accept());
@@ -234,11 +234,14 @@ async fn connections_can_be_taken_one_by_one() {
         .await
         .expect_err("the end");
     let text = error.to_string();
-    assert!(text.ends_with("has ended after 0 of 3 bytes"), "{text}");
+    assert!(
+        text.ends_with("has closed its side after 0 of 3 bytes"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
-async fn a_client_comes_back_after_a_loss() {
+async fn a_client_reconnects_after_a_loss() {
     let server = TcpServer::bind("127.0.0.1:0").await.expect("a free port");
     let address = server.local_addr().to_string();
     let accepted = Arc::new(AtomicUsize::new(0));
@@ -297,7 +300,7 @@ fn the_blocking_flavour_does_the_same() {
             }
         })
     });
-    // Two at a time, so one thread does not wait for the other's end.
+    // Two at a time, so that one thread does not wait for the other.
     let client = blocking::TcpClient::new(&address);
     let mut conns = [
         client.connect().expect("connected"),
@@ -324,8 +327,8 @@ fn the_blocking_flavour_does_the_same() {
 }
 
 #[tokio::test]
-async fn splitting_lets_both_directions_go_at_once() {
-    // More than the system's buffers hold, so that neither side could first send and then receive.
+async fn a_split_connection_works_in_both_directions_at_once() {
+    // More than fits into the system's buffers, so that sending first and then receiving would block.
     const BYTES: usize = 32 << 20;
     let (address, _) = start_echo(TcpServer::builder()).await;
     let conn = TcpClient::new(&address).connect().await.expect("connected");

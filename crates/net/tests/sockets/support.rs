@@ -1,21 +1,21 @@
-//! Servers that the tests talk to.
+//! Servers for the tests.
 
 use std::{future::Future, time::Duration};
 
 use kokanee_net::{Connection, NetError, ServerHandle, TcpServerBuilder};
 use tokio::net::TcpSocket;
 
-/// The end of every wait. Reached only when something is broken.
+/// The timeout of every wait. Reached only if something is broken.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// Waits for what must happen.
+/// Waits for something that must happen.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(LIMIT, future)
         .await
         .expect("it happens in time")
 }
 
-/// The origin's server: sends back what it receives.
+/// An echo server.
 pub(crate) async fn echo(mut conn: Connection) -> Result<(), NetError> {
     while let Some(data) = conn.recv().await? {
         conn.send_all(&data).await?;
@@ -32,7 +32,7 @@ pub(crate) async fn start_echo(builder: TcpServerBuilder) -> (String, ServerHand
     (address, handle)
 }
 
-/// An address where nobody listens, as long as the socket that has taken it lives.
+/// An address on which no program listens, as long as the socket that is bound to it exists.
 pub(crate) fn closed_address() -> (String, TcpSocket) {
     let taken = TcpSocket::new_v4().expect("a socket");
     taken.bind(([127, 0, 0, 1], 0).into()).expect("a free port");

@@ -32,7 +32,7 @@ fn self_signed(name: &str, is_ca: rcgen::IsCa) -> Certificate {
 }
 
 #[tokio::test]
-async fn data_goes_both_ways_and_ends_in_order() {
+async fn data_is_sent_in_both_directions_and_ends_cleanly() {
     let certificate = certificate("both-ways");
     let (address, _) = start_echo(TcpServer::builder().tls(certificate.server)).await;
     let tls = ClientTls::trusting(&certificate.pem)
@@ -69,7 +69,7 @@ async fn data_goes_both_ways_and_ends_in_order() {
 }
 
 #[tokio::test]
-async fn a_server_that_nobody_vouches_for_is_refused() {
+async fn a_server_with_an_untrusted_certificate_is_refused() {
     let certificate = certificate("unknown");
     let (address, _) = start_echo(TcpServer::builder().tls(certificate.server)).await;
     let connect = |tls: ClientTls| {
@@ -80,7 +80,7 @@ async fn a_server_that_nobody_vouches_for_is_refused() {
         .await
         .expect_err("unknown");
     assert!(error.to_string().starts_with("TLS: localhost: "), "{error}");
-    // Its name must be right, too.
+    // Its name must match, too.
     let trusting = ClientTls::trusting(&certificate.pem).expect("a certificate");
     let error = connect(trusting.server_name("example.org"))
         .await

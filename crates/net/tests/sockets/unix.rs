@@ -8,7 +8,7 @@ use kokanee_net::{
 
 use crate::support::{echo, within};
 
-/// A path in a directory of its own.
+/// A path in a separate directory.
 fn path(name: &str) -> PathBuf {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&directory);
@@ -43,7 +43,7 @@ async fn an_echo_server_on_a_path() {
 }
 
 #[tokio::test]
-async fn a_path_in_use_is_kept_and_one_left_behind_is_replaced() {
+async fn a_path_in_use_is_kept_and_a_stale_one_is_replaced() {
     let path = path("in-use");
     let server = UnixServer::bind(&path, Limits::default())
         .await
@@ -59,7 +59,7 @@ async fn a_path_in_use_is_kept_and_one_left_behind_is_replaced() {
     );
     drop(server);
 
-    // As a program that was killed leaves it.
+    // As left by a program that was killed.
     drop(std::os::unix::net::UnixListener::bind(&path).expect("a path"));
     assert!(path.exists());
     UnixServer::bind(&path, Limits::default())

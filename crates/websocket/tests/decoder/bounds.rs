@@ -1,4 +1,4 @@
-//! What a hostile peer can make a decoder hold.
+//! How much memory a hostile peer can make a decoder use.
 
 use kokanee_websocket::{CloseCode, DecodeError, Decoder, Limits, Role};
 
@@ -7,14 +7,14 @@ use crate::frames::{
     text_start,
 };
 
-/// What an unfinished message may hold beside its own bytes.
+/// What an unfinished message may need in addition to its own bytes.
 const OVERHEAD_BYTES: usize = 512;
 
 fn server() -> Decoder {
     Decoder::new(Role::Server, Limits::default())
 }
 
-/// Feeds fragments with this payload until the decoder refuses, and returns how many it took.
+/// Feeds fragments with this payload until the decoder fails, and returns how many it accepted.
 fn flood(first: fn(&[u8]) -> Frame, payload: &[u8]) -> (usize, DecodeError) {
     let mut decoder = server();
     let mut events = Vec::new();
@@ -101,7 +101,7 @@ fn length_beyond_the_limit_is_refused_on_the_header_of_a_fragment() {
 }
 
 #[test]
-fn short_texts_have_the_limit_too() {
+fn limit_holds_for_short_texts() {
     for max in [0, 1, 100, 124] {
         let limits = Limits {
             max_message_bytes: max,
@@ -121,7 +121,7 @@ fn short_texts_have_the_limit_too() {
 }
 
 #[test]
-fn message_of_exactly_the_limit_is_taken() {
+fn message_of_exactly_the_limit_is_accepted() {
     let limits = Limits {
         max_message_bytes: 300,
         max_fragments: 2,
@@ -135,7 +135,7 @@ fn message_of_exactly_the_limit_is_taken() {
 }
 
 #[test]
-fn limit_without_an_end_is_no_limit() {
+fn largest_limit_does_not_overflow() {
     let limits = Limits {
         max_message_bytes: usize::MAX,
         max_fragments: usize::MAX,
@@ -159,7 +159,7 @@ fn announced_bytes_are_not_allocated() {
 }
 
 #[test]
-fn held_bytes_grow_with_the_received_bytes() {
+fn buffered_bytes_grow_with_the_received_bytes() {
     let mut decoder = server();
     let bytes = encode(&[binary(vec![0; 600_000])], Role::Server);
     let mut received = 0;
@@ -187,7 +187,7 @@ fn idle_decoder_holds_nothing_after_a_large_message() {
 }
 
 #[test]
-fn pings_between_fragments_hold_no_more() {
+fn pings_between_fragments_need_no_more_memory() {
     let mut decoder = server();
     let mut events = Vec::new();
     let mut start = encode(&[text_start("a")], Role::Server);

@@ -18,10 +18,10 @@ const INVALID_UTF8: u16 = 1007;
 /// "kosme" with an omicron of three bytes, so that its letters differ in length.
 const GREEK: &str = "κ\u{1f79}σμε";
 
-/// What follows when the peer has sent everything.
+/// The state after the peer has sent everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// Nothing is wrong, and nothing unfinished.
+    /// No error, and no unfinished message.
     Open,
     /// The connection fails with this code.
     Failed(u16),
@@ -334,7 +334,7 @@ fn utf8_handling(cases: &mut Cases) {
     cases.add("6.3.1", vec![text(&surrogate)], vec![], failed);
     cases.add("6.3.2", one_byte_fragments(&surrogate), vec![], failed);
 
-    // The peer never sends the end of these: the verdict cannot wait for it.
+    // The peer never sends the end of these: the decoder must fail before it.
     let bad = b"\xf4\x90\x80\x80";
     cases.add(
         "6.4.1",
@@ -427,7 +427,7 @@ fn utf8_sequences(cases: &mut Cases) {
         b"\xf4\x90\x80\x80",
     ];
     group(11, list(&boundaries), |at| at < 4);
-    // Unexpected continuation bytes: one, the other, two to seven of them, all of them.
+    // Unexpected continuation bytes: the first, the last, two to seven of them, all of them.
     let mut unexpected = vec![vec![0x80], vec![0xbf]];
     let alternating = [0x80, 0xbf, 0x80, 0xbf, 0x80, 0xbf];
     unexpected.extend((2..=6).map(|len| alternating[..len].to_vec()));
@@ -501,7 +501,7 @@ fn utf8_sequences(cases: &mut Cases) {
         .flat_map(|high| low.map(|low| [*high, low].concat()))
         .collect();
     group(21, paired, invalid);
-    // U+FFFE, U+FFFF and their like in the other planes.
+    // U+FFFE, U+FFFF and the same in the other planes.
     let noncharacters = (0..=0x10_u32)
         .flat_map(|plane| [0xfffe, 0xffff].map(|low| plane << 16 | low))
         .map(|code| char::from_u32(code).unwrap().to_string().into_bytes())
@@ -521,7 +521,7 @@ fn close_handling(cases: &mut Cases) {
         vec![text_event("Hello World!"), normal_event()],
         Open,
     );
-    // Whatever follows the close frame is discarded.
+    // Bytes after the close frame are discarded.
     for (id, after) in [
         ("7.1.2", normal()),
         ("7.1.3", ping("")),
@@ -594,7 +594,7 @@ fn close_handling(cases: &mut Cases) {
 }
 
 #[test]
-fn every_case_ends_as_the_rfc_wants() {
+fn every_case_ends_as_the_rfc_demands() {
     let limits = Limits::default();
     let cases = all_cases();
     let mut runs = 0;

@@ -108,7 +108,7 @@ fn shared_window_of_the_rfc() {
         text([0xf2, 0x00, 0x11, 0x00, 0x00]).compressed(),
     ];
     assert_eq!(decoded(&frames, true), Ok(vec![hello(), hello()]));
-    // Who has agreed to no context has nothing to refer to.
+    // Without a context there is nothing to refer to.
     assert_eq!(
         decoded(&frames, false),
         Err(DecodeError::InvalidCompression)
@@ -133,7 +133,7 @@ fn final_block_of_the_rfc() {
         let frames = [
             text(payload).compressed(),
             text(HELLO).compressed(),
-            // Without the empty block behind it, as sloppy compressors leave it.
+            // Without the empty block after it, as sloppy compressors write it.
             text(&payload[..7]).compressed(),
             text(HELLO).compressed(),
         ];
@@ -245,7 +245,7 @@ fn text_is_checked_after_inflating() {
 }
 
 #[test]
-fn message_of_the_limit_is_taken_and_one_byte_more_is_not() {
+fn message_of_the_limit_is_accepted_and_one_byte_more_is_not() {
     for max in [0, 1, 511, 512, 513, 2048, 65_535, 65_536, 100_000] {
         let limits = Limits {
             max_message_bytes: max.max(64),
@@ -263,7 +263,7 @@ fn message_of_the_limit_is_taken_and_one_byte_more_is_not() {
 }
 
 #[test]
-fn limit_of_nothing_takes_nothing() {
+fn limit_of_zero_rejects_compressed_messages() {
     let limits = Limits {
         max_message_bytes: 0,
         ..Limits::default()
@@ -274,7 +274,7 @@ fn limit_of_nothing_takes_nothing() {
 
 #[test]
 fn bomb_is_refused_at_the_limit() {
-    // 64 MB in 63 KB, by blocks that each refer to what was before.
+    // 64 MB in 63 KB, by blocks that each refer to the ones before.
     let bomb = compress(&vec![0; 64 << 20]);
     assert!(bomb.len() < 100_000, "{}", bomb.len());
     let started = binary_start(&bomb[..1000]).compressed();
@@ -336,10 +336,10 @@ fn garbage_is_an_error() {
         &[0x07],
         &[0x00, 0x01, 0x00, 0x00, 0x00],
         &[0x00, 0x05, 0x00, 0xfa, 0xff, b'H'],
-        // A distance with nothing there, an invalid code.
+        // A distance beyond the start of the data, an invalid code.
         &[0xf2, 0x00, 0x11, 0x00, 0x00],
         &[0xff; 40],
-        // Data behind the end of a message.
+        // Data after the end of a message.
         &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x01],
     ];
     for payload in garbage {
@@ -354,7 +354,7 @@ fn garbage_is_an_error() {
 }
 
 #[test]
-fn idle_decoder_and_compressor_hold_nothing() {
+fn idle_decoder_and_compressor_use_no_heap() {
     let agreement = agreement(false);
     let mut decoder = Decoder::with_deflate(Role::Client, Limits::default(), &agreement);
     let mut compressor = Compressor::new(agreement);
@@ -380,7 +380,7 @@ fn kept_context_is_counted() {
 }
 
 #[test]
-fn unfinished_compressed_message_holds_what_was_received() {
+fn unfinished_compressed_message_buffers_only_received_bytes() {
     let content: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
     let payload = compress(&content[..400_000]);
     let bytes = encode(&[binary(&payload).compressed()], Role::Client);
@@ -406,14 +406,14 @@ fn short_and_incompressible_messages_are_sent_as_they_are() {
     let noise = noise(7, 2000);
     assert_eq!(compressor.compress(&noise), None);
     assert_eq!(Compressor::new(agreement(false)).compress(b""), None);
-    // With a context all that goes through the compressor has to be sent.
+    // With a context, all output of the compressor has to be sent.
     let mut compressor = Compressor::new(agreement(true));
     assert!(compressor.compress(&noise).is_some());
     assert!(compressor.compress(&noise).unwrap().len() < 100);
 }
 
 #[test]
-fn end_that_is_bound_to_the_least_window_does_not_compress() {
+fn end_that_is_limited_to_the_smallest_window_does_not_compress() {
     let options = DeflateOptions {
         threshold_bytes: 0,
         ..DeflateOptions::default()

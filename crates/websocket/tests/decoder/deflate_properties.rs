@@ -18,7 +18,7 @@ use crate::{
     frames::{Event, Frame, ROLES, binary, encode, end, feed_in_chunks, middle, text},
 };
 
-/// Text of the kind that is sent, runs, noise.
+/// Typical text, runs of one byte, and noise.
 fn content() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => prop::collection::vec("[a-z]{1,6}|\\{\"id\":[0-9]{1,4},\"name\":\"[a-c]{3}\"\\}|é€", 0..200)
@@ -42,7 +42,7 @@ fn event_frame(event: &Event) -> Frame {
     match event {
         Event::Text(content) => text(content),
         Event::Binary(content) => binary(content),
-        other => panic!("{other:?} is no data message"),
+        other => panic!("{other:?} is not a data message"),
     }
 }
 
@@ -210,7 +210,7 @@ proptest! {
         match (outcome.events.as_slice(), outcome.error) {
             ([Event::Binary(ours)], None) => {
                 let theirs = inflate_with_miniz(&mut InflateState::new(DataFormat::Raw), &payload);
-                // A final block is where the other one stops.
+                // The other implementation stops at a final block.
                 prop_assert!(theirs.as_ref() == Ok(ours) || theirs.is_err());
             }
             ([], Some(DecodeError::InvalidCompression | DecodeError::TooLarge { .. })) => {}

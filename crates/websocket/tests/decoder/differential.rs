@@ -22,7 +22,7 @@ enum End {
     Failed,
 }
 
-/// A stream that gives the bytes and swallows the answers.
+/// A stream that returns the bytes and discards the answers.
 struct Received(Cursor<Vec<u8>>);
 
 impl Read for Received {
@@ -98,7 +98,7 @@ fn decode_with_kokanee(bytes: &[u8], sizes: &[usize], role: Role) -> (Vec<Event>
 fn payload() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         40 => "[a-zé€😀]{0,20}".prop_map(String::into_bytes),
-        // Halves of code points, which fit each other now and then.
+        // Parts of code points, some of which form a whole one together.
         3 => prop::sample::select(vec![
             b"\xe2".as_slice(), b"\x82\xac", b"\xe2\x82", b"\xac", b"\xf0\x9f", b"\x98\x80", b"",
         ]).prop_map(<[u8]>::to_vec),

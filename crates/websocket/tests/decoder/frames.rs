@@ -1,4 +1,4 @@
-//! Frames as a hostile or sloppy peer writes them, and what a decoder makes of their bytes.
+//! Frames as a hostile or sloppy peer writes them, and what a decoder returns for their bytes.
 
 use kokanee_websocket::{DecodeError, Decoder, Limits, MaskKey, Message, Role, apply_mask};
 
@@ -6,14 +6,14 @@ pub(crate) const ROLES: [Role; 2] = [Role::Server, Role::Client];
 
 const KEY: MaskKey = [0x37, 0xfa, 0x21, 0x3d];
 
-/// One frame, right or wrong.
+/// One frame, valid or invalid.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
     first_byte: u8,
     /// How much of the payload is sent.
     sent: usize,
     payload: Vec<u8>,
-    /// Whether the mask is there if it must not be, or the other way round.
+    /// Whether the mask is present where it must not be, or missing where it must be.
     wrongly_masked: bool,
 }
 
@@ -147,7 +147,7 @@ impl From<Message<'_>> for Event {
     }
 }
 
-/// All that can be seen of a decoder after some input.
+/// The observable state of a decoder after some input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) events: Vec<Event>,

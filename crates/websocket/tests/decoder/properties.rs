@@ -107,7 +107,7 @@ proptest! {
         let bytes = encode(&[text(&payload)], Role::Client);
         let header_len = bytes.len() - payload.len();
         let error = str::from_utf8(&payload).err();
-        // A byte is bad if no continuation can repair what it ends.
+        // A byte is invalid if no continuation can complete the text that ends with it.
         let first_bad = (0..payload.len()).find(|&at| {
             str::from_utf8(&payload[..=at]).is_err_and(|error| error.error_len().is_some())
         });

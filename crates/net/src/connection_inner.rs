@@ -1,6 +1,6 @@
-//! One connection, as its reader and its writer share it: the stream, who is at its ends, what it may cost.
+//! The part of a connection that its reader and its writer share: the stream, its endpoints, its limits.
 //!
-//! A connection is one allocation of this and the task of its handler. Everything else exists only while it is needed.
+//! A connection costs this allocation and the task of its handler. Everything else exists only while it is needed.
 
 use std::{
     io,
@@ -21,27 +21,27 @@ use tokio::{
 
 use crate::{endpoint::Endpoint, error::NetError, limits::Limits, stop::Stop, stream::Stream};
 
-/// Time that the end of a TLS connection may take.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// Time in which the end of a TLS connection must be sent.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub(crate) struct Link {
+pub(crate) struct ConnectionInner {
     stream: Mutex<Stream>,
     pub(crate) peer: Endpoint,
     pub(crate) local: Endpoint,
     pub(crate) limits: Arc<Limits>,
     pub(crate) is_secure: bool,
-    /// The server's.
+    /// The flag of the server that accepted it.
     server: Option<Arc<Stop>>,
-    /// Wakes whoever waits for data when the server closes.
+    /// Wakes a task that waits for data when the server closes.
     pub(crate) stop: AtomicWaker,
     start: Instant,
-    /// When data last went either way, in milliseconds since the start. Kept only if there is an idle timeout.
+    /// When data was last sent or received, in milliseconds since the start. Updated only if there is an idle timeout.
     active_ms: AtomicU64,
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
 }
 
-impl Link {
+impl ConnectionInner {
     pub(crate) fn new(
         stream: Stream,
         peer: Endpoint,
@@ -66,7 +66,7 @@ impl Link {
     }
 
     fn lock(&self) -> MutexGuard<'_, Stream> {
-        // Nothing panics while it is held.
+        // No code panics while the lock is held.
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -96,7 +96,7 @@ impl Link {
         }
     }
 
-    /// When data last went either way.
+    /// Returns when data was last sent or received.
     pub(crate) fn active_at(&self) -> Instant {
         self.start + Duration::from_millis(self.active_ms.load(Ordering::Relaxed))
     }
@@ -105,11 +105,11 @@ impl Link {
         self.start.elapsed()
     }
 
-    /// Says goodbye, but not for long.
+    /// Sends the end of the connection (for TLS, `close_notify`), with a timeout.
     pub(crate) async fn end(&self) {
         let end = std::future::poll_fn(|cx| self.poll_stream(|stream| stream.poll_shutdown(cx)));
-        // A peer that does not listen misses nothing else.
-        let _ = tokio::time::timeout(GOODBYE, end).await;
+        // A peer that does not read only misses the end.
+        let _ = tokio::time::timeout(END_TIMEOUT, end).await;
     }
 
     pub(crate) fn fail(&self, action: &'static str, source: io::Error) -> NetError {
@@ -118,7 +118,7 @@ impl Link {
             return NetError::Tls {
                 context: self.peer.to_string(),
                 reason:
-                    "the peer has ended without saying so (close_notify): something may be missing"
+                    "the peer has closed the connection without close_notify: data may be missing"
                         .to_owned(),
             };
         }
@@ -126,14 +126,14 @@ impl Link {
     }
 }
 
-/// A timer that exists while something waits with a deadline.
+/// A timer that exists only while a call waits with a deadline.
 ///
-/// The deadline moves whenever data goes, the timer only when it fires: then it is set to what is left.
+/// The deadline moves with all data. The timer moves only when it fires: then it is set to the remaining time.
 #[derive(Default)]
 pub(crate) struct Deadline(Option<Pin<Box<Sleep>>>);
 
 impl Deadline {
-    /// Ready when `at` has passed.
+    /// Waits until `at`.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         let at = tokio::time::Instant::from_std(at);
         let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));

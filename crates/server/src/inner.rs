@@ -1,0 +1,134 @@
+//! The state that all handles of a server share: its settings, its namespaces, its sessions.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use http::request::Parts;
+use kokanee_engineio::{SessionConfig, Transport};
+use kokanee_handler::States;
+use kokanee_socketio::ConnectionConfig;
+use tokio::sync::watch;
+
+use crate::{
+    client_bundle::ClientBundle,
+    cookie::Cookie,
+    cors::Cors,
+    error::ListenError,
+    forwarded::TrustedProxy,
+    limits::Limits,
+    mailbox::Mailbox,
+    namespace::Namespace,
+    sessions::{Sessions, TaskGuard},
+    static_files::StaticFiles,
+    throttle::Throttle,
+};
+
+type AllowFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// The hook with which the application decides about a new session.
+#[derive(Clone)]
+pub(crate) struct AllowRequest(Arc<dyn Fn(Parts) -> AllowFuture + Send + Sync>);
+
+impl AllowRequest {
+    pub(crate) fn new<F, Fut>(hook: F) -> Self
+    where
+        F: Fn(Parts) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        Self(Arc::new(move |parts| Box::pin(hook(parts))))
+    }
+
+    pub(crate) fn ask(&self, parts: Parts) -> AllowFuture {
+        (self.0)(parts)
+    }
+}
+
+/// The state that all handles of a server share.
+pub(crate) struct ServerInner {
+    /// With a leading and without a trailing `/`.
+    pub(crate) path: String,
+    pub(crate) session_config: Arc<SessionConfig>,
+    pub(crate) connection_config: ConnectionConfig,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) transports: Vec<Transport>,
+    pub(crate) allow_eio3: bool,
+    pub(crate) compression_threshold: Option<usize>,
+    pub(crate) cors: Option<Cors>,
+    pub(crate) cookie: Option<Cookie>,
+    pub(crate) allow_request: Option<AllowRequest>,
+    pub(crate) client_bundle: Option<ClientBundle>,
+    pub(crate) trusted_proxies: Vec<TrustedProxy>,
+    /// Throttles for log lines about pages of other origins, limits of new sessions, limits of size, and proxies.
+    pub(crate) origin_log: Throttle,
+    pub(crate) limit_log: Throttle,
+    pub(crate) size_log: Throttle,
+    pub(crate) proxy_log: Throttle,
+    pub(crate) static_files: RwLock<StaticFiles>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) state: Arc<States>,
+    pub(crate) namespaces: RwLock<HashMap<String, Namespace>>,
+    pub(crate) root: Namespace,
+    pub(crate) shards: usize,
+    pub(crate) closing: AtomicBool,
+    /// Tells listeners to stop.
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+/// Returns random bytes of the system's generator.
+pub(crate) fn random_id() -> Result<[u8; 15], getrandom::Error> {
+    let mut random = [0; 15];
+    getrandom::fill(&mut random)?;
+    Ok(random)
+}
+
+impl ServerInner {
+    pub(crate) fn namespace(&self, name: &str) -> Option<Namespace> {
+        if name == "/" {
+            return Some(self.root.clone());
+        }
+        self.namespaces
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    pub(crate) fn all_namespaces(&self) -> Vec<Namespace> {
+        self.namespaces
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    /// Checks that all files that are to be served exist.
+    pub(crate) fn check_files(&self) -> Result<(), ListenError> {
+        if let Some(client) = &self.client_bundle {
+            client.check()?;
+        }
+        self.static_files
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .check()
+    }
+
+    pub(crate) fn forget(&self, mailbox: &Mailbox) {
+        self.sessions.remove(&mailbox.sid);
+    }
+
+    pub(crate) fn task_guard(&self) -> TaskGuard {
+        self.sessions.task_guard()
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+}
