@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from ._handlers import LIFECYCLE, call_lifecycle
 from .base_namespace import BaseServerNamespace
 
 
@@ -20,7 +21,10 @@ class AsyncNamespace(BaseServerNamespace):
         handler = getattr(self, "on_" + (event or ""), None)
         if handler is None:
             return None
-        return await self.server._call_handler(handler, event, args)
+        if event in LIFECYCLE:
+            return await call_lifecycle(event, handler, args)
+        result = handler(*args)
+        return await result if inspect.isawaitable(result) else result
 
     async def emit(
         self,
@@ -116,12 +120,3 @@ class AsyncNamespace(BaseServerNamespace):
     async def disconnect(self, sid: str, namespace: str | None = None) -> None:
         """Disconnects a client from the namespace."""
         return await self.server.disconnect(sid, namespace=namespace or self.namespace)
-
-
-def is_coroutine_function(handler: Any) -> bool:
-    """Returns whether calling a handler makes a coroutine."""
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-        getattr(handler, "__call__", None)
-    )
-
-

@@ -9,7 +9,8 @@ import sys
 from typing import Any, AsyncIterator, Callable, Coroutine
 
 from . import _asgi, _engine, async_manager, base_server, exceptions
-from ._handlers import Handler
+from ._handlers import Handler, call_lifecycle
+from ._steps import settle
 
 #: Events that are taken out of the engine in one turn of the loop.
 BATCH = 256
@@ -69,11 +70,16 @@ class AsyncServer(base_server.BaseServer):
         A tuple as `data` is spread over several arguments, `None` is none, everything else is one. `callback`, a function
         or a coroutine function, is called with the arguments of each client's acknowledgement. It never waits.
         """
+        namespace = namespace or "/"
+        try:
+            target = self._target(event, to, room, namespace)
+        except base_server.Nobody:
+            return
         await self.manager.emit(
             event,
             data,
-            namespace or "/",
-            room=to or room,
+            namespace,
+            room=target,
             skip_sid=skip_sid,
             callback=callback,
             ignore_queue=ignore_queue,
@@ -184,10 +190,11 @@ class AsyncServer(base_server.BaseServer):
     async def disconnect(
         self, sid: str, namespace: str | None = None, ignore_queue: bool = False
     ) -> None:
-        """Disconnects a client from a namespace; its connection stays open."""
-        namespace = namespace or "/"
-        self.logger.info("Disconnecting %s [%s]", sid, namespace)
-        await self.manager.disconnect_client(sid, namespace, ignore_queue=ignore_queue)
+        """Disconnects a client from a namespace, after its disconnect handler has run; its connection stays open.
+
+        Within the connect handler of the client, it is refused when that ends.
+        """
+        await self._disconnect(sid, namespace or "/", ignore_queue)
 
     async def shutdown(self) -> None:
         """Disconnects all clients and stops the server of this process."""
@@ -216,6 +223,7 @@ class AsyncServer(base_server.BaseServer):
         loop = asyncio.get_running_loop()
         if self._loop is loop:
             return
+        self.manager.check()
         self._loop = loop
         descriptor = self._engine.fileno()
         loop.add_reader(descriptor, self._readable)
@@ -228,9 +236,9 @@ class AsyncServer(base_server.BaseServer):
             if kind == _engine.EVENT:
                 self._spawn(self._handle_event(event))
             elif kind == _engine.CONNECT:
-                self._spawn(self._handle_connect(event))
+                self._spawn(self._asked(event))
             elif kind == _engine.DISCONNECT:
-                self._spawn(self._handle_disconnect(event))
+                self._spawn(self._left(event))
             elif kind == _engine.ANSWER:
                 callback = self._callbacks.pop(event[1], None)
                 if callback is not None and event[2] is not None:
@@ -267,55 +275,45 @@ class AsyncServer(base_server.BaseServer):
             return task
 
     async def _handle_event(self, event: tuple[Any, ...]) -> None:
+        try:
+            await self._dispatch(event)
+        except Exception:
+            base_server.report(self.logger, event[3], event[1], event[2])
+
+    async def _dispatch(self, event: tuple[Any, ...]) -> None:
         _, sid, namespace, name, args, answer = event
+        self.logger.info('received event "%s" from %s [%s]', name, sid, namespace)
         try:
             result = await self._trigger_event(name, namespace, sid, *args)
-        except Exception:
-            base_server.report(self.logger, name, sid, namespace)
-            return
         finally:
             if answer is not None:
                 answer.done()
         if answer is not None and result is not self.not_handled:
             if result is None:
-                answer.send(())
+                sent = answer.send(())
             elif isinstance(result, tuple):
-                answer.send(result)
+                sent = answer.send(result)
             else:
-                answer.send((result,))
+                sent = answer.send((result,))
+            if sent is not True and sent is not False:
+                await settle(sent)
 
-    async def _handle_connect(self, event: tuple[Any, ...]) -> None:
-        _, sid, namespace, _, environ, auth, connecting = event
-        client = self._joined(event)
-        refused: tuple[str, Any] | None = ("internal error", None)
-        try:
-            result = await self._trigger_event("connect", namespace, sid, environ, auth or None)
-            refused = ("Connection rejected by server", None) if result is False else None
-        except exceptions.ConnectionRefusedError as error:
-            refused = (error.error_args["message"], error.error_args.get("data"))
-        except ConnectionRefusedError:
-            refused = ("Connection refused by server", None)
-        except Exception:
-            base_server.report(self.logger, "connect", sid, namespace)
-        finally:
-            # Also if the task was cancelled.
-            client.connected = refused is None
-            if refused is not None:
-                self._clients.pop(sid, None)
-                connecting.refuse(*refused)
-            elif not connecting.accept():
-                self._clients.pop(sid, None)
+    def _start_event(self, event: tuple[Any, ...]) -> Any:
+        return self._spawn(self._handle_event(event))
 
-    async def _handle_disconnect(self, event: tuple[Any, ...]) -> None:
-        _, sid, namespace, reason, _ = event
-        try:
-            await self._trigger_event(
-                "disconnect", namespace, sid, base_server.REASONS.get(reason, reason)
-            )
-        except Exception:
-            base_server.report(self.logger, "disconnect", sid, namespace)
-        finally:
-            self._clients.pop(sid, None)
+    # Connections that are not the engine's.
+
+    async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+        await self._open_connection(eio_sid, environ)
+
+    async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        await self._take_message(eio_sid, data)
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: Any = None) -> None:
+        await self._close_connection(eio_sid, reason)
+
+    async def _nothing(self) -> None:
+        return None
 
     async def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
         """Calls the handler of an event, and returns what it returns."""
@@ -328,8 +326,17 @@ class AsyncServer(base_server.BaseServer):
         return self.not_handled
 
     async def _call_handler(self, handler: Handler, event: str, args: tuple[Any, ...]) -> Any:
-        result = handler(*self._fit(handler, event, args))
-        return await result if inspect.isawaitable(result) else result
+        try:
+            if event in self.reserved_events:
+                return await call_lifecycle(event, handler, args)
+            result = handler(*args)
+            return await result if inspect.isawaitable(result) else result
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or (sys.version_info >= (3, 11) and task.cancelling()):
+                raise
+            # What the handler waited for was cancelled, not the handler.
+            return None
 
 
 async def _await(awaitable: Any) -> Any:

@@ -8,8 +8,10 @@ import sys
 import warnings
 from typing import Any, Callable, ClassVar
 
-from . import _engine, base_namespace, packet
-from ._handlers import Handler, lifecycle_arity
+from . import _connections, _engine, base_namespace, packet
+from ._eio import EngineIO
+from ._handlers import Handler, check_namespace, lifecycle_arity
+from .engineio import packet as eio_packet
 
 default_logger = logging.getLogger("socketio.server")
 engine_logger = logging.getLogger("engineio.server")
@@ -33,6 +35,7 @@ ENGINE_OPTIONS: dict[str, Any] = {
     "allow_eio3": False,
     "connect_timeout": 45,
     "path": None,
+    "strict_targets": False,
 }
 
 
@@ -57,17 +60,6 @@ REASONS = {
 }
 
 
-class Client:
-    """Keeps what the server knows of one client in one namespace."""
-
-    __slots__ = ("eio_sid", "namespace", "connected")
-
-    def __init__(self, eio_sid: str, namespace: str) -> None:
-        self.eio_sid = eio_sid
-        self.namespace = namespace
-        self.connected = False
-
-
 def make_logger(logger: Any, default: logging.Logger) -> logging.Logger:
     """Returns the logger of an option: itself, or the default one at the level that the option says."""
     if not isinstance(logger, bool):
@@ -78,7 +70,7 @@ def make_logger(logger: Any, default: logging.Logger) -> logging.Logger:
     return default
 
 
-class BaseServer:
+class BaseServer(_connections.Connections):
     """Is the base of `Server` and `AsyncServer`."""
 
     reserved_events: ClassVar[list[str]] = ["connect", "disconnect"]
@@ -108,24 +100,31 @@ class BaseServer:
             options[name] = value
         self.packet_class = self._packet_class(serializer)
         if json is not None:
+            # For the process, as applications make packets themselves.
             self.packet_class.json = json
+            eio_packet.Packet.json = json
         self.logger = make_logger(logger, default_logger)
         self.eio_logger = make_logger(options["engineio_logger"], engine_logger)
         self.async_handlers = async_handlers
         self.always_connect = always_connect
-        self.namespaces = namespaces or ["/"]
+        self.namespaces: Any = namespaces or ["/"]
         self.handlers: dict[str, dict[str, Handler]] = {}
         self.namespace_handlers: dict[str, base_namespace.BaseServerNamespace] = {}
         self.environ: dict[str, Any] = {}
         self.manager_initialized = False
-        self._arity: dict[tuple[str, str], int] = {}
-        self._clients: dict[str, Client] = {}
         self._sessions: dict[str, dict[str, Any]] = {}
         self._callbacks: dict[int, Callable[..., Any]] = {}
+        self._partial: dict[str, Any] = {}
+        self._outgoing: dict[str, Any] = {}
+        self._local: set[str] = set()
+        self._ended: set[str] = set()
+        self._warned_of_empty_target = False
         self._options = options
-        self._engine = _engine.Engine(self._engine_options(options), serial=not async_handlers)
-        for name in self.namespaces if self.namespaces != "*" else ["/"]:
+        self._engine_dict = self._engine_options(options)
+        self._engine = _engine.Engine(self._engine_dict, serial=not async_handlers)
+        for name in ["/", *(self.namespaces if self.namespaces != "*" else ())]:
             self._engine.open_namespace(name)
+        self.eio = EngineIO(self)
         self.manager = client_manager if client_manager is not None else self._default_manager()
         self.manager.set_server(self)
 
@@ -203,7 +202,7 @@ class BaseServer:
         def register(function: Handler) -> Handler:
             if event in self.reserved_events:
                 extra = 1 if namespace == "*" else 0
-                self._arity[namespace, event] = lifecycle_arity(event, function, extra)
+                lifecycle_arity(event, function, extra)
             self.handlers.setdefault(namespace, {})[event] = function
             if namespace != "*":
                 self._engine.open_namespace(namespace)
@@ -230,6 +229,7 @@ class BaseServer:
             raise ValueError("Not a namespace instance")
         if self.is_asyncio_based() != namespace_handler.is_asyncio_based():
             raise ValueError("Not a valid namespace class for this server")
+        check_namespace(namespace_handler)
         namespace_handler._set_server(self)
         self.namespace_handlers[namespace_handler.namespace] = namespace_handler
         if namespace_handler.namespace != "*":
@@ -265,13 +265,6 @@ class BaseServer:
         handler = self.namespace_handlers.get("*")
         return handler, (namespace, *args) if handler is not None else args
 
-    def _fit(self, handler: Handler, event: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Returns the arguments that a handler of the life cycle takes."""
-        if event in self.reserved_events:
-            extra = len(args) - (3 if event == "connect" else 2)
-            return args[: lifecycle_arity(event, handler, max(extra, 0))]
-        return args
-
     # Facts about clients.
 
     def rooms(self, sid: str, namespace: str | None = None) -> list[Any]:
@@ -282,50 +275,94 @@ class BaseServer:
         """Returns `"polling"` or `"websocket"`. Raises `KeyError` for an unknown client."""
         transport = self._engine.transport(sid, namespace or "/")
         if transport is None:
-            raise KeyError("Session not found")
+            eio_sid = self.manager.eio_sid_from_sid(sid, namespace or "/")
+            if eio_sid is None:
+                raise KeyError("Session not found")
+            transport = self.eio.transport(eio_sid)
         return transport
 
     def get_environ(self, sid: str, namespace: str | None = None) -> Any:
         """Returns the environ of the request that opened a client's connection, or `None`."""
-        client = self._clients.get(sid)
-        return self.environ.get(client.eio_sid) if client is not None else None
+        eio_sid = self.manager.eio_sid_from_sid(sid, namespace or "/")
+        return self.environ.get(eio_sid) if eio_sid is not None else None
 
     def _session_of(self, sid: str, namespace: str | None) -> dict[str, Any]:
-        client = self._clients.get(sid)
-        if client is None:
+        eio_sid = self.manager.eio_sid_from_sid(sid, namespace or "/")
+        if eio_sid is None:
             raise KeyError("Session not found")
-        return self._sessions.setdefault(client.eio_sid, {})
+        return self._sessions.setdefault(eio_sid, {})
 
-    # What the engine says.
+    # Joining and leaving, as the engine says it.
 
-    def _joined(self, event: tuple[Any, ...]) -> Client:
-        _, sid, namespace, eio_sid, environ, _, _ = event
-        if eio_sid not in self.environ:
-            self.environ[eio_sid] = environ
-        client = self._clients[sid] = Client(eio_sid, namespace)
+    def _is_open(self, namespace: str) -> bool:
+        """Returns whether clients may ask for a namespace."""
+        return (
+            namespace in self.handlers
+            or namespace in self.namespace_handlers
+            or self.namespaces == "*"
+            or namespace in self.namespaces
+        )
+
+    def _initialize_manager(self) -> None:
         if not self.manager_initialized:
             self.manager_initialized = True
             self.manager.initialize()
-        return client
 
-    def _session_ended(self, eio_sid: str) -> None:
-        self.environ.pop(eio_sid, None)
-        self._sessions.pop(eio_sid, None)
+    async def _asked(self, event: tuple[Any, ...]) -> None:
+        """Handles a client that asks for a namespace."""
+        _, sid, namespace, eio_sid, environ, auth, connecting = event
+        self._initialize_manager()
+        environ = self.environ.setdefault(eio_sid, environ)
+        self.manager.add(sid, eio_sid, namespace)
+        try:
+            await self._join(sid, namespace, environ, auth, connecting)
+        except Exception:
+            report(self.logger, "connect", sid, namespace)
 
-    def _targets(self, to: Any, room: Any) -> list[str] | None:
-        """Returns the rooms of an emit; `None` for everybody."""
+    async def _left(self, event: tuple[Any, ...]) -> None:
+        """Handles a client that has left."""
+        _, sid, namespace, reason, rooms = event
+        client = self.manager.clients.get(sid)
+        if client is None:
+            return
+        if client.rooms is None:
+            client.rooms = dict.fromkeys(map(self.manager.room_key, rooms))
+        try:
+            await self._leave(sid, namespace, REASONS.get(reason, reason))
+        except Exception:
+            report(self.logger, "disconnect", sid, namespace)
+
+    # Emitting.
+
+    def _target(self, event: str, to: Any, room: Any, namespace: str) -> Any:
+        """Returns the target of an emit: `None` for everybody. Raises `Nobody` for an empty one, if that is an option."""
         target = to or room
         if not target:
-            return None
-        if isinstance(target, (list, tuple)):
-            return [self.manager.room_name(room) for room in target]
-        return [self.manager.room_name(target)]
+            for given in (to, room):
+                if given is not None and given is not False:
+                    self._empty_target(given)
+            target = None
+        self.logger.info('emitting event "%s" to %s [%s]', event, target or "all", namespace)
+        return target
 
-    @staticmethod
-    def _skipped(skip_sid: Any) -> list[str] | None:
-        if not skip_sid:
-            return None
-        return list(skip_sid) if isinstance(skip_sid, (list, tuple)) else [skip_sid]
+    def _empty_target(self, given: Any) -> None:
+        if self._options["strict_targets"]:
+            raise Nobody
+        if not self._warned_of_empty_target:
+            self._warned_of_empty_target = True
+            self.logger.warning(
+                "an event is emitted to all clients as its target is %r: with strict_targets=True it is for nobody", given
+            )
+
+    # Options that applications change.
+
+    def _set_option(self, name: str, value: Any) -> None:
+        self._options[name] = value
+        self._engine_dict.update(self._engine_options(self._options))
+
+
+class Nobody(Exception):
+    """Says that an event is for nobody."""
 
 
 def report(logger: logging.Logger, event: str, sid: str, namespace: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._handlers import LIFECYCLE, call_lifecycle
+from ._steps import drive
 from .base_namespace import BaseServerNamespace
 
 
@@ -15,7 +17,9 @@ class Namespace(BaseServerNamespace):
         handler = getattr(self, "on_" + (event or ""), None)
         if handler is None:
             return None
-        return self.server._call_handler(handler, event, args)
+        if event in LIFECYCLE:
+            return drive(call_lifecycle(event, handler, args))
+        return handler(*args)
 
     def emit(
         self,

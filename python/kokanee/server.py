@@ -6,7 +6,8 @@ import contextlib
 from typing import Any, Callable, Iterator
 
 from . import _engine, _hosts, _modes, base_server, exceptions, manager
-from ._handlers import Handler
+from ._handlers import Handler, call_lifecycle
+from ._steps import drive
 
 
 class Server(base_server.BaseServer):
@@ -59,11 +60,15 @@ class Server(base_server.BaseServer):
         with the arguments of each client's acknowledgement. It may be called on any thread, and never waits.
         """
         namespace = namespace or "/"
+        try:
+            target = self._target(event, to, room, namespace)
+        except base_server.Nobody:
+            return
         self.manager.emit(
             event,
             data,
             namespace,
-            room=to or room,
+            room=target,
             skip_sid=skip_sid,
             callback=callback,
             ignore_queue=ignore_queue,
@@ -173,10 +178,11 @@ class Server(base_server.BaseServer):
     def disconnect(
         self, sid: str, namespace: str | None = None, ignore_queue: bool = False
     ) -> None:
-        """Disconnects a client from a namespace; its connection stays open."""
-        namespace = namespace or "/"
-        self.logger.info("Disconnecting %s [%s]", sid, namespace)
-        self.manager.disconnect_client(sid, namespace, ignore_queue=ignore_queue)
+        """Disconnects a client from a namespace, after its disconnect handler has run; its connection stays open.
+
+        Within the connect handler of the client, it is refused when that ends.
+        """
+        drive(self._disconnect(sid, namespace or "/", ignore_queue))
 
     def shutdown(self) -> None:
         """Disconnects all clients and stops the server of this process."""
@@ -204,6 +210,7 @@ class Server(base_server.BaseServer):
     def _start(self) -> None:
         generation = _engine.generation()
         if self._started != generation:
+            self.manager.check()
             self._started = generation
             self._mode.start(self._engine, self._handle)
 
@@ -214,9 +221,9 @@ class Server(base_server.BaseServer):
         if kind == _engine.EVENT:
             self._handle_event(event)
         elif kind == _engine.CONNECT:
-            self._handle_connect(event)
+            drive(self._asked(event))
         elif kind == _engine.DISCONNECT:
-            self._handle_disconnect(event)
+            drive(self._left(event))
         elif kind == _engine.ANSWER:
             callback = self._callbacks.pop(event[1], None)
             if callback is not None and event[2] is not None:
@@ -225,12 +232,16 @@ class Server(base_server.BaseServer):
             self._session_ended(event[1])
 
     def _handle_event(self, event: tuple[Any, ...]) -> None:
+        try:
+            self._dispatch(event)
+        except Exception:
+            base_server.report(self.logger, event[3], event[1], event[2])
+
+    def _dispatch(self, event: tuple[Any, ...]) -> None:
         _, sid, namespace, name, args, answer = event
+        self.logger.info('received event "%s" from %s [%s]', name, sid, namespace)
         try:
             result = self._trigger_event(name, namespace, sid, *args)
-        except Exception:
-            base_server.report(self.logger, name, sid, namespace)
-            return
         finally:
             if answer is not None:
                 answer.done()
@@ -242,43 +253,19 @@ class Server(base_server.BaseServer):
             else:
                 answer.send((result,))
 
-    def _handle_connect(self, event: tuple[Any, ...]) -> None:
-        _, sid, namespace, _, environ, auth, connecting = event
-        client = self._joined(event)
-        refused: tuple[str, Any] | None = None
-        accepted = False
-        try:
-            result = self._trigger_event("connect", namespace, sid, environ, auth or None)
-            accepted = result is not False
-            if not accepted:
-                refused = ("Connection rejected by server", None)
-        except exceptions.ConnectionRefusedError as error:
-            refused = (error.error_args["message"], error.error_args.get("data"))
-        except ConnectionRefusedError:
-            refused = ("Connection refused by server", None)
-        except Exception:
-            base_server.report(self.logger, "connect", sid, namespace)
-            refused = ("internal error", None)
-        finally:
-            if not accepted:
-                self._clients.pop(sid, None)
-        if refused is not None:
-            connecting.refuse(*refused)
-        else:
-            client.connected = True
-            if not connecting.accept():
-                self._clients.pop(sid, None)
+    def _start_event(self, event: tuple[Any, ...]) -> Any:
+        return self.start_background_task(self._handle_event, event)
 
-    def _handle_disconnect(self, event: tuple[Any, ...]) -> None:
-        _, sid, namespace, reason, _ = event
-        try:
-            self._trigger_event(
-                "disconnect", namespace, sid, base_server.REASONS.get(reason, reason)
-            )
-        except Exception:
-            base_server.report(self.logger, "disconnect", sid, namespace)
-        finally:
-            self._clients.pop(sid, None)
+    # Connections that are not the engine's.
+
+    def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+        drive(self._open_connection(eio_sid, environ))
+
+    def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        drive(self._take_message(eio_sid, data))
+
+    def _handle_eio_disconnect(self, eio_sid: str, reason: Any = None) -> None:
+        drive(self._close_connection(eio_sid, reason))
 
     def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
         """Calls the handler of an event, and returns what it returns."""
@@ -291,4 +278,6 @@ class Server(base_server.BaseServer):
         return self.not_handled
 
     def _call_handler(self, handler: Handler, event: str, args: tuple[Any, ...]) -> Any:
-        return handler(*self._fit(handler, event, args))
+        if event not in self.reserved_events:
+            return handler(*args)
+        return drive(call_lifecycle(event, handler, args))
