@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from typing import Any, Callable
 
 from .static_files import get_static_file
+
+logger = logging.getLogger("socketio.server")
+
+
+#: Bytes of a file that are read at once.
+CHUNK = 64 * 1024
 
 
 class ASGIApp:
@@ -61,13 +68,16 @@ class ASGIApp:
         }
         while True:
             kind = (await receive())["type"]
-            hook = hooks.get(kind)
+            if kind not in hooks:
+                continue
+            hook = hooks[kind]
             try:
                 result = hook() if hook is not None else None
                 if inspect.isawaitable(result):
                     await result
-            except Exception as error:
-                await send({"type": f"{kind}.failed", "message": str(error)})
+            except Exception:
+                logger.exception("the function for %s failed", kind)
+                await send({"type": f"{kind}.failed"})
                 return
             await send({"type": f"{kind}.complete"})
             if kind == "lifespan.shutdown":
@@ -85,9 +95,11 @@ class ASGIApp:
             }
         )
         with open(found["filename"], "rb") as file:
-            while chunk := file.read(64 * 1024):
+            chunk = file.read(CHUNK)
+            while following := file.read(CHUNK):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+                chunk = following
+        await send({"type": "http.response.body", "body": chunk})
 
     async def not_found(self, receive: Any, send: Any, kind: str = "http") -> None:
         """Answers with 404."""

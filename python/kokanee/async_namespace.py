@@ -77,10 +77,13 @@ class AsyncNamespace(BaseServerNamespace):
         to: Any = None,
         sid: Any = None,
         namespace: str | None = None,
-        timeout: float | None = 60,
+        timeout: float | None = None,
         ignore_queue: bool = False,
     ) -> Any:
-        """Emits an event to one client and waits for its answer; see `AsyncServer.call`."""
+        """Emits an event to one client and waits for its answer; see `AsyncServer.call`.
+
+        Without a `timeout` it waits until the client answers or leaves.
+        """
         return await self.server.call(
             event,
             data=data,

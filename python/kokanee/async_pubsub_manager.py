@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from ._pubsub import PubSub
@@ -78,5 +79,9 @@ class AsyncPubSubManager(PubSub, AsyncManager):
         await self._heard_close(message)
 
     async def _thread(self) -> None:
-        async for message in self._listen():
-            await self._heard(message)
+        try:
+            async for message in self._listen():
+                await self._heard(message)
+        except asyncio.CancelledError:
+            # The server ends.
+            return

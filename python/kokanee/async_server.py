@@ -8,12 +8,27 @@ import inspect
 import sys
 from typing import Any, AsyncIterator, Callable, Coroutine
 
-from . import _asgi, _engine, async_manager, base_server, exceptions
+from . import _asgi, _engine, async_manager, base_manager, base_server, exceptions
 from ._handlers import Handler, call_lifecycle
 from ._steps import settle
 
 #: Events that are taken out of the engine in one turn of the loop.
 BATCH = 256
+
+
+class _Waiter(base_manager.Waiter):
+    """Waits for an answer in `call`."""
+
+    def __init__(self, answered: asyncio.Future[tuple[Any, ...] | None]) -> None:
+        self.answered = answered
+
+    def __call__(self, *args: Any) -> None:
+        if not self.answered.done():
+            self.answered.set_result(args)
+
+    def gone(self) -> None:
+        if not self.answered.done():
+            self.answered.set_result(None)
 
 
 class AsyncServer(base_server.BaseServer):
@@ -126,12 +141,7 @@ class AsyncServer(base_server.BaseServer):
             raise ValueError("Cannot use call() to broadcast.")
         if not self.async_handlers:
             raise RuntimeError("Cannot use call() when async_handlers is False.")
-        answered: asyncio.Future[tuple[Any, ...]] = asyncio.get_running_loop().create_future()
-
-        def answer(*args: Any) -> None:
-            if not answered.done():
-                answered.set_result(args)
-
+        answer = _Waiter(asyncio.get_running_loop().create_future())
         await self.emit(
             event,
             data=data,
@@ -141,9 +151,11 @@ class AsyncServer(base_server.BaseServer):
             ignore_queue=ignore_queue,
         )
         try:
-            args = await asyncio.wait_for(answered, timeout)
+            args = await asyncio.wait_for(answer.answered, timeout)
         except asyncio.TimeoutError:
-            raise exceptions.TimeoutError() from None
+            args = None
+        if args is None:
+            raise exceptions.TimeoutError()
         return args if len(args) > 1 else args[0] if len(args) == 1 else None
 
     # Rooms, sessions, clients.
@@ -245,6 +257,8 @@ class AsyncServer(base_server.BaseServer):
                     result = callback(*event[2])
                     if inspect.isawaitable(result):
                         self._spawn(_await(result))
+                elif isinstance(callback, _Waiter):
+                    callback.gone()
             elif kind == _engine.DONE:
                 future = self._waiting.pop(event[1], None)
                 if future is not None and not future.done():

@@ -35,6 +35,17 @@ class Client:
         self.unwanted = False
 
 
+class Waiter:
+    """Is a callback that is told when no answer will come, too."""
+
+    def __call__(self, *args: Any) -> None:
+        raise NotImplementedError
+
+    def gone(self) -> None:
+        """Says that no answer will come."""
+        raise NotImplementedError
+
+
 class Members(dict[str, str]):
     """Shows who is in a room: `{sid: eio_sid}`."""
 
@@ -300,7 +311,9 @@ class BaseManager:
                 everyone.pop(sid, None)
                 if not everyone:
                     del self._everyone[namespace]
-        self.callbacks.pop(sid, None)
+        for callback in (self.callbacks.pop(sid, None) or {}).values():
+            if isinstance(callback, Waiter):
+                callback.gone()
         if client.is_local:
             for room in client.rooms or ():
                 self._leave_local(sid, namespace, room)
@@ -389,6 +402,8 @@ class BaseManager:
                 self._engine.emit(event, data, namespace, rooms, skipped or None)
             else:
                 self._emit_with_ack(event, data, namespace, room, skipped, callback)
+        if isinstance(callback, Waiter) and not any(self.get_participants(namespace, room)):
+            callback.gone()
         if not tapped and not self._local_clients:
             return []
         targets = [
@@ -411,6 +426,8 @@ class BaseManager:
             number = self._engine.emit_with_ack(event, data, namespace, sid)
             if number is not None:
                 self.server._callbacks[number] = callback
+            elif isinstance(callback, Waiter):
+                callback.gone()
 
     def _packets(
         self,

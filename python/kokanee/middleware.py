@@ -8,6 +8,10 @@ from typing import Any, Callable
 from .static_files import get_static_file
 
 
+#: Bytes of a file that are read at once.
+CHUNK = 64 * 1024
+
+
 class WSGIApp:
     """Gives the requests below `socketio_path` to a server, and others to `wsgi_app` or to static files."""
 
@@ -37,8 +41,12 @@ class WSGIApp:
     @staticmethod
     def _send_file(found: dict[str, str], start_response: Callable[..., Any]) -> Any:
         size = os.path.getsize(found["filename"])
-        headers = [("Content-Type", found["content_type"]), ("Content-Length", str(size))]
-        start_response("200 OK", headers)
+        headers = [("Content-Type", found["content_type"])]
+        if size <= CHUNK:
+            # Of a response in one piece the host knows the length.
+            start_response("200 OK", headers)
+            return list(_chunks(found["filename"]))
+        start_response("200 OK", [*headers, ("Content-Length", str(size))])
         return _chunks(found["filename"])
 
     def not_found(self, start_response: Callable[..., Any]) -> Any:
@@ -49,7 +57,7 @@ class WSGIApp:
 
 def _chunks(filename: str) -> Any:
     with open(filename, "rb") as file:
-        while chunk := file.read(64 * 1024):
+        while chunk := file.read(CHUNK):
             yield chunk
 
 

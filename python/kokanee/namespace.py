@@ -72,10 +72,13 @@ class Namespace(BaseServerNamespace):
         to: Any = None,
         sid: Any = None,
         namespace: str | None = None,
-        timeout: float | None = 60,
+        timeout: float | None = None,
         ignore_queue: bool = False,
     ) -> Any:
-        """Emits an event to one client and waits for its answer; see `Server.call`."""
+        """Emits an event to one client and waits for its answer; see `Server.call`.
+
+        Without a `timeout` it waits until the client answers or leaves.
+        """
         return self.server.call(
             event,
             data=data,

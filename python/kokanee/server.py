@@ -5,9 +5,24 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Callable, Iterator
 
-from . import _engine, _hosts, _modes, base_server, exceptions, manager
+from . import _engine, _hosts, _modes, base_manager, base_server, exceptions, manager
 from ._handlers import Handler, call_lifecycle
 from ._steps import drive
+
+
+class _Waiter(base_manager.Waiter):
+    """Waits for an answer in `call`."""
+
+    def __init__(self, answered: Any) -> None:
+        self.answered = answered
+        self.args: tuple[Any, ...] | None = None
+
+    def __call__(self, *args: Any) -> None:
+        self.args = args
+        self.answered.set()
+
+    def gone(self) -> None:
+        self.answered.set()
 
 
 class Server(base_server.BaseServer):
@@ -115,13 +130,7 @@ class Server(base_server.BaseServer):
             raise ValueError("Cannot use call() to broadcast.")
         if not self.async_handlers:
             raise RuntimeError("Cannot use call() when async_handlers is False.")
-        answered = self._mode.event()
-        answers: list[tuple[Any, ...]] = []
-
-        def answer(*args: Any) -> None:
-            answers.append(args)
-            answered.set()
-
+        answer = _Waiter(self._mode.event())
         self.emit(
             event,
             data=data,
@@ -130,10 +139,10 @@ class Server(base_server.BaseServer):
             callback=answer,
             ignore_queue=ignore_queue,
         )
-        answered.wait(timeout)
-        if not answers:
+        answer.answered.wait(timeout)
+        args = answer.args
+        if args is None:
             raise exceptions.TimeoutError()
-        args = answers[0]
         return args if len(args) > 1 else args[0] if len(args) == 1 else None
 
     # Rooms, sessions, clients.
@@ -228,6 +237,8 @@ class Server(base_server.BaseServer):
             callback = self._callbacks.pop(event[1], None)
             if callback is not None and event[2] is not None:
                 callback(*event[2])
+            elif isinstance(callback, _Waiter):
+                callback.gone()
         elif kind == _engine.SESSION_END:
             self._session_ended(event[1])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 from .. import middleware
 
@@ -18,6 +18,21 @@ class WSGIApp(middleware.WSGIApp):
         engineio_path: str = "engine.io",
     ) -> None:
         super().__init__(engineio_app, wsgi_app, static_files, engineio_path)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if "gunicorn.socket" in environ:
+            # Where servers of Engine.IO look for the socket.
+            environ["eventlet.input"] = _Input(environ["gunicorn.socket"])
+        return super().__call__(environ, start_response)
+
+
+class _Input:
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+
+    def get_socket(self) -> Any:
+        """Returns the socket of the connection."""
+        return self._socket
 
 
 class Middleware(WSGIApp):
