@@ -103,12 +103,25 @@ fn socket_id(sid: &str) -> Option<SocketId> {
 impl Engine {
     /// The server, started if it is not running in this process.
     fn running(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
-        let generation = runtime::generation();
         if let Some(running) = &*self.running.read()
-            && running.generation == generation
+            && running.generation == runtime::generation()
         {
             return Ok(Arc::clone(running));
         }
+        self.start(py)
+    }
+
+    /// The server, started if it is not running in this process or was closed: a host may start again.
+    fn serving(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
+        let running = self.running(py)?;
+        if running.queue.is_closed() {
+            return self.start(py);
+        }
+        Ok(running)
+    }
+
+    fn start(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
+        let generation = runtime::generation();
         let runtime = runtime::handle()?;
         let server = config::builder(self.options.bind(py))?.build();
         let queue = Arc::new(Queue::default());
@@ -125,7 +138,9 @@ impl Engine {
         }
         let mut slot = self.running.write();
         // Of a server of the parent process nothing may be dropped: its tasks do not exist here.
-        if let Some(old) = slot.replace(Arc::clone(&running)) {
+        if let Some(old) = slot.replace(Arc::clone(&running))
+            && old.generation != generation
+        {
             let _ = std::mem::ManuallyDrop::new(old);
         }
         Ok(running)
@@ -287,7 +302,7 @@ impl Engine {
 
     /// The descriptor that is readable while events wait.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        Ok(self.running(py)?.queue.fileno()?)
+        Ok(self.serving(py)?.queue.fileno()?)
     }
 
     /// Takes up to `max` events as tuples.
@@ -542,7 +557,7 @@ impl Engine {
         environ: Option<Py<PyAny>>,
         notify: bool,
     ) -> PyResult<Pending> {
-        let running = self.running(py)?;
+        let running = self.serving(py)?;
         let head = head_of(method, target, headers, address, secure);
         let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
         let mut request = head.request(body)?;
@@ -572,7 +587,7 @@ impl Engine {
         address: Option<(String, u16)>,
         environ: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        let running = self.running(py)?;
+        let running = self.serving(py)?;
         let head = head_of(method, target, headers, address, false);
         let mut request = head.request(Empty::new())?;
         running.open_session(&mut request, environ);
@@ -599,7 +614,7 @@ impl Engine {
         secure: bool,
         environ: Option<Py<PyAny>>,
     ) -> PyResult<Channel> {
-        let running = self.running(py)?;
+        let running = self.serving(py)?;
         let head = head_of("GET".to_owned(), target, headers, address, secure);
         let mut request = head.request(Empty::new())?;
         feed::complete(request.headers_mut());

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Full};
 use kokanee_server::{PeerAddress, Server};
 use parking_lot::{Condvar, Mutex};
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyBytes};
+use tokio::task::AbortHandle;
 use tower_service::Service;
 
 use crate::queue::{Event, Queue};
@@ -38,7 +39,10 @@ impl std::fmt::Debug for PendingState {
 /// A request that is being answered.
 #[pyclass(frozen, module = "kokanee._engine")]
 #[derive(Debug)]
-pub(crate) struct Pending(pub(crate) Arc<PendingState>);
+pub(crate) struct Pending {
+    state: Arc<PendingState>,
+    answering: AbortHandle,
+}
 
 type PyReply<'py> = (
     u16,
@@ -51,20 +55,20 @@ type PyReply<'py> = (
 impl Pending {
     #[getter]
     fn id(&self) -> u64 {
-        self.0.id
+        self.state.id
     }
 
     /// Waits for the response, without the GIL: status, reason, headers and body. `None` after the timeout in seconds.
     #[pyo3(signature = (timeout = None))]
     fn wait<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> Option<PyReply<'py>> {
         let reply = py.detach(|| {
-            let mut reply = self.0.reply.lock();
+            let mut reply = self.state.reply.lock();
             while reply.is_none() {
                 match timeout {
-                    None => self.0.filled.wait(&mut reply),
+                    None => self.state.filled.wait(&mut reply),
                     Some(seconds) => {
                         let timeout = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-                        if self.0.filled.wait_for(&mut reply, timeout).timed_out() {
+                        if self.state.filled.wait_for(&mut reply, timeout).timed_out() {
                             break;
                         }
                     }
@@ -76,6 +80,11 @@ impl Pending {
             let body = PyBytes::new(py, &reply.body);
             (reply.status, reply.reason, reply.headers, body)
         })
+    }
+
+    /// The client has left: a poll that waits ends, and what it would have carried is for the next one.
+    fn cancel(&self) {
+        self.answering.abort();
     }
 }
 
@@ -141,7 +150,7 @@ pub(crate) fn start(
     });
     let (pending, queue) = (Arc::clone(&state), Arc::clone(queue));
     let mut server = server.clone();
-    runtime.spawn(async move {
+    let answering = runtime.spawn(async move {
         let Ok(response) = server.call(request).await;
         let (parts, body) = response.into_parts();
         let body = match body.collect().await {
@@ -163,5 +172,8 @@ pub(crate) fn start(
             queue.push(Event::Done(pending));
         }
     });
-    Pending(state)
+    Pending {
+        state,
+        answering: answering.abort_handle(),
+    }
 }
