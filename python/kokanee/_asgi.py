@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import types
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ._environ import Environ, Scope
+from ._loop import Loop
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -128,11 +130,15 @@ async def _left(receive: Receive) -> None:
 class _Fed:
     """Is a WebSocket that the host feeds: its messages go to the engine, and those of the engine to it."""
 
-    def __init__(self, channel: Any, send: Send, extensions: Mapping[str, Any]) -> None:
+    def __init__(
+        self, loop: Loop, channel: Any, send: Send, extensions: Mapping[str, Any]
+    ) -> None:
+        self._loop = loop
         self._channel = channel
         self._send = send
         self._extensions = extensions
         self._sends = False
+        self._steps = _sends_without_task(send)
         self._room = asyncio.Event()
         #: Set when the connection has ended from this side.
         self.ended = asyncio.get_running_loop().create_future()
@@ -142,7 +148,15 @@ class _Fed:
         self._room.set()
         if not self._sends:
             self._sends = True
-            begin(self._send_all())
+            sending = self._send_all()
+            if not self._steps:
+                begin(sending)
+                return
+            try:
+                waits_for = sending.send(None)
+            except StopIteration:
+                return
+            begin(_go_on(waits_for, sending))
 
     def end(self) -> None:
         """Ends it, as its loop does."""
@@ -151,6 +165,7 @@ class _Fed:
     async def feed(self, receive: Receive) -> None:
         """Gives the client's messages to the engine."""
         channel = self._channel
+        fed = self._loop.fed
         while True:
             message = await receive()
             if message["type"] != "websocket.receive":
@@ -159,7 +174,9 @@ class _Fed:
             if data is None:
                 data = message.get("bytes") or b""
             self._room.clear()
-            if not channel.feed(data):
+            has_room = channel.feed(data)
+            fed()
+            if not has_room:
                 await self._room.wait()
 
     async def _send_all(self) -> None:
@@ -203,6 +220,20 @@ class _Fed:
             self.ended.set_result(None)
 
 
+def _sends_without_task(send: Send) -> bool:
+    """Returns whether a host's function needs no task but where it waits: so uvicorn's, which seldom waits."""
+    protocol = getattr(send, "__self__", None)
+    module = type(protocol).__module__
+    return module.startswith(("uvicorn.protocols.", "kokanee.uvicorn")) and hasattr(protocol, "run_asgi")
+
+
+@types.coroutine
+def _go_on(waits_for: Any, coroutine: Any) -> Any:
+    """Goes on with a coroutine that was begun without a task and waits."""
+    yield waits_for
+    return (yield from coroutine)
+
+
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
@@ -226,7 +257,9 @@ async def _websocket(
         if await take_over(lambda fd, unread: server._engine.adopt(fd, *head, unread, address, environ)):
             return
     channel = server._engine.websocket(target, headers, address, secure, environ)
-    fed = server._loop.channels[channel.id] = _Fed(channel, send, extensions)
+    fed = server._loop.channels[channel.id] = _Fed(
+        server._loop, channel, send, extensions
+    )
     feeding = asyncio.ensure_future(fed.feed(receive))
     try:
         await asyncio.wait([feeding, fed.ended], return_when=asyncio.FIRST_COMPLETED)

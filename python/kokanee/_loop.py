@@ -26,12 +26,14 @@ class Loop:
         self._server = server
         self._loop: asyncio.AbstractEventLoop | None = None
         self._descriptor = -1
-        self._tasks: set[asyncio.Task[Any]] = set()
+        #: Tasks that have begun and not ended: of events by the identity of the event, others by their own.
+        self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._end: AsyncGenerator[None, None] | None = None
         #: Who waits for the response of a request.
         self.replies: dict[int, asyncio.Future[Any]] = {}
         #: WebSockets that the host feeds.
         self.channels: dict[int, Any] = {}
+        self._flushes = False
         #: What handlers of a client inherit: the context of the request that opened its connection, if anything is in it.
         self.contexts: dict[str, contextvars.Context] = {}
 
@@ -50,7 +52,8 @@ class Loop:
         self._loop = loop
         self._descriptor = self._server._engine.fileno()
         # The first request's context is not that of the events.
-        contextvars.Context().run(loop.add_reader, self._descriptor, self._readable)
+        no_context = contextvars.Context()
+        no_context.run(lambda: loop.add_reader(self._descriptor, self._readable))
         self._end = self._at_end()
         try:
             self._end.__anext__().send(None)
@@ -74,7 +77,7 @@ class Loop:
         if self._loop is not loop:
             return
         self._readable(None)
-        handlers = self._tasks - {asyncio.current_task()}
+        handlers = set(self._tasks.values()) - {asyncio.current_task()}
         if handlers:
             await asyncio.wait(handlers, timeout=seconds)
         if self._loop is loop:
@@ -92,24 +95,46 @@ class Loop:
         self.contexts.clear()
         self._tasks.clear()
 
+    def fed(self) -> None:
+        """Says that a WebSocket was fed: the engine is woken once for all that are in this turn of the loop."""
+        if not self._flushes and self._loop is not None:
+            self._flushes = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushes = False
+        self._server._engine.flush_fed()
+
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Starts a task that is kept until it ends."""
         task = asyncio.get_running_loop().create_task(coroutine)
-        self._keep(task)
+        self._tasks[id(task)] = task
+        task.add_done_callback(self._ended)
         return task
 
-    def _keep(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(id(task), None)
+
+    async def _handle(self, event: tuple[Any, ...]) -> None:
+        """Handles an event of a client, in a task of its own."""
+        try:
+            await self._server._handle_event(event)
+        finally:
+            # A callback of the task would cost a turn of the loop.
+            self._tasks.pop(id(event), None)
 
     def _readable(self, most: int | None = BATCH) -> None:
         server = self._server
+        loop = self._loop
+        assert loop is not None
         events = server._engine.drain(most if most is not None else sys.maxsize)
         for event in events:
             kind = event[0]
             if kind == _engine.EVENT:
                 context = self.contexts.get(event[1]) if self.contexts else None
-                self._begin(server._handle_event(event), context)
+                task = begin(loop, self._handle(event), context)
+                if not task.done():
+                    self._tasks[id(event)] = task
             elif kind == _engine.CHANNEL:
                 channel = self.channels.get(event[1])
                 if channel is not None:
@@ -153,7 +178,8 @@ class Loop:
         assert loop is not None
         task = begin(loop, coroutine, context)
         if not task.done():
-            self._keep(task)
+            self._tasks[id(task)] = task
+            task.add_done_callback(self._ended)
 
 
 async def _finish(awaitable: Any) -> Any:

@@ -290,4 +290,3 @@ class AsyncServer(base_server.BaseServer):
                 raise
             # What the handler waited for was cancelled, not the handler.
             return None
-

@@ -630,6 +630,12 @@ impl Engine {
         ))
     }
 
+    /// Has the engine read what channels were fed.
+    fn flush_fed(&self, py: Python<'_>) -> PyResult<()> {
+        self.running(py)?.queue.wake_fed();
+        Ok(())
+    }
+
     /// How many sessions are open.
     fn session_count(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.running(py)?.server.session_count())

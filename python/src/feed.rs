@@ -249,7 +249,8 @@ impl Channel {
         self.0.id
     }
 
-    /// Hands over a message of the client. `False` says to wait for room: an event with the channel's id comes then.
+    /// Hands over a message of the client, which is read after `Engine.flush_fed`. `False` says to wait for room: an event
+    /// with the channel's id comes then.
     fn feed(&self, message: &Bound<'_, PyAny>) -> PyResult<bool> {
         if let Ok(bytes) = message.cast::<PyBytes>() {
             return Ok(self.frame(OpCode::Binary, bytes.as_bytes()));
@@ -308,7 +309,7 @@ impl Channel {
         incoming.bytes.extend_from_slice(header.as_slice());
         incoming.bytes.extend_from_slice(payload);
         if let Some(reader) = incoming.reader.take() {
-            reader.wake();
+            self.0.queue.add_fed(reader);
         }
         incoming.full = incoming.bytes.len() >= MOST_BYTES;
         !incoming.full

@@ -13,6 +13,7 @@ use std::{
     io::{Read, Write},
     os::{fd::AsRawFd, unix::net::UnixStream},
     sync::Arc,
+    task::Waker,
     time::Duration,
 };
 
@@ -96,6 +97,8 @@ pub(crate) struct Queue {
     /// An event has come, and no thread waited for it.
     unattended: Condvar,
     emptied: Notify,
+    /// Readers of WebSockets that a host has fed since it last said so.
+    fed: Mutex<Vec<Waker>>,
 }
 
 impl std::fmt::Debug for Queue {
@@ -236,6 +239,19 @@ impl Queue {
             if state.taken == before && !state.events.is_empty() && state.waiting == 0 {
                 return true;
             }
+        }
+    }
+
+    /// Puts a reader that has something to read to those that `wake_fed` wakes.
+    pub(crate) fn add_fed(&self, reader: Waker) {
+        self.fed.lock().push(reader);
+    }
+
+    /// Wakes the readers of what the host has fed: all at once, as each wake alone costs a change of threads.
+    pub(crate) fn wake_fed(&self) {
+        let readers = std::mem::take(&mut *self.fed.lock());
+        for reader in readers {
+            reader.wake();
         }
     }
 
