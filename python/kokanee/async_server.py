@@ -245,7 +245,9 @@ class AsyncServer(base_server.BaseServer):
     def _readable(self) -> None:
         for event in self._engine.drain(BATCH):
             kind = event[0]
-            if kind == _engine.EVENT:
+            if self._raw and kind in base_server.RAW_KINDS:
+                self._spawn(self._handle_raw(event))
+            elif kind == _engine.EVENT:
                 self._spawn(self._handle_event(event))
             elif kind == _engine.CONNECT:
                 self._spawn(self._asked(event))

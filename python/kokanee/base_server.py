@@ -16,6 +16,9 @@ from .engineio import packet as eio_packet
 default_logger = logging.getLogger("socketio.server")
 engine_logger = logging.getLogger("engineio.server")
 
+#: Events of the engine that are about a connection if packets are read in Python.
+RAW_KINDS = (_engine.CONNECT, _engine.EVENT, _engine.DISCONNECT)
+
 #: Options of Engine.IO, with their defaults.
 ENGINE_OPTIONS: dict[str, Any] = {
     "async_mode": None,
@@ -120,8 +123,11 @@ class BaseServer(_connections.Connections):
         self._ended: set[str] = set()
         self._warned_of_empty_target = False
         self._options = options
+        self._coding = packet.coding(self.packet_class)
+        #: Packets are read and written in Python.
+        self._raw = self._coding == "python"
         self._engine_dict = self._engine_options(options)
-        self._engine = _engine.Engine(self._engine_dict, serial=not async_handlers)
+        self._engine = _engine.Engine(self._engine_dict, serial=self._raw or not async_handlers)
         for name in ["/", *(self.namespaces if self.namespaces != "*" else ())]:
             self._engine.open_namespace(name)
         self.eio = EngineIO(self)
@@ -172,6 +178,7 @@ class BaseServer(_connections.Connections):
         origins = options["cors_allowed_origins"]
         if isinstance(origins, str):
             origins = [origins]
+        json = self.packet_class.json
         return {
             "ping_interval": float(interval),
             "ping_timeout": float(options["ping_timeout"]),
@@ -185,6 +192,10 @@ class BaseServer(_connections.Connections):
             "cors_origins": list(origins) if origins else None,
             "cors_credentials": bool(options["cors_credentials"]),
             "path": options["path"],
+            "parser": self._coding,
+            "raw_messages": self._raw,
+            "open_namespaces": self.namespaces == "*" and not self._raw,
+            "json": None if self._raw or packet.is_usual_json(json) else json,
         }
 
     # Registering handlers.
@@ -331,6 +342,29 @@ class BaseServer(_connections.Connections):
             await self._leave(sid, namespace, REASONS.get(reason, reason))
         except Exception:
             report(self.logger, "disconnect", sid, namespace)
+
+    # Connections whose packets are read in Python: each is one client of the engine.
+
+    async def _handle_raw(self, event: tuple[Any, ...]) -> None:
+        kind, eio_sid = event[:2]
+        try:
+            if kind == _engine.CONNECT:
+                await self._open_connection(eio_sid, event[4])
+                if not event[6].accept():
+                    await self._close_connection(eio_sid)
+            elif kind == _engine.EVENT:
+                try:
+                    await self._take_message(eio_sid, event[4][0])
+                finally:
+                    event[5].done()
+            elif kind == _engine.DISCONNECT:
+                await self._close_connection(eio_sid, REASONS.get(event[3], event[3]))
+        except Exception:
+            self.logger.exception("a message of %s failed", eio_sid)
+
+    def _send_message(self, eio_sid: str, data: Any) -> None:
+        if self._raw:
+            self._engine.send_message(eio_sid, data)
 
     # Emitting.
 

@@ -227,7 +227,9 @@ class Server(base_server.BaseServer):
 
     def _handle(self, event: tuple[Any, ...]) -> None:
         kind = event[0]
-        if kind == _engine.EVENT:
+        if self._raw and kind in base_server.RAW_KINDS:
+            drive(self._handle_raw(event))
+        elif kind == _engine.EVENT:
             self._handle_event(event)
         elif kind == _engine.CONNECT:
             drive(self._asked(event))

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kokanee_server::{Cors, Server, ServerBuilder, Transport};
+use kokanee_server::{Cors, ParserKind, Server, ServerBuilder, Transport};
 use pyo3::{prelude::*, types::PyDict};
 
 /// Reads an option, if it is there and not `None`.
@@ -61,6 +61,14 @@ pub(crate) fn builder(options: &Bound<'_, PyDict>) -> PyResult<ServerBuilder> {
     }
     if let Some(allow) = bool_option(options, "allow_eio3")? {
         builder = builder.allow_eio3(allow);
+    }
+    if let Some(name) = string_option(options, "parser")?
+        && name == "msgpack"
+    {
+        builder = builder.parser(ParserKind::Msgpack);
+    }
+    if let Some(raw) = bool_option(options, "raw_messages")? {
+        builder = builder.raw_messages(raw);
     }
     let compression = bool_option(options, "http_compression")?.unwrap_or(true);
     let threshold = usize_option(options, "compression_threshold")?.unwrap_or(1024);
