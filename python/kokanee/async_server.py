@@ -342,9 +342,9 @@ class AsyncServer(base_server.BaseServer):
         return self.not_handled
 
     async def _call_handler(self, handler: Handler, event: str, args: tuple[Any, ...]) -> Any:
+        if event in self.reserved_events:
+            return await call_lifecycle(event, handler, args)
         try:
-            if event in self.reserved_events:
-                return await call_lifecycle(event, handler, args)
             result = handler(*args)
             return await result if inspect.isawaitable(result) else result
         except asyncio.CancelledError:
