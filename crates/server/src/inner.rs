@@ -84,9 +84,6 @@ pub(crate) struct ServerInner {
     pub(crate) stop: watch::Sender<bool>,
 }
 
-/// The longest name of a namespace that is made for a client.
-const MAX_OPEN_NAME_BYTES: usize = 256;
-
 /// How namespaces are made for clients that ask for them.
 #[derive(Clone)]
 pub(crate) struct OpenNamespaces {
@@ -119,9 +116,6 @@ impl ServerInner {
             return Some(namespace);
         }
         let open = self.open_namespaces.as_ref()?;
-        if name.len() > MAX_OPEN_NAME_BYTES {
-            return None;
-        }
         let mut namespaces = self
             .namespaces
             .write()

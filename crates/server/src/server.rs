@@ -519,8 +519,8 @@ impl ServerBuilder {
     }
 
     /// Opens namespaces that clients ask for and that do not exist: each is made with the handlers that `prepare` adds, and
-    /// goes with its last socket. At most so many exist at a time, with names of up to 256 bytes; a client that asks for one
-    /// more is refused, as it is for every namespace that does not exist if this is not set.
+    /// goes with its last socket. At most so many exist at a time: a client that asks for one more is refused, as it is for
+    /// every namespace that does not exist if this is not set.
     ///
     /// ```
     /// # use kokanee_server::{Server, Socket};
