@@ -16,6 +16,21 @@ from ._steps import settle
 BATCH = 256
 
 
+#: What ASGI hosts ask for.
+REQUESTS = ("http", "websocket")
+
+
+async def refuse_origin(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answers a request of an origin that is not accepted."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    headers = [(b"content-type", b"text/plain")]
+    await send({"type": "http.response.start", "status": 400, "headers": headers})
+    await send({"type": "http.response.body", "body": b'"Not an accepted origin."'})
+
+
 class _Waiter(base_manager.Waiter):
     """Waits for an answer in `call`."""
 
@@ -224,11 +239,36 @@ class AsyncServer(base_server.BaseServer):
         """Sleeps."""
         await asyncio.sleep(seconds)
 
+    def instrument(
+        self,
+        auth: Any = None,
+        mode: str = "development",
+        read_only: bool = False,
+        server_id: str | None = None,
+        namespace: str = "/admin",
+        server_stats_interval: float = 2,
+    ) -> Any:
+        """Opens a namespace for the official admin UI, and returns the object that serves it.
+
+        `auth` is what an administrator must send: a dict, one of a list of them, what a function accepts, or anything
+        (`False`). In `mode` `"production"` administrators see only statistics.
+        """
+        from .async_admin import InstrumentedAsyncServer
+
+        return InstrumentedAsyncServer(
+            self, auth, mode, read_only, server_id, namespace, server_stats_interval
+        )
+
     # Requests.
 
     async def handle_request(self, *args: Any, **kwargs: Any) -> Any:
         """Answers a request of the host: for ASGI `(scope, receive, send)`."""
         self._start()
+        if callable(self._options["cors_allowed_origins"]) and args[0]["type"] in REQUESTS:
+            scope, receive, send = args
+            if not self._accepts_origin(_asgi.environ_of(scope, receive, send)):
+                await refuse_origin(scope, receive, send)
+                return None
         return await _asgi.handle(self, *args, **kwargs)
 
     def _start(self) -> None:

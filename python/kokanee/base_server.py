@@ -10,7 +10,7 @@ from typing import Any, Callable, ClassVar
 
 from . import _connections, _engine, base_namespace, packet
 from ._eio import EngineIO
-from ._handlers import Handler, check_namespace, lifecycle_arity
+from ._handlers import Handler, accepts, check_namespace, lifecycle_arity
 from .engineio import packet as eio_packet
 
 default_logger = logging.getLogger("socketio.server")
@@ -71,6 +71,27 @@ def make_logger(logger: Any, default: logging.Logger) -> logging.Logger:
         default.setLevel(logging.INFO if logger else logging.ERROR)
         default.addHandler(logging.StreamHandler())
     return default
+
+
+def cookie_attributes(cookie: Any) -> dict[str, Any] | None:
+    """Returns the attributes of the cookie that a session sets, in the words of the engine. Functions are called for it."""
+    if not cookie:
+        return None
+    if isinstance(cookie, str):
+        return {"name": cookie, "path": "/", "samesite": "lax"}
+    known = ("name", "path", "domain", "max-age", "samesite", "secure", "httponly")
+    attributes: dict[str, Any] = {}
+    for key, value in cookie.items():
+        name = key.lower().replace("_", "-")
+        if name not in known:
+            warnings.warn(f"the attribute {key!r} of the cookie has no effect", stacklevel=5)
+            continue
+        attributes[name] = value() if callable(value) else value
+    if "samesite" in attributes:
+        attributes["samesite"] = str(attributes["samesite"]).lower()
+    if "max-age" in attributes:
+        attributes["max-age"] = float(attributes["max-age"])
+    return attributes
 
 
 class BaseServer(_connections.Connections):
@@ -176,8 +197,12 @@ class BaseServer(_connections.Connections):
             if not transports:
                 raise ValueError("No valid transports provided")
         origins = options["cors_allowed_origins"]
-        if isinstance(origins, str):
-            origins = [origins]
+        if origins is not None:
+            if isinstance(origins, str):
+                origins = [origins]
+            elif callable(origins) or not origins:
+                # It is asked before the engine, or somebody else takes care of it.
+                origins = ["*"]
         json = self.packet_class.json
         return {
             "ping_interval": float(interval),
@@ -190,6 +215,7 @@ class BaseServer(_connections.Connections):
             "compression_threshold": int(options["compression_threshold"]),
             "transports": transports,
             "cors_origins": list(origins) if origins else None,
+            "cookie": cookie_attributes(options["cookie"]),
             "cors_credentials": bool(options["cors_credentials"]),
             "path": options["path"],
             "parser": self._coding,
@@ -302,6 +328,15 @@ class BaseServer(_connections.Connections):
         if eio_sid is None:
             raise KeyError("Session not found")
         return self._sessions.setdefault(eio_sid, {})
+
+    def _accepts_origin(self, environ: dict[str, Any]) -> bool:
+        """Returns whether a function that the application has given for this accepts the origin of a request."""
+        accept = self._options["cors_allowed_origins"]
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is None or not callable(accept):
+            return True
+        arguments = (origin, environ) if accepts(accept, 2) else (origin,)
+        return bool(accept(*arguments))
 
     # Joining and leaving, as the engine says it.
 

@@ -209,11 +209,34 @@ class Server(base_server.BaseServer):
         """Sleeps as handlers do: other greenlets go on."""
         self._mode.sleep(seconds)
 
+    def instrument(
+        self,
+        auth: Any = None,
+        mode: str = "development",
+        read_only: bool = False,
+        server_id: str | None = None,
+        namespace: str = "/admin",
+        server_stats_interval: float = 2,
+    ) -> Any:
+        """Opens a namespace for the official admin UI, and returns the object that serves it.
+
+        `auth` is what an administrator must send: a dict, one of a list of them, what a function accepts, or anything
+        (`False`). In `mode` `"production"` administrators see only statistics.
+        """
+        from .admin import InstrumentedServer
+
+        return InstrumentedServer(
+            self, auth, mode, read_only, server_id, namespace, server_stats_interval
+        )
+
     # Requests.
 
     def handle_request(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Answers a request of a WSGI host, or takes over its connection."""
         self._start()
+        if callable(self._options["cors_allowed_origins"]) and not self._accepts_origin(environ):
+            start_response("400 BAD REQUEST", [("Content-Type", "text/plain")])
+            return [b'"Not an accepted origin."']
         return _hosts.handle_wsgi(self._engine, self._mode, environ, start_response)
 
     def _start(self) -> None:
