@@ -345,8 +345,9 @@ impl Engine {
 
     /// Takes up to `max` events as tuples.
     fn drain<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let events = self.running(py)?.queue.drain(max);
-        queue::all_to_python(py, &self.running(py)?.queue.json, events)
+        let running = self.running(py)?;
+        let events = running.queue.drain(max);
+        Ok(queue::all_to_python(py, &running.queue.json, events))
     }
 
     /// Waits for the next event without the GIL. `None` after the timeout in seconds, or when the engine is closed.

@@ -51,6 +51,10 @@ pub(crate) const KINDS: &[(&str, u8)] = &[
     ("CHANNEL", CHANNEL),
 ];
 
+#[expect(
+    clippy::enum_variant_names,
+    reason = "an event of a client, of JavaScript's words"
+)]
 pub(crate) enum Event {
     /// A client asks to join a namespace.
     Connect {
@@ -419,10 +423,7 @@ pub(crate) fn all_to_python<'py>(
     py: Python<'py>,
     json: &Json,
     events: Vec<Event>,
-) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-    if events.is_empty() {
-        return Ok(Vec::new());
-    }
+) -> Vec<Bound<'py, PyTuple>> {
     let mut tuples = Vec::with_capacity(events.len());
     for event in events {
         match to_python(py, json, event) {
@@ -430,5 +431,5 @@ pub(crate) fn all_to_python<'py>(
             Err(error) => error.write_unraisable(py, None),
         }
     }
-    Ok(tuples)
+    tuples
 }
