@@ -27,10 +27,27 @@ async def handle(
     server: Any, scope: Scope, receive: Receive, send: Send, extra: dict[str, Any] | None = None
 ) -> None:
     """Answers a request or a WebSocket of an ASGI host; `extra` is what the host adds to the environ."""
-    if scope["type"] == "websocket":
+    if scope["type"] not in ("http", "websocket"):
+        return
+    if callable(server._options["cors_allowed_origins"]) and not server._accepts_origin(
+        Environ(scope, receive, send, extra)
+    ):
+        await _refuse_origin(scope, receive, send)
+    elif scope["type"] == "websocket":
         await _websocket(server, scope, receive, send, extra)
-    elif scope["type"] == "http":
+    else:
         await _http(server, scope, receive, send, extra)
+
+
+async def _refuse_origin(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers a request of an origin that is not accepted."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    headers = [(b"content-type", b"text/plain")]
+    await send({"type": "http.response.start", "status": 400, "headers": headers})
+    await send({"type": "http.response.body", "body": b'"Not an accepted origin."'})
 
 
 def _head(server: Any, scope: Scope) -> tuple[str, list[tuple[str, str]], Any, bool]:

@@ -330,7 +330,7 @@ class Connections:
         return None
 
     def _send_message(self, eio_sid: str, data: Any) -> None:
-        self.logger.debug("no transport for %s", eio_sid)
+        raise NotImplementedError
 
     def _give_to_engine(self, eio_sid: str, pkt: Any) -> Any:
         namespace = pkt.namespace or "/"

@@ -108,6 +108,10 @@ class EngineIO:
 
     def transport(self, eio_sid: str) -> str:
         """Returns `"polling"` or `"websocket"`. Raises `KeyError` for an unknown connection."""
+        if self._server._raw:
+            raw: str | None = self._server._engine.transport(eio_sid, "/")
+            if raw is not None:
+                return raw
         for sid, client in self._clients(eio_sid):
             transport: str | None = self._server._engine.transport(sid, client.namespace)
             if transport is not None:
@@ -126,6 +130,9 @@ class EngineIO:
 
     def disconnect(self, eio_sid: str | None = None) -> Any:
         """Ends a connection, or all of them."""
+        if self._server._raw:
+            for connection in [eio_sid] if eio_sid is not None else list(self.sockets):
+                self._server._engine.close_connection(connection, "/")
         ended: set[str] = set()
         for sid, client in self._clients(eio_sid):
             if client.eio_sid not in ended:

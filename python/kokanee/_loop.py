@@ -117,8 +117,9 @@ class Loop:
 
     async def _handle(self, event: tuple[Any, ...]) -> None:
         """Handles an event of a client, in a task of its own."""
+        server = self._server
         try:
-            await self._server._handle_event(event)
+            await (server._handle_raw(event) if server._raw else server._handle_event(event))
         finally:
             # A callback of the task would cost a turn of the loop.
             self._tasks.pop(id(event), None)
@@ -147,9 +148,11 @@ class Loop:
                 context = getattr(event[4], "context", None)
                 if context is not None:
                     self.contexts[event[1]] = context
-                self._begin(server._asked(event), context)
+                asked = server._handle_raw if server._raw else server._asked
+                self._begin(asked(event), context)
             elif kind == _engine.DISCONNECT:
-                self._begin(server._left(event), self.contexts.pop(event[1], None))
+                left = server._handle_raw if server._raw else server._left
+                self._begin(left(event), self.contexts.pop(event[1], None))
             elif kind == _engine.ANSWER:
                 self._answered(server._callbacks.pop(event[1], None), event[2])
             elif kind == _engine.SESSION_END:

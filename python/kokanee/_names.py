@@ -67,7 +67,18 @@ def install_as_socketio() -> None:
                 "kokanee.install_as_socketio() before that, at the start of the program, or start the program with "
                 "python -m kokanee run"
             )
-    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, Finder())
+    _add_finder()
     for name in HOMES:
         importlib.import_module(name)
+
+
+def take_over(name: str) -> None:
+    """Puts the module here in the place of the one of this name, which is being imported."""
+    _add_finder()
+    # The import gives what is under the name when the module has run.
+    sys.modules[name] = importlib.import_module(HOMES[name])
+
+
+def _add_finder() -> None:
+    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, Finder())

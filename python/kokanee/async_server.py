@@ -174,7 +174,10 @@ class AsyncServer(base_server.BaseServer):
 
     async def get_session(self, sid: str, namespace: str | None = None) -> dict[str, Any]:
         """Returns the session of a client: a dict that lives as long as its connection."""
-        return self._session_of(sid, namespace).setdefault(namespace or "/", {})
+        session: dict[str, Any] = self._session_of(sid, namespace).setdefault(
+            namespace or "/", {}
+        )
+        return session
 
     async def save_session(
         self, sid: str, session: dict[str, Any], namespace: str | None = None
@@ -217,6 +220,26 @@ class AsyncServer(base_server.BaseServer):
     async def sleep(self, seconds: float = 0) -> None:
         """Sleeps."""
         await asyncio.sleep(seconds)
+
+    def instrument(
+        self,
+        auth: Any = None,
+        mode: str = "development",
+        read_only: bool = False,
+        server_id: str | None = None,
+        namespace: str = "/admin",
+        server_stats_interval: float = 2,
+    ) -> Any:
+        """Opens a namespace for the official admin UI, and returns the object that serves it.
+
+        `auth` is what an administrator must send: a dict, one of a list of them, what a function accepts, or anything
+        (`False`). In `mode` `"production"` administrators see only statistics.
+        """
+        from .async_admin import InstrumentedAsyncServer
+
+        return InstrumentedAsyncServer(
+            self, auth, mode, read_only, server_id, namespace, server_stats_interval
+        )
 
     # Requests.
 
@@ -279,9 +302,9 @@ class AsyncServer(base_server.BaseServer):
         return self.not_handled
 
     async def _call_handler(self, handler: Handler, event: str, args: tuple[Any, ...]) -> Any:
+        if event in self.reserved_events:
+            return await call_lifecycle(event, handler, args)
         try:
-            if event in self.reserved_events:
-                return await call_lifecycle(event, handler, args)
             result = handler(*args)
             return await result if inspect.isawaitable(result) else result
         except asyncio.CancelledError:

@@ -10,11 +10,14 @@ from typing import Any, Callable, ClassVar
 
 from . import _connections, _engine, base_namespace, packet
 from ._eio import EngineIO
-from ._handlers import Handler, check_namespace, lifecycle_arity
+from ._handlers import Handler, accepts, check_namespace, lifecycle_arity
 from .engineio import packet as eio_packet
 
 default_logger = logging.getLogger("socketio.server")
 engine_logger = logging.getLogger("engineio.server")
+
+#: Events of the engine that are about a connection if packets are read in Python.
+RAW_KINDS = (_engine.CONNECT, _engine.EVENT, _engine.DISCONNECT)
 
 #: Options of Engine.IO, with their defaults.
 ENGINE_OPTIONS: dict[str, Any] = {
@@ -71,6 +74,27 @@ def make_logger(logger: Any, default: logging.Logger) -> logging.Logger:
     return default
 
 
+def cookie_attributes(cookie: Any) -> dict[str, Any] | None:
+    """Returns the attributes of the cookie that a session sets, in the words of the engine. Functions are called for it."""
+    if not cookie:
+        return None
+    if isinstance(cookie, str):
+        return {"name": cookie, "path": "/", "samesite": "lax"}
+    known = ("name", "path", "domain", "max-age", "samesite", "secure", "httponly")
+    attributes: dict[str, Any] = {}
+    for key, value in cookie.items():
+        name = key.lower().replace("_", "-")
+        if name not in known:
+            warnings.warn(f"the attribute {key!r} of the cookie has no effect", stacklevel=5)
+            continue
+        attributes[name] = value() if callable(value) else value
+    if "samesite" in attributes:
+        attributes["samesite"] = str(attributes["samesite"]).lower()
+    if "max-age" in attributes:
+        attributes["max-age"] = float(attributes["max-age"])
+    return attributes
+
+
 class BaseServer(_connections.Connections):
     """Is the base of `Server` and `AsyncServer`."""
 
@@ -121,8 +145,11 @@ class BaseServer(_connections.Connections):
         self._ended: set[str] = set()
         self._warned_of_empty_target = False
         self._options = options
+        self._coding = packet.coding(self.packet_class)
+        #: Packets are read and written in Python.
+        self._raw = self._coding == "python"
         self._engine_dict = self._engine_options(options)
-        self._engine = _engine.Engine(self._engine_dict, serial=not async_handlers)
+        self._engine = _engine.Engine(self._engine_dict, serial=self._raw or not async_handlers)
         for name in ["/", *(self.namespaces if self.namespaces != "*" else ())]:
             self._engine.open_namespace(name)
         self.eio = EngineIO(self)
@@ -171,8 +198,13 @@ class BaseServer(_connections.Connections):
             if not transports:
                 raise ValueError("No valid transports provided")
         origins = options["cors_allowed_origins"]
-        if isinstance(origins, str):
-            origins = [origins]
+        if origins is not None:
+            if isinstance(origins, str):
+                origins = [origins]
+            elif callable(origins) or not origins:
+                # It is asked before the engine, or somebody else takes care of it.
+                origins = ["*"]
+        json = self.packet_class.json
         return {
             "ping_interval": float(interval),
             "ping_timeout": float(options["ping_timeout"]),
@@ -184,8 +216,13 @@ class BaseServer(_connections.Connections):
             "compression_threshold": int(options["compression_threshold"]),
             "transports": transports,
             "cors_origins": list(origins) if origins else None,
+            "cookie": cookie_attributes(options["cookie"]),
             "cors_credentials": bool(options["cors_credentials"]),
             "path": options["path"],
+            "parser": self._coding,
+            "raw_messages": self._raw,
+            "open_namespaces": self.namespaces == "*" and not self._raw,
+            "json": None if self._raw or packet.is_usual_json(json) else json,
         }
 
     # Registering handlers.
@@ -270,11 +307,12 @@ class BaseServer(_connections.Connections):
 
     def rooms(self, sid: str, namespace: str | None = None) -> list[Any]:
         """Returns the rooms of a client, its own included; `[]` for an unknown one."""
-        return self.manager.get_rooms(sid, namespace or "/")
+        rooms: list[Any] = self.manager.get_rooms(sid, namespace or "/")
+        return rooms
 
     def transport(self, sid: str, namespace: str | None = None) -> str:
         """Returns `"polling"` or `"websocket"`. Raises `KeyError` for an unknown client."""
-        transport = self._engine.transport(sid, namespace or "/")
+        transport: str | None = self._engine.transport(sid, namespace or "/")
         if transport is None:
             eio_sid = self.manager.eio_sid_from_sid(sid, namespace or "/")
             if eio_sid is None:
@@ -292,6 +330,15 @@ class BaseServer(_connections.Connections):
         if eio_sid is None:
             raise KeyError("Session not found")
         return self._sessions.setdefault(eio_sid, {})
+
+    def _accepts_origin(self, environ: dict[str, Any]) -> bool:
+        """Returns whether a function that the application has given for this accepts the origin of a request."""
+        accept = self._options["cors_allowed_origins"]
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is None or not callable(accept):
+            return True
+        arguments = (origin, environ) if accepts(accept, 2) else (origin,)
+        return bool(accept(*arguments))
 
     # Joining and leaving, as the engine says it.
 
@@ -332,6 +379,29 @@ class BaseServer(_connections.Connections):
             await self._leave(sid, namespace, REASONS.get(reason, reason))
         except Exception:
             report(self.logger, "disconnect", sid, namespace)
+
+    # Connections whose packets are read in Python: each is one client of the engine.
+
+    async def _handle_raw(self, event: tuple[Any, ...]) -> None:
+        kind, eio_sid = event[:2]
+        try:
+            if kind == _engine.CONNECT:
+                await self._open_connection(eio_sid, event[4])
+                if not event[6].accept():
+                    await self._close_connection(eio_sid)
+            elif kind == _engine.EVENT:
+                try:
+                    await self._take_message(eio_sid, event[4][0])
+                finally:
+                    event[5].done()
+            elif kind == _engine.DISCONNECT:
+                await self._close_connection(eio_sid, REASONS.get(event[3], event[3]))
+        except Exception:
+            self.logger.exception("a message of %s failed", eio_sid)
+
+    def _send_message(self, eio_sid: str, data: Any) -> None:
+        if self._raw:
+            self._engine.send_message(eio_sid, data)
 
     # Emitting.
 

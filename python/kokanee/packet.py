@@ -169,6 +169,22 @@ class Packet:
         return parts
 
 
+def coding(packet_class: Any) -> str:
+    """Returns who reads and writes packets of a class: the engine with its parser `"default"` or `"msgpack"`, or `"python"`.
+
+    Classes that only change how binary values are found in data are for the engine, as it finds them in a way of its own.
+    """
+    wire = ("__init__", "add_attachment", "decode", "encode", "_to_dict")
+    if all(getattr(packet_class, name, None) is getattr(Packet, name) for name in wire):
+        return "default"
+    return "msgpack" if getattr(packet_class, "is_plain_msgpack", False) else "python"
+
+
+def is_usual_json(module: Any) -> bool:
+    """Returns whether a module for JSON is the one that the engine stands for."""
+    return module is _json or getattr(module, "__name__", None) == "json"
+
+
 def _leading_digits(text: str) -> str:
     end = 0
     while end < len(text) and text[end] in "0123456789":

@@ -167,7 +167,10 @@ class Server(base_server.BaseServer):
 
     def get_session(self, sid: str, namespace: str | None = None) -> dict[str, Any]:
         """Returns the session of a client: a dict that lives as long as its connection."""
-        return self._session_of(sid, namespace).setdefault(namespace or "/", {})
+        session: dict[str, Any] = self._session_of(sid, namespace).setdefault(
+            namespace or "/", {}
+        )
+        return session
 
     def save_session(
         self, sid: str, session: dict[str, Any], namespace: str | None = None
@@ -209,11 +212,34 @@ class Server(base_server.BaseServer):
         """Sleeps as handlers do: other greenlets go on."""
         self._mode.sleep(seconds)
 
+    def instrument(
+        self,
+        auth: Any = None,
+        mode: str = "development",
+        read_only: bool = False,
+        server_id: str | None = None,
+        namespace: str = "/admin",
+        server_stats_interval: float = 2,
+    ) -> Any:
+        """Opens a namespace for the official admin UI, and returns the object that serves it.
+
+        `auth` is what an administrator must send: a dict, one of a list of them, what a function accepts, or anything
+        (`False`). In `mode` `"production"` administrators see only statistics.
+        """
+        from .admin import InstrumentedServer
+
+        return InstrumentedServer(
+            self, auth, mode, read_only, server_id, namespace, server_stats_interval
+        )
+
     # Requests.
 
     def handle_request(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Answers a request of a WSGI host, or takes over its connection."""
         self._start()
+        if callable(self._options["cors_allowed_origins"]) and not self._accepts_origin(environ):
+            start_response("400 BAD REQUEST", [("Content-Type", "text/plain")])
+            return [b'"Not an accepted origin."']
         return _hosts.handle_wsgi(self._engine, self._mode, environ, start_response)
 
     def _start(self) -> None:
@@ -227,7 +253,9 @@ class Server(base_server.BaseServer):
 
     def _handle(self, event: tuple[Any, ...]) -> None:
         kind = event[0]
-        if kind == _engine.EVENT:
+        if self._raw and kind in base_server.RAW_KINDS:
+            drive(self._handle_raw(event))
+        elif kind == _engine.EVENT:
             self._handle_event(event)
         elif kind == _engine.CONNECT:
             drive(self._asked(event))

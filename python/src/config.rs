@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kokanee_server::{Cors, Server, ServerBuilder, Transport};
-use pyo3::{prelude::*, types::PyDict};
+use kokanee_server::{
+    Cookie, Cors, InvalidCookie, ParserKind, SameSite, Server, ServerBuilder, Transport,
+};
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 
 /// Reads an option, if it is there and not `None`.
 fn option<'py, T>(options: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<T>>
@@ -23,9 +25,8 @@ fn seconds(options: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Duration>
     };
     seconds
         .map(|seconds| {
-            Duration::try_from_secs_f64(seconds).map_err(|error| {
-                pyo3::exceptions::PyValueError::new_err(format!("{name}: {error}"))
-            })
+            Duration::try_from_secs_f64(seconds)
+                .map_err(|error| PyValueError::new_err(format!("{name}: {error}")))
         })
         .transpose()
 }
@@ -62,6 +63,19 @@ pub(crate) fn builder(options: &Bound<'_, PyDict>) -> PyResult<ServerBuilder> {
     if let Some(allow) = bool_option(options, "allow_eio3")? {
         builder = builder.allow_eio3(allow);
     }
+    if let Some(name) = string_option(options, "parser")?
+        && name == "msgpack"
+    {
+        builder = builder.parser(ParserKind::Msgpack);
+    }
+    if let Some(raw) = bool_option(options, "raw_messages")? {
+        builder = builder.raw_messages(raw);
+    }
+    if let Some(attributes) = options.get_item("cookie")?
+        && !attributes.is_none()
+    {
+        builder = builder.cookie(cookie(attributes.cast::<PyDict>()?)?);
+    }
     let compression = bool_option(options, "http_compression")?.unwrap_or(true);
     let threshold = usize_option(options, "compression_threshold")?.unwrap_or(1024);
     builder = builder.http_compression(compression.then_some(threshold));
@@ -89,6 +103,29 @@ pub(crate) fn builder(options: &Bound<'_, PyDict>) -> PyResult<ServerBuilder> {
         builder = builder.cors(cors.credentials(credentials));
     }
     Ok(builder)
+}
+
+/// The cookie of the attributes that the package has sorted out.
+fn cookie(attributes: &Bound<'_, PyDict>) -> PyResult<Cookie> {
+    let invalid = |error: InvalidCookie| PyValueError::new_err(format!("cookie: {error}"));
+    let name = string_option(attributes, "name")?.unwrap_or_else(|| "io".to_owned());
+    let path = string_option(attributes, "path")?;
+    let mut cookie = Cookie::new(&name)
+        .and_then(|cookie| cookie.path(path.as_deref()))
+        .map_err(invalid)?
+        .http_only(bool_option(attributes, "httponly")?.unwrap_or(false))
+        .secure(bool_option(attributes, "secure")?.unwrap_or(false));
+    if let Some(domain) = string_option(attributes, "domain")? {
+        cookie = cookie.domain(&domain).map_err(invalid)?;
+    }
+    if let Some(age) = seconds(attributes, "max-age")? {
+        cookie = cookie.max_age(age);
+    }
+    Ok(match string_option(attributes, "samesite")?.as_deref() {
+        Some("strict") => cookie.same_site(SameSite::Strict),
+        Some("none") => cookie.same_site(SameSite::None),
+        _ => cookie.same_site(SameSite::Lax),
+    })
 }
 
 fn usize_option(options: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<usize>> {

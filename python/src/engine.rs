@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{Empty, Full};
+use kokanee_engineio::Outgoing;
 use kokanee_server::{
     Ack, AckError, Args, ConnectError, DisconnectReason, Namespace, RawEvent, Server, Socket,
     SocketId,
@@ -21,7 +22,7 @@ use parking_lot::{Mutex, RwLock};
 use pyo3::{
     exceptions::{PyOSError, PyValueError},
     prelude::*,
-    types::{PyBytes, PyDict, PyTuple},
+    types::{PyByteArray, PyBytes, PyDict, PyTuple},
 };
 use tokio::{runtime::Handle, sync::oneshot};
 
@@ -73,12 +74,20 @@ struct Running {
     runtime: Handle,
     server: Server,
     queue: Arc<Queue>,
-    /// Sockets that Python is deciding on, with what it has sent to them: it leaves after the answer to CONNECT.
     joining: Joining,
     ids: Arc<AtomicU64>,
 }
 
-type Joining = Arc<Mutex<HashMap<SocketId, Vec<(String, Args)>>>>;
+/// A socket that Python is deciding on, and what it has sent to it: that leaves after the answer to CONNECT.
+struct Joiner {
+    socket: Socket,
+    waiting: Vec<(String, Args)>,
+}
+
+type Joining = Arc<Mutex<HashMap<SocketId, Joiner>>>;
+
+/// Namespaces that exist at a time because a client has asked for them, if an application opens all.
+const MOST_OPEN_NAMESPACES: usize = 10_000;
 
 /// A Socket.IO server for Python.
 #[pyclass(frozen, module = "kokanee._engine")]
@@ -123,14 +132,26 @@ impl Engine {
     fn start(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
         let generation = runtime::generation();
         let runtime = runtime::handle()?;
-        let server = config::builder(self.options.bind(py))?.build();
-        let queue = Arc::new(Queue::default());
+        let options = self.options.bind(py);
+        let json = options.get_item("json")?.filter(|json| !json.is_none());
+        let queue = Arc::new(Queue::new(json.map(Bound::unbind)));
+        let joining = Joining::default();
+        let mut builder = config::builder(options)?;
+        if options
+            .get_item("open_namespaces")?
+            .is_some_and(|open| open.is_truthy().unwrap_or(false))
+        {
+            let (queue, joining, serial) = (Arc::clone(&queue), Arc::clone(&joining), self.serial);
+            builder = builder.open_namespaces(MOST_OPEN_NAMESPACES, move |namespace| {
+                attach(&queue, &joining, serial, namespace);
+            });
+        }
         let running = Arc::new(Running {
             generation,
             runtime,
-            server,
+            server: builder.build(),
             queue,
-            joining: Joining::default(),
+            joining,
             ids: Arc::default(),
         });
         for name in &*self.namespaces.lock() {
@@ -146,46 +167,71 @@ impl Engine {
         Ok(running)
     }
 
-    /// Turns what happens in a namespace into events.
     fn attach(&self, running: &Running, name: &str) {
         let namespace = running.server.of(name);
-        let (queue, joining) = (Arc::clone(&running.queue), Arc::clone(&running.joining));
-        namespace.middleware(move |socket: Socket| {
-            ask(Arc::clone(&queue), Arc::clone(&joining), socket)
-        });
-        let joining = Arc::clone(&running.joining);
-        namespace.on_connect(move |socket: Socket| {
-            let waiting = joining.lock().remove(&socket.id());
-            for (event, args) in waiting.into_iter().flatten() {
-                let _ = socket.send_args(&event, &args);
-            }
-            ready(())
-        });
-        let (queue, serial) = (Arc::clone(&running.queue), self.serial);
-        namespace.on_fallback(move |socket: Socket, event: RawEvent, ack: Ack| {
-            handle(Arc::clone(&queue), serial, socket, event, ack)
-        });
-        let (queue, joining) = (Arc::clone(&running.queue), Arc::clone(&running.joining));
-        namespace.on_disconnect(move |socket: Socket, reason: DisconnectReason| {
-            joining.lock().remove(&socket.id());
-            queue.push(Event::Disconnect { socket, reason });
-            ready(())
-        });
+        attach(&running.queue, &running.joining, self.serial, &namespace);
     }
 
     fn namespace(&self, py: Python<'_>, name: &str) -> PyResult<Option<(Arc<Running>, Namespace)>> {
         let running = self.running(py)?;
-        let known = name == "/" || self.namespaces.lock().iter().any(|known| known == name);
-        let namespace = known.then(|| running.server.of(name));
+        let namespace = running.server.find_namespace(name);
         Ok(namespace.map(|namespace| (running, namespace)))
     }
 
+    /// A client's socket, also while Python is deciding on it.
     fn socket(&self, py: Python<'_>, sid: &str, namespace: &str) -> PyResult<Option<Socket>> {
         let Some(id) = socket_id(sid) else {
             return Ok(None);
         };
-        let namespace = self.namespace(py, namespace)?;
-        Ok(namespace.and_then(|(_, namespace)| namespace.socket(id)))
+        let Some((running, namespace)) = self.namespace(py, namespace)? else {
+            return Ok(None);
+        };
+        Ok(namespace.socket(id).or_else(|| {
+            let joining = running.joining.lock();
+            let joiner = joining.get(&id)?;
+            (joiner.socket.namespace().name() == namespace.name()).then(|| joiner.socket.clone())
+        }))
+    }
+}
+
+/// Turns what happens in a namespace into events.
+fn attach(queue: &Arc<Queue>, joining: &Joining, serial: bool, namespace: &Namespace) {
+    let (its_queue, its_joining) = (Arc::clone(queue), Arc::clone(joining));
+    namespace.middleware(move |socket: Socket| {
+        ask(Arc::clone(&its_queue), Arc::clone(&its_joining), socket)
+    });
+    let its_joining = Arc::clone(joining);
+    namespace.on_connect(move |socket: Socket| {
+        let joiner = its_joining.lock().remove(&socket.id());
+        for (event, args) in joiner.into_iter().flat_map(|joiner| joiner.waiting) {
+            let _ = socket.send_args(&event, &args);
+        }
+        ready(())
+    });
+    let its_queue = Arc::clone(queue);
+    namespace.on_fallback(move |socket: Socket, event: RawEvent, ack: Ack| {
+        handle(Arc::clone(&its_queue), serial, socket, event, ack)
+    });
+    let (its_queue, its_joining) = (Arc::clone(queue), Arc::clone(joining));
+    namespace.on_disconnect(move |socket: Socket, reason: DisconnectReason| {
+        its_joining.lock().remove(&socket.id());
+        its_queue.push(Event::Disconnect { socket, reason });
+        ready(())
+    });
+}
+
+/// Forgets a socket that Python was deciding on, also if it is gone before the decision.
+struct Asked {
+    joining: Joining,
+    id: SocketId,
+    is_let_in: bool,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if !self.is_let_in {
+            self.joining.lock().remove(&self.id);
+        }
     }
 }
 
@@ -193,14 +239,21 @@ impl Engine {
 async fn ask(queue: Arc<Queue>, joining: Joining, socket: Socket) -> Result<(), ConnectError> {
     let (decide, decision) = oneshot::channel();
     let id = socket.id();
-    joining.lock().insert(id, Vec::new());
+    let joiner = Joiner {
+        socket: socket.clone(),
+        waiting: Vec::new(),
+    };
+    joining.lock().insert(id, joiner);
+    let mut asked = Asked {
+        joining,
+        id,
+        is_let_in: false,
+    };
     queue.push(Event::Connect { socket, decide });
     let verdict = decision
         .await
         .unwrap_or_else(|_| Err(ConnectError::new("Connection rejected by server")));
-    if verdict.is_err() {
-        joining.lock().remove(&id);
-    }
+    asked.is_let_in = verdict.is_ok();
     verdict
 }
 
@@ -307,8 +360,9 @@ impl Engine {
 
     /// Takes up to `max` events as tuples.
     fn drain<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let events = self.running(py)?.queue.drain(max);
-        queue::all_to_python(py, events)
+        let running = self.running(py)?;
+        let events = running.queue.drain(max);
+        Ok(queue::all_to_python(py, &running.queue.json, events))
     }
 
     /// Waits for the next event without the GIL. `None` after the timeout in seconds, or when the engine is closed.
@@ -325,7 +379,7 @@ impl Engine {
             let Some(event) = queue.wait(py, timeout) else {
                 return Ok(None);
             };
-            match queue::to_python(py, event) {
+            match queue::to_python(py, &queue.json, event) {
                 Ok(tuple) => return Ok(Some(tuple)),
                 Err(error) => error.write_unraisable(py, None),
             }
@@ -364,24 +418,26 @@ impl Engine {
         rooms: Option<Vec<String>>,
         skip: Option<Vec<String>>,
     ) -> PyResult<usize> {
-        let args = value::args_of_data(data)?;
+        let args = value::args_of_data(&self.running(py)?.queue.json, data)?;
         let Some((running, namespace)) = self.namespace(py, namespace)? else {
             return Ok(0);
         };
         if let Some([room]) = rooms.as_deref()
             && skip.is_none()
             && let Some(id) = socket_id(room)
-            && let Some(socket) = namespace.socket(id)
         {
-            if let Some(waiting) = running.joining.lock().get_mut(&id) {
-                waiting.push((event.to_owned(), args));
+            if let Some(joiner) = running.joining.lock().get_mut(&id) {
+                joiner.waiting.push((event.to_owned(), args));
                 return Ok(1);
             }
-            return match socket.send_args(event, &args) {
-                Ok(()) => Ok(1),
-                Err(kokanee_server::EmitError::Disconnected) => Ok(0),
-                Err(error) => Err(PyValueError::new_err(error.to_string())),
-            };
+            // Otherwise it is the name of a room that looks like an id.
+            if let Some(socket) = namespace.socket(id) {
+                return match socket.send_args(event, &args) {
+                    Ok(()) => Ok(1),
+                    Err(kokanee_server::EmitError::Disconnected) => Ok(0),
+                    Err(error) => Err(PyValueError::new_err(error.to_string())),
+                };
+            }
         }
         let mut target = match &rooms {
             Some(rooms) => namespace.to(rooms.clone()),
@@ -408,8 +464,8 @@ impl Engine {
         namespace: &str,
         sid: &str,
     ) -> PyResult<Option<u64>> {
-        let args = value::args_of_data(data)?;
         let running = self.running(py)?;
+        let args = value::args_of_data(&running.queue.json, data)?;
         let Some(socket) = self.socket(py, sid, namespace)? else {
             return Ok(None);
         };
@@ -424,6 +480,26 @@ impl Engine {
             });
         });
         Ok(Some(call))
+    }
+
+    /// Sends a message as it is to a client that speaks a protocol of the application's.
+    fn send_message(
+        &self,
+        py: Python<'_>,
+        sid: &str,
+        message: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let Some(socket) = self.socket(py, sid, "/")? else {
+            return Ok(false);
+        };
+        let message = if let Ok(bytes) = message.cast::<PyBytes>() {
+            Outgoing::binary(Bytes::copy_from_slice(bytes.as_bytes()))
+        } else if let Ok(bytes) = message.cast::<PyByteArray>() {
+            Outgoing::binary(Bytes::from(bytes.to_vec()))
+        } else {
+            Outgoing::text(message.extract()?)
+        };
+        Ok(socket.send_message(message).is_ok())
     }
 
     // Rooms.

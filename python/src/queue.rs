@@ -25,7 +25,10 @@ use pyo3::{
 };
 use tokio::sync::{Notify, oneshot};
 
-use crate::{request::PendingState, value};
+use crate::{
+    request::PendingState,
+    value::{self, Json},
+};
 
 /// Events that may wait for Python before clients are no longer read.
 const HIGH_WATER: usize = 4096;
@@ -49,6 +52,10 @@ pub(crate) const KINDS: &[(&str, u8)] = &[
     ("CHANNEL", CHANNEL),
 ];
 
+#[expect(
+    clippy::enum_variant_names,
+    reason = "an event of a client, of JavaScript's words"
+)]
 pub(crate) enum Event {
     /// A client asks to join a namespace.
     Connect {
@@ -92,6 +99,8 @@ struct State {
 
 #[derive(Default)]
 pub(crate) struct Queue {
+    /// What reads and writes the values of events.
+    pub(crate) json: Json,
     state: Mutex<State>,
     filled: Condvar,
     /// An event has come, and no thread waited for it.
@@ -108,6 +117,13 @@ impl std::fmt::Debug for Queue {
 }
 
 impl Queue {
+    pub(crate) fn new(json: Json) -> Self {
+        Self {
+            json,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn push(&self, event: Event) {
         let mut state = self.state.lock();
         let was_empty = state.events.is_empty();
@@ -273,7 +289,10 @@ impl Queue {
 /// A client that asks to join a namespace, until Python has decided. Undecided when it is dropped: refused.
 #[pyclass(frozen, module = "kokanee._engine")]
 #[derive(Debug)]
-pub(crate) struct Connecting(Mutex<Option<oneshot::Sender<Result<(), ConnectError>>>>);
+pub(crate) struct Connecting {
+    decide: Mutex<Option<oneshot::Sender<Result<(), ConnectError>>>>,
+    json: Json,
+}
 
 #[pymethods]
 impl Connecting {
@@ -287,7 +306,7 @@ impl Connecting {
     fn refuse(&self, message: String, data: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let mut error = ConnectError::new(message);
         if let Some(data) = data {
-            error = error.data(value::to_json(data)?);
+            error = error.data(value::to_json(&self.json, data)?);
         }
         Ok(self.decide(Err(error)))
     }
@@ -295,7 +314,7 @@ impl Connecting {
 
 impl Connecting {
     fn decide(&self, verdict: Result<(), ConnectError>) -> bool {
-        let decide = self.0.lock().take();
+        let decide = self.decide.lock().take();
         decide.is_some_and(|decide| decide.send(verdict).is_ok())
     }
 }
@@ -303,6 +322,7 @@ impl Connecting {
 /// An event that is being handled: answers it if its client asked, and ends its client's turn when it is dropped or done.
 #[pyclass(frozen, module = "kokanee._engine")]
 pub(crate) struct Answer {
+    json: Json,
     ack: Option<Ack>,
     turn: Mutex<Option<oneshot::Sender<()>>>,
 }
@@ -325,7 +345,7 @@ impl Answer {
         let Some(ack) = &self.ack else {
             return Ok(false);
         };
-        let args = value::args_of_sequence(args)?;
+        let args = value::args_of_sequence(&self.json, args)?;
         Ok(ack.send_args(&args).is_ok())
     }
 
@@ -336,11 +356,16 @@ impl Answer {
 }
 
 /// The event as a tuple that begins with its kind.
-pub(crate) fn to_python<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTuple>> {
+pub(crate) fn to_python<'py>(
+    py: Python<'py>,
+    json: &Json,
+    event: Event,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let own = || json.as_ref().map(|json| json.clone_ref(py));
     match event {
         Event::Connect { socket, decide } => {
             let auth = match socket.auth_json() {
-                Some(text) => value::loads_text(py, text)?,
+                Some(text) => value::loads_with(py, json, text)?,
                 None => py.None().into_bound(py),
             };
             let session = crate::engine::session_of(&socket);
@@ -348,7 +373,10 @@ pub(crate) fn to_python<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'p
                 Some(session) => (session.id().to_owned(), session.environ(py)),
                 None => (String::new(), None),
             };
-            let connecting = Connecting(Mutex::new(Some(decide)));
+            let connecting = Connecting {
+                decide: Mutex::new(Some(decide)),
+                json: own(),
+            };
             (
                 CONNECT,
                 socket.id().as_str(),
@@ -366,8 +394,9 @@ pub(crate) fn to_python<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'p
             ack,
             turn,
         } => {
-            let args = value::args_to_python(py, event.args())?;
+            let args = value::args_to_python(py, json, event.args())?;
             let answer = (ack.is_some() || turn.is_some()).then(|| Answer {
+                json: own(),
                 ack,
                 turn: Mutex::new(turn),
             });
@@ -394,7 +423,7 @@ pub(crate) fn to_python<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'p
         }
         Event::Answer { call, args } => {
             let args = match args {
-                Some(args) => Some(value::args_to_python(py, &args)?),
+                Some(args) => Some(value::args_to_python(py, json, &args)?),
                 None => None,
             };
             (ANSWER, call, args).into_pyobject(py)
@@ -408,17 +437,15 @@ pub(crate) fn to_python<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'p
 /// Turns events into tuples. One whose arguments cannot be converted is reported and left out.
 pub(crate) fn all_to_python<'py>(
     py: Python<'py>,
+    json: &Json,
     events: Vec<Event>,
-) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-    if events.is_empty() {
-        return Ok(Vec::new());
-    }
+) -> Vec<Bound<'py, PyTuple>> {
     let mut tuples = Vec::with_capacity(events.len());
     for event in events {
-        match to_python(py, event) {
+        match to_python(py, json, event) {
             Ok(tuple) => tuples.push(tuple),
             Err(error) => error.write_unraisable(py, None),
         }
     }
-    Ok(tuples)
+    tuples
 }

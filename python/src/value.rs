@@ -35,17 +35,36 @@ pub(crate) fn loads_text<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py
         .call_method1(intern!(py, "loads"), (text,))
 }
 
+/// The application's module for JSON, if it is not the usual one: an object with `dumps` and `loads`.
+pub(crate) type Json = Option<Py<PyAny>>;
+
+/// Parses a JSON text, with the application's module if there is one.
+pub(crate) fn loads_with<'py>(
+    py: Python<'py>,
+    json: &Json,
+    text: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    match json {
+        None => loads_text(py, text),
+        Some(json) => json.bind(py).call_method1(intern!(py, "loads"), (text,)),
+    }
+}
+
 /// The arguments of an event as a tuple; binary values are `bytes` in their places.
-pub(crate) fn args_to_python<'py>(py: Python<'py>, args: &Args) -> PyResult<Bound<'py, PyTuple>> {
+pub(crate) fn args_to_python<'py>(
+    py: Python<'py>,
+    json: &Json,
+    args: &Args,
+) -> PyResult<Bound<'py, PyTuple>> {
     let attachments = args.attachments();
     match args.len() {
         0 => Ok(PyTuple::empty(py)),
         1 => {
-            let value = loads_text(py, args.json())?;
+            let value = loads_with(py, json, args.json())?;
             PyTuple::new(py, [resolve(value, attachments)?])
         }
         _ => {
-            let value = loads_text(py, &format!("[{}]", args.json()))?;
+            let value = loads_with(py, json, &format!("[{}]", args.json()))?;
             let values = resolve(value, attachments)?;
             Ok(values.cast_into::<PyList>()?.to_tuple())
         }
@@ -80,8 +99,70 @@ fn resolve<'py>(value: Bound<'py, PyAny>, attachments: &[Bytes]) -> PyResult<Bou
     Ok(value)
 }
 
+/// Writes with the application's module: binary values are taken out before.
+fn args_with_module(json: &Bound<'_, PyAny>, values: &Bound<'_, PyAny>) -> PyResult<Args> {
+    let mut attachments = Vec::new();
+    let values = take_out(values, &mut attachments, 0)?;
+    let text = dumps_with(json, &values)?;
+    Args::from_json(text.into_bytes(), attachments)
+        .map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+fn dumps_with(json: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let py = value.py();
+    let options = PyDict::new(py);
+    options.set_item(intern!(py, "separators"), (",", ":"))?;
+    let text = json.call_method(intern!(py, "dumps"), (value,), Some(&options))?;
+    match text.cast::<PyBytes>() {
+        Ok(bytes) => Ok(String::from_utf8_lossy(bytes.as_bytes()).into_owned()),
+        Err(_) => text.extract(),
+    }
+}
+
+/// The value with placeholders in the places of binary values. Other values are the module's to write.
+fn take_out<'py>(
+    value: &Bound<'py, PyAny>,
+    attachments: &mut Vec<Bytes>,
+    depth: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = value.py();
+    let bytes = if let Ok(bytes) = value.cast::<PyBytes>() {
+        Bytes::copy_from_slice(bytes.as_bytes())
+    } else if let Ok(bytes) = value.cast::<PyByteArray>() {
+        Bytes::from(bytes.to_vec())
+    } else if depth > MAX_DEPTH {
+        return Err(PyValueError::new_err(format!(
+            "nested deeper than {MAX_DEPTH}"
+        )));
+    } else if value.is_exact_instance_of::<PyList>() || value.is_exact_instance_of::<PyTuple>() {
+        let items = PyList::empty(py);
+        for item in value.try_iter()? {
+            items.append(take_out(&item?, attachments, depth + 1)?)?;
+        }
+        return Ok(items.into_any());
+    } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+        let items = PyDict::new(py);
+        for (key, item) in dict.iter() {
+            items.set_item(key, take_out(&item, attachments, depth + 1)?)?;
+        }
+        return Ok(items.into_any());
+    } else {
+        return Ok(value.clone());
+    };
+    let placeholder = PyDict::new(py);
+    placeholder.set_item(intern!(py, "_placeholder"), true)?;
+    placeholder.set_item(intern!(py, "num"), attachments.len())?;
+    attachments.push(bytes);
+    Ok(placeholder.into_any())
+}
+
 /// A value of Python as JSON, for what has no attachments.
-pub(crate) fn to_json(value: &Bound<'_, PyAny>) -> PyResult<serde_json::Value> {
+pub(crate) fn to_json(json: &Json, value: &Bound<'_, PyAny>) -> PyResult<serde_json::Value> {
+    if let Some(json) = json {
+        let text = dumps_with(json.bind(value.py()), value)?;
+        return serde_json::from_str(&text)
+            .map_err(|error| PyValueError::new_err(error.to_string()));
+    }
     let mut writer = Writer::default();
     writer.write_at(value, "data")?;
     if !writer.attachments.is_empty() {
@@ -91,7 +172,10 @@ pub(crate) fn to_json(value: &Bound<'_, PyAny>) -> PyResult<serde_json::Value> {
 }
 
 /// The arguments in a list or tuple.
-pub(crate) fn args_of_sequence(values: &Bound<'_, PyAny>) -> PyResult<Args> {
+pub(crate) fn args_of_sequence(json: &Json, values: &Bound<'_, PyAny>) -> PyResult<Args> {
+    if let Some(json) = json {
+        return args_with_module(json.bind(values.py()), values);
+    }
     let mut writer = Writer::default();
     writer.text.push(b'[');
     for (index, value) in values.try_iter()?.enumerate() {
@@ -104,12 +188,16 @@ pub(crate) fn args_of_sequence(values: &Bound<'_, PyAny>) -> PyResult<Args> {
 }
 
 /// The arguments of an event by python-socketio's rule: a tuple is spread, `None` is none, everything else is one.
-pub(crate) fn args_of_data(data: &Bound<'_, PyAny>) -> PyResult<Args> {
+pub(crate) fn args_of_data(json: &Json, data: &Bound<'_, PyAny>) -> PyResult<Args> {
     if data.is_none() {
         return Ok(Args::none());
     }
     if data.is_instance_of::<PyTuple>() {
-        return args_of_sequence(data);
+        return args_of_sequence(json, data);
+    }
+    if let Some(json) = json {
+        let values = PyList::new(data.py(), [data])?;
+        return args_with_module(json.bind(data.py()), &values);
     }
     let mut writer = Writer::default();
     writer.text.push(b'[');

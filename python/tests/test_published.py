@@ -55,6 +55,9 @@ def test_published_suite_passes(name: str, tmp_path: Path) -> None:
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(text)
     shutil.copy(HERE / "published_conftest.py", folder / "conftest.py")
+    known = {*suite["files"], *suite.get("not_run", {})}
+    found = {str(path.relative_to(folder)) for path in folder.rglob("test_*.py")}
+    assert {path for path in found if not path.startswith("src/")} == known
     left_out = [test for group in suite.get("left_out", []) for test in group["tests"]]
     done = subprocess.run(
         [

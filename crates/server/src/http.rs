@@ -256,7 +256,7 @@ fn start_session(
     let mut started = false;
     tokio::spawn(std::future::poll_fn(move |cx| {
         if !std::mem::replace(&mut started, true) {
-            driver.connect_legacy(cx, now);
+            driver.connect_unasked(cx, now);
         }
         Pin::new(&mut driver).poll(cx)
     }));

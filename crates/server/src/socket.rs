@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use kokanee_engineio::{SendOptions, Str, Transport};
+use kokanee_engineio::{Outgoing, SendOptions, Str, Transport};
 use kokanee_handler::{EmitError, Event, Handler, TypedArgs, caught};
 use kokanee_socketio::{
     Args, Attachments, EncodeError, EncodedPacket, ParserKind, RawEvent, encode_event,
@@ -160,6 +160,9 @@ impl Socket {
             if !rooms.is_empty() {
                 self.with_extra(|extra| extra.last_rooms = rooms);
             }
+        }
+        if self.0.namespace.is_on_demand() {
+            self.0.server.forget_if_empty(&self.0.namespace);
         }
         self.0.acks.fail_all();
         if before == JOINING {
@@ -659,6 +662,15 @@ impl Socket {
         let packet = encode_event_args(self.0.namespace.name(), None, event, args)?;
         self.note_outgoing(&packet);
         self.send_packet(packet, SendOptions::default())
+    }
+
+    /// Sends a message as it is, on a server with [`raw_messages`](crate::ServerBuilder::raw_messages).
+    ///
+    /// # Errors
+    /// When the socket is disconnected.
+    #[doc(hidden)]
+    pub fn send_message(&self, message: Outgoing) -> Result<(), EmitError> {
+        self.send_packet(EncodedPacket::from_message(message), SendOptions::default())
     }
 
     /// Sends an event that is never compressed. For arguments that are compressed already.
