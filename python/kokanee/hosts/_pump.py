@@ -19,8 +19,8 @@ def pump(mode: Any, client: Any, adopt: Callable[[int], None]) -> None:
     try:
         adopt(theirs.fileno())
         theirs.close()
-        client.settimeout(0)
-        engine.settimeout(0)
+        client.setblocking(False)
+        engine.setblocking(False)
         with contextlib.suppress(OSError):
             _carry(mode, client, engine)
     finally:
@@ -28,7 +28,7 @@ def pump(mode: Any, client: Any, adopt: Callable[[int], None]) -> None:
         engine.close()
         # Whatever the host still writes does not reach the client.
         with contextlib.suppress(OSError):
-            client.settimeout(None)
+            client.setblocking(True)
             client.shutdown(socket.SHUT_RDWR)
 
 

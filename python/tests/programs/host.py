@@ -47,16 +47,22 @@ elif name == "waitress":
 elif name == "cheroot":
     from cheroot import wsgi
 
-    server = wsgi.Server(("127.0.0.1", port), app, numthreads=2)
+    server = wsgi.Server(("127.0.0.1", port), app, numthreads=2, request_queue_size=64)
     if cert:
         from cheroot.ssl.builtin import BuiltinSSLAdapter
 
         server.ssl_adapter = BuiltinSSLAdapter(cert, cert)
-    server.start()
+    try:
+        server.start()
+    except KeyboardInterrupt:
+        server.stop()
 elif name == "wsgiref":
-    from wsgiref.simple_server import make_server
+    from wsgiref.simple_server import WSGIServer, make_server
 
-    make_server("127.0.0.1", port, app).serve_forever()
+    class Server(WSGIServer):
+        request_queue_size = 64
+
+    make_server("127.0.0.1", port, app, Server).serve_forever()
 elif name == "socketless":
     from socketserver import ThreadingMixIn
     from wsgiref.simple_server import WSGIServer, make_server
