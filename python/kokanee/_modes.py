@@ -41,7 +41,7 @@ class Threading:
         """How many threads handle events."""
         return len(self._threads)
 
-    def start(self, engine: Any, handle: Callable[[tuple], None]) -> None:
+    def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Begins to handle the events of an engine."""
         # After a fork, the threads are those of the parent.
         self._reset()
@@ -58,7 +58,7 @@ class Threading:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(max(deadline - time.monotonic(), 0))
 
-    def _add_threads(self, count: int, engine: Any, handle: Callable[[tuple], None]) -> None:
+    def _add_threads(self, count: int, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         for _ in range(count):
             thread = threading.Thread(
                 target=self._work, args=(engine, handle), name="kokanee", daemon=True
@@ -73,7 +73,7 @@ class Threading:
                     self._threads.discard(thread)
                 return
 
-    def _work(self, engine: Any, handle: Callable[[tuple], None]) -> None:
+    def _work(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         wait_event = engine.wait_event
         while True:
             event = wait_event(self.idle_seconds)
@@ -95,7 +95,7 @@ class Threading:
                     self._threads.discard(threading.current_thread())
                     return
 
-    def _supervise(self, engine: Any, handle: Callable[[tuple], None]) -> None:
+    def _supervise(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         # The engine's threads end by themselves when it is closed, and so does this.
         while waiting := engine.wait_busy(self.patience_seconds):
             room = self.most_threads - len(self._threads)
@@ -145,11 +145,11 @@ class _Green:
     def __init__(self) -> None:
         self._replies: dict[int, Any] = {}
 
-    def start(self, engine: Any, handle: Callable[[tuple], None]) -> None:
+    def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Begins to handle the events of an engine."""
         self.spawn(self._pump, engine, handle)
 
-    def _pump(self, engine: Any, handle: Callable[[tuple], None]) -> None:
+    def _pump(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         from . import _engine
 
         descriptor = engine.fileno()

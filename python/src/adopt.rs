@@ -230,9 +230,9 @@ pub(crate) fn swallow(fd: RawFd) -> PyResult<()> {
     drop(inside);
     runtime.spawn(async move {
         let mut bytes = [0; 1024];
-        while let Ok(Ok(1..)) =
-            tokio::time::timeout(SWALLOW_TIMEOUT, stream.read(&mut bytes)).await
-        {}
+        while let Ok(Ok(1..)) = tokio::time::timeout(SWALLOW_TIMEOUT, stream.read(&mut bytes)).await
+        {
+        }
     });
     Ok(())
 }

@@ -116,4 +116,4 @@ def javascript(script: str, port: int, *arguments: str, seconds: float = 30) -> 
         env={**os.environ, "NODE_PATH": str(INTEROP / "node_modules")},
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return json.loads(done.stdout.strip().split("\n")[-1])

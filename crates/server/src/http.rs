@@ -205,14 +205,7 @@ impl Ticket {
                 base64,
             } => {
                 self.server.sessions.insert(&mailbox);
-                start_session(
-                    &self.server,
-                    mailbox,
-                    guard,
-                    base64,
-                    false,
-                    Some(websocket),
-                );
+                start_session(&self.server, mailbox, guard, base64, false, Some(websocket));
             }
             // If the session has ended in the meantime, the WebSocket is dropped.
             Owner::Known(mailbox) => drop(mailbox.send(Command::Upgrade {

@@ -1,5 +1,6 @@
 """Runs `wsgi_app.app` on a host: `python host.py NAME`, on `$PORT`; with TLS if `$CERT` names a file."""
 
+import importlib
 import os
 import sys
 
@@ -16,7 +17,7 @@ elif name.startswith("gevent"):
     if name != "gevent-unpatched":
         monkey.patch_all()
 
-from wsgi_app import app  # noqa: E402
+app = importlib.import_module(os.environ.get("PROGRAM", "wsgi_app")).app
 
 if name.startswith("werkzeug"):
     from werkzeug.serving import run_simple
