@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
 import pytest
 import wsgi_hosts
-from support import PROGRAMS, javascript, program
+from support import PROGRAMS, free_port, javascript, javascript_process, program
 
 TRANSPORTS = ["polling", "websocket", "polling,websocket"]
 HOSTS = {
@@ -81,3 +86,35 @@ def test_an_old_javascript_client_sees_what_a_new_one_sees(transports: str) -> N
     for key, value in old["client"].items():
         if key != "welcome":
             assert value == new["client"][key], key
+
+
+@pytest.mark.parametrize("transports", ["polling", "websocket"])
+@pytest.mark.parametrize("host", ["werkzeug", "gevent"])
+def test_a_python_client_sees_the_same(host: str, transports: str) -> None:
+    def script(port: int) -> Any:
+        client = [sys.executable, "matrix_client.py", str(port), transports]
+        done = subprocess.run(client, cwd=PROGRAMS, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout.strip().split("\n")[-1])
+
+    compare(observe(host, "socketio", script, 1), observe(host, "kokanee", script, 1))
+
+
+@pytest.mark.parametrize("transports", TRANSPORTS)
+def test_clients_come_back_after_a_restart(transports: str) -> None:
+    seen = {}
+    for package in ("socketio", "kokanee"):
+        command, mode = HOSTS["werkzeug"]
+        environment = {"MODE": mode, "PACKAGE": package, "PROGRAM": "matrix"}
+        port = free_port()
+        with contextlib.ExitStack() as stack:
+            with program(*command, port=port, **environment) as server:
+                client = stack.enter_context(javascript_process("restart.mjs", port, transports))
+                assert client.stdout is not None
+                assert client.stdout.readline().strip() == "UP"
+                server.stop(signal.SIGKILL)
+            with program(*command, port=port, **environment):
+                seen[package] = json.loads(client.stdout.readline())
+                assert client.wait(10) == 0
+    assert seen["kokanee"] == seen["socketio"]
+    assert seen["kokanee"]["isNew"] and seen["kokanee"]["answer"] == 1

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import http.client
 import json
-import threading
+import socket
+import subprocess
 import time
 import urllib.request
 from pathlib import Path
@@ -31,6 +34,13 @@ EVERY = [
     for name in wsgi_hosts.HOSTS
 ]
 
+#: One of each way to take a connection.
+USUAL = {"werkzeug", "gunicorn-sync", "gunicorn-gevent", "eventlet", "waitress"}
+EACH = [
+    pytest.param(name, marks=() if name in USUAL else pytest.mark.full)
+    for name in wsgi_hosts.HOSTS
+]
+
 
 @pytest.mark.parametrize("name", EVERY)
 def test_events_answers_and_bytes_pass_on_every_transport(name: str) -> None:
@@ -45,10 +55,13 @@ def test_events_answers_and_bytes_pass_on_every_transport(name: str) -> None:
         assert not [line for line in server.lines if any(w in line for w in ("Traceback", "Error", "SIGPIPE"))]
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", EACH)
 def test_clients_hold_no_thread_and_plain_requests_go_on(name: str) -> None:
     with wsgi_hosts.host(name) as server:
-        with contextlib_closing([websocket(server.port) for _ in range(8)]) as clients:
+        with contextlib.ExitStack() as stack:
+            clients = [websocket(server.port) for _ in range(8)]
+            for client in clients:
+                stack.callback(client.close)
             for size in (1, 300_000):
                 text = "x" * size
                 for number, client in enumerate(clients):
@@ -61,7 +74,7 @@ def test_clients_hold_no_thread_and_plain_requests_go_on(name: str) -> None:
                     assert len(response.read()) == length
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", EACH)
 def test_polls_that_wait_hold_no_thread(name: str) -> None:
     """50 polls wait a second each on a host with one or two threads."""
     with wsgi_hosts.host(name) as server:
@@ -93,8 +106,6 @@ def test_without_the_option_polls_wait_on_the_host() -> None:
 
 
 def test_ready_answers_keep_the_connection() -> None:
-    import http.client
-
     with wsgi_hosts.host("gunicorn-gthread") as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
         sockets = set()
@@ -111,8 +122,6 @@ def test_a_poll_whose_client_goes_is_given_up() -> None:
     with wsgi_hosts.host("gunicorn-sync") as server:
         poller = Poller(server.port)
         poller.join()
-        import socket
-
         with socket.create_connection(("127.0.0.1", server.port)) as gone:
             path = f"/socket.io/?EIO=4&transport=polling&sid={poller.sid}"
             gone.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -146,8 +155,6 @@ SENDS_EARLY = ["werkzeug", "gunicorn-sync", "gunicorn-gthread", "eventlet", "gev
 @pytest.mark.parametrize("name", SENDS_EARLY)
 def test_what_a_host_has_read_too_much_is_not_lost(name: str) -> None:
     """A client that does not wait for 101 sends its first frames with the request."""
-    import socket
-
     with wsgi_hosts.host(name) as server:
         head = (
             b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\n"
@@ -213,8 +220,6 @@ def test_queries_and_headers_that_no_url_may_contain() -> None:
 
 def test_a_mounted_application_and_a_unix_socket(tmp_path: Path) -> None:
     """`SCRIPT_NAME` is set, `REMOTE_ADDR` is not an address."""
-    import socket
-
     command, _ = wsgi_hosts.HOSTS["gunicorn-gthread"]
     path = str(tmp_path / "socket")
     command = [*command[:-1], f"--bind=unix:{path}", command[-1]]
@@ -242,8 +247,6 @@ TLS = ["werkzeug", "gunicorn-gthread", "gunicorn-gevent", "eventlet", "gevent", 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Returns a file with a key and its certificate for localhost."""
-    import subprocess
-
     folder = tmp_path_factory.mktemp("tls")
     key, cert = folder / "key.pem", folder / "cert.pem"
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
@@ -269,17 +272,3 @@ def test_hosts_that_encrypt(name: str, certificate: str) -> None:
             assert seen == {"transport": transport, "ack": DATA, "back": [DATA]}
         for _ in range(3):
             server.wait_for("disconnect ")
-
-
-class contextlib_closing:
-    """Closes several clients at the end of a block."""
-
-    def __init__(self, clients: list) -> None:
-        self.clients = clients
-
-    def __enter__(self) -> list:
-        return self.clients
-
-    def __exit__(self, *_: object) -> None:
-        for client in self.clients:
-            client.close()
