@@ -98,7 +98,7 @@ pub(crate) struct Queue {
     pub(crate) json: Json,
     state: Mutex<State>,
     filled: Condvar,
-    /// An event has come, and no thread waited for it.
+    /// More events have come than threads wait for one.
     unattended: Condvar,
     emptied: Notify,
 }
@@ -123,7 +123,9 @@ impl Queue {
         state.events.push_back(event);
         if state.waiting > 0 {
             self.filled.notify_one();
-        } else {
+        }
+        // A thread that was woken for another event still counts as waiting.
+        if state.events.len() > state.waiting {
             self.unattended.notify_one();
         }
         if was_empty && let Some((_, writer)) = &mut state.wake {
@@ -238,7 +240,7 @@ impl Queue {
             if state.closed {
                 return 0;
             }
-            if state.events.is_empty() || state.waiting > 0 {
+            if state.events.len() <= state.waiting {
                 self.unattended.wait(&mut state);
                 continue;
             }
@@ -246,7 +248,7 @@ impl Queue {
             drop(state);
             std::thread::sleep(patience);
             state = self.state.lock();
-            if state.taken == before && !state.events.is_empty() && state.waiting == 0 {
+            if state.taken == before && state.events.len() > state.waiting {
                 return state.events.len();
             }
         }
