@@ -40,6 +40,7 @@ ENGINE_OPTIONS: dict[str, Any] = {
     "path": None,
     "strict_targets": False,
     "takeover": False,
+    "poll_takeover": True,
 }
 
 
