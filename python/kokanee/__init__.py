@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import importlib
-import os
 from typing import Any
 
-from . import _engine, exceptions
+from . import _engine, _lifecycle, exceptions
 from ._names import install_as_socketio
 from .asgi import ASGIApp
 from .async_manager import AsyncManager
@@ -80,6 +78,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_engine.after_fork)
-atexit.register(_engine.shutdown)
+_lifecycle.install()

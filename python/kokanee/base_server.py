@@ -39,6 +39,7 @@ ENGINE_OPTIONS: dict[str, Any] = {
     "connect_timeout": 45,
     "path": None,
     "strict_targets": False,
+    "poll_takeover": True,
 }
 
 

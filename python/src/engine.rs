@@ -15,8 +15,8 @@ use futures_util::FutureExt;
 use http_body_util::{Empty, Full};
 use kokanee_engineio::Outgoing;
 use kokanee_server::{
-    Ack, AckError, Args, ConnectError, DisconnectReason, Namespace, RawEvent, Server, Socket,
-    SocketId,
+    Ack, AckError, Args, ConnectError, DisconnectReason, Namespace, NoUpgrade, RawEvent, Server,
+    Socket, SocketId,
 };
 use parking_lot::{Mutex, RwLock};
 use pyo3::{
@@ -376,8 +376,8 @@ impl Engine {
     }
 
     /// Waits, without the GIL, until all threads that handle events are busy and for so many seconds none was taken though
-    /// some wait. `False`: the engine is closed.
-    fn wait_busy(&self, py: Python<'_>, patience: f64) -> PyResult<bool> {
+    /// some wait, and returns how many do. 0: the engine is closed.
+    fn wait_busy(&self, py: Python<'_>, patience: f64) -> PyResult<usize> {
         let queue = Arc::clone(&self.running(py)?.queue);
         let patience = Duration::try_from_secs_f64(patience).unwrap_or_default();
         Ok(py.detach(|| queue.wait_busy(patience)))
@@ -602,8 +602,9 @@ impl Engine {
 
     // Hosts.
 
-    /// Answers a request that the host has read; the host writes the response.
-    #[pyo3(signature = (method, target, headers, body, address = None, secure = false, environ = None, notify = false))]
+    /// Answers a request that the host has read; the host writes the response. `upgrades`: whether the host's connections can
+    /// become a WebSocket.
+    #[pyo3(signature = (method, target, headers, body, address = None, secure = false, environ = None, notify = false, upgrades = true))]
     #[expect(clippy::too_many_arguments, reason = "the parts of a request")]
     fn request(
         &self,
@@ -616,12 +617,16 @@ impl Engine {
         secure: bool,
         environ: Option<Py<PyAny>>,
         notify: bool,
+        upgrades: bool,
     ) -> PyResult<Pending> {
         let running = self.running(py)?;
         let head = head_of(method, target, headers, address, secure);
         let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
         let mut request = head.request(body)?;
         running.open_session(&mut request, environ);
+        if !upgrades {
+            request.extensions_mut().insert(NoUpgrade);
+        }
         let id = running.next_id();
         Ok(request::start(
             &running.server,
@@ -633,8 +638,9 @@ impl Engine {
         ))
     }
 
-    /// Takes over a connection of the host by its descriptor, which is duplicated, and answers its request.
-    #[pyo3(signature = (fd, method, target, headers, unread, address = None, environ = None))]
+    /// Takes over a connection of the host by its descriptor, which is duplicated, and answers its request. `answered`: the
+    /// host has sent 101 already, without extensions.
+    #[pyo3(signature = (fd, method, target, headers, unread, address = None, environ = None, secure = false, answered = false))]
     #[expect(clippy::too_many_arguments, reason = "the parts of a request")]
     fn adopt(
         &self,
@@ -646,10 +652,15 @@ impl Engine {
         unread: Vec<u8>,
         address: Option<(String, u16)>,
         environ: Option<Py<PyAny>>,
+        secure: bool,
+        answered: bool,
     ) -> PyResult<()> {
         let running = self.running(py)?;
-        let head = head_of(method, target, headers, address, false);
+        let head = head_of(method, target, headers, address, secure);
         let mut request = head.request(Empty::new())?;
+        if answered {
+            feed::complete(request.headers_mut());
+        }
         running.open_session(&mut request, environ);
         let address = head.socket_address();
         adopt::adopt(
@@ -659,6 +670,7 @@ impl Engine {
             request,
             unread,
             address,
+            answered,
         )
         .map_err(|error| PyOSError::new_err(error.to_string()))
     }
@@ -703,6 +715,9 @@ impl Engine {
         else {
             return;
         };
+        if runtime::has_ended() {
+            return;
+        }
         py.detach(|| {
             let timeout = Duration::try_from_secs_f64(timeout).unwrap_or_default();
             let server = running.server.clone();

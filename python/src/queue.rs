@@ -230,12 +230,13 @@ impl Queue {
         (state.events.len(), state.waiting)
     }
 
-    /// Waits until all threads are busy and for so long no event was taken though some wait. `false`: closed.
-    pub(crate) fn wait_busy(&self, patience: Duration) -> bool {
+    /// Waits until all threads are busy and for so long no event was taken though some wait, and returns how many do. 0:
+    /// closed.
+    pub(crate) fn wait_busy(&self, patience: Duration) -> usize {
         let mut state = self.state.lock();
         loop {
             if state.closed {
-                return false;
+                return 0;
             }
             if state.events.is_empty() || state.waiting > 0 {
                 self.unattended.wait(&mut state);
@@ -246,7 +247,7 @@ impl Queue {
             std::thread::sleep(patience);
             state = self.state.lock();
             if state.taken == before && !state.events.is_empty() && state.waiting == 0 {
-                return true;
+                return state.events.len();
             }
         }
     }
