@@ -2,6 +2,28 @@
 
 from typing import Any, final
 
+__all__ = [
+    "Engine",
+    "Connecting",
+    "Answer",
+    "Pending",
+    "Channel",
+    "swallow",
+    "after_fork",
+    "generation",
+    "shutdown",
+    "dumps",
+    "loads",
+    "CONNECT",
+    "EVENT",
+    "DISCONNECT",
+    "ANSWER",
+    "DONE",
+    "SESSION_END",
+    "CHANNEL",
+    "__version__",
+]
+
 __version__: str
 
 # The kinds of events, each the first item of its tuple.
