@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _engine, _lifecycle, exceptions
 from ._names import install_as_socketio
@@ -16,6 +16,9 @@ from .middleware import Middleware, WSGIApp
 from .namespace import Namespace
 from .server import Server
 
+if TYPE_CHECKING:
+    from ._doctor import doctor
+
 __version__ = _engine.__version__
 __all__ = [
     "ASGIApp",
@@ -27,6 +30,7 @@ __all__ = [
     "Namespace",
     "Server",
     "WSGIApp",
+    "doctor",
     "exceptions",
     "install_as_socketio",
 ]
@@ -41,6 +45,7 @@ _ON_DEMAND = {
     "PubSubManager": "pubsub_manager",
     "RedisManager": "redis_manager",
     "ZmqManager": "zmq_manager",
+    "doctor": "_doctor",
 }
 #: Submodules that are attributes of the package without an import of their own.
 _MODULES = (
