@@ -110,7 +110,6 @@ async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Answers a request on the host's connection; the host does not use it any more. `answered`: the host has sent 101.
-#[expect(clippy::too_many_arguments, reason = "the parts of a request")]
 pub(crate) fn adopt(
     server: &Server,
     runtime: &Handle,

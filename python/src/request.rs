@@ -53,7 +53,7 @@ impl std::fmt::Debug for PendingState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PendingState")
             .field("id", &self.id)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 import urllib.request
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import wsgi_hosts
 from raw import Poller, websocket
-from support import program
+from support import PROGRAMS, program
 
 
 @pytest.fixture
@@ -111,9 +112,14 @@ def test_control_c_ends_a_host_at_once(name: str, runs: int) -> None:
             poller.join()
             poller.emit("later", 30)
             began = time.monotonic()
-            code = server.stop(signal.SIGINT)
+            try:
+                code = server.stop(signal.SIGINT, 3)
+            except subprocess.TimeoutExpired:
+                # wsgiref catches the exception if it is just writing a response.
+                assert name == "wsgiref"
+                code = server.stop(signal.SIGINT, 3)
             assert code in (0, 1, 130, -signal.SIGINT), code
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - began < 7
             deaths = ("Fatal Python error", "panicked", "not rethrown", "core dumped")
             assert not [line for line in server.lines if any(word in line for word in deaths)]
             client.close()
@@ -139,10 +145,6 @@ SCRIPT = "exits.py"
     "how", ["main-returns", "sys-exit", "exception", "fork", "fork-unused", "busy", "no-clients"]
 )
 def test_programs_that_end_by_themselves(how: str, runs: int) -> None:
-    import subprocess
-
-    from support import PROGRAMS
-
     expected = {"sys-exit": 3, "exception": 1, "fork": 0}.get(how, 0)
     for _ in range(runs):
         began = time.monotonic()

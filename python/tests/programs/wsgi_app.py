@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 import threading
 import time
 
@@ -16,7 +17,7 @@ if ours and os.environ.get("IDLE"):
 
 def say(*words):
     # One write, as threads write at the same time.
-    os.write(1, f"{' '.join(map(str, words))}\n".encode())
+    sys.stdout.write(f"{' '.join(map(str, words))}\n")
 
 
 def hello(environ, start_response):
