@@ -43,6 +43,7 @@ _ON_DEMAND = {
     "PubSubManager": "pubsub_manager",
     "RedisManager": "redis_manager",
     "ZmqManager": "zmq_manager",
+    "get_tornado_handler": "tornado",
 }
 #: Submodules that are attributes of the package without an import of their own.
 _MODULES = (
@@ -56,6 +57,7 @@ _MODULES = (
     "msgpack_packet",
     "pubsub_manager",
     "redis_manager",
+    "tornado",
     "zmq_manager",
 )
 #: Names of python-socketio that this package does not have.
@@ -66,8 +68,8 @@ _MISSING = (
     "Client",
     "ClientNamespace",
     "SimpleClient",
-    "get_tornado_handler",
 )
+
 
 
 def __getattr__(name: str) -> Any:
