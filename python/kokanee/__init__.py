@@ -46,6 +46,7 @@ _ON_DEMAND = {
     "RedisManager": "redis_manager",
     "ZmqManager": "zmq_manager",
     "doctor": "_doctor",
+    "get_tornado_handler": "tornado",
 }
 #: Submodules that are attributes of the package without an import of their own.
 _MODULES = (
@@ -59,6 +60,7 @@ _MODULES = (
     "msgpack_packet",
     "pubsub_manager",
     "redis_manager",
+    "tornado",
     "zmq_manager",
 )
 #: Names of python-socketio that this package does not have.
@@ -69,8 +71,8 @@ _MISSING = (
     "Client",
     "ClientNamespace",
     "SimpleClient",
-    "get_tornado_handler",
 )
+
 
 
 def __getattr__(name: str) -> Any:

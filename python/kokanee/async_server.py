@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import inspect
 import sys
 from typing import Any, AsyncIterator, Callable, Coroutine
@@ -244,9 +245,17 @@ class AsyncServer(base_server.BaseServer):
     # Requests.
 
     async def handle_request(self, *args: Any, **kwargs: Any) -> Any:
-        """Answers a request of the host: for ASGI `(scope, receive, send)`."""
+        """Answers a request of the host: for ASGI `(scope, receive, send)`, for aiohttp and Sanic `(request)`."""
         self._loop.start()
+        if len(args) == 1 and not kwargs:
+            return await _host_of(args[0]).handle(self, args[0])
         return await _asgi.handle(self, *args, **kwargs)
+
+    def attach(self, app: Any, socketio_path: str = "socket.io") -> None:
+        """Adds the server to an application of aiohttp or Sanic. It ends with that."""
+        host = _host_of(app)
+        host.create_route(app, self, f"/{socketio_path.strip('/')}/")
+        self.async_mode = host.__name__.rsplit("._", 1)[-1]
 
     # What the engine says.
 
@@ -313,3 +322,12 @@ class AsyncServer(base_server.BaseServer):
                 raise
             # What the handler waited for was cancelled, not the handler.
             return None
+
+
+def _host_of(thing: Any) -> Any:
+    """Returns the module for the host that a request or an application is of."""
+    for kind in type(thing).__mro__:
+        package = kind.__module__.split(".", 1)[0]
+        if package in ("aiohttp", "sanic"):
+            return importlib.import_module(f"{__package__}._{package}")
+    raise TypeError(f"this is neither of aiohttp nor of Sanic: {thing!r}")
