@@ -12,11 +12,10 @@ import pytest
 import kokanee
 from kokanee._doctor import without_effect
 
-PYTHON = Path(__file__).parent.parent
-EXAMPLES = PYTHON / "examples"
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def run(*arguments: str, cwd: Path = PYTHON) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path = EXAMPLES) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60
     )
