@@ -205,7 +205,7 @@ class PubSub(base_manager.BaseManager):
         if reference is not None and len(reference) == 3:
             # Which of the processes waits for it.
             callback = functools.partial(
-                self._return_callback, message.get("host_id"), *reference
+                self._return_callback, str(message.get("host_id")), *reference
             )
         await settle(
             super().emit(  # type: ignore[misc]

@@ -38,7 +38,7 @@ class AsyncNamespace(BaseServerNamespace):
         ignore_queue: bool = False,
     ) -> None:
         """Emits an event; see `AsyncServer.emit`."""
-        return await self.server.emit(
+        await self.server.emit(
             event,
             data=data,
             to=to,
@@ -60,7 +60,7 @@ class AsyncNamespace(BaseServerNamespace):
         ignore_queue: bool = False,
     ) -> None:
         """Emits the event `message`; see `AsyncServer.send`."""
-        return await self.server.send(
+        await self.server.send(
             data,
             to=to,
             room=room,
@@ -96,15 +96,15 @@ class AsyncNamespace(BaseServerNamespace):
 
     async def enter_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
         """Puts a client into a room."""
-        return await self.server.enter_room(sid, room, namespace=namespace or self.namespace)
+        await self.server.enter_room(sid, room, namespace=namespace or self.namespace)
 
     async def leave_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
         """Takes a client out of a room."""
-        return await self.server.leave_room(sid, room, namespace=namespace or self.namespace)
+        await self.server.leave_room(sid, room, namespace=namespace or self.namespace)
 
     async def close_room(self, room: Any, namespace: str | None = None) -> None:
         """Takes all clients out of a room."""
-        return await self.server.close_room(room, namespace=namespace or self.namespace)
+        await self.server.close_room(room, namespace=namespace or self.namespace)
 
     async def get_session(self, sid: str, namespace: str | None = None) -> Any:
         """Returns the session of a client."""
@@ -112,7 +112,7 @@ class AsyncNamespace(BaseServerNamespace):
 
     async def save_session(self, sid: str, session: Any, namespace: str | None = None) -> None:
         """Stores the session of a client."""
-        return await self.server.save_session(
+        await self.server.save_session(
             sid, session, namespace=namespace or self.namespace
         )
 
@@ -122,4 +122,4 @@ class AsyncNamespace(BaseServerNamespace):
 
     async def disconnect(self, sid: str, namespace: str | None = None) -> None:
         """Disconnects a client from the namespace."""
-        return await self.server.disconnect(sid, namespace=namespace or self.namespace)
+        await self.server.disconnect(sid, namespace=namespace or self.namespace)

@@ -28,4 +28,5 @@ class BaseServerNamespace(BaseNamespace):
 
     def rooms(self, sid: str, namespace: str | None = None) -> list[str]:
         """Returns the rooms of a client, its own included."""
-        return self.server.rooms(sid, namespace=namespace or self.namespace)
+        rooms: list[str] = self.server.rooms(sid, namespace=namespace or self.namespace)
+        return rooms

@@ -39,6 +39,7 @@ ENGINE_OPTIONS: dict[str, Any] = {
     "connect_timeout": 45,
     "path": None,
     "strict_targets": False,
+    "takeover": False,
     "poll_takeover": True,
 }
 
@@ -307,11 +308,12 @@ class BaseServer(_connections.Connections):
 
     def rooms(self, sid: str, namespace: str | None = None) -> list[Any]:
         """Returns the rooms of a client, its own included; `[]` for an unknown one."""
-        return self.manager.get_rooms(sid, namespace or "/")
+        rooms: list[Any] = self.manager.get_rooms(sid, namespace or "/")
+        return rooms
 
     def transport(self, sid: str, namespace: str | None = None) -> str:
         """Returns `"polling"` or `"websocket"`. Raises `KeyError` for an unknown client."""
-        transport = self._engine.transport(sid, namespace or "/")
+        transport: str | None = self._engine.transport(sid, namespace or "/")
         if transport is None:
             eio_sid = self.manager.eio_sid_from_sid(sid, namespace or "/")
             if eio_sid is None:

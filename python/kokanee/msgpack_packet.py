@@ -46,7 +46,7 @@ class MsgPackPacket(packet.Packet):
 
     def decode(self, encoded_packet: Any) -> int:
         """Reads bytes. A packet in msgpack has no attachments after it."""
-        parts = msgpack.loads(encoded_packet, ext_hook=self.ext_hook)
+        parts = msgpack.loads(encoded_packet, ext_hook=type(self).ext_hook)
         if not isinstance(parts, dict) or "type" not in parts:
             raise ValueError("not a packet")
         self.packet_type = parts["type"]

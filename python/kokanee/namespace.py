@@ -33,7 +33,7 @@ class Namespace(BaseServerNamespace):
         ignore_queue: bool = False,
     ) -> None:
         """Emits an event; see `Server.emit`."""
-        return self.server.emit(
+        self.server.emit(
             event,
             data=data,
             to=to,
@@ -55,7 +55,7 @@ class Namespace(BaseServerNamespace):
         ignore_queue: bool = False,
     ) -> None:
         """Emits the event `message`; see `Server.send`."""
-        return self.server.send(
+        self.server.send(
             data,
             to=to,
             room=room,
@@ -91,15 +91,15 @@ class Namespace(BaseServerNamespace):
 
     def enter_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
         """Puts a client into a room."""
-        return self.server.enter_room(sid, room, namespace=namespace or self.namespace)
+        self.server.enter_room(sid, room, namespace=namespace or self.namespace)
 
     def leave_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
         """Takes a client out of a room."""
-        return self.server.leave_room(sid, room, namespace=namespace or self.namespace)
+        self.server.leave_room(sid, room, namespace=namespace or self.namespace)
 
     def close_room(self, room: Any, namespace: str | None = None) -> None:
         """Takes all clients out of a room."""
-        return self.server.close_room(room, namespace=namespace or self.namespace)
+        self.server.close_room(room, namespace=namespace or self.namespace)
 
     def get_session(self, sid: str, namespace: str | None = None) -> Any:
         """Returns the session of a client."""
@@ -107,7 +107,7 @@ class Namespace(BaseServerNamespace):
 
     def save_session(self, sid: str, session: Any, namespace: str | None = None) -> None:
         """Stores the session of a client."""
-        return self.server.save_session(sid, session, namespace=namespace or self.namespace)
+        self.server.save_session(sid, session, namespace=namespace or self.namespace)
 
     def session(self, sid: str, namespace: str | None = None) -> Any:
         """Returns the session of a client as a context manager that stores it at its end."""
@@ -115,4 +115,4 @@ class Namespace(BaseServerNamespace):
 
     def disconnect(self, sid: str, namespace: str | None = None) -> None:
         """Disconnects a client from the namespace."""
-        return self.server.disconnect(sid, namespace=namespace or self.namespace)
+        self.server.disconnect(sid, namespace=namespace or self.namespace)

@@ -176,7 +176,10 @@ class Server(base_server.BaseServer):
 
     def get_session(self, sid: str, namespace: str | None = None) -> dict[str, Any]:
         """Returns the session of a client: a dict that lives as long as its connection."""
-        return self._session_of(sid, namespace).setdefault(namespace or "/", {})
+        session: dict[str, Any] = self._session_of(sid, namespace).setdefault(
+            namespace or "/", {}
+        )
+        return session
 
     def save_session(
         self, sid: str, session: dict[str, Any], namespace: str | None = None

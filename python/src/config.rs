@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kokanee_server::{Cookie, Cors, InvalidCookie, ParserKind, SameSite, Server, ServerBuilder, Transport};
+use kokanee_server::{
+    Cookie, Cors, InvalidCookie, ParserKind, SameSite, Server, ServerBuilder, Transport,
+};
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 
 /// Reads an option, if it is there and not `None`.
@@ -23,9 +25,8 @@ fn seconds(options: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Duration>
     };
     seconds
         .map(|seconds| {
-            Duration::try_from_secs_f64(seconds).map_err(|error| {
-                PyValueError::new_err(format!("{name}: {error}"))
-            })
+            Duration::try_from_secs_f64(seconds)
+                .map_err(|error| PyValueError::new_err(format!("{name}: {error}")))
         })
         .transpose()
 }

@@ -112,12 +112,25 @@ fn socket_id(sid: &str) -> Option<SocketId> {
 impl Engine {
     /// The server, started if it is not running in this process.
     fn running(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
-        let generation = runtime::generation();
         if let Some(running) = &*self.running.read()
-            && running.generation == generation
+            && running.generation == runtime::generation()
         {
             return Ok(Arc::clone(running));
         }
+        self.start(py)
+    }
+
+    /// The server, started if it is not running in this process or was closed: a host may start again.
+    fn serving(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
+        let running = self.running(py)?;
+        if running.queue.is_closed() {
+            return self.start(py);
+        }
+        Ok(running)
+    }
+
+    fn start(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
+        let generation = runtime::generation();
         let runtime = runtime::handle()?;
         let options = self.options.bind(py);
         let json = options.get_item("json")?.filter(|json| !json.is_none());
@@ -146,7 +159,9 @@ impl Engine {
         }
         let mut slot = self.running.write();
         // Of a server of the parent process nothing may be dropped: its tasks do not exist here.
-        if let Some(old) = slot.replace(Arc::clone(&running)) {
+        if let Some(old) = slot.replace(Arc::clone(&running))
+            && old.generation != generation
+        {
             let _ = std::mem::ManuallyDrop::new(old);
         }
         Ok(running)
@@ -340,13 +355,14 @@ impl Engine {
 
     /// The descriptor that is readable while events wait.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        Ok(self.running(py)?.queue.fileno()?)
+        Ok(self.serving(py)?.queue.fileno()?)
     }
 
     /// Takes up to `max` events as tuples.
     fn drain<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let events = self.running(py)?.queue.drain(max);
-        queue::all_to_python(py, &self.running(py)?.queue.json, events)
+        let running = self.running(py)?;
+        let events = running.queue.drain(max);
+        Ok(queue::all_to_python(py, &running.queue.json, events))
     }
 
     /// Waits for the next event without the GIL. `None` after the timeout in seconds, or when the engine is closed.
@@ -619,7 +635,7 @@ impl Engine {
         notify: bool,
         upgrades: bool,
     ) -> PyResult<Pending> {
-        let running = self.running(py)?;
+        let running = self.serving(py)?;
         let head = head_of(method, target, headers, address, secure);
         let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
         let mut request = head.request(body)?;
@@ -655,7 +671,7 @@ impl Engine {
         secure: bool,
         answered: bool,
     ) -> PyResult<()> {
-        let running = self.running(py)?;
+        let running = self.serving(py)?;
         let head = head_of(method, target, headers, address, secure);
         let mut request = head.request(Empty::new())?;
         if answered {
@@ -686,7 +702,7 @@ impl Engine {
         secure: bool,
         environ: Option<Py<PyAny>>,
     ) -> PyResult<Channel> {
-        let running = self.running(py)?;
+        let running = self.serving(py)?;
         let head = head_of("GET".to_owned(), target, headers, address, secure);
         let mut request = head.request(Empty::new())?;
         feed::complete(request.headers_mut());
@@ -700,6 +716,12 @@ impl Engine {
             address,
             id,
         ))
+    }
+
+    /// Has the engine read what channels were fed.
+    fn flush_fed(&self, py: Python<'_>) -> PyResult<()> {
+        self.running(py)?.queue.wake_fed();
+        Ok(())
     }
 
     /// How many sessions are open.

@@ -13,6 +13,7 @@ use std::{
     io::{Read, Write},
     os::{fd::AsRawFd, unix::net::UnixStream},
     sync::Arc,
+    task::Waker,
     time::Duration,
 };
 
@@ -51,6 +52,10 @@ pub(crate) const KINDS: &[(&str, u8)] = &[
     ("CHANNEL", CHANNEL),
 ];
 
+#[expect(
+    clippy::enum_variant_names,
+    reason = "an event of a client, of JavaScript's words"
+)]
 pub(crate) enum Event {
     /// A client asks to join a namespace.
     Connect {
@@ -98,9 +103,11 @@ pub(crate) struct Queue {
     pub(crate) json: Json,
     state: Mutex<State>,
     filled: Condvar,
-    /// An event has come, and no thread waited for it.
+    /// More events have come than threads wait for one.
     unattended: Condvar,
     emptied: Notify,
+    /// Readers of WebSockets that a host has fed since it last said so.
+    fed: Mutex<Vec<Waker>>,
 }
 
 impl std::fmt::Debug for Queue {
@@ -123,7 +130,9 @@ impl Queue {
         state.events.push_back(event);
         if state.waiting > 0 {
             self.filled.notify_one();
-        } else {
+        }
+        // A thread that was woken for another event still counts as waiting.
+        if state.events.len() > state.waiting {
             self.unattended.notify_one();
         }
         if was_empty && let Some((_, writer)) = &mut state.wake {
@@ -238,7 +247,7 @@ impl Queue {
             if state.closed {
                 return 0;
             }
-            if state.events.is_empty() || state.waiting > 0 {
+            if state.events.len() <= state.waiting {
                 self.unattended.wait(&mut state);
                 continue;
             }
@@ -246,9 +255,22 @@ impl Queue {
             drop(state);
             std::thread::sleep(patience);
             state = self.state.lock();
-            if state.taken == before && !state.events.is_empty() && state.waiting == 0 {
+            if state.taken == before && state.events.len() > state.waiting {
                 return state.events.len();
             }
+        }
+    }
+
+    /// Puts a reader that has something to read to those that `wake_fed` wakes.
+    pub(crate) fn add_fed(&self, reader: Waker) {
+        self.fed.lock().push(reader);
+    }
+
+    /// Wakes the readers of what the host has fed: all at once, as each wake alone costs a change of threads.
+    pub(crate) fn wake_fed(&self) {
+        let readers = std::mem::take(&mut *self.fed.lock());
+        for reader in readers {
+            reader.wake();
         }
     }
 
@@ -420,10 +442,7 @@ pub(crate) fn all_to_python<'py>(
     py: Python<'py>,
     json: &Json,
     events: Vec<Event>,
-) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-    if events.is_empty() {
-        return Ok(Vec::new());
-    }
+) -> Vec<Bound<'py, PyTuple>> {
     let mut tuples = Vec::with_capacity(events.len());
     for event in events {
         match to_python(py, json, event) {
@@ -431,5 +450,5 @@ pub(crate) fn all_to_python<'py>(
             Err(error) => error.write_unraisable(py, None),
         }
     }
-    Ok(tuples)
+    tuples
 }

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use kokanee_server::{PeerAddress, Server};
 use parking_lot::{Condvar, Mutex};
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyBytes};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::AbortHandle};
 use tower_service::Service;
 
 use crate::{
@@ -60,7 +60,10 @@ impl std::fmt::Debug for PendingState {
 /// A request that is being answered.
 #[pyclass(frozen, module = "kokanee._engine")]
 #[derive(Debug)]
-pub(crate) struct Pending(pub(crate) Arc<PendingState>);
+pub(crate) struct Pending {
+    state: Arc<PendingState>,
+    answering: AbortHandle,
+}
 
 type PyReply<'py> = (
     u16,
@@ -73,7 +76,7 @@ type PyReply<'py> = (
 impl Pending {
     #[getter]
     fn id(&self) -> u64 {
-        self.0.id
+        self.state.id
     }
 
     /// Waits for the response, without the GIL: status, reason, headers and body. `None` after the timeout in seconds.
@@ -84,12 +87,12 @@ impl Pending {
                 let timeout = Duration::try_from_secs_f64(seconds.max(0.0)).ok()?;
                 Instant::now().checked_add(timeout)
             });
-            let mut slot = self.0.slot.lock();
+            let mut slot = self.state.slot.lock();
             while let Slot::Waiting = *slot {
                 match deadline {
-                    None => self.0.filled.wait(&mut slot),
+                    None => self.state.filled.wait(&mut slot),
                     Some(deadline) => {
-                        if self.0.filled.wait_until(&mut slot, deadline).timed_out() {
+                        if self.state.filled.wait_until(&mut slot, deadline).timed_out() {
                             break;
                         }
                     }
@@ -112,16 +115,21 @@ impl Pending {
         })
     }
 
+    /// The client has left: a poll that waits ends, and what it would have carried is for the next one.
+    fn cancel(&self) {
+        self.answering.abort();
+    }
+
     /// Takes over the connection of the request by its descriptor, which is duplicated: the engine writes the response to it.
     /// `False` if the response is there already, and the host has to write it.
     fn take_over(&self, fd: i32) -> PyResult<bool> {
         let runtime = runtime::handle()?;
-        let mut slot = self.0.slot.lock();
+        let mut slot = self.state.slot.lock();
         let Slot::Waiting = *slot else {
             return Ok(false);
         };
         *slot = Slot::Taken(Some(Taken::new(&runtime, fd)?));
-        self.0.taken.notify_one();
+        self.state.taken.notify_one();
         Ok(true)
     }
 }
@@ -228,7 +236,7 @@ pub(crate) fn start(
     });
     let (pending, queue) = (Arc::clone(&state), Arc::clone(queue));
     let server = server.clone();
-    runtime.spawn(async move {
+    let answering = runtime.spawn(async move {
         let unanswered = Unanswered(Arc::clone(&pending));
         let mut reply = pin!(answer(server, request));
         let first = tokio::select! {
@@ -257,7 +265,10 @@ pub(crate) fn start(
             queue.push(Event::Done(pending));
         }
     });
-    Pending(state)
+    Pending {
+        state,
+        answering: answering.abort_handle(),
+    }
 }
 
 /// The response of the server.

@@ -54,7 +54,13 @@ def cases() -> list[Any]:
 
 
 #: Where we decided to do otherwise: what the client or the handlers see, in both packages.
-DIFFERENT: dict[str, Any] = {}
+DIFFERENT: dict[str, Any] = {
+    # The message of the JavaScript server; python-socketio sends a text that this client cannot read.
+    "unknown namespace": (
+        {"message": "", "data": "undefined"},
+        {"message": "Invalid namespace", "data": "undefined"},
+    ),
+}
 
 
 def compare(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
@@ -65,7 +71,10 @@ def compare(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
             assert (theirs["client"][key], value) == DIFFERENT[key], key
         else:
             assert value == theirs["client"][key], key
-    assert ours["handlers"] == theirs["handlers"]
+    # A client that ends its polling with a packet, without leaving its namespaces: as in JavaScript.
+    ended = ("disconnect /class client disconnect", "disconnect /class transport close")
+    expected = [ended[1] if line == ended[0] else line for line in theirs["handlers"]]
+    assert ours["handlers"] == sorted(expected)
 
 
 @pytest.mark.parametrize("host, transports", cases())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json as _json
-from json import *  # noqa: F403
+from json import JSONDecodeError, JSONDecoder, JSONEncoder, dump, dumps, load
 from typing import Any
+
+__all__ = ["JSONDecodeError", "JSONDecoder", "JSONEncoder", "dump", "dumps", "load", "loads"]
 
 #: The most digits of an integer.
 MOST_DIGITS = 100

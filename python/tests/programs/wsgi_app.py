@@ -14,6 +14,11 @@ if ours and os.environ.get("IDLE"):
     sio._mode.idle_seconds = float(os.environ["IDLE"])
 
 
+def say(*words):
+    # One write, as threads write at the same time.
+    os.write(1, f"{' '.join(map(str, words))}\n".encode())
+
+
 def hello(environ, start_response):
     if environ["PATH_INFO"] == "/large":
         start_response("200 OK", [("Content-Length", "300000")])
@@ -27,7 +32,7 @@ app = socketio.WSGIApp(sio, hello)
 
 @sio.event
 def connect(sid, environ, auth):
-    print("connect", sid, flush=True)
+    say("connect", sid)
     if isinstance(auth, dict) and auth.get("refuse"):
         raise socketio.exceptions.ConnectionRefusedError("no", {"code": 7})
 
@@ -55,7 +60,7 @@ def _later(sid, seconds):
 
 @sio.event
 def block(sid, seconds=None):
-    print("blocked", flush=True)
+    say("blocked")
     if os.environ.get("MODE") in ("eventlet", "gevent"):
         while not gate.is_set():
             sio.sleep(0.02)
@@ -92,4 +97,4 @@ def numbers(sid, number):
 
 @sio.event
 def disconnect(sid, reason):
-    print("disconnect", sid, reason, flush=True)
+    say("disconnect", sid, reason)

@@ -441,6 +441,10 @@ impl Sockets {
     // Joining.
 
     /// Starts the middlewares of a new socket, or refuses it. Returns its index.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "kept, or cloned if the namespace went in this moment"
+    )]
     pub(super) fn join(
         &mut self,
         session: &mut Session,
