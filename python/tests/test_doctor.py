@@ -62,6 +62,7 @@ def test_it_describes_the_server_of_a_program() -> None:
         ({"monitor_clients": False, "ping_interval": (5, 3)}, ["monitor_clients", "ping_interval"]),
         ({"http_compression": False, "compression_threshold": 10}, ["compression_threshold"]),
         ({"transports": ["websocket", "carrier"]}, ["transports"]),
+        ({"takeover": True, "poll_takeover": False}, ["takeover"]),
         ({"transports": "polling", "allow_upgrades": False}, ["allow_upgrades"]),
     ],
 )
