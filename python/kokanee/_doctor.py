@@ -159,8 +159,9 @@ def without_effect(server: base_server.BaseServer) -> dict[str, str]:
             found["allow_upgrades"] = "with one transport there is no upgrade"
     if options["cors_allowed_origins"] == [] and not options["cors_credentials"]:
         found["cors_credentials"] = "cors_allowed_origins=[] leaves CORS to the application"
-    if server.is_asyncio_based() and _is_changed(options, "poll_takeover"):
-        found["poll_takeover"] = "it is for WSGI hosts"
+    other, hosts = ("poll_takeover", "WSGI") if server.is_asyncio_based() else ("takeover", "ASGI")
+    if _is_changed(options, other):
+        found[other] = f"it is for {hosts} hosts"
     return found
 
 

@@ -246,7 +246,7 @@ class Server(base_server.BaseServer):
     def handle_request(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Answers a request of a WSGI host, or takes over its connection."""
         self._start()
-        if callable(self._options["cors_allowed_origins"]) and not self._accepts_origin(environ):
+        if not self._accepts_origin(environ):
             start_response("400 BAD REQUEST", [("Content-Type", "text/plain")])
             return [b'"Not an accepted origin."']
         return hosts.handle_wsgi(

@@ -12,11 +12,10 @@ import pytest
 import kokanee
 from kokanee._doctor import without_effect
 
-PYTHON = Path(__file__).parent.parent
-EXAMPLES = PYTHON / "examples"
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def run(*arguments: str, cwd: Path = PYTHON) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path = EXAMPLES) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60
     )
@@ -63,6 +62,7 @@ def test_it_describes_the_server_of_a_program() -> None:
         ({"monitor_clients": False, "ping_interval": (5, 3)}, ["monitor_clients", "ping_interval"]),
         ({"http_compression": False, "compression_threshold": 10}, ["compression_threshold"]),
         ({"transports": ["websocket", "carrier"]}, ["transports"]),
+        ({"takeover": True, "poll_takeover": False}, ["takeover"]),
         ({"transports": "polling", "allow_upgrades": False}, ["allow_upgrades"]),
     ],
 )

@@ -40,7 +40,7 @@ HOSTS = {
     "django-runserver": (
         [str(DJANGO / "manage.py"), "runserver", "--noreload", "{port}"],
         "/",
-        ALL,
+        ["polling"],
     ),
     "django-gunicorn": ([*GUNICORN, str(DJANGO), "project.wsgi"], "/", ALL),
     "django-uvicorn": ([*UVICORN, str(DJANGO), "project.asgi:application"], "/", ALL),
