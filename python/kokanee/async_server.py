@@ -8,28 +8,10 @@ import inspect
 import sys
 from typing import Any, AsyncIterator, Callable, Coroutine
 
-from . import _asgi, _engine, async_manager, base_manager, base_server, exceptions
+from . import _asgi, async_manager, base_manager, base_server, exceptions
 from ._handlers import Handler, call_lifecycle
+from ._loop import Loop
 from ._steps import settle
-
-#: Events that are taken out of the engine in one turn of the loop.
-BATCH = 256
-
-
-#: What ASGI hosts ask for.
-REQUESTS = ("http", "websocket")
-
-
-async def refuse_origin(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answers a request of an origin that is not accepted."""
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": 1008})
-        return
-    headers = [(b"content-type", b"text/plain")]
-    await send({"type": "http.response.start", "status": 400, "headers": headers})
-    await send({"type": "http.response.body", "body": b'"Not an accepted origin."'})
-
 
 class _Waiter(base_manager.Waiter):
     """Waits for an answer in `call`."""
@@ -69,10 +51,7 @@ class AsyncServer(base_server.BaseServer):
             namespaces=namespaces,
             **kwargs,
         )
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._channels: dict[int, asyncio.Event] = {}
+        self._loop = Loop(self)
         self.logger.info("Server initialized for %s.", self.async_mode)
 
     def is_asyncio_based(self) -> bool:
@@ -228,7 +207,7 @@ class AsyncServer(base_server.BaseServer):
 
     async def shutdown(self) -> None:
         """Disconnects all clients and stops the server of this process."""
-        await asyncio.get_running_loop().run_in_executor(None, self._engine.close)
+        await self._loop.stop()
 
     # Background tasks.
 
@@ -236,7 +215,7 @@ class AsyncServer(base_server.BaseServer):
         self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any
     ) -> asyncio.Task[Any]:
         """Starts a coroutine function as a task, and returns the task."""
-        return self._spawn(target(*args, **kwargs))
+        return self._loop.spawn(target(*args, **kwargs))
 
     async def sleep(self, seconds: float = 0) -> None:
         """Sleeps."""
@@ -266,72 +245,10 @@ class AsyncServer(base_server.BaseServer):
 
     async def handle_request(self, *args: Any, **kwargs: Any) -> Any:
         """Answers a request of the host: for ASGI `(scope, receive, send)`."""
-        self._start()
-        if callable(self._options["cors_allowed_origins"]) and args[0]["type"] in REQUESTS:
-            scope, receive, send = args
-            if not self._accepts_origin(_asgi.environ_of(scope, receive, send)):
-                await refuse_origin(scope, receive, send)
-                return None
+        self._loop.start()
         return await _asgi.handle(self, *args, **kwargs)
 
-    def _start(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._loop is loop:
-            return
-        self.manager.check()
-        self._loop = loop
-        descriptor = self._engine.fileno()
-        loop.add_reader(descriptor, self._readable)
-
     # What the engine says.
-
-    def _readable(self) -> None:
-        for event in self._engine.drain(BATCH):
-            kind = event[0]
-            if self._raw and kind in base_server.RAW_KINDS:
-                self._spawn(self._handle_raw(event))
-            elif kind == _engine.EVENT:
-                self._spawn(self._handle_event(event))
-            elif kind == _engine.CONNECT:
-                self._spawn(self._asked(event))
-            elif kind == _engine.DISCONNECT:
-                self._spawn(self._left(event))
-            elif kind == _engine.ANSWER:
-                callback = self._callbacks.pop(event[1], None)
-                if callback is not None and event[2] is not None:
-                    result = callback(*event[2])
-                    if inspect.isawaitable(result):
-                        self._spawn(_await(result))
-                elif isinstance(callback, _Waiter):
-                    callback.gone()
-            elif kind == _engine.DONE:
-                future = self._waiting.pop(event[1], None)
-                if future is not None and not future.done():
-                    future.set_result(None)
-            elif kind == _engine.CHANNEL:
-                ready = self._channels.get(event[1])
-                if ready is not None:
-                    ready.set()
-            elif kind == _engine.SESSION_END:
-                self._session_ended(event[1])
-
-    if sys.version_info >= (3, 12):
-
-        def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-            loop = asyncio.get_running_loop()
-            task = asyncio.Task(coroutine, loop=loop, eager_start=True)
-            if not task.done():
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            return task
-
-    else:
-
-        def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-            task = asyncio.get_running_loop().create_task(coroutine)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            return task
 
     async def _handle_event(self, event: tuple[Any, ...]) -> None:
         try:
@@ -358,7 +275,7 @@ class AsyncServer(base_server.BaseServer):
                 await settle(sent)
 
     def _start_event(self, event: tuple[Any, ...]) -> Any:
-        return self._spawn(self._handle_event(event))
+        return self._loop.spawn(self._handle_event(event))
 
     # Connections that are not the engine's.
 
@@ -396,7 +313,3 @@ class AsyncServer(base_server.BaseServer):
                 raise
             # What the handler waited for was cancelled, not the handler.
             return None
-
-
-async def _await(awaitable: Any) -> Any:
-    return await awaitable

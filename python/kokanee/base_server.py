@@ -39,6 +39,8 @@ ENGINE_OPTIONS: dict[str, Any] = {
     "connect_timeout": 45,
     "path": None,
     "strict_targets": False,
+    "takeover": False,
+    "poll_takeover": True,
 }
 
 

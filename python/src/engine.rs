@@ -15,8 +15,8 @@ use futures_util::FutureExt;
 use http_body_util::{Empty, Full};
 use kokanee_engineio::{CloseReason, Outgoing};
 use kokanee_server::{
-    Ack, AckError, Args, ConnectError, DisconnectReason, JoinError, Namespace, RawEvent, Server,
-    Socket, SocketId,
+    Ack, AckError, Args, ConnectError, DisconnectReason, JoinError, Namespace, NoUpgrade, RawEvent,
+    Server, Socket, SocketId,
 };
 use parking_lot::{Mutex, RwLock};
 use pyo3::{
@@ -112,12 +112,25 @@ fn socket_id(sid: &str) -> Option<SocketId> {
 impl Engine {
     /// The server, started if it is not running in this process.
     fn running(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
-        let generation = runtime::generation();
         if let Some(running) = &*self.running.read()
-            && running.generation == generation
+            && running.generation == runtime::generation()
         {
             return Ok(Arc::clone(running));
         }
+        self.start(py)
+    }
+
+    /// The server, started if it is not running in this process or was closed: a host may start again.
+    fn serving(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
+        let running = self.running(py)?;
+        if running.queue.is_closed() {
+            return self.start(py);
+        }
+        Ok(running)
+    }
+
+    fn start(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
+        let generation = runtime::generation();
         let runtime = runtime::handle()?;
         let options = self.options.bind(py);
         let json = options.get_item("json")?.filter(|json| !json.is_none());
@@ -146,7 +159,9 @@ impl Engine {
         }
         let mut slot = self.running.write();
         // Of a server of the parent process nothing may be dropped: its tasks do not exist here.
-        if let Some(old) = slot.replace(Arc::clone(&running)) {
+        if let Some(old) = slot.replace(Arc::clone(&running))
+            && old.generation != generation
+        {
             let _ = std::mem::ManuallyDrop::new(old);
         }
         Ok(running)
@@ -352,7 +367,7 @@ impl Engine {
 
     /// The descriptor that is readable while events wait.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        Ok(self.running(py)?.queue.fileno()?)
+        Ok(self.serving(py)?.queue.fileno()?)
     }
 
     /// Takes up to `max` events as tuples.
@@ -389,8 +404,8 @@ impl Engine {
     }
 
     /// Waits, without the GIL, until all threads that handle events are busy and for so many seconds none was taken though
-    /// some wait. `False`: the engine is closed.
-    fn wait_busy(&self, py: Python<'_>, patience: f64) -> PyResult<bool> {
+    /// some wait, and returns how many do. 0: the engine is closed.
+    fn wait_busy(&self, py: Python<'_>, patience: f64) -> PyResult<usize> {
         let queue = Arc::clone(&self.running(py)?.queue);
         let patience = Duration::try_from_secs_f64(patience).unwrap_or_default();
         Ok(py.detach(|| queue.wait_busy(patience)))
@@ -617,8 +632,9 @@ impl Engine {
 
     // Hosts.
 
-    /// Answers a request that the host has read; the host writes the response.
-    #[pyo3(signature = (method, target, headers, body, address = None, secure = false, environ = None, notify = false))]
+    /// Answers a request that the host has read; the host writes the response. `upgrades`: whether the host's connections can
+    /// become a WebSocket.
+    #[pyo3(signature = (method, target, headers, body, address = None, secure = false, environ = None, notify = false, upgrades = true))]
     #[expect(clippy::too_many_arguments, reason = "the parts of a request")]
     fn request(
         &self,
@@ -631,12 +647,16 @@ impl Engine {
         secure: bool,
         environ: Option<Py<PyAny>>,
         notify: bool,
+        upgrades: bool,
     ) -> PyResult<Pending> {
-        let running = self.running(py)?;
+        let running = self.serving(py)?;
         let head = head_of(method, target, headers, address, secure);
         let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
         let mut request = head.request(body)?;
         running.open_session(&mut request, environ);
+        if !upgrades {
+            request.extensions_mut().insert(NoUpgrade);
+        }
         let id = running.next_id();
         Ok(request::start(
             &running.server,
@@ -648,8 +668,9 @@ impl Engine {
         ))
     }
 
-    /// Takes over a connection of the host by its descriptor, which is duplicated, and answers its request.
-    #[pyo3(signature = (fd, method, target, headers, unread, address = None, environ = None))]
+    /// Takes over a connection of the host by its descriptor, which is duplicated, and answers its request. `answered`: the
+    /// host has sent 101 already, without extensions.
+    #[pyo3(signature = (fd, method, target, headers, unread, address = None, environ = None, secure = false, answered = false))]
     #[expect(clippy::too_many_arguments, reason = "the parts of a request")]
     fn adopt(
         &self,
@@ -661,10 +682,15 @@ impl Engine {
         unread: Vec<u8>,
         address: Option<(String, u16)>,
         environ: Option<Py<PyAny>>,
+        secure: bool,
+        answered: bool,
     ) -> PyResult<()> {
-        let running = self.running(py)?;
-        let head = head_of(method, target, headers, address, false);
+        let running = self.serving(py)?;
+        let head = head_of(method, target, headers, address, secure);
         let mut request = head.request(Empty::new())?;
+        if answered {
+            feed::complete(request.headers_mut());
+        }
         running.open_session(&mut request, environ);
         let address = head.socket_address();
         adopt::adopt(
@@ -674,6 +700,7 @@ impl Engine {
             request,
             unread,
             address,
+            answered,
         )
         .map_err(|error| PyOSError::new_err(error.to_string()))
     }
@@ -689,7 +716,7 @@ impl Engine {
         secure: bool,
         environ: Option<Py<PyAny>>,
     ) -> PyResult<Channel> {
-        let running = self.running(py)?;
+        let running = self.serving(py)?;
         let head = head_of("GET".to_owned(), target, headers, address, secure);
         let mut request = head.request(Empty::new())?;
         feed::complete(request.headers_mut());
@@ -705,6 +732,12 @@ impl Engine {
         ))
     }
 
+    /// Has the engine read what channels were fed.
+    fn flush_fed(&self, py: Python<'_>) -> PyResult<()> {
+        self.running(py)?.queue.wake_fed();
+        Ok(())
+    }
+
     /// How many sessions are open.
     fn session_count(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.running(py)?.server.session_count())
@@ -718,6 +751,9 @@ impl Engine {
         else {
             return;
         };
+        if runtime::has_ended() {
+            return;
+        }
         py.detach(|| {
             let timeout = Duration::try_from_secs_f64(timeout).unwrap_or_default();
             let server = running.server.clone();

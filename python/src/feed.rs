@@ -31,7 +31,11 @@ const MOST_BYTES: usize = 256 * 1024;
 /// What the engine has written, as messages.
 enum Outgoing {
     Accept(Vec<(String, String)>),
-    Refuse(u16),
+    Refuse {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    },
     Text(String),
     Binary(Vec<u8>),
     Close(u16),
@@ -47,7 +51,7 @@ struct Incoming {
 }
 
 struct Outbox {
-    /// The response's head, until it is complete.
+    /// The response's head, until it is complete. One that refuses the WebSocket stays, with the body after it.
     head: Option<Vec<u8>>,
     decoder: Decoder,
     messages: VecDeque<Outgoing>,
@@ -77,10 +81,15 @@ impl Shared {
     }
 
     fn end(&self, outbox: &mut Outbox, code: u16) {
-        if !outbox.ended {
-            outbox.ended = true;
-            self.push(outbox, Outgoing::Close(code));
+        if outbox.ended {
+            return;
         }
+        outbox.ended = true;
+        let last = match outbox.head.take() {
+            Some(response) => refusal(&response),
+            None => Outgoing::Close(code),
+        };
+        self.push(outbox, last);
     }
 
     /// Takes bytes that the engine has written.
@@ -89,17 +98,16 @@ impl Shared {
         let mut bytes = bytes.to_vec();
         if let Some(head) = &mut outbox.head {
             head.append(&mut bytes);
-            let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") else {
+            let Some(end) = end_of_head(head) else {
                 return Ok(());
             };
-            bytes = head.split_off(end + 4);
-            let head = outbox.head.take().unwrap_or_default();
-            let answer = answer(&head);
-            let accepted = matches!(answer, Outgoing::Accept(_));
-            self.push(&mut outbox, answer);
-            if !accepted {
-                outbox.ended = true;
+            let (status, headers) = read_head(&head[..end]);
+            if status != 101 {
+                return Ok(());
             }
+            bytes = head.split_off(end);
+            outbox.head = None;
+            self.push(&mut outbox, Outgoing::Accept(headers));
         }
         if outbox.ended {
             return Ok(());
@@ -124,28 +132,41 @@ impl Shared {
     }
 }
 
-/// The response's head as the answer to the WebSocket's request.
-fn answer(head: &[u8]) -> Outgoing {
+fn end_of_head(response: &[u8]) -> Option<usize> {
+    let end = response.windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some(end + 4)
+}
+
+/// The status of a response's head, and the headers that are not the host's to write.
+fn read_head(head: &[u8]) -> (u16, Vec<(String, String)>) {
+    const OF_THE_HOST: [&str; 6] = [
+        "upgrade",
+        "connection",
+        "content-length",
+        "sec-websocket-accept",
+        "sec-websocket-extensions",
+        "sec-websocket-version",
+    ];
     let head = String::from_utf8_lossy(head);
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1));
-    match status.and_then(|status| status.parse().ok()).unwrap_or(500) {
-        101 => {
-            let own = [
-                "upgrade",
-                "connection",
-                "sec-websocket-accept",
-                "sec-websocket-extensions",
-            ];
-            let headers = lines.filter_map(|line| line.split_once(": "));
-            let headers = headers.filter(|(name, _)| !own.contains(name));
-            Outgoing::Accept(
-                headers
-                    .map(|(name, value)| (name.into(), value.into()))
-                    .collect(),
-            )
-        }
-        status => Outgoing::Refuse(status),
+    let headers = lines
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(name, _)| !OF_THE_HOST.contains(name))
+        .map(|(name, value)| (name.into(), value.into()));
+    let status = status.and_then(|status| status.parse().ok());
+    (status.unwrap_or(500), headers.collect())
+}
+
+/// A response that refuses the WebSocket.
+fn refusal(response: &[u8]) -> Outgoing {
+    let end = end_of_head(response).unwrap_or(response.len());
+    let (status, headers) = read_head(&response[..end]);
+    let body = response[end..].to_vec();
+    Outgoing::Refuse {
+        status,
+        headers,
+        body,
     }
 }
 
@@ -228,7 +249,8 @@ impl Channel {
         self.0.id
     }
 
-    /// Hands over a message of the client. `False` says to wait for room: an event with the channel's id comes then.
+    /// Hands over a message of the client, which is read after `Engine.flush_fed`. `False` says to wait for room: an event
+    /// with the channel's id comes then.
     fn feed(&self, message: &Bound<'_, PyAny>) -> PyResult<bool> {
         if let Ok(bytes) = message.cast::<PyBytes>() {
             return Ok(self.frame(OpCode::Binary, bytes.as_bytes()));
@@ -246,8 +268,8 @@ impl Channel {
         }
     }
 
-    /// Takes what the engine has for the client: `("accept", headers)`, `("refuse", status)`, text, bytes, and at the end
-    /// `("close", code)`.
+    /// Takes what the engine has for the client: `("accept", headers)`, text, bytes, and at the end `("close", code)` or
+    /// `("refuse", status, headers, body)`.
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let (messages, writer) = {
             let mut outbox = self.0.outbox.lock();
@@ -261,7 +283,16 @@ impl Channel {
             .into_iter()
             .map(|message| match message {
                 Outgoing::Accept(headers) => Ok(("accept", headers).into_pyobject(py)?.into_any()),
-                Outgoing::Refuse(status) => Ok(("refuse", status).into_pyobject(py)?.into_any()),
+                Outgoing::Refuse {
+                    status,
+                    headers,
+                    body,
+                } => {
+                    let body = PyBytes::new(py, &body);
+                    Ok(("refuse", status, headers, body)
+                        .into_pyobject(py)?
+                        .into_any())
+                }
                 Outgoing::Text(text) => Ok(text.into_pyobject(py)?.into_any()),
                 Outgoing::Binary(bytes) => Ok(PyBytes::new(py, &bytes).into_any()),
                 Outgoing::Close(code) => Ok(("close", code).into_pyobject(py)?.into_any()),
@@ -278,7 +309,7 @@ impl Channel {
         incoming.bytes.extend_from_slice(header.as_slice());
         incoming.bytes.extend_from_slice(payload);
         if let Some(reader) = incoming.reader.take() {
-            reader.wake();
+            self.0.queue.add_fed(reader);
         }
         incoming.full = incoming.bytes.len() >= MOST_BYTES;
         !incoming.full

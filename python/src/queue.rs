@@ -13,6 +13,7 @@ use std::{
     io::{Read, Write},
     os::{fd::AsRawFd, unix::net::UnixStream},
     sync::Arc,
+    task::Waker,
     time::Duration,
 };
 
@@ -103,9 +104,11 @@ pub(crate) struct Queue {
     pub(crate) json: Json,
     state: Mutex<State>,
     filled: Condvar,
-    /// An event has come, and no thread waited for it.
+    /// More events have come than threads wait for one.
     unattended: Condvar,
     emptied: Notify,
+    /// Readers of WebSockets that a host has fed since it last said so.
+    fed: Mutex<Vec<Waker>>,
 }
 
 impl std::fmt::Debug for Queue {
@@ -128,7 +131,9 @@ impl Queue {
         state.events.push_back(event);
         if state.waiting > 0 {
             self.filled.notify_one();
-        } else {
+        }
+        // A thread that was woken for another event still counts as waiting.
+        if state.events.len() > state.waiting {
             self.unattended.notify_one();
         }
         if was_empty && let Some((_, writer)) = &mut state.wake {
@@ -235,14 +240,15 @@ impl Queue {
         (state.events.len(), state.waiting)
     }
 
-    /// Waits until all threads are busy and for so long no event was taken though some wait. `false`: closed.
-    pub(crate) fn wait_busy(&self, patience: Duration) -> bool {
+    /// Waits until all threads are busy and for so long no event was taken though some wait, and returns how many do. 0:
+    /// closed.
+    pub(crate) fn wait_busy(&self, patience: Duration) -> usize {
         let mut state = self.state.lock();
         loop {
             if state.closed {
-                return false;
+                return 0;
             }
-            if state.events.is_empty() || state.waiting > 0 {
+            if state.events.len() <= state.waiting {
                 self.unattended.wait(&mut state);
                 continue;
             }
@@ -250,9 +256,22 @@ impl Queue {
             drop(state);
             std::thread::sleep(patience);
             state = self.state.lock();
-            if state.taken == before && !state.events.is_empty() && state.waiting == 0 {
-                return true;
+            if state.taken == before && state.events.len() > state.waiting {
+                return state.events.len();
             }
+        }
+    }
+
+    /// Puts a reader that has something to read to those that `wake_fed` wakes.
+    pub(crate) fn add_fed(&self, reader: Waker) {
+        self.fed.lock().push(reader);
+    }
+
+    /// Wakes the readers of what the host has fed: all at once, as each wake alone costs a change of threads.
+    pub(crate) fn wake_fed(&self) {
+        let readers = std::mem::take(&mut *self.fed.lock());
+        for reader in readers {
+            reader.wake();
         }
     }
 

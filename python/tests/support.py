@@ -116,4 +116,23 @@ def javascript(script: str, port: int, *arguments: str, seconds: float = 30) -> 
         env={**os.environ, "NODE_PATH": str(INTEROP / "node_modules")},
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return json.loads(done.stdout.strip().split("\n")[-1])
+
+
+@contextlib.contextmanager
+def javascript_process(
+    script: str, port: int, *arguments: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Runs a script of `tests/js` beside the test, until the block ends."""
+    process = subprocess.Popen(
+        ["node", str(HERE / "js" / script), str(port), *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "NODE_PATH": str(INTEROP / "node_modules")},
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
