@@ -390,6 +390,8 @@ class BaseServer(_connections.Connections):
             await self._join(sid, namespace, environ, auth, connecting)
         except Exception:
             report(self.logger, "connect", sid, namespace)
+        finally:
+            connecting.done()
 
     async def _left(self, event: tuple[Any, ...]) -> None:
         """Handles a client that has left."""
@@ -411,7 +413,9 @@ class BaseServer(_connections.Connections):
         try:
             if kind == _engine.CONNECT:
                 await self._open_connection(eio_sid, event[4])
-                if not event[6].accept():
+                is_there = event[6].accept()
+                event[6].done()
+                if not is_there:
                     await self._close_connection(eio_sid)
             elif kind == _engine.EVENT:
                 try:

@@ -13,10 +13,10 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{Empty, Full};
-use kokanee_engineio::Outgoing;
+use kokanee_engineio::{CloseReason, Outgoing};
 use kokanee_server::{
-    Ack, AckError, Args, ConnectError, DisconnectReason, Namespace, NoUpgrade, RawEvent, Server,
-    Socket, SocketId,
+    Ack, AckError, Args, ConnectError, DisconnectReason, JoinError, Namespace, NoUpgrade, RawEvent,
+    Server, Socket, SocketId,
 };
 use parking_lot::{Mutex, RwLock};
 use pyo3::{
@@ -220,17 +220,28 @@ fn attach(queue: &Arc<Queue>, joining: &Joining, serial: bool, namespace: &Names
     });
 }
 
-/// Forgets a socket that Python was deciding on, also if it is gone before the decision.
+/// Waits for Python's decision on a socket. If the client goes before it is let in, the socket is forgotten; and Python, if
+/// it had let the client in, is told that it has left.
 struct Asked {
+    queue: Arc<Queue>,
     joining: Joining,
-    id: SocketId,
+    socket: Socket,
+    decision: oneshot::Receiver<Result<(), ConnectError>>,
     is_let_in: bool,
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        if !self.is_let_in {
-            self.joining.lock().remove(&self.id);
+        if self.is_let_in {
+            return;
+        }
+        let joiner = self.joining.lock().remove(&self.socket.id());
+        drop(joiner);
+        self.decision.close();
+        if let Ok(Ok(())) = self.decision.try_recv() {
+            let reason = DisconnectReason::Session(CloseReason::TransportClose);
+            let socket = self.socket.clone();
+            self.queue.push(Event::Disconnect { socket, reason });
         }
     }
 }
@@ -238,19 +249,20 @@ impl Drop for Asked {
 /// Asks Python whether a client may join, and waits for the decision.
 async fn ask(queue: Arc<Queue>, joining: Joining, socket: Socket) -> Result<(), ConnectError> {
     let (decide, decision) = oneshot::channel();
-    let id = socket.id();
     let joiner = Joiner {
         socket: socket.clone(),
         waiting: Vec::new(),
     };
-    joining.lock().insert(id, joiner);
+    joining.lock().insert(socket.id(), joiner);
     let mut asked = Asked {
+        queue: Arc::clone(&queue),
         joining,
-        id,
+        socket: socket.clone(),
+        decision,
         is_let_in: false,
     };
     queue.push(Event::Connect { socket, decide });
-    let verdict = decision
+    let verdict = (&mut asked.decision)
         .await
         .unwrap_or_else(|_| Err(ConnectError::new("Connection rejected by server")));
     asked.is_let_in = verdict.is_ok();
@@ -516,6 +528,8 @@ impl Engine {
         };
         match socket.join(room) {
             Ok(()) => Ok(true),
+            // Its handlers may not know yet that it is gone.
+            Err(JoinError::Disconnected) => Ok(false),
             Err(error) => Err(PyValueError::new_err(error.to_string())),
         }
     }

@@ -26,6 +26,7 @@ use pyo3::{
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
+    engine::Session,
     request::PendingState,
     value::{self, Json},
 };
@@ -295,6 +296,8 @@ impl Queue {
 pub(crate) struct Connecting {
     decide: Mutex<Option<oneshot::Sender<Result<(), ConnectError>>>>,
     json: Json,
+    /// The session's end is told after this is done.
+    session: Mutex<Option<Arc<Session>>>,
 }
 
 #[pymethods]
@@ -312,6 +315,12 @@ impl Connecting {
             error = error.data(value::to_json(&self.json, data)?);
         }
         Ok(self.decide(Err(error)))
+    }
+
+    /// Says that nothing more is done for the client's wish to join.
+    fn done(&self) {
+        let session = self.session.lock().take();
+        drop(session);
     }
 }
 
@@ -379,6 +388,7 @@ pub(crate) fn to_python<'py>(
             let connecting = Connecting {
                 decide: Mutex::new(Some(decide)),
                 json: own(),
+                session: Mutex::new(session),
             };
             (
                 CONNECT,

@@ -92,7 +92,12 @@ impl Pending {
                 match deadline {
                     None => self.state.filled.wait(&mut slot),
                     Some(deadline) => {
-                        if self.state.filled.wait_until(&mut slot, deadline).timed_out() {
+                        if self
+                            .state
+                            .filled
+                            .wait_until(&mut slot, deadline)
+                            .timed_out()
+                        {
                             break;
                         }
                     }
