@@ -32,7 +32,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
         ],
     )?;
     requirements::npm_packages(steps, DIRECTORY)?;
-    let python = requirements::python_packages(steps)?;
+    let python = requirements::python_packages(steps, DIRECTORY)?;
     let browser = requirements::browser().context("no browser is installed")?;
     release::build(steps)?;
 

@@ -10,6 +10,7 @@ mod fuzz;
 mod imports;
 mod interop;
 mod lint;
+mod python;
 mod release;
 mod requirements;
 mod soak;
@@ -27,6 +28,8 @@ Usage: cargo xtask <verb>
 
   test [--quick]                   installs what the tests need and runs all of them; --quick: the Rust tests only
   interop                          the JavaScript, Python and browser suites against the built server
+  python [ARGUMENTS...]            installs the Python package from its source and runs its tests; arguments are pytest's
+  wheel                            builds the Python package's wheel for this platform
   fuzz [--seconds N] [TARGET...]   every fuzz target, or those named, 60 seconds each
   bench [ARGUMENTS...]             builds the peers and runs `kokanee-bench compare` with the arguments
   soak [--seconds N]               3 minutes of mixed traffic with churn, or N seconds; afterwards the server must hold nothing
@@ -55,6 +58,8 @@ fn run(steps: &mut Steps, words: &[&str]) -> anyhow::Result<()> {
         ["test"] => test::all(steps),
         ["test", "--quick"] => test::quick(steps),
         ["interop"] => interop::run(steps),
+        ["python", arguments @ ..] => python::test(steps, arguments),
+        ["wheel"] => python::wheel(steps),
         ["fuzz", arguments @ ..] => fuzz::run(steps, &fuzz::Options::parse(arguments)?),
         ["bench", arguments @ ..] => bench::compare(steps, arguments),
         ["soak", arguments @ ..] => soak::run(steps, soak::parse(arguments)?),

@@ -13,8 +13,6 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::steps::{Step, Steps, root};
 
-/// Where the Python packages of the interop suites live, below the root.
-const VENV: &str = "tests/interop/.venv";
 const NODE_MAJOR: u32 = 20;
 
 /// Something that must be installed before a suite can run.
@@ -155,31 +153,29 @@ fn is_newer(path: &Path, other: &Path) -> bool {
     modified(path).is_some_and(|time| modified(other).is_some_and(|other| time >= other))
 }
 
-/// Installs the Python packages of the interop suites into their own virtual environment, if it lacks any, and returns
+/// Installs the packages of `FOLDER/requirements.txt` into the virtual environment `FOLDER/.venv`, if it lacks any, and returns
 /// its interpreter.
 ///
 /// # Errors
 /// Python or pip fails.
-pub(crate) fn python_packages(steps: &mut Steps) -> Result<PathBuf> {
-    let wanted = fs::read_to_string(root().join("tests/interop/requirements.txt"))?;
-    let venv = root().join(VENV);
+pub(crate) fn python_packages(steps: &mut Steps, folder: &str) -> Result<PathBuf> {
+    let requirements = format!("{folder}/requirements.txt");
+    let wanted = fs::read_to_string(root().join(&requirements))?;
+    let name = format!("{folder}/.venv");
+    let venv = root().join(&name);
     let interpreter = venv.join("bin/python");
     // Written last, so it proves that everything before it succeeded.
     let installed = venv.join("installed-requirements.txt");
     if interpreter.exists() && fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
         return Ok(interpreter);
     }
-    steps.run(&Step::new("python environment", "python3 -m venv --clear").arg(VENV))?;
+    steps.run(&Step::new("python environment", "python3 -m venv --clear").arg(&name))?;
     let pip = Step::new(
         "python packages",
-        &format!("{VENV}/bin/python -m pip install"),
+        &format!("{name}/bin/python -m pip install"),
     )
-    .args([
-        "--quiet",
-        "--disable-pip-version-check",
-        "-r",
-        "tests/interop/requirements.txt",
-    ]);
+    .args(["--quiet", "--disable-pip-version-check", "-r"])
+    .arg(&requirements);
     steps.run(&pip)?;
     fs::write(&installed, wanted)?;
     Ok(interpreter)

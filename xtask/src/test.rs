@@ -3,12 +3,12 @@
 use anyhow::Result;
 
 use crate::{
-    bench, fuzz, interop,
+    bench, fuzz, interop, python,
     requirements::{self, Requirement, find},
     steps::{Step, Steps},
 };
 
-/// Runs the Rust tests, the interop suites, the benchmark's gate, and every fuzz target for a minute.
+/// Runs the Rust tests, the interop suites, the tests of the Python package, the benchmark's gate, and every fuzz target for a minute.
 ///
 /// # Errors
 /// A requirement cannot be installed, or a test fails.
@@ -28,6 +28,7 @@ pub(crate) fn all(steps: &mut Steps) -> Result<()> {
     )?;
     quick(steps)?;
     interop::run(steps)?;
+    python::test(steps, &[])?;
     bench::gate(steps)?;
     fuzz::run(steps, &fuzz::Options::default())
 }

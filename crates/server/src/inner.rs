@@ -66,6 +66,9 @@ pub(crate) struct ServerInner {
     pub(crate) allow_request: Option<AllowRequest>,
     pub(crate) client_bundle: Option<ClientBundle>,
     pub(crate) trusted_proxies: Vec<TrustedProxy>,
+    pub(crate) open_namespaces: Option<OpenNamespaces>,
+    /// Sessions speak a protocol of the application's own.
+    pub(crate) raw_messages: bool,
     /// Throttles for log lines about pages of other origins, limits of new sessions, limits of size, and proxies.
     pub(crate) origin_log: Throttle,
     pub(crate) limit_log: Throttle,
@@ -82,6 +85,13 @@ pub(crate) struct ServerInner {
     pub(crate) stop: watch::Sender<bool>,
 }
 
+/// How namespaces are made for clients that ask for them.
+#[derive(Clone)]
+pub(crate) struct OpenNamespaces {
+    pub(crate) most: usize,
+    pub(crate) prepare: Arc<dyn Fn(&Namespace) + Send + Sync>,
+}
+
 /// Returns random bytes of the system's generator.
 pub(crate) fn random_id() -> Result<[u8; 15], getrandom::Error> {
     let mut random = [0; 15];
@@ -95,6 +105,47 @@ impl ServerInner {
             return Some(self.root.clone());
         }
         self.namespaces.read().get(name).cloned()
+    }
+
+    /// Returns the namespace that a client asks for, which may be made for it.
+    pub(crate) fn namespace_for_client(&self, name: &str) -> Option<Namespace> {
+        if let Some(namespace) = self.namespace(name) {
+            return Some(namespace);
+        }
+        let open = self.open_namespaces.as_ref()?;
+        let mut namespaces = self
+            .namespaces
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(namespace) = namespaces.get(name) {
+            return Some(namespace.clone());
+        }
+        let made = namespaces.values().filter(|it| it.is_on_demand()).count();
+        if made >= open.most {
+            tracing::warn!(most = open.most, "no more namespaces are made for clients");
+            return None;
+        }
+        let parser = self.connection_config.parser;
+        let (limits, state) = (Arc::clone(&self.limits), Arc::clone(&self.state));
+        // Most have few sockets.
+        let namespace = Namespace::new(name, limits, state, parser, 1, true);
+        (open.prepare)(&namespace);
+        namespaces.insert(name.to_owned(), namespace.clone());
+        Some(namespace)
+    }
+
+    /// Forgets a namespace that was made for a client, if no socket is left in it.
+    pub(crate) fn forget_if_empty(&self, namespace: &Namespace) {
+        let mut namespaces = self
+            .namespaces
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_known = namespaces
+            .get(namespace.name())
+            .is_some_and(|known| known.is(namespace));
+        if is_known && namespace.socket_count() == 0 {
+            namespaces.remove(namespace.name());
+        }
     }
 
     pub(crate) fn all_namespaces(&self) -> Vec<Namespace> {

@@ -185,6 +185,8 @@ pub struct Namespace(Arc<Inner>);
 
 struct Inner {
     name: Box<str>,
+    /// A client has asked for it, and it goes with its last socket.
+    on_demand: bool,
     limits: Arc<Limits>,
     state: Arc<States>,
     parser: ParserKind,
@@ -219,9 +221,11 @@ impl Namespace {
         state: Arc<States>,
         parser: ParserKind,
         shards: usize,
+        on_demand: bool,
     ) -> Self {
         Self(Arc::new(Inner {
             name: name.into(),
+            on_demand,
             limits,
             state,
             parser,
@@ -237,6 +241,16 @@ impl Namespace {
     /// Returns the name, with its leading `/`.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Whether it goes with its last socket.
+    pub(crate) fn is_on_demand(&self) -> bool {
+        self.0.on_demand
+    }
+
+    /// Whether both are the same namespace, not only of one name.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -21,7 +21,7 @@ use crate::{
     cookie::Cookie,
     cors::Cors,
     forwarded::TrustedProxy,
-    inner::{AllowRequest, ServerInner},
+    inner::{AllowRequest, OpenNamespaces, ServerInner},
     limits::Limits,
     mailbox::Command,
     namespace::Namespace,
@@ -114,9 +114,15 @@ impl Server {
         let make = || {
             let parser = self.0.connection_config.parser;
             let (limits, state) = (Arc::clone(&self.0.limits), Arc::clone(&self.0.state));
-            Namespace::new(&name, limits, state, parser, self.0.shards)
+            Namespace::new(&name, limits, state, parser, self.0.shards, false)
         };
         namespaces.entry(name.clone()).or_insert_with(make).clone()
+    }
+
+    /// Returns the namespace of this name, if it exists.
+    #[doc(hidden)]
+    pub fn find_namespace(&self, name: &str) -> Option<Namespace> {
+        self.0.namespace(name)
     }
 
     /// Returns the limits.
@@ -269,6 +275,8 @@ pub struct ServerBuilder {
     allow_request: Option<AllowRequest>,
     client_bundle: Option<ClientBundle>,
     trusted_proxies: Vec<TrustedProxy>,
+    open_namespaces: Option<OpenNamespaces>,
+    raw_messages: bool,
     state: States,
 }
 
@@ -296,6 +304,8 @@ impl Default for ServerBuilder {
             allow_request: None,
             client_bundle: None,
             trusted_proxies: Vec::new(),
+            open_namespaces: None,
+            raw_messages: false,
             state: States::default(),
         }
     }
@@ -501,6 +511,35 @@ impl ServerBuilder {
         self
     }
 
+    /// Opens namespaces that clients ask for and that do not exist: each is made with the handlers that `prepare` adds, and
+    /// goes with its last socket. At most so many exist at a time: a client that asks for one more is refused, as it is for
+    /// every namespace that does not exist if this is not set.
+    ///
+    /// ```
+    /// # use kokanee_server::{Server, Socket};
+    /// let builder = Server::builder().open_namespaces(1000, |namespace| {
+    ///     namespace.on("name", async |socket: Socket| socket.emit("name", socket.namespace().name()).await);
+    /// });
+    /// ```
+    pub fn open_namespaces(
+        mut self,
+        most: usize,
+        prepare: impl Fn(&Namespace) + Send + Sync + 'static,
+    ) -> Self {
+        let prepare = Arc::new(prepare);
+        self.open_namespaces = Some(OpenNamespaces { most, prepare });
+        self
+    }
+
+    /// Makes sessions speak a protocol of the application's own: each is a socket of the namespace `/` from its beginning to
+    /// its end, and each message of the client is an event `message` with a text or bytes. Answer with
+    /// [`Socket::send_message`].
+    #[doc(hidden)]
+    pub fn raw_messages(mut self, raw: bool) -> Self {
+        self.raw_messages = raw;
+        self
+    }
+
     /// Builds the server. It does nothing before [`listen`](Server::listen), [`layer`](Server::layer) or
     /// [`accept`](Server::accept).
     pub fn build(self) -> Server {
@@ -512,7 +551,7 @@ impl ServerBuilder {
             .min(64);
         let state = Arc::new(self.state);
         let (shared, parser) = (Arc::clone(&state), self.parser);
-        let root = Namespace::new("/", Arc::clone(&limits), shared, parser, shards);
+        let root = Namespace::new("/", Arc::clone(&limits), shared, parser, shards, false);
         Server(Arc::new(ServerInner {
             path: self.path,
             session_config: Arc::new(limits.session(self.allow_upgrades)),
@@ -526,6 +565,8 @@ impl ServerBuilder {
             allow_request: self.allow_request,
             client_bundle: self.client_bundle,
             trusted_proxies: self.trusted_proxies,
+            open_namespaces: self.open_namespaces,
+            raw_messages: self.raw_messages,
             origin_log: Throttle::default(),
             limit_log: Throttle::default(),
             size_log: Throttle::default(),

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use kokanee_engineio::{SendOptions, Str, Transport};
+use kokanee_engineio::{Outgoing, SendOptions, Str, Transport};
 use kokanee_handler::{EmitError, Event, Handler, TypedArgs, caught};
 use kokanee_socketio::{
     Args, Attachments, EncodeError, EncodedPacket, ParserKind, RawEvent, encode_event,
@@ -161,6 +161,9 @@ impl Socket {
             if !rooms.is_empty() {
                 self.with_extra(|extra| extra.last_rooms = rooms);
             }
+        }
+        if self.0.namespace.is_on_demand() {
+            self.0.server.forget_if_empty(&self.0.namespace);
         }
         self.0.acks.fail_all();
         if before == JOINING {
@@ -349,6 +352,12 @@ impl Socket {
     /// When `auth` does not fit `T`.
     pub fn auth<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         from_json(self.0.auth.as_ref().map_or("{}", Str::as_str))
+    }
+
+    /// Returns the JSON text that the client sent with CONNECT as `auth`. For bindings to other languages.
+    #[doc(hidden)]
+    pub fn auth_json(&self) -> Option<&str> {
+        self.0.auth.as_ref().map(Str::as_str)
     }
 
     /// Returns the memory that `auth` takes, in bytes.
@@ -641,6 +650,28 @@ impl Socket {
                 ..SendOptions::default()
             },
         )
+    }
+
+    /// Sends an event without waiting for room: beyond [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) the
+    /// policy of [`Limits::overflow`](crate::Limits::overflow) applies, as to a broadcast. For bindings to other languages,
+    /// whose `emit` never waits.
+    ///
+    /// # Errors
+    /// When the socket is disconnected, or the event has more attachments than its client takes.
+    #[doc(hidden)]
+    pub fn send_args(&self, event: &str, args: &Args) -> Result<(), EmitError> {
+        let packet = encode_event_args(self.0.namespace.name(), None, event, args)?;
+        self.note_outgoing(&packet);
+        self.send_packet(packet, SendOptions::default())
+    }
+
+    /// Sends a message as it is, on a server with [`raw_messages`](crate::ServerBuilder::raw_messages).
+    ///
+    /// # Errors
+    /// When the socket is disconnected.
+    #[doc(hidden)]
+    pub fn send_message(&self, message: Outgoing) -> Result<(), EmitError> {
+        self.send_packet(EncodedPacket::from_message(message), SendOptions::default())
     }
 
     /// Sends an event that is never compressed. For arguments that are compressed already.

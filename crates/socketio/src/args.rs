@@ -94,6 +94,22 @@ impl Args {
         Self::written(text, attachments)
     }
 
+    /// Makes arguments of the text of a JSON array, as a serializer of another language writes it. Bytes are
+    /// `{"_placeholder":true,"num":0}` in the text, in exactly this form and in order, and follow as attachments.
+    ///
+    /// # Errors
+    /// When the text is not one JSON array, or nested too deeply.
+    #[doc(hidden)]
+    pub fn from_json(text: Vec<u8>, attachments: Vec<Bytes>) -> Result<Self, EncodeError> {
+        let mut text = text;
+        match text.pop() {
+            Some(b']') => Self::written(text, attachments),
+            _ => Err(EncodeError::Serialize(
+                "the arguments are not a JSON array".into(),
+            )),
+        }
+    }
+
     /// Creates arguments from written text, an array without its closing bracket.
     pub(crate) fn written(mut text: Vec<u8>, attachments: Vec<Bytes>) -> Result<Self, EncodeError> {
         text.push(b']');

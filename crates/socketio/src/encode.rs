@@ -80,6 +80,11 @@ impl EncodedPacket {
         Self(Form::Text(buffer.finish()))
     }
 
+    /// Wraps a message that is sent as it is, to a peer whose protocol is the application's.
+    pub fn from_message(message: Outgoing) -> Self {
+        Self(Form::Text(message))
+    }
+
     /// Creates a packet with attachments. Their number is known only when all of the text is written, and is in front
     /// of it.
     fn with_attachments(text: &[u8], attachments: &[Bytes]) -> Self {

@@ -112,9 +112,9 @@ impl Driver {
         }
     }
 
-    /// Connects a client of an old revision to `/`, as those expect it.
-    pub(crate) fn connect_legacy(&mut self, cx: &mut Context<'_>, now: Instant) {
-        if self.sockets.connection.version() == ProtocolVersion::V4 {
+    /// Connects a client of an old revision to `/`, as those expect it, and one that does not speak Socket.IO.
+    pub(crate) fn connect_unasked(&mut self, cx: &mut Context<'_>, now: Instant) {
+        if self.sockets.connection.version() == ProtocolVersion::V4 || self.sockets.is_raw() {
             self.join(cx, now, Str::from_static("/"), None);
         }
     }

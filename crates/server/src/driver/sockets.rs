@@ -12,8 +12,8 @@ use bytes::Bytes;
 use kokanee_engineio::{CloseReason, Message, SendOptions, Session, Str};
 use kokanee_handler::{EventError, EventErrorKind, Running, poll_caught};
 use kokanee_socketio::{
-    AckId, Connection, EncodedPacket, Input, ParserKind, ProtocolError, ProtocolVersion, RawEvent,
-    encode_connect, encode_connect_error, encode_disconnect, encode_legacy_connect_error,
+    AckId, Args, Connection, EncodedPacket, Input, ParserKind, ProtocolError, ProtocolVersion,
+    RawEvent, encode_connect, encode_connect_error, encode_disconnect, encode_legacy_connect_error,
 };
 
 use crate::{
@@ -214,6 +214,12 @@ impl Sockets {
         self.connection.decoder().peer_parser()
     }
 
+    /// Whether the client's messages are the application's.
+    #[inline]
+    pub(super) fn is_raw(&self) -> bool {
+        self.server.raw_messages
+    }
+
     // Whether reading goes on.
 
     /// Whether the client must wait before more of it is read and handled.
@@ -277,6 +283,10 @@ impl Sockets {
         now: Instant,
         message: Message,
     ) -> ControlFlow<Interrupt> {
+        if self.is_raw() {
+            self.handle_raw(cx, message);
+            return ControlFlow::Continue(());
+        }
         let message = match message {
             Message::Text(text) => match self.connection.handle_event(text) {
                 Ok((index, id, event)) => {
@@ -328,6 +338,22 @@ impl Sockets {
             Err(error) => return ControlFlow::Break(Interrupt::Error(error)),
         }
         ControlFlow::Continue(())
+    }
+
+    /// Handles a message of a client that does not speak Socket.IO: an event of its only socket.
+    #[cold]
+    fn handle_raw(&mut self, cx: &mut Context<'_>, message: Message) {
+        let args = match message {
+            Message::Text(text) => Args::from_serialize(&(&*text,)),
+            Message::Binary(bytes) => {
+                let placeholder = br#"[{"_placeholder":true,"num":0}]"#;
+                Args::from_json(placeholder.to_vec(), vec![bytes])
+            }
+        };
+        match args {
+            Ok(args) => self.handle_event(cx, 0, None, &RawEvent::new("message", args)),
+            Err(error) => tracing::error!(%error, "message cannot be handed on"),
+        }
     }
 
     fn handle_event(
@@ -415,6 +441,10 @@ impl Sockets {
     // Joining.
 
     /// Starts the middlewares of a new socket, or refuses it. Returns its index.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "kept, or cloned if the namespace went in this moment"
+    )]
     pub(super) fn join(
         &mut self,
         session: &mut Session,
@@ -422,11 +452,6 @@ impl Sockets {
         name: Str,
         auth: Option<Str>,
     ) -> Option<usize> {
-        let Some(namespace) = self.server.namespace(&name) else {
-            let error = ConnectError::new("Invalid namespace");
-            self.refuse(session, now, &name, &error, true);
-            return None;
-        };
         let Ok(id) = random_id().map(SocketId::from_random) else {
             let error = ConnectError::new("internal error");
             self.refuse(session, now, &name, &error, false);
@@ -440,9 +465,23 @@ impl Sockets {
             self.refuse(session, now, &name, &error, false);
             return None;
         }
-        let (server, mailbox) = (Arc::clone(&self.server), Arc::clone(&self.mailbox));
-        let socket = Socket::new(id, namespace, server, mailbox, auth, self.parser());
-        socket.enter();
+        let socket = loop {
+            let Some(namespace) = self.server.namespace_for_client(&name) else {
+                let error = ConnectError::new("Invalid namespace");
+                self.refuse(session, now, &name, &error, true);
+                return None;
+            };
+            let (server, mailbox) = (Arc::clone(&self.server), Arc::clone(&self.mailbox));
+            let auth = auth.clone();
+            let socket = Socket::new(id, namespace.clone(), server, mailbox, auth, self.parser());
+            socket.enter();
+            // It may have been forgotten in this moment, as there was nobody in it.
+            let known = self.server.namespace(&name);
+            if known.is_some_and(|known| known.is(&namespace)) {
+                break socket;
+            }
+            socket.exit();
+        };
         self.connection.join(name, SocketState::new(socket));
         Some(self.connection.len() - 1)
     }
@@ -494,7 +533,9 @@ impl Sockets {
             ProtocolVersion::V5 => encode_connect(socket.namespace().name(), Some(&reply)),
             ProtocolVersion::V4 => encode_connect(socket.namespace().name(), None),
         };
-        self.send(session, now, &reply, SendOptions::OWED);
+        if !self.is_raw() {
+            self.send(session, now, &reply, SendOptions::OWED);
+        }
         // Connected before anybody can see it, and after the reply: no broadcast comes before it.
         socket.set_connected();
         if let Some(state) = self.connection.get_mut(index) {
@@ -529,6 +570,9 @@ impl Sockets {
         unknown_namespace: bool,
     ) {
         self.send_staged(session, now);
+        if self.is_raw() {
+            return;
+        }
         let packet = match self.connection.version() {
             ProtocolVersion::V4 if !unknown_namespace => {
                 encode_legacy_connect_error(namespace, &error.message, error.data.as_ref())
@@ -546,7 +590,9 @@ impl Sockets {
     /// Disconnects a socket for the server: the client gets a DISCONNECT.
     pub(super) fn disconnect(&mut self, session: &mut Session, now: Instant, index: usize) {
         self.send_staged(session, now);
-        if let Some(state) = self.connection.get_mut(index) {
+        if !self.is_raw()
+            && let Some(state) = self.connection.get_mut(index)
+        {
             let packet = encode_disconnect(state.socket.namespace().name());
             self.send(session, now, &packet, SendOptions::OWED);
         }

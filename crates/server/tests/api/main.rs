@@ -12,6 +12,7 @@ mod handlers;
 mod hosting;
 mod journal;
 mod middleware;
+mod open;
 mod order;
 mod payloads;
 mod read_pauses;

@@ -1,0 +1,38 @@
+"""`python -m kokanee`: commands."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+#: The module of each command; its `main(arguments)` runs it.
+COMMANDS = {
+    "doctor": "_doctor",
+    "run": "_run_program",
+    "serve": "_serve",
+}
+
+USAGE = """usage:
+  python -m kokanee run program.py [arguments]     run a program whose `import socketio` gives Kokanee
+  python -m kokanee run -m module [arguments]      the same for a module
+  python -m kokanee doctor [module:server]         say what is installed, what is chosen, and what has no effect
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a command, and returns the exit code."""
+    name = COMMANDS.get(arguments[0]) if arguments else None
+    if name is None:
+        print(USAGE, end="", file=sys.stderr)
+        return 2
+    try:
+        command = importlib.import_module(f".{name}", __package__)
+    except ModuleNotFoundError:
+        print(f"kokanee: {arguments[0]} is not there yet", file=sys.stderr)
+        return 2
+    result: int | None = command.main(arguments[1:])
+    return result or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

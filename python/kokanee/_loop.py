@@ -1,0 +1,214 @@
+"""The event loop of an `AsyncServer`: what the engine says is taken out there, and each event gets a task of its own.
+
+The engine's threads never run Python: they make a descriptor readable, which the loop watches. A server serves one loop at a
+time, that of the requests it gets. Tests may make a loop each, one after the other; two that run at once are refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any
+
+from . import _engine, base_manager
+
+#: Events that are taken out of the engine in one turn of the loop.
+BATCH = 256
+
+
+class Loop:
+    """Takes events out of the engine of a server on the event loop that serves it."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._descriptor = -1
+        #: Tasks that have begun and not ended: of events by the identity of the event, others by their own.
+        self._tasks: dict[int, asyncio.Task[Any]] = {}
+        self._end: AsyncGenerator[None, None] | None = None
+        #: Who waits for the response of a request.
+        self.replies: dict[int, asyncio.Future[Any]] = {}
+        #: WebSockets that the host feeds.
+        self.channels: dict[int, Any] = {}
+        self._flushes = False
+        #: What handlers of a client inherit: the context of the request that opened its connection, if anything is in it.
+        self.contexts: dict[str, contextvars.Context] = {}
+
+    def start(self) -> None:
+        """Begins to serve the running loop, if it is not served yet."""
+        loop = asyncio.get_running_loop()
+        if loop is self._loop:
+            return
+        if self._loop is not None:
+            if self._loop.is_running():
+                raise RuntimeError(
+                    "this AsyncServer serves clients on another event loop, which is running: use one server for each"
+                )
+            self._leave()
+        self._server.manager.check()
+        self._loop = loop
+        self._descriptor = self._server._engine.fileno()
+        # The first request's context is not that of the events.
+        no_context = contextvars.Context()
+        no_context.run(lambda: loop.add_reader(self._descriptor, self._readable))
+        self._end = self._at_end()
+        try:
+            self._end.__anext__().send(None)
+        except StopIteration:
+            pass
+
+    async def _at_end(self) -> AsyncGenerator[None, None]:
+        """Stops the server when the loop ends: `asyncio.run` and the hosts close the generators that are left."""
+        try:
+            yield
+        finally:
+            await self.stop()
+
+    async def stop(self, seconds: float = 1.0) -> None:
+        """Disconnects all clients, lets the handlers of that end, and leaves the loop. The next request starts it again."""
+        loop = self._loop
+        if loop is None or loop is not asyncio.get_running_loop():
+            return
+        engine = self._server._engine
+        await loop.run_in_executor(None, engine.close, seconds)
+        if self._loop is not loop:
+            return
+        self._readable(None)
+        handlers = set(self._tasks.values()) - {asyncio.current_task()}
+        if handlers:
+            await asyncio.wait(handlers, timeout=seconds)
+        if self._loop is loop:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Forgets the loop, and what waits there."""
+        loop, self._loop, self._end = self._loop, None, None
+        if loop is not None and not loop.is_closed():
+            loop.remove_reader(self._descriptor)
+        for channel in self.channels.values():
+            channel.end()
+        self.channels.clear()
+        self.replies.clear()
+        self.contexts.clear()
+        self._tasks.clear()
+
+    def fed(self) -> None:
+        """Says that a WebSocket was fed: the engine is woken once for all that are in this turn of the loop."""
+        if not self._flushes and self._loop is not None:
+            self._flushes = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushes = False
+        self._server._engine.flush_fed()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Starts a task that is kept until it ends."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks[id(task)] = task
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(id(task), None)
+
+    async def _handle(self, event: tuple[Any, ...]) -> None:
+        """Handles an event of a client, in a task of its own."""
+        server = self._server
+        try:
+            await (server._handle_raw(event) if server._raw else server._handle_event(event))
+        finally:
+            # A callback of the task would cost a turn of the loop.
+            self._tasks.pop(id(event), None)
+
+    def _readable(self, most: int | None = BATCH) -> None:
+        server = self._server
+        loop = self._loop
+        assert loop is not None
+        events = server._engine.drain(most if most is not None else sys.maxsize)
+        for event in events:
+            kind = event[0]
+            if kind == _engine.EVENT:
+                context = self.contexts.get(event[1]) if self.contexts else None
+                task = begin(loop, self._handle(event), context)
+                if not task.done():
+                    self._tasks[id(event)] = task
+            elif kind == _engine.CHANNEL:
+                channel = self.channels.get(event[1])
+                if channel is not None:
+                    channel.ready(self._begin)
+            elif kind == _engine.DONE:
+                reply = self.replies.pop(event[1], None)
+                if reply is not None and not reply.done():
+                    reply.set_result(None)
+            elif kind == _engine.CONNECT:
+                context = getattr(event[4], "context", None)
+                if context is not None:
+                    self.contexts[event[1]] = context
+                asked = server._handle_raw if server._raw else server._asked
+                self._begin(asked(event), context)
+            elif kind == _engine.DISCONNECT:
+                left = server._handle_raw if server._raw else server._left
+                self._begin(left(event), self.contexts.pop(event[1], None))
+            elif kind == _engine.ANSWER:
+                self._answered(server._callbacks.pop(event[1], None), event[2])
+            elif kind == _engine.SESSION_END:
+                server._session_ended(event[1])
+
+    def _answered(self, callback: Callable[..., Any] | None, args: Any) -> None:
+        if callback is None:
+            return
+        if args is None:
+            if isinstance(callback, base_manager.Waiter):
+                callback.gone()
+            return
+        try:
+            result = callback(*args)
+        except Exception:
+            self._server.logger.exception("a callback failed")
+            return
+        if inspect.isawaitable(result):
+            self._begin(_finish(result))
+
+    def _begin(
+        self, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context | None = None
+    ) -> None:
+        """Runs a coroutine as a task of its own, at once up to where it waits for the first time."""
+        loop = self._loop
+        assert loop is not None
+        task = begin(loop, coroutine, context)
+        if not task.done():
+            self._tasks[id(task)] = task
+            task.add_done_callback(self._ended)
+
+
+async def _finish(awaitable: Any) -> Any:
+    return await awaitable
+
+
+if sys.version_info >= (3, 12):
+
+    def begin(
+        loop: asyncio.AbstractEventLoop,
+        coroutine: Coroutine[Any, Any, Any],
+        context: contextvars.Context | None,
+    ) -> asyncio.Task[Any]:
+        """Returns a task that has run up to where it waits for the first time."""
+        if context is not None:
+            context = context.copy()
+        return asyncio.Task(coroutine, loop=loop, eager_start=True, context=context)
+
+else:
+
+    def begin(
+        loop: asyncio.AbstractEventLoop,
+        coroutine: Coroutine[Any, Any, Any],
+        context: contextvars.Context | None,
+    ) -> asyncio.Task[Any]:
+        """Returns a task for a coroutine, in a copy of a context."""
+        if context is not None:
+            return context.copy().run(loop.create_task, coroutine)
+        return loop.create_task(coroutine)

@@ -1,0 +1,344 @@
+"""Where the handlers of a `Server` run: on threads, or on the greenlets of eventlet or gevent.
+
+Each mode takes events out of the engine and calls `handle(event)` for each, so that a handler that blocks holds up no
+other. The engine's threads never run Python: a mode waits for events on threads of Python or, with greenlets, on the
+engine's descriptor.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import queue
+import select
+import sys
+import threading
+import time
+from typing import Any, Callable
+
+#: Events that are taken out of the engine at once.
+BATCH = 256
+
+
+class Threading:
+    """Runs handlers on a pool of threads, which grows while all of them are busy and events wait."""
+
+    name = "threading"
+    most_threads = 256
+    idle_seconds = 30.0
+    #: How long an event waits before one more thread is started.
+    patience_seconds = 0.005
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+        self._supervisor: threading.Thread | None = None
+
+    @property
+    def thread_count(self) -> int:
+        """How many threads handle events."""
+        return len(self._threads)
+
+    def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
+        """Begins to handle the events of an engine."""
+        # After a fork, the threads are those of the parent.
+        self._reset()
+        self._add_threads(1, engine, handle)
+        self._supervisor = threading.Thread(
+            target=self._supervise, args=(engine, handle), name="kokanee-supervisor", daemon=True
+        )
+        self._supervisor.start()
+
+    def join(self, seconds: float) -> None:
+        """Waits until the threads have ended, after their engine was closed; not for those whose handler does not return."""
+        deadline = time.monotonic() + seconds
+        for thread in [*self._threads, self._supervisor]:
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(max(deadline - time.monotonic(), 0))
+
+    def _add_threads(self, count: int, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
+        for _ in range(count):
+            thread = threading.Thread(
+                target=self._work, args=(engine, handle), name="kokanee", daemon=True
+            )
+            with self._lock:
+                self._threads.add(thread)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system gives no more threads, or the interpreter ends.
+                with self._lock:
+                    self._threads.discard(thread)
+                return
+
+    def _work(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
+        wait_event = engine.wait_event
+        while True:
+            event = wait_event(self.idle_seconds)
+            if event is not None:
+                try:
+                    handle(event)
+                except SystemExit:
+                    # As in any thread: it ends what runs here, which is the handler.
+                    pass
+                except BaseException:
+                    threading.excepthook(
+                        threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
+                    )
+                # Nothing of an event is kept while the next one is waited for.
+                del event
+                continue
+            with self._lock:
+                if len(self._threads) > 1 or engine.is_closed():
+                    self._threads.discard(threading.current_thread())
+                    return
+
+    def _supervise(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
+        # The engine's threads end by themselves when it is closed, and so does this.
+        while waiting := engine.wait_busy(self.patience_seconds):
+            room = self.most_threads - len(self._threads)
+            self._add_threads(max(min(waiting, len(self._threads), room), 0), engine, handle)
+
+    def sleep(self, seconds: float = 0) -> None:
+        """Sleeps."""
+        time.sleep(seconds)
+
+    def spawn(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Starts a background task."""
+        thread = threading.Thread(target=target, args=args, kwargs=kwargs, daemon=True)
+        thread.start()
+        return thread
+
+    def event(self) -> Any:
+        """Returns an event to wait for."""
+        return threading.Event()
+
+    def queue(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns a queue."""
+        return queue.Queue(*args, **kwargs)
+
+    def reply(self, pending: Any, timeout: float | None = None) -> Any:
+        """Waits for the response of a request. Returns `None` after the timeout in seconds."""
+        return pending.wait(timeout)
+
+    def select(self, readers: list[Any], writers: list[Any]) -> None:
+        """Waits until one of the sockets can be read or written."""
+        poll = select.poll()
+        flags: dict[int, int] = {}
+        for sockets, flag in ((readers, select.POLLIN), (writers, select.POLLOUT)):
+            for one in sockets:
+                flags[one.fileno()] = flags.get(one.fileno(), 0) | flag
+        for fd, events in flags.items():
+            poll.register(fd, events)
+        poll.poll()
+
+    notifies = False
+
+
+class _Green:
+    """What the modes with greenlets have in common: one greenlet waits for the engine's descriptor."""
+
+    notifies = True
+
+    def __init__(self) -> None:
+        self._replies: dict[int, Any] = {}
+
+    def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
+        """Begins to handle the events of an engine."""
+        self.spawn(self._pump, engine, handle)
+
+    def _pump(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
+        from . import _engine
+
+        descriptor = engine.fileno()
+        while not engine.is_closed():
+            self._wait_readable(descriptor)
+            for event in engine.drain(BATCH):
+                if event[0] == _engine.DONE:
+                    waiting = self._replies.pop(event[1], None)
+                    if waiting is not None:
+                        waiting.set()
+                else:
+                    self.spawn(handle, event)
+
+    def join(self, seconds: float) -> None:
+        """Does nothing: greenlets end with their thread."""
+
+    def select(self, readers: list[Any], writers: list[Any]) -> None:
+        """Waits until one of the sockets can be read or written."""
+        raise NotImplementedError
+
+    def reply(self, pending: Any, timeout: float | None = None) -> Any:
+        """Waits for the response of a request. Returns `None` after the timeout in seconds."""
+        waiting = self.event()
+        self._replies[pending.id] = waiting
+        # It may have come before anybody waited.
+        reply = pending.wait(0)
+        if reply is None:
+            waiting.wait(timeout)
+            reply = pending.wait(0)
+        self._replies.pop(pending.id, None)
+        return reply
+
+    def _wait_readable(self, descriptor: int) -> None:
+        raise NotImplementedError
+
+    def spawn(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Starts a background task."""
+        raise NotImplementedError
+
+    def event(self) -> Any:
+        """Returns an event to wait for."""
+        raise NotImplementedError
+
+
+class Eventlet(_Green):
+    """Runs each handler on a greenlet of eventlet."""
+
+    name = "eventlet"
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Programs that only `import eventlet` find its host as `eventlet.wsgi`.
+        import eventlet.wsgi  # noqa: F401
+
+    def _wait_readable(self, descriptor: int) -> None:
+        from eventlet import hubs
+
+        hubs.trampoline(descriptor, read=True)
+
+    def select(self, readers: list[Any], writers: list[Any]) -> None:
+        """Waits until one of the sockets can be read or written."""
+        from eventlet.green import select as green
+
+        green.select(readers, writers, [])
+
+    def sleep(self, seconds: float = 0) -> None:
+        """Sleeps."""
+        import eventlet
+
+        eventlet.sleep(seconds)
+
+    def spawn(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Starts a background task."""
+        import eventlet
+
+        return _EventletTask(eventlet.spawn(target, *args, **kwargs))
+
+    def event(self) -> Any:
+        """Returns an event to wait for."""
+        return _EventletEvent()
+
+    def queue(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns a queue."""
+        import eventlet.queue
+
+        return eventlet.queue.Queue(*args, **kwargs)
+
+
+class _EventletTask:
+    """Gives a greenlet of eventlet the `join` of a thread."""
+
+    def __init__(self, greenlet: Any) -> None:
+        self._greenlet = greenlet
+
+    def join(self) -> Any:
+        return self._greenlet.wait()
+
+
+class _EventletEvent:
+    """Gives eventlet the event of `threading`."""
+
+    def __init__(self) -> None:
+        from eventlet import event
+
+        self._event = event.Event()
+
+    def set(self) -> None:
+        if not self._event.ready():
+            self._event.send()
+
+    def is_set(self) -> bool:
+        return bool(self._event.ready())
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._event.wait(timeout)
+        return self.is_set()
+
+
+class Gevent(_Green):
+    """Runs each handler on a greenlet of gevent."""
+
+    name = "gevent"
+
+    def _wait_readable(self, descriptor: int) -> None:
+        from gevent.socket import wait_read
+
+        wait_read(descriptor)
+
+    def select(self, readers: list[Any], writers: list[Any]) -> None:
+        """Waits until one of the sockets can be read or written."""
+        from gevent import select as green
+
+        green.select(readers, writers, [])
+
+    def sleep(self, seconds: float = 0) -> None:
+        """Sleeps."""
+        import gevent
+
+        gevent.sleep(seconds)
+
+    def spawn(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Starts a background task."""
+        import gevent
+
+        return gevent.spawn(target, *args, **kwargs)
+
+    def event(self) -> Any:
+        """Returns an event to wait for."""
+        from gevent.event import Event
+
+        return Event()
+
+    def queue(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns a queue."""
+        from gevent.queue import Queue
+
+        return Queue(*args, **kwargs)
+
+
+MODES: dict[str, type] = {
+    "eventlet": Eventlet,
+    "gevent_uwsgi": Gevent,
+    "gevent": Gevent,
+    "threading": Threading,
+}
+
+
+def choose(name: str | None) -> tuple[str, Any]:
+    """Returns the name and the mode of `async_mode`; without one, that of the green threads that patched this process.
+
+    Raises `ValueError` for a name that is unknown or whose package is missing, with the reason.
+    """
+    if name is None:
+        name = _patched() or "threading"
+    kind = MODES.get(name)
+    if kind is None:
+        raise ValueError(
+            f"Invalid async_mode specified: {name!r} is not one of {', '.join(map(repr, MODES))}"
+        )
+    package = kind.name  # type: ignore[attr-defined]
+    if package != "threading" and importlib.util.find_spec(package) is None:
+        raise ValueError(f"Invalid async_mode specified: {name!r} needs the package {package}")
+    return name, kind()
+
+
+def _patched() -> str | None:
+    if "eventlet" in sys.modules:
+        return "eventlet"
+    monkey = sys.modules.get("gevent.monkey")
+    if "gevent" in sys.modules and monkey is not None and monkey.is_module_patched("socket"):
+        return "gevent"
+    return "gevent" if "gevent" in sys.modules else None

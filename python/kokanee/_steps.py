@@ -1,0 +1,28 @@
+"""How one text of code serves functions and coroutines: it is written as a coroutine that awaits `settle(value)`.
+
+`AsyncServer` awaits it. `Server` runs it with `drive`: there every value is a plain one, so that it never suspends.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def settle(value: Any) -> Any:
+    """Returns a value, or what an awaitable gives."""
+    return await value if inspect.isawaitable(value) else value
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine that never suspends, and returns its result."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    coroutine.close()
+    raise RuntimeError("an awaitable in a server whose handlers are functions: use AsyncServer")

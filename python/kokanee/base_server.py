@@ -1,0 +1,471 @@
+"""What `Server` and `AsyncServer` have in common: options, handlers, and how an event finds its handler."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Any, Callable, ClassVar
+
+from . import _connections, _engine, base_namespace, packet
+from ._eio import EngineIO
+from ._handlers import Handler, accepts, check_namespace, lifecycle_arity
+from .engineio import packet as eio_packet
+
+default_logger = logging.getLogger("socketio.server")
+engine_logger = logging.getLogger("engineio.server")
+
+#: Events of the engine that are about a connection if packets are read in Python.
+RAW_KINDS = (_engine.CONNECT, _engine.EVENT, _engine.DISCONNECT)
+
+#: Options of Engine.IO, with their defaults.
+ENGINE_OPTIONS: dict[str, Any] = {
+    "async_mode": None,
+    "ping_interval": 25,
+    "ping_timeout": 20,
+    "max_http_buffer_size": 1_000_000,
+    "allow_upgrades": True,
+    "http_compression": True,
+    "compression_threshold": 1024,
+    "cookie": None,
+    "cors_allowed_origins": None,
+    "cors_credentials": True,
+    "monitor_clients": None,
+    "transports": None,
+    "engineio_logger": False,
+    # Ours:
+    "allow_eio3": False,
+    "connect_timeout": 45,
+    "path": None,
+    "strict_targets": False,
+    "takeover": False,
+    "poll_takeover": True,
+}
+
+
+class Reason:
+    """Names why a client has left a namespace."""
+
+    SERVER_DISCONNECT = "server disconnect"
+    CLIENT_DISCONNECT = "client disconnect"
+    PING_TIMEOUT = "ping timeout"
+    TRANSPORT_CLOSE = "transport close"
+    TRANSPORT_ERROR = "transport error"
+
+
+#: The reasons of the engine, in this package's words.
+REASONS = {
+    "client namespace disconnect": Reason.CLIENT_DISCONNECT,
+    "server namespace disconnect": Reason.SERVER_DISCONNECT,
+    "server shutting down": Reason.SERVER_DISCONNECT,
+    "forced server close": Reason.SERVER_DISCONNECT,
+    "forced close": Reason.TRANSPORT_ERROR,
+    "parse error": Reason.TRANSPORT_ERROR,
+}
+
+
+def make_logger(logger: Any, default: logging.Logger) -> logging.Logger:
+    """Returns the logger of an option: itself, or the default one at the level that the option says."""
+    if not isinstance(logger, bool):
+        return logger  # type: ignore[no-any-return]
+    if default.level == logging.NOTSET:
+        default.setLevel(logging.INFO if logger else logging.ERROR)
+        default.addHandler(logging.StreamHandler())
+    return default
+
+
+def cookie_attributes(cookie: Any) -> dict[str, Any] | None:
+    """Returns the attributes of the cookie that a session sets, in the words of the engine. Functions are called for it."""
+    if not cookie:
+        return None
+    if isinstance(cookie, str):
+        return {"name": cookie, "path": "/", "samesite": "lax"}
+    known = ("name", "path", "domain", "max-age", "samesite", "secure", "httponly")
+    attributes: dict[str, Any] = {}
+    for key, value in cookie.items():
+        name = key.lower().replace("_", "-")
+        if name not in known:
+            warnings.warn(f"the attribute {key!r} of the cookie has no effect", stacklevel=5)
+            continue
+        attributes[name] = value() if callable(value) else value
+    if "samesite" in attributes:
+        attributes["samesite"] = str(attributes["samesite"]).lower()
+    if "max-age" in attributes:
+        attributes["max-age"] = float(attributes["max-age"])
+    return attributes
+
+
+def own_origins(environ: Mapping[str, Any]) -> list[str]:
+    """Returns the origins of a request's own host: as it came here, and as a proxy says that it was sent."""
+    scheme, host = environ.get("wsgi.url_scheme", "http"), environ.get("HTTP_HOST", "")
+    origins = [f"{scheme}://{host}"]
+    if "HTTP_X_FORWARDED_PROTO" in environ or "HTTP_X_FORWARDED_HOST" in environ:
+        scheme = environ.get("HTTP_X_FORWARDED_PROTO", scheme).split(",")[0].strip()
+        host = environ.get("HTTP_X_FORWARDED_HOST", host).split(",")[0].strip()
+        origins.append(f"{scheme}://{host}")
+    return origins
+
+
+class BaseServer(_connections.Connections):
+    """Is the base of `Server` and `AsyncServer`."""
+
+    reserved_events: ClassVar[list[str]] = ["connect", "disconnect"]
+    reason = Reason
+
+    class _NotHandled:
+        def __repr__(self) -> str:
+            return "not handled"
+
+    not_handled = _NotHandled()
+
+    def __init__(
+        self,
+        client_manager: Any = None,
+        logger: Any = False,
+        serializer: Any = "default",
+        json: Any = None,
+        async_handlers: bool = True,
+        always_connect: bool = False,
+        namespaces: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        options = dict(ENGINE_OPTIONS)
+        for name, value in kwargs.items():
+            if name not in options:
+                self._warn_of_unknown(name)
+            options[name] = value
+        self.packet_class = self._packet_class(serializer)
+        if json is not None:
+            # For the process, as applications make packets themselves.
+            self.packet_class.json = json
+            eio_packet.Packet.json = json
+        self.logger = make_logger(logger, default_logger)
+        self.eio_logger = make_logger(options["engineio_logger"], engine_logger)
+        self.async_handlers = async_handlers
+        self.always_connect = always_connect
+        self.namespaces: Any = namespaces or ["/"]
+        self.handlers: dict[str, dict[str, Handler]] = {}
+        self.namespace_handlers: dict[str, base_namespace.BaseServerNamespace] = {}
+        self.environ: dict[str, Any] = {}
+        self.manager_initialized = False
+        self._sessions: dict[str, dict[str, Any]] = {}
+        self._callbacks: dict[int, Callable[..., Any]] = {}
+        self._partial: dict[str, Any] = {}
+        self._outgoing: dict[str, Any] = {}
+        self._local: set[str] = set()
+        self._ended: set[str] = set()
+        self._warned_of_empty_target = False
+        self._options = options
+        self._coding = packet.coding(self.packet_class)
+        #: Packets are read and written in Python.
+        self._raw = self._coding == "python"
+        self._engine_dict = self._engine_options(options)
+        self._engine = _engine.Engine(self._engine_dict, serial=self._raw or not async_handlers)
+        for name in ["/", *(self.namespaces if self.namespaces != "*" else ())]:
+            self._engine.open_namespace(name)
+        self.eio = EngineIO(self)
+        self.manager = client_manager if client_manager is not None else self._default_manager()
+        self.manager.set_server(self)
+
+    # What differs between the two servers.
+
+    def _default_manager(self) -> Any:
+        raise NotImplementedError
+
+    def is_asyncio_based(self) -> bool:
+        """Returns whether this is an `AsyncServer`."""
+        return False
+
+    # Options.
+
+    def _warn_of_unknown(self, name: str) -> None:
+        known = [*ENGINE_OPTIONS, "client_manager", "logger", "serializer", "json"]
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        warnings.warn(f"unknown option {name!r} has no effect{hint}", stacklevel=4)
+
+    @staticmethod
+    def _packet_class(serializer: Any) -> Any:
+        if serializer == "default":
+            return packet.Packet
+        if serializer == "msgpack":
+            from . import msgpack_packet
+
+            return msgpack_packet.MsgPackPacket
+        if isinstance(serializer, str):
+            raise ValueError(
+                f"serializer is 'default', 'msgpack' or a packet class, not {serializer!r}"
+            )
+        return serializer
+
+    def _engine_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        interval = options["ping_interval"]
+        if isinstance(interval, tuple):
+            interval = interval[0]
+        transports = options["transports"]
+        if transports is not None:
+            names = [transports] if isinstance(transports, str) else list(transports)
+            transports = [name for name in names if name in ("polling", "websocket")]
+            if not transports:
+                raise ValueError("No valid transports provided")
+        origins = options["cors_allowed_origins"]
+        if origins is not None:
+            if isinstance(origins, str):
+                origins = [origins]
+            elif callable(origins) or not origins:
+                # It is asked before the engine, or somebody else takes care of it.
+                origins = ["*"]
+        json = self.packet_class.json
+        return {
+            "ping_interval": float(interval),
+            "ping_timeout": float(options["ping_timeout"]),
+            "max_http_buffer_size": int(options["max_http_buffer_size"]),
+            "connect_timeout": float(options["connect_timeout"]),
+            "allow_upgrades": bool(options["allow_upgrades"]),
+            "allow_eio3": bool(options["allow_eio3"]),
+            "http_compression": bool(options["http_compression"]),
+            "compression_threshold": int(options["compression_threshold"]),
+            "transports": transports,
+            "cors_origins": list(origins) if origins else None,
+            "cookie": cookie_attributes(options["cookie"]),
+            "cors_credentials": bool(options["cors_credentials"]),
+            "path": options["path"],
+            "parser": self._coding,
+            "raw_messages": self._raw,
+            "open_namespaces": self.namespaces == "*" and not self._raw,
+            "json": None if self._raw or packet.is_usual_json(json) else json,
+        }
+
+    # Registering handlers.
+
+    def on(
+        self, event: str, handler: Handler | None = None, namespace: str | None = None
+    ) -> Any:
+        """Registers the handler of an event; as a decorator without `handler`.
+
+        The last handler of an event in a namespace counts. `*` as event or as namespace takes those that have no handler.
+        Raises `TypeError` if a handler of `connect` or `disconnect` cannot take their arguments.
+        """
+        namespace = namespace or "/"
+
+        def register(function: Handler) -> Handler:
+            if event in self.reserved_events:
+                extra = 1 if namespace == "*" else 0
+                lifecycle_arity(event, function, extra)
+            self.handlers.setdefault(namespace, {})[event] = function
+            if namespace != "*":
+                self._engine.open_namespace(namespace)
+            return function
+
+        if handler is None:
+            return register
+        register(handler)
+        return None
+
+    def event(self, *args: Any, **kwargs: Any) -> Any:
+        """Registers a function as the handler of the event of its name: `@sio.event` or `@sio.event(namespace=…)`."""
+        if len(args) == 1 and not kwargs and callable(args[0]):
+            return self.on(args[0].__name__)(args[0])
+
+        def register(function: Handler) -> Any:
+            return self.on(function.__name__, *args, **kwargs)(function)
+
+        return register
+
+    def register_namespace(self, namespace_handler: Any) -> None:
+        """Registers an object whose methods handle the events of its namespace."""
+        if not isinstance(namespace_handler, base_namespace.BaseServerNamespace):
+            raise ValueError("Not a namespace instance")
+        if self.is_asyncio_based() != namespace_handler.is_asyncio_based():
+            raise ValueError("Not a valid namespace class for this server")
+        check_namespace(namespace_handler)
+        namespace_handler._set_server(self)
+        self.namespace_handlers[namespace_handler.namespace] = namespace_handler
+        if namespace_handler.namespace != "*":
+            self._engine.open_namespace(namespace_handler.namespace)
+
+    # Finding handlers.
+
+    def _get_event_handler(
+        self, event: str, namespace: str, args: tuple[Any, ...]
+    ) -> tuple[Handler | None, tuple[Any, ...]]:
+        """Returns the function that handles an event, and its arguments."""
+        own = self.handlers.get(namespace)
+        if own is not None:
+            if event in own:
+                return own[event], args
+            if "*" in own and event not in self.reserved_events:
+                return own["*"], (event, *args)
+        every = self.handlers.get("*")
+        if every is not None:
+            if event in every:
+                return every[event], (namespace, *args)
+            if "*" in every and event not in self.reserved_events:
+                return every["*"], (event, namespace, *args)
+        return None, args
+
+    def _get_namespace_handler(
+        self, namespace: str, args: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Returns the object that handles a namespace, and the arguments for its methods."""
+        handler = self.namespace_handlers.get(namespace)
+        if handler is not None:
+            return handler, args
+        handler = self.namespace_handlers.get("*")
+        return handler, (namespace, *args) if handler is not None else args
+
+    # Facts about clients.
+
+    def rooms(self, sid: str, namespace: str | None = None) -> list[Any]:
+        """Returns the rooms of a client, its own included; `[]` for an unknown one."""
+        rooms: list[Any] = self.manager.get_rooms(sid, namespace or "/")
+        return rooms
+
+    def transport(self, sid: str, namespace: str | None = None) -> str:
+        """Returns `"polling"` or `"websocket"`. Raises `KeyError` for an unknown client."""
+        transport: str | None = self._engine.transport(sid, namespace or "/")
+        if transport is None:
+            eio_sid = self.manager.eio_sid_from_sid(sid, namespace or "/")
+            if eio_sid is None:
+                raise KeyError("Session not found")
+            transport = self.eio.transport(eio_sid)
+        return transport
+
+    def get_environ(self, sid: str, namespace: str | None = None) -> Any:
+        """Returns the environ of the request that opened a client's connection, or `None`."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, namespace or "/")
+        return self.environ.get(eio_sid) if eio_sid is not None else None
+
+    def _session_of(self, sid: str, namespace: str | None) -> dict[str, Any]:
+        eio_sid = self.manager.eio_sid_from_sid(sid, namespace or "/")
+        if eio_sid is None:
+            raise KeyError("Session not found")
+        return self._sessions.setdefault(eio_sid, {})
+
+    def _accepts_origin(self, environ: Mapping[str, Any]) -> bool:
+        """Returns whether pages of a request's origin may use the server: by default those of its own host alone."""
+        accept = self._options["cors_allowed_origins"]
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is None or accept == []:
+            return True
+        if callable(accept):
+            arguments = (origin, environ) if accepts(accept, 2) else (origin,)
+            accepted = bool(accept(*arguments))
+        else:
+            allowed = own_origins(environ) if accept is None else accept
+            allowed = [allowed] if isinstance(allowed, str) else allowed
+            accepted = "*" in allowed or origin in allowed
+        if not accepted:
+            self.eio_logger.error(
+                "%s is not an accepted origin; the server's own: %s, cors_allowed_origins: %r",
+                origin, ", ".join(own_origins(environ)), accept,
+            )  # fmt: skip
+        return accepted
+
+    # Joining and leaving, as the engine says it.
+
+    def _is_open(self, namespace: str) -> bool:
+        """Returns whether clients may ask for a namespace."""
+        return (
+            namespace in self.handlers
+            or namespace in self.namespace_handlers
+            or self.namespaces == "*"
+            or namespace in self.namespaces
+        )
+
+    def _initialize_manager(self) -> None:
+        if not self.manager_initialized:
+            self.manager_initialized = True
+            self.manager.initialize()
+
+    async def _asked(self, event: tuple[Any, ...]) -> None:
+        """Handles a client that asks for a namespace."""
+        _, sid, namespace, eio_sid, environ, auth, connecting = event
+        self._initialize_manager()
+        environ = self.environ.setdefault(eio_sid, environ)
+        self.manager.add(sid, eio_sid, namespace)
+        try:
+            await self._join(sid, namespace, environ, auth, connecting)
+        except Exception:
+            report(self.logger, "connect", sid, namespace)
+        finally:
+            connecting.done()
+
+    async def _left(self, event: tuple[Any, ...]) -> None:
+        """Handles a client that has left."""
+        _, sid, namespace, reason, rooms = event
+        client = self.manager.clients.get(sid)
+        if client is None:
+            return
+        if client.rooms is None:
+            client.rooms = dict.fromkeys(map(self.manager.room_key, rooms))
+        try:
+            await self._leave(sid, namespace, REASONS.get(reason, reason))
+        except Exception:
+            report(self.logger, "disconnect", sid, namespace)
+
+    # Connections whose packets are read in Python: each is one client of the engine.
+
+    async def _handle_raw(self, event: tuple[Any, ...]) -> None:
+        kind, eio_sid = event[:2]
+        try:
+            if kind == _engine.CONNECT:
+                await self._open_connection(eio_sid, event[4])
+                is_there = event[6].accept()
+                event[6].done()
+                if not is_there:
+                    await self._close_connection(eio_sid)
+            elif kind == _engine.EVENT:
+                try:
+                    await self._take_message(eio_sid, event[4][0])
+                finally:
+                    event[5].done()
+            elif kind == _engine.DISCONNECT:
+                await self._close_connection(eio_sid, REASONS.get(event[3], event[3]))
+        except Exception:
+            self.logger.exception("a message of %s failed", eio_sid)
+
+    def _send_message(self, eio_sid: str, data: Any) -> None:
+        if self._raw:
+            self._engine.send_message(eio_sid, data)
+
+    # Emitting.
+
+    def _target(self, event: str, to: Any, room: Any, namespace: str) -> Any:
+        """Returns the target of an emit: `None` for everybody. Raises `Nobody` for an empty one, if that is an option."""
+        target = to or room
+        if not target:
+            for given in (to, room):
+                if given is not None and given is not False:
+                    self._empty_target(given)
+            target = None
+        self.logger.info('emitting event "%s" to %s [%s]', event, target or "all", namespace)
+        return target
+
+    def _empty_target(self, given: Any) -> None:
+        if self._options["strict_targets"]:
+            raise Nobody
+        if not self._warned_of_empty_target:
+            self._warned_of_empty_target = True
+            self.logger.warning(
+                "an event is emitted to all clients as its target is %r: with strict_targets=True it is for nobody", given
+            )
+
+    # Options that applications change.
+
+    def _set_option(self, name: str, value: Any) -> None:
+        self._options[name] = value
+        self._engine_dict.update(self._engine_options(self._options))
+
+
+class Nobody(Exception):
+    """Says that an event is for nobody."""
+
+
+def report(logger: logging.Logger, event: str, sid: str, namespace: str) -> None:
+    """Logs the exception of a handler, with its event, client and namespace."""
+    logger.error(
+        'the handler of "%s" failed for %s [%s]', event, sid, namespace, exc_info=sys.exc_info()
+    )

@@ -1,0 +1,1 @@
+"""The modes of a server by name, as programs import them."""

@@ -1,0 +1,334 @@
+"""`Server`: Socket.IO for threads and greenlets."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Iterator
+
+from . import (
+    _engine,
+    _lifecycle,
+    _modes,
+    base_manager,
+    base_server,
+    exceptions,
+    hosts,
+    manager,
+)
+from ._handlers import Handler, call_lifecycle
+from ._steps import drive
+
+
+class _Waiter(base_manager.Waiter):
+    """Waits for an answer in `call`."""
+
+    def __init__(self, answered: Any) -> None:
+        self.answered = answered
+        self.args: tuple[Any, ...] | None = None
+
+    def __call__(self, *args: Any) -> None:
+        self.args = args
+        self.answered.set()
+
+    def gone(self) -> None:
+        self.answered.set()
+
+
+class Server(base_server.BaseServer):
+    """Is a Socket.IO server whose handlers are functions, on threads or greenlets."""
+
+    def __init__(
+        self,
+        client_manager: Any = None,
+        logger: Any = False,
+        serializer: Any = "default",
+        json: Any = None,
+        async_handlers: bool = True,
+        always_connect: bool = False,
+        namespaces: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        self.async_mode, self._mode = _modes.choose(kwargs.get("async_mode"))
+        super().__init__(
+            client_manager=client_manager,
+            logger=logger,
+            serializer=serializer,
+            json=json,
+            async_handlers=async_handlers,
+            always_connect=always_connect,
+            namespaces=namespaces,
+            **kwargs,
+        )
+        self._started = -1
+        self.logger.info("Server initialized for %s.", self.async_mode)
+
+    def _default_manager(self) -> Any:
+        return manager.Manager()
+
+    # Sending.
+
+    def emit(
+        self,
+        event: str,
+        data: Any = None,
+        to: Any = None,
+        room: Any = None,
+        skip_sid: Any = None,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+        ignore_queue: bool = False,
+    ) -> None:
+        """Emits an event: to one client or room (`to`), to several (a list of them), or to all clients of the namespace.
+
+        A tuple as `data` is spread over several arguments, `None` is none, everything else is one. `callback` is called
+        with the arguments of each client's acknowledgement. It may be called on any thread, and never waits.
+        """
+        namespace = namespace or "/"
+        try:
+            target = self._target(event, to, room, namespace)
+        except base_server.Nobody:
+            return
+        self.manager.emit(
+            event,
+            data,
+            namespace,
+            room=target,
+            skip_sid=skip_sid,
+            callback=callback,
+            ignore_queue=ignore_queue,
+        )
+
+    def send(
+        self,
+        data: Any,
+        to: Any = None,
+        room: Any = None,
+        skip_sid: Any = None,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+        ignore_queue: bool = False,
+    ) -> None:
+        """Emits the event `message`."""
+        self.emit(
+            "message",
+            data=data,
+            to=to,
+            room=room,
+            skip_sid=skip_sid,
+            namespace=namespace,
+            callback=callback,
+            ignore_queue=ignore_queue,
+        )
+
+    def call(
+        self,
+        event: str,
+        data: Any = None,
+        to: Any = None,
+        sid: Any = None,
+        namespace: str | None = None,
+        timeout: float | None = 60,
+        ignore_queue: bool = False,
+    ) -> Any:
+        """Emits an event to one client and waits for its answer: its only argument, a tuple of several, or `None`.
+
+        Raises `TimeoutError` after `timeout` seconds, or when the client leaves.
+        """
+        target = to or sid
+        if target is None:
+            raise ValueError("Cannot use call() to broadcast.")
+        if not self.async_handlers:
+            raise RuntimeError("Cannot use call() when async_handlers is False.")
+        answer = _Waiter(self._mode.event())
+        self.emit(
+            event,
+            data=data,
+            room=target,
+            namespace=namespace,
+            callback=answer,
+            ignore_queue=ignore_queue,
+        )
+        answer.answered.wait(timeout)
+        args = answer.args
+        if args is None:
+            raise exceptions.TimeoutError()
+        return args if len(args) > 1 else args[0] if len(args) == 1 else None
+
+    # Rooms, sessions, clients.
+
+    def enter_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
+        """Puts a client into a room."""
+        namespace = namespace or "/"
+        self.logger.info("%s is entering room %s [%s]", sid, room, namespace)
+        self.manager.enter_room(sid, namespace, room)
+
+    def leave_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
+        """Takes a client out of a room."""
+        namespace = namespace or "/"
+        self.logger.info("%s is leaving room %s [%s]", sid, room, namespace)
+        self.manager.leave_room(sid, namespace, room)
+
+    def close_room(self, room: Any, namespace: str | None = None) -> None:
+        """Takes all clients out of a room."""
+        namespace = namespace or "/"
+        self.logger.info("room %s is closing [%s]", room, namespace)
+        self.manager.close_room(room, namespace)
+
+    def get_session(self, sid: str, namespace: str | None = None) -> dict[str, Any]:
+        """Returns the session of a client: a dict that lives as long as its connection."""
+        session: dict[str, Any] = self._session_of(sid, namespace).setdefault(
+            namespace or "/", {}
+        )
+        return session
+
+    def save_session(
+        self, sid: str, session: dict[str, Any], namespace: str | None = None
+    ) -> None:
+        """Replaces the session of a client."""
+        self._session_of(sid, namespace)[namespace or "/"] = session
+
+    @contextlib.contextmanager
+    def session(self, sid: str, namespace: str | None = None) -> Iterator[dict[str, Any]]:
+        """Gives the session of a client to a `with` block, and stores it at the end."""
+        session = self.get_session(sid, namespace=namespace)
+        try:
+            yield session
+        finally:
+            self.save_session(sid, session, namespace=namespace)
+
+    def disconnect(
+        self, sid: str, namespace: str | None = None, ignore_queue: bool = False
+    ) -> None:
+        """Disconnects a client from a namespace, after its disconnect handler has run; its connection stays open.
+
+        Within the connect handler of the client, it is refused when that ends.
+        """
+        drive(self._disconnect(sid, namespace or "/", ignore_queue))
+
+    def shutdown(self) -> None:
+        """Disconnects all clients and stops the server of this process."""
+        self._engine.close()
+
+    # Background tasks.
+
+    def start_background_task(
+        self, target: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Starts a function as handlers are run, and returns what has `join()`."""
+        return self._mode.spawn(target, *args, **kwargs)
+
+    def sleep(self, seconds: float = 0) -> None:
+        """Sleeps as handlers do: other greenlets go on."""
+        self._mode.sleep(seconds)
+
+    def instrument(
+        self,
+        auth: Any = None,
+        mode: str = "development",
+        read_only: bool = False,
+        server_id: str | None = None,
+        namespace: str = "/admin",
+        server_stats_interval: float = 2,
+    ) -> Any:
+        """Opens a namespace for the official admin UI, and returns the object that serves it.
+
+        `auth` is what an administrator must send: a dict, one of a list of them, what a function accepts, or anything
+        (`False`). In `mode` `"production"` administrators see only statistics.
+        """
+        from .admin import InstrumentedServer
+
+        return InstrumentedServer(
+            self, auth, mode, read_only, server_id, namespace, server_stats_interval
+        )
+
+    # Requests.
+
+    def handle_request(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """Answers a request of a WSGI host, or takes over its connection."""
+        self._start()
+        if not self._accepts_origin(environ):
+            start_response("400 BAD REQUEST", [("Content-Type", "text/plain")])
+            return [b'"Not an accepted origin."']
+        return hosts.handle_wsgi(
+            self._engine, self._mode, self._options, environ, start_response
+        )
+
+    def _start(self) -> None:
+        generation = _engine.generation()
+        if self._started != generation:
+            self.manager.check()
+            self._started = generation
+            _lifecycle.started(self._engine, self._mode)
+            self._mode.start(self._engine, self._handle)
+
+    # What the engine says.
+
+    def _handle(self, event: tuple[Any, ...]) -> None:
+        kind = event[0]
+        if self._raw and kind in base_server.RAW_KINDS:
+            drive(self._handle_raw(event))
+        elif kind == _engine.EVENT:
+            self._handle_event(event)
+        elif kind == _engine.CONNECT:
+            drive(self._asked(event))
+        elif kind == _engine.DISCONNECT:
+            drive(self._left(event))
+        elif kind == _engine.ANSWER:
+            callback = self._callbacks.pop(event[1], None)
+            if callback is not None and event[2] is not None:
+                callback(*event[2])
+            elif isinstance(callback, _Waiter):
+                callback.gone()
+        elif kind == _engine.SESSION_END:
+            self._session_ended(event[1])
+
+    def _handle_event(self, event: tuple[Any, ...]) -> None:
+        try:
+            self._dispatch(event)
+        except Exception:
+            base_server.report(self.logger, event[3], event[1], event[2])
+
+    def _dispatch(self, event: tuple[Any, ...]) -> None:
+        _, sid, namespace, name, args, answer = event
+        self.logger.info('received event "%s" from %s [%s]', name, sid, namespace)
+        try:
+            result = self._trigger_event(name, namespace, sid, *args)
+        finally:
+            if answer is not None:
+                answer.done()
+        if answer is not None and result is not self.not_handled:
+            if result is None:
+                answer.send(())
+            elif isinstance(result, tuple):
+                answer.send(result)
+            else:
+                answer.send((result,))
+
+    def _start_event(self, event: tuple[Any, ...]) -> Any:
+        return self.start_background_task(self._handle_event, event)
+
+    # Connections that are not the engine's.
+
+    def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+        drive(self._open_connection(eio_sid, environ))
+
+    def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        drive(self._take_message(eio_sid, data))
+
+    def _handle_eio_disconnect(self, eio_sid: str, reason: Any = None) -> None:
+        drive(self._close_connection(eio_sid, reason))
+
+    def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
+        """Calls the handler of an event, and returns what it returns."""
+        handler, handler_args = self._get_event_handler(event, namespace, args)
+        if handler is not None:
+            return self._call_handler(handler, event, handler_args)
+        handler, handler_args = self._get_namespace_handler(namespace, args)
+        if handler is not None:
+            return handler.trigger_event(event, *handler_args)
+        return self.not_handled
+
+    def _call_handler(self, handler: Handler, event: str, args: tuple[Any, ...]) -> Any:
+        if event not in self.reserved_events:
+            return handler(*args)
+        return drive(call_lifecycle(event, handler, args))

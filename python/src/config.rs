@@ -1,0 +1,144 @@
+//! The options of `Server(…)` that the engine knows, from Python values to a builder.
+
+use std::{sync::Arc, time::Duration};
+
+use kokanee_server::{
+    Cookie, Cors, InvalidCookie, ParserKind, SameSite, Server, ServerBuilder, Transport,
+};
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
+
+/// Reads an option, if it is there and not `None`.
+fn option<'py, T>(options: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<T>>
+where
+    T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
+{
+    match options.get_item(name)? {
+        Some(value) if !value.is_none() => value.extract().map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn seconds(options: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Duration>> {
+    let seconds: Option<f64> = match options.get_item(name)? {
+        Some(value) if !value.is_none() => Some(value.extract()?),
+        _ => None,
+    };
+    seconds
+        .map(|seconds| {
+            Duration::try_from_secs_f64(seconds)
+                .map_err(|error| PyValueError::new_err(format!("{name}: {error}")))
+        })
+        .transpose()
+}
+
+/// Makes a builder. The package has checked the options already, so each is of its type.
+pub(crate) fn builder(options: &Bound<'_, PyDict>) -> PyResult<ServerBuilder> {
+    let ping_interval = seconds(options, "ping_interval")?;
+    let ping_timeout = seconds(options, "ping_timeout")?;
+    let max_message: Option<usize> = usize_option(options, "max_http_buffer_size")?;
+    let connect_timeout = seconds(options, "connect_timeout")?;
+    let mut builder = Server::builder().with_limits(|limits| {
+        if let Some(interval) = ping_interval {
+            limits.ping_interval = interval;
+        }
+        if let Some(timeout) = ping_timeout {
+            limits.ping_timeout = timeout;
+        }
+        if let Some(bytes) = max_message {
+            limits.max_message_bytes = bytes;
+        }
+        if let Some(timeout) = connect_timeout {
+            limits.connect_timeout = timeout;
+        }
+        // A connect handler of Python may take long, and clients wait for it in the queue.
+        limits.max_pending_sessions = usize::MAX;
+        limits.max_pending_sessions_per_address = usize::MAX;
+    });
+    if let Some(path) = string_option(options, "path")? {
+        builder = builder.path(&path);
+    }
+    if let Some(allow) = bool_option(options, "allow_upgrades")? {
+        builder = builder.allow_upgrades(allow);
+    }
+    if let Some(allow) = bool_option(options, "allow_eio3")? {
+        builder = builder.allow_eio3(allow);
+    }
+    if let Some(name) = string_option(options, "parser")?
+        && name == "msgpack"
+    {
+        builder = builder.parser(ParserKind::Msgpack);
+    }
+    if let Some(raw) = bool_option(options, "raw_messages")? {
+        builder = builder.raw_messages(raw);
+    }
+    if let Some(attributes) = options.get_item("cookie")?
+        && !attributes.is_none()
+    {
+        builder = builder.cookie(cookie(attributes.cast::<PyDict>()?)?);
+    }
+    let compression = bool_option(options, "http_compression")?.unwrap_or(true);
+    let threshold = usize_option(options, "compression_threshold")?.unwrap_or(1024);
+    builder = builder.http_compression(compression.then_some(threshold));
+    if let Some(transports) = options.get_item("transports")?
+        && !transports.is_none()
+    {
+        let names: Vec<String> = transports.extract()?;
+        builder = builder.transports(names.iter().filter_map(|name| match name.as_str() {
+            "polling" => Some(Transport::Polling),
+            "websocket" => Some(Transport::WebSocket),
+            _ => None,
+        }));
+    }
+    if let Some(origins) = options.get_item("cors_origins")?
+        && !origins.is_none()
+    {
+        let origins: Vec<String> = origins.extract()?;
+        let credentials = bool_option(options, "cors_credentials")?.unwrap_or(true);
+        let cors = if origins.iter().any(|origin| origin == "*") {
+            Cors::predicate(|_| true)
+        } else {
+            let origins: Arc<[String]> = origins.into();
+            Cors::predicate(move |origin| origins.iter().any(|allowed| allowed == origin))
+        };
+        builder = builder.cors(cors.credentials(credentials));
+    }
+    Ok(builder)
+}
+
+/// The cookie of the attributes that the package has sorted out.
+fn cookie(attributes: &Bound<'_, PyDict>) -> PyResult<Cookie> {
+    let invalid = |error: InvalidCookie| PyValueError::new_err(format!("cookie: {error}"));
+    let name = string_option(attributes, "name")?.unwrap_or_else(|| "io".to_owned());
+    let path = string_option(attributes, "path")?;
+    let mut cookie = Cookie::new(&name)
+        .and_then(|cookie| cookie.path(path.as_deref()))
+        .map_err(invalid)?
+        .http_only(bool_option(attributes, "httponly")?.unwrap_or(false))
+        .secure(bool_option(attributes, "secure")?.unwrap_or(false));
+    if let Some(domain) = string_option(attributes, "domain")? {
+        cookie = cookie.domain(&domain).map_err(invalid)?;
+    }
+    if let Some(age) = seconds(attributes, "max-age")? {
+        cookie = cookie.max_age(age);
+    }
+    Ok(match string_option(attributes, "samesite")?.as_deref() {
+        Some("strict") => cookie.same_site(SameSite::Strict),
+        Some("none") => cookie.same_site(SameSite::None),
+        _ => cookie.same_site(SameSite::Lax),
+    })
+}
+
+fn usize_option(options: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<usize>> {
+    option(options, name)
+}
+
+fn bool_option(options: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<bool>> {
+    match options.get_item(name)? {
+        Some(value) if !value.is_none() => value.is_truthy().map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn string_option(options: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<String>> {
+    option(options, name)
+}

@@ -1,0 +1,36 @@
+//! The engine of the Python package: Kokanee's server, as a few classes that the package's Python code drives.
+//!
+//! Threads of Rust never run Python and never take the GIL. What happens crosses as events in a queue (`queue.rs`); threads,
+//! greenlets or tasks of Python take them out, with the conversion of values under the GIL that they hold (`value.rs`).
+//! What Python sends is encoded under the GIL and leaves without waiting (`engine.rs`). A host gives its connections to the
+//! engine in one of three ways: as a descriptor (`adopt.rs`), as a request (`request.rs`), or message by message (`feed.rs`).
+
+mod adopt;
+mod config;
+mod engine;
+mod feed;
+mod queue;
+mod request;
+mod runtime;
+mod value;
+
+use pyo3::prelude::*;
+
+#[pymodule(name = "_engine")]
+fn engine_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<engine::Engine>()?;
+    module.add_class::<queue::Connecting>()?;
+    module.add_class::<queue::Answer>()?;
+    module.add_class::<request::Pending>()?;
+    module.add_class::<feed::Channel>()?;
+    module.add_function(wrap_pyfunction!(adopt::swallow, module)?)?;
+    module.add_function(wrap_pyfunction!(runtime::after_fork, module)?)?;
+    module.add_function(wrap_pyfunction!(runtime::generation_py, module)?)?;
+    module.add_function(wrap_pyfunction!(runtime::shutdown, module)?)?;
+    module.add_function(wrap_pyfunction!(value::dumps, module)?)?;
+    module.add_function(wrap_pyfunction!(value::loads, module)?)?;
+    for (name, kind) in queue::KINDS {
+        module.add(*name, *kind)?;
+    }
+    module.add("__version__", env!("CARGO_PKG_VERSION"))
+}

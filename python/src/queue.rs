@@ -1,0 +1,464 @@
+//! What happened, on its way to Python.
+//!
+//! ```text
+//! tasks of Rust ──push──▶ queue ──next──▶ threads: wait_event (a condition variable, without the GIL)
+//!                           │
+//!                           └─ wakes a descriptor when it is no longer empty ──▶ greenlets and event loops: drain
+//! ```
+//!
+//! A handler of the server that pushes an event waits while the queue is over its mark, so that its client is not read.
+
+use std::{
+    collections::VecDeque,
+    io::{Read, Write},
+    os::{fd::AsRawFd, unix::net::UnixStream},
+    sync::Arc,
+    task::Waker,
+    time::Duration,
+};
+
+use kokanee_server::{Ack, Args, ConnectError, DisconnectReason, RawEvent, Socket};
+use parking_lot::{Condvar, Mutex};
+use pyo3::{
+    prelude::*,
+    types::{PyString, PyTuple},
+};
+use tokio::sync::{Notify, oneshot};
+
+use crate::{
+    engine::Session,
+    request::PendingState,
+    value::{self, Json},
+};
+
+/// Events that may wait for Python before clients are no longer read.
+const HIGH_WATER: usize = 4096;
+
+pub(crate) const CONNECT: u8 = 0;
+pub(crate) const EVENT: u8 = 1;
+pub(crate) const DISCONNECT: u8 = 2;
+pub(crate) const ANSWER: u8 = 3;
+pub(crate) const DONE: u8 = 4;
+pub(crate) const SESSION_END: u8 = 5;
+pub(crate) const CHANNEL: u8 = 6;
+
+/// The kinds of events, as constants of the module.
+pub(crate) const KINDS: &[(&str, u8)] = &[
+    ("CONNECT", CONNECT),
+    ("EVENT", EVENT),
+    ("DISCONNECT", DISCONNECT),
+    ("ANSWER", ANSWER),
+    ("DONE", DONE),
+    ("SESSION_END", SESSION_END),
+    ("CHANNEL", CHANNEL),
+];
+
+#[expect(
+    clippy::enum_variant_names,
+    reason = "an event of a client, of JavaScript's words"
+)]
+pub(crate) enum Event {
+    /// A client asks to join a namespace.
+    Connect {
+        socket: Socket,
+        decide: oneshot::Sender<Result<(), ConnectError>>,
+    },
+    /// A client has emitted.
+    Event {
+        socket: Socket,
+        event: RawEvent,
+        ack: Option<Ack>,
+        /// Dropped when Python has handled the event, if events of one client are handled one after the other.
+        turn: Option<oneshot::Sender<()>>,
+    },
+    /// A socket has left its namespace.
+    Disconnect {
+        socket: Socket,
+        reason: DisconnectReason,
+    },
+    /// A client has answered an event; `None`: nobody will.
+    Answer { call: u64, args: Option<Args> },
+    /// A request has its response.
+    Done(Arc<PendingState>),
+    /// A session has ended, with all its sockets.
+    SessionEnd(Arc<str>),
+    /// A channel has messages for its client.
+    Channel(u64),
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<Event>,
+    /// Threads that wait for events.
+    waiting: usize,
+    closed: bool,
+    /// Events that were taken so far.
+    taken: u64,
+    /// The descriptor's two ends, if somebody asked for it.
+    wake: Option<(UnixStream, UnixStream)>,
+}
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    /// What reads and writes the values of events.
+    pub(crate) json: Json,
+    state: Mutex<State>,
+    filled: Condvar,
+    /// More events have come than threads wait for one.
+    unattended: Condvar,
+    emptied: Notify,
+    /// Readers of WebSockets that a host has fed since it last said so.
+    fed: Mutex<Vec<Waker>>,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Queue")
+    }
+}
+
+impl Queue {
+    pub(crate) fn new(json: Json) -> Self {
+        Self {
+            json,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn push(&self, event: Event) {
+        let mut state = self.state.lock();
+        let was_empty = state.events.is_empty();
+        state.events.push_back(event);
+        if state.waiting > 0 {
+            self.filled.notify_one();
+        }
+        // A thread that was woken for another event still counts as waiting.
+        if state.events.len() > state.waiting {
+            self.unattended.notify_one();
+        }
+        if was_empty && let Some((_, writer)) = &mut state.wake {
+            // A full descriptor is readable already.
+            let _ = writer.write(&[1]);
+        }
+    }
+
+    /// Waits while more events wait for Python than may.
+    pub(crate) async fn room(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.state.lock().events.len() < HIGH_WATER {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    fn pop(&self, state: &mut State) -> Option<Event> {
+        let event = state.events.pop_front()?;
+        state.taken += 1;
+        if state.events.len() == HIGH_WATER / 2 {
+            self.emptied.notify_waiters();
+        }
+        Some(event)
+    }
+
+    /// The descriptor that is readable while events wait.
+    pub(crate) fn fileno(&self) -> std::io::Result<i32> {
+        let mut state = self.state.lock();
+        if state.wake.is_none() {
+            let (reader, writer) = UnixStream::pair()?;
+            reader.set_nonblocking(true)?;
+            writer.set_nonblocking(true)?;
+            state.wake = Some((reader, writer));
+        }
+        let has_events = !state.events.is_empty();
+        let Some((reader, writer)) = &mut state.wake else {
+            return Ok(-1);
+        };
+        if has_events {
+            let _ = writer.write(&[1]);
+        }
+        Ok(reader.as_raw_fd())
+    }
+
+    /// Takes up to `max` events, and makes the descriptor unreadable if those were all.
+    pub(crate) fn drain(&self, max: usize) -> Vec<Event> {
+        let mut state = self.state.lock();
+        let mut events = Vec::with_capacity(max.min(state.events.len()));
+        while events.len() < max
+            && let Some(event) = self.pop(&mut state)
+        {
+            events.push(event);
+        }
+        if state.events.is_empty()
+            && let Some((reader, _)) = &mut state.wake
+        {
+            let mut bytes = [0; 64];
+            let _ = reader.read(&mut bytes);
+        }
+        events
+    }
+
+    /// Takes the next event; waits for it so long, or, without a limit, until the queue is closed.
+    pub(crate) fn wait(&self, py: Python<'_>, timeout: Option<Duration>) -> Option<Event> {
+        if let Some(event) = self.next() {
+            return Some(event);
+        }
+        py.detach(|| {
+            let mut state = self.state.lock();
+            loop {
+                if let Some(event) = self.pop(&mut state) {
+                    return Some(event);
+                }
+                if state.closed {
+                    return None;
+                }
+                state.waiting += 1;
+                let timed_out = match timeout {
+                    Some(timeout) => self.filled.wait_for(&mut state, timeout).timed_out(),
+                    None => {
+                        self.filled.wait(&mut state);
+                        false
+                    }
+                };
+                state.waiting -= 1;
+                if timed_out {
+                    return self.pop(&mut state);
+                }
+            }
+        })
+    }
+
+    fn next(&self) -> Option<Event> {
+        let mut state = self.state.lock();
+        self.pop(&mut state)
+    }
+
+    /// How many events wait, and how many threads wait for one.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.events.len(), state.waiting)
+    }
+
+    /// Waits until all threads are busy and for so long no event was taken though some wait, and returns how many do. 0:
+    /// closed.
+    pub(crate) fn wait_busy(&self, patience: Duration) -> usize {
+        let mut state = self.state.lock();
+        loop {
+            if state.closed {
+                return 0;
+            }
+            if state.events.len() <= state.waiting {
+                self.unattended.wait(&mut state);
+                continue;
+            }
+            let before = state.taken;
+            drop(state);
+            std::thread::sleep(patience);
+            state = self.state.lock();
+            if state.taken == before && state.events.len() > state.waiting {
+                return state.events.len();
+            }
+        }
+    }
+
+    /// Puts a reader that has something to read to those that `wake_fed` wakes.
+    pub(crate) fn add_fed(&self, reader: Waker) {
+        self.fed.lock().push(reader);
+    }
+
+    /// Wakes the readers of what the host has fed: all at once, as each wake alone costs a change of threads.
+    pub(crate) fn wake_fed(&self) {
+        let readers = std::mem::take(&mut *self.fed.lock());
+        for reader in readers {
+            reader.wake();
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// Ends all waits.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.filled.notify_all();
+        self.unattended.notify_all();
+        if let Some((_, writer)) = &mut self.state.lock().wake {
+            let _ = writer.write(&[1]);
+        }
+    }
+}
+
+/// A client that asks to join a namespace, until Python has decided. Undecided when it is dropped: refused.
+#[pyclass(frozen, module = "kokanee._engine")]
+#[derive(Debug)]
+pub(crate) struct Connecting {
+    decide: Mutex<Option<oneshot::Sender<Result<(), ConnectError>>>>,
+    json: Json,
+    /// The session's end is told after this is done.
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+#[pymethods]
+impl Connecting {
+    /// Lets the client in. `False` if it is gone.
+    fn accept(&self) -> bool {
+        self.decide(Ok(()))
+    }
+
+    /// Refuses the client with a message and perhaps data for it. `False` if it is gone.
+    #[pyo3(signature = (message, data = None))]
+    fn refuse(&self, message: String, data: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let mut error = ConnectError::new(message);
+        if let Some(data) = data {
+            error = error.data(value::to_json(&self.json, data)?);
+        }
+        Ok(self.decide(Err(error)))
+    }
+
+    /// Says that nothing more is done for the client's wish to join.
+    fn done(&self) {
+        let session = self.session.lock().take();
+        drop(session);
+    }
+}
+
+impl Connecting {
+    fn decide(&self, verdict: Result<(), ConnectError>) -> bool {
+        let decide = self.decide.lock().take();
+        decide.is_some_and(|decide| decide.send(verdict).is_ok())
+    }
+}
+
+/// An event that is being handled: answers it if its client asked, and ends its client's turn when it is dropped or done.
+#[pyclass(frozen, module = "kokanee._engine")]
+pub(crate) struct Answer {
+    json: Json,
+    ack: Option<Ack>,
+    turn: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+#[pymethods]
+impl Answer {
+    /// Whether the client asked for an answer and has not got it.
+    fn is_wanted(&self) -> bool {
+        self.ack.as_ref().is_some_and(Ack::is_wanted)
+    }
+
+    /// Answers with these arguments, a list or a tuple. `False` if it was answered or the client is gone.
+    fn send(&self, args: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Some(ack) = &self.ack else {
+            return Ok(false);
+        };
+        let args = value::args_of_sequence(&self.json, args)?;
+        Ok(ack.send_args(&args).is_ok())
+    }
+
+    /// Ends the turn of the event's client: its next event may come.
+    fn done(&self) {
+        self.turn.lock().take();
+    }
+}
+
+/// The event as a tuple that begins with its kind.
+pub(crate) fn to_python<'py>(
+    py: Python<'py>,
+    json: &Json,
+    event: Event,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let own = || json.as_ref().map(|json| json.clone_ref(py));
+    match event {
+        Event::Connect { socket, decide } => {
+            let auth = match socket.auth_json() {
+                Some(text) => value::loads_with(py, json, text)?,
+                None => py.None().into_bound(py),
+            };
+            let session = crate::engine::session_of(&socket);
+            let (eio_sid, environ) = match &session {
+                Some(session) => (session.id().to_owned(), session.environ(py)),
+                None => (String::new(), None),
+            };
+            let connecting = Connecting {
+                decide: Mutex::new(Some(decide)),
+                json: own(),
+                session: Mutex::new(session),
+            };
+            (
+                CONNECT,
+                socket.id().as_str(),
+                socket.namespace().name(),
+                eio_sid,
+                environ,
+                auth,
+                connecting,
+            )
+                .into_pyobject(py)
+        }
+        Event::Event {
+            socket,
+            event,
+            ack,
+            turn,
+        } => {
+            let args = value::args_to_python(py, json, event.args())?;
+            let answer = (ack.is_some() || turn.is_some()).then(|| Answer {
+                json: own(),
+                ack,
+                turn: Mutex::new(turn),
+            });
+            (
+                EVENT,
+                socket.id().as_str(),
+                PyString::intern(py, socket.namespace().name()),
+                event.name(),
+                args,
+                answer,
+            )
+                .into_pyobject(py)
+        }
+        Event::Disconnect { socket, reason } => {
+            let rooms = socket.rooms();
+            (
+                DISCONNECT,
+                socket.id().as_str(),
+                socket.namespace().name(),
+                reason.as_str(),
+                rooms,
+            )
+                .into_pyobject(py)
+        }
+        Event::Answer { call, args } => {
+            let args = match args {
+                Some(args) => Some(value::args_to_python(py, json, &args)?),
+                None => None,
+            };
+            (ANSWER, call, args).into_pyobject(py)
+        }
+        Event::Done(pending) => (DONE, pending.id).into_pyobject(py),
+        Event::SessionEnd(id) => (SESSION_END, &*id).into_pyobject(py),
+        Event::Channel(id) => (CHANNEL, id).into_pyobject(py),
+    }
+}
+
+/// Turns events into tuples. One whose arguments cannot be converted is reported and left out.
+pub(crate) fn all_to_python<'py>(
+    py: Python<'py>,
+    json: &Json,
+    events: Vec<Event>,
+) -> Vec<Bound<'py, PyTuple>> {
+    let mut tuples = Vec::with_capacity(events.len());
+    for event in events {
+        match to_python(py, json, event) {
+            Ok(tuple) => tuples.push(tuple),
+            Err(error) => error.write_unraisable(py, None),
+        }
+    }
+    tuples
+}

@@ -1,0 +1,56 @@
+"""The ASGI hosts that the tests know, and those with an interface of their own: how each is started."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+
+
+def uvicorn(*options: str, app: str = "async_matrix:app") -> list[str]:
+    """Returns the command of uvicorn."""
+    return [str(BIN / "uvicorn"), "--port={port}", "--log-level=warning", *options, app]
+
+
+#: The command of each host, and the mode of the server.
+HOSTS: dict[str, tuple[list[str], str]] = {
+    "uvicorn-sansio": (uvicorn("--ws=websockets-sansio", "--loop=uvloop"), "asgi"),
+    "uvicorn-sansio-asyncio": (uvicorn("--ws=websockets-sansio", "--loop=asyncio"), "asgi"),
+    "uvicorn-websockets": (uvicorn("--ws=websockets", "--loop=uvloop"), "asgi"),
+    "uvicorn-websockets-asyncio": (uvicorn("--ws=websockets", "--loop=asyncio"), "asgi"),
+    "uvicorn-wsproto": (uvicorn("--ws=wsproto", "--loop=asyncio", "--http=h11"), "asgi"),
+    "uvicorn-wsproto-uvloop": (uvicorn("--ws=wsproto", "--loop=uvloop"), "asgi"),
+    "hypercorn": ([str(BIN / "hypercorn"), "--bind=127.0.0.1:{port}", "async_matrix:app"], "asgi"),
+    "daphne": ([str(BIN / "daphne"), "-p", "{port}", "-v0", "async_matrix:app"], "asgi"),
+    "granian": (
+        [
+            *(str(BIN / "granian"), "--interface=asgi", "--port={port}"),
+            *("--log-level=warning", "async_matrix:app"),
+        ],
+        "asgi",
+    ),
+    "gunicorn-asgi": (
+        [
+            *(str(BIN / "gunicorn"), "--bind=127.0.0.1:{port}", "--worker-class=asgi"),
+            *("--log-level=warning", "--graceful-timeout=1", "async_matrix:app"),
+        ],
+        "asgi",
+    ),
+    "aiohttp": (["async_host.py", "aiohttp"], "aiohttp"),
+    "tornado": (["async_host.py", "tornado"], "tornado"),
+    "sanic": (["async_host.py", "sanic"], "sanic"),
+}
+#: Where the connections of WebSockets can be taken over: the options of host and server for it.
+TAKE_OVER: dict[str, tuple[list[str], str]] = {
+    "class": (uvicorn("--ws=kokanee.uvicorn:WebSocketProtocol", "--loop=uvloop"), "{}"),
+    "class-asyncio": (uvicorn("--ws=kokanee.uvicorn:WebSocketProtocol", "--loop=asyncio"), "{}"),
+    "option-sansio": (uvicorn("--ws=websockets-sansio", "--loop=uvloop"), "{'takeover': True}"),
+    "option-sansio-asyncio": (
+        uvicorn("--ws=websockets-sansio", "--loop=asyncio"),
+        "{'takeover': True}",
+    ),
+    "option-wsproto": (uvicorn("--ws=wsproto", "--loop=asyncio"), "{'takeover': True}"),
+    "option-websockets": (uvicorn("--ws=websockets", "--loop=asyncio"), "{'takeover': True}"),
+    "option-aiohttp": (["async_host.py", "aiohttp"], "{'takeover': True}"),
+}

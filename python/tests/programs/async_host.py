@@ -1,0 +1,56 @@
+"""Runs `async_matrix.py` within an application of aiohttp, Tornado or Sanic. Usage: async_host.py HOST"""
+
+import asyncio
+import os
+import sys
+
+from async_matrix import sio, socketio
+
+host, port = sys.argv[1], int(os.environ["PORT"])
+
+
+def run_aiohttp():
+    from aiohttp import web
+
+    app = web.Application()
+
+    async def page(request):
+        return web.Response(text="page")
+
+    app.router.add_get("/page", page)
+    sio.attach(app)
+    web.run_app(app, host="127.0.0.1", port=port, print=None, shutdown_timeout=1)
+
+
+def run_tornado():
+    import tornado.web
+
+    class Page(tornado.web.RequestHandler):
+        def get(self):
+            self.write("page")
+
+    async def main():
+        handler = socketio.get_tornado_handler(sio)
+        app = tornado.web.Application([(r"/page", Page), (r"/socket.io/", handler)])
+        app.listen(port, "127.0.0.1")
+        await asyncio.Event().wait()
+
+    asyncio.run(main())
+
+
+def run_sanic():
+    from sanic import Sanic
+    from sanic.response import text
+
+    app = Sanic("matrix")
+    app.config.CORS_SUPPORTS_CREDENTIALS = True
+
+    @app.get("/page")
+    async def page(request):
+        return text("page")
+
+    sio.attach(app)
+    app.run("127.0.0.1", port, single_process=True, motd=False, access_log=False)
+
+
+globals()[f"run_{host}"]()

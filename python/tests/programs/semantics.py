@@ -1,0 +1,225 @@
+"""A server whose handlers do what test_semantics.py is about: functions by `$KIND` = sync, coroutines by async."""
+
+import asyncio
+import builtins
+import inspect
+import os
+
+import kokanee as socketio
+
+IS_ASYNC = os.environ["KIND"] == "async"
+seen: list = []
+counts: dict = {}
+
+if IS_ASYNC:
+    sio = socketio.AsyncServer(async_mode="asgi", namespaces=["/plain"])
+    app = socketio.ASGIApp(sio)
+else:
+    sio = socketio.Server(async_mode="threading", namespaces=["/plain"])
+    app = socketio.WSGIApp(sio)
+
+
+def handler(event, namespace=None):
+    """Registers a coroutine function; on a `Server` as the function that runs it to its end."""
+
+    def register(function):
+        if IS_ASYNC:
+            sio.on(event, function, namespace=namespace)
+            return function
+        # With the same parameters, by which it is called.
+        parameters = ", ".join(inspect.signature(function).parameters)
+        star = "*" if "args" in parameters else ""
+        source = f"lambda {parameters.replace('args', star + 'args')}: run(function({parameters.replace('args', star + 'args')}))"
+        sio.on(event, eval(source, {"run": run, "function": function}), namespace=namespace)
+        return function
+
+    return register
+
+
+def run(coroutine):
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("it waits")
+
+
+async def do(value):
+    return await value if inspect.isawaitable(value) else value
+
+
+def count(name):
+    counts[name] = counts.get(name, 0) + 1
+
+
+@handler("connect")
+async def connect(sid, environ, auth):
+    what = (auth or {}).get("do")
+    seen.append(["connect", auth, environ["PATH_INFO"], sio.manager.is_connected(sid, "/")])
+    if what == "false":
+        return False
+    if what == "zero":
+        return 0
+    if what == "refused":
+        raise socketio.exceptions.ConnectionRefusedError("no entry", 1, 2)
+    if what == "builtin":
+        raise builtins.ConnectionRefusedError("secret")
+    if what == "raise":
+        await do(sio.enter_room(sid, "early"))
+        raise ZeroDivisionError
+    if what == "cancel":
+        raise asyncio.CancelledError
+    if what == "disconnect":
+        await do(sio.disconnect(sid))
+    if what == "emit":
+        await do(sio.enter_room(sid, "early"))
+        await do(sio.save_session(sid, {"name": "early"}))
+        await do(sio.emit("first", ("a", 1), to=sid))
+        await do(sio.emit("second", to=sid))
+        seen.append(["rooms", sorted(sio.rooms(sid)) == sorted([sid, "early"])])
+
+
+@handler("disconnect")
+async def disconnect(sid, reason):
+    session = await do(sio.get_session(sid))
+    environ = sio.get_environ(sid)
+    seen.append(
+        ["disconnect", reason, len(sio.rooms(sid)), session, environ is not None]
+    )
+    if "raise" in session:
+        raise ZeroDivisionError
+
+
+@handler("connect", "/two")
+async def connect_two(sid, environ):
+    count("two")
+
+
+@handler("disconnect", "/two")
+async def disconnect_two(sid):
+    count("left two")
+    raise TypeError("within")
+
+
+@handler("connect", "/typeerror")
+async def connect_typeerror(sid, environ, auth=None):
+    count("typeerror")
+    raise TypeError("within")
+
+
+@handler("tuple")
+async def answer_tuple(sid):
+    return "a", {"b": b"c"}
+
+
+@handler("list")
+async def answer_list(sid):
+    return ["a", "b"]
+
+
+@handler("none")
+async def answer_none(sid, *args):
+    seen.append(["none", list(args)])
+
+
+@handler("raise")
+async def answer_raise(sid):
+    raise ZeroDivisionError
+
+
+@handler("cancelled")
+async def answer_cancelled(sid):
+    raise asyncio.CancelledError
+
+
+@handler("nan")
+async def answer_nan(sid):
+    try:
+        await do(sio.emit("nan", {"a": [float("nan")]}, to=sid))
+    except ValueError as error:
+        return str(error)
+
+
+@handler("object")
+async def answer_object(sid):
+    try:
+        await do(sio.emit("object", {"a": [1, object()]}, to=sid))
+    except TypeError as error:
+        return str(error)
+
+
+@handler("emit")
+async def emit(sid, event, data, options):
+    if isinstance(options.get("skip_sid"), list) and options.pop("tuple", False):
+        options["skip_sid"] = tuple(options["skip_sid"])
+    await do(sio.emit(event, data, **options))
+
+
+@handler("enter")
+async def enter(sid, room):
+    try:
+        await do(sio.enter_room(sid, room))
+    except (ValueError, KeyError) as error:
+        return str(error)
+    return sorted(sio.rooms(sid), key=str)
+
+
+@handler("close")
+async def close(sid, room):
+    try:
+        await do(sio.close_room(room))
+    except ValueError as error:
+        return str(error)
+
+
+@handler("session")
+async def session(sid, session):
+    await do(sio.save_session(sid, session))
+
+
+@handler("bye")
+async def bye(sid, other):
+    await do(sio.disconnect(other))
+    # Its handler has run.
+    return seen[-1][:2], sio.manager.is_connected(other, "/")
+
+
+@handler("state")
+async def state(sid):
+    rooms = sio.manager.rooms
+    return {
+        "seen": seen[-30:],
+        "counts": counts,
+        "rooms": {name: sorted(map(str, rooms[name])) for name in rooms},
+        "clients": len(sio.manager.clients),
+        "environs": len(sio.environ),
+        "sockets": len(sio.eio.sockets),
+        "sessions": len(sio._sessions),
+    }
+
+
+@handler("*", "/any")
+async def any_event(event, sid, *args):
+    return ["any", event, *args]
+
+
+@handler("known", "*")
+async def known_everywhere(namespace, sid, *args):
+    return ["known", namespace, *args]
+
+
+@handler("*", "*")
+async def everything(event, namespace, sid, *args):
+    return ["all", event, namespace, *args]
+
+
+if __name__ == "__main__":
+    port = int(os.environ["PORT"])
+    if IS_ASYNC:
+        import uvicorn
+
+        uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+    else:
+        from werkzeug.serving import run_simple
+
+        run_simple("127.0.0.1", port, app, threaded=True)
