@@ -57,6 +57,7 @@ class Exchange:
         self.body = b""
         self._is_websocket = is_websocket
         self._begun = False
+        self._accepted = asyncio.Event()
         #: Returns the next piece of the body; nothing at its end.
         self.read_body: Callable[[], Any] | None = None
         #: Waits until the client has left.
@@ -74,6 +75,7 @@ class Exchange:
             if not self._begun:
                 self._begun = True
                 return {"type": "websocket.connect"}
+            await self._accepted.wait()
             assert self.read is not None
             data = await self.read()
             if data is None:
@@ -104,6 +106,7 @@ class Exchange:
             await self.accept(
                 [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]]
             )
+            self._accepted.set()
         elif kind == "websocket.send":
             assert self.write is not None
             text = message.get("text")
@@ -113,6 +116,7 @@ class Exchange:
 
     async def run(self, server: Any, scope: dict[str, Any], extra: dict[str, Any]) -> None:
         """Gives the request to a server."""
+        server._loop.start()
         await _asgi.handle(server, scope, self.receive, self.send, extra)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 from typing import Any
 
 from sanic.response import HTTPResponse
 
-from . import _bridge
+from . import _asgi, _bridge
 
 
 def create_route(app: Any, server: Any, path: str) -> None:
@@ -19,7 +19,7 @@ def create_route(app: Any, server: Any, path: str) -> None:
     app.add_route(socketio, path, methods=["GET", "POST", "OPTIONS"])
     app.enable_websocket()
 
-    async def stop(app: Any, loop: Any) -> None:
+    async def stop(app: Any) -> None:
         await server.shutdown()
 
     app.register_listener(stop, "before_server_stop")
@@ -45,8 +45,14 @@ async def handle(server: Any, request: Any) -> Any:
             socket = await request.transport.get_protocol().websocket_handshake(request)
 
         async def read() -> Any:
-            with contextlib.suppress(Exception):
+            try:
                 return await socket.recv()
+            except asyncio.CancelledError:
+                # It says so, too, that the client has left.
+                if socket.ws_proto.state.name not in ("CLOSING", "CLOSED"):
+                    raise
+            except Exception as error:
+                _asgi.logger.debug("a WebSocket has ended: %r", error)
             return None
 
         async def write(data: str | bytes) -> None:
@@ -67,7 +73,7 @@ async def handle(server: Any, request: Any) -> Any:
         exchange.wait_left = lambda: _bridge.closed(request.transport.is_closing)
     await exchange.run(server, scope, {"SERVER_SOFTWARE": "sanic", "sanic.request": request})
     if socket is not None:
-        return None
+        return HTTPResponse(b"")
     headers = dict(exchange.headers)
     kind = headers.pop("content-type", None)
     return HTTPResponse(exchange.body, exchange.status or 400, headers, kind)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from asgi_hosts import HOSTS, TAKE_OVER
-from support import PROGRAMS, Program, javascript, program
+from support import PROGRAMS, Program, javascript, javascript_process, program
 
 TRANSPORTS = ["polling", "websocket", "polling,websocket"]
 #: Run by default: one transport for each host, and each transport on one.
@@ -53,13 +53,18 @@ def published(transports: str) -> dict[str, Any]:
     command, mode = HOSTS["uvicorn-sansio"]
     environment = {"PACKAGE": "socketio", "MODE": mode}
     with program(*command, **environment) as server:
-        seen = javascript("matrix.mjs", server.port, transports)
-        return {"client": seen, "handlers": seen_by_handlers(server, 4)}
+        # A poll that this server leaves unanswered keeps the client's process alive after its end.
+        with javascript_process("matrix.mjs", server.port, transports) as client:
+            assert client.stdout is not None
+            seen = json.loads(client.stdout.readline())
+            return {"client": seen, "handlers": seen_by_handlers(server, 4)}
 
 
-def compare(ours: dict[str, Any], transports: str) -> None:
+def compare(ours: dict[str, Any], transports: str, has_empty_messages: bool = True) -> None:
     theirs = published(transports)
     for key, value in theirs["client"].items():
+        if key == "one" and not has_empty_messages:
+            value = value[:-1]
         if key != "unknown namespace":
             assert ours["client"][key] == value, key
     ended = ("disconnect /class client disconnect", "disconnect /class transport close")
@@ -76,12 +81,18 @@ def cases() -> list[Any]:
 
 
 @pytest.mark.parametrize("host, transports", cases())
-def test_a_javascript_client_sees_the_same_on_every_host(host: str, transports: str) -> None:
+def test_a_javascript_client_sees_the_same_on_every_host(
+    host: str, transports: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command, mode = HOSTS[host]
+    # It drops messages without content.
+    has_empty_messages = host != "daphne" or transports == "polling"
+    if not has_empty_messages:
+        monkeypatch.setenv("NO_EMPTY_MESSAGES", "1")
     ours = observe(
         command, lambda port: javascript("matrix.mjs", port, transports), 4, MODE=mode
     )
-    compare(ours, transports)
+    compare(ours, transports, has_empty_messages)
 
 
 @pytest.mark.parametrize("way", TAKE_OVER)

@@ -19,11 +19,12 @@ def show(value):
 
 async def main():
     seen = {}
+    refused = socketio.AsyncClient(reconnection=False)
     client = socketio.AsyncClient(reconnection=False)
     back = asyncio.get_running_loop().create_future()
     answers = asyncio.get_running_loop().create_future()
 
-    @client.event
+    @refused.event
     async def connect_error(data):
         seen["refused"] = data
 
@@ -34,10 +35,10 @@ async def main():
     url = f"http://127.0.0.1:{sys.argv[1]}"
     options = {"transports": [sys.argv[2]], "wait_timeout": 10}
     try:
-        await client.connect(url, auth={"refuse": "data"}, **options)
+        await refused.connect(url, auth={"refuse": "data"}, **options)
     except socketio.exceptions.ConnectionError:
         pass
-    await client.disconnect()
+    await refused.disconnect()
     await client.connect(url, auth={"token": 1}, **options)
     seen["echo"] = show(await client.call("echo", (1, "ä🐟", [b"\x00\xff", None]), timeout=10))
     seen["back"] = show(await asyncio.wait_for(back, 10))
