@@ -113,10 +113,7 @@ impl ServerInner {
             return Some(namespace);
         }
         let open = self.open_namespaces.as_ref()?;
-        let mut namespaces = self
-            .namespaces
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut namespaces = self.namespaces.write();
         if let Some(namespace) = namespaces.get(name) {
             return Some(namespace.clone());
         }
@@ -136,10 +133,7 @@ impl ServerInner {
 
     /// Forgets a namespace that was made for a client, if no socket is left in it.
     pub(crate) fn forget_if_empty(&self, namespace: &Namespace) {
-        let mut namespaces = self
-            .namespaces
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut namespaces = self.namespaces.write();
         let is_known = namespaces
             .get(namespace.name())
             .is_some_and(|known| known.is(namespace));

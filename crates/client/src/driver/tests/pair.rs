@@ -53,7 +53,7 @@ impl Script {
 }
 
 fn lock(sent: &Mutex<Sent>) -> std::sync::MutexGuard<'_, Sent> {
-    sent.lock().unwrap_or_else(PoisonError::into_inner)
+    sent.lock()
 }
 
 fn text(message: &Outgoing) -> String {
@@ -200,15 +200,13 @@ impl Pair {
     pub(super) fn note(&self) -> impl Fn(String) + Clone + Send + Sync + use<> {
         let log = Arc::clone(&self.log);
         move |entry| {
-            log.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(entry);
+            log.lock().push(entry);
         }
     }
 
     /// Takes what handlers have noted.
     pub(super) fn log(&mut self) -> Vec<String> {
-        std::mem::take(&mut *self.log.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.log.lock())
     }
 
     // The network.
