@@ -5,12 +5,13 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use kokanee_engineio::{CloseReason, Message, Outgoing, Revision, SendOptions, Str, Transport};
+use parking_lot::Mutex;
 
 use super::super::{connection::State, manager::Manager, turn::Turn};
 use crate::{
