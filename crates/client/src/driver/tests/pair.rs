@@ -11,7 +11,7 @@ use std::{
 };
 
 use kokanee_engineio::{CloseReason, Message, Outgoing, Revision, SendOptions, Str, Transport};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::super::{connection::State, manager::Manager, turn::Turn};
 use crate::{
@@ -53,7 +53,7 @@ impl Script {
     }
 }
 
-fn lock(sent: &Mutex<Sent>) -> std::sync::MutexGuard<'_, Sent> {
+fn lock(sent: &Mutex<Sent>) -> MutexGuard<'_, Sent> {
     sent.lock()
 }
 
