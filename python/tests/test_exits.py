@@ -15,6 +15,9 @@ import wsgi_hosts
 from raw import Poller, websocket
 from support import PROGRAMS, program
 
+# Minutes of starting and stopping processes: `cargo xtask python --full`.
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture
 def runs(request: pytest.FixtureRequest) -> int:

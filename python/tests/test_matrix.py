@@ -14,6 +14,9 @@ import pytest
 import wsgi_hosts
 from support import PROGRAMS, free_port, javascript, javascript_process, program
 
+# Minutes of starting and stopping processes: `cargo xtask python --full`.
+pytestmark = pytest.mark.full
+
 TRANSPORTS = ["polling", "websocket", "polling,websocket"]
 HOSTS = {
     "werkzeug": (["host.py", "werkzeug"], "threading"),
