@@ -44,6 +44,8 @@ def handle_wsgi(
     if reply is None:
         return host.end(environ, start_response)
     status, reason, headers, body = reply
+    # The connection is the host's (PEP 3333, "Other HTTP Features").
+    headers = [(name, value) for name, value in headers if name != "connection"]
     if not any(name == "content-length" for name, _ in headers):
         headers.append(("content-length", str(len(body))))
     start_response(f"{status} {reason}", headers)
