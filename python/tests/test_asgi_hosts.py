@@ -14,6 +14,9 @@ import pytest
 from asgi_hosts import HOSTS, TAKE_OVER
 from support import PROGRAMS, Program, javascript, javascript_process, program
 
+# Minutes of starting and stopping processes: `cargo xtask python --full`.
+pytestmark = pytest.mark.full
+
 TRANSPORTS = ["polling", "websocket", "polling,websocket"]
 #: Run by default: one transport for each host, and each transport on one.
 USUAL = {("uvicorn-sansio", transports) for transports in TRANSPORTS} | {

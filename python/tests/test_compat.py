@@ -13,7 +13,6 @@ import pytest
 from support import HERE
 
 #: The folder that has the package.
-KOKANEE = Path(kokanee.__file__).parent.parent
 
 PROGRAM = """
 import socketio, socketio.server, engineio, engineio.payload
@@ -45,6 +44,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a folder with the package kokanee and nothing else."""
+    folder = tmp_path_factory.mktemp("ours")
+    (folder / "kokanee").symlink_to(Path(kokanee.__file__).parent)
+    return folder
+
+
 def run(*folders: Path) -> subprocess.CompletedProcess[str]:
     start = f"import sys; sys.path[:0] = {[str(folder) for folder in folders]!r}\n"
     # Without site-packages, so without the other package, unless a folder has it.
@@ -53,18 +60,20 @@ def run(*folders: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_names_are_kokanees(installed: Path) -> None:
-    done = run(installed, KOKANEE)
+def test_the_names_are_kokanees(installed: Path, ours: Path) -> None:
+    done = run(installed, ours)
     assert (done.stdout, done.returncode) == ("threading\n", 0), done.stderr
 
 
-def test_it_refuses_to_be_beside_the_other_package(installed: Path, tmp_path: Path) -> None:
+def test_it_refuses_to_be_beside_the_other_package(
+    installed: Path, ours: Path, tmp_path: Path
+) -> None:
     metadata = tmp_path / "python_socketio-5.18.1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: python-socketio\nVersion: 5.18.1\n"
     )
-    done = run(installed, KOKANEE, tmp_path)
+    done = run(installed, ours, tmp_path)
     assert done.returncode == 1
     assert "kokanee-socketio and python-socketio are both installed" in done.stderr
     assert "pip uninstall" in done.stderr

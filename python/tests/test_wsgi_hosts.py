@@ -17,6 +17,9 @@ import wsgi_hosts
 from raw import Poller, exchange, websocket
 from support import javascript, program
 
+# Minutes of starting and stopping processes: `cargo xtask python --full`.
+pytestmark = pytest.mark.full
+
 DATA = {"text": "hällo 🐟", "list": [1, 2.5, None, True], "bytes": "0001ff"}
 #: Those that are like another one, as far as we can see.
 LIKE_OTHERS = {
