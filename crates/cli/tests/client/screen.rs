@@ -194,14 +194,14 @@ fn nothing_is_broken_within_words_in_a_narrow_terminal() {
     let terminal = Terminal::of_width("60", &command);
     terminal.shows("● connected");
     terminal.types("/help");
-    terminal.shows("ends the program");
+    terminal.shows("quits, like Ctrl-D");
     let screen = terminal.tmux(&["capture-pane", "-p"]);
     assert!(
-        screen.contains("joins a namespace and moves to it, or\n"),
+        screen.contains("joins a namespace and switches to it,\n"),
         "{screen}"
     );
     assert!(
-        screen.contains("\n              lists the joined ones"),
+        screen.contains("\n              or lists the joined ones"),
         "{screen}"
     );
     terminal.types("/quit");
