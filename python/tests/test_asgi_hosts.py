@@ -42,8 +42,8 @@ def observe(command: list[str], script: Any, ends: int, **environment: str) -> d
         seen = script(server.port)
         handlers = seen_by_handlers(server, ends)
         # The handler that fails is the program's.
-        text = output(server).replace("expected by the test", "")
-        assert text.count("Traceback") <= 1, text
+        text = output(server)
+        assert text.count("Traceback") == text.count("ValueError: expected by the test"), text
     return {"client": seen, "handlers": handlers}
 
 
