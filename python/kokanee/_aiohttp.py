@@ -94,9 +94,9 @@ def _find_connection(request: web.Request) -> Any:
         if socket is None or transport.is_closing():
             return False
         with contextlib.suppress(RuntimeError):
-            transport.pause_reading()  # type: ignore[attr-defined]
+            transport.pause_reading()
         adopt(socket.fileno(), b"")
-        transport.abort()  # type: ignore[attr-defined]
+        transport.abort()
         return True
 
     return take_over
