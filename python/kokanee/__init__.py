@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import importlib
-import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import _engine, exceptions
+from . import _engine, _lifecycle, exceptions
 from ._names import install_as_socketio
 from .asgi import ASGIApp
 from .async_manager import AsyncManager
@@ -17,6 +15,9 @@ from .manager import Manager
 from .middleware import Middleware, WSGIApp
 from .namespace import Namespace
 from .server import Server
+
+if TYPE_CHECKING:
+    from ._doctor import doctor
 
 __version__ = _engine.__version__
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Namespace",
     "Server",
     "WSGIApp",
+    "doctor",
     "exceptions",
     "install_as_socketio",
 ]
@@ -43,6 +45,7 @@ _ON_DEMAND = {
     "PubSubManager": "pubsub_manager",
     "RedisManager": "redis_manager",
     "ZmqManager": "zmq_manager",
+    "doctor": "_doctor",
     "get_tornado_handler": "tornado",
 }
 #: Submodules that are attributes of the package without an import of their own.
@@ -82,6 +85,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_engine.after_fork)
-atexit.register(_engine.shutdown)
+_lifecycle.install()

@@ -7,6 +7,7 @@ import sys
 
 #: The module of each command; its `main(arguments)` runs it.
 COMMANDS = {
+    "doctor": "_doctor",
     "run": "_run_program",
     "serve": "_serve",
 }
@@ -14,6 +15,7 @@ COMMANDS = {
 USAGE = """usage:
   python -m kokanee run program.py [arguments]     run a program whose `import socketio` gives Kokanee
   python -m kokanee run -m module [arguments]      the same for a module
+  python -m kokanee doctor [module:server]         say what is installed, what is chosen, and what has no effect
 """
 
 

@@ -29,9 +29,8 @@ async def handle(
     """Answers a request or a WebSocket of an ASGI host; `extra` is what the host adds to the environ."""
     if scope["type"] not in ("http", "websocket"):
         return
-    if callable(server._options["cors_allowed_origins"]) and not server._accepts_origin(
-        Environ(scope, receive, send, extra)
-    ):
+    has_origin = any(name == b"origin" for name, _ in scope["headers"])
+    if has_origin and not server._accepts_origin(Environ(scope, receive, send, extra)):
         await _refuse_origin(scope, receive, send)
     elif scope["type"] == "websocket":
         await _websocket(server, scope, receive, send, extra)

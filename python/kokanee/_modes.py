@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import queue
+import select
+import sys
 import threading
 import time
 from typing import Any, Callable
@@ -27,43 +29,77 @@ class Threading:
     patience_seconds = 0.005
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._threads = 0
+        self._reset()
 
-    def start(self, engine: Any, handle: Callable[[tuple], None]) -> None:
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+        self._supervisor: threading.Thread | None = None
+
+    @property
+    def thread_count(self) -> int:
+        """How many threads handle events."""
+        return len(self._threads)
+
+    def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Begins to handle the events of an engine."""
-        self._add_thread(engine, handle)
-        supervisor = threading.Thread(
+        # After a fork, the threads are those of the parent.
+        self._reset()
+        self._add_threads(1, engine, handle)
+        self._supervisor = threading.Thread(
             target=self._supervise, args=(engine, handle), name="kokanee-supervisor", daemon=True
         )
-        supervisor.start()
+        self._supervisor.start()
 
-    def _add_thread(self, engine: Any, handle: Callable[[tuple], None]) -> None:
-        with self._lock:
-            self._threads += 1
-            number = self._threads
-        thread = threading.Thread(
-            target=self._work, args=(engine, handle), name=f"kokanee-{number}", daemon=True
-        )
-        thread.start()
+    def join(self, seconds: float) -> None:
+        """Waits until the threads have ended, after their engine was closed; not for those whose handler does not return."""
+        deadline = time.monotonic() + seconds
+        for thread in [*self._threads, self._supervisor]:
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(max(deadline - time.monotonic(), 0))
 
-    def _work(self, engine: Any, handle: Callable[[tuple], None]) -> None:
+    def _add_threads(self, count: int, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
+        for _ in range(count):
+            thread = threading.Thread(
+                target=self._work, args=(engine, handle), name="kokanee", daemon=True
+            )
+            with self._lock:
+                self._threads.add(thread)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system gives no more threads, or the interpreter ends.
+                with self._lock:
+                    self._threads.discard(thread)
+                return
+
+    def _work(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         wait_event = engine.wait_event
         while True:
             event = wait_event(self.idle_seconds)
             if event is not None:
-                handle(event)
+                try:
+                    handle(event)
+                except SystemExit:
+                    # As in any thread: it ends what runs here, which is the handler.
+                    pass
+                except BaseException:
+                    threading.excepthook(
+                        threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
+                    )
+                # Nothing of an event is kept while the next one is waited for.
+                del event
                 continue
             with self._lock:
-                if self._threads > 1 or engine.is_closed():
-                    self._threads -= 1
+                if len(self._threads) > 1 or engine.is_closed():
+                    self._threads.discard(threading.current_thread())
                     return
 
-    def _supervise(self, engine: Any, handle: Callable[[tuple], None]) -> None:
-        while engine.wait_busy(self.patience_seconds):
-            if self._threads < self.most_threads:
-                self._add_thread(engine, handle)
-        # The engine was closed: the threads end by themselves.
+    def _supervise(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
+        # The engine's threads end by themselves when it is closed, and so does this.
+        while waiting := engine.wait_busy(self.patience_seconds):
+            room = self.most_threads - len(self._threads)
+            self._add_threads(max(min(waiting, len(self._threads), room), 0), engine, handle)
 
     def sleep(self, seconds: float = 0) -> None:
         """Sleeps."""
@@ -83,9 +119,20 @@ class Threading:
         """Returns a queue."""
         return queue.Queue(*args, **kwargs)
 
-    def reply(self, engine: Any, pending: Any) -> Any:
-        """Waits for the response of a request."""
-        return pending.wait()
+    def reply(self, pending: Any, timeout: float | None = None) -> Any:
+        """Waits for the response of a request. Returns `None` after the timeout in seconds."""
+        return pending.wait(timeout)
+
+    def select(self, readers: list[Any], writers: list[Any]) -> None:
+        """Waits until one of the sockets can be read or written."""
+        poll = select.poll()
+        flags: dict[int, int] = {}
+        for sockets, flag in ((readers, select.POLLIN), (writers, select.POLLOUT)):
+            for one in sockets:
+                flags[one.fileno()] = flags.get(one.fileno(), 0) | flag
+        for fd, events in flags.items():
+            poll.register(fd, events)
+        poll.poll()
 
     notifies = False
 
@@ -98,11 +145,11 @@ class _Green:
     def __init__(self) -> None:
         self._replies: dict[int, Any] = {}
 
-    def start(self, engine: Any, handle: Callable[[tuple], None]) -> None:
+    def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Begins to handle the events of an engine."""
         self.spawn(self._pump, engine, handle)
 
-    def _pump(self, engine: Any, handle: Callable[[tuple], None]) -> None:
+    def _pump(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         from . import _engine
 
         descriptor = engine.fileno()
@@ -116,14 +163,21 @@ class _Green:
                 else:
                     self.spawn(handle, event)
 
-    def reply(self, engine: Any, pending: Any) -> Any:
-        """Waits for the response of a request."""
+    def join(self, seconds: float) -> None:
+        """Does nothing: greenlets end with their thread."""
+
+    def select(self, readers: list[Any], writers: list[Any]) -> None:
+        """Waits until one of the sockets can be read or written."""
+        raise NotImplementedError
+
+    def reply(self, pending: Any, timeout: float | None = None) -> Any:
+        """Waits for the response of a request. Returns `None` after the timeout in seconds."""
         waiting = self.event()
         self._replies[pending.id] = waiting
         # It may have come before anybody waited.
         reply = pending.wait(0)
         if reply is None:
-            waiting.wait()
+            waiting.wait(timeout)
             reply = pending.wait(0)
         self._replies.pop(pending.id, None)
         return reply
@@ -154,6 +208,12 @@ class Eventlet(_Green):
         from eventlet import hubs
 
         hubs.trampoline(descriptor, read=True)
+
+    def select(self, readers: list[Any], writers: list[Any]) -> None:
+        """Waits until one of the sockets can be read or written."""
+        from eventlet.green import select as green
+
+        green.select(readers, writers, [])
 
     def sleep(self, seconds: float = 0) -> None:
         """Sleeps."""
@@ -218,6 +278,12 @@ class Gevent(_Green):
 
         wait_read(descriptor)
 
+    def select(self, readers: list[Any], writers: list[Any]) -> None:
+        """Waits until one of the sockets can be read or written."""
+        from gevent import select as green
+
+        green.select(readers, writers, [])
+
     def sleep(self, seconds: float = 0) -> None:
         """Sleeps."""
         import gevent
@@ -270,8 +336,6 @@ def choose(name: str | None) -> tuple[str, Any]:
 
 
 def _patched() -> str | None:
-    import sys
-
     if "eventlet" in sys.modules:
         return "eventlet"
     monkey = sys.modules.get("gevent.monkey")

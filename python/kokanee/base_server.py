@@ -6,6 +6,7 @@ import difflib
 import logging
 import sys
 import warnings
+from collections.abc import Mapping
 from typing import Any, Callable, ClassVar
 
 from . import _connections, _engine, base_namespace, packet
@@ -40,6 +41,7 @@ ENGINE_OPTIONS: dict[str, Any] = {
     "path": None,
     "strict_targets": False,
     "takeover": False,
+    "poll_takeover": True,
 }
 
 
@@ -93,6 +95,17 @@ def cookie_attributes(cookie: Any) -> dict[str, Any] | None:
     if "max-age" in attributes:
         attributes["max-age"] = float(attributes["max-age"])
     return attributes
+
+
+def own_origins(environ: Mapping[str, Any]) -> list[str]:
+    """Returns the origins of a request's own host: as it came here, and as a proxy says that it was sent."""
+    scheme, host = environ.get("wsgi.url_scheme", "http"), environ.get("HTTP_HOST", "")
+    origins = [f"{scheme}://{host}"]
+    if "HTTP_X_FORWARDED_PROTO" in environ or "HTTP_X_FORWARDED_HOST" in environ:
+        scheme = environ.get("HTTP_X_FORWARDED_PROTO", scheme).split(",")[0].strip()
+        host = environ.get("HTTP_X_FORWARDED_HOST", host).split(",")[0].strip()
+        origins.append(f"{scheme}://{host}")
+    return origins
 
 
 class BaseServer(_connections.Connections):
@@ -331,14 +344,25 @@ class BaseServer(_connections.Connections):
             raise KeyError("Session not found")
         return self._sessions.setdefault(eio_sid, {})
 
-    def _accepts_origin(self, environ: dict[str, Any]) -> bool:
-        """Returns whether a function that the application has given for this accepts the origin of a request."""
+    def _accepts_origin(self, environ: Mapping[str, Any]) -> bool:
+        """Returns whether pages of a request's origin may use the server: by default those of its own host alone."""
         accept = self._options["cors_allowed_origins"]
         origin = environ.get("HTTP_ORIGIN")
-        if origin is None or not callable(accept):
+        if origin is None or accept == []:
             return True
-        arguments = (origin, environ) if accepts(accept, 2) else (origin,)
-        return bool(accept(*arguments))
+        if callable(accept):
+            arguments = (origin, environ) if accepts(accept, 2) else (origin,)
+            accepted = bool(accept(*arguments))
+        else:
+            allowed = own_origins(environ) if accept is None else accept
+            allowed = [allowed] if isinstance(allowed, str) else allowed
+            accepted = "*" in allowed or origin in allowed
+        if not accepted:
+            self.eio_logger.error(
+                "%s is not an accepted origin; the server's own: %s, cors_allowed_origins: %r",
+                origin, ", ".join(own_origins(environ)), accept,
+            )  # fmt: skip
+        return accepted
 
     # Joining and leaving, as the engine says it.
 
@@ -366,6 +390,8 @@ class BaseServer(_connections.Connections):
             await self._join(sid, namespace, environ, auth, connecting)
         except Exception:
             report(self.logger, "connect", sid, namespace)
+        finally:
+            connecting.done()
 
     async def _left(self, event: tuple[Any, ...]) -> None:
         """Handles a client that has left."""
@@ -387,7 +413,9 @@ class BaseServer(_connections.Connections):
         try:
             if kind == _engine.CONNECT:
                 await self._open_connection(eio_sid, event[4])
-                if not event[6].accept():
+                is_there = event[6].accept()
+                event[6].done()
+                if not is_there:
                     await self._close_connection(eio_sid)
             elif kind == _engine.EVENT:
                 try:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Callable, Iterator
 
-from . import _engine, _hosts, _modes, base_manager, base_server, exceptions, manager
+from . import (
+    _engine,
+    _lifecycle,
+    _modes,
+    base_manager,
+    base_server,
+    exceptions,
+    hosts,
+    manager,
+)
 from ._handlers import Handler, call_lifecycle
 from ._steps import drive
 
@@ -237,16 +246,19 @@ class Server(base_server.BaseServer):
     def handle_request(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Answers a request of a WSGI host, or takes over its connection."""
         self._start()
-        if callable(self._options["cors_allowed_origins"]) and not self._accepts_origin(environ):
+        if not self._accepts_origin(environ):
             start_response("400 BAD REQUEST", [("Content-Type", "text/plain")])
             return [b'"Not an accepted origin."']
-        return _hosts.handle_wsgi(self._engine, self._mode, environ, start_response)
+        return hosts.handle_wsgi(
+            self._engine, self._mode, self._options, environ, start_response
+        )
 
     def _start(self) -> None:
         generation = _engine.generation()
         if self._started != generation:
             self.manager.check()
             self._started = generation
+            _lifecycle.started(self._engine, self._mode)
             self._mode.start(self._engine, self._handle)
 
     # What the engine says.

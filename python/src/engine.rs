@@ -13,10 +13,10 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{Empty, Full};
-use kokanee_engineio::Outgoing;
+use kokanee_engineio::{CloseReason, Outgoing};
 use kokanee_server::{
-    Ack, AckError, Args, ConnectError, DisconnectReason, Namespace, RawEvent, Server, Socket,
-    SocketId,
+    Ack, AckError, Args, ConnectError, DisconnectReason, JoinError, Namespace, NoUpgrade, RawEvent,
+    Server, Socket, SocketId,
 };
 use parking_lot::{Mutex, RwLock};
 use pyo3::{
@@ -220,17 +220,28 @@ fn attach(queue: &Arc<Queue>, joining: &Joining, serial: bool, namespace: &Names
     });
 }
 
-/// Forgets a socket that Python was deciding on, also if it is gone before the decision.
+/// Waits for Python's decision on a socket. If the client goes before it is let in, the socket is forgotten; and Python, if
+/// it had let the client in, is told that it has left.
 struct Asked {
+    queue: Arc<Queue>,
     joining: Joining,
-    id: SocketId,
+    socket: Socket,
+    decision: oneshot::Receiver<Result<(), ConnectError>>,
     is_let_in: bool,
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        if !self.is_let_in {
-            self.joining.lock().remove(&self.id);
+        if self.is_let_in {
+            return;
+        }
+        let joiner = self.joining.lock().remove(&self.socket.id());
+        drop(joiner);
+        self.decision.close();
+        if let Ok(Ok(())) = self.decision.try_recv() {
+            let reason = DisconnectReason::Session(CloseReason::TransportClose);
+            let socket = self.socket.clone();
+            self.queue.push(Event::Disconnect { socket, reason });
         }
     }
 }
@@ -238,19 +249,20 @@ impl Drop for Asked {
 /// Asks Python whether a client may join, and waits for the decision.
 async fn ask(queue: Arc<Queue>, joining: Joining, socket: Socket) -> Result<(), ConnectError> {
     let (decide, decision) = oneshot::channel();
-    let id = socket.id();
     let joiner = Joiner {
         socket: socket.clone(),
         waiting: Vec::new(),
     };
-    joining.lock().insert(id, joiner);
+    joining.lock().insert(socket.id(), joiner);
     let mut asked = Asked {
+        queue: Arc::clone(&queue),
         joining,
-        id,
+        socket: socket.clone(),
+        decision,
         is_let_in: false,
     };
     queue.push(Event::Connect { socket, decide });
-    let verdict = decision
+    let verdict = (&mut asked.decision)
         .await
         .unwrap_or_else(|_| Err(ConnectError::new("Connection rejected by server")));
     asked.is_let_in = verdict.is_ok();
@@ -392,8 +404,8 @@ impl Engine {
     }
 
     /// Waits, without the GIL, until all threads that handle events are busy and for so many seconds none was taken though
-    /// some wait. `False`: the engine is closed.
-    fn wait_busy(&self, py: Python<'_>, patience: f64) -> PyResult<bool> {
+    /// some wait, and returns how many do. 0: the engine is closed.
+    fn wait_busy(&self, py: Python<'_>, patience: f64) -> PyResult<usize> {
         let queue = Arc::clone(&self.running(py)?.queue);
         let patience = Duration::try_from_secs_f64(patience).unwrap_or_default();
         Ok(py.detach(|| queue.wait_busy(patience)))
@@ -516,6 +528,8 @@ impl Engine {
         };
         match socket.join(room) {
             Ok(()) => Ok(true),
+            // Its handlers may not know yet that it is gone.
+            Err(JoinError::Disconnected) => Ok(false),
             Err(error) => Err(PyValueError::new_err(error.to_string())),
         }
     }
@@ -618,8 +632,9 @@ impl Engine {
 
     // Hosts.
 
-    /// Answers a request that the host has read; the host writes the response.
-    #[pyo3(signature = (method, target, headers, body, address = None, secure = false, environ = None, notify = false))]
+    /// Answers a request that the host has read; the host writes the response. `upgrades`: whether the host's connections can
+    /// become a WebSocket.
+    #[pyo3(signature = (method, target, headers, body, address = None, secure = false, environ = None, notify = false, upgrades = true))]
     #[expect(clippy::too_many_arguments, reason = "the parts of a request")]
     fn request(
         &self,
@@ -632,12 +647,16 @@ impl Engine {
         secure: bool,
         environ: Option<Py<PyAny>>,
         notify: bool,
+        upgrades: bool,
     ) -> PyResult<Pending> {
         let running = self.serving(py)?;
         let head = head_of(method, target, headers, address, secure);
         let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
         let mut request = head.request(body)?;
         running.open_session(&mut request, environ);
+        if !upgrades {
+            request.extensions_mut().insert(NoUpgrade);
+        }
         let id = running.next_id();
         Ok(request::start(
             &running.server,
@@ -649,8 +668,9 @@ impl Engine {
         ))
     }
 
-    /// Takes over a connection of the host by its descriptor, which is duplicated, and answers its request.
-    #[pyo3(signature = (fd, method, target, headers, unread, address = None, environ = None))]
+    /// Takes over a connection of the host by its descriptor, which is duplicated, and answers its request. `answered`: the
+    /// host has sent 101 already, without extensions.
+    #[pyo3(signature = (fd, method, target, headers, unread, address = None, environ = None, secure = false, answered = false))]
     #[expect(clippy::too_many_arguments, reason = "the parts of a request")]
     fn adopt(
         &self,
@@ -662,10 +682,15 @@ impl Engine {
         unread: Vec<u8>,
         address: Option<(String, u16)>,
         environ: Option<Py<PyAny>>,
+        secure: bool,
+        answered: bool,
     ) -> PyResult<()> {
         let running = self.serving(py)?;
-        let head = head_of(method, target, headers, address, false);
+        let head = head_of(method, target, headers, address, secure);
         let mut request = head.request(Empty::new())?;
+        if answered {
+            feed::complete(request.headers_mut());
+        }
         running.open_session(&mut request, environ);
         let address = head.socket_address();
         adopt::adopt(
@@ -675,6 +700,7 @@ impl Engine {
             request,
             unread,
             address,
+            answered,
         )
         .map_err(|error| PyOSError::new_err(error.to_string()))
     }
@@ -725,6 +751,9 @@ impl Engine {
         else {
             return;
         };
+        if runtime::has_ended() {
+            return;
+        }
         py.detach(|| {
             let timeout = Duration::try_from_secs_f64(timeout).unwrap_or_default();
             let server = running.server.clone();

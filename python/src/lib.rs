@@ -23,6 +23,7 @@ fn engine_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::Answer>()?;
     module.add_class::<request::Pending>()?;
     module.add_class::<feed::Channel>()?;
+    module.add_function(wrap_pyfunction!(adopt::swallow, module)?)?;
     module.add_function(wrap_pyfunction!(runtime::after_fork, module)?)?;
     module.add_function(wrap_pyfunction!(runtime::generation_py, module)?)?;
     module.add_function(wrap_pyfunction!(runtime::shutdown, module)?)?;

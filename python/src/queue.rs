@@ -26,6 +26,7 @@ use pyo3::{
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
+    engine::Session,
     request::PendingState,
     value::{self, Json},
 };
@@ -103,7 +104,7 @@ pub(crate) struct Queue {
     pub(crate) json: Json,
     state: Mutex<State>,
     filled: Condvar,
-    /// An event has come, and no thread waited for it.
+    /// More events have come than threads wait for one.
     unattended: Condvar,
     emptied: Notify,
     /// Readers of WebSockets that a host has fed since it last said so.
@@ -130,7 +131,9 @@ impl Queue {
         state.events.push_back(event);
         if state.waiting > 0 {
             self.filled.notify_one();
-        } else {
+        }
+        // A thread that was woken for another event still counts as waiting.
+        if state.events.len() > state.waiting {
             self.unattended.notify_one();
         }
         if was_empty && let Some((_, writer)) = &mut state.wake {
@@ -237,14 +240,15 @@ impl Queue {
         (state.events.len(), state.waiting)
     }
 
-    /// Waits until all threads are busy and for so long no event was taken though some wait. `false`: closed.
-    pub(crate) fn wait_busy(&self, patience: Duration) -> bool {
+    /// Waits until all threads are busy and for so long no event was taken though some wait, and returns how many do. 0:
+    /// closed.
+    pub(crate) fn wait_busy(&self, patience: Duration) -> usize {
         let mut state = self.state.lock();
         loop {
             if state.closed {
-                return false;
+                return 0;
             }
-            if state.events.is_empty() || state.waiting > 0 {
+            if state.events.len() <= state.waiting {
                 self.unattended.wait(&mut state);
                 continue;
             }
@@ -252,8 +256,8 @@ impl Queue {
             drop(state);
             std::thread::sleep(patience);
             state = self.state.lock();
-            if state.taken == before && !state.events.is_empty() && state.waiting == 0 {
-                return true;
+            if state.taken == before && state.events.len() > state.waiting {
+                return state.events.len();
             }
         }
     }
@@ -292,6 +296,8 @@ impl Queue {
 pub(crate) struct Connecting {
     decide: Mutex<Option<oneshot::Sender<Result<(), ConnectError>>>>,
     json: Json,
+    /// The session's end is told after this is done.
+    session: Mutex<Option<Arc<Session>>>,
 }
 
 #[pymethods]
@@ -309,6 +315,12 @@ impl Connecting {
             error = error.data(value::to_json(&self.json, data)?);
         }
         Ok(self.decide(Err(error)))
+    }
+
+    /// Says that nothing more is done for the client's wish to join.
+    fn done(&self) {
+        let session = self.session.lock().take();
+        drop(session);
     }
 }
 
@@ -376,6 +388,7 @@ pub(crate) fn to_python<'py>(
             let connecting = Connecting {
                 decide: Mutex::new(Some(decide)),
                 json: own(),
+                session: Mutex::new(session),
             };
             (
                 CONNECT,

@@ -1,6 +1,11 @@
-//! Requests that a host has read, and whose responses it writes: long polling where the connection cannot be taken over.
+//! Requests that a host has read, and whose responses it writes. One that has to wait, as that of long polling,
+//! leaves the host: the engine takes the connection over and writes it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
@@ -8,31 +13,47 @@ use http_body_util::{BodyExt, Full};
 use kokanee_server::{PeerAddress, Server};
 use parking_lot::{Condvar, Mutex};
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyBytes};
-use tokio::task::AbortHandle;
+use tokio::{sync::Notify, task::AbortHandle};
 use tower_service::Service;
 
-use crate::queue::{Event, Queue};
+use crate::{
+    adopt::Taken,
+    queue::{Event, Queue},
+    runtime,
+};
 
 /// A response: its status, headers and body.
-pub(crate) struct Reply {
+struct Reply {
     status: u16,
     reason: &'static str,
     headers: Vec<(String, String)>,
     body: Bytes,
 }
 
+/// Where a response is, or goes.
+enum Slot {
+    /// It is not there yet; the host waits for it.
+    Waiting,
+    Ready(Reply),
+    /// The engine writes it to the host's connection.
+    Taken(Option<Taken>),
+    /// The host has it.
+    Given,
+}
+
 /// A request that is being answered.
 pub(crate) struct PendingState {
     pub(crate) id: u64,
-    reply: Mutex<Option<Reply>>,
+    slot: Mutex<Slot>,
     filled: Condvar,
+    taken: Notify,
 }
 
 impl std::fmt::Debug for PendingState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PendingState")
             .field("id", &self.id)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -62,19 +83,36 @@ impl Pending {
     #[pyo3(signature = (timeout = None))]
     fn wait<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> Option<PyReply<'py>> {
         let reply = py.detach(|| {
-            let mut reply = self.state.reply.lock();
-            while reply.is_none() {
-                match timeout {
-                    None => self.state.filled.wait(&mut reply),
-                    Some(seconds) => {
-                        let timeout = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-                        if self.state.filled.wait_for(&mut reply, timeout).timed_out() {
+            let deadline = timeout.and_then(|seconds| {
+                let timeout = Duration::try_from_secs_f64(seconds.max(0.0)).ok()?;
+                Instant::now().checked_add(timeout)
+            });
+            let mut slot = self.state.slot.lock();
+            while let Slot::Waiting = *slot {
+                match deadline {
+                    None => self.state.filled.wait(&mut slot),
+                    Some(deadline) => {
+                        if self
+                            .state
+                            .filled
+                            .wait_until(&mut slot, deadline)
+                            .timed_out()
+                        {
                             break;
                         }
                     }
                 }
             }
-            reply.take()
+            if let Slot::Waiting = *slot {
+                return None;
+            }
+            match std::mem::replace(&mut *slot, Slot::Given) {
+                Slot::Ready(reply) => Some(reply),
+                other => {
+                    *slot = other;
+                    None
+                }
+            }
         });
         reply.map(|reply| {
             let body = PyBytes::new(py, &reply.body);
@@ -85,6 +123,58 @@ impl Pending {
     /// The client has left: a poll that waits ends, and what it would have carried is for the next one.
     fn cancel(&self) {
         self.answering.abort();
+    }
+
+    /// Takes over the connection of the request by its descriptor, which is duplicated: the engine writes the response to it.
+    /// `False` if the response is there already, and the host has to write it.
+    fn take_over(&self, fd: i32) -> PyResult<bool> {
+        let runtime = runtime::handle()?;
+        let mut slot = self.state.slot.lock();
+        let Slot::Waiting = *slot else {
+            return Ok(false);
+        };
+        *slot = Slot::Taken(Some(Taken::new(&runtime, fd)?));
+        self.state.taken.notify_one();
+        Ok(true)
+    }
+}
+
+impl PendingState {
+    /// Takes the connection if it is taken over.
+    fn connection(&self) -> Option<Taken> {
+        match &mut *self.slot.lock() {
+            Slot::Taken(taken) => taken.take(),
+            _ => None,
+        }
+    }
+
+    /// Gives the response to the host. Returns it with the connection if that is taken over.
+    fn fill(&self, reply: Reply) -> Option<(Taken, Reply)> {
+        let mut slot = self.slot.lock();
+        match &mut *slot {
+            Slot::Taken(taken) => taken.take().map(|taken| (taken, reply)),
+            Slot::Waiting => {
+                *slot = Slot::Ready(reply);
+                drop(slot);
+                self.filled.notify_all();
+                None
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Answers a request with 503 if its task ends without a response, as the engine does.
+struct Unanswered(Arc<PendingState>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        self.0.fill(Reply {
+            status: 503,
+            reason: "Service Unavailable",
+            headers: Vec::new(),
+            body: Bytes::new(),
+        });
     }
 }
 
@@ -145,35 +235,85 @@ pub(crate) fn start(
 ) -> Pending {
     let state = Arc::new(PendingState {
         id,
-        reply: Mutex::new(None),
+        slot: Mutex::new(Slot::Waiting),
         filled: Condvar::new(),
+        taken: Notify::new(),
     });
     let (pending, queue) = (Arc::clone(&state), Arc::clone(queue));
-    let mut server = server.clone();
+    let server = server.clone();
     let answering = runtime.spawn(async move {
-        let Ok(response) = server.call(request).await;
-        let (parts, body) = response.into_parts();
-        let body = match body.collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(_) => Bytes::new(),
+        let unanswered = Unanswered(Arc::clone(&pending));
+        let mut reply = pin!(answer(server, request));
+        let first = tokio::select! {
+            biased;
+            reply = &mut reply => Some(reply),
+            () = pending.taken.notified() => None,
         };
-        let headers = parts.headers.iter().map(|(name, value)| {
-            let value = value.as_bytes().iter().map(|&byte| char::from(byte));
-            (name.as_str().to_owned(), value.collect())
-        });
-        *pending.reply.lock() = Some(Reply {
-            status: parts.status.as_u16(),
-            reason: parts.status.canonical_reason().unwrap_or("Unknown"),
-            headers: headers.collect(),
-            body,
-        });
-        pending.filled.notify_all();
-        if notify {
+        let taken = match first {
+            Some(reply) => pending.fill(reply),
+            None => match pending.connection() {
+                Some(taken) => tokio::select! {
+                    biased;
+                    reply = reply => Some((taken, reply)),
+                    // The session learns that the request was given up.
+                    () = taken.ended() => None,
+                },
+                None => None,
+            },
+        };
+        drop(unanswered);
+        if let Some((taken, reply)) = taken {
+            if let Err(error) = taken.finish(&reply.bytes()).await {
+                tracing::debug!(%error, "a connection ended before its response was written");
+            }
+        } else if notify {
             queue.push(Event::Done(pending));
         }
     });
     Pending {
         state,
         answering: answering.abort_handle(),
+    }
+}
+
+/// The response of the server.
+async fn answer(mut server: Server, request: Request<Full<Bytes>>) -> Reply {
+    let Ok(response) = server.call(request).await;
+    let (parts, body) = response.into_parts();
+    let body = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => Bytes::new(),
+    };
+    let headers = parts.headers.iter().map(|(name, value)| {
+        let value = value.as_bytes().iter().map(|&byte| char::from(byte));
+        (name.as_str().to_owned(), value.collect())
+    });
+    Reply {
+        status: parts.status.as_u16(),
+        reason: parts.status.canonical_reason().unwrap_or("Unknown"),
+        headers: headers.collect(),
+        body,
+    }
+}
+
+impl Reply {
+    /// The response as the last one of an HTTP/1.1 connection.
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = format!("HTTP/1.1 {} {}\r\n", self.status, self.reason).into_bytes();
+        let framing = ["connection", "content-length", "transfer-encoding"];
+        let headers = self.headers.iter();
+        for (name, value) in headers.filter(|(name, _)| !framing.contains(&name.as_str())) {
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(b": ");
+            // The texts are Latin-1.
+            bytes.extend(value.chars().filter_map(|char| u8::try_from(char).ok()));
+            bytes.extend_from_slice(b"\r\n");
+        }
+        let len = self.body.len();
+        bytes.extend_from_slice(
+            format!("content-length: {len}\r\nconnection: close\r\n\r\n").as_bytes(),
+        );
+        bytes.extend_from_slice(&self.body);
+        bytes
     }
 }

@@ -7,17 +7,20 @@ use std::{
     mem::ManuallyDrop,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use nix::sys::signal::SigSet;
 use parking_lot::Mutex;
-use pyo3::prelude::*;
+use pyo3::{exceptions::PyRuntimeError, prelude::*};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// The interpreter ends: nothing is started any more.
+static ENDED: AtomicBool = AtomicBool::new(false);
 
 struct Started {
     generation: u64,
@@ -33,6 +36,9 @@ pub(crate) fn generation() -> u64 {
 
 /// The runtime of this process.
 pub(crate) fn handle() -> PyResult<Handle> {
+    if ENDED.load(Ordering::Relaxed) {
+        return Err(PyRuntimeError::new_err("the interpreter ends"));
+    }
     let mut started = STARTED.lock();
     if let Some(started) = &*started
         && started.generation == generation()
@@ -63,11 +69,18 @@ pub(crate) fn handle() -> PyResult<Handle> {
 #[pyfunction]
 pub(crate) fn after_fork() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    ENDED.store(false, Ordering::Relaxed);
 }
 
-/// Stops the runtime. The package calls it when the interpreter ends.
+/// Returns whether the interpreter ends.
+pub(crate) fn has_ended() -> bool {
+    ENDED.load(Ordering::Relaxed)
+}
+
+/// Stops the runtime and joins its threads. The package calls it when the interpreter ends.
 #[pyfunction]
 pub(crate) fn shutdown(py: Python<'_>) {
+    ENDED.store(true, Ordering::Relaxed);
     py.detach(|| {
         let started = STARTED.lock().take();
         if let Some(started) = started.and_then(|started| Arc::try_unwrap(started).ok())

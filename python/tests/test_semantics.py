@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import socketio
+import websocket
 from support import Program, program
 
 
@@ -223,3 +224,28 @@ def test_a_connect_handler_that_is_cancelled_in_an_event_answers_nothing_more(
         with contextlib.suppress(socketio.exceptions.TimeoutError):
             one.call("cancelled", timeout=1)
         assert one.call("list") == ["a", "b"]
+
+
+def test_nothing_stays_of_clients_that_hang_up_at_any_moment(server: Program) -> None:
+    url = f"ws://127.0.0.1:{server.port}/socket.io/?EIO=4&transport=websocket"
+    connects = ["", "40", '40{"do":"emit"}', '40{"do":"raise"}', '40{"do":"disconnect"}', "40/two,"]
+    with client(server) as watcher:
+        before = watcher.call("state")["rooms"]
+        for number in range(120):
+            raw = websocket.create_connection(url, timeout=10)
+            if connect := connects[number % len(connects)]:
+                raw.send(connect)
+            if number % 3 == 0:
+                # The server's hello, and its answer if there is one.
+                raw.recv()
+            if number % 2 == 0:
+                raw.sock.close()
+            else:
+                raw.close()
+
+        def is_as_before() -> bool:
+            state = watcher.call("state")
+            counts = [state[name] for name in ("clients", "environs", "sockets", "sessions")]
+            return state["rooms"] == before and counts == [1, 1, 1, 0]
+
+        until(is_as_before)

@@ -342,6 +342,7 @@ def test_origins_and_cookies(kind: str) -> None:
         with open_session(base + ".test") as response:
             assert response.headers["Access-Control-Allow-Origin"] == base + ".test"
             cookie = response.headers["Set-Cookie"]
+            assert b'"pingInterval":3000' in response.read()
         assert cookie.startswith("place=")
         for part in ("Path=/", "SameSite=Strict", "HttpOnly"):
             assert part.lower() in cookie.lower()

@@ -29,10 +29,10 @@ pub(crate) fn test(steps: &mut Steps, arguments: &[&str]) -> Result<()> {
         "./python",
     ]);
     steps.run(&install)?;
+    // From the root, where no folder hides the package that was installed.
     let pytest = Step::program("python tests", python)
-        .args(["-m", "pytest", "-q", "tests"])
-        .args(arguments)
-        .within(DIRECTORY);
+        .args(["-m", "pytest", "-q", "python/tests"])
+        .args(arguments);
     steps.run(&pytest)
 }
 

@@ -6,16 +6,17 @@ use std::{
 };
 
 /// The documents outside `docs/`, all of whose pages are checked.
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "bench/README.md",
+    "python/examples/README.md",
     "tests/interop/README.md",
 ];
 /// A word that begins with one of these is a path from the root of the repository.
-const FOLDERS: [&str; 9] = [
+const FOLDERS: [&str; 10] = [
     ".cargo/",
     ".ci/",
     "bench/",
@@ -23,6 +24,7 @@ const FOLDERS: [&str; 9] = [
     "docs/",
     "examples/",
     "fuzz/",
+    "python/",
     "tests/",
     "xtask/",
 ];

@@ -47,6 +47,7 @@ impl Server {
         let mut stream = stream;
         let peer = Peer {
             address,
+            secure: request.uri().scheme() == Some(&http::uri::Scheme::HTTPS),
             lingers: true,
             needs_host: false,
             ..Peer::default()

@@ -28,6 +28,23 @@ use hyper::upgrade::OnUpgrade;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
+/// Says that the host cannot give the connections of a client over to a WebSocket: a host application inserts it into the
+/// extensions of such a request.
+///
+/// A session that the request opens is then told of no upgrade, as clients would try it in vain.
+///
+/// ```
+/// use kokanee_server::NoUpgrade;
+///
+/// // In a host whose requests have no connection, such as a function in a cloud:
+/// fn without_connection<B>(mut request: http::Request<B>) -> http::Request<B> {
+///     request.extensions_mut().insert(NoUpgrade);
+///     request
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoUpgrade;
+
 /// Returns the peer's address, if the host has inserted it.
 pub(crate) fn address_of(extensions: &Extensions) -> Option<SocketAddr> {
     let address = extensions.get().map(|PeerAddress(address)| *address);
@@ -48,6 +65,7 @@ pub(crate) fn kept(extensions: &Extensions) -> Extensions {
     let mut kept = extensions.clone();
     kept.remove::<OnUpgrade>();
     kept.remove::<PeerAddress>();
+    kept.remove::<NoUpgrade>();
     #[cfg(feature = "axum")]
     {
         kept.remove::<axum::extract::ConnectInfo<SocketAddr>>();

@@ -25,7 +25,7 @@ use crate::{
     client_bundle::ClientBundle,
     delivery::Deliveries,
     driver::Driver,
-    extensions::PeerAddress,
+    extensions::{NoUpgrade, PeerAddress},
     forwarded::Client,
     inner::{ServerInner, random_id},
     mailbox::{Command, Mailbox},
@@ -205,7 +205,7 @@ impl Ticket {
                 base64,
             } => {
                 self.server.sessions.insert(&mailbox);
-                start_session(&self.server, mailbox, guard, base64, Some(websocket));
+                start_session(&self.server, mailbox, guard, base64, false, Some(websocket));
             }
             // If the session has ended in the meantime, the WebSocket is dropped.
             Owner::Known(mailbox) => drop(mailbox.send(Command::Upgrade {
@@ -221,12 +221,14 @@ fn start_session(
     mailbox: Arc<Mailbox>,
     guard: SessionGuard,
     base64: bool,
+    may_upgrade: bool,
     websocket: Option<WebSocketIo>,
 ) {
     let now = Instant::now();
     let limits = &server.limits;
     let transport = mailbox.transport();
-    let can_upgrade = transport == Transport::Polling
+    let can_upgrade = may_upgrade
+        && transport == Transport::Polling
         && server.session_config.allow_upgrades
         && server.transports.contains(&Transport::WebSocket);
     let handshake = Handshake {
@@ -527,7 +529,9 @@ impl ServerInner {
         let base64 = query.base64;
         let Some(mut response) = upgrade else {
             self.sessions.insert(&mailbox);
-            start_session(self, Arc::clone(&mailbox), guard, base64, None);
+            let may_upgrade = parts.extensions.get::<NoUpgrade>().is_none();
+            let opened = Arc::clone(&mailbox);
+            start_session(self, opened, guard, base64, may_upgrade, None);
             let mut poll = self.poll(mailbox, query, &parts.headers, deliveries);
             poll.cookie = cookie;
             return Opened::Polling(poll);

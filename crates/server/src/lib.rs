@@ -55,7 +55,7 @@ pub use self::{
     cookie::{Cookie, InvalidCookie, SameSite},
     cors::Cors,
     error::{JoinError, ListenError},
-    extensions::PeerAddress,
+    extensions::{NoUpgrade, PeerAddress},
     extract::{Auth, Extension},
     forwarded::{InvalidProxy, TrustedProxy},
     handler::{IntoVerdict, Middleware},

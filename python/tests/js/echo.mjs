@@ -1,11 +1,14 @@
 // Emits `my_message` with text and bytes, waits for the acknowledgement and for `back`, and says what it got over which transport.
-// Usage: node echo.mjs PORT TRANSPORTS
+// Usage: node echo.mjs PORT TRANSPORTS [SCHEME [PATH [COOKIE]]]
 import { createRequire } from "node:module";
 const require = createRequire(process.env.NODE_PATH + "/");
 const { io } = require("socket.io-client");
 
-const [port, transports] = process.argv.slice(2);
-const socket = io(`http://127.0.0.1:${port}`, { transports: transports.split(","), reconnection: false });
+const [port, transports, scheme = "http", path, cookie] = process.argv.slice(2);
+const socket = io(`${scheme}://127.0.0.1:${port}`, {
+  transports: transports.split(","), reconnection: false, rejectUnauthorized: false, path,
+  extraHeaders: cookie && { cookie },
+});
 socket.on("connect_error", (error) => { console.error(error); process.exit(1); });
 const upgraded = transports === "polling,websocket"
   ? new Promise((resolve) => socket.io.engine.once("upgrade", resolve)) : null;

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 
 socketio = importlib.import_module(os.environ.get("PACKAGE", "kokanee"))
 ours = os.environ.get("PACKAGE", "kokanee") == "kokanee"
@@ -15,7 +16,7 @@ app = socketio.WSGIApp(sio)
 
 def say(*words):
     # One write, as threads write at the same time.
-    os.write(1, f"SEEN {' '.join(map(str, words))}\n".encode())
+    sys.stdout.write(f"SEEN {' '.join(map(str, words))}\n")
 
 
 @sio.event
@@ -114,7 +115,7 @@ def anything(event, sid, *args):
 
 
 @sio.on("connect", namespace="/admin")
-def admin_connect(sid, environ):
+def admin_connect(sid, environ, auth):
     say("connect /admin")
 
 
@@ -129,7 +130,7 @@ def where(sid):
 
 
 class Thing(socketio.Namespace):
-    def on_connect(self, sid, environ):
+    def on_connect(self, sid, environ, auth):
         say("connect /class")
 
     def on_where(self, sid, value):

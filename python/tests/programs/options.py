@@ -47,6 +47,9 @@ else:
         return seen
 
 
+# Before the first client an option may change.
+sio.eio.ping_interval = 3
+
 if __name__ == "__main__":
     port = int(os.environ["PORT"])
     if os.environ["KIND"] == "async":

@@ -4,10 +4,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use kokanee_server::{
-    Ack, ConnectError, Cookie, Cors, Data, DisconnectReason, Extension, Handshake, PeerAddress,
-    Server, Socket, State, TrustedProxy,
+    Ack, ConnectError, Cookie, Cors, Data, DisconnectReason, Extension, Handshake, NoUpgrade,
+    PeerAddress, Server, Socket, State, TrustedProxy,
 };
 use serde_json::json;
 use tokio::{
@@ -323,6 +323,25 @@ async fn a_service_of_hyper_that_tells_the_address() {
     });
     play(address, &mut entries, Some("127.0.0.1")).await;
     assert_eq!(request(address, "GET", "/elsewhere", "").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_without_upgrades_offers_none() {
+    for (offers, upgrades) in [
+        (true, r#""upgrades":["websocket"]"#),
+        (false, r#""upgrades":[]"#),
+    ] {
+        let mut io = Server::new();
+        let mut opening = Request::new(http_body_util::Empty::<Bytes>::new());
+        *opening.uri_mut() = http::Uri::from_static("/socket.io/?EIO=4&transport=polling");
+        if !offers {
+            opening.extensions_mut().insert(NoUpgrade);
+        }
+        let answer = io.call(opening).await.expect("infallible");
+        let body = answer.into_body().collect().await.expect("a body");
+        let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+        assert!(text.contains(upgrades), "{text}");
+    }
 }
 
 /// An ordinary client reads nothing before it has sent everything, and must see the refusal all the same.

@@ -1,0 +1,43 @@
+"""Flask: the server is in front of the application's WSGI.
+
+    gunicorn --threads 8 flask_app:app
+    flask --app flask_app run
+"""
+
+import pathlib
+
+from flask import Flask, send_from_directory
+
+import kokanee
+
+PAGE = pathlib.Path(__file__).parent / "page"
+
+app = Flask(__name__, static_folder=None)
+sio = kokanee.Server(async_mode="threading")
+app.wsgi_app = kokanee.WSGIApp(sio, app.wsgi_app)
+
+
+@app.get("/")
+@app.get("/<path:name>")
+def page(name="index.html"):
+    return send_from_directory(PAGE, name)
+
+
+@app.post("/announce/<text>")
+def announce(text):
+    # Any code of the process may emit, on any thread.
+    sio.emit("back", text)
+    return "", 204
+
+
+@sio.event
+def my_message(sid, data):
+    sio.emit("back", data)
+    return data
+
+
+@sio.event
+def save(sid, data):
+    # What needs the application, such as extensions with its settings, asks for its context.
+    with app.app_context():
+        app.logger.info("saved %r", data)

@@ -1,0 +1,31 @@
+"""Starlette: the server is mounted at a path.
+
+    uvicorn starlette_app:app        # the page is at /chat/
+"""
+
+import pathlib
+
+from starlette.applications import Starlette
+from starlette.responses import RedirectResponse
+from starlette.routing import Mount, Route
+
+import kokanee
+
+PAGE = pathlib.Path(__file__).parent / "page"
+
+sio = kokanee.AsyncServer(async_mode="asgi")
+
+
+@sio.event
+async def my_message(sid, data):
+    await sio.emit("back", data)
+    return data
+
+
+async def home(request):
+    return RedirectResponse("/chat/")
+
+
+# Below the mount, the server's path is /chat/socket.io.
+chat = kokanee.ASGIApp(sio, static_files={"/": f"{PAGE}/"})
+app = Starlette(routes=[Route("/", home), Mount("/chat", chat)])

@@ -1,0 +1,60 @@
+"""What happens to engines when their process forks, and when it ends."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import threading
+from typing import Any
+
+from . import _engine
+
+#: How long sessions are given to end, and handlers to return, at the end of the process.
+CLOSE_SECONDS = 1.0
+JOIN_SECONDS = 1.0
+
+#: The engines that this process has started, and where their handlers run.
+_running: list[tuple[Any, Any]] = []
+_ended = False
+_registered = False
+
+
+def install() -> None:
+    """Registers what runs at a fork and at the end of the process. Nothing else happens at import."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
+    atexit.register(_at_exit)
+
+
+def started(engine: Any, mode: Any = None) -> None:
+    """Takes note of an engine, to close it at the end of the process."""
+    global _registered
+    _running.append((engine, mode))
+    if not _registered:
+        _registered = True
+        # Threads of a host may wait for the engine, and are joined before what `atexit` knows is called. What is registered
+        # last is called first.
+        register = getattr(threading, "_register_atexit", None)
+        if register is not None:
+            with contextlib.suppress(RuntimeError):
+                register(_at_exit)
+
+
+def _after_fork() -> None:
+    _running.clear()
+    _engine.after_fork()
+
+
+def _at_exit() -> None:
+    """Ends all sessions, so that clients connect again at once, then the threads: none may outlive the interpreter."""
+    global _ended
+    if _ended:
+        return
+    _ended = True
+    for engine, _ in _running:
+        engine.close(CLOSE_SECONDS)
+    for _, mode in _running:
+        if mode is not None:
+            mode.join(JOIN_SECONDS)
+    _engine.shutdown()
