@@ -1,4 +1,5 @@
-//! WebSockets whose messages a host hands over one by one (ASGI): a stream in memory, on which the host plays the network.
+//! WebSocket connections whose messages a host hands over one by one (ASGI): a stream in memory, on which the host plays the
+//! network.
 //!
 //! The engine sees bytes as on any other connection; this file makes frames of what the host received, and messages of the
 //! frames that the engine writes. So the server has one kind of WebSocket, and every rule holds here, too.

@@ -107,7 +107,7 @@ pub(crate) struct Queue {
     /// More events have come than threads wait for one.
     unattended: Condvar,
     emptied: Notify,
-    /// Readers of WebSockets that a host has fed since it last said so.
+    /// Readers of what a host has fed since it last said so.
     fed: Mutex<Vec<Waker>>,
 }
 
