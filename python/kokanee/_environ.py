@@ -16,6 +16,8 @@ class Environ(dict[str, Any]):
 
     def __init__(self, scope: Scope, receive: Any, send: Any, extra: dict[str, Any] | None) -> None:
         self._source: tuple[Any, ...] | None = (scope, receive, send, extra)
+        # An empty dict is taken for one by functions in C, whatever its methods say.
+        super().__init__(REQUEST_METHOD=scope.get("method", "GET"))
         #: What handlers of the connection inherit, if anything was set in the request's context.
         self.context: contextvars.Context | None = contextvars.copy_context() or None
 

@@ -30,7 +30,11 @@ class _Waiter(base_manager.Waiter):
 
 
 class AsyncServer(base_server.BaseServer):
-    """Is a Socket.IO server whose handlers are functions or coroutines, on an asyncio event loop."""
+    """Is a Socket.IO server whose handlers are functions or coroutines, on an asyncio event loop.
+
+    It serves the loop of its requests: one at a time, and another one after that has ended. `emit`, `send` and the methods for
+    rooms never wait, and may be awaited on any thread, in a loop of its own (`asyncio.run(sio.emit(…))`).
+    """
 
     def __init__(
         self,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import ssl
 import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
+import websocket
 from asgi_hosts import HOSTS, TAKE_OVER
 from support import PROGRAMS, Program, javascript, javascript_process, program
 
@@ -45,8 +49,8 @@ def observe(command: list[str], script: Any, ends: int, **environment: str) -> d
         seen = script(server.port)
         handlers = seen_by_handlers(server, ends)
         # The handler that fails is the program's.
-        text = output(server).replace("expected by the test", "")
-        assert text.count("Traceback") <= 1, text
+        text = output(server)
+        assert text.count("Traceback") == text.count("ValueError: expected by the test"), text
     return {"client": seen, "handlers": handlers}
 
 
@@ -91,6 +95,7 @@ def test_a_javascript_client_sees_the_same_on_every_host(
     # It drops messages without content.
     has_empty_messages = host != "daphne" or transports == "polling"
     if not has_empty_messages:
+        published(transports)
         monkeypatch.setenv("NO_EMPTY_MESSAGES", "1")
     ours = observe(
         command, lambda port: javascript("matrix.mjs", port, transports), 4, MODE=mode
@@ -100,11 +105,46 @@ def test_a_javascript_client_sees_the_same_on_every_host(
 
 @pytest.mark.parametrize("way", TAKE_OVER)
 def test_a_connection_that_is_taken_over_behaves_as_one_that_is_fed(way: str) -> None:
-    command, options = TAKE_OVER[way]
-    ours = observe(
-        command, lambda port: javascript("matrix.mjs", port, "polling,websocket"), 4, OPTIONS=options
+    command, options, taken = TAKE_OVER[way]
+    with program(*command, OPTIONS=options) as server:
+        seen = javascript("matrix.mjs", server.port, "polling,websocket")
+        ours = {"client": seen, "handlers": seen_by_handlers(server, 4)}
+        compare(ours, "polling,websocket")
+        text = output(server)
+        assert text.count("Traceback") == text.count("ValueError: expected by the test"), text
+        assert ("[taken over]" in text) == taken, text
+        # Nothing is left of them at the host.
+        sockets = [
+            link
+            for link in (os.readlink(fd) for fd in Path(f"/proc/{server.process.pid}/fd").iterdir())
+            if link.startswith("socket:")
+        ]
+        assert len(sockets) < 12, sockets
+        assert server.stop() in (0, -15)
+
+
+def test_over_tls_messages_are_fed(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
     )
-    compare(ours, "polling,websocket")
+    command = TAKE_OVER["class"][0]
+    tls = [f"--ssl-keyfile={key}", f"--ssl-certfile={certificate}"]
+    with program(*command[:-1], *tls, command[-1]) as server:
+        url = f"wss://127.0.0.1:{server.port}/socket.io/?EIO=4&transport=websocket"
+        client = websocket.create_connection(url, sslopt={"cert_reqs": ssl.CERT_NONE}, timeout=10)
+        assert client.recv().startswith("0{")
+        client.send("40")
+        assert client.recv().startswith("40") and client.recv().startswith("42")
+        client.send('421["one","x"]')
+        assert client.recv() == '431["x"]'
+        client.close()
+        assert "[taken over]" not in output(server)
 
 
 @pytest.mark.parametrize("transports", ["polling", "websocket"])
@@ -118,7 +158,9 @@ def test_a_python_client_sees_the_same(host: str, transports: str) -> None:
 
     command, mode = HOSTS[host]
     ours = observe(command, script, 1, MODE=mode)
-    theirs = observe(*HOSTS["uvicorn-sansio"][:1], script, 1, PACKAGE="socketio")
+    # At the end, its polls wait for the ping.
+    options = "{'ping_interval': 2, 'ping_timeout': 2}"
+    theirs = observe(HOSTS["uvicorn-sansio"][0], script, 1, PACKAGE="socketio", OPTIONS=options)
     assert ours == theirs
 
 
