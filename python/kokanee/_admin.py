@@ -1,4 +1,4 @@
-"""What the official admin UI shows and does, for both servers: a namespace for administrators, told what happens.
+"""What the official admin UI shows and does, for both servers: a namespace for administrators with events about what happens.
 
 The object puts functions around methods of the server and its manager while it is at work, so a server without it pays
 nothing. Bytes are not counted: they do not pass here.

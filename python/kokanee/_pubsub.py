@@ -62,7 +62,7 @@ class PubSub(base_manager.BaseManager):
     def _thread(self) -> Any:
         raise NotImplementedError
 
-    # Here, and told to the others.
+    # Here, and published for the other servers.
 
     async def _tell(self, method: str, **parts: Any) -> None:
         await settle(self._publish({"method": method, **parts, "host_id": self.host_id}))

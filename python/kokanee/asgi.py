@@ -22,7 +22,7 @@ class ASGIApp:
     """Gives the requests below `socketio_path` to a server, and others to `other_asgi_app` or to static files.
 
     Below a mount, `socketio_path` may be the path within the mount or the whole one. With `""` or `None` all requests are the
-    server's. `on_startup` and `on_shutdown` are called when the host starts and ends; without them, `other_asgi_app` is told.
+    server's. `on_startup` and `on_shutdown` are called when the host starts and ends; without them, `other_asgi_app` gets the events.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ class Client:
 
 
 class Waiter:
-    """Is a callback that is told when no answer will come, too."""
+    """Is a callback that is also called when no answer will come."""
 
     def __call__(self, *args: Any) -> None:
         raise NotImplementedError

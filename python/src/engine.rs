@@ -221,7 +221,7 @@ fn attach(queue: &Arc<Queue>, joining: &Joining, serial: bool, namespace: &Names
 }
 
 /// Waits for Python's decision on a socket. If the client goes before it is let in, the socket is forgotten; and Python, if
-/// it had let the client in, is told that it has left.
+/// it had let the client in, gets the event of its end.
 struct Asked {
     queue: Arc<Queue>,
     joining: Joining,

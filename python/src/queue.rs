@@ -296,7 +296,7 @@ impl Queue {
 pub(crate) struct Connecting {
     decide: Mutex<Option<oneshot::Sender<Result<(), ConnectError>>>>,
     json: Json,
-    /// The session's end is told after this is done.
+    /// The end of the session is reported after this is done.
     session: Mutex<Option<Arc<Session>>>,
 }
 

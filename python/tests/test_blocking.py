@@ -101,7 +101,7 @@ def test_a_blocked_handler_does_not_hold_up_the_end(name: str) -> None:
         began = time.monotonic()
         assert server.stop(seconds=15) == 0
         assert time.monotonic() - began < 6
-        # The client was told.
+        # The client got a DISCONNECT.
         closed = threading.Thread(target=lambda: client.recv(), daemon=True)
         closed.start()
         closed.join(5)

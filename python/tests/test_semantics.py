@@ -190,7 +190,7 @@ def test_targets(server: Program, transport: str) -> None:
             for one in (a, b, c):
                 one.events.clear()
             a.call("emit", ("x", "data", options))
-            # In order, so whoever was meant has it before this.
+            # In order, so its recipients have it before this.
             a.call("emit", ("end", None, {}))
             for one in (a, b, c):
                 wait_for_event(one, "end")

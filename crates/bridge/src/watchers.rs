@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use kokanee_server::{BroadcastOperator, HeldUp, Namespace, Socket, SocketId};
+use kokanee_server::{BroadcastOperator, Namespace, SlowRecipient, Socket, SocketId};
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -138,7 +138,9 @@ impl Watchers {
         };
         let watchers = self.of(peer);
         // Encoding is the only error, and text and bytes can always be encoded.
-        let late = watchers.emit_patiently_within(event, args, allowance).await;
+        let late = watchers
+            .emit_with_backpressure_within(event, args, allowance)
+            .await;
         for held_up in late.unwrap_or_default() {
             self.on_held_up(&held_up, peer, notice);
             if !held_up.is_delivered && notice == Notice::Change {
@@ -152,7 +154,7 @@ impl Watchers {
     }
 
     /// Handles a watcher that has delayed the others.
-    fn on_held_up(self: &Arc<Self>, held_up: &HeldUp, peer: &str, notice: Notice) {
+    fn on_held_up(self: &Arc<Self>, held_up: &SlowRecipient, peer: &str, notice: Notice) {
         let (socket, max) = (&held_up.socket, self.max_hold_up);
         let mut all = self.lock();
         if !socket.is_connected() {

@@ -180,14 +180,14 @@ impl Hub {
     }
 
     /// A packet that was taken is kept for its socket.
-    pub(crate) fn hold(&self, held: &AtomicUsize, bytes: usize) {
+    pub(crate) fn count_kept(&self, held: &AtomicUsize, bytes: usize) {
         held.fetch_add(bytes, Ordering::Relaxed);
         self.held.fetch_add(bytes, Ordering::Relaxed);
         self.release(bytes);
     }
 
     /// A packet that was kept is sent, or given up.
-    pub(crate) fn let_go(&self, held: &AtomicUsize, bytes: usize) {
+    pub(crate) fn release_kept(&self, held: &AtomicUsize, bytes: usize) {
         held.fetch_sub(bytes, Ordering::Relaxed);
         self.held.fetch_sub(bytes, Ordering::Relaxed);
         self.wake_waiting();

@@ -20,7 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Longest wait for anything that must happen.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(10);
 const OPEN: &str = r#"0{"sid":"lv_VI97HAXpY6yYWAAAC","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
 const ACCEPTED: &str = r#"40{"sid":"wZX3oN0bSVIhsaknAAAI"}"#;
 
@@ -35,7 +35,7 @@ fn settled_bytes() -> usize {
     let start = Instant::now();
     let (mut before, mut same) = (live_bytes(), 0);
     while same < 5 {
-        assert!(start.elapsed() < PATIENCE, "memory use does not settle");
+        assert!(start.elapsed() < LIMIT, "memory use does not settle");
         std::thread::sleep(Duration::from_millis(20));
         let now = live_bytes();
         same = if now == before { same + 1 } else { 0 };
@@ -65,7 +65,7 @@ fn serve(connections: usize) -> (SocketAddr, mpsc::Receiver<Vec<TcpStream>>) {
 fn accept(stream: &mut TcpStream) {
     stream.set_nodelay(true).expect("a socket option");
     stream
-        .set_read_timeout(Some(PATIENCE))
+        .set_read_timeout(Some(LIMIT))
         .expect("a socket option");
     let mut head = [0; 2048];
     let mut filled = 0;
@@ -123,7 +123,7 @@ fn an_idle_client_costs_at_most_6_kib() {
     connect(&runtime, address, &mut sockets, WARM);
     let before = settled_bytes();
     connect(&runtime, address, &mut sockets, CLIENTS);
-    let open = streams.recv_timeout(PATIENCE).expect("all have come");
+    let open = streams.recv_timeout(LIMIT).expect("all have come");
     assert_eq!(open.len(), WARM + CLIENTS);
     assert!(sockets.iter().all(Socket::is_connected));
     let each = (settled_bytes() - before) / CLIENTS;

@@ -146,10 +146,10 @@ pub struct BroadcastAnswers<T> {
 }
 
 /// Describes a recipient that delayed the others; see
-/// [`emit_patiently_within`](BroadcastOperator::emit_patiently_within).
+/// [`emit_with_backpressure_within`](BroadcastOperator::emit_with_backpressure_within).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct HeldUp {
+pub struct SlowRecipient {
     /// Holds the recipient.
     pub socket: Socket,
     /// Says how long the broadcast waited for it after the first recipient had the event.
@@ -316,14 +316,14 @@ impl BroadcastOperator {
     /// let log = tokio::fs::File::open("server.log").await?;
     /// let mut lines = BufReader::new(log).lines();
     /// while let Some(line) = lines.next_line().await? {
-    ///     io.to("watchers").emit_patiently("line", line).await?;
+    ///     io.to("watchers").emit_with_backpressure("line", line).await?;
     /// }
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
     /// [`EmitError::Encode`] if the arguments cannot be encoded.
-    pub async fn emit_patiently<T: Serialize>(
+    pub async fn emit_with_backpressure<T: Serialize>(
         self,
         event: &str,
         args: T,
@@ -342,17 +342,17 @@ impl BroadcastOperator {
         Ok(Recipients(sockets.len()))
     }
 
-    /// Sends the event as [`emit_patiently`](Self::emit_patiently) does, but no recipient delays the others for long.
+    /// Sends the event as [`emit_with_backpressure`](Self::emit_with_backpressure) does, but no recipient delays the others for long.
     ///
-    /// `patience` is called with each recipient and returns how long the others wait for it after the first of them has the
+    /// `timeout` is called with each recipient and returns how long the others wait for it after the first of them has the
     /// event; `None` excludes it. As long as nobody has the event, all are waited for. Returns the recipients that were
     /// waited for, and for how long: some have the event, the others do not.
     ///
     /// ```
     /// # use std::time::Duration;
     /// # async fn f(io: kokanee_server::Server) -> Result<(), kokanee_server::EmitError> {
-    /// let patience = |_: &kokanee_server::Socket| Some(Duration::from_millis(200));
-    /// for late in io.to("watchers").emit_patiently_within("line", "text", patience).await? {
+    /// let timeout = |_: &kokanee_server::Socket| Some(Duration::from_millis(200));
+    /// for late in io.to("watchers").emit_with_backpressure_within("line", "text", timeout).await? {
     ///     println!("{} took {:?}, has it: {}", late.socket.id(), late.time, late.is_delivered);
     /// }
     /// # Ok(()) }
@@ -360,18 +360,18 @@ impl BroadcastOperator {
     ///
     /// # Errors
     /// [`EmitError::Encode`] if the arguments cannot be encoded.
-    pub async fn emit_patiently_within<T: Serialize>(
+    pub async fn emit_with_backpressure_within<T: Serialize>(
         self,
         event: &str,
         args: T,
-        mut patience: impl FnMut(&Socket) -> Option<Duration>,
-    ) -> Result<Vec<HeldUp>, EmitError> {
+        mut timeout: impl FnMut(&Socket) -> Option<Duration>,
+    ) -> Result<Vec<SlowRecipient>, EmitError> {
         let packet = encode_event(self.namespace.name(), None, event, &args)?.shared();
         drop(args);
         let mut waiting = Vec::new();
         self.namespace.for_each(&self.target, |socket| {
-            if let Some(patience) = patience(socket) {
-                waiting.push((socket.clone(), patience));
+            if let Some(timeout) = timeout(socket) {
+                waiting.push((socket.clone(), timeout));
             }
         });
         Ok(deliver_within(packet, self.options, waiting).await)
@@ -629,12 +629,12 @@ impl BroadcastOperator {
     }
 }
 
-/// Delivers a packet as [`BroadcastOperator::emit_patiently_within`] describes, which is generic and so calls this.
+/// Delivers a packet as [`BroadcastOperator::emit_with_backpressure_within`] describes, which is generic and so calls this.
 async fn deliver_within(
     packet: EncodedPacket,
     options: SendOptions,
     mut waiting: Vec<(Socket, Duration)>,
-) -> Vec<HeldUp> {
+) -> Vec<SlowRecipient> {
     for (socket, _) in &waiting {
         socket.note_outgoing(&packet);
     }
@@ -663,13 +663,13 @@ async fn deliver_within(
     })
     .await;
     let start = Instant::now();
-    let late = waiting.into_iter().map(|(socket, patience)| {
+    let late = waiting.into_iter().map(|(socket, timeout)| {
         let packet = packet.clone();
         async move {
             let emit = socket.emit_encoded(packet, options);
-            let is_delivered = tokio::time::timeout(patience, emit).await.is_ok();
+            let is_delivered = tokio::time::timeout(timeout, emit).await.is_ok();
             let time = start.elapsed();
-            HeldUp {
+            SlowRecipient {
                 socket,
                 time,
                 is_delivered,

@@ -31,7 +31,7 @@ pub struct PeerAddress(pub SocketAddr);
 /// Says that the host cannot give the connections of a client over to a WebSocket: a host application inserts it into the
 /// extensions of such a request.
 ///
-/// A session that the request opens is then told of no upgrade, as clients would try it in vain.
+/// The handshake of a session that the request opens then offers no upgrade, which clients could not complete.
 ///
 /// ```
 /// use kokanee_server::NoUpgrade;

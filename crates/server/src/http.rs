@@ -44,12 +44,12 @@ pub(crate) const MAX_DRAIN_BYTES: u64 = 16 * 1024 * 1024;
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The answer to a request. With a ticket it is 101: after that is sent, the ticket is run with the stream.
-pub(crate) struct Answer {
+pub(crate) struct Outcome {
     pub(crate) response: Response<Body>,
     pub(crate) ticket: Option<Box<Ticket>>,
 }
 
-impl From<Response<Body>> for Answer {
+impl From<Response<Body>> for Outcome {
     fn from(response: Response<Body>) -> Self {
         Self {
             response,
@@ -63,7 +63,7 @@ impl From<Response<Body>> for Answer {
 /// Everything that needs no waiting is done when this is created. The request's head is dropped then, because it would keep the
 /// host's read buffer, unless the answer waits for a file or the application's decision. The future is `Unpin`, so that
 /// hosts can poll it in place.
-pub(crate) struct Answering<B> {
+pub(crate) struct PendingOutcome<B> {
     step: Step<B>,
     /// Headers that are added to any answer.
     headers: Option<Box<HeaderMap>>,
@@ -83,28 +83,28 @@ enum Drain<B> {
 
 /// What an answer waits for.
 enum Step<B> {
-    Nothing(Answer),
+    Nothing(Outcome),
     Poll(PendingPoll),
     Post(PendingPost<B>),
     /// A file, or the application's decision.
-    Other(BoxFuture<Answer>),
+    Other(BoxFuture<Outcome>),
     Done,
 }
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-impl<B> Answering<B> {
-    pub(crate) fn now(answer: impl Into<Answer>) -> Self {
+impl<B> PendingOutcome<B> {
+    pub(crate) fn now(answer: impl Into<Outcome>) -> Self {
         Step::from(answer).into()
     }
 
     /// Creates an answer that waits for something other than a session.
-    pub(crate) fn later(answer: impl Future<Output = Answer> + Send + 'static) -> Self {
+    pub(crate) fn later(answer: impl Future<Output = Outcome> + Send + 'static) -> Self {
         Step::Other(Box::pin(answer)).into()
     }
 }
 
-impl<B> From<Step<B>> for Answering<B> {
+impl<B> From<Step<B>> for PendingOutcome<B> {
     fn from(step: Step<B>) -> Self {
         Self {
             step,
@@ -115,20 +115,20 @@ impl<B> From<Step<B>> for Answering<B> {
     }
 }
 
-impl<B, A: Into<Answer>> From<A> for Step<B> {
+impl<B, A: Into<Outcome>> From<A> for Step<B> {
     fn from(answer: A) -> Self {
         Self::Nothing(answer.into())
     }
 }
 
-impl<B> Future for Answering<B>
+impl<B> Future for PendingOutcome<B>
 where
     B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
 {
-    type Output = Answer;
+    type Output = Outcome;
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         if let Drain::Now(draining) = &mut self.drain {
             ready!(draining.poll(cx));
             self.drain = Drain::Not;
@@ -184,8 +184,8 @@ enum Owner {
 }
 
 impl Ticket {
-    fn answer(self, response: Response<Body>) -> Answer {
-        Answer {
+    fn answer(self, response: Response<Body>) -> Outcome {
+        Outcome {
             response,
             ticket: Some(Box::new(self)),
         }
@@ -272,7 +272,7 @@ impl ServerInner {
     }
 
     /// Answers a request below the server's path.
-    pub(crate) fn handle<B>(self: &Arc<Self>, request: Request<B>, peer: &Peer) -> Answering<B>
+    pub(crate) fn handle<B>(self: &Arc<Self>, request: Request<B>, peer: &Peer) -> PendingOutcome<B>
     where
         B: HttpBody<Data: Send, Error: std::fmt::Display> + Send + Unpin,
     {
@@ -280,7 +280,7 @@ impl ServerInner {
         // Spec: RFC 9112 3.2.
         let needs_host = peer.needs_host && parts.version == Version::HTTP_11;
         if !is_sound(&parts, needs_host) {
-            return Answering::now(refused(StatusCode::BAD_REQUEST));
+            return PendingOutcome::now(refused(StatusCode::BAD_REQUEST));
         }
         let mut body = Some(body).filter(|body| !body.is_end_stream());
         let drain = if body.is_none() || peer.lingers || parts.headers.contains_key(header::EXPECT)
@@ -303,7 +303,7 @@ impl ServerInner {
                 }
             }
         };
-        Answering {
+        PendingOutcome {
             step,
             headers,
             unread: body,
@@ -383,7 +383,7 @@ impl ServerInner {
     }
 
     /// Accepts a WebSocket that upgrades a session.
-    fn upgrade(self: &Arc<Self>, mailbox: Arc<Mailbox>, parts: &Parts) -> Answer {
+    fn upgrade(self: &Arc<Self>, mailbox: Arc<Mailbox>, parts: &Parts) -> Outcome {
         match check_websocket(parts) {
             Ok(response) => {
                 let ticket = Ticket {
@@ -690,7 +690,7 @@ const IN_HOST: [bool; 256] = {
 enum Opened {
     /// The session exists, and its first packet will be the answer.
     Polling(PendingPoll),
-    Answered(Answer),
+    Answered(Outcome),
 }
 
 impl From<Response<Body>> for Opened {

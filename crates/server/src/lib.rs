@@ -74,7 +74,7 @@ mod watched;
 pub use self::{
     ack::EmitWithAck,
     body::Body,
-    broadcast::{BroadcastAnswers, BroadcastOperator, HeldUp, IntoRooms, Recipients},
+    broadcast::{BroadcastAnswers, BroadcastOperator, IntoRooms, Recipients, SlowRecipient},
     cookie::{Cookie, InvalidCookie, SameSite},
     cors::Cors,
     error::{JoinError, ListenError},

@@ -24,7 +24,7 @@ use crate::{
     body::Body,
     error::ListenError,
     forwarded::is_trusted,
-    http::{Answering, DRAIN_TIMEOUT, MAX_DRAIN_BYTES, is_sound},
+    http::{DRAIN_TIMEOUT, MAX_DRAIN_BYTES, PendingOutcome, is_sound},
     peer::Peer,
     proxy_protocol,
     respond::{not_found, refused},
@@ -441,7 +441,7 @@ impl Reply {
                 drop(body);
                 answer
             };
-            Answering::later(answer).into()
+            PendingOutcome::later(answer).into()
         };
         Self {
             responding,

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use crate::{
     body::Body,
     extensions::address_of,
-    http::{Answering, BoxFuture, Ticket},
+    http::{BoxFuture, PendingOutcome, Ticket},
     peer::Peer,
     respond::not_found,
     server::Server,
@@ -65,13 +65,13 @@ impl Server {
 
 /// The future of a response, on a connection that may become a WebSocket.
 pub(crate) struct Responding<B> {
-    answering: Answering<B>,
+    answering: PendingOutcome<B>,
     upgrade: Option<OnUpgrade>,
 }
 
-impl<B> From<Answering<B>> for Responding<B> {
+impl<B> From<PendingOutcome<B>> for Responding<B> {
     /// The connection does not become a WebSocket.
-    fn from(answering: Answering<B>) -> Self {
+    fn from(answering: PendingOutcome<B>) -> Self {
         Self {
             answering,
             upgrade: None,

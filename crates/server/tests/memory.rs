@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Longest wait for anything that must happen.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// Bytes that are allocated now.
 fn live_bytes() -> usize {
@@ -34,7 +34,7 @@ fn settled_bytes() -> usize {
     let mut before = live_bytes();
     let mut same = 0;
     while same < 5 {
-        assert!(start.elapsed() < PATIENCE, "memory use does not settle");
+        assert!(start.elapsed() < LIMIT, "memory use does not settle");
         std::thread::sleep(Duration::from_millis(20));
         let now = live_bytes();
         same = if now == before { same + 1 } else { 0 };
@@ -82,7 +82,7 @@ fn many_sessions() -> Server {
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("the server accepts");
     stream
-        .set_read_timeout(Some(PATIENCE))
+        .set_read_timeout(Some(LIMIT))
         .expect("a socket option");
     stream.set_nodelay(true).expect("a socket option");
     stream
@@ -162,7 +162,7 @@ fn an_idle_websocket_connection_costs_at_most_4_kib() {
     warm.clear();
     let start = Instant::now();
     while server.io.session_count() > 0 {
-        assert!(start.elapsed() < PATIENCE, "the sessions end");
+        assert!(start.elapsed() < LIMIT, "the sessions end");
         std::thread::sleep(Duration::from_millis(10));
     }
     let left = settled_bytes().saturating_sub(before);
@@ -301,7 +301,7 @@ fn what_is_dropped_takes_no_memory_while_the_task_does_not_run() {
         client
             .write_all(&frame(b"42[\"block\"]")[..17])
             .expect("the server reads");
-        noted.recv_timeout(PATIENCE).expect("the handler runs");
+        noted.recv_timeout(LIMIT).expect("the handler runs");
         let before = live_bytes();
         for number in 0..EMITS {
             // Whether it is dropped at once is a matter of the policy.

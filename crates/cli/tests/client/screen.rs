@@ -171,7 +171,7 @@ fn muted_events_are_not_on_the_screen() {
     terminal.types("?rooms");
     let screen = terminal.shows("ack 1 of rooms");
     assert!(!screen.contains("←  /         echo"), "{screen}");
-    // The name behind it is completed.
+    // The name after it is completed.
     terminal.tmux(&["send-keys", "-l", "/unmute ec"]);
     terminal.tmux(&["send-keys", "Tab"]);
     terminal.shows("> /unmute echo");

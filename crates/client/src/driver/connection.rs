@@ -118,13 +118,13 @@ impl<W: Wire> Connection<W> {
     }
 
     /// Sends the packet with which a socket joins its namespace, some time after one has left.
-    pub(super) fn send_join(&mut self, now: Instant, packet: &EncodedPacket) {
-        self.send_apart(now, packet, W::send_join);
+    pub(super) fn send_connect(&mut self, now: Instant, packet: &EncodedPacket) {
+        self.send_apart(now, packet, W::send_connect);
     }
 
     /// Takes a socket out of its namespace, and says so to the server some time after everything before it.
-    pub(super) fn send_goodbye(&mut self, now: Instant, namespace: &str, key: u64) {
-        self.send_apart(now, &encode_disconnect(namespace), W::send_goodbye);
+    pub(super) fn send_disconnect(&mut self, now: Instant, namespace: &str, key: u64) {
+        self.send_apart(now, &encode_disconnect(namespace), W::send_disconnect);
         self.leave(key);
     }
 

@@ -62,7 +62,7 @@ impl EventQueue {
                 .is_some_and(|unclaimed| unclaimed.is_behind(core))
     }
 
-    /// Whether a reader is so far behind that nothing more may be read.
+    /// Whether so much waits for a reader that nothing more may be read.
     pub(super) fn has_slow_reader(&self, core: &Core) -> bool {
         self.has_full_reader && core.has_slow_reader()
     }

@@ -60,7 +60,7 @@ impl<W: Wire> Manager<W> {
             && !self.sockets.any(SocketState::is_running)
     }
 
-    /// Whether handlers, readers or the answers to the server are so far behind that it must wait.
+    /// Whether so much waits for handlers, for readers or to be sent that the client must stop reading.
     pub(super) fn is_behind(&self) -> bool {
         // Only answers can exceed the send buffer so far, as `emit` waits for room.
         let max = self.hub.options.send_buffer_bytes;

@@ -57,7 +57,7 @@ struct Io {
     timer: Option<Pin<Box<Sleep>>>,
     /// Memory for the messages of a turn.
     messages: Vec<Message>,
-    /// Handlers or readers are behind, so nothing is read.
+    /// Too much waits for handlers or readers, so nothing is read.
     paused: bool,
 }
 
@@ -80,7 +80,7 @@ impl Io {
         let has_moved = self.poll_connection(manager, turn);
         let was_due = self.poll_timer(manager, turn);
         manager.poll_handlers(turn);
-        // While handlers are behind nothing is read, so nothing else says that there is more.
+        // While too much waits for handlers nothing is read, so nothing else says that there is more.
         let resumed = self.paused && !manager.is_behind();
         has_joined || has_moved || was_due || resumed
     }

@@ -149,7 +149,7 @@ impl SocketState {
         Arc::strong_count(&self.core) > 1 || self.is_wanted() || self.is_running()
     }
 
-    /// Whether its handlers or readers are so far behind that nothing may be read.
+    /// Whether so much waits for its handlers or readers that nothing may be read.
     pub(super) fn is_behind(&self) -> bool {
         // While it joins, nothing comes for readers except the answer to that.
         !matches!(self.phase, Phase::Joining { .. }) && self.events.has_slow_reader(&self.core)
@@ -261,7 +261,7 @@ impl SocketState {
             }
             ProtocolVersion::V4 => encode_connect(&legacy_namespace(namespace, &auth), None),
         };
-        connection.send_join(now, &packet);
+        connection.send_connect(now, &packet);
         false
     }
 
@@ -290,7 +290,9 @@ impl SocketState {
             reply(waiter, Ok(()));
         }
         for outgoing in std::mem::take(&mut self.buffer) {
-            self.core.hub.let_go(&self.core.held, outgoing.weight());
+            self.core
+                .hub
+                .release_kept(&self.core.held, outgoing.weight());
             // A caller that has given up on the answer may have sent the event again.
             if outgoing.ack.is_none_or(|id| self.core.acks.is_waiting(id)) {
                 self.send(turn.now, connection, &outgoing);
@@ -349,7 +351,7 @@ impl SocketState {
         let has_unsent = connection.has_unsent();
         let phase = self.deactivate(&ConnectFailure::GivenUp);
         if matches!(phase, Phase::Connected | Phase::Joining { .. }) {
-            connection.send_goodbye(turn.now, &self.core.namespace, self.key);
+            connection.send_disconnect(turn.now, &self.core.namespace, self.key);
         }
         if let Phase::Connected = phase {
             self.on_disconnected(turn, DisconnectReason::Client, None);
@@ -428,7 +430,7 @@ impl SocketState {
                 .ack
                 .is_some_and(|id| core.acks.resolve(id, Err(AckError::Disconnected)));
             if failed {
-                core.hub.let_go(&core.held, outgoing.weight());
+                core.hub.release_kept(&core.held, outgoing.weight());
             }
             !failed
         };
@@ -439,7 +441,9 @@ impl SocketState {
     /// Releases what waits, as nobody uses the socket any more.
     pub(super) fn release(&self) {
         for outgoing in self.buffer.iter().chain(self.retries.iter()) {
-            self.core.hub.let_go(&self.core.held, outgoing.weight());
+            self.core
+                .hub
+                .release_kept(&self.core.held, outgoing.weight());
         }
     }
 
@@ -482,7 +486,7 @@ impl SocketState {
     ) {
         let (hub, weight) = (&self.core.hub, outgoing.weight());
         if outgoing.retried {
-            hub.hold(&self.core.held, weight);
+            hub.count_kept(&self.core.held, weight);
             self.retries.push(outgoing);
             return self.send_retried(now, connection);
         }
@@ -495,7 +499,7 @@ impl SocketState {
             hub.release(weight);
             self.send(now, connection, &outgoing);
         } else if is_kept {
-            hub.hold(&self.core.held, weight);
+            hub.count_kept(&self.core.held, weight);
             self.buffer.push_back(outgoing);
         } else {
             hub.release(weight);
@@ -539,7 +543,9 @@ impl SocketState {
         let acknowledged = self.retries.on_ack(id);
         self.core.acks.resolve(id, Ok(args));
         if let Some(outgoing) = acknowledged {
-            self.core.hub.let_go(&self.core.held, outgoing.weight());
+            self.core
+                .hub
+                .release_kept(&self.core.held, outgoing.weight());
             self.send_retried(turn.now, connection);
         }
     }
@@ -551,7 +557,9 @@ impl SocketState {
         connection: &mut Connection<W>,
     ) {
         if let Some(given_up) = self.retries.handle_timeout(turn.now) {
-            self.core.hub.let_go(&self.core.held, given_up.weight());
+            self.core
+                .hub
+                .release_kept(&self.core.held, given_up.weight());
             if let Some(id) = given_up.ack {
                 self.core.acks.resolve(id, Err(AckError::Timeout));
             }

@@ -154,8 +154,8 @@ mod tests {
         }
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let patience = Duration::from_secs(10);
-        let stream = tokio::time::timeout(patience, connect_any(vec![silent, address]));
+        let limit = Duration::from_secs(10);
+        let stream = tokio::time::timeout(limit, connect_any(vec![silent, address]));
         let stream = stream.await.expect("in time").expect("connected");
         assert_eq!(stream.peer_addr().expect("connected"), address);
     }

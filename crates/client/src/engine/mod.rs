@@ -102,11 +102,11 @@ impl Wire for Engine {
         self.session.send(now, message, attachments, options)
     }
 
-    fn send_join(&mut self, now: Instant, message: &Outgoing) {
+    fn send_connect(&mut self, now: Instant, message: &Outgoing) {
         self.session.send_connect(now, message);
     }
 
-    fn send_goodbye(&mut self, now: Instant, message: &Outgoing) {
+    fn send_disconnect(&mut self, now: Instant, message: &Outgoing) {
         self.session.send_disconnect(now, message);
     }
 

@@ -16,7 +16,7 @@ use tokio::{
 use super::*;
 
 /// Longest wait for anything that must happen.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(10);
 
 fn config(address: std::net::SocketAddr) -> EngineConfig {
     EngineConfig {
@@ -32,7 +32,7 @@ fn config(address: std::net::SocketAddr) -> EngineConfig {
         tls: None,
         unix_socket: None,
         compression: false,
-        connect_timeout: PATIENCE,
+        connect_timeout: LIMIT,
         max_message_bytes: 10_000_000,
         session: Arc::default(),
         upgraded: AtomicBool::new(false),
@@ -77,7 +77,7 @@ async fn next(peer: &mut Peer) -> Message {
             None => turn.map(Err),
         }
     });
-    tokio::time::timeout(PATIENCE, run)
+    tokio::time::timeout(LIMIT, run)
         .await
         .expect("in time")
         .expect("the session goes on")
@@ -148,7 +148,7 @@ async fn every_transport_carries_messages_in_order() {
         assert_eq!(peer.engine.transport(), first);
         peer.engine.close(Instant::now());
         let end = std::future::poll_fn(|cx| peer.engine.poll(cx, Instant::now(), &mut drop));
-        let reason = tokio::time::timeout(PATIENCE, end).await.expect("in time");
+        let reason = tokio::time::timeout(LIMIT, end).await.expect("in time");
         assert_eq!(reason, CloseReason::ForcedClose);
     }
 }
@@ -297,7 +297,7 @@ async fn a_server_that_goes_away_is_noticed() {
         join(&mut peer).await;
         let (ended, _) = tokio::join!(
             tokio::time::timeout(
-                PATIENCE,
+                LIMIT,
                 std::future::poll_fn(|cx| peer.engine.poll(cx, Instant::now(), &mut drop))
             ),
             io.close(Duration::from_secs(1)),
@@ -380,7 +380,7 @@ fn send_bytes(engine: &mut Engine, bytes: usize) {
 
 async fn end(engine: &mut Engine) -> CloseReason {
     let end = std::future::poll_fn(|cx| engine.poll(cx, Instant::now(), &mut drop));
-    tokio::time::timeout(PATIENCE, end).await.expect("in time")
+    tokio::time::timeout(LIMIT, end).await.expect("in time")
 }
 
 #[tokio::test]
@@ -405,7 +405,7 @@ async fn closing_does_not_wait_for_ever() {
 #[tokio::test]
 async fn what_was_sent_last_arrives_though_something_was_not_read() {
     const LAST: usize = 200_000;
-    let (mut engine, mut stream) = open_unread(PATIENCE).await;
+    let (mut engine, mut stream) = open_unread(LIMIT).await;
     engine.set_paused(Instant::now(), true);
     for _ in 0..10 {
         let unread = frame(OpCode::Text, &[b'4'; 1000]);
@@ -418,9 +418,7 @@ async fn what_was_sent_last_arrives_though_something_was_not_read() {
         Poll::Pending if !engine.is_flushed() => Poll::Pending,
         turn => Poll::Ready(turn.is_ready()),
     });
-    let ended = tokio::time::timeout(PATIENCE, ended)
-        .await
-        .expect("in time");
+    let ended = tokio::time::timeout(LIMIT, ended).await.expect("in time");
     let reading = async {
         let mut read = Vec::new();
         stream.read_to_end(&mut read).await.expect("no reset");

@@ -18,9 +18,9 @@ pub(crate) trait Wire {
         options: SendOptions,
     ) -> bool;
     /// Sends the packet with which a socket joins its namespace, some time after one has left.
-    fn send_join(&mut self, now: Instant, message: &Outgoing);
+    fn send_connect(&mut self, now: Instant, message: &Outgoing);
     /// Sends the packet with which a socket leaves its namespace, some time after everything before it.
-    fn send_goodbye(&mut self, now: Instant, message: &Outgoing);
+    fn send_disconnect(&mut self, now: Instant, message: &Outgoing);
     /// Ends the session in order: what waits is sent first.
     fn close(&mut self, now: Instant);
     /// Ends the session if its time is over. Returns why, if it has ended.

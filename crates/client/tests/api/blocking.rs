@@ -12,7 +12,7 @@ use kokanee_client::{
 };
 use kokanee_server::{EmitError, Server, Socket as Peer};
 
-use crate::support::{PATIENCE, add_echo, serve};
+use crate::support::{LIMIT, add_echo, serve};
 
 /// A server in the background, and its address.
 struct Background {
@@ -40,7 +40,7 @@ fn echo() -> Server {
 }
 
 fn next<T>(receiver: &Receiver<T>) -> T {
-    receiver.recv_timeout(PATIENCE).expect("an entry")
+    receiver.recv_timeout(LIMIT).expect("an entry")
 }
 
 /// A channel whose sender can be shared by handlers.
@@ -60,7 +60,7 @@ fn it_emits_calls_and_is_called() {
     assert_eq!(next(&seen), "hello");
     let answer: (i32, String) = socket
         .emit_with_ack("echo", (1, "two"))
-        .timeout(PATIENCE)
+        .timeout(LIMIT)
         .wait()
         .expect("answered");
     assert_eq!(answer, (1, "two".to_owned()));
@@ -193,7 +193,7 @@ fn the_simple_client_blocks_as_well() {
     let mut client = SimpleClient::connect(&server.url).expect("accepted");
     assert!(client.id().is_some());
     client.emit("echo", "a").expect("sent");
-    let received = client.receive(PATIENCE).expect("an event");
+    let received = client.receive(LIMIT).expect("an event");
     assert_eq!(
         (received.name(), received.event.args().json()),
         ("echo", "\"a\"")
@@ -201,7 +201,7 @@ fn the_simple_client_blocks_as_well() {
     assert_eq!(client.call::<i32>("echo", 7).expect("answered"), 7);
     client.emit("bye", ()).expect("sent");
     assert_eq!(
-        client.receive(PATIENCE).expect_err("the end"),
+        client.receive(LIMIT).expect_err("the end"),
         ReceiveError::Disconnected
     );
     client.disconnect().expect("all has left");

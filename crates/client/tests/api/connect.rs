@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     raw::{OPEN, Raw},
-    support::{PATIENCE, accepted, echo_server, journal, serve, within},
+    support::{LIMIT, accepted, echo_server, journal, serve, within},
 };
 
 #[tokio::test]
@@ -267,7 +267,7 @@ async fn nothing_secret_is_printed() {
     );
     let (simple, _wire) = tokio::join!(simple, script);
     let mut simple = simple.expect("accepted");
-    let received = within("an event", simple.receive(PATIENCE)).await;
+    let received = within("an event", simple.receive(LIMIT)).await;
     assert_eq!(received.expect("an event").name(), "x");
     let emit = simple.socket().emit("x", "secret");
     let asking = simple.socket().emit_with_ack::<()>("x", "secret");

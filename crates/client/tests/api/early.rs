@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{
     raw::Raw,
-    support::{PATIENCE, accepted, journal, serve, within},
+    support::{LIMIT, accepted, journal, serve, within},
 };
 
 const EVENTS: u32 = 50;
@@ -228,7 +228,7 @@ impl Way {
             Self::Simple => {
                 let mut client = SimpleClient::connect(url).await.expect("accepted");
                 for _ in 0..EVENTS {
-                    let received = client.receive(PATIENCE).await.expect("an event");
+                    let received = client.receive(LIMIT).await.expect("an event");
                     let _ = seen.send(received.data().expect("a number"));
                 }
                 Box::new(client)
@@ -267,7 +267,7 @@ impl Way {
             _ => {
                 let mut client = blocking::SimpleClient::connect(url).expect("accepted");
                 for _ in 0..EVENTS {
-                    let received = client.receive(PATIENCE).expect("an event");
+                    let received = client.receive(LIMIT).expect("an event");
                     let _ = seen.send(received.data().expect("a number"));
                 }
                 Box::new(client)
@@ -365,7 +365,7 @@ async fn an_event_that_waits_is_acknowledged_when_it_is_handled() {
     io.on_connect(move |peer: Peer| {
         let note = note.clone();
         async move {
-            let sum: Result<i32, _> = peer.emit_with_ack("sum", (20, 22)).timeout(PATIENCE).await;
+            let sum: Result<i32, _> = peer.emit_with_ack("sum", (20, 22)).timeout(LIMIT).await;
             note(sum.map_err(|error| error.to_string()));
         }
     });

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::{
     early::{Seen, connect, note, note_blocking},
-    support::{PATIENCE, accepted, journal, serve, within},
+    support::{LIMIT, accepted, journal, serve, within},
 };
 
 /// A server that emits ten events, then answers.
@@ -46,7 +46,7 @@ async fn an_acknowledgement_comes_after_the_events_before_it() {
         };
         let done: String = socket
             .emit_with_ack("work", ())
-            .timeout(PATIENCE)
+            .timeout(LIMIT)
             .await
             .expect("an answer");
         assert_eq!(done, "done");
@@ -72,7 +72,7 @@ async fn so_it_does_for_blocking_clients() {
         socket.on("result", note_blocking(&seen));
         let done: String = socket
             .emit_with_ack("work", ())
-            .timeout(PATIENCE)
+            .timeout(LIMIT)
             .wait()
             .expect("an answer");
         assert_eq!(done, "done");
@@ -98,7 +98,7 @@ async fn a_disconnection_comes_after_the_events_before_it() {
             peer.emit("number", number).await?;
         }
         // The client has attached its handlers.
-        let _: () = peer.emit_with_ack("ready", ()).timeout(PATIENCE).await?;
+        let _: () = peer.emit_with_ack("ready", ()).timeout(LIMIT).await?;
         peer.emit("number", 5).await?;
         peer.disconnect();
         Ok::<(), BoxError>(())
@@ -182,7 +182,7 @@ async fn attaching_for_others_does_not_hold_up_events_and_answers() {
             let asked = peer.emit_with_ack::<u32>("question", ());
             note_answer(
                 asked
-                    .timeout(PATIENCE)
+                    .timeout(LIMIT)
                     .await
                     .map_err(|error| error.to_string()),
             );

@@ -12,15 +12,15 @@ use kokanee_client::DisconnectReason;
 use kokanee_server::{Ack, Args, Server, Socket};
 
 /// Longest wait for anything that must happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Waits for a future, and panics with `what` if it takes too long.
 #[track_caller]
 pub(crate) fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
     let caller = std::panic::Location::caller();
     async move {
-        let waited = tokio::time::timeout(PATIENCE, future).await;
-        waited.unwrap_or_else(|_| panic!("{caller}: {what} has not come in {PATIENCE:?}"))
+        let waited = tokio::time::timeout(LIMIT, future).await;
+        waited.unwrap_or_else(|_| panic!("{caller}: {what} has not come in {LIMIT:?}"))
     }
 }
 

@@ -65,8 +65,8 @@ async fn senders_to_a_slow_peer_wait() {
     let message = Bytes::from(vec![1; 1000]);
     let mut queued = 0;
     // Until nothing is sent any more: then the system's buffers are full, too.
-    let patience = Duration::from_millis(300);
-    while tokio::time::timeout(patience, queue.send(message.clone()))
+    let limit = Duration::from_millis(300);
+    while tokio::time::timeout(limit, queue.send(message.clone()))
         .await
         .is_ok()
     {

@@ -392,7 +392,7 @@ impl Driver {
         match websocket.peer_state() {
             PeerState::Unknown => {}
             PeerState::Gone => {
-                tracing::debug!("connection was reset while handlers were behind");
+                tracing::debug!("connection was reset while events waited for handlers");
                 session.handle_transport_closed(CloseReason::TransportError);
             }
             // What it has sent before is still handled, as long as the handlers get on.

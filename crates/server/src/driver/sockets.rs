@@ -228,7 +228,7 @@ impl Sockets {
         self.is_behind() || !self.mailbox.has_room()
     }
 
-    /// Whether handlers are too far behind.
+    /// Whether too many events wait for handlers.
     #[inline]
     pub(super) fn is_behind(&self) -> bool {
         // Nearly always nothing is going on.

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     journal::{Journal, journaling},
-    support::{Client, PATIENCE, TestServer, eventually, within},
+    support::{Client, LIMIT, TestServer, eventually, within},
 };
 
 async fn connect(server: &TestServer) -> (Client, Socket) {
@@ -142,7 +142,7 @@ async fn a_wait_ends_with_its_timeout() {
         .await;
     assert!(matches!(answer, Err(AckError::Timeout)), "{answer:?}");
     assert!(start.elapsed() >= Duration::from_millis(100));
-    assert!(start.elapsed() < PATIENCE);
+    assert!(start.elapsed() < LIMIT);
     client.expect_event("ask").await;
 }
 
@@ -402,7 +402,7 @@ async fn a_broadcast_returns_what_has_come_in_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broadcast_does_not_wait_for_a_client_that_has_gone() {
-    let (server, mut clients) = crowd(3, |limits| limits.ack_timeout = PATIENCE * 100).await;
+    let (server, mut clients) = crowd(3, |limits| limits.ack_timeout = LIMIT * 100).await;
     let io = server.io.clone();
     let asking = tokio::spawn(async move { io.to("room").emit_with_ack::<u32>("ask", ()).await });
     let gone = clients.remove(0);
@@ -425,7 +425,7 @@ async fn a_broadcast_to_nobody_ends_at_once() {
     let asking = server
         .io
         .to("nobody")
-        .timeout(PATIENCE * 100)
+        .timeout(LIMIT * 100)
         .emit_with_ack::<u32>("ask", ());
     let answers = within("the end", asking).await.expect("answers");
     assert_eq!((answers.answers, answers.complete), (vec![], true));

@@ -428,7 +428,7 @@ async fn a_broadcast_says_how_many_it_was_for() {
     assert_eq!(count(io.to(["a", "b"]).emit("x", 1).await), 2, "each once");
     assert_eq!(count(io.to("nobody").emit("x", 1).await), 0);
     assert_eq!(count(io.to("b").emit_args("x", &args).await), 2);
-    assert_eq!(count(io.to("a").emit_patiently("x", 1).await), 1);
+    assert_eq!(count(io.to("a").emit_with_backpressure("x", 1).await), 1);
     assert_eq!(count(socket.broadcast().emit("x", 1).await), 1);
     assert_eq!(count(socket.to("a").emit("x", 1).await), 0);
     assert_eq!(count(io.volatile().emit("x", 1).await), 2);

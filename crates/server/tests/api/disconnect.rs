@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     journal::{Entries, Journal, journaling},
-    support::{Client, PATIENCE, TestServer, eventually, opcode},
+    support::{Client, LIMIT, TestServer, eventually, opcode},
 };
 
 /// A server that notes how sockets end.
@@ -27,11 +27,7 @@ fn noting(change: impl FnOnce(&mut Limits)) -> (Server, Entries) {
 async fn assert_ends_once(server: &TestServer, entries: &mut Entries, reason: &str) {
     assert_eq!(entries.next().await, reason);
     eventually("the session has ended", || server.io.session_count() == 0).await;
-    server
-        .io
-        .close(PATIENCE)
-        .await
-        .expect("all is done in time");
+    server.io.close(LIMIT).await.expect("all is done in time");
     assert!(entries.is_empty(), "on_disconnect runs once");
 }
 
@@ -42,11 +38,7 @@ async fn the_client_leaves_the_namespace() {
     client.leave("/").await;
     assert_eq!(entries.next().await, "client namespace disconnect");
     client.close().await;
-    server
-        .io
-        .close(PATIENCE)
-        .await
-        .expect("all is done in time");
+    server.io.close(LIMIT).await.expect("all is done in time");
     assert!(
         entries.is_empty(),
         "the connection's end is not a second one"
@@ -89,11 +81,7 @@ async fn the_server_disconnects_the_connection() {
             "server namespace disconnect"
         ]
     );
-    server
-        .io
-        .close(PATIENCE)
-        .await
-        .expect("all is done in time");
+    server.io.close(LIMIT).await.expect("all is done in time");
     assert!(entries.is_empty());
 }
 
@@ -238,11 +226,7 @@ async fn every_socket_of_a_connection_ends() {
     let mut all = entries.take(3).await;
     all.sort();
     assert_eq!(all, ["/one", "/two", "transport close"]);
-    server
-        .io
-        .close(PATIENCE)
-        .await
-        .expect("all is done in time");
+    server.io.close(LIMIT).await.expect("all is done in time");
     assert!(entries.is_empty());
 }
 
@@ -350,11 +334,7 @@ async fn a_handler_that_hangs_does_not_hold_back_on_disconnect_for_ever() {
     // It is not cut off, only not waited for.
     gate.add_permits(1);
     assert_eq!(entries.next().await, "1 done");
-    server
-        .io
-        .close(PATIENCE)
-        .await
-        .expect("all is done in time");
+    server.io.close(LIMIT).await.expect("all is done in time");
     assert!(entries.is_empty());
 }
 
@@ -401,11 +381,7 @@ async fn events_that_wait_for_a_handler_that_hangs_are_dropped_after_the_disconn
     // The handler goes on, and no event is handled after it.
     gate.add_permits(2);
     assert_eq!(entries.next().await, "connected");
-    server
-        .io
-        .close(PATIENCE)
-        .await
-        .expect("all is done in time");
+    server.io.close(LIMIT).await.expect("all is done in time");
     drop(server);
     assert_eq!(entries.rest().await, Vec::<String>::new());
 }

@@ -415,7 +415,11 @@ async fn a_listener_hears_of_all_that_is_sent_to_its_socket() {
         socket.emit("binary", Bytes::from_static(b"ab")).await?;
         socket.to("nobody").emit("others", 0).await?;
         socket.server().emit("all", 3).await?;
-        socket.server().local().emit_patiently("patient", 4).await?;
+        socket
+            .server()
+            .local()
+            .emit_with_backpressure("patient", 4)
+            .await?;
         // The client does not answer.
         let answer = socket.emit_with_ack::<()>("ask", 5);
         drop(answer.timeout(Duration::from_millis(1)).await);
@@ -570,12 +574,12 @@ async fn the_server_has_all_of_its_namespace() {
     assert_eq!(io.socket_count(), 1);
     let id = id.parse().expect("an id");
     assert_eq!(io.socket(id), io.of("/").socket(id));
-    let patience = Duration::from_secs(5);
+    let limit = Duration::from_secs(5);
     for operator in [
         io.volatile(),
         io.local(),
         io.compress(false),
-        io.timeout(patience),
+        io.timeout(limit),
         io.within("room"),
         io.except("other"),
     ] {

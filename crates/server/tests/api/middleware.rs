@@ -252,7 +252,7 @@ async fn a_client_that_goes_while_it_is_decided_about_was_never_there() {
     gate.add_permits(1);
     server
         .io
-        .close(crate::support::PATIENCE)
+        .close(crate::support::LIMIT)
         .await
         .expect("all is done in time");
     assert!(entries.is_empty(), "neither on_connect nor on_disconnect");

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::{
     journal::Entries,
     slow_consumer::{deaf, noting, text},
-    support::{Client, Http, PATIENCE, TestServer, frame, within},
+    support::{Client, Http, LIMIT, TestServer, frame, within},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,7 +245,7 @@ async fn a_client_that_only_asks_is_read_no_further_and_cut_off_at_the_write_tim
             }
         }
     };
-    let (_, reason) = tokio::join!(tokio::time::timeout(PATIENCE, asking), entries.next());
+    let (_, reason) = tokio::join!(tokio::time::timeout(LIMIT, asking), entries.next());
     assert_eq!(reason, "slow consumer");
     // What the system takes, half of the limit, and one more.
     let answers = ANSWERS.load(Ordering::Relaxed) * ANSWER_BYTES;

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     journal::{Journal, journaling},
-    support::{Client, PATIENCE, TestServer, WebSocket, WebSocketEnd, within},
+    support::{Client, LIMIT, TestServer, WebSocket, WebSocketEnd, within},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,11 +200,7 @@ async fn a_session_that_is_being_opened_when_the_server_ends_is_not_forgotten() 
         .expect("never closed")
         .forget();
     // Nobody is there yet, so this is done at once.
-    server
-        .io
-        .close(PATIENCE)
-        .await
-        .expect("all is done in time");
+    server.io.close(LIMIT).await.expect("all is done in time");
     gate.add_permits(1);
     let response = http.try_response().await;
     assert!(
@@ -243,7 +239,10 @@ async fn a_peer_that_is_stuck_does_not_hold_up_the_end() {
     }
     let start = Instant::now();
     let done = server.io.close(Duration::from_millis(300)).await;
-    assert_eq!(done.expect_err("it is told so").deadline.as_millis(), 300);
+    assert_eq!(
+        done.expect_err("an error says so").deadline.as_millis(),
+        300
+    );
     assert!(
         start.elapsed() < Duration::from_secs(3),
         "{:?}",
@@ -264,7 +263,7 @@ async fn on_disconnect_that_hangs_does_not_hold_up_the_end() {
     let closing = server.io.close(Duration::from_millis(200));
     within("the deadline", closing)
         .await
-        .expect_err("it is told so");
+        .expect_err("an error says so");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,7 +21,7 @@ use tokio::{
 use crate::{
     journal::{Entries, Journal, journaling},
     support::{
-        Client, PATIENCE, Polling, TestServer, WebSocket, WebSocketEnd, eventually, frame, http,
+        Client, LIMIT, Polling, TestServer, WebSocket, WebSocketEnd, eventually, frame, http,
         within,
     },
 };
@@ -95,7 +95,7 @@ async fn a_write_that_makes_no_progress_is_cut_off_though_little_waits() {
     let data = Bytes::from(vec![0; 16 << 20]);
     server.io.emit("file", data).await.expect("sent");
     assert_eq!(entries.next().await, "slow consumer");
-    let closed = server.io.close(PATIENCE).await;
+    let closed = server.io.close(LIMIT).await;
     closed.expect("its task ends, although nothing can be written");
     assert!(entries.is_empty());
 }

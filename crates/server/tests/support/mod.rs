@@ -1,7 +1,7 @@
 //! What the tests of the running server share: a server on a free port, a raw HTTP/1.1 client, a raw WebSocket client,
 //! Engine.IO long-polling by hand, and a small Socket.IO [`Client`].
 //!
-//! Every wait ends with a panic after [`PATIENCE`]. A test needs `#[tokio::test(flavor = "multi_thread")]`.
+//! Every wait ends with a panic after [`LIMIT`]. A test needs `#[tokio::test(flavor = "multi_thread")]`.
 
 #![allow(
     dead_code,
@@ -31,17 +31,17 @@ pub(crate) use self::{
 };
 
 /// Longest wait for anything that must happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Waits for a future, and panics with `what` if it takes too long.
 #[track_caller]
 pub(crate) fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
     let caller = std::panic::Location::caller();
     async move {
-        match tokio::time::timeout(PATIENCE, future).await {
+        match tokio::time::timeout(LIMIT, future).await {
             Ok(output) => output,
             Err(tokio::time::error::Elapsed { .. }) => {
-                panic!("{caller}: {what} has not come in {PATIENCE:?}")
+                panic!("{caller}: {what} has not come in {LIMIT:?}")
             }
         }
     }
@@ -58,8 +58,8 @@ pub(crate) fn eventually(
         let start = Instant::now();
         while !condition() {
             assert!(
-                start.elapsed() < PATIENCE,
-                "{caller}: not in {PATIENCE:?}: {what}"
+                start.elapsed() < LIMIT,
+                "{caller}: not in {LIMIT:?}: {what}"
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -100,7 +100,7 @@ impl TestServer {
     /// Begins to close the server.
     pub(crate) fn closing(&self) -> JoinHandle<Result<(), CloseError>> {
         let io = self.io.clone();
-        tokio::spawn(async move { io.close(PATIENCE).await })
+        tokio::spawn(async move { io.close(LIMIT).await })
     }
 
     /// Opens a connection for HTTP.

@@ -223,7 +223,7 @@ impl WebSocket {
             let mut frames = Vec::new();
             let mut end = WebSocketEnd::Dropped;
             while let Some(frame) = self.read_frame().await {
-                assert_eq!(end, WebSocketEnd::Dropped, "{frame:?} behind a close frame");
+                assert_eq!(end, WebSocketEnd::Dropped, "{frame:?} after a close frame");
                 if frame.opcode() != opcode::CLOSE {
                     frames.push(frame);
                     continue;

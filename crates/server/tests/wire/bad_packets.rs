@@ -69,7 +69,7 @@ fn faults() -> Vec<(String, String, usize)> {
         ("reserved name newListener", "42[\"newListener\"]", 0),
         ("reserved name removeListener", "42[\"removeListener\"]", 0),
         ("reserved name in escapes", "42[\"\\u0063onnect\"]", 0),
-        ("tail behind the array", "42[\"a\"]x", 0),
+        ("tail after the array", "42[\"a\"]x", 0),
         ("two arrays", "42[\"a\"][\"b\"]", 0),
         ("array not closed", "42[\"a\"", 0),
         ("string not closed", "42[\"a", 0),

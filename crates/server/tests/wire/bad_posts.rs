@@ -199,7 +199,11 @@ fn bad_packets_get_400_and_end_the_session() {
             ("letter", b"x".to_vec(), "parse error"),
             ("capital B", b"BAQID".to_vec(), "parse error"),
             ("separator alone", b"\x1e".to_vec(), "parse error"),
-            ("separator behind", b"42[\"a\"]\x1e".to_vec(), "parse error"),
+            (
+                "separator at the end",
+                b"42[\"a\"]\x1e".to_vec(),
+                "parse error",
+            ),
             (
                 "two separators",
                 b"42[\"a\"]\x1e\x1e42[\"b\"]".to_vec(),

@@ -15,7 +15,7 @@ use kokanee_server::{
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::support::{PATIENCE, Polling, Response, TestServer, WebSocket, eventually};
+use crate::support::{LIMIT, Polling, Response, TestServer, WebSocket, eventually};
 
 /// Between two packets of a payload.
 pub(crate) const RS: &str = "\x1e";
@@ -131,7 +131,7 @@ impl Bed {
             while !log.lock().contains(&line) {
                 let seen = log.lock().clone();
                 assert!(
-                    start.elapsed() < PATIENCE,
+                    start.elapsed() < LIMIT,
                     "{caller}: {line:?} is not in the log: {seen:?}"
                 );
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -272,7 +272,7 @@ fn close_frames_are_answered_with_their_code() {
             assert_eq!(websocket.end().await, WebSocketEnd::NoCode);
             assert_eq!(bed.reason().await, "transport close");
         });
-        table.case("with frames behind it", async {
+        table.case("with frames after it", async {
             let bed = Bed::new().await;
             let mut websocket = bed.joined().await;
             websocket

@@ -139,7 +139,7 @@ fn bad_payloads_end_the_session() {
                 b"99999999999999999999999999:4",
                 "parse error",
             ),
-            ("digits behind", b"7:42[\"a\"]12", "parse error"),
+            ("digits after", b"7:42[\"a\"]12", "parse error"),
             ("revision 4", b"42[\"a\"]", "parse error"),
             (
                 "half of an astral character",

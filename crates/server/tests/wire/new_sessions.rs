@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     bed::{Bed, Table, assert_alive, error, is_json_error, run},
-    support::{Http, PATIENCE, Polling, WebSocketEnd, http},
+    support::{Http, LIMIT, Polling, WebSocketEnd, http},
 };
 
 #[test]
@@ -97,7 +97,7 @@ async fn frees_its_place(bed: Bed, target: &str, full: u16) {
             break;
         }
         assert_eq!(answer.status, full);
-        assert!(start.elapsed() < PATIENCE, "{answer:?}");
+        assert!(start.elapsed() < LIMIT, "{answer:?}");
         let wait = answer.header("retry-after").and_then(|it| it.parse().ok());
         tokio::time::sleep(Duration::from_secs(wait.expect("seconds"))).await;
     }

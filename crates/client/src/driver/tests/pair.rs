@@ -70,11 +70,11 @@ impl Wire for Script {
         true
     }
 
-    fn send_join(&mut self, _: Instant, message: &Outgoing) {
+    fn send_connect(&mut self, _: Instant, message: &Outgoing) {
         self.push(text(message));
     }
 
-    fn send_goodbye(&mut self, _: Instant, message: &Outgoing) {
+    fn send_disconnect(&mut self, _: Instant, message: &Outgoing) {
         self.push(text(message));
     }
 
