@@ -9,10 +9,11 @@ import inspect
 import sys
 from typing import Any, AsyncIterator, Callable, Coroutine
 
-from . import _asgi, async_manager, base_manager, base_server, exceptions
+from . import _asgi, async_manager, base_manager, base_server
 from ._handlers import Handler, call_lifecycle
 from ._loop import Loop
 from ._steps import settle
+
 
 class _Waiter(base_manager.Waiter):
     """Waits for an answer in `call`."""
@@ -135,11 +136,7 @@ class AsyncServer(base_server.BaseServer):
 
         Raises `TimeoutError` after `timeout` seconds, or when the client leaves.
         """
-        target = to or sid
-        if target is None:
-            raise ValueError("Cannot use call() to broadcast.")
-        if not self.async_handlers:
-            raise RuntimeError("Cannot use call() when async_handlers is False.")
+        target = self._call_target(to, sid)
         answer = _Waiter(asyncio.get_running_loop().create_future())
         await self.emit(
             event,
@@ -153,9 +150,7 @@ class AsyncServer(base_server.BaseServer):
             args = await asyncio.wait_for(answer.answered, timeout)
         except asyncio.TimeoutError:
             args = None
-        if args is None:
-            raise exceptions.TimeoutError()
-        return args if len(args) > 1 else args[0] if len(args) == 1 else None
+        return base_server.answer_value(args)
 
     # Rooms, sessions, clients.
 
@@ -278,12 +273,7 @@ class AsyncServer(base_server.BaseServer):
             if answer is not None:
                 answer.done()
         if answer is not None and result is not self.not_handled:
-            if result is None:
-                sent = answer.send(())
-            elif isinstance(result, tuple):
-                sent = answer.send(result)
-            else:
-                sent = answer.send((result,))
+            sent = answer.send(base_server.answer_args(result))
             if sent is not True and sent is not False:
                 await settle(sent)
 

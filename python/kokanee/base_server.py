@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Callable, ClassVar
 
-from . import _connections, _engine, base_namespace, packet
+from . import _connections, _engine, base_namespace, exceptions, packet
 from ._eio import EngineIO
 from ._handlers import Handler, accepts, check_namespace, lifecycle_arity
 from .engineio import packet as eio_packet
@@ -316,6 +316,15 @@ class BaseServer(_connections.Connections):
         handler = self.namespace_handlers.get("*")
         return handler, (namespace, *args) if handler is not None else args
 
+    def _call_target(self, to: Any, sid: Any) -> Any:
+        """Returns the client of `call`, or raises what says why it cannot be called."""
+        target = to or sid
+        if target is None:
+            raise ValueError("Cannot use call() to broadcast.")
+        if not self.async_handlers:
+            raise RuntimeError("Cannot use call() when async_handlers is False.")
+        return target
+
     # Facts about clients.
 
     def rooms(self, sid: str, namespace: str | None = None) -> list[Any]:
@@ -462,6 +471,23 @@ class BaseServer(_connections.Connections):
 
 class Nobody(Exception):
     """Says that an event is for nobody."""
+
+
+def answer_args(result: Any) -> tuple[Any, ...]:
+    """Returns the arguments of an acknowledgement for what a handler has returned: a tuple is spread, `None` is none."""
+    if result is None:
+        return ()
+    return result if isinstance(result, tuple) else (result,)
+
+
+def answer_value(args: tuple[Any, ...] | None) -> Any:
+    """Returns the arguments of a client's acknowledgement as `call` does: the only one, a tuple of several, or `None`.
+
+    Raises `TimeoutError` if there is no acknowledgement.
+    """
+    if args is None:
+        raise exceptions.TimeoutError()
+    return args if len(args) > 1 else args[0] if args else None
 
 
 def report(logger: logging.Logger, event: str, sid: str, namespace: str) -> None:

@@ -11,7 +11,6 @@ from . import (
     _modes,
     base_manager,
     base_server,
-    exceptions,
     hosts,
     manager,
 )
@@ -134,11 +133,7 @@ class Server(base_server.BaseServer):
 
         Raises `TimeoutError` after `timeout` seconds, or when the client leaves.
         """
-        target = to or sid
-        if target is None:
-            raise ValueError("Cannot use call() to broadcast.")
-        if not self.async_handlers:
-            raise RuntimeError("Cannot use call() when async_handlers is False.")
+        target = self._call_target(to, sid)
         answer = _Waiter(self._mode.event())
         self.emit(
             event,
@@ -149,10 +144,7 @@ class Server(base_server.BaseServer):
             ignore_queue=ignore_queue,
         )
         answer.answered.wait(timeout)
-        args = answer.args
-        if args is None:
-            raise exceptions.TimeoutError()
-        return args if len(args) > 1 else args[0] if len(args) == 1 else None
+        return base_server.answer_value(answer.args)
 
     # Rooms, sessions, clients.
 
@@ -297,12 +289,7 @@ class Server(base_server.BaseServer):
             if answer is not None:
                 answer.done()
         if answer is not None and result is not self.not_handled:
-            if result is None:
-                answer.send(())
-            elif isinstance(result, tuple):
-                answer.send(result)
-            else:
-                answer.send((result,))
+            answer.send(base_server.answer_args(result))
 
     def _start_event(self, event: tuple[Any, ...]) -> Any:
         return self.start_background_task(self._handle_event, event)
