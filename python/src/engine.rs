@@ -451,10 +451,7 @@ impl Engine {
                 };
             }
         }
-        let mut target = match &rooms {
-            Some(rooms) => namespace.to(rooms.clone()),
-            None => namespace.to(Vec::<String>::new()),
-        };
+        let mut target = namespace.to(rooms.unwrap_or_default());
         if let Some(skip) = skip {
             target = target.except(skip);
         }

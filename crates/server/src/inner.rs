@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -89,6 +89,8 @@ pub(crate) struct ServerInner {
 #[derive(Clone)]
 pub(crate) struct OpenNamespaces {
     pub(crate) most: usize,
+    /// How many exist.
+    pub(crate) made: Arc<AtomicUsize>,
     pub(crate) prepare: Arc<dyn Fn(&Namespace) + Send + Sync>,
 }
 
@@ -113,20 +115,30 @@ impl ServerInner {
             return Some(namespace);
         }
         let open = self.open_namespaces.as_ref()?;
-        let mut namespaces = self.namespaces.write();
-        if let Some(namespace) = namespaces.get(name) {
-            return Some(namespace.clone());
-        }
-        let made = namespaces.values().filter(|it| it.is_on_demand()).count();
-        if made >= open.most {
-            tracing::warn!(most = open.most, "no more namespaces are made for clients");
+        if open.made.load(Ordering::Relaxed) >= open.most {
+            if let Some(skipped) = self.limit_log.pass() {
+                tracing::warn!(
+                    most = open.most,
+                    skipped,
+                    "no more namespaces are made for clients"
+                );
+            }
             return None;
         }
         let parser = self.connection_config.parser;
         let (limits, state) = (Arc::clone(&self.limits), Arc::clone(&self.state));
         // Most have few sockets.
         let namespace = Namespace::new(name, limits, state, parser, 1, true);
+        // Without the lock: the function is the application's, and may ask for namespaces.
         (open.prepare)(&namespace);
+        let mut namespaces = self.namespaces.write();
+        if let Some(namespace) = namespaces.get(name) {
+            return Some(namespace.clone());
+        }
+        if open.made.fetch_add(1, Ordering::Relaxed) >= open.most {
+            open.made.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
         namespaces.insert(name.to_owned(), namespace.clone());
         Some(namespace)
     }
@@ -139,6 +151,9 @@ impl ServerInner {
             .is_some_and(|known| known.is(namespace));
         if is_known && namespace.socket_count() == 0 {
             namespaces.remove(namespace.name());
+            if let Some(open) = &self.open_namespaces {
+                open.made.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 

@@ -527,7 +527,11 @@ impl ServerBuilder {
         prepare: impl Fn(&Namespace) + Send + Sync + 'static,
     ) -> Self {
         let prepare = Arc::new(prepare);
-        self.open_namespaces = Some(OpenNamespaces { most, prepare });
+        self.open_namespaces = Some(OpenNamespaces {
+            most,
+            made: Arc::default(),
+            prepare,
+        });
         self
     }
 

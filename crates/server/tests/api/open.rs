@@ -1,5 +1,7 @@
 //! Namespaces that clients open, and sessions that speak a protocol of the application's.
 
+use std::sync::{Arc, OnceLock};
+
 use kokanee_engineio::Outgoing;
 use kokanee_server::{Ack, Data, DisconnectReason, Server, Socket};
 use serde_json::json;
@@ -35,6 +37,22 @@ async fn a_namespace_that_a_client_opens_has_handlers_and_goes_with_its_last_soc
     assert!(io.find_namespace("/a").is_some());
     second.close().await;
     eventually("/a is gone", || io.find_namespace("/a").is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_prepares_a_namespace_may_ask_for_others() {
+    let made: Arc<OnceLock<Server>> = Arc::default();
+    let server = Arc::clone(&made);
+    let io = Server::builder()
+        .open_namespaces(10, move |_| {
+            let io = server.get().expect("clients come later");
+            io.of("/seen").on("ask", async || {});
+        })
+        .build();
+    made.set(io.clone()).expect("set once");
+    let server = TestServer::start_with(io).await;
+    let (mut client, _) = Client::connect_to(&server, "/a", None).await;
+    client.join("/b", None).await.expect("accepted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
