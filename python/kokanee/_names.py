@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -73,7 +74,20 @@ def install_as_socketio() -> None:
 
 
 def take_over(name: str) -> None:
-    """Puts the module here in the place of the one of this name, which is being imported."""
+    """Puts the module here in the place of the one of this name, which is being imported.
+
+    For the distribution kokanee-socketio. Raises `ImportError` if the packages that own the names are installed, too.
+    """
+    for other in ("python-socketio", "python-engineio"):
+        try:
+            importlib.metadata.distribution(other)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        raise ImportError(
+            f"kokanee-socketio and {other} are both installed and have packages of the same names. Decide for one: "
+            "'pip uninstall python-socketio python-engineio' for Kokanee, or 'pip uninstall kokanee-socketio' and then "
+            "'pip install --force-reinstall python-socketio python-engineio'."
+        )
     _add_finder()
     # The import gives what is under the name when the module has run.
     sys.modules[name] = importlib.import_module(HOMES[name])

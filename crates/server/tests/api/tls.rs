@@ -72,13 +72,8 @@ async fn encrypting(target: SocketAddr, certificate: &Certificate) -> SocketAddr
     address
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_own_listener_with_tls() {
-    let (io, mut entries) = scenario();
-    io.on("secure", async |socket: Socket, ack: Ack| {
-        ack.send(socket.handshake().secure())
-    });
-    let certificate = Certificate::new("listener");
+/// Serves with TLS, and returns the address at which a test speaks without it.
+async fn served(io: &Server, certificate: &Certificate) -> SocketAddr {
     let listener = io.bind("127.0.0.1:0").await.expect("a free port");
     let listener = listener
         .tls(
@@ -88,7 +83,17 @@ async fn the_own_listener_with_tls() {
         .expect("certificate and key fit");
     let target = listener.local_addr();
     tokio::spawn(listener.serve());
-    let address = encrypting(target, &certificate).await;
+    encrypting(target, certificate).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_own_listener_with_tls() {
+    let (io, mut entries) = scenario();
+    io.on("secure", async |socket: Socket, ack: Ack| {
+        ack.send(socket.handshake().secure())
+    });
+    let certificate = Certificate::new("listener");
+    let address = served(&io, &certificate).await;
     play(address, &mut entries, Some("127.0.0.1")).await;
     let mut websocket = WebSocket::connect(address, "/socket.io/?EIO=4&transport=websocket").await;
     websocket.text().await;
@@ -105,16 +110,7 @@ async fn a_large_message_passes_tls_both_ways() {
         ack.send(text)
     });
     let certificate = Certificate::new("large");
-    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
-    let listener = listener
-        .tls(
-            &certificate.directory.join("cert.pem"),
-            &certificate.directory.join("key.pem"),
-        )
-        .expect("certificate and key fit");
-    let target = listener.local_addr();
-    tokio::spawn(listener.serve());
-    let address = encrypting(target, &certificate).await;
+    let address = served(&io, &certificate).await;
     let mut websocket = WebSocket::connect(address, "/socket.io/?EIO=4&transport=websocket").await;
     websocket.text().await;
     websocket.join().await;
