@@ -29,7 +29,7 @@ Usage: cargo xtask <verb>
   test [--quick]                   installs what the tests need and runs all of them; --quick: the Rust tests only
   interop                          the JavaScript, Python and browser suites against the built server
   python [ARGUMENTS...]            installs the Python package from its source and runs its tests; arguments are pytest's
-  wheel                            builds the Python package's wheel for this platform
+  wheel                            builds the Python package's source distribution, and from it the wheel
   fuzz [--seconds N] [TARGET...]   every fuzz target, or those named, 60 seconds each
   bench [ARGUMENTS...]             builds the peers and runs `kokanee-bench compare` with the arguments
   soak [--seconds N]               3 minutes of mixed traffic with churn, or N seconds; afterwards the server must hold nothing

@@ -1,10 +1,13 @@
-//! `cargo xtask python`: builds the Python package as users install it, and runs its tests; `cargo xtask wheel`: builds the wheel.
+//! `cargo xtask python`: builds the Python package as users install it, and runs its tests; `cargo xtask wheel`: builds source
+//! distribution and wheel.
 
-use anyhow::{Context, Result};
+use std::fs;
+
+use anyhow::{Result, ensure};
 
 use crate::{
     requirements::{self, Requirement},
-    steps::{Step, Steps, root},
+    steps::{Step, Steps, root, say},
 };
 
 const DIRECTORY: &str = "python";
@@ -36,17 +39,39 @@ pub(crate) fn test(steps: &mut Steps, arguments: &[&str]) -> Result<()> {
     steps.run(&pytest)
 }
 
-/// Builds the wheel for this platform into `target/wheels`.
+/// The size that the wheel must not exceed.
+const MAX_WHEEL_BYTES: u64 = 4_000_000;
+
+/// Builds the source distribution into `target/wheels`, and from it, without a network, the wheel for this platform.
 ///
 /// # Errors
-/// The package cannot be built.
+/// The package cannot be built, or the wheel is too large.
 pub(crate) fn wheel(steps: &mut Steps) -> Result<()> {
     requirements::install(steps, &[Requirement::Python])?;
     let python = requirements::python_packages(steps, DIRECTORY)?;
+    steps.run(&Step::new("crates", "cargo fetch --locked"))?;
     let wheels = root().join("target/wheels");
-    let wheels = wheels.to_str().context("the path is not text")?;
+    if wheels.exists() {
+        fs::remove_dir_all(&wheels)?;
+    }
     let build = Step::program("wheel", python)
-        .args(["-m", "maturin", "build", "--release", "--out", wheels])
+        .args(["-m", "maturin", "build", "--release", "--sdist", "--out"])
+        .arg(&wheels)
+        .env("CARGO_NET_OFFLINE", "true")
         .within(DIRECTORY);
-    steps.run(&build)
+    steps.run(&build)?;
+    for entry in fs::read_dir(&wheels)? {
+        let (path, bytes) = {
+            let entry = entry?;
+            (entry.path(), entry.metadata()?.len())
+        };
+        say(&format!("{bytes:>9} bytes  {}", path.display()));
+        if path.extension().is_some_and(|extension| extension == "whl") {
+            ensure!(
+                bytes <= MAX_WHEEL_BYTES,
+                "the wheel has {bytes} bytes, more than {MAX_WHEEL_BYTES}"
+            );
+        }
+    }
+    Ok(())
 }
