@@ -77,7 +77,7 @@ class Connections(Mapping[str, Connection]):
 
 
 class EngineIO:
-    """Shows the Engine.IO part of a server. Options that are set before the first client have an effect."""
+    """Shows the Engine.IO part of a server. Options that are set before the first client have an effect; those of the heartbeat also later, on new sessions."""
 
     start_service_task = True
 

@@ -425,7 +425,7 @@ class BaseManager:
                 continue
             number = self._engine.emit_with_ack(event, data, namespace, sid)
             if number is not None:
-                self.server._callbacks[number] = callback
+                self.server._callbacks[number] = callback, sid, namespace
             elif isinstance(callback, Waiter):
                 callback.gone()
 

@@ -152,17 +152,6 @@ def test_handlers_with_wrong_parameters_are_refused_when_they_are_registered() -
         sio.register_namespace(Wrong("/wrong"))
 
 
-def test_options_that_are_wrong_say_what_was_meant() -> None:
-    with pytest.warns(UserWarning, match="ping_interval"):
-        server(ping_intervall=3)
-    with pytest.raises(ValueError, match="No valid transports"):
-        server(transports=["carrier pigeon"])
-    with pytest.raises(ValueError, match="msgpack"):
-        server(serializer="pickle")
-    with pytest.raises(ValueError, match="Invalid async_mode"):
-        kokanee.Server(async_mode="fast")
-
-
 def test_empty_targets_are_everybody_or_by_an_option_nobody(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
