@@ -402,6 +402,10 @@ class Connections:
         """Returns what a method that has done its work returns: `None`, or something that can be awaited."""
         return None
 
+    def _given(self, value: Any) -> Any:
+        """Returns a value as the methods of the server do: itself, or something that can be awaited."""
+        return value
+
     def _all_of(self, sent: list[Any]) -> Any:
         """Returns what several calls have returned as one: `None`, or something that can be awaited."""
         return None

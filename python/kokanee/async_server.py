@@ -296,6 +296,9 @@ class AsyncServer(base_server.BaseServer):
     async def _nothing(self) -> None:
         return None
 
+    async def _given(self, value: Any) -> Any:
+        return value
+
     async def _all_of(self, sent: list[Any]) -> None:
         for each in sent:
             await settle(each)

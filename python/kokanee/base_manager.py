@@ -113,6 +113,8 @@ class BaseManager:
         self.json: Any = packet.Packet.json
         self.clients: dict[str, Client] = {}
         self.rooms = Rooms(self)
+        #: Not used, as in python-socketio.
+        self.eio_to_sid: dict[str, str] = {}
         #: What is called with the answers of clients that live in Python: `{sid: {0: last number, number: callback}}`.
         self.callbacks: dict[str, dict[int, Any]] = {}
         self._engine: Any = None

@@ -9,7 +9,7 @@ from typing import Any, Callable, ClassVar
 
 from . import _connections, _engine, _options, base_namespace, exceptions, packet
 from ._eio import EngineIO
-from ._handlers import Handler, accepts, check_namespace, lifecycle_arity
+from ._handlers import Handler, accepts, check, check_namespace
 from .engineio import packet as eio_packet
 
 default_logger = logging.getLogger("socketio.server")
@@ -153,14 +153,12 @@ class BaseServer(_connections.Connections):
         """Registers the handler of an event; as a decorator without `handler`.
 
         The last handler of an event in a namespace counts. `*` as event or as namespace takes those that have no handler.
-        Raises `TypeError` if a handler of `connect` or `disconnect` cannot take their arguments.
+        Raises `TypeError` if the handler can never be called, as its parameters do not fit.
         """
         namespace = namespace or "/"
 
         def register(function: Handler) -> Handler:
-            if event in self.reserved_events:
-                extra = 1 if namespace == "*" else 0
-                lifecycle_arity(event, function, extra)
+            check(event, function, namespace)
             self.handlers.setdefault(namespace, {})[event] = function
             if namespace != "*":
                 self._engine.open_namespace(namespace)
