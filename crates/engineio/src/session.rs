@@ -105,6 +105,7 @@ pub struct Session {
     extended: bool,
     /// Whether each packet is an [`Output::Record`].
     records: bool,
+    max_poll_packets: u16,
 }
 
 impl Session {
@@ -139,7 +140,13 @@ impl Session {
             progress_watched: false,
             extended: false,
             records,
+            max_poll_packets: u16::MAX,
         }
+    }
+
+    /// Sets how many packets a response to a GET may have, for clients that take only so many. Not 0.
+    pub fn set_max_poll_packets(&mut self, max: u16) {
+        self.max_poll_packets = max.max(1);
     }
 
     /// Sends the open packet.
@@ -607,10 +614,11 @@ impl Session {
         if !self.can_flush() {
             return;
         }
-        if self.outbox.has_heartbeat() {
+        let had_heartbeat = self.outbox.has_heartbeat();
+        let packets = self.outbox.take_first(usize::from(self.max_poll_packets));
+        if had_heartbeat && !self.outbox.has_heartbeat() {
             self.heartbeat.postpone(now);
         }
-        let packets = self.outbox.take();
         let compress = std::mem::take(&mut self.compress);
         self.answer_poll(packets, compress);
         if self.state == State::Open {

@@ -38,6 +38,9 @@ use crate::{
     sessions::{Full, SessionGuard},
 };
 
+/// Most packets in an answer that python-socketio's client reads: it drops the connection, and all of them, if there are more.
+const PYTHON_POLL_PACKETS: u16 = 16;
+
 /// How much, and for how long, is read of a request that was answered before its end, so that the client, which often does
 /// not read before it has sent everything, receives the answer instead of a reset.
 pub(crate) const MAX_DRAIN_BYTES: u64 = 16 * 1024 * 1024;
@@ -243,6 +246,9 @@ fn start_session(
         max_payload: Some(server.limits.max_message_bytes),
     };
     let mut session = Session::new(config, mailbox.revision, transport, base64, now);
+    if mailbox.head.is_of_python_client() {
+        session.set_max_poll_packets(PYTHON_POLL_PACKETS);
+    }
     session.open(now, OutPacket::open(&handshake));
     if server.is_closing() {
         // The shutdown has begun since the request was admitted, and may not have seen this session.
