@@ -7,10 +7,12 @@ Those of an application's serializer come as messages of Engine.IO. And tests ma
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import Any
 
-from . import base_manager, exceptions, packet
+from . import _engine, base_manager, exceptions, packet
 from ._steps import settle
 from .engineio import packet as eio_packet
 
@@ -44,6 +46,38 @@ class LocalConnecting:
         await settle(self._send(self._packet(packet.DISCONNECT, error)))
 
 
+class TappedConnecting(LocalConnecting):
+    """Decides on a client of the engine by packets, so that an application's `_send_packet` sees them."""
+
+    def __init__(self, server: Any, eio_sid: str, namespace: str, sid: str, connecting: Any) -> None:
+        super().__init__(server, eio_sid, namespace, sid)
+        self._turn = server._turns, (eio_sid, namespace, None)
+        self._connecting = connecting
+        self._is_there = False
+
+    async def accept(self) -> bool:
+        """Lets the client in, if the packet comes through. Returns whether the client is there."""
+        with _expecting(*self._turn, self):
+            await super().accept()
+        return self._is_there
+
+    async def refuse(self, message: str, data: Any = None) -> None:
+        """Refuses the client."""
+        with _expecting(*self._turn, self):
+            await super().refuse(message, data)
+
+    def pass_on(self, pkt: Any) -> None:
+        """Gives a packet that came through to the engine."""
+        if pkt.packet_type == packet.CONNECT:
+            self._is_there = self._connecting.accept()
+        else:
+            self._connecting.refuse(pkt.data["message"], pkt.data.get("data"))
+
+    def done(self) -> None:
+        """Says that nothing more is done for the client's wish to join."""
+        self._connecting.done()
+
+
 class LocalAnswer:
     """Answers an event of a client that lives in Python, as the engine's `Answer` does for others."""
 
@@ -59,6 +93,35 @@ class LocalAnswer:
         """Ends the turn of the client; here its next event waits for nothing."""
 
 
+class TappedAnswer(LocalAnswer):
+    """Answers an event of a client of the engine by a packet, so that an application's `_send_packet` sees it."""
+
+    def __init__(self, server: Any, eio_sid: str, namespace: str, answer: _engine.Answer) -> None:
+        assert answer.id is not None
+        super().__init__(server, eio_sid, namespace, answer.id)
+        self._turn = server._turns, (eio_sid, namespace, answer.id)
+        self._answer = answer
+
+    async def send(self, args: tuple[Any, ...]) -> None:
+        """Sends the answer."""
+        with _expecting(*self._turn, self):
+            await settle(super().send(args))
+
+    def pass_on(self, pkt: Any) -> None:
+        """Gives a packet that came through to the engine."""
+        self._answer.send(pkt.data)
+
+
+@contextlib.contextmanager
+def _expecting(turns: dict[Any, Any], key: Any, turn: Any) -> Iterator[None]:
+    """Makes a packet of the block known to `pass_on`."""
+    turns[key] = turn
+    try:
+        yield
+    finally:
+        turns.pop(key, None)
+
+
 class Connections:
     """Is the part of a server that lets clients in, sees them leave, and serves connections that are not the engine's."""
 
@@ -72,11 +135,14 @@ class Connections:
     async_handlers: bool
     not_handled: Any
     _sessions: dict[str, dict[str, Any]]
-    _callbacks: dict[int, Any]
+    #: Callbacks of events that clients of the engine are to answer, with the client.
+    _callbacks: dict[int, tuple[Any, str, str]]
     _engine: Any
     #: Binary packets of which attachments are missing: of clients, and on the way to clients of the engine.
     _partial: dict[str, Any]
     _outgoing: dict[str, Any]
+    #: What waits for its packet to come through `_send_packet`: by connection, namespace, and the id of an acknowledgement.
+    _turns: dict[tuple[str, str, int | None], Any]
     #: Connections that are not the engine's, and those that have ended while clients of them are about to leave.
     _local: set[str]
     _ended: set[str]
@@ -291,22 +357,29 @@ class Connections:
 
     def _is_tapped(self) -> bool:
         """Returns whether packets of all clients go through `_send_packet` and `_send_eio_packet`."""
-        return (
-            "_send_packet" in self.__dict__
-            or "_send_eio_packet" in self.__dict__
-            or type(self)._send_packet is not Connections._send_packet
-            or type(self)._send_eio_packet is not Connections._send_eio_packet
-        )
+        return self._is_overridden("_send_packet") or self._is_overridden("_send_eio_packet")
+
+    def _is_overridden(self, name: str) -> bool:
+        return name in self.__dict__ or getattr(type(self), name) is not getattr(Connections, name)
+
+    def _answer_by(self, answer: _engine.Answer, sid: str, namespace: str) -> Any:
+        """Returns what answers an event: the engine's answer, or a packet."""
+        if not self._is_overridden("_send_packet") or not answer.is_wanted():
+            return answer
+        eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
+        return answer if eio_sid is None else TappedAnswer(self, eio_sid, namespace, answer)
 
     def _send_packet(self, eio_sid: str, pkt: Any) -> Any:
         """Sends a packet on a connection."""
         if eio_sid not in self._local:
             return self._give_to_engine(eio_sid, pkt)
         encoded = pkt.encode()
-        sent = None
-        for part in encoded if isinstance(encoded, list) else [encoded]:
-            sent = self._send_eio_packet(eio_sid, eio_packet.Packet(eio_packet.MESSAGE, part))
-        return sent
+        parts = encoded if isinstance(encoded, list) else [encoded]
+        sent = [
+            self._send_eio_packet(eio_sid, eio_packet.Packet(eio_packet.MESSAGE, part))
+            for part in parts
+        ]
+        return sent[0] if len(sent) == 1 else self._all_of(sent)
 
     def _send_eio_packet(self, eio_sid: str, eio_pkt: Any) -> Any:
         """Sends a packet of Engine.IO, which is a packet of Socket.IO or an attachment of one."""
@@ -315,7 +388,7 @@ class Connections:
             return self._nothing()
         waiting = self._outgoing.get(eio_sid)
         if waiting is None:
-            pkt = packet.Packet(encoded_packet=eio_pkt.data)
+            pkt = self.packet_class(encoded_packet=eio_pkt.data)
             if pkt.attachment_count > 0:
                 self._outgoing[eio_sid] = pkt
                 return self._nothing()
@@ -329,6 +402,14 @@ class Connections:
         """Returns what a method that has done its work returns: `None`, or something that can be awaited."""
         return None
 
+    def _given(self, value: Any) -> Any:
+        """Returns a value as the methods of the server do: itself, or something that can be awaited."""
+        return value
+
+    def _all_of(self, sent: list[Any]) -> Any:
+        """Returns what several calls have returned as one: `None`, or something that can be awaited."""
+        return None
+
     def _send_message(self, eio_sid: str, data: Any) -> None:
         raise NotImplementedError
 
@@ -337,6 +418,7 @@ class Connections:
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
         if sid is None:
             return self._nothing()
+        turn = self._turns.get((eio_sid, namespace, pkt.id))
         if pkt.packet_type == packet.DISCONNECT:
             self._engine.disconnect(sid, namespace)
         elif pkt.packet_type in (packet.EVENT, packet.BINARY_EVENT):
@@ -346,7 +428,10 @@ class Connections:
             else:
                 number = self._engine.emit_with_ack(event, args, namespace, sid)
                 if number is not None:
-                    self._callbacks[number] = functools.partial(self._answered, sid, pkt.id)
+                    answered = functools.partial(self._answered, sid, pkt.id)
+                    self._callbacks[number] = answered, sid, namespace
+        elif turn is not None:
+            turn.pass_on(pkt)
         return self._nothing()
 
     def _answered(self, sid: str, id: int, *args: Any) -> Any:

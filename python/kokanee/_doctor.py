@@ -10,7 +10,7 @@ import platform
 import sys
 from typing import Any
 
-from . import _engine, _modes, base_server
+from . import _engine, _modes, _options, base_server
 
 #: Hosts by their module, with the name of their distribution and their kind.
 HOSTS: dict[str, tuple[str, str]] = {
@@ -141,7 +141,7 @@ def without_effect(server: base_server.BaseServer) -> dict[str, str]:
     options = server._options
     found: dict[str, str] = {}
     for name in options:
-        if name not in base_server.ENGINE_OPTIONS:
+        if name not in _options.ENGINE_OPTIONS:
             found[name] = "no option has this name"
     if options["monitor_clients"] is not None:
         found["monitor_clients"] = "the engine watches every client"
@@ -152,7 +152,7 @@ def without_effect(server: base_server.BaseServer) -> dict[str, str]:
     if options["transports"] is not None:
         given = options["transports"]
         names = [given] if isinstance(given, str) else list(given)
-        unknown = [name for name in names if name not in ("polling", "websocket")]
+        unknown = [name for name in names if name not in _options.TRANSPORTS]
         if unknown:
             found["transports"] = f"{', '.join(map(repr, unknown))}: not a transport of this server"
         if _is_changed(options, "allow_upgrades") and set(names) != {"polling", "websocket"}:
@@ -166,7 +166,7 @@ def without_effect(server: base_server.BaseServer) -> dict[str, str]:
 
 
 def _is_changed(options: dict[str, Any], name: str) -> bool:
-    return bool(name in options and options[name] != base_server.ENGINE_OPTIONS.get(name))
+    return bool(name in options and options[name] != _options.ENGINE_OPTIONS.get(name))
 
 
 def _add_clients(report: Report, server: base_server.BaseServer) -> None:

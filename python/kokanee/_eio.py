@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 import os
+import queue
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -77,9 +79,12 @@ class Connections(Mapping[str, Connection]):
 
 
 class EngineIO:
-    """Shows the Engine.IO part of a server. Options that are set before the first client have an effect."""
+    """Shows the Engine.IO part of a server. Options that are set before the first client have an effect; those of the heartbeat also later, on new sessions."""
 
     start_service_task = True
+    #: The engine watches its clients itself: there is no such task.
+    service_task_handle = None
+    service_task_event = None
 
     def __init__(self, server: Any) -> None:
         self._server = server
@@ -89,10 +94,12 @@ class EngineIO:
         self.logger = server.eio_logger
         self.sockets = Connections(server)
         self.handlers: dict[str, Any] = {}
+        self.reason = server.reason
 
     def __getattr__(self, name: str) -> Any:
         if name in _OPTIONS:
-            return self._server._options[name]
+            value = self._server._options[name]
+            return value[0] if name == "ping_interval" and isinstance(value, tuple) else value
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -139,6 +146,52 @@ class EngineIO:
                 ended.add(client.eio_sid)
                 self._server._engine.close_connection(sid, client.namespace)
         return self._server._nothing()
+
+    def get_session(self, eio_sid: str) -> Any:
+        """Returns the sessions of a connection, by namespace. Raises `KeyError` for an unknown one."""
+        return self._server._given(self._get_socket(eio_sid).session)
+
+    def save_session(self, eio_sid: str, session: dict[str, Any]) -> Any:
+        """Replaces the sessions of a connection."""
+        self._get_socket(eio_sid)
+        self._server._sessions[eio_sid] = session
+        return self._server._given(None)
+
+    def handle_request(self, *args: Any, **kwargs: Any) -> Any:
+        """Answers a request of a host; see the server."""
+        return self._server.handle_request(*args, **kwargs)
+
+    def shutdown(self) -> Any:
+        """Disconnects all clients and stops the server; see there."""
+        return self._server.shutdown()
+
+    @property
+    def ping_interval_grace_period(self) -> float:
+        """The second number of the option `ping_interval`, which the engine does not need."""
+        interval = self._server._options["ping_interval"]
+        period: float = interval[1] if isinstance(interval, tuple) and len(interval) > 1 else 0
+        return period
+
+    def is_asyncio_based(self) -> bool:
+        """Returns whether the server is an `AsyncServer`."""
+        return bool(self._server.is_asyncio_based())
+
+    def create_queue(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns a queue for what handlers run on: threads, greenlets or tasks."""
+        if self.is_asyncio_based():
+            return asyncio.Queue(*args, **kwargs)
+        return self._server._mode.queue(*args, **kwargs)
+
+    def get_queue_empty_exception(self) -> type[Exception]:
+        """Returns what such a queue raises when it is empty."""
+        return asyncio.QueueEmpty if self.is_asyncio_based() else queue.Empty
+
+    def create_event(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns an event for what handlers run on."""
+        return asyncio.Event() if self.is_asyncio_based() else self._server._mode.event()
+
+    def _get_socket(self, eio_sid: str) -> Connection:
+        return self.sockets[eio_sid]
 
     def start_background_task(self, target: Any, *args: Any, **kwargs: Any) -> Any:
         """Starts a background task; see the server."""

@@ -56,22 +56,57 @@ def lifecycle_arity(event: str, handler: Handler, extra: int = 0) -> int:
     for form in LIFECYCLE[event]:
         if accepts(handler, len(form) + extra):
             return len(form) + extra
-    forms = " or ".join(f"{event}({', '.join(form)})" for form in LIFECYCLE[event])
+    first = ("namespace",) if extra else ()
+    forms = " or ".join(f"{event}({', '.join((*first, *form))})" for form in LIFECYCLE[event])
     own = f"{getattr(handler, '__qualname__', handler)}{_signature(handler)}"
     raise TypeError(f"a handler of {event!r} is called as {forms}, but this one is {own}")
 
 
+def check(event: str, handler: Handler, namespace: str) -> None:
+    """Raises `TypeError` if a handler of an event in a namespace can never be called: with whatever arguments of a client."""
+    if event in LIFECYCLE:
+        lifecycle_arity(event, handler, 1 if namespace == "*" else 0)
+        return
+    first = ["event"] if event == "*" else []
+    if namespace == "*":
+        first.append("namespace")
+    _check_event(event, handler, [*first, "sid"])
+
+
+def _check_event(event: str, handler: Handler, first: list[str]) -> None:
+    signature = _signature(handler)
+    if signature is None:
+        return
+    most, fits = 0, True
+    for parameter in signature.parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            most += len(first)
+        elif parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            fits = fits and parameter.default is not inspect.Parameter.empty
+        elif parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            most += 1
+    if not fits or most < len(first):
+        form = f"{event}({', '.join(first)}, …)"
+        own = f"{getattr(handler, '__qualname__', handler)}{signature}"
+        raise TypeError(f"a handler of {event!r} is called as {form}, but this one is {own}")
+
+
 def check_namespace(namespace: Any) -> None:
-    """Raises `TypeError` if a method of a class for a namespace cannot take the arguments of `connect` or `disconnect`."""
+    """Raises `TypeError` if a method of a class for a namespace can never be called."""
     trigger = getattr(type(namespace), "trigger_event", None)
     if not getattr(trigger, "__module__", "").startswith(__package__ + "."):
         # It calls its methods in a way of its own.
         return
     extra = 1 if namespace.namespace == "*" else 0
-    for event in LIFECYCLE:
-        handler = getattr(namespace, "on_" + event, None)
-        if handler is not None:
+    for name in dir(type(namespace)):
+        handler = getattr(namespace, name, None) if name.startswith("on_") else None
+        if not callable(handler):
+            continue
+        event = name.removeprefix("on_")
+        if event in LIFECYCLE:
             lifecycle_arity(event, handler, extra)
+        else:
+            _check_event(event, handler, ["namespace", "sid"][1 - extra :])
 
 
 def attempts(event: str, handler: Handler, args: tuple[Any, ...]) -> list[tuple[Any, ...]]:

@@ -49,6 +49,7 @@ class Loop:
                 )
             self._leave()
         self._server.manager.check()
+        self._server._prepare()
         self._loop = loop
         self._descriptor = self._server._engine.fileno()
         # The first request's context is not that of the events.
@@ -154,9 +155,11 @@ class Loop:
                 left = server._handle_raw if server._raw else server._left
                 self._begin(left(event), self.contexts.pop(event[1], None))
             elif kind == _engine.ANSWER:
-                self._answered(server._callbacks.pop(event[1], None), event[2])
+                self._answered(server._answered_by(event[1], event[2]), event[2])
             elif kind == _engine.SESSION_END:
                 server._session_ended(event[1])
+            elif kind == _engine.LOG:
+                server._log(event)
 
     def _answered(self, callback: Callable[..., Any] | None, args: Any) -> None:
         if callback is None:

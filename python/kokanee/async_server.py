@@ -9,7 +9,7 @@ import inspect
 import sys
 from typing import Any, AsyncIterator, Callable, Coroutine
 
-from . import _asgi, async_manager, base_manager, base_server
+from . import _asgi, _engine, async_manager, base_manager, base_server
 from ._handlers import Handler, call_lifecycle
 from ._loop import Loop
 from ._steps import settle
@@ -273,6 +273,8 @@ class AsyncServer(base_server.BaseServer):
             if answer is not None:
                 answer.done()
         if answer is not None and result is not self.not_handled:
+            if type(answer) is _engine.Answer:
+                answer = self._answer_by(answer, sid, namespace)
             sent = answer.send(base_server.answer_args(result))
             if sent is not True and sent is not False:
                 await settle(sent)
@@ -293,6 +295,13 @@ class AsyncServer(base_server.BaseServer):
 
     async def _nothing(self) -> None:
         return None
+
+    async def _given(self, value: Any) -> Any:
+        return value
+
+    async def _all_of(self, sent: list[Any]) -> None:
+        for each in sent:
+            await settle(each)
 
     async def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
         """Calls the handler of an event, and returns what it returns."""

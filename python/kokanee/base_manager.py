@@ -113,6 +113,8 @@ class BaseManager:
         self.json: Any = packet.Packet.json
         self.clients: dict[str, Client] = {}
         self.rooms = Rooms(self)
+        #: Not used, as in python-socketio.
+        self.eio_to_sid: dict[str, str] = {}
         #: What is called with the answers of clients that live in Python: `{sid: {0: last number, number: callback}}`.
         self.callbacks: dict[str, dict[int, Any]] = {}
         self._engine: Any = None
@@ -425,7 +427,7 @@ class BaseManager:
                 continue
             number = self._engine.emit_with_ack(event, data, namespace, sid)
             if number is not None:
-                self.server._callbacks[number] = callback
+                self.server._callbacks[number] = callback, sid, namespace
             elif isinstance(callback, Waiter):
                 callback.gone()
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import sys
-import warnings
 from collections.abc import Mapping
 from typing import Any, Callable, ClassVar
 
-from . import _connections, _engine, base_namespace, exceptions, packet
+from . import _connections, _engine, _options, base_namespace, exceptions, packet
 from ._eio import EngineIO
-from ._handlers import Handler, accepts, check_namespace, lifecycle_arity
+from ._handlers import Handler, accepts, check, check_namespace
 from .engineio import packet as eio_packet
 
 default_logger = logging.getLogger("socketio.server")
@@ -19,31 +17,6 @@ engine_logger = logging.getLogger("engineio.server")
 
 #: Events of the engine that are about a connection if packets are read in Python.
 RAW_KINDS = (_engine.CONNECT, _engine.EVENT, _engine.DISCONNECT)
-
-#: Options of Engine.IO, with their defaults.
-ENGINE_OPTIONS: dict[str, Any] = {
-    "async_mode": None,
-    "ping_interval": 25,
-    "ping_timeout": 20,
-    "max_http_buffer_size": 1_000_000,
-    "allow_upgrades": True,
-    "http_compression": True,
-    "compression_threshold": 1024,
-    "cookie": None,
-    "cors_allowed_origins": None,
-    "cors_credentials": True,
-    "monitor_clients": None,
-    "transports": None,
-    "engineio_logger": False,
-    # Ours:
-    "allow_eio3": False,
-    "connect_timeout": 45,
-    "path": None,
-    "strict_targets": False,
-    "takeover": False,
-    "poll_takeover": True,
-}
-
 
 class Reason:
     """Names why a client has left a namespace."""
@@ -64,37 +37,6 @@ REASONS = {
     "forced close": Reason.TRANSPORT_ERROR,
     "parse error": Reason.TRANSPORT_ERROR,
 }
-
-
-def make_logger(logger: Any, default: logging.Logger) -> logging.Logger:
-    """Returns the logger of an option: itself, or the default one at the level that the option says."""
-    if not isinstance(logger, bool):
-        return logger  # type: ignore[no-any-return]
-    if default.level == logging.NOTSET:
-        default.setLevel(logging.INFO if logger else logging.ERROR)
-        default.addHandler(logging.StreamHandler())
-    return default
-
-
-def cookie_attributes(cookie: Any) -> dict[str, Any] | None:
-    """Returns the attributes of the cookie that a session sets, in the words of the engine. Functions are called for it."""
-    if not cookie:
-        return None
-    if isinstance(cookie, str):
-        return {"name": cookie, "path": "/", "samesite": "lax"}
-    known = ("name", "path", "domain", "max-age", "samesite", "secure", "httponly")
-    attributes: dict[str, Any] = {}
-    for key, value in cookie.items():
-        name = key.lower().replace("_", "-")
-        if name not in known:
-            warnings.warn(f"the attribute {key!r} of the cookie has no effect", stacklevel=5)
-            continue
-        attributes[name] = value() if callable(value) else value
-    if "samesite" in attributes:
-        attributes["samesite"] = str(attributes["samesite"]).lower()
-    if "max-age" in attributes:
-        attributes["max-age"] = float(attributes["max-age"])
-    return attributes
 
 
 def own_origins(environ: Mapping[str, Any]) -> list[str]:
@@ -131,29 +73,30 @@ class BaseServer(_connections.Connections):
         namespaces: Any = None,
         **kwargs: Any,
     ) -> None:
-        options = dict(ENGINE_OPTIONS)
-        for name, value in kwargs.items():
-            if name not in options:
-                self._warn_of_unknown(name)
-            options[name] = value
-        self.packet_class = self._packet_class(serializer)
+        own = {"client_manager": client_manager, "logger": logger, "json": json, "namespaces": namespaces}
+        own |= {"async_handlers": async_handlers, "always_connect": always_connect}
+        for name, value in own.items():
+            _options.check(name, value)
+        options = _options.merged(kwargs)
+        self.packet_class = _options.packet_class(serializer)
         if json is not None:
             # For the process, as applications make packets themselves.
             self.packet_class.json = json
             eio_packet.Packet.json = json
-        self.logger = make_logger(logger, default_logger)
-        self.eio_logger = make_logger(options["engineio_logger"], engine_logger)
+        self.logger = _options.make_logger(logger, default_logger)
+        self.eio_logger = _options.make_logger(options["engineio_logger"], engine_logger)
         self.async_handlers = async_handlers
         self.always_connect = always_connect
-        self.namespaces: Any = namespaces or ["/"]
+        self.namespaces: Any = _options.namespaces(namespaces)
         self.handlers: dict[str, dict[str, Handler]] = {}
         self.namespace_handlers: dict[str, base_namespace.BaseServerNamespace] = {}
         self.environ: dict[str, Any] = {}
         self.manager_initialized = False
         self._sessions: dict[str, dict[str, Any]] = {}
-        self._callbacks: dict[int, Callable[..., Any]] = {}
+        self._callbacks: dict[int, tuple[Callable[..., Any], str, str]] = {}
         self._partial: dict[str, Any] = {}
         self._outgoing: dict[str, Any] = {}
+        self._turns: dict[tuple[str, str, int | None], Any] = {}
         self._local: set[str] = set()
         self._ended: set[str] = set()
         self._warned_of_empty_target = False
@@ -180,63 +123,27 @@ class BaseServer(_connections.Connections):
 
     # Options.
 
-    def _warn_of_unknown(self, name: str) -> None:
-        known = [*ENGINE_OPTIONS, "client_manager", "logger", "serializer", "json"]
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        warnings.warn(f"unknown option {name!r} has no effect{hint}", stacklevel=4)
-
-    @staticmethod
-    def _packet_class(serializer: Any) -> Any:
-        if serializer == "default":
-            return packet.Packet
-        if serializer == "msgpack":
-            from . import msgpack_packet
-
-            return msgpack_packet.MsgPackPacket
-        if isinstance(serializer, str):
-            raise ValueError(
-                f"serializer is 'default', 'msgpack' or a packet class, not {serializer!r}"
-            )
-        return serializer
-
     def _engine_options(self, options: dict[str, Any]) -> dict[str, Any]:
-        interval = options["ping_interval"]
-        if isinstance(interval, tuple):
-            interval = interval[0]
-        transports = options["transports"]
-        if transports is not None:
-            names = [transports] if isinstance(transports, str) else list(transports)
-            transports = [name for name in names if name in ("polling", "websocket")]
-            if not transports:
-                raise ValueError("No valid transports provided")
-        origins = options["cors_allowed_origins"]
-        if origins is not None:
-            if isinstance(origins, str):
-                origins = [origins]
-            elif callable(origins) or not origins:
-                # It is asked before the engine, or somebody else takes care of it.
-                origins = ["*"]
+        """Returns the options for the engine: those of Engine.IO, and how packets are read."""
         json = self.packet_class.json
         return {
-            "ping_interval": float(interval),
-            "ping_timeout": float(options["ping_timeout"]),
-            "max_http_buffer_size": int(options["max_http_buffer_size"]),
-            "connect_timeout": float(options["connect_timeout"]),
-            "allow_upgrades": bool(options["allow_upgrades"]),
-            "allow_eio3": bool(options["allow_eio3"]),
-            "http_compression": bool(options["http_compression"]),
-            "compression_threshold": int(options["compression_threshold"]),
-            "transports": transports,
-            "cors_origins": list(origins) if origins else None,
-            "cookie": cookie_attributes(options["cookie"]),
-            "cors_credentials": bool(options["cors_credentials"]),
-            "path": options["path"],
+            **_options.for_engine(options),
             "parser": self._coding,
             "raw_messages": self._raw,
             "open_namespaces": self.namespaces == "*" and not self._raw,
             "json": None if self._raw or packet.is_usual_json(json) else json,
         }
+
+    def _set_option(self, name: str, value: Any) -> None:
+        """Changes an option of a server that may have started. Sessions that are open stay as they are."""
+        _options.check(name, value)
+        options = {**self._options, name: value}
+        self._engine_dict.update(self._engine_options(options))
+        self._options[name] = value
+        if self._engine.update_heartbeat() and name not in _options.LATER:
+            self.eio_logger.warning(
+                "%s was changed after the first request of a client, and has no effect until the server starts again", name
+            )
 
     # Registering handlers.
 
@@ -246,14 +153,12 @@ class BaseServer(_connections.Connections):
         """Registers the handler of an event; as a decorator without `handler`.
 
         The last handler of an event in a namespace counts. `*` as event or as namespace takes those that have no handler.
-        Raises `TypeError` if a handler of `connect` or `disconnect` cannot take their arguments.
+        Raises `TypeError` if the handler can never be called, as its parameters do not fit.
         """
         namespace = namespace or "/"
 
         def register(function: Handler) -> Handler:
-            if event in self.reserved_events:
-                extra = 1 if namespace == "*" else 0
-                lifecycle_arity(event, function, extra)
+            check(event, function, namespace)
             self.handlers.setdefault(namespace, {})[event] = function
             if namespace != "*":
                 self._engine.open_namespace(namespace)
@@ -395,6 +300,8 @@ class BaseServer(_connections.Connections):
         self._initialize_manager()
         environ = self.environ.setdefault(eio_sid, environ)
         self.manager.add(sid, eio_sid, namespace)
+        if self._is_overridden("_send_packet"):
+            connecting = _connections.TappedConnecting(self, eio_sid, namespace, sid, connecting)
         try:
             await self._join(sid, namespace, environ, auth, connecting)
         except Exception:
@@ -402,9 +309,39 @@ class BaseServer(_connections.Connections):
         finally:
             connecting.done()
 
+    def _prepare(self) -> None:
+        """Decides what the engine, which is about to start, has to tell: packets only if the log shows them."""
+        self._engine_dict["log_packets"] = self.eio_logger.isEnabledFor(logging.INFO)
+
+    def _log(self, event: tuple[Any, ...]) -> None:
+        """Logs what a connection has done, in the words of python-engineio."""
+        _, eio_sid, what, kind, data = event
+        log = self.eio_logger.info
+        if what == "upgrade":
+            log("%s: Received request to upgrade to %s", eio_sid, "websocket")
+        elif what == "upgraded":
+            log("%s: Upgrade to websocket successful", eio_sid)
+        else:
+            if isinstance(data, bytes):
+                data = "<binary>"
+            elif kind == eio_packet.OPEN and data:
+                # The session's id in it is a secret.
+                data = {**eio_packet.Packet.json.loads(data), "sid": eio_sid}
+            line = "%s: Received packet %s data %s" if what == "received" else "%s: Sending packet %s data %s"
+            log(line, eio_sid, eio_packet.packet_names[kind], data)
+
+    def _answered_by(self, call: int, args: Any) -> Any:
+        """Returns the callback of an event that a client has answered, or has left without an answer (`None`)."""
+        callback, sid, namespace = self._callbacks.pop(call, (None, "", ""))
+        if args is not None and callback is not None:
+            self.logger.info("received ack from %s [%s]", sid, namespace)
+        return callback
+
     async def _left(self, event: tuple[Any, ...]) -> None:
         """Handles a client that has left."""
         _, sid, namespace, reason, rooms = event
+        if reason == Reason.PING_TIMEOUT:
+            self.eio_logger.info("%s: Client is gone, closing socket", self.manager.eio_sid_from_sid(sid, namespace))
         client = self.manager.clients.get(sid)
         if client is None:
             return
@@ -461,12 +398,6 @@ class BaseServer(_connections.Connections):
             self.logger.warning(
                 "an event is emitted to all clients as its target is %r: with strict_targets=True it is for nobody", given
             )
-
-    # Options that applications change.
-
-    def _set_option(self, name: str, value: Any) -> None:
-        self._options[name] = value
-        self._engine_dict.update(self._engine_options(self._options))
 
 
 class Nobody(Exception):

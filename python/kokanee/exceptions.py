@@ -26,7 +26,7 @@ class ConnectionRefusedError(ConnectionError):
         if len(args) == 2:
             self.error_args["data"] = args[1]
         elif len(args) > 2:
-            self.error_args["data"] = list(args[1:])
+            self.error_args["data"] = args[1:]
 
 
 class TimeoutError(SocketIOError):

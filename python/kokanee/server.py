@@ -15,7 +15,7 @@ from . import (
     manager,
 )
 from ._handlers import Handler, call_lifecycle
-from ._steps import drive
+from ._steps import drive, settle
 
 
 class _Waiter(base_manager.Waiter):
@@ -249,6 +249,7 @@ class Server(base_server.BaseServer):
         generation = _engine.generation()
         if self._started != generation:
             self.manager.check()
+            self._prepare()
             self._started = generation
             _lifecycle.started(self._engine, self._mode)
             self._mode.start(self._engine, self._handle)
@@ -266,13 +267,15 @@ class Server(base_server.BaseServer):
         elif kind == _engine.DISCONNECT:
             drive(self._left(event))
         elif kind == _engine.ANSWER:
-            callback = self._callbacks.pop(event[1], None)
+            callback = self._answered_by(event[1], event[2])
             if callback is not None and event[2] is not None:
                 callback(*event[2])
             elif isinstance(callback, _Waiter):
                 callback.gone()
         elif kind == _engine.SESSION_END:
             self._session_ended(event[1])
+        elif kind == _engine.LOG:
+            self._log(event)
 
     def _handle_event(self, event: tuple[Any, ...]) -> None:
         try:
@@ -289,7 +292,12 @@ class Server(base_server.BaseServer):
             if answer is not None:
                 answer.done()
         if answer is not None and result is not self.not_handled:
-            answer.send(base_server.answer_args(result))
+            args = base_server.answer_args(result)
+            if type(answer) is _engine.Answer:
+                answer = self._answer_by(answer, sid, namespace)
+            sent = answer.send(args)
+            if sent is not True and sent is not False and sent is not None:
+                drive(settle(sent))
 
     def _start_event(self, event: tuple[Any, ...]) -> Any:
         return self.start_background_task(self._handle_event, event)

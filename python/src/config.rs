@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use kokanee_server::{
-    Cookie, Cors, InvalidCookie, ParserKind, SameSite, Server, ServerBuilder, Transport,
+    Cookie, CookieAttributes, Cors, InvalidCookie, Limits, ParserKind, Server, ServerBuilder,
+    Transport,
 };
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 
@@ -94,8 +95,9 @@ pub(crate) fn builder(options: &Bound<'_, PyDict>) -> PyResult<ServerBuilder> {
     {
         let origins: Vec<String> = origins.extract()?;
         let credentials = bool_option(options, "cors_credentials")?.unwrap_or(true);
+        let is_others = bool_option(options, "cors_is_others")?.unwrap_or(false);
         let cors = if origins.iter().any(|origin| origin == "*") {
-            Cors::predicate(|_| true)
+            Cors::checked_by_host(!is_others)
         } else {
             let origins: Arc<[String]> = origins.into();
             Cors::predicate(move |origin| origins.iter().any(|allowed| allowed == origin))
@@ -105,27 +107,57 @@ pub(crate) fn builder(options: &Bound<'_, PyDict>) -> PyResult<ServerBuilder> {
     Ok(builder)
 }
 
-/// The cookie of the attributes that the package has sorted out.
-fn cookie(attributes: &Bound<'_, PyDict>) -> PyResult<Cookie> {
-    let invalid = |error: InvalidCookie| PyValueError::new_err(format!("cookie: {error}"));
-    let name = string_option(attributes, "name")?.unwrap_or_else(|| "io".to_owned());
-    let path = string_option(attributes, "path")?;
-    let mut cookie = Cookie::new(&name)
-        .and_then(|cookie| cookie.path(path.as_deref()))
-        .map_err(invalid)?
-        .http_only(bool_option(attributes, "httponly")?.unwrap_or(false))
-        .secure(bool_option(attributes, "secure")?.unwrap_or(false));
-    if let Some(domain) = string_option(attributes, "domain")? {
-        cookie = cookie.domain(&domain).map_err(invalid)?;
+/// The cookie of an option, whose attributes are a text or a function that returns one.
+fn cookie(option: &Bound<'_, PyDict>) -> PyResult<Cookie> {
+    let name = string_option(option, "name")?.unwrap_or_else(|| "io".to_owned());
+    let attributes = option.get_item("attributes")?;
+    let cookie = Cookie::new(&name).map_err(|error| invalid_cookie(&error))?;
+    match attributes {
+        Some(attributes) => Ok(cookie.attributes(cookie_attributes(&attributes)?)),
+        None => Ok(cookie),
     }
-    if let Some(age) = seconds(attributes, "max-age")? {
-        cookie = cookie.max_age(age);
+}
+
+/// The attributes of a cookie: a text, or what a function returns now.
+fn cookie_attributes(attributes: &Bound<'_, PyAny>) -> PyResult<CookieAttributes> {
+    let text: String = if attributes.is_callable() {
+        attributes.call0()?.extract()?
+    } else {
+        attributes.extract()?
+    };
+    CookieAttributes::new(&text).map_err(|error| invalid_cookie(&error))
+}
+
+/// The attributes of the cookie of a session that opens now, if they may differ from session to session.
+pub(crate) fn own_cookie_attributes(
+    options: &Bound<'_, PyDict>,
+) -> PyResult<Option<CookieAttributes>> {
+    let Some(cookie) = options.get_item("cookie")?.filter(|it| !it.is_none()) else {
+        return Ok(None);
+    };
+    match cookie.cast::<PyDict>()?.get_item("attributes")? {
+        Some(attributes) if attributes.is_callable() => cookie_attributes(&attributes).map(Some),
+        _ => Ok(None),
     }
-    Ok(match string_option(attributes, "samesite")?.as_deref() {
-        Some("strict") => cookie.same_site(SameSite::Strict),
-        Some("none") => cookie.same_site(SameSite::None),
-        _ => cookie.same_site(SameSite::Lax),
-    })
+}
+
+fn invalid_cookie(error: &InvalidCookie) -> PyErr {
+    PyValueError::new_err(format!("cookie: {error}"))
+}
+
+/// Whether each packet is an event for the log.
+pub(crate) fn logs_packets(options: &Bound<'_, PyDict>) -> PyResult<bool> {
+    Ok(bool_option(options, "log_packets")?.unwrap_or(false))
+}
+
+/// The heartbeat of the options: interval, timeout, and whether sessions may move to a WebSocket.
+pub(crate) fn heartbeat(options: &Bound<'_, PyDict>) -> PyResult<(Duration, Duration, bool)> {
+    let defaults = Limits::default();
+    Ok((
+        seconds(options, "ping_interval")?.unwrap_or(defaults.ping_interval),
+        seconds(options, "ping_timeout")?.unwrap_or(defaults.ping_timeout),
+        bool_option(options, "allow_upgrades")?.unwrap_or(true),
+    ))
 }
 
 fn usize_option(options: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<usize>> {

@@ -146,6 +146,16 @@ impl Engine {
                 attach(&queue, &joining, serial, namespace);
             });
         }
+        if config::logs_packets(options)? {
+            let queue = Arc::downgrade(&queue);
+            builder = builder.packet_log(move |extensions, record| {
+                if let Some(queue) = queue.upgrade()
+                    && let Some(session) = extensions.get::<Arc<Session>>()
+                {
+                    queue.log(Arc::clone(&session.id), record);
+                }
+            });
+        }
         let running = Arc::new(Running {
             generation,
             runtime,
@@ -312,11 +322,19 @@ fn head_of(
 }
 
 impl Running {
-    /// Puts a new session into a request that opens one.
-    fn open_session<B>(&self, request: &mut http::Request<B>, environ: Option<Py<PyAny>>) {
+    /// Puts a new session into a request that opens one, and the attributes of its cookie if each has its own.
+    fn open_session<B>(
+        &self,
+        options: &Bound<'_, PyDict>,
+        request: &mut http::Request<B>,
+        environ: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
         let query = request.uri().query().unwrap_or_default();
         if query.split('&').any(|pair| pair.starts_with("sid=")) {
-            return;
+            return Ok(());
+        }
+        if let Some(attributes) = config::own_cookie_attributes(options)? {
+            request.extensions_mut().insert(attributes);
         }
         let mut random = [0; 15];
         // Public, so it need not be secret, but it must be unique.
@@ -329,6 +347,7 @@ impl Running {
             queue: Arc::downgrade(&self.queue),
         });
         request.extensions_mut().insert(session);
+        Ok(())
     }
 
     fn next_id(&self) -> u64 {
@@ -361,6 +380,21 @@ impl Engine {
             self.attach(running, &name);
         }
         namespaces.push(name);
+    }
+
+    /// Has sessions that open from now on use the heartbeat of the options, which have changed. `False`: the engine has not
+    /// started, so that all options have an effect.
+    fn update_heartbeat(&self, py: Python<'_>) -> PyResult<bool> {
+        let running = self.running.read().clone();
+        let Some(running) = running.filter(|running| running.generation == runtime::generation())
+        else {
+            return Ok(false);
+        };
+        let (interval, timeout, allow_upgrades) = config::heartbeat(self.options.bind(py))?;
+        running
+            .server
+            .set_heartbeat(interval, timeout, allow_upgrades);
+        Ok(true)
     }
 
     // Events.
@@ -481,13 +515,19 @@ impl Engine {
         let call = running.next_id();
         let emit = socket.emit_args_with_ack::<()>(event, &args);
         let queue = Arc::clone(&running.queue);
-        running.runtime.spawn(async move {
+        let mut asking = Box::pin(async move {
             let args: Result<Args, AckError> = emit.args().await;
             queue.push(Event::Answer {
                 call,
                 args: args.ok(),
             });
         });
+        // It leaves now, before whatever is emitted after it; a task waits for the answer.
+        let entered = running.runtime.enter();
+        if (&mut asking).now_or_never().is_none() {
+            drop(entered);
+            running.runtime.spawn(asking);
+        }
         Ok(Some(call))
     }
 
@@ -650,7 +690,7 @@ impl Engine {
         let head = head_of(method, target, headers, address, secure);
         let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
         let mut request = head.request(body)?;
-        running.open_session(&mut request, environ);
+        running.open_session(self.options.bind(py), &mut request, environ)?;
         if !upgrades {
             request.extensions_mut().insert(NoUpgrade);
         }
@@ -688,7 +728,7 @@ impl Engine {
         if answered {
             feed::complete(request.headers_mut());
         }
-        running.open_session(&mut request, environ);
+        running.open_session(self.options.bind(py), &mut request, environ)?;
         let address = head.socket_address();
         adopt::adopt(
             &running.server,
@@ -717,7 +757,7 @@ impl Engine {
         let head = head_of("GET".to_owned(), target, headers, address, secure);
         let mut request = head.request(Empty::new())?;
         feed::complete(request.headers_mut());
-        running.open_session(&mut request, environ);
+        running.open_session(self.options.bind(py), &mut request, environ)?;
         let (address, id) = (head.socket_address(), running.next_id());
         Ok(feed::open(
             &running.server,

@@ -17,11 +17,12 @@ use std::{
     time::Duration,
 };
 
+use kokanee_engineio::{Message, Record};
 use kokanee_server::{Ack, Args, ConnectError, DisconnectReason, RawEvent, Socket};
 use parking_lot::{Condvar, Mutex};
 use pyo3::{
     prelude::*,
-    types::{PyString, PyTuple},
+    types::{PyBytes, PyString, PyTuple},
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -41,6 +42,7 @@ pub(crate) const ANSWER: u8 = 3;
 pub(crate) const DONE: u8 = 4;
 pub(crate) const SESSION_END: u8 = 5;
 pub(crate) const CHANNEL: u8 = 6;
+pub(crate) const LOG: u8 = 7;
 
 /// The kinds of events, as constants of the module.
 pub(crate) const KINDS: &[(&str, u8)] = &[
@@ -51,6 +53,7 @@ pub(crate) const KINDS: &[(&str, u8)] = &[
     ("DONE", DONE),
     ("SESSION_END", SESSION_END),
     ("CHANNEL", CHANNEL),
+    ("LOG", LOG),
 ];
 
 #[expect(
@@ -84,6 +87,8 @@ pub(crate) enum Event {
     SessionEnd(Arc<str>),
     /// A channel has messages for its client.
     Channel(u64),
+    /// What a session has done, for the log.
+    Log { session: Arc<str>, record: Record },
 }
 
 #[derive(Default)]
@@ -139,6 +144,13 @@ impl Queue {
         if was_empty && let Some((_, writer)) = &mut state.wake {
             // A full descriptor is readable already.
             let _ = writer.write(&[1]);
+        }
+    }
+
+    /// Adds a line of the log, unless too many events wait for Python: then it is left out.
+    pub(crate) fn log(&self, session: Arc<str>, record: Record) {
+        if self.state.lock().events.len() < HIGH_WATER {
+            self.push(Event::Log { session, record });
         }
     }
 
@@ -352,6 +364,12 @@ impl Answer {
         self.ack.as_ref().is_some_and(Ack::is_wanted)
     }
 
+    /// The client's id of the acknowledgement.
+    #[getter]
+    fn id(&self) -> Option<u64> {
+        self.ack.as_ref()?.id().map(|id| id.0)
+    }
+
     /// Answers with these arguments, a list or a tuple. `False` if it was answered or the client is gone.
     fn send(&self, args: &Bound<'_, PyAny>) -> PyResult<bool> {
         let Some(ack) = &self.ack else {
@@ -444,6 +462,20 @@ pub(crate) fn to_python<'py>(
         Event::Done(pending) => (DONE, pending.id).into_pyobject(py),
         Event::SessionEnd(id) => (SESSION_END, &*id).into_pyobject(py),
         Event::Channel(id) => (CHANNEL, id).into_pyobject(py),
+        Event::Log { session, record } => {
+            let (what, kind, data) = match record {
+                Record::Received(kind, data) => ("received", Some(kind as u8), data),
+                Record::Sent(kind, data) => ("sent", Some(kind as u8), data),
+                Record::UpgradeRequested => ("upgrade", None, None),
+                Record::Upgraded => ("upgraded", None, None),
+            };
+            let data = match data {
+                None => None,
+                Some(Message::Text(text)) => Some(PyString::new(py, &text).into_any()),
+                Some(Message::Binary(bytes)) => Some(PyBytes::new(py, &bytes).into_any()),
+            };
+            (LOG, &*session, what, kind, data).into_pyobject(py)
+        }
     }
 }
 

@@ -58,7 +58,6 @@ def test_it_describes_the_server_of_a_program() -> None:
     [
         ({}, []),
         ({"ping_interval": 5, "http_compression": False}, []),
-        ({"ping_intervall": 5}, ["ping_intervall"]),
         ({"monitor_clients": False, "ping_interval": (5, 3)}, ["monitor_clients", "ping_interval"]),
         ({"http_compression": False, "compression_threshold": 10}, ["compression_threshold"]),
         ({"transports": ["websocket", "carrier"]}, ["transports"]),

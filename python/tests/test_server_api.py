@@ -133,34 +133,43 @@ def test_a_namespace_takes_one_client_of_a_connection() -> None:
     assert sio.__dict__["_virtual"]["b"].take() == ['4/closed,{"message":"Unable to connect"}']
 
 
-def test_handlers_with_wrong_parameters_are_refused_when_they_are_registered() -> None:
-    sio = server()
+@pytest.mark.parametrize(
+    "event, namespace, handler, text",
+    [
+        ("connect", None, lambda: None, "connect(sid, environ, auth) or connect(sid, environ), but this one is"),
+        ("connect", "*", lambda sid, environ: None, "connect(namespace, sid, environ, auth) or connect(namespace, sid,"),
+        ("disconnect", None, lambda sid, reason, more: None, "disconnect(sid, reason) or disconnect(sid), but"),
+        ("add", None, lambda: None, "add(sid, …), but this one is <lambda>()"),
+        ("add", None, lambda *, sid: None, "but this one is <lambda>(*, sid)"),
+        ("*", None, lambda sid: None, "*(event, sid, …), but this one is <lambda>(sid)"),
+        ("add", "*", lambda sid: None, "add(namespace, sid, …), but"),
+        ("*", "*", lambda event, sid: None, "*(event, namespace, sid, …), but"),
+    ],
+)
+def test_a_handler_that_can_never_be_called_is_refused_with_both_signatures(
+    event: str, namespace: str | None, handler: Any, text: str
+) -> None:
     with pytest.raises(TypeError) as error:
+        server().on(event, handler, namespace=namespace)
+    assert text in str(error.value)
 
-        @sio.event
-        def connect() -> None:
-            pass
 
-    assert "connect(sid, environ, auth) or connect(sid, environ)" in str(error.value)
-    assert "connect()" in str(error.value)
+def test_handlers_that_can_be_called_are_accepted() -> None:
+    sio = server()
+    for handler in (print, lambda *args: None, lambda sid, a=1, *, b=2: None, Virtual.send, str.upper):
+        sio.on("add", handler)
+    sio.on("*", lambda *args: None, namespace="*")
+    sio.on("add", lambda namespace, sid: None, namespace="*")
 
+
+@pytest.mark.parametrize("name", ["on_connect", "on_disconnect", "on_add"])
+def test_a_method_that_can_never_be_called_is_refused_with_its_namespace(name: str) -> None:
     class Wrong(kokanee.Namespace):
-        def on_disconnect(self) -> None:
-            pass
+        pass
 
-    with pytest.raises(TypeError, match="disconnect"):
-        sio.register_namespace(Wrong("/wrong"))
-
-
-def test_options_that_are_wrong_say_what_was_meant() -> None:
-    with pytest.warns(UserWarning, match="ping_interval"):
-        server(ping_intervall=3)
-    with pytest.raises(ValueError, match="No valid transports"):
-        server(transports=["carrier pigeon"])
-    with pytest.raises(ValueError, match="msgpack"):
-        server(serializer="pickle")
-    with pytest.raises(ValueError, match="Invalid async_mode"):
-        kokanee.Server(async_mode="fast")
+    setattr(Wrong, name, lambda self: None)
+    with pytest.raises(TypeError, match=f"a handler of '{name[3:]}' is called as {name[3:]}"):
+        server().register_namespace(Wrong("/wrong"))
 
 
 def test_empty_targets_are_everybody_or_by_an_option_nobody(

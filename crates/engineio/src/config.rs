@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 #[cfg(doc)]
-use crate::close::CloseReason;
+use crate::{close::CloseReason, output::Output};
 
 /// The times and limits of a session. One value is shared by all sessions of a server.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct SessionConfig {
     pub overflow: Overflow,
     /// Whether a polling session may move to a WebSocket. Default true.
     pub allow_upgrades: bool,
+    /// Whether each packet is an [`Output::Record`], for a log. Default false.
+    pub records: bool,
 }
 
 impl Default for SessionConfig {
@@ -40,6 +42,7 @@ impl Default for SessionConfig {
             max_outbound_bytes: 1 << 20,
             overflow: Overflow::Disconnect,
             allow_upgrades: true,
+            records: false,
         }
     }
 }

@@ -178,8 +178,40 @@ impl Outbox {
         self.heartbeats > 0
     }
 
+    /// Removes and returns the first packets, at most so many.
+    pub(crate) fn take_first(&mut self, most: usize) -> Vec<OutPacket> {
+        if self.rest.len() < most {
+            return self.take();
+        }
+        self.written = 0;
+        let mut packets = Vec::with_capacity(most);
+        while packets.len() < most
+            && let Some(entry) = self.front.take()
+        {
+            self.front = self.rest.pop_front();
+            self.bytes -= entry.weight();
+            self.heartbeats -= usize::from(entry.is_heartbeat());
+            // Of a packet, runs are for a WebSocket only.
+            if let Entry::Packet { packet, .. } = entry {
+                packets.push(packet);
+            }
+        }
+        // The message that these belong to was sent.
+        for entry in self.front.iter_mut().chain(&mut self.rest) {
+            let Entry::Packet {
+                part: part @ Part::Attachment,
+                ..
+            } = entry
+            else {
+                break;
+            };
+            *part = Part::Owed;
+        }
+        packets
+    }
+
     /// Removes and returns all packets.
-    pub(crate) fn take(&mut self) -> Vec<OutPacket> {
+    fn take(&mut self) -> Vec<OutPacket> {
         self.bytes = 0;
         self.written = 0;
         self.heartbeats = 0;

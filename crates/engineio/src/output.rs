@@ -2,7 +2,12 @@
 
 #[cfg(doc)]
 use crate::session::Session;
-use crate::{close::CloseReason, packet::OutPacket, polls::PollPackets};
+use crate::{
+    close::CloseReason,
+    message::{Message, Str},
+    packet::{OutPacket, Packet, PacketType},
+    polls::PollPackets,
+};
 
 /// What the driver must do. Frames for the WebSocket come from [`Session::frames`] instead.
 #[derive(Debug, PartialEq)]
@@ -28,6 +33,53 @@ pub enum Output {
     CloseWebSocket,
     /// The last output: drop the session.
     Finished,
+    /// What the session has done. Only with [`SessionConfig::records`](crate::SessionConfig::records).
+    Record(Box<Record>),
+}
+
+/// What a session has done, for a log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// A packet has come. The data of a ping or pong may be empty; other packets than messages have none.
+    Received(PacketType, Option<Message>),
+    /// A packet was queued.
+    Sent(PacketType, Option<Message>),
+    /// The client wants to upgrade to a WebSocket, or has begun with one.
+    UpgradeRequested,
+    /// The session is on the WebSocket.
+    Upgraded,
+}
+
+impl Record {
+    /// Returns the record of a packet that has come.
+    pub(crate) fn received(packet: &Packet) -> Self {
+        let (kind, data) = match packet {
+            Packet::Message(message) => (PacketType::Message, Some(message.clone())),
+            Packet::Open(_) => (PacketType::Open, None),
+            Packet::Close => (PacketType::Close, None),
+            Packet::Ping(data) => (PacketType::Ping, Some(Message::Text(data.clone()))),
+            Packet::Pong(data) => (PacketType::Pong, Some(Message::Text(data.clone()))),
+            Packet::Upgrade => (PacketType::Upgrade, None),
+            Packet::Noop => (PacketType::Noop, None),
+        };
+        Self::Received(kind, data)
+    }
+
+    /// Returns the record of a packet that is sent.
+    pub(crate) fn sent(packet: &OutPacket) -> Self {
+        let data = match packet {
+            OutPacket::Message(message) => Some(message.message()),
+            OutPacket::Open(text) | OutPacket::Pong(text) => {
+                Str::from_utf8(text.data()).ok().map(Message::Text)
+            }
+            OutPacket::Close
+            | OutPacket::Ping
+            | OutPacket::Probe
+            | OutPacket::Upgrade
+            | OutPacket::Noop => None,
+        };
+        Self::Sent(packet.kind(), data)
+    }
 }
 
 /// The answer to a POST.

@@ -28,10 +28,11 @@ use crate::{
     heartbeat::{Beat, Heartbeat},
     message::{Message, Outgoing},
     outbox::{Outbox, Part, weight},
-    output::{Output, Overlap, PostResponse, UpgradeRefused},
-    packet::{OutPacket, Packet, Revision},
+    output::{Output, Overlap, PostResponse, Record, UpgradeRefused},
+    packet::{OutPacket, Packet, PacketType, Revision},
     payload::PayloadDecoder,
     polls::{PollPackets, Polls},
+    post::Post,
     queue::Queue,
     run::FrameRun,
     transport::Transport,
@@ -70,31 +71,6 @@ struct Probe {
     probes: u8,
 }
 
-/// A POST being processed: decoded packet by packet, so that a body of a million packets costs nothing extra.
-#[derive(Debug)]
-struct Post {
-    packets: PayloadDecoder,
-    /// The client got its `ok` before the end, so that it can send a GET for its queued packets.
-    answered: bool,
-    /// The next POST, which came after that.
-    next: Option<Box<PayloadDecoder>>,
-}
-
-impl Post {
-    fn new(packets: PayloadDecoder) -> Self {
-        Self {
-            packets,
-            answered: false,
-            next: None,
-        }
-    }
-
-    /// Returns whether a POST is unanswered.
-    fn is_awaited(&self) -> bool {
-        !self.answered || self.next.is_some()
-    }
-}
-
 /// One Engine.IO session, server side.
 ///
 /// The driver that owns it passes it requests, frames and the time (`handle_*`) and messages to send
@@ -127,6 +103,9 @@ pub struct Session {
     progress_watched: bool,
     /// The peer's time was extended because reading is paused.
     extended: bool,
+    /// Whether each packet is an [`Output::Record`].
+    records: bool,
+    max_poll_packets: u16,
 }
 
 impl Session {
@@ -141,6 +120,7 @@ impl Session {
         now: Instant,
     ) -> Self {
         let heartbeat = Heartbeat::new(revision, config.ping_interval, config.ping_timeout, now);
+        let records = config.records;
         Self {
             config,
             outbox: Outbox::new(now),
@@ -159,12 +139,23 @@ impl Session {
             reading_paused: false,
             progress_watched: false,
             extended: false,
+            records,
+            max_poll_packets: u16::MAX,
         }
+    }
+
+    /// Sets how many packets a response to a GET may have, for clients that take only so many. Not 0.
+    pub fn set_max_poll_packets(&mut self, max: u16) {
+        self.max_poll_packets = max.max(1);
     }
 
     /// Sends the open packet.
     pub fn open(&mut self, now: Instant, handshake: OutPacket) {
         self.push(now, handshake, Part::Owed);
+        if self.records && self.transport == Transport::WebSocket {
+            self.record(Record::UpgradeRequested);
+            self.record(Record::Upgraded);
+        }
         if self.transport == Transport::Polling {
             self.polls.expect(now + self.heartbeat.max_silence());
         }
@@ -323,6 +314,9 @@ impl Session {
         if !self.config.allow_upgrades {
             return Err(UpgradeRefused::NotAllowed);
         }
+        if self.records {
+            self.record(Record::UpgradeRequested);
+        }
         self.probe = Some(Box::new(Probe {
             until: now + self.config.upgrade_timeout,
             noop_at: None,
@@ -475,11 +469,13 @@ impl Session {
         true
     }
 
-    /// Returns whether [`send_run`](Self::send_run) may be used: a WebSocket carries the session, and the overflow
-    /// policy does not drop single messages.
+    /// Returns whether [`send_run`](Self::send_run) may be used: a WebSocket carries the session, the overflow policy
+    /// does not drop single messages, and none is recorded.
     #[inline]
     pub fn takes_runs(&self) -> bool {
-        self.transport == Transport::WebSocket && self.config.overflow == Overflow::Disconnect
+        self.transport == Transport::WebSocket
+            && self.config.overflow == Overflow::Disconnect
+            && !self.records
     }
 
     /// Queues many text messages at once; see [`takes_runs`](Self::takes_runs). The caller checks the limit for those
@@ -618,10 +614,11 @@ impl Session {
         if !self.can_flush() {
             return;
         }
-        if self.outbox.has_heartbeat() {
+        let had_heartbeat = self.outbox.has_heartbeat();
+        let packets = self.outbox.take_first(usize::from(self.max_poll_packets));
+        if had_heartbeat && !self.outbox.has_heartbeat() {
             self.heartbeat.postpone(now);
         }
-        let packets = self.outbox.take();
         let compress = std::mem::take(&mut self.compress);
         self.answer_poll(packets, compress);
         if self.state == State::Open {
@@ -753,6 +750,10 @@ impl Session {
         if self.state != State::Open {
             return None;
         }
+        if self.records {
+            let content = Some(message.clone());
+            self.record(Record::Received(PacketType::Message, content));
+        }
         self.heartbeat.on_packet(now);
         Some(message)
     }
@@ -760,6 +761,9 @@ impl Session {
     fn handle_packet(&mut self, now: Instant, packet: Packet) -> Option<Message> {
         if self.state != State::Open {
             return None;
+        }
+        if self.records && !matches!(packet, Packet::Message(_)) {
+            self.record(Record::received(&packet));
         }
         match (packet, self.revision) {
             (Packet::Message(message), _) => return self.take_message(now, message),
@@ -810,6 +814,9 @@ impl Session {
         self.polls.forget();
         self.outbox.note_progress(now);
         self.outputs.push(Output::Upgraded);
+        if self.records {
+            self.record(Record::Upgraded);
+        }
         self.finish_if_drained();
     }
 
@@ -819,8 +826,16 @@ impl Session {
         }
     }
 
+    #[cold]
+    fn record(&mut self, record: Record) {
+        self.outputs.push(Output::Record(Box::new(record)));
+    }
+
     #[inline]
     fn push(&mut self, now: Instant, packet: OutPacket, part: Part) {
+        if self.records {
+            self.record(Record::sent(&packet));
+        }
         self.outbox.push(now, packet, part);
     }
 

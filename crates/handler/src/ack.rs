@@ -84,6 +84,12 @@ impl Ack {
         })))
     }
 
+    /// Returns the id that the peer has given, if it asked for an acknowledgement.
+    #[doc(hidden)]
+    pub fn id(&self) -> Option<AckId> {
+        self.0.as_ref().map(|pending| pending.id)
+    }
+
     /// Returns whether the peer asked for an acknowledgement and none was sent yet.
     pub fn is_wanted(&self) -> bool {
         self.0

@@ -172,7 +172,7 @@ impl ServerInner {
             ClaimedSid::Sid(sid) => {
                 let mailbox = self.sessions.find(&sid).ok_or(Refusal::SessionUnknown)?;
                 let mismatch = if to_websocket {
-                    transport != Transport::WebSocket || !self.session_config.allow_upgrades
+                    transport != Transport::WebSocket || !self.session_config().allow_upgrades
                 } else {
                     mailbox.transport() != transport
                 };

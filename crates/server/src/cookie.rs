@@ -38,6 +38,34 @@ pub struct Cookie {
     http_only: bool,
     secure: bool,
     same_site: SameSite,
+    /// What comes after the value, instead of all attributes.
+    attributes: Option<CookieAttributes>,
+}
+
+/// Gives the attributes of a cookie as they are on the wire, such as `; Path=/; Secure`: of [`Cookie::attributes`], or in the
+/// extensions of the request that opens a session, for its cookie alone.
+#[doc(hidden)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CookieAttributes(String);
+
+impl CookieAttributes {
+    /// Takes attributes, each after `; `.
+    ///
+    /// # Errors
+    /// [`InvalidCookie`] for characters that would end the header.
+    pub fn new(text: &str) -> Result<Self, InvalidCookie> {
+        let fits = text.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+        let begins = text.is_empty() || text.starts_with("; ");
+        if !fits || !begins {
+            return Err(InvalidCookie { part: "attributes" });
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn is_secure(&self) -> bool {
+        let mut attributes = self.0.split(';');
+        attributes.any(|attribute| attribute.trim().eq_ignore_ascii_case("secure"))
+    }
 }
 
 /// Reports that a part of a cookie has characters that would end it.
@@ -62,6 +90,7 @@ impl Default for Cookie {
             http_only: true,
             secure: false,
             same_site: SameSite::Lax,
+            attributes: None,
         }
     }
 }
@@ -141,8 +170,37 @@ impl Cookie {
         self
     }
 
-    pub(crate) fn header(&self, sid: &Sid, secure: bool) -> HeaderValue {
+    /// Sets all attributes as they are on the wire; only `Secure` is added if the session was opened over TLS.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn attributes(mut self, attributes: CookieAttributes) -> Self {
+        self.attributes = Some(attributes);
+        self
+    }
+
+    /// Returns the header for a session. `own`: the attributes for this session alone.
+    pub(crate) fn header(
+        &self,
+        sid: &Sid,
+        secure: bool,
+        own: Option<&CookieAttributes>,
+    ) -> HeaderValue {
         let mut cookie = format!("{}={}", self.name, sid.as_str());
+        if let Some(attributes) = own.or(self.attributes.as_ref()) {
+            cookie.push_str(&attributes.0);
+            if secure && !attributes.is_secure() {
+                cookie.push_str("; Secure");
+            }
+        } else {
+            self.push_attributes(&mut cookie, secure);
+        }
+        let mut header =
+            HeaderValue::try_from(cookie).unwrap_or_else(|_| HeaderValue::from_static(""));
+        header.set_sensitive(true);
+        header
+    }
+
+    fn push_attributes(&self, cookie: &mut String, secure: bool) {
         let mut attribute = |name: &str, value: &str| {
             // Writing to a string cannot fail.
             let _ = write!(cookie, "; {name}{value}");
@@ -170,10 +228,6 @@ impl Cookie {
                 SameSite::None => "None",
             },
         );
-        let mut header =
-            HeaderValue::try_from(cookie).unwrap_or_else(|_| HeaderValue::from_static(""));
-        header.set_sensitive(true);
-        header
     }
 }
 
@@ -187,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_default_is_that_of_the_javascript_server() {
-        let header = Cookie::default().header(&sid(), false);
+        let header = Cookie::default().header(&sid(), false, None);
         assert_eq!(
             header,
             "io=AAAAAAAAAAAAAAAAAAAA; Path=/; HttpOnly; SameSite=Lax"
@@ -204,9 +258,27 @@ mod tests {
             .same_site(SameSite::Strict)
             .max_age(Duration::from_secs(86400));
         assert_eq!(
-            cookie.header(&sid(), true),
+            cookie.header(&sid(), true, None),
             "sess=AAAAAAAAAAAAAAAAAAAA; Max-Age=86400; Secure; SameSite=Strict"
         );
+    }
+
+    #[test]
+    fn attributes_of_the_application_are_sent_as_they_are() {
+        let attributes = |text| CookieAttributes::new(text).expect("valid");
+        let expires = attributes("; path=/; Expires=Wed, 21 Oct 2026 07:28:00 GMT");
+        let cookie = Cookie::default().attributes(expires);
+        assert_eq!(
+            cookie.header(&sid(), true, None),
+            "io=AAAAAAAAAAAAAAAAAAAA; path=/; Expires=Wed, 21 Oct 2026 07:28:00 GMT; Secure"
+        );
+        let own = attributes("; secure");
+        assert_eq!(
+            cookie.header(&sid(), true, Some(&own)),
+            "io=AAAAAAAAAAAAAAAAAAAA; secure"
+        );
+        assert!(CookieAttributes::new("; a\r\nB: c").is_err());
+        assert!(CookieAttributes::new("x").is_err());
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub struct Cors {
 enum Origins {
     Any,
     List(Vec<String>),
+    /// All by name, `null` included, as the host asks somebody else before the server.
+    Every {
+        headers: bool,
+    },
     Predicate(Arc<dyn Fn(&str) -> bool + Send + Sync>),
 }
 
@@ -132,14 +136,30 @@ impl Cors {
     }
 
     /// Returns whether all origins are allowed, and none by name.
+    /// Accepts every origin by name, `null` included: for a host that has checked the origin. `headers`: whether answers name
+    /// the origin, or the host adds these headers itself.
+    #[doc(hidden)]
+    pub fn checked_by_host(headers: bool) -> Self {
+        Self::new(Origins::Every { headers })
+    }
+
     pub(crate) fn allows_all(&self) -> bool {
         matches!(self.origins, Origins::Any)
     }
 
     /// Returns whether the origin is allowed by name. `*` allows none by name.
+    fn has_headers(&self) -> bool {
+        !matches!(self.origins, Origins::Every { headers: false })
+    }
+
+    pub(crate) fn is_checked_by_host(&self) -> bool {
+        matches!(self.origins, Origins::Every { .. })
+    }
+
     pub(crate) fn names(&self, origin: &str) -> bool {
         match &self.origins {
             Origins::Any => false,
+            Origins::Every { .. } => true,
             Origins::List(origins) => origins.iter().any(|allowed| is_same(allowed, origin)),
             Origins::Predicate(allow) => origin != "null" && allow(origin),
         }
@@ -147,6 +167,9 @@ impl Cors {
 
     /// Adds the headers of every answer.
     pub(crate) fn apply(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        if !self.has_headers() {
+            return;
+        }
         if self.allows_all() {
             response.insert(
                 header::ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -159,7 +182,8 @@ impl Cors {
                 origin.filter(|origin| origin.to_str().is_ok_and(|origin| self.names(origin)))
             {
                 response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-                if self.credentials && origin != "null" {
+                let is_named = origin != "null" || self.is_checked_by_host();
+                if self.credentials && is_named {
                     let yes = HeaderValue::from_static("true");
                     response.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
                 }
@@ -172,6 +196,9 @@ impl Cors {
 
     /// Adds the headers of the answer to a preflight request.
     pub(crate) fn apply_preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        if !self.has_headers() {
+            return;
+        }
         self.apply(request, response);
         response.insert(header::ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone());
         let asked = || request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
@@ -234,6 +261,21 @@ fn without_default_port(origin: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_may_check_the_origin_and_add_the_headers_itself() {
+        let mut request = HeaderMap::new();
+        request.insert(header::ORIGIN, HeaderValue::from_static("null"));
+        let answer = |cors: Cors| {
+            let mut response = HeaderMap::new();
+            cors.apply_preflight(&request, &mut response);
+            response
+        };
+        assert!(answer(Cors::checked_by_host(false)).is_empty());
+        let response = answer(Cors::checked_by_host(true).credentials(true));
+        assert_eq!(response[header::ACCESS_CONTROL_ALLOW_ORIGIN], "null");
+        assert_eq!(response[header::ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
+    }
 
     #[test]
     fn the_same_origin_can_be_spelled_in_several_ways() {

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use http::Extensions;
 use hyper::upgrade::OnUpgrade;
 
+use crate::cookie::CookieAttributes;
+
 /// Gives the peer's address to a server in a host application: a host that knows the address inserts it into the request's
 /// extensions.
 ///
@@ -66,6 +68,7 @@ pub(crate) fn kept(extensions: &Extensions) -> Extensions {
     kept.remove::<OnUpgrade>();
     kept.remove::<PeerAddress>();
     kept.remove::<NoUpgrade>();
+    kept.remove::<CookieAttributes>();
     #[cfg(feature = "axum")]
     {
         kept.remove::<axum::extract::ConnectInfo<SocketAddr>>();

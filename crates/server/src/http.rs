@@ -38,6 +38,9 @@ use crate::{
     sessions::{Full, SessionGuard},
 };
 
+/// Most packets in an answer that python-socketio's client reads: it drops the connection, and all of them, if there are more.
+const PYTHON_POLL_PACKETS: u16 = 16;
+
 /// How much, and for how long, is read of a request that was answered before its end, so that the client, which often does
 /// not read before it has sent everything, receives the answer instead of a reset.
 pub(crate) const MAX_DRAIN_BYTES: u64 = 16 * 1024 * 1024;
@@ -225,11 +228,11 @@ fn start_session(
     websocket: Option<WebSocketIo>,
 ) {
     let now = Instant::now();
-    let limits = &server.limits;
+    let config = server.session_config();
     let transport = mailbox.transport();
     let can_upgrade = may_upgrade
         && transport == Transport::Polling
-        && server.session_config.allow_upgrades
+        && config.allow_upgrades
         && server.transports.contains(&Transport::WebSocket);
     let handshake = Handshake {
         sid: mailbox.sid.as_str().into(),
@@ -238,17 +241,14 @@ fn start_session(
         } else {
             Vec::new()
         },
-        ping_interval: limits.ping_interval,
-        ping_timeout: limits.ping_timeout,
-        max_payload: Some(limits.max_message_bytes),
+        ping_interval: config.ping_interval,
+        ping_timeout: config.ping_timeout,
+        max_payload: Some(server.limits.max_message_bytes),
     };
-    let mut session = Session::new(
-        Arc::clone(&server.session_config),
-        mailbox.revision,
-        transport,
-        base64,
-        now,
-    );
+    let mut session = Session::new(config, mailbox.revision, transport, base64, now);
+    if mailbox.head.is_of_python_client() {
+        session.set_max_poll_packets(PYTHON_POLL_PACKETS);
+    }
     session.open(now, OutPacket::open(&handshake));
     if server.is_closing() {
         // The shutdown has begun since the request was admitted, and may not have seen this session.
@@ -553,7 +553,7 @@ impl ServerInner {
         let cookie = self
             .cookie
             .as_ref()
-            .map(|cookie| cookie.header(&sid, secure));
+            .map(|cookie| cookie.header(&sid, secure, parts.extensions.get()));
         let head = RequestHead::new(parts, secure);
         let limits = Arc::clone(&self.limits);
         let revision = query.revision;

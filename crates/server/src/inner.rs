@@ -10,8 +10,8 @@ use std::{
     },
 };
 
-use http::request::Parts;
-use kokanee_engineio::{SessionConfig, Transport};
+use http::{Extensions, request::Parts};
+use kokanee_engineio::{Record, SessionConfig, Transport};
 use kokanee_handler::States;
 use kokanee_socketio::ConnectionConfig;
 use parking_lot::RwLock;
@@ -55,7 +55,8 @@ impl AllowRequest {
 pub(crate) struct ServerInner {
     /// With a leading and without a trailing `/`.
     pub(crate) path: String,
-    pub(crate) session_config: Arc<SessionConfig>,
+    /// Of sessions that open from now on.
+    pub(crate) session_config: RwLock<Arc<SessionConfig>>,
     pub(crate) connection_config: ConnectionConfig,
     pub(crate) limits: Arc<Limits>,
     pub(crate) transports: Vec<Transport>,
@@ -64,6 +65,7 @@ pub(crate) struct ServerInner {
     pub(crate) cors: Option<Cors>,
     pub(crate) cookie: Option<Cookie>,
     pub(crate) allow_request: Option<AllowRequest>,
+    pub(crate) packet_log: Option<PacketLog>,
     pub(crate) client_bundle: Option<ClientBundle>,
     pub(crate) trusted_proxies: Vec<TrustedProxy>,
     pub(crate) open_namespaces: Option<OpenNamespaces>,
@@ -85,6 +87,9 @@ pub(crate) struct ServerInner {
     pub(crate) stop: watch::Sender<bool>,
 }
 
+/// The hook that gets each packet of each session, with the extensions of the request that opened it.
+pub(crate) type PacketLog = Arc<dyn Fn(&Extensions, Record) + Send + Sync>;
+
 /// How namespaces are made for clients that ask for them.
 #[derive(Clone)]
 pub(crate) struct OpenNamespaces {
@@ -102,6 +107,11 @@ pub(crate) fn random_id() -> Result<[u8; 15], getrandom::Error> {
 }
 
 impl ServerInner {
+    /// Returns the times and limits of a session that opens now.
+    pub(crate) fn session_config(&self) -> Arc<SessionConfig> {
+        Arc::clone(&self.session_config.read())
+    }
+
     pub(crate) fn namespace(&self, name: &str) -> Option<Namespace> {
         if name == "/" {
             return Some(self.root.clone());

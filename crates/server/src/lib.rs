@@ -75,7 +75,7 @@ pub use self::{
     ack::EmitWithAck,
     body::Body,
     broadcast::{BroadcastAnswers, BroadcastOperator, IntoRooms, Recipients, SlowRecipient},
-    cookie::{Cookie, InvalidCookie, SameSite},
+    cookie::{Cookie, CookieAttributes, InvalidCookie, SameSite},
     cors::Cors,
     error::{JoinError, ListenError},
     extensions::{NoUpgrade, PeerAddress},

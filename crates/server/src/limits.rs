@@ -212,6 +212,7 @@ impl Limits {
             max_outbound_bytes: self.max_outbound_bytes,
             overflow: self.overflow,
             allow_upgrades,
+            records: false,
         }
     }
 

@@ -35,7 +35,9 @@ impl ServerInner {
         let is_own = host.is_some_and(|host| is_own(&origin, host, client.secure));
         // A page of any site can have the origin `null`.
         if is_own
-            || (origin != "null" && self.cors.as_ref().is_some_and(|cors| cors.names(&origin)))
+            || self.cors.as_ref().is_some_and(|cors| {
+                cors.is_checked_by_host() || (origin != "null" && cors.names(&origin))
+            })
         {
             return Ok(Pages::WithCredentials);
         }

@@ -4,6 +4,7 @@
 use std::time::SystemTime;
 
 use http::{Extensions, request::Parts};
+use memchr::memmem;
 
 use crate::extensions::kept;
 
@@ -64,6 +65,15 @@ impl RequestHead {
             .next()
             .and_then(|target| std::str::from_utf8(target).ok())
             .unwrap_or_default()
+    }
+
+    /// Returns whether the client is python-socketio's, by its HTTP library.
+    pub(crate) fn is_of_python_client(&self) -> bool {
+        self.headers().any(|(name, value)| {
+            name == "user-agent"
+                && (value.starts_with(b"python-requests/")
+                    || memmem::find(value, b" aiohttp/").is_some())
+        })
     }
 
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {

@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use kokanee_engineio::{CloseReason, Transport};
+use http::Extensions;
+use kokanee_engineio::{CloseReason, Record, SessionConfig, Transport};
 use kokanee_handler::States;
 use kokanee_socketio::ParserKind;
 use parking_lot::RwLock;
@@ -21,7 +22,7 @@ use crate::{
     cookie::Cookie,
     cors::Cors,
     forwarded::TrustedProxy,
-    inner::{AllowRequest, OpenNamespaces, ServerInner},
+    inner::{AllowRequest, OpenNamespaces, PacketLog, ServerInner},
     limits::Limits,
     mailbox::Command,
     namespace::Namespace,
@@ -140,6 +141,18 @@ impl Server {
     /// ```
     pub fn session_count(&self) -> usize {
         self.0.sessions.len()
+    }
+
+    /// Changes the heartbeat of sessions that open from now on, and whether they may move to a WebSocket.
+    #[doc(hidden)]
+    pub fn set_heartbeat(&self, interval: Duration, timeout: Duration, allow_upgrades: bool) {
+        let mut config = self.0.session_config.write();
+        *config = Arc::new(SessionConfig {
+            ping_interval: interval,
+            ping_timeout: timeout,
+            allow_upgrades,
+            ..(**config).clone()
+        });
     }
 
     /// Returns the number of events of all namespaces for which there was no handler; see [`Namespace::unhandled_events`].
@@ -273,6 +286,7 @@ pub struct ServerBuilder {
     cors: Option<Cors>,
     cookie: Option<Cookie>,
     allow_request: Option<AllowRequest>,
+    packet_log: Option<PacketLog>,
     client_bundle: Option<ClientBundle>,
     trusted_proxies: Vec<TrustedProxy>,
     open_namespaces: Option<OpenNamespaces>,
@@ -302,6 +316,7 @@ impl Default for ServerBuilder {
             cors: None,
             cookie: None,
             allow_request: None,
+            packet_log: None,
             client_bundle: None,
             trusted_proxies: Vec::new(),
             open_namespaces: None,
@@ -544,6 +559,17 @@ impl ServerBuilder {
         self
     }
 
+    /// Gives each packet of each session to a function, with the extensions of the request that opened the session. It costs
+    /// a copy of each packet.
+    #[doc(hidden)]
+    pub fn packet_log<F>(mut self, log: F) -> Self
+    where
+        F: Fn(&Extensions, Record) + Send + Sync + 'static,
+    {
+        self.packet_log = Some(Arc::new(log));
+        self
+    }
+
     /// Builds the server. It does nothing before [`listen`](Server::listen), [`layer`](Server::layer) or
     /// [`accept`](Server::accept).
     pub fn build(self) -> Server {
@@ -558,7 +584,10 @@ impl ServerBuilder {
         let root = Namespace::new("/", Arc::clone(&limits), shared, parser, shards, false);
         Server(Arc::new(ServerInner {
             path: self.path,
-            session_config: Arc::new(limits.session(self.allow_upgrades)),
+            session_config: RwLock::new(Arc::new(SessionConfig {
+                records: self.packet_log.is_some(),
+                ..limits.session(self.allow_upgrades)
+            })),
             connection_config: limits.connection(self.parser),
             limits,
             transports: self.transports,
@@ -567,6 +596,7 @@ impl ServerBuilder {
             cors: self.cors,
             cookie: self.cookie,
             allow_request: self.allow_request,
+            packet_log: self.packet_log,
             client_bundle: self.client_bundle,
             trusted_proxies: self.trusted_proxies,
             open_namespaces: self.open_namespaces,

@@ -184,6 +184,12 @@ async def bye(sid, other):
     return seen[-1][:2], sio.manager.is_connected(other, "/")
 
 
+@handler("burst")
+async def burst(sid, count):
+    for number in range(count):
+        await do(sio.emit("number", number, to=sid))
+
+
 @handler("state")
 async def state(sid):
     rooms = sio.manager.rooms

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use kokanee_engineio::{
     CloseReason, Handshake, Message, OutPacket, Outgoing, Output, Overlap, Packet, PayloadDecoder,
-    PollPackets, PostResponse, Revision, SendOptions, Session, SessionConfig, Transport,
+    PollPackets, PostResponse, Record, Revision, SendOptions, Session, SessionConfig, Transport,
     UpgradeRefused, encode_payload,
 };
 use kokanee_websocket::{Decoder, Limits, Message as Frame, Role};
@@ -57,6 +57,8 @@ pub(crate) struct Pair {
     pub(crate) delay_loss: bool,
     held: Option<PollPackets>,
     probe: Option<VecDeque<String>>,
+    /// What the session was asked to record.
+    pub(crate) records: Vec<Record>,
     /// Bytes that the client reads from a WebSocket after an upgrade.
     pub(crate) first_window: usize,
     websocket: Option<Box<ClientSocket>>,
@@ -145,6 +147,7 @@ impl Pair {
             delay_loss: false,
             held: None,
             probe: None,
+            records: Vec::new(),
             first_window: usize::MAX,
             websocket: (transport == Transport::WebSocket)
                 .then(|| Box::new(ClientSocket::new(usize::MAX))),
@@ -490,6 +493,7 @@ impl Pair {
                 assert!(!websocket.closed, "the WebSocket is closed twice");
                 websocket.closed = true;
             }
+            Output::Record(record) => self.records.push(*record),
             Output::Finished => {
                 assert!(self.closed.is_some(), "finished, but not closed");
                 assert!(!self.get_pending, "a GET was forgotten");

@@ -1,7 +1,7 @@
 //! GET and POST: what they carry, and what happens when they fail or overlap.
 
 use kokanee_engineio::{
-    CloseReason, Overlap, PostResponse, Revision, SendOptions, SessionConfig, Transport,
+    CloseReason, Outgoing, Overlap, PostResponse, Revision, SendOptions, SessionConfig, Transport,
 };
 
 use crate::pair::{OPEN, Pair};
@@ -63,7 +63,7 @@ fn messages_of_one_turn_come_in_one_body() {
 
 #[test]
 fn binary_messages_are_base64() {
-    let bytes = kokanee_engineio::Outgoing::binary((&[1, 2, 3, 4][..]).into());
+    let bytes = Outgoing::binary((&[1, 2, 3, 4][..]).into());
     let mut pair = Pair::polling();
     pair.server_sends_all(std::slice::from_ref(&bytes), SendOptions::default());
     pair.client_polls();
@@ -322,4 +322,40 @@ fn requests_after_the_end_get_no_answer() {
     pair.server_closes();
     pair.transport_closes(CloseReason::TransportClose);
     pair.advance(1_000_000);
+}
+
+#[test]
+fn a_response_has_at_most_as_many_packets_as_the_client_takes() {
+    let mut pair = Pair::polling();
+    pair.session.set_max_poll_packets(2);
+    let parts = [
+        Outgoing::text("a"),
+        Outgoing::binary((&[1][..]).into()),
+        Outgoing::binary((&[2][..]).into()),
+    ];
+    assert!(pair.server_sends_all(&parts, SendOptions::default()));
+    pair.server_sends("b");
+    let bodies: Vec<String> = std::iter::from_fn(|| {
+        pair.client_polls();
+        pair.poll_body()
+    })
+    .collect();
+    assert_eq!(bodies, ["4a\u{1e}bAQ==", "bAg==\u{1e}4b"]);
+    assert!(pair.session.is_drained() && pair.session.outbound_bytes() == 0);
+}
+
+#[test]
+fn a_close_waits_until_all_packets_are_fetched() {
+    let mut pair = Pair::polling();
+    pair.session.set_max_poll_packets(2);
+    for text in ["a", "b", "c"] {
+        pair.server_sends(text);
+    }
+    pair.server_closes();
+    for body in ["4a\u{1e}4b", "4c", "6\u{1e}1"] {
+        assert!(!pair.is_finished());
+        pair.client_polls();
+        assert_eq!(pair.poll_body().unwrap(), body);
+    }
+    assert!(pair.is_finished());
 }

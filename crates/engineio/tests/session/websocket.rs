@@ -1,6 +1,8 @@
 //! What a session's WebSocket carries, in the encodings of both revisions.
 
-use kokanee_engineio::{Message, Outgoing, Revision, SendOptions, SessionConfig, Transport};
+use kokanee_engineio::{
+    Message, Outgoing, PacketType, Record, Revision, SendOptions, SessionConfig, Str, Transport,
+};
 
 use crate::pair::{OPEN, Pair};
 
@@ -73,4 +75,35 @@ fn frames_may_be_written_in_pieces() {
     assert_eq!(pair.frames(), [format!("4{}", "€".repeat(50_000))]);
     assert!(pair.session.is_drained());
     assert!(!pair.session.is_mid_frame());
+}
+
+#[test]
+fn a_session_records_its_packets_if_it_is_asked_to() {
+    let config = SessionConfig {
+        records: true,
+        ..SessionConfig::default()
+    };
+    let mut pair = Pair::new(Revision::V4, Transport::WebSocket, config);
+    pair.client_sends_frame("4hello");
+    assert_eq!(pair.server_messages(), ["hello"]);
+    pair.server_sends("world");
+    pair.advance(25_000);
+    assert_eq!(pair.frames(), ["4world", "2"]);
+    pair.client_sends_frame("3");
+    let text = |text| Some(Message::Text(Str::from_static(text)));
+    let expected = [
+        Record::Sent(PacketType::Open, text(&OPEN[1..])),
+        Record::UpgradeRequested,
+        Record::Upgraded,
+        Record::Received(PacketType::Message, text("hello")),
+        Record::Sent(PacketType::Message, text("world")),
+        Record::Sent(PacketType::Ping, None),
+        Record::Received(PacketType::Pong, text("")),
+    ];
+    assert_eq!(pair.records, expected);
+    assert!(!pair.session.takes_runs());
+
+    let mut silent = Pair::websocket();
+    silent.client_sends_frame("4hello");
+    assert!(silent.records.is_empty());
 }

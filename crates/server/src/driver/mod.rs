@@ -595,6 +595,7 @@ impl Driver {
         let wire = &mut self.wire;
         let nothing_else = wire.phase == Phase::Open
             && wire.probe.is_none()
+            && wire.server.packet_log.is_none()
             && self.pause.is_none()
             && !self.held_back
             && !self.timer.sleep.is_elapsed()

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use kokanee_engineio::{
-    CloseReason, Message, Output, PollPackets, PostResponse, Session, Transport,
+    CloseReason, Message, Output, PollPackets, PostResponse, Record, Session, Transport,
 };
 use kokanee_io::{READ_BYTES, ReadEnd, Rest, WebSocketIo};
 use kokanee_websocket::CloseCode;
@@ -347,10 +347,18 @@ impl Wire {
                     Phase::Done
                 };
             }
+            Output::Record(record) => self.log(*record),
             // Only while a probe is being read, and handled there.
             Output::ProbePacket(_) | Output::Upgraded => {}
         }
         None
+    }
+
+    #[cold]
+    fn log(&self, record: Record) {
+        if let Some(log) = &self.server.packet_log {
+            log(&self.mailbox.head.extensions, record);
+        }
     }
 
     /// The response to the pending GET, sent when it is dropped.
