@@ -540,7 +540,6 @@ fn http_1_0_is_served() {
 fn many_broken_connections_are_forgotten() {
     run(async {
         let bed = Bed::limited(hurry).await;
-        let mut polling = bed.polling().await;
         let mut kept = Vec::new();
         for n in 0..200 {
             let mut http = bed.http().await;
@@ -554,7 +553,8 @@ fn many_broken_connections_are_forgotten() {
         for http in &mut kept {
             http.end().await;
         }
-        assert_alive(&mut polling).await;
+        // A client that came before them would have been silent for too long by now, on a slow machine.
+        assert_alive(&mut bed.polling().await).await;
     });
 }
 
