@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import queue
+import shutil
 import signal
 import socket
 import subprocess
@@ -117,6 +118,14 @@ def javascript(script: str, port: int, *arguments: str, seconds: float = 30) -> 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.strip().split("\n")[-1])
+
+
+def browser() -> str | None:
+    """Returns the path of a Chromium: `$CHROMIUM`, or one that is installed."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    has_driver = (INTEROP / "node_modules" / "playwright-core").is_dir()
+    return found if has_driver else None
 
 
 @contextlib.contextmanager

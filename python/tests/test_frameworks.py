@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from support import javascript, program
+from support import browser, javascript, program
 
 # Minutes of starting and stopping processes: `cargo xtask python --full`.
 pytestmark = pytest.mark.full
@@ -43,7 +43,7 @@ HOSTS = {
     "django-runserver": (
         [str(DJANGO / "manage.py"), "runserver", "--noreload", "{port}"],
         "/",
-        ["polling"],
+        ALL,
     ),
     "django-gunicorn": ([*GUNICORN, str(DJANGO), "project.wsgi"], "/", ALL),
     "django-uvicorn": ([*UVICORN, str(DJANGO), "project.asgi:application"], "/", ALL),
@@ -84,6 +84,18 @@ def test_the_page_and_its_events_work(name: str, request: pytest.FixtureRequest)
             assert seen == {"transport": last, "ack": DATA, "back": [DATA]}
 
 
+@pytest.mark.skipif(browser() is None, reason="needs Chromium, and npm's packages in tests/interop")
+@pytest.mark.parametrize("name", HOSTS)
+def test_the_page_works_in_a_browser(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    command, path, _ = HOSTS[name]
+    environment = request.getfixturevalue("database") if "django" in name else {}
+    with program(*command, **environment) as server:
+        for width in ("390", "1280"):
+            profile = str(tmp_path / width)
+            seen = javascript("page.mjs", server.port, path, str(browser()), profile, width, seconds=60)
+            assert seen == {"shown": [["hällo <b>🐟</b>"]] * 2, "wider": 0, "problems": []}
+
+
 @pytest.mark.parametrize("name", ["flask-gunicorn", "fastapi", "quart"])
 def test_a_route_emits(name: str) -> None:
     command, _, _ = HOSTS[name]
@@ -93,7 +105,7 @@ def test_a_route_emits(name: str) -> None:
         assert seen == ["tea"]
 
 
-@pytest.mark.parametrize("name", ["django-gunicorn", "django-uvicorn"])
+@pytest.mark.parametrize("name", ["django-runserver", "django-gunicorn", "django-uvicorn"])
 def test_django_knows_the_user_and_keeps_messages(name: str, database: dict[str, str]) -> None:
     with program(*HOSTS[name][0], **database) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)

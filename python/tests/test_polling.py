@@ -29,7 +29,7 @@ def test_a_client_of_python_gets_a_burst_in_parts_that_it_takes(server: Program)
 
 
 @pytest.mark.parametrize("agent, most", [("python-requests/2.32.3", 16), ("Python/3.11 aiohttp/3.14.5", 16), ("", 100)])
-def test_other_clients_get_a_burst_at_once(server: Program, agent: str, most: int) -> None:
+def test_a_burst_is_split_for_clients_of_python_alone(server: Program, agent: str, most: int) -> None:
     class Client(Poller):
         def request(self, method: str, body: object = None, **options: object) -> tuple[int, str]:
             return super().request(method, body, headers={"User-Agent": agent} if agent else {})

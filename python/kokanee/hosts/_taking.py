@@ -53,20 +53,26 @@ def below(stream: Any) -> Any:
         found = getattr(stream, "_sock", None)
         if found is not None:
             return found
-        for name in ("raw", "rfile", "_stream", "stream", "input"):
-            inner = getattr(stream, name, None)
-            if inner is not None:
-                break
-        if inner is None:
+        stream = _inner(stream, ("raw", "rfile", "_stream", "stream", "input"))
+        if stream is None:
             return None
-        stream = inner
     return None
+
+
+def _inner(stream: Any, names: tuple[str, ...]) -> Any:
+    """Returns what a stream wraps, by the names of its attributes; `None` if it wraps nothing."""
+    for name in names:
+        inner = getattr(stream, name, None)
+        if inner is not None:
+            return inner
+    # Django's keeps only the method that it reads with.
+    return getattr(getattr(stream, "_read", None), "__self__", None)
 
 
 def buffered(stream: Any, taken: Any) -> bytes:
     """Takes what is in the buffer of a host's input, without waiting for more."""
     while not hasattr(stream, "peek"):
-        stream = getattr(stream, "rfile", None) or getattr(stream, "_stream", None)
+        stream = _inner(stream, ("rfile", "_stream"))
         if stream is None:
             return b""
     timeout = taken.gettimeout()
