@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import subprocess
 import sys
@@ -103,20 +102,6 @@ def test_a_route_emits(name: str) -> None:
         url = f"http://127.0.0.1:{server.port}/announce/tea"
         seen = javascript("listen.mjs", server.port, "back", url)
         assert seen == ["tea"]
-
-
-@pytest.mark.parametrize("name", ["django-runserver", "django-gunicorn", "django-uvicorn"])
-def test_django_knows_the_user_and_keeps_messages(name: str, database: dict[str, str]) -> None:
-    with program(*HOSTS[name][0], **database) as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-        connection.request("GET", "/login/ada")
-        cookie = (connection.getresponse().headers["Set-Cookie"] or "").split(";")[0]
-        connection.close()
-        assert cookie.startswith("sessionid=")
-        javascript("echo.mjs", server.port, "websocket", "http", "/socket.io/", cookie)
-        javascript("echo.mjs", server.port, "websocket", "http", "/socket.io/")
-        messages = json.loads(get(server.port, "/messages")[1])["messages"]
-        assert [message["author"] for message in messages] == ["ada", "somebody"]
 
 
 def test_the_lifespan_of_fastapi_runs() -> None:
