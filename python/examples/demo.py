@@ -6,6 +6,7 @@
 import os
 import pathlib
 import socketserver
+from typing import Any
 from wsgiref import simple_server
 
 import kokanee
@@ -17,18 +18,18 @@ app = kokanee.WSGIApp(sio, static_files={"/": f"{PAGE}/"})
 
 
 @sio.event
-def connect(sid, environ):
+def connect(sid: str, environ: dict[str, Any]) -> None:
     print("connect", sid)
 
 
 @sio.event
-def my_message(sid, data):
+def my_message(sid: str, data: Any) -> Any:
     sio.emit("back", data)
     return data
 
 
 @sio.event
-def disconnect(sid, reason):
+def disconnect(sid: str, reason: str) -> None:
     print("disconnect", sid, reason)
 
 
@@ -41,7 +42,7 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
 class Quiet(simple_server.WSGIRequestHandler):
     """Logs no requests."""
 
-    def log_message(self, format, *args):
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 

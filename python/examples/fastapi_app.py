@@ -4,7 +4,9 @@
 """
 
 import pathlib
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -15,7 +17,7 @@ PAGE = pathlib.Path(__file__).parent / "page"
 
 
 @asynccontextmanager
-async def lifespan(api: FastAPI):
+async def lifespan(api: FastAPI) -> AsyncGenerator[None, None]:
     api.state.messages = 0
     yield
 
@@ -38,7 +40,7 @@ api.mount("/", StaticFiles(directory=PAGE, html=True))
 
 
 @sio.event
-async def my_message(sid, data):
+async def my_message(sid: str, data: Any) -> Any:
     api.state.messages += 1
     await sio.emit("back", data)
     return data

@@ -5,8 +5,9 @@
 """
 
 import pathlib
+from typing import Any
 
-from flask import Flask, send_from_directory
+from flask import Flask, Response, send_from_directory
 
 import kokanee
 
@@ -14,30 +15,30 @@ PAGE = pathlib.Path(__file__).parent / "page"
 
 app = Flask(__name__, static_folder=None)
 sio = kokanee.Server(async_mode="threading")
-app.wsgi_app = kokanee.WSGIApp(sio, app.wsgi_app)
+app.wsgi_app = kokanee.WSGIApp(sio, app.wsgi_app)  # type: ignore[method-assign]
 
 
 @app.get("/")
 @app.get("/<path:name>")
-def page(name="index.html"):
+def page(name: str = "index.html") -> Response:
     return send_from_directory(PAGE, name)
 
 
 @app.post("/announce/<text>")
-def announce(text):
+def announce(text: str) -> tuple[str, int]:
     # Any code of the process may emit, on any thread.
     sio.emit("back", text)
     return "", 204
 
 
 @sio.event
-def my_message(sid, data):
+def my_message(sid: str, data: Any) -> Any:
     sio.emit("back", data)
     return data
 
 
 @sio.event
-def save(sid, data):
+def save(sid: str, data: Any) -> None:
     # What needs the application, such as extensions with its settings, asks for its context.
     with app.app_context():
         app.logger.info("saved %r", data)

@@ -4,8 +4,9 @@
 """
 
 import pathlib
+from typing import Any
 
-from quart import Quart, send_from_directory
+from quart import Quart, Response, send_from_directory
 
 import kokanee
 
@@ -17,18 +18,18 @@ sio = kokanee.AsyncServer(async_mode="asgi")
 
 @quart.get("/")
 @quart.get("/<path:name>")
-async def page(name="index.html"):
+async def page(name: str = "index.html") -> Response:
     return await send_from_directory(PAGE, name)
 
 
 @quart.post("/announce/<text>")
-async def announce(text):
+async def announce(text: str) -> tuple[str, int]:
     await sio.emit("back", text)
     return "", 204
 
 
 @sio.event
-async def my_message(sid, data):
+async def my_message(sid: str, data: Any) -> Any:
     await sio.emit("back", data)
     return data
 

@@ -4,8 +4,10 @@
 """
 
 import pathlib
+from typing import Any
 
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 
@@ -17,12 +19,12 @@ sio = kokanee.AsyncServer(async_mode="asgi")
 
 
 @sio.event
-async def my_message(sid, data):
+async def my_message(sid: str, data: Any) -> Any:
     await sio.emit("back", data)
     return data
 
 
-async def home(request):
+async def home(request: Request) -> RedirectResponse:
     return RedirectResponse("/chat/")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+from . import _engine
+
 #: The module of each command; its `main(arguments)` runs it.
 COMMANDS = {
     "doctor": "_doctor",
@@ -21,8 +23,17 @@ USAGE = """usage:
 
 def main(arguments: list[str]) -> int:
     """Runs a command, and returns the exit code."""
-    name = COMMANDS.get(arguments[0]) if arguments else None
+    first = arguments[0] if arguments else None
+    if first in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    if first in ("-V", "--version"):
+        print(f"kokanee {_engine.__version__}")
+        return 0
+    name = COMMANDS.get(first) if first is not None else None
     if name is None:
+        if first is not None:
+            print(f"kokanee: there is no command {first!r}", file=sys.stderr)
         print(USAGE, end="", file=sys.stderr)
         return 2
     try:

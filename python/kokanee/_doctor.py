@@ -197,7 +197,13 @@ def main(arguments: list[str]) -> int:
     if arguments:
         module, _, name = arguments[0].partition(":")
         sys.path.insert(0, os.getcwd())
-        server = getattr(importlib.import_module(module), name or "sio", None)
+        try:
+            server = getattr(importlib.import_module(module), name or "sio", None)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise
+            sys.stderr.write(f"kokanee: there is no module {error.name} here\n")
+            return 2
         if not isinstance(server, base_server.BaseServer):
             sys.stderr.write(f"kokanee: {arguments[0]} is not a Server or AsyncServer\n")
             return 2

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextvars
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
-Scope = dict[str, Any]
+Scope = MutableMapping[str, Any]
 
 
 class Environ(dict[str, Any]):

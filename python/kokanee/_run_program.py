@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import runpy
 import sys
 
 from ._names import install_as_socketio
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def main(arguments: list[str]) -> int:
@@ -19,6 +27,9 @@ def main(arguments: list[str]) -> int:
         # As with `python -m`: modules of the current folder come first.
         sys.path[0] = os.getcwd()
         sys.argv = arguments[1:]
+        if not _is_there(arguments[1]):
+            print(f"kokanee: there is no module {arguments[1]}", file=sys.stderr)
+            return 2
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
         return 0
     program = arguments[0]

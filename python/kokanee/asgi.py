@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import os
+from collections.abc import MutableMapping
 from typing import Any, Callable
 
 from .static_files import get_static_file
@@ -15,7 +16,7 @@ logger = logging.getLogger("socketio.server")
 #: Bytes of a file that are read at once.
 CHUNK = 64 * 1024
 
-Scope = dict[str, Any]
+Scope = MutableMapping[str, Any]
 
 
 class ASGIApp:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any, Callable, ClassVar
+from typing import Any, Callable, ClassVar, TypeVar, overload
 
 from . import _connections, _engine, _options, base_namespace, exceptions, packet
 from ._eio import EngineIO
 from ._handlers import Handler, accepts, check, check_namespace
 from .engineio import packet as eio_packet
+
+#: A handler, whose type a decorator keeps.
+H = TypeVar("H", bound=Handler)
 
 default_logger = logging.getLogger("socketio.server")
 engine_logger = logging.getLogger("engineio.server")
@@ -147,6 +150,12 @@ class BaseServer(_connections.Connections):
 
     # Registering handlers.
 
+    @overload
+    def on(self, event: str, handler: None = None, namespace: str | None = None) -> Callable[[H], H]: ...
+
+    @overload
+    def on(self, event: str, handler: Handler, namespace: str | None = None) -> None: ...
+
     def on(
         self, event: str, handler: Handler | None = None, namespace: str | None = None
     ) -> Any:
@@ -157,7 +166,7 @@ class BaseServer(_connections.Connections):
         """
         namespace = namespace or "/"
 
-        def register(function: Handler) -> Handler:
+        def register(function: H) -> H:
             check(event, function, namespace)
             self.handlers.setdefault(namespace, {})[event] = function
             if namespace != "*":
@@ -169,13 +178,20 @@ class BaseServer(_connections.Connections):
         register(handler)
         return None
 
+    @overload
+    def event(self, handler: H, /) -> H: ...
+
+    @overload
+    def event(self, *, namespace: str | None = None) -> Callable[[H], H]: ...
+
     def event(self, *args: Any, **kwargs: Any) -> Any:
         """Registers a function as the handler of the event of its name: `@sio.event` or `@sio.event(namespace=…)`."""
         if len(args) == 1 and not kwargs and callable(args[0]):
             return self.on(args[0].__name__)(args[0])
 
-        def register(function: Handler) -> Any:
-            return self.on(function.__name__, *args, **kwargs)(function)
+        def register(function: Any) -> Any:
+            on: Callable[..., Any] = self.on
+            return on(function.__name__, *args, **kwargs)(function)
 
         return register
 

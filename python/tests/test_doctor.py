@@ -71,3 +71,23 @@ def test_options_without_effect_are_named(options: dict[str, object], expected: 
         server = kokanee.Server(**options)
     assert list(without_effect(server)) == expected
     assert all(name in str(kokanee.doctor(server)) for name in expected)
+
+
+def test_commands_that_are_wrong_say_what_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
+    for command, text in {
+        "bogus": "kokanee: there is no command 'bogus'\nusage:",
+        "doctor nothing": "kokanee: there is no module nothing here",
+        "doctor nothing.below:sio": "kokanee: there is no module nothing here",
+        "doctor broken:sio": "ModuleNotFoundError: No module named 'nothing_of_this_name'",
+        "run nothing.py": "kokanee: there is no file nothing.py",
+        "run -m nothing": "kokanee: there is no module nothing",
+        "run -m nothing.below": "kokanee: there is no module nothing.below",
+    }.items():
+        done = run("-m", "kokanee", *command.split(), cwd=tmp_path)
+        assert done.returncode != 0 and text in done.stderr, command
+
+
+def test_help_and_version() -> None:
+    assert run("-m", "kokanee", "--help").stdout.startswith("usage:")
+    assert run("-m", "kokanee", "--version").stdout == f"kokanee {kokanee.__version__}\n"

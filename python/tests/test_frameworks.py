@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import subprocess
 import sys
@@ -90,7 +89,7 @@ def test_the_page_works_in_a_browser(name: str, tmp_path: Path, request: pytest.
     command, path, _ = HOSTS[name]
     environment = request.getfixturevalue("database") if "django" in name else {}
     with program(*command, **environment) as server:
-        for width in ("390", "1280"):
+        for width in ("390", "1280") if name == "demo" else ("1280",):
             profile = str(tmp_path / width)
             seen = javascript("page.mjs", server.port, path, str(browser()), profile, width, seconds=60)
             assert seen == {"shown": [["hällo <b>🐟</b>"]] * 2, "wider": 0, "problems": []}
@@ -103,20 +102,6 @@ def test_a_route_emits(name: str) -> None:
         url = f"http://127.0.0.1:{server.port}/announce/tea"
         seen = javascript("listen.mjs", server.port, "back", url)
         assert seen == ["tea"]
-
-
-@pytest.mark.parametrize("name", ["django-runserver", "django-gunicorn", "django-uvicorn"])
-def test_django_knows_the_user_and_keeps_messages(name: str, database: dict[str, str]) -> None:
-    with program(*HOSTS[name][0], **database) as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-        connection.request("GET", "/login/ada")
-        cookie = (connection.getresponse().headers["Set-Cookie"] or "").split(";")[0]
-        connection.close()
-        assert cookie.startswith("sessionid=")
-        javascript("echo.mjs", server.port, "websocket", "http", "/socket.io/", cookie)
-        javascript("echo.mjs", server.port, "websocket", "http", "/socket.io/")
-        messages = json.loads(get(server.port, "/messages")[1])["messages"]
-        assert [message["author"] for message in messages] == ["ada", "somebody"]
 
 
 def test_the_lifespan_of_fastapi_runs() -> None:

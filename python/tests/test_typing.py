@@ -31,3 +31,50 @@ def test_a_program_with_a_mistake_is_told(tmp_path: Path) -> None:
     )
     done = check("mypy", "--strict", "program.py", cwd=tmp_path)
     assert 'Argument 1 to "enter_room"' in done.stdout and "Found 1 error" in done.stdout
+
+
+EXAMPLES = PYTHON / "examples"
+#: Django comes without types.
+DJANGO = ("--ignore-missing-imports", "--allow-subclassing-any", "--exclude", "migrations/")
+
+
+def test_a_type_checker_accepts_the_examples() -> None:
+    names = sorted(str(path) for path in EXAMPLES.glob("*.py"))
+    assert len(names) >= 5
+    done = check("mypy", "--strict", *names, cwd=PYTHON)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = check("mypy", "--strict", *DJANGO, ".", cwd=EXAMPLES / "django_project")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_decorators_keep_the_types_of_handlers(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        """
+import kokanee
+
+sio = kokanee.AsyncServer()
+
+
+@sio.event
+async def first(sid: str, number: int) -> int:
+    return number
+
+
+@sio.event(namespace="/chat")
+async def second(sid: str) -> None: ...
+
+
+@sio.on("third", namespace="*")
+def third(namespace: str, sid: str) -> None: ...
+
+
+sio.on("fourth", third)
+reveal_type(first)
+reveal_type(second)
+reveal_type(third)
+"""
+    )
+    done = check("mypy", "--strict", "program.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "def (sid: str, number: int) -> typing.Coroutine[Any, Any, int]" in done.stdout.replace("builtins.", "")
+    assert "def (namespace: str, sid: str)" in done.stdout.replace("builtins.", "")
