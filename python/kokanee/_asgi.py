@@ -11,7 +11,7 @@ import types
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from ._environ import Environ, Scope
+from ._environ import Environ, Scope, of_scope, opens_session
 from ._loop import Loop
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -30,7 +30,7 @@ async def handle(
     if scope["type"] not in ("http", "websocket"):
         return
     has_origin = any(name == b"origin" for name, _ in scope["headers"])
-    if has_origin and not server._accepts_origin(Environ(scope, receive, send, extra)):
+    if has_origin and not server._accepts_origin(of_scope(scope, receive, send, extra)):
         await _refuse_origin(scope, receive, send)
     elif scope["type"] == "websocket":
         await _websocket(server, scope, receive, send, extra)
@@ -68,8 +68,12 @@ def _head(server: Any, scope: Scope) -> tuple[str, list[tuple[str, str]], Any, b
     return target, headers, address, scope.get("scheme") in ("https", "wss")
 
 
-def _opens_session(scope: Scope) -> bool:
-    return b"sid=" not in scope.get("query_string", b"")
+def _kept_environ(
+    scope: Scope, receive: Receive, send: Send, extra: dict[str, Any] | None
+) -> Environ | None:
+    """Returns the environ of a request that opens a session; `None` for others."""
+    query = scope.get("query_string", b"").decode("latin-1")
+    return of_scope(scope, receive, send, extra) if opens_session(query) else None
 
 
 async def _http(
@@ -83,7 +87,7 @@ async def _http(
         if received is None:
             return
         body = received
-    environ = Environ(scope, receive, send, extra) if _opens_session(scope) else None
+    environ = _kept_environ(scope, receive, send, extra)
     pending = server._engine.request(
         method, target, headers, body, address, secure, environ, True
     )
@@ -181,7 +185,7 @@ class _Fed:
     async def feed(self, receive: Receive) -> None:
         """Gives the client's messages to the engine."""
         channel = self._channel
-        fed = self._loop.fed
+        loop = self._loop
         while True:
             message = await receive()
             if message["type"] != "websocket.receive":
@@ -261,16 +265,19 @@ async def _websocket(
     if message["type"] != "websocket.connect":
         return
     target, headers, address, secure = _head(server, scope)
-    environ = Environ(scope, receive, send, extra) if _opens_session(scope) else None
+    environ = _kept_environ(scope, receive, send, extra)
     extensions = scope.get("extensions") or {}
     take_over = extensions.get(TAKE_OVER)
     if take_over is None and server._options["takeover"]:
         take_over = _find_connection(receive)
     if take_over is not None:
-        if environ is not None:
-            environ.forget_channel()
-        head = ("GET", target, headers)
-        if await take_over(lambda fd, unread: server._engine.adopt(fd, *head, unread, address, environ)):
+
+        def adopt(fd: int, unread: bytes) -> None:
+            server._engine.adopt(fd, "GET", target, headers, unread, address, environ)
+            if environ is not None:
+                environ.leave_host()
+
+        if await take_over(adopt):
             return
     channel = server._engine.websocket(target, headers, address, secure, environ)
     fed = server._loop.channels[channel.id] = _Fed(
