@@ -159,13 +159,15 @@ class _Fed:
         self._extensions = extensions
         self._sends = False
         self._steps = _sends_without_task(send)
-        self._room = asyncio.Event()
+        #: Set when there is room again, while it is waited for.
+        self._room: asyncio.Future[None] | None = None
         #: Set when the connection has ended from this side.
         self.ended = asyncio.get_running_loop().create_future()
 
     def ready(self, begin: Callable[[Any], Any]) -> None:
         """Sends what the engine has for the client, or goes on to feed it."""
-        self._room.set()
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
         if not self._sends:
             self._sends = True
             sending = self._send_all()
@@ -193,11 +195,14 @@ class _Fed:
             data = message.get("text")
             if data is None:
                 data = message.get("bytes") or b""
-            self._room.clear()
             has_room = channel.feed(data)
-            fed()
+            if not loop.flushes:
+                loop.flush_soon()
             if not has_room:
-                await self._room.wait()
+                # The event that says that there is room is handled on this loop, and so not before this waits.
+                self._room = asyncio.get_running_loop().create_future()
+                await self._room
+                self._room = None
 
     async def _send_all(self) -> None:
         send = self._send
