@@ -161,7 +161,7 @@ class _Fed:
         self._steps = _sends_without_task(send)
         #: Set when there is room again, while it is waited for.
         self._room: asyncio.Future[None] | None = None
-        #: Set when the connection has ended from this side.
+        #: Set when the connection has ended, from either side.
         self.ended = asyncio.get_running_loop().create_future()
 
     def ready(self, begin: Callable[[Any], Any]) -> None:
@@ -219,7 +219,7 @@ class _Fed:
             # The client is gone; hosts say that in different ways.
             logger.debug("a WebSocket could not be written: %r", error)
             self._channel.end()
-            self._finish()
+            self.finish()
         finally:
             self._sends = False
 
@@ -238,9 +238,10 @@ class _Fed:
             await self._send({"type": "websocket.http.response.body", "body": body})
         else:
             await self._send({"type": "websocket.close", "code": 1008})
-        self._finish()
+        self.finish()
 
-    def _finish(self) -> None:
+    def finish(self, feeding: Any = None) -> None:
+        """Says that the connection has ended."""
         if not self.ended.done():
             self.ended.set_result(None)
 
@@ -290,7 +291,9 @@ async def _websocket(
     )
     feeding = asyncio.ensure_future(fed.feed(receive))
     try:
-        await asyncio.wait([feeding, fed.ended], return_when=asyncio.FIRST_COMPLETED)
+        # `asyncio.wait` would keep much more for as long as the connection lasts.
+        feeding.add_done_callback(fed.finish)
+        await fed.ended
         if feeding.done():
             # Why the host failed, if it did.
             feeding.result()
