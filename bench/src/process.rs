@@ -17,7 +17,7 @@ pub use self::usage::Usage;
 pub use system::{raise_descriptor_limit, resident, thread_time};
 
 impl Usage {
-    /// Reads the accounting of a process.
+    /// Reads the accounting of a process and of those that it has started.
     ///
     /// # Errors
     /// The process does not exist, or the system is not supported.

@@ -43,6 +43,12 @@ pub(crate) struct Load {
     /// The event that makes the server broadcast.
     #[arg(long, value_enum, default_value = "blast")]
     relay: Relay,
+    /// The event of an echo.
+    #[arg(long, default_value = "echo")]
+    event: String,
+    /// An echo is the event's acknowledgement.
+    #[arg(long)]
+    ack: bool,
     /// Seconds to hold idle connections.
     #[arg(long, value_parser = seconds, default_value = "10")]
     hold: Duration,
@@ -71,6 +77,8 @@ impl Load {
             warmup: self.warmup,
             namespace: self.namespace,
             relay: self.relay,
+            event: self.event,
+            ack: self.ack,
             hold: self.hold,
             burst: self.burst,
             pid: self.pid,

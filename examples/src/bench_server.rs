@@ -1,9 +1,9 @@
-//! The server that the benchmarks load: `echo` answers the sender, `blast` reaches everybody. One core.
+//! The server that the benchmarks load: `echo` answers the sender, `ask` does so by acknowledgement, `blast` reaches everybody. One core.
 #![expect(clippy::print_stdout, reason = "the benchmark reads the address")]
 
 use std::time::Duration;
 
-use kokanee::{Args, Namespace, Server, Socket};
+use kokanee::{Ack, Args, Namespace, Server, Socket};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,6 +17,7 @@ async fn main() -> kokanee::Result<()> {
     io.on("echo", async |socket: Socket, args: Args| {
         socket.emit_args("echo", &args).await
     });
+    io.on("ask", async |args: Args, ack: Ack| ack.send_args(&args));
     io.on("blast", async |namespace: Namespace, args: Args| {
         namespace.local().emit_args("blast", &args).await
     });

@@ -11,7 +11,7 @@ import types
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from ._environ import Environ, Scope
+from ._environ import Environ, Scope, of_scope, opens_session
 from ._loop import Loop
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -30,7 +30,7 @@ async def handle(
     if scope["type"] not in ("http", "websocket"):
         return
     has_origin = any(name == b"origin" for name, _ in scope["headers"])
-    if has_origin and not server._accepts_origin(Environ(scope, receive, send, extra)):
+    if has_origin and not server._accepts_origin(of_scope(scope, receive, send, extra)):
         await _refuse_origin(scope, receive, send)
     elif scope["type"] == "websocket":
         await _websocket(server, scope, receive, send, extra)
@@ -68,8 +68,12 @@ def _head(server: Any, scope: Scope) -> tuple[str, list[tuple[str, str]], Any, b
     return target, headers, address, scope.get("scheme") in ("https", "wss")
 
 
-def _opens_session(scope: Scope) -> bool:
-    return b"sid=" not in scope.get("query_string", b"")
+def _kept_environ(
+    scope: Scope, receive: Receive, send: Send, extra: dict[str, Any] | None
+) -> Environ | None:
+    """Returns the environ of a request that opens a session; `None` for others."""
+    query = scope.get("query_string", b"").decode("latin-1")
+    return of_scope(scope, receive, send, extra) if opens_session(query) else None
 
 
 async def _http(
@@ -83,7 +87,7 @@ async def _http(
         if received is None:
             return
         body = received
-    environ = Environ(scope, receive, send, extra) if _opens_session(scope) else None
+    environ = _kept_environ(scope, receive, send, extra)
     pending = server._engine.request(
         method, target, headers, body, address, secure, environ, True
     )
@@ -155,13 +159,15 @@ class _Fed:
         self._extensions = extensions
         self._sends = False
         self._steps = _sends_without_task(send)
-        self._room = asyncio.Event()
-        #: Set when the connection has ended from this side.
+        #: Set when there is room again, while it is waited for.
+        self._room: asyncio.Future[None] | None = None
+        #: Set when the connection has ended, from either side.
         self.ended = asyncio.get_running_loop().create_future()
 
     def ready(self, begin: Callable[[Any], Any]) -> None:
         """Sends what the engine has for the client, or goes on to feed it."""
-        self._room.set()
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
         if not self._sends:
             self._sends = True
             sending = self._send_all()
@@ -181,7 +187,7 @@ class _Fed:
     async def feed(self, receive: Receive) -> None:
         """Gives the client's messages to the engine."""
         channel = self._channel
-        fed = self._loop.fed
+        loop = self._loop
         while True:
             message = await receive()
             if message["type"] != "websocket.receive":
@@ -189,11 +195,14 @@ class _Fed:
             data = message.get("text")
             if data is None:
                 data = message.get("bytes") or b""
-            self._room.clear()
             has_room = channel.feed(data)
-            fed()
+            if not loop.flushes:
+                loop.flush_soon()
             if not has_room:
-                await self._room.wait()
+                # The event that says that there is room is handled on this loop, and so not before this waits.
+                self._room = asyncio.get_running_loop().create_future()
+                await self._room
+                self._room = None
 
     async def _send_all(self) -> None:
         send = self._send
@@ -210,7 +219,7 @@ class _Fed:
             # The client is gone; hosts say that in different ways.
             logger.debug("a WebSocket could not be written: %r", error)
             self._channel.end()
-            self._finish()
+            self.finish()
         finally:
             self._sends = False
 
@@ -229,9 +238,10 @@ class _Fed:
             await self._send({"type": "websocket.http.response.body", "body": body})
         else:
             await self._send({"type": "websocket.close", "code": 1008})
-        self._finish()
+        self.finish()
 
-    def _finish(self) -> None:
+    def finish(self, feeding: Any = None) -> None:
+        """Says that the connection has ended."""
         if not self.ended.done():
             self.ended.set_result(None)
 
@@ -261,16 +271,19 @@ async def _websocket(
     if message["type"] != "websocket.connect":
         return
     target, headers, address, secure = _head(server, scope)
-    environ = Environ(scope, receive, send, extra) if _opens_session(scope) else None
+    environ = _kept_environ(scope, receive, send, extra)
     extensions = scope.get("extensions") or {}
     take_over = extensions.get(TAKE_OVER)
     if take_over is None and server._options["takeover"]:
         take_over = _find_connection(receive)
     if take_over is not None:
-        if environ is not None:
-            environ.forget_channel()
-        head = ("GET", target, headers)
-        if await take_over(lambda fd, unread: server._engine.adopt(fd, *head, unread, address, environ)):
+
+        def adopt(fd: int, unread: bytes) -> None:
+            server._engine.adopt(fd, "GET", target, headers, unread, address, environ)
+            if environ is not None:
+                environ.leave_host()
+
+        if await take_over(adopt):
             return
     channel = server._engine.websocket(target, headers, address, secure, environ)
     fed = server._loop.channels[channel.id] = _Fed(
@@ -278,7 +291,9 @@ async def _websocket(
     )
     feeding = asyncio.ensure_future(fed.feed(receive))
     try:
-        await asyncio.wait([feeding, fed.ended], return_when=asyncio.FIRST_COMPLETED)
+        # `asyncio.wait` would keep much more for as long as the connection lasts.
+        feeding.add_done_callback(fed.finish)
+        await fed.ended
         if feeding.done():
             # Why the host failed, if it did.
             feeding.result()

@@ -22,6 +22,13 @@ RESERVED = frozenset(
 )
 
 
+def arguments_of(result: Any) -> tuple[Any, ...]:
+    """Returns the arguments of an acknowledgement for what a handler has returned: a tuple is spread, `None` is none."""
+    if result is None:
+        return ()
+    return result if isinstance(result, tuple) else (result,)
+
+
 class LocalConnecting:
     """Decides on a client that lives in Python, as the engine's `Connecting` does on others."""
 
@@ -85,9 +92,9 @@ class LocalAnswer:
         self._send = functools.partial(server._send_packet, eio_sid)
         self._packet = functools.partial(server.packet_class, namespace=namespace, id=id)
 
-    def send(self, args: tuple[Any, ...]) -> Any:
-        """Sends the answer."""
-        return self._send(self._packet(packet.ACK, data=list(args)))
+    def send_result(self, result: Any) -> Any:
+        """Answers with what the handler has returned: a tuple is several values, `None` is none."""
+        return self._send(self._packet(packet.ACK, data=list(arguments_of(result))))
 
     def done(self) -> None:
         """Ends the turn of the client; here its next event waits for nothing."""
@@ -102,14 +109,14 @@ class TappedAnswer(LocalAnswer):
         self._turn = server._turns, (eio_sid, namespace, answer.id)
         self._answer = answer
 
-    async def send(self, args: tuple[Any, ...]) -> None:
-        """Sends the answer."""
+    async def send_result(self, result: Any) -> None:
+        """Answers with what the handler has returned."""
         with _expecting(*self._turn, self):
-            await settle(super().send(args))
+            await settle(super().send_result(result))
 
     def pass_on(self, pkt: Any) -> None:
         """Gives a packet that came through to the engine."""
-        self._answer.send(pkt.data)
+        self._answer.send_result(tuple(pkt.data))
 
 
 @contextlib.contextmanager
@@ -343,13 +350,13 @@ class Connections:
         if self.async_handlers:
             self._start_event(event)
         else:
-            await settle(self._dispatch(event))
+            await settle(self._handle_event(event))
 
     def _start_event(self, event: tuple[Any, ...]) -> Any:
         """Handles an event beside others."""
         raise NotImplementedError
 
-    def _dispatch(self, event: tuple[Any, ...]) -> Any:
+    def _handle_event(self, event: tuple[Any, ...]) -> Any:
         """Calls the handler of an event, and answers it."""
         raise NotImplementedError
 
@@ -362,12 +369,15 @@ class Connections:
     def _is_overridden(self, name: str) -> bool:
         return name in self.__dict__ or getattr(type(self), name) is not getattr(Connections, name)
 
-    def _answer_by(self, answer: _engine.Answer, sid: str, namespace: str) -> Any:
-        """Returns what answers an event: the engine's answer, or a packet."""
-        if not self._is_overridden("_send_packet") or not answer.is_wanted():
+    def _answer_by(self, answer: Any, sid: str, namespace: str) -> Any:
+        """Returns what answers an event that was not handled directly: the answer that came with it, or a packet."""
+        if type(answer) is not _engine.Answer or not self._is_overridden("_send_packet"):
             return answer
         eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
-        return answer if eio_sid is None else TappedAnswer(self, eio_sid, namespace, answer)
+        if eio_sid is None or not answer.is_wanted():
+            return answer
+        answer.done()
+        return TappedAnswer(self, eio_sid, namespace, answer)
 
     def _send_packet(self, eio_sid: str, pkt: Any) -> Any:
         """Sends a packet on a connection."""

@@ -1,13 +1,43 @@
-"""`environ` of asyncio hosts: what a connect handler gets, a dict that is filled when somebody looks into it."""
+"""`environ` of connections: what a connect handler gets, a dict that is filled when somebody looks into it.
+
+Until then it costs little, however long the connection lasts: where the engine has the connection, what is text is packed, and
+what belonged to the host's connection is gone.
+"""
 
 from __future__ import annotations
 
 import contextvars
+import io
+import marshal
 import sys
+import threading
 from collections.abc import MutableMapping
 from typing import Any
 
 Scope = MutableMapping[str, Any]
+
+#: What in an environ of WSGI is of no use any more when the engine has the request, and holds on to much of the host.
+_OF_THE_REQUEST = frozenset(
+    (
+        *("wsgi.early_hints", "wsgi.websocket", "waitress.client_disconnected"),
+        *("eventlet.input", "eventlet.posthooks", "eventlet.set_idle"),
+        *("gunicorn.sock", "gunicorn.socket", "werkzeug.socket"),
+    )
+)
+#: What in an environ of WSGI is plain values although it is no text.
+_PLAIN_IN_WSGI = frozenset(("headers_raw", "wsgi.version"))
+#: What in a scope of ASGI is plain values.
+_PLAIN = frozenset(
+    (
+        *("type", "asgi", "http_version", "method", "scheme", "path", "raw_path", "query_string"),
+        *("root_path", "headers", "client", "server", "subprotocols", "extensions"),
+    )
+)
+#: Sets of names that environs have: most of a server's have the same.
+_shapes: dict[tuple[str, ...], tuple[str, ...]] = {}
+_MOST_SHAPES = 256
+
+_filling = threading.Lock()
 
 
 class Environ(dict[str, Any]):
@@ -15,30 +45,110 @@ class Environ(dict[str, Any]):
 
     __slots__ = ("_source", "context")
 
-    def __init__(self, scope: Scope, receive: Any, send: Any, extra: dict[str, Any] | None) -> None:
-        self._source: tuple[Any, ...] | None = (scope, receive, send, extra)
+    def __init__(self, method: str, *source: Any) -> None:
+        # A function and its arguments.
+        self._source: tuple[Any, ...] | None = source
         # An empty dict is taken for one by functions in C, whatever its methods say.
-        super().__init__(REQUEST_METHOD=scope.get("method", "GET"))
+        super().__init__(REQUEST_METHOD=method)
         #: What handlers of the connection inherit, if anything was set in the request's context.
-        self.context: contextvars.Context | None = contextvars.copy_context() or None
+        self.context: contextvars.Context | None = None
 
-    def forget_channel(self) -> None:
-        """Lets go of the host's functions: they have no connection any more."""
+    def leave_host(self) -> None:
+        """Lets go of the host of an ASGI connection that the engine has taken over."""
         if self._source is not None:
-            scope, _, _, extra = self._source
-            self._source = (scope, taken, taken, extra)
+            _, scope, _, _, extra = self._source
+            self._source = (_unpack_scope, *_pack_scope(scope), extra)
 
     def _fill(self) -> None:
-        source, self._source = self._source, None
-        if source is not None:
-            dict.update(self, fill(*source))
+        # Two threads may look at the same time.
+        with _filling:
+            if self._source is not None:
+                function, *args = self._source
+                values = function(*args)
+                dict.clear(self)
+                dict.update(self, values)
+                self._source = None
 
     def __reduce__(self) -> Any:
-        self._fill()
+        if self._source is not None:
+            self._fill()
         return dict, (dict(self),)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.__reduce__()
+
+
+def opens_session(query: str) -> bool:
+    """Returns whether a request with this query opens a session, as it names none."""
+    return not any(pair.startswith("sid=") for pair in query.split("&"))
+
+
+def of_scope(scope: Scope, receive: Any, send: Any, extra: dict[str, Any] | None) -> Environ:
+    """Returns the environ of a request of ASGI."""
+    environ = Environ(scope.get("method", "GET"), fill, scope, receive, send, extra)
+    environ.context = contextvars.copy_context() or None
+    return environ
+
+
+def of_wsgi(environ: dict[str, Any]) -> Environ | None:
+    """Returns the environ to keep of a request of WSGI whose body has been read; `None` if it opens no session."""
+    if not opens_session(environ.get("QUERY_STRING") or ""):
+        return None
+    plain: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, value in environ.items():
+        if type(value) is str or name in _PLAIN_IN_WSGI:
+            plain[name] = value
+        elif name not in _OF_THE_REQUEST:
+            others[name] = value
+    others["wsgi.input"] = _empty
+    return Environ(
+        environ["REQUEST_METHOD"],
+        _unpack_wsgi,
+        _shape_of(plain),
+        marshal.dumps(tuple(plain.values())),
+        _shape_of(others),
+        *others.values(),
+    )
+
+
+def _unpack_wsgi(names: tuple[str, ...], packed: bytes, others: tuple[str, ...], *values: Any) -> dict[str, Any]:
+    environ = dict(zip(names, marshal.loads(packed)))
+    environ.update(zip(others, values))
+    if environ["wsgi.input"] is _empty:
+        environ["wsgi.input"] = io.BytesIO()
+    return environ
+
+
+def _shape_of(values: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the names, as one object for all environs that have the same ones."""
+    names = tuple(values)
+    known = _shapes.get(names)
+    if known is None:
+        known = names
+        if len(_shapes) < _MOST_SHAPES:
+            _shapes[names] = names
+    return known
+
+
+def _pack_scope(scope: Scope) -> tuple[bytes, Scope | None]:
+    """Returns the plain values of a scope, packed, and its other ones."""
+    plain: Scope = {}
+    others: Scope = {}
+    for name, value in scope.items():
+        if name == "extensions":
+            # Those of ours are functions of the host's connection.
+            value = {key: each for key, each in value.items() if not key.startswith("kokanee.")}
+        is_plain = name in _PLAIN or (name == "state" and not value)
+        (plain if is_plain else others)[name] = value
+    try:
+        return marshal.dumps(plain), others or None
+    except ValueError:
+        return marshal.dumps({}), {**plain, **others}
+
+
+def _unpack_scope(packed: bytes, others: Scope | None, extra: dict[str, Any] | None) -> dict[str, Any]:
+    return fill({**marshal.loads(packed), **(others or {})}, taken, taken, extra)
 
 
 def _first_fill(name: str) -> Any:
@@ -73,6 +183,10 @@ class _Input:
 
     async def read(self, length: int | None = None) -> bytes:
         return b""
+
+
+#: Stands for the body of a request of WSGI until somebody looks.
+_empty = object()
 
 
 def fill(scope: Scope, receive: Any, send: Any, extra: dict[str, Any] | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import inspect
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -16,7 +17,9 @@ from typing import Any
 from . import _engine, base_manager
 
 #: Events that are taken out of the engine in one turn of the loop.
-BATCH = 256
+BATCH = 64
+
+EVENT = _engine.EVENT
 
 
 class Loop:
@@ -26,14 +29,15 @@ class Loop:
         self._server = server
         self._loop: asyncio.AbstractEventLoop | None = None
         self._descriptor = -1
-        #: Tasks that have begun and not ended: of events by the identity of the event, others by their own.
-        self._tasks: dict[int, asyncio.Task[Any]] = {}
+        #: Tasks that have begun and not ended.
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._end: AsyncGenerator[None, None] | None = None
         #: Who waits for the response of a request.
         self.replies: dict[int, asyncio.Future[Any]] = {}
         #: WebSockets that the host feeds.
         self.channels: dict[int, Any] = {}
-        self._flushes = False
+        #: Whether the engine will be woken for them.
+        self.flushes = False
         #: What handlers of a client inherit: the context of the request that opened its connection, if anything is in it.
         self.contexts: dict[str, contextvars.Context] = {}
 
@@ -77,8 +81,8 @@ class Loop:
         await loop.run_in_executor(None, engine.close, seconds)
         if self._loop is not loop:
             return
-        self._readable(None)
-        handlers = set(self._tasks.values()) - {asyncio.current_task()}
+        self._keep(self._take(sys.maxsize))
+        handlers = self._tasks - {asyncio.current_task()}
         if handlers:
             await asyncio.wait(handlers, timeout=seconds)
         if self._loop is loop:
@@ -95,48 +99,62 @@ class Loop:
         self.replies.clear()
         self.contexts.clear()
         self._tasks.clear()
+        self.flushes = False
 
-    def fed(self) -> None:
-        """Says that a WebSocket was fed: the engine is woken once for all that are in this turn of the loop."""
-        if not self._flushes and self._loop is not None:
-            self._flushes = True
+    def flush_soon(self) -> None:
+        """Wakes the engine after this turn of the loop, once for all WebSockets that are fed until then."""
+        if self._loop is not None:
+            self.flushes = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._flushes = False
+        self.flushes = False
         self._server._engine.flush_fed()
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Starts a task that is kept until it ends."""
         task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks[id(task)] = task
-        task.add_done_callback(self._ended)
+        self._keep([task])
         return task
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.pop(id(task), None)
+    def _keep(self, tasks: list[asyncio.Task[Any]]) -> None:
+        """Keeps tasks until they end, as the event loop does not."""
+        for task in tasks:
+            if not task.done():
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
-    async def _handle(self, event: tuple[Any, ...]) -> None:
-        """Handles an event of a client, in a task of its own."""
-        server = self._server
-        try:
-            await (server._handle_raw(event) if server._raw else server._handle_event(event))
-        finally:
-            # A callback of the task would cost a turn of the loop.
-            self._tasks.pop(id(event), None)
+    def _readable(self) -> None:
+        tasks = self._take(BATCH)
+        if not tasks:
+            return
+        if EAGER:
+            self._keep(tasks)
+        elif self._loop is not None:
+            # Most will have ended when each has had a turn of the loop; a callback for each would cost one more.
+            self._loop.call_soon(self._keep, tasks)
 
-    def _readable(self, most: int | None = BATCH) -> None:
+    def _take(self, most: int) -> list[asyncio.Task[Any]]:
+        """Takes events out of the engine, and begins to handle them; returns the tasks of those that are of clients."""
         server = self._server
         loop = self._loop
         assert loop is not None
-        events = server._engine.drain(most if most is not None else sys.maxsize)
-        for event in events:
+        handle, is_raw = server._handle_event, server._raw
+        # Found out once for all events that are here.
+        handlers, is_logged = server._direct_handlers(), server._is_logged()
+        new_task = tasks_of(loop)
+        contexts = self.contexts
+        tasks: list[asyncio.Task[Any]] = []
+        for event in server._engine.drain(most):
             kind = event[0]
-            if kind == _engine.EVENT:
-                context = self.contexts.get(event[1]) if self.contexts else None
-                task = begin(loop, self._handle(event), context)
-                if not task.done():
-                    self._tasks[id(event)] = task
+            if kind == EVENT:
+                context = contexts.get(event[1]) if contexts else None
+                coroutine = server._handle_raw(event) if is_raw else handle(event, handlers, is_logged)
+                if context is None:
+                    # A name that is given need not be made.
+                    tasks.append(new_task(coroutine, name=event[3]))
+                else:
+                    tasks.append(begin(loop, coroutine, context))
             elif kind == _engine.CHANNEL:
                 channel = self.channels.get(event[1])
                 if channel is not None:
@@ -160,6 +178,7 @@ class Loop:
                 server._session_ended(event[1])
             elif kind == _engine.LOG:
                 server._log(event)
+        return tasks
 
     def _answered(self, callback: Callable[..., Any] | None, args: Any) -> None:
         if callback is None:
@@ -182,14 +201,23 @@ class Loop:
         """Runs a coroutine as a task of its own, at once up to where it waits for the first time."""
         loop = self._loop
         assert loop is not None
-        task = begin(loop, coroutine, context)
-        if not task.done():
-            self._tasks[id(task)] = task
-            task.add_done_callback(self._ended)
+        self._keep([begin(loop, coroutine, context)])
 
 
 async def _finish(awaitable: Any) -> Any:
     return await awaitable
+
+
+#: Whether a task runs up to where it waits before `begin` returns.
+EAGER = sys.version_info >= (3, 12)
+_OPTIONS: dict[str, Any] = {"eager_start": True} if EAGER else {}
+
+
+def tasks_of(loop: asyncio.AbstractEventLoop) -> Callable[..., asyncio.Task[Any]]:
+    """Returns what makes tasks of an event loop: the loop itself only if an application has given it a factory."""
+    if loop.get_task_factory() is not None:
+        return loop.create_task
+    return functools.partial(asyncio.Task, loop=loop, **_OPTIONS)
 
 
 if sys.version_info >= (3, 12):

@@ -7,6 +7,8 @@ engine's descriptor.
 
 from __future__ import annotations
 
+import collections
+import contextvars
 import importlib.util
 import queue
 import select
@@ -138,12 +140,17 @@ class Threading:
 
 
 class _Green:
-    """What the modes with greenlets have in common: one greenlet waits for the engine's descriptor."""
+    """What the modes with greenlets have in common: one greenlet waits for the engine's descriptor.
+
+    A greenlet for each event would cost more than most handlers. So one handles all that wait, and before it begins it makes
+    the next one, whose turn comes when a handler of the first waits.
+    """
 
     notifies = True
 
     def __init__(self) -> None:
         self._replies: dict[int, Any] = {}
+        self._waiting: collections.deque[tuple[Any, ...]] = collections.deque()
 
     def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Begins to handle the events of an engine."""
@@ -161,7 +168,18 @@ class _Green:
                     if waiting is not None:
                         waiting.set()
                 else:
-                    self.spawn(handle, event)
+                    self._waiting.append(event)
+            if self._waiting:
+                self.spawn(self._handle_waiting, handle)
+
+    def _handle_waiting(self, handle: Callable[[tuple[Any, ...]], None]) -> None:
+        """Handles the events that wait, each in a context of its own."""
+        waiting = self._waiting
+        if not waiting:
+            return
+        self.spawn(self._handle_waiting, handle)
+        while waiting:
+            contextvars.copy_context().run(handle, waiting.popleft())
 
     def join(self, seconds: float) -> None:
         """Does nothing: greenlets end with their thread."""

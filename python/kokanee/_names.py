@@ -7,20 +7,24 @@ asks for them.
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import importlib.machinery
-import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:
+    # That module imports many others.
+    Loader = object
 
 #: The package here that stands for each of the two.
 HOMES = {"socketio": "kokanee", "engineio": "kokanee.engineio"}
 
 
-class _Alias(importlib.abc.Loader):
+class _Alias(Loader):
     """Gives a module that has another name."""
 
     def __init__(self, home: str) -> None:
@@ -37,7 +41,7 @@ class _Alias(importlib.abc.Loader):
         module.__spec__ = self._spec
 
 
-class Finder(importlib.abc.MetaPathFinder):
+class Finder:
     """Finds the modules of the two packages here. What is not here does not exist."""
 
     def find_spec(
@@ -78,6 +82,9 @@ def take_over(name: str) -> None:
 
     For the distribution kokanee-socketio. Raises `ImportError` if the packages that own the names are installed, too.
     """
+    # It takes longer to import than all of this package.
+    import importlib.metadata
+
     for other in ("python-socketio", "python-engineio"):
         try:
             importlib.metadata.distribution(other)

@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Coroutine
+from types import CoroutineType, NoneType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+#: Types of most values, none of which can be awaited.
+_PLAIN = frozenset((NoneType, bool, int, float, str, bytes, list, tuple, dict))
+
+
+def is_awaitable(value: Any) -> bool:
+    """Returns whether a value can be awaited; faster than `inspect` for most."""
+    kind = type(value)
+    return kind is CoroutineType or (kind not in _PLAIN and inspect.isawaitable(value))
+
 
 async def settle(value: Any) -> Any:
     """Returns a value, or what an awaitable gives."""
-    return await value if inspect.isawaitable(value) else value
+    return await value if is_awaitable(value) else value
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:

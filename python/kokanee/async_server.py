@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import inspect
 import sys
+from collections.abc import Mapping
+from types import CoroutineType, MappingProxyType
 from typing import Any, AsyncIterator, Callable, Coroutine
 
 from . import _asgi, _engine, async_manager, base_manager, base_server
 from ._handlers import Handler, call_lifecycle
 from ._loop import Loop
-from ._steps import settle
+from ._steps import is_awaitable, settle
 
 
 class _Waiter(base_manager.Waiter):
@@ -258,26 +259,47 @@ class AsyncServer(base_server.BaseServer):
 
     # What the engine says.
 
-    async def _handle_event(self, event: tuple[Any, ...]) -> None:
-        try:
-            await self._dispatch(event)
-        except Exception:
-            base_server.report(self.logger, event[3], event[1], event[2])
-
-    async def _dispatch(self, event: tuple[Any, ...]) -> None:
+    async def _handle_event(
+        self,
+        event: tuple[Any, ...],
+        handlers: Mapping[str, Mapping[str, Handler]] = MappingProxyType({}),
+        is_logged: bool = True,
+    ) -> None:
+        """Calls the handler of an event and answers it. All of it is one coroutine, as each costs something for each event."""
         _, sid, namespace, name, args, answer = event
-        self.logger.info('received event "%s" from %s [%s]', name, sid, namespace)
+        if is_logged:
+            self.logger.info('received event "%s" from %s [%s]', name, sid, namespace)
         try:
-            result = await self._trigger_event(name, namespace, sid, *args)
-        finally:
-            if answer is not None:
+            try:
+                own = handlers.get(namespace)
+                handler = own.get(name) if own is not None else None
+                if handler is not None:
+                    result = handler(sid, *args)
+                else:
+                    result = self._trigger_event(name, namespace, sid, *args)
+                if type(result) is CoroutineType or is_awaitable(result):
+                    result = await result
+            except asyncio.CancelledError:
+                if _is_cancelled():
+                    raise
+                # What the handler waited for was cancelled, not the handler.
+                result = None
+            if answer is None:
+                return
+            if result is self.not_handled:
                 answer.done()
-        if answer is not None and result is not self.not_handled:
-            if type(answer) is _engine.Answer:
+                return
+            if handler is None:
                 answer = self._answer_by(answer, sid, namespace)
-            sent = answer.send(base_server.answer_args(result))
+            sent = answer.send_result(result)
             if sent is not True and sent is not False:
                 await settle(sent)
+        except BaseException as error:
+            if answer is not None:
+                answer.done()
+            if not isinstance(error, Exception):
+                raise
+            base_server.report(self.logger, name, sid, namespace)
 
     def _start_event(self, event: tuple[Any, ...]) -> Any:
         return self._loop.spawn(self._handle_event(event))
@@ -313,18 +335,18 @@ class AsyncServer(base_server.BaseServer):
             return await handler.trigger_event(event, *handler_args)
         return self.not_handled
 
+    _own_trigger_event = _trigger_event
+
     async def _call_handler(self, handler: Handler, event: str, args: tuple[Any, ...]) -> Any:
         if event in self.reserved_events:
             return await call_lifecycle(event, handler, args)
-        try:
-            result = handler(*args)
-            return await result if inspect.isawaitable(result) else result
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or (sys.version_info >= (3, 11) and task.cancelling()):
-                raise
-            # What the handler waited for was cancelled, not the handler.
-            return None
+        return await settle(handler(*args))
+
+
+def _is_cancelled() -> bool:
+    """Returns whether the running task is cancelled, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is None or (sys.version_info >= (3, 11) and task.cancelling() > 0)
 
 
 def _host_of(thing: Any) -> Any:

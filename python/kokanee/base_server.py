@@ -209,6 +209,9 @@ class BaseServer(_connections.Connections):
 
     # Finding handlers.
 
+    #: `_trigger_event` of this package.
+    _own_trigger_event: ClassVar[Callable[..., Any]]
+
     def _get_event_handler(
         self, event: str, namespace: str, args: tuple[Any, ...]
     ) -> tuple[Handler | None, tuple[Any, ...]]:
@@ -226,6 +229,24 @@ class BaseServer(_connections.Connections):
             if "*" in every and event not in self.reserved_events:
                 return every["*"], (event, namespace, *args)
         return None, args
+
+    def _is_logged(self) -> bool:
+        """Returns whether the log takes what is said of each event. A logger of an application's own may not say."""
+        is_enabled = getattr(self.logger, "isEnabledFor", None)
+        return is_enabled is None or bool(is_enabled(logging.INFO))
+
+    def _direct_handlers(self) -> dict[str, dict[str, Handler]]:
+        """Returns the functions that get `sid` and the arguments of an event, by namespace and event: none if an application has
+        put something in the place of `_trigger_event` or `_send_packet`, which then get all events and answers."""
+        own, kind = self.__dict__, type(self)
+        if (
+            "_trigger_event" in own
+            or "_send_packet" in own
+            or kind._trigger_event is not kind._own_trigger_event
+            or kind._send_packet is not BaseServer._send_packet
+        ):
+            return {}
+        return self.handlers
 
     def _get_namespace_handler(
         self, namespace: str, args: tuple[Any, ...]
@@ -418,13 +439,6 @@ class BaseServer(_connections.Connections):
 
 class Nobody(Exception):
     """Says that an event is for nobody."""
-
-
-def answer_args(result: Any) -> tuple[Any, ...]:
-    """Returns the arguments of an acknowledgement for what a handler has returned: a tuple is spread, `None` is none."""
-    if result is None:
-        return ()
-    return result if isinstance(result, tuple) else (result,)
 
 
 def answer_value(args: tuple[Any, ...] | None) -> Any:

@@ -11,7 +11,6 @@ from . import (
     _modes,
     base_manager,
     base_server,
-    hosts,
     manager,
 )
 from ._handlers import Handler, call_lifecycle
@@ -237,6 +236,9 @@ class Server(base_server.BaseServer):
 
     def handle_request(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Answers a request of a WSGI host, or takes over its connection."""
+        # What is only needed under a host is not imported with the package.
+        from . import hosts
+
         self._start()
         if not self._accepts_origin(environ):
             start_response("400 BAD REQUEST", [("Content-Type", "text/plain")])
@@ -278,26 +280,32 @@ class Server(base_server.BaseServer):
             self._log(event)
 
     def _handle_event(self, event: tuple[Any, ...]) -> None:
-        try:
-            self._dispatch(event)
-        except Exception:
-            base_server.report(self.logger, event[3], event[1], event[2])
-
-    def _dispatch(self, event: tuple[Any, ...]) -> None:
+        """Calls the handler of an event and answers it."""
         _, sid, namespace, name, args, answer = event
         self.logger.info('received event "%s" from %s [%s]', name, sid, namespace)
         try:
-            result = self._trigger_event(name, namespace, sid, *args)
-        finally:
-            if answer is not None:
+            own = self._direct_handlers().get(namespace)
+            handler = own.get(name) if own is not None else None
+            if handler is not None:
+                result = handler(sid, *args)
+            else:
+                result = self._trigger_event(name, namespace, sid, *args)
+            if answer is None:
+                return
+            if result is self.not_handled:
                 answer.done()
-        if answer is not None and result is not self.not_handled:
-            args = base_server.answer_args(result)
-            if type(answer) is _engine.Answer:
+                return
+            if handler is None:
                 answer = self._answer_by(answer, sid, namespace)
-            sent = answer.send(args)
+            sent = answer.send_result(result)
             if sent is not True and sent is not False and sent is not None:
                 drive(settle(sent))
+        except BaseException as error:
+            if answer is not None:
+                answer.done()
+            if not isinstance(error, Exception):
+                raise
+            base_server.report(self.logger, name, sid, namespace)
 
     def _start_event(self, event: tuple[Any, ...]) -> Any:
         return self.start_background_task(self._handle_event, event)
@@ -322,6 +330,8 @@ class Server(base_server.BaseServer):
         if handler is not None:
             return handler.trigger_event(event, *handler_args)
         return self.not_handled
+
+    _own_trigger_event = _trigger_event
 
     def _call_handler(self, handler: Handler, event: str, args: tuple[Any, ...]) -> Any:
         if event not in self.reserved_events:

@@ -370,12 +370,14 @@ impl Answer {
         self.ack.as_ref()?.id().map(|id| id.0)
     }
 
-    /// Answers with these arguments, a list or a tuple. `False` if it was answered or the client is gone.
-    fn send(&self, args: &Bound<'_, PyAny>) -> PyResult<bool> {
+    /// Answers with what the handler has returned: a tuple is several values, `None` is none. `False` if it was answered or the
+    /// client is gone. Ends the turn of the event's client, too.
+    fn send_result(&self, result: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.done();
         let Some(ack) = &self.ack else {
             return Ok(false);
         };
-        let args = value::args_of_sequence(&self.json, args)?;
+        let args = value::args_of_data(&self.json, result)?;
         Ok(ack.send_args(&args).is_ok())
     }
 

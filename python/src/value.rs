@@ -15,6 +15,9 @@ use pyo3::{
     types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple},
 };
 
+/// Bytes that the text of most events fits into.
+const FIRST_CAPACITY: usize = 128;
+
 /// Values nested deeper are refused, as receivers would refuse them.
 const MAX_DEPTH: usize = 128;
 
@@ -164,27 +167,11 @@ pub(crate) fn to_json(json: &Json, value: &Bound<'_, PyAny>) -> PyResult<serde_j
             .map_err(|error| PyValueError::new_err(error.to_string()));
     }
     let mut writer = Writer::default();
-    writer.write_at(value, "data")?;
+    writer.write_at(value, || "data".to_owned())?;
     if !writer.attachments.is_empty() {
         return Err(PyTypeError::new_err("binary data is not possible here"));
     }
     serde_json::from_slice(&writer.text).map_err(|error| PyValueError::new_err(error.to_string()))
-}
-
-/// The arguments in a list or tuple.
-pub(crate) fn args_of_sequence(json: &Json, values: &Bound<'_, PyAny>) -> PyResult<Args> {
-    if let Some(json) = json {
-        return args_with_module(json.bind(values.py()), values);
-    }
-    let mut writer = Writer::default();
-    writer.text.push(b'[');
-    for (index, value) in values.try_iter()?.enumerate() {
-        if index > 0 {
-            writer.text.push(b',');
-        }
-        writer.write_at(&value?, &format!("[{index}]"))?;
-    }
-    writer.into_args()
 }
 
 /// The arguments of an event by python-socketio's rule: a tuple is spread, `None` is none, everything else is one.
@@ -192,16 +179,27 @@ pub(crate) fn args_of_data(json: &Json, data: &Bound<'_, PyAny>) -> PyResult<Arg
     if data.is_none() {
         return Ok(Args::none());
     }
-    if data.is_instance_of::<PyTuple>() {
-        return args_of_sequence(json, data);
-    }
+    let several = data.cast::<PyTuple>();
     if let Some(json) = json {
-        let values = PyList::new(data.py(), [data])?;
-        return args_with_module(json.bind(data.py()), &values);
+        let json = json.bind(data.py());
+        return match several {
+            Ok(_) => args_with_module(json, data),
+            Err(_) => args_with_module(json, PyList::new(data.py(), [data])?.as_any()),
+        };
     }
-    let mut writer = Writer::default();
+    let mut writer = Writer::with_capacity(FIRST_CAPACITY);
     writer.text.push(b'[');
-    writer.write_at(data, "data")?;
+    match several {
+        Ok(several) => {
+            for (index, value) in several.iter().enumerate() {
+                if index > 0 {
+                    writer.text.push(b',');
+                }
+                writer.write_at(&value, || format!("[{index}]"))?;
+            }
+        }
+        Err(_) => writer.write_at(data, || "data".to_owned())?,
+    }
     writer.into_args()
 }
 
@@ -212,7 +210,7 @@ pub(crate) fn dumps<'py>(
 ) -> PyResult<(String, Vec<Bound<'py, PyBytes>>)> {
     let py = value.py();
     let mut writer = Writer::default();
-    writer.write_at(value, "data")?;
+    writer.write_at(value, || "data".to_owned())?;
     let text =
         String::from_utf8(writer.text).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let attachments = writer.attachments.iter();
@@ -270,8 +268,19 @@ impl Writer {
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
+    fn with_capacity(bytes: usize) -> Self {
+        Self {
+            text: Vec::with_capacity(bytes),
+            attachments: Vec::new(),
+        }
+    }
+
     /// Writes a value; an error names the way to it, beginning with `root`.
-    fn write_at(&mut self, value: &Bound<'_, PyAny>, root: &str) -> PyResult<()> {
+    fn write_at(
+        &mut self,
+        value: &Bound<'_, PyAny>,
+        root: impl FnOnce() -> String,
+    ) -> PyResult<()> {
         self.write(value, 0).map_err(|unwritable| {
             let py = value.py();
             let steps: String = unwritable.path.iter().rev().map(String::as_str).collect();
@@ -280,7 +289,7 @@ impl Writer {
             {
                 return error;
             }
-            let text = format!("{} (at {root}{steps})", error.value(py));
+            let text = format!("{} (at {}{steps})", error.value(py), root());
             if error.is_instance_of::<PyTypeError>(py) {
                 PyTypeError::new_err(text)
             } else {
@@ -459,10 +468,7 @@ impl Writer {
     fn write_text(&mut self, text: &str) {
         self.text.push(b'"');
         let mut rest = text.as_bytes();
-        while let Some(at) = rest
-            .iter()
-            .position(|byte| matches!(byte, 0..=0x1f | b'"' | b'\\'))
-        {
+        while let Some(at) = first_special(rest) {
             let (plain, special) = rest.split_at(at);
             self.text.extend_from_slice(plain);
             let Some((&byte, after)) = special.split_first() else {
@@ -483,4 +489,18 @@ impl Writer {
         self.text.extend_from_slice(rest);
         self.text.push(b'"');
     }
+}
+
+/// Where the first byte is that must be escaped in a JSON string.
+fn first_special(text: &[u8]) -> Option<usize> {
+    let is_special = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+    // Without a branch for each byte, the compiler looks at many at once.
+    let any = |bytes: &[u8]| bytes.iter().fold(false, |any, byte| any | is_special(byte));
+    let plain = text
+        .chunks_exact(16)
+        .take_while(|bytes| !any(bytes))
+        .count()
+        * 16;
+    let found = text[plain..].iter().position(is_special);
+    found.map(|at| plain + at)
 }

@@ -273,7 +273,7 @@ def test_environ_is_a_dict_that_is_filled_when_it_is_read() -> None:
     }
 
     def environ() -> Any:
-        return _environ.Environ(scope, "receive", "send", None)
+        return _environ.of_scope(scope, "receive", "send", None)
 
     one = environ()
     assert isinstance(one, dict)

@@ -31,7 +31,8 @@ Usage: cargo xtask <verb>
   python [ARGUMENTS...]            installs the Python package from its source and runs its tests; arguments are pytest's
   wheel                            builds the Python package's source distribution, and from it the wheel
   fuzz [--seconds N] [TARGET...]   every fuzz target, or those named, 60 seconds each
-  bench [ARGUMENTS...]             builds the peers and runs `kokanee-bench compare` with the arguments
+  bench [--python] [ARGUMENTS...]  builds the peers and runs `kokanee-bench compare` with the arguments; --python: servers
+                                   for Python, its package's import and wheel
   soak [--seconds N]               3 minutes of mixed traffic with churn, or N seconds; afterwards the server must hold nothing
   lint [--structure | --examples]  formatting, structure, clippy, documentation, dependencies, spelling; --structure: the
                                    circles of imports and the long files and functions only; --examples: how many
@@ -59,8 +60,9 @@ fn run(steps: &mut Steps, words: &[&str]) -> anyhow::Result<()> {
         ["test", "--quick"] => test::quick(steps),
         ["interop"] => interop::run(steps),
         ["python", arguments @ ..] => python::test(steps, arguments),
-        ["wheel"] => python::wheel(steps),
+        ["wheel"] => python::wheel(steps).map(|_| ()),
         ["fuzz", arguments @ ..] => fuzz::run(steps, &fuzz::Options::parse(arguments)?),
+        ["bench", "--python", arguments @ ..] => bench::compare_python(steps, arguments),
         ["bench", arguments @ ..] => bench::compare(steps, arguments),
         ["soak", arguments @ ..] => soak::run(steps, soak::parse(arguments)?),
         ["lint"] => lint::run(steps),

@@ -1,9 +1,9 @@
 //! `cargo xtask python`: builds the Python package as users install it, and runs its tests; `cargo xtask wheel`: builds source
 //! distribution and wheel.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     requirements::{self, Requirement},
@@ -42,11 +42,12 @@ pub(crate) fn test(steps: &mut Steps, arguments: &[&str]) -> Result<()> {
 /// The size that the wheel must not exceed.
 const MAX_WHEEL_BYTES: u64 = 4_000_000;
 
-/// Builds the source distribution into `target/wheels`, and from it, without a network, the wheel for this platform.
+/// Builds the source distribution into `target/wheels`, and from it, without a network, the wheel for this platform. Returns the
+/// wheel's path.
 ///
 /// # Errors
 /// The package cannot be built, or the wheel is too large.
-pub(crate) fn wheel(steps: &mut Steps) -> Result<()> {
+pub(crate) fn wheel(steps: &mut Steps) -> Result<PathBuf> {
     requirements::install(steps, &[Requirement::Python])?;
     let python = requirements::python_packages(steps, DIRECTORY)?;
     steps.run(&Step::new("crates", "cargo fetch --locked"))?;
@@ -60,6 +61,7 @@ pub(crate) fn wheel(steps: &mut Steps) -> Result<()> {
         .env("CARGO_NET_OFFLINE", "true")
         .within(DIRECTORY);
     steps.run(&build)?;
+    let mut wheel = None;
     for entry in fs::read_dir(&wheels)? {
         let (path, bytes) = {
             let entry = entry?;
@@ -71,7 +73,8 @@ pub(crate) fn wheel(steps: &mut Steps) -> Result<()> {
                 bytes <= MAX_WHEEL_BYTES,
                 "the wheel has {bytes} bytes, more than {MAX_WHEEL_BYTES}"
             );
+            wheel = Some(path);
         }
     }
-    Ok(())
+    wheel.context("maturin has built no wheel")
 }

@@ -20,7 +20,26 @@ pub(super) enum Case {
     Connect,
     /// 10,000 connections held.
     Idle,
+    /// Events with acknowledgement, 50 connections, 20 in flight each.
+    Ask,
+    /// 5,000 connections held, without traffic.
+    Held,
+    /// A page, 16 keep-alive connections, one request in flight each.
+    Page,
 }
+
+/// What the comparison with servers for Rust and JavaScript measures.
+pub(super) const SERVERS: &[Case] = &[
+    Case::Echo,
+    Case::Echo16,
+    Case::Broadcast,
+    Case::Broadcast8,
+    Case::Polling,
+    Case::Connect,
+    Case::Idle,
+];
+/// What the comparison of servers for Python measures.
+pub(super) const PYTHON: &[Case] = &[Case::Ask, Case::Broadcast, Case::Held, Case::Page];
 
 impl Case {
     /// Returns the name as it is written on the command line.
@@ -33,7 +52,15 @@ impl Case {
             Self::Polling => "polling",
             Self::Connect => "connect",
             Self::Idle => "idle",
+            Self::Ask => "ask",
+            Self::Held => "held",
+            Self::Page => "page",
         }
+    }
+
+    /// Returns whether its figure is memory, and not CPU time.
+    pub(super) fn is_about_memory(self) -> bool {
+        matches!(self, Self::Idle | Self::Held)
     }
 
     /// Returns the first column of the table.
@@ -46,27 +73,39 @@ impl Case {
             Self::Polling => "polling 64 B, 100 conn., POST + GET",
             Self::Connect => "connect, WebSocket and namespace",
             Self::Idle => "idle, 10,000 conn.",
+            Self::Ask => "event 64 B with acknowledgement, 50 conn. × 20",
+            Self::Held => "idle, 5,000 conn., no traffic",
+            Self::Page => "page, 16 conn. × 1",
         }
     }
 
-    /// Returns the options of a run.
-    pub(super) fn options(self, url: &str) -> Options {
+    /// Returns the options of a run; `None` for a page, which [`page`](super::page) requests.
+    pub(super) fn options(self, url: &str) -> Option<Options> {
         let scenario = match self {
-            Self::Echo | Self::Echo16 => Scenario::Echo,
+            Self::Echo | Self::Echo16 | Self::Ask => Scenario::Echo,
             Self::Broadcast | Self::Broadcast8 => Scenario::Broadcast,
             Self::Polling => Scenario::Polling,
             Self::Connect => Scenario::Connect,
-            Self::Idle => Scenario::Idle,
+            Self::Idle | Self::Held => Scenario::Idle,
+            Self::Page => return None,
         };
         let mut options = Options::new(url, scenario);
         options.window = match self {
             Self::Echo16 => 16,
+            Self::Ask => 20,
             Self::Broadcast8 | Self::Idle => 8,
-            Self::Echo | Self::Broadcast | Self::Polling | Self::Connect => 1,
+            _ => 1,
         };
-        if self == Self::Idle {
-            options.burst = 32;
+        match self {
+            Self::Idle => options.burst = 32,
+            Self::Held => options.connections = 5_000,
+            Self::Ask => {
+                options.connections = 50;
+                options.ack = true;
+                "ask".clone_into(&mut options.event);
+            }
+            _ => {}
         }
-        options
+        Some(options)
     }
 }

@@ -11,13 +11,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use kokanee_bench::{Bound, Options, Report, Scenario, run};
 use serde::Serialize;
 
-use super::cases::Case;
+use super::cases::{self, Case};
 use super::machine::{Pinning, Priority};
-use super::servers::{Running, Selection, Server};
+use super::page::request_page;
+use super::servers::{self, Running, Selection, Server, Unavailable};
 use super::table::{Spread, Table, number};
 use crate::output::note;
 use crate::single::seconds;
@@ -33,8 +34,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Compare {
     #[command(flatten)]
     selection: Selection,
-    /// The cases to run, separated by commas.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Case::value_variants().to_vec())]
+    /// Compares servers for Python with each other.
+    #[arg(long)]
+    python: bool,
+    /// The cases to run, separated by commas; those of the comparison if absent.
+    #[arg(long, value_enum, value_delimiter = ',')]
     cases: Vec<Case>,
     /// Rounds of every case except idle.
     #[arg(long, default_value_t = 5)]
@@ -51,9 +55,9 @@ pub(crate) struct Compare {
     /// Seconds without load before the memory is measured for the second time.
     #[arg(long, value_parser = seconds, default_value = "10")]
     quiet: Duration,
-    /// The server that the others are compared with.
-    #[arg(long, default_value = "socketioxide")]
-    against: String,
+    /// The server that the others are compared with: socketioxide, or python-socketio on uvicorn.
+    #[arg(long)]
+    against: Option<String>,
     /// The CPU of the servers.
     #[arg(long, default_value_t = 0)]
     server_cpu: usize,
@@ -116,18 +120,21 @@ impl Compare {
             self.rounds > 0 && self.idle_rounds > 0,
             "at least one round is needed"
         );
-        let servers = self
-            .selection
-            .servers(&["kokanee", "floor", "socketioxide", "node"])?;
+        let default = if self.python {
+            servers::python()
+        } else {
+            servers::DEFAULT.to_vec()
+        };
+        let servers = self.selection.servers(&default)?;
         let _priority = Priority::raise();
         let mut runs = Vec::new();
-        for &case in &self.cases {
+        for &case in self.cases() {
             let servers: Vec<&Server> = servers
                 .iter()
                 .filter(|server| server.answers(case))
                 .collect();
-            if case == Case::Idle {
-                self.idle(&servers, &mut runs)?;
+            if case.is_about_memory() {
+                self.idle(case, &servers, &mut runs)?;
             } else {
                 self.load(case, &servers, &mut runs)?;
             }
@@ -151,10 +158,9 @@ impl Compare {
     fn load(&self, case: Case, servers: &[&Server], runs: &mut Vec<Run>) -> anyhow::Result<()> {
         let mut running = Vec::new();
         for server in servers {
-            running.push((
-                server.name.as_str(),
-                self.pinning().start(|| server.start(&[]))?,
-            ));
+            if let Some(started) = self.start(server)? {
+                running.push((server.name.as_str(), started));
+            }
         }
         for round in 0..self.rounds {
             for position in 0..running.len() {
@@ -164,20 +170,14 @@ impl Compare {
                     running.len() - 1 - position
                 };
                 let (name, server) = &running[index];
-                let options = Options {
-                    bound: Bound::Time(self.time),
-                    warmup: self.warmup,
-                    pid: Some(server.pid()),
-                    ..case.options(&server.url)
-                };
-                if round == 0 && options.scenario == Scenario::Connect {
-                    measure(&options);
+                if round == 0 && case == Case::Connect {
+                    self.measure(case, server);
                 }
                 runs.push(Run {
                     case: case.name(),
                     server: (*name).to_owned(),
                     round,
-                    outcome: measure(&options),
+                    outcome: self.measure(case, server),
                 });
                 progress(runs);
             }
@@ -188,30 +188,69 @@ impl Compare {
     }
 
     /// Measures memory: every run starts a new server.
-    fn idle(&self, servers: &[&Server], runs: &mut Vec<Run>) -> anyhow::Result<()> {
+    fn idle(&self, case: Case, servers: &[&Server], runs: &mut Vec<Run>) -> anyhow::Result<()> {
         for round in 0..self.idle_rounds {
             for server in servers {
-                let running: Running = self.pinning().start(|| server.start(&[]))?;
+                let Some(running) = self.start(server)? else {
+                    continue;
+                };
                 let mut first = Options::new(&*running.url, Scenario::Connect);
                 first.connections = FIRST_CONNECTIONS;
                 measure(&first);
-                let options = Options {
-                    pid: Some(running.pid()),
-                    hold: self.quiet,
-                    ..Case::Idle.options(&running.url)
-                };
-                let outcome = measure(&options);
                 runs.push(Run {
-                    case: Case::Idle.name(),
+                    case: case.name(),
                     server: server.name.clone(),
                     round,
-                    outcome,
+                    outcome: self.measure(case, &running),
                 });
                 progress(runs);
                 running.stop()?;
             }
         }
         Ok(())
+    }
+
+    /// Starts a server on its CPU. `None`, with a note, if it says that it cannot be started here.
+    fn start(&self, server: &Server) -> anyhow::Result<Option<Running>> {
+        match self.pinning().start(|| server.start(&[])) {
+            Ok(running) => Ok(Some(running)),
+            Err(error) if error.is::<Unavailable>() => {
+                note(&format!("{} is left out: {error}", server.name));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Runs a case once.
+    fn measure(&self, case: Case, server: &Running) -> Outcome {
+        let Some(options) = case.options(&server.url) else {
+            return page(server, self.time, self.warmup);
+        };
+        measure(&Options {
+            bound: Bound::Time(self.time),
+            warmup: self.warmup,
+            pid: Some(server.pid()),
+            hold: self.quiet,
+            ..options
+        })
+    }
+
+    fn cases(&self) -> &[Case] {
+        match &*self.cases {
+            [] if self.python => cases::PYTHON,
+            [] => cases::SERVERS,
+            given => given,
+        }
+    }
+
+    fn against(&self) -> &str {
+        let default = if self.python {
+            "socketio-uvicorn"
+        } else {
+            "socketioxide"
+        };
+        self.against.as_deref().unwrap_or(default)
     }
 
     fn pinning(&self) -> Pinning {
@@ -222,19 +261,19 @@ impl Compare {
     }
 
     fn table(&self, servers: &[&str], runs: &[Run]) -> Table {
-        let ratio = format!("{} ÷ it", self.against);
+        let ratio = format!("{} ÷ it", self.against());
         let mut head = vec!["scenario", "server", "figure", "median", "min", &ratio];
         head.extend(BESIDE.iter().map(|(title, ..)| *title));
         head.push("faults");
         let mut table = Table::new(&head, 3);
-        for &case in &self.cases {
+        for &case in self.cases() {
             let of = |server: &str| -> Vec<&Run> {
                 runs.iter()
                     .filter(|run| run.case == case.name() && run.server == server)
                     .collect()
             };
-            let against = of(&self.against);
-            for figure in if case == Case::Idle { MEMORY } else { CPU } {
+            let against = of(self.against());
+            for figure in figures(case) {
                 for server in servers {
                     let runs = of(server);
                     if !runs.is_empty() {
@@ -244,6 +283,15 @@ impl Compare {
             }
         }
         table
+    }
+}
+
+/// Returns what is compared in a case.
+fn figures(case: Case) -> &'static [Figure] {
+    match case {
+        Case::Idle => MEMORY,
+        Case::Held => &MEMORY[..1],
+        _ => CPU,
     }
 }
 
@@ -315,9 +363,19 @@ impl Run {
 /// Runs a load after the previous server has seen its connections end.
 fn measure(options: &Options) -> Outcome {
     thread::sleep(PAUSE);
-    match run(options, &mut |_| ControlFlow::Continue(())) {
+    outcome(run(options, &mut |_| ControlFlow::Continue(())).map_err(Into::into))
+}
+
+/// Requests the page of a server.
+fn page(server: &Running, time: Duration, warmup: Duration) -> Outcome {
+    thread::sleep(PAUSE);
+    outcome(request_page(server, time, warmup))
+}
+
+fn outcome(result: anyhow::Result<Report>) -> Outcome {
+    match result {
         Ok(report) => Outcome::Report(Box::new(report)),
-        Err(error) => Outcome::Error(format!("{:#}", anyhow::Error::from(error))),
+        Err(error) => Outcome::Error(format!("{error:#}")),
     }
 }
 
@@ -346,7 +404,7 @@ fn progress(runs: &[Run]) {
         },
     };
     note(&format!(
-        "{case:10} round {:2}  {server:14} {result}",
+        "{case:10} round {:2}  {server:20} {result}",
         round + 1
     ));
 }

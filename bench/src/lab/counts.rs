@@ -169,7 +169,7 @@ impl Counts {
 
 /// Returns the options of a counted run with this many messages, or `None` if the case has no messages.
 fn load(case: Case, messages: u64) -> Option<Options> {
-    let mut options = case.options("");
+    let mut options = case.options("")?;
     let events = match options.scenario {
         Scenario::Echo | Scenario::Polling => messages,
         Scenario::Broadcast => {

@@ -187,7 +187,7 @@ impl Memory {
 /// Starts `kokanee serve` on a free port, without a limit for one address.
 pub(super) fn serve(program: &Path, options: &[&str]) -> anyhow::Result<Running> {
     let fixed = "serve --port 0 --quiet --no-serve-client --max-pending 200000 --max-pending-per-address 200000";
-    let mut server = Server::new("kokanee", &program.display().to_string());
+    let mut server = Server::named("kokanee", &program.display().to_string());
     server.add_arguments(fixed.split(' ').chain(options.iter().copied()));
     server.start(&[])
 }

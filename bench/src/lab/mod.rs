@@ -5,6 +5,7 @@ mod compare;
 mod counts;
 mod machine;
 mod memory;
+mod page;
 mod servers;
 mod soak;
 mod table;

@@ -1,7 +1,7 @@
 //! The servers of the comparison: how they are started, found and ended.
 //!
 //! A server is a program that listens on 127.0.0.1 on the port in `PORT` (0: any), prints one line that ends with its
-//! port, answers `echo` and `blast`, and ends on SIGTERM.
+//! port, answers `echo` and `blast`, and ends on SIGTERM. If it cannot be started here, the line begins with `unavailable`.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
@@ -25,17 +25,91 @@ const START: Duration = Duration::from_secs(60);
 /// How long a server may take to end before it is killed.
 const END: Duration = Duration::from_secs(60);
 
-/// Name, command and whether it answers long polling, in the order of the table.
-const KNOWN: [(&str, &str, bool); 4] = [
-    ("kokanee", "target/release/kokanee-bench-server", true),
-    ("floor", "bench/peers/target/release/floor", false),
+/// Name, what it answers and command, in the order of the table.
+const KNOWN: &[(&str, Answers, &str)] = &[
+    (
+        "kokanee",
+        Answers::Asks,
+        "target/release/kokanee-bench-server",
+    ),
+    (
+        "floor",
+        Answers::WebSocket,
+        "bench/peers/target/release/floor",
+    ),
     (
         "socketioxide",
+        Answers::Polling,
         "bench/peers/target/release/socketioxide-peer",
-        true,
     ),
-    ("node", "node bench/peers/node/server.mjs", true),
+    ("node", Answers::Polling, "node bench/peers/node/server.mjs"),
 ];
+
+/// The servers for Python: name, what it answers, and the arguments of [`PYTHON_START`].
+const PYTHON: &[(&str, Answers, &str)] = &[
+    ("socketio-uvicorn", Answers::Asks, "socketio uvicorn"),
+    ("socketio-granian", Answers::Asks, "socketio granian"),
+    ("socketio-eventlet", Answers::Asks, "socketio eventlet"),
+    ("socketio-gevent", Answers::Asks, "socketio gevent"),
+    ("py-own-def", Answers::Everything, "kokanee own-def"),
+    ("py-own-async", Answers::Asks, "kokanee own-async"),
+    ("py-gunicorn-sync", Answers::Asks, "kokanee gunicorn-sync"),
+    (
+        "py-gunicorn-gthread",
+        Answers::Everything,
+        "kokanee gunicorn-gthread",
+    ),
+    ("py-werkzeug", Answers::Asks, "kokanee werkzeug"),
+    ("py-eventlet", Answers::Asks, "kokanee eventlet"),
+    ("py-gevent", Answers::Asks, "kokanee gevent"),
+    ("py-uvicorn-taken", Answers::Asks, "kokanee uvicorn-taken"),
+    ("py-uvicorn-fed", Answers::Asks, "kokanee uvicorn"),
+    ("py-granian-fed", Answers::Asks, "kokanee granian"),
+    ("uvicorn-floor", Answers::Floor, "kokanee uvicorn-floor"),
+    ("granian-page", Answers::Page, "kokanee granian-page"),
+];
+
+/// Starts a server for Python.
+const PYTHON_START: &str = "bench/peers/python/.venv/bin/python bench/peers/python/start.py";
+
+/// The servers that are compared with others for Rust and JavaScript.
+pub(super) const DEFAULT: &[&str] = &["kokanee", "floor", "socketioxide", "node"];
+
+/// Returns the servers of the comparison for Python.
+pub(super) fn python() -> Vec<&'static str> {
+    let names = PYTHON.iter().map(|(name, ..)| *name);
+    names.chain(["kokanee"]).collect()
+}
+
+/// Which cases a server answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    /// `echo` and `blast` over WebSocket.
+    WebSocket,
+    /// The same, and long polling.
+    Polling,
+    /// The same, and acknowledgements.
+    Asks,
+    /// The same, and a page over connections that stay open.
+    Everything,
+    /// Nothing but acknowledgements.
+    Floor,
+    /// Nothing but a page.
+    Page,
+}
+
+impl Answers {
+    fn include(self, case: Case) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Asks => case != Case::Page,
+            Self::Polling => !matches!(case, Case::Page | Case::Ask),
+            Self::WebSocket => !matches!(case, Case::Page | Case::Ask | Case::Polling),
+            Self::Floor => matches!(case, Case::Ask | Case::Held),
+            Self::Page => case == Case::Page,
+        }
+    }
+}
 
 /// Which servers take part.
 #[derive(Debug, Args)]
@@ -53,8 +127,13 @@ pub(super) struct Selection {
 pub(super) struct Server {
     pub(super) name: String,
     command: Vec<String>,
-    answers_polling: bool,
+    answers: Answers,
 }
+
+/// Why a server cannot be started here, as it says itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unavailable(String);
 
 /// A server process. Killed on drop.
 #[derive(Debug)]
@@ -73,11 +152,11 @@ impl Selection {
     pub(super) fn servers(&self, default: &[&str]) -> anyhow::Result<Vec<Server>> {
         let mut known: Vec<Server> = KNOWN
             .iter()
-            .map(|&(name, command, answers_polling)| Server {
-                answers_polling,
-                ..Server::new(name, command)
-            })
+            .map(|&(name, answers, command)| Server::new(name, answers, command))
             .collect();
+        known.extend(PYTHON.iter().map(|&(name, answers, arguments)| {
+            Server::new(name, answers, &format!("{PYTHON_START} {arguments}"))
+        }));
         for definition in &self.definitions {
             match known
                 .iter_mut()
@@ -118,12 +197,17 @@ impl Selection {
 }
 
 impl Server {
-    pub(super) fn new(name: &str, command: &str) -> Self {
+    /// Returns a server that answers everything but a page.
+    pub(super) fn named(name: &str, command: &str) -> Self {
+        Self::new(name, Answers::Asks, command)
+    }
+
+    fn new(name: &str, answers: Answers, command: &str) -> Self {
         let command = command.split_whitespace().map(str::to_owned).collect();
         Self {
             name: name.to_owned(),
             command,
-            answers_polling: true,
+            answers,
         }
     }
 
@@ -134,7 +218,7 @@ impl Server {
 
     /// Returns whether a case can be run against it.
     pub(super) fn answers(&self, case: Case) -> bool {
-        case != Case::Polling || self.answers_polling
+        self.answers.include(case)
     }
 
     /// Returns whether all paths of the command exist.
@@ -189,6 +273,9 @@ impl Server {
         let line = lines
             .recv_timeout(START)
             .with_context(|| format!("{} did not print its port", self.name))?;
+        if let Some(reason) = line.strip_prefix("unavailable: ") {
+            bail!(Unavailable(reason.to_owned()));
+        }
         let port =
             port(&line).with_context(|| format!("{} printed no port: {line:?}", self.name))?;
         running.url = format!("http://127.0.0.1:{port}");
@@ -256,7 +343,7 @@ impl Drop for Running {
 fn definition(text: &str) -> Result<Server, String> {
     match text.split_once('=') {
         Some((name, command)) if !name.is_empty() && !command.trim().is_empty() => {
-            Ok(Server::new(name, command))
+            Ok(Server::named(name, command))
         }
         _ => Err("expected NAME=COMMAND".to_owned()),
     }

@@ -10,8 +10,17 @@ use nix::unistd::Pid;
 
 use super::usage::Usage;
 
-/// Reads the accounting of a process: total time from its CPU clock, the split from `/proc/PID/stat`.
+/// Reads the accounting of a process and of those that it has started, such as the workers of a host.
 pub(super) fn usage(pid: u32) -> io::Result<Usage> {
+    let own = usage_of_one(pid)?;
+    Ok(descendants(pid)
+        .into_iter()
+        .filter_map(|pid| usage_of_one(pid).ok())
+        .fold(own, Usage::and))
+}
+
+/// Reads the accounting of one process: total time from its CPU clock, the split from `/proc/PID/stat`.
+fn usage_of_one(pid: u32) -> io::Result<Usage> {
     let raw = i32::try_from(pid).map_err(|_| io::Error::from(ErrorKind::NotFound))?;
     let cpu = clock_gettime(clock_getcpuclockid(Pid::from_raw(raw))?)?;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -23,11 +32,48 @@ pub(super) fn usage(pid: u32) -> io::Result<Usage> {
     })
 }
 
-/// Returns the resident memory of a process in bytes.
+/// Returns the resident memory of a process and of those that it has started, in bytes.
 ///
 /// # Errors
 /// The process does not exist.
 pub fn resident(pid: u32) -> io::Result<u64> {
+    let own = resident_of_one(pid)?;
+    let others = descendants(pid).into_iter();
+    Ok(own
+        + others
+            .filter_map(|pid| resident_of_one(pid).ok())
+            .sum::<u64>())
+}
+
+/// Returns the processes that a process has started, and those that they have started.
+fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = children(pid);
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        found.extend(children(pid));
+        next += 1;
+    }
+    found
+}
+
+/// Returns the processes that a process has started. They are listed by the thread that has done it.
+fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    let lists = threads
+        .into_iter()
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            let children = list.split_ascii_whitespace();
+            children
+                .filter_map(|child| child.parse().ok())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn resident_of_one(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     resident_bytes(&status).ok_or_else(|| ErrorKind::InvalidData.into())
 }
@@ -79,6 +125,28 @@ mod tests {
             resident_bytes("VmSize:\t  90 kB\nVmRSS:\t    12 kB\n"),
             Some(12 * 1024)
         );
+    }
+
+    #[test]
+    fn usage_includes_that_of_started_processes() {
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "sh -c 'while :; do :; done' & wait"])
+            .spawn()
+            .unwrap();
+        let begun = std::time::Instant::now();
+        let limit = Duration::from_secs(20);
+        let used = || usage(shell.id()).unwrap().cpu;
+        while used() < Duration::from_millis(300) && begun.elapsed() < limit {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let (used, own) = (used(), usage_of_one(shell.id()).unwrap().cpu);
+        for pid in descendants(shell.id()) {
+            let pid = Pid::from_raw(i32::try_from(pid).unwrap());
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+        }
+        shell.wait().unwrap();
+        assert!(used >= Duration::from_millis(300), "{used:?}");
+        assert!(own < Duration::from_millis(100), "{own:?}");
     }
 
     #[test]

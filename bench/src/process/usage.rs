@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::report::float;
 
-/// CPU time that a process has used, all its threads together.
+/// CPU time that a process and those that it has started have used, all their threads together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// User and system time. Counted by the scheduler in nanoseconds.
@@ -16,6 +16,19 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Returns what two processes have used together.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "only Linux has the accounting")
+    )]
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            user_ticks: self.user_ticks + other.user_ticks,
+            system_ticks: self.system_ticks + other.system_ticks,
+        }
+    }
+
     /// Returns what was used since an earlier reading.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {

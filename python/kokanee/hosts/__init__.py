@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from .._environ import of_wsgi
 from . import cheroot, eventlet, gevent, gunicorn, uwsgi, waitress, werkzeug, wsgiref
 from ._pump import pump
 from ._request import BadRequest, address_of, body_of, headers_of, target_of
@@ -85,7 +86,7 @@ def _answer(
         body,
         address_of(environ),
         environ.get("wsgi.url_scheme") == "https",
-        environ,
+        of_wsgi(environ),
         mode.notifies,
         connection is not None,
     )
@@ -108,7 +109,8 @@ def _adopt(
     if environ["REQUEST_METHOD"] != "GET":
         raise BadRequest
     secure = environ.get("wsgi.url_scheme") == "https"
-    rest = (connection.unread(), address_of(environ), environ, secure, connection.is_answered)
+    kept = of_wsgi(environ)
+    rest = (connection.unread(), address_of(environ), kept, secure, connection.is_answered)
     if connection.is_tls:
         pump(mode, connection.socket, lambda fd: engine.adopt(fd, *head, *rest))
     else:
