@@ -173,6 +173,8 @@ class Connections:
         else:
             is_here = await settle(manager.can_disconnect(sid, namespace))
         if not is_here:
+            if not ignore_queue and client is None:
+                self._engine.disconnect_elsewhere(sid, namespace)
             return
         self.logger.info("Disconnecting %s [%s]", sid, namespace)
         # Before the engine does it, as then the client has left its rooms.

@@ -21,6 +21,7 @@ __all__ = [
     "DONE",
     "SESSION_END",
     "CHANNEL",
+    "TROUBLE",
     "__version__",
 ]
 
@@ -34,6 +35,7 @@ ANSWER: int
 DONE: int
 SESSION_END: int
 CHANNEL: int
+TROUBLE: int
 
 _Event = tuple[Any, ...]
 _Headers = list[tuple[str, str]]
@@ -56,7 +58,19 @@ class Engine:
         namespace: str,
         rooms: list[str] | None = None,
         skip: list[str] | None = None,
+        here: bool = False,
+        elsewhere: bool = False,
     ) -> int: ...
+    def next_call(self) -> int: ...
+    def ask_elsewhere(
+        self,
+        call: int,
+        event: str,
+        data: Any,
+        namespace: str,
+        rooms: list[str] | None = None,
+        skip: list[str] | None = None,
+    ) -> bool: ...
     def emit_with_ack(self, event: str, data: Any, namespace: str, sid: str) -> int | None: ...
     def enter_room(self, sid: str, namespace: str, room: str) -> bool: ...
     def leave_room(self, sid: str, namespace: str, room: str) -> bool: ...
@@ -66,6 +80,8 @@ class Engine:
     def participants(self, namespace: str, room: str | None = None) -> list[tuple[str, str]]: ...
     def is_connected(self, sid: str, namespace: str) -> bool: ...
     def disconnect(self, sid: str, namespace: str) -> bool: ...
+    def disconnect_elsewhere(self, sid: str, namespace: str) -> bool: ...
+    def other_workers(self) -> int | None: ...
     def close_connection(self, sid: str, namespace: str) -> bool: ...
     def transport(self, sid: str, namespace: str) -> str | None: ...
     def request(

@@ -154,9 +154,13 @@ class Loop:
                 left = server._handle_raw if server._raw else server._left
                 self._begin(left(event), self.contexts.pop(event[1], None))
             elif kind == _engine.ANSWER:
-                self._answered(server._callbacks.pop(event[1], None), event[2])
+                # Of several clients, more may answer.
+                take = server._callbacks.get if event[3] else server._callbacks.pop
+                self._answered(take(event[1], None), event[2])
             elif kind == _engine.SESSION_END:
                 server._session_ended(event[1])
+            elif kind == _engine.TROUBLE:
+                server.logger.error("%s", event[1])
 
     def _answered(self, callback: Callable[..., Any] | None, args: Any) -> None:
         if callback is None:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Callable, ClassVar
 
-from . import _connections, _engine, base_namespace, exceptions, packet
+from . import _connections, _engine, _workers, base_namespace, exceptions, packet
 from ._eio import EngineIO
 from ._handlers import Handler, accepts, check_namespace, lifecycle_arity
 from .engineio import packet as eio_packet
@@ -42,6 +42,7 @@ ENGINE_OPTIONS: dict[str, Any] = {
     "strict_targets": False,
     "takeover": False,
     "poll_takeover": True,
+    "workers": "auto",
 }
 
 
@@ -136,6 +137,7 @@ class BaseServer(_connections.Connections):
             if name not in options:
                 self._warn_of_unknown(name)
             options[name] = value
+        _workers.check_option(options["workers"])
         self.packet_class = self._packet_class(serializer)
         if json is not None:
             # For the process, as applications make packets themselves.
@@ -168,6 +170,9 @@ class BaseServer(_connections.Connections):
         self.eio = EngineIO(self)
         self.manager = client_manager if client_manager is not None else self._default_manager()
         self.manager.set_server(self)
+        self._engine_dict["meet"] = _workers.Meeting(options)
+        # A message queue connects the workers, too.
+        self._engine_dict["shared"] = not getattr(self.manager, "has_queue", False)
 
     # What differs between the two servers.
 

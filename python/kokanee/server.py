@@ -266,13 +266,17 @@ class Server(base_server.BaseServer):
         elif kind == _engine.DISCONNECT:
             drive(self._left(event))
         elif kind == _engine.ANSWER:
-            callback = self._callbacks.pop(event[1], None)
+            # Of several clients, more may answer.
+            take = self._callbacks.get if event[3] else self._callbacks.pop
+            callback = take(event[1], None)
             if callback is not None and event[2] is not None:
                 callback(*event[2])
             elif isinstance(callback, _Waiter):
                 callback.gone()
         elif kind == _engine.SESSION_END:
             self._session_ended(event[1])
+        elif kind == _engine.TROUBLE:
+            self.logger.error("%s", event[1])
 
     def _handle_event(self, event: tuple[Any, ...]) -> None:
         try:

@@ -26,7 +26,7 @@ use pyo3::{
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
-    engine::Session,
+    clients::{Session, session_of},
     request::PendingState,
     value::{self, Json},
 };
@@ -41,6 +41,7 @@ pub(crate) const ANSWER: u8 = 3;
 pub(crate) const DONE: u8 = 4;
 pub(crate) const SESSION_END: u8 = 5;
 pub(crate) const CHANNEL: u8 = 6;
+pub(crate) const TROUBLE: u8 = 7;
 
 /// The kinds of events, as constants of the module.
 pub(crate) const KINDS: &[(&str, u8)] = &[
@@ -51,6 +52,7 @@ pub(crate) const KINDS: &[(&str, u8)] = &[
     ("DONE", DONE),
     ("SESSION_END", SESSION_END),
     ("CHANNEL", CHANNEL),
+    ("TROUBLE", TROUBLE),
 ];
 
 #[expect(
@@ -76,14 +78,20 @@ pub(crate) enum Event {
         socket: Socket,
         reason: DisconnectReason,
     },
-    /// A client has answered an event; `None`: nobody will.
-    Answer { call: u64, args: Option<Args> },
+    /// A client has answered an event; `None`: nobody will. `more`: others may answer it, too.
+    Answer {
+        call: u64,
+        args: Option<Args>,
+        more: bool,
+    },
     /// A request has its response.
     Done(Arc<PendingState>),
     /// A session has ended, with all its sockets.
     SessionEnd(Arc<str>),
     /// A channel has messages for its client.
     Channel(u64),
+    /// Something has gone wrong that the application's log must say.
+    Trouble(String),
 }
 
 #[derive(Default)]
@@ -380,7 +388,7 @@ pub(crate) fn to_python<'py>(
                 Some(text) => value::loads_with(py, json, text)?,
                 None => py.None().into_bound(py),
             };
-            let session = crate::engine::session_of(&socket);
+            let session = session_of(&socket);
             let (eio_sid, environ) = match &session {
                 Some(session) => (session.id().to_owned(), session.environ(py)),
                 None => (String::new(), None),
@@ -434,16 +442,17 @@ pub(crate) fn to_python<'py>(
             )
                 .into_pyobject(py)
         }
-        Event::Answer { call, args } => {
+        Event::Answer { call, args, more } => {
             let args = match args {
                 Some(args) => Some(value::args_to_python(py, json, &args)?),
                 None => None,
             };
-            (ANSWER, call, args).into_pyobject(py)
+            (ANSWER, call, args, more).into_pyobject(py)
         }
         Event::Done(pending) => (DONE, pending.id).into_pyobject(py),
         Event::SessionEnd(id) => (SESSION_END, &*id).into_pyobject(py),
         Event::Channel(id) => (CHANNEL, id).into_pyobject(py),
+        Event::Trouble(text) => (TROUBLE, text).into_pyobject(py),
     }
 }
 

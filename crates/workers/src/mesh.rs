@@ -1,15 +1,6 @@
 //! [`Mesh`]: the connections of a worker with all others of its group.
 
-use std::{
-    collections::HashMap,
-    io,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -22,7 +13,7 @@ use tokio::{
 use crate::{
     codec::{Message, Worker},
     link::{Link, Passed, Received, Receiver, SendError},
-    place::{self, Place},
+    place::{self, Name, Place},
 };
 
 /// How long a connection may say nothing about who has opened it.
@@ -51,21 +42,11 @@ pub trait Member: Send + Sync + 'static {
 }
 
 struct Inner {
-    worker: Worker,
-    folder: PathBuf,
+    name: Name,
     member: Arc<dyn Member>,
     runtime: Handle,
     links: RwLock<HashMap<Worker, Arc<Link>>>,
-    left: AtomicBool,
     stop: watch::Sender<bool>,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if !self.left.load(Ordering::Relaxed) {
-            place::remove(&self.folder, self.worker);
-        }
-    }
 }
 
 /// The connections of a worker with all others of its group. A cheap handle.
@@ -74,7 +55,7 @@ pub struct Mesh(Arc<Inner>);
 
 impl std::fmt::Debug for Mesh {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Mesh").field(&self.0.worker).finish()
+        f.debug_tuple("Mesh").field(&self.0.name.worker).finish()
     }
 }
 
@@ -88,18 +69,16 @@ impl Mesh {
         let listener = UnixListener::from_std(place.listener)?;
         drop(inside);
         let mesh = Self(Arc::new(Inner {
-            worker: place.worker,
-            folder: place.folder,
+            name: place.name,
             member,
             runtime: runtime.clone(),
             links: RwLock::default(),
-            left: AtomicBool::new(false),
             stop: watch::Sender::new(false),
         }));
         let accepting = mesh.clone();
         mesh.spawn(async move { accepting.accept(listener).await });
         // Every worker listens before it looks, so that of two that begin at once, one finds the other.
-        for worker in place::workers_in(&mesh.0.folder) {
+        for worker in place::workers_in(&mesh.0.name.folder) {
             mesh.link(worker);
         }
         Ok(mesh)
@@ -107,7 +86,7 @@ impl Mesh {
 
     /// Returns the bytes of this worker.
     pub fn worker(&self) -> Worker {
-        self.0.worker
+        self.0.name.worker
     }
 
     /// Returns whether a worker is connected with this one.
@@ -127,13 +106,13 @@ impl Mesh {
 
     /// Returns the link to a worker, which is opened if necessary. `None` if there is no such worker, or it is this one.
     pub fn link(&self, worker: Worker) -> Option<Arc<Link>> {
-        if worker == self.0.worker || *self.0.stop.borrow() {
+        if worker == self.0.name.worker || *self.0.stop.borrow() {
             return None;
         }
         if let Some(link) = self.0.links.read().get(&worker) {
             return Some(Arc::clone(link));
         }
-        if !place::path_of(&self.0.folder, worker).exists() {
+        if !place::path_of(&self.0.name.folder, worker).exists() {
             return None;
         }
         let mut links = self.0.links.write();
@@ -196,9 +175,7 @@ impl Mesh {
 
     /// Leaves the folder, so that no other worker comes any more. Those that are connected stay so.
     pub fn leave(&self) {
-        if !self.0.left.swap(true, Ordering::Relaxed) {
-            place::remove(&self.0.folder, self.0.worker);
-        }
+        self.0.name.remove();
     }
 
     /// Leaves the folder, and ends all connections.
@@ -246,7 +223,7 @@ impl Mesh {
     }
 
     async fn call(&self, worker: Worker, link: &Link) -> io::Result<()> {
-        let path = place::path_of(&self.0.folder, worker);
+        let path = place::path_of(&self.0.name.folder, worker);
         let mut calls = 0;
         let stream = loop {
             match UnixStream::connect(&path).await {
@@ -264,7 +241,7 @@ impl Mesh {
             }
         };
         check_user(&stream)?;
-        let hello = Message::Hello(self.0.worker).encode();
+        let hello = Message::Hello(self.0.name.worker).encode();
         link.carry(&stream, &hello).await
     }
 

@@ -4,6 +4,7 @@ use std::{
     fs, io,
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use crate::codec::Worker;
@@ -14,9 +15,32 @@ const TRIES: usize = 16;
 /// The place of a worker in the folder of its group, until it is dropped.
 #[derive(Debug)]
 pub struct Place {
-    pub(crate) worker: Worker,
-    pub(crate) folder: PathBuf,
+    pub(crate) name: Name,
     pub(crate) listener: UnixListener,
+}
+
+/// The name of a worker's socket. It is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Name {
+    pub(crate) folder: PathBuf,
+    pub(crate) worker: Worker,
+    left: AtomicBool,
+}
+
+impl Name {
+    /// Removes the socket, if that is not done. The last worker also removes the folder.
+    pub(crate) fn remove(&self) {
+        if !self.left.swap(true, Ordering::Relaxed) {
+            let _ = fs::remove_file(path_of(&self.folder, self.worker));
+            let _ = fs::remove_dir(&self.folder);
+        }
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        self.remove();
+    }
 }
 
 impl Place {
@@ -45,25 +69,20 @@ impl Place {
         let named = fs::hard_link(&hidden, path_of(folder, worker));
         let _ = fs::remove_file(&hidden);
         named?;
-        let place = Self {
-            worker,
+        let name = Name {
             folder: folder.to_owned(),
-            listener,
+            worker,
+            left: AtomicBool::new(false),
         };
+        let place = Self { name, listener };
         place.listener.set_nonblocking(true)?;
         Ok(place)
     }
 
     /// Returns the worker's bytes.
     pub fn worker(&self) -> Worker {
-        self.worker
+        self.name.worker
     }
-}
-
-/// Removes the socket of a worker. The last one also removes the folder.
-pub(crate) fn remove(folder: &Path, worker: Worker) {
-    let _ = fs::remove_file(path_of(folder, worker));
-    let _ = fs::remove_dir(folder);
 }
 
 /// Returns the socket of a worker.
