@@ -129,6 +129,22 @@ def _expecting(turns: dict[Any, Any], key: Any, turn: Any) -> Iterator[None]:
         turns.pop(key, None)
 
 
+class Call:
+    """Is an event that is being emitted: its callback waits for answers, which may come at once, unless it is not made."""
+
+    def __init__(self, callbacks: dict[int, tuple[Any, str, str]], number: int) -> None:
+        self.number = number
+        self.is_made = False
+        self._callbacks = callbacks
+
+    def __enter__(self) -> Call:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if not self.is_made:
+            self._callbacks.pop(self.number, None)
+
+
 class Connections:
     """Is the part of a server that lets clients in, sees them leave, and serves connections that are not the engine's."""
 
@@ -246,6 +262,8 @@ class Connections:
         else:
             is_here = await settle(manager.can_disconnect(sid, namespace))
         if not is_here:
+            if not ignore_queue and client is None:
+                self._engine.disconnect_elsewhere(sid, namespace)
             return
         self.logger.info("Disconnecting %s [%s]", sid, namespace)
         # Before the engine does it, as then the client has left its rooms.
@@ -436,13 +454,18 @@ class Connections:
             if pkt.id is None:
                 self._engine.emit(event, args, namespace, [sid], None)
             else:
-                number = self._engine.emit_with_ack(event, args, namespace, sid)
-                if number is not None:
-                    answered = functools.partial(self._answered, sid, pkt.id)
-                    self._callbacks[number] = answered, sid, namespace
+                answered = functools.partial(self._answered, sid, pkt.id)
+                with self._expect_answer(answered, sid, namespace) as call:
+                    call.is_made = self._engine.emit_with_ack(call.number, event, args, namespace, sid)
         elif turn is not None:
             turn.pass_on(pkt)
         return self._nothing()
+
+    def _expect_answer(self, callback: Any, sid: str, namespace: str) -> Call:
+        """Returns the call that is to be made for a callback."""
+        number: int = self._engine.next_call()
+        self._callbacks[number] = callback, sid, namespace
+        return Call(self._callbacks, number)
 
     def _answered(self, sid: str, id: int, *args: Any) -> Any:
         return self.manager.trigger_callback(sid, id, list(args))

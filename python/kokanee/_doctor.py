@@ -10,7 +10,7 @@ import platform
 import sys
 from typing import Any
 
-from . import _engine, _modes, _options, base_server
+from . import _engine, _modes, _options, _workers, base_server
 
 #: Hosts by their module, with the name of their distribution and their kind.
 HOSTS: dict[str, tuple[str, str]] = {
@@ -131,6 +131,9 @@ def _add_server(report: Report, server: base_server.BaseServer) -> None:
     namespaces = sorted({"/", *server.handlers, *server.namespace_handlers})
     report.add(section, "namespaces", ", ".join(namespaces))
     report.add(section, "manager", type(server.manager).__name__)
+    group, reason = _workers.group_of(server._options["workers"])
+    alone = "its clients stay in this process" if group is None else "one of several workers"
+    report.add(section, "workers", f"{alone}: {reason}")
     without = without_effect(server)
     for name, reason in without.items():
         report.add(f"Options without effect: {len(without)}", name, reason)

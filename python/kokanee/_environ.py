@@ -133,7 +133,7 @@ def _shape_of(values: dict[str, Any]) -> tuple[str, ...]:
 
 def _pack_scope(scope: Scope) -> tuple[bytes, Scope | None]:
     """Returns the plain values of a scope, packed, and its other ones."""
-    plain: Scope = {}
+    plain: dict[str, Any] = {}
     others: Scope = {}
     for name, value in scope.items():
         if name == "extensions":

@@ -173,11 +173,13 @@ class Loop:
                 left = server._handle_raw if server._raw else server._left
                 self._begin(left(event), self.contexts.pop(event[1], None))
             elif kind == _engine.ANSWER:
-                self._answered(server._answered_by(event[1], event[2]), event[2])
+                self._answered(server._answered_by(event[1], event[2], event[3]), event[2])
             elif kind == _engine.SESSION_END:
                 server._session_ended(event[1])
             elif kind == _engine.LOG:
                 server._log(event)
+            elif kind == _engine.TROUBLE:
+                server.logger.error("%s", event[1])
         return tasks
 
     def _answered(self, callback: Callable[..., Any] | None, args: Any) -> None:

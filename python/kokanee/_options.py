@@ -39,6 +39,7 @@ ENGINE_OPTIONS: dict[str, Any] = {
     "strict_targets": False,
     "takeover": False,
     "poll_takeover": True,
+    "workers": "auto",
 }
 
 #: The arguments of servers that are options of Socket.IO.
@@ -106,6 +107,7 @@ def _meant(name: str, value: Any) -> str | None:
         "path": (_is_text, "a text such as '/socket.io/'"),
         "namespaces": (_is_text_or_texts, "a list of namespaces, or '*'"),
         "json": (_is_json, "a module, or an object, with dumps and loads"),
+        "workers": (_is_workers, "'auto', False, a name or a folder that the workers share"),
         "client_manager": (_is_manager, "a manager, such as Manager()"),
     }
     fits_to, meant = checks.get(name, (lambda _: True, ""))
@@ -141,6 +143,10 @@ def _is_cookie(value: Any) -> bool:
 
 def _is_json(value: Any) -> bool:
     return callable(getattr(value, "dumps", None)) and callable(getattr(value, "loads", None))
+
+
+def _is_workers(value: Any) -> bool:
+    return value is False or (isinstance(value, str) and value != "")
 
 
 def _is_manager(value: Any) -> bool:

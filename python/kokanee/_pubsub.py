@@ -20,6 +20,7 @@ class PubSub(base_manager.BaseManager):
     """Tells other processes what happens here, and does here what they tell."""
 
     name = "pubsub"
+    has_queue = True
 
     def __init__(
         self,

@@ -36,10 +36,12 @@ class AsyncManager(BaseManager):
         skip_sid: Any = None,
         callback: Any = None,
         to: Any = None,
+        ignore_queue: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Emits an event to the clients of a room, of several, or of the namespace."""
-        for send in self._emit(event, data, namespace, to or room, skip_sid, callback):
+        """Emits an event to the clients of a room, of several, or of the namespace; with `ignore_queue` to those of this process."""
+        target = to or room
+        for send in self._emit(event, data, namespace, target, skip_sid, callback, ignore_queue):
             await send()
 
     async def enter_room(

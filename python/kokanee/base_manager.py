@@ -107,6 +107,9 @@ class NamespaceRooms(Mapping[Any, Members]):
 class BaseManager:
     """Knows which clients there are, and who is in which room."""
 
+    #: Whether a message queue connects it with those of other processes.
+    has_queue = False
+
     def __init__(self) -> None:
         self.logger: Any = None
         self.server: Any = None
@@ -326,6 +329,11 @@ class BaseManager:
         """Puts a client into a room."""
         client = self.clients.get(sid)
         if client is None or client.namespace != namespace:
+            if self._engine is not None and self._engine.enter_room(
+                sid, namespace, self.room_name(room)
+            ):
+                # It is another worker's.
+                return
             if not self.has_namespace(namespace):
                 raise ValueError("sid is not connected to requested namespace")
             raise KeyError(sid)
@@ -343,6 +351,9 @@ class BaseManager:
         """Takes a client out of a room."""
         client = self.clients.get(sid)
         if client is None or client.namespace != namespace:
+            if self._engine is not None:
+                # It may be another worker's.
+                self._engine.leave_room(sid, namespace, self.room_name(room))
             return
         if client.is_local and client.rooms is not None:
             client.rooms.pop(room, None)
@@ -393,18 +404,29 @@ class BaseManager:
         room: Any,
         skip_sid: Any,
         callback: Any,
+        ignore_queue: bool = False,
     ) -> list[Any]:
         """Gives an event to the engine for its clients; returns what is to be called for those that live in Python."""
         room = room or None
         skipped = _as_list(skip_sid)
+        rooms = None if room is None else [self.room_name(name) for name in _as_list(room)]
         tapped = self._engine is None or self.server._is_tapped()
-        if not tapped:
-            if callback is None:
-                rooms = None if room is None else [self.room_name(name) for name in _as_list(room)]
-                self._engine.emit(event, data, namespace, rooms, skipped or None)
-            else:
+        asked = False
+        if callback is None:
+            if not tapped:
+                self._engine.emit(event, data, namespace, rooms, skipped or None, ignore_queue)
+            elif self._engine is not None and not ignore_queue:
+                self._engine.emit(event, data, namespace, rooms, skipped or None, elsewhere=True)
+        else:
+            if not tapped:
                 self._emit_with_ack(event, data, namespace, room, skipped, callback)
-        if isinstance(callback, Waiter) and not any(self.get_participants(namespace, room)):
+            if self._engine is not None and not ignore_queue:
+                asked = self._ask_elsewhere(event, data, namespace, rooms, skipped, callback)
+        if (
+            isinstance(callback, Waiter)
+            and not asked
+            and not any(self.get_participants(namespace, room))
+        ):
             callback.gone()
         if not tapped and not self._local_clients:
             return []
@@ -425,11 +447,26 @@ class BaseManager:
         for sid, _ in self.get_participants(namespace, room):
             if sid in skipped or self._is_local(sid):
                 continue
-            number = self._engine.emit_with_ack(event, data, namespace, sid)
-            if number is not None:
-                self.server._callbacks[number] = callback, sid, namespace
-            elif isinstance(callback, Waiter):
+            with self.server._expect_answer(callback, sid, namespace) as call:
+                call.is_made = self._engine.emit_with_ack(call.number, event, data, namespace, sid)
+            if not call.is_made and isinstance(callback, Waiter):
                 callback.gone()
+
+    def _ask_elsewhere(
+        self,
+        event: str,
+        data: Any,
+        namespace: str,
+        rooms: list[str] | None,
+        skipped: list[Any],
+        callback: Any,
+    ) -> bool:
+        """Emits an event to the clients of other workers. Returns whether there may be any that will answer."""
+        with self.server._expect_answer(callback, "another worker's client", namespace) as call:
+            call.is_made = self._engine.ask_elsewhere(
+                call.number, event, data, namespace, rooms, skipped or None
+            )
+        return bool(call.is_made)
 
     def _packets(
         self,

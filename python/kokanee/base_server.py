@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Callable, ClassVar, TypeVar, overload
 
-from . import _connections, _engine, _options, base_namespace, exceptions, packet
+from . import _connections, _engine, _options, _workers, base_namespace, exceptions, packet
 from ._eio import EngineIO
 from ._handlers import Handler, accepts, check, check_namespace
 from .engineio import packet as eio_packet
@@ -114,6 +114,9 @@ class BaseServer(_connections.Connections):
         self.eio = EngineIO(self)
         self.manager = client_manager if client_manager is not None else self._default_manager()
         self.manager.set_server(self)
+        self._engine_dict["meet"] = _workers.Meeting(options)
+        # A message queue connects the workers, too.
+        self._engine_dict["shared"] = not getattr(self.manager, "has_queue", False)
 
     # What differs between the two servers.
 
@@ -367,9 +370,13 @@ class BaseServer(_connections.Connections):
             line = "%s: Received packet %s data %s" if what == "received" else "%s: Sending packet %s data %s"
             log(line, eio_sid, eio_packet.packet_names[kind], data)
 
-    def _answered_by(self, call: int, args: Any) -> Any:
-        """Returns the callback of an event that a client has answered, or has left without an answer (`None`)."""
-        callback, sid, namespace = self._callbacks.pop(call, (None, "", ""))
+    def _answered_by(self, call: int, args: Any, more: bool) -> Any:
+        """Returns the callback of an event that a client has answered, or has left without an answer (`None`).
+
+        `more`: other clients may answer it, too.
+        """
+        take = self._callbacks.get if more else self._callbacks.pop
+        callback, sid, namespace = take(call, (None, "", ""))
         if args is not None and callback is not None:
             self.logger.info("received ack from %s [%s]", sid, namespace)
         return callback

@@ -269,7 +269,7 @@ class Server(base_server.BaseServer):
         elif kind == _engine.DISCONNECT:
             drive(self._left(event))
         elif kind == _engine.ANSWER:
-            callback = self._answered_by(event[1], event[2])
+            callback = self._answered_by(event[1], event[2], event[3])
             if callback is not None and event[2] is not None:
                 callback(*event[2])
             elif isinstance(callback, _Waiter):
@@ -278,6 +278,8 @@ class Server(base_server.BaseServer):
             self._session_ended(event[1])
         elif kind == _engine.LOG:
             self._log(event)
+        elif kind == _engine.TROUBLE:
+            self.logger.error("%s", event[1])
 
     def _handle_event(self, event: tuple[Any, ...]) -> None:
         """Calls the handler of an event and answers it."""

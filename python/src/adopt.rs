@@ -36,7 +36,7 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
     unsafe_code,
     reason = "a descriptor's number comes from Python, where it has no type"
 )]
-fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
@@ -55,7 +55,12 @@ pub(crate) enum Taken {
 impl Taken {
     /// Takes a duplicate of the host's descriptor.
     pub(crate) fn new(runtime: &Handle, fd: RawFd) -> io::Result<Self> {
-        let socket = Socket::from(duplicate(fd)?);
+        Self::of(runtime, duplicate(fd)?)
+    }
+
+    /// Takes a descriptor.
+    pub(crate) fn of(runtime: &Handle, fd: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(fd);
         socket.set_nonblocking(true)?;
         let is_unix = socket.domain()? == Domain::UNIX;
         let _inside = runtime.enter();
@@ -87,6 +92,19 @@ impl Taken {
         }
     }
 
+    /// Reads so many bytes, which the memory is taken for as they come.
+    pub(crate) async fn read(&mut self, bytes: u64) -> io::Result<Vec<u8>> {
+        let mut read = Vec::new();
+        match self {
+            Self::Tcp(stream) => stream.take(bytes).read_to_end(&mut read).await?,
+            Self::Unix(stream) => stream.take(bytes).read_to_end(&mut read).await?,
+        };
+        if read.len() as u64 != bytes {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(read)
+    }
+
     /// Writes the last response of the connection.
     pub(crate) async fn finish(self, response: &[u8]) -> io::Result<()> {
         match self {
@@ -109,36 +127,30 @@ async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(())
 }
 
-/// Answers a request on the host's connection; the host does not use it any more. `answered`: the host has sent 101.
-pub(crate) fn adopt(
+/// Answers a request on a connection that its host does not use any more. `answered`: the host has sent 101.
+pub(crate) async fn accept(
     server: &Server,
-    runtime: &Handle,
-    fd: RawFd,
+    taken: Taken,
     request: Request<Empty<Bytes>>,
-    unread: Vec<u8>,
+    unread: &[u8],
     address: Option<std::net::SocketAddr>,
     answered: bool,
-) -> io::Result<()> {
-    let taken = Taken::new(runtime, fd)?;
-    let server = server.clone();
-    runtime.spawn(async move {
-        let accepted = match taken {
-            Taken::Tcp(stream) if answered => {
-                let stream = Headless::new(stream);
-                server.accept(stream, request, &unread, address).await
-            }
-            Taken::Tcp(stream) => server.accept(stream, request, &unread, address).await,
-            Taken::Unix(stream) if answered => {
-                let stream = Headless::new(stream);
-                server.accept(stream, request, &unread, address).await
-            }
-            Taken::Unix(stream) => server.accept(stream, request, &unread, address).await,
-        };
-        if let Err(error) = accepted {
-            tracing::debug!(%error, "a connection ended before its answer was written");
+) {
+    let accepted = match taken {
+        Taken::Tcp(stream) if answered => {
+            let stream = Headless::new(stream);
+            server.accept(stream, request, unread, address).await
         }
-    });
-    Ok(())
+        Taken::Tcp(stream) => server.accept(stream, request, unread, address).await,
+        Taken::Unix(stream) if answered => {
+            let stream = Headless::new(stream);
+            server.accept(stream, request, unread, address).await
+        }
+        Taken::Unix(stream) => server.accept(stream, request, unread, address).await,
+    };
+    if let Err(error) = accepted {
+        tracing::debug!(%error, "a connection ended before its answer was written");
+    }
 }
 
 /// A WebSocket whose response the host has sent: that of the engine is left out. If it is a refusal, the WebSocket is closed.

@@ -1,93 +1,49 @@
 //! [`Engine`]: a server whose handlers are events in a queue, and whose methods never wait.
 
 use std::{
-    collections::HashMap,
-    future::ready,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{Empty, Full};
-use kokanee_engineio::{CloseReason, Outgoing};
-use kokanee_server::{
-    Ack, AckError, Args, ConnectError, DisconnectReason, JoinError, Namespace, NoUpgrade, RawEvent,
-    Server, Socket, SocketId,
-};
+use kokanee_engineio::Outgoing;
+use kokanee_server::{AckError, Args, JoinError, NoUpgrade, Socket};
+use kokanee_workers::{Forwarded, Head, Link, Passed};
 use parking_lot::{Mutex, RwLock};
 use pyo3::{
-    exceptions::{PyOSError, PyValueError},
+    exceptions::PyValueError,
     prelude::*,
+    sync::MutexExt,
     types::{PyByteArray, PyBytes, PyDict, PyTuple},
 };
-use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::{
-    adopt, config,
+    adopt::{self, Taken},
+    clients::{self, Joining, Session, session_of},
+    config,
     feed::{self, Channel},
+    here::Here,
     queue::{self, Event, Queue},
-    request::{self, Head, Pending},
+    request::{self, Pending, address_of, request_of},
     runtime, value,
+    workers::{self, Group, handover},
 };
-
-/// What Python knows of a session: its public id, and the environ of the request that opened it. It ends with the session.
-#[derive(Debug)]
-pub(crate) struct Session {
-    id: Arc<str>,
-    environ: Option<Py<PyAny>>,
-    queue: Weak<Queue>,
-}
-
-impl Session {
-    pub(crate) fn id(&self) -> &str {
-        &self.id
-    }
-
-    pub(crate) fn environ<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.environ
-            .as_ref()
-            .map(|environ| environ.bind(py).clone())
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        if let Some(queue) = self.queue.upgrade() {
-            queue.push(Event::SessionEnd(Arc::clone(&self.id)));
-        }
-    }
-}
-
-/// The session of a socket.
-pub(crate) fn session_of(socket: &Socket) -> Option<Arc<Session>> {
-    let handshake = socket.handshake();
-    handshake.extensions().get::<Arc<Session>>().cloned()
-}
 
 /// The server in this process.
 struct Running {
     generation: u64,
-    runtime: Handle,
-    server: Server,
-    queue: Arc<Queue>,
-    joining: Joining,
-    ids: Arc<AtomicU64>,
+    here: Arc<Here>,
+    /// The other workers of the host.
+    group: OnceLock<Group>,
 }
-
-/// A socket that Python is deciding on, and what it has sent to it: that leaves after the answer to CONNECT.
-struct Joiner {
-    socket: Socket,
-    waiting: Vec<(String, Args)>,
-}
-
-type Joining = Arc<Mutex<HashMap<SocketId, Joiner>>>;
 
 /// Namespaces that exist at a time because a client has asked for them, if an application opens all.
 const MOST_OPEN_NAMESPACES: usize = 10_000;
+
+/// How much longer than its deadline the end of a server may take.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// A Socket.IO server for Python.
 #[pyclass(frozen, module = "kokanee._engine")]
@@ -97,16 +53,14 @@ pub(crate) struct Engine {
     serial: bool,
     namespaces: Mutex<Vec<String>>,
     running: RwLock<Option<Arc<Running>>>,
+    /// Held while the server is started: once in a process, although threads need it at the same time.
+    starting: std::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Engine")
     }
-}
-
-fn socket_id(sid: &str) -> Option<SocketId> {
-    sid.parse().ok()
 }
 
 impl Engine {
@@ -123,27 +77,32 @@ impl Engine {
     /// The server, started if it is not running in this process or was closed: a host may start again.
     fn serving(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
         let running = self.running(py)?;
-        if running.queue.is_closed() {
+        if running.here.queue.is_closed() {
             return self.start(py);
         }
         Ok(running)
     }
 
     fn start(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
+        let _starting = self.starting.lock_py_attached(py);
         let generation = runtime::generation();
+        if let Some(running) = &*self.running.read()
+            && running.generation == generation
+            && !running.here.queue.is_closed()
+        {
+            // Another thread was faster.
+            return Ok(Arc::clone(running));
+        }
         let runtime = runtime::handle()?;
         let options = self.options.bind(py);
         let json = options.get_item("json")?.filter(|json| !json.is_none());
         let queue = Arc::new(Queue::new(json.map(Bound::unbind)));
         let joining = Joining::default();
         let mut builder = config::builder(options)?;
-        if options
-            .get_item("open_namespaces")?
-            .is_some_and(|open| open.is_truthy().unwrap_or(false))
-        {
+        if option(options, "open_namespaces")? {
             let (queue, joining, serial) = (Arc::clone(&queue), Arc::clone(&joining), self.serial);
             builder = builder.open_namespaces(MOST_OPEN_NAMESPACES, move |namespace| {
-                attach(&queue, &joining, serial, namespace);
+                clients::attach(&queue, &joining, serial, namespace);
             });
         }
         if config::logs_packets(options)? {
@@ -156,16 +115,26 @@ impl Engine {
                 }
             });
         }
+        let place = workers::place(options)?;
+        if let Some(place) = &place {
+            builder = builder.owner(place.worker());
+        }
+        let is_shared = option(options, "shared")?;
+        let server = builder.build();
+        let here = Here::new(runtime, server, queue, joining, self.serial);
         let running = Arc::new(Running {
             generation,
-            runtime,
-            server: builder.build(),
-            queue,
-            joining,
-            ids: Arc::default(),
+            here: Arc::new(here),
+            group: OnceLock::new(),
         });
-        for name in &*self.namespaces.lock() {
-            self.attach(&running, name);
+        // One that is opened meanwhile is opened in what runs then.
+        let namespaces = self.namespaces.lock();
+        for name in &*namespaces {
+            running.here.open(name);
+        }
+        if let Some(place) = place {
+            let group = Group::join(place, &running.here, is_shared);
+            let _ = running.group.set(group?);
         }
         let mut slot = self.running.write();
         // Of a server of the parent process nothing may be dropped: its tasks do not exist here.
@@ -177,134 +146,25 @@ impl Engine {
         Ok(running)
     }
 
-    fn attach(&self, running: &Running, name: &str) {
-        let namespace = running.server.of(name);
-        attach(&running.queue, &running.joining, self.serial, &namespace);
-    }
-
-    fn namespace(&self, py: Python<'_>, name: &str) -> PyResult<Option<(Arc<Running>, Namespace)>> {
-        let running = self.running(py)?;
-        let namespace = running.server.find_namespace(name);
-        Ok(namespace.map(|namespace| (running, namespace)))
-    }
-
     /// A client's socket, also while Python is deciding on it.
     fn socket(&self, py: Python<'_>, sid: &str, namespace: &str) -> PyResult<Option<Socket>> {
-        let Some(id) = socket_id(sid) else {
-            return Ok(None);
-        };
-        let Some((running, namespace)) = self.namespace(py, namespace)? else {
-            return Ok(None);
-        };
-        Ok(namespace.socket(id).or_else(|| {
-            let joining = running.joining.lock();
-            let joiner = joining.get(&id)?;
-            (joiner.socket.namespace().name() == namespace.name()).then(|| joiner.socket.clone())
-        }))
+        Ok(self.running(py)?.here.socket(sid, namespace))
     }
 }
 
-/// Turns what happens in a namespace into events.
-fn attach(queue: &Arc<Queue>, joining: &Joining, serial: bool, namespace: &Namespace) {
-    let (its_queue, its_joining) = (Arc::clone(queue), Arc::clone(joining));
-    namespace.middleware(move |socket: Socket| {
-        ask(Arc::clone(&its_queue), Arc::clone(&its_joining), socket)
-    });
-    let its_joining = Arc::clone(joining);
-    namespace.on_connect(move |socket: Socket| {
-        let joiner = its_joining.lock().remove(&socket.id());
-        for (event, args) in joiner.into_iter().flat_map(|joiner| joiner.waiting) {
-            let _ = socket.send_args(&event, &args);
-        }
-        ready(())
-    });
-    let its_queue = Arc::clone(queue);
-    namespace.on_fallback(move |socket: Socket, event: RawEvent, ack: Ack| {
-        handle(Arc::clone(&its_queue), serial, socket, event, ack)
-    });
-    let (its_queue, its_joining) = (Arc::clone(queue), Arc::clone(joining));
-    namespace.on_disconnect(move |socket: Socket, reason: DisconnectReason| {
-        its_joining.lock().remove(&socket.id());
-        its_queue.push(Event::Disconnect { socket, reason });
-        ready(())
-    });
-}
-
-/// Waits for Python's decision on a socket. If the client goes before it is let in, the socket is forgotten; and Python, if
-/// it had let the client in, gets the event of its end.
-struct Asked {
-    queue: Arc<Queue>,
-    joining: Joining,
-    socket: Socket,
-    decision: oneshot::Receiver<Result<(), ConnectError>>,
-    is_let_in: bool,
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        if self.is_let_in {
-            return;
-        }
-        let joiner = self.joining.lock().remove(&self.socket.id());
-        drop(joiner);
-        self.decision.close();
-        if let Ok(Ok(())) = self.decision.try_recv() {
-            let reason = DisconnectReason::Session(CloseReason::TransportClose);
-            let socket = self.socket.clone();
-            self.queue.push(Event::Disconnect { socket, reason });
-        }
+/// Whether an option is true.
+fn option(options: &Bound<'_, PyDict>, name: &str) -> PyResult<bool> {
+    match options.get_item(name)? {
+        Some(value) => value.is_truthy(),
+        None => Ok(false),
     }
 }
 
-/// Asks Python whether a client may join, and waits for the decision.
-async fn ask(queue: Arc<Queue>, joining: Joining, socket: Socket) -> Result<(), ConnectError> {
-    let (decide, decision) = oneshot::channel();
-    let joiner = Joiner {
-        socket: socket.clone(),
-        waiting: Vec::new(),
-    };
-    joining.lock().insert(socket.id(), joiner);
-    let mut asked = Asked {
-        queue: Arc::clone(&queue),
-        joining,
-        socket: socket.clone(),
-        decision,
-        is_let_in: false,
-    };
-    queue.push(Event::Connect { socket, decide });
-    let verdict = (&mut asked.decision)
-        .await
-        .unwrap_or_else(|_| Err(ConnectError::new("Connection rejected by server")));
-    asked.is_let_in = verdict.is_ok();
-    verdict
+fn invalid(error: impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }
 
-/// Gives an event to Python; with `serial`, waits until it has handled it.
-async fn handle(queue: Arc<Queue>, serial: bool, socket: Socket, event: RawEvent, ack: Ack) {
-    queue.room().await;
-    let ack = ack.is_wanted().then_some(ack);
-    if !serial {
-        let turn = None;
-        queue.push(Event::Event {
-            socket,
-            event,
-            ack,
-            turn,
-        });
-        return;
-    }
-    let (turn, ended) = oneshot::channel();
-    let turn = Some(turn);
-    queue.push(Event::Event {
-        socket,
-        event,
-        ack,
-        turn,
-    });
-    let _ = ended.await;
-}
-
-/// The request of a host, with the session it opens if it has no id yet.
+/// The request of a host.
 fn head_of(
     method: String,
     target: String,
@@ -322,36 +182,9 @@ fn head_of(
 }
 
 impl Running {
-    /// Puts a new session into a request that opens one, and the attributes of its cookie if each has its own.
-    fn open_session<B>(
-        &self,
-        options: &Bound<'_, PyDict>,
-        request: &mut http::Request<B>,
-        environ: Option<Py<PyAny>>,
-    ) -> PyResult<()> {
-        let query = request.uri().query().unwrap_or_default();
-        if query.split('&').any(|pair| pair.starts_with("sid=")) {
-            return Ok(());
-        }
-        if let Some(attributes) = config::own_cookie_attributes(options)? {
-            request.extensions_mut().insert(attributes);
-        }
-        let mut random = [0; 15];
-        // Public, so it need not be secret, but it must be unique.
-        random[..8].copy_from_slice(&std::process::id().rotate_left(16).to_be_bytes().repeat(2));
-        random[7..].copy_from_slice(&self.next_id().to_be_bytes());
-        let id = kokanee_engineio::Sid::from_random(random);
-        let session = Arc::new(Session {
-            id: id.as_str().into(),
-            environ,
-            queue: Arc::downgrade(&self.queue),
-        });
-        request.extensions_mut().insert(session);
-        Ok(())
-    }
-
-    fn next_id(&self) -> u64 {
-        self.ids.fetch_add(1, Ordering::Relaxed) + 1
+    /// The link to the owner of the session that a request names, if that is another worker.
+    fn owner_of_request(&self, target: &str) -> Option<Arc<Link>> {
+        self.group.get()?.owner_of_request(target)
     }
 }
 
@@ -365,6 +198,7 @@ impl Engine {
             serial,
             namespaces: Mutex::default(),
             running: RwLock::new(None),
+            starting: std::sync::Mutex::default(),
         }
     }
 
@@ -377,7 +211,7 @@ impl Engine {
         if let Some(running) = &*self.running.read()
             && running.generation == runtime::generation()
         {
-            self.attach(running, &name);
+            running.here.open(&name);
         }
         namespaces.push(name);
     }
@@ -391,9 +225,8 @@ impl Engine {
             return Ok(false);
         };
         let (interval, timeout, allow_upgrades) = config::heartbeat(self.options.bind(py))?;
-        running
-            .server
-            .set_heartbeat(interval, timeout, allow_upgrades);
+        let server = &running.here.server;
+        server.set_heartbeat(interval, timeout, allow_upgrades);
         Ok(true)
     }
 
@@ -401,14 +234,14 @@ impl Engine {
 
     /// The descriptor that is readable while events wait.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        Ok(self.serving(py)?.queue.fileno()?)
+        Ok(self.serving(py)?.here.queue.fileno()?)
     }
 
     /// Takes up to `max` events as tuples.
     fn drain<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let running = self.running(py)?;
-        let events = running.queue.drain(max);
-        Ok(queue::all_to_python(py, &running.queue.json, events))
+        let events = running.here.queue.drain(max);
+        Ok(queue::all_to_python(py, &running.here.queue.json, events))
     }
 
     /// Waits for the next event without the GIL. `None` after the timeout in seconds, or when the engine is closed.
@@ -418,7 +251,7 @@ impl Engine {
         py: Python<'py>,
         timeout: Option<f64>,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let queue = Arc::clone(&self.running(py)?.queue);
+        let queue = Arc::clone(&self.running(py)?.here.queue);
         let timeout =
             timeout.map(|timeout| Duration::try_from_secs_f64(timeout).unwrap_or_default());
         loop {
@@ -434,27 +267,29 @@ impl Engine {
 
     /// How many events wait, and how many threads wait for one.
     fn load(&self, py: Python<'_>) -> PyResult<(usize, usize)> {
-        Ok(self.running(py)?.queue.load())
+        Ok(self.running(py)?.here.queue.load())
     }
 
     /// Waits, without the GIL, until all threads that handle events are busy and for so many seconds none was taken though
     /// some wait, and returns how many do. 0: the engine is closed.
     fn wait_busy(&self, py: Python<'_>, patience: f64) -> PyResult<usize> {
-        let queue = Arc::clone(&self.running(py)?.queue);
+        let queue = Arc::clone(&self.running(py)?.here.queue);
         let patience = Duration::try_from_secs_f64(patience).unwrap_or_default();
         Ok(py.detach(|| queue.wait_busy(patience)))
     }
 
     /// Whether `close` was called.
     fn is_closed(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.running(py)?.queue.is_closed())
+        Ok(self.running(py)?.here.queue.is_closed())
     }
 
     // Sending.
 
     /// Emits an event to rooms, or to all clients of the namespace without any; not to those in the rooms of `skip`. A
-    /// tuple as data is spread over the arguments. Returns for how many clients it was.
-    #[pyo3(signature = (event, data, namespace, rooms = None, skip = None))]
+    /// tuple as data is spread over the arguments. With `here`, only clients of this process get it, with `elsewhere` only
+    /// those of other workers. Returns for how many clients of this process it was.
+    #[pyo3(signature = (event, data, namespace, rooms = None, skip = None, here = false, elsewhere = false))]
+    #[expect(clippy::too_many_arguments, reason = "the parts of an event")]
     fn emit(
         &self,
         py: Python<'_>,
@@ -463,72 +298,87 @@ impl Engine {
         namespace: &str,
         rooms: Option<Vec<String>>,
         skip: Option<Vec<String>>,
+        here: bool,
+        elsewhere: bool,
     ) -> PyResult<usize> {
-        let args = value::args_of_data(&self.running(py)?.queue.json, data)?;
-        let Some((running, namespace)) = self.namespace(py, namespace)? else {
-            return Ok(0);
-        };
-        if let Some([room]) = rooms.as_deref()
-            && skip.is_none()
-            && let Some(id) = socket_id(room)
-        {
-            if let Some(joiner) = running.joining.lock().get_mut(&id) {
-                joiner.waiting.push((event.to_owned(), args));
-                return Ok(1);
+        let running = self.running(py)?;
+        let args = value::args_of_data(&running.here.queue.json, data)?;
+        let (rooms, skip) = (rooms.unwrap_or_default(), skip.unwrap_or_default());
+        let emitted = py.detach(|| {
+            let emitted = if elsewhere {
+                Ok(0)
+            } else {
+                running.here.emit(event, &args, namespace, &rooms, &skip)
+            };
+            if !here && let Some(group) = running.group.get() {
+                group.emit(event, &args, namespace, &rooms, &skip);
             }
-            // Otherwise it is the name of a room that looks like an id.
-            if let Some(socket) = namespace.socket(id) {
-                return match socket.send_args(event, &args) {
-                    Ok(()) => Ok(1),
-                    Err(kokanee_server::EmitError::Disconnected) => Ok(0),
-                    Err(error) => Err(PyValueError::new_err(error.to_string())),
-                };
-            }
-        }
-        let mut target = namespace.to(rooms.unwrap_or_default());
-        if let Some(skip) = skip {
-            target = target.except(skip);
-        }
-        let emitted = py.detach(|| target.emit_args(event, &args).now_or_never());
-        match emitted {
-            Some(Ok(recipients)) => Ok(recipients.count()),
-            Some(Err(error)) => Err(PyValueError::new_err(error.to_string())),
-            None => Ok(0),
-        }
+            emitted
+        });
+        emitted.map_err(invalid)
     }
 
-    /// Emits an event to one client and asks for its answer, which comes as an event with the number that is returned;
-    /// without arguments if the client is gone.
+    /// Returns a number for a call of `emit_with_ack` or `ask_elsewhere`. The answer may come before those return.
+    fn next_call(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.running(py)?.here.next_id())
+    }
+
+    /// Emits an event to clients of other workers and asks for their answers, which come as events with this number; the last
+    /// one of them without arguments. `False`: there are no other workers that may have such clients, and no answers.
+    #[pyo3(signature = (call, event, data, namespace, rooms = None, skip = None))]
+    #[expect(clippy::too_many_arguments, reason = "the parts of an event")]
+    fn ask_elsewhere(
+        &self,
+        py: Python<'_>,
+        call: u64,
+        event: &str,
+        data: &Bound<'_, PyAny>,
+        namespace: &str,
+        rooms: Option<Vec<String>>,
+        skip: Option<Vec<String>>,
+    ) -> PyResult<bool> {
+        let running = self.running(py)?;
+        let Some(group) = running.group.get() else {
+            return Ok(false);
+        };
+        let args = value::args_of_data(&running.here.queue.json, data)?;
+        let (rooms, skip) = (rooms.unwrap_or_default(), skip.unwrap_or_default());
+        Ok(py.detach(|| group.ask(call, event, &args, namespace, &rooms, &skip)))
+    }
+
+    /// Emits an event to one client and asks for its answer, which comes as an event with this number; without arguments if
+    /// the client is gone. `False`: it is gone already, and there will be no answer.
     fn emit_with_ack(
         &self,
         py: Python<'_>,
+        call: u64,
         event: &str,
         data: &Bound<'_, PyAny>,
         namespace: &str,
         sid: &str,
-    ) -> PyResult<Option<u64>> {
+    ) -> PyResult<bool> {
         let running = self.running(py)?;
-        let args = value::args_of_data(&running.queue.json, data)?;
+        let args = value::args_of_data(&running.here.queue.json, data)?;
         let Some(socket) = self.socket(py, sid, namespace)? else {
-            return Ok(None);
+            return Ok(false);
         };
-        let call = running.next_id();
         let emit = socket.emit_args_with_ack::<()>(event, &args);
-        let queue = Arc::clone(&running.queue);
+        let queue = Arc::clone(&running.here.queue);
         let mut asking = Box::pin(async move {
             let args: Result<Args, AckError> = emit.args().await;
             queue.push(Event::Answer {
                 call,
                 args: args.ok(),
+                more: false,
             });
         });
         // It leaves now, before whatever is emitted after it; a task waits for the answer.
-        let entered = running.runtime.enter();
+        let entered = running.here.runtime.enter();
         if (&mut asking).now_or_never().is_none() {
             drop(entered);
-            running.runtime.spawn(asking);
+            running.here.runtime.spawn(asking);
         }
-        Ok(Some(call))
+        Ok(true)
     }
 
     /// Sends a message as it is to a client that speaks a protocol of the application's.
@@ -560,14 +410,16 @@ impl Engine {
         namespace: &str,
         room: String,
     ) -> PyResult<bool> {
-        let Some(socket) = self.socket(py, sid, namespace)? else {
-            return Ok(false);
+        let running = self.running(py)?;
+        let Some(socket) = running.here.socket(sid, namespace) else {
+            let group = running.group.get();
+            return Ok(group.is_some_and(|group| group.enter(sid, namespace, room)));
         };
         match socket.join(room) {
             Ok(()) => Ok(true),
             // Its handlers may not know yet that it is gone.
             Err(JoinError::Disconnected) => Ok(false),
-            Err(error) => Err(PyValueError::new_err(error.to_string())),
+            Err(error) => Err(invalid(error)),
         }
     }
 
@@ -578,16 +430,20 @@ impl Engine {
         namespace: &str,
         room: String,
     ) -> PyResult<bool> {
-        let socket = self.socket(py, sid, namespace)?;
-        Ok(socket.map(|socket| socket.leave(room)).is_some())
+        let running = self.running(py)?;
+        let Some(socket) = running.here.socket(sid, namespace) else {
+            let group = running.group.get();
+            return Ok(group.is_some_and(|group| group.leave(sid, namespace, room)));
+        };
+        socket.leave(room);
+        Ok(true)
     }
 
-    fn close_room(&self, py: Python<'_>, namespace: &str, room: String) -> PyResult<()> {
-        if let Some((_, namespace)) = self.namespace(py, namespace)? {
-            let _ = namespace
-                .to(room.clone())
-                .sockets_leave(room)
-                .now_or_never();
+    fn close_room(&self, py: Python<'_>, namespace: String, room: String) -> PyResult<()> {
+        let running = self.running(py)?;
+        running.here.close_room(&namespace, &room);
+        if let Some(group) = running.group.get() {
+            group.close_room(namespace, room);
         }
         Ok(())
     }
@@ -604,11 +460,10 @@ impl Engine {
 
     /// The names of the rooms of a namespace.
     fn room_names(&self, py: Python<'_>, namespace: &str) -> PyResult<Vec<String>> {
-        let namespace = self.namespace(py, namespace)?;
-        let rooms = namespace
-            .map(|(_, namespace)| namespace.rooms())
-            .unwrap_or_default();
-        Ok(rooms.into_iter().map(|(name, _)| name).collect())
+        let namespace = self.running(py)?.here.namespace(namespace);
+        let rooms = namespace.map(|namespace| namespace.rooms());
+        let rooms = rooms.unwrap_or_default().into_iter();
+        Ok(rooms.map(|(name, _)| name).collect())
     }
 
     /// The clients in a room, or in the namespace, with the ids of their sessions.
@@ -619,21 +474,14 @@ impl Engine {
         namespace: &str,
         room: Option<String>,
     ) -> PyResult<Vec<(String, String)>> {
-        let Some((_, namespace)) = self.namespace(py, namespace)? else {
-            return Ok(Vec::new());
-        };
-        let sockets = match room {
-            Some(room) => namespace.to(room).fetch_sockets().now_or_never(),
-            None => namespace.fetch_sockets().now_or_never(),
-        };
-        let sockets = sockets.into_iter().flatten();
-        Ok(sockets
-            .map(|socket| {
-                let session = session_of(&socket);
-                let session = session.map_or_else(String::new, |session| session.id().to_owned());
-                (socket.id().as_str().to_owned(), session)
-            })
-            .collect())
+        let rooms: Vec<String> = room.into_iter().collect();
+        let sockets = self.running(py)?.here.sockets(namespace, &rooms, &[]);
+        let clients = sockets.into_iter().map(|socket| {
+            let session = session_of(&socket);
+            let session = session.map_or_else(String::new, |session| session.id().to_owned());
+            (socket.id().as_str().to_owned(), session)
+        });
+        Ok(clients.collect())
     }
 
     // Clients.
@@ -646,6 +494,13 @@ impl Engine {
     fn disconnect(&self, py: Python<'_>, sid: &str, namespace: &str) -> PyResult<bool> {
         let socket = self.socket(py, sid, namespace)?;
         Ok(socket.map(|socket| socket.disconnect()).is_some())
+    }
+
+    /// Has the worker that a client belongs to disconnect it. `False`: it is not of another worker.
+    fn disconnect_elsewhere(&self, py: Python<'_>, sid: &str, namespace: &str) -> PyResult<bool> {
+        let running = self.running(py)?;
+        let group = running.group.get();
+        Ok(group.is_some_and(|group| group.disconnect(sid, namespace)))
     }
 
     /// Closes the connection of a client, and so leaves all its namespaces.
@@ -687,22 +542,22 @@ impl Engine {
         upgrades: bool,
     ) -> PyResult<Pending> {
         let running = self.serving(py)?;
+        let here = &running.here;
         let head = head_of(method, target, headers, address, secure);
-        let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
-        let mut request = head.request(body)?;
-        running.open_session(self.options.bind(py), &mut request, environ)?;
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let mut request = request_of(&head, Full::new(body.clone())).map_err(invalid)?;
+        let (runtime, queue, server) = (&here.runtime, &here.queue, here.server.clone());
+        let id = here.next_id();
+        if let Some(link) = running.owner_of_request(&head.target) {
+            let answering = handover::relay(link, server, head, request, body);
+            return Ok(request::start(runtime, queue, answering, id, notify));
+        }
+        here.open_session(self.options.bind(py), &mut request, environ)?;
         if !upgrades {
             request.extensions_mut().insert(NoUpgrade);
         }
-        let id = running.next_id();
-        Ok(request::start(
-            &running.server,
-            &running.runtime,
-            &running.queue,
-            request,
-            id,
-            notify,
-        ))
+        let answering = request::answer(server, request);
+        Ok(request::start(runtime, queue, answering, id, notify))
     }
 
     /// Takes over a connection of the host by its descriptor, which is duplicated, and answers its request. `answered`: the
@@ -723,23 +578,35 @@ impl Engine {
         answered: bool,
     ) -> PyResult<()> {
         let running = self.serving(py)?;
+        let here = &running.here;
         let head = head_of(method, target, headers, address, secure);
-        let mut request = head.request(Empty::new())?;
+        if let Some(link) = running.owner_of_request(&head.target) {
+            let passed = Passed {
+                forwarded: Forwarded {
+                    head,
+                    body: 0,
+                    unread,
+                    answered,
+                },
+                connection: adopt::duplicate(fd)?,
+            };
+            if let Err(passed) = link.pass(Box::new(passed)) {
+                let (runtime, server) = (here.runtime.clone(), here.server.clone());
+                here.runtime.spawn(handover::serve(runtime, server, passed));
+            }
+            return Ok(());
+        }
+        let mut request = request_of(&head, Empty::new()).map_err(invalid)?;
         if answered {
             feed::complete(request.headers_mut());
         }
-        running.open_session(self.options.bind(py), &mut request, environ)?;
-        let address = head.socket_address();
-        adopt::adopt(
-            &running.server,
-            &running.runtime,
-            fd,
-            request,
-            unread,
-            address,
-            answered,
-        )
-        .map_err(|error| PyOSError::new_err(error.to_string()))
+        here.open_session(self.options.bind(py), &mut request, environ)?;
+        let taken = Taken::new(&here.runtime, fd)?;
+        let (address, server) = (address_of(&head), here.server.clone());
+        here.runtime.spawn(async move {
+            adopt::accept(&server, taken, request, &unread, address, answered).await;
+        });
+        Ok(())
     }
 
     /// Opens a WebSocket whose messages the host hands over.
@@ -754,30 +621,40 @@ impl Engine {
         environ: Option<Py<PyAny>>,
     ) -> PyResult<Channel> {
         let running = self.serving(py)?;
+        let here = &running.here;
         let head = head_of("GET".to_owned(), target, headers, address, secure);
-        let mut request = head.request(Empty::new())?;
+        let mut request = request_of(&head, Empty::new()).map_err(invalid)?;
         feed::complete(request.headers_mut());
-        running.open_session(self.options.bind(py), &mut request, environ)?;
-        let (address, id) = (head.socket_address(), running.next_id());
-        Ok(feed::open(
-            &running.server,
-            &running.runtime,
-            &running.queue,
-            request,
-            address,
-            id,
-        ))
+        let (runtime, queue, server) = (&here.runtime, &here.queue, here.server.clone());
+        let id = here.next_id();
+        if let Some(link) = running.owner_of_request(&head.target) {
+            let mut head = head;
+            request::set_headers(&mut head, request.headers());
+            return Ok(feed::open(runtime, queue, id, |stream| {
+                handover::relay_websocket(link, server, head, request, stream)
+            }));
+        }
+        here.open_session(self.options.bind(py), &mut request, environ)?;
+        let address = address_of(&head);
+        Ok(feed::open(runtime, queue, id, |stream| {
+            feed::accept(server, stream, request, address)
+        }))
     }
 
     /// Has the engine read what channels were fed.
     fn flush_fed(&self, py: Python<'_>) -> PyResult<()> {
-        self.running(py)?.queue.wake_fed();
+        self.running(py)?.here.queue.wake_fed();
         Ok(())
     }
 
     /// How many sessions are open.
     fn session_count(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.running(py)?.server.session_count())
+        Ok(self.running(py)?.here.server.session_count())
+    }
+
+    /// How many other workers of the host there are; `None` if this process is not one of several.
+    fn other_workers(&self, py: Python<'_>) -> PyResult<Option<usize>> {
+        Ok(self.running(py)?.group.get().map(Group::others))
     }
 
     /// Ends all sessions within so many seconds, and then the waits of threads for events.
@@ -793,10 +670,22 @@ impl Engine {
         }
         py.detach(|| {
             let timeout = Duration::try_from_secs_f64(timeout).unwrap_or_default();
-            let server = running.server.clone();
-            let closing = async move { server.close(timeout).await };
-            let _ = running.runtime.block_on(closing);
-            running.queue.close();
+            // First of all, nothing more may come from other workers.
+            if let Some(group) = running.group.get() {
+                group.withdraw();
+            }
+            let server = running.here.server.clone();
+            let (closed, closing) = std::sync::mpsc::channel();
+            running.here.runtime.spawn(async move {
+                let result = server.close(timeout).await;
+                let _ = closed.send(result);
+            });
+            // Not the runtime waits: uWSGI calls this so late that the runtime has no thread-local values here any more.
+            let _ = closing.recv_timeout(timeout + CLOSE_GRACE);
+            if let Some(group) = running.group.get() {
+                group.close();
+            }
+            running.here.queue.close();
         });
     }
 }

@@ -171,7 +171,7 @@ fn refusal(response: &[u8]) -> Outgoing {
 }
 
 /// The engine's end of the stream.
-struct Stream(Arc<Shared>);
+pub(crate) struct Stream(Arc<Shared>);
 
 impl AsyncRead for Stream {
     fn poll_read(
@@ -331,15 +331,16 @@ pub(crate) fn complete(headers: &mut HeaderMap) {
         .or_insert(HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAA=="));
 }
 
-/// Opens a WebSocket whose messages the host hands over.
-pub(crate) fn open(
-    server: &Server,
+/// Opens a WebSocket whose messages the host hands over. `serve` gets its stream.
+pub(crate) fn open<F>(
     runtime: &Handle,
     queue: &Arc<Queue>,
-    request: Request<Empty<bytes::Bytes>>,
-    address: Option<std::net::SocketAddr>,
     id: u64,
-) -> Channel {
+    serve: impl FnOnce(Stream) -> F,
+) -> Channel
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let shared = Arc::new(Shared {
         id,
         queue: Arc::clone(queue),
@@ -353,11 +354,18 @@ pub(crate) fn open(
             ended: false,
         }),
     });
-    let (server, stream) = (server.clone(), Stream(Arc::clone(&shared)));
-    runtime.spawn(async move {
-        if let Err(error) = server.accept(stream, request, &[], address).await {
-            tracing::debug!(%error, "a WebSocket ended before it was accepted");
-        }
-    });
+    runtime.spawn(serve(Stream(Arc::clone(&shared))));
     Channel(shared)
+}
+
+/// Answers the request of a WebSocket.
+pub(crate) async fn accept(
+    server: Server,
+    stream: Stream,
+    request: Request<Empty<bytes::Bytes>>,
+    address: Option<std::net::SocketAddr>,
+) {
+    if let Err(error) = server.accept(stream, request, &[], address).await {
+        tracing::debug!(%error, "a WebSocket ended before it was accepted");
+    }
 }

@@ -6,13 +6,16 @@
 //! engine in one of three ways: as a descriptor (`adopt.rs`), as a request (`request.rs`), or message by message (`feed.rs`).
 
 mod adopt;
+mod clients;
 mod config;
 mod engine;
 mod feed;
+mod here;
 mod queue;
 mod request;
 mod runtime;
 mod value;
+mod workers;
 
 use pyo3::prelude::*;
 

@@ -27,7 +27,7 @@ use pyo3::{
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
-    engine::Session,
+    clients::{Session, session_of},
     request::PendingState,
     value::{self, Json},
 };
@@ -43,6 +43,7 @@ pub(crate) const DONE: u8 = 4;
 pub(crate) const SESSION_END: u8 = 5;
 pub(crate) const CHANNEL: u8 = 6;
 pub(crate) const LOG: u8 = 7;
+pub(crate) const TROUBLE: u8 = 8;
 
 /// The kinds of events, as constants of the module.
 pub(crate) const KINDS: &[(&str, u8)] = &[
@@ -54,6 +55,7 @@ pub(crate) const KINDS: &[(&str, u8)] = &[
     ("SESSION_END", SESSION_END),
     ("CHANNEL", CHANNEL),
     ("LOG", LOG),
+    ("TROUBLE", TROUBLE),
 ];
 
 #[expect(
@@ -79,8 +81,12 @@ pub(crate) enum Event {
         socket: Socket,
         reason: DisconnectReason,
     },
-    /// A client has answered an event; `None`: nobody will.
-    Answer { call: u64, args: Option<Args> },
+    /// A client has answered an event; `None`: nobody will. `more`: others may answer it, too.
+    Answer {
+        call: u64,
+        args: Option<Args>,
+        more: bool,
+    },
     /// A request has its response.
     Done(Arc<PendingState>),
     /// A session has ended, with all its sockets.
@@ -89,6 +95,8 @@ pub(crate) enum Event {
     Channel(u64),
     /// What a session has done, for the log.
     Log { session: Arc<str>, record: Record },
+    /// Something has gone wrong that the application's log must say.
+    Trouble(String),
 }
 
 #[derive(Default)]
@@ -400,7 +408,7 @@ pub(crate) fn to_python<'py>(
                 Some(text) => value::loads_with(py, json, text)?,
                 None => py.None().into_bound(py),
             };
-            let session = crate::engine::session_of(&socket);
+            let session = session_of(&socket);
             let (eio_sid, environ) = match &session {
                 Some(session) => (session.id().to_owned(), session.environ(py)),
                 None => (String::new(), None),
@@ -454,12 +462,12 @@ pub(crate) fn to_python<'py>(
             )
                 .into_pyobject(py)
         }
-        Event::Answer { call, args } => {
+        Event::Answer { call, args, more } => {
             let args = match args {
                 Some(args) => Some(value::args_to_python(py, json, &args)?),
                 None => None,
             };
-            (ANSWER, call, args).into_pyobject(py)
+            (ANSWER, call, args, more).into_pyobject(py)
         }
         Event::Done(pending) => (DONE, pending.id).into_pyobject(py),
         Event::SessionEnd(id) => (SESSION_END, &*id).into_pyobject(py),
@@ -478,6 +486,7 @@ pub(crate) fn to_python<'py>(
             };
             (LOG, &*session, what, kind, data).into_pyobject(py)
         }
+        Event::Trouble(text) => (TROUBLE, text).into_pyobject(py),
     }
 }
 

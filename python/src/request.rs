@@ -11,8 +11,9 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use kokanee_server::{PeerAddress, Server};
+use kokanee_workers::Head;
 use parking_lot::{Condvar, Mutex};
-use pyo3::{exceptions::PyValueError, prelude::*, types::PyBytes};
+use pyo3::{prelude::*, types::PyBytes};
 use tokio::{sync::Notify, task::AbortHandle};
 use tower_service::Service;
 
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// A response: its status, headers and body.
-struct Reply {
+pub(crate) struct Reply {
     status: u16,
     reason: &'static str,
     headers: Vec<(String, String)>,
@@ -169,67 +170,57 @@ struct Unanswered(Arc<PendingState>);
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        self.0.fill(Reply {
-            status: 503,
-            reason: "Service Unavailable",
-            headers: Vec::new(),
-            body: Bytes::new(),
-        });
+        self.0.fill(Reply::unavailable());
     }
 }
 
-/// What a host knows of a request.
-pub(crate) struct Head {
-    pub(crate) method: String,
-    pub(crate) target: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) address: Option<(String, u16)>,
-    pub(crate) secure: bool,
+/// Makes a request of its head and body.
+pub(crate) fn request_of<B>(head: &Head, body: B) -> Result<Request<B>, http::Error> {
+    let uri: Uri = if head.secure {
+        format!("https://host{}", head.target).parse()?
+    } else {
+        head.target.parse()?
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::from_bytes(head.method.as_bytes())?;
+    *request.uri_mut() = uri;
+    for (name, value) in &head.headers {
+        let name = HeaderName::from_bytes(name.as_bytes())?;
+        // WSGI's texts are Latin-1.
+        let bytes: Option<Vec<u8>> = value
+            .chars()
+            .map(|char| u8::try_from(u32::from(char)).ok())
+            .collect();
+        let bytes = bytes.unwrap_or_else(|| value.as_bytes().to_vec());
+        let value = HeaderValue::from_bytes(&bytes)?;
+        request.headers_mut().append(name, value);
+    }
+    if let Some(address) = address_of(head) {
+        request.extensions_mut().insert(PeerAddress(address));
+    }
+    Ok(request)
 }
 
-impl Head {
-    /// The request without its body.
-    pub(crate) fn request<B>(&self, body: B) -> PyResult<Request<B>> {
-        let invalid = |error: &dyn std::fmt::Display| PyValueError::new_err(error.to_string());
-        let method = Method::from_bytes(self.method.as_bytes()).map_err(|error| invalid(&error))?;
-        let uri: Uri = if self.secure {
-            format!("https://host{}", self.target).parse()
-        } else {
-            self.target.parse()
-        }
-        .map_err(|error| invalid(&error))?;
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        for (name, value) in &self.headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| invalid(&error))?;
-            // WSGI's texts are Latin-1.
-            let bytes: Option<Vec<u8>> = value
-                .chars()
-                .map(|char| u8::try_from(u32::from(char)).ok())
-                .collect();
-            let bytes = bytes.unwrap_or_else(|| value.as_bytes().to_vec());
-            let value = HeaderValue::from_bytes(&bytes).map_err(|error| invalid(&error))?;
-            request.headers_mut().append(name, value);
-        }
-        if let Some(address) = self.socket_address() {
-            request.extensions_mut().insert(PeerAddress(address));
-        }
-        Ok(request)
-    }
-
-    pub(crate) fn socket_address(&self) -> Option<std::net::SocketAddr> {
-        let (host, port) = self.address.as_ref()?;
-        Some(std::net::SocketAddr::new(host.parse().ok()?, *port))
-    }
+/// Puts the headers of a request into its head.
+pub(crate) fn set_headers(head: &mut Head, headers: &http::HeaderMap) {
+    let texts = headers.iter().map(|(name, value)| {
+        let value = value.as_bytes().iter().map(|&byte| char::from(byte));
+        (name.as_str().to_owned(), value.collect())
+    });
+    head.headers = texts.collect();
 }
 
-/// Begins to answer a request; `notify` pushes an event when the response is there.
+/// Returns the address of the connection's other end.
+pub(crate) fn address_of(head: &Head) -> Option<std::net::SocketAddr> {
+    let (host, port) = head.address.as_ref()?;
+    Some(std::net::SocketAddr::new(host.parse().ok()?, *port))
+}
+
+/// Begins to answer a request with what a future returns; `notify` pushes an event when the response is there.
 pub(crate) fn start(
-    server: &Server,
     runtime: &tokio::runtime::Handle,
     queue: &Arc<Queue>,
-    request: Request<Full<Bytes>>,
+    answering: impl Future<Output = Reply> + Send + 'static,
     id: u64,
     notify: bool,
 ) -> Pending {
@@ -240,10 +231,9 @@ pub(crate) fn start(
         taken: Notify::new(),
     });
     let (pending, queue) = (Arc::clone(&state), Arc::clone(queue));
-    let server = server.clone();
     let answering = runtime.spawn(async move {
         let unanswered = Unanswered(Arc::clone(&pending));
-        let mut reply = pin!(answer(server, request));
+        let mut reply = pin!(answering);
         let first = tokio::select! {
             biased;
             reply = &mut reply => Some(reply),
@@ -252,20 +242,13 @@ pub(crate) fn start(
         let taken = match first {
             Some(reply) => pending.fill(reply),
             None => match pending.connection() {
-                Some(taken) => tokio::select! {
-                    biased;
-                    reply = reply => Some((taken, reply)),
-                    // The session learns that the request was given up.
-                    () = taken.ended() => None,
-                },
+                Some(taken) => until_ended(&taken, reply).await.map(|reply| (taken, reply)),
                 None => None,
             },
         };
         drop(unanswered);
         if let Some((taken, reply)) = taken {
-            if let Err(error) = taken.finish(&reply.bytes()).await {
-                tracing::debug!(%error, "a connection ended before its response was written");
-            }
+            finish(taken, &reply).await;
         } else if notify {
             queue.push(Event::Done(pending));
         }
@@ -276,8 +259,30 @@ pub(crate) fn start(
     }
 }
 
+/// Waits for a response while its connection is there. If that ends, the session learns that the request was given up.
+async fn until_ended(taken: &Taken, reply: impl Future<Output = Reply>) -> Option<Reply> {
+    tokio::select! {
+        biased;
+        reply = reply => Some(reply),
+        () = taken.ended() => None,
+    }
+}
+
+async fn finish(taken: Taken, reply: &Reply) {
+    if let Err(error) = taken.finish(&reply.bytes()).await {
+        tracing::debug!(%error, "a connection ended before its response was written");
+    }
+}
+
+/// Answers a request on its connection.
+pub(crate) async fn answer_on(taken: Taken, server: Server, request: Request<Full<Bytes>>) {
+    if let Some(reply) = until_ended(&taken, answer(server, request)).await {
+        finish(taken, &reply).await;
+    }
+}
+
 /// The response of the server.
-async fn answer(mut server: Server, request: Request<Full<Bytes>>) -> Reply {
+pub(crate) async fn answer(mut server: Server, request: Request<Full<Bytes>>) -> Reply {
     let Ok(response) = server.call(request).await;
     let (parts, body) = response.into_parts();
     let body = match body.collect().await {
@@ -297,6 +302,41 @@ async fn answer(mut server: Server, request: Request<Full<Bytes>>) -> Reply {
 }
 
 impl Reply {
+    /// The response if nobody answers.
+    pub(crate) fn unavailable() -> Self {
+        Self {
+            status: 503,
+            reason: "Service Unavailable",
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// Reads what `bytes` has written.
+    pub(crate) fn parse(response: &[u8]) -> Option<Self> {
+        let end = response.windows(4).position(|four| four == b"\r\n\r\n")?;
+        // A byte is a character, as in Latin-1.
+        let head: String = response[..end]
+            .iter()
+            .map(|&byte| char::from(byte))
+            .collect();
+        let mut lines = head.split("\r\n");
+        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let headers = lines.filter_map(|line| line.split_once(": "));
+        let headers = headers.filter(|(name, _)| *name != "connection");
+        Some(Self {
+            status,
+            reason: http::StatusCode::from_u16(status)
+                .ok()?
+                .canonical_reason()
+                .unwrap_or("Unknown"),
+            headers: headers
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            body: Bytes::copy_from_slice(&response[end + 4..]),
+        })
+    }
+
     /// The response as the last one of an HTTP/1.1 connection.
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = format!("HTTP/1.1 {} {}\r\n", self.status, self.reason).into_bytes();

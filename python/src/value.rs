@@ -492,9 +492,12 @@ impl Writer {
 }
 
 /// Where the first byte is that must be escaped in a JSON string.
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without a branch for each byte, the compiler looks at many at once"
+)]
 fn first_special(text: &[u8]) -> Option<usize> {
     let is_special = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
-    // Without a branch for each byte, the compiler looks at many at once.
     let any = |bytes: &[u8]| bytes.iter().fold(false, |any, byte| any | is_special(byte));
     let plain = text
         .chunks_exact(16)

@@ -32,5 +32,5 @@ pub use payload::{PayloadBody, PayloadDecoder, decode_jsonp_form, encode_jsonp, 
 pub use polls::PollPackets;
 pub use run::{FrameRun, OVERHEAD_BYTES, RunText};
 pub use session::Session;
-pub use sid::{SID_LENGTH, Sid, encode_id, parse_id};
+pub use sid::{SID_LENGTH, Sid, encode_id, owner_of, parse_id};
 pub use transport::Transport;

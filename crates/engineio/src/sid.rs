@@ -1,4 +1,7 @@
-//! Session ids: 20 characters of `[A-Za-z0-9_-]` that carry 120 random bits and nothing else.
+//! Session ids: 20 characters of `[A-Za-z0-9_-]` that carry 120 bits.
+//!
+//! All of them are random, unless several processes share a port: then the first 24 bits say which of them owns the session
+//! ([`owner_of`]), and 96 are random.
 //!
 //! The id of a session is a secret: anybody who knows it can act as the client. Its `Debug` output therefore hides it.
 
@@ -67,6 +70,16 @@ pub fn encode_id(random: [u8; 15]) -> [u8; SID_LENGTH] {
     id
 }
 
+/// Returns the first three bytes of an id, the owner of the session if several processes share a port. `None` if the text
+/// cannot be an id.
+pub fn owner_of(text: &str) -> Option<[u8; 3]> {
+    let id = parse_id(text)?;
+    let mut owner = [0; 3];
+    let decoded =
+        base64_simd::URL_SAFE_NO_PAD.decode(&id[..4], base64_simd::Out::from_slice(&mut owner));
+    decoded.is_ok().then_some(owner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +102,16 @@ mod tests {
         ] {
             assert_eq!(Sid::parse(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_owner_is_the_beginning_of_an_id() {
+        let mut random = [7; 15];
+        random[..3].copy_from_slice(&[0xfb, 0, 0xff]);
+        let id = Sid::from_random(random);
+        assert_eq!(id.as_str(), "-wD_BwcHBwcHBwcHBwcH");
+        assert_eq!(owner_of(id.as_str()), Some([0xfb, 0, 0xff]));
+        assert_eq!(owner_of("-wD_"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, header, request::Parts};
-use kokanee_engineio::{Revision, Sid, Transport};
+use kokanee_engineio::{Revision, Sid, Transport, owner_of};
 
 use crate::{
     forwarded::Client,
@@ -83,6 +83,15 @@ fn cut(text: &str, at: u8) -> (&str, Option<&str>) {
     match memchr::memchr(at, text.as_bytes()) {
         Some(index) => (&text[..index], Some(&text[index + 1..])),
         None => (text, None),
+    }
+}
+
+/// Returns the [owner](crate::ServerBuilder::owner) of the session that a request names, from the query of its target. `None` if
+/// it names no session, or a text that cannot be an id.
+pub fn owner_of_request(query: &str) -> Option<[u8; 3]> {
+    match Query::parse(query)?.sid {
+        ClaimedSid::Sid(sid) => owner_of(sid.as_str()),
+        ClaimedSid::None | ClaimedSid::Malformed => None,
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
     driver::Driver,
     extensions::{NoUpgrade, PeerAddress},
     forwarded::Client,
-    inner::{ServerInner, random_id},
+    inner::ServerInner,
     mailbox::{Command, Mailbox},
     origin::Pages,
     peer::Peer,
@@ -534,7 +534,7 @@ impl ServerInner {
                 Err(refusal) => return (*refusal).into(),
             }
         }
-        let Ok(sid) = random_id().map(Sid::from_random) else {
+        let Ok(sid) = self.new_id().map(Sid::from_random) else {
             tracing::error!("no random bytes for a session id");
             return refuse(Refusal::BadRequest);
         };

@@ -71,6 +71,8 @@ pub(crate) struct ServerInner {
     pub(crate) open_namespaces: Option<OpenNamespaces>,
     /// Sessions speak a protocol of the application's own.
     pub(crate) raw_messages: bool,
+    /// The first bytes of all ids.
+    pub(crate) owner: Option<[u8; 3]>,
     /// Throttles for log lines about pages of other origins, limits of new sessions, limits of size, and proxies.
     pub(crate) origin_log: Throttle,
     pub(crate) limit_log: Throttle,
@@ -99,17 +101,20 @@ pub(crate) struct OpenNamespaces {
     pub(crate) prepare: Arc<dyn Fn(&Namespace) + Send + Sync>,
 }
 
-/// Returns random bytes of the system's generator.
-pub(crate) fn random_id() -> Result<[u8; 15], getrandom::Error> {
-    let mut random = [0; 15];
-    getrandom::fill(&mut random)?;
-    Ok(random)
-}
-
 impl ServerInner {
     /// Returns the times and limits of a session that opens now.
     pub(crate) fn session_config(&self) -> Arc<SessionConfig> {
         Arc::clone(&self.session_config.read())
+    }
+
+    /// Returns the bytes of a new id: random ones, after those of the owner if there is one.
+    pub(crate) fn new_id(&self) -> Result<[u8; 15], getrandom::Error> {
+        let mut random = [0; 15];
+        getrandom::fill(&mut random)?;
+        if let Some(owner) = self.owner {
+            random[..owner.len()].copy_from_slice(&owner);
+        }
+        Ok(random)
     }
 
     pub(crate) fn namespace(&self, name: &str) -> Option<Namespace> {

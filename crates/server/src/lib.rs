@@ -73,6 +73,7 @@ mod watched;
 
 pub use self::{
     ack::EmitWithAck,
+    admission::owner_of_request,
     body::Body,
     broadcast::{BroadcastAnswers, BroadcastOperator, IntoRooms, Recipients, SlowRecipient},
     cookie::{Cookie, CookieAttributes, InvalidCookie, SameSite},

@@ -291,6 +291,7 @@ pub struct ServerBuilder {
     trusted_proxies: Vec<TrustedProxy>,
     open_namespaces: Option<OpenNamespaces>,
     raw_messages: bool,
+    owner: Option<[u8; 3]>,
     state: States,
 }
 
@@ -321,6 +322,7 @@ impl Default for ServerBuilder {
             trusted_proxies: Vec::new(),
             open_namespaces: None,
             raw_messages: false,
+            owner: None,
             state: States::default(),
         }
     }
@@ -570,6 +572,23 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets the first three bytes of the ids of all sessions and sockets, so that several processes that share a port find the
+    /// owner of a session. Default: these bytes are random, too.
+    ///
+    /// ```
+    /// use kokanee_server::{Server, owner_of_request};
+    ///
+    /// let io = Server::builder().owner([0, 0, 7]).build();
+    /// // A request that came to the wrong process: it is for the one that has this number.
+    /// let owner = owner_of_request("EIO=4&transport=polling&sid=AAAHBwcHBwcHBwcHBwcH");
+    /// assert_eq!(owner, Some([0, 0, 7]));
+    /// assert_eq!(owner_of_request("EIO=4&transport=polling"), None);
+    /// ```
+    pub fn owner(mut self, owner: [u8; 3]) -> Self {
+        self.owner = Some(owner);
+        self
+    }
+
     /// Builds the server. It does nothing before [`listen`](Server::listen), [`layer`](Server::layer) or
     /// [`accept`](Server::accept).
     pub fn build(self) -> Server {
@@ -601,6 +620,7 @@ impl ServerBuilder {
             trusted_proxies: self.trusted_proxies,
             open_namespaces: self.open_namespaces,
             raw_messages: self.raw_messages,
+            owner: self.owner,
             origin_log: Throttle::default(),
             limit_log: Throttle::default(),
             size_log: Throttle::default(),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use kokanee_engineio::{CloseReason, Sid};
+use kokanee_engineio::{CloseReason, SID_LENGTH, Sid};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -120,8 +120,8 @@ pub(crate) enum Full {
 
 impl Sessions {
     fn shard(&self, sid: &Sid) -> &Shard {
-        // Ids are random, so any of their characters selects a shard evenly.
-        &self.shards[usize::from(sid.as_bytes()[0]) % SHARDS]
+        // The end of an id is random, so its last character selects a shard evenly.
+        &self.shards[usize::from(sid.as_bytes()[SID_LENGTH - 1]) % SHARDS]
     }
 
     #[inline]

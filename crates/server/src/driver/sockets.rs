@@ -19,7 +19,7 @@ use kokanee_socketio::{
 use crate::{
     events,
     handler::MiddlewareFuture,
-    inner::{ServerInner, random_id},
+    inner::ServerInner,
     mailbox::Mailbox,
     namespace::KeptHandlers,
     reason::{ConnectError, DisconnectReason},
@@ -452,7 +452,7 @@ impl Sockets {
         name: Str,
         auth: Option<Str>,
     ) -> Option<usize> {
-        let Ok(id) = random_id().map(SocketId::from_random) else {
+        let Ok(id) = self.server.new_id().map(SocketId::from_random) else {
             let error = ConnectError::new("internal error");
             self.refuse(session, now, &name, &error, false);
             return None;

@@ -1,0 +1,165 @@
+//! [`Here`]: the server of this process and its clients, for Python's calls and for those of other workers. Nothing here needs
+//! the GIL.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use futures_util::FutureExt;
+use kokanee_server::{Args, EmitError, Namespace, Server, Socket, SocketId};
+use pyo3::{prelude::*, types::PyDict};
+use tokio::runtime::Handle;
+
+use crate::{
+    clients::{self, Joining, Session},
+    config,
+    queue::Queue,
+};
+
+/// Parses the id of a socket.
+pub(crate) fn socket_id(sid: &str) -> Option<SocketId> {
+    sid.parse().ok()
+}
+
+/// The server of this process.
+pub(crate) struct Here {
+    pub(crate) runtime: Handle,
+    pub(crate) server: Server,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) joining: Joining,
+    /// Events of one client are handled one after the other.
+    pub(crate) serial: bool,
+    ids: AtomicU64,
+}
+
+impl Here {
+    pub(crate) fn new(
+        runtime: Handle,
+        server: Server,
+        queue: Arc<Queue>,
+        joining: Joining,
+        serial: bool,
+    ) -> Self {
+        Self {
+            runtime,
+            server,
+            queue,
+            joining,
+            serial,
+            ids: AtomicU64::new(0),
+        }
+    }
+
+    /// Opens a namespace for clients.
+    pub(crate) fn open(&self, name: &str) {
+        let namespace = self.server.of(name);
+        clients::attach(&self.queue, &self.joining, self.serial, &namespace);
+    }
+
+    /// Returns a number that this process has not used yet.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Puts a new session into a request that opens one, and the attributes of its cookie if each has its own.
+    pub(crate) fn open_session<B>(
+        &self,
+        options: &Bound<'_, PyDict>,
+        request: &mut http::Request<B>,
+        environ: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let query = request.uri().query().unwrap_or_default();
+        if query.split('&').any(|pair| pair.starts_with("sid=")) {
+            return Ok(());
+        }
+        if let Some(attributes) = config::own_cookie_attributes(options)? {
+            request.extensions_mut().insert(attributes);
+        }
+        let mut random = [0; 15];
+        // Public, so it need not be secret, but it must be unique.
+        random[..8].copy_from_slice(&std::process::id().rotate_left(16).to_be_bytes().repeat(2));
+        random[7..].copy_from_slice(&self.next_id().to_be_bytes());
+        let id = kokanee_engineio::Sid::from_random(random);
+        let session = Session::new(id.as_str(), environ, &self.queue);
+        request.extensions_mut().insert(Arc::new(session));
+        Ok(())
+    }
+
+    pub(crate) fn namespace(&self, name: &str) -> Option<Namespace> {
+        self.server.find_namespace(name)
+    }
+
+    /// A client's socket, also while Python is deciding on it.
+    pub(crate) fn socket(&self, sid: &str, namespace: &str) -> Option<Socket> {
+        let id = socket_id(sid)?;
+        let namespace = self.namespace(namespace)?;
+        namespace.socket(id).or_else(|| {
+            let joining = self.joining.lock();
+            let joiner = joining.get(&id)?;
+            (joiner.socket.namespace().name() == namespace.name()).then(|| joiner.socket.clone())
+        })
+    }
+
+    /// Emits an event to rooms, or to all clients of the namespace if there are none; not to those in the rooms of `skip`. A
+    /// room may be that of a client on which Python is deciding. Returns for how many clients it was.
+    pub(crate) fn emit(
+        &self,
+        event: &str,
+        args: &Args,
+        namespace: &str,
+        rooms: &[String],
+        skip: &[String],
+    ) -> Result<usize, EmitError> {
+        let Some(namespace) = self.namespace(namespace) else {
+            return Ok(0);
+        };
+        if let [room] = rooms
+            && skip.is_empty()
+            && let Some(id) = socket_id(room)
+        {
+            if let Some(joiner) = self.joining.lock().get_mut(&id) {
+                joiner.waiting.push((event.to_owned(), args.clone()));
+                return Ok(1);
+            }
+            // Otherwise it is the name of a room that looks like an id.
+            if let Some(socket) = namespace.socket(id) {
+                return match socket.send_args(event, args) {
+                    Ok(()) => Ok(1),
+                    Err(EmitError::Disconnected) => Ok(0),
+                    Err(error) => Err(error),
+                };
+            }
+        }
+        let mut target = namespace.to(rooms.to_vec());
+        if !skip.is_empty() {
+            target = target.except(skip.to_vec());
+        }
+        match target.emit_args(event, args).now_or_never() {
+            Some(emitted) => emitted.map(kokanee_server::Recipients::count),
+            None => Ok(0),
+        }
+    }
+
+    /// Returns the clients in rooms, or all of the namespace if there are none; without those in the rooms of `skip`.
+    pub(crate) fn sockets(
+        &self,
+        namespace: &str,
+        rooms: &[String],
+        skip: &[String],
+    ) -> Vec<Socket> {
+        let Some(namespace) = self.namespace(namespace) else {
+            return Vec::new();
+        };
+        let target = namespace.to(rooms.to_vec()).except(skip.to_vec());
+        target.fetch_sockets().now_or_never().unwrap_or_default()
+    }
+
+    /// Takes all clients out of a room.
+    pub(crate) fn close_room(&self, namespace: &str, room: &str) {
+        if let Some(namespace) = self.namespace(namespace) {
+            let leaving = namespace.to(room.to_owned()).sockets_leave(room.to_owned());
+            let _ = leaving.now_or_never();
+        }
+    }
+}
