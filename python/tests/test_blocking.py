@@ -10,9 +10,6 @@ import pytest
 import wsgi_hosts
 from raw import websocket
 
-# Minutes of starting and stopping processes: `cargo xtask python --full`.
-pytestmark = pytest.mark.full
-
 QUICK = "{'ping_interval': 0.3, 'ping_timeout': 3}"
 MODES = ["werkzeug", "gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent", "eventlet", "gevent"]
 

@@ -16,9 +16,6 @@ from typing import Any
 import pytest
 from support import HERE
 
-# Minutes of starting and stopping processes: `cargo xtask python --full`.
-pytestmark = pytest.mark.full
-
 if sys.version_info >= (3, 11):
     import tomllib
 else:
