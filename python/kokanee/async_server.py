@@ -269,13 +269,13 @@ class AsyncServer(base_server.BaseServer):
         self.logger.info('received event "%s" from %s [%s]', name, sid, namespace)
         try:
             result = await self._trigger_event(name, namespace, sid, *args)
+            if answer is not None and result is not self.not_handled:
+                sent = answer.send(base_server.answer_args(result))
+                if sent is not True and sent is not False:
+                    await settle(sent)
         finally:
             if answer is not None:
                 answer.done()
-        if answer is not None and result is not self.not_handled:
-            sent = answer.send(base_server.answer_args(result))
-            if sent is not True and sent is not False:
-                await settle(sent)
 
     def _start_event(self, event: tuple[Any, ...]) -> Any:
         return self._loop.spawn(self._handle_event(event))

@@ -285,11 +285,11 @@ class Server(base_server.BaseServer):
         self.logger.info('received event "%s" from %s [%s]', name, sid, namespace)
         try:
             result = self._trigger_event(name, namespace, sid, *args)
+            if answer is not None and result is not self.not_handled:
+                answer.send(base_server.answer_args(result))
         finally:
             if answer is not None:
                 answer.done()
-        if answer is not None and result is not self.not_handled:
-            answer.send(base_server.answer_args(result))
 
     def _start_event(self, event: tuple[Any, ...]) -> Any:
         return self.start_background_task(self._handle_event, event)

@@ -335,7 +335,8 @@ impl Connecting {
 #[pyclass(frozen, module = "kokanee._engine")]
 pub(crate) struct Answer {
     json: Json,
-    ack: Option<Ack>,
+    // Both hold the session, which must not end with what Python keeps of a handler that has failed.
+    ack: Mutex<Option<Ack>>,
     turn: Mutex<Option<oneshot::Sender<()>>>,
 }
 
@@ -349,20 +350,19 @@ impl std::fmt::Debug for Answer {
 impl Answer {
     /// Whether the client asked for an answer and has not got it.
     fn is_wanted(&self) -> bool {
-        self.ack.as_ref().is_some_and(Ack::is_wanted)
+        self.ack.lock().as_ref().is_some_and(Ack::is_wanted)
     }
 
     /// Answers with these arguments, a list or a tuple. `False` if it was answered or the client is gone.
     fn send(&self, args: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let Some(ack) = &self.ack else {
-            return Ok(false);
-        };
         let args = value::args_of_sequence(&self.json, args)?;
-        Ok(ack.send_args(&args).is_ok())
+        let ack = self.ack.lock().take();
+        Ok(ack.is_some_and(|ack| ack.send_args(&args).is_ok()))
     }
 
-    /// Ends the turn of the event's client: its next event may come.
+    /// Ends the turn of the event's client: its next event may come, and this one has no answer any more.
     fn done(&self) {
+        self.ack.lock().take();
         self.turn.lock().take();
     }
 }
@@ -410,7 +410,7 @@ pub(crate) fn to_python<'py>(
             let args = value::args_to_python(py, json, event.args())?;
             let answer = (ack.is_some() || turn.is_some()).then(|| Answer {
                 json: own(),
-                ack,
+                ack: Mutex::new(ack),
                 turn: Mutex::new(turn),
             });
             (

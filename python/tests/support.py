@@ -37,7 +37,7 @@ def free_port() -> int:
             return port
 
 
-def until(question: Callable[[], Any], seconds: float = LIMIT) -> Any:
+def until(question: Callable[[], Any], seconds: float = LIMIT, pause: float = 0.01) -> Any:
     """Asks until the answer is true, and returns it."""
     deadline = time.monotonic() + seconds
     while True:
@@ -45,7 +45,7 @@ def until(question: Callable[[], Any], seconds: float = LIMIT) -> Any:
         if answer or time.monotonic() > deadline:
             assert answer, answer
             return answer
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 class Program:

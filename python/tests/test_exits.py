@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import wsgi_hosts
+from observing import serve
 from raw import Poller, websocket
-from support import Program, program, run
+from support import LIMIT, Program, program, run
 
 ABORTED = ("Traceback", "Fatal Python error", "panicked", "exception not rethrown", "core dumped")
 
@@ -159,3 +160,33 @@ def test_programs_that_end_by_themselves(how: str, runs: int) -> None:
         assert not [word for word in DIED if word in output], output
         if how != "exception":
             assert done.stderr == "", output
+
+
+ASGI = ["uvicorn-sansio", "hypercorn", "daphne", "granian", "gunicorn-asgi", "aiohttp", "tornado"]
+
+
+@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", ASGI)
+def test_an_asyncio_host_ends_at_a_signal(name: str, with_signal: signal.Signals, runs: int) -> None:
+    for _ in range(runs):
+        with serve(name) as server:
+            client, poller = websocket(server.port), Poller(server.port)
+            poller.join()
+            with soon():
+                code = server.stop(with_signal)
+            assert code in (0, 1, 130, -with_signal), code
+            check(server, DIED)
+            client.close()
+
+
+@pytest.mark.parametrize("name", ["uvicorn-sansio", "aiohttp", "tornado"])
+def test_exit_in_a_handler_ends_an_asyncio_host(name: str, runs: int) -> None:
+    """As with python-socketio: a task that raises it ends its loop."""
+    for _ in range(runs):
+        with serve(name) as server:
+            client = websocket(server.port)
+            client.send('42["leave_program"]')
+            with soon():
+                assert server.process.wait(LIMIT) == 3
+            check(server, DIED)
+            client.close()
