@@ -29,6 +29,7 @@ from observing import (
     published,
     published_python,
     python_client,
+    reasons,
     serve,
 )
 from support import LIMIT, Program, free_port, grouped, javascript_process, read_line
@@ -39,6 +40,8 @@ WSGI_PEER, ASGI_PEER = "werkzeug", "uvicorn-sansio"
 PEERS = {"eventlet-patched", "gevent-websocket"}
 #: It drops messages without content that come over a WebSocket.
 NO_EMPTY_MESSAGES = "daphne"
+#: Sanic 25.12.1 drops a message that is read together with the end of its WebSocket.
+LOSES_LAST = "sanic"
 
 
 HOSTS = [*wsgi_hosts.HOSTS, *asgi_hosts.HOSTS]
@@ -73,7 +76,7 @@ def test_a_javascript_client_sees_the_same(
     if not has_empty_messages:
         monkeypatch.setenv("NO_EMPTY_MESSAGES", "1")
     ours = observe(running, matrix(transports), JAVASCRIPT_ENDS)
-    compare(theirs, ours, has_empty_messages)
+    compare(theirs, ours, has_empty_messages, host == LOSES_LAST)
     check(running)
 
 
@@ -98,7 +101,8 @@ def test_an_old_javascript_client_sees_what_a_new_one_sees(
         assert ours["client"][key] == expected, key
     # It joins the default namespace on each connection, also on those for /admin and /class.
     more = ["disconnect transport close"] * 2
-    assert ends(ours["handlers"]) == sorted(more + ends(theirs["handlers"]))
+    expected = sorted(more + ends(theirs["handlers"]))
+    assert reasons(ends(ours["handlers"]), host == LOSES_LAST) == reasons(expected, host == LOSES_LAST)
     check(running)
 
 
@@ -113,7 +117,8 @@ def test_a_python_client_sees_the_same(server: tuple[str, Program], transports: 
     host, running = server
     theirs = published_python(peer(host), transports)
     client = python_client(transports, is_async(host))
-    compare(theirs, observe(running, client, ASYNC_ENDS if is_async(host) else PYTHON_ENDS))
+    ours = observe(running, client, ASYNC_ENDS if is_async(host) else PYTHON_ENDS)
+    compare(theirs, ours, loses_last=host == LOSES_LAST)
     check(running)
 
 
