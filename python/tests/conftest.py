@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def runs(request: pytest.FixtureRequest) -> int:
     """Returns how often a test repeats what must hold each time."""
-    return 50 if request.config.getoption("--full") else 3
+    return 50 if request.config.getoption("--full") else 2
 
 
 def pytest_runtest_setup() -> None:

@@ -157,9 +157,17 @@ def make_certificate(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     return key, certificate
 
 
-def grouped(hosts: Iterable[str]) -> list[Any]:
-    """Returns hosts as parameters. The tests of one run in the same worker of pytest-xdist, as they share its process."""
-    return [pytest.param(host, marks=pytest.mark.xdist_group(host)) for host in hosts]
+def grouped(hosts: Iterable[str], seldom: Iterable[str] = ()) -> list[Any]:
+    """Returns hosts as parameters; those of `seldom` run with `--full` only.
+
+    The tests of one run in the same worker of pytest-xdist, as they share its process.
+    """
+    return [
+        pytest.param(
+            host, marks=[pytest.mark.xdist_group(host), *([pytest.mark.full] if host in seldom else [])]
+        )
+        for host in hosts
+    ]
 
 
 def wait_for_port(port: int, process: subprocess.Popen[str], seconds: float = LIMIT) -> None:

@@ -45,7 +45,9 @@ LOSES_LAST = "sanic"
 
 
 HOSTS = [*wsgi_hosts.HOSTS, *asgi_hosts.HOSTS]
+LIKE_OTHERS = wsgi_hosts.LIKE_OTHERS | asgi_hosts.LIKE_OTHERS
 EACH = pytest.mark.parametrize("server", grouped(HOSTS), indirect=True)
+USUAL = pytest.mark.parametrize("server", grouped(HOSTS, LIKE_OTHERS), indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,7 @@ def test_a_javascript_client_sees_the_same(
     check(running)
 
 
-@EACH
+@USUAL
 @pytest.mark.parametrize("transports", TRANSPORTS)
 def test_an_old_javascript_client_sees_what_a_new_one_sees(
     server: tuple[str, Program], transports: str, monkeypatch: pytest.MonkeyPatch
@@ -111,7 +113,7 @@ def ends(handlers: list[str]) -> list[str]:
     return [line for line in handlers if line.startswith("disconnect")]
 
 
-@EACH
+@USUAL
 @pytest.mark.parametrize("transports", SINGLE)
 def test_a_python_client_sees_the_same(server: tuple[str, Program], transports: str) -> None:
     host, running = server
@@ -122,7 +124,7 @@ def test_a_python_client_sees_the_same(server: tuple[str, Program], transports: 
     check(running)
 
 
-@pytest.mark.parametrize("host", grouped(HOSTS))
+@pytest.mark.parametrize("host", grouped(HOSTS, LIKE_OTHERS))
 def test_a_client_comes_back_after_a_restart(host: str) -> None:
     assert after_restart(host, "kokanee", "polling,websocket") == {
         "reason": "transport close",

@@ -26,7 +26,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Program]:
         yield running
 
 
-EACH = pytest.mark.parametrize("server", grouped(wsgi_hosts.HOSTS), indirect=True)
+EACH = pytest.mark.parametrize("server", grouped(wsgi_hosts.HOSTS, wsgi_hosts.LIKE_OTHERS), indirect=True)
 
 
 @EACH

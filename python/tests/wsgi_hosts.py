@@ -69,6 +69,17 @@ if not (BIN / "uwsgi").exists():
     HOSTS = {name: host for name, host in HOSTS.items() if not name.startswith("uwsgi")}
 
 
+#: Those that are like another one, as far as we can see: some of their cases run with `--full` only.
+LIKE_OTHERS = {
+    "werkzeug-one-thread",
+    "gunicorn-sync-preload",
+    "gunicorn-gthread-preload",
+    "gunicorn-gevent-preload",
+    "gunicorn-geventwebsocket",
+    "gevent-unpatched",
+}
+
+
 @contextlib.contextmanager
 def host(
     name: str, module: str = "wsgi_app", port: int | None = None, **environment: str
