@@ -16,6 +16,8 @@ def create_route(app: Any, server: Any, path: str) -> None:
     async def socketio(request: Any) -> Any:
         return await server.handle_request(request)
 
+    # So that it may return no response: Sanic would write one to a connection that a WebSocket has ended.
+    socketio.is_websocket = True  # type: ignore[attr-defined]
     app.add_route(socketio, path, methods=["GET", "POST", "OPTIONS"])
     app.enable_websocket()
 
@@ -73,7 +75,7 @@ async def handle(server: Any, request: Any) -> Any:
         exchange.wait_left = lambda: _bridge.closed(request.transport.is_closing)
     await exchange.run(server, scope, {"SERVER_SOFTWARE": "sanic", "sanic.request": request})
     if socket is not None:
-        return HTTPResponse(b"")
+        return None
     headers = dict(exchange.headers)
     kind = headers.pop("content-type", None)
     return HTTPResponse(exchange.body, exchange.status or 400, headers, kind)

@@ -355,7 +355,8 @@ impl Connecting {
 #[pyclass(frozen, module = "kokanee._engine")]
 pub(crate) struct Answer {
     json: Json,
-    ack: Option<Ack>,
+    // Both hold the session, which must not end with what Python keeps of a handler that has failed.
+    ack: Mutex<Option<Ack>>,
     turn: Mutex<Option<oneshot::Sender<()>>>,
 }
 
@@ -369,28 +370,28 @@ impl std::fmt::Debug for Answer {
 impl Answer {
     /// Whether the client asked for an answer and has not got it.
     fn is_wanted(&self) -> bool {
-        self.ack.as_ref().is_some_and(Ack::is_wanted)
+        self.ack.lock().as_ref().is_some_and(Ack::is_wanted)
     }
 
     /// The client's id of the acknowledgement.
     #[getter]
     fn id(&self) -> Option<u64> {
-        self.ack.as_ref()?.id().map(|id| id.0)
+        self.ack.lock().as_ref()?.id().map(|id| id.0)
     }
 
     /// Answers with what the handler has returned: a tuple is several values, `None` is none. `False` if it was answered or the
     /// client is gone. Ends the turn of the event's client, too.
     fn send_result(&self, result: &Bound<'_, PyAny>) -> PyResult<bool> {
-        self.done();
-        let Some(ack) = &self.ack else {
-            return Ok(false);
-        };
         let args = value::args_of_data(&self.json, result)?;
-        Ok(ack.send_args(&args).is_ok())
+        let ack = self.ack.lock().take();
+        let is_sent = ack.is_some_and(|ack| ack.send_args(&args).is_ok());
+        self.done();
+        Ok(is_sent)
     }
 
-    /// Ends the turn of the event's client: its next event may come.
+    /// Ends the turn of the event's client: its next event may come, and this one has no answer any more.
     fn done(&self) {
+        self.ack.lock().take();
         self.turn.lock().take();
     }
 }
@@ -438,7 +439,7 @@ pub(crate) fn to_python<'py>(
             let args = value::args_to_python(py, json, event.args())?;
             let answer = (ack.is_some() || turn.is_some()).then(|| Answer {
                 json: own(),
-                ack,
+                ack: Mutex::new(ack),
                 turn: Mutex::new(turn),
             });
             (

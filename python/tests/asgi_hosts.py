@@ -42,6 +42,9 @@ HOSTS: dict[str, tuple[list[str], str]] = {
     "sanic": (["async_host.py", "sanic"], "sanic"),
 }
 
+#: Those that are like another one, as far as we can see: some of their cases run with `--full` only.
+LIKE_OTHERS = {"uvicorn-sansio-asyncio", "uvicorn-websockets-asyncio", "uvicorn-wsproto-uvloop"}
+
 
 def _taken(*options: str) -> list[str]:
     command = uvicorn(*options)

@@ -1,12 +1,18 @@
-"""Options of the tests."""
+"""Options of the tests, and what is shown of the programs under test when one fails."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+from support import Program
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="run every case of the long matrices")
+    parser.addoption(
+        "--full", action="store_true", help="repeat what must hold each time 50 times, and all cases of long matrices"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,3 +25,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if "full" in item.keywords:
                 item.add_marker(skip)
+
+
+@pytest.fixture
+def runs(request: pytest.FixtureRequest) -> int:
+    """Returns how often a test repeats what must hold each time."""
+    return 50 if request.config.getoption("--full") else 2
+
+
+def pytest_runtest_setup() -> None:
+    Program.known[:] = [program for program in Program.known if program.process.poll() is None]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
+    """Adds to the report of a test that fails what its programs have written."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    if report.failed:
+        for program in Program.known:
+            report.sections.append((f"output of {program}", "\n".join(program.lines[-200:])))

@@ -11,9 +11,6 @@ from pathlib import Path
 import pytest
 from support import browser, javascript, program
 
-# Minutes of starting and stopping processes: `cargo xtask python --full`.
-pytestmark = pytest.mark.full
-
 BIN = Path(sys.executable).parent
 EXAMPLES = Path(__file__).parent.parent / "examples"
 DJANGO = EXAMPLES / "django_project"

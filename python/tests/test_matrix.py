@@ -1,135 +1,154 @@
-"""One program under python-socketio and under Kokanee: what clients see, and what its handlers see, is the same."""
+"""One program under python-socketio and, on every host, under Kokanee: clients see the same, and so do its handlers.
+
+Clients are the published ones: JavaScript over polling, WebSocket and the upgrade from one to the other, the same of Engine.IO 3,
+and Python's. Each uses events, answers both ways, bytes, rooms, namespaces, refusals, `call`, and ends in several ways.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import signal
-import subprocess
-import sys
-import time
+from collections.abc import Iterator
 from typing import Any
 
+import asgi_hosts
 import pytest
 import wsgi_hosts
-from support import PROGRAMS, free_port, javascript, javascript_process, program
-
-# Minutes of starting and stopping processes: `cargo xtask python --full`.
-pytestmark = pytest.mark.full
-
-TRANSPORTS = ["polling", "websocket", "polling,websocket"]
-HOSTS = {
-    "werkzeug": (["host.py", "werkzeug"], "threading"),
-    "gunicorn-gthread": (
-        [*wsgi_hosts.gunicorn("gthread", "--threads=20")[:-1], "matrix:app"],
-        "threading",
-    ),
-    "eventlet": (["host.py", "eventlet-patched"], "eventlet"),
-    "gevent-websocket": (["host.py", "gevent-websocket"], "gevent"),
-}
-
-
-def observe(host: str, package: str, script: Any, ends: int, **environment: str) -> dict[str, Any]:
-    """Runs a client against the program, and returns what both saw."""
-    command, mode = HOSTS[host]
-    environment = {"MODE": mode, "PACKAGE": package, "PROGRAM": "matrix", **environment}
-    with program(*command, **environment) as server:
-        seen = script(server.port)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            lines = [line for line in [*server.lines, *list(server._incoming.queue)] if line]
-            # A host may be in the middle of a line of its log.
-            lines = [line.partition("SEEN ")[2] for line in lines if "SEEN " in line]
-            if sum(line.startswith("disconnect") for line in lines) >= ends:
-                break
-            time.sleep(0.02)
-        return {"client": seen, "handlers": sorted(lines)}
-
-
-def cases() -> list[Any]:
-    every = []
-    for host in HOSTS:
-        for transports in TRANSPORTS:
-            usual = transports == "polling,websocket" or host == "werkzeug"
-            marks = () if usual else (pytest.mark.full,)
-            every.append(pytest.param(host, transports, marks=marks))
-    return every
-
-
-#: Where we decided to do otherwise: what the client or the handlers see, in both packages.
-DIFFERENT: dict[str, Any] = {
-    # The message of the JavaScript server; python-socketio sends a text that this client cannot read.
-    "unknown namespace": (
-        {"message": "", "data": "undefined"},
-        {"message": "Invalid namespace", "data": "undefined"},
-    ),
-}
-
-
-def compare(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    """Asserts that both saw the same, except for what is decided."""
-    assert theirs["client"].keys() == ours["client"].keys()
-    for key, value in ours["client"].items():
-        if key in DIFFERENT:
-            assert (theirs["client"][key], value) == DIFFERENT[key], key
-        else:
-            assert value == theirs["client"][key], key
-    # A client that ends its polling with a packet, without leaving its namespaces: as in JavaScript.
-    ended = ("disconnect /class client disconnect", "disconnect /class transport close")
-    assert ours["handlers"] == theirs["handlers"] or ours["handlers"] == sorted(
-        ended[1] if line == ended[0] else line for line in theirs["handlers"]
-    )
-
-
-@pytest.mark.parametrize("host, transports", cases())
-def test_a_javascript_client_sees_the_same(host: str, transports: str) -> None:
-    def script(port: int) -> Any:
-        return javascript("matrix.mjs", port, transports)
-
-    compare(observe(host, "socketio", script, 4), observe(host, "kokanee", script, 4))
-
-
-@pytest.mark.parametrize("transports", TRANSPORTS)
-def test_an_old_javascript_client_sees_what_a_new_one_sees(transports: str) -> None:
-    def script(client: str) -> Any:
-        return lambda port: javascript("matrix.mjs", port, transports, client)
-
-    new = observe("werkzeug", "kokanee", script("socket.io-client"), 4, EIO3="1")
-    old = observe("werkzeug", "kokanee", script("socket.io-client-v2"), 4, EIO3="1")
-    for key, value in old["client"].items():
-        if key != "welcome":
-            assert value == new["client"][key], key
-
-
-@pytest.mark.parametrize(
-    "host, transports",
-    [("werkzeug", "polling"), ("werkzeug", "websocket"), ("gevent-websocket", "websocket")],
+from observing import (
+    ASYNC_ENDS,
+    JAVASCRIPT_ENDS,
+    OLD,
+    PYTHON_ENDS,
+    QUICK_PINGS,
+    SINGLE,
+    TRANSPORTS,
+    check,
+    compare,
+    matrix,
+    observe,
+    published,
+    published_python,
+    python_client,
+    reasons,
+    serve,
 )
-def test_a_python_client_sees_the_same(host: str, transports: str) -> None:
-    def script(port: int) -> Any:
-        client = [sys.executable, "matrix_client.py", str(port), transports]
-        done = subprocess.run(client, cwd=PROGRAMS, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout.strip().split("\n")[-1])
+from support import LIMIT, Program, free_port, grouped, javascript_process, read_line
 
-    compare(observe(host, "socketio", script, 3), observe(host, "kokanee", script, 3))
+#: Where python-socketio runs, to be compared with.
+WSGI_PEER, ASGI_PEER = "werkzeug", "uvicorn-sansio"
+#: Hosts on which it is compared with itself, as its program runs there in another way.
+PEERS = {"eventlet-patched", "gevent-websocket"}
+#: It drops messages without content that come over a WebSocket.
+NO_EMPTY_MESSAGES = "daphne"
+#: Sanic 25.12.1 drops a message that is read together with the end of its WebSocket.
+LOSES_LAST = "sanic"
 
 
+HOSTS = [*wsgi_hosts.HOSTS, *asgi_hosts.HOSTS]
+LIKE_OTHERS = wsgi_hosts.LIKE_OTHERS | asgi_hosts.LIKE_OTHERS
+EACH = pytest.mark.parametrize("server", grouped(HOSTS), indirect=True)
+USUAL = pytest.mark.parametrize("server", grouped(HOSTS, LIKE_OTHERS), indirect=True)
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, Program]]:
+    """Runs the program on a host."""
+    with serve(request.param, EIO3="1", OPTIONS=QUICK_PINGS) as running:
+        yield request.param, running
+
+
+def is_async(host: str) -> bool:
+    return host in asgi_hosts.HOSTS
+
+
+def peer(host: str) -> str:
+    if is_async(host):
+        return ASGI_PEER
+    return host if host in PEERS else WSGI_PEER
+
+
+@EACH
 @pytest.mark.parametrize("transports", TRANSPORTS)
-def test_clients_come_back_after_a_restart(transports: str) -> None:
-    seen = {}
-    for package in ("socketio", "kokanee"):
-        command, mode = HOSTS["werkzeug"]
-        environment = {"MODE": mode, "PACKAGE": package, "PROGRAM": "matrix"}
-        port = free_port()
-        with contextlib.ExitStack() as stack:
-            with program(*command, port=port, **environment) as server:
-                client = stack.enter_context(javascript_process("restart.mjs", port, transports))
-                assert client.stdout is not None
-                assert client.stdout.readline().strip() == "UP"
-                server.stop(signal.SIGKILL)
-            with program(*command, port=port, **environment):
-                seen[package] = json.loads(client.stdout.readline())
-                assert client.wait(10) == 0
-    assert seen["kokanee"] == seen["socketio"]
-    assert seen["kokanee"]["isNew"] and seen["kokanee"]["answer"] == 1
+def test_a_javascript_client_sees_the_same(
+    server: tuple[str, Program], transports: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, running = server
+    theirs = published(peer(host), transports)
+    has_empty_messages = host != NO_EMPTY_MESSAGES or transports == "polling"
+    if not has_empty_messages:
+        monkeypatch.setenv("NO_EMPTY_MESSAGES", "1")
+    ours = observe(running, matrix(transports), JAVASCRIPT_ENDS)
+    compare(theirs, ours, has_empty_messages, host == LOSES_LAST)
+    check(running)
+
+
+@USUAL
+@pytest.mark.parametrize("transports", TRANSPORTS)
+def test_an_old_javascript_client_sees_what_a_new_one_sees(
+    server: tuple[str, Program], transports: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, running = server
+    theirs = published(peer(host), transports)
+    has_empty_messages = host != NO_EMPTY_MESSAGES or transports == "polling"
+    if not has_empty_messages:
+        monkeypatch.setenv("NO_EMPTY_MESSAGES", "1")
+    ours = observe(running, matrix(transports, OLD), JAVASCRIPT_ENDS + 2)
+    # It cannot say who it is, so that it is not refused.
+    known = {key for key in theirs["client"] if not key.startswith(("refused", "unknown"))}
+    assert ours["client"].keys() == known
+    for key in known - {"welcome"}:
+        expected = theirs["client"][key]
+        if key == "one" and not has_empty_messages:
+            expected = expected[:-1]
+        assert ours["client"][key] == expected, key
+    # It joins the default namespace on each connection, also on those for /admin and /class.
+    more = ["disconnect transport close"] * 2
+    expected = sorted(more + ends(theirs["handlers"]))
+    assert reasons(ends(ours["handlers"]), host == LOSES_LAST) == reasons(expected, host == LOSES_LAST)
+    check(running)
+
+
+def ends(handlers: list[str]) -> list[str]:
+    """Returns how clients have left, as their handlers see it."""
+    return [line for line in handlers if line.startswith("disconnect")]
+
+
+@USUAL
+@pytest.mark.parametrize("transports", SINGLE)
+def test_a_python_client_sees_the_same(server: tuple[str, Program], transports: str) -> None:
+    host, running = server
+    theirs = published_python(peer(host), transports)
+    client = python_client(transports, is_async(host))
+    ours = observe(running, client, ASYNC_ENDS if is_async(host) else PYTHON_ENDS)
+    compare(theirs, ours, loses_last=host == LOSES_LAST)
+    check(running)
+
+
+@pytest.mark.parametrize("host", grouped(HOSTS, LIKE_OTHERS))
+def test_a_client_comes_back_after_a_restart(host: str) -> None:
+    assert after_restart(host, "kokanee", "polling,websocket") == {
+        "reason": "transport close",
+        "isNew": True,
+        "answer": 1,
+    }
+
+
+@pytest.mark.parametrize("transports", SINGLE)
+def test_each_transport_comes_back_as_under_python_socketio(transports: str) -> None:
+    ours = after_restart("werkzeug", "kokanee", transports)
+    assert ours == after_restart("werkzeug", "socketio", transports)
+    assert ours["isNew"] and ours["answer"] == 1
+
+
+def after_restart(host: str, package: str, transports: str) -> Any:
+    """Returns what a client sees whose server dies and runs again."""
+    port = free_port()
+    with contextlib.ExitStack() as stack:
+        with serve(host, port=port, PACKAGE=package) as server:
+            client = stack.enter_context(javascript_process("restart.mjs", port, transports))
+            assert read_line(client) == "UP"
+            server.kill()
+        with serve(host, port=port, PACKAGE=package):
+            seen = json.loads(read_line(client))
+            assert client.wait(LIMIT) == 0
+            return seen

@@ -11,9 +11,6 @@ from support import javascript, program
 
 import kokanee
 
-# Minutes of starting and stopping processes: `cargo xtask python --full`.
-pytestmark = pytest.mark.full
-
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent
 PAGES = ["README.md", "docs/python.md", "docs/from-python-socketio.md", "docs/python-troubleshooting.md"]

@@ -6,14 +6,13 @@ The clients are python-socketio's.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import socketio
 import websocket
-from support import Program, program
+from support import Program, program, until
 
 
 @pytest.fixture(params=["sync", "async"], scope="module")
@@ -33,7 +32,7 @@ def client(
     url = f"http://127.0.0.1:{server.port}"
     try:
         one.connect(
-            url, auth=auth, namespaces=namespaces, transports=[transport], wait_timeout=10
+            url, auth=auth, namespaces=namespaces, transports=[transport], wait_timeout=20
         )
         yield one
     finally:
@@ -51,21 +50,10 @@ def refusal(server: Program, auth: Any, namespace: str = "/") -> Any:
             auth=auth,
             namespaces=namespace,
             transports=["websocket"],
-            wait_timeout=10,
+            wait_timeout=20,
         )
     one.disconnect()
     return errors[0]
-
-
-def until(question: Any, seconds: float = 10) -> Any:
-    """Asks until the answer is true, and returns it."""
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = question()
-        if answer or time.monotonic() > deadline:
-            assert answer
-            return answer
-        time.sleep(0.01)
 
 
 def wait_for_event(one: socketio.Client, name: str) -> list[Any]:
@@ -232,7 +220,7 @@ def test_nothing_stays_of_clients_that_hang_up_at_any_moment(server: Program) ->
     with client(server) as watcher:
         before = watcher.call("state")["rooms"]
         for number in range(120):
-            raw = websocket.create_connection(url, timeout=10)
+            raw = websocket.create_connection(url, timeout=20)
             if connect := connects[number % len(connects)]:
                 raw.send(connect)
             if number % 3 == 0:

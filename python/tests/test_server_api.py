@@ -14,9 +14,8 @@ import pytest
 from kokanee import packet
 from kokanee.async_pubsub_manager import AsyncPubSubManager
 from kokanee.pubsub_manager import PubSubManager
-from support import program
+from support import program, until
 from test_serializers import client
-from test_semantics import until
 
 KINDS = pytest.mark.parametrize("kind", ["sync", "async"])
 

@@ -7,92 +7,60 @@ import contextlib
 import http.client
 import json
 import socket
-import subprocess
-import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import wsgi_hosts
 from raw import Poller, exchange, websocket
-from support import javascript, program
-
-# Minutes of starting and stopping processes: `cargo xtask python --full`.
-pytestmark = pytest.mark.full
+from support import LIMIT, Program, grouped, javascript, make_certificate, program
 
 DATA = {"text": "hällo 🐟", "list": [1, 2.5, None, True], "bytes": "0001ff"}
-#: Those that are like another one, as far as we can see.
-LIKE_OTHERS = {
-    "werkzeug-one-thread",
-    "gunicorn-sync-preload",
-    "gunicorn-gthread-preload",
-    "gunicorn-gevent-preload",
-    "gunicorn-geventwebsocket",
-    "eventlet-patched",
-    "gevent-unpatched",
-    "uwsgi-gevent",
-}
-EVERY = [
-    pytest.param(name, marks=pytest.mark.full if name in LIKE_OTHERS else ())
-    for name in wsgi_hosts.HOSTS
-]
-
-#: One of each way to take a connection.
-USUAL = {"werkzeug", "gunicorn-sync", "gunicorn-gevent", "eventlet", "waitress"}
-EACH = [
-    pytest.param(name, marks=() if name in USUAL else pytest.mark.full)
-    for name in wsgi_hosts.HOSTS
-]
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_events_answers_and_bytes_pass_on_every_transport(name: str) -> None:
-    with wsgi_hosts.host(name) as server:
-        for transports in ("polling", "websocket", "polling,websocket"):
-            seen = javascript("echo.mjs", server.port, transports)
-            transport = transports.rsplit(",", 1)[-1]
-            assert seen == {"transport": transport, "ack": DATA, "back": [DATA]}
-        for _ in range(3):
-            server.wait_for("disconnect ")
-        # Nothing that the host had in place of a connection has failed.
-        assert not [line for line in server.lines if any(w in line for w in ("Traceback", "Error", "SIGPIPE"))]
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[Program]:
+    """Runs the program on a host."""
+    with wsgi_hosts.host(request.param) as running:
+        yield running
 
 
-@pytest.mark.parametrize("name", EACH)
-def test_clients_hold_no_thread_and_plain_requests_go_on(name: str) -> None:
-    with wsgi_hosts.host(name) as server:
-        with contextlib.ExitStack() as stack:
-            clients = [websocket(server.port) for _ in range(8)]
-            for client in clients:
-                stack.callback(client.close)
-            for size in (1, 300_000):
-                text = "x" * size
-                for number, client in enumerate(clients):
-                    client.send(f"42{number}" + json.dumps(["echo", text]))
-                for number, client in enumerate(clients):
-                    assert client.recv() == f"43{number}" + json.dumps([text], separators=(",", ":"))
-            for path, length in (("/hello", 5), ("/large", 300_000)):
-                url = f"http://127.0.0.1:{server.port}{path}"
-                with urllib.request.urlopen(url, timeout=5) as response:
-                    assert len(response.read()) == length
+EACH = pytest.mark.parametrize("server", grouped(wsgi_hosts.HOSTS, wsgi_hosts.LIKE_OTHERS), indirect=True)
 
 
-@pytest.mark.parametrize("name", EACH)
-def test_polls_that_wait_hold_no_thread(name: str) -> None:
-    """50 polls wait a second each on a host with one or two threads."""
-    with wsgi_hosts.host(name) as server:
-        pollers = [Poller(server.port) for _ in range(50)]
-        with concurrent.futures.ThreadPoolExecutor(50) as pool:
-            list(pool.map(Poller.join, pollers))
-            for poller in pollers:
-                poller.emit("later", 1)
-            began = time.monotonic()
-            waiting = [pool.submit(poller.until, '42["later"') for poller in pollers]
-            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=5) as response:
-                assert response.read() == b"hello"
-            for future in waiting:
-                assert future.result(10) == '42["later","now"]'
-            assert time.monotonic() - began < 3
+@EACH
+def test_clients_hold_no_thread_and_plain_requests_go_on(server: Program) -> None:
+    with contextlib.ExitStack() as stack:
+        clients = [websocket(server.port) for _ in range(8)]
+        for client in clients:
+            stack.callback(client.close)
+        for size, those in ((1, clients), (300_000, clients[:2])):
+            text = "x" * size
+            for number, client in enumerate(those):
+                client.send(f"42{number}" + json.dumps(["echo", text]))
+            for number, client in enumerate(those):
+                assert client.recv() == f"43{number}" + json.dumps([text], separators=(",", ":"))
+        for path, length in (("/hello", 5), ("/large", 300_000)):
+            url = f"http://127.0.0.1:{server.port}{path}"
+            with urllib.request.urlopen(url, timeout=LIMIT) as response:
+                assert len(response.read()) == length
+
+
+@EACH
+def test_polls_that_wait_hold_no_thread(server: Program) -> None:
+    """50 polls wait until an event that comes after a plain request, on a host with one or two threads."""
+    pollers = [Poller(server.port) for _ in range(50)]
+    last = websocket(server.port)
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        list(pool.map(Poller.join, pollers))
+        waiting = [pool.submit(poller.until, '42["later"') for poller in pollers]
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=LIMIT) as response:
+            assert response.read() == b"hello"
+        last.send('42["to_all"]')
+        for future in waiting:
+            assert future.result(LIMIT) == '42["later","now"]'
+    last.close()
 
 
 def test_without_the_option_polls_wait_on_the_host() -> None:
@@ -129,8 +97,15 @@ def test_a_poll_whose_client_goes_is_given_up() -> None:
             path = f"/socket.io/?EIO=4&transport=polling&sid={poller.sid}"
             gone.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             # The one worker answers the next request when it has given the poll away.
-            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=5).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=LIMIT).close()
         server.wait_for("disconnect ")
+
+
+@pytest.mark.parametrize("server", grouped(n for n in wsgi_hosts.HOSTS if "uwsgi" in n), indirect=True)
+def test_uwsgi_says_that_it_ends_the_connection(server: Program) -> None:
+    """Otherwise, a client sends its next request on a connection that is just being closed."""
+    request = b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert b"\r\nconnection: close\r\n" in exchange(server.port, request).lower()
 
 
 @pytest.mark.parametrize("transports", ["polling", "polling,websocket"])
@@ -155,26 +130,25 @@ def test_a_host_without_a_socket_offers_polling_alone(transports: str) -> None:
 SENDS_EARLY = ["werkzeug", "gunicorn-sync", "gunicorn-gthread", "eventlet", "gevent", "cheroot"]
 
 
-@pytest.mark.parametrize("name", SENDS_EARLY)
-def test_what_a_host_has_read_too_much_is_not_lost(name: str) -> None:
+@pytest.mark.parametrize("server", grouped(SENDS_EARLY), indirect=True)
+def test_what_a_host_has_read_too_much_is_not_lost(server: Program) -> None:
     """A client that does not wait for 101 sends its first frames with the request."""
-    with wsgi_hosts.host(name) as server:
-        head = (
-            b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\n"
-            b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-        )
-        event = b'421["echo",7]'
-        frames = b"".join(
-            bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload for payload in (b"40", event)
-        )
-        with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
-            connection.sendall(head + frames)
-            seen = b""
-            while b"431[7]" not in seen:
-                piece = connection.recv(4096)
-                assert piece, seen
-                seen += piece
+    head = (
+        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\n"
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    event = b'421["echo",7]'
+    frames = b"".join(
+        bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload for payload in (b"40", event)
+    )
+    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+        connection.sendall(head + frames)
+        seen = b""
+        while b"431[7]" not in seen:
+            piece = connection.recv(4096)
+            assert piece, seen
+            seen += piece
 
 
 CHUNKED = [
@@ -190,17 +164,16 @@ CHUNKED = [
 ]
 
 
-@pytest.mark.parametrize("name", CHUNKED)
-def test_chunked_bodies_arrive(name: str) -> None:
-    with wsgi_hosts.host(name) as server:
-        poller = Poller(server.port)
-        assert poller.request("POST", iter([b"4", b"0"]), encode_chunked=True) == (200, "ok")
-        assert poller.until("40")
-        pieces = (bytes([byte]) for byte in b'421["echo","chunks"]')
-        assert poller.request("POST", pieces, encode_chunked=True) == (200, "ok")
-        assert poller.until("431") == '431["chunks"]'
-        # A body of nothing is no packet.
-        assert poller.request("POST", iter([]), encode_chunked=True)[0] in (200, 400)
+@pytest.mark.parametrize("server", grouped(CHUNKED), indirect=True)
+def test_chunked_bodies_arrive(server: Program) -> None:
+    poller = Poller(server.port)
+    assert poller.request("POST", iter([b"4", b"0"]), encode_chunked=True) == (200, "ok")
+    assert poller.until("40")
+    pieces = (bytes([byte]) for byte in b'421["echo","chunks"]')
+    assert poller.request("POST", pieces, encode_chunked=True) == (200, "ok")
+    assert poller.until("431") == '431["chunks"]'
+    # A body of nothing is no packet.
+    assert poller.request("POST", iter([]), encode_chunked=True)[0] in (200, 400)
 
 
 # wsgiref takes no header about the connection.
@@ -253,12 +226,7 @@ TLS = ["werkzeug", "gunicorn-gthread", "gunicorn-gevent", "eventlet", "gevent", 
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Returns a file with a key and its certificate for localhost."""
     folder = tmp_path_factory.mktemp("tls")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names]
-    subprocess.run(
-        [*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True
-    )
+    key, cert = make_certificate(folder)
     both = folder / "both.pem"
     both.write_text(key.read_text() + cert.read_text())
     return str(both)
@@ -275,5 +243,4 @@ def test_hosts_that_encrypt(name: str, certificate: str) -> None:
             seen = javascript("echo.mjs", server.port, transports, "https")
             transport = transports.rsplit(",", 1)[-1]
             assert seen == {"transport": transport, "ack": DATA, "back": [DATA]}
-        for _ in range(3):
-            server.wait_for("disconnect ")
+        server.wait_for("disconnect ", 3)

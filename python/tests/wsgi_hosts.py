@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,10 +69,24 @@ if not (BIN / "uwsgi").exists():
     HOSTS = {name: host for name, host in HOSTS.items() if not name.startswith("uwsgi")}
 
 
+#: Those that are like another one, as far as we can see: some of their cases run with `--full` only.
+LIKE_OTHERS = {
+    "werkzeug-one-thread",
+    "gunicorn-sync-preload",
+    "gunicorn-gthread-preload",
+    "gunicorn-gevent-preload",
+    "gunicorn-geventwebsocket",
+    "gevent-unpatched",
+}
+
+
 @contextlib.contextmanager
-def host(name: str, **environment: str) -> Iterator[Program]:
-    """Runs `wsgi_app.py` on a host."""
+def host(
+    name: str, module: str = "wsgi_app", port: int | None = None, **environment: str
+) -> Iterator[Program]:
+    """Runs the `app` of a program on a host."""
     command, mode = HOSTS[name]
-    environment = {"MODE": mode, "PYTHONPATH": os.getcwd(), **environment}
-    with program(*command, **environment) as running:
+    command = [word.replace("wsgi_app:app", f"{module}:app") for word in command]
+    environment = {"MODE": mode, "PROGRAM": module, **environment}
+    with program(*command, port=port, **environment) as running:
         yield running

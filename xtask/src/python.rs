@@ -32,9 +32,10 @@ pub(crate) fn test(steps: &mut Steps, arguments: &[&str]) -> Result<()> {
         "./python",
     ]);
     steps.run(&install)?;
-    // From the root, where no folder hides the package that was installed.
+    // From the root, where no folder hides the package that was installed. Tests that share a host's process are a group.
     let pytest = Step::program("python tests", python)
-        .args(["-m", "pytest", "-q", "python/tests"])
+        .args(["-m", "pytest", "-q", "--numprocesses=auto"])
+        .args(["--maxprocesses=4", "--dist=loadgroup", "python/tests"])
         .args(arguments);
     steps.run(&pytest)
 }

@@ -34,6 +34,7 @@ def handle_wsgi(
 ) -> Any:
     """Answers a request, or takes over its connection."""
     host, connection = find(environ)
+    environ = uwsgi.lasting(environ)
     try:
         if connection is not None and environ.get("HTTP_UPGRADE", "").lower() == "websocket":
             _adopt(engine, mode, options, environ, connection)
@@ -47,6 +48,8 @@ def handle_wsgi(
     status, reason, headers, body = reply
     # The connection is the host's (PEP 3333, "Other HTTP Features").
     headers = [(name, value) for name, value in headers if name != "connection"]
+    if uwsgi.closes(environ):
+        headers.append(("connection", "close"))
     if not any(name == "content-length" for name, _ in headers):
         headers.append(("content-length", str(len(body))))
     start_response(f"{status} {reason}", headers)

@@ -9,6 +9,10 @@ from async_matrix import sio, socketio
 host, port = sys.argv[1], int(os.environ["PORT"])
 
 
+def ready():
+    print("READY", flush=True)
+
+
 def run_aiohttp():
     from aiohttp import web
 
@@ -19,6 +23,11 @@ def run_aiohttp():
 
     app.router.add_get("/page", page)
     sio.attach(app)
+
+    async def start(app):
+        asyncio.get_running_loop().call_later(0.1, ready)
+
+    app.on_startup.append(start)
     web.run_app(app, host="127.0.0.1", port=port, print=None, shutdown_timeout=1)
 
 
@@ -33,6 +42,7 @@ def run_tornado():
         handler = socketio.get_tornado_handler(sio)
         app = tornado.web.Application([(r"/page", Page), (r"/socket.io/", handler)])
         app.listen(port, "127.0.0.1")
+        ready()
         await asyncio.Event().wait()
 
     asyncio.run(main())
@@ -48,6 +58,11 @@ def run_sanic():
     @app.get("/page")
     async def page(request):
         return text("page")
+
+    @app.after_server_start
+    async def start(app):
+        # When its loop runs for good.
+        asyncio.get_running_loop().call_later(0.5, ready)
 
     sio.attach(app)
     app.run("127.0.0.1", port, single_process=True, motd=False, access_log=False)

@@ -1,7 +1,9 @@
 """`matrix.py` with an `AsyncServer`, for ASGI hosts and for those that `async_host.py` runs."""
 
+import asyncio
 import importlib
 import os
+import time
 
 socketio = importlib.import_module(os.environ.get("PACKAGE", "kokanee"))
 ours = os.environ.get("PACKAGE", "kokanee") == "kokanee"
@@ -106,6 +108,25 @@ async def transport(sid):
 @sio.event
 async def kick(sid):
     await sio.disconnect(sid)
+
+
+@sio.event
+async def leave_program(sid):
+    raise SystemExit(3)
+
+
+@sio.event
+async def block(sid, seconds):
+    say("blocked")
+    time.sleep(seconds)
+    return "released"
+
+
+@sio.event
+async def wait(sid, seconds):
+    say("waits")
+    await asyncio.sleep(seconds)
+    return "waited"
 
 
 @sio.on("*")

@@ -50,6 +50,9 @@ async def main():
     seen["rooms"] = [await client.call("join", "red"), await client.call("leave", "red")]
     seen["large"] = len(await client.call("one", "x" * 200_000))
     seen["transport"] = await client.call("transport")
+    # `disconnect` of python-engineio 4.15.1 may end the task that writes before it has written everything.
+    await client._send_packet(socketio.packet.Packet(socketio.packet.DISCONNECT, namespace="/"))
+    await client.eio.queue.join()
     await client.disconnect()
     print(json.dumps(seen))
 

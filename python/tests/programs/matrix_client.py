@@ -67,5 +67,9 @@ seen["class"] = show(client.call("where", 5, namespace="/class"))
 seen["transport"] = client.call("transport")
 client.emit("kick")
 seen["kicked"] = events.next("disconnect")
+# `disconnect` of python-engineio 4.15.1 may end the thread that writes before it has written everything.
+for namespace in list(client.namespaces):
+    client._send_packet(socketio.packet.Packet(socketio.packet.DISCONNECT, namespace=namespace))
+client.eio.queue.join()
 client.disconnect()
 print(json.dumps(seen))

@@ -2,21 +2,28 @@
 
 import asyncio
 import builtins
+import collections
+import gc
 import inspect
 import os
+import pathlib
+import sys
 
 import kokanee as socketio
 
 IS_ASYNC = os.environ["KIND"] == "async"
-seen: list = []
+seen: collections.deque = collections.deque(maxlen=100)
 counts: dict = {}
 
+options = eval(os.environ.get("OPTIONS", "{}"))
 if IS_ASYNC:
-    sio = socketio.AsyncServer(async_mode="asgi", namespaces=["/plain"])
+    sio = socketio.AsyncServer(async_mode="asgi", namespaces=["/plain"], **options)
     app = socketio.ASGIApp(sio)
 else:
-    sio = socketio.Server(async_mode="threading", namespaces=["/plain"])
+    mode = os.environ.get("MODE") or "threading"
+    sio = socketio.Server(async_mode=mode, namespaces=["/plain"], **options)
     app = socketio.WSGIApp(sio)
+    sio._mode.idle_seconds = float(os.environ.get("IDLE", 30))
 
 
 def handler(event, namespace=None):
@@ -190,11 +197,49 @@ async def burst(sid, count):
         await do(sio.emit("number", number, to=sid))
 
 
+@handler("leave")
+async def leave(sid):
+    await do(sio.disconnect(sid))
+    await do(sio.emit("too late", to=sid))
+
+
+@handler("chatter")
+async def chatter(sid, count):
+    # Its client leaves meanwhile.
+    await do(sio.enter_room(sid, "chatter"))
+    for number in range(count):
+        await do(sio.emit("chatter", number, to=sid))
+        await do(sio.emit("chatter", "x" * 100, to="chatter"))
+
+
+@handler("ask")
+async def ask(sid):
+    count("asked")
+    try:
+        await do(sio.call("question", to=sid, timeout=60))
+    except socketio.exceptions.TimeoutError:
+        count("not answered")
+
+
+@handler("usage")
+async def usage(sid):
+    gc.collect()
+    status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
+    return {
+        "objects": len(gc.get_objects()),
+        "blocks": sys.getallocatedblocks(),
+        "kilobytes": int(status["VmRSS"].split()[0]),
+        "threads": int(status["Threads"]),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "callbacks": len(sio._callbacks),
+    }
+
+
 @handler("state")
 async def state(sid):
     rooms = sio.manager.rooms
     return {
-        "seen": seen[-30:],
+        "seen": list(seen)[-30:],
         "counts": counts,
         "rooms": {name: sorted(map(str, rooms[name])) for name in rooms},
         "clients": len(sio.manager.clients),

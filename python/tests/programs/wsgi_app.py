@@ -60,6 +60,11 @@ def _later(sid, seconds):
 
 
 @sio.event
+def to_all(sid):
+    sio.emit("later", "now", skip_sid=sid)
+
+
+@sio.event
 def block(sid, seconds=None):
     say("blocked")
     if os.environ.get("MODE") in ("eventlet", "gevent"):
