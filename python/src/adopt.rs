@@ -36,7 +36,7 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
     unsafe_code,
     reason = "a descriptor's number comes from Python, where it has no type"
 )]
-fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }

@@ -15,8 +15,8 @@ use futures_util::FutureExt;
 use http_body_util::{Empty, Full};
 use kokanee_engineio::{CloseReason, Outgoing};
 use kokanee_server::{
-    Ack, AckError, Args, ConnectError, DisconnectReason, JoinError, Namespace, NoUpgrade, RawEvent,
-    Server, Socket, SocketId,
+    Ack, AckError, Args, ConnectError, CookieAttributes, DisconnectReason, JoinError, Namespace,
+    NoUpgrade, RawEvent, Server, Socket, SocketId,
 };
 use parking_lot::{Mutex, RwLock};
 use pyo3::{
@@ -82,6 +82,17 @@ struct Running {
 struct Joiner {
     socket: Socket,
     waiting: Vec<(String, Args)>,
+}
+
+/// Puts a session with its environ into a request that opens one.
+pub(crate) type Open = dyn Fn(&mut http::request::Parts, Option<Py<PyAny>>) + Send + Sync;
+
+/// A server as the package's own host needs it.
+pub(crate) struct Site {
+    pub(crate) server: Server,
+    /// Without a slash at its end.
+    pub(crate) path: String,
+    pub(crate) open: Arc<Open>,
 }
 
 type Joining = Arc<Mutex<HashMap<SocketId, Joiner>>>;
@@ -175,6 +186,36 @@ impl Engine {
             let _ = std::mem::ManuallyDrop::new(old);
         }
         Ok(running)
+    }
+
+    /// The server for the package's own host, with its path and what puts a session into a request that opens one.
+    pub(crate) fn site(&self, py: Python<'_>) -> PyResult<Site> {
+        let running = self.serving(py)?;
+        let path = self.options.bind(py).get_item("path")?;
+        let path: Option<String> = path.and_then(|path| path.extract().ok());
+        let path = path.unwrap_or_else(|| "socket.io".to_owned());
+        Ok(Site {
+            server: running.server.clone(),
+            path: format!("/{}", path.trim_matches('/')),
+            open: Arc::new(move |parts, environ| {
+                if opens_session(&parts.uri) {
+                    parts.extensions.insert(running.session(environ));
+                }
+            }),
+        })
+    }
+
+    /// The attributes of the cookie of a session that a request opens, if each has its own.
+    pub(crate) fn cookie_of(
+        &self,
+        py: Python<'_>,
+        uri: &http::Uri,
+    ) -> PyResult<Option<CookieAttributes>> {
+        if opens_session(uri) {
+            config::own_cookie_attributes(self.options.bind(py))
+        } else {
+            Ok(None)
+        }
     }
 
     fn attach(&self, running: &Running, name: &str) {
@@ -321,6 +362,12 @@ fn head_of(
     }
 }
 
+/// Returns whether a request opens a session, as its query names none.
+fn opens_session(uri: &http::Uri) -> bool {
+    let query = uri.query().unwrap_or_default();
+    !query.split('&').any(|pair| pair.starts_with("sid="))
+}
+
 impl Running {
     /// Puts a new session into a request that opens one, and the attributes of its cookie if each has its own.
     fn open_session<B>(
@@ -329,25 +376,27 @@ impl Running {
         request: &mut http::Request<B>,
         environ: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        let query = request.uri().query().unwrap_or_default();
-        if query.split('&').any(|pair| pair.starts_with("sid=")) {
-            return Ok(());
+        if opens_session(request.uri()) {
+            if let Some(attributes) = config::own_cookie_attributes(options)? {
+                request.extensions_mut().insert(attributes);
+            }
+            request.extensions_mut().insert(self.session(environ));
         }
-        if let Some(attributes) = config::own_cookie_attributes(options)? {
-            request.extensions_mut().insert(attributes);
-        }
+        Ok(())
+    }
+
+    /// Makes a new session.
+    fn session(&self, environ: Option<Py<PyAny>>) -> Arc<Session> {
         let mut random = [0; 15];
         // Public, so it need not be secret, but it must be unique.
         random[..8].copy_from_slice(&std::process::id().rotate_left(16).to_be_bytes().repeat(2));
         random[7..].copy_from_slice(&self.next_id().to_be_bytes());
         let id = kokanee_engineio::Sid::from_random(random);
-        let session = Arc::new(Session {
+        Arc::new(Session {
             id: id.as_str().into(),
             environ,
             queue: Arc::downgrade(&self.queue),
-        });
-        request.extensions_mut().insert(session);
-        Ok(())
+        })
     }
 
     fn next_id(&self) -> u64 {

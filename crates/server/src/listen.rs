@@ -30,6 +30,7 @@ use crate::{
     fallback::{Requester, Route, Routing},
     forwarded::{Client, is_trusted},
     http::{DRAIN_TIMEOUT, MAX_DRAIN_BYTES, PendingOutcome, is_sound},
+    limits::Limits,
     peer::Peer,
     proxy_protocol,
     respond::{not_found, refused},
@@ -422,11 +423,14 @@ impl Server {
     }
 }
 
-async fn serve_connection<S>(site: Site, stream: S, address: Option<SocketAddr>, secure: bool)
-where
+async fn serve_connection<S>(
+    Site { server, routing }: Site,
+    stream: S,
+    address: Option<SocketAddr>,
+    secure: bool,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Site { server, routing } = site;
     let limits = Arc::clone(&server.inner().limits);
     let mut stop = server.inner().stop.subscribe();
     let watch = Arc::new(Watch::new());
@@ -442,13 +446,7 @@ where
         let (watch, server) = (Arc::clone(&watch), server.clone());
         service_fn(move |request| Reply::new(&server, &routing, request, &peer, &watch))
     };
-    let mut http = http1::Builder::new();
-    // Head and body are written in one piece: copying a small answer is faster than a vectored write.
-    http.writev(false);
-    http.max_buf_size(limits.max_header_bytes.max(8192));
-    if limits.max_headers != 100 {
-        http.max_headers(limits.max_headers);
-    }
+    let http = protocol(&limits);
     let mut connection = http.serve_connection(stream, service).with_upgrades();
     let stopped = async {
         // An error means that the server is gone, which is a reason to stop, too.
@@ -508,6 +506,17 @@ where
             Ending::Answered => Box::pin(linger(stream, b"")).await,
         }
     }
+}
+
+fn protocol(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    // Head and body are written in one piece: copying a small answer is faster than a vectored write.
+    http.writev(false);
+    http.max_buf_size(limits.max_header_bytes.max(8192));
+    if limits.max_headers != 100 {
+        http.max_headers(limits.max_headers);
+    }
+    http
 }
 
 /// The answer to a request whose head is not complete in time.
