@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from . import exceptions
     from ._doctor import doctor
     from ._names import install_as_socketio
+    from ._run import run
     from .asgi import ASGIApp
     from .async_manager import AsyncManager
     from .async_namespace import AsyncNamespace
@@ -34,6 +35,7 @@ __all__ = [
     "doctor",
     "exceptions",
     "install_as_socketio",
+    "run",
 ]
 
 #: Names that are imported when a program asks for them, as a program needs few of them: the module of each.
@@ -58,6 +60,7 @@ _ON_DEMAND = {
     "doctor": "_doctor",
     "get_tornado_handler": "tornado",
     "install_as_socketio": "_names",
+    "run": "_run",
 }
 #: Submodules that are attributes of the package without an import of their own.
 _MODULES = (

@@ -15,6 +15,7 @@ COMMANDS = {
 }
 
 USAGE = """usage:
+  python -m kokanee serve module:app [options]     serve an application; --help lists the options
   python -m kokanee run program.py [arguments]     run a program whose `import socketio` gives Kokanee
   python -m kokanee run -m module [arguments]      the same for a module
   python -m kokanee doctor [module:server]         say what is installed, what is chosen, and what has no effect
@@ -36,11 +37,7 @@ def main(arguments: list[str]) -> int:
             print(f"kokanee: there is no command {first!r}", file=sys.stderr)
         print(USAGE, end="", file=sys.stderr)
         return 2
-    try:
-        command = importlib.import_module(f".{name}", __package__)
-    except ModuleNotFoundError:
-        print(f"kokanee: {arguments[0]} is not there yet", file=sys.stderr)
-        return 2
+    command = importlib.import_module(f".{name}", __package__)
     result: int | None = command.main(arguments[1:])
     return result or 0
 

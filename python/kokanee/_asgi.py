@@ -11,8 +11,9 @@ import types
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from ._environ import Environ, Scope, of_scope, opens_session
+from ._environ import Environ, Scope, of_scope, opens_session, taken
 from ._loop import Loop
+from .hosts import kokanee
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -32,6 +33,8 @@ async def handle(
     has_origin = any(name == b"origin" for name, _ in scope["headers"])
     if has_origin and not server._accepts_origin(of_scope(scope, receive, send, extra)):
         await _refuse_origin(scope, receive, send)
+    elif _give(server, scope, extra):
+        return
     elif scope["type"] == "websocket":
         await _websocket(server, scope, receive, send, extra)
     else:
@@ -74,6 +77,22 @@ def _kept_environ(
     """Returns the environ of a request that opens a session; `None` for others."""
     query = scope.get("query_string", b"").decode("latin-1")
     return of_scope(scope, receive, send, extra) if opens_session(query) else None
+
+
+def _give(server: Any, scope: Scope, extra: dict[str, Any] | None) -> bool:
+    """Gives a request of the package's own host to the engine."""
+    extensions = scope.get("extensions")
+    if not extensions or kokanee.KEY not in extensions:
+        return False
+
+    def environ() -> Environ | None:
+        if not opens_session(scope.get("query_string", b"").decode("latin-1")):
+            return None
+        kept = of_scope(scope, taken, taken, extra)
+        kept.leave_host()
+        return kept
+
+    return kokanee.give(server._engine, extensions, environ)
 
 
 async def _http(

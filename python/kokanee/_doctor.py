@@ -96,13 +96,13 @@ def _version(distribution: str) -> str | None:
 
 
 def _add_hosts(report: Report) -> None:
+    own = f"{_engine.__version__} (WSGI and ASGI): kokanee.run(app), python -m kokanee serve module:app"
+    report.add("Hosts that are installed", "kokanee", own)
     for module, (distribution, kind) in HOSTS.items():
         if module in sys.modules or importlib.util.find_spec(module) is not None:
             version = _version(distribution) or "of unknown version"
             loaded = ", imported" if module in sys.modules else ""
             report.add("Hosts that are installed", distribution, f"{version} ({kind}{loaded})")
-    if "Hosts that are installed" not in report.facts:
-        report.add("Hosts that are installed", "none", "only wsgiref, which comes with Python")
 
 
 def _choice() -> tuple[str, str]:

@@ -112,6 +112,21 @@ def of_wsgi(environ: dict[str, Any]) -> Environ | None:
     )
 
 
+def of_opening(opening: Any, base: dict[str, Any], is_asgi: bool) -> Environ:
+    """Returns the environ of a connection of the package's own host, whose request the engine has read."""
+    return Environ("GET", _unpack_opening, opening, base, is_asgi)
+
+
+def _unpack_opening(opening: Any, base: dict[str, Any], is_asgi: bool) -> dict[str, Any]:
+    if is_asgi:
+        scope = opening.scope(base)
+        scope.update(extensions={}, state=dict(base.get("state") or {}))
+        return fill(scope, taken, taken, None)
+    environ: dict[str, Any] = opening.environ(base)
+    environ["wsgi.input"] = io.BytesIO()
+    return environ
+
+
 def _unpack_wsgi(names: tuple[str, ...], packed: bytes, others: tuple[str, ...], *values: Any) -> dict[str, Any]:
     environ = dict(zip(names, marshal.loads(packed)))
     environ.update(zip(others, values))
@@ -134,7 +149,7 @@ def _shape_of(values: dict[str, Any]) -> tuple[str, ...]:
 def _pack_scope(scope: Scope) -> tuple[bytes, Scope | None]:
     """Returns the plain values of a scope, packed, and its other ones."""
     plain: dict[str, Any] = {}
-    others: Scope = {}
+    others: dict[str, Any] = {}
     for name, value in scope.items():
         if name == "extensions":
             # Those of ours are functions of the host's connection.

@@ -41,6 +41,17 @@ def started(engine: Any, mode: Any = None) -> None:
                 register(_at_exit)
 
 
+def is_running() -> bool:
+    """Returns whether this process has started an engine."""
+    return bool(_running)
+
+
+def close_all(seconds: float) -> None:
+    """Ends the sessions of all engines, whose polls would wait for longer."""
+    for engine, _ in list(_running):
+        engine.close(seconds)
+
+
 def _after_fork() -> None:
     _running.clear()
     _engine.after_fork()

@@ -11,6 +11,7 @@ import contextvars
 import functools
 import inspect
 import sys
+import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
@@ -20,6 +21,16 @@ from . import _engine, base_manager
 BATCH = 64
 
 EVENT = _engine.EVENT
+
+
+#: Those that serve an event loop.
+_serving: weakref.WeakSet[Loop] = weakref.WeakSet()
+
+
+async def stop_all() -> None:
+    """Stops all servers of the running event loop."""
+    for loop in list(_serving):
+        await loop.stop()
 
 
 class Loop:
@@ -55,6 +66,7 @@ class Loop:
         self._server.manager.check()
         self._server._prepare()
         self._loop = loop
+        _serving.add(self)
         self._descriptor = self._server._engine.fileno()
         # The first request's context is not that of the events.
         no_context = contextvars.Context()

@@ -257,6 +257,9 @@ class AsyncServer(base_server.BaseServer):
         host.create_route(app, self, f"/{socketio_path.strip('/')}/")
         self.async_mode = host.__name__.rsplit("._", 1)[-1]
 
+    def _begin(self, again: bool) -> None:
+        self._loop.start()
+
     # What the engine says.
 
     async def _handle_event(

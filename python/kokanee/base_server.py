@@ -9,6 +9,7 @@ from typing import Any, Callable, ClassVar, TypeVar, overload
 
 from . import _connections, _engine, _options, _workers, base_namespace, exceptions, packet
 from ._eio import EngineIO
+from ._environ import of_opening
 from ._handlers import Handler, accepts, check, check_namespace
 from .engineio import packet as eio_packet
 
@@ -107,6 +108,8 @@ class BaseServer(_connections.Connections):
         self._coding = packet.coding(self.packet_class)
         #: Packets are read and written in Python.
         self._raw = self._coding == "python"
+        #: What the package's own host adds to the request of a connection.
+        self._host_base: dict[str, Any] = {}
         self._engine_dict = self._engine_options(options)
         self._engine = _engine.Engine(self._engine_dict, serial=self._raw or not async_handlers)
         for name in ["/", *(self.namespaces if self.namespaces != "*" else ())]:
@@ -121,6 +124,13 @@ class BaseServer(_connections.Connections):
     # What differs between the two servers.
 
     def _default_manager(self) -> Any:
+        raise NotImplementedError
+
+    def _check_host(self) -> None:
+        """Raises `ValueError` if the package's own host cannot run the handlers."""
+
+    def _begin(self, again: bool) -> None:
+        """Begins to handle what the engine says, before there is a request; `again` after its end."""
         raise NotImplementedError
 
     def is_asyncio_based(self) -> bool:
@@ -270,6 +280,14 @@ class BaseServer(_connections.Connections):
             raise RuntimeError("Cannot use call() when async_handlers is False.")
         return target
 
+    # Hosting.
+
+    def run(self, app: Any = None, host: str = "127.0.0.1", port: int = 5000, **options: Any) -> None:
+        """Serves clients, and beside them an application of WSGI or, for an `AsyncServer`, of ASGI; see `kokanee.run`."""
+        from . import _run
+
+        _run.run_server(self, app, host, port, options)
+
     # Facts about clients.
 
     def rooms(self, sid: str, namespace: str | None = None) -> list[Any]:
@@ -334,11 +352,17 @@ class BaseServer(_connections.Connections):
             self.manager_initialized = True
             self.manager.initialize()
 
+    def _opened(self, environ: Any) -> Any:
+        """Returns the environ of a connection, also of one whose request was not shown to Python."""
+        if type(environ) is not _engine.Opening:
+            return environ
+        return of_opening(environ, self._host_base, self.is_asyncio_based())
+
     async def _asked(self, event: tuple[Any, ...]) -> None:
         """Handles a client that asks for a namespace."""
         _, sid, namespace, eio_sid, environ, auth, connecting = event
         self._initialize_manager()
-        environ = self.environ.setdefault(eio_sid, environ)
+        environ = self.environ.setdefault(eio_sid, self._opened(environ))
         self.manager.add(sid, eio_sid, namespace)
         if self._is_overridden("_send_packet"):
             connecting = _connections.TappedConnecting(self, eio_sid, namespace, sid, connecting)
@@ -402,7 +426,7 @@ class BaseServer(_connections.Connections):
         kind, eio_sid = event[:2]
         try:
             if kind == _engine.CONNECT:
-                await self._open_connection(eio_sid, event[4])
+                await self._open_connection(eio_sid, self._opened(event[4]))
                 is_there = event[6].accept()
                 event[6].done()
                 if not is_there:

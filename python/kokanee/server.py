@@ -256,6 +256,17 @@ class Server(base_server.BaseServer):
             _lifecycle.started(self._engine, self._mode)
             self._mode.start(self._engine, self._handle)
 
+    def _check_host(self) -> None:
+        if self.async_mode != "threading":
+            raise ValueError(
+                f"Kokanee's own host runs handlers on threads, and not with async_mode={self.async_mode!r}"
+            )
+
+    def _begin(self, again: bool) -> None:
+        if again:
+            self._started = -1
+        self._start()
+
     # What the engine says.
 
     def _handle(self, event: tuple[Any, ...]) -> None:

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use kokanee_server::{
     Cookie, CookieAttributes, Cors, InvalidCookie, Limits, ParserKind, Server, ServerBuilder,
-    Transport,
+    Transport, TrustedProxy,
 };
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 
@@ -55,6 +55,12 @@ pub(crate) fn builder(options: &Bound<'_, PyDict>) -> PyResult<ServerBuilder> {
         limits.max_pending_sessions = usize::MAX;
         limits.max_pending_sessions_per_address = usize::MAX;
     });
+    if let Some(names) = options.get_item("trusted_proxies")?
+        && !names.is_none()
+    {
+        let names: Vec<String> = names.extract()?;
+        builder = builder.trust_proxies(proxies(&names)?);
+    }
     if let Some(path) = string_option(options, "path")? {
         builder = builder.path(&path);
     }
@@ -105,6 +111,15 @@ pub(crate) fn builder(options: &Bound<'_, PyDict>) -> PyResult<ServerBuilder> {
         builder = builder.cors(cors.credentials(credentials));
     }
     Ok(builder)
+}
+
+/// Proxies by their addresses, networks, or the words for them.
+pub(crate) fn proxies(names: &[String]) -> PyResult<Vec<TrustedProxy>> {
+    let proxy = |name: &String| {
+        name.parse()
+            .map_err(|error: kokanee_server::InvalidProxy| PyValueError::new_err(error.to_string()))
+    };
+    names.iter().map(proxy).collect()
 }
 
 /// The cookie of an option, whose attributes are a text or a function that returns one.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{Empty, Full};
 use kokanee_engineio::Outgoing;
-use kokanee_server::{AckError, Args, JoinError, NoUpgrade, Socket};
+use kokanee_server::{AckError, Args, CookieAttributes, JoinError, NoUpgrade, Server, Socket};
 use kokanee_workers::{Forwarded, Head, Link, Passed};
 use parking_lot::{Mutex, RwLock};
 use pyo3::{
@@ -24,7 +24,7 @@ use crate::{
     clients::{self, Joining, Session, session_of},
     config,
     feed::{self, Channel},
-    here::Here,
+    here::{Here, opens_session},
     queue::{self, Event, Queue},
     request::{self, Pending, address_of, request_of},
     runtime, value,
@@ -37,6 +37,17 @@ struct Running {
     here: Arc<Here>,
     /// The other workers of the host.
     group: OnceLock<Group>,
+}
+
+/// Puts a session with its environ into a request that opens one.
+pub(crate) type Open = dyn Fn(&mut http::request::Parts, Option<Py<PyAny>>) + Send + Sync;
+
+/// A server as the package's own host needs it.
+pub(crate) struct Site {
+    pub(crate) server: Server,
+    /// Without a slash at its end.
+    pub(crate) path: String,
+    pub(crate) open: Arc<Open>,
 }
 
 /// Namespaces that exist at a time because a client has asked for them, if an application opens all.
@@ -144,6 +155,36 @@ impl Engine {
             let _ = std::mem::ManuallyDrop::new(old);
         }
         Ok(running)
+    }
+
+    /// The server for the package's own host, with its path and what puts a session into a request that opens one.
+    pub(crate) fn site(&self, py: Python<'_>) -> PyResult<Site> {
+        let running = self.serving(py)?;
+        let path = self.options.bind(py).get_item("path")?;
+        let path: Option<String> = path.and_then(|path| path.extract().ok());
+        let path = path.unwrap_or_else(|| "socket.io".to_owned());
+        Ok(Site {
+            server: running.here.server.clone(),
+            path: format!("/{}", path.trim_matches('/')),
+            open: Arc::new(move |parts, environ| {
+                if opens_session(&parts.uri) {
+                    parts.extensions.insert(running.here.session(environ));
+                }
+            }),
+        })
+    }
+
+    /// The attributes of the cookie of a session that a request opens, if each has its own.
+    pub(crate) fn cookie_of(
+        &self,
+        py: Python<'_>,
+        uri: &http::Uri,
+    ) -> PyResult<Option<CookieAttributes>> {
+        if opens_session(uri) {
+            config::own_cookie_attributes(self.options.bind(py))
+        } else {
+            Ok(None)
+        }
     }
 
     /// A client's socket, also while Python is deciding on it.

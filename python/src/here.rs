@@ -22,6 +22,12 @@ pub(crate) fn socket_id(sid: &str) -> Option<SocketId> {
     sid.parse().ok()
 }
 
+/// Returns whether a request opens a session, as its query names none.
+pub(crate) fn opens_session(uri: &http::Uri) -> bool {
+    let query = uri.query().unwrap_or_default();
+    !query.split('&').any(|pair| pair.starts_with("sid="))
+}
+
 /// The server of this process.
 pub(crate) struct Here {
     pub(crate) runtime: Handle,
@@ -69,21 +75,24 @@ impl Here {
         request: &mut http::Request<B>,
         environ: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        let query = request.uri().query().unwrap_or_default();
-        if query.split('&').any(|pair| pair.starts_with("sid=")) {
+        if !opens_session(request.uri()) {
             return Ok(());
         }
         if let Some(attributes) = config::own_cookie_attributes(options)? {
             request.extensions_mut().insert(attributes);
         }
+        request.extensions_mut().insert(self.session(environ));
+        Ok(())
+    }
+
+    /// Makes a new session.
+    pub(crate) fn session(&self, environ: Option<Py<PyAny>>) -> Arc<Session> {
         let mut random = [0; 15];
         // Public, so it need not be secret, but it must be unique.
         random[..8].copy_from_slice(&std::process::id().rotate_left(16).to_be_bytes().repeat(2));
         random[7..].copy_from_slice(&self.next_id().to_be_bytes());
         let id = kokanee_engineio::Sid::from_random(random);
-        let session = Session::new(id.as_str(), environ, &self.queue);
-        request.extensions_mut().insert(Arc::new(session));
-        Ok(())
+        Arc::new(Session::new(id.as_str(), environ, &self.queue))
     }
 
     pub(crate) fn namespace(&self, name: &str) -> Option<Namespace> {

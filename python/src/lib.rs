@@ -4,6 +4,7 @@
 //! greenlets or tasks of Python take them out, with the conversion of values under the GIL that they hold (`value.rs`).
 //! What Python sends is encoded under the GIL and leaves without waiting (`engine.rs`). A host gives its connections to the
 //! engine in one of three ways: as a descriptor (`adopt.rs`), as a request (`request.rs`), or message by message (`feed.rs`).
+//! The package's own host (`host`) is a listener of the engine's server.
 
 mod adopt;
 mod clients;
@@ -11,6 +12,7 @@ mod config;
 mod engine;
 mod feed;
 mod here;
+mod host;
 mod queue;
 mod request;
 mod runtime;
@@ -26,6 +28,14 @@ fn engine_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::Answer>()?;
     module.add_class::<request::Pending>()?;
     module.add_class::<feed::Channel>()?;
+    module.add_class::<host::Host>()?;
+    module.add_class::<host::Exchange>()?;
+    module.add_class::<host::HostWebSocket>()?;
+    module.add_class::<host::Opening>()?;
+    module.add(
+        "RequestTooLarge",
+        module.py().get_type::<host::RequestTooLarge>(),
+    )?;
     module.add_function(wrap_pyfunction!(adopt::swallow, module)?)?;
     module.add_function(wrap_pyfunction!(runtime::after_fork, module)?)?;
     module.add_function(wrap_pyfunction!(runtime::generation_py, module)?)?;

@@ -28,6 +28,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::{
     clients::{Session, session_of},
+    host::Opening,
     request::PendingState,
     value::{self, Json},
 };
@@ -413,6 +414,11 @@ pub(crate) fn to_python<'py>(
             let (eio_sid, environ) = match &session {
                 Some(session) => (session.id().to_owned(), session.environ(py)),
                 None => (String::new(), None),
+            };
+            // The package's own host has not shown the request to Python.
+            let environ = match environ {
+                Some(environ) => environ,
+                None => Bound::new(py, Opening::of(&socket))?.into_any(),
             };
             let connecting = Connecting {
                 decide: Mutex::new(Some(decide)),

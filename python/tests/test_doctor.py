@@ -26,6 +26,7 @@ def test_it_says_what_is_installed_and_what_would_be_chosen() -> None:
     assert done.returncode == 0, done.stderr
     assert f"kokanee          {kokanee.__version__}" in done.stdout
     assert "uvicorn    0.54.0 (ASGI)" in done.stdout
+    assert f"kokanee    {kokanee.__version__} (WSGI and ASGI): kokanee.run(app)" in done.stdout
     assert "threading  neither eventlet nor gevent is imported" in done.stdout
     # Another package is installed in this environment.
     assert "import socketio  python-socketio 5.18.1, not Kokanee" in done.stdout

@@ -17,6 +17,7 @@ DJANGO = EXAMPLES / "django_project"
 DATA = {"text": "hällo 🐟", "list": [1, 2.5, None, True], "bytes": "0001ff"}
 
 UVICORN = [str(BIN / "uvicorn"), "--port", "{port}", "--app-dir"]
+OWN = [sys.executable, "-m", "kokanee", "serve", "--port", "{port}", "--app-dir"]
 GUNICORN = [str(BIN / "gunicorn"), "--threads", "8", "-b", "127.0.0.1:{port}", "--chdir"]
 
 #: For each example: how it is started, the path of its page, the transports that its host offers.
@@ -43,6 +44,12 @@ HOSTS = {
     ),
     "django-gunicorn": ([*GUNICORN, str(DJANGO), "project.wsgi"], "/", ALL),
     "django-uvicorn": ([*UVICORN, str(DJANGO), "project.asgi:application"], "/", ALL),
+    "flask-own": ([*OWN, str(EXAMPLES), "flask_app:app"], "/", ALL),
+    "fastapi-own": ([*OWN, str(EXAMPLES), "fastapi_app:app"], "/", ALL),
+    "starlette-own": ([*OWN, str(EXAMPLES), "starlette_app:app"], "/chat/", ALL),
+    "quart-own": ([*OWN, str(EXAMPLES), "quart_app:app"], "/", ALL),
+    "django-own-wsgi": ([*OWN, str(DJANGO), "project.wsgi:application"], "/", ALL),
+    "django-own-asgi": ([*OWN, str(DJANGO), "project.asgi:application"], "/", ALL),
 }
 
 
@@ -92,7 +99,7 @@ def test_the_page_works_in_a_browser(name: str, tmp_path: Path, request: pytest.
             assert seen == {"shown": [["hällo <b>🐟</b>"]] * 2, "wider": 0, "problems": []}
 
 
-@pytest.mark.parametrize("name", ["flask-gunicorn", "fastapi", "quart"])
+@pytest.mark.parametrize("name", ["flask-gunicorn", "fastapi", "quart", "flask-own", "fastapi-own"])
 def test_a_route_emits(name: str) -> None:
     command, _, _ = HOSTS[name]
     with program(*command) as server:

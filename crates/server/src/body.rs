@@ -1,4 +1,4 @@
-//! The body of a response: bytes, or a file that is read as the client takes it.
+//! The body of a response: bytes, a file that is read as the client takes it, or a stream.
 
 use std::{
     io,
@@ -8,17 +8,19 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use kokanee_handler::BoxError;
 use tokio::{
     fs::File,
     io::{AsyncRead, ReadBuf},
 };
 
-use crate::delivery::Delivery;
+use crate::{delivery::Delivery, watched::Busy};
 
 /// Bytes that are given at a time. The connection copies them after its head, into a buffer that it keeps.
 const CHUNK_BYTES: usize = 8 * 1024;
 
-/// Carries the content of the server's responses: bytes, or a file that is read as the client takes it.
+/// Carries the content of the server's responses: bytes, a file that is read as the client takes it, or a stream.
 #[derive(Debug)]
 pub struct Body {
     content: Content,
@@ -31,6 +33,19 @@ enum Content {
     /// What is left of bytes in memory.
     Bytes(Bytes),
     File(Box<OpenFile>),
+    Stream(Box<Stream>),
+}
+
+struct Stream {
+    body: Pin<Box<dyn HttpBody<Data = Bytes, Error = io::Error> + Send>>,
+    /// The connection is not idle while the stream lasts.
+    busy: Option<Busy>,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stream")
+    }
 }
 
 #[derive(Debug)]
@@ -51,6 +66,36 @@ impl Body {
     /// Creates an empty body.
     pub fn empty() -> Self {
         Self::full(Bytes::new())
+    }
+
+    /// Creates a body from another one, which is asked for its content as the client takes it. One with an error ends the
+    /// connection, so that the client notices.
+    pub fn stream<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        let mut body = Some(body);
+        let any: &mut dyn std::any::Any = &mut body;
+        if let Some(own) = any.downcast_mut::<Option<Self>>().and_then(Option::take) {
+            return own;
+        }
+        let Some(body) = body else {
+            return Self::empty();
+        };
+        Self {
+            content: Content::Stream(Box::new(Stream {
+                body: Box::pin(body.map_err(io::Error::other)),
+                busy: None,
+            })),
+            delivery: None,
+        }
+    }
+
+    /// Keeps the mark that a request is being answered until a stream has ended.
+    pub(crate) fn keep_busy(&mut self, busy: Busy) {
+        if let Content::Stream(stream) = &mut self.content {
+            stream.busy = Some(busy);
+        }
     }
 
     pub(crate) fn file(file: File, size: u64) -> Self {
@@ -88,23 +133,23 @@ impl HttpBody for Body {
                 Poll::Ready((!chunk.is_empty()).then(|| Ok(Frame::data(chunk))))
             }
             Content::File(open) => open.poll_frame(cx),
+            Content::Stream(stream) => stream.body.as_mut().poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left() == 0
+        match &self.content {
+            Content::Bytes(bytes) => bytes.is_empty(),
+            Content::File(open) => open.left == 0,
+            Content::Stream(stream) => stream.body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left())
-    }
-}
-
-impl Body {
-    fn left(&self) -> u64 {
         match &self.content {
-            Content::Bytes(bytes) => bytes.len() as u64,
-            Content::File(open) => open.left,
+            Content::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::File(open) => SizeHint::with_exact(open.left),
+            Content::Stream(stream) => stream.body.size_hint(),
         }
     }
 }

@@ -23,11 +23,14 @@
 //! | decide who may connect | [`Namespace::middleware`], [`ServerBuilder::allow_request`], [`Cors`] |
 //! | limit what a client can cost | [`Limits`] |
 //! | listen on an address, the fastest way | [`Server::listen`], [`Server::bind`] |
+//! | listen on a Unix socket, or on one that was passed on | [`Server::listener`] |
+//! | serve an application on the same address | [`Listener::fallback`] |
 //! | serve inside of an axum, hyper or tower application | [`Server::layer`]; `Server` is a [`tower_service::Service`] |
 //! | serve a stream that the application accepted | [`Server::serve_stream`], [`Server::accept`] |
 //! | shut down | [`Server::close`] |
 
 mod accept;
+mod acceptor;
 mod ack;
 mod admission;
 mod body;
@@ -42,6 +45,7 @@ mod error;
 mod events;
 mod extensions;
 pub mod extract;
+mod fallback;
 mod forwarded;
 mod handler;
 mod handshake;
@@ -72,6 +76,7 @@ mod tls;
 mod watched;
 
 pub use self::{
+    acceptor::Accept,
     ack::EmitWithAck,
     admission::owner_of_request,
     body::Body,
@@ -81,6 +86,7 @@ pub use self::{
     error::{JoinError, ListenError},
     extensions::{NoUpgrade, PeerAddress},
     extract::{Auth, Extension},
+    fallback::{Requester, Route},
     forwarded::{InvalidProxy, TrustedProxy},
     handler::{IntoVerdict, Middleware},
     handshake::Handshake,

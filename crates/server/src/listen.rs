@@ -11,20 +11,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use http_body::Body as _;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
+use http_body::Body as HttpBody;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use kokanee_handler::BoxError;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
 use crate::{
+    acceptor::Accept,
     body::Body,
     error::ListenError,
-    forwarded::is_trusted,
+    extensions::PeerAddress,
+    fallback::{Requester, Route, Routing},
+    forwarded::{Client, is_trusted},
     http::{DRAIN_TIMEOUT, MAX_DRAIN_BYTES, PendingOutcome, is_sound},
+    limits::Limits,
     peer::Peer,
     proxy_protocol,
     respond::{not_found, refused},
@@ -47,19 +53,21 @@ const BACKLOG: i32 = 4096;
 /// listener.serve().await;
 /// # Ok(()) }
 /// ```
-pub struct Listener {
+///
+/// `L` is the socket: a [`TcpListener`] or, with [`Server::listener`], a [`UnixListener`](tokio::net::UnixListener).
+pub struct Listener<L = TcpListener> {
     server: Server,
-    socket: TcpListener,
-    address: SocketAddr,
+    socket: L,
+    routing: Arc<Routing>,
     proxy_protocol: bool,
     #[cfg(feature = "tls")]
     tls: Option<tokio_rustls::TlsAcceptor>,
 }
 
-impl std::fmt::Debug for Listener {
+impl<L: std::fmt::Debug> std::fmt::Debug for Listener<L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Listener")
-            .field("address", &self.address)
+            .field("socket", &self.socket)
             .finish_non_exhaustive()
     }
 }
@@ -112,21 +120,35 @@ impl Server {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for candidate in addresses {
             match bind(candidate) {
-                Ok(listener) => {
-                    let address = listener.local_addr().map_err(error)?;
-                    return Ok(Listener {
-                        server: self.clone(),
-                        socket: listener,
-                        address,
-                        proxy_protocol: false,
-                        #[cfg(feature = "tls")]
-                        tls: None,
-                    });
-                }
+                Ok(socket) => return self.listener(socket),
                 Err(source) => last = source,
             }
         }
         Err(error(last))
+    }
+
+    /// Wraps a socket that listens already: one that another process has bound and passed on, or a Unix socket.
+    ///
+    /// ```no_run
+    /// # use kokanee_server::{BoxError, Server};
+    /// # async fn f(io: Server) -> Result<(), BoxError> {
+    /// let socket = tokio::net::UnixListener::bind("/run/chat.socket")?;
+    /// io.listener(socket)?.serve().await;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ListenError`] if a file that is to be served does not exist, as with [`bind`](Self::bind).
+    pub fn listener<L: Accept>(&self, socket: L) -> Result<Listener<L>, ListenError> {
+        self.inner().check_files()?;
+        Ok(Listener {
+            server: self.clone(),
+            socket,
+            routing: Arc::default(),
+            proxy_protocol: false,
+            #[cfg(feature = "tls")]
+            tls: None,
+        })
     }
 }
 
@@ -148,7 +170,83 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 impl Listener {
     /// Returns the address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.socket
+            .local_addr()
+            .expect("a socket that listens has an address")
+    }
+}
+
+impl<L: Accept> Listener<L> {
+    /// Answers the requests that are not for the server, and for which there is no static file, with a service. By default they
+    /// are answered with 404.
+    ///
+    /// The service may be an application of axum, or a function:
+    ///
+    /// ```
+    /// # use kokanee_server::{ListenError, Server};
+    /// # async fn f(io: Server) -> Result<(), ListenError> {
+    /// let app = axum::Router::new().route("/", axum::routing::get(async || "hello"));
+    /// io.bind("127.0.0.1:3000").await?.fallback(app).serve().await;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use hyper::body::Incoming;
+    /// use kokanee_server::{Body, Requester};
+    /// # use kokanee_server::{ListenError, Server};
+    ///
+    /// # async fn f(io: Server) -> Result<(), ListenError> {
+    /// let who = tower::service_fn(async |request: Request<Incoming>| {
+    ///     let address = request.extensions().get().and_then(Requester::address);
+    ///     Ok(Response::new(Body::full(format!("you are {address:?}\n"))))
+    /// });
+    /// io.bind("127.0.0.1:3000").await?.fallback(who).serve().await;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Request and response are streams: the body of the request is read as the service takes it, and that of the response is
+    /// asked for as the client takes it. The extensions have the [`PeerAddress`] and the [`Requester`], and `hyper::upgrade::on`
+    /// gives the connection after a response with status 101. If the client leaves, the service's future or its body is dropped.
+    /// Of the [`Limits`](crate::Limits), those of heads, connections and writing apply, and none of bodies.
+    #[must_use]
+    pub fn fallback<S, B>(mut self, service: S) -> Self
+    where
+        S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        Arc::make_mut(&mut self.routing).set_fallback(service);
+        self
+    }
+
+    /// Asks a function for each request where it goes, in place of the comparison with the server's
+    /// [`path`](crate::ServerBuilder::path). The function may change the request's head, so also its path and extensions.
+    ///
+    /// ```
+    /// use http::request::Parts;
+    /// use kokanee_server::Route;
+    /// # use kokanee_server::{ListenError, Server};
+    ///
+    /// # async fn f(io: Server) -> Result<(), ListenError> {
+    /// // The same server at a second path.
+    /// let route = |request: &mut Parts| match request.uri.path() {
+    ///     "/chat/" => {
+    ///         let query = request.uri.query().unwrap_or_default();
+    ///         request.uri = format!("/socket.io/?{query}").parse().expect("a path and a query that was one");
+    ///         Route::Server
+    ///     }
+    ///     path if path.starts_with("/socket.io/") => Route::Server,
+    ///     _ => Route::Fallback,
+    /// };
+    /// io.bind("127.0.0.1:3000").await?.route(route).serve().await;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn route(mut self, route: impl Fn(&mut Parts) -> Route + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.routing).set_route(route);
+        self
     }
 
     /// Encrypts the connections with the certificate chain and the key of two PEM files.
@@ -194,7 +292,7 @@ impl Listener {
         self
     }
 
-    /// Serves until [`Server::close`].
+    /// Serves until [`Server::close`]. If the future is dropped, no more connections are accepted, and those that exist go on.
     pub async fn serve(self) {
         if self.proxy_protocol && self.server.inner().trusted_proxies.is_empty() {
             tracing::warn!("the PROXY protocol is not used, as trust_proxies names no proxy");
@@ -220,31 +318,46 @@ impl Listener {
         }
     }
 
-    fn spawn(&self, mut stream: TcpStream, address: SocketAddr) {
-        kokanee_io::tune(&stream);
-        let server = self.server.clone();
+    fn spawn(&self, mut stream: L::Stream, address: Option<SocketAddr>) {
+        let site = Site {
+            server: self.server.clone(),
+            routing: Arc::clone(&self.routing),
+        };
         #[cfg(feature = "tls")]
         let tls = self.tls.clone();
-        if self.proxy_protocol && is_trusted(&server.inner().trusted_proxies, address.ip()) {
+        if self.proxy_protocol
+            && let Some(proxy) = address
+            && is_trusted(&self.server.inner().trusted_proxies, proxy.ip())
+        {
             tokio::spawn(async move {
-                let Some(address) = read_proxy_header(&server, &mut stream, address).await else {
+                let address = match L::as_tcp(&mut stream) {
+                    Some(tcp) => read_proxy_header(&site.server, tcp, proxy).await,
+                    None => Some(proxy),
+                };
+                let Some(address) = address else {
                     return;
                 };
                 #[cfg(feature = "tls")]
                 if let Some(tls) = tls {
-                    return Box::pin(serve_tls(server, tls, stream, address)).await;
+                    return Box::pin(serve_tls(site, tls, stream, Some(address))).await;
                 }
-                Box::pin(serve_connection(server, stream, Some(address), false)).await;
+                Box::pin(serve_connection(site, stream, Some(address), false)).await;
             });
             return;
         }
         #[cfg(feature = "tls")]
         if let Some(tls) = tls {
-            tokio::spawn(serve_tls(server, tls, stream, address));
+            tokio::spawn(serve_tls(site, tls, stream, address));
             return;
         }
-        tokio::spawn(serve_connection(server, stream, Some(address), false));
+        tokio::spawn(serve_connection(site, stream, address, false));
     }
+}
+
+/// What a connection needs of its listener.
+struct Site {
+    server: Server,
+    routing: Arc<Routing>,
 }
 
 /// Reads the address in front of the first request: that of the client, or of the proxy for a connection of its own.
@@ -269,15 +382,15 @@ async fn read_proxy_header(
 }
 
 #[cfg(feature = "tls")]
-async fn serve_tls(
-    server: Server,
+async fn serve_tls<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    site: Site,
     tls: tokio_rustls::TlsAcceptor,
-    stream: TcpStream,
-    address: SocketAddr,
+    stream: S,
+    address: Option<SocketAddr>,
 ) {
-    let deadline = server.limits().header_timeout;
+    let deadline = site.server.limits().header_timeout;
     match tokio::time::timeout(deadline, tls.accept(stream)).await {
-        Ok(Ok(stream)) => serve_connection(server, stream, Some(address), true).await,
+        Ok(Ok(stream)) => serve_connection(site, stream, address, true).await,
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake too slow"),
     }
@@ -302,12 +415,20 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        serve_connection(self.clone(), stream, address, false).await;
+        let site = Site {
+            server: self.clone(),
+            routing: Arc::default(),
+        };
+        serve_connection(site, stream, address, false).await;
     }
 }
 
-async fn serve_connection<S>(server: Server, stream: S, address: Option<SocketAddr>, secure: bool)
-where
+async fn serve_connection<S>(
+    Site { server, routing }: Site,
+    stream: S,
+    address: Option<SocketAddr>,
+    secure: bool,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = Arc::clone(&server.inner().limits);
@@ -323,15 +444,9 @@ where
     };
     let service = {
         let (watch, server) = (Arc::clone(&watch), server.clone());
-        service_fn(move |request| Reply::new(&server, request, &peer, &watch))
+        service_fn(move |request| Reply::new(&server, &routing, request, &peer, &watch))
     };
-    let mut http = http1::Builder::new();
-    // Head and body are written in one piece: copying a small answer is faster than a vectored write.
-    http.writev(false);
-    http.max_buf_size(limits.max_header_bytes.max(8192));
-    if limits.max_headers != 100 {
-        http.max_headers(limits.max_headers);
-    }
+    let http = protocol(&limits);
     let mut connection = http.serve_connection(stream, service).with_upgrades();
     let stopped = async {
         // An error means that the server is gone, which is a reason to stop, too.
@@ -393,6 +508,17 @@ where
     }
 }
 
+fn protocol(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    // Head and body are written in one piece: copying a small answer is faster than a vectored write.
+    http.writev(false);
+    http.max_buf_size(limits.max_header_bytes.max(8192));
+    if limits.max_headers != 100 {
+        http.max_headers(limits.max_headers);
+    }
+    http
+}
+
 /// The answer to a request whose head is not complete in time.
 const REQUEST_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -422,31 +548,45 @@ struct Reply {
     responding: Responding<Incoming>,
     /// The connection ends after it.
     closes: bool,
-    busy: Busy,
+    /// A response of the server with status 101 is kept for its WebSocket.
+    is_servers: bool,
+    busy: Option<Busy>,
 }
 
 impl Reply {
-    fn new(server: &Server, request: Request<Incoming>, peer: &Peer, watch: &Arc<Watch>) -> Self {
+    fn new(
+        server: &Server,
+        routing: &Routing,
+        request: Request<Incoming>,
+        peer: &Peer,
+        watch: &Arc<Watch>,
+    ) -> Self {
         let busy = Busy::new(watch);
         // A body may have both a length and chunks; hyper uses the chunks and hides the length. A proxy that uses the length
         // would find the end at another byte, so no request may follow. Spec: RFC 9112 6.1.
         let is_chunked = request.body().size_hint().exact().is_none();
-        let responding = if server.inner().is_ours(request.uri().path()) {
-            server.respond(request, peer)
-        } else {
-            let server = server.clone();
-            let (request, body) = request.into_parts();
-            let answer = async move {
-                let answer = other(&server, &request).await.into();
-                drop(body);
-                answer
-            };
-            PendingOutcome::later(answer).into()
+        let (mut parts, body) = request.into_parts();
+        let route = routing.route(&mut parts).unwrap_or_else(|| {
+            if server.inner().is_ours(parts.uri.path()) {
+                Route::Server
+            } else {
+                Route::Fallback
+            }
+        });
+        let is_servers = matches!(route, Route::Server);
+        let responding = match route {
+            Route::Server => server.respond(Request::from_parts(parts, body), peer),
+            Route::Answer(response) => PendingOutcome::now(*response).into(),
+            Route::Fallback => {
+                let request = Request::from_parts(parts, body);
+                other(server, routing, request, peer).into()
+            }
         };
         Self {
             responding,
             closes: is_chunked,
-            busy,
+            is_servers,
+            busy: Some(busy),
         }
     }
 }
@@ -460,29 +600,57 @@ impl Future for Reply {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            self.busy.note_upgrade();
+        if let Some(busy) = self.busy.take() {
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS && self.is_servers {
+                busy.note_upgrade();
+            }
+            // While a stream lasts, its connection is not idle, however long nothing is sent.
+            response.body_mut().keep_busy(busy);
         }
         Poll::Ready(Ok(response))
     }
 }
 
-/// Answers a request outside of the server's path: with a file, if there is one.
-async fn other(server: &Server, request: &http::request::Parts) -> Response<Body> {
-    if !is_sound(request, request.version == Version::HTTP_11) {
-        return refused(StatusCode::BAD_REQUEST);
+/// Answers a request that is not for the server: with a file, by the fallback, or with 404.
+fn other(
+    server: &Server,
+    routing: &Routing,
+    request: Request<Incoming>,
+    peer: &Peer,
+) -> PendingOutcome<Incoming> {
+    let (mut parts, body) = request.into_parts();
+    if !is_sound(&parts, parts.version == Version::HTTP_11) {
+        return PendingOutcome::now(refused(StatusCode::BAD_REQUEST));
     }
     let file = {
         let files = server.inner().static_files.read();
-        files.find(request.uri.path())
+        files.find(parts.uri.path())
     };
-    let served = match file {
-        Some(file) => static_files::serve(file, &request.method, &request.headers).await,
-        None => None,
-    };
-    let mut response = served.unwrap_or_else(not_found);
-    if request.method == Method::HEAD {
-        *response.body_mut() = Body::empty();
+    let fallback = routing.fallback().map(Arc::clone);
+    if fallback.is_some() {
+        if let Some(address) = peer.address {
+            parts.extensions.insert(PeerAddress(address));
+        }
+        let client = Client::of(&server.inner().trusted_proxies, peer, &parts);
+        parts.extensions.insert(Requester::of(client));
     }
-    response
+    PendingOutcome::later(async move {
+        let served = match file {
+            Some(file) => static_files::serve(file, &parts.method, &parts.headers).await,
+            None => None,
+        };
+        let is_head = parts.method == Method::HEAD;
+        let mut response = match (served, fallback) {
+            (Some(served), _) => served,
+            (None, Some(fallback)) => {
+                return fallback(Request::from_parts(parts, body)).await.into();
+            }
+            (None, None) => not_found(),
+        };
+        if is_head {
+            *response.body_mut() = Body::empty();
+        }
+        drop(body);
+        response.into()
+    })
 }

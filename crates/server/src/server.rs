@@ -241,6 +241,12 @@ impl Server {
         self.0.stop.send_replace(true);
         done.map_err(|_elapsed| CloseError { deadline })
     }
+
+    /// Ends listeners and HTTP connections, each after the response that is under way, and no session.
+    #[doc(hidden)]
+    pub fn end_connections(&self) {
+        self.0.stop.send_replace(true);
+    }
 }
 
 /// Derefs to the namespace `/`: its handlers, rooms and broadcasts are methods of the server.

@@ -117,6 +117,7 @@ impl Watch {
 }
 
 /// Marks that a request is being answered, until it is dropped.
+#[derive(Debug)]
 pub(crate) struct Busy(Arc<Watch>);
 
 impl Busy {

@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from .._environ import of_wsgi
-from . import cheroot, eventlet, gevent, gunicorn, uwsgi, waitress, werkzeug, wsgiref
+from . import cheroot, eventlet, gevent, gunicorn, kokanee, uwsgi, waitress, werkzeug, wsgiref
 from ._pump import pump
 from ._request import BadRequest, address_of, body_of, headers_of, target_of
-from ._taking import Connection
+from ._taking import Connection, nothing
 
 Environ = dict[str, Any]
 
@@ -33,6 +33,8 @@ def handle_wsgi(
     start_response: Callable[..., Any],
 ) -> Any:
     """Answers a request, or takes over its connection."""
+    if kokanee.KEY in environ and kokanee.give(engine, environ, lambda: of_wsgi(environ)):
+        return nothing(environ, start_response)
     host, connection = find(environ)
     environ = uwsgi.lasting(environ)
     try:

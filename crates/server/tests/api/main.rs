@@ -8,6 +8,7 @@ mod broadcast;
 mod disconnect;
 mod errors;
 mod extractors;
+mod fallback;
 mod handlers;
 mod hosting;
 mod journal;

@@ -1,0 +1,390 @@
+"""Several processes that serve one socket, and one that starts anew when a file changes.
+
+The master binds the socket, and forks each worker before it has a thread: it loads no application that it was not given, and
+starts no engine. A worker that ends is replaced, after a pause that grows while they do not live long.
+
+| signal | does |
+|---|---|
+| TERM, INT | ends the workers gracefully; a second INT at once |
+| HUP | replaces the workers, one after the other |
+| TTIN, TTOU | one worker more, one less |
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+from . import _lifecycle, _run, _serve_options
+from ._serve_options import Options, StartError
+
+logger = logging.getLogger("kokanee.host")
+
+#: The run that a worker is of: the same for all workers of a master.
+GROUP = "KOKANEE_WORKER_GROUP"
+#: The descriptor of the socket, for a program that is run anew.
+SOCKET = "KOKANEE_SOCKET"
+
+#: The exit code of a worker that wants to be started anew.
+RELOAD = 64
+#: How often files are looked at, in seconds.
+LOOK = 0.3
+#: A worker that ends sooner is replaced after a pause.
+SHORT_LIFE = 5.0
+LONGEST_PAUSE = 10.0
+
+
+def serve(app: Any, options: Options) -> int:
+    """Serves an application in several processes, or in one that is started anew; returns the exit code."""
+    inherited = os.environ.pop(SOCKET, None)
+    if inherited is not None and options.reload:
+        # This is the program that was run anew.
+        with socket.socket(fileno=int(inherited)) as listener:
+            return _serve_and_watch(app, options, [listener], None)
+    if _lifecycle.is_running() or threading.active_count() > 1:
+        raise StartError("workers and reload must be started before any thread of this process")
+    os.environ[GROUP] = secrets.token_hex(8)
+    sockets = _run.bind(options)
+    try:
+        return Master(app, options, sockets).run()
+    finally:
+        _run.unbind(options, sockets)
+        os.environ.pop(GROUP, None)
+
+
+class _Child:
+    """Is a worker of the master: a process that was forked, or a program that was run."""
+
+    def __init__(self, pid: int, ready: int) -> None:
+        self.pid = pid
+        #: The end of a pipe that is readable when the worker serves.
+        self.ready = ready
+        self.serves = False
+        self.began = time.monotonic()
+        self.leaves = False
+
+    def signal(self, number: int) -> None:
+        """Sends a signal."""
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            pass
+
+
+class Master:
+    """Starts workers, replaces those that end, and ends all."""
+
+    def __init__(self, app: Any, options: Options, sockets: list[socket.socket]) -> None:
+        self._app = app
+        self._options = options
+        self._sockets = sockets
+        self._wanted = options.workers
+        self._children: dict[int, _Child] = {}
+        self._signals: list[int] = []
+        self._pause = 0.0
+        self._start_at = 0.0
+        self._failed: int | None = None
+        self._stopping = 0.0
+        self._wake = os.pipe()
+        for end in self._wake:
+            os.set_blocking(end, False)
+
+    def run(self) -> int:
+        """Serves until a signal, and returns the exit code."""
+        numbers = (
+            *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP),
+            *(signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD),
+        )
+        before = {number: signal.signal(number, self._caught) for number in numbers}
+        woken = signal.set_wakeup_fd(self._wake[1], warn_on_full_buffer=False)
+        try:
+            self._fill()
+            while self._children or not self._stopping:
+                self._turn()
+            return self._failed or 0
+        finally:
+            for child in self._children.values():
+                child.signal(signal.SIGKILL)
+            signal.set_wakeup_fd(woken)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            for end in self._wake:
+                os.close(end)
+
+    def _caught(self, number: int, frame: Any) -> None:
+        self._signals.append(number)
+
+    def _turn(self) -> None:
+        """Waits for something to happen, and handles it."""
+        pipes = [child.ready for child in self._children.values() if not child.serves]
+        readable, _, _ = select.select([self._wake[0], *pipes], [], [], self._patience())
+        if self._wake[0] in readable:
+            try:
+                os.read(self._wake[0], 4096)
+            except BlockingIOError:
+                pass
+        for child in self._children.values():
+            if not child.serves and child.ready in readable and os.read(child.ready, 1):
+                self._served(child)
+        while self._signals:
+            self._handle(self._signals.pop(0))
+        self._reap()
+        if self._stopping and time.monotonic() > self._stopping:
+            for child in self._children.values():
+                child.signal(signal.SIGKILL)
+        self._fill()
+
+    def _patience(self) -> float | None:
+        now = time.monotonic()
+        times = [at - now for at in (self._start_at, self._stopping) if at > now]
+        return min(times) if times else 1.0
+
+    def _served(self, child: _Child) -> None:
+        child.serves = True
+        logger.info("worker %d serves on %s", child.pid, self._options.url)
+
+    def _handle(self, number: int) -> None:
+        if number == signal.SIGINT and self._stopping:
+            for child in self._children.values():
+                child.signal(signal.SIGKILL)
+        elif number in (signal.SIGTERM, signal.SIGINT):
+            self._stop()
+        elif number == signal.SIGHUP:
+            self._replace()
+        elif number == signal.SIGTTIN:
+            self._wanted += 1
+        elif number == signal.SIGTTOU and self._wanted > 1:
+            self._wanted -= 1
+            self._dismiss(next(iter(self._staying())))
+
+    def _stop(self) -> None:
+        if not self._stopping:
+            self._stopping = time.monotonic() + self._options.graceful_timeout + 5
+            for child in self._children.values():
+                self._dismiss(child)
+
+    def _dismiss(self, child: _Child) -> None:
+        child.leaves = True
+        child.signal(signal.SIGTERM)
+
+    def _staying(self) -> list[_Child]:
+        return [child for child in self._children.values() if not child.leaves]
+
+    def _replace(self) -> None:
+        """Replaces the workers: each leaves when one more serves."""
+        for old in self._staying():
+            new = self._start()
+            deadline = time.monotonic() + 30
+            while not new.serves and time.monotonic() < deadline:
+                readable, _, _ = select.select([new.ready], [], [], 1)
+                if readable:
+                    if not os.read(new.ready, 1):
+                        logger.error("the new worker does not start; the old ones go on")
+                        return
+                    self._served(new)
+            self._dismiss(old)
+
+    def _reap(self) -> None:
+        while self._children:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            child = self._children.pop(pid, None)
+            if child is None:
+                continue
+            os.close(child.ready)
+            if not child.leaves:
+                self._ended(child, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, child: _Child, code: int) -> None:
+        """Decides what follows the end of a worker that was not asked to end."""
+        if self._options.reload and code in (RELOAD, -signal.SIGTERM):
+            return
+        is_first = not any(other.serves for other in self._children.values())
+        if self._options.reload or (is_first and not child.serves):
+            # The application cannot start, and would not the next time either; or it has ended by itself.
+            self._failed = code if code >= 0 else 128 - code
+            self._stop()
+            return
+        lived = time.monotonic() - child.began
+        self._pause = min(max(self._pause * 2, 0.5), LONGEST_PAUSE) if lived < SHORT_LIFE else 0.0
+        self._start_at = time.monotonic() + self._pause
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        logger.error("worker %d has ended with %s; another one follows", child.pid, how)
+
+    def _fill(self) -> None:
+        while (
+            not self._stopping
+            and len(self._staying()) < self._wanted
+            and time.monotonic() >= self._start_at
+        ):
+            self._start()
+
+    def _start(self) -> _Child:
+        reader, writer = os.pipe()
+        if self._options.reload and not isinstance(self._app, str):
+            child = _Child(self._run_program(writer), reader)
+        else:
+            child = _Child(self._fork(reader, writer), reader)
+        os.close(writer)
+        self._children[child.pid] = child
+        return child
+
+    def _run_program(self, ready: int) -> int:
+        """Runs this program anew: it comes to the same call, and serves there."""
+        descriptor = self._sockets[0].fileno()
+        environment = {**os.environ, SOCKET: str(descriptor)}
+        command = [sys.executable, *sys.orig_argv[1:]]
+        process = subprocess.Popen(command, env=environment, pass_fds=(descriptor,))
+        # The master waits for it as for all others.
+        process.returncode = 0
+        os.write(ready, b"1")
+        return process.pid
+
+    def _fork(self, reader: int, writer: int) -> int:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        master = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU):
+                signal.signal(number, signal.SIG_IGN)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            for end in (*self._wake, reader, *(child.ready for child in self._children.values())):
+                os.close(end)
+            code = self._serve_as_worker(writer, master)
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            _end(code)
+        return 0
+
+    def _serve_as_worker(self, ready: int, master: int) -> int:
+        def serves() -> None:
+            os.write(ready, b"1")
+            os.close(ready)
+
+        options = self._options
+        try:
+            if options.reload:
+                return _serve_and_watch(self._app, options, self._sockets, (serves, master))
+            return _run.Worker(self._app, options, serves, master).serve(self._sockets)
+        except StartError as error:
+            if error.__cause__ is not None:
+                traceback.print_exception(error.__cause__)
+            print(f"kokanee: {error}", file=sys.stderr)
+            return error.code
+
+
+def _end(code: int) -> None:
+    """Ends a worker as Python ends a program, as far as the caller's part must not be run in it."""
+    import atexit
+
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+# Starting anew when a file changes.
+
+
+def _serve_and_watch(
+    app: Any, options: Options, sockets: list[socket.socket], worker: tuple[Any, int] | None
+) -> int:
+    """Serves until a file of the program changes or a signal comes. An application that fails waits for a change, too."""
+    changed = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(changed,), name="kokanee-reload", daemon=True)
+    watcher.start()
+    ready, master = worker or (None, os.getppid())
+    try:
+        code = _run.Worker(app, options, ready, master).serve(sockets)
+        return RELOAD if changed.is_set() else code
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        if isinstance(error, StartError):
+            print(f"kokanee: {error}", file=sys.stderr)
+            if error.__cause__ is not None:
+                traceback.print_exception(error.__cause__)
+        else:
+            traceback.print_exc()
+        print("kokanee: waiting for a change", file=sys.stderr)
+        if ready is not None:
+            ready()
+        _extra.update(_files_of(error))
+        changed.wait()
+        return RELOAD
+
+
+#: Files of modules that could not be imported.
+_extra: set[str] = set()
+
+
+def _files_of(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        if isinstance(error, SyntaxError) and error.filename:
+            yield error.filename
+        frame = error.__traceback__
+        while frame is not None:
+            yield frame.tb_frame.f_code.co_filename
+            frame = frame.tb_next
+        error = error.__cause__ or error.__context__
+
+
+def _files() -> set[str]:
+    """Returns the files of the program, without those of Python and of installed packages."""
+    files = set(_extra)
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str):
+            files.add(file)
+    own = {os.path.dirname(os.__file__), os.path.dirname(__file__)}
+    return {
+        file
+        for file in files
+        if "site-packages" not in file and not any(file.startswith(folder + os.sep) for folder in own)
+    }
+
+
+def _watch(changed: threading.Event) -> None:
+    """Looks at the files until one changes, and ends the worker then."""
+    times: dict[str, float] = {}
+    began = time.time()
+    while True:
+        for file in _files():
+            try:
+                time_of = os.stat(file).st_mtime
+            except OSError:
+                continue
+            # One that is new here may have changed since it was imported.
+            if times.setdefault(file, time_of) != time_of or time_of > began:
+                logger.info("%s has changed", os.path.relpath(file))
+                changed.set()
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+        time.sleep(LOOK)

@@ -1,0 +1,205 @@
+"""The package's own host with ASGI applications: lifespan, requests, and WebSockets."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import websocket
+from own_host import SERVE, serve
+from raw import exchange
+from support import PROGRAMS, Program
+from test_own_host_wsgi import raw, request
+
+
+@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+def server(request: pytest.FixtureRequest) -> Iterator[Program]:
+    options = ["--max-request-size", "400000", "--body-timeout", "0.5", "--access-log", "--loop", request.param]
+    with serve("own_asgi:app", *options) as running:
+        yield running
+
+
+def connect(server: Program, path: str, **options: Any) -> Any:
+    """Opens a WebSocket."""
+    return websocket.create_connection(f"ws://127.0.0.1:{server.port}{path}", timeout=10, **options)
+
+
+def test_the_scope(server: Program) -> None:
+    _, body = request(server, "GET", "/a/%E2%82%AC%20/scope?a=%20&b=1", None, X_Test="h\xe4")
+    scope = json.loads(body)
+    client = scope.pop("client")
+    assert client[0] == "127.0.0.1" and client[1] > 0
+    assert ["x-test", "h\xe4"] in scope.pop("headers")
+    assert scope == {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/a/€ /scope",
+        "raw_path": "/a/%E2%82%AC%20/scope",
+        "query_string": "a=%20&b=1",
+        "root_path": "",
+        "server": ["127.0.0.1", server.port],
+        "state": {"made": "at the start"},
+    }
+
+
+def test_a_mount_and_a_trusted_proxy() -> None:
+    options = ["--root-path", "sub/", "--trusted-proxies", "127.0.0.0/8"]
+    with serve("own_asgi:app", *options) as server:
+        forwarded = {"X_Forwarded_For": "192.0.2.1", "X_Forwarded_Proto": "https"}
+        for path in ("/sub/scope", "/scope"):
+            scope = json.loads(request(server, "GET", path, **forwarded)[1])
+            assert (scope["root_path"], scope["path"], scope["raw_path"]) == ("/sub", "/sub/scope", "/sub/scope")
+            assert (scope["client"], scope["scheme"]) == (["192.0.2.1", 0], "https")
+        for path in ("/sub/socket.io/", "/socket.io/"):
+            _, body = request(server, "GET", f"{path}?EIO=4&transport=polling")
+            assert body.startswith(b"0{")
+
+
+@pytest.mark.parametrize("size", [0, 3, 70_000, 399_999])
+def test_bodies_of_every_size(server: Program, size: int) -> None:
+    sent = bytes(index % 251 for index in range(size))
+    assert request(server, "POST", "/echo", sent)[1] == sent
+    chunks = [sent[at : at + 40_000] for at in range(0, size, 40_000)]
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("POST", "/echo", iter(chunks), {"Transfer-Encoding": "chunked"}, encode_chunked=True)
+    assert connection.getresponse().read() == sent
+    connection.close()
+
+
+def test_bodies_that_are_too_large_or_do_not_arrive(server: Program) -> None:
+    assert request(server, "POST", "/echo", b"x" * 400_001)[0].status == 413
+    chunks = (b"x" * 50_000 for _ in range(9))
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("POST", "/echo", chunks, {"Transfer-Encoding": "chunked"}, encode_chunked=True)
+    assert connection.getresponse().status == 413
+    connection.close()
+    for size in (10, 100_000):
+        assert raw(server, f"POST /echo HTTP/1.1\r\nContent-Length: {size}", b"x").startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_stream(server: Program) -> None:
+    answer = raw(server, "GET /stream HTTP/1.1")
+    assert b"transfer-encoding: chunked" in answer
+    assert answer.endswith(b"\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+    assert raw(server, "HEAD /stream HTTP/1.1").endswith(b"\r\n\r\n")
+
+
+def test_a_client_that_leaves(server: Program) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+        connection.sendall(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+        connection.recv(1000)
+        # The application waits while nothing is read.
+        with pytest.raises(AssertionError):
+            server.wait_for("a hundred pieces", 0.5)
+    server.wait_for("stopped")
+    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+        connection.sendall(b"POST /leave HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+        server.wait_for("waits")
+    server.wait_for("http.disconnect")
+
+
+def test_a_response_is_followed_by_disconnect(server: Program) -> None:
+    assert request(server, "GET", "/after")[1] == b"done"
+    server.wait_for("http.disconnect")
+
+
+def test_failures_are_answered_and_logged(server: Program) -> None:
+    for path in ("/fail", "/silent"):
+        response, body = request(server, "GET", path)
+        assert (response.status, body) == (500, b"Internal Server Error")
+    server.wait_for("the application failed for /fail")
+    server.wait_for("ValueError: a failure in the application")
+    server.wait_for("the application has returned without a response")
+    with pytest.raises(http.client.IncompleteRead) as raised:
+        request(server, "GET", "/fail_late")
+    assert raised.value.partial == b"begun"
+
+
+def test_a_websocket(server: Program) -> None:
+    opened = connect(server, "/a/socket?x=1", subprotocols=["one", "two"])
+    assert opened.subprotocol == "two"
+    assert opened.getheaders()["x-accepted"] == "yes"
+    for size in (0, 5, 200, 70_000, 199_999):
+        opened.send("ä" * (size // 2))
+        assert opened.recv() == "ä" * (size // 2) * 2
+        opened.send_binary(b"\xff" * size)
+        assert opened.recv() == b"\xff" * size * 2
+    opened.ping("are you there")
+    opened.send("close")
+    frames = [opened.recv_data(control_frame=True) for _ in range(2)]
+    assert [opcode for opcode, _ in frames] == [websocket.ABNF.OPCODE_PONG, websocket.ABNF.OPCODE_CLOSE]
+    assert frames[1][1][:2] == (4001).to_bytes(2, "big")
+
+
+def test_the_end_of_a_websocket(server: Program) -> None:
+    opened = connect(server, "/socket")
+    opened.close(4002, b"a reason")
+    server.wait_for("left 4002 a reason")
+    opened = connect(server, "/socket")
+    opened.sock.shutdown(socket.SHUT_RDWR)
+    server.wait_for("left 1006")
+    for word, code in (("return", 1000), ("fail", 1011)):
+        opened = connect(server, "/socket")
+        opened.send(word)
+        assert opened.recv_data(control_frame=True)[1][:2] == code.to_bytes(2, "big")
+    server.wait_for("ValueError: a failure in the WebSocket")
+    opened = connect(server, "/socket")
+    opened.send("x" * 400_001)
+    assert opened.recv_data(control_frame=True)[1][:2] == (1009).to_bytes(2, "big")
+
+
+def test_websockets_that_are_refused(server: Program) -> None:
+    for path, status, body in (("/refuse", 403, b"Forbidden"), ("/deny", 401, b"log in first"), ("/fail", 500, b"")):
+        with pytest.raises(websocket.WebSocketBadStatusException) as raised:
+            connect(server, path)
+        assert (raised.value.status_code, raised.value.resp_body or b"") == (status, body)
+    head = "GET /socket HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n\r\n"
+    assert exchange(server.port, head.encode()).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_websocket_has_back_pressure(server: Program) -> None:
+    opened = connect(server, "/socket")
+    opened.sock.settimeout(1)
+    sent = 0
+    with pytest.raises((TimeoutError, websocket.WebSocketTimeoutException)):
+        # Each message is answered with two of its size, which nobody reads.
+        while sent < 200:
+            opened.send_binary(b"x" * 100_000)
+            sent += 1
+    assert 0 < sent < 200
+
+
+def test_lifespan_events() -> None:
+    with serve("own_asgi:app") as server:
+        server.wait_for("startup")
+        assert server.stop() == 0
+        server.wait_for("shutdown")
+
+
+def test_a_start_that_fails() -> None:
+    done = subprocess.run(
+        [*SERVE, "own_asgi:app", "--port", "0"], cwd=PROGRAMS, capture_output=True, text=True, timeout=20,
+        env={**__import__("os").environ, "FAIL": "1"},
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr == "kokanee: the application has not started: no database\n"
+
+
+def test_requests_that_run_are_answered_before_the_end() -> None:
+    with serve("own_asgi:app") as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("GET", "/slow?0.7")
+        server.wait_for("slow begins")
+        server.process.send_signal(signal.SIGTERM)
+        assert connection.getresponse().read() == b"slow"
+        assert server.process.wait(10) == 0
+        connection.close()
