@@ -42,12 +42,16 @@ struct Running {
 /// Puts a session with its environ into a request that opens one.
 pub(crate) type Open = dyn Fn(&mut http::request::Parts, Option<Py<PyAny>>) + Send + Sync;
 
+/// Finds the owner of the session that a request names, if that is another worker.
+pub(crate) type OwnerOf = dyn Fn(&http::Uri) -> Option<Arc<Link>> + Send + Sync;
+
 /// A server as the package's own host needs it.
 pub(crate) struct Site {
     pub(crate) server: Server,
     /// Without a slash at its end.
     pub(crate) path: String,
     pub(crate) open: Arc<Open>,
+    pub(crate) owner: Arc<OwnerOf>,
 }
 
 /// Namespaces that exist at a time because a client has asked for them, if an application opens all.
@@ -163,6 +167,7 @@ impl Engine {
         let path = self.options.bind(py).get_item("path")?;
         let path: Option<String> = path.and_then(|path| path.extract().ok());
         let path = path.unwrap_or_else(|| "socket.io".to_owned());
+        let its = Arc::clone(&running);
         Ok(Site {
             server: running.here.server.clone(),
             path: format!("/{}", path.trim_matches('/')),
@@ -171,6 +176,7 @@ impl Engine {
                     parts.extensions.insert(running.here.session(environ));
                 }
             }),
+            owner: Arc::new(move |uri| its.owner_of_request(uri.path_and_query()?.as_str())),
         })
     }
 

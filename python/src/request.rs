@@ -312,6 +312,24 @@ impl Reply {
         }
     }
 
+    /// The response as a host of Rust gives it.
+    pub(crate) fn into_response(self) -> http::Response<Bytes> {
+        let mut response = http::Response::new(self.body);
+        let status = http::StatusCode::from_u16(self.status);
+        *response.status_mut() = status.unwrap_or(http::StatusCode::BAD_GATEWAY);
+        for (name, value) in &self.headers {
+            // The texts are Latin-1.
+            let value: Vec<u8> = value.chars().filter_map(|c| u8::try_from(c).ok()).collect();
+            if let (Ok(name), Ok(value)) = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_bytes(&value),
+            ) {
+                response.headers_mut().append(name, value);
+            }
+        }
+        response
+    }
+
     /// Reads what `bytes` has written.
     pub(crate) fn parse(response: &[u8]) -> Option<Self> {
         let end = response.windows(4).position(|four| four == b"\r\n\r\n")?;

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from asgi_hosts import uvicorn
+from own_host import SERVE
 from raw import PATH, Poller, websocket
 from support import Program, javascript, program
 from wsgi_hosts import BIN, gunicorn, uwsgi
@@ -58,6 +59,8 @@ HOSTS: dict[str, tuple[list[str], str, bool]] = {
         False,
     ),
 }
+for kind in ("wsgi", "asgi"):
+    HOSTS[f"own-{kind}"] = ([*SERVE, "--workers=3", "--port={port}", "workers_app:app"], kind, True)
 HOSTS["uwsgi"][0][HOSTS["uwsgi"][0].index("--module=wsgi_app:app")] = "--module=workers_app:app"
 if not (BIN / "uwsgi").exists():
     del HOSTS["uwsgi"]

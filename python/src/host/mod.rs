@@ -7,8 +7,10 @@
 //! | How Python gets it: threads wait, an event loop is woken. | `queue.rs` |
 //! | The request as a dict of WSGI or ASGI; the response that Python gives. | `environ.rs`, `reply.rs` |
 //! | A WebSocket of an ASGI application. | `websocket.rs` |
+//! | A request for the session of another worker. | `elsewhere.rs` |
 
 mod body;
+mod elsewhere;
 mod environ;
 mod exchange;
 mod python;
@@ -47,6 +49,7 @@ use tower_service::Service;
 
 use self::{
     body::{ReplyBody, RequestBody, Running},
+    elsewhere::Elsewhere,
     exchange::{BodyLimits, Shared, Verdict},
     queue::{Event, Queue},
     site::{Origins, Site},
@@ -81,6 +84,20 @@ impl Drop for Leaving {
     }
 }
 
+/// Returns the response that accepts a WebSocket. `None`: the request is not a handshake.
+fn upgraded(request: &http::HeaderMap) -> Option<Response<()>> {
+    let key = request.get(header::SEC_WEBSOCKET_KEY)?.as_bytes();
+    let accept = kokanee_websocket::is_valid_key(key)
+        .then(|| HeaderValue::try_from(kokanee_websocket::accept_key(key)).ok())??;
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let fields = response.headers_mut();
+    fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    fields.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    Some(response)
+}
+
 fn status(status: StatusCode) -> Response<ReplyBody> {
     let reason = status.canonical_reason().unwrap_or_default();
     let mut response = Response::new(ReplyBody::Whole(Bytes::from(reason)));
@@ -95,10 +112,13 @@ fn status(status: StatusCode) -> Response<ReplyBody> {
 }
 
 impl Inner {
-    /// Answers a request: Python does, or the engine that Python gives it to.
+    /// Answers a request: Python does, or the engine that Python gives it to, or the worker whose session it is for.
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<ReplyBody> {
         let running = Running::new(&self.running);
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        if let Some(elsewhere) = head.extensions.remove::<Elsewhere>() {
+            return elsewhere::answer(elsewhere, head, RequestBody::Unread(body)).await;
+        }
         let body = match self.body(&head.headers, body).await {
             Ok(body) => body,
             Err(refusal) => return status(refusal),
@@ -118,10 +138,7 @@ impl Inner {
                 response.body_mut().keep(running);
                 response
             }
-            Ok(Verdict::Engine(mut server, request)) => {
-                let Ok(response) = server.call(request).await;
-                response.map(ReplyBody::Engine)
-            }
+            Ok(Verdict::Engine(server, request)) => elsewhere::engine(server, request).await,
             Err(_) => status(StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
@@ -239,7 +256,12 @@ impl Host {
                 .trust_proxies(self.proxies.iter().copied())
                 .build(),
             Some(engine) => {
-                let crate::engine::Site { server, path, open } = engine.site(py)?;
+                let crate::engine::Site {
+                    server,
+                    path,
+                    open,
+                    owner,
+                } = engine.site(py)?;
                 site = Some(Site {
                     prefix: format!("/{}", prefix.trim_matches('/')),
                     path,
@@ -250,6 +272,8 @@ impl Host {
                     },
                     secure: self.tls.is_some(),
                     open,
+                    owner,
+                    server: server.clone(),
                 });
                 server
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, header};
 use hyper::upgrade::OnUpgrade;
 use kokanee_server::{PeerAddress, Requester};
 use pyo3::{
@@ -17,9 +17,10 @@ use pyo3::{
 };
 
 use super::{
+    elsewhere::Elsewhere,
     environ,
     exchange::{BodyError, Late, Shared},
-    reply,
+    reply, upgraded,
     websocket::{self, HostWebSocket},
 };
 use crate::{
@@ -207,8 +208,13 @@ impl Exchange {
             return Ok(false);
         };
         let cookie = engine.cookie_of(py, &uri)?;
-        let Site { server, path, open } = engine.site(py)?;
-        let given = self.shared.give(server, |mut head| {
+        let Site {
+            server,
+            path,
+            open,
+            owner,
+        } = engine.site(py)?;
+        let given = self.shared.give(server.clone(), |mut head| {
             let requester = head.extensions.remove::<Requester>();
             if let Some(address) = requester.as_ref().and_then(Requester::address) {
                 head.extensions.insert(PeerAddress(address));
@@ -226,7 +232,12 @@ impl Exchange {
             if let Some(cookie) = cookie {
                 head.extensions.insert(cookie);
             }
-            open(&mut head, environ);
+            match owner(&head.uri) {
+                Some(link) => {
+                    head.extensions.insert(Elsewhere { link, server });
+                }
+                None => open(&mut head, environ),
+            }
             Ok::<_, PyErr>(head)
         });
         given.map_or(Ok(false), |given| given.map(|()| true))
@@ -241,26 +252,21 @@ impl Exchange {
         most_bytes: usize,
     ) -> PyResult<Option<HostWebSocket>> {
         let mut head = reply::head(200, None, headers)?;
-        *head.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let (key, upgrade) = self.head(|request| {
-            let key = request.headers.get(header::SEC_WEBSOCKET_KEY);
-            let key = key.map(|key| key.as_bytes().to_vec());
-            Ok((key, request.extensions.remove::<OnUpgrade>()))
+        let (accepted, upgrade) = self.head(|request| {
+            let accepted = upgraded(&request.headers);
+            Ok((accepted, request.extensions.remove::<OnUpgrade>()))
         })?;
-        let (Some(key), Some(upgrade)) = (
-            key.filter(|key| kokanee_websocket::is_valid_key(key)),
-            upgrade,
-        ) else {
+        let (Some(accepted), Some(upgrade)) = (accepted, upgrade) else {
             return Ok(None);
         };
+        *head.status_mut() = accepted.status();
         let fields = head.headers_mut();
-        fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        let invalid = |_| PyOSError::new_err("not a value of a header");
-        let accept = HeaderValue::try_from(kokanee_websocket::accept_key(&key));
-        fields.insert(header::SEC_WEBSOCKET_ACCEPT, accept.map_err(invalid)?);
+        for (name, value) in accepted.headers() {
+            fields.insert(name, value.clone());
+        }
         if let Some(subprotocol) = subprotocol {
-            let protocol = HeaderValue::try_from(subprotocol).map_err(invalid)?;
+            let protocol = HeaderValue::try_from(subprotocol)
+                .map_err(|_| PyOSError::new_err("not a value of a header"))?;
             fields.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
         }
         self.shared.reply(whole(head, Some(Bytes::new())))?;

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, Request, Uri, header, request::Parts};
-use kokanee_server::{Requester, Route, Socket};
+use kokanee_server::{Requester, Route, Server, Socket};
 use pyo3::{prelude::*, types::PyDict};
 
-use super::environ;
-use crate::engine::Open;
+use super::{elsewhere::Elsewhere, environ};
+use crate::engine::{Open, OwnerOf};
 
 /// Which pages' requests need not be shown to Python.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub(crate) struct Site {
     pub(crate) origins: Origins,
     pub(crate) secure: bool,
     pub(crate) open: Arc<Open>,
+    pub(crate) owner: Arc<OwnerOf>,
+    pub(crate) server: Server,
 }
 
 impl Site {
@@ -52,6 +54,11 @@ impl Site {
                 return Route::Fallback;
             };
             parts.uri = uri;
+        }
+        if let Some(link) = (self.owner)(&parts.uri) {
+            let server = self.server.clone();
+            parts.extensions.insert(Elsewhere { link, server });
+            return Route::Fallback;
         }
         (self.open)(parts, None);
         Route::Server

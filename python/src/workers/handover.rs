@@ -125,6 +125,13 @@ fn pass(link: &Link, forwarded: Forwarded) -> io::Result<UnixStream> {
     }
 }
 
+/// Hands over a WebSocket whose host has sent 101, and returns what carries its bytes.
+pub(crate) fn pass_upgraded(link: &Link, head: &Head) -> io::Result<UnixStream> {
+    let mut forwarded = forwarded(head, &Bytes::new());
+    forwarded.answered = true;
+    pass(link, forwarded)
+}
+
 /// Carries the bytes of a WebSocket between its host, which hands over messages, and the owner of its session.
 pub(crate) async fn relay_websocket(
     link: Arc<Link>,

@@ -1,0 +1,89 @@
+//! Requests for a session of another worker: the session's owner answers, and this host's connection carries its bytes.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, request::Parts};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use kokanee_server::{PeerAddress, Requester, Server};
+use kokanee_workers::{Head, Link};
+use tokio::net::UnixStream;
+use tower_service::Service;
+
+use super::{
+    body::{ReplyBody, RequestBody},
+    status, upgraded,
+};
+use crate::{request, workers::handover};
+
+/// Says, among the extensions of a request, that it is for the session of another worker.
+#[derive(Clone)]
+pub(crate) struct Elsewhere {
+    pub(crate) link: Arc<Link>,
+    /// The engine that answers if the owner has gone.
+    pub(crate) server: Server,
+}
+
+/// Has the owner of a session answer a request.
+pub(super) async fn answer(
+    elsewhere: Elsewhere,
+    mut parts: Parts,
+    body: RequestBody,
+) -> Response<ReplyBody> {
+    let Elsewhere { link, server } = elsewhere;
+    let head = head_of(&parts);
+    if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>()
+        && let Some(response) = upgraded(&parts.headers)
+        && let Ok(owner) = handover::pass_upgraded(&link, &head)
+    {
+        tokio::spawn(carry(upgrade, owner));
+        return response.map(|()| ReplyBody::Whole(Bytes::new()));
+    }
+    let limit = server.limits().max_message_bytes;
+    let Ok(body) = Limited::new(body, limit).collect().await else {
+        return status(StatusCode::PAYLOAD_TOO_LARGE);
+    };
+    let body = body.to_bytes();
+    let request = Request::from_parts(parts, Full::new(body.clone()));
+    let reply = handover::relay(link, server, head, request, body).await;
+    reply.into_response().map(ReplyBody::Whole)
+}
+
+/// Answers a request as the engine does, or as the owner of its session.
+pub(super) async fn engine(
+    mut server: Server,
+    mut request: Request<RequestBody>,
+) -> Response<ReplyBody> {
+    if let Some(elsewhere) = request.extensions_mut().remove::<Elsewhere>() {
+        let (parts, body) = request.into_parts();
+        return answer(elsewhere, parts, body).await;
+    }
+    let Ok(response) = server.call(request).await;
+    response.map(ReplyBody::Engine)
+}
+
+fn head_of(parts: &Parts) -> Head {
+    let requester = parts.extensions.get::<Requester>();
+    let address = requester.and_then(Requester::address);
+    let address = address.or_else(|| parts.extensions.get::<PeerAddress>().map(|peer| peer.0));
+    let target = parts.uri.path_and_query();
+    let mut head = Head {
+        method: parts.method.as_str().to_owned(),
+        target: target.map_or_else(String::new, |target| target.as_str().to_owned()),
+        headers: Vec::new(),
+        address: address.map(|address| (address.ip().to_string(), address.port())),
+        secure: requester.is_some_and(Requester::is_secure)
+            || parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS),
+    };
+    request::set_headers(&mut head, &parts.headers);
+    head
+}
+
+/// Carries the bytes of a WebSocket until both sides have ended.
+async fn carry(upgrade: OnUpgrade, mut owner: UnixStream) -> io::Result<()> {
+    let client = upgrade.await.map_err(io::Error::other)?;
+    tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut owner).await?;
+    Ok(())
+}
