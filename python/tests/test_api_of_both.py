@@ -665,3 +665,18 @@ def test_engineio_helpers(make: Any) -> None:
         eio._get_socket("nobody")
     with pytest.raises(KeyError):
         eio.transport("nobody")
+
+
+@pytest.mark.parametrize("path", ["socket.io", "/socket.io", "a/b/", "/a/", ""])
+def test_paths_of_applications(make: Any, path: str) -> None:
+    bed = make()
+    published = socketio.ASGIApp if bed.is_async else socketio.WSGIApp
+    app = (bed.package.ASGIApp if bed.is_async else bed.package.WSGIApp)(bed.sio, socketio_path=path)
+    assert app.engineio_path == published(bed.sio, socketio_path=path).engineio_path
+    other, files = object(), {"/": "index.html"}
+    app = type(app)(bed.sio, other, static_files=files)
+    if bed.is_async:
+        assert (app.engineio_server, app.other_asgi_app, app.static_files) == (bed.sio, other, files)
+        assert (app.on_startup, app.on_shutdown) == (None, None)
+    else:
+        assert (app.engineio_app, app.wsgi_app, app.static_files) == (bed.sio, other, files)

@@ -229,3 +229,13 @@ def test_cors_headers(package: Any) -> None:
         opened = Opened(others, HTTP_ORIGIN=origin)
         assert opened.status == "200 OK"
         assert not any(name.startswith("access-control") for name in opened.headers)
+
+
+@PACKAGES
+def test_a_cookie_does_not_change_which_pages_may_connect(package: Any) -> None:
+    app = app_of(package, cookie="io")
+    behind_a_proxy = {"HTTP_X_FORWARDED_PROTO": "https", "HTTP_X_FORWARDED_HOST": "app.example"}
+    assert Opened(app, HTTP_ORIGIN="https://app.example", **behind_a_proxy).status == "200 OK"
+    assert Opened(app, HTTP_ORIGIN="http://localhost").status == "200 OK"
+    assert Opened(app, HTTP_ORIGIN="https://app.example").status.startswith("400")
+    assert Opened(app, HTTP_ORIGIN="null").status.startswith("400")
