@@ -680,3 +680,17 @@ def test_paths_of_applications(make: Any, path: str) -> None:
         assert (app.on_startup, app.on_shutdown) == (None, None)
     else:
         assert (app.engineio_app, app.wsgi_app, app.static_files) == (bed.sio, other, files)
+
+
+@pytest.mark.parametrize("event, id", [("raises", None), ("raises", 7), ("answers", 7)])
+def test_errors_of_handlers_reach_a_test_that_feeds_packets(make: Any, event: str, id: int | None) -> None:
+    bed = make()
+
+    @bed.on("raises")
+    def raises(sid: str) -> None:
+        raise TypeError("within")
+
+    bed.on("answers")(lambda sid: object())
+    one = bed.client()
+    with pytest.raises(TypeError):
+        one.emit(event, id=id)
