@@ -364,7 +364,9 @@ class Connections:
         if data[0] in RESERVED:
             raise ValueError(f"the event {data[0]!r} is reserved")
         answer = None if id is None else LocalAnswer(self, eio_sid, namespace, id)
-        event = (None, sid, namespace, data[0], tuple(data[1:]), answer)
+        # Without a kind, its errors are for whoever calls this: a test.
+        kind = _engine.EVENT if self.async_handlers else None
+        event = (kind, sid, namespace, data[0], tuple(data[1:]), answer)
         if self.async_handlers:
             self._start_event(event)
         else:
@@ -382,14 +384,20 @@ class Connections:
 
     def _is_tapped(self) -> bool:
         """Returns whether packets of all clients go through `_send_packet` and `_send_eio_packet`."""
-        return self._is_overridden("_send_packet") or self._is_overridden("_send_eio_packet")
+        return (
+            self._sends_packets()
+            or "_send_eio_packet" in self.__dict__
+            or type(self)._send_eio_packet is not _SEND_EIO_PACKET
+        )
 
-    def _is_overridden(self, name: str) -> bool:
-        return name in self.__dict__ or getattr(type(self), name) is not getattr(Connections, name)
+    def _sends_packets(self) -> bool:
+        """Returns whether each packet goes through an application's `_send_packet`."""
+        # Asked for each acknowledgement.
+        return "_send_packet" in self.__dict__ or type(self)._send_packet is not _SEND_PACKET
 
     def _answer_by(self, answer: Any, sid: str, namespace: str) -> Any:
         """Returns what answers an event that was not handled directly: the answer that came with it, or a packet."""
-        if type(answer) is not _engine.Answer or not self._is_overridden("_send_packet"):
+        if type(answer) is not _engine.Answer or not self._sends_packets():
             return answer
         eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
         if eio_sid is None or not answer.is_wanted():
@@ -469,3 +477,8 @@ class Connections:
 
     def _answered(self, sid: str, id: int, *args: Any) -> Any:
         return self.manager.trigger_callback(sid, id, list(args))
+
+
+#: The methods that applications override.
+_SEND_PACKET = Connections._send_packet
+_SEND_EIO_PACKET = Connections._send_eio_packet

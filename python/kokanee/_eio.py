@@ -36,6 +36,8 @@ class Connection:
         self.sid = eio_sid
         self.connected = True
         self.upgrading = False
+        #: Not known here: the engine pings.
+        self.last_ping: float | None = None
 
     @property
     def closed(self) -> bool:
@@ -54,6 +56,10 @@ class Connection:
         """The sessions of the connection, by namespace."""
         sessions: dict[str, Any] = self.server._sessions.setdefault(self.sid, {})
         return sessions
+
+    def send(self, pkt: Any) -> Any:
+        """Sends a packet on the connection."""
+        return self.server.eio.send_packet(self.sid, pkt)
 
     def close(self, wait: bool = True, abort: bool = False, reason: Any = None) -> Any:
         """Ends the connection."""
@@ -129,10 +135,13 @@ class EngineIO:
 
     def send(self, eio_sid: str, data: Any) -> Any:
         """Sends a message on a connection."""
-        return self._server._send_eio_packet(eio_sid, packet.Packet(packet.MESSAGE, data))
+        return self.send_packet(eio_sid, packet.Packet(packet.MESSAGE, data))
 
     def send_packet(self, eio_sid: str, pkt: Any) -> Any:
-        """Sends a packet on a connection."""
+        """Sends a packet on a connection. For an unknown one it logs a warning."""
+        if eio_sid not in self._server.environ:
+            self.logger.warning("Cannot send to sid %s", eio_sid)
+            return self._server._nothing()
         return self._server._send_eio_packet(eio_sid, pkt)
 
     def disconnect(self, eio_sid: str | None = None) -> Any:

@@ -75,18 +75,26 @@ def merged(given: Mapping[str, Any]) -> dict[str, Any]:
 def _refuse_unknown(name: str) -> None:
     near = difflib.get_close_matches(name, [*ENGINE_OPTIONS, *OWN_OPTIONS], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    if getattr(sys.modules.get("socketio"), "__name__", None) == "kokanee":
-        # The program was not written for this package, and python-socketio takes any name.
+    if _stands_in():
         warnings.warn(f"unknown option {name!r} has no effect{hint}", stacklevel=5)
         return
     raise TypeError(f"unknown option {name!r}{hint}")
 
 
 def check(name: str, value: Any) -> None:
-    """Raises `TypeError` if an option cannot have a value."""
+    """Raises `TypeError` if an option cannot have a value; warns of it in a program of python-socketio."""
     meant = _meant(name, value)
-    if meant is not None:
-        raise TypeError(f"{name} is {meant}, not {value!r}")
+    if meant is None:
+        return
+    text = f"{name} is {meant}, not {value!r}"
+    if not _stands_in():
+        raise TypeError(text)
+    warnings.warn(text, stacklevel=5)
+
+
+def _stands_in() -> bool:
+    """Returns whether the program was written for python-socketio, which takes anything."""
+    return getattr(sys.modules.get("socketio"), "__name__", None) == "kokanee"
 
 
 def _meant(name: str, value: Any) -> str | None:

@@ -269,7 +269,7 @@ class AsyncServer(base_server.BaseServer):
         is_logged: bool = True,
     ) -> None:
         """Calls the handler of an event and answers it. All of it is one coroutine, as each costs something for each event."""
-        _, sid, namespace, name, args, answer = event
+        kind, sid, namespace, name, args, answer = event
         if is_logged:
             self.logger.info('received event "%s" from %s [%s]', name, sid, namespace)
         try:
@@ -300,7 +300,7 @@ class AsyncServer(base_server.BaseServer):
         except BaseException as error:
             if answer is not None:
                 answer.done()
-            if not isinstance(error, Exception):
+            if kind is None or not isinstance(error, Exception):
                 raise
             base_server.report(self.logger, name, sid, namespace)
 

@@ -364,7 +364,7 @@ class BaseServer(_connections.Connections):
         self._initialize_manager()
         environ = self.environ.setdefault(eio_sid, self._opened(environ))
         self.manager.add(sid, eio_sid, namespace)
-        if self._is_overridden("_send_packet"):
+        if self._sends_packets():
             connecting = _connections.TappedConnecting(self, eio_sid, namespace, sid, connecting)
         try:
             await self._join(sid, namespace, environ, auth, connecting)

@@ -24,7 +24,7 @@ class WSGIApp:
     ) -> None:
         self.engineio_app = socketio_app
         self.wsgi_app = wsgi_app
-        self.engineio_path = f"/{socketio_path.strip('/')}/"
+        self.engineio_path = "/" + f"{socketio_path.strip('/')}/".lstrip("/")
         self.static_files = static_files or {}
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:

@@ -294,7 +294,7 @@ class Server(base_server.BaseServer):
 
     def _handle_event(self, event: tuple[Any, ...]) -> None:
         """Calls the handler of an event and answers it."""
-        _, sid, namespace, name, args, answer = event
+        kind, sid, namespace, name, args, answer = event
         self.logger.info('received event "%s" from %s [%s]', name, sid, namespace)
         try:
             own = self._direct_handlers().get(namespace)
@@ -316,7 +316,7 @@ class Server(base_server.BaseServer):
         except BaseException as error:
             if answer is not None:
                 answer.done()
-            if not isinstance(error, Exception):
+            if kind is None or not isinstance(error, Exception):
                 raise
             base_server.report(self.logger, name, sid, namespace)
 

@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use futures_util::FutureExt;
-use kokanee_server::{Args, EmitError, Namespace, Server, Socket, SocketId};
+use kokanee_server::{Args, EmitError, Namespace, OriginChecked, Server, Socket, SocketId};
 use pyo3::{prelude::*, types::PyDict};
 use tokio::runtime::Handle;
 
@@ -78,6 +78,8 @@ impl Here {
         if !opens_session(request.uri()) {
             return Ok(());
         }
+        // `Server._accepts_origin` was asked.
+        request.extensions_mut().insert(OriginChecked);
         if let Some(attributes) = config::own_cookie_attributes(options)? {
             request.extensions_mut().insert(attributes);
         }

@@ -665,3 +665,32 @@ def test_engineio_helpers(make: Any) -> None:
         eio._get_socket("nobody")
     with pytest.raises(KeyError):
         eio.transport("nobody")
+
+
+@pytest.mark.parametrize("path", ["socket.io", "/socket.io", "a/b/", "/a/", ""])
+def test_paths_of_applications(make: Any, path: str) -> None:
+    bed = make()
+    published = socketio.ASGIApp if bed.is_async else socketio.WSGIApp
+    app = (bed.package.ASGIApp if bed.is_async else bed.package.WSGIApp)(bed.sio, socketio_path=path)
+    assert app.engineio_path == published(bed.sio, socketio_path=path).engineio_path
+    other, files = object(), {"/": "index.html"}
+    app = type(app)(bed.sio, other, static_files=files)
+    if bed.is_async:
+        assert (app.engineio_server, app.other_asgi_app, app.static_files) == (bed.sio, other, files)
+        assert (app.on_startup, app.on_shutdown) == (None, None)
+    else:
+        assert (app.engineio_app, app.wsgi_app, app.static_files) == (bed.sio, other, files)
+
+
+@pytest.mark.parametrize("event, id", [("raises", None), ("raises", 7), ("answers", 7)])
+def test_errors_of_handlers_reach_a_test_that_feeds_packets(make: Any, event: str, id: int | None) -> None:
+    bed = make()
+
+    @bed.on("raises")
+    def raises(sid: str) -> None:
+        raise TypeError("within")
+
+    bed.on("answers")(lambda sid: object())
+    one = bed.client()
+    with pytest.raises(TypeError):
+        one.emit(event, id=id)

@@ -105,3 +105,33 @@ def test_run_without_a_program_says_how_to_use_it() -> None:
         )
         assert done.returncode == 2
         assert "run program.py" in done.stderr
+
+
+def test_modules_are_attributes_of_the_packages_as_they_are_of_the_published_ones() -> None:
+    program = """
+import sys, types
+if sys.argv[1] == "kokanee":
+    import kokanee; kokanee.install_as_socketio()
+import socketio, engineio
+engineio.payload.Payload.max_decode_packets = 500
+socketio.exceptions.ConnectionRefusedError, socketio.packet.Packet.json
+for package in (socketio, engineio):
+    for name in sys.argv[2:] or vars(package):
+        if isinstance(getattr(package, name, None), types.ModuleType):
+            print(package.__name__.replace("kokanee.", "").replace("kokanee", "socketio"), name)
+"""
+
+    def modules(*arguments: str) -> set[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return set(done.stdout.splitlines())
+
+    published = modules("socketio")
+    # The clients are not there yet, nor servers of Engine.IO alone.
+    absent = {name for name in published if "client" in name}
+    absent |= {f"engineio {name}" for name in ("async_server", "base_server", "base_socket", "server")}
+    expected = published - absent
+    assert expected <= modules("kokanee", *(name.split()[1] for name in expected))
+    assert len(expected) > 25

@@ -65,16 +65,17 @@ def test_an_unknown_option_names_the_nearest_one(make: Any) -> None:
         make(zzz=1)
 
 
-def test_a_program_of_python_socketio_with_an_unknown_option_runs() -> None:
+def test_a_program_of_python_socketio_with_options_that_are_wrong_runs() -> None:
     program = """
 import kokanee; kokanee.install_as_socketio()
 import socketio
-socketio.Server(ping_intervall=3)
+socketio.Server(ping_intervall=3, http_compression="no")
 print("made")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout == "made\n", done.stderr
     assert "UserWarning: unknown option 'ping_intervall' has no effect; did you mean" in done.stderr
+    assert "UserWarning: http_compression is True or False, not 'no'" in done.stderr
 
 
 WRONG = [
@@ -229,3 +230,13 @@ def test_cors_headers(package: Any) -> None:
         opened = Opened(others, HTTP_ORIGIN=origin)
         assert opened.status == "200 OK"
         assert not any(name.startswith("access-control") for name in opened.headers)
+
+
+@PACKAGES
+def test_a_cookie_does_not_change_which_pages_may_connect(package: Any) -> None:
+    app = app_of(package, cookie="io")
+    behind_a_proxy = {"HTTP_X_FORWARDED_PROTO": "https", "HTTP_X_FORWARDED_HOST": "app.example"}
+    assert Opened(app, HTTP_ORIGIN="https://app.example", **behind_a_proxy).status == "200 OK"
+    assert Opened(app, HTTP_ORIGIN="http://localhost").status == "200 OK"
+    assert Opened(app, HTTP_ORIGIN="https://app.example").status.startswith("400")
+    assert Opened(app, HTTP_ORIGIN="null").status.startswith("400")

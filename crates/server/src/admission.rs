@@ -6,6 +6,7 @@ use http::{HeaderMap, header, request::Parts};
 use kokanee_engineio::{Revision, Sid, Transport, owner_of};
 
 use crate::{
+    extensions::OriginChecked,
     forwarded::Client,
     inner::{AllowRequest, ServerInner},
     mailbox::Mailbox,
@@ -201,7 +202,11 @@ impl ServerInner {
             return Err(Refusal::BadRequest);
         }
         let client = Client::of(&self.trusted_proxies, peer, parts);
-        let pages = self.check_origin(&parts.headers, &client)?;
+        let pages = if parts.extensions.get::<OriginChecked>().is_some() {
+            Pages::WithCredentials
+        } else {
+            self.check_origin(&parts.headers, &client)?
+        };
         Ok(Admitted::New(NewSession {
             transport,
             client,

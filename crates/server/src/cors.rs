@@ -152,7 +152,7 @@ impl Cors {
         !matches!(self.origins, Origins::Every { headers: false })
     }
 
-    pub(crate) fn is_checked_by_host(&self) -> bool {
+    fn is_checked_by_host(&self) -> bool {
         matches!(self.origins, Origins::Every { .. })
     }
 

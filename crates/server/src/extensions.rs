@@ -47,6 +47,11 @@ pub struct PeerAddress(pub SocketAddr);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoUpgrade;
 
+/// Says that the host has checked the origin of the page that a request is from: the server does not do it again.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OriginChecked;
+
 /// Returns the peer's address, if the host has inserted it.
 pub(crate) fn address_of(extensions: &Extensions) -> Option<SocketAddr> {
     let address = extensions.get().map(|PeerAddress(address)| *address);
@@ -69,6 +74,7 @@ pub(crate) fn kept(extensions: &Extensions) -> Extensions {
     kept.remove::<PeerAddress>();
     kept.remove::<NoUpgrade>();
     kept.remove::<CookieAttributes>();
+    kept.remove::<OriginChecked>();
     #[cfg(feature = "axum")]
     {
         kept.remove::<axum::extract::ConnectInfo<SocketAddr>>();

@@ -84,7 +84,7 @@ pub use self::{
     cookie::{Cookie, CookieAttributes, InvalidCookie, SameSite},
     cors::Cors,
     error::{JoinError, ListenError},
-    extensions::{NoUpgrade, PeerAddress},
+    extensions::{NoUpgrade, OriginChecked, PeerAddress},
     extract::{Auth, Extension},
     fallback::{Requester, Route},
     forwarded::{InvalidProxy, TrustedProxy},

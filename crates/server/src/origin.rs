@@ -35,9 +35,7 @@ impl ServerInner {
         let is_own = host.is_some_and(|host| is_own(&origin, host, client.secure));
         // A page of any site can have the origin `null`.
         if is_own
-            || self.cors.as_ref().is_some_and(|cors| {
-                cors.is_checked_by_host() || (origin != "null" && cors.names(&origin))
-            })
+            || (origin != "null" && self.cors.as_ref().is_some_and(|cors| cors.names(&origin)))
         {
             return Ok(Pages::WithCredentials);
         }

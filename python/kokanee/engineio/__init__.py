@@ -9,6 +9,18 @@ _HOME = {
     "Middleware": "middleware",
     "WSGIApp": "middleware",
 }
+#: Submodules that are attributes of the package without an import of their own.
+_MODULES = (
+    "async_drivers",
+    "async_socket",
+    "exceptions",
+    "json",
+    "middleware",
+    "packet",
+    "payload",
+    "socket",
+    "static_files",
+)
 _MISSING = ("AsyncClient", "AsyncServer", "Client", "Server", "get_tornado_handler")
 __all__ = ["ASGIApp", "Middleware", "WSGIApp"]
 
@@ -20,6 +32,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         module = importlib.import_module(f"{__name__}.{_HOME[name]}")
         return getattr(module, name)
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name in _MISSING:
         raise AttributeError(
             f"{name!r}: Kokanee has no servers or clients of Engine.IO alone; use those of Socket.IO"
