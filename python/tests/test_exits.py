@@ -123,8 +123,10 @@ def test_control_c_ends_a_host_at_once(name: str, runs: int) -> None:
                 try:
                     code = server.stop(signal.SIGINT, SOON / 3)
                 except subprocess.TimeoutExpired:
-                    # wsgiref and gevent catch the exception if they are just writing a response.
-                    assert name in ("wsgiref", "gevent")
+                    # wsgiref catches the exception if it is just writing a response. gevent 26.9.0 may go to sleep with
+                    # a signal that comes just before, seldom and on a loaded machine; cheroot 11.1.2 may wait for one of its
+                    # own idle threads when it stops.
+                    assert name in ("wsgiref", "gevent", "cheroot")
                     code = server.stop(signal.SIGINT)
             assert code in (0, 1, 130, -signal.SIGINT), code
             check(server, DIED)

@@ -45,7 +45,6 @@ def named(line: str, number: str) -> str:
     return re.sub("{'sid'.*}", lambda match: str(sorted(eval(match[0]).items())), line)
 
 
-@pytest.mark.full
 @KINDS
 def test_the_lines_are_those_of_the_published_packages(kind: str) -> None:
     published = lines_of("socketio", kind)

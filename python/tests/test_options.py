@@ -105,7 +105,7 @@ WRONG = [
 
 
 @CLASSES
-@pytest.mark.parametrize("name, value", WRONG, ids=str)
+@pytest.mark.parametrize("name, value", WRONG)
 def test_an_option_of_a_wrong_type_says_what_it_is(make: Any, name: str, value: Any) -> None:
     with pytest.raises(TypeError) as error:
         make(**{name: value})

@@ -78,7 +78,6 @@ def test_an_overridden_method_sees_all_packets_and_they_arrive(kind: str, method
         assert seen == [["'2[\"text\",{\"a\":[1]}]'"], ["'2[\"message\",\"a\",1]'"]]
 
 
-@pytest.mark.full
 @KINDS
 @METHODS
 def test_it_sees_what_it_sees_of_the_published_package(kind: str, method: str) -> None:

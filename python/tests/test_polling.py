@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 import socketio
 from raw import Poller, exchange
-from support import Program, program
-from test_semantics import until
+from support import Program, program, until
 
 
 @pytest.fixture(params=["sync", "async"], scope="module")

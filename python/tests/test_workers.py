@@ -183,9 +183,7 @@ def test_clients_of_all_workers_reach_each_other(name: str, folder: Path) -> Non
         assert len(places(folder)) == 3
         if name == "uvicorn":
             # Every handler of a disconnect has run, that of the client of another worker, too.
-            for _ in range(18):
-                server.lines = [line for line in server.lines if not line.startswith("disconnect ")]
-                server.wait_for("disconnect ")
+            server.wait_for("disconnect ", 18)
         server.stop()
         assert not [line for line in server.lines if "Traceback" in line or "Error" in line]
     assert places(folder) == []
@@ -215,9 +213,7 @@ def test_a_poll_that_is_given_up_ends_its_session_whoever_has_got_it(folder: Pat
                 path = f"{PATH}polling&sid={poller.sid}"
                 gone.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
                 time.sleep(0.1)
-        for _ in range(6):
-            server.lines = [line for line in server.lines if not line.startswith("disconnect ")]
-            server.wait_for("disconnect ")
+        server.wait_for("disconnect ", 6)
 
 
 def test_a_killed_worker_costs_only_its_own_clients_a_reconnection(folder: Path) -> None:

@@ -36,7 +36,6 @@ def handle_wsgi(
     if kokanee.KEY in environ and kokanee.give(engine, environ, lambda: of_wsgi(environ)):
         return nothing(environ, start_response)
     host, connection = find(environ)
-    environ = uwsgi.lasting(environ)
     try:
         if connection is not None and environ.get("HTTP_UPGRADE", "").lower() == "websocket":
             _adopt(engine, mode, options, environ, connection)

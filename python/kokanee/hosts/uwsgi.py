@@ -25,11 +25,6 @@ def find(environ: dict[str, Any]) -> Connection | None:
     return Connection(fd) if fd >= 0 else None
 
 
-def lasting(environ: dict[str, Any]) -> dict[str, Any]:
-    """Returns the environ of a request for handlers that run after it: the host empties its own when the request ends."""
-    return dict(environ) if "uwsgi.version" in environ else environ
-
-
 def closes(environ: dict[str, Any]) -> bool:
     """Returns whether the host ends the connection after a response, without saying so.
 
