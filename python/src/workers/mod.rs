@@ -10,6 +10,7 @@ use std::{
     collections::{HashMap, HashSet},
     ffi::CString,
     io,
+    os::fd::RawFd,
     path::PathBuf,
     sync::Arc,
 };
@@ -207,6 +208,11 @@ impl Group {
     /// How many other workers there are.
     pub(crate) fn others(&self) -> usize {
         self.mesh.other_workers()
+    }
+
+    /// Returns the descriptors that a child of this process has no use for.
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
+        self.mesh.descriptors()
     }
 
     /// Lets no other worker come any more.
