@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use kokanee_engineio::owner_of;
 use kokanee_server::{AckError, Args};
 use kokanee_workers::{Emitted, Link, Member, Mesh, Message, Passed, Place, Worker, encode_event};
@@ -246,7 +246,7 @@ impl Own {
         });
         let mut answers: FuturesUnordered<_> = answers.collect();
         let mesh = mesh.clone();
-        self.here.runtime.spawn(async move {
+        let mut asking = Box::pin(async move {
             while let Some(answer) = answers.next().await {
                 if let Ok(args) = answer {
                     mesh.send(from, Message::Answer(call, args).encode());
@@ -254,6 +254,10 @@ impl Own {
             }
             mesh.send(from, Message::Answered(call).encode());
         });
+        // It leaves now, before whatever is emitted after it; a task waits for the answers.
+        if (&mut asking).now_or_never().is_none() {
+            self.here.runtime.spawn(asking);
+        }
     }
 
     fn answered(&self, call: u64, args: Option<Args>) {
