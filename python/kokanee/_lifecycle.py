@@ -8,7 +8,7 @@ import os
 import threading
 from typing import Any
 
-from . import _engine
+from . import _engine, _workers
 
 #: How long sessions are given to end, and handlers to return, at the end of the process.
 CLOSE_SECONDS = 1.0
@@ -53,6 +53,11 @@ def close_all(seconds: float) -> None:
 
 
 def _after_fork() -> None:
+    for server in list(_workers.servers):
+        for descriptor in server._engine.group_descriptors():
+            # Other workers would take this child for its parent.
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
     _running.clear()
     _engine.after_fork()
 

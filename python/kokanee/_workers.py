@@ -7,13 +7,14 @@ servers of the program. Nothing is made before a server is used, and nothing at 
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import itertools
 import logging
 import os
+import re
 import stat
 import sys
-import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ _NAME_BYTES = len("/.abcdef")
 
 #: What Linux says of a process that was forked and runs the program of its parent.
 _FORKED = 0x40
+
+#: All servers of this process.
+servers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 #: The places of servers among those of the program.
 _numbers = itertools.count()
@@ -114,6 +118,8 @@ class Meeting:
         group, reason = group_of(workers)
         if group is None:
             return None
+        import hashlib
+
         path = self._options["path"] or "/socket.io/"
         key = hashlib.sha256(f"{group}\n{os.getuid()}\n{path}\n{self._number}".encode())
         try:
@@ -126,7 +132,9 @@ class Meeting:
 
 def _make(workers: Any, name: str) -> Path:
     if isinstance(workers, str) and workers.startswith("/"):
-        return _private(_private(Path(workers)) / name)
+        return _below(Path(workers), name)
+    import tempfile
+
     problem: OSError | None = None
     user = f"kokanee-{os.getuid()}"
     # The temporary folder of some systems has a name that is too long for sockets.
@@ -134,10 +142,36 @@ def _make(workers: Any, name: str) -> Path:
         if not base or len(os.fsencode(f"{base}/{user}/{name}")) + _NAME_BYTES > _MOST_BYTES:
             continue
         try:
-            return _private(_private(Path(base) / user) / name)
+            return _below(Path(base) / user, name)
         except OSError as error:
             problem = problem or error
     raise problem or OSError("no folder for sockets")
+
+
+def _below(base: Path, name: str) -> Path:
+    folder = _private(base) / name
+    if not folder.exists():
+        _sweep(base)
+    return _private(folder)
+
+
+def _sweep(base: Path) -> None:
+    """Removes the folders of hosts that were killed with all their workers."""
+    import socket
+
+    for folder in base.iterdir():
+        if not re.fullmatch("[0-9a-f]{16}", folder.name):
+            continue
+        # A worker has a name when it listens.
+        for worker in folder.glob("[!.]*"):
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as calling:
+                calling.setblocking(False)
+                try:
+                    calling.connect(str(worker))
+                except ConnectionRefusedError:
+                    worker.unlink()
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _private(folder: Path) -> Path:

@@ -118,6 +118,7 @@ class BaseServer(_connections.Connections):
         self.manager = client_manager if client_manager is not None else self._default_manager()
         self.manager.set_server(self)
         self._engine_dict["meet"] = _workers.Meeting(options)
+        _workers.servers.add(self)
         # A message queue connects the workers, too.
         self._engine_dict["shared"] = not getattr(self.manager, "has_queue", False)
 

@@ -704,6 +704,14 @@ impl Engine {
         Ok(self.running(py)?.group.get().map(Group::others))
     }
 
+    /// The descriptors of the connections with other workers, which a child of this process has to close.
+    fn group_descriptors(&self) -> Vec<i32> {
+        let running = self.running.try_read();
+        let running = running.as_deref().and_then(Option::as_ref);
+        let group = running.and_then(|running| running.group.get());
+        group.map_or_else(Vec::new, Group::descriptors)
+    }
+
     /// Ends all sessions within so many seconds, and then the waits of threads for events.
     #[pyo3(signature = (timeout = 1.0))]
     fn close(&self, py: Python<'_>, timeout: f64) {

@@ -2,7 +2,7 @@
 //!
 //! Threads of Rust never run Python and never take the GIL. What happens crosses as events in a queue (`queue.rs`); threads,
 //! greenlets or tasks of Python take them out, with the conversion of values under the GIL that they hold (`value.rs`).
-//! What Python sends is encoded under the GIL and leaves without waiting (`engine.rs`). A host gives its connections to the
+//! What Python sends is encoded under the GIL and leaves without waiting (`here.rs`). A host gives its connections to the
 //! engine in one of three ways: as a descriptor (`adopt.rs`), as a request (`request.rs`), or message by message (`feed.rs`).
 //! The package's own host (`host`) is a listener of the engine's server.
 

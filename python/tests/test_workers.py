@@ -228,14 +228,12 @@ def test_a_killed_worker_costs_only_its_own_clients_a_reconnection(folder: Path)
             assert request(server.port, poller.sid)[0] == 400
         assert b'"code":1' in request(server.port, poller.sid)[1]
         # The one that has come in its place meets the others.
-        known = {other.worker}
         newcomer = until(lambda: _new_worker(server.port, one.worker, other))
         newcomer.call("shout", None, None, "still here")
         other.hears("heard", None, "still here")
         other.call("shout", newcomer.id, None, "to you")
         newcomer.hears("heard", newcomer.id, "to you")
         assert other.call("ask", one.id, 1, 5) == "timeout"
-        assert known
         until(lambda: len(places(folder)) <= 3)
 
 
@@ -250,6 +248,26 @@ def _new_worker(port: int, gone: int, other: Client) -> Client | None:
     if client is not None and client.call("where")[1] and other.call("where")[1]:
         return client
     return None
+
+
+@pytest.mark.full
+def test_a_killed_worker_does_not_live_on_in_its_children(folder: Path) -> None:
+    with host("gunicorn-gthread", folder) as server:
+        one, other = two_workers(server.port)
+        poller = until(lambda: _poller_of(server.port, one.worker))
+        child = one.call("fork")
+        try:
+            os.kill(one.worker, signal.SIGKILL)
+            began = time.monotonic()
+            until(lambda: request(server.port, poller.sid, "POST", b"40")[0] == 400)
+            assert time.monotonic() - began < 10
+            # The killed one's socket is gone, and so is the connection with it.
+            until(lambda: other.call("where")[1] == len(places(folder)) - 1)
+            newcomer = until(lambda: _new_worker(server.port, one.worker, other))
+            newcomer.call("shout", None, None, "still here")
+            other.hears("heard", None, "still here")
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("name", ["gunicorn-gthread", pytest.param("gunicorn-sync-preload", marks=pytest.mark.full)])
@@ -361,6 +379,25 @@ def test_a_process_alone_makes_nothing(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(_workers.VARIABLE, "shop")
     assert kokanee.doctor(sio).facts["Server"]["workers"] == "one of several workers: KOKANEE_WORKER_GROUP=shop"
     sio._engine.close()
+
+
+def test_what_killed_hosts_have_left_is_removed(folder: Path) -> None:
+    base = folder / "base"
+    for name in ("0123456789abcdef", "another"):
+        (base / name).mkdir(parents=True, mode=0o700)
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(base / name / "00000a"))
+    base.chmod(0o700)
+    first, second = kokanee.Server(workers=str(base)), kokanee.Server(workers=str(base))
+    assert first._engine.other_workers() == 0
+    assert (base / "another").exists()
+    assert not (base / "0123456789abcdef").exists()
+    # That of a worker that lives is left alone, and the servers of one program do not meet.
+    assert second._engine.other_workers() == 0
+    assert len(list(base.glob("*/*"))) == 3
+    first._engine.close()
+    second._engine.close()
+    assert [path.name for path in base.iterdir()] == ["another"]
 
 
 def test_folders_of_others_are_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:

@@ -222,8 +222,8 @@ async fn send_with(stream: &UnixStream, frame: &[u8], connection: &OwnedFd) -> i
 }
 
 /// The end of a link that receives.
-pub(crate) struct Receiver {
-    stream: UnixStream,
+pub(crate) struct Receiver<'a> {
+    stream: &'a UnixStream,
     buffer: Box<[u8]>,
     received: BytesMut,
     descriptors: VecDeque<OwnedFd>,
@@ -235,8 +235,8 @@ pub(crate) enum Received {
     Request(Box<Passed>),
 }
 
-impl Receiver {
-    pub(crate) fn new(stream: UnixStream) -> Self {
+impl<'a> Receiver<'a> {
+    pub(crate) fn new(stream: &'a UnixStream) -> Self {
         Self {
             stream,
             buffer: vec![0; BATCH_BYTES].into_boxed_slice(),
@@ -278,7 +278,7 @@ impl Receiver {
     }
 
     async fn receive(&mut self) -> io::Result<(usize, Vec<OwnedFd>)> {
-        let (stream, buffer) = (&self.stream, &mut self.buffer);
+        let (stream, buffer) = (self.stream, &mut self.buffer);
         let receive = || {
             let mut space =
                 [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];

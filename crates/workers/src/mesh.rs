@@ -1,9 +1,15 @@
 //! [`Mesh`]: the connections of a worker with all others of its group.
 
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    os::fd::{AsRawFd, RawFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::{
     net::{UnixListener, UnixStream},
     runtime::Handle,
@@ -46,7 +52,26 @@ struct Inner {
     member: Arc<dyn Member>,
     runtime: Handle,
     links: RwLock<HashMap<Worker, Arc<Link>>>,
+    /// The descriptors of its connections and its socket.
+    descriptors: Mutex<HashSet<RawFd>>,
     stop: watch::Sender<bool>,
+}
+
+/// A descriptor among those of the mesh. It must be dropped before what it belongs to.
+struct Listed<'a>(&'a Inner, RawFd);
+
+impl<'a> Listed<'a> {
+    fn new(inner: &'a Inner, descriptor: &impl AsRawFd) -> Self {
+        let descriptor = descriptor.as_raw_fd();
+        inner.descriptors.lock().insert(descriptor);
+        Self(inner, descriptor)
+    }
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.0.descriptors.lock().remove(&self.1);
+    }
 }
 
 /// The connections of a worker with all others of its group. A cheap handle.
@@ -73,6 +98,7 @@ impl Mesh {
             member,
             runtime: runtime.clone(),
             links: RwLock::default(),
+            descriptors: Mutex::default(),
             stop: watch::Sender::new(false),
         }));
         let accepting = mesh.clone();
@@ -184,6 +210,16 @@ impl Mesh {
         self.0.stop.send_replace(true);
     }
 
+    /// Returns the descriptors of all connections and of the worker's socket. A child of this process closes its copies, as
+    /// otherwise this worker would seem to live on in it. In a child it returns none if a thread of the parent has just
+    /// changed them.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        let descriptors = self.0.descriptors.try_lock();
+        descriptors.map_or_else(Vec::new, |descriptors| {
+            descriptors.iter().copied().collect()
+        })
+    }
+
     /// Runs a task until the mesh is closed.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut stop = self.0.stop.subscribe();
@@ -241,11 +277,13 @@ impl Mesh {
             }
         };
         check_user(&stream)?;
+        let _listed = Listed::new(&self.0, &stream);
         let hello = Message::Hello(self.0.name.worker).encode();
         link.carry(&stream, &hello).await
     }
 
     async fn accept(&self, listener: UnixListener) {
+        let _listed = Listed::new(&self.0, &listener);
         loop {
             let Ok((stream, _)) = listener.accept().await else {
                 // No descriptor is left, for example.
@@ -263,7 +301,8 @@ impl Mesh {
 
     async fn receive(&self, stream: UnixStream) -> io::Result<()> {
         check_user(&stream)?;
-        let mut receiver = Receiver::new(stream);
+        let _listed = Listed::new(&self.0, &stream);
+        let mut receiver = Receiver::new(&stream);
         let hello = tokio::time::timeout(HELLO_TIMEOUT, receiver.next()).await??;
         let Some(Received::Message(Message::Hello(from))) = hello else {
             return Err(io::ErrorKind::InvalidData.into());

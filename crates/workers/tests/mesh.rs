@@ -143,13 +143,23 @@ async fn every_worker_meets_all_others_and_hears_them_in_order() {
     for worker in &workers {
         worker.knows(3).await;
     }
+    // The socket, and each direction with each of the others.
+    for _ in 0..1000 {
+        if workers[0].mesh.descriptors().len() < 7 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    assert_eq!(workers[0].mesh.descriptors().len(), 7);
     for number in 0..1000 {
         let sent = workers[0].mesh.send_to_all(&event(&number.to_string()));
         assert_eq!(sent.len(), 3);
     }
+    let sender = workers[0].mesh.worker();
     for worker in &mut workers[1..] {
         for number in 0..1000 {
-            assert_eq!(name_of(worker.next().await), number.to_string());
+            let got = worker.next().await;
+            assert!(matches!(&got, Got::Message(from, _) if *from == sender));
+            assert_eq!(name_of(got), number.to_string());
         }
     }
     assert!(workers[0].got.try_recv().is_err());

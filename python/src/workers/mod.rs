@@ -10,11 +10,12 @@ use std::{
     collections::{HashMap, HashSet},
     ffi::CString,
     io,
+    os::fd::RawFd,
     path::PathBuf,
     sync::Arc,
 };
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use kokanee_engineio::owner_of;
 use kokanee_server::{AckError, Args};
 use kokanee_workers::{Emitted, Link, Member, Mesh, Message, Passed, Place, Worker, encode_event};
@@ -209,6 +210,11 @@ impl Group {
         self.mesh.other_workers()
     }
 
+    /// Returns the descriptors that a child of this process has no use for.
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
+        self.mesh.descriptors()
+    }
+
     /// Lets no other worker come any more.
     pub(crate) fn withdraw(&self) {
         self.mesh.leave();
@@ -240,7 +246,7 @@ impl Own {
         });
         let mut answers: FuturesUnordered<_> = answers.collect();
         let mesh = mesh.clone();
-        self.here.runtime.spawn(async move {
+        let mut asking = Box::pin(async move {
             while let Some(answer) = answers.next().await {
                 if let Ok(args) = answer {
                     mesh.send(from, Message::Answer(call, args).encode());
@@ -248,6 +254,10 @@ impl Own {
             }
             mesh.send(from, Message::Answered(call).encode());
         });
+        // It leaves now, before whatever is emitted after it; a task waits for the answers.
+        if (&mut asking).now_or_never().is_none() {
+            self.here.runtime.spawn(asking);
+        }
     }
 
     fn answered(&self, call: u64, args: Option<Args>) {

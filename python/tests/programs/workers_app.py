@@ -1,6 +1,7 @@
 """The program of the tests of several workers, for WSGI hosts, and for those of ASGI if `$KIND` is `asgi`."""
 
 import os
+import time
 
 import kokanee
 
@@ -135,6 +136,16 @@ def answered(sid):
 @both
 def kick(sid, other):
     yield sio.disconnect(other)
+
+
+@both
+def fork(sid):
+    child = os.fork()
+    if child == 0:
+        time.sleep(30)
+        os._exit(0)
+    return child
+    yield
 
 
 @both
