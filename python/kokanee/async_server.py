@@ -264,6 +264,7 @@ class AsyncServer(base_server.BaseServer):
         event: tuple[Any, ...],
         handlers: Mapping[str, Mapping[str, Handler]] = MappingProxyType({}),
         is_logged: bool = True,
+        on_error: Callable[..., None] = base_server.report,
     ) -> None:
         """Calls the handler of an event and answers it. All of it is one coroutine, as each costs something for each event."""
         _, sid, namespace, name, args, answer = event
@@ -299,7 +300,7 @@ class AsyncServer(base_server.BaseServer):
                 answer.done()
             if not isinstance(error, Exception):
                 raise
-            base_server.report(self.logger, name, sid, namespace)
+            on_error(self.logger, name, sid, namespace)
 
     def _start_event(self, event: tuple[Any, ...]) -> Any:
         return self._loop.spawn(self._handle_event(event))
