@@ -267,6 +267,7 @@ class AsyncServer(base_server.BaseServer):
         event: tuple[Any, ...],
         handlers: Mapping[str, Mapping[str, Handler]] = MappingProxyType({}),
         is_logged: bool = True,
+        on_error: Callable[..., None] = base_server.report,
     ) -> None:
         """Calls the handler of an event and answers it. All of it is one coroutine, as each costs something for each event."""
         kind, sid, namespace, name, args, answer = event
@@ -302,7 +303,7 @@ class AsyncServer(base_server.BaseServer):
                 answer.done()
             if kind is None or not isinstance(error, Exception):
                 raise
-            base_server.report(self.logger, name, sid, namespace)
+            on_error(self.logger, name, sid, namespace)
 
     def _start_event(self, event: tuple[Any, ...]) -> Any:
         return self._loop.spawn(self._handle_event(event))

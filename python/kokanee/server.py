@@ -292,7 +292,9 @@ class Server(base_server.BaseServer):
         elif kind == _engine.TROUBLE:
             self.logger.error("%s", event[1])
 
-    def _handle_event(self, event: tuple[Any, ...]) -> None:
+    def _handle_event(
+        self, event: tuple[Any, ...], on_error: Callable[..., None] = base_server.report
+    ) -> None:
         """Calls the handler of an event and answers it."""
         kind, sid, namespace, name, args, answer = event
         self.logger.info('received event "%s" from %s [%s]', name, sid, namespace)
@@ -318,7 +320,7 @@ class Server(base_server.BaseServer):
                 answer.done()
             if kind is None or not isinstance(error, Exception):
                 raise
-            base_server.report(self.logger, name, sid, namespace)
+            on_error(self.logger, name, sid, namespace)
 
     def _start_event(self, event: tuple[Any, ...]) -> Any:
         return self.start_background_task(self._handle_event, event)

@@ -90,6 +90,18 @@ def test_clients_without_a_connection_do_everything_in_python() -> None:
     assert (sio.manager.rooms, sio.environ, sio._sessions, sio._local) == ({}, {}, {}, set())
 
 
+def test_exceptions_of_handlers_reach_who_brings_the_connection() -> None:
+    sio = server()
+
+    @sio.event
+    def message(sid: str) -> None:
+        raise KeyError("from the handler")
+
+    client = Virtual(sio, "a")
+    with pytest.raises(KeyError, match="from the handler"):
+        client.send(packet.EVENT, ["message"])
+
+
 @pytest.mark.parametrize(
     "text",
     ['2["connect"]', '2["disconnect"]', "2[]", "2", "9", '4{"message":"x"}', "51-[]text"],
