@@ -267,7 +267,7 @@ class Connections:
         else:
             is_here = await settle(manager.can_disconnect(sid, namespace))
         if not is_here:
-            if not ignore_queue and client is None:
+            if not ignore_queue and client is None and manager.may_be_elsewhere(sid):
                 self._engine.disconnect_elsewhere(sid, namespace)
             return
         self.logger.info("Disconnecting %s [%s]", sid, namespace)

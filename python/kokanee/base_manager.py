@@ -323,13 +323,17 @@ class BaseManager:
             for room in client.rooms or ():
                 self._leave_local(sid, namespace, room)
 
+    def may_be_elsewhere(self, sid: Any) -> bool:
+        """Returns whether what is no client here may be one of another worker: applications pass on anything, such as `None`."""
+        return self._engine is not None and isinstance(sid, str)
+
     def basic_enter_room(
         self, sid: str, namespace: str, room: Any, eio_sid: str | None = None
     ) -> None:
         """Puts a client into a room."""
         client = self.clients.get(sid)
         if client is None or client.namespace != namespace:
-            if self._engine is not None and self._engine.enter_room(
+            if self.may_be_elsewhere(sid) and self._engine.enter_room(
                 sid, namespace, self.room_name(room)
             ):
                 # It is another worker's.
@@ -351,8 +355,7 @@ class BaseManager:
         """Takes a client out of a room."""
         client = self.clients.get(sid)
         if client is None or client.namespace != namespace:
-            if self._engine is not None:
-                # It may be another worker's.
+            if self.may_be_elsewhere(sid):
                 self._engine.leave_room(sid, namespace, self.room_name(room))
             return
         if client.is_local and client.rooms is not None:
