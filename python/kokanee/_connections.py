@@ -116,8 +116,16 @@ class TappedAnswer(LocalAnswer):
 
     async def send_result(self, result: Any) -> None:
         """Answers with what the handler has returned."""
-        with _expecting(*self._turn, self):
-            await settle(super().send_result(result))
+        try:
+            with _expecting(*self._turn, self):
+                await settle(super().send_result(result))
+        finally:
+            # Also if the application has kept the packet.
+            self._answer.done()
+
+    def done(self) -> None:
+        """Ends the turn of the client."""
+        self._answer.done()
 
     def pass_on(self, pkt: Any) -> None:
         """Gives a packet that came through to the engine."""
@@ -407,7 +415,6 @@ class Connections:
         eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
         if eio_sid is None or not answer.is_wanted():
             return answer
-        answer.done()
         return TappedAnswer(self, eio_sid, namespace, answer)
 
     def _send_packet(self, eio_sid: str, pkt: Any) -> Any:
