@@ -42,7 +42,9 @@ pub(super) fn request_page(
     let pages = request_for(&mut visitors, &request, time)?;
     let elapsed = start.elapsed().as_secs_f64();
     let used = Usage::of(server.pid())?.since(used);
-    let own = own.zip(thread_time()).map(|(start, end)| end.saturating_sub(start));
+    let own = own
+        .zip(thread_time())
+        .map(|(start, end)| end.saturating_sub(start));
     // A run is far shorter than what makes the conversion inexact.
     let count = f64::from(u32::try_from(pages)?.max(1));
     Ok(Report {
