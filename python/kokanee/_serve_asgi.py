@@ -64,7 +64,7 @@ class _Http(_Waiting):
     async def receive(self) -> Message:
         """Returns the next piece of the body; after its end, waits until the client has left or has the response."""
         exchange = self._exchange
-        if not self._read:
+        if not self._read and not self.complete:
             whole = exchange.read_whole()
             if whole is not None:
                 self._read = True

@@ -99,7 +99,7 @@ def test_a_client_that_leaves(server: Program) -> None:
         connection.recv(1000)
         # The application waits while nothing is read.
         with pytest.raises(AssertionError):
-            server.wait_for("a hundred pieces", 0.5)
+            server.wait_for("a hundred pieces", seconds=0.5)
     server.wait_for("stopped")
     with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
         connection.sendall(b"POST /leave HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")

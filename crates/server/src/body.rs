@@ -70,6 +70,17 @@ impl Body {
 
     /// Creates a body from another one, which is asked for its content as the client takes it. One with an error ends the
     /// connection, so that the client notices.
+    ///
+    /// ```
+    /// use http_body_util::StreamBody;
+    /// use kokanee_server::Body;
+    ///
+    /// let pieces = ["one, ", "two"].map(|piece| {
+    ///     Ok::<_, std::io::Error>(http_body::Frame::data(bytes::Bytes::from(piece)))
+    /// });
+    /// let body = Body::stream(StreamBody::new(futures_util::stream::iter(pieces)));
+    /// assert!(!http_body::Body::is_end_stream(&body));
+    /// ```
     pub fn stream<B>(body: B) -> Self
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,

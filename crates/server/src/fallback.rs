@@ -35,6 +35,14 @@ impl Requester {
     }
 
     /// Creates one, for the tests of a fallback or for a host of its own.
+    ///
+    /// ```
+    /// use kokanee_server::Requester;
+    ///
+    /// let requester = Requester::new(Some(([127, 0, 0, 1], 5000).into()), true);
+    /// assert_eq!(requester.address().map(|address| address.port()), Some(5000));
+    /// assert!(requester.is_secure());
+    /// ```
     pub fn new(address: Option<SocketAddr>, secure: bool) -> Self {
         Self(Client {
             address,

@@ -8,7 +8,7 @@ const { io } = require("socket.io-client");
 
 const port = process.argv[2];
 const fail = (text) => { console.error(text); process.exit(1); };
-setTimeout(() => fail("too slow"), 25000).unref();
+setTimeout(() => fail("too slow"), 50000).unref();
 const agent = new http.Agent({ keepAlive: false });
 
 async function open(transports) {
