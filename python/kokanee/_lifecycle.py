@@ -73,4 +73,6 @@ def _at_exit() -> None:
     for _, mode in _running:
         if mode is not None:
             mode.join(JOIN_SECONDS)
+    for engine, _ in _running:
+        engine.leave_group(JOIN_SECONDS)
     _engine.shutdown()

@@ -97,6 +97,8 @@ class Loop:
         handlers = self._tasks - {asyncio.current_task()}
         if handlers:
             await asyncio.wait(handlers, timeout=seconds)
+        if engine.other_workers():
+            await loop.run_in_executor(None, engine.leave_group, seconds)
         if self._loop is loop:
             self._leave()
 

@@ -121,6 +121,7 @@ impl Drop for Asked {
 
 /// Asks Python whether a client may join, and waits for the decision.
 async fn ask(queue: Arc<Queue>, joining: Joining, socket: Socket) -> Result<(), ConnectError> {
+    queue.room().await;
     let (decide, decision) = oneshot::channel();
     let joiner = Joiner {
         socket: socket.clone(),

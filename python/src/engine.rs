@@ -60,6 +60,9 @@ const MOST_OPEN_NAMESPACES: usize = 10_000;
 /// How much longer than its deadline the end of a server may take.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
+/// How long after its end an engine can still send to other workers, if nobody says that it need not any more.
+const LEAVE_DELAY: Duration = Duration::from_secs(5);
+
 /// A Socket.IO server for Python.
 #[pyclass(frozen, module = "kokanee._engine")]
 pub(crate) struct Engine {
@@ -161,6 +164,13 @@ impl Engine {
         Ok(running)
     }
 
+    /// What runs in this process, if anything does and the interpreter does not end.
+    fn open(&self) -> Option<Arc<Running>> {
+        let running = self.running.read().clone();
+        let running = running.filter(|running| running.generation == runtime::generation());
+        running.filter(|_| !runtime::has_ended())
+    }
+
     /// The server for the package's own host, with its path and what puts a session into a request that opens one.
     pub(crate) fn site(&self, py: Python<'_>) -> PyResult<Site> {
         let running = self.serving(py)?;
@@ -229,6 +239,14 @@ fn head_of(
 }
 
 impl Running {
+    /// Sends other workers what waits for them, within a time, and ends the connections with them.
+    async fn leave_group(&self, timeout: Duration) {
+        if let Some(group) = self.group.get() {
+            let _ = tokio::time::timeout(timeout, group.flush()).await;
+            group.close();
+        }
+    }
+
     /// The link to the owner of the session that a request names, if that is another worker.
     fn owner_of_request(&self, target: &str) -> Option<Arc<Link>> {
         self.group.get()?.owner_of_request(target)
@@ -712,17 +730,13 @@ impl Engine {
         group.map_or_else(Vec::new, Group::descriptors)
     }
 
-    /// Ends all sessions within so many seconds, and then the waits of threads for events.
+    /// Ends all sessions within so many seconds, and then the waits of threads for events. Handlers of the ends may still emit
+    /// to clients of other workers: see `leave_group`.
     #[pyo3(signature = (timeout = 1.0))]
     fn close(&self, py: Python<'_>, timeout: f64) {
-        let running = self.running.read().clone();
-        let Some(running) = running.filter(|running| running.generation == runtime::generation())
-        else {
+        let Some(running) = self.open() else {
             return;
         };
-        if runtime::has_ended() {
-            return;
-        }
         py.detach(|| {
             let timeout = Duration::try_from_secs_f64(timeout).unwrap_or_default();
             // First of all, nothing more may come from other workers.
@@ -737,10 +751,32 @@ impl Engine {
             });
             // Not the runtime waits: uWSGI calls this so late that the runtime has no thread-local values here any more.
             let _ = closing.recv_timeout(timeout + CLOSE_GRACE);
-            if let Some(group) = running.group.get() {
-                group.close();
-            }
             running.here.queue.close();
+            // In a process that goes on, nobody says when the last handler has returned.
+            let runtime = running.here.runtime.clone();
+            runtime.spawn(async move {
+                tokio::time::sleep(LEAVE_DELAY).await;
+                running.leave_group(timeout).await;
+            });
+        });
+    }
+
+    /// Sends other workers what waits for them, for at most so many seconds, and ends the connections with them. After `close`,
+    /// when the handlers that this has called have returned.
+    #[pyo3(signature = (timeout = 1.0))]
+    fn leave_group(&self, py: Python<'_>, timeout: f64) {
+        let Some(running) = self.open().filter(|running| running.group.get().is_some()) else {
+            return;
+        };
+        py.detach(|| {
+            let timeout = Duration::try_from_secs_f64(timeout).unwrap_or_default();
+            let (left, leaving) = std::sync::mpsc::channel();
+            let runtime = running.here.runtime.clone();
+            runtime.spawn(async move {
+                running.leave_group(timeout).await;
+                let _ = left.send(());
+            });
+            let _ = leaving.recv_timeout(timeout + CLOSE_GRACE);
         });
     }
 }

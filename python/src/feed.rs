@@ -347,7 +347,14 @@ where
         incoming: Mutex::default(),
         outbox: Mutex::new(Outbox {
             head: Some(Vec::new()),
-            decoder: Decoder::new(Role::Client, Limits::default()),
+            // What it decodes is the engine's own, which has its limits.
+            decoder: Decoder::new(
+                Role::Client,
+                Limits {
+                    max_message_bytes: usize::MAX,
+                    ..Limits::default()
+                },
+            ),
             messages: VecDeque::new(),
             bytes: 0,
             writer: None,

@@ -125,11 +125,15 @@ impl Here {
         let Some(namespace) = self.namespace(namespace) else {
             return Ok(0);
         };
+        // A broadcast that finds long queues makes a timer, on whichever thread this is.
+        let _inside = self.runtime.enter();
         if let [room] = rooms
             && skip.is_empty()
             && let Some(id) = socket_id(room)
         {
-            if let Some(joiner) = self.joining.lock().get_mut(&id) {
+            if let Some(joiner) = self.joining.lock().get_mut(&id)
+                && joiner.socket.namespace().name() == namespace.name()
+            {
                 joiner.waiting.push((event.to_owned(), args.clone()));
                 return Ok(1);
             }
@@ -162,6 +166,7 @@ impl Here {
         let Some(namespace) = self.namespace(namespace) else {
             return Vec::new();
         };
+        let _inside = self.runtime.enter();
         let target = namespace.to(rooms.to_vec()).except(skip.to_vec());
         target.fetch_sockets().now_or_never().unwrap_or_default()
     }
@@ -169,6 +174,7 @@ impl Here {
     /// Takes all clients out of a room.
     pub(crate) fn close_room(&self, namespace: &str, room: &str) {
         if let Some(namespace) = self.namespace(namespace) {
+            let _inside = self.runtime.enter();
             let leaving = namespace.to(room.to_owned()).sockets_leave(room.to_owned());
             let _ = leaving.now_or_never();
         }

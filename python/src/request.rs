@@ -341,17 +341,25 @@ impl Reply {
         let mut lines = head.split("\r\n");
         let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
         let headers = lines.filter_map(|line| line.split_once(": "));
-        let headers = headers.filter(|(name, _)| *name != "connection");
+        let headers: Vec<(String, String)> = headers
+            .filter(|(name, _)| *name != "connection")
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let length = headers.iter().find(|(name, _)| name == "content-length");
+        let length: usize = length?.1.parse().ok()?;
+        let body = &response[end + 4..];
+        if body.len() != length {
+            // Its owner has gone in the middle.
+            return None;
+        }
         Some(Self {
             status,
             reason: http::StatusCode::from_u16(status)
                 .ok()?
                 .canonical_reason()
                 .unwrap_or("Unknown"),
-            headers: headers
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-            body: Bytes::copy_from_slice(&response[end + 4..]),
+            headers,
+            body: Bytes::copy_from_slice(body),
         })
     }
 

@@ -135,7 +135,6 @@ impl Cors {
         self
     }
 
-    /// Returns whether all origins are allowed, and none by name.
     /// Accepts every origin by name, `null` included: for a host that has checked the origin. `headers`: whether answers name
     /// the origin, or the host adds these headers itself.
     #[doc(hidden)]
@@ -143,11 +142,12 @@ impl Cors {
         Self::new(Origins::Every { headers })
     }
 
+    /// Returns whether all origins are allowed, and none by name.
     pub(crate) fn allows_all(&self) -> bool {
         matches!(self.origins, Origins::Any)
     }
 
-    /// Returns whether the origin is allowed by name. `*` allows none by name.
+    /// Returns whether answers name what is allowed.
     fn has_headers(&self) -> bool {
         !matches!(self.origins, Origins::Every { headers: false })
     }
@@ -156,6 +156,7 @@ impl Cors {
         matches!(self.origins, Origins::Every { .. })
     }
 
+    /// Returns whether the origin is allowed by name. `*` allows none by name.
     pub(crate) fn names(&self, origin: &str) -> bool {
         match &self.origins {
             Origins::Any => false,

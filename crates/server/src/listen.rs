@@ -208,7 +208,7 @@ impl<L: Accept> Listener<L> {
     /// Request and response are streams: the body of the request is read as the service takes it, and that of the response is
     /// asked for as the client takes it. The extensions have the [`PeerAddress`] and the [`Requester`], and `hyper::upgrade::on`
     /// gives the connection after a response with status 101. If the client leaves, the service's future or its body is dropped.
-    /// Of the [`Limits`](crate::Limits), those of heads, connections and writing apply, and none of bodies.
+    /// Of the [`Limits`], those of heads, connections and writing apply, and none of bodies.
     #[must_use]
     pub fn fallback<S, B>(mut self, service: S) -> Self
     where

@@ -59,6 +59,8 @@ struct Waiting {
     items: VecDeque<Item>,
     bytes: usize,
     connections: usize,
+    /// What was taken last is not written yet.
+    writing: bool,
     ended: bool,
 }
 
@@ -115,18 +117,29 @@ impl Link {
         Ok(())
     }
 
-    /// Ends the link, and gives each request back that was not sent.
-    pub(crate) fn end(&self, give_back: impl Fn(Box<Passed>)) {
-        let items = {
+    /// Returns whether all that was sent is written, or never will be.
+    pub fn is_flushed(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.ended || (waiting.items.is_empty() && !waiting.writing)
+    }
+
+    /// Ends the link, and gives each request back that was not sent. Returns how many messages are lost, of which nobody has
+    /// heard: 0 if the link has ended because too much waits.
+    pub(crate) fn end(&self, give_back: impl Fn(Box<Passed>)) -> usize {
+        let is_known;
+        let (items, mut lost) = {
             let mut waiting = self.waiting.lock();
-            waiting.ended = true;
-            std::mem::take(&mut waiting.items)
+            is_known = std::mem::replace(&mut waiting.ended, true);
+            let items = std::mem::take(&mut waiting.items);
+            (items, usize::from(waiting.writing))
         };
         for item in items {
-            if let Item::Request(passed) = item {
-                give_back(passed);
+            match item {
+                Item::Request(passed) => give_back(passed),
+                Item::Frame(_) => lost += 1,
             }
         }
+        if is_known { 0 } else { lost }
     }
 
     /// Takes what is to be written next: frames until they are a batch, or a request.
@@ -141,6 +154,7 @@ impl Link {
                 }
                 Some(Item::Request(passed)) if frames.is_empty() => {
                     waiting.connections -= 1;
+                    waiting.writing = true;
                     return Some(passed);
                 }
                 Some(request) => {
@@ -151,6 +165,7 @@ impl Link {
             }
         }
         waiting.bytes -= bytes;
+        waiting.writing = !frames.is_empty();
         None
     }
 

@@ -29,6 +29,9 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// accepted after an error.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// Time between two looks at what is not written yet, at the end of a worker.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(2);
+
 /// How often a worker is called that has no room for one more connection.
 const CALLS: usize = 20;
 
@@ -204,6 +207,13 @@ impl Mesh {
         self.0.name.remove();
     }
 
+    /// Waits until all that was sent to other workers is written. The caller sets a limit.
+    pub async fn flush(&self) {
+        while !self.0.links.read().values().all(|link| link.is_flushed()) {
+            tokio::time::sleep(FLUSH_INTERVAL).await;
+        }
+    }
+
     /// Leaves the folder, and ends all connections.
     pub fn close(&self) {
         self.leave();
@@ -239,7 +249,18 @@ impl Mesh {
             _ = stop.wait_for(|stop| *stop) => Ok(()),
         };
         tracing::debug!(?result, ?worker, "the link to a worker has ended");
-        link.end(|passed| self.0.member.answer(passed));
+        let lost = link.end(|passed| self.0.member.answer(passed));
+        // Nothing is lost by the end of the other worker, whose clients have gone with it.
+        let is_there = place::path_of(&self.0.name.folder, worker).exists();
+        if lost > 0 && is_there && !*self.0.stop.borrow() {
+            let [a, b, c] = worker;
+            let reason = result
+                .err()
+                .map_or_else(String::new, |error| format!(": {error}"));
+            self.0.member.report(format!(
+                "the connection with worker {a:02x}{b:02x}{c:02x} has ended, and {lost} messages for it are lost{reason}"
+            ));
+        }
         self.forget(worker, link);
         // If it is not gone, it is called until it takes messages again.
         tokio::time::sleep(RETRY).await;

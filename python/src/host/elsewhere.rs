@@ -1,10 +1,10 @@
 //! Requests for a session of another worker: the session's owner answers, and this host's connection carries its bytes.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, request::Parts};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use kokanee_server::{PeerAddress, Requester, Server};
@@ -26,9 +26,10 @@ pub(crate) struct Elsewhere {
     pub(crate) server: Server,
 }
 
-/// Has the owner of a session answer a request.
+/// Has the owner of a session answer a request, whose body may take so long.
 pub(super) async fn answer(
     elsewhere: Elsewhere,
+    timeout: Duration,
     mut parts: Parts,
     body: RequestBody,
 ) -> Response<ReplyBody> {
@@ -42,10 +43,14 @@ pub(super) async fn answer(
         return response.map(|()| ReplyBody::Whole(Bytes::new()));
     }
     let limit = server.limits().max_message_bytes;
-    let Ok(body) = Limited::new(body, limit).collect().await else {
-        return status(StatusCode::PAYLOAD_TOO_LARGE);
+    let body = match tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            return status(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        Ok(Err(_)) => return status(StatusCode::BAD_REQUEST),
+        Err(_elapsed) => return status(StatusCode::REQUEST_TIMEOUT),
     };
-    let body = body.to_bytes();
     let request = Request::from_parts(parts, Full::new(body.clone()));
     let reply = handover::relay(link, server, head, request, body).await;
     reply.into_response().map(ReplyBody::Whole)
@@ -54,11 +59,12 @@ pub(super) async fn answer(
 /// Answers a request as the engine does, or as the owner of its session.
 pub(super) async fn engine(
     mut server: Server,
+    timeout: Duration,
     mut request: Request<RequestBody>,
 ) -> Response<ReplyBody> {
     if let Some(elsewhere) = request.extensions_mut().remove::<Elsewhere>() {
         let (parts, body) = request.into_parts();
-        return answer(elsewhere, parts, body).await;
+        return answer(elsewhere, timeout, parts, body).await;
     }
     let Ok(response) = server.call(request).await;
     response.map(ReplyBody::Engine)

@@ -52,12 +52,12 @@ pub(crate) fn environ<'py>(
         .map_or("/", http::uri::PathAndQuery::as_str);
     environ.set_item(intern!(py, "REQUEST_METHOD"), parts.method.as_str())?;
     environ.set_item(intern!(py, "PATH_INFO"), latin1(py, info))?;
-    environ.set_item(
-        intern!(py, "QUERY_STRING"),
-        parts.uri.query().unwrap_or_default(),
-    )?;
-    environ.set_item(intern!(py, "RAW_URI"), target)?;
-    environ.set_item(intern!(py, "REQUEST_URI"), target)?;
+    // Clients may send more than ASCII as it is.
+    let query = parts.uri.query().unwrap_or_default();
+    environ.set_item(intern!(py, "QUERY_STRING"), latin1(py, query.as_bytes()))?;
+    let target = latin1(py, target.as_bytes());
+    environ.set_item(intern!(py, "RAW_URI"), &target)?;
+    environ.set_item(intern!(py, "REQUEST_URI"), &target)?;
     let protocol = if parts.version == Version::HTTP_10 {
         intern!(py, "HTTP/1.0")
     } else {
@@ -86,7 +86,7 @@ fn headers(environ: &Bound<'_, PyDict>, headers: &HeaderMap) -> PyResult<()> {
     let py = environ.py();
     let mut key = String::with_capacity(32);
     for name in headers.keys() {
-        // Not to be told from the same name with a hyphen.
+        // It would look like the same name with a hyphen.
         if name.as_str().contains('_') {
             continue;
         }

@@ -1,4 +1,4 @@
-//! A request at the host's own listener, and the response that Python gives: [`Exchange`].
+//! A request at the host's own listener, and the response that Python gives: `Exchange` (in `python.rs`).
 //!
 //! ```text
 //! connection ──request──▶ queue ──▶ Python: read, then respond, or start, write and end

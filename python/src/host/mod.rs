@@ -40,7 +40,7 @@ use pyo3::{
     exceptions::{PyOSError, PyValueError},
     prelude::*,
 };
-use socket2::Domain;
+use socket2::{Domain, TcpKeepalive};
 use tokio::{
     net::{TcpListener, UnixListener},
     task::AbortHandle,
@@ -63,6 +63,10 @@ use crate::{adopt::duplicate, engine::Engine, runtime};
 
 /// Bodies up to this size are read before Python gets the request, so that a slow client holds no thread.
 const SMALL_BODY: u64 = 64 * 1024;
+
+/// How long a connection is silent before the kernel asks whether its client is there, and how often it asks.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// What the connections of a host share.
 struct Inner {
@@ -117,7 +121,8 @@ impl Inner {
         let running = Running::new(&self.running);
         let (mut head, body) = request.into_parts();
         if let Some(elsewhere) = head.extensions.remove::<Elsewhere>() {
-            return elsewhere::answer(elsewhere, head, RequestBody::Unread(body)).await;
+            let body = RequestBody::Unread(body);
+            return elsewhere::answer(elsewhere, self.limits.timeout, head, body).await;
         }
         let body = match self.body(&head.headers, body).await {
             Ok(body) => body,
@@ -138,7 +143,9 @@ impl Inner {
                 response.body_mut().keep(running);
                 response
             }
-            Ok(Verdict::Engine(server, request)) => elsewhere::engine(server, request).await,
+            Ok(Verdict::Engine(server, request)) => {
+                elsewhere::engine(server, self.limits.timeout, request).await
+            }
             Err(_) => status(StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
@@ -250,6 +257,13 @@ impl Host {
         let runtime = runtime::handle()?;
         let socket = socket2::Socket::from(duplicate(fd)?);
         socket.set_nonblocking(true)?;
+        if socket.domain()? != Domain::UNIX {
+            // Its connections inherit this. A WebSocket of the application's own has no other heartbeat.
+            let keepalive = TcpKeepalive::new()
+                .with_time(KEEPALIVE_TIME)
+                .with_interval(KEEPALIVE_INTERVAL);
+            socket.set_tcp_keepalive(&keepalive)?;
+        }
         let mut site = None;
         let server = match engine {
             None => Server::builder()

@@ -150,10 +150,11 @@ impl Exchange {
         body: &[u8],
         reason: Option<&str>,
     ) -> PyResult<()> {
-        let head = reply::head(status, reason, headers)?;
-        Ok(self
-            .shared
-            .reply(whole(head, Some(Bytes::copy_from_slice(body))))?)
+        let mut head = reply::head(status, reason, headers)?;
+        let method = self.head(|request| Ok(request.method.clone()))?;
+        let body = reply::fit(&mut head, &method, body)?;
+        let body = Some(Bytes::copy_from_slice(body));
+        Ok(self.shared.reply(whole(head, body))?)
     }
 
     /// Begins a response; `write` gives its body.

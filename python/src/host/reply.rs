@@ -1,6 +1,6 @@
 //! Responses as Python gives them.
 
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use hyper::ext::ReasonPhrase;
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
@@ -25,6 +25,32 @@ fn bytes_of(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
         .map(|char| u8::try_from(u32::from(char)).ok())
         .collect();
     bytes.ok_or_else(|| PyValueError::new_err(format!("{text:?} is not Latin-1")))
+}
+
+/// Returns the body that belongs to a head: no more than the application has declared, as everything after that would be taken
+/// for the next response. The declaration is left out, as the body says how long it is.
+pub(crate) fn fit<'a>(
+    head: &mut Response<()>,
+    method: &Method,
+    body: &'a [u8],
+) -> PyResult<&'a [u8]> {
+    let status = head.status();
+    if method == Method::HEAD
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
+    {
+        return Ok(body);
+    }
+    let Some(declared) = head.headers_mut().remove(header::CONTENT_LENGTH) else {
+        return Ok(body);
+    };
+    let length = declared.to_str().ok().and_then(|text| text.parse().ok());
+    length.and_then(|length| body.get(..length)).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "the application has declared {declared:?} bytes and given {}",
+            body.len()
+        ))
+    })
 }
 
 /// Makes a response without its body. Headers about the connection are left out, except `Connection: close`.

@@ -29,6 +29,11 @@ const MOST_BYTES: usize = 256 * 1024;
 /// How long the client may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What a message counts for: one without content takes memory, too.
+fn weight(message: &Message) -> usize {
+    message.len() + size_of::<Message>()
+}
+
 #[derive(Default)]
 struct State {
     received: VecDeque<Message>,
@@ -89,7 +94,7 @@ impl HostWebSocket {
             return Ok(Some((code, reason).into_pyobject(py)?.into_any()));
         };
         let was_full = state.received_bytes >= MOST_BYTES;
-        state.received_bytes -= message.len();
+        state.received_bytes -= weight(&message);
         if was_full && state.received_bytes < MOST_BYTES {
             wake_task(&mut state);
         }
@@ -284,7 +289,7 @@ fn turn(
         }
         let read = io.poll_read(cx, now, |_, message| {
             let mut state = shared.state.lock();
-            state.received_bytes += message.len();
+            state.received_bytes += weight(&message);
             state.received.push_back(message);
             shared.wake_loop(&mut state);
             state.received_bytes < MOST_BYTES

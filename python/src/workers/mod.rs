@@ -220,6 +220,11 @@ impl Group {
         self.mesh.leave();
     }
 
+    /// Waits until other workers were sent all that is for them. The caller sets a limit.
+    pub(crate) async fn flush(&self) {
+        self.mesh.flush().await;
+    }
+
     /// Ends the connections with other workers.
     pub(crate) fn close(&self) {
         self.mesh.close();
