@@ -337,6 +337,9 @@ class _Closing:
     def __init__(self, host: _engine.Host) -> None:
         self._host = host
 
+    def leave_group(self, timeout: float) -> None:
+        """Does nothing: the servers have their workers themselves."""
+
     def close(self, timeout: float) -> None:
         """Accepts no more connections."""
         self._host.stop()
