@@ -150,6 +150,24 @@ def test_a_declared_length_counts(server: Program) -> None:
     server.wait_for("the application has sent 10 of the 11 bytes that it declared")
 
 
+def test_the_rest_of_a_body_is_no_second_response(server: Program) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    for length in (5, 10, 0):
+        connection.request("GET", f"/listed?{length}")
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (200, b"1234567890"[:length])
+    connection.request("GET", "/listed?11")
+    response = connection.getresponse()
+    assert (response.status, response.read()) == (500, b"Internal Server Error")
+    server.wait_for('the application has declared "11" bytes and given 10')
+
+
+def test_a_query_of_any_bytes(server: Program) -> None:
+    head, _, body = raw(server, "GET /environ?q=\u65e5 HTTP/1.1").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert json.loads(body)["QUERY_STRING"].encode("latin-1").decode() == "q=\u65e5"
+
+
 def test_write(server: Program) -> None:
     assert request(server, "GET", "/write")[1] == b"written,returned"
 

@@ -237,3 +237,11 @@ def test_nothing_stays_of_clients_that_hang_up_at_any_moment(server: Program) ->
             return state["rooms"] == before and counts == [1, 1, 1, 0]
 
         until(is_as_before)
+
+
+@pytest.mark.parametrize(("size", "times"), [(300_000, 1), (60_000, 12), (1_100_000, 1)])
+def test_large_events_reach_everybody(server: Program, size: int, times: int) -> None:
+    with client(server) as one, client(server) as other:
+        assert one.call("shout", (size, times), timeout=30) == "done"
+        for each in (one, other):
+            until(lambda: sum(event == ["shouted", "x" * size] for event in each.events) == times)

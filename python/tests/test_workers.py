@@ -284,6 +284,30 @@ def test_workers_that_are_replaced_meet_again(name: str, folder: Path) -> None:
         assert seen["workers"] == 3
 
 
+@pytest.mark.parametrize("name", ["gunicorn-gthread", "uvicorn", "own-wsgi"])
+def test_the_last_words_of_a_worker_reach_the_others(name: str, folder: Path) -> None:
+    with host(name, folder, LAST_WORDS="1") as server:
+        one, other = two_workers(server.port)
+        clients = [one, *(Client(server.port) for _ in range(10))]
+        gone = [client.id for client in clients if client.worker == one.worker]
+        os.kill(one.worker, signal.SIGTERM)
+        for sid in gone:
+            other.hears("left", sid)
+
+
+def test_a_body_that_does_not_arrive_for_another_worker(folder: Path) -> None:
+    with host("own-wsgi", folder, "--body-timeout=0.5") as server:
+        poller = Poller(server.port)
+        poller.join()
+        for _ in range(9):
+            with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+                head = f"POST {PATH}polling&sid={poller.sid} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"
+                connection.sendall(head.encode())
+                # The owner has a limit of its own, which ends the session.
+                answer = connection.recv(1000)
+                assert answer == b"" or answer.startswith((b"HTTP/1.1 408 ", b"HTTP/1.1 400 ")), answer
+
+
 @pytest.mark.full
 def test_a_worker_that_restarts_after_so_many_requests_costs_others_nothing(folder: Path) -> None:
     with host("gunicorn-gthread", folder, "--max-requests=100", "--max-requests-jitter=50") as server:

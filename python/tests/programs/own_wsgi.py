@@ -62,6 +62,11 @@ def declared(environ, start_response):
     return Pieces(b"12345", b"67890")
 
 
+def listed(environ, start_response):
+    start_response("200 OK", [("Content-Length", environ["QUERY_STRING"])])
+    return [b"1234567890"]
+
+
 def write(environ, start_response):
     writes = start_response("200 OK", [])
     writes(b"written,")
@@ -163,7 +168,7 @@ def threads(environ, start_response):
 
 
 PATHS = {function.__name__: function for function in (
-    environ, echo, lines, stream, declared, write, status, replaced, too_late, twice, fail, fail_late, fail_bad_header,
+    environ, echo, lines, stream, declared, listed, write, status, replaced, too_late, twice, fail, fail_late, fail_bad_header,
     file, endless, trickle, slow, silent, pid, die, threads,
 )}  # fmt: skip
 

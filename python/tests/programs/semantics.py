@@ -191,6 +191,13 @@ async def bye(sid, other):
     return seen[-1][:2], sio.manager.is_connected(other, "/")
 
 
+@handler("shout")
+async def shout(sid, size, times):
+    for _ in range(times):
+        await do(sio.emit("shouted", "x" * size))
+    return "done"
+
+
 @handler("burst")
 async def burst(sid, count):
     for number in range(count):

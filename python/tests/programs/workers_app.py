@@ -56,8 +56,9 @@ def connect(sid, environ, auth):
 @both
 def disconnect(sid, reason):
     say("disconnect", sid, os.getpid(), reason)
-    return
-    yield
+    if "LAST_WORDS" in os.environ:
+        time.sleep(0.05)
+        yield sio.emit("left", sid)
 
 
 @both
