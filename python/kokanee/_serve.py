@@ -25,7 +25,7 @@ HELP = {
     "certfile": "certificate chain for TLS, a PEM file",
     "keyfile": "key for TLS, a PEM file",
     "root_path": "path at which a proxy has mounted the application",
-    "trusted_proxies": "proxies whose X-Forwarded-* is believed, with commas: 10.0.0.0/8, loopback, private",
+    "trusted_proxies": "proxies whose X-Forwarded-* is believed, with commas: 10.0.0.0/8, loopback, private, unix",
     "max_request_size": "largest body of a request, in bytes",
     "body_timeout": "seconds without any progress of a request's body",
     "backlog": "requests that may wait for the application",

@@ -19,7 +19,7 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Names proxies that are trusted to report the address of their clients: an address, a network, or a word for several
 /// networks.
 ///
-/// Parsed from `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`, `loopback` and `private`.
+/// Parsed from `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`, `loopback`, `private` and `unix`.
 ///
 /// ```
 /// use kokanee_server::TrustedProxy;
@@ -35,6 +35,7 @@ pub struct TrustedProxy(Kind);
 enum Kind {
     Loopback,
     Private,
+    Unix,
     /// An address and the number of its leading bits that are compared.
     V4(Ipv4Addr, u8),
     V6(Ipv6Addr, u8),
@@ -47,7 +48,9 @@ enum Kind {
 /// assert!(error.to_string().contains("is not an address"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an address, a network such as 10.0.0.0/8, `loopback` or `private`")]
+#[error(
+    "{text:?} is not an address, a network such as 10.0.0.0/8, `loopback`, `private` or `unix`"
+)]
 pub struct InvalidProxy {
     text: String,
 }
@@ -58,6 +61,8 @@ impl TrustedProxy {
     /// Covers this machine and all private and link-local networks: `10.0.0.0/8`, `172.16.0.0/12`, `192.168.0.0/16`,
     /// `169.254.0.0/16`, `fc00::/7`, `fe80::/10`.
     pub const PRIVATE: Self = Self(Kind::Private);
+    /// Covers all that connect by a [Unix socket](crate::Server::listener), whose permissions say who can.
+    pub const UNIX: Self = Self(Kind::Unix);
 
     fn covers(self, address: IpAddr) -> bool {
         match (self.0, address.to_canonical()) {
@@ -104,6 +109,7 @@ fn parse_proxy(text: &str) -> Option<TrustedProxy> {
     match text {
         "loopback" => return Some(TrustedProxy::LOOPBACK),
         "private" => return Some(TrustedProxy::PRIVATE),
+        "unix" => return Some(TrustedProxy::UNIX),
         _ => {}
     }
     let Some((address, prefix)) = text.split_once('/') else {
@@ -152,29 +158,31 @@ impl Client {
             secure: peer.secure,
             host: authority.or_else(|| Some((first(headers, &header::HOST)?, "Host"))),
         };
-        let Some(address) = peer
-            .address
-            .filter(|address| is_trusted(proxies, address.ip()))
-        else {
-            return client;
+        let is_proxy = match peer.address {
+            Some(address) => is_trusted(proxies, address.ip()),
+            None => proxies.contains(&TrustedProxy::UNIX),
         };
+        if !is_proxy {
+            return client;
+        }
         let elements = forwarded(headers);
         let nodes: Vec<_> = elements.iter().map(|it| it.node.as_deref()).collect();
-        let forwarded = follow(proxies, address, &nodes);
+        let forwarded = follow(proxies, peer.address, &nodes);
         let nodes: Vec<_> = text_of(headers, &FORWARDED_FOR)
             .filter(|line| !line.trim().is_empty())
             .flat_map(|line| line.split(',').map(|node| Some(node.trim())))
             .collect();
-        let legacy = follow(proxies, address, &nodes);
-        client.address = Some(match (forwarded, legacy) {
-            (None, None) => address,
+        let legacy = follow(proxies, peer.address, &nodes);
+        let ip = |address: Option<SocketAddr>| address.map(|address| address.ip());
+        client.address = match (forwarded, legacy) {
+            (None, None) => peer.address,
             (Some((client, _)), None) | (None, Some((client, _))) => client,
-            (Some((one, _)), Some((other, _))) if one.ip() == other.ip() => one,
+            (Some((one, _)), Some((other, _))) if ip(one) == ip(other) => one,
             _ => {
-                tracing::debug!(proxy = %address, "Forwarded and X-Forwarded-For disagree; neither is believed");
-                address
+                tracing::debug!(proxy = ?peer.address, "Forwarded and X-Forwarded-For disagree; neither is believed");
+                peer.address
             }
-        });
+        };
         let index = forwarded.map_or(0, |(_, index)| index);
         let element = elements.into_iter().nth(index);
         let (proto, host) = element.map_or((None, None), |element| (element.proto, element.host));
@@ -206,12 +214,13 @@ fn first(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// Returns the client of `proxy` by the reports of the proxies, and the index of the report that names it.
+/// Returns the client of `proxy`, which has no address on a Unix socket, by the reports of the proxies, and the index of the
+/// report that names it.
 fn follow(
     trusted: &[TrustedProxy],
-    proxy: SocketAddr,
+    proxy: Option<SocketAddr>,
     nodes: &[Option<&str>],
-) -> Option<(SocketAddr, usize)> {
+) -> Option<(Option<SocketAddr>, usize)> {
     // The header may exist for another reason.
     nodes.iter().flatten().next()?;
     let mut client = None;
@@ -220,7 +229,7 @@ fn follow(
             // It does not report an address: all its clients are counted as one.
             return Some((client.map_or(proxy, |(address, _)| address), index));
         };
-        client = Some((address, index));
+        client = Some((Some(address), index));
         if !is_trusted(trusted, address.ip()) {
             break;
         }
@@ -350,7 +359,7 @@ mod tests {
     fn client(trusted: &[&str], peer: &str, headers: &[(&'static str, &str)]) -> Client {
         let trusted: Vec<TrustedProxy> = trusted.iter().map(|it| it.parse().expect(it)).collect();
         let peer = Peer {
-            address: Some(peer.parse().expect(peer)),
+            address: (peer != "unix").then(|| peer.parse().expect(peer)),
             ..Peer::default()
         };
         let (mut parts, ()) = http::Request::new(()).into_parts();
@@ -379,6 +388,24 @@ mod tests {
             assert_eq!(client.address, Some("127.0.0.1:5".parse().expect("valid")));
             assert!(!client.secure);
             assert_eq!(client.host, Some(("b.example".to_owned(), "Host")));
+        }
+    }
+
+    #[test]
+    fn a_peer_on_a_unix_socket_is_believed_by_its_word() {
+        let says = [
+            ("x-forwarded-for", "6.6.6.6, 1.2.3.4"),
+            ("x-forwarded-proto", "https"),
+        ];
+        let believed = client(&["unix"], "unix", &says);
+        assert_eq!(believed.address, Some("1.2.3.4:0".parse().expect("valid")));
+        assert!(believed.secure);
+        let silent = client(&["unix"], "unix", &[]);
+        assert_eq!(silent.address, None);
+        for (trusted, peer) in [("private", "unix"), ("unix", "127.0.0.1:5")] {
+            let client = client(&[trusted], peer, &says);
+            assert!(!client.secure, "{trusted} {peer}");
+            assert_ne!(client.address, believed.address);
         }
     }
 
