@@ -27,7 +27,7 @@ class _Waiting:
     def __init__(self, host: AsgiHost, id: int) -> None:
         self._host = host
         self._id = id
-        self._futures: list[asyncio.Future[None]] = []
+        self._futures: set[asyncio.Future[None]] = set()
 
     def wake(self) -> None:
         """Ends all waits."""
@@ -40,8 +40,12 @@ class _Waiting:
         """Waits. Whatever is waited for is asked for again then, as others may wait, too."""
         self._host.waiting[self._id] = self
         future = asyncio.get_running_loop().create_future()
-        self._futures.append(future)
-        await future
+        self._futures.add(future)
+        try:
+            await future
+        finally:
+            # Also if what waits was cancelled.
+            self._futures.discard(future)
 
     def forget(self) -> None:
         """Ends the part of this request."""
