@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import contextvars
 import importlib.util
+import os
 import queue
 import select
 import sys
@@ -154,23 +155,37 @@ class _Green:
 
     def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Begins to handle the events of an engine."""
-        self.spawn(self._pump, engine, handle)
+        # One of its own, which stays when a closed engine is started again.
+        self.spawn(self._pump, engine, handle, os.dup(engine.fileno()))
 
-    def _pump(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
+    def _pump(self, engine: Any, handle: Callable[[tuple[Any, ...]], None], descriptor: int) -> None:
+        """Takes events until the engine is closed and none is left."""
+        try:
+            while True:
+                # What comes before the end is there when the end is seen.
+                is_closed = engine.is_closed()
+                if not is_closed:
+                    self._wait_readable(descriptor)
+                events = engine.drain(BATCH)
+                self._take(events, handle)
+                if is_closed and not events:
+                    return
+        finally:
+            os.close(descriptor)
+
+    def _take(self, events: list[tuple[Any, ...]], handle: Callable[[tuple[Any, ...]], None]) -> None:
+        """Puts events to those that wait for a greenlet, and wakes the requests that are answered."""
         from . import _engine
 
-        descriptor = engine.fileno()
-        while not engine.is_closed():
-            self._wait_readable(descriptor)
-            for event in engine.drain(BATCH):
-                if event[0] == _engine.DONE:
-                    waiting = self._replies.pop(event[1], None)
-                    if waiting is not None:
-                        waiting.set()
-                else:
-                    self._waiting.append(event)
-            if self._waiting:
-                self.spawn(self._handle_waiting, handle)
+        for event in events:
+            if event[0] == _engine.DONE:
+                waiting = self._replies.pop(event[1], None)
+                if waiting is not None:
+                    waiting.set()
+            else:
+                self._waiting.append(event)
+        if self._waiting:
+            self.spawn(self._handle_waiting, handle)
 
     def _handle_waiting(self, handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Handles the events that wait, each in a context of its own."""
