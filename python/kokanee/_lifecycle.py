@@ -30,7 +30,8 @@ def install() -> None:
 def started(engine: Any, mode: Any = None) -> None:
     """Takes note of an engine, to close it at the end of the process."""
     global _registered
-    _running.append((engine, mode))
+    if (engine, mode) not in _running:
+        _running.append((engine, mode))
     if not _registered:
         _registered = True
         # Threads of a host may wait for the engine, and are joined before what `atexit` knows is called. What is registered

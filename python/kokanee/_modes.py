@@ -35,9 +35,12 @@ class Threading:
         self._reset()
 
     def _reset(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._supervisor: threading.Thread | None = None
+        #: Events of an engine that was closed.
+        self._rest: collections.deque[tuple[Any, ...]] = collections.deque()
 
     @property
     def thread_count(self) -> int:
@@ -46,13 +49,22 @@ class Threading:
 
     def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Begins to handle the events of an engine."""
-        # After a fork, the threads are those of the parent.
-        self._reset()
+        # After a fork, the threads are those of the parent; after a shutdown, some may still run.
+        if self._process != os.getpid():
+            self._reset()
         self._add_threads(1, engine, handle)
         self._supervisor = threading.Thread(
             target=self._supervise, args=(engine, handle), name="kokanee-supervisor", daemon=True
         )
         self._supervisor.start()
+
+    def take_rest(
+        self, events: list[tuple[Any, ...]], handle: Callable[[tuple[Any, ...]], None], engine: Any
+    ) -> None:
+        """Handles the events that a closed engine still had."""
+        self._rest.extend(events)
+        room = self.most_threads - len(self._threads)
+        self._add_threads(min(len(events), max(len(self._threads), 1), room), engine, handle)
 
     def join(self, seconds: float) -> None:
         """Waits until the threads have ended, after their engine was closed; not for those whose handler does not return."""
@@ -79,7 +91,11 @@ class Threading:
     def _work(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         wait_event = engine.wait_event
         while True:
-            event = wait_event(self.idle_seconds)
+            try:
+                event = self._rest.popleft() if self._rest else wait_event(self.idle_seconds)
+            except IndexError:
+                # Another thread was faster.
+                continue
             if event is not None:
                 try:
                     handle(event)
@@ -101,6 +117,9 @@ class Threading:
     def _supervise(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         # The engine's threads end by themselves when it is closed, and so does this.
         while waiting := engine.wait_busy(self.patience_seconds):
+            if self._supervisor is not threading.current_thread():
+                # The engine was started again, with another one.
+                return
             room = self.most_threads - len(self._threads)
             self._add_threads(max(min(waiting, len(self._threads), room), 0), engine, handle)
 
@@ -151,17 +170,22 @@ class _Green:
 
     def __init__(self) -> None:
         self._replies: dict[int, Any] = {}
+        #: Changes when the engine is started.
+        self._run: object = None
         self._waiting: collections.deque[tuple[Any, ...]] = collections.deque()
 
     def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Begins to handle the events of an engine."""
         # One of its own, which stays when a closed engine is started again.
-        self.spawn(self._pump, engine, handle, os.dup(engine.fileno()))
+        self._run = run = object()
+        self.spawn(self._pump, engine, handle, os.dup(engine.fileno()), run)
 
-    def _pump(self, engine: Any, handle: Callable[[tuple[Any, ...]], None], descriptor: int) -> None:
-        """Takes events until the engine is closed and none is left."""
+    def _pump(
+        self, engine: Any, handle: Callable[[tuple[Any, ...]], None], descriptor: int, run: object
+    ) -> None:
+        """Takes events until the engine is closed and none is left, or it was started again."""
         try:
-            while True:
+            while run is self._run:
                 # What comes before the end is there when the end is seen.
                 is_closed = engine.is_closed()
                 if not is_closed:
@@ -172,6 +196,12 @@ class _Green:
                     return
         finally:
             os.close(descriptor)
+
+    def take_rest(
+        self, events: list[tuple[Any, ...]], handle: Callable[[tuple[Any, ...]], None], engine: Any
+    ) -> None:
+        """Handles the events that a closed engine still had."""
+        self._take(events, handle)
 
     def _take(self, events: list[tuple[Any, ...]], handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Puts events to those that wait for a greenlet, and wakes the requests that are answered."""
