@@ -30,7 +30,8 @@ def install() -> None:
 def started(engine: Any, mode: Any = None) -> None:
     """Takes note of an engine, to close it at the end of the process."""
     global _registered
-    _running.append((engine, mode))
+    if (engine, mode) not in _running:
+        _running.append((engine, mode))
     if not _registered:
         _registered = True
         # Threads of a host may wait for the engine, and are joined before what `atexit` knows is called. What is registered
@@ -46,10 +47,11 @@ def is_running() -> bool:
     return bool(_running)
 
 
-def close_all(seconds: float) -> None:
-    """Ends the sessions of all engines, whose polls would wait for longer."""
+def close_all(seconds: float, others: list[Any]) -> None:
+    """Ends the sessions of all engines except some, as their polls would wait for longer."""
     for engine, _ in list(_running):
-        engine.close(seconds)
+        if engine not in others:
+            engine.close(seconds)
 
 
 def _after_fork() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import contextvars
 import importlib.util
+import os
 import queue
 import select
 import sys
@@ -34,9 +35,12 @@ class Threading:
         self._reset()
 
     def _reset(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._supervisor: threading.Thread | None = None
+        #: Events of an engine that was closed.
+        self._rest: collections.deque[tuple[Any, ...]] = collections.deque()
 
     @property
     def thread_count(self) -> int:
@@ -45,13 +49,22 @@ class Threading:
 
     def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Begins to handle the events of an engine."""
-        # After a fork, the threads are those of the parent.
-        self._reset()
+        # After a fork, the threads are those of the parent; after a shutdown, some may still run.
+        if self._process != os.getpid():
+            self._reset()
         self._add_threads(1, engine, handle)
         self._supervisor = threading.Thread(
             target=self._supervise, args=(engine, handle), name="kokanee-supervisor", daemon=True
         )
         self._supervisor.start()
+
+    def take_rest(
+        self, events: list[tuple[Any, ...]], handle: Callable[[tuple[Any, ...]], None], engine: Any
+    ) -> None:
+        """Handles the events that a closed engine still had."""
+        self._rest.extend(events)
+        room = self.most_threads - len(self._threads)
+        self._add_threads(min(len(events), max(len(self._threads), 1), room), engine, handle)
 
     def join(self, seconds: float) -> None:
         """Waits until the threads have ended, after their engine was closed; not for those whose handler does not return."""
@@ -78,7 +91,11 @@ class Threading:
     def _work(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         wait_event = engine.wait_event
         while True:
-            event = wait_event(self.idle_seconds)
+            try:
+                event = self._rest.popleft() if self._rest else wait_event(self.idle_seconds)
+            except IndexError:
+                # Another thread was faster.
+                continue
             if event is not None:
                 try:
                     handle(event)
@@ -100,6 +117,9 @@ class Threading:
     def _supervise(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         # The engine's threads end by themselves when it is closed, and so does this.
         while waiting := engine.wait_busy(self.patience_seconds):
+            if self._supervisor is not threading.current_thread():
+                # The engine was started again, with another one.
+                return
             room = self.most_threads - len(self._threads)
             self._add_threads(max(min(waiting, len(self._threads), room), 0), engine, handle)
 
@@ -150,27 +170,52 @@ class _Green:
 
     def __init__(self) -> None:
         self._replies: dict[int, Any] = {}
+        #: Changes when the engine is started.
+        self._run: object = None
         self._waiting: collections.deque[tuple[Any, ...]] = collections.deque()
 
     def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Begins to handle the events of an engine."""
-        self.spawn(self._pump, engine, handle)
+        # One of its own, which stays when a closed engine is started again.
+        self._run = run = object()
+        self.spawn(self._pump, engine, handle, os.dup(engine.fileno()), run)
 
-    def _pump(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
+    def _pump(
+        self, engine: Any, handle: Callable[[tuple[Any, ...]], None], descriptor: int, run: object
+    ) -> None:
+        """Takes events until the engine is closed and none is left, or it was started again."""
+        try:
+            while run is self._run:
+                # What comes before the end is there when the end is seen.
+                is_closed = engine.is_closed()
+                if not is_closed:
+                    self._wait_readable(descriptor)
+                events = engine.drain(BATCH)
+                self._take(events, handle)
+                if is_closed and not events:
+                    return
+        finally:
+            os.close(descriptor)
+
+    def take_rest(
+        self, events: list[tuple[Any, ...]], handle: Callable[[tuple[Any, ...]], None], engine: Any
+    ) -> None:
+        """Handles the events that a closed engine still had."""
+        self._take(events, handle)
+
+    def _take(self, events: list[tuple[Any, ...]], handle: Callable[[tuple[Any, ...]], None]) -> None:
+        """Puts events to those that wait for a greenlet, and wakes the requests that are answered."""
         from . import _engine
 
-        descriptor = engine.fileno()
-        while not engine.is_closed():
-            self._wait_readable(descriptor)
-            for event in engine.drain(BATCH):
-                if event[0] == _engine.DONE:
-                    waiting = self._replies.pop(event[1], None)
-                    if waiting is not None:
-                        waiting.set()
-                else:
-                    self._waiting.append(event)
-            if self._waiting:
-                self.spawn(self._handle_waiting, handle)
+        for event in events:
+            if event[0] == _engine.DONE:
+                waiting = self._replies.pop(event[1], None)
+                if waiting is not None:
+                    waiting.set()
+            else:
+                self._waiting.append(event)
+        if self._waiting:
+            self.spawn(self._handle_waiting, handle)
 
     def _handle_waiting(self, handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Handles the events that wait, each in a context of its own."""

@@ -7,10 +7,12 @@ go to the application: of WSGI on threads, of ASGI on an event loop.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
 import socket
+import stat
 import sys
 import threading
 import time
@@ -25,6 +27,9 @@ logger = logging.getLogger("kokanee.host")
 
 #: How often a worker looks whether its master is still there, in seconds.
 WATCH = 1.0
+
+#: The hosts of this process that serve.
+_serving: list[Worker] = []
 
 
 def run(app: Any, host: str = "127.0.0.1", port: int = 5000, **options: Any) -> None:
@@ -112,7 +117,9 @@ def bind(options: Options) -> list[socket.socket]:
 
 
 def _bind_path(path: str, backlog: int) -> socket.socket:
-    if os.path.exists(path):
+    if os.path.lexists(path):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise OSError(errno.EEXIST, f"{path} exists and is not a socket")
         with socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(path)
@@ -120,9 +127,9 @@ def _bind_path(path: str, backlog: int) -> socket.socket:
                 # Of a server that has not ended well.
                 os.unlink(path)
             except OSError as error:
-                raise OSError(error.errno, f"{path} exists and is not a socket") from None
+                raise OSError(error.errno, f"{path} cannot be used: {error.strerror}") from None
             else:
-                raise OSError(98, f"another program listens on {path}")
+                raise OSError(errno.EADDRINUSE, f"another program listens on {path}")
     listener = socket.socket(socket.AF_UNIX)
     try:
         listener.bind(path)
@@ -163,10 +170,19 @@ class Worker:
         self._ready = ready
         self._master = master
         self._interrupts = 0
+        #: Those whose requests do not enter Python.
+        self.engines: list[Any] = []
         self._stop: Callable[[], None] = lambda: None
 
     def serve(self, sockets: list[socket.socket]) -> int:
         """Serves until a signal, and returns the exit code."""
+        _serving.append(self)
+        try:
+            return self._serve(sockets)
+        finally:
+            _serving.remove(self)
+
+    def _serve(self, sockets: list[socket.socket]) -> int:
         options = self._options
         app = self._given
         if isinstance(app, str):
@@ -206,6 +222,10 @@ class Worker:
 
     # What both interfaces have in common.
 
+    def _others(self) -> list[Any]:
+        """Returns the engines that other hosts of this process serve."""
+        return [engine for one in _serving if one is not self for engine in one.engines]
+
     def _listen(self, host: _engine.Host, app: Any, sockets: list[socket.socket], base: dict[str, Any]) -> None:
         """Begins to take connections; with an engine, if the application is one of its own."""
         site = None if self._options.root_path else site_of(app)
@@ -221,6 +241,7 @@ class Worker:
             server._host_base = base
             server._engine_dict["trusted_proxies"] = list(self._options.trusted_proxies)
             server._prepare()
+            self.engines.append(server._engine)
             was_closed = server._engine.is_closed()
             host.listen(listener.fileno(), server._engine, prefix, _origins(server))
             server._begin(was_closed)
@@ -278,7 +299,7 @@ class Worker:
             deadline = time.monotonic() + options.graceful_timeout
             host.stop()
             host.end_connections()
-            _lifecycle.close_all(min(1.0, options.graceful_timeout))
+            _lifecycle.close_all(min(1.0, options.graceful_timeout), self._others())
             answered = _wait_answered(host, deadline)
             host.close()
             if answered:
@@ -324,7 +345,7 @@ class Worker:
             await _loop.stop_all()
             await loop.run_in_executor(None, _wait_answered, host, deadline)
             await asgi.join(1.0)
-            await lifespan.shutdown()
+            await lifespan.shutdown(max(deadline - time.monotonic(), 1.0))
         finally:
             host.stop()
             host.close()

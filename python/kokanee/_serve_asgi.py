@@ -27,7 +27,7 @@ class _Waiting:
     def __init__(self, host: AsgiHost, id: int) -> None:
         self._host = host
         self._id = id
-        self._futures: list[asyncio.Future[None]] = []
+        self._futures: set[asyncio.Future[None]] = set()
 
     def wake(self) -> None:
         """Ends all waits."""
@@ -40,8 +40,12 @@ class _Waiting:
         """Waits. Whatever is waited for is asked for again then, as others may wait, too."""
         self._host.waiting[self._id] = self
         future = asyncio.get_running_loop().create_future()
-        self._futures.append(future)
-        await future
+        self._futures.add(future)
+        try:
+            await future
+        finally:
+            # Also if what waits was cancelled.
+            self._futures.discard(future)
 
     def forget(self) -> None:
         """Ends the part of this request."""
@@ -58,6 +62,8 @@ class _Http(_Waiting):
         self._start: Message | None = None
         self.begun = False
         self.complete = False
+        #: The body was malformed, or its client has left.
+        self.broken = False
         self.status = 0
         self.sent = 0
 
@@ -73,7 +79,7 @@ class _Http(_Waiting):
                 while (piece := exchange.try_read(PIECE)) is None:
                     await self.wait()
             except ConnectionResetError:
-                self._read = True
+                self._read = self.broken = True
                 return {"type": "http.disconnect"}
             self._read = not piece
             return {"type": "http.request", "body": piece, "more_body": bool(piece)}
@@ -237,10 +243,10 @@ class Lifespan:
             self._task = asyncio.create_task(self._run())
             await self._tell("startup")
 
-    async def shutdown(self) -> None:
-        """Has the application end."""
+    async def shutdown(self, seconds: float) -> None:
+        """Has the application end, within so many seconds."""
         if self._task is not None and not self._task.done():
-            await self._tell("shutdown")
+            await self._tell("shutdown", seconds)
             await asyncio.wait([self._task], timeout=1)
 
     async def _run(self) -> None:
@@ -257,11 +263,17 @@ class Lifespan:
         if answer is not None and not answer.done():
             answer.set_result(message)
 
-    async def _tell(self, phase: str) -> None:
+    async def _tell(self, phase: str, seconds: float | None = None) -> None:
         assert self._task is not None
         answer = self._answers[phase] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait({"type": f"lifespan.{phase}"})
-        await asyncio.wait([self._task, answer], return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(
+            [self._task, answer], timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not done:
+            logger.error("the application has not answered lifespan.%s in time", phase)
+            self._task.cancel()
+            return
         if answer.done():
             message = answer.result()
             if message["type"].endswith(".failed"):
@@ -336,7 +348,8 @@ class AsgiHost:
         except asyncio.CancelledError:
             self._finish(exchange, part, is_websocket, True)
             raise
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            # An event loop would end with the latter two.
             status = self._finish(exchange, part, is_websocket, True, error)
             if _is_about_leaving(error):
                 logger.debug("the client of %s has left", scope["path"])
@@ -355,7 +368,7 @@ class AsgiHost:
         part: Any,
         is_websocket: bool,
         failed: bool,
-        error: Exception | None = None,
+        error: BaseException | None = None,
     ) -> int:
         """Ends a response that the application has not ended, and returns the status that tells why."""
         if is_websocket:
@@ -375,10 +388,12 @@ class AsgiHost:
             status = 413
         elif isinstance(error, TimeoutError) and exchange.read_whole() is None:
             status = 408
-        if not failed:
+        elif part.broken:
+            status = 400
+        if not failed and status == 500:
             logger.error("the application has returned without a response")
         part.status = status
-        texts = {413: b"Content Too Large", 408: b"Request Timeout"}
+        texts = {413: b"Content Too Large", 408: b"Request Timeout", 400: b"Bad Request"}
         headers = [(b"content-type", b"text/plain")]
         try:
             exchange.respond(status, headers, texts.get(status, b"Internal Server Error"))

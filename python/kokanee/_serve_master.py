@@ -26,13 +26,11 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from . import _lifecycle, _run, _serve_options
+from . import _lifecycle, _run, _serve_options, _workers
 from ._serve_options import Options, StartError
 
 logger = logging.getLogger("kokanee.host")
 
-#: The run that a worker is of: the same for all workers of a master.
-GROUP = "KOKANEE_WORKER_GROUP"
 #: The descriptor of the socket, for a program that is run anew.
 SOCKET = "KOKANEE_SOCKET"
 
@@ -54,13 +52,11 @@ def serve(app: Any, options: Options) -> int:
             return _serve_and_watch(app, options, [listener], None)
     if _lifecycle.is_running() or threading.active_count() > 1:
         raise StartError("workers and reload must be started before any thread of this process")
-    os.environ[GROUP] = secrets.token_hex(8)
     sockets = _run.bind(options)
     try:
         return Master(app, options, sockets).run()
     finally:
         _run.unbind(options, sockets)
-        os.environ.pop(GROUP, None)
 
 
 class _Child:
@@ -90,6 +86,7 @@ class Master:
         self._options = options
         self._sockets = sockets
         self._wanted = options.workers
+        self._group = secrets.token_hex(8)
         self._children: dict[int, _Child] = {}
         self._signals: list[int] = []
         self._pause = 0.0
@@ -271,6 +268,7 @@ class Master:
                 signal.signal(number, signal.SIG_DFL)
             for end in (*self._wake, reader, *(child.ready for child in self._children.values())):
                 os.close(end)
+            _workers.belong_to(self._group)
             code = self._serve_as_worker(writer, master)
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1

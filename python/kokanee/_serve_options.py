@@ -58,6 +58,11 @@ class Options:
     factory: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.trusted_proxies, str):
+            names = tuple(name.strip() for name in self.trusted_proxies.split(",") if name.strip())
+            object.__setattr__(self, "trusted_proxies", names)
+        for field in dataclasses.fields(self):
+            _check_type(field.name, str(field.type), getattr(self, field.name))
         _check_choice("loop", self.loop, ("auto", "asyncio", "uvloop"))
         _check_choice("interface", self.interface, ("auto", "wsgi", "asgi"))
         _check_choice("lifespan", self.lifespan, ("auto", "on", "off"))
@@ -75,11 +80,14 @@ class Options:
             raise StartError(f"the path of a Unix socket has at most 100 bytes: {self.uds}", 2)
         if self.reload and self.workers > 1:
             raise StartError("reload is for one worker", 2)
+        for name in ("max_request_size", "body_timeout", "graceful_timeout"):
+            if getattr(self, name) < 0:
+                raise StartError(f"{name} is not negative: {getattr(self, name)}", 2)
+        for name in ("host", "uds"):
+            if getattr(self, name) == "":
+                raise StartError(f"{name} is not empty", 2)
         root = self.root_path.strip("/")
         object.__setattr__(self, "root_path", f"/{root}" if root else "")
-        if isinstance(self.trusted_proxies, str):
-            names = tuple(name.strip() for name in self.trusted_proxies.split(",") if name.strip())
-            object.__setattr__(self, "trusted_proxies", names)
 
     @property
     def url(self) -> str:
@@ -89,6 +97,26 @@ class Options:
         scheme = "https" if self.certfile else "http"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{host}:{self.port}"
+
+
+#: What an option of a type is, for people, and what it may be.
+_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
+    "str": ("a text", (str,)),
+    "str | None": ("a text", (str, type(None))),
+    "int": ("a whole number", (int,)),
+    "float": ("a number of seconds", (int, float)),
+    "bool": ("True or False", (bool,)),
+    "tuple[str, ...]": ("a text with commas, or a list of texts", (tuple, list)),
+}
+
+
+def _check_type(name: str, kind: str, value: Any) -> None:
+    meant, types = _TYPES[kind]
+    fits = isinstance(value, types) and (kind == "bool" or not isinstance(value, bool))
+    if fits and isinstance(value, (tuple, list)):
+        fits = all(isinstance(each, str) for each in value)
+    if not fits:
+        raise StartError(f"{name} is {meant}, not {value!r}", 2)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

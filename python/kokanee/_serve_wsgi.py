@@ -40,6 +40,10 @@ class FileWrapper:
             yield piece
 
 
+class BodyError(ConnectionResetError):
+    """Says that the rest of a request's body will not come."""
+
+
 class _Body(io.RawIOBase):
     """Reads the body of a request that is still arriving."""
 
@@ -50,7 +54,10 @@ class _Body(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        piece = self._exchange.read(len(buffer))
+        try:
+            piece = self._exchange.read(len(buffer))
+        except ConnectionResetError:
+            raise BodyError("the body is malformed, or its client has left") from None
         buffer[: len(piece)] = piece
         return len(piece)
 
@@ -257,8 +264,11 @@ class WsgiHost:
                 status = 413
             elif isinstance(error, TimeoutError) and not isinstance(environ["wsgi.input"], io.BytesIO):
                 status = 408
+            elif isinstance(error, BodyError):
+                status = 400
             response.failed(status)
-            reason = {413: "Content Too Large", 408: "Request Timeout"}.get(status, "Internal Server Error")
+            reasons = {413: "Content Too Large", 408: "Request Timeout", 400: "Bad Request"}
+            reason = reasons.get(status, "Internal Server Error")
             headers = [("Content-Type", "text/plain")]
             try:
                 exchange.respond(status, headers, reason.encode())

@@ -20,7 +20,7 @@ from typing import Any
 
 logger = logging.getLogger("socketio.server")
 
-#: Names the group of a process, where it cannot be found out: our own host sets it, and programs may.
+#: Names the group of a process, where it cannot be found out.
 VARIABLE = "KOKANEE_WORKER_GROUP"
 
 #: Hosts that start their workers with `multiprocessing`, by the module of the function that runs there.
@@ -33,11 +33,20 @@ _NAME_BYTES = len("/.abcdef")
 #: What Linux says of a process that was forked and runs the program of its parent.
 _FORKED = 0x40
 
+#: The process that is a worker of the package's own host, and its group. Processes that it starts or forks are none.
+_own: tuple[int, str] | None = None
+
 #: All servers of this process.
 servers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 #: The places of servers among those of the program.
 _numbers = itertools.count()
+
+
+def belong_to(group: str) -> None:
+    """Makes this process a worker of the package's own host."""
+    global _own
+    _own = os.getpid(), group
 
 
 def group_of(workers: Any) -> tuple[str | None, str]:
@@ -49,6 +58,8 @@ def group_of(workers: Any) -> tuple[str | None, str]:
     named = os.environ.get(VARIABLE)
     if named:
         return f"named {named}", f"{VARIABLE}={named}"
+    if _own is not None and _own[0] == os.getpid():
+        return f"own {_own[1]}", "a worker of Kokanee's own host"
     for find in (_uwsgi, _spawned, _gunicorn):
         found = find()
         if found is not None:

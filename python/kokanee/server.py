@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import threading
 from typing import Any, Callable, Iterator
 
 from . import (
@@ -58,6 +60,8 @@ class Server(base_server.BaseServer):
             **kwargs,
         )
         self._started = -1
+        #: Held while the engine is started or closed.
+        self._starting = threading.RLock()
         self.logger.info("Server initialized for %s.", self.async_mode)
 
     def _default_manager(self) -> Any:
@@ -197,8 +201,13 @@ class Server(base_server.BaseServer):
         drive(self._disconnect(sid, namespace or "/", ignore_queue))
 
     def shutdown(self) -> None:
-        """Disconnects all clients and stops the server of this process."""
-        self._engine.close()
+        """Disconnects all clients and stops the server of this process. The next request starts it again."""
+        with self._starting:
+            self._engine.close()
+            if self._started == _engine.generation():
+                # What the engine starts anew does not know these.
+                self._mode.take_rest(self._engine.drain(sys.maxsize), self._handle, self._engine)
+            self._started = -1
 
     # Background tasks.
 
@@ -248,13 +257,24 @@ class Server(base_server.BaseServer):
         )
 
     def _start(self) -> None:
-        generation = _engine.generation()
-        if self._started != generation:
+        """Begins to handle what the engine says, unless that goes on already."""
+        if self._is_started():
+            return
+        with self._starting:
+            # Another thread may have been faster.
+            if self._is_started():
+                return
             self.manager.check()
             self._prepare()
-            self._started = generation
+            if self._engine.is_closed():
+                # This starts it again.
+                self._engine.fileno()
             _lifecycle.started(self._engine, self._mode)
             self._mode.start(self._engine, self._handle)
+            self._started = _engine.generation()
+
+    def _is_started(self) -> bool:
+        return self._started == _engine.generation() and not self._engine.is_closed()
 
     def _check_host(self) -> None:
         if self.async_mode != "threading":

@@ -9,6 +9,7 @@ import time
 import pytest
 import wsgi_hosts
 from asgi_hosts import TAKE_OVER
+from kokanee import _modes
 from observing import serve
 from raw import websocket
 from support import LIMIT, program, until
@@ -163,3 +164,29 @@ def test_a_handler_that_blocks_for_half_a_minute(name: str) -> None:
             assert receive(other, "432") == '432["hello"]'
         other.send('42["release"]')
         assert receive(blocked, "431") == '431["released"]'
+
+
+class Closed:
+    """Stands for an engine that was closed."""
+
+    def wait_event(self, seconds: float) -> None:
+        return None
+
+    def is_closed(self) -> bool:
+        return True
+
+
+def test_handlers_of_what_a_closed_engine_still_had_run() -> None:
+    mode = _modes.Threading()
+    released = threading.Event()
+    handled = []
+
+    def handle(event) -> None:
+        released.wait(LIMIT if event[0] == 0 else 0)
+        handled.append(event[0])
+
+    mode.take_rest([(number,) for number in range(100)], handle, Closed())
+    mode.take_rest([(number,) for number in range(100, 200)], handle, Closed())
+    until(lambda: len(handled) == 199)
+    released.set()
+    until(lambda: len(handled) == 200 and not mode.thread_count)

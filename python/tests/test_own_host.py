@@ -363,6 +363,18 @@ def test_workers_share_the_socket_are_replaced_and_end_together() -> None:
                 os.kill(pid, 0)
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_a_process_that_a_worker_starts_is_none(named: bool) -> None:
+    environment = {"KOKANEE_WORKER_GROUP": "shop"} if named else {}
+    with serve("own_wsgi:app", "--workers", "2", **environment) as server:
+        own, started = json.loads(request(server, "GET", "/groups")[1])
+    if named:
+        assert own == started == "one of several workers: KOKANEE_WORKER_GROUP=shop"
+    else:
+        assert own == "one of several workers: a worker of Kokanee's own host"
+        assert started.startswith("its clients stay in this process: this process is not a worker")
+
+
 def test_workers_whose_application_does_not_start_are_not_started_again() -> None:
     for app, code in (("own_wsgi:no_such", 1), ("own_asgi:app", 3)):
         command = [*SERVE, app, "--port", "0", "--workers", "2"]

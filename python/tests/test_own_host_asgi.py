@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import signal
 import socket
 import subprocess
+import types
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import websocket
+from kokanee import _serve_asgi
 from own_host import SERVE, serve
 from raw import exchange
 from support import PROGRAMS, Program
@@ -203,3 +206,19 @@ def test_requests_that_run_are_answered_before_the_end() -> None:
         assert connection.getresponse().read() == b"slow"
         assert server.process.wait(10) == 0
         connection.close()
+
+
+def test_waits_that_are_cancelled_leave_nothing() -> None:
+    async def cancel() -> int:
+        waiting = _serve_asgi._Waiting(types.SimpleNamespace(waiting={}), 1)  # type: ignore[arg-type]
+        for _ in range(100):
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(waiting.wait(), 0.0001)
+        left = len(waiting._futures)
+        both = [asyncio.ensure_future(waiting.wait()) for _ in range(2)]
+        await asyncio.sleep(0)
+        waiting.wake()
+        await asyncio.wait_for(asyncio.gather(*both), 5)
+        return left
+
+    assert asyncio.run(cancel()) == 0

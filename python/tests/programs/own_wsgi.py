@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -167,9 +168,17 @@ def threads(environ, start_response):
     return [str(threading.active_count()).encode()]
 
 
+def groups(environ, start_response):
+    # Of this process, and of one that it starts.
+    program = "import kokanee; print(kokanee.doctor(kokanee.Server()).facts['Server']['workers'])"
+    started = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
+    start_response("200 OK", [])
+    return [json.dumps([kokanee.doctor(sio).facts["Server"]["workers"], started.strip()]).encode()]
+
+
 PATHS = {function.__name__: function for function in (
     environ, echo, lines, stream, declared, listed, write, status, replaced, too_late, twice, fail, fail_late, fail_bad_header,
-    file, endless, trickle, slow, silent, pid, die, threads,
+    file, endless, trickle, slow, silent, pid, die, threads, groups,
 )}  # fmt: skip
 
 

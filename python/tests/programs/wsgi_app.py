@@ -96,6 +96,16 @@ def leave_program(sid):
 
 
 @sio.event
+def shut_down(sid):
+    sio.start_background_task(_shut_down)
+
+
+def _shut_down():
+    sio.shutdown()
+    say("was shut down")
+
+
+@sio.event
 def numbers(sid, number):
     time.sleep(0.002 if number % 2 else 0)
     sio.emit("number", number, to=sid)
