@@ -170,8 +170,8 @@ class Worker:
         self._ready = ready
         self._master = master
         self._interrupts = 0
-        #: Those whose requests do not enter Python.
-        self.engines: list[Any] = []
+        #: What ends with this host: its listener, and the engine whose requests do not enter Python.
+        self.owned: list[Any] = []
         self._stop: Callable[[], None] = lambda: None
 
     def serve(self, sockets: list[socket.socket]) -> int:
@@ -223,8 +223,8 @@ class Worker:
     # What both interfaces have in common.
 
     def _others(self) -> list[Any]:
-        """Returns the engines that other hosts of this process serve."""
-        return [engine for one in _serving if one is not self for engine in one.engines]
+        """Returns what ends with other hosts of this process."""
+        return [each for one in _serving if one is not self for each in one.owned]
 
     def _listen(self, host: _engine.Host, app: Any, sockets: list[socket.socket], base: dict[str, Any]) -> None:
         """Begins to take connections; with an engine, if the application is one of its own."""
@@ -241,7 +241,7 @@ class Worker:
             server._host_base = base
             server._engine_dict["trusted_proxies"] = list(self._options.trusted_proxies)
             server._prepare()
-            self.engines.append(server._engine)
+            self.owned.append(server._engine)
             was_closed = server._engine.is_closed()
             host.listen(listener.fileno(), server._engine, prefix, _origins(server))
             server._begin(was_closed)
@@ -288,6 +288,7 @@ class Worker:
 
         wsgi = WsgiHost(app, host, options, base, log)
         closing = _Closing(host)
+        self.owned.append(closing)
         _lifecycle.started(closing, closing)
         try:
             self._catch(catch)
@@ -325,6 +326,7 @@ class Worker:
         lifespan = Lifespan(app, options.lifespan)
         base = base_scope(options, _name(sockets[0]), lifespan.state)
         closing = _Closing(host)
+        self.owned.append(closing)
         _lifecycle.started(closing, closing)
         try:
             starting = asyncio.ensure_future(lifespan.startup())

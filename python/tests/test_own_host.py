@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -20,8 +21,10 @@ import pytest
 import websocket as websocket_client
 from own_host import SERVE, serve
 from raw import Poller, websocket
-from support import PROGRAMS, Program, free_port, javascript, program
+from support import PROGRAMS, Program, free_port, javascript, program, until
 from test_own_host_wsgi import request
+
+import kokanee
 
 DATA = {"text": "hällo 🐟", "list": [1, 2.5, None, True], "bytes": "0001ff"}
 
@@ -272,6 +275,44 @@ def test_run_of_a_server_returns_and_the_program_goes_on() -> None:
         server.wait_for("returned")
 
 
+@pytest.mark.parametrize(("name", "value", "meant"), [
+    ("port", "5000", "a whole number"), ("port", True, "a whole number"), ("workers", 1.5, "a whole number"),
+    ("host", None, "a text"), ("root_path", None, "a text"), ("trusted_proxies", None, "a text with commas"),
+    ("trusted_proxies", [1], "a text with commas"), ("body_timeout", "1", "a number of seconds"), ("reload", 1, "True or False"),
+])  # fmt: skip
+def test_options_of_a_wrong_type_say_what_was_meant(name: str, value: Any, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is {meant}"):
+        kokanee.run(lambda environ, start_response: [], **{name: value})
+
+
+def test_a_file_that_is_no_socket_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "important"
+    path.write_text("precious")
+    command = [*SERVE, "own_wsgi:app", "--uds", str(path)]
+    done = subprocess.run(command, cwd=PROGRAMS, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stderr) == (1, f"kokanee: {path} exists and is not a socket\n")
+    assert path.read_text() == "precious"
+
+
+def test_the_end_of_a_host_leaves_the_others_of_its_process_alone() -> None:
+    with program("own_two.py") as server:
+        port = json.loads(server.wait_for("ports ").partition(" ")[2])[1]
+        opened = until(lambda: _opened(port))
+        os.kill(server.process.pid, signal.SIGTERM)
+        server.wait_for("the first has ended")
+        for one in (opened, websocket(port)):
+            one.send('420["echo",1]')
+            assert one.recv() == "430[1]"
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"a page"
+
+
+def _opened(port: int) -> Any:
+    with contextlib.suppress(OSError):
+        return websocket(port)
+
+
 @pytest.mark.parametrize(("arguments", "code", "text"), [
     (["no_such_module:app"], 1, "there is no module 'no_such_module' in "),
     (["own_wsgi:no_such"], 1, "'own_wsgi' has no attribute 'no_such'; it has app, sio"),
@@ -282,6 +323,9 @@ def test_run_of_a_server_returns_and_the_program_goes_on() -> None:
     (["own_wsgi:app", "--loop", "x"], 2, "loop is one of auto, asyncio, uvloop, not 'x'"),
     (["own_wsgi:app", "--trusted-proxies", "x"], 2, "\"x\" is not an address, a network"),
     (["own_wsgi:app", "--reload", "--workers", "2"], 2, "reload is for one worker"),
+    (["own_wsgi:app", "--uds", ""], 2, "uds is not empty"),
+    (["own_wsgi:app", "--graceful-timeout", "-1"], 2, "graceful_timeout is not negative"),
+    (["own_wsgi:app", "--max-request-size", "-1"], 2, "max_request_size is not negative"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said(arguments: list[str], code: int, text: str) -> None:
     command = [*SERVE, *arguments, "--port", "0"]

@@ -188,6 +188,21 @@ def test_lifespan_events() -> None:
         server.wait_for("shutdown")
 
 
+def test_an_application_that_does_not_end_has_a_limit() -> None:
+    with serve("own_asgi:app", "--graceful-timeout", "0.5", HANG="1") as server:
+        server.wait_for("startup")
+        assert request(server, "GET", "/scope")[0].status == 200
+        assert server.stop() == 0
+        server.wait_for("has not answered lifespan.shutdown in time")
+
+
+def test_an_application_that_exits_ends_its_request_alone(server: Program) -> None:
+    for _ in range(2):
+        response, body = request(server, "GET", "/exits")
+        assert (response.status, body) == (500, b"Internal Server Error")
+    server.wait_for("the application failed for /exits")
+
+
 def test_a_start_that_fails() -> None:
     done = subprocess.run(
         [*SERVE, "own_asgi:app", "--port", "0"], cwd=PROGRAMS, capture_output=True, text=True, timeout=20,

@@ -168,6 +168,13 @@ def test_a_query_of_any_bytes(server: Program) -> None:
     assert json.loads(body)["QUERY_STRING"].encode("latin-1").decode() == "q=\u65e5"
 
 
+def test_a_malformed_body_is_the_clients_fault(server: Program) -> None:
+    head = b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = exchange(server.port, head + b"zz\r\n")
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+    assert not any("Traceback" in line and "body" in line for line in server.lines)
+
+
 def test_write(server: Program) -> None:
     assert request(server, "GET", "/write")[1] == b"written,returned"
 

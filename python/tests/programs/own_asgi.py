@@ -82,6 +82,10 @@ async def after(scope, receive, send):
     say((await receive())["type"])
 
 
+async def exits(scope, receive, send):
+    raise SystemExit("the application exits")
+
+
 async def fail(scope, receive, send):
     raise ValueError("a failure in the application")
 
@@ -137,7 +141,7 @@ async def deny(scope, receive, send):
 
 
 PATHS = {function.__name__: function for function in (
-    scope, echo, stream, endless, trickle, leave, after, fail, fail_late, silent, slow, socket, refuse, deny,
+    scope, echo, stream, endless, trickle, leave, after, exits, fail, fail_late, silent, slow, socket, refuse, deny,
 )}  # fmt: skip
 
 
@@ -158,6 +162,8 @@ async def lifespan(scope, receive, send):
     say("startup")
     await send({"type": "lifespan.startup.complete"})
     await receive()
+    if os.environ.get("HANG"):
+        await asyncio.sleep(60)
     say("shutdown")
     await send({"type": "lifespan.shutdown.complete"})
 
