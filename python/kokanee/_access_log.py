@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import urllib.parse
 from typing import Any
 
 logger = logging.getLogger("kokanee.access")
@@ -15,6 +16,19 @@ Head = tuple[str, str, str, str]
 def _quoted(text: str) -> str:
     """Returns a text that cannot end a field or a line."""
     return text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
+
+
+def _masked(target: str) -> str:
+    """Returns the target of a request without the id of a session, which is a secret."""
+    path, mark, query = target.partition("?")
+    if "sid" not in query and "%" not in query:
+        return target
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    masked = (
+        f"{name}=-" if urllib.parse.unquote_plus(name) == "sid" else name + equals + value
+        for name, equals, value in pairs
+    )
+    return path + mark + "&".join(masked)
 
 
 class AccessLog:
@@ -35,7 +49,7 @@ class AccessLog:
         """Returns what a line needs of a WSGI request."""
         return (
             environ["REMOTE_ADDR"] or "-",
-            f"{environ['REQUEST_METHOD']} {environ['RAW_URI']} {environ['SERVER_PROTOCOL']}",
+            f"{environ['REQUEST_METHOD']} {_masked(environ['RAW_URI'])} {environ['SERVER_PROTOCOL']}",
             environ.get("HTTP_REFERER", "-"),
             environ.get("HTTP_USER_AGENT", "-"),
         )
@@ -49,7 +63,7 @@ class AccessLog:
             target += "?" + scope["query_string"].decode("latin-1")
         return (
             client[0] if client else "-",
-            f"{scope.get('method', 'GET')} {target} HTTP/{scope['http_version']}",
+            f"{scope.get('method', 'GET')} {_masked(target)} HTTP/{scope['http_version']}",
             headers.get(b"referer", b"-").decode("latin-1"),
             headers.get(b"user-agent", b"-").decode("latin-1"),
         )

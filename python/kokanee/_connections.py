@@ -377,7 +377,7 @@ class Connections:
         if data[0] in RESERVED:
             raise ValueError(f"the event {data[0]!r} is reserved")
         answer = None if id is None else LocalAnswer(self, eio_sid, namespace, id)
-        # Without a kind, its errors are for whoever calls this: a test.
+        # Without a kind, its errors are for the caller: a test.
         kind = _engine.EVENT if self.async_handlers else None
         event = (kind, sid, namespace, data[0], tuple(data[1:]), answer)
         if self.async_handlers:

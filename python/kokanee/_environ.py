@@ -54,7 +54,7 @@ class Environ(dict[str, Any]):
         self.context: contextvars.Context | None = None
 
     def leave_host(self) -> None:
-        """Lets go of the host of an ASGI connection that the engine has taken over."""
+        """Drops the host of an ASGI connection that the engine has taken over."""
         if self._source is not None:
             _, scope, _, _, extra = self._source
             self._source = (_unpack_scope, *_pack_scope(scope), extra)
@@ -232,11 +232,17 @@ def fill(scope: Scope, receive: Any, send: Any, extra: dict[str, Any] | None) ->
         "SERVER_PORT": str(server[1] or 0),
     }
     for name, value in scope["headers"]:
+        if b"_" in name:
+            # It could be mistaken for one with a hyphen, which a proxy sets.
+            continue
         key = name.decode("latin-1").upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = "HTTP_" + key
         text = value.decode("latin-1")
-        environ[key] = f"{environ[key]},{text}" if key in environ else text
+        if key in environ:
+            # HTTP/2 may divide cookies.
+            text = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{text}"
+        environ[key] = text
     scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme)
     environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", scheme)
     if extra is not None:

@@ -69,8 +69,11 @@ class Threading:
     def join(self, seconds: float) -> None:
         """Waits until the threads have ended, after their engine was closed; not for those whose handler does not return."""
         deadline = time.monotonic() + seconds
-        for thread in [*self._threads, self._supervisor]:
-            if thread is not None and thread is not threading.current_thread():
+        with self._lock:
+            threads = [*self._threads, self._supervisor]
+        for thread in threads:
+            # The system may not have started it.
+            if thread is not None and thread.is_alive() and thread is not threading.current_thread():
                 thread.join(max(deadline - time.monotonic(), 0))
 
     def _add_threads(self, count: int, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
@@ -78,15 +81,15 @@ class Threading:
             thread = threading.Thread(
                 target=self._work, args=(engine, handle), name="kokanee", daemon=True
             )
+            # Who has the lock finds none that has not started, and may join all.
             with self._lock:
                 self._threads.add(thread)
-            try:
-                thread.start()
-            except RuntimeError:
-                # The system gives no more threads, or the interpreter ends.
-                with self._lock:
+                try:
+                    thread.start()
+                except RuntimeError:
+                    # The system gives no more threads, or the interpreter ends.
                     self._threads.discard(thread)
-                return
+                    return
 
     def _work(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         wait_event = engine.wait_event

@@ -170,7 +170,7 @@ class PubSub(base_manager.BaseManager):
             await settle(super().close_room(room, namespace))  # type: ignore[misc]
         await self._tell("close_room", room=room, namespace=namespace)
 
-    # Told by others.
+    # What other processes send.
 
     async def _heard(self, message: Any) -> None:
         """Does what a message says, unless it is one of this process."""

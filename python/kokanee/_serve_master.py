@@ -69,6 +69,8 @@ class _Child:
         self.serves = False
         self.began = time.monotonic()
         self.leaves = False
+        #: It leaves when another one serves.
+        self.is_outdated = False
 
     def signal(self, number: int) -> None:
         """Sends a signal."""
@@ -161,9 +163,8 @@ class Master:
             self._replace()
         elif number == signal.SIGTTIN:
             self._wanted += 1
-        elif number == signal.SIGTTOU and self._wanted > 1:
-            self._wanted -= 1
-            self._dismiss(next(iter(self._staying())))
+        elif number == signal.SIGTTOU:
+            self._wanted = max(self._wanted - 1, 1)
 
     def _stop(self) -> None:
         if not self._stopping:
@@ -179,18 +180,12 @@ class Master:
         return [child for child in self._children.values() if not child.leaves]
 
     def _replace(self) -> None:
-        """Replaces the workers: each leaves when one more serves."""
-        for old in self._staying():
-            new = self._start()
-            deadline = time.monotonic() + 30
-            while not new.serves and time.monotonic() < deadline:
-                readable, _, _ = select.select([new.ready], [], [], 1)
-                if readable:
-                    if not os.read(new.ready, 1):
-                        logger.error("the new worker does not start; the old ones go on")
-                        return
-                    self._served(new)
-            self._dismiss(old)
+        """Has the workers replaced: each leaves when one more serves."""
+        for child in self._staying():
+            if child.serves:
+                child.is_outdated = True
+            else:
+                self._dismiss(child)
 
     def _reap(self) -> None:
         while self._children:
@@ -211,6 +206,11 @@ class Master:
         """Decides what follows the end of a worker that was not asked to end."""
         if self._options.reload and code in (RELOAD, -signal.SIGTERM):
             return
+        if not child.serves and any(other.is_outdated for other in self._staying()):
+            logger.error("the new worker does not start; the old ones go on")
+            for other in self._staying():
+                other.is_outdated = False
+            return
         is_first = not any(other.serves for other in self._children.values())
         if self._options.reload or (is_first and not child.serves):
             # The application cannot start, and would not the next time either; or it has ended by itself.
@@ -224,12 +224,18 @@ class Master:
         logger.error("worker %d has ended with %s; another one follows", child.pid, how)
 
     def _fill(self) -> None:
-        while (
-            not self._stopping
-            and len(self._staying()) < self._wanted
-            and time.monotonic() >= self._start_at
-        ):
-            self._start()
+        """Starts workers that are missing, one more while some are outdated, and dismisses those that are too many."""
+        while not self._stopping:
+            staying = self._staying()
+            outdated = [child for child in staying if child.is_outdated]
+            if len(staying) < self._wanted + bool(outdated) and time.monotonic() >= self._start_at:
+                self._start()
+            elif len(staying) > self._wanted and (
+                not outdated or all(child.serves for child in staying if not child.is_outdated)
+            ):
+                self._dismiss((outdated or staying)[0])
+            else:
+                return
 
     def _start(self) -> _Child:
         reader, writer = os.pipe()
@@ -280,8 +286,11 @@ class Master:
 
     def _serve_as_worker(self, ready: int, master: int) -> int:
         def serves() -> None:
-            os.write(ready, b"1")
-            os.close(ready)
+            nonlocal ready
+            if ready >= 0:
+                os.write(ready, b"1")
+                os.close(ready)
+                ready = -1
 
         options = self._options
         try:

@@ -187,21 +187,23 @@ class WsgiHost:
         """Waits until the threads have ended, after the host was closed."""
         self._closed = True
         deadline = time.monotonic() + seconds
-        for thread in list(self._threads):
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
             thread.join(max(deadline - time.monotonic(), 0))
 
     def _add(self, count: int) -> None:
         for _ in range(count):
             thread = threading.Thread(target=self._work, name="kokanee-host", daemon=True)
+            # Who has the lock finds none that has not started, and may join all.
             with self._lock:
                 self._threads.add(thread)
-            try:
-                thread.start()
-            except RuntimeError:
-                # The system gives no more threads.
-                with self._lock:
+                try:
+                    thread.start()
+                except RuntimeError:
+                    # The system gives no more threads.
                     self._threads.discard(thread)
-                return
+                    return
 
     def _supervise(self) -> None:
         while waiting := self._host.wait_busy(PATIENCE_SECONDS):

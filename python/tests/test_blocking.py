@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
+import types
 
 import pytest
 import wsgi_hosts
 from asgi_hosts import TAKE_OVER
-from kokanee import _modes
+from kokanee import _modes, _serve_wsgi
 from observing import serve
 from raw import websocket
 from support import LIMIT, program, until
@@ -190,3 +191,49 @@ def test_handlers_of_what_a_closed_engine_still_had_run() -> None:
     until(lambda: len(handled) == 199)
     released.set()
     until(lambda: len(handled) == 200 and not mode.thread_count)
+
+
+class Slow(threading.Thread):
+    """A thread that the system starts late, or does not start."""
+
+    begins = threading.Event()
+    starts: float | None = 0.2
+
+    def start(self) -> None:
+        self.begins.set()
+        if self.starts is None:
+            raise RuntimeError("can't start new thread")
+        time.sleep(self.starts)
+        super().start()
+
+
+@pytest.mark.parametrize("starts", [0.2, None])
+@pytest.mark.parametrize("kind", ["mode", "host"])
+def test_threads_that_have_not_started_are_not_waited_for(kind: str, starts, monkeypatch) -> None:
+    engine = Closed()
+    if kind == "mode":
+        mode = _modes.Threading()
+        add, join, threads = (lambda: mode._add_threads(1, engine, print)), mode.join, mode._threads
+    else:
+        engine.next = engine.wait_event
+        host = _serve_wsgi.WsgiHost(None, engine, types.SimpleNamespace(threads=4, root_path=""), {}, None)
+        host._closed = True
+        add, join, threads = (lambda: host._add(1)), host.join, host._threads
+    adding = threading.Thread(target=add)
+    monkeypatch.setattr(Slow, "starts", starts)
+    monkeypatch.setattr(threading, "Thread", Slow)
+    Slow.begins.clear()
+    adding.start()
+    assert Slow.begins.wait(LIMIT)
+    join(LIMIT)
+    assert not threads
+    adding.join()
+
+
+def test_a_supervisor_that_has_not_started_is_not_waited_for(monkeypatch) -> None:
+    mode = _modes.Threading()
+    monkeypatch.setattr(threading, "Thread", Slow)
+    monkeypatch.setattr(Slow, "starts", None)
+    with pytest.raises(RuntimeError):
+        mode.start(Closed(), print)
+    mode.join(1)

@@ -132,3 +132,18 @@ def test_environ_that_was_read_stays_when_the_host_is_left() -> None:
     kept["mine"] = 1
     kept.leave_host()
     assert kept["mine"] == 1 and kept["asgi.send"] == "send"
+
+
+def test_headers_of_asgi_in_the_environ() -> None:
+    headers = [
+        *((b"x-forwarded-for", b"192.0.2.1"), (b"x_forwarded_for", b"evil"), (b"content_type", b"evil")),
+        *((b"cookie", b"a=b"), (b"x-more", b"1"), (b"cookie", b"c=d"), (b"x-more", b"2"), (b"content-type", b"text/plain")),
+    ]
+    environ = _environ.fill({"path": "/", "headers": headers}, None, None, None)
+    found = {name: environ[name] for name in environ if name.startswith(("HTTP_", "CONTENT_"))}
+    assert found == {
+        "HTTP_X_FORWARDED_FOR": "192.0.2.1",
+        "HTTP_COOKIE": "a=b; c=d",
+        "HTTP_X_MORE": "1,2",
+        "CONTENT_TYPE": "text/plain",
+    }

@@ -9,6 +9,7 @@ from typing import Any
 import kokanee
 import pytest
 import websocket
+from kokanee import _access_log
 from support import Program, program
 
 KINDS = pytest.mark.parametrize("kind", ["sync", "async"])
@@ -102,3 +103,21 @@ def test_an_upgrade_is_logged() -> None:
         server.wait_for(": Received request to upgrade to websocket")
         server.wait_for(": Upgrade to websocket successful")
         one.disconnect()
+
+
+@pytest.mark.parametrize(("query", "logged"), [
+    ("", ""),
+    ("a=sid&b=%73", "a=sid&b=%73"),
+    ("EIO=4&sid=SECRET&t=1", "EIO=4&sid=-&t=1"),
+    ("%73id=SECRET&sid=SEC%52ET&sids=x", "%73id=-&sid=-&sids=x"),
+])  # fmt: skip
+def test_the_access_log_has_no_id_of_a_session(query: str, logged: str) -> None:
+    log = _access_log.AccessLog()
+    target = f"/socket.io/?{query}" if query else "/socket.io/"
+    environ = {"REMOTE_ADDR": "", "REQUEST_METHOD": "GET", "RAW_URI": target, "SERVER_PROTOCOL": "HTTP/1.1"}
+    scope = {
+        **{"headers": [], "client": None, "method": "GET", "http_version": "1.1"},
+        **{"raw_path": b"/socket.io/", "query_string": query.encode()},
+    }
+    line = f"GET /socket.io/?{logged} HTTP/1.1" if logged else "GET /socket.io/ HTTP/1.1"
+    assert log.head(environ)[1] == log.head_of_scope(scope)[1] == line

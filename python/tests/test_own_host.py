@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import websocket as websocket_client
+from kokanee import _run, _serve_master, _serve_options
 from own_host import SERVE, serve
 from raw import Poller, websocket
 from support import PROGRAMS, Program, free_port, javascript, program, until
@@ -377,20 +378,19 @@ def pids(server: Program, count: int, tries: int = 200) -> set[int]:
 
 def test_workers_share_the_socket_are_replaced_and_end_together() -> None:
     with serve("own_wsgi:app", "--workers", "2") as server:
-        for _ in range(2):
-            server.wait_for("serves on")
-            server.lines.clear()
+        server.wait_for("serves on", 2)
         before = pids(server, 2)
         assert len(before) == 2 and server.process.pid not in before
         # One that dies is replaced.
         dying = next(iter(before))
         os.kill(dying, signal.SIGKILL)
         server.wait_for(f"worker {dying} has ended with signal 9; another one follows")
-        server.wait_for("serves on")
+        server.wait_for("serves on", 3)
         after = pids(server, 2)
         assert len(after) == 2 and len(after & before) == 1
         # More and less.
         server.process.send_signal(signal.SIGTTIN)
+        server.wait_for("serves on", 4)
         assert len(pids(server, 3)) == 3
         server.process.send_signal(signal.SIGTTOU)
         # A rolling replacement.
@@ -450,6 +450,88 @@ def test_run_with_workers_of_an_application_object() -> None:
         assert server.stop() == 0
         server.wait_for("returned")
         assert sum("returned" in line for line in server.lines) == 1
+
+
+#: An application that starts as the file beside it says: `slow`, `fail` or at once.
+STARTING = """
+import os
+import pathlib
+import time
+how = pathlib.Path(__file__).with_name("how")
+while how.read_text() == "slow":
+    time.sleep(0.02)
+if how.read_text() == "fail":
+    raise RuntimeError("not now")
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [str(os.getpid()).encode()]
+"""
+
+
+def test_a_replacement_waits_for_workers_that_start_and_the_master_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "starting.py").write_text(STARTING)
+    how = tmp_path / "how"
+    how.write_text("")
+    with serve("starting:app", "--app-dir", str(tmp_path), "--workers", "2") as server:
+        server.wait_for("serves on", 2)
+        before = pids(server, 2)
+        how.write_text("fail")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("the new worker does not start; the old ones go on")
+        how.write_text("slow")
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        # One more and one less meanwhile: the old ones stay until the new ones serve.
+        for number in (signal.SIGTTIN, signal.SIGTTOU):
+            server.process.send_signal(number)
+            time.sleep(0.2)
+        assert pids(server, 2) == before
+        how.write_text("")
+        server.wait_for("serves on", 4)
+        until(lambda: len(seen := pids(server, 3, 40)) == 2 and not seen & before)
+        # It ends while it waits, too.
+        how.write_text("slow")
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        assert server.stop(signal.SIGTERM, 8) == 0
+
+
+def test_one_worker_less_when_all_have_just_died() -> None:
+    with serve("own_wsgi:app", "--workers", "2") as server:
+        server.wait_for("serves on", 2)
+        for pid in pids(server, 2):
+            os.kill(pid, signal.SIGKILL)
+        server.wait_for("another one follows", 2)
+        server.process.send_signal(signal.SIGTTOU)
+        server.wait_for("serves on", 3)
+        assert len(pids(server, 2, 40)) == 1
+        assert server.stop() == 0
+
+
+def test_a_worker_says_once_that_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Twice:
+        def __init__(self, app: Any, options: Any, ready: Any, master: int) -> None:
+            self.ready = ready
+
+        def serve(self, sockets: Any) -> int:
+            self.ready()
+            # The number of the descriptor is that of something else now.
+            others.extend(os.pipe())
+            self.ready()
+            return 0
+
+    others: list[int] = []
+    monkeypatch.setattr(_run, "Worker", Twice)
+    options = _serve_options.make_options({})
+    master = _serve_master.Master(None, options, [])
+    reader, writer = os.pipe()
+    assert master._serve_as_worker(writer, os.getpid()) == 0
+    assert os.read(reader, 2) == b"1"
+    assert writer in others
+    os.write(others[1], b"x")
+    assert os.read(others[0], 2) == b"x"
+    for end in (reader, *others, *master._wake):
+        os.close(end)
 
 
 # Reloading.
