@@ -21,7 +21,7 @@ from typing import Any
 
 from . import _engine, _lifecycle, _loop, _serve_options
 from ._access_log import AccessLog
-from ._serve_options import Options, StartError
+from ._serve_options import ListenError, Options, StartError
 
 logger = logging.getLogger("kokanee.host")
 
@@ -111,15 +111,15 @@ def bind(options: Options) -> list[socket.socket]:
         listener.close()
         where = f"{options.host}:{options.port}"
         if isinstance(error, PermissionError):
-            raise PermissionError(error.errno, f"this user may not listen on {where}") from None
-        raise OSError(error.errno, f"cannot listen on {where}: {error.strerror}") from None
+            raise ListenError(error.errno, f"this user may not listen on {where}") from None
+        raise ListenError(error.errno, f"cannot listen on {where}: {error.strerror}") from None
     return [listener]
 
 
 def _bind_path(path: str, backlog: int) -> socket.socket:
     if os.path.lexists(path):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise OSError(errno.EEXIST, f"{path} exists and is not a socket")
+            raise ListenError(errno.EEXIST, f"{path} exists and is not a socket")
         with socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(path)
@@ -127,16 +127,16 @@ def _bind_path(path: str, backlog: int) -> socket.socket:
                 # Of a server that has not ended well.
                 os.unlink(path)
             except OSError as error:
-                raise OSError(error.errno, f"{path} cannot be used: {error.strerror}") from None
+                raise ListenError(error.errno, f"{path} cannot be used: {error.strerror}") from None
             else:
-                raise OSError(errno.EADDRINUSE, f"another program listens on {path}")
+                raise ListenError(errno.EADDRINUSE, f"another program listens on {path}")
     listener = socket.socket(socket.AF_UNIX)
     try:
         listener.bind(path)
         listener.listen(backlog)
     except OSError as error:
         listener.close()
-        raise OSError(error.errno, f"cannot listen on {path}: {error.strerror}") from None
+        raise ListenError(error.errno, f"cannot listen on {path}: {error.strerror}") from None
     return listener
 
 
@@ -231,7 +231,7 @@ class Worker:
         site = None if self._options.root_path else site_of(app)
         for listener in sockets:
             if site is None:
-                host.listen(listener.fileno())
+                _listen(host, listener.fileno())
                 continue
             server, prefix = site
             try:
@@ -243,7 +243,7 @@ class Worker:
             server._prepare()
             self.owned.append(server._engine)
             was_closed = server._engine.is_closed()
-            host.listen(listener.fileno(), server._engine, prefix, _origins(server))
+            _listen(host, listener.fileno(), server._engine, prefix, _origins(server))
             server._begin(was_closed)
         url = self._options.url
         if self._options.port == 0 and self._options.uds is None:
@@ -370,6 +370,23 @@ class _Closing:
     def join(self, seconds: float) -> None:
         """Closes the host."""
         self._host.close()
+
+
+def _listen(host: _engine.Host, *parts: Any) -> None:
+    try:
+        host.listen(*parts)
+    except OSError as error:
+        # Certificate and key, for example.
+        raise ListenError(error.errno or 0, str(error)) from None
+
+
+def code_of(error: SystemExit) -> int:
+    """Returns the exit code that Python gives a program, and prints a text that is in its place."""
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    # One write, as several workers may end in the same way.
+    sys.stderr.write(f"{error.code}\n")
+    return 1
 
 
 def _wait_answered(host: _engine.Host, deadline: float) -> bool:

@@ -10,7 +10,7 @@ import traceback
 from typing import Any
 
 from . import _run
-from ._serve_options import Options, StartError
+from ._serve_options import ListenError, Options, StartError
 
 #: What each option is for; the rest of it is that of `Options`.
 HELP = {
@@ -73,6 +73,6 @@ def main(arguments: list[str]) -> int:
             traceback.print_exception(error.__cause__)
         print(f"kokanee: {error}", file=sys.stderr)
         return error.code
-    except OSError as error:
-        print(f"kokanee: {error.strerror or error}", file=sys.stderr)
+    except ListenError as error:
+        print(f"kokanee: {error.strerror}", file=sys.stderr)
         return 1

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import _lifecycle, _run, _serve_options, _workers
-from ._serve_options import Options, StartError
+from ._serve_options import ListenError, Options, StartError
 
 logger = logging.getLogger("kokanee.host")
 
@@ -277,7 +277,7 @@ class Master:
             _workers.belong_to(self._group)
             code = self._serve_as_worker(writer, master)
         except SystemExit as error:
-            code = error.code if isinstance(error.code, int) else 1
+            code = _run.code_of(error)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -302,6 +302,9 @@ class Master:
                 traceback.print_exception(error.__cause__)
             print(f"kokanee: {error}", file=sys.stderr)
             return error.code
+        except ListenError as error:
+            print(f"kokanee: {error.strerror}", file=sys.stderr)
+            return 1
 
 
 def _end(code: int) -> None:
@@ -356,6 +359,11 @@ def _files_of(error: BaseException | None) -> Iterator[str]:
     while error is not None:
         if isinstance(error, SyntaxError) and error.filename:
             yield error.filename
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            # Where it may be made.
+            for folder in sys.path:
+                path = os.path.join(folder or os.getcwd(), *error.name.split("."))
+                yield from (f"{path}.py", os.path.join(path, "__init__.py"))
         frame = error.__traceback__
         while frame is not None:
             yield frame.tb_frame.f_code.co_filename
@@ -389,7 +397,9 @@ def _watch(changed: threading.Event) -> None:
             except OSError:
                 continue
             # One that is new here may have changed since it was imported.
-            if times.setdefault(file, time_of) != time_of or time_of > began:
+            # The clock of another machine may be ahead.
+            is_newer = began < time_of <= time.time()
+            if times.setdefault(file, time_of) != time_of or is_newer:
                 logger.info("%s has changed", os.path.relpath(file))
                 changed.set()
                 os.kill(os.getpid(), signal.SIGTERM)

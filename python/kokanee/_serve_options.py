@@ -19,6 +19,10 @@ class StartError(Exception):
         self.code = code
 
 
+class ListenError(OSError):
+    """Says why the host cannot listen, or cannot encrypt."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """Are the options of `run`. Times are in seconds, sizes in bytes."""

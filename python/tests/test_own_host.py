@@ -286,6 +286,19 @@ def test_options_of_a_wrong_type_say_what_was_meant(name: str, value: Any, meant
         kokanee.run(lambda environ, start_response: [], **{name: value})
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_ends_a_worker_at_its_start_is_said(tmp_path: Path, workers: str) -> None:
+    (tmp_path / "exits.py").write_text("raise SystemExit('stop it')\n")
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_text("no PEM")
+    tls = ("--certfile", str(tmp_path / "cert.pem"), "--keyfile", str(tmp_path / "key.pem"))
+    for arguments, text in ((("exits:app", "--app-dir", str(tmp_path)), "stop it\n"), (("own_wsgi:app", *tls), "kokanee: TLS: ")):
+        command = [*SERVE, *arguments, "--port", "0", "--workers", workers]
+        done = subprocess.run(command, cwd=PROGRAMS, capture_output=True, text=True, timeout=20)
+        assert done.returncode == 1 and done.stderr.startswith(text), done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_a_file_that_is_no_socket_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "important"
     path.write_text("precious")
