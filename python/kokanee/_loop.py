@@ -98,6 +98,7 @@ class Loop:
         if handlers:
             await asyncio.wait(handlers, timeout=seconds)
         if self._loop is loop:
+            self._server._all_sessions_ended()
             self._leave()
 
     def _leave(self) -> None:
