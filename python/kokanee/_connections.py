@@ -317,6 +317,12 @@ class Connections:
         self._sessions.pop(eio_sid, None)
         self._outgoing.pop(eio_sid, None)
 
+    def _all_sessions_ended(self) -> None:
+        """Forgets the connections of an engine that was closed, which does not say any more that they have ended."""
+        for eio_sid in list(self.environ):
+            if eio_sid not in self._local:
+                self._session_ended(eio_sid)
+
     async def _take_message(self, eio_sid: str, data: Any) -> None:
         """Handles a message of Engine.IO: a packet of Socket.IO, or an attachment of one."""
         waiting = self._partial.get(eio_sid)

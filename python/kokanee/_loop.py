@@ -100,6 +100,7 @@ class Loop:
         if engine.other_workers():
             await loop.run_in_executor(None, engine.leave_group, seconds)
         if self._loop is loop:
+            self._server._all_sessions_ended()
             self._leave()
 
     def _leave(self) -> None:

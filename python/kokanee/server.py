@@ -207,6 +207,7 @@ class Server(base_server.BaseServer):
             if self._started == _engine.generation():
                 # What the engine starts anew does not know these.
                 self._mode.take_rest(self._engine.drain(sys.maxsize), self._handle, self._engine)
+                self._all_sessions_ended()
             self._started = -1
 
     # Background tasks.

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import threading
 import urllib.error
 import urllib.request
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import kokanee
 import pytest
 from kokanee import packet
 from kokanee.async_pubsub_manager import AsyncPubSubManager
 from kokanee.pubsub_manager import PubSubManager
+from raw import websocket
 from support import program, until
 from test_serializers import client
 
@@ -370,3 +373,38 @@ def test_origins_and_cookies(kind: str) -> None:
             open_session("http://elsewhere.test")
         assert error.value.code == 400
         assert error.value.read() == b'"Not an accepted origin."'
+
+
+def test_nothing_of_clients_is_left_after_a_shutdown_that_they_do_not_answer() -> None:
+    sio = kokanee.Server(async_mode="threading")
+    left: list[Any] = []
+    sio.on("disconnect", lambda sid, reason: left.append(sio.get_environ(sid)))
+    with make_server("127.0.0.1", 0, kokanee.WSGIApp(sio), handler_class=Silent) as host:
+        threading.Thread(target=host.serve_forever, daemon=True).start()
+        for rounds in (1, 2):
+            clients = [websocket(host.server_port) for _ in range(3)]
+            assert len(sio.environ) == 3
+            sio.shutdown()
+            until(lambda: len(left) == 3 * rounds)
+            until(lambda: not sio.environ and not sio._ended, seconds=3)
+            for client in clients:
+                client.close()
+        host.shutdown()
+    assert all(environ["REQUEST_METHOD"] == "GET" for environ in left)
+
+
+def test_nothing_of_connections_is_left_after_the_shutdown_of_an_async_server() -> None:
+    async def shut_down() -> dict[str, Any]:
+        sio = kokanee.AsyncServer(async_mode="asgi")
+        sio._loop.start()
+        # The engine has not said that it has ended.
+        sio.environ["unended"] = {}
+        await sio.shutdown()
+        return sio.environ
+
+    assert asyncio.run(shut_down()) == {}
+
+
+class Silent(WSGIRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        pass

@@ -248,18 +248,22 @@ def test_hosts_that_encrypt(name: str, certificate: str) -> None:
 
 @pytest.mark.parametrize("name", ["werkzeug", "gevent", "eventlet"])
 def test_a_server_that_was_shut_down_starts_again_with_the_next_request(name: str) -> None:
-    with wsgi_hosts.host(name) as server:
+    with wsgi_hosts.host(name) as server, contextlib.ExitStack() as stack:
         for number in range(1, 4):
             first, second = websocket(server.port), Poller(server.port)
             second.join()
             first.send('42["shut_down"]')
             server.wait_for("was shut down", number)
             server.wait_for("server disconnect", 2 * number)
-            first.close()
+            # It does not see that until here.
+            stack.callback(first.close)
         client, poller = websocket(server.port), Poller(server.port)
         poller.join()
         assert poller.call("echo", 1) == [1]
         client.send('421["threads"]' if name == "werkzeug" else '421["echo",1]')
         answer = client.recv()
         assert int(answer[4:-1]) <= 5
+        # Nothing of the clients before is left.
+        client.send('421["connections"]')
+        assert client.recv() == "431[2]"
         client.close()

@@ -96,6 +96,11 @@ def leave_program(sid):
 
 
 @sio.event
+def connections(sid):
+    return len(sio.environ)
+
+
+@sio.event
 def shut_down(sid):
     sio.start_background_task(_shut_down)
 
