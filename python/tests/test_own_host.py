@@ -153,7 +153,7 @@ def test_a_unix_socket(app: str, tmp_path: Path) -> None:
     # What a program that was killed has left.
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
-    process = subprocess.Popen([*SERVE, app, "--uds", str(path)], cwd=PROGRAMS, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*SERVE, app, "--uds", str(path), "--trusted-proxies=unix"], cwd=PROGRAMS, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
         assert process.stderr.readline() == f"kokanee: listening on unix:{path}\n"
@@ -163,6 +163,11 @@ def test_a_unix_socket(app: str, tmp_path: Path) -> None:
         assert body.get("REMOTE_ADDR", body.get("client")) in ("", None)
         connection.request("GET", "/socket.io/?EIO=4&transport=polling")
         assert connection.getresponse().read().startswith(b"0{")
+        headers = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
+        connection.request("GET", "/environ" if "wsgi" in app else "/scope", headers=headers)
+        body = json.loads(connection.getresponse().read())
+        assert (body.get("REMOTE_ADDR") or body["client"][0]) == "192.0.2.7"
+        assert body.get("wsgi.url_scheme", body.get("scheme")) == "https"
         again = subprocess.run([*SERVE, app, "--uds", str(path)], cwd=PROGRAMS, capture_output=True, text=True, timeout=20)
         assert (again.returncode, again.stderr) == (1, f"kokanee: another program listens on {path}\n")
     finally:
