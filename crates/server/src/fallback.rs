@@ -67,7 +67,7 @@ impl Requester {
     }
 }
 
-type Router = dyn Fn(&mut Parts) -> Route + Send + Sync;
+pub(crate) type Router = dyn Fn(&mut Parts) -> Route + Send + Sync;
 /// A service, as a function.
 pub(crate) type Fallback = dyn Fn(Request<Incoming>) -> BoxFuture<Response<Body>> + Send + Sync;
 
@@ -103,9 +103,9 @@ impl Routing {
         }));
     }
 
-    /// Asks the function that decides about requests, if there is one.
-    pub(crate) fn route(&self, parts: &mut Parts) -> Option<Route> {
-        self.route.as_ref().map(|route| route(parts))
+    /// Returns the function that decides about requests, if there is one.
+    pub(crate) fn route(&self) -> Option<&Router> {
+        self.route.as_deref()
     }
 
     pub(crate) fn fallback(&self) -> Option<&Arc<Fallback>> {

@@ -565,22 +565,35 @@ impl Reply {
         // A body may have both a length and chunks; hyper uses the chunks and hides the length. A proxy that uses the length
         // would find the end at another byte, so no request may follow. Spec: RFC 9112 6.1.
         let is_chunked = request.body().size_hint().exact().is_none();
-        let (mut parts, body) = request.into_parts();
-        let route = routing.route(&mut parts).unwrap_or_else(|| {
-            if server.inner().is_ours(parts.uri.path()) {
-                Route::Server
-            } else {
-                Route::Fallback
-            }
-        });
+        if let Some(route) = routing.route() {
+            let (mut parts, body) = request.into_parts();
+            let route = route(&mut parts);
+            let request = Request::from_parts(parts, body);
+            return Self::routed(server, routing, request, peer, route, is_chunked, busy);
+        }
+        let route = if server.inner().is_ours(request.uri().path()) {
+            Route::Server
+        } else {
+            Route::Fallback
+        };
+        Self::routed(server, routing, request, peer, route, is_chunked, busy)
+    }
+
+    #[inline]
+    fn routed(
+        server: &Server,
+        routing: &Routing,
+        request: Request<Incoming>,
+        peer: &Peer,
+        route: Route,
+        is_chunked: bool,
+        busy: Busy,
+    ) -> Self {
         let is_servers = matches!(route, Route::Server);
         let responding = match route {
-            Route::Server => server.respond(Request::from_parts(parts, body), peer),
+            Route::Server => server.respond(request, peer),
             Route::Answer(response) => PendingOutcome::now(*response).into(),
-            Route::Fallback => {
-                let request = Request::from_parts(parts, body);
-                other(server, routing, request, peer).into()
-            }
+            Route::Fallback => other(server, routing, request, peer).into(),
         };
         Self {
             responding,
