@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kokanee::{Ack, Args, Namespace, Server, Socket};
+use kokanee::{Ack, Args, EventName, Namespace, Server, Socket};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
@@ -20,8 +20,12 @@ async fn main() -> kokanee::Result<()> {
     io.on("blast", async |namespace: Namespace, args: Args| {
         namespace.local().emit_args("blast", &args).await
     });
-    // `ask`. It has no handler of its own, as one more would cost all events a comparison.
-    io.on_fallback(async |args: Args, ack: Ack| ack.send_args(&args));
+    // It has no handler of its own, as one more would cost all events a comparison.
+    io.on_fallback(async |EventName(name): EventName, args: Args, ack: Ack| {
+        if name == "ask" {
+            let _ = ack.send_args(&args);
+        }
+    });
     let port = std::env::var("PORT").unwrap_or_else(|_| "0".to_owned());
     let listener = io.bind(&format!("127.0.0.1:{port}")).await?;
     println!("http://{}", listener.local_addr());

@@ -105,8 +105,6 @@ pub struct Session {
     extended: bool,
     /// Whether each packet is an [`Output::Record`].
     records: bool,
-    /// What [`takes_runs`](Self::takes_runs) says while a WebSocket carries the session.
-    may_take_runs: bool,
     max_poll_packets: u16,
 }
 
@@ -123,7 +121,6 @@ impl Session {
     ) -> Self {
         let heartbeat = Heartbeat::new(revision, config.ping_interval, config.ping_timeout, now);
         let records = config.records;
-        let may_take_runs = config.overflow == Overflow::Disconnect && !records;
         Self {
             config,
             outbox: Outbox::new(now),
@@ -143,7 +140,6 @@ impl Session {
             progress_watched: false,
             extended: false,
             records,
-            may_take_runs,
             max_poll_packets: u16::MAX,
         }
     }
@@ -155,7 +151,7 @@ impl Session {
 
     /// Sends the open packet.
     pub fn open(&mut self, now: Instant, handshake: OutPacket) {
-        self.push_control(now, handshake);
+        self.push(now, handshake, Part::Owed);
         if self.records && self.transport == Transport::WebSocket {
             self.record(Record::UpgradeRequested);
             self.record(Record::Upgraded);
@@ -261,9 +257,6 @@ impl Session {
             let next = self.post.as_mut()?.packets.next();
             match next {
                 Some(Ok(packet)) => {
-                    if self.records {
-                        self.record_received(&packet);
-                    }
                     if let Some(message) = self.handle_packet(now, packet) {
                         return Some(message);
                     }
@@ -297,9 +290,6 @@ impl Session {
     /// Handles a message of the session's WebSocket. Returns the content if it is a message packet.
     #[inline]
     pub fn handle_frame(&mut self, now: Instant, frame: Message) -> Option<Message> {
-        if self.records {
-            self.record_frame(&frame);
-        }
         match Packet::decode_frame(self.revision, frame) {
             Ok(Packet::Message(message)) => self.take_message(now, message),
             Ok(packet) => self.handle_packet(now, packet),
@@ -414,7 +404,7 @@ impl Session {
                 return self.heartbeat.extend(now);
             }
             match self.heartbeat.on_timeout(now) {
-                Beat::SendPing => self.push_control(now, OutPacket::Ping),
+                Beat::SendPing => self.push(now, OutPacket::Ping, Part::Owed),
                 Beat::Dead => self.fail(CloseReason::PingTimeout),
             }
         }
@@ -472,9 +462,6 @@ impl Session {
             (Part::Event, Part::Attachment)
         };
         self.compress |= options.compress;
-        if self.records {
-            self.record_messages(message, attachments);
-        }
         self.push(now, OutPacket::Message(message.clone()), first);
         for attachment in attachments {
             self.push(now, OutPacket::Message(attachment.clone()), others);
@@ -486,7 +473,9 @@ impl Session {
     /// does not drop single messages, and none is recorded.
     #[inline]
     pub fn takes_runs(&self) -> bool {
-        self.transport == Transport::WebSocket && self.may_take_runs
+        self.transport == Transport::WebSocket
+            && self.config.overflow == Overflow::Disconnect
+            && !self.records
     }
 
     /// Queues many text messages at once; see [`takes_runs`](Self::takes_runs). The caller checks the limit for those
@@ -761,6 +750,10 @@ impl Session {
         if self.state != State::Open {
             return None;
         }
+        if self.records {
+            let content = Some(message.clone());
+            self.record(Record::Received(PacketType::Message, content));
+        }
         self.heartbeat.on_packet(now);
         Some(message)
     }
@@ -768,6 +761,9 @@ impl Session {
     fn handle_packet(&mut self, now: Instant, packet: Packet) -> Option<Message> {
         if self.state != State::Open {
             return None;
+        }
+        if self.records && !matches!(packet, Packet::Message(_)) {
+            self.record(Record::received(&packet));
         }
         match (packet, self.revision) {
             (Packet::Message(message), _) => return self.take_message(now, message),
@@ -781,7 +777,7 @@ impl Session {
             (Packet::Ping(_), Revision::V3) => {
                 self.heartbeat.on_ping(now);
                 if !self.outbox.has_heartbeat() {
-                    self.push_control(now, OutPacket::pong(""));
+                    self.push(now, OutPacket::pong(""), Part::Owed);
                 }
             }
             // Spec, "Heartbeat": the direction is fixed in each revision.
@@ -830,48 +826,16 @@ impl Session {
         }
     }
 
-    // What follows is out of the way of sessions that record nothing.
-
     #[cold]
-    #[inline(never)]
     fn record(&mut self, record: Record) {
         self.outputs.push(Output::Record(Box::new(record)));
     }
 
-    #[cold]
-    #[inline(never)]
-    fn record_frame(&mut self, frame: &Message) {
-        if let Ok(packet) = Packet::decode_frame(self.revision, frame.clone()) {
-            self.record_received(&packet);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn record_received(&mut self, packet: &Packet) {
-        if self.state == State::Open {
-            self.record(Record::received(packet));
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn record_messages(&mut self, message: &Outgoing, attachments: &[Outgoing]) {
-        for each in std::iter::once(message).chain(attachments) {
-            self.record(Record::Sent(PacketType::Message, Some(each.message())));
-        }
-    }
-
-    /// Queues a packet that is not a message.
-    fn push_control(&mut self, now: Instant, packet: OutPacket) {
+    #[inline]
+    fn push(&mut self, now: Instant, packet: OutPacket, part: Part) {
         if self.records {
             self.record(Record::sent(&packet));
         }
-        self.push(now, packet, Part::Owed);
-    }
-
-    #[inline]
-    fn push(&mut self, now: Instant, packet: OutPacket, part: Part) {
         self.outbox.push(now, packet, part);
     }
 
