@@ -175,18 +175,12 @@ impl Queue {
     }
 
     fn pop(&self, state: &mut State) -> Option<Event> {
-        loop {
-            let event = state.events.pop_front()?;
-            state.taken += 1;
-            if state.events.len() == HIGH_WATER / 2 {
-                self.emptied.notify_waiters();
-            }
-            match event {
-                // The client has gone before anybody heard of it.
-                Event::Connect { decide, .. } if decide.is_closed() => {}
-                event => return Some(event),
-            }
+        let event = state.events.pop_front()?;
+        state.taken += 1;
+        if state.events.len() == HIGH_WATER / 2 {
+            self.emptied.notify_waiters();
         }
+        Some(event)
     }
 
     /// The descriptor that is readable while events wait.
