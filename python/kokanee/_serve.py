@@ -6,11 +6,10 @@ import argparse
 import dataclasses
 import os
 import sys
-import traceback
 from typing import Any
 
 from . import _run
-from ._serve_options import ListenError, Options, StartError
+from ._serve_options import ListenError, Options, StartError, report
 
 #: What each option is for; the rest of it is that of `Options`.
 HELP = {
@@ -68,11 +67,5 @@ def main(arguments: list[str]) -> int:
     )
     try:
         return _run.serve(app, Options(**given))
-    except StartError as error:
-        if error.__cause__ is not None:
-            traceback.print_exception(error.__cause__)
-        print(f"kokanee: {error}", file=sys.stderr)
-        return error.code
-    except ListenError as error:
-        print(f"kokanee: {error.strerror}", file=sys.stderr)
-        return 1
+    except (StartError, ListenError) as error:
+        return report(error)

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import _lifecycle, _run, _serve_options, _workers
-from ._serve_options import ListenError, Options, StartError
+from ._serve_options import ListenError, Options, StartError, report
 
 logger = logging.getLogger("kokanee.host")
 
@@ -297,14 +297,8 @@ class Master:
             if options.reload:
                 return _serve_and_watch(self._app, options, self._sockets, (serves, master))
             return _run.Worker(self._app, options, serves, master).serve(self._sockets)
-        except StartError as error:
-            if error.__cause__ is not None:
-                traceback.print_exception(error.__cause__)
-            print(f"kokanee: {error}", file=sys.stderr)
-            return error.code
-        except ListenError as error:
-            print(f"kokanee: {error.strerror}", file=sys.stderr)
-            return 1
+        except (StartError, ListenError) as error:
+            return report(error)
 
 
 def _end(code: int) -> None:

@@ -8,6 +8,7 @@ import importlib
 import inspect
 import os
 import sys
+import traceback
 from typing import Any
 
 
@@ -21,6 +22,17 @@ class StartError(Exception):
 
 class ListenError(OSError):
     """Says why the host cannot listen, or cannot encrypt."""
+
+
+def report(error: StartError | ListenError) -> int:
+    """Prints why the host cannot start, and returns the exit code."""
+    if isinstance(error, ListenError):
+        sys.stderr.write(f"kokanee: {error.strerror}\n")
+        return 1
+    if error.__cause__ is not None:
+        traceback.print_exception(error.__cause__)
+    sys.stderr.write(f"kokanee: {error}\n")
+    return error.code
 
 
 @dataclasses.dataclass(frozen=True)
