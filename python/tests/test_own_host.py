@@ -589,6 +589,16 @@ def wait_for_answer(port: int, expected: bytes) -> None:
     raise AssertionError(f"{answer!r} is not {expected!r}")
 
 
+def wait_for_mistake(process: subprocess.Popen[str], text: str) -> None:
+    """Waits until a program has said what is wrong, and that it waits for a change."""
+    assert process.stderr is not None
+    lines = []
+    while not lines or "waiting for a change" not in lines[-1]:
+        assert (line := process.stderr.readline()), lines
+        lines.append(line)
+    assert [line for line in lines if line.startswith(text)], lines
+
+
 @pytest.mark.parametrize("how", ["serve", "run"])
 def test_a_change_of_a_file_starts_the_program_anew(how: str, tmp_path: Path) -> None:
     port = free_port()
@@ -604,14 +614,16 @@ def test_a_change_of_a_file_starts_the_program_anew(how: str, tmp_path: Path) ->
         wait_for_answer(port, b"version 1")
         file.write_text(PROGRAM.format(version=2, last=last))
         wait_for_answer(port, b"version 2")
-        if how == "serve":
-            # A mistake does not end it.
-            file.write_text("this is not Python")
-            assert process.stderr is not None
-            while "waiting for a change" not in process.stderr.readline():
-                pass
-            file.write_text(PROGRAM.format(version=3, last=last))
-            wait_for_answer(port, b"version 3")
+        # A mistake does not end it: it says what is wrong, and waits.
+        file.write_text("this is no program")
+        wait_for_mistake(process, "SyntaxError: ")
+        # The mistake may be in a module that did not exist before.
+        file.write_text("import beside\n" + PROGRAM.format(version=3, last=last))
+        wait_for_mistake(process, "ModuleNotFoundError: No module named 'beside'")
+        (tmp_path / "beside.py").write_text("")
+        wait_for_answer(port, b"version 3")
+        file.write_text("this is no program")
+        wait_for_mistake(process, "SyntaxError: ")
     finally:
         process.terminate()
     assert process.wait(15) == 0
