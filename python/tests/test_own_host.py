@@ -336,6 +336,8 @@ def _opened(port: int) -> Any:
     (["no_such_module:app"], 1, "there is no module 'no_such_module' in "),
     (["own_wsgi:no_such"], 1, "'own_wsgi' has no attribute 'no_such'; it has app, sio"),
     (["own_wsgi:make"], 1, "is not an application: WSGI calls it with (environ, start_response)"),
+    (["own_wsgi:kokanee.Server"], 1, "kokanee.server:Server is a class, not an application: give an instance of it, as with Server()"),
+    (["own_wsgi:kokanee.ASGIApp", "--interface", "asgi"], 1, "is a class, not an application"),
     (["own_wsgi:PATHS"], 1, "is not an application: it cannot be called"),
     (["own_wsgi:app", "--host", "no.such.invalid"], 1, "there is no host 'no.such.invalid'"),
     (["own_wsgi:app", "--certfile", "/no/such"], 2, "certfile and keyfile go together"),
@@ -376,6 +378,34 @@ def test_factories() -> None:
     for arguments in (["own_wsgi:make()"], ["own_wsgi:make", "--factory"], ["own_wsgi.py"]):
         with serve(*arguments) as server:
             assert request(server, "GET", "/write")[1] == b"written,returned"
+
+
+#: Classes each of whose instances answers one request.
+CLASSES = """
+class Wsgi:
+    def __init__(self, environ, start_response):
+        self.start_response = start_response
+    def __iter__(self):
+        self.start_response("200 OK", [])
+        yield b"wsgi"
+
+class Asgi:
+    def __init__(self, scope, receive, send):
+        self.scope, self.send = scope, send
+    def __await__(self):
+        return self.answer().__await__()
+    async def answer(self):
+        assert self.scope["type"] == "http"
+        await self.send({"type": "http.response.start", "status": 200})
+        await self.send({"type": "http.response.body", "body": b"asgi"})
+"""
+
+
+@pytest.mark.parametrize(("name", "body"), [("Wsgi", b"wsgi"), ("Asgi", b"asgi"), ("make()", b"wsgi")])
+def test_a_class_whose_instances_answer_one_request_is_an_application(name: str, body: bytes, tmp_path: Path) -> None:
+    (tmp_path / "classes.py").write_text(f"{CLASSES}\ndef make():\n    return Wsgi\n")
+    with serve(f"classes:{name}", "--app-dir", str(tmp_path)) as server:
+        assert request(server, "GET", "/")[1] == body
 
 
 # Workers.
