@@ -304,7 +304,7 @@ def test_what_ends_a_worker_at_its_start_is_said(tmp_path: Path, workers: str) -
         assert "Traceback" not in done.stderr
 
 
-def test_a_file_that_is_no_socket_is_kept(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_socket_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "important"
     path.write_text("precious")
     command = [*SERVE, "own_wsgi:app", "--uds", str(path)]
@@ -464,7 +464,7 @@ def test_workers_share_the_socket_are_replaced_and_end_together() -> None:
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_a_process_that_a_worker_starts_is_none(named: bool) -> None:
+def test_a_process_that_a_worker_starts_is_not_a_worker(named: bool) -> None:
     environment = {"KOKANEE_WORKER_GROUP": "shop"} if named else {}
     with serve("own_wsgi:app", "--workers", "2", **environment) as server:
         own, started = json.loads(request(server, "GET", "/groups")[1])

@@ -315,17 +315,17 @@ def test_clients_of_an_async_server_without_a_connection() -> None:
     asyncio.run(run())
 
 
-def test_async_managers_of_an_application_tell_others() -> None:
-    class Teller(AsyncPubSubManager):
-        told: list[Any] = []
+def test_async_managers_of_an_application_publish() -> None:
+    class Publishing(AsyncPubSubManager):
+        published: list[Any] = []
 
         async def _publish(self, data: Any) -> None:
-            self.told.append(data)
+            self.published.append(data)
 
     async def run() -> None:
-        manager = Teller(write_only=True)
+        manager = Publishing(write_only=True)
         await manager.emit("e", ("a", "b"), room="r")
-        assert manager.told[0]["data"] == ["a", "b"] and manager.told[0]["room"] == "r"
+        assert manager.published[0]["data"] == ["a", "b"] and manager.published[0]["room"] == "r"
 
     asyncio.run(run())
 
