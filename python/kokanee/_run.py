@@ -189,9 +189,7 @@ class Worker:
             _serve_options.python_path()
             app = _serve_options.load(app, options.factory)
         app = _as_app(app)
-        interface = options.interface
-        if interface == "auto":
-            interface = _serve_options.interface_of(app)
+        interface = _serve_options.interface_of(app, options.interface)
         tls = (options.certfile, options.keyfile) if options.certfile and options.keyfile else None
         try:
             host = _engine.Host(

@@ -150,7 +150,7 @@ def test_a_declared_length_counts(server: Program) -> None:
     server.wait_for("the application has sent 10 of the 11 bytes that it declared")
 
 
-def test_the_rest_of_a_body_is_no_second_response(server: Program) -> None:
+def test_what_exceeds_the_declared_length_is_not_sent(server: Program) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     for length in (5, 10, 0):
         connection.request("GET", f"/listed?{length}")
