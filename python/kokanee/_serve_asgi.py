@@ -206,7 +206,7 @@ class _WebSocket(_Waiting):
         opened = self._opened
         assert opened is not None
         if kind == "websocket.close":
-            opened.close(message.get("code") or 1000)
+            opened.close(message.get("code") or 1000, message.get("reason") or "")
             return
         if kind != "websocket.send":
             raise RuntimeError(f"an open WebSocket does not take the message {kind!r}")

@@ -116,7 +116,7 @@ async def socket(scope, receive, send):
             say("left", message["code"], message["reason"])
             return
         if message.get("text") == "close":
-            await send({"type": "websocket.close", "code": 4001})
+            await send({"type": "websocket.close", "code": 4001, "reason": "€" * 60})
         elif message.get("text") == "return":
             return
         elif message.get("text") == "fail":
