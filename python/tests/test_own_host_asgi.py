@@ -96,6 +96,14 @@ def test_a_stream(server: Program) -> None:
     assert raw(server, "HEAD /stream HTTP/1.1").endswith(b"\r\n\r\n")
 
 
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_without_a_body_has_no_length(server: Program, status: int) -> None:
+    for path in ("/bodiless", "/pieces/bodiless"):
+        response, body = request(server, "GET", f"{path}?{status}")
+        assert (response.status, body) == (status, b"")
+        assert response.headers["Content-Length"] is None and response.headers["Transfer-Encoding"] is None
+
+
 def test_a_client_that_leaves(server: Program) -> None:
     with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
         connection.sendall(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -193,6 +193,19 @@ def test_status_and_headers(server: Program) -> None:
     assert request(server, "GET", "/fail_bad_header")[0].status == 500
 
 
+@pytest.mark.parametrize("line", ["204+No+Content", "304+Not+Modified"])
+def test_a_status_without_a_body_has_no_length(server: Program, line: str) -> None:
+    for path in ("/bodiless/listed", "/bodiless/pieces"):
+        # Not the last response of its connection: the next one begins right after the head.
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        for _ in range(2):
+            connection.request("GET", f"{path}?{line}")
+            response = connection.getresponse()
+            assert response.status == int(line[:3]) and response.read() == b""
+            assert response.headers["Content-Length"] is None and response.headers["Transfer-Encoding"] is None
+        connection.close()
+
+
 @pytest.mark.parametrize(("path", "length"), [("/echo", "0"), ("/write", None), ("/stream", None), ("/declared?10", "10"), ("/status?200+OK", "4")])
 def test_head_has_no_body(server: Program, path: str, length: str | None) -> None:
     answer = raw(server, f"HEAD {path} HTTP/1.1")

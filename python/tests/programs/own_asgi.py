@@ -50,6 +50,14 @@ async def stream(scope, receive, send):
     await send({"type": "http.response.body"})
 
 
+async def bodiless(scope, receive, send):
+    length = [(b"content-length", b"4")]
+    await send({"type": "http.response.start", "status": int(scope["query_string"]), "headers": length})
+    if "pieces" in scope["path"]:
+        await send({"type": "http.response.body", "body": b"bo", "more_body": True})
+    await send({"type": "http.response.body", "body": b"dy"})
+
+
 async def endless(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     sent = 0
@@ -141,7 +149,7 @@ async def deny(scope, receive, send):
 
 
 PATHS = {function.__name__: function for function in (
-    scope, echo, stream, endless, trickle, leave, after, exits, fail, fail_late, silent, slow, socket, refuse, deny,
+    scope, echo, stream, bodiless, endless, trickle, leave, after, exits, fail, fail_late, silent, slow, socket, refuse, deny,
 )}  # fmt: skip
 
 

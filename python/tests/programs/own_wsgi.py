@@ -79,6 +79,11 @@ def status(environ, start_response):
     return [b"body"]
 
 
+def bodiless(environ, start_response):
+    start_response(environ["QUERY_STRING"].replace("+", " "), [("Content-Length", "4")])
+    return [b"body"] if "listed" in environ["PATH_INFO"] else Pieces(b"bo", b"dy")
+
+
 def replaced(environ, start_response):
     start_response("200 OK", [("X-First", "1")])
     try:
@@ -177,7 +182,7 @@ def groups(environ, start_response):
 
 
 PATHS = {function.__name__: function for function in (
-    environ, echo, lines, stream, declared, listed, write, status, replaced, too_late, twice, fail, fail_late, fail_bad_header,
+    environ, echo, lines, stream, declared, listed, write, status, bodiless, replaced, too_late, twice, fail, fail_late, fail_bad_header,
     file, endless, trickle, slow, silent, pid, die, threads, groups,
 )}  # fmt: skip
 
