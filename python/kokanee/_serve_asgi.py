@@ -187,12 +187,15 @@ class _WebSocket(_Waiting):
             raise RuntimeError(f"a WebSocket that was not accepted does not take the message {kind!r}")
 
     def _accept(self, message: Message) -> None:
-        self._opened = self._exchange.accept_websocket(
+        accepted = self._exchange.accept_websocket(
             message.get("headers") or (), message.get("subprotocol"), self._most_bytes
         )
-        if self._opened is None:
-            self._refuse(400, [(b"content-type", b"text/plain")], b"Bad WebSocket handshake")
+        if isinstance(accepted, int):
+            # The client's handshake is not one, or of a version that nobody speaks.
+            self._closed = True
+            self.status = accepted
         else:
+            self._opened = accepted
             self.status = 101
         self.wake()
 

@@ -174,8 +174,21 @@ def test_websockets_that_are_refused(server: Program) -> None:
         with pytest.raises(websocket.WebSocketBadStatusException) as raised:
             connect(server, path)
         assert (raised.value.status_code, raised.value.resp_body or b"") == (status, body)
-    head = "GET /socket HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n\r\n"
-    assert exchange(server.port, head.encode()).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("path", ["/socket", "/socket.io/?EIO=4&transport=websocket"])
+def test_handshakes_that_are_none(server: Program, path: str) -> None:
+    head = f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n"
+    assert exchange(server.port, f"{head}\r\n".encode()).startswith(b"HTTP/1.1 400 ")
+    head += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    assert exchange(server.port, f"{head}\r\n".encode()).startswith(b"HTTP/1.1 400 ")
+    # RFC 6455 4.4: the client may try again with the version that is offered.
+    for version in ("8", "14", "13, 14"):
+        answer = exchange(server.port, f"{head}Sec-WebSocket-Version: {version}\r\n\r\n".encode()).lower()
+        assert answer.startswith(b"http/1.1 426 ")
+        assert b"\r\nsec-websocket-version: 13\r\n" in answer
+    if path == "/socket":
+        server.wait_for('"GET /socket HTTP/1.1" 426')
 
 
 def test_a_websocket_has_back_pressure(server: Program) -> None:

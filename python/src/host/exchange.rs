@@ -231,25 +231,19 @@ impl Shared {
 
     // The response.
 
-    /// Gives the whole response, or its head: the rest is written then.
-    pub(crate) fn reply(self: &Arc<Self>, response: Response<Option<Bytes>>) -> Result<(), Late> {
-        let mut state = self.state.lock();
-        let is_whole = response.body().is_some();
-        let next = if is_whole {
-            Writing::Ended
-        } else {
-            Writing::Going
-        };
-        let verdict = take_verdict(&mut state, next)?;
-        drop(state);
-        let response = response.map(|body| match body {
-            Some(bytes) => ReplyBody::Whole(bytes),
-            None => ReplyBody::Stream(Stream::new(Arc::clone(self))),
-        });
-        match verdict.send(Verdict::Reply(response)) {
-            Ok(()) => Ok(()),
-            Err(_) => Err(Late::Gone),
-        }
+    /// Gives the whole response.
+    pub(crate) fn answer(&self, response: Response<ReplyBody>) -> Result<(), Late> {
+        let verdict = take_verdict(&mut self.state.lock(), Writing::Ended)?;
+        reply(verdict, response)
+    }
+
+    /// Gives the head of a response; its body is written then.
+    pub(crate) fn begin(self: &Arc<Self>, head: Response<()>) -> Result<(), Late> {
+        let verdict = take_verdict(&mut self.state.lock(), Writing::Going)?;
+        reply(
+            verdict,
+            head.map(|()| ReplyBody::Stream(Stream::new(Arc::clone(self)))),
+        )
     }
 
     /// Gives the request to an engine. `None` if its body was read, or it was answered.
@@ -399,6 +393,11 @@ fn take_verdict(
             Err(Late::Answered)
         }
     }
+}
+
+fn reply(verdict: oneshot::Sender<Verdict>, response: Response<ReplyBody>) -> Result<(), Late> {
+    let sent = verdict.send(Verdict::Reply(response));
+    sent.map_err(|_| Late::Gone)
 }
 
 fn push(state: &mut State, piece: Bytes) -> Result<(), Late> {

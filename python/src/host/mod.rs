@@ -88,20 +88,6 @@ impl Drop for Leaving {
     }
 }
 
-/// Returns the response that accepts a WebSocket. `None`: the request is not a handshake.
-fn upgraded(request: &http::HeaderMap) -> Option<Response<()>> {
-    let key = request.get(header::SEC_WEBSOCKET_KEY)?.as_bytes();
-    let accept = kokanee_websocket::is_valid_key(key)
-        .then(|| HeaderValue::try_from(kokanee_websocket::accept_key(key)).ok())??;
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let fields = response.headers_mut();
-    fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    fields.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    Some(response)
-}
-
 fn status(status: StatusCode) -> Response<ReplyBody> {
     let reason = status.canonical_reason().unwrap_or_default();
     let mut response = Response::new(ReplyBody::Whole(Bytes::from(reason)));
