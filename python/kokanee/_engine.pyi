@@ -13,6 +13,7 @@ __all__ = [
     "Exchange",
     "HostWebSocket",
     "Opening",
+    "RequestMalformed",
     "RequestTooLarge",
     "swallow",
     "after_fork",
@@ -162,6 +163,7 @@ class Channel:
     def take(self) -> list[Any]: ...
     def end(self) -> None: ...
 
+class RequestMalformed(OSError): ...
 class RequestTooLarge(OSError): ...
 
 _Pairs = Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]

@@ -89,6 +89,21 @@ def test_bodies_that_are_too_large_or_do_not_arrive(server: Program) -> None:
         assert raw(server, f"POST /echo HTTP/1.1\r\nContent-Length: {size}", b"x").startswith(b"HTTP/1.1 408 ")
 
 
+def test_a_malformed_body_is_the_clients_fault(server: Program) -> None:
+    head = "HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n"
+    for path in ("/echo", "/careless"):
+        # The connection ends, though the client has not asked for that.
+        answer = exchange(server.port, f"POST {path} {head}".encode())
+        assert answer.startswith(b"HTTP/1.1 400 ") and answer.endswith(b"\r\n\r\nBad Request")
+    server.wait_for("a message http.request")
+    server.wait_for("a message http.disconnect")
+    server.wait_for("it says the request's body is malformed")
+    server.wait_for('"POST /careless HTTP/1.1" 400')
+    answer = exchange(server.port, f"POST /streamed {head}".encode())
+    assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"5\r\nbegun\r\n3\r\nabc\r\n0\r\n\r\n")
+    assert not [line for line in server.lines if "failed for /careless" in line]
+
+
 def test_a_stream(server: Program) -> None:
     answer = raw(server, "GET /stream HTTP/1.1")
     assert b"transfer-encoding: chunked" in answer

@@ -169,10 +169,14 @@ def test_a_query_of_any_bytes(server: Program) -> None:
 
 
 def test_a_malformed_body_is_the_clients_fault(server: Program) -> None:
-    head = b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-    answer = exchange(server.port, head + b"zz\r\n")
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
-    assert not any("Traceback" in line and "body" in line for line in server.lines)
+    for body in (b"zz\r\n", b"3\r\nabc\r\nzz\r\n", b"3\r\nabcd\r\n", b"fffffffffffffffff\r\n"):
+        # The connection ends, though the client has not asked for that.
+        head = "HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        answer = exchange(server.port, f"POST /echo {head}".encode() + body)
+        assert answer.startswith(b"HTTP/1.1 400 ") and answer.endswith(b"\r\n\r\nBad Request")
+        answer = exchange(server.port, f"POST /careful {head}".encode() + body)
+        assert answer.startswith(b"HTTP/1.1 422 ") and answer.endswith(b"\r\n\r\nthe request's body is malformed")
+    assert not [line for line in server.lines if "failed for POST" in line]
 
 
 def test_write(server: Program) -> None:

@@ -56,7 +56,20 @@ pub(crate) struct BodyLimits {
 pub(crate) enum BodyError {
     TooLarge,
     TooSlow,
+    /// Its chunks are not those of HTTP.
+    Malformed,
     Gone,
+}
+
+impl From<hyper::Error> for BodyError {
+    fn from(error: hyper::Error) -> Self {
+        let source = std::error::Error::source(&error);
+        let kind = source.and_then(|source| Some(source.downcast_ref::<io::Error>()?.kind()));
+        match kind {
+            Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Self::Malformed,
+            _ => Self::Gone,
+        }
+    }
 }
 
 /// How far a request's body was read.
@@ -426,7 +439,7 @@ async fn read(shared: Arc<Shared>, mut incoming: Incoming) {
         }
         let frame = match tokio::time::timeout(shared.limits.timeout, incoming.frame()).await {
             Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(_))) => break Err(BodyError::Gone),
+            Ok(Some(Err(error))) => break Err(error.into()),
             Ok(None) => break Ok(()),
             Err(_) => break Err(BodyError::TooSlow),
         };

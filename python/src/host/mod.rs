@@ -55,7 +55,7 @@ use self::{
     site::{Origins, Site},
 };
 pub(crate) use self::{
-    python::{Exchange, RequestTooLarge},
+    python::{Exchange, RequestMalformed, RequestTooLarge},
     site::Opening,
     websocket::HostWebSocket,
 };

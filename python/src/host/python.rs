@@ -36,11 +36,19 @@ create_exception!(
     "The body of a request is larger than the host takes."
 );
 
+create_exception!(
+    _engine,
+    RequestMalformed,
+    PyOSError,
+    "The body of a request is not one of HTTP."
+);
+
 impl From<BodyError> for PyErr {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::TooLarge => RequestTooLarge::new_err("the request's body is too large"),
             BodyError::TooSlow => PyTimeoutError::new_err("the request's body does not arrive"),
+            BodyError::Malformed => RequestMalformed::new_err("the request's body is malformed"),
             BodyError::Gone => PyConnectionResetError::new_err("the client has left"),
         }
     }

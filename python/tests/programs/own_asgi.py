@@ -85,6 +85,23 @@ async def leave(scope, receive, send):
     say((await receive())["type"])
 
 
+async def careless(scope, receive, send):
+    say("a message", (await receive())["type"])
+    say("a message", (await receive())["type"])
+    try:
+        await answer(send, b"never")
+    except OSError as error:
+        say("it says", error)
+        raise ValueError("whatever an application makes of that") from None
+
+
+async def streamed(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+    _, body = await read(receive)
+    await send({"type": "http.response.body", "body": body})
+
+
 async def after(scope, receive, send):
     await answer(send, b"done")
     say((await receive())["type"])
@@ -149,7 +166,7 @@ async def deny(scope, receive, send):
 
 
 PATHS = {function.__name__: function for function in (
-    scope, echo, stream, bodiless, endless, trickle, leave, after, exits, fail, fail_late, silent, slow, socket, refuse, deny,
+    scope, echo, stream, bodiless, endless, trickle, leave, careless, streamed, after, exits, fail, fail_late, silent, slow, socket, refuse, deny,
 )}  # fmt: skip
 
 

@@ -47,6 +47,14 @@ def echo(environ, start_response):
     return [body]
 
 
+def careful(environ, start_response):
+    try:
+        environ["wsgi.input"].read()
+    except OSError as error:
+        start_response("422 No", [])
+        return [str(error).encode()]
+
+
 def lines(environ, start_response):
     found = [environ["wsgi.input"].readline(), environ["wsgi.input"].read(2), *environ["wsgi.input"]]
     start_response("200 OK", [])
@@ -182,7 +190,7 @@ def groups(environ, start_response):
 
 
 PATHS = {function.__name__: function for function in (
-    environ, echo, lines, stream, declared, listed, write, status, bodiless, replaced, too_late, twice, fail, fail_late, fail_bad_header,
+    environ, echo, careful, lines, stream, declared, listed, write, status, bodiless, replaced, too_late, twice, fail, fail_late, fail_bad_header,
     file, endless, trickle, slow, silent, pid, die, threads, groups,
 )}  # fmt: skip
 
