@@ -103,6 +103,24 @@ def test_a_poll_ends_with_its_client() -> None:
             assert client.until("42").startswith("42")
 
 
+@pytest.mark.parametrize("app", ["own_wsgi:app", "own_asgi:app"])
+def test_after_a_shutdown_the_next_client_starts_the_server_again(app: str) -> None:
+    with serve(app) as server:
+        client = websocket(server.port)
+        assert request(server, "GET", "/shut_down")[1] == b"shut down"
+        server.wait_for("disconnect server disconnect")
+        assert client.recv_data(control_frame=True)[0] == websocket_client.ABNF.OPCODE_CLOSE
+        server.lines.clear()
+        # The rest of the application is served as before.
+        assert request(server, "GET", "/echo")[0].status == 200
+        poller = Poller(server.port)
+        poller.join()
+        assert poller.call("my_message", DATA) == [DATA]
+        assert server.stop() == 0
+        server.wait_for("disconnect server disconnect")
+        assert not [line for line in server.lines if "Traceback" in line]
+
+
 def certificate(folder: Path) -> tuple[str, str]:
     """Makes a certificate of its own authority."""
     names = str(folder / "cert.pem"), str(folder / "key.pem")

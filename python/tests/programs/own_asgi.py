@@ -152,6 +152,11 @@ async def socket(scope, receive, send):
             await send({"type": "websocket.send", "bytes": message["bytes"] * 2})
 
 
+async def shut_down(scope, receive, send):
+    await sio.shutdown()
+    await answer(send, b"shut down")
+
+
 async def refuse(scope, receive, send):
     await receive()
     await send({"type": "websocket.close"})
@@ -166,7 +171,7 @@ async def deny(scope, receive, send):
 
 
 PATHS = {function.__name__: function for function in (
-    scope, echo, stream, bodiless, endless, trickle, leave, careless, streamed, after, exits, fail, fail_late, silent, slow, socket, refuse, deny,
+    scope, echo, stream, bodiless, endless, trickle, leave, careless, streamed, after, exits, fail, fail_late, silent, slow, socket, shut_down, refuse, deny,
 )}  # fmt: skip
 
 

@@ -172,6 +172,12 @@ def pid(environ, start_response):
     return [str(os.getpid()).encode()]
 
 
+def shut_down(environ, start_response):
+    sio.shutdown()
+    start_response("200 OK", [])
+    return [b"shut down"]
+
+
 def die(environ, start_response):
     os._exit(9)
 
@@ -191,7 +197,7 @@ def groups(environ, start_response):
 
 PATHS = {function.__name__: function for function in (
     environ, echo, careful, lines, stream, declared, listed, write, status, bodiless, replaced, too_late, twice, fail, fail_late, fail_bad_header,
-    file, endless, trickle, slow, silent, pid, die, threads, groups,
+    file, endless, trickle, slow, silent, pid, shut_down, die, threads, groups,
 )}  # fmt: skip
 
 
