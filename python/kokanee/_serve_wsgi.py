@@ -286,9 +286,13 @@ class WsgiHost:
         )
 
 
-def base_environ(options: Options, name: tuple[str, int], multiprocess: bool) -> dict[str, Any]:
+def base_environ(options: Options, name: tuple[str, int | None], multiprocess: bool) -> dict[str, Any]:
     """Returns what is the same in every environ."""
+    host, port = name
+    # The name of a Unix socket is that which the client asks for: the engine adds it.
+    names = {} if port is None else {"SERVER_NAME": host, "SERVER_PORT": str(port)}
     return {
+        **names,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.errors": sys.stderr,
@@ -298,8 +302,6 @@ def base_environ(options: Options, name: tuple[str, int], multiprocess: bool) ->
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
         "SERVER_SOFTWARE": f"kokanee/{_engine.__version__}",
-        "SERVER_NAME": name[0],
-        "SERVER_PORT": str(name[1]),
         "SCRIPT_NAME": options.root_path,
         "REMOTE_ADDR": "",
     }
