@@ -275,8 +275,7 @@ class Worker:
     ) -> int:
         from ._serve_wsgi import WsgiHost, base_environ
 
-        address, port = _name(sockets[0])
-        base = base_environ(options, (address, port or 0), options.workers > 1)
+        base = base_environ(options, _name(sockets[0]), options.workers > 1)
         stop = threading.Event()
         self._stop = stop.set
         before: dict[int, Any] = {}

@@ -103,6 +103,24 @@ def test_a_poll_ends_with_its_client() -> None:
             assert client.until("42").startswith("42")
 
 
+@pytest.mark.parametrize("app", ["own_wsgi:app", "own_asgi:app"])
+def test_after_a_shutdown_the_next_client_starts_the_server_again(app: str) -> None:
+    with serve(app) as server:
+        client = websocket(server.port)
+        assert request(server, "GET", "/shut_down")[1] == b"shut down"
+        server.wait_for("disconnect server disconnect")
+        assert client.recv_data(control_frame=True)[0] == websocket_client.ABNF.OPCODE_CLOSE
+        server.lines.clear()
+        # The rest of the application is served as before.
+        assert request(server, "GET", "/echo")[0].status == 200
+        poller = Poller(server.port)
+        poller.join()
+        assert poller.call("my_message", DATA) == [DATA]
+        assert server.stop() == 0
+        server.wait_for("disconnect server disconnect")
+        assert not [line for line in server.lines if "Traceback" in line]
+
+
 def certificate(folder: Path) -> tuple[str, str]:
     """Makes a certificate of its own authority."""
     names = str(folder / "cert.pem"), str(folder / "key.pem")
@@ -161,6 +179,13 @@ def test_a_unix_socket(app: str, tmp_path: Path) -> None:
         connection.request("GET", "/environ" if "wsgi" in app else "/scope")
         body = json.loads(connection.getresponse().read())
         assert body.get("REMOTE_ADDR", body.get("client")) in ("", None)
+        assert body.get("server") == (None if "wsgi" in app else [str(path), None])
+        # WSGI wants host and port, of which a Unix socket has none: they are those that the client asks for.
+        hosts = {"a.b": ("a.b", "80"), "a:8000": ("a", "8000"), "[::1]": ("[::1]", "80"), "[::1]:8": ("[::1]", "8"), "": ("localhost", "80")}
+        for host, expected in hosts.items() if "wsgi" in app else ():
+            connection.request("GET", "/environ", headers={"Host": host})
+            body = json.loads(connection.getresponse().read())
+            assert (body["SERVER_NAME"], body["SERVER_PORT"]) == expected
         connection.request("GET", "/socket.io/?EIO=4&transport=polling")
         assert connection.getresponse().read().startswith(b"0{")
         headers = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
@@ -168,6 +193,7 @@ def test_a_unix_socket(app: str, tmp_path: Path) -> None:
         body = json.loads(connection.getresponse().read())
         assert (body.get("REMOTE_ADDR") or body["client"][0]) == "192.0.2.7"
         assert body.get("wsgi.url_scheme", body.get("scheme")) == "https"
+        assert body.get("SERVER_PORT", "443") == "443"
         again = subprocess.run([*SERVE, app, "--uds", str(path)], cwd=PROGRAMS, capture_output=True, text=True, timeout=20)
         assert (again.returncode, again.stderr) == (1, f"kokanee: another program listens on {path}\n")
     finally:
