@@ -18,8 +18,37 @@ import threading
 import time
 from typing import Any, Callable
 
+from ._pool import Pool
+
 #: Events that are taken out of the engine at once.
 BATCH = 256
+
+
+class _Events:
+    """Has the events of an engine, and those that it still had when it was closed."""
+
+    def __init__(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
+        self.handle = handle
+        self.wait_busy = engine.wait_busy
+        self.is_closed = engine.is_closed
+        self._wait = engine.wait_event
+        #: Events of an engine that was closed.
+        self._rest: collections.deque[tuple[Any, ...]] = collections.deque()
+
+    def keep(self, events: list[tuple[Any, ...]]) -> None:
+        """Takes the events that a closed engine still had."""
+        self._rest.extend(events)
+
+    def take(self, seconds: float) -> tuple[Any, ...] | None:
+        """Returns the next event; see `Source`."""
+        while self._rest:
+            try:
+                return self._rest.popleft()
+            except IndexError:
+                # Another thread was faster.
+                continue
+        event: tuple[Any, ...] | None = self._wait(seconds)
+        return event
 
 
 class Threading:
@@ -28,103 +57,45 @@ class Threading:
     name = "threading"
     most_threads = 256
     idle_seconds = 30.0
-    #: How long an event waits before one more thread is started.
-    patience_seconds = 0.005
 
     def __init__(self) -> None:
         self._reset()
 
     def _reset(self) -> None:
         self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._threads: set[threading.Thread] = set()
-        self._supervisor: threading.Thread | None = None
-        #: Events of an engine that was closed.
-        self._rest: collections.deque[tuple[Any, ...]] = collections.deque()
+        self._pool = Pool("kokanee", self.most_threads)
+        self._events: _Events | None = None
 
     @property
     def thread_count(self) -> int:
         """How many threads handle events."""
-        return len(self._threads)
+        return len(self._pool)
+
+    def _events_of(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> _Events:
+        """Returns the events of the only engine that this mode is for."""
+        if self._events is None:
+            self._events = _Events(engine, handle)
+            self._pool.idle_seconds = self.idle_seconds
+        return self._events
 
     def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Begins to handle the events of an engine."""
         # After a fork, the threads are those of the parent; after a shutdown, some may still run.
         if self._process != os.getpid():
             self._reset()
-        self._add_threads(1, engine, handle)
-        self._supervisor = threading.Thread(
-            target=self._supervise, args=(engine, handle), name="kokanee-supervisor", daemon=True
-        )
-        self._supervisor.start()
+        self._pool.start(self._events_of(engine, handle))
 
     def take_rest(
         self, events: list[tuple[Any, ...]], handle: Callable[[tuple[Any, ...]], None], engine: Any
     ) -> None:
         """Handles the events that a closed engine still had."""
-        self._rest.extend(events)
-        room = self.most_threads - len(self._threads)
-        self._add_threads(min(len(events), max(len(self._threads), 1), room), engine, handle)
+        source = self._events_of(engine, handle)
+        source.keep(events)
+        self._pool.grow(len(events), source)
 
     def join(self, seconds: float) -> None:
         """Waits until the threads have ended, after their engine was closed; not for those whose handler does not return."""
-        deadline = time.monotonic() + seconds
-        with self._lock:
-            threads = [*self._threads, self._supervisor]
-        for thread in threads:
-            # The system may not have started it.
-            if thread is not None and thread.is_alive() and thread is not threading.current_thread():
-                thread.join(max(deadline - time.monotonic(), 0))
-
-    def _add_threads(self, count: int, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
-        for _ in range(count):
-            thread = threading.Thread(
-                target=self._work, args=(engine, handle), name="kokanee", daemon=True
-            )
-            # Who has the lock finds none that has not started, and may join all.
-            with self._lock:
-                self._threads.add(thread)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    # The system gives no more threads, or the interpreter ends.
-                    self._threads.discard(thread)
-                    return
-
-    def _work(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
-        wait_event = engine.wait_event
-        while True:
-            try:
-                event = self._rest.popleft() if self._rest else wait_event(self.idle_seconds)
-            except IndexError:
-                # Another thread was faster.
-                continue
-            if event is not None:
-                try:
-                    handle(event)
-                except SystemExit:
-                    # As in any thread: it ends what runs here, which is the handler.
-                    pass
-                except BaseException:
-                    threading.excepthook(
-                        threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
-                    )
-                # Nothing of an event is kept while the next one is waited for.
-                del event
-                continue
-            with self._lock:
-                if len(self._threads) > 1 or engine.is_closed():
-                    self._threads.discard(threading.current_thread())
-                    return
-
-    def _supervise(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
-        # The engine's threads end by themselves when it is closed, and so does this.
-        while waiting := engine.wait_busy(self.patience_seconds):
-            if self._supervisor is not threading.current_thread():
-                # The engine was started again, with another one.
-                return
-            room = self.most_threads - len(self._threads)
-            self._add_threads(max(min(waiting, len(self._threads), room), 0), engine, handle)
+        self._pool.join(seconds)
 
     def sleep(self, seconds: float = 0) -> None:
         """Sleeps."""

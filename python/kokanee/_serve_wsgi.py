@@ -5,21 +5,16 @@ from __future__ import annotations
 import io
 import logging
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from . import _engine
 from ._access_log import AccessLog
+from ._pool import Pool
 from ._serve_options import Options
 
 logger = logging.getLogger("kokanee.host")
 
-#: How long a thread waits for a request before it ends, if it is not the last.
-IDLE_SECONDS = 30.0
-#: How long a request waits before one more thread is started.
-PATIENCE_SECONDS = 0.005
 #: Bytes of a body that are read at once.
 PIECE = 64 * 1024
 
@@ -169,61 +164,30 @@ class WsgiHost:
         self, app: Any, host: _engine.Host, options: Options, base: dict[str, Any], log: AccessLog | None
     ) -> None:
         self._app = app
-        self._host = host
-        self._most = options.threads
         self._root = options.root_path
         self._base = base
         self._log = log
-        self._lock = threading.Lock()
-        self._threads: set[threading.Thread] = set()
         self._closed = False
+        self._pool = Pool("kokanee-host", options.threads)
+        # It is the source of the pool.
+        self.take = host.next
+        self.wait_busy = host.wait_busy
 
     def start(self) -> None:
         """Begins to answer requests."""
-        self._add(1)
-        threading.Thread(target=self._supervise, name="kokanee-host-supervisor", daemon=True).start()
+        self._pool.start(self)
 
     def join(self, seconds: float) -> None:
         """Waits until the threads have ended, after the host was closed."""
         self._closed = True
-        deadline = time.monotonic() + seconds
-        with self._lock:
-            threads = list(self._threads)
-        for thread in threads:
-            thread.join(max(deadline - time.monotonic(), 0))
+        self._pool.join(seconds)
 
-    def _add(self, count: int) -> None:
-        for _ in range(count):
-            thread = threading.Thread(target=self._work, name="kokanee-host", daemon=True)
-            # Who has the lock finds none that has not started, and may join all.
-            with self._lock:
-                self._threads.add(thread)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    # The system gives no more threads.
-                    self._threads.discard(thread)
-                    return
+    def is_closed(self) -> bool:
+        """Returns whether there will be no more requests."""
+        return self._closed
 
-    def _supervise(self) -> None:
-        while waiting := self._host.wait_busy(PATIENCE_SECONDS):
-            room = self._most - len(self._threads)
-            self._add(max(min(waiting, len(self._threads), room), 0))
-
-    def _work(self) -> None:
-        following = self._host.next
-        while True:
-            exchange = following(IDLE_SECONDS)
-            if exchange is not None:
-                self._answer(exchange)
-                del exchange
-                continue
-            with self._lock:
-                if len(self._threads) > 1 or self._closed:
-                    self._threads.discard(threading.current_thread())
-                    return
-
-    def _answer(self, exchange: _engine.Exchange) -> None:
+    def handle(self, exchange: _engine.Exchange) -> None:
+        """Answers a request."""
         environ = exchange.environ(self._base, self._root)
         body = exchange.read_whole()
         environ["wsgi.input"] = (

@@ -271,7 +271,7 @@ class AsyncServer(base_server.BaseServer):
         on_error: Callable[..., None] = base_server.report,
     ) -> None:
         """Calls the handler of an event and answers it. All of it is one coroutine, as each costs something for each event."""
-        kind, sid, namespace, name, args, answer = event
+        _, sid, namespace, name, args, answer = event
         if is_logged:
             self.logger.info('received event "%s" from %s [%s]', name, sid, namespace)
         try:
@@ -289,22 +289,12 @@ class AsyncServer(base_server.BaseServer):
                     raise
                 # What the handler waited for was cancelled, not the handler.
                 result = None
-            if answer is None:
-                return
-            if result is self.not_handled:
-                answer.done()
-                return
-            if handler is None:
-                answer = self._answer_by(answer, sid, namespace)
-            sent = answer.send_result(result)
-            if sent is not True and sent is not False:
-                await settle(sent)
-        except BaseException as error:
             if answer is not None:
-                answer.done()
-            if kind is None or not isinstance(error, Exception):
-                raise
-            on_error(self.logger, name, sid, namespace)
+                sent = self._answer(event, result, handler is not None)
+                if sent is not None:
+                    await settle(sent)
+        except BaseException as error:
+            self._event_failed(event, error, on_error)
 
     def _start_event(self, event: tuple[Any, ...]) -> Any:
         return self._loop.spawn(self._handle_event(event))

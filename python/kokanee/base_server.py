@@ -262,6 +262,26 @@ class BaseServer(_connections.Connections):
             return {}
         return self.handlers
 
+    def _answer(self, event: tuple[Any, ...], result: Any, is_direct: bool) -> Any:
+        """Answers an event with what its handler has returned. Returns what must be awaited for that, or `None`."""
+        answer = event[5]
+        if result is self.not_handled:
+            answer.done()
+            return None
+        if not is_direct:
+            answer = self._answer_by(answer, event[1], event[2])
+        sent = answer.send_result(result)
+        return None if sent is True or sent is False else sent
+
+    def _event_failed(self, event: tuple[Any, ...], error: BaseException, on_error: Callable[..., None]) -> None:
+        """Ends an event whose handler has failed: `on_error` gets an exception, the caller what is more, and all of a test."""
+        kind, sid, namespace, name, _, answer = event
+        if answer is not None:
+            answer.done()
+        if kind is None or not isinstance(error, Exception):
+            raise error
+        on_error(self.logger, name, sid, namespace)
+
     def _get_namespace_handler(
         self, namespace: str, args: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:

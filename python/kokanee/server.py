@@ -319,7 +319,7 @@ class Server(base_server.BaseServer):
         self, event: tuple[Any, ...], on_error: Callable[..., None] = base_server.report
     ) -> None:
         """Calls the handler of an event and answers it."""
-        kind, sid, namespace, name, args, answer = event
+        _, sid, namespace, name, args, answer = event
         self.logger.info('received event "%s" from %s [%s]', name, sid, namespace)
         try:
             own = self._direct_handlers().get(namespace)
@@ -328,22 +328,12 @@ class Server(base_server.BaseServer):
                 result = handler(sid, *args)
             else:
                 result = self._trigger_event(name, namespace, sid, *args)
-            if answer is None:
-                return
-            if result is self.not_handled:
-                answer.done()
-                return
-            if handler is None:
-                answer = self._answer_by(answer, sid, namespace)
-            sent = answer.send_result(result)
-            if sent is not True and sent is not False and sent is not None:
-                drive(settle(sent))
-        except BaseException as error:
             if answer is not None:
-                answer.done()
-            if kind is None or not isinstance(error, Exception):
-                raise
-            on_error(self.logger, name, sid, namespace)
+                sent = self._answer(event, result, handler is not None)
+                if sent is not None:
+                    drive(settle(sent))
+        except BaseException as error:
+            self._event_failed(event, error, on_error)
 
     def _start_event(self, event: tuple[Any, ...]) -> Any:
         return self.start_background_task(self._handle_event, event)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import threading
 import time
-import types
 
 import pytest
 import wsgi_hosts
 from asgi_hosts import TAKE_OVER
-from kokanee import _modes, _serve_wsgi
+from kokanee import _modes, _pool
 from observing import serve
 from raw import websocket
 from support import LIMIT, program, until
@@ -173,6 +172,9 @@ class Closed:
     def wait_event(self, seconds: float) -> None:
         return None
 
+    def wait_busy(self, seconds: float) -> int:
+        return 0
+
     def is_closed(self) -> bool:
         return True
 
@@ -208,25 +210,16 @@ class Slow(threading.Thread):
 
 
 @pytest.mark.parametrize("starts", [0.2, None])
-@pytest.mark.parametrize("kind", ["mode", "host"])
-def test_threads_that_have_not_started_are_not_waited_for(kind: str, starts, monkeypatch) -> None:
-    engine = Closed()
-    if kind == "mode":
-        mode = _modes.Threading()
-        add, join, threads = (lambda: mode._add_threads(1, engine, print)), mode.join, mode._threads
-    else:
-        engine.next = engine.wait_event
-        host = _serve_wsgi.WsgiHost(None, engine, types.SimpleNamespace(threads=4, root_path=""), {}, None)
-        host._closed = True
-        add, join, threads = (lambda: host._add(1)), host.join, host._threads
-    adding = threading.Thread(target=add)
+def test_threads_that_have_not_started_are_not_waited_for(starts: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = _pool.Pool("test", 4)
+    adding = threading.Thread(target=pool.grow, args=(1, _modes._Events(Closed(), print)))
     monkeypatch.setattr(Slow, "starts", starts)
     monkeypatch.setattr(threading, "Thread", Slow)
     Slow.begins.clear()
     adding.start()
     assert Slow.begins.wait(LIMIT)
-    join(LIMIT)
-    assert not threads
+    pool.join(LIMIT)
+    assert not len(pool)
     adding.join()
 
 
