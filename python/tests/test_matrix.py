@@ -67,6 +67,14 @@ def peer(host: str) -> str:
     return host if host in PEERS else WSGI_PEER
 
 
+def sends_empty_messages(host: str, transports: str, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Returns whether messages without content arrive; if not, the client is started so that it expects none."""
+    if host != NO_EMPTY_MESSAGES or transports == "polling":
+        return True
+    monkeypatch.setenv("NO_EMPTY_MESSAGES", "1")
+    return False
+
+
 @EACH
 @pytest.mark.parametrize("transports", TRANSPORTS)
 def test_a_javascript_client_sees_the_same(
@@ -74,9 +82,7 @@ def test_a_javascript_client_sees_the_same(
 ) -> None:
     host, running = server
     theirs = published(peer(host), transports)
-    has_empty_messages = host != NO_EMPTY_MESSAGES or transports == "polling"
-    if not has_empty_messages:
-        monkeypatch.setenv("NO_EMPTY_MESSAGES", "1")
+    has_empty_messages = sends_empty_messages(host, transports, monkeypatch)
     ours = observe(running, matrix(transports), JAVASCRIPT_ENDS)
     compare(theirs, ours, has_empty_messages, host == LOSES_LAST)
     check(running)
@@ -89,9 +95,7 @@ def test_an_old_javascript_client_sees_what_a_new_one_sees(
 ) -> None:
     host, running = server
     theirs = published(peer(host), transports)
-    has_empty_messages = host != NO_EMPTY_MESSAGES or transports == "polling"
-    if not has_empty_messages:
-        monkeypatch.setenv("NO_EMPTY_MESSAGES", "1")
+    has_empty_messages = sends_empty_messages(host, transports, monkeypatch)
     ours = observe(running, matrix(transports, OLD), JAVASCRIPT_ENDS + 2)
     # It cannot say who it is, so that it is not refused.
     known = {key for key in theirs["client"] if not key.startswith(("refused", "unknown"))}

@@ -227,8 +227,9 @@ def test_a_signal_ends_it(app: str, number: int) -> None:
         assert not polling.is_alive()
 
 
-def test_requests_that_run_are_answered_before_the_end() -> None:
-    with serve("own_wsgi:app") as server:
+@pytest.mark.parametrize("app", ["own_wsgi:app", "own_asgi:app"])
+def test_requests_that_run_are_answered_before_the_end(app: str) -> None:
+    with serve(app) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
         connection.request("GET", "/slow?0.7")
         server.wait_for("slow begins")

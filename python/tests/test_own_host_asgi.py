@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import signal
 import socket
 import subprocess
 import types
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 import websocket
 from kokanee import _serve_asgi
-from own_host import SERVE, serve
+from own_host import SERVE, check_echo, post_chunks, serve
 from raw import exchange
 from support import PROGRAMS, Program
 from test_own_host_wsgi import raw, request
@@ -69,22 +68,12 @@ def test_a_mount_and_a_trusted_proxy() -> None:
 
 @pytest.mark.parametrize("size", [0, 3, 70_000, 399_999])
 def test_bodies_of_every_size(server: Program, size: int) -> None:
-    sent = bytes(index % 251 for index in range(size))
-    assert request(server, "POST", "/echo", sent)[1] == sent
-    chunks = [sent[at : at + 40_000] for at in range(0, size, 40_000)]
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    connection.request("POST", "/echo", iter(chunks), {"Transfer-Encoding": "chunked"}, encode_chunked=True)
-    assert connection.getresponse().read() == sent
-    connection.close()
+    check_echo(server, size)
 
 
 def test_bodies_that_are_too_large_or_do_not_arrive(server: Program) -> None:
     assert request(server, "POST", "/echo", b"x" * 400_001)[0].status == 413
-    chunks = (b"x" * 50_000 for _ in range(9))
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    connection.request("POST", "/echo", chunks, {"Transfer-Encoding": "chunked"}, encode_chunked=True)
-    assert connection.getresponse().status == 413
-    connection.close()
+    assert post_chunks(server, "/echo", [b"x" * 50_000] * 9)[0] == 413
     for size in (10, 100_000):
         assert raw(server, f"POST /echo HTTP/1.1\r\nContent-Length: {size}", b"x").startswith(b"HTTP/1.1 408 ")
 
@@ -247,17 +236,6 @@ def test_a_start_that_fails() -> None:
     )  # fmt: skip
     assert done.returncode == 3
     assert done.stderr == "kokanee: the application has not started: no database\n"
-
-
-def test_requests_that_run_are_answered_before_the_end() -> None:
-    with serve("own_asgi:app") as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-        connection.request("GET", "/slow?0.7")
-        server.wait_for("slow begins")
-        server.process.send_signal(signal.SIGTERM)
-        assert connection.getresponse().read() == b"slow"
-        assert server.process.wait(10) == 0
-        connection.close()
 
 
 def test_waits_that_are_cancelled_leave_nothing() -> None:

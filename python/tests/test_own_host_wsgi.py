@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from own_host import serve
+from own_host import check_echo, post_chunks, serve
 from raw import exchange
 from support import Program
 
@@ -88,13 +88,7 @@ def test_proxies_are_not_believed_unless_they_are_trusted(server: Program) -> No
 
 @pytest.mark.parametrize("size", [0, 3, 70_000, 399_999])
 def test_bodies_of_every_size(server: Program, size: int) -> None:
-    sent = bytes(index % 251 for index in range(size))
-    assert request(server, "POST", "/echo", sent)[1] == sent
-    chunks = [sent[at : at + 40_000] for at in range(0, size, 40_000)]
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    connection.request("POST", "/echo", iter(chunks), {"Transfer-Encoding": "chunked"}, encode_chunked=True)
-    assert connection.getresponse().read() == sent
-    connection.close()
+    check_echo(server, size)
 
 
 def test_the_input_is_read_by_lines(server: Program) -> None:
@@ -106,11 +100,7 @@ def test_the_input_is_read_by_lines(server: Program) -> None:
 def test_a_body_that_is_too_large(server: Program) -> None:
     response, _ = request(server, "POST", "/echo", b"x" * 400_001)
     assert response.status == 413
-    chunks = (b"x" * 50_000 for _ in range(9))
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    connection.request("POST", "/echo", chunks, {"Transfer-Encoding": "chunked"}, encode_chunked=True)
-    assert connection.getresponse().status == 413
-    connection.close()
+    assert post_chunks(server, "/echo", [b"x" * 50_000] * 9)[0] == 413
 
 
 @pytest.mark.parametrize("size", [10, 100_000])
