@@ -40,6 +40,13 @@ class Connection:
         self.last_ping: float | None = None
 
     @property
+    def queue(self) -> Any:
+        """Raises `AttributeError`, as what waits for a client does so in the engine."""
+        raise AttributeError(
+            "sockets have no queue in Python: what waits for a client is limited by max_outbound_bytes, see the page about tuning"
+        )
+
+    @property
     def closed(self) -> bool:
         """Whether the connection has ended."""
         return self.sid not in self.server.environ
@@ -84,6 +91,24 @@ class Connections(Mapping[str, Connection]):
         return len(self._server.environ)
 
 
+class Handlers(dict[str, Any]):
+    """The functions for what connections do: those of the server, unless an application puts others in their place."""
+
+    def __init__(self, server: Any) -> None:
+        super().__init__(
+            connect=server._handle_eio_connect,
+            message=server._handle_eio_message,
+            disconnect=server._handle_eio_disconnect,
+        )
+        self._server = server
+
+    def __setitem__(self, event: str, handler: Any) -> None:
+        if event not in self:
+            raise ValueError(f"Invalid event: {event!r} is not one of {', '.join(self)}")
+        self._server._read_in_python()
+        super().__setitem__(event, handler)
+
+
 class EngineIO:
     """Shows the Engine.IO part of a server. Options that are set before the first client have an effect; those of the heartbeat also later, on new sessions."""
 
@@ -99,7 +124,7 @@ class EngineIO:
         self.async_handlers = False
         self.logger = server.eio_logger
         self.sockets = Connections(server)
-        self.handlers: dict[str, Any] = {}
+        self.handlers = Handlers(server)
         self.reason = server.reason
 
     def __getattr__(self, name: str) -> Any:
@@ -113,6 +138,20 @@ class EngineIO:
             self._server._set_option(name, value)
         else:
             super().__setattr__(name, value)
+
+    def on(self, event: str, handler: Any = None) -> Any:
+        """Puts a function in the place of the server's for `connect`, `message` or `disconnect`; as a decorator without `handler`.
+
+        It gets `(eio_sid, environ)`, `(eio_sid, text or bytes)` or `(eio_sid, reason)`, and goes on with the server's own, which
+        was in `handlers`. A connection is refused if that for `connect` returns something else than `None` and `True`. From then on
+        all packets are read in Python, which takes longer. Raises `RuntimeError` if the server is in use.
+        """
+
+        def register(function: Any) -> Any:
+            self.handlers[event] = function
+            return function
+
+        return register if handler is None else register(handler)
 
     def generate_id(self) -> str:
         """Returns a new id: 20 characters, the last four of which count."""

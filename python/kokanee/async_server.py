@@ -310,6 +310,15 @@ class AsyncServer(base_server.BaseServer):
     async def _handle_eio_disconnect(self, eio_sid: str, reason: Any = None) -> None:
         await self._close_connection(eio_sid, reason)
 
+    _own_eio_handlers = {
+        "_handle_eio_connect": _handle_eio_connect,
+        "_handle_eio_message": _handle_eio_message,
+        "_handle_eio_disconnect": _handle_eio_disconnect,
+    }
+
+    async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
+        await self._take_connect(eio_sid, namespace or "/", data)
+
     async def _nothing(self) -> None:
         return None
 

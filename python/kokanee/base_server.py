@@ -11,6 +11,7 @@ from . import _connections, _engine, _options, _workers, base_namespace, excepti
 from ._eio import EngineIO
 from ._environ import of_opening
 from ._handlers import Handler, accepts, check, check_namespace
+from ._steps import settle
 from .engineio import packet as eio_packet
 
 #: A handler, whose type a decorator keeps.
@@ -103,17 +104,20 @@ class BaseServer(_connections.Connections):
         self._turns: dict[tuple[str, str, int | None], Any] = {}
         self._local: set[str] = set()
         self._ended: set[str] = set()
+        #: Connections that their handler has refused, until they have ended.
+        self._refused: set[str] = set()
         self._warned_of_empty_target = False
         self._options = options
         self._coding = packet.coding(self.packet_class)
+        if any(getattr(type(self), name) is not own for name, own in self._own_eio_handlers.items()):
+            # A subclass sees what connections do.
+            self._coding = "python"
         #: Packets are read and written in Python.
         self._raw = self._coding == "python"
         #: What the package's own host adds to the request of a connection.
         self._host_base: dict[str, Any] = {}
         self._engine_dict = self._engine_options(options)
-        self._engine = _engine.Engine(self._engine_dict, serial=self._raw or not async_handlers)
-        for name in ["/", *(self.namespaces if self.namespaces != "*" else ())]:
-            self._engine.open_namespace(name)
+        self._engine = self._new_engine()
         self.eio = EngineIO(self)
         self.manager = client_manager if client_manager is not None else self._default_manager()
         self.manager.set_server(self)
@@ -150,6 +154,22 @@ class BaseServer(_connections.Connections):
             "open_namespaces": self.namespaces == "*" and not self._raw,
             "json": None if self._raw or packet.is_usual_json(json) else json,
         }
+
+    def _new_engine(self) -> _engine.Engine:
+        engine = _engine.Engine(self._engine_dict, serial=self._raw or not self.async_handlers)
+        for name in ["/", *(self.namespaces if self.namespaces != "*" else ())]:
+            engine.open_namespace(name)
+        return engine
+
+    def _read_in_python(self) -> None:
+        """Has the messages of connections come to the handlers of `eio`, where the engine would read them."""
+        if self._raw:
+            return
+        if self._engine.update_heartbeat():
+            raise RuntimeError("handlers of sio.eio are for a server that is not in use yet: set them before the first request")
+        self._raw, self._coding = True, "python"
+        self._engine_dict.update(self._engine_options(self._options))
+        self._engine = self._new_engine()
 
     def _set_option(self, name: str, value: Any) -> None:
         """Changes an option of a server that may have started. Sessions that are open stay as they are."""
@@ -223,6 +243,8 @@ class BaseServer(_connections.Connections):
 
     # Finding handlers.
 
+    #: The methods of this package for what connections do, which subclasses may override.
+    _own_eio_handlers: ClassVar[dict[str, Any]]
     #: `_trigger_event` of this package.
     _own_trigger_event: ClassVar[Callable[..., Any]]
 
@@ -447,20 +469,45 @@ class BaseServer(_connections.Connections):
         kind, eio_sid = event[:2]
         try:
             if kind == _engine.CONNECT:
-                await self._open_connection(eio_sid, self._opened(event[4]))
-                is_there = event[6].accept()
-                event[6].done()
-                if not is_there:
-                    await self._close_connection(eio_sid)
+                await self._connection_opens(eio_sid, self._opened(event[4]), event[6])
             elif kind == _engine.EVENT:
                 try:
-                    await self._take_message(eio_sid, event[4][0])
+                    if eio_sid not in self._refused:
+                        await settle(self.eio.handlers["message"](eio_sid, event[4][0]))
                 finally:
                     event[5].done()
             elif kind == _engine.DISCONNECT:
-                await self._close_connection(eio_sid, REASONS.get(event[3], event[3]))
+                await self._connection_ends(eio_sid, REASONS.get(event[3], event[3]))
         except Exception:
             self.logger.exception("a message of %s failed", eio_sid)
+
+    async def _connection_opens(self, eio_sid: str, environ: Any, connecting: Any) -> None:
+        """Asks the handler of connections whether one may stay. What that sends to it waits until then."""
+        answer: Any = False
+        try:
+            answer = await settle(self.eio.handlers["connect"](eio_sid, environ))
+        finally:
+            # Also if the handler has failed.
+            is_wanted = answer is None or answer is True
+            is_there = connecting.accept()
+            connecting.done()
+            if not is_wanted:
+                self.eio_logger.warning("Application rejected connection")
+                self._session_ended(eio_sid)
+                if is_there:
+                    self._refused.add(eio_sid)
+                    self._engine.close_connection(eio_sid, "/")
+        if is_wanted and not is_there:
+            await self._connection_ends(eio_sid, self.reason.TRANSPORT_CLOSE)
+
+    async def _connection_ends(self, eio_sid: str, reason: str) -> None:
+        if eio_sid in self._refused:
+            self._refused.discard(eio_sid)
+            return
+        handler = self.eio.handlers["disconnect"]
+        # Older ones do not take the reason.
+        arguments = (eio_sid, reason) if accepts(handler, 2) else (eio_sid,)
+        await settle(handler(*arguments))
 
     def _send_message(self, eio_sid: str, data: Any) -> None:
         if self._raw:

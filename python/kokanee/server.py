@@ -349,6 +349,15 @@ class Server(base_server.BaseServer):
     def _handle_eio_disconnect(self, eio_sid: str, reason: Any = None) -> None:
         drive(self._close_connection(eio_sid, reason))
 
+    _own_eio_handlers = {
+        "_handle_eio_connect": _handle_eio_connect,
+        "_handle_eio_message": _handle_eio_message,
+        "_handle_eio_disconnect": _handle_eio_disconnect,
+    }
+
+    def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
+        drive(self._take_connect(eio_sid, namespace or "/", data))
+
     def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
         """Calls the handler of an event, and returns what it returns."""
         handler, handler_args = self._get_event_handler(event, namespace, args)

@@ -6,22 +6,26 @@ from typing import Any
 
 _HOME = {
     "ASGIApp": "async_drivers.asgi",
+    "AsyncServer": "async_server",
     "Middleware": "middleware",
+    "Server": "server",
     "WSGIApp": "middleware",
 }
 #: Submodules that are attributes of the package without an import of their own.
 _MODULES = (
     "async_drivers",
+    "async_server",
     "async_socket",
     "exceptions",
     "json",
     "middleware",
     "packet",
     "payload",
+    "server",
     "socket",
     "static_files",
 )
-_MISSING = ("AsyncClient", "AsyncServer", "Client", "Server", "get_tornado_handler")
+_MISSING = ("AsyncClient", "Client", "get_tornado_handler")
 __all__ = ["ASGIApp", "Middleware", "WSGIApp"]
 
 
@@ -36,6 +40,6 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _MISSING:
         raise AttributeError(
-            f"{name!r}: Kokanee has no servers or clients of Engine.IO alone; use those of Socket.IO"
+            f"{name!r}: Kokanee has no clients of Engine.IO alone; use those of Socket.IO"
         )
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
