@@ -86,8 +86,6 @@ for what in ("connect", "message", "disconnect") if WHICH != "subclass" else ():
     handler = around(what, sio.eio.handlers[what], value_of)
     if WHICH in ("on", "joining"):
         sio.eio.on(what, handler)
-    elif WHICH == "decorator":
-        sio.eio.on(what)(handler)
     else:
         sio.eio.handlers[what] = handler
 
