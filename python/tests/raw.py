@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from typing import Any
 
 PATH = "/socket.io/?EIO=4&transport="
@@ -65,6 +66,13 @@ class Poller:
         """Emits an event and returns the arguments of its acknowledgement."""
         self.emit(*args, ack=1)
         return json.loads(self.until("431[")[3:])
+
+
+def leave_poll(client: Poller) -> None:
+    """Begins a GET of a client, and leaves before it is answered."""
+    with socket.create_connection(("127.0.0.1", client.port)) as connection:
+        connection.sendall(f"GET {PATH}polling&sid={client.sid} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        time.sleep(0.2)
 
 
 def exchange(port: int, request: bytes) -> bytes:

@@ -21,7 +21,7 @@ import pytest
 import websocket as websocket_client
 from kokanee import _run, _serve_master, _serve_options
 from own_host import SERVE, serve
-from raw import Poller, websocket
+from raw import Poller, leave_poll, websocket
 from support import PROGRAMS, Program, free_port, javascript, program, until
 from test_own_host_wsgi import request
 
@@ -94,10 +94,7 @@ def test_a_poll_ends_with_its_client() -> None:
         with serve(app) as server:
             client = Poller(server.port)
             client.join()
-            with socket.create_connection(("127.0.0.1", server.port)) as connection:
-                path = f"/socket.io/?EIO=4&transport=polling&sid={client.sid}"
-                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-                time.sleep(0.2)
+            leave_poll(client)
             # The next one is not a second one at the same time.
             client.emit("my_message", "x")
             assert client.until("42").startswith("42")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from asgi_hosts import uvicorn
 from own_host import SERVE
-from raw import PATH, Poller, websocket
+from raw import PATH, Poller, leave_poll, websocket
 from support import Program, javascript, program
 from wsgi_hosts import BIN, gunicorn, uwsgi
 
@@ -209,10 +209,7 @@ def test_a_poll_that_is_given_up_ends_its_session_at_any_worker(folder: Path) ->
         for _ in range(6):
             poller = Poller(server.port)
             poller.join()
-            with socket.create_connection(("127.0.0.1", server.port)) as gone:
-                path = f"{PATH}polling&sid={poller.sid}"
-                gone.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-                time.sleep(0.1)
+            leave_poll(poller)
         server.wait_for("disconnect ", 6)
 
 

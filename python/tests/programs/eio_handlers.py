@@ -3,6 +3,8 @@
 import json
 import os
 
+import either
+
 if os.environ["PACKAGE"] == "kokanee":
     import kokanee
 
@@ -101,12 +103,4 @@ def ask(sid, *args):
 
 
 if __name__ == "__main__":
-    port = int(os.environ["PORT"])
-    if IS_ASYNC:
-        import uvicorn
-
-        uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
-    else:
-        from werkzeug.serving import run_simple
-
-        run_simple("127.0.0.1", port, app, threaded=True)
+    either.serve(app, IS_ASYNC, log_level="error")

@@ -2,6 +2,8 @@
 
 import os
 
+import either
+
 if os.environ["PACKAGE"] == "kokanee":
     import kokanee
 
@@ -42,15 +44,7 @@ else:
 
 
 if __name__ == "__main__":
-    port = int(os.environ["PORT"])
-    if os.environ["KIND"] == "async":
-        import uvicorn
+    import logging
 
-        uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
-    else:
-        import logging
-
-        from werkzeug.serving import run_simple
-
-        logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-        run_simple("127.0.0.1", port, app, threaded=True)
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    either.serve(app, os.environ["KIND"] == "async", log_level="error")

@@ -2,6 +2,7 @@
 
 import os
 
+import either
 import kokanee as socketio
 
 OPTIONS = {
@@ -51,12 +52,4 @@ else:
 sio.eio.ping_interval = 3
 
 if __name__ == "__main__":
-    port = int(os.environ["PORT"])
-    if os.environ["KIND"] == "async":
-        import uvicorn
-
-        uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
-    else:
-        from werkzeug.serving import run_simple
-
-        run_simple("127.0.0.1", port, app, threaded=True)
+    either.serve(app, os.environ["KIND"] == "async")

@@ -9,6 +9,7 @@ import os
 import pathlib
 import sys
 
+import either
 import kokanee as socketio
 
 IS_ASYNC = os.environ["KIND"] == "async"
@@ -272,12 +273,4 @@ async def everything(event, namespace, sid, *args):
 
 
 if __name__ == "__main__":
-    port = int(os.environ["PORT"])
-    if IS_ASYNC:
-        import uvicorn
-
-        uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
-    else:
-        from werkzeug.serving import run_simple
-
-        run_simple("127.0.0.1", port, app, threaded=True)
+    either.serve(app, IS_ASYNC)

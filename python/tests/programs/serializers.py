@@ -4,6 +4,7 @@ import json
 import os
 import types
 
+import either
 import kokanee as socketio
 from kokanee.packet import Packet
 
@@ -120,12 +121,4 @@ else:
 
 
 if __name__ == "__main__":
-    port = int(os.environ["PORT"])
-    if is_async:
-        import uvicorn
-
-        uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
-    else:
-        from werkzeug.serving import run_simple
-
-        run_simple("127.0.0.1", port, app, threaded=True)
+    either.serve(app, is_async)
