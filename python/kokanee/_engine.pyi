@@ -30,6 +30,8 @@ __all__ = [
     "CHANNEL",
     "LOG",
     "TROUBLE",
+    "ONE_ANSWER",
+    "LAST_ANSWER",
     "__version__",
 ]
 
@@ -45,6 +47,8 @@ SESSION_END: int
 CHANNEL: int
 LOG: int
 TROUBLE: int
+ONE_ANSWER: int
+LAST_ANSWER: int
 
 _Event = tuple[Any, ...]
 _Headers = list[tuple[str, str]]

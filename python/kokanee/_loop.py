@@ -15,7 +15,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
-from . import _engine, base_manager
+from . import _engine, base_manager, base_server
 
 #: Events that are taken out of the engine in one turn of the loop.
 BATCH = 64
@@ -189,8 +189,13 @@ class Loop:
             elif kind == _engine.DISCONNECT:
                 left = server._handle_raw if server._raw else server._left
                 self._begin(left(event), self.contexts.pop(event[1], None))
-            elif kind == _engine.ANSWER:
-                self._answered(server._answered_by(event[1], event[2], event[3]), event[2])
+            elif kind in base_server.ANSWER_KINDS:
+                callback = server._answered_by(*event)
+                if kind == _engine.LAST_ANSWER:
+                    server._callbacks.pop(event[1], None)
+                    self._answered(callback, None)
+                else:
+                    self._answered(callback, event[2])
             elif kind == _engine.SESSION_END:
                 server._session_ended(event[1])
             elif kind == _engine.LOG:

@@ -22,6 +22,8 @@ engine_logger = logging.getLogger("engineio.server")
 
 #: Events of the engine that are about a connection if packets are read in Python.
 RAW_KINDS = (_engine.CONNECT, _engine.EVENT, _engine.DISCONNECT)
+#: Events of the engine that are about answers of clients.
+ANSWER_KINDS = (_engine.ANSWER, _engine.ONE_ANSWER, _engine.LAST_ANSWER)
 
 class Reason:
     """Names why a client has left a namespace."""
@@ -437,14 +439,11 @@ class BaseServer(_connections.Connections):
             line = "%s: Received packet %s data %s" if what == "received" else "%s: Sending packet %s data %s"
             log(line, eio_sid, eio_packet.packet_names[kind], data)
 
-    def _answered_by(self, call: int, args: Any, more: bool) -> Any:
-        """Returns the callback of an event that a client has answered, or has left without an answer (`None`).
-
-        `more`: other clients may answer it, too.
-        """
-        take = self._callbacks.get if more else self._callbacks.pop
+    def _answered_by(self, kind: int, call: int, value: Any) -> Any:
+        """Returns the callback of an event that a client has answered (`value` has its arguments), or nobody any more."""
+        take = self._callbacks.pop if kind == _engine.ANSWER else self._callbacks.get
         callback, sid, namespace = take(call, (None, "", ""))
-        if args is not None and callback is not None:
+        if kind != _engine.LAST_ANSWER and value is not None and callback is not None:
             self.logger.info("received ack from %s [%s]", sid, namespace)
         return callback
 

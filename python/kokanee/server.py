@@ -34,6 +34,34 @@ class _Waiter(base_manager.Waiter):
         self.answered.set()
 
 
+class _Answers:
+    """Counts the answers to events that several clients may answer, of which each is handled on a thread of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        #: How many were handled, and how many there will be.
+        self._counts: dict[int, tuple[int, int | None]] = {}
+
+    def handled(self, call: int) -> bool:
+        """Counts one, and returns whether it was the last."""
+        with self._lock:
+            handled, expected = self._counts.get(call, (0, None))
+            return self._has_all(call, handled + 1, expected)
+
+    def expect(self, call: int, count: int) -> bool:
+        """Takes the number that there will be, and returns whether all of them were handled."""
+        with self._lock:
+            handled, _ = self._counts.get(call, (0, None))
+            return self._has_all(call, handled, count)
+
+    def _has_all(self, call: int, handled: int, expected: int | None) -> bool:
+        if handled == expected:
+            self._counts.pop(call, None)
+            return True
+        self._counts[call] = handled, expected
+        return False
+
+
 class Server(base_server.BaseServer):
     """Is a Socket.IO server whose handlers are functions, on threads or greenlets."""
 
@@ -60,6 +88,7 @@ class Server(base_server.BaseServer):
             **kwargs,
         )
         self._started = -1
+        self._answers = _Answers()
         #: Held while the engine is started or closed.
         self._starting = threading.RLock()
         self.logger.info("Server initialized for %s.", self.async_mode)
@@ -302,18 +331,31 @@ class Server(base_server.BaseServer):
             drive(self._asked(event))
         elif kind == _engine.DISCONNECT:
             drive(self._left(event))
-        elif kind == _engine.ANSWER:
-            callback = self._answered_by(event[1], event[2], event[3])
-            if callback is not None and event[2] is not None:
-                callback(*event[2])
-            elif isinstance(callback, _Waiter):
-                callback.gone()
+        elif kind in base_server.ANSWER_KINDS:
+            self._answered(*event)
         elif kind == _engine.SESSION_END:
             self._session_ended(event[1])
         elif kind == _engine.LOG:
             self._log(event)
         elif kind == _engine.TROUBLE:
             self.logger.error("%s", event[1])
+
+    def _answered(self, kind: int, call: int, value: Any) -> None:
+        """Handles an answer to an event, or that there will be none."""
+        callback = self._answered_by(kind, call, value)
+        if kind == _engine.LAST_ANSWER:
+            # Answers that came before it may still be handled on other threads.
+            is_last = self._answers.expect(call, value)
+        else:
+            try:
+                if callback is not None and value is not None:
+                    callback(*value)
+            finally:
+                is_last = kind == _engine.ANSWER or self._answers.handled(call)
+        if is_last:
+            self._callbacks.pop(call, None)
+            if isinstance(callback, _Waiter):
+                callback.gone()
 
     def _handle_event(
         self, event: tuple[Any, ...], on_error: Callable[..., None] = base_server.report

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use http_body_util::{Empty, Full};
 use kokanee_engineio::Outgoing;
 use kokanee_server::{AckError, Args, CookieAttributes, JoinError, NoUpgrade, Server, Socket};
-use kokanee_workers::{Forwarded, Head, Link, Passed};
+use kokanee_workers::{Forwarded, Head, Passed};
 use parking_lot::{Mutex, RwLock};
 use pyo3::{
     exceptions::PyValueError,
@@ -28,7 +28,7 @@ use crate::{
     queue::{self, Event, Queue},
     request::{self, Pending, address_of, request_of},
     runtime, value,
-    workers::{self, Group, handover},
+    workers::{self, Group, Owner, handover},
 };
 
 /// The server in this process.
@@ -43,7 +43,7 @@ struct Running {
 pub(crate) type Open = dyn Fn(&mut http::request::Parts, Option<Py<PyAny>>) + Send + Sync;
 
 /// Finds the owner of the session that a request names, if that is another worker.
-pub(crate) type OwnerOf = dyn Fn(&http::Uri) -> Option<Arc<Link>> + Send + Sync;
+pub(crate) type OwnerOf = dyn Fn(&http::Uri) -> Option<Owner> + Send + Sync;
 
 /// A server as the package's own host needs it.
 pub(crate) struct Site {
@@ -248,7 +248,7 @@ impl Running {
     }
 
     /// The link to the owner of the session that a request names, if that is another worker.
-    fn owner_of_request(&self, target: &str) -> Option<Arc<Link>> {
+    fn owner_of_request(&self, target: &str) -> Option<Owner> {
         self.group.get()?.owner_of_request(target)
     }
 }
@@ -434,7 +434,6 @@ impl Engine {
             queue.push(Event::Answer {
                 call,
                 args: args.ok(),
-                more: false,
             });
         });
         // It leaves now, before whatever is emitted after it; a task waits for the answer.
@@ -613,8 +612,8 @@ impl Engine {
         let mut request = request_of(&head, Full::new(body.clone())).map_err(invalid)?;
         let (runtime, queue, server) = (&here.runtime, &here.queue, here.server.clone());
         let id = here.next_id();
-        if let Some(link) = running.owner_of_request(&head.target) {
-            let answering = handover::relay(link, server, head, request, body);
+        if let Some(owner) = running.owner_of_request(&head.target) {
+            let answering = owner.relay(server, head, request, body);
             return Ok(request::start(runtime, queue, answering, id, notify));
         }
         here.open_session(self.options.bind(py), &mut request, environ)?;
@@ -645,7 +644,7 @@ impl Engine {
         let running = self.serving(py)?;
         let here = &running.here;
         let head = head_of(method, target, headers, address, secure);
-        if let Some(link) = running.owner_of_request(&head.target) {
+        if let Some(owner) = running.owner_of_request(&head.target) {
             let passed = Passed {
                 forwarded: Forwarded {
                     head,
@@ -655,7 +654,7 @@ impl Engine {
                 },
                 connection: adopt::duplicate(fd)?,
             };
-            if let Err(passed) = link.pass(Box::new(passed)) {
+            if let Err(passed) = owner.link.pass(Box::new(passed)) {
                 let (runtime, server) = (here.runtime.clone(), here.server.clone());
                 here.runtime.spawn(handover::serve(runtime, server, passed));
             }
@@ -692,11 +691,11 @@ impl Engine {
         feed::complete(request.headers_mut());
         let (runtime, queue, server) = (&here.runtime, &here.queue, here.server.clone());
         let id = here.next_id();
-        if let Some(link) = running.owner_of_request(&head.target) {
+        if let Some(owner) = running.owner_of_request(&head.target) {
             let mut head = head;
             request::set_headers(&mut head, request.headers());
             return Ok(feed::open(runtime, queue, id, |stream| {
-                handover::relay_websocket(link, server, head, request, stream)
+                handover::relay_websocket(owner.link, server, head, request, stream)
             }));
         }
         here.open_session(self.options.bind(py), &mut request, environ)?;

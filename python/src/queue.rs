@@ -45,6 +45,8 @@ pub(crate) const SESSION_END: u8 = 5;
 pub(crate) const CHANNEL: u8 = 6;
 pub(crate) const LOG: u8 = 7;
 pub(crate) const TROUBLE: u8 = 8;
+pub(crate) const ONE_ANSWER: u8 = 9;
+pub(crate) const LAST_ANSWER: u8 = 10;
 
 /// The kinds of events, as constants of the module.
 pub(crate) const KINDS: &[(&str, u8)] = &[
@@ -57,6 +59,8 @@ pub(crate) const KINDS: &[(&str, u8)] = &[
     ("CHANNEL", CHANNEL),
     ("LOG", LOG),
     ("TROUBLE", TROUBLE),
+    ("ONE_ANSWER", ONE_ANSWER),
+    ("LAST_ANSWER", LAST_ANSWER),
 ];
 
 #[expect(
@@ -82,12 +86,12 @@ pub(crate) enum Event {
         socket: Socket,
         reason: DisconnectReason,
     },
-    /// A client has answered an event; `None`: nobody will. `more`: others may answer it, too.
-    Answer {
-        call: u64,
-        args: Option<Args>,
-        more: bool,
-    },
+    /// The client has answered an event; `None`: it will not.
+    Answer { call: u64, args: Option<Args> },
+    /// A client has answered an event, and others may, too.
+    OneAnswer { call: u64, args: Args },
+    /// Nobody answers an event any more. So many have, whose answers Python may still be handling.
+    LastAnswer { call: u64, answers: u64 },
     /// A request has its response.
     Done(Arc<PendingState>),
     /// A session has ended, with all its sockets.
@@ -469,13 +473,18 @@ pub(crate) fn to_python<'py>(
             )
                 .into_pyobject(py)
         }
-        Event::Answer { call, args, more } => {
+        Event::Answer { call, args } => {
             let args = match args {
                 Some(args) => Some(value::args_to_python(py, json, &args)?),
                 None => None,
             };
-            (ANSWER, call, args, more).into_pyobject(py)
+            (ANSWER, call, args).into_pyobject(py)
         }
+        Event::OneAnswer { call, args } => {
+            let args = value::args_to_python(py, json, &args)?;
+            (ONE_ANSWER, call, args).into_pyobject(py)
+        }
+        Event::LastAnswer { call, answers } => (LAST_ANSWER, call, answers).into_pyobject(py),
         Event::Done(pending) => (DONE, pending.id).into_pyobject(py),
         Event::SessionEnd(id) => (SESSION_END, &*id).into_pyobject(py),
         Event::Channel(id) => (CHANNEL, id).into_pyobject(py),

@@ -293,23 +293,30 @@ pub(crate) async fn answer(mut server: Server, request: Request<Full<Bytes>>) ->
         let value = value.as_bytes().iter().map(|&byte| char::from(byte));
         (name.as_str().to_owned(), value.collect())
     });
-    Reply {
-        status: parts.status.as_u16(),
-        reason: parts.status.canonical_reason().unwrap_or("Unknown"),
-        headers: headers.collect(),
-        body,
-    }
+    Reply::new(parts.status.as_u16(), headers.collect(), body)
 }
 
 impl Reply {
     /// The response if nobody answers.
     pub(crate) fn unavailable() -> Self {
+        Self::new(503, Vec::new(), Bytes::new())
+    }
+
+    /// A response with the usual reason of its status.
+    pub(crate) fn new(status: u16, headers: Vec<(String, String)>, body: Bytes) -> Self {
+        let known = http::StatusCode::from_u16(status).ok();
+        let reason = known.and_then(|status| status.canonical_reason());
         Self {
-            status: 503,
-            reason: "Service Unavailable",
-            headers: Vec::new(),
-            body: Bytes::new(),
+            status,
+            reason: reason.unwrap_or("Unknown"),
+            headers,
+            body,
         }
+    }
+
+    /// Returns status, headers and body.
+    pub(crate) fn into_parts(self) -> (u16, Vec<(String, String)>, Bytes) {
+        (self.status, self.headers, self.body)
     }
 
     /// The response as a host of Rust gives it.
@@ -352,15 +359,7 @@ impl Reply {
             // Its owner has gone in the middle.
             return None;
         }
-        Some(Self {
-            status,
-            reason: http::StatusCode::from_u16(status)
-                .ok()?
-                .canonical_reason()
-                .unwrap_or("Unknown"),
-            headers,
-            body: Bytes::copy_from_slice(body),
-        })
+        Some(Self::new(status, headers, Bytes::copy_from_slice(body)))
     }
 
     /// The response as the last one of an HTTP/1.1 connection.

@@ -13,7 +13,7 @@ pub type Worker = [u8; 3];
 pub const MOST_FRAME_BYTES: usize = 64 * 1024 * 1024;
 
 /// Changes with the format, so that workers of two versions of the package do not misunderstand each other.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What a host knows of a request.
 #[derive(Debug, Clone)]
@@ -56,6 +56,30 @@ pub struct Emitted {
     pub skip: Vec<String>,
     /// The event's arguments.
     pub args: Args,
+}
+
+/// A request that the owner of its session answers over the link: with a `Reply`, after `Part`s of a large body.
+#[derive(Debug)]
+pub struct Relayed {
+    /// What the answer is to be marked with.
+    pub number: u64,
+    /// The request's head.
+    pub head: Head,
+    /// The request's body.
+    pub body: Bytes,
+}
+
+/// The response to a [`Relayed`] request.
+#[derive(Debug)]
+pub struct Reply {
+    /// The number of the request.
+    pub number: u64,
+    /// The status.
+    pub status: u16,
+    /// Names and values. A character of a value is a byte.
+    pub headers: Vec<(String, String)>,
+    /// The body, or the rest of it.
+    pub body: Bytes,
 }
 
 /// What a worker says to another.
@@ -105,6 +129,14 @@ pub enum Message {
         /// Its namespace.
         namespace: String,
     },
+    /// Asks for the response to a request.
+    Relay(Relayed),
+    /// Brings a part of the body of a response.
+    Part(u64, Bytes),
+    /// Brings a response.
+    Reply(Reply),
+    /// Says that nobody waits for a response any more.
+    GiveUp(u64),
 }
 
 /// Says that bytes are not a frame.
@@ -122,6 +154,10 @@ mod kind {
     pub(super) const LEAVE: u8 = 7;
     pub(super) const CLOSE_ROOM: u8 = 8;
     pub(super) const DISCONNECT: u8 = 9;
+    pub(super) const RELAY: u8 = 10;
+    pub(super) const PART: u8 = 11;
+    pub(super) const REPLY: u8 = 12;
+    pub(super) const GIVE_UP: u8 = 13;
 }
 
 /// A frame that is being written.
@@ -175,10 +211,14 @@ impl Writer {
             .as_ref()
             .map_or(("", 0), |(host, port)| (host, *port));
         self = self.texts([head.method.as_str(), &head.target, host].into_iter());
-        self = self.number(u64::from(port)).flag(head.secure);
-        self.count(head.headers.len());
-        let headers = head.headers.iter();
-        headers.fold(self, |this, (name, value)| {
+        self.number(u64::from(port))
+            .flag(head.secure)
+            .headers(&head.headers)
+    }
+
+    fn headers(mut self, headers: &[(String, String)]) -> Self {
+        self.count(headers.len());
+        headers.iter().fold(self, |this, (name, value)| {
             this.bytes(name.as_bytes()).bytes(value.as_bytes())
         })
     }
@@ -258,6 +298,21 @@ impl Message {
             } => texts(kind::LEAVE, [sid, namespace, room]),
             Self::CloseRoom { namespace, room } => texts(kind::CLOSE_ROOM, [namespace, room]),
             Self::Disconnect { sid, namespace } => texts(kind::DISCONNECT, [sid, namespace]),
+            Self::Relay(it) => Writer::new(kind::RELAY)
+                .number(it.number)
+                .head(&it.head)
+                .bytes(&it.body)
+                .finish(),
+            Self::Part(number, body) => {
+                Writer::new(kind::PART).number(*number).bytes(body).finish()
+            }
+            Self::Reply(it) => Writer::new(kind::REPLY)
+                .number(it.number)
+                .number(u64::from(it.status))
+                .headers(&it.headers)
+                .bytes(&it.body)
+                .finish(),
+            Self::GiveUp(number) => Writer::new(kind::GIVE_UP).number(*number).finish(),
         }
     }
 }
@@ -323,7 +378,7 @@ impl Reader {
         };
         let port = u16::try_from(self.number()?).map_err(|_| Malformed)?;
         let secure = self.byte()? != 0;
-        let headers = self.many(|this| Ok((this.text()?, this.text()?)))?;
+        let headers = self.headers()?;
         Ok(Head {
             method,
             target,
@@ -331,6 +386,10 @@ impl Reader {
             address: (!host.is_empty()).then_some((host, port)),
             secure,
         })
+    }
+
+    fn headers(&mut self) -> Result<Vec<(String, String)>, Malformed> {
+        self.many(|this| Ok((this.text()?, this.text()?)))
     }
 
     fn emitted(&mut self) -> Result<Emitted, Malformed> {
@@ -379,6 +438,19 @@ impl Reader {
                 sid: self.text()?,
                 namespace: self.text()?,
             },
+            kind::RELAY => Message::Relay(Relayed {
+                number: self.number()?,
+                head: self.head()?,
+                body: self.bytes()?,
+            }),
+            kind::PART => Message::Part(self.number()?, self.bytes()?),
+            kind::REPLY => Message::Reply(Reply {
+                number: self.number()?,
+                status: u16::try_from(self.number()?).map_err(|_| Malformed)?,
+                headers: self.headers()?,
+                body: self.bytes()?,
+            }),
+            kind::GIVE_UP => Message::GiveUp(self.number()?),
             _ => return Err(Malformed),
         })
     }
@@ -432,6 +504,19 @@ mod tests {
         };
         vec![
             Message::Hello([0, 255, 7]),
+            Message::Relay(Relayed {
+                number: 3,
+                head: head.clone(),
+                body: Bytes::from_static(b"4hello"),
+            }),
+            Message::Part(3, Bytes::from_static(b"\xff")),
+            Message::Reply(Reply {
+                number: 3,
+                status: 200,
+                headers: vec![(text("content-type"), text("text/plain"))],
+                body: Bytes::from_static(b"ok"),
+            }),
+            Message::GiveUp(3),
             Message::Request(Forwarded {
                 head,
                 body: 1 << 40,

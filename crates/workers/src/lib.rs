@@ -2,8 +2,8 @@
 //!
 //! Each worker takes a [`Place`] in the folder: a Unix socket that is named after the worker, whose three random bytes begin the
 //! ids of all its sessions. A [`Mesh`] connects it with every other worker that it finds there, by one [`Link`] in each
-//! direction. A link carries [`Message`]s in order, and with a request for a session of the other worker the
-//! connection that it came on, as a descriptor (`SCM_RIGHTS`). What a worker does with a message is its [`Member`]'s.
+//! direction. A link carries [`Message`]s in order, also requests and responses of sessions; or with a request for a session of the
+//! other worker the connection that it came on, as a descriptor (`SCM_RIGHTS`). What a worker does with a message is its [`Member`]'s.
 
 mod codec;
 mod link;
@@ -11,7 +11,9 @@ mod mesh;
 mod place;
 
 pub use self::{
-    codec::{Emitted, Forwarded, Head, MOST_FRAME_BYTES, Message, Worker, encode_event},
+    codec::{
+        Emitted, Forwarded, Head, MOST_FRAME_BYTES, Message, Relayed, Reply, Worker, encode_event,
+    },
     link::{Link, Passed, SendError},
     mesh::{Member, Mesh},
     place::Place,

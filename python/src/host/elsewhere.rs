@@ -1,6 +1,6 @@
 //! Requests for a session of another worker: the session's owner answers, and this host's connection carries its bytes.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use kokanee_server::{
     PeerAddress, Requester, Server, accept_websocket, first_protocol, is_websocket_request,
 };
-use kokanee_workers::{Head, Link};
+use kokanee_workers::Head;
 use tokio::net::UnixStream;
 use tower_service::Service;
 
@@ -17,12 +17,15 @@ use super::{
     body::{ReplyBody, RequestBody},
     status,
 };
-use crate::{request, workers::handover};
+use crate::{
+    request,
+    workers::{Owner, handover},
+};
 
 /// Says, among the extensions of a request, that it is for the session of another worker.
 #[derive(Clone)]
 pub(crate) struct Elsewhere {
-    pub(crate) link: Arc<Link>,
+    pub(crate) owner: Owner,
     /// The engine that answers if the owner has gone.
     pub(crate) server: Server,
 }
@@ -34,14 +37,14 @@ pub(super) async fn answer(
     mut parts: Parts,
     body: RequestBody,
 ) -> Response<ReplyBody> {
-    let Elsewhere { link, server } = elsewhere;
+    let Elsewhere { owner, server } = elsewhere;
     let head = head_of(&parts);
     if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>()
         && is_websocket_request(&parts.headers)
         && let Ok(response) = accept_websocket(&parts, first_protocol(&parts.headers))
-        && let Ok(owner) = handover::pass_upgraded(&link, &head)
+        && let Ok(carrier) = handover::pass_upgraded(&owner.link, &head)
     {
-        tokio::spawn(carry(upgrade, owner));
+        tokio::spawn(carry(upgrade, carrier));
         return response.map(ReplyBody::Engine);
     }
     let limit = server.limits().max_message_bytes;
@@ -54,7 +57,7 @@ pub(super) async fn answer(
         Err(_elapsed) => return status(StatusCode::REQUEST_TIMEOUT),
     };
     let request = Request::from_parts(parts, Full::new(body.clone()));
-    let reply = handover::relay(link, server, head, request, body).await;
+    let reply = owner.relay(server, head, request, body).await;
     reply.into_response().map(ReplyBody::Whole)
 }
 

@@ -242,8 +242,8 @@ impl Exchange {
                 head.extensions.insert(cookie);
             }
             match owner(&head.uri) {
-                Some(link) => {
-                    head.extensions.insert(Elsewhere { link, server });
+                Some(owner) => {
+                    head.extensions.insert(Elsewhere { owner, server });
                 }
                 None => open(&mut head, environ),
             }

@@ -64,9 +64,9 @@ impl Site {
             };
             parts.uri = uri;
         }
-        if let Some(link) = (self.owner)(&parts.uri) {
+        if let Some(owner) = (self.owner)(&parts.uri) {
             let server = self.server.clone();
-            parts.extensions.insert(Elsewhere { link, server });
+            parts.extensions.insert(Elsewhere { owner, server });
             return Route::Fallback;
         }
         (self.open)(parts, None);

@@ -1,7 +1,8 @@
 //! Requests for a session of another worker: this one hands each to the session's owner, which answers as it answers its own.
 //!
-//! A connection that its host has given away goes there as it is. In the place of any other goes an end of a socket pair: what
-//! the owner writes to it is the response, or the bytes of the WebSocket.
+//! A connection that its host has given away goes there as it is. For a WebSocket whose connection the host keeps, and for a
+//! large request, an end of a socket pair goes there: what the owner writes to it is the bytes of the WebSocket, or the
+//! response. All other requests are relayed over the link (`relay.rs`).
 
 use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
@@ -24,7 +25,7 @@ use crate::{
 
 /// How long the body of a request, and the first bytes for a WebSocket, may take from one worker to the other; and how long
 /// a POST may take, whose client may have to wait for handlers.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The largest response.
 const MOST_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;
@@ -77,28 +78,13 @@ fn is_websocket(head: &Head) -> bool {
     headers.any(|(name, value)| name == "upgrade" && value.eq_ignore_ascii_case("websocket"))
 }
 
-/// Has the owner of a session answer a request, and returns the response. Without an owner, it is this server's.
-pub(crate) async fn relay(
-    link: Arc<Link>,
-    server: Server,
-    head: Head,
-    request: Request<Full<Bytes>>,
-    body: Bytes,
-) -> Reply {
-    let limits = server.limits();
-    let timeout = if head.method == "GET" {
-        // A poll is answered with a ping at the latest.
-        limits.ping_interval + limits.ping_timeout
-    } else {
-        TIMEOUT
-    };
-    match tokio::time::timeout(timeout, exchange(&link, &head, &body)).await {
-        Err(_elapsed) => Reply::unavailable(),
-        Ok(Ok(response)) if !response.is_empty() => {
-            Reply::parse(&response).unwrap_or_else(Reply::unavailable)
+/// Has the owner of a session answer a request with a large body, and returns the response: `None` if it has gone.
+pub(super) async fn relay(link: &Link, head: &Head, body: &Bytes) -> Option<Reply> {
+    match exchange(link, head, body).await {
+        Ok(response) if !response.is_empty() => {
+            Some(Reply::parse(&response).unwrap_or_else(Reply::unavailable))
         }
-        // It has gone.
-        Ok(_) => request::answer(server, request).await,
+        _ => None,
     }
 }
 

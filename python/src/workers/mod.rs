@@ -1,10 +1,11 @@
 //! Several workers of one host: each session belongs to one of them, and any of them may get its requests.
 //!
-//! [`Group`] is this worker's view of the others. [`handover`] gives requests to the worker whose session they name; the
-//! rest is about events and rooms: what this worker asks of others, and does for them. Where the workers meet is decided
+//! [`Group`] is this worker's view of the others. [`relay`] and [`handover`] give requests to the worker whose session they name;
+//! the rest is about events and rooms: what this worker asks of others, and does for them. Where the workers meet is decided
 //! in Python, and how they are connected by the crate `kokanee-workers`.
 
 pub(crate) mod handover;
+mod relay;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,10 +19,12 @@ use std::{
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use kokanee_engineio::owner_of;
 use kokanee_server::{AckError, Args};
-use kokanee_workers::{Emitted, Link, Member, Mesh, Message, Passed, Place, Worker, encode_event};
+use kokanee_workers::{Emitted, Member, Mesh, Message, Passed, Place, Worker, encode_event};
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeWarning, prelude::*, types::PyDict};
 
+pub(crate) use self::relay::Owner;
+use self::relay::Relays;
 use crate::{here::Here, queue::Event};
 
 /// Takes a place among the workers of the host. Where they meet is what the option `meet`, a function of the package, returns:
@@ -58,13 +61,23 @@ pub(crate) fn place(options: &Bound<'_, PyDict>) -> PyResult<Option<Place>> {
     }
 }
 
-/// The workers that have not said yet that they have no more answers, for each call.
-type Asked = Mutex<HashMap<u64, HashSet<Worker>>>;
+/// What is known of a call of which other workers were asked.
+#[derive(Debug)]
+struct Asking {
+    /// Those that have not said yet that they have no more answers.
+    workers: HashSet<Worker>,
+    /// The answers that have come.
+    answers: u64,
+}
+
+/// The calls of which other workers were asked.
+type Asked = Mutex<HashMap<u64, Asking>>;
 
 /// This worker as others see it.
 struct Own {
     here: Arc<Here>,
     asked: Arc<Asked>,
+    relays: Arc<Relays>,
 }
 
 /// The workers of a host, as one of them sees them.
@@ -72,6 +85,7 @@ struct Own {
 pub(crate) struct Group {
     mesh: Mesh,
     asked: Arc<Asked>,
+    relays: Arc<Relays>,
     /// Events and rooms concern all workers. Otherwise something else connects them, or nothing does.
     is_shared: bool,
 }
@@ -80,21 +94,30 @@ impl Group {
     /// Joins the workers in the folder of a place.
     pub(crate) fn join(place: Place, here: &Arc<Here>, is_shared: bool) -> io::Result<Self> {
         let asked = Arc::<Asked>::default();
+        let relays = Arc::<Relays>::default();
         let own = Own {
             here: Arc::clone(here),
             asked: Arc::clone(&asked),
+            relays: Arc::clone(&relays),
         };
         Ok(Self {
             mesh: Mesh::start(place, Arc::new(own), &here.runtime)?,
             asked,
+            relays,
             is_shared,
         })
     }
 
-    /// Returns the link to the owner of the session that a request names, if that is another worker.
-    pub(crate) fn owner_of_request(&self, target: &str) -> Option<Arc<Link>> {
+    /// Returns the owner of the session that a request names, if that is another worker.
+    pub(crate) fn owner_of_request(&self, target: &str) -> Option<Owner> {
         let (_, query) = target.split_once('?')?;
-        self.mesh.link(kokanee_server::owner_of_request(query)?)
+        let worker = kokanee_server::owner_of_request(query)?;
+        Some(Owner {
+            worker,
+            mesh: self.mesh.clone(),
+            relays: Arc::clone(&self.relays),
+            link: self.mesh.link(worker)?,
+        })
     }
 
     /// Returns the other worker whose client this is.
@@ -139,7 +162,9 @@ impl Group {
         if workers.is_empty() {
             return false;
         }
-        asked.insert(call, workers.into_iter().collect());
+        let workers = workers.into_iter().collect();
+        let answers = 0;
+        asked.insert(call, Asking { workers, answers });
         true
     }
 
@@ -265,19 +290,15 @@ impl Own {
         }
     }
 
-    fn answered(&self, call: u64, args: Option<Args>) {
-        let more = args.is_some();
-        self.here.queue.push(Event::Answer { call, args, more });
-    }
-
     /// Notes that a worker has no more answers for a call.
-    fn no_more(&self, asked: &mut HashMap<u64, HashSet<Worker>>, call: u64, worker: Worker) {
-        let Some(workers) = asked.get_mut(&call) else {
+    fn no_more(&self, asked: &mut HashMap<u64, Asking>, call: u64, worker: Worker) {
+        let Some(asking) = asked.get_mut(&call) else {
             return;
         };
-        if workers.remove(&worker) && workers.is_empty() {
+        if asking.workers.remove(&worker) && asking.workers.is_empty() {
+            let answers = asking.answers;
             asked.remove(&call);
-            self.answered(call, None);
+            self.here.queue.push(Event::LastAnswer { call, answers });
         }
     }
 }
@@ -295,9 +316,9 @@ impl Member for Own {
             }
             Message::Ask(call, emitted) => self.ask(mesh, from, call, &emitted),
             Message::Answer(call, args) => {
-                let is_expected = self.asked.lock().contains_key(&call);
-                if is_expected {
-                    self.answered(call, Some(args));
+                if let Some(asking) = self.asked.lock().get_mut(&call) {
+                    asking.answers += 1;
+                    self.here.queue.push(Event::OneAnswer { call, args });
                 }
             }
             Message::Answered(call) => self.no_more(&mut self.asked.lock(), call, from),
@@ -325,6 +346,16 @@ impl Member for Own {
                     socket.disconnect();
                 }
             }
+            Message::Relay(relayed) => {
+                let Here {
+                    runtime, server, ..
+                } = &*self.here;
+                self.relays
+                    .answer(runtime, server.clone(), mesh, from, relayed);
+            }
+            Message::Part(number, part) => self.relays.part(from, number, &part),
+            Message::Reply(reply) => self.relays.reply(from, reply),
+            Message::GiveUp(number) => self.relays.give_up(from, number),
             // The first has been, the others come with a connection.
             Message::Hello(_) | Message::Request(_) => {}
         }
@@ -338,6 +369,7 @@ impl Member for Own {
     }
 
     fn forget(&self, worker: Worker) {
+        self.relays.forget(worker);
         let mut asked = self.asked.lock();
         let calls: Vec<u64> = asked.keys().copied().collect();
         for call in calls {
