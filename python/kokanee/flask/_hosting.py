@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -208,12 +207,25 @@ def stop(socketio: SocketIO) -> None:
         return
     uwsgi: Any = sys.modules.get("uwsgi")
     if uwsgi is not None:
-        uwsgi.stop()
+        # Its other signals may mean to start anew.
+        _after_response(lambda: os.kill(uwsgi.masterpid() or os.getpid(), signal.SIGINT))
     elif "gunicorn" in os.environ.get("SERVER_SOFTWARE", "") and "gunicorn.workers.base" in sys.modules:
         # The worker alone would be replaced.
         os.kill(os.getppid(), signal.SIGTERM)
     elif "mod_wsgi" in sys.modules:
         raise RuntimeError("the processes of mod_wsgi are Apache's, which starts them anew: stop Apache")
     else:
-        # As Ctrl-C, which every host that a program starts by a call handles.
-        os.kill(os.getpid(), signal.SIGINT)
+        # As Ctrl-C, which every host handles that a program starts by a call.
+        _after_response(lambda: os.kill(os.getpid(), signal.SIGINT))
+
+
+def _after_response(end: Callable[[], None]) -> None:
+    """Ends a host that drops the responses which it has not sent; in a route, when its own one is out."""
+    if not flask.has_request_context() or hasattr(flask.request, "sid"):
+        end()
+        return
+
+    @flask.after_this_request
+    def close(response: flask.Response) -> flask.Response:
+        response.call_on_close(end)
+        return response

@@ -1,0 +1,78 @@
+"""A program of the extension for Flask; `$HOST` says how it is served."""
+
+import os
+import sys
+
+host = os.environ.get("HOST", "own")
+if host == "gevent":
+    from gevent import monkey
+
+    monkey.patch_all()
+elif host == "eventlet":
+    import eventlet
+
+    eventlet.monkey_patch()
+
+from flask import Flask, request, session
+
+from kokanee.flask import SocketIO, emit
+
+app = Flask(__name__)
+app.secret_key = "secret"
+socketio = SocketIO(app, cors_allowed_origins=os.environ.get("ORIGINS"))
+
+
+@app.get("/")
+def index():
+    return f"a page {os.environ.get('VERSION', '')}"
+
+
+@app.get("/fail")
+def fail():
+    raise ValueError("a fault of the page")
+
+
+@app.get("/stop")
+def stop():
+    socketio.stop()
+    return "stopping"
+
+
+@app.get("/announce/<text>")
+def announce(text):
+    socketio.emit("back", text)
+    return text
+
+
+@socketio.event
+def my_message(data):
+    emit("back", data)
+    assert request.path == "/socket.io/" and session.get("never") is None
+    return data
+
+
+@socketio.event
+async def later(data):
+    return data
+
+
+@socketio.event
+def leave():
+    socketio.stop()
+
+
+def main():
+    port = int(os.environ["PORT"])
+    if host == "werkzeug":
+        app.run(port=port)
+    elif host == "waitress":
+        import waitress
+
+        waitress.serve(app, port=port, host="127.0.0.1")
+    else:
+        socketio.run(app, port=port, debug="debug" in sys.argv, log_output="log" in sys.argv)
+    print("run has returned", flush=True)
+
+
+if __name__ == "__main__":
+    main()
