@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _NOT_GIVEN: Any = object()
 
+#: An event: the client, the namespace, the name under which its handler is registered, its arguments.
+Event = tuple[str, str, "str | None", tuple[Any, ...]]
+
 if TYPE_CHECKING:
     _Base = flask_ctx.RequestContext
 else:
@@ -40,27 +43,20 @@ class EventContext(_Base):
     _session: SessionMixin | None = None
     _request: flask.Request | None = None
     _g: Any = None
+    _cv_tokens: Any = ()
 
-    def __init__(
-        self, contexts: Contexts, environ: dict[str, Any], sid: str, namespace: str, message: str | None, args: Any
-    ) -> None:
+    def __init__(self, contexts: Contexts, environ: dict[str, Any], event: Event) -> None:
         self.app = contexts.app
         self._contexts = contexts
         self._environ = environ
-        self.sid = sid
-        self.namespace = namespace
-        self._message = message
-        self._args = args
-        self._cv_tokens: list[Any] = []
+        self.event = event
 
     @property
     def request(self) -> flask.Request:  # type: ignore[override]
         """The request, which reads its environ when something is asked that is not of the event."""
         request = self._request
         if request is None:
-            event = {"message": self._message, "args": self._args}
-            values = {"sid": self.sid, "namespace": self.namespace, "event": event}
-            request = self._request = self._contexts.request(self._environ, values)
+            request = self._request = self._contexts.request(self._environ, values_of(self.event))
         return request
 
     @property
@@ -92,7 +88,7 @@ class EventContext(_Base):
 
     def copy(self) -> EventContext:
         """Returns a context with the same request and session, for another thread."""
-        copy = EventContext(self._contexts, self._environ, self.sid, self.namespace, self._message, self._args)
+        copy = EventContext(self._contexts, self._environ, self.event)
         copy._request = self.request
         copy._session = self._session
         return copy
@@ -104,11 +100,13 @@ class EventContext(_Base):
         """Makes this the current context, and that of the application, if it is not."""
         app = self.app
         current = _cv_app.get(None)
-        if current is not None and current.app is app:
-            self._cv_tokens.append((_cv_request.set(self), None))
-            return
-        self._cv_tokens.append((_cv_request.set(self), _cv_app.set(self)))  # type: ignore[arg-type]
-        if appcontext_pushed.receivers:
+        is_outer = current is None or current.app is not app
+        tokens = _cv_request.set(self), _cv_app.set(self) if is_outer else None  # type: ignore[arg-type]
+        if self._cv_tokens:
+            self._cv_tokens.append(tokens)
+        else:
+            self._cv_tokens = [tokens]
+        if is_outer and appcontext_pushed.receivers:
             appcontext_pushed.send(app, _async_wrapper=app.ensure_sync)
 
     def pop(self, exc: BaseException | None = _NOT_GIVEN) -> None:
@@ -178,14 +176,8 @@ class Contexts:
             self._kind = None
         if self._base.close is not flask.Request.close:
             self._kind = None
-
-    def new(
-        self, environ: dict[str, Any], sid: str, namespace: str, message: str | None, args: tuple[Any, ...]
-    ) -> flask_ctx.RequestContext:
-        """Returns the context of an event."""
-        if self._kind is None:
-            return self._plain(environ, sid, namespace, message, args)
-        return EventContext(self, environ, sid, namespace, message, args)
+        #: Whether they are `EventContext`s.
+        self.are_own = self._kind is not None
 
     def request(self, environ: dict[str, Any], values: dict[str, Any]) -> flask.Request:
         """Returns a request of an event."""
@@ -197,13 +189,16 @@ class Contexts:
             return _request.whole(app, environ, values)
         return _request.new(self._kind, app, environ, values)
 
-    def _plain(
-        self, environ: dict[str, Any], sid: str, namespace: str, message: str | None, args: tuple[Any, ...]
-    ) -> flask_ctx.RequestContext:
+    def plain(self, environ: dict[str, Any], event: Event) -> flask_ctx.RequestContext:
         """Returns a context of Flask's."""
         environ.setdefault("flask.app", self.app)
         context = self.app.request_context(environ)
-        request: Any = context.request
-        request.sid, request.namespace = sid, namespace
-        request.event = {"message": message, "args": args}
+        for name, value in values_of(event).items():
+            setattr(context.request, name, value)
         return context
+
+
+def values_of(event: Event) -> dict[str, Any]:
+    """Returns what the request of an event has, and others do not."""
+    sid, namespace, message, args = event
+    return {"sid": sid, "namespace": namespace, "event": {"message": message, "args": args}}

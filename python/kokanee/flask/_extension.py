@@ -16,8 +16,8 @@ from ..exceptions import ConnectionRefusedError
 from ..middleware import WSGIApp
 from . import _coroutines, _hosting, _sessions
 from ._blueprint import SocketBlueprint
-from ._context import Contexts
-from ._handlers import LIFECYCLE, Handler, Handlers, Hook, call_hooked, call_lifecycle, check
+from ._context import Contexts, EventContext
+from ._handlers import Handler, Handlers, Hook, call_hooked, check, for_arguments
 from ._server import FlaskServer
 from .namespace import Namespace
 from .test_client import SocketIOTestClient
@@ -122,26 +122,35 @@ class SocketIO(Handlers):
 
     def _entry(self, message: str, handler: Handler, namespace: str) -> Handler:
         """Returns what the server calls for an event."""
-        handle = self._handle_event
+        if type(self)._handle_event is SocketIO._handle_event:
+            handle = self._dispatch
+            handler = for_arguments(message, handler)
+        else:
+            # Of a class of an application's own, it sees all events.
+            own = self._handle_event
+
+            def handle(handler: Handler, message: str, namespace: str, sid: str, args: Any) -> Any:  # type: ignore[misc]
+                return own(handler, message, namespace, sid, *args)
+
         if namespace != "*" and message != "*":
 
             def entry(sid: str, *args: Any) -> Any:
-                return handle(handler, message, namespace, sid, *args)
+                return handle(handler, message, namespace, sid, args)
 
         elif namespace != "*":
 
             def entry(event: str, sid: str, *args: Any) -> Any:  # type: ignore[misc]
-                return handle(handler, message, namespace, sid, event, *args)
+                return handle(handler, message, namespace, sid, (event, *args))
 
         elif message != "*":
 
             def entry(real: str, sid: str, *args: Any) -> Any:  # type: ignore[misc]
-                return handle(handler, message, real, sid, *args)
+                return handle(handler, message, real, sid, args)
 
         else:
 
             def entry(event: str, real: str, sid: str, *args: Any) -> Any:  # type: ignore[misc]
-                return handle(handler, message, real, sid, event, *args)
+                return handle(handler, message, real, sid, (event, *args))
 
         entry.__name__ = getattr(handler, "__name__", message)
         return entry
@@ -328,6 +337,12 @@ class SocketIO(Handlers):
         self, handler: Handler, message: str | None, namespace: str, sid: str, *args: Any
     ) -> Any:
         """Calls a handler in a context of its own, and returns the result. `message` is `None` for a callback of `emit`."""
+        return self._dispatch(for_arguments(message, handler), message, namespace, sid, args)
+
+    def _dispatch(
+        self, handler: Handler, message: str | None, namespace: str, sid: str, args: tuple[Any, ...]
+    ) -> Any:
+        """Does what `_handle_event` does, for a handler that takes all arguments of the server's."""
         server = self._server
         eio_sid = server.manager.eio_sid_from_sid(sid, namespace)
         environ = server.environ.get(eio_sid) if eio_sid is not None else None
@@ -340,7 +355,8 @@ class SocketIO(Handlers):
         contexts = self._contexts.get(app)
         if contexts is None:
             contexts = self._contexts[app] = Contexts(app)
-        context = contexts.new(environ, sid, namespace, message, args)
+        event = sid, namespace, message, args
+        context = EventContext(contexts, environ, event) if contexts.are_own else contexts.plain(environ, event)
         context.push()
         try:
             kept = server._sessions.get(eio_sid)
@@ -349,7 +365,17 @@ class SocketIO(Handlers):
                 copy = _sessions.make_copy(server, eio_sid, environ, context)
             if copy is not None:
                 context._session = copy
-            result = self._run_handler(handler, message, namespace, args)
+            try:
+                if (self._before or self._after) and message is not None:
+                    result = call_hooked(lambda: handler(*args), self._before, self._after, self._settle)
+                else:
+                    result = handler(*args)
+                if type(result) not in PLAIN:
+                    result = self._settle(result)
+            except ConnectionRefusedError:
+                raise
+            except Exception as error:
+                result = self._failed(error, namespace)
             if copy is None and not _sessions.save(context) and self._manage_session is None:
                 # It lives in a cookie after all.
                 _sessions.keep_copy(server, eio_sid, environ, context._session)
@@ -359,32 +385,12 @@ class SocketIO(Handlers):
         context.pop(None)
         return result
 
-    def _run_handler(self, handler: Handler, message: str | None, namespace: str, args: tuple[Any, ...]) -> Any:
-        """Calls a handler between the hooks, and the error handler with its exception. Returns the result."""
-        try:
-            if message is None:
-                result = handler(*args)
-            elif self._before or self._after:
-                result = call_hooked(
-                    lambda: self._call(handler, message, args), self._before, self._after, self._settle
-                )
-            elif message in LIFECYCLE:
-                result = self._call(handler, message, args)
-            else:
-                result = handler(*args)
-            return result if type(result) in PLAIN else self._settle(result)
-        except ConnectionRefusedError:
-            raise
-        except Exception as error:
-            on_error = self.exception_handlers.get(namespace, self.default_exception_handler)
-            if on_error is None:
-                raise
-            return self._settle(on_error(error))
-
-    def _call(self, handler: Handler, message: str, args: tuple[Any, ...]) -> Any:
-        if message in LIFECYCLE:
-            return call_lifecycle(handler, args[1:] if message == "connect" else args)
-        return handler(*args)
+    def _failed(self, error: Exception, namespace: str) -> Any:
+        """Returns what the error handler does with the exception that is handled; without one, raises it."""
+        on_error = self.exception_handlers.get(namespace, self.default_exception_handler)
+        if on_error is None:
+            raise error
+        return self._settle(on_error(error))
 
     def _settle(self, value: Any) -> Any:
         """Returns a value, or what a coroutine gives."""

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import flask
+from flask.globals import _cv_request
 
+from ._context import EventContext
 from ._request import EventRequest
 
 if TYPE_CHECKING:
@@ -22,26 +24,23 @@ def current_request() -> EventRequest:
     return cast(EventRequest, found)
 
 
-def _extension() -> SocketIO:
-    found: SocketIO = flask.current_app.extensions["socketio"]
-    return found
+def _here() -> tuple[SocketIO, str | None, str]:
+    """Returns the extension, and client and namespace of the event that is handled; in an HTTP route, `None` and `/`."""
+    context: Any = _cv_request.get(None)
+    if type(context) is EventContext:
+        # Its request is made for handlers that ask for it.
+        sid, namespace, _, _ = context.event
+        return context.app.extensions["socketio"], sid, namespace
+    extension: SocketIO = flask.current_app.extensions["socketio"]
+    if context is None:
+        return extension, None, "/"
+    return extension, getattr(flask.request, "sid", None), getattr(flask.request, "namespace", None) or "/"
 
 
-def _sid(function: str) -> str:
-    sid: str | None = getattr(current_request(), "sid", None)
+def _known(sid: str | None, function: str) -> str:
     if sid is None:
         raise RuntimeError(f"{function}() is called outside of an event, where there is no client: say which one, or broadcast")
     return sid
-
-
-def _namespace(given: str | None) -> str:
-    """Returns the namespace that is meant: that of the event, or `/` in an HTTP route."""
-    if given is not None:
-        return given
-    if not flask.has_request_context():
-        return "/"
-    namespace: str = getattr(current_request(), "namespace", None) or "/"
-    return namespace
 
 
 def emit(
@@ -61,13 +60,14 @@ def emit(
     All arguments after the event's name are its arguments. The namespace is that of the handled event, unless another one is given.
     `include_self=False` leaves out the client itself, `skip_sid` others.
     """
+    extension, sid, own = _here()
     target = to or room
     if not target and not broadcast:
-        target = _sid("emit")
-    _extension().emit(
+        target = _known(sid, "emit")
+    extension.emit(
         event,
         *args,
-        namespace=_namespace(namespace),
+        namespace=own if namespace is None else namespace,
         to=target,
         include_self=include_self,
         skip_sid=skip_sid,
@@ -94,11 +94,12 @@ def call(
 
     Raises `TimeoutError` after `timeout` seconds, or when the client leaves.
     """
-    return _extension().call(
+    extension, sid, own = _here()
+    return extension.call(
         event,
         *args,
-        namespace=_namespace(namespace),
-        to=to or room or _sid("call"),
+        namespace=namespace or own,
+        to=to or room or _known(sid, "call"),
         timeout=timeout,
         ignore_queue=ignore_queue,
     )
@@ -106,29 +107,35 @@ def call(
 
 def join_room(room: Any, sid: str | None = None, namespace: str | None = None) -> None:
     """Puts a client into a room."""
-    _extension()._server.enter_room(sid or _sid("join_room"), room, namespace=_namespace(namespace))
+    extension, own_sid, own = _here()
+    extension._server.enter_room(sid or _known(own_sid, "join_room"), room, namespace=namespace or own)
 
 
 def leave_room(room: Any, sid: str | None = None, namespace: str | None = None) -> None:
     """Takes a client out of a room."""
-    _extension()._server.leave_room(sid or _sid("leave_room"), room, namespace=_namespace(namespace))
+    extension, own_sid, own = _here()
+    extension._server.leave_room(sid or _known(own_sid, "leave_room"), room, namespace=namespace or own)
 
 
 def close_room(room: Any, namespace: str | None = None) -> None:
     """Takes all clients out of a room."""
-    _extension().close_room(room, namespace=_namespace(namespace))
+    extension, _, own = _here()
+    extension.close_room(room, namespace=namespace or own)
 
 
 def rooms(sid: str | None = None, namespace: str | None = None) -> list[Any]:
     """Returns the rooms of a client, its own included."""
-    return _extension()._server.rooms(sid or _sid("rooms"), namespace=_namespace(namespace))
+    extension, own_sid, own = _here()
+    return extension._server.rooms(sid or _known(own_sid, "rooms"), namespace=namespace or own)
 
 
 def participants(room: Any = None, namespace: str | None = None) -> list[str]:
     """Returns the clients in a room; without one, all of the namespace. See `SocketIO.participants`."""
-    return _extension().participants(room, namespace=_namespace(namespace))
+    extension, _, own = _here()
+    return extension.participants(room, namespace=namespace or own)
 
 
 def disconnect(sid: str | None = None, namespace: str | None = None, silent: bool = False) -> None:
     """Disconnects a client from the namespace. `silent` has no effect, as in Flask-SocketIO."""
-    _extension()._server.disconnect(sid or _sid("disconnect"), namespace=_namespace(namespace))
+    extension, own_sid, own = _here()
+    extension._server.disconnect(sid or _known(own_sid, "disconnect"), namespace=namespace or own)

@@ -120,12 +120,20 @@ def check(message: str, handler: Handler) -> None:
         raise TypeError(f"a handler of '*' is called as *(event, …), but this one is {own}")
 
 
-def call_lifecycle(handler: Handler, args: tuple[Any, ...]) -> Any:
+def for_arguments(message: str | None, handler: Handler) -> Handler:
+    """Returns a function that takes the arguments of the server's events, and gives a handler those that it is for."""
+    if message == "connect":
+        return lambda environ=None, auth=None: _call_lifecycle(handler, auth)
+    if message == "disconnect":
+        return lambda reason=None: _call_lifecycle(handler, reason)
+    return handler
+
+
+def _call_lifecycle(handler: Handler, value: Any) -> Any:
     """Calls a handler of `connect` or `disconnect` with `auth` or the reason, or without, as it takes it.
 
     Only a wrapper that changes the arguments for what it wraps is called a second time, if what it wraps was not reached.
     """
-    value = args[-1] if args else None
     if not accepts(handler, 1):
         return handler()
     try:
