@@ -686,3 +686,61 @@ def test_a_session_without_a_secret_key() -> None:
     assert list(socketio._server._sessions) == [client.eio_sid]
     client._server._handle_eio_disconnect(client.eio_sid)
     assert not socketio._server._sessions
+
+
+# Published extensions.
+
+
+def test_users_of_flask_login_in_a_session_of_flask_session() -> None:
+    login = pytest.importorskip("flask_login")
+    sessions = pytest.importorskip("flask_session")
+    cachelib = pytest.importorskip("cachelib")
+    app = Flask("x")
+    app.secret_key = "secret"
+    app.config.update(SESSION_TYPE="cachelib", SESSION_CACHELIB=cachelib.SimpleCache())
+    socketio = SocketIO(app, async_mode="threading")
+    sessions.Session(app)
+    manager = login.LoginManager(app)
+
+    class User(login.UserMixin):  # type: ignore[misc]
+        def __init__(self, id: str) -> None:
+            self.id = id
+
+    manager.user_loader(User)
+
+    @app.get("/login/<name>")
+    def log_in(name: str) -> str:
+        login.login_user(User(name))
+        return ""
+
+    @app.get("/seen")
+    def seen() -> str:
+        return str(session.get("seen"))
+
+    @socketio.event
+    def who() -> Any:
+        session["seen"] = session.get("seen", 0) + 1
+        return login.current_user.get_id()
+
+    browser = app.test_client()
+    stranger = socketio.test_client(app, flask_test_client=app.test_client())
+    browser.get("/login/ada")
+    client = socketio.test_client(app, flask_test_client=browser)
+    assert client.emit("who", callback=True) == client.emit("who", callback=True) == "ada"
+    assert browser.get("/seen").text == "2"
+    assert stranger.emit("who", callback=True) == []
+    # Its cookie never comes to the client, so that this connection has a copy.
+    assert stranger.emit("who", callback=True) == [] and stranger.socketio._server._sessions
+
+
+@pytest.mark.parametrize("mode", ["gevent", "eventlet"])
+def test_coroutine_functions_need_threads(mode: str) -> None:
+    pytest.importorskip(mode)
+    app = Flask("x")
+    socketio = SocketIO(app, async_mode=mode)
+
+    @socketio.event
+    async def ask() -> None: ...
+
+    with pytest.raises(RuntimeError, match=f"needs threads, and not async_mode='{mode}'"):
+        socketio.test_client(app).emit("ask")
