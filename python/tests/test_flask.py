@@ -227,6 +227,17 @@ def test_the_request_is_that_of_the_connection(app: Flask, socketio: SocketIO) -
     }
 
 
+def test_a_handler_renders_a_template(app: Flask, socketio: SocketIO) -> None:
+    @socketio.event
+    def ask(name: str) -> str:
+        flask.flash("a message")
+        session["a"] = 1
+        source = "{{ name }} {{ session.a }} {{ request.event.message }} {{ get_flashed_messages()[0] }} {{ url_for('static', filename='x') }}"
+        return flask.render_template_string(source, name=name)
+
+    assert socketio.test_client(app).emit("ask", "<b>", callback=True) == "&lt;b&gt; 1 ask a message /static/x"
+
+
 def test_what_a_request_does_not_have(app: Flask, socketio: SocketIO) -> None:
     @socketio.event
     def ask() -> list[Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import HERE, Program, grouped, javascript, make_certificate, program, until
+from support import HERE, Program, grouped, javascript, make_certificate, program, run, until
 
 flask = pytest.importorskip("flask")
 
@@ -94,6 +94,12 @@ def test_requests_for_the_server_do_not_enter_python() -> None:
     assert _run.site_of(app) == (socketio.server, "/own.path/")
     app.wsgi_app = lambda environ, start_response: []  # type: ignore[method-assign]
     assert _run.site_of(app) is None
+
+
+@pytest.mark.parametrize("name", ["socketio", "app"])
+def test_the_doctor_knows_the_server_of_an_extension(name: str) -> None:
+    done = run(sys.executable, "-m", "kokanee", "doctor", f"flask_app:{name}", PYTHONPATH=str(HERE.parent))
+    assert done.returncode == 0 and "threading" in done.stdout, done.stdout + done.stderr
 
 
 # While developing.
