@@ -29,6 +29,8 @@ HOSTS = {
     "serve": ([sys.executable, "-m", "kokanee", "serve", "flask_app:app", "--port", "{port}"], "own"),
     "eventlet": (["flask_app.py"], "eventlet"),
     "gevent": (["flask_app.py"], "gevent"),
+    "eventlet-debug": (["flask_app.py", "debug"], "eventlet"),
+    "gevent-debug": (["flask_app.py", "debug"], "gevent"),
     "werkzeug": (["flask_app.py"], "werkzeug"),
     "waitress": (["flask_app.py"], "waitress"),
     "gunicorn": ([*GUNICORN, "--threads=4", "-w", "2"], "own"),
@@ -54,12 +56,13 @@ def get(port: int, path: str, **headers: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-@pytest.mark.parametrize("name", grouped(HOSTS, seldom=["serve", "waitress", "gunicorn-gevent"]))
+@pytest.mark.parametrize("name", grouped(HOSTS, seldom=["serve", "waitress", "gunicorn-gevent", "eventlet-debug", "gevent-debug"]))
 def test_pages_and_events_work_and_stop_ends_the_host(name: str) -> None:
     command, host = HOSTS[name]
     path = f"{HERE.parent}:{os.environ.get('PYTHONPATH', '')}"
     with program(*command, HOST=host, PYTHONPATH=path) as server:
-        assert get(server.port, "/") == (200, "a page ")
+        # The reloader starts it in a child.
+        assert until(lambda: get(server.port, "/")) == (200, "a page ")
         for transports in ("websocket", "polling,websocket"):
             seen = javascript("echo.mjs", server.port, transports)
             assert seen == {"transport": "websocket", "ack": DATA, "back": [DATA]}
@@ -75,6 +78,18 @@ def client_of(server: Program) -> Any:
     client = Client(reconnection_delay=0.1, reconnection_delay_max=0.2)
     client.connect(f"http://127.0.0.1:{server.port}", transports=["websocket"])
     return client
+
+
+def test_a_client_answers_its_handler() -> None:
+    with program("flask_app.py", PYTHONPATH=str(HERE.parent)) as server:
+        client = client_of(server)
+        doubled: list[Any] = []
+        client.on("question", lambda number: 2 * number)
+        client.on("doubled", lambda *args: doubled.append(args))
+        assert client.call("ask_back", 4) == 10
+        # The callback runs in a context of the same client.
+        until(lambda: doubled == [(8, None)])
+        client.disconnect()
 
 
 def test_a_handler_stops_the_host_and_clients_are_told() -> None:

@@ -50,6 +50,8 @@ class SocketIO(Handlers):
         self.async_mode: str | None = None
         #: The host of gevent that `run` has started.
         self.wsgi_server: Any = None
+        #: Ends the host of greenlets that `run` has started.
+        self._end: Callable[[], Any] | None = None
         self.sockio_mw: WSGIApp | None = None
         self.handlers: list[tuple[str, Handler, str]] = []
         self.namespace_handlers: list[Namespace] = []

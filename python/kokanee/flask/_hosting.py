@@ -6,6 +6,7 @@ developing, Werkzeug's reloader runs the program in a child process, and its deb
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import socket
@@ -73,7 +74,8 @@ def run(socketio: SocketIO, app: flask.Flask, host: str | None, port: int | None
         monkey.patch_time()
     from werkzeug._reloader import run_with_reloader
 
-    run_with_reloader(serve_forever, **reloader_options)
+    end = _exit_from(mode)
+    run_with_reloader(lambda: _end_with(serve_forever, end), **reloader_options)
 
 
 def add_debugger(socketio: SocketIO, app: flask.Flask, host: str) -> None:
@@ -147,17 +149,31 @@ def _serve_reloading(app: Any, options: Options, reloader_options: dict[str, Any
 
 
 def _serve_in_child(app: Any, options: Options, listener: socket.socket) -> None:
-    """Serves on a thread, as the main one watches the files."""
+    def serve_forever() -> None:
+        try:
+            _run.serve_on(app, options, [listener])
+        except (StartError, ListenError) as error:
+            report(error)
+
+    _end_with(serve_forever, lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def _end_with(serve_forever: Callable[[], None], end: Callable[[], None]) -> None:
+    """Serves in the child process of the reloader, and ends the process, as its main thread would watch the files on."""
     try:
-        _run.serve_on(app, options, [listener])
-    except (StartError, ListenError) as error:
-        report(error)
+        serve_forever()
     finally:
-        # The main thread would watch on.
-        os.kill(os.getpid(), signal.SIGTERM)
+        end()
 
 
 # The hosts of greenlets.
+
+def _exit_from(mode: str) -> Callable[[], None]:
+    """Returns a function that ends this greenlet, and the process with it, from another one."""
+    green: Any = importlib.import_module(mode)
+    main = green.getcurrent()
+    return lambda: green.kill(main, SystemExit)
+
 
 _TLS = (
     *("keyfile", "certfile", "server_side", "cert_reqs", "ssl_version", "ca_certs"),
@@ -173,10 +189,22 @@ def _eventlet(
     def serve_forever() -> None:
         import eventlet
         import eventlet.green.socket
+        import eventlet.hubs
         import eventlet.wsgi
 
         family, _, _, _, address = eventlet.green.socket.getaddrinfo(host, port)[0]
         listener = eventlet.listen(address, family)
+        # Each thread has a hub of its own.
+        serving, hub = eventlet.getcurrent(), eventlet.hubs.get_hub()
+
+        def end() -> None:
+            if eventlet.hubs.get_hub() is hub:
+                # It takes no connection more, and waits for requests.
+                eventlet.kill(serving, SystemExit)
+            else:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        socketio._end = end
         if tls:
             listener = eventlet.wrap_ssl(listener, **{**tls, "server_side": True})
         eventlet.wsgi.server(listener, app, log_output=log_output, **options)
@@ -192,6 +220,7 @@ def _gevent(
     server = socketio.wsgi_server = pywsgi.WSGIServer(
         (host, port), app, log="default" if log_output else None, **options
     )
+    socketio._end = server.stop
     return lambda: server.serve_forever()
 
 
@@ -202,8 +231,8 @@ def stop(socketio: SocketIO) -> None:
     """Ends the host that serves this process; see `SocketIO.stop`."""
     if _run.stop():
         return
-    if socketio.wsgi_server is not None:
-        socketio.wsgi_server.stop()
+    if socketio._end is not None:
+        socketio._end()
         return
     uwsgi: Any = sys.modules.get("uwsgi")
     if uwsgi is not None:

@@ -15,7 +15,7 @@ elif host == "eventlet":
 
 from flask import Flask, request, session
 
-from kokanee.flask import SocketIO, emit
+from kokanee.flask import SocketIO, call, emit
 
 app = Flask(__name__)
 app.secret_key = "secret"
@@ -54,6 +54,15 @@ def my_message(data):
 @socketio.event
 async def later(data):
     return data
+
+
+@socketio.event
+def ask_back(number):
+    def answered(double):
+        emit("doubled", (double, request.event["message"]))
+
+    emit("question", number, callback=answered)
+    return call("question", number + 1)
 
 
 @socketio.event
