@@ -514,6 +514,10 @@ def test_blueprints_group_handlers(app: Flask, socketio: SocketIO) -> None:
     def on_error(error: Exception) -> str:
         return f"caught {error}"
 
+    @admin.before_event
+    def before_admin() -> None:
+        log.append("before admin")
+
     @admin.event
     def ban() -> str:
         return request.namespace
@@ -534,7 +538,29 @@ def test_blueprints_group_handlers(app: Flask, socketio: SocketIO) -> None:
     assert client.emit("fail", namespace="/v1/chat/inner", callback=True) == "caught no"
     assert client.emit("ask", namespace="/v1/chat/class", callback=True) == "/v1/chat/class"
     assert client.emit("ban", namespace="/v1/chat/admin", callback=True) == "/v1/chat/admin"
-    assert log[3:] == ["before", "before"]
+    assert log[3:] == ["before", "before", "before", "before admin"]
+
+
+def test_a_blueprint_below_two_namespaces(app: Flask, socketio: SocketIO) -> None:
+    class Own(Namespace):
+        def on_ask(self) -> list[str]:
+            return [self.namespace, request.namespace]
+
+    blueprint = SocketBlueprint("twice")
+    blueprint.on_namespace(Own("/own"))
+    for prefix in ("/one", "/two"):
+        socketio.register_blueprint(blueprint, prefix)
+    client = socketio.test_client(app, namespace="/one/own")
+    client.connect(namespace="/two/own")
+    for name in ("/one/own", "/two/own"):
+        assert client.emit("ask", namespace=name, callback=True) == [name, name]
+    for late in (blueprint.event, blueprint.before_event, blueprint.after_event):
+        with pytest.raises(RuntimeError, match="'twice' is registered already"):
+            late(lambda: None)
+    everywhere = SocketBlueprint("everywhere", namespace="/chat")
+    everywhere.on_event("ask", lambda: None, namespace="*")
+    with pytest.raises(ValueError, match="it is for all namespaces"):
+        socketio.register_blueprint(everywhere)
 
 
 def test_handlers_go_to_each_application_that_is_made() -> None:

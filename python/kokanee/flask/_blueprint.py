@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ._handlers import Handler, Handlers, Hook, call_hooked
+from ._handlers import H, Handler, Handlers, Hook, call_hooked
 
 if TYPE_CHECKING:
     from ._extension import SocketIO
     from .namespace import Namespace
+
+#: What puts hooks around a handler.
+Around = Callable[[Handler], Handler]
+#: Registers something of a blueprint, below a namespace.
+Step = Callable[["SocketIO", str, Around], None]
 
 
 class SocketBlueprint(Handlers):
@@ -25,42 +31,69 @@ class SocketBlueprint(Handlers):
         self.namespace = namespace
         self._before: list[Hook] = []
         self._after: list[Hook] = []
-        self._settle: Callable[[Any], Any] = lambda value: value
-        self._steps: list[Callable[[SocketIO, str], None]] = []
+        self._steps: list[Step] = []
+        self._is_registered = False
 
-    def _defer(self, step: Callable[[SocketIO, str], None]) -> None:
-        self._steps.append(step)
+    def _check_open(self) -> None:
+        if self._is_registered:
+            raise RuntimeError(f"the blueprint {self.name!r} is registered already: complete it first")
+
+    def before_event(self, hook: H) -> H:
+        """Registers a function that is called before each handler of the blueprint; see `SocketIO.before_event`."""
+        self._check_open()
+        return super().before_event(hook)
+
+    def after_event(self, hook: H) -> H:
+        """Registers a function that gets the result of each handler of the blueprint; see `SocketIO.after_event`."""
+        self._check_open()
+        return super().after_event(hook)
 
     def on_namespace(self, namespace_handler: Namespace) -> None:
         """Registers an object whose methods handle the events of its namespace, which is below that of the blueprint."""
-        own = namespace_handler.namespace
 
-        def step(socketio: SocketIO, prefix: str) -> None:
-            namespace_handler.namespace = joined(prefix, own)
-            namespace_handler._around = functools.partial(self._wrapped, socketio)
-            socketio.on_namespace(namespace_handler)
+        def step(socketio: SocketIO, prefix: str, around: Around) -> None:
+            # The blueprint may be registered below several namespaces.
+            own = copy.copy(namespace_handler)
+            own.namespace = joined(prefix, namespace_handler.namespace)
+            own._around = around
+            socketio.on_namespace(own)
 
         self._defer(step)
 
     def register_blueprint(self, blueprint: SocketBlueprint, namespace: str = "/") -> None:
-        """Registers another blueprint below this one, whose hooks then are around it."""
-        self._defer(lambda socketio, prefix: blueprint._register(socketio, joined(prefix, namespace)))
+        """Registers another blueprint below this one, whose hooks are then around its handlers, too."""
+
+        def step(socketio: SocketIO, prefix: str, around: Around) -> None:
+            blueprint._register(socketio, joined(prefix, namespace), around)
+
+        self._defer(step)
 
     def _add_handler(self, message: str, handler: Handler, namespace: str | None) -> None:
-        self._defer(
-            lambda socketio, prefix: socketio.on_event(
-                message, self._wrapped(socketio, handler), joined(prefix, namespace)
-            )
-        )
+        def step(socketio: SocketIO, prefix: str, around: Around) -> None:
+            socketio.on_event(message, around(handler), joined(prefix, namespace))
+
+        self._defer(step)
 
     def _add_error_handler(self, handler: Handler, namespace: str) -> None:
-        def step(socketio: SocketIO, prefix: str) -> None:
+        def step(socketio: SocketIO, prefix: str, around: Around) -> None:
             socketio.on_error(joined(prefix, namespace))(handler)
 
         self._defer(step)
 
-    def _wrapped(self, socketio: SocketIO, handler: Handler) -> Handler:
-        """Returns a handler between the blueprint's hooks."""
+    def _defer(self, step: Step) -> None:
+        self._check_open()
+        self._steps.append(step)
+
+    def _register(self, socketio: SocketIO, prefix: str, outer: Around) -> None:
+        self._is_registered = True
+
+        def around(handler: Handler) -> Handler:
+            return outer(self._between_hooks(socketio, handler))
+
+        for step in self._steps:
+            step(socketio, joined(prefix, self.namespace), around)
+
+    def _between_hooks(self, socketio: SocketIO, handler: Handler) -> Handler:
         if not self._before and not self._after:
             return handler
 
@@ -69,10 +102,6 @@ class SocketBlueprint(Handlers):
             return call_hooked(lambda: handler(*args), self._before, self._after, socketio._settle)
 
         return call
-
-    def _register(self, socketio: SocketIO, prefix: str) -> None:
-        for step in self._steps:
-            step(socketio, joined(prefix, self.namespace))
 
 
 def joined(prefix: str, namespace: str | None) -> str:

@@ -183,7 +183,7 @@ class SocketIO(Handlers):
 
     def register_blueprint(self, blueprint: SocketBlueprint, namespace: str = "/") -> None:
         """Registers the handlers of a blueprint, below a namespace."""
-        blueprint._register(self, namespace)
+        blueprint._register(self, namespace, lambda handler: handler)
 
     # Emitting.
 
