@@ -156,6 +156,9 @@ def open_session(app: flask.Flask, request: flask.Request) -> SessionMixin:
     return session if session is not None else interface.make_null_session(app)
 
 
+#: Where a context of Flask's has the session: before Flask 3.1.3, no property was around it.
+_SESSION = "_session" if isinstance(vars(flask_ctx.RequestContext).get("session"), property) else "session"
+
 #: What an application must not have replaced.
 _REPLACED = (
     *("request_context", "app_context", "create_url_adapter"),
@@ -178,6 +181,8 @@ class Contexts:
             self._kind = None
         #: Whether they are `EventContext`s.
         self.are_own = self._kind is not None
+        #: Where they have the session.
+        self.session_name = "_session" if self.are_own else _SESSION
 
     def request(self, environ: dict[str, Any], values: dict[str, Any]) -> flask.Request:
         """Returns a request of an event."""

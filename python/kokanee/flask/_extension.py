@@ -364,9 +364,10 @@ class SocketIO(Handlers):
             kept = server._sessions.get(eio_sid)
             copy = kept.get(_sessions.COPY) if kept is not None else None
             if copy is None and self.manage_session:
-                copy = _sessions.make_copy(server, eio_sid, environ, context)
+                opened = getattr(context, contexts.session_name)
+                copy = _sessions.make_copy(server, eio_sid, environ, context, opened)
             if copy is not None:
-                context._session = copy
+                setattr(context, contexts.session_name, copy)
             try:
                 if (self._before or self._after) and message is not None:
                     result = call_hooked(lambda: handler(*args), self._before, self._after, self._settle)
@@ -378,9 +379,11 @@ class SocketIO(Handlers):
                 raise
             except Exception as error:
                 result = self._failed(error, namespace)
-            if copy is None and not _sessions.save(context) and self._manage_session is None:
-                # It lives in a cookie after all.
-                _sessions.keep_copy(server, eio_sid, environ, context._session)
+            if copy is None:
+                opened = getattr(context, contexts.session_name)
+                if not _sessions.save(context, opened) and self._manage_session is None:
+                    # It lives in a cookie after all.
+                    _sessions.keep_copy(server, eio_sid, environ, opened)
         except BaseException as error:
             context.pop(error)
             raise

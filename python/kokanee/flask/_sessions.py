@@ -24,9 +24,10 @@ class ManagedSession(dict[str, Any], SessionMixin):
     """Is the copy of a session that the events of one connection share."""
 
 
-def make_copy(server: Any, eio_sid: str, environ: dict[str, Any], context: RequestContext) -> ManagedSession:
-    """Returns a new connection's copy of the session, within its context."""
-    opened = context._session
+def make_copy(
+    server: Any, eio_sid: str, environ: dict[str, Any], context: RequestContext, opened: SessionMixin | None
+) -> ManagedSession:
+    """Returns a new connection's copy of the session, within its context; of the one that is opened, if it is."""
     if opened is None:
         opened = open_session(context.app, context.request)
     return keep_copy(server, eio_sid, environ, opened)
@@ -50,9 +51,8 @@ def is_in_cookie(app: flask.Flask) -> bool:
     return isinstance(app.session_interface, SecureCookieSessionInterface)
 
 
-def save(context: RequestContext) -> bool:
+def save(context: RequestContext, session: Any) -> bool:
     """Saves the session of a context, if it was opened and changed. Returns whether the client's cookie still stands for it."""
-    session: Any = context._session
     if session is None or not getattr(session, "modified", True):
         return True
     app = context.app
