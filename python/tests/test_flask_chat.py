@@ -76,8 +76,38 @@ def test_two_people_talk_in_a_browser(width: str, tmp_path: Path) -> None:
     }
 
 
-def test_a_type_checker_accepts_the_example() -> None:
+PROGRAM = """
+from flask import Flask
+
+from kokanee.flask import SocketIO, emit, join_room, request
+
+socketio = SocketIO(Flask("x"))
+
+
+@socketio.event
+def ask(number: int) -> int:
+    emit("said", number, [number], broadcast=True)
+    join_room("tea", sid=1)
+    reveal_type(request.sid)
+    return number
+
+
+reveal_type(ask)
+"""
+
+
+def test_a_type_checker_accepts_the_example_and_finds_a_mistake(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "app.py"], cwd=EXAMPLE, capture_output=True, text=True, timeout=180
+        [sys.executable, "-m", "mypy", "--strict", str(EXAMPLE / "app.py"), str(program)],
+        cwd=EXAMPLE.parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=180,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line for line in done.stdout.replace("builtins.", "").splitlines() if ".py:" in line]
+    assert len(lines) == 3 and all("program.py" in line for line in lines), done.stdout + done.stderr
+    assert 'Argument "sid" to "join_room" has incompatible type "int"' in lines[0]
+    assert 'Revealed type is "str"' in lines[1]
+    assert 'Revealed type is "def (number: int) -> int"' in lines[2]

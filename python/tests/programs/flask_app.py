@@ -1,5 +1,6 @@
 """A program of the extension for Flask; `$HOST` says how it is served."""
 
+import asyncio
 import os
 import sys
 
@@ -63,6 +64,11 @@ def ask_back(number):
 
     emit("question", number, callback=answered)
     return call("question", number + 1)
+
+
+@socketio.event
+async def ask_back_later(number):
+    return await asyncio.to_thread(call, "question", number)
 
 
 @socketio.event
