@@ -93,6 +93,25 @@ def test_a_client_answers_its_handler() -> None:
         client.disconnect()
 
 
+@pytest.mark.parametrize("host", ["own", "gevent"])
+def test_events_that_run_at_the_same_time_have_contexts_of_their_own(host: str) -> None:
+    from socketio import Client
+
+    with program("flask_app.py", HOST=host, PYTHONPATH=str(HERE.parent)) as server:
+        answers: list[Any] = []
+        clients = [Client() for _ in range(2)]
+        for name, client in enumerate(clients):
+            client.connect(f"http://127.0.0.1:{server.port}/?name={name}", transports=["websocket"])
+        for number in range(30):
+            for client in clients:
+                client.emit("slow", number, callback=answers.append)
+        until(lambda: len(answers) == 60)
+        expected = [[number, number, True, str(name)] for number in range(30) for name in range(2)]
+        assert sorted(answers) == expected
+        for client in clients:
+            client.disconnect()
+
+
 def test_a_handler_stops_the_host_and_clients_are_told() -> None:
     with program("flask_app.py", PYTHONPATH=str(HERE.parent)) as server:
         client = client_of(server)

@@ -14,7 +14,7 @@ elif host == "eventlet":
 
     eventlet.monkey_patch()
 
-from flask import Flask, request, session
+from flask import Flask, g, request, session
 
 from kokanee.flask import SocketIO, call, emit
 
@@ -55,6 +55,15 @@ def my_message(data):
 @socketio.event
 async def later(data):
     return data
+
+
+@socketio.event
+def slow(number):
+    g.number = number
+    sid = request.sid
+    # Others run meanwhile.
+    socketio.sleep(0.02)
+    return [g.number, *request.event["args"], request.sid == sid, request.args.get("name")]
 
 
 @socketio.event
