@@ -191,6 +191,13 @@ def _add_clients(report: Report, server: base_server.BaseServer) -> None:
         report.add(section, transport, f"{number} now over this transport")
 
 
+def _server_of(found: Any) -> Any:
+    """Returns a server; also that of an extension for Flask, or of an application that has one."""
+    if isinstance(extensions := getattr(found, "extensions", None), dict):
+        found = extensions.get("socketio")
+    return found if isinstance(found, base_server.BaseServer) else getattr(found, "server", None)
+
+
 def main(arguments: list[str]) -> int:
     """Prints the report; with `module:server` that about a server."""
     if len(arguments) > 1 or arguments[:1] in (["-h"], ["--help"]):
@@ -201,7 +208,7 @@ def main(arguments: list[str]) -> int:
         module, _, name = arguments[0].partition(":")
         sys.path.insert(0, os.getcwd())
         try:
-            server = getattr(importlib.import_module(module), name or "sio", None)
+            server = _server_of(getattr(importlib.import_module(module), name or "sio", None))
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
                 raise

@@ -94,7 +94,7 @@ def _check_event(event: str, handler: Handler, first: list[str]) -> None:
 def check_namespace(namespace: Any) -> None:
     """Raises `TypeError` if a method of a class for a namespace can never be called."""
     trigger = getattr(type(namespace), "trigger_event", None)
-    if not getattr(trigger, "__module__", "").startswith(__package__ + "."):
+    if getattr(trigger, "__module__", "") not in (f"{__package__}.namespace", f"{__package__}.async_namespace"):
         # It calls its methods in a way of its own.
         return
     extra = 1 if namespace.namespace == "*" else 0

@@ -58,9 +58,22 @@ def serve(app: Any, options: Options) -> int:
         return _serve_master.serve(app, options)
     sockets = bind(options)
     try:
-        return Worker(app, options).serve(sockets)
+        return serve_on(app, options, sockets)
     finally:
         unbind(options, sockets)
+
+
+def serve_on(app: Any, options: Options, sockets: list[socket.socket]) -> int:
+    """Serves an application in this process, on sockets that listen, and returns the exit code."""
+    _log_to_stderr()
+    return Worker(app, options).serve(sockets)
+
+
+def stop() -> bool:
+    """Ends what serves in this process as SIGTERM does, on any thread; `False` if nothing does."""
+    for one in list(_serving):
+        one.stop()
+    return bool(_serving)
 
 
 def run_server(server: Any, app: Any, host: str, port: int, options: dict[str, Any]) -> None:
@@ -172,7 +185,7 @@ class Worker:
         self._interrupts = 0
         #: What ends with this host: its listener, and the engine whose requests do not enter Python.
         self.owned: list[Any] = []
-        self._stop: Callable[[], None] = lambda: None
+        self._stop: Callable[[], Any] = lambda: None
 
     def serve(self, sockets: list[socket.socket]) -> int:
         """Serves until a signal, and returns the exit code."""
@@ -217,6 +230,13 @@ class Worker:
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
+
+    def stop(self) -> None:
+        """Ends as with SIGTERM; with several workers, all of them."""
+        if self._master is not None:
+            os.kill(self._master, signal.SIGTERM)
+        else:
+            self._stop()
 
     # What both interfaces have in common.
 
@@ -318,7 +338,7 @@ class Worker:
 
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
-        self._stop = stopping.set
+        self._stop = lambda: loop.call_soon_threadsafe(stopping.set)
         self._catch(loop.add_signal_handler)
         lifespan = Lifespan(app, options.lifespan)
         base = base_scope(options, _name(sockets[0]), lifespan.state)
@@ -411,6 +431,7 @@ def site_of(app: Any) -> tuple[Any, str] | None:
     """
     from . import asgi, async_server, middleware, server
 
+    app = _in_front_of_flask(app)
     known: dict[Any, tuple[Any, str]] = {
         middleware.WSGIApp: (server.Server, "engineio_app"),
         asgi.ASGIApp: (async_server.AsyncServer, "engineio_server"),
@@ -430,6 +451,14 @@ def site_of(app: Any) -> tuple[Any, str] | None:
         ):
             return found, path
     return None
+
+
+def _in_front_of_flask(app: Any) -> Any:
+    """Returns what an application of Flask gives its requests to first."""
+    flask: Any = sys.modules.get("flask")
+    if flask is not None and isinstance(app, flask.Flask) and type(app).__call__ is flask.Flask.__call__:
+        return app.wsgi_app
+    return app
 
 
 def _origins(server: Any) -> list[str] | None:

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 #: Types of most values, none of which can be awaited.
-_PLAIN = frozenset((NoneType, bool, int, float, str, bytes, list, tuple, dict))
+PLAIN = frozenset((NoneType, bool, int, float, str, bytes, list, tuple, dict))
 
 
 def is_awaitable(value: Any) -> bool:
     """Returns whether a value can be awaited; faster than `inspect` for most."""
     kind = type(value)
-    return kind is CoroutineType or (kind not in _PLAIN and inspect.isawaitable(value))
+    return kind is CoroutineType or (kind not in PLAIN and inspect.isawaitable(value))
 
 
 async def settle(value: Any) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import threading
+from collections.abc import Mapping
 from typing import Any, Callable, Iterator
 
 from . import (
@@ -282,10 +284,14 @@ class Server(base_server.BaseServer):
         self._start()
         if not self._accepts_origin(environ):
             start_response("400 BAD REQUEST", [("Content-Type", "text/plain")])
-            return [b'"Not an accepted origin."']
+            return [json.dumps(self._refusal_of_origin(environ)).encode()]
         return hosts.handle_wsgi(
             self._engine, self._mode, self._options, environ, start_response
         )
+
+    def _refusal_of_origin(self, environ: Mapping[str, Any]) -> str:
+        """Returns what a page of another origin is told."""
+        return "Not an accepted origin."
 
     def _start(self) -> None:
         """Begins to handle what the engine says, unless that goes on already."""

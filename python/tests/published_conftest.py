@@ -3,6 +3,7 @@
 Clients are those of the published package, under the name of which Kokanee has none.
 """
 
+import os
 import pathlib
 import sys
 
@@ -20,7 +21,13 @@ kokanee.SimpleClient = published.SimpleClient
 for name in ("ConnectionError", "TimeoutError", "DisconnectedError", "BadNamespaceError"):
     # So that a test sees its clients fail with what it imports.
     setattr(published.exceptions, name, getattr(kokanee.exceptions, name))
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "src"))
+if os.environ.get("STANDS_IN") == "kokanee.flask":
+    # Nothing of the published extension is left.
+    import kokanee.flask
+
+    sys.modules["flask_socketio"] = kokanee.flask
+else:
+    sys.path.insert(0, str(pathlib.Path(__file__).parent / "src"))
 
 # The suite's own pages have headers that are texts, which only this implementation takes.
 uvicorn.config.HTTP_PROTOCOLS["auto"] = uvicorn.config.HTTP_PROTOCOLS["h11"]

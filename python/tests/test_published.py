@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -54,7 +55,7 @@ def use_free_port(folder: Path) -> None:
 @pytest.mark.parametrize("name", SUITES)
 def test_published_suite_passes(name: str, tmp_path: Path) -> None:
     suite = SUITES[name]
-    with tarfile.open(source_of(name, suite["version"])) as archive:
+    with tarfile.open(source_of(suite.get("package", name), suite["version"])) as archive:
         archive.extractall(tmp_path, filter="data")
     (folder,) = tmp_path.iterdir()
     if "source" not in suite:
@@ -76,6 +77,7 @@ def test_published_suite_passes(name: str, tmp_path: Path) -> None:
             *(f"--deselect={test}" for test in left_out),
         ],
         cwd=folder,
+        env={**os.environ, "STANDS_IN": name},
         capture_output=True,
         text=True,
         timeout=500,

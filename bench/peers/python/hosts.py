@@ -6,14 +6,17 @@ import importlib
 import os
 import sys
 
+#: The module whose `app` is served.
+PROGRAM = os.environ.get("PROGRAM", "sync_app")
+
 
 def main(host: str, port: int) -> None:
-    """Serves `sync_app` until the process ends."""
+    """Serves the program until the process ends."""
     if host == "eventlet":
         import eventlet
 
         eventlet.monkey_patch()
-        app = importlib.import_module("sync_app").app
+        app = importlib.import_module(PROGRAM).app
         import eventlet.wsgi
 
         eventlet.wsgi.server(eventlet.listen(("127.0.0.1", port), backlog=1024), app, max_size=20_000, log_output=False)
@@ -21,7 +24,7 @@ def main(host: str, port: int) -> None:
         from gevent import monkey
 
         monkey.patch_all()
-        app = importlib.import_module("sync_app").app
+        app = importlib.import_module(PROGRAM).app
         from gevent import pywsgi
 
         options = {}
@@ -37,7 +40,7 @@ def main(host: str, port: int) -> None:
         from werkzeug.serving import run_simple
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        app = importlib.import_module("sync_app").app
+        app = importlib.import_module(PROGRAM).app
         run_simple("127.0.0.1", port, app, threaded=True)
 
 

@@ -47,6 +47,9 @@ HOSTS: dict[str, tuple[list[str], dict[str, str]]] = {
     "own-def": ([*OWN, "sync_app:app"], {}),
     "own-page": ([*OWN, "sync_app:page"], {}),
     "own-async": ([*OWN, "async_app:app"], {}),
+    "flask-own": ([*OWN, "flask_app:app"], {}),
+    "flask-eventlet": ([sys.executable, "hosts.py", "eventlet", "{port}"], {"MODE": "eventlet", "PROGRAM": "flask_app"}),
+    "flask-gevent": ([sys.executable, "hosts.py", "gevent", "{port}"], {"MODE": "gevent", "PROGRAM": "flask_app"}),
 }
 
 

@@ -53,6 +53,17 @@ const PYTHON: &[(&str, Answers, &str)] = &[
     ("socketio-gevent", Answers::Asks, "socketio gevent"),
     ("py-own-def", Answers::Everything, "kokanee own-def"),
     ("py-own-async", Answers::Asks, "kokanee own-async"),
+    (
+        "flask-socketio-eventlet",
+        Answers::Asks,
+        "socketio flask-eventlet",
+    ),
+    (
+        "flask-socketio-gevent",
+        Answers::Asks,
+        "socketio flask-gevent",
+    ),
+    ("py-flask-own", Answers::Asks, "kokanee flask-own"),
     ("py-gunicorn-sync", Answers::Asks, "kokanee gunicorn-sync"),
     (
         "py-gunicorn-gthread",
