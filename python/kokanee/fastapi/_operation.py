@@ -1,0 +1,285 @@
+"""`Operation`: one handler of a namespace, and how it is called for an event: dependencies, arguments, result, failure."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+
+from fastapi import BackgroundTasks, HTTPException, params
+from fastapi.concurrency import run_in_threadpool
+from fastapi.dependencies.utils import solve_dependencies
+from fastapi.exceptions import RequestValidationError
+
+from .. import exceptions
+from .._steps import settle
+from ..async_server import AsyncServer, is_cancelled
+from ._failure import Failure, failure_of, unknown
+from ._payload import Result, sendable
+from ._signature import Signature
+from ._socket import Socket
+
+#: What turns an exception of an application into one that clients are told of.
+ExceptionHandler = Callable[[Socket, Any], Any]
+
+
+class Site(Protocol):
+    """Is what operations need of the `SocketIO` that they belong to."""
+
+    app: Any
+    error_event: str | None
+    exception_handlers: dict[type[Exception], ExceptionHandler]
+
+    @property
+    def server(self) -> AsyncServer:
+        """The server behind it."""
+
+    def auth_of(self, sid: str) -> Any:
+        """Returns what a client sent when it joined its namespace."""
+
+
+class Handler:
+    """Is a function that handles an event, with what its signature means. Raises `TypeError` if that means nothing."""
+
+    def __init__(
+        self,
+        event: str,
+        function: Callable[..., Any],
+        dependencies: Sequence[params.Depends] = (),
+        response_model: Any = inspect.Signature.empty,
+        summary: str | None = None,
+        description: str | None = None,
+    ) -> None:
+        self.event = event
+        self.function = function
+        self.dependencies = tuple(dependencies)
+        self.signature = Signature(event, function)
+        # What is wrong with them is said here, where the handler is.
+        self.signature.dependant(self.dependencies)
+        self.summary = summary or getattr(function, "__name__", event).replace("_", " ").capitalize()
+        self.description = description if description is not None else inspect.getdoc(function) or ""
+        self.is_coroutine = inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(
+            getattr(function, "__call__", None)  # noqa: B004
+        )
+        #: Serializes what it returns; `None` if it does not say what that is.
+        self.result: Result | None = None
+        annotation = self.signature.returns if response_model is inspect.Signature.empty else response_model
+        says = self.signature.says_what_it_returns or response_model is not inspect.Signature.empty
+        if says and annotation is not Any and event not in ("connect", "disconnect"):
+            self.result = Result(_types_of(annotation), f"{self.signature.where}: what it returns")
+
+
+def _types_of(annotation: Any) -> list[Any]:
+    """Returns the types of the values in an acknowledgement: a tuple is several, `None` is none."""
+    if annotation is None or annotation is type(None):
+        return []
+    if getattr(annotation, "__origin__", None) is tuple and Ellipsis not in annotation.__args__:
+        return list(annotation.__args__)
+    return [annotation]
+
+
+class Operation:
+    """Is a handler in the namespace of a server."""
+
+    def __init__(self, site: Site, namespace: str, handler: Handler, dependencies: Sequence[params.Depends]) -> None:
+        self._site = site
+        self.namespace = namespace
+        self.handler = handler
+        self._dependant = handler.signature.dependant((*dependencies, *handler.dependencies))
+        own = self._dependant
+        #: The parameter that gets the socket, if FastAPI has nothing else to provide.
+        self._socket_only = own.request_param_name or own.http_connection_param_name
+        self._is_simple = not (
+            own.dependencies
+            or own.query_params
+            or own.header_params
+            or own.cookie_params
+            or own.background_tasks_param_name
+            or own.security_scopes_param_name
+            or (own.request_param_name and own.http_connection_param_name)
+        )
+
+    def __call__(self, *args: Any) -> Coroutine[Any, Any, Any]:
+        """Handles what an `AsyncServer` gives to its handlers: `sid` and the arguments, after the names that are not known before."""
+        event, namespace, rest = self.handler.event, self.namespace, list(args)
+        if event == "*":
+            event = rest.pop(0)
+        if namespace == "*":
+            namespace = rest.pop(0)
+        sid, *given = rest
+        if event == "connect":
+            environ, auth = given[0], given[1] if len(given) > 1 else None
+            return self._connect(self._socket(event, namespace, sid, environ), auth)
+        if event == "disconnect":
+            return self._disconnect(self._socket(event, namespace, sid), given)
+        return self._answered(self._socket(event, namespace, sid), given)
+
+    def _socket(self, event: str, namespace: str, sid: str, environ: Any = None) -> Socket:
+        site = self._site
+        return Socket(site.server, sid, namespace, event, site.app, site.auth_of(sid), environ)
+
+    async def handle(self, event: str, namespace: str, sid: str, args: Sequence[Any], answer: Any) -> None:
+        """Handles an event of a client, and answers it: with the result, or with what failed."""
+        socket = self._socket(event, namespace, sid)
+        is_answered = False
+
+        async def send(values: tuple[Any, ...]) -> None:
+            nonlocal is_answered
+            is_answered = True
+            if answer is not None:
+                await settle(answer.send_result(values))
+
+        try:
+            failure = await self._run(socket, args, send)
+            if failure is not None and is_answered:
+                # It failed after the answer, and the log says so.
+                return
+            if failure is not None and answer is not None:
+                await send((failure.as_answer(),))
+            elif failure is not None and self._site.error_event is not None:
+                await socket.emit(self._site.error_event, failure.as_event(event))
+        finally:
+            if not is_answered and answer is not None:
+                answer.done()
+
+    async def _answered(self, socket: Socket, args: Sequence[Any]) -> Any:
+        """Handles an event, and returns its answer: where something else sends it."""
+        values: list[tuple[Any, ...]] = []
+
+        async def keep(result: tuple[Any, ...]) -> None:
+            values.append(result)
+
+        failure = await self._run(socket, args, keep)
+        return failure.as_answer() if failure is not None else values[0]
+
+    async def _connect(self, socket: Socket, auth: Any) -> Any:
+        accepted = True
+
+        async def look(result: tuple[Any, ...]) -> None:
+            nonlocal accepted
+            accepted = result != (False,)
+
+        failure = await self._run(socket, () if auth is None else (auth,), look, is_connect=True)
+        if failure is not None:
+            raise exceptions.ConnectionRefusedError(failure.message, failure.as_data())
+        return accepted
+
+    async def _disconnect(self, socket: Socket, args: Sequence[Any]) -> None:
+        async def drop(result: tuple[Any, ...]) -> None: ...
+
+        await self._run(socket, args[: len(self.handler.signature.arguments.named)], drop)
+
+    async def _run(
+        self,
+        socket: Socket,
+        args: Sequence[Any],
+        send: Callable[[tuple[Any, ...]], Awaitable[None]],
+        is_connect: bool = False,
+    ) -> Failure | None:
+        """Calls the handler, and sends what it returns before dependencies end and background tasks run; returns what failed."""
+        background = BackgroundTasks()
+        try:
+            async with AsyncExitStack() as outer:
+                socket.scope["fastapi_inner_astack"] = outer
+                async with AsyncExitStack() as inner:
+                    socket.scope["fastapi_function_astack"] = inner
+                    result = self._serialized(await self._call(socket, args, background))
+                await send(result)
+                if not is_connect:
+                    await background()
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            # What the handler waited for was cancelled, not the handler.
+            await send(())
+        except Exception as error:
+            return await self._failure(socket, error)
+        if is_connect and background.tasks:
+            # After this the client is let in.
+            self._site.server.start_background_task(background)
+        return None
+
+    async def _call(self, socket: Socket, args: Sequence[Any], background: BackgroundTasks) -> Any:
+        errors: list[dict[str, Any]] = []
+        arguments = self.handler.signature.arguments
+        values = arguments.validate(args, errors)
+        if self._is_simple:
+            if self._socket_only is not None:
+                values[self._socket_only] = socket
+        else:
+            # A dependency that refuses the client comes before what is said about its arguments.
+            values.update(await self._solved(socket, args, background, errors))
+        if errors:
+            raise RequestValidationError(errors)
+        positional, named = self.handler.signature.call_arguments(values)
+        if self.handler.is_coroutine:
+            return await self.handler.function(*positional, **named)
+        result = await run_in_threadpool(self.handler.function, *positional, **named)
+        return await settle(result)
+
+    async def _solved(
+        self, socket: Socket, args: Sequence[Any], background: BackgroundTasks, errors: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        arguments = self.handler.signature.arguments
+        solved = await solve_dependencies(
+            request=socket,
+            dependant=self._dependant,
+            body=arguments.by_name(args),
+            background_tasks=background,
+            dependency_overrides_provider=self._site.app,
+            async_exit_stack=socket.scope["fastapi_inner_astack"],
+            embed_body_fields=True,
+        )
+        known = [error["loc"] for error in errors]
+        for error in solved.errors:
+            location = self._location(error["loc"])
+            if location not in known:
+                errors.append({**error, "loc": location})
+        own = self.handler.signature
+        return {name: value for name, value in solved.values.items() if own.has(name)}
+
+    def _location(self, location: Sequence[int | str]) -> list[int | str]:
+        """Returns where an error is: what FastAPI takes for a field of the body is an argument of the event."""
+        if len(location) < 2 or location[0] != "body":
+            return list(location)
+        arguments = self.handler.signature.arguments
+        names = [argument.name for argument in arguments.named]
+        return [*arguments.location(names.index(str(location[1]))), *location[2:]]
+
+    def _serialized(self, result: Any) -> tuple[Any, ...]:
+        codec = self.handler.result
+        if codec is None:
+            # It does not say what it returns.
+            values = result if isinstance(result, tuple) else () if result is None else (result,)
+            return tuple(map(sendable, values))
+        count = len(codec.codecs)
+        if count == 1:
+            return codec.serialize((result,))
+        if count == 0 and result is not None:
+            raise TypeError(f"{self.handler.signature.where} says that it returns nothing, and returned {result!r}")
+        return codec.serialize(result or ())
+
+    async def _failure(self, socket: Socket, error: Exception) -> Failure:
+        error = await self._translated(socket, error)
+        failure = failure_of(error)
+        if failure is not None:
+            return failure
+        return unknown(self._site.server.logger, socket.event, socket.sid, socket.namespace, error)
+
+    async def _translated(self, socket: Socket, error: Exception) -> Exception:
+        """Returns what the application's handler for such exceptions makes of one."""
+        handlers = self._site.exception_handlers
+        found = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
+        if found is None:
+            return error
+        try:
+            made = await settle(found(socket, error))
+        except Exception as raised:
+            return raised
+        if not isinstance(made, HTTPException):
+            name = getattr(found, "__qualname__", repr(found))
+            return TypeError(f"the exception handler {name} must return or raise an HTTPException, not {made!r}")
+        return made
+

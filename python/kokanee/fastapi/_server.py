@@ -1,0 +1,66 @@
+"""`Server`: the `AsyncServer` behind a `SocketIO`, which gives events with their answers to operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from .. import base_server
+from .._handlers import Handler
+from .._steps import settle
+from ..async_server import AsyncServer
+from ._operation import Operation
+
+
+class Server(AsyncServer):
+    """Is an `AsyncServer` whose operations answer by themselves: before their dependencies end, and also if they fail."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        #: What clients sent when they joined their namespaces.
+        self.auths: dict[str, Any] = {}
+
+    async def _handle_event(
+        self,
+        event: tuple[Any, ...],
+        handlers: Mapping[str, Mapping[str, Handler]] = MappingProxyType({}),
+        is_logged: bool = True,
+        on_error: Callable[..., None] = base_server.report,
+    ) -> None:
+        _, sid, namespace, name, args, answer = event
+        operation = _operation(handlers or self._direct_handlers(), namespace, name)
+        if operation is None:
+            await super()._handle_event(event, handlers, is_logged, on_error)
+            return
+        if is_logged:
+            self.logger.info('received event "%s" from %s [%s]', name, sid, namespace)
+        await operation.handle(name, namespace, sid, args, answer)
+
+    async def _join(self, sid: str, namespace: str, environ: Any, auth: Any, connecting: Any) -> None:
+        if auth:
+            self.auths[sid] = auth
+        try:
+            await super()._join(sid, namespace, environ, auth, connecting)
+        finally:
+            if sid not in self.manager.clients:
+                self.auths.pop(sid, None)
+
+    async def _leave(self, sid: str, namespace: str, reason: str, marked: bool = False) -> None:
+        try:
+            await settle(super()._leave(sid, namespace, reason, marked))
+        finally:
+            if sid not in self.manager.clients:
+                self.auths.pop(sid, None)
+
+
+def _operation(handlers: Mapping[str, Mapping[str, Handler]], namespace: str, name: str) -> Operation | None:
+    """Returns the operation for an event, if that is what handles it."""
+    for space in (namespace, "*"):
+        own = handlers.get(space)
+        if own is None:
+            continue
+        handler = own.get(name) or own.get("*")
+        if handler is not None:
+            return handler if isinstance(handler, Operation) else None
+    return None
