@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from fastapi import FastAPI, params
 
 from ..asgi import ASGIApp
+from ._documents import Documents
 from ._failure import ERROR_EVENT
 from ._operation import ExceptionHandler
 from ._router import NOTHING, SocketRouter
@@ -30,7 +31,12 @@ class SocketIO(SocketRouter):
 
     `app` is served as before, by any ASGI host or `python -m kokanee serve main:app`. Requests below `socketio_path` do not pass
     through its middlewares. `dependencies` are run for each event of all namespaces. `error_event` names the event that tells a
-    client what failed if it did not ask for an acknowledgement; `None` is none. Other options are those of `AsyncServer`.
+    client what failed if it did not ask for an acknowledgement; `None` is none.
+
+    The application gets routes for documents of the events: AsyncAPI (`asyncapi_url`), a page for people (`asyncdocs_url`) and
+    TypeScript (`typescript_url`); none where the address is `None`, or the application has no `openapi_url`.
+
+    Other options are those of `AsyncServer`.
     """
 
     def __init__(
@@ -40,9 +46,14 @@ class SocketIO(SocketRouter):
         socketio_path: str = "socket.io",
         dependencies: Sequence[params.Depends] = (),
         error_event: str | None = ERROR_EVENT,
+        asyncapi_url: str | None = "/asyncapi.json",
+        asyncdocs_url: str | None = "/asyncdocs",
+        typescript_url: str | None = "/asyncapi.d.ts",
         **options: Any,
     ) -> None:
         super().__init__("/", dependencies=dependencies)
+        self._documents = Documents(self, error_event)
+        self._urls = (asyncapi_url, asyncdocs_url, typescript_url)
         self._server = Server(**options)
         self.app: Any = None
         self.socketio_path = socketio_path
@@ -82,6 +93,19 @@ class SocketIO(SocketRouter):
         app.build_middleware_stack = build_with_server  # type: ignore[method-assign]
         # By this the package's own host finds the server.
         app.__dict__["kokanee_site"] = ASGIApp(self._server, app, socketio_path=self.socketio_path)
+        app.__dict__["kokanee_socketio"] = self
+        if app.openapi_url is not None:
+            self._documents.add_routes(app, self.socketio_path, *self._urls)
+
+    # Documents.
+
+    def asyncapi(self, server: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Returns the AsyncAPI 3 document of the events; `server` is a Server Object: where clients connect."""
+        return self._documents.asyncapi(self.app, server)
+
+    def typescript(self) -> str:
+        """Returns a TypeScript declaration of the events and their models, for the generics of socket.io-client."""
+        return self._documents.typescript()
 
     # Handlers of other namespaces.
 
