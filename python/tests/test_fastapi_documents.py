@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from support import INTEROP, PROGRAMS, javascript, program, run
 
-from kokanee.fastapi import SocketIO, SocketRouter
+from kokanee.fastapi import Socket, SocketIO, SocketRouter
 
 BIN = Path(sys.executable).parent
 TESTS = Path(__file__).parent
@@ -160,3 +161,18 @@ def test_names_that_are_not_identifiers_are_unambiguous() -> None:
     interfaces = [line for line in text.splitlines() if line.startswith("export interface")]
     assert len(interfaces) == len(set(interfaces)) and text.count('"x/y": ') == 6
     json.dumps(document)
+
+
+def test_the_programs_of_the_guide_register_what_they_show() -> None:
+    text = (TESTS.parent.parent / "docs" / "python-fastapi.md").read_text()
+    space: dict[str, Any] = {"__name__": "main"}
+    for block in re.findall(r"```python\n(.*?)```", text, re.S):
+        exec(compile(block, "python-fastapi.md", "exec"), space)
+    sio = space["sio"]
+    assert {"message", "upload", "join", "delete everything"} <= set(sio.handlers)
+    assert set(sio.events) == {"posted", "ticked", "confirm"}
+    assert "/staff" in sio.typescript()
+    for name in re.findall(r"`(?:sio|SocketIO)\.(\w+)", text):
+        assert hasattr(SocketIO, name), name
+    for name in re.findall(r"`socket\.(\w+)`", text):
+        assert hasattr(Socket, name) or name == "event", name
