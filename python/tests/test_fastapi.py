@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import datetime
 import enum
+import json
 import logging
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -14,8 +15,10 @@ from fastapi import BackgroundTasks, Body, Cookie, Depends, FastAPI, Header, HTT
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_app import running, settled
 from pydantic import BaseModel, Field
+from socketio import AsyncClient
 from starlette.requests import HTTPConnection
 
+from kokanee.exceptions import ConnectionRefusedError
 from kokanee.fastapi import Event, Question, Sid, Socket, SocketIO, SocketRouter
 
 
@@ -844,6 +847,11 @@ def test_a_handler_that_can_never_be_called_is_refused() -> None:
 
     assert "'Unknown'" in refused("e", k)
 
+    async def m() -> AsyncIterator[int]:
+        yield 1
+
+    assert "the handler m of 'e' yields, but an event has one answer" in refused("e", m)
+
     for event in ("connect_error", "disconnecting"):
         with pytest.raises(ValueError, match="reserved"):
             sio.on(event)
@@ -864,3 +872,152 @@ def test_a_router_is_included_once_and_its_namespace_has_a_form() -> None:
     router.emits("news", int)
     with pytest.raises(ValueError, match="'news' of '/chat' is declared already"):
         router.emits("news", str)
+
+
+# Where something may go wrong at the edge.
+
+
+@pytest.mark.asyncio
+async def test_of_very_many_errors_only_the_number_is_said() -> None:
+    app, sio = made()
+
+    @sio.on("numbers")
+    async def numbers(data: list[int], more: int) -> None: ...
+
+    async with running(app) as site, site.client() as client:
+        answer = await client.call("numbers", (["x"] * 100_000, "y"))
+    first, second = answer["error"]["detail"]
+    assert first == {"type": "too_many_errors", "loc": ["args", 0], "msg": "100000 values are not valid"}
+    assert second["loc"] == ["args", 1]
+
+
+@pytest.mark.asyncio
+async def test_a_failure_after_the_answer_is_logged_and_answers_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    app, sio = made()
+    told: list[Any] = []
+
+    async def late() -> AsyncIterator[None]:
+        yield
+        raise HTTPException(409, "too late")
+
+    def task() -> None:
+        raise RuntimeError("in the background")
+
+    @sio.on("late")
+    async def handle_late(nothing: Annotated[None, Depends(late)]) -> int:
+        return 1
+
+    @sio.on("task")
+    async def handle_task(tasks: BackgroundTasks) -> int:
+        tasks.add_task(task)
+        return 2
+
+    async with running(app) as site, site.client() as client:
+        client.on("error", told.append)
+        assert await client.call("late") == 1
+        assert await client.call("task") == 2
+        await settled(lambda: "too late" in caplog.text and "in the background" in caplog.text)
+        assert await client.call("late") == 1
+    assert told == []
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_cannot_be_encoded_is_a_failure() -> None:
+    app, sio = made()
+
+    @sio.on("odd")
+    async def odd() -> Any:
+        return object()
+
+    async with running(app) as site, site.client() as client:
+        assert await client.call("odd") == {"error": {"status": 500, "detail": "Internal Server Error"}}
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_of_the_package_keeps_its_message_and_data() -> None:
+    app, sio = made()
+
+    @sio.on("connect")
+    async def connect() -> None:
+        raise ConnectionRefusedError("no", {"why": 5})
+
+    async with running(app) as site:
+        assert await site.refusal() == {"message": "no", "data": {"why": 5}}
+
+
+@pytest.mark.asyncio
+async def test_background_tasks_of_connect_run_for_a_client_that_is_there() -> None:
+    app, sio = made()
+
+    @sio.on("connect")
+    async def connect(socket: Socket, tasks: BackgroundTasks) -> None:
+        tasks.add_task(socket.emit, "welcome", 1)
+
+    came: asyncio.Queue[Any] = asyncio.Queue()
+    async with running(app) as site:
+        client = AsyncClient(reconnection=False)
+        client.on("welcome", came.put)
+        await client.connect(site.url, transports=["websocket"], wait_timeout=30)
+        assert await asyncio.wait_for(came.get(), 30) == 1
+        await client.disconnect()
+
+
+@pytest.mark.asyncio
+async def test_events_reach_handlers_through_what_an_application_puts_in_between() -> None:
+    app, sio = made()
+    seen: list[str] = []
+    trigger = sio.server._trigger_event
+
+    async def between(event: str, namespace: str, *args: Any) -> Any:
+        seen.append(event)
+        return await trigger(event, namespace, *args)
+
+    sio.server._trigger_event = between  # type: ignore[method-assign]
+
+    @sio.on("add")
+    async def add(a: int, b: int) -> tuple[int, int]:
+        return b, a
+
+    async with running(app) as site, site.client() as client:
+        told: asyncio.Queue[Any] = asyncio.Queue()
+        client.on("error", told.put)
+        assert await client.call("add", (1, 2)) == (2, 1)
+        assert (await client.call("add", 1))["error"]["status"] == 422
+        await client.emit("add", 1)
+        assert (await asyncio.wait_for(told.get(), 30))["event"] == "add"
+    assert seen[:4] == ["connect", "add", "add", "add"]
+
+
+@pytest.mark.asyncio
+async def test_the_request_is_not_unpacked_for_a_handler_that_does_not_look() -> None:
+    app, sio = made()
+
+    @sio.on("plain")
+    async def plain(socket: Socket, data: int) -> bool:
+        return getattr(sio.server.get_environ(socket.sid), "_source") is not None
+
+    @sio.on("looks")
+    async def looks(socket: Socket) -> str:
+        return socket.headers["host"]
+
+    async with running(app) as site, site.client() as client:
+        assert await client.call("plain", 1) is True
+        assert await client.call("looks") == f"127.0.0.1:{site.port}"
+        assert await client.call("plain", 1) is False
+
+
+@pytest.mark.asyncio
+async def test_an_application_may_be_mounted_in_another() -> None:
+    inner, sio = made()
+    outer = FastAPI()
+    outer.mount("/inner", inner)
+
+    @sio.on("path")
+    async def path(socket: Socket) -> str:
+        return socket.url.path
+
+    async with running(outer) as site, site.client(socketio_path="/inner/socket.io") as client:
+        assert await client.call("path") == "/inner/socket.io/"
+        document = await asyncio.to_thread(lambda: urllib.request.urlopen(f"{site.url}/inner/asyncapi.json").read())
+        assert json.loads(document)["servers"]["default"]["pathname"] == "/inner/socket.io/"
+    await sio.server.shutdown()

@@ -16,6 +16,10 @@ from ._payload import MOST_ERRORS, plain_error, sendable
 ERROR_EVENT = "error"
 
 
+#: The status of what is a fault of the program.
+UNKNOWN = 500
+
+
 class Failure:
     """Says what failed: a status of HTTP, and a detail in the form of FastAPI's."""
 
@@ -68,4 +72,4 @@ def failure_of(error: BaseException) -> Failure | None:
 def unknown(logger: logging.Logger, event: str, sid: str, namespace: str, error: BaseException) -> Failure:
     """Logs an exception that is a fault of the program, and returns what the client is told."""
     logger.error('the handler of "%s" failed for %s [%s]', event, sid, namespace, exc_info=error)
-    return Failure(500, http_phrase(500))
+    return Failure(UNKNOWN, http_phrase(UNKNOWN))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -16,10 +17,13 @@ from fastapi.exceptions import RequestValidationError
 from .. import exceptions
 from .._steps import settle
 from ..async_server import AsyncServer, is_cancelled
-from ._failure import Failure, failure_of, unknown
+from ._failure import UNKNOWN, Failure, failure_of, unknown
 from ._payload import Result, sendable
 from ._signature import Signature
 from ._socket import Socket
+
+#: Whether the client waits for an acknowledgement, where `AsyncServer` calls the handler by itself.
+asks: contextvars.ContextVar[bool] = contextvars.ContextVar("asks", default=True)
 
 #: What turns an exception of an application into one that clients are told of.
 ExceptionHandler = Callable[[Socket, Any], Any]
@@ -56,6 +60,8 @@ class Handler:
         self.function = function
         self.dependencies = tuple(dependencies)
         self.signature = Signature(event, function)
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{self.signature.where} yields, but an event has one answer: emit what comes before it")
         # What is wrong with them is said here, where the handler is.
         self.signature.dependant(self.dependencies)
         self.summary = summary or getattr(function, "__name__", event).replace("_", " ").capitalize()
@@ -78,6 +84,32 @@ def _types_of(annotation: Any) -> list[Any]:
     if getattr(annotation, "__origin__", None) is tuple and Ellipsis not in annotation.__args__:
         return list(annotation.__args__)
     return [annotation]
+
+
+class _Call:
+    """Is one call of a handler."""
+
+    def __init__(
+        self,
+        socket: Socket,
+        args: Sequence[Any],
+        send: Callable[[tuple[Any, ...]], Awaitable[None]],
+        is_connect: bool = False,
+    ) -> None:
+        self.socket = socket
+        self.args = args
+        self.send = send
+        self.is_connect = is_connect
+        self.is_answered = False
+        #: The values of parameters, by their names.
+        self.values: dict[str, Any] = {}
+        #: What is wrong with the arguments, and with what dependencies take.
+        self.errors: list[dict[str, Any]] = []
+
+    async def answer(self, values: tuple[Any, ...]) -> None:
+        """Sends what the handler has returned."""
+        await self.send(values)
+        self.is_answered = True
 
 
 class Operation:
@@ -123,26 +155,34 @@ class Operation:
     async def handle(self, event: str, namespace: str, sid: str, args: Sequence[Any], answer: Any) -> None:
         """Handles an event of a client, and answers it: with the result, or with what failed."""
         socket = self._socket(event, namespace, sid)
-        is_answered = False
 
         async def send(values: tuple[Any, ...]) -> None:
-            nonlocal is_answered
-            is_answered = True
             if answer is not None:
                 await settle(answer.send_result(values))
 
+        call = _Call(socket, args, send)
         try:
-            failure = await self._run(socket, args, send)
-            if failure is not None and is_answered:
-                # It failed after the answer, and the log says so.
-                return
-            if failure is not None and answer is not None:
-                await send((failure.as_answer(),))
-            elif failure is not None and self._site.error_event is not None:
-                await socket.emit(self._site.error_event, failure.as_event(event))
+            failure = await self._run(call)
+            if failure is not None:
+                await self._tell(call, failure, answer is not None)
         finally:
-            if not is_answered and answer is not None:
+            if not call.is_answered and answer is not None:
                 answer.done()
+
+    async def _tell(self, call: _Call, failure: Failure, is_asked: bool) -> None:
+        """Tells a client what failed; `is_asked`: it waits for an acknowledgement."""
+        socket = call.socket
+        if call.is_answered:
+            # Only the log is left. What is unknown is there.
+            if failure.status != UNKNOWN:
+                self._site.server.logger.error(
+                    'what came after the answer to "%s" failed for %s [%s]: %s',
+                    *(socket.event, socket.sid, socket.namespace, failure.as_data()),
+                )
+        elif is_asked:
+            await call.answer((failure.as_answer(),))
+        elif self._site.error_event is not None:
+            await socket.emit(self._site.error_event, failure.as_event(socket.event))
 
     async def _answered(self, socket: Socket, args: Sequence[Any]) -> Any:
         """Handles an event, and returns its answer: where something else sends it."""
@@ -151,8 +191,11 @@ class Operation:
         async def keep(result: tuple[Any, ...]) -> None:
             values.append(result)
 
-        failure = await self._run(socket, args, keep)
-        return failure.as_answer() if failure is not None else values[0]
+        call = _Call(socket, args, keep)
+        failure = await self._run(call)
+        if failure is not None:
+            await self._tell(call, failure, asks.get())
+        return values[0] if values else None
 
     async def _connect(self, socket: Socket, auth: Any) -> Any:
         accepted = True
@@ -161,7 +204,7 @@ class Operation:
             nonlocal accepted
             accepted = result != (False,)
 
-        failure = await self._run(socket, () if auth is None else (auth,), look, is_connect=True)
+        failure = await self._run(_Call(socket, () if auth is None else (auth,), look, is_connect=True))
         if failure is not None:
             raise exceptions.ConnectionRefusedError(failure.message, failure.as_data())
         return accepted
@@ -169,76 +212,79 @@ class Operation:
     async def _disconnect(self, socket: Socket, args: Sequence[Any]) -> None:
         async def drop(result: tuple[Any, ...]) -> None: ...
 
-        await self._run(socket, args[: len(self.handler.signature.arguments.named)], drop)
+        call = _Call(socket, args[: len(self.handler.signature.arguments.named)], drop)
+        failure = await self._run(call)
+        if failure is not None:
+            call.is_answered = True
+            await self._tell(call, failure, is_asked=False)
 
-    async def _run(
-        self,
-        socket: Socket,
-        args: Sequence[Any],
-        send: Callable[[tuple[Any, ...]], Awaitable[None]],
-        is_connect: bool = False,
-    ) -> Failure | None:
-        """Calls the handler, and sends what it returns before dependencies end and background tasks run; returns what failed."""
-        background = BackgroundTasks()
+    async def _run(self, call: _Call) -> Failure | None:
+        """Calls the handler, and sends what it returns; returns what failed."""
         try:
-            async with AsyncExitStack() as outer:
-                socket.scope["fastapi_inner_astack"] = outer
-                async with AsyncExitStack() as inner:
-                    socket.scope["fastapi_function_astack"] = inner
-                    result = self._serialized(await self._call(socket, args, background))
-                await send(result)
-                if not is_connect:
-                    await background()
+            call.values = self.handler.signature.arguments.validate(call.args, call.errors)
+            if self._is_simple:
+                if self._socket_only is not None:
+                    call.values[self._socket_only] = call.socket
+                await call.answer(self._serialized(await self._call(call)))
+            else:
+                await self._run_with_dependencies(call)
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
             # What the handler waited for was cancelled, not the handler.
-            await send(())
+            if not call.is_answered:
+                await call.answer(())
         except Exception as error:
-            return await self._failure(socket, error)
-        if is_connect and background.tasks:
-            # After this the client is let in.
-            self._site.server.start_background_task(background)
+            if call.is_connect and isinstance(error, exceptions.ConnectionRefusedError):
+                raise
+            return await self._failure(call.socket, error)
         return None
 
-    async def _call(self, socket: Socket, args: Sequence[Any], background: BackgroundTasks) -> Any:
-        errors: list[dict[str, Any]] = []
-        arguments = self.handler.signature.arguments
-        values = arguments.validate(args, errors)
-        if self._is_simple:
-            if self._socket_only is not None:
-                values[self._socket_only] = socket
-        else:
-            # A dependency that refuses the client comes before what is said about its arguments.
-            values.update(await self._solved(socket, args, background, errors))
-        if errors:
-            raise RequestValidationError(errors)
-        positional, named = self.handler.signature.call_arguments(values)
+    async def _run_with_dependencies(self, call: _Call) -> None:
+        """Calls the handler among its dependencies: they end, and background tasks run, after the answer was sent."""
+        background = BackgroundTasks()
+        scope = call.socket.scope
+        async with AsyncExitStack() as outer:
+            scope["fastapi_inner_astack"] = outer
+            async with AsyncExitStack() as inner:
+                scope["fastapi_function_astack"] = inner
+                # A dependency that refuses the client comes before what is said about its arguments.
+                await self._solve(call, background)
+                result = self._serialized(await self._call(call))
+            await call.answer(result)
+            if not call.is_connect:
+                await background()
+        if call.is_connect and background.tasks:
+            # After this the client is let in.
+            self._site.server.start_background_task(background)
+
+    async def _call(self, call: _Call) -> Any:
+        if call.errors:
+            raise RequestValidationError(call.errors)
+        positional, named = self.handler.signature.call_arguments(call.values)
         if self.handler.is_coroutine:
             return await self.handler.function(*positional, **named)
         result = await run_in_threadpool(self.handler.function, *positional, **named)
         return await settle(result)
 
-    async def _solved(
-        self, socket: Socket, args: Sequence[Any], background: BackgroundTasks, errors: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        arguments = self.handler.signature.arguments
+    async def _solve(self, call: _Call, background: BackgroundTasks) -> None:
+        """Adds what FastAPI provides to the values, and what is wrong with that to the errors."""
+        signature = self.handler.signature
+        given = signature.arguments.by_name(call.args)
         solved = await solve_dependencies(
-            request=socket,
+            request=call.socket,
             dependant=self._dependant,
-            body=arguments.by_name(args),
+            body={name: value for name, value in given.items() if name in call.values},
             background_tasks=background,
             dependency_overrides_provider=self._site.app,
-            async_exit_stack=socket.scope["fastapi_inner_astack"],
+            async_exit_stack=call.socket.scope["fastapi_inner_astack"],
             embed_body_fields=True,
         )
-        known = [error["loc"] for error in errors]
         for error in solved.errors:
-            location = self._location(error["loc"])
-            if location not in known:
-                errors.append({**error, "loc": location})
-        own = self.handler.signature
-        return {name: value for name, value in solved.values.items() if own.has(name)}
+            # What is wrong with an argument is known already.
+            if error["loc"][0] != "body" or error["loc"][1] in call.values:
+                call.errors.append({**error, "loc": self._location(error["loc"])})
+        call.values.update({name: value for name, value in solved.values.items() if signature.has(name)})
 
     def _location(self, location: Sequence[int | str]) -> list[int | str]:
         """Returns where an error is: what FastAPI takes for a field of the body is an argument of the event."""

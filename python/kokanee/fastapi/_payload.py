@@ -20,8 +20,14 @@ from pydantic_core import PydanticUndefined, ValidationError, to_jsonable_python
 #: Errors that an answer lists at most, as a client decides how many there are.
 MOST_ERRORS = 50
 
+#: Errors that are looked at. Of more, only their number is said.
+MOST_KNOWN_ERRORS = 1000
+
 #: Types that are sent as they are.
 _PLAIN = frozenset((NoneType, bool, int, float, str, bytes))
+
+#: Stands for a value that is not valid.
+INVALID = object()
 
 Location = tuple[int | str, ...]
 
@@ -43,12 +49,12 @@ class Codec:
         self._has_bytes = _mentions_bytes(schema)
 
     def validate(self, value: Any, location: Location, errors: list[dict[str, Any]]) -> Any:
-        """Returns a value of the type, or adds to the errors what is wrong with the one given."""
+        """Returns a value of the type. Of one that is not, adds what is wrong to the errors, and returns `INVALID`."""
         try:
             return self.adapter.validate_python(value)
         except ValidationError as error:
             add_errors(errors, error, location)
-            return None
+            return INVALID
 
     def serialize(self, value: Any) -> Any:
         """Returns what is sent for a value. Raises pydantic's `ValidationError` if it is not of the type."""
@@ -99,9 +105,12 @@ def _key(key: Any) -> Any:
 
 def add_errors(errors: list[dict[str, Any]], error: ValidationError, location: Location) -> None:
     """Adds the errors of a value in the form of FastAPI's, without the value, which the client knows."""
-    for each in error.errors(include_url=False, include_input=False):
-        if len(errors) >= MOST_ERRORS:
-            return
+    if error.error_count() > MOST_KNOWN_ERRORS:
+        # Each would cost far more memory than what the client has sent for it.
+        message = f"{error.error_count()} values are not valid"
+        errors.append({"type": "too_many_errors", "loc": list(location), "msg": message})
+        return
+    for each in error.errors(include_url=False, include_input=False)[:MOST_ERRORS]:
         errors.append(plain_error({**each, "loc": (*location, *each["loc"])}))
 
 
@@ -151,12 +160,14 @@ class Arguments:
         return (self._root, index) if self._root == "args" else (self._root,)
 
     def validate(self, args: Sequence[Any], errors: list[dict[str, Any]]) -> dict[str, Any]:
-        """Returns the values by the names of the parameters, and adds what is wrong to the errors."""
+        """Returns the valid values by the names of the parameters, and adds what is wrong with others to the errors."""
         values: dict[str, Any] = {}
         for index, argument in enumerate(self.named):
             location = self.location(index)
             if index < len(args):
-                values[argument.name] = argument.codec.validate(args[index], location, errors)
+                value = argument.codec.validate(args[index], location, errors)
+                if value is not INVALID:
+                    values[argument.name] = value
             elif argument.is_required:
                 errors.append({"type": "missing", "loc": list(location), "msg": "Field required"})
             else:

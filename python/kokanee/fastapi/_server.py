@@ -10,7 +10,7 @@ from .. import base_server
 from .._handlers import Handler
 from .._steps import settle
 from ..async_server import AsyncServer
-from ._operation import Operation
+from ._operation import Operation, asks
 
 
 class Server(AsyncServer):
@@ -31,6 +31,8 @@ class Server(AsyncServer):
         _, sid, namespace, name, args, answer = event
         operation = _operation(handlers or self._direct_handlers(), namespace, name)
         if operation is None:
+            # An application may have put something in between that calls operations: they learn it by this.
+            asks.set(answer is not None)
             await super()._handle_event(event, handlers, is_logged, on_error)
             return
         if is_logged:
