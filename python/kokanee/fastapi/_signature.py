@@ -133,7 +133,8 @@ def _bare(annotation: Any) -> Any:
 
 
 def _is_kind(annotation: Any, kinds: tuple[type, ...]) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, kinds)
+    # In Python 3.10, `list[int]` is a type, too.
+    return isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, kinds)
 
 
 def _markers(parameter: inspect.Parameter) -> list[Any]:
