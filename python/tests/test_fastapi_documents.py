@@ -84,6 +84,13 @@ def test_the_asyncapi_document_is_valid_and_says_what_there_is() -> None:
     assert order["pet"]["discriminator"] == "kind"
     assert [each["type"] for each in order["pair"]["items"]] == ["integer", "string"]
     assert document["operations"]["root.send.news.emitted"]["action"] == "send"
+    security = document["components"]["securitySchemes"]
+    assert security["HTTPBearer"] == {"type": "http", "scheme": "bearer"}
+    assert security["APIKeyCookie"] == {"type": "httpApiKey", "in": "cookie", "name": "key"}
+    assert security["OAuth2PasswordBearer"]["flows"]["password"]["availableScopes"] == {"read": "Reads"}
+    needed = document["operations"]["v1-staff-only.receive.who"]["security"]
+    assert [each["$ref"].rsplit("/", 1)[1] for each in needed] == ["HTTPBearer", "APIKeyCookie"]
+    assert "security" not in operation
     assert document["channels"]["v1-staff-only"]["x-auth"] == {"$ref": "#/components/schemas/Ticket"}
 
 

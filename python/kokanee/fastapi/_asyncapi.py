@@ -31,6 +31,8 @@ def document(
         operation for id, channel in channels.items() for operation in channel.operations(id)
     )
     made["components"] = {"schemas": {id: draft_7(schema) for id, schema in used.items()}}
+    if catalogue.security:
+        made["components"]["securitySchemes"] = {_id(name): scheme for name, scheme in catalogue.security.items()}
     return made
 
 
@@ -115,6 +117,8 @@ class _Channel:
             }
             if event.description:
                 operation["description"] = event.description
+            if event.security:
+                operation["security"] = [{"$ref": f"#/components/securitySchemes/{_id(name)}"} for name in event.security]
             if answers:
                 operation["reply"] = {"channel": channel, "messages": [reference(each) for each in answers]}
             yield f"{id}.{action}.{key}", operation

@@ -10,9 +10,10 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from ._events import Declared
-from ._operation import Handler
+from ._operation import Handler, Operation
 from ._payload import Arguments, Codec, Result
 from ._router import LIFECYCLE, SocketRouter
+from ._security import Scheme, schemes_of
 
 #: Which way a value goes: from a client, or to one.
 Mode = Literal["validation", "serialization"]
@@ -43,6 +44,8 @@ class Shown:
     rest: Value | None
     #: The values of the acknowledgement; `None` if nothing is known of them.
     answer: list[Value] | None
+    #: The names of the security schemes that it needs.
+    security: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass
@@ -61,26 +64,36 @@ class Catalogue:
     def __init__(self, routers: Iterable[SocketRouter]) -> None:
         self._inputs: list[tuple[str, Mode, TypeAdapter[Any]]] = []
         self._values: list[tuple[Value, str, Mode]] = []
+        #: FastAPI's security schemes that handlers need, by their names.
+        self.security: dict[str, Scheme] = {}
         spaces: dict[str, Space] = {}
         for router in routers:
             # Of a namespace whose name is not known, nothing can be said.
             if router.full_namespace == "*":
                 continue
             space = spaces.setdefault(router.full_namespace, Space(router.full_namespace))
+            joining = self._security_of(router.operations.get("connect"))
             for handler in router.handlers.values():
-                self._add_handler(space, handler)
+                self._add_handler(space, handler, joining + self._security_of(router.operations.get(handler.event)))
             space.emitted.extend(map(self._emitted, router.events.values()))
         self.spaces = [space for space in spaces.values() if space.received or space.emitted or space.auth]
         #: The schemas of models, by their names.
         self.schemas: dict[str, Schema] = {}
         self._fill()
 
-    def _add_handler(self, space: Space, handler: Handler) -> None:
+    def _security_of(self, operation: Operation | None) -> list[str]:
+        schemes = {} if operation is None else dict(schemes_of(operation.dependant))
+        self.security.update(schemes)
+        return list(schemes)
+
+    def _add_handler(self, space: Space, handler: Handler, security: list[str]) -> None:
         arguments = handler.signature.arguments
         if handler.event == "connect" and arguments.named:
             space.auth = self._taken(arguments)[0]
         elif handler.event not in (*LIFECYCLE, "*"):
-            space.received.append(self._received(handler, arguments))
+            event = self._received(handler, arguments)
+            event.security = list(dict.fromkeys(security))
+            space.received.append(event)
 
     def _received(self, handler: Handler, arguments: Arguments) -> Shown:
         rest = arguments.rest

@@ -119,8 +119,9 @@ class Operation:
         self._site = site
         self.namespace = namespace
         self.handler = handler
-        self._dependant = handler.signature.dependant((*dependencies, *handler.dependencies))
-        own = self._dependant
+        #: What FastAPI provides.
+        self.dependant = handler.signature.dependant((*dependencies, *handler.dependencies))
+        own = self.dependant
         #: The parameter that gets the socket, if FastAPI has nothing else to provide.
         self._socket_only = own.request_param_name or own.http_connection_param_name
         self._is_simple = not (
@@ -273,7 +274,7 @@ class Operation:
         given = signature.arguments.by_name(call.args)
         solved = await solve_dependencies(
             request=call.socket,
-            dependant=self._dependant,
+            dependant=self.dependant,
             body={name: value for name, value in given.items() if name in call.values},
             background_tasks=background,
             dependency_overrides_provider=self._site.app,

@@ -81,6 +81,8 @@ def _event(types: Module, event: Shown, way: str) -> str:
     if event.answer:
         answers = ", ".join(_code(types, value) for value in event.answer)
         parts.append(f'<dt>acknowledgement</dt><dd>{answers}</dd>')
+    if event.security:
+        parts.append(f"<dt>security</dt><dd>{escape(', '.join(event.security))}</dd>")
     parts.append("</dl></article>")
     return "".join(parts)
 

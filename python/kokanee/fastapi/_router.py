@@ -46,6 +46,8 @@ class SocketRouter:
         self.namespace = _checked(namespace)
         self.dependencies = tuple(dependencies)
         self.handlers: dict[str, Handler] = {}
+        #: What its handlers are on the server that includes it, also the one that stands for a handler of `connect`.
+        self.operations: dict[str, Operation] = {}
         self.events: dict[str, Declared] = {}
         self._routers: list[tuple[SocketRouter, str, tuple[params.Depends, ...]]] = []
         #: Where it is included: the site, the namespace there, and the dependencies from above.
@@ -188,7 +190,9 @@ class SocketRouter:
         site, namespace, dependencies = self._at
         # A client that has left is told nothing any more, and its handler has to run.
         everywhere = () if handler.event == "disconnect" else (*dependencies, *self.dependencies)
-        site.server.on(handler.event, Operation(site, namespace, handler, everywhere), namespace=namespace)
+        operation = Operation(site, namespace, handler, everywhere)
+        self.operations[handler.event] = operation
+        site.server.on(handler.event, operation, namespace=namespace)
 
     @property
     def server(self) -> AsyncServer:

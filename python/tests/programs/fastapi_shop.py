@@ -6,7 +6,7 @@ import enum
 from typing import Annotated, Any, Literal, Optional, Union
 
 from fastapi import Depends, FastAPI, HTTPException
-from fastapi.security import HTTPBearer
+from fastapi.security import APIKeyCookie, HTTPBearer, OAuth2PasswordBearer, OpenIdConnect
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
@@ -116,9 +116,17 @@ async def connect(ticket: Ticket) -> None:
         raise HTTPException(403, "wrong ticket")
 
 
-@staff.on("who")
+@staff.on("who", dependencies=[Depends(APIKeyCookie(name="key", auto_error=False))])
 async def who() -> Colour:
     return Colour.BLACK
+
+
+@staff.on("what")
+async def what(
+    token: Annotated[Optional[str], Depends(OAuth2PasswordBearer("token", scopes={"read": "Reads"}, auto_error=False))],
+    other: Annotated[Optional[str], Depends(OpenIdConnect(openIdConnectUrl="https://example.com/", auto_error=False))],
+) -> Optional[str]:
+    return token or other
 
 
 @staff.on("*")
