@@ -259,6 +259,44 @@ async def test_an_exception_of_http_is_the_answer_and_another_one_is_a_secret(ca
 
 
 @pytest.mark.asyncio
+async def test_an_event_that_nothing_handles_is_answered() -> None:
+    app, sio = made()
+
+    @sio.on("known")
+    async def known() -> None: ...
+
+    @sio.on("anything", namespace="/other")
+    async def anything() -> None: ...
+
+    detail = {"status": 404, "detail": "There is no handler for this event"}
+    async with running(app) as site, site.client(namespaces=["/", "/other"]) as client:
+        told: asyncio.Queue[Any] = asyncio.Queue()
+        client.on("error", told.put, namespace="/other")
+        assert await client.call("unknown", 1) == {"error": detail}
+        await client.emit("u" * 1000, 1, namespace="/other")
+        assert await asyncio.wait_for(told.get(), 30) == {"event": "u" * 100, **detail}
+
+
+@pytest.mark.asyncio
+async def test_what_is_for_nobody_reaches_nobody() -> None:
+    app, sio = made()
+    news: Event[int] = sio.emits("news", int)
+
+    @sio.on("go")
+    async def go(socket: Socket) -> None:
+        await news.emit(1, to=[])
+        await news.emit(2, to="")
+        await sio.emit("news", 3, to=[])
+        await news.emit(4, to=[socket])
+
+    async with running(app) as site, site.client() as client:
+        came: list[int] = []
+        client.on("news", came.append)
+        await client.call("go")
+        assert came == [4]
+
+
+@pytest.mark.asyncio
 async def test_an_exception_handler_says_what_a_client_is_told() -> None:
     app, sio = made()
 

@@ -54,7 +54,7 @@ class SocketIO(SocketRouter):
         super().__init__("/", dependencies=dependencies)
         self._documents = Documents(self, error_event)
         self._urls = (asyncapi_url, asyncdocs_url, typescript_url)
-        self._server = Server(**options)
+        self._server = Server(error_event, **options)
         self.app: Any = None
         self.socketio_path = socketio_path
         self.error_event = error_event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import HTTPException, WebSocketException
@@ -10,11 +11,18 @@ from fastapi.exceptions import RequestValidationError
 from starlette import exceptions
 
 from .. import exceptions as own_exceptions
+from ..async_server import AsyncServer
 from ._payload import MOST_ERRORS, plain_error, sendable
+
+#: Sends the values of an acknowledgement.
+Answer = Callable[[tuple[Any, ...]], Awaitable[None]]
 
 #: The event that says what failed to a client that has not asked for an acknowledgement.
 ERROR_EVENT = "error"
 
+
+#: Characters of an event's name that come back, as a client may have made it up.
+MOST_NAME = 100
 
 #: The status of what is a fault of the program.
 UNKNOWN = 500
@@ -42,7 +50,18 @@ class Failure:
 
     def as_event(self, event: str) -> dict[str, Any]:
         """Returns it as the data of an event, which names the one that failed."""
-        return {"event": event, **self.as_data()}
+        return {"event": event[:MOST_NAME], **self.as_data()}
+
+
+async def tell(
+    failure: Failure, server: AsyncServer, client: tuple[str, str], event: str, answer: Answer | None, error_event: str | None
+) -> None:
+    """Tells a client (`sid` and namespace) what failed: by its answer, or if it has not asked for one, by the event for that."""
+    if answer is not None:
+        await answer((failure.as_answer(),))
+    elif error_event is not None:
+        sid, namespace = client
+        await server.emit(error_event, failure.as_event(event), to=sid, namespace=namespace)
 
 
 def http_phrase(status: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from .. import exceptions
 from .._steps import settle
 from ..async_server import AsyncServer, is_cancelled
-from ._failure import UNKNOWN, Failure, failure_of, unknown
+from ._failure import UNKNOWN, Answer, Failure, failure_of, tell, unknown
 from ._payload import Result, sendable
 from ._signature import Signature
 from ._socket import Socket
@@ -93,7 +93,7 @@ class _Call:
         self,
         socket: Socket,
         args: Sequence[Any],
-        send: Callable[[tuple[Any, ...]], Awaitable[None]],
+        send: Answer,
         is_connect: bool = False,
     ) -> None:
         self.socket = socket
@@ -180,10 +180,10 @@ class Operation:
                     'what came after the answer to "%s" failed for %s [%s]: %s',
                     *(socket.event, socket.sid, socket.namespace, failure.as_data()),
                 )
-        elif is_asked:
-            await call.answer((failure.as_answer(),))
-        elif self._site.error_event is not None:
-            await socket.emit(self._site.error_event, failure.as_event(socket.event))
+        else:
+            answer = call.answer if is_asked else None
+            client = (socket.sid, socket.namespace)
+            await tell(failure, self._site.server, client, socket.event, answer, self._site.error_event)
 
     async def _answered(self, socket: Socket, args: Sequence[Any]) -> Any:
         """Handles an event, and returns its answer: where something else sends it."""
