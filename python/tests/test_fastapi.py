@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import datetime
 import enum
+import functools
 import json
 import logging
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
+import anyio.from_thread
 import pytest
 from fastapi import BackgroundTasks, Body, Cookie, Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response, Security, WebSocket
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
@@ -18,6 +20,7 @@ from pydantic import BaseModel, Field
 from socketio import AsyncClient
 from starlette.requests import HTTPConnection
 
+from kokanee._run import site_of
 from kokanee.exceptions import ConnectionRefusedError
 from kokanee.fastapi import Event, Question, Sid, Socket, SocketIO, SocketRouter
 
@@ -222,8 +225,11 @@ async def test_a_function_runs_on_a_thread_and_a_coroutine_on_the_loop() -> None
             return False
         return True
 
+    news: Event[int] = sio.emits("news", int)
+
     @sio.on("function")
-    def function(a: int) -> tuple[int, bool]:
+    def function(socket: Socket, a: int) -> tuple[int, bool]:
+        anyio.from_thread.run(functools.partial(news.emit, a, to=socket))
         return a, has_loop()
 
     @sio.on("coroutine")
@@ -231,7 +237,10 @@ async def test_a_function_runs_on_a_thread_and_a_coroutine_on_the_loop() -> None
         return a, has_loop()
 
     async with running(app) as site, site.client() as client:
+        came: list[int] = []
+        client.on("news", came.append)
         assert await client.call("function", 1) == (1, False)
+        assert came == [1]
         assert await client.call("coroutine", 1) == (1, True)
 
 
@@ -250,12 +259,17 @@ async def test_an_exception_of_http_is_the_answer_and_another_one_is_a_secret(ca
     async def broken() -> int:
         raise RuntimeError("password")
 
+    @sio.on("odd")
+    async def odd() -> int:
+        raise HTTPException(409, detail=object())
+
     async with running(app) as site, site.client() as client:
         assert await client.call("gone") == {"error": {"status": 410, "detail": {"room": "tea"}}}
         with caplog.at_level(logging.ERROR):
             answer = await client.call("broken")
         assert answer == {"error": {"status": 500, "detail": "Internal Server Error"}}
         assert "RuntimeError: password" in caplog.text
+        assert await client.call("odd") == answer
 
 
 @pytest.mark.asyncio
@@ -803,6 +817,12 @@ async def test_the_application_keeps_its_routes_and_its_lifespan() -> None:
     # Handlers of clients run before the application ends.
     assert log[0] == "start" and log[2:] == ["end"]
     await client.disconnect()
+
+
+@pytest.mark.asyncio
+async def test_the_packages_own_host_finds_the_server() -> None:
+    app, sio = made(socketio_path="/events/")
+    assert site_of(app) == (sio.server, "/events/")
 
 
 @pytest.mark.asyncio

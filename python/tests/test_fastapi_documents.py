@@ -87,7 +87,10 @@ def test_the_asyncapi_document_is_valid_and_says_what_there_is() -> None:
     security = document["components"]["securitySchemes"]
     assert security["HTTPBearer"] == {"type": "http", "scheme": "bearer"}
     assert security["APIKeyCookie"] == {"type": "httpApiKey", "in": "cookie", "name": "key"}
-    assert security["OAuth2PasswordBearer"]["flows"]["password"]["availableScopes"] == {"read": "Reads"}
+    assert security["OAuth2PasswordBearer"]["flows"]["password"] == {
+        "tokenUrl": f"http://127.0.0.1:{server.port}/token",
+        "availableScopes": {"read": "Reads"},
+    }
     needed = document["operations"]["v1-staff-only.receive.who"]["security"]
     assert [each["$ref"].rsplit("/", 1)[1] for each in needed] == ["HTTPBearer", "APIKeyCookie"]
     assert "security" not in operation

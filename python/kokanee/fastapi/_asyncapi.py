@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ._catalogue import FAILURES, REF, Catalogue, Schema, Shown, Space, Value, unused
+from ._security import for_asyncapi
 
 VERSION = "3.0.0"
 
@@ -16,8 +17,9 @@ def document(
     info: dict[str, Any],
     error_event: str | None,
     server: dict[str, Any] | None = None,
+    base_url: str | None = None,
 ) -> dict[str, Any]:
-    """Returns the document. `server` is where clients connect, if that is known."""
+    """Returns the document. `server` is where clients connect, and `base_url` where the application is, if that is known."""
     used = {**catalogue.schemas, **FAILURES}
     made: dict[str, Any] = {"asyncapi": VERSION, "info": info, "defaultContentType": "application/json"}
     if server is not None:
@@ -32,7 +34,9 @@ def document(
     )
     made["components"] = {"schemas": {id: draft_7(schema) for id, schema in used.items()}}
     if catalogue.security:
-        made["components"]["securitySchemes"] = {_id(name): scheme for name, scheme in catalogue.security.items()}
+        made["components"]["securitySchemes"] = {
+            _id(name): for_asyncapi(scheme, base_url) for name, scheme in catalogue.security.items()
+        }
     return made
 
 

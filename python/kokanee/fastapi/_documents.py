@@ -28,14 +28,16 @@ class Documents:
     def _catalogue(self) -> Catalogue:
         return Catalogue(self._router.all_routers())
 
-    def asyncapi(self, app: FastAPI | None, server: dict[str, Any] | None) -> dict[str, Any]:
+    def asyncapi(
+        self, app: FastAPI | None, server: dict[str, Any] | None, base_url: str | None = None
+    ) -> dict[str, Any]:
         """Returns the AsyncAPI document, with title, version and description of the application."""
         info: dict[str, Any] = {"title": "Socket.IO", "version": "0.1.0"}
         if app is not None:
             info = {"title": app.title, "version": app.version}
             if app.description:
                 info["description"] = app.description
-        return document(self._catalogue(), info, self._error_event, server)
+        return document(self._catalogue(), info, self._error_event, server, base_url)
 
     def typescript(self) -> str:
         """Returns the text of the TypeScript declaration."""
@@ -48,7 +50,7 @@ class Documents:
         links = [(text, url) for text, url in (("AsyncAPI", asyncapi_url), ("TypeScript", typescript_url)) if url]
 
         async def asyncapi(request: Request) -> Response:
-            return JSONResponse(self.asyncapi(app, _server(request, path)))
+            return JSONResponse(self.asyncapi(app, _server(request, path), str(request.base_url)))
 
         async def typescript(request: Request) -> Response:
             return PlainTextResponse(self.typescript())

@@ -174,10 +174,10 @@ class Operation:
         """Tells a client what failed; `is_asked`: it waits for an acknowledgement."""
         socket = call.socket
         if call.is_answered:
-            # Only the log is left. What is unknown is there.
+            # Only the log is left, where what is unknown is already.
             if failure.status != UNKNOWN:
                 self._site.server.logger.error(
-                    'what came after the answer to "%s" failed for %s [%s]: %s',
+                    'the handler of "%s" failed for %s [%s], which is not told: %s',
                     *(socket.event, socket.sid, socket.namespace, failure.as_data()),
                 )
         else:
@@ -310,7 +310,11 @@ class Operation:
 
     async def _failure(self, socket: Socket, error: Exception) -> Failure:
         error = await self._translated(socket, error)
-        failure = failure_of(error)
+        try:
+            failure = failure_of(error)
+        except Exception as other:
+            # The detail of it cannot be sent.
+            failure, error = None, other
         if failure is not None:
             return failure
         return unknown(self._site.server.logger, socket.event, socket.sid, socket.namespace, error)

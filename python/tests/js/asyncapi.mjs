@@ -7,7 +7,8 @@ const schema = require("@asyncapi/specs/schemas/3.0.0-without-$id.json");
 
 const [port, path] = process.argv.slice(2);
 const document = await (await fetch(`http://127.0.0.1:${port}${path}`)).json();
-const validate = new Ajv({ strict: false, allErrors: true, validateFormats: false }).compile(schema);
+const ajv = new Ajv({ strict: false, allErrors: true, logger: false }).addFormat("uri", (text) => URL.canParse(text));
+const validate = ajv.compile(schema);
 const problems = validate(document) ? [] : validate.errors.map((error) => `${error.instancePath} ${error.message}`);
 let references = 0;
 const follow = (value) => {
