@@ -328,19 +328,29 @@ async def test_an_exception_handler_says_what_a_client_is_told() -> None:
         assert await client.call("buy", "tea") == {"error": {"status": 409, "detail": "tea [buy]"}}
 
 
+async def cancelled() -> None:
+    """Is a dependency that does not come to its end, as what it waits for is cancelled."""
+    other = asyncio.create_task(asyncio.sleep(30))
+    other.cancel()
+    await other
+
+
 @pytest.mark.asyncio
 async def test_what_a_handler_waits_for_may_be_cancelled() -> None:
     app, sio = made()
+    failure = {"status": 500, "detail": "Internal Server Error"}
 
     @sio.on("wait")
-    async def wait() -> int:
-        other = asyncio.create_task(asyncio.sleep(30))
-        other.cancel()
-        await other
-        return 1
+    async def wait() -> None:
+        await cancelled()
 
-    async with running(app) as site, site.client() as client:
-        assert await client.call("wait") is None
+    @sio.on("connect", namespace="/guarded")
+    async def connect(checked: Annotated[None, Depends(cancelled)]) -> None: ...
+
+    async with running(app) as site:
+        async with site.client() as client:
+            assert await client.call("wait") == {"error": failure}
+        assert (await site.refusal("/guarded"))["data"] == failure
 
 
 # Dependencies.
@@ -693,6 +703,37 @@ async def test_a_router_is_included_below_a_prefix_with_its_dependencies() -> No
         # One that has no handler of its own for it refuses, too.
         assert (await site.refusal("/v1/chat", auth={"refused by": "include"}))["data"] == {"status": 403, "detail": "include"}
         await settled(lambda: "disconnect" in calls)
+
+
+@pytest.mark.asyncio
+async def test_the_dependencies_of_all_routers_of_a_namespace_decide_who_joins() -> None:
+    app, sio = made()
+
+    def refusing(name: str) -> Any:
+        async def refuse(socket: Socket) -> None:
+            if socket.auth == {"refused by": name}:
+                raise HTTPException(403, name)
+
+        return Depends(refuse)
+
+    @sio.on("connect", namespace="/chat")
+    async def before(own: Annotated[None, refusing("own")]) -> None: ...
+
+    sio.include_router(SocketRouter("/chat", dependencies=[refusing("first")]))
+    second = SocketRouter("/chat", dependencies=[refusing("second")])
+    sio.include_router(second)
+
+    async with running(app) as site:
+        for name in ("own", "first", "second"):
+            told = await site.refusal("/chat", auth={"refused by": name})
+            assert told["data"] == {"status": 403, "detail": name}
+
+        @second.on("connect")
+        async def after(socket: Socket) -> None: ...
+
+        assert (await site.refusal("/chat", auth={"refused by": "first"}))["data"]["detail"] == "first"
+        async with site.client(namespaces=["/chat"], auth={"refused by": "nobody"}):
+            pass
 
 
 @pytest.mark.asyncio

@@ -59,6 +59,7 @@ class SocketIO(SocketRouter):
         self.socketio_path = socketio_path
         self.error_event = error_event
         self.exception_handlers: dict[type[Exception], ExceptionHandler] = {}
+        self.entrances: dict[str, Any] = {}
         self._spaces: dict[str, SocketRouter] = {"/": self}
         self._attach(self, "/", ())
         if app is not None:

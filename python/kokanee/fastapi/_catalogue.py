@@ -72,7 +72,8 @@ class Catalogue:
             if router.full_namespace == "*":
                 continue
             space = spaces.setdefault(router.full_namespace, Space(router.full_namespace))
-            joining = self._security_of(router.operations.get("connect"))
+            entrance = router.entrance
+            joining = self._security_of(entrance.operation if entrance is not None else None)
             for handler in router.handlers.values():
                 self._add_handler(space, handler, joining + self._security_of(router.operations.get(handler.event)))
             space.emitted.extend(map(self._emitted, router.events.values()))

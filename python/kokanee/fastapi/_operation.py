@@ -35,6 +35,8 @@ class Site(Protocol):
     app: Any
     error_event: str | None
     exception_handlers: dict[type[Exception], ExceptionHandler]
+    #: Who may join: for each namespace an `Entrance`.
+    entrances: dict[str, Any]
 
     @property
     def server(self) -> AsyncServer:
@@ -205,7 +207,9 @@ class Operation:
             nonlocal accepted
             accepted = result != (False,)
 
-        failure = await self._run(_Call(socket, () if auth is None else (auth,), look, is_connect=True))
+        # One that does not take it leaves it to dependencies, which find it in the socket.
+        takes = auth is not None and self.handler.signature.arguments.named
+        failure = await self._run(_Call(socket, (auth,) if takes else (), look, is_connect=True))
         if failure is not None:
             raise exceptions.ConnectionRefusedError(failure.message, failure.as_data())
         return accepted
@@ -229,12 +233,13 @@ class Operation:
                 await call.answer(self._serialized(await self._call(call)))
             else:
                 await self._run_with_dependencies(call)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if is_cancelled():
                 raise
-            # What the handler waited for was cancelled, not the handler.
-            if not call.is_answered:
-                await call.answer(())
+            # What the handler or a dependency waited for was cancelled, so that it has not come to its end: a client that
+            # asks to join must not be let in.
+            socket = call.socket
+            return unknown(self._site.server.logger, socket.event, socket.sid, socket.namespace, error)
         except Exception as error:
             if call.is_connect and isinstance(error, exceptions.ConnectionRefusedError):
                 raise
@@ -304,7 +309,7 @@ class Operation:
         count = len(codec.codecs)
         if count == 1:
             return codec.serialize((result,))
-        if count == 0 and result is not None:
+        if count == 0 and result not in (None, ()):
             raise TypeError(f"{self.handler.signature.where} says that it returns nothing, and returned {result!r}")
         return codec.serialize(result or ())
 

@@ -11,6 +11,7 @@ from typing_extensions import TypeVarTuple, Unpack
 
 from .._connections import RESERVED
 from ..async_server import AsyncServer
+from ._entrance import Entrance, entrance_of
 from ._events import Declared, Event, Question
 from ._operation import Handler, Operation, Site
 
@@ -46,7 +47,7 @@ class SocketRouter:
         self.namespace = _checked(namespace)
         self.dependencies = tuple(dependencies)
         self.handlers: dict[str, Handler] = {}
-        #: What its handlers are on the server that includes it, also the one that stands for a handler of `connect`.
+        #: What its handlers are on the server that includes it, except that of `connect`.
         self.operations: dict[str, Operation] = {}
         self.events: dict[str, Declared] = {}
         self._routers: list[tuple[SocketRouter, str, tuple[params.Depends, ...]]] = []
@@ -175,12 +176,9 @@ class SocketRouter:
         if self._at is not None:
             raise ValueError(f"the router of {self.namespace!r} is included already")
         self._at = site, namespace, dependencies
+        entrance_of(site, namespace).guard((*dependencies, *self.dependencies))
         for handler in self.handlers.values():
             self._register(handler)
-        is_guarded = "connect" in site.server.handlers.get(namespace, ())
-        if (dependencies or self.dependencies) and not is_guarded:
-            # They decide who may join.
-            self._register(Handler("connect", _join))
         for entry in self._routers:
             self._include(entry)
 
@@ -188,6 +186,9 @@ class SocketRouter:
         if self._at is None:
             return
         site, namespace, dependencies = self._at
+        if handler.event == "connect":
+            entrance_of(site, namespace).use(handler)
+            return
         # A client that has left is told nothing any more, and its handler has to run.
         everywhere = () if handler.event == "disconnect" else (*dependencies, *self.dependencies)
         operation = Operation(site, namespace, handler, everywhere)
@@ -206,16 +207,17 @@ class SocketRouter:
         """The name of its namespace on that server."""
         return self._at[1] if self._at is not None else self.namespace
 
+    @property
+    def entrance(self) -> Entrance | None:
+        """What decides who may join its namespace on that server."""
+        return entrance_of(self._at[0], self._at[1]) if self._at is not None else None
+
     def all_routers(self) -> list[SocketRouter]:
         """Returns this router and those that it includes, and so on."""
         found = [self]
         for router, _, _ in self._routers:
             found.extend(router.all_routers())
         return found
-
-
-async def _join() -> None:
-    """Lets a client in that the dependencies have not refused."""
 
 
 def _checked(namespace: str) -> str:
