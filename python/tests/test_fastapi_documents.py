@@ -173,6 +173,27 @@ def test_names_that_are_not_identifiers_are_unambiguous() -> None:
     json.dumps(document)
 
 
+def test_what_is_registered_later_is_shown() -> None:
+    sio = SocketIO()
+    router = SocketRouter("/later")
+    sio.include_router(router)
+    assert sio.asyncapi()["channels"] == {}
+
+    @router.on("first")
+    async def first() -> int:
+        return 1
+
+    assert "first: (callback: (answer: number | EventError)" in sio.typescript()
+
+    @router.on("first")
+    async def second() -> str:
+        return ""
+
+    router.emits("news", int)
+    assert "first: (callback: (answer: string | EventError)" in sio.typescript()
+    assert "later.send.news.emitted" in sio.asyncapi()["operations"]
+
+
 def test_the_programs_of_the_guide_register_what_they_show() -> None:
     text = (TESTS.parent.parent / "docs" / "python-fastapi.md").read_text()
     space: dict[str, Any] = {"__name__": "main"}

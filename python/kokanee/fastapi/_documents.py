@@ -24,9 +24,18 @@ class Documents:
     def __init__(self, router: SocketRouter, error_event: str | None) -> None:
         self._router = router
         self._error_event = error_event
+        #: The last catalogue, and what it is of: it costs too much to be made for each request.
+        self._made: tuple[list[Any], Catalogue] | None = None
 
     def _catalogue(self) -> Catalogue:
-        return Catalogue(self._router.all_routers())
+        routers = self._router.all_routers()
+        parts: list[Any] = []
+        for router in routers:
+            parts += (router.full_namespace, *router.handlers.values(), *router.events.values())
+            parts.append(router.entrance and router.entrance.operation)
+        if self._made is None or self._made[0] != parts:
+            self._made = parts, Catalogue(routers)
+        return self._made[1]
 
     def asyncapi(
         self, app: FastAPI | None, server: dict[str, Any] | None, base_url: str | None = None

@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from .. import exceptions
 from .._steps import settle
 from ..async_server import AsyncServer, is_cancelled
-from ._failure import UNKNOWN, Answer, Failure, failure_of, tell, unknown
+from ._failure import UNKNOWN, Failure, failure_of, tell, unknown
 from ._payload import Result, sendable
 from ._signature import Signature
 from ._socket import Socket
@@ -88,19 +88,28 @@ def _types_of(annotation: Any) -> list[Any]:
     return [annotation]
 
 
+class _Kept:
+    """Keeps the result of a handler, where something else sends it or decides by it."""
+
+    def __init__(self) -> None:
+        self.values: tuple[Any, ...] = ()
+
+    def send_result(self, values: tuple[Any, ...]) -> bool:
+        """Keeps the values."""
+        self.values = values
+        return True
+
+
 class _Call:
     """Is one call of a handler."""
 
-    def __init__(
-        self,
-        socket: Socket,
-        args: Sequence[Any],
-        send: Answer,
-        is_connect: bool = False,
-    ) -> None:
+    __slots__ = ("args", "errors", "is_answered", "is_connect", "reply", "socket", "values")
+
+    def __init__(self, socket: Socket, args: Sequence[Any], reply: Any, is_connect: bool = False) -> None:
         self.socket = socket
         self.args = args
-        self.send = send
+        #: What sends the result; `None` if nobody waits for it.
+        self.reply = reply
         self.is_connect = is_connect
         self.is_answered = False
         #: The values of parameters, by their names.
@@ -110,7 +119,10 @@ class _Call:
 
     async def answer(self, values: tuple[Any, ...]) -> None:
         """Sends what the handler has returned."""
-        await self.send(values)
+        if self.reply is not None:
+            sent = self.reply.send_result(values)
+            if sent is not True and sent is not False:
+                await settle(sent)
         self.is_answered = True
 
 
@@ -157,13 +169,7 @@ class Operation:
 
     async def handle(self, event: str, namespace: str, sid: str, args: Sequence[Any], answer: Any) -> None:
         """Handles an event of a client, and answers it: with the result, or with what failed."""
-        socket = self._socket(event, namespace, sid)
-
-        async def send(values: tuple[Any, ...]) -> None:
-            if answer is not None:
-                await settle(answer.send_result(values))
-
-        call = _Call(socket, args, send)
+        call = _Call(self._socket(event, namespace, sid), args, answer)
         try:
             failure = await self._run(call)
             if failure is not None:
@@ -189,35 +195,25 @@ class Operation:
 
     async def _answered(self, socket: Socket, args: Sequence[Any]) -> Any:
         """Handles an event, and returns its answer: where something else sends it."""
-        values: list[tuple[Any, ...]] = []
-
-        async def keep(result: tuple[Any, ...]) -> None:
-            values.append(result)
-
-        call = _Call(socket, args, keep)
+        kept = _Kept()
+        call = _Call(socket, args, kept)
         failure = await self._run(call)
         if failure is not None:
             await self._tell(call, failure, asks.get())
-        return values[0] if values else None
+        return kept.values
 
-    async def _connect(self, socket: Socket, auth: Any) -> Any:
-        accepted = True
-
-        async def look(result: tuple[Any, ...]) -> None:
-            nonlocal accepted
-            accepted = result != (False,)
-
-        # One that does not take it leaves it to dependencies, which find it in the socket.
+    async def _connect(self, socket: Socket, auth: Any) -> bool:
+        """Handles a client that asks to join, and returns whether it may."""
+        kept = _Kept()
+        # A handler that does not take it leaves it to dependencies, which find it in the socket.
         takes = auth is not None and self.handler.signature.arguments.named
-        failure = await self._run(_Call(socket, (auth,) if takes else (), look, is_connect=True))
+        failure = await self._run(_Call(socket, (auth,) if takes else (), kept, is_connect=True))
         if failure is not None:
             raise exceptions.ConnectionRefusedError(failure.message, failure.as_data())
-        return accepted
+        return kept.values != (False,)
 
     async def _disconnect(self, socket: Socket, args: Sequence[Any]) -> None:
-        async def drop(result: tuple[Any, ...]) -> None: ...
-
-        call = _Call(socket, args[: len(self.handler.signature.arguments.named)], drop)
+        call = _Call(socket, args[: len(self.handler.signature.arguments.named)], None)
         failure = await self._run(call)
         if failure is not None:
             call.is_answered = True
