@@ -78,6 +78,7 @@ _MODULES = (
     "base_server",
     "engineio",
     "exceptions",
+    "fastapi",
     "kafka_manager",
     "kombu_manager",
     "manager",

@@ -12,12 +12,14 @@ COMMANDS = {
     "doctor": "_doctor",
     "run": "_run_program",
     "serve": "_serve",
+    "typescript": "fastapi._command",
 }
 
 USAGE = """usage:
   python -m kokanee serve module:app [options]     serve an application; --help lists the options
   python -m kokanee run program.py [arguments]     run a program whose `import socketio` gives Kokanee
   python -m kokanee run -m module [arguments]      the same for a module
+  python -m kokanee typescript module:app [-o file] write the types of a FastAPI application's events for TypeScript
   python -m kokanee doctor [module:server]         say what is installed, what is chosen, and what has no effect
 """
 

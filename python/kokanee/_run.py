@@ -432,6 +432,8 @@ def site_of(app: Any) -> tuple[Any, str] | None:
     from . import asgi, async_server, middleware, server
 
     app = _in_front_of_flask(app)
+    # An application of a framework, which has taken a server in.
+    app = getattr(app, "kokanee_site", app)
     known: dict[Any, tuple[Any, str]] = {
         middleware.WSGIApp: (server.Server, "engineio_app"),
         asgi.ASGIApp: (async_server.AsyncServer, "engineio_server"),

@@ -285,7 +285,7 @@ class AsyncServer(base_server.BaseServer):
                 if type(result) is CoroutineType or is_awaitable(result):
                     result = await result
             except asyncio.CancelledError:
-                if _is_cancelled():
+                if is_cancelled():
                     raise
                 # What the handler waited for was cancelled, not the handler.
                 result = None
@@ -347,7 +347,7 @@ class AsyncServer(base_server.BaseServer):
         return await settle(handler(*args))
 
 
-def _is_cancelled() -> bool:
+def is_cancelled() -> bool:
     """Returns whether the running task is cancelled, and not only what it waits for."""
     task = asyncio.current_task()
     return task is None or (sys.version_info >= (3, 11) and task.cancelling() > 0)

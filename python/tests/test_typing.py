@@ -39,7 +39,7 @@ DJANGO = ("--ignore-missing-imports", "--allow-subclassing-any", "--exclude", "m
 
 
 def test_a_type_checker_accepts_the_examples() -> None:
-    names = sorted(str(path) for path in EXAMPLES.glob("*.py"))
+    names = sorted(str(path) for path in (*EXAMPLES.glob("*.py"), *EXAMPLES.glob("fastapi_*/*.py")))
     assert len(names) >= 5
     done = check("mypy", "--strict", *names, cwd=PYTHON)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -78,3 +78,56 @@ reveal_type(third)
     assert done.returncode == 0, done.stdout
     assert "def (sid: str, number: int) -> typing.Coroutine[Any, Any, int]" in done.stdout.replace("builtins.", "")
     assert "def (namespace: str, sid: str)" in done.stdout.replace("builtins.", "")
+
+
+def test_events_of_fastapi_are_typed(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        """
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from kokanee.fastapi import Event, Question, Sid, Socket, SocketIO, SocketRouter
+
+
+class Message(BaseModel):
+    text: str
+
+
+app = FastAPI()
+sio = SocketIO(app, cors_allowed_origins="*")
+router = SocketRouter("/chat")
+sio.include_router(router)
+news = sio.emits("news", Message, list[int])
+ask: Question[bool, Message] = router.asks("ask", Message, answer=bool)
+tick: Event[()] = router.emits("tick")
+
+
+@sio.on("message")
+async def message(socket: Socket, sid: Sid, data: Message) -> int:
+    await news.emit(data, [1], to=socket)
+    await tick.emit(skip=[socket, sid])
+    answer = await ask.call(data, to=sid)
+    reveal_type(answer)
+    await news.emit("text", [1])
+    await news.emit(data)
+    return len(data.text)
+
+
+@router.event
+def other(data: int) -> int:
+    return data
+
+
+reveal_type(news)
+reveal_type(message)
+"""
+    )
+    # With what is known of FastAPI and Pydantic from the other checks.
+    known = ("--config-file", str(PYTHON / "pyproject.toml"), "--cache-dir", str(PYTHON / ".mypy_cache"))
+    done = check("mypy", *known, "--strict", "program.py", cwd=tmp_path)
+    text = done.stdout.replace("builtins.", "")
+    assert 'Revealed type is "bool"' in text
+    assert 'Event[program.Message, list[int]]"' in text
+    assert "def (socket: kokanee.fastapi._socket.Socket, sid: str, data: program.Message)" in text
+    assert 'Argument 1 to "emit" of "Event" has incompatible type "str"; expected "Message"' in text
+    assert "Found 2 errors" in text, text
