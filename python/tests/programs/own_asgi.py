@@ -83,6 +83,7 @@ async def leave(scope, receive, send):
     await read(receive)
     say("waits")
     say((await receive())["type"])
+    await answer(send, b"told")
 
 
 async def careless(scope, receive, send):
