@@ -123,7 +123,8 @@ impl Inner {
         let (shared, mut decided) =
             Shared::new(id, Arc::clone(&self.queue), self.limits, head, body);
         let mut leaving = Leaving(Some(Arc::clone(&shared)));
-        if !self.queue.push(Event::Request(Arc::clone(&shared))) {
+        let request = Event::Request(Arc::clone(&shared));
+        if self.queue.try_push(request).is_err() {
             return status(StatusCode::SERVICE_UNAVAILABLE);
         }
         let decision = poll_fn(|cx| {
@@ -304,12 +305,8 @@ impl Host {
 
     /// Waits for a request without the GIL. `None` after the timeout in seconds, or when the host is closed.
     fn next(&self, py: Python<'_>, timeout: f64) -> Option<Exchange> {
-        let queue = &self.inner.queue;
-        let event = queue.try_next().or_else(|| {
-            let timeout = Duration::try_from_secs_f64(timeout).unwrap_or_default();
-            py.detach(|| queue.next(timeout))
-        });
-        match event? {
+        let timeout = Duration::try_from_secs_f64(timeout).unwrap_or_default();
+        match self.inner.queue.wait(py, Some(timeout))? {
             Event::Request(shared) => Some(Exchange::new(shared)),
             Event::Ready(_) => None,
         }
