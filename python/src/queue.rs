@@ -86,7 +86,12 @@ pub(crate) enum Event {
     Trouble(String),
 }
 
-impl Item for Event {}
+impl Item for Event {
+    /// A client that asks to join has gone: nobody waits for the decision.
+    fn is_stale(&self) -> bool {
+        matches!(self, Self::Connect { decide, .. } if decide.is_closed())
+    }
+}
 
 /// The events of an engine. A handler of the server that pushes one waits while there is no room, so that its client is not read.
 pub(crate) struct Queue {

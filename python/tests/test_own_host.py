@@ -119,6 +119,26 @@ def test_a_client_that_has_ended_its_stream_is_answered(app: str) -> None:
         assert ask(f"GET {path}") == ""
 
 
+def test_who_has_left_before_its_turn_is_not_asked_for(tmp_path: Path) -> None:
+    with serve("own_asgi:app") as server:
+        blocking = websocket(server.port)
+        server.wait_for("connect ")
+        server.lines.clear()
+        blocking.send(f'42["block","{tmp_path}/go"]')
+        server.wait_for("blocks")
+        leaving = Poller(server.port)
+        leaving.post("40")
+        leaving.post("1")
+        until(lambda: leaving.request("POST", b"3")[0] == 400)
+        (tmp_path / "go").touch()
+        staying = Poller(server.port)
+        staying.join()
+        assert len([line for line in server.lines if line.startswith("connect ")]) == 1
+        assert not [line for line in server.lines if line.startswith("disconnect ")]
+        blocking.close()
+        server.wait_for("disconnect ")
+
+
 @pytest.mark.parametrize("app", ["own_wsgi:app", "own_asgi:app"])
 def test_after_a_shutdown_the_next_client_starts_the_server_again(app: str) -> None:
     with serve(app) as server:
