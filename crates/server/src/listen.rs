@@ -450,18 +450,11 @@ impl Server {
     }
 }
 
-async fn serve_connection<S>(
-    Site {
-        server,
-        routing,
-        mut stop,
-    }: Site,
-    stream: S,
-    address: Option<SocketAddr>,
-    secure: bool,
-) where
+async fn serve_connection<S>(site: Site, stream: S, address: Option<SocketAddr>, secure: bool)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (server, routing, mut stop) = (site.server, site.routing, site.stop);
     let limits = Arc::clone(&server.inner().limits);
     let signal = stop.clone();
     let watch = Arc::new(Watch::new());
@@ -535,11 +528,16 @@ async fn serve_connection<S>(
     // Undelivered packets go back to their sessions now.
     drop(watch);
     if let Some(stream) = stream {
-        match ending {
-            Ending::Cut => {}
-            Ending::LateHead => Box::pin(linger(stream, REQUEST_TIMEOUT)).await,
-            Ending::Answered => Box::pin(linger(stream, b"")).await,
-        }
+        Box::pin(end(stream, ending)).await;
+    }
+}
+
+/// Ends a connection.
+async fn end<S: AsyncRead + AsyncWrite + Unpin>(stream: S, ending: Ending) {
+    match ending {
+        Ending::Cut => {}
+        Ending::LateHead => linger(stream, REQUEST_TIMEOUT).await,
+        Ending::Answered => linger(stream, b"").await,
     }
 }
 
