@@ -195,11 +195,13 @@ async fn it_may_be_told_of_the_end_of_the_stream_and_answer() {
     let address = listener.local_addr();
     let app = tower::service_fn(async |request: Request<Incoming>| -> Answer {
         let end: StreamEnd = request.extensions().get().cloned().expect("an end");
-        poll_fn(|_| match end.has_come() {
-            true => task::Poll::Ready(()),
-            false => task::Poll::Pending,
-        })
-        .await;
+        let has_come = poll_fn(|_| {
+            if end.has_come() {
+                return task::Poll::Ready(());
+            }
+            task::Poll::Pending
+        });
+        has_come.await;
         Ok(Response::new(Body::full("told")))
     });
     tokio::spawn(listener.fallback(app).tell_end().serve());
