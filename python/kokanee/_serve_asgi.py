@@ -89,7 +89,7 @@ class _Http(_Waiting):
                 return {"type": "http.disconnect"}
             self._read = not piece
             return {"type": "http.request", "body": piece, "more_body": bool(piece)}
-        while not self.complete and not exchange.is_gone(arm=True):
+        while not self.complete and not exchange.has_ended():
             await self.wait()
         return {"type": "http.disconnect"}
 
@@ -172,7 +172,7 @@ class _WebSocket(_Waiting):
             self._connect = False
             return {"type": "websocket.connect"}
         while self._opened is None:
-            if self._closed or self._exchange.is_gone(arm=True):
+            if self._closed or self._exchange.has_ended():
                 return {"type": "websocket.disconnect", "code": 1006, "reason": ""}
             await self.wait()
         while (message := self._opened.receive()) is None:

@@ -17,6 +17,7 @@ mod queue;
 mod request;
 mod runtime;
 mod value;
+mod waitable;
 mod workers;
 
 use pyo3::prelude::*;

@@ -1,36 +1,22 @@
-//! What happened, on its way to Python.
-//!
-//! ```text
-//! tasks of Rust ──push──▶ queue ──next──▶ threads: wait_event (a condition variable, without the GIL)
-//!                           │
-//!                           └─ wakes a descriptor when it is no longer empty ──▶ greenlets and event loops: drain
-//! ```
-//!
-//! A handler of the server that pushes an event waits while the queue is over its mark, so that its client is not read.
+//! What happened, on its way to Python, and the tuples that Python gets.
 
-use std::{
-    collections::VecDeque,
-    io::{Read, Write},
-    os::{fd::AsRawFd, unix::net::UnixStream},
-    sync::Arc,
-    task::Waker,
-    time::Duration,
-};
+use std::{ops::Deref, sync::Arc, task::Waker};
 
 use kokanee_engineio::{Message, Record};
 use kokanee_server::{Ack, Args, ConnectError, DisconnectReason, RawEvent, Socket};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use pyo3::{
     prelude::*,
     types::{PyBytes, PyString, PyTuple},
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
     clients::{Session, session_of},
     host::Opening,
     request::PendingState,
     value::{self, Json},
+    waitable::{Item, Waitable},
 };
 
 /// Events that may wait for Python before clients are no longer read.
@@ -104,27 +90,18 @@ pub(crate) enum Event {
     Trouble(String),
 }
 
-#[derive(Default)]
-struct State {
-    events: VecDeque<Event>,
-    /// Threads that wait for events.
-    waiting: usize,
-    closed: bool,
-    /// Events that were taken so far.
-    taken: u64,
-    /// The descriptor's two ends, if somebody asked for it.
-    wake: Option<(UnixStream, UnixStream)>,
+impl Item for Event {
+    /// A client that asks to join has gone: nobody waits for the decision.
+    fn is_stale(&self) -> bool {
+        matches!(self, Self::Connect { decide, .. } if decide.is_closed())
+    }
 }
 
-#[derive(Default)]
+/// The events of an engine. A handler of the server that pushes one waits while there is no room, so that its client is not read.
 pub(crate) struct Queue {
     /// What reads and writes the values of events.
     pub(crate) json: Json,
-    state: Mutex<State>,
-    filled: Condvar,
-    /// More events have come than threads wait for one.
-    unattended: Condvar,
-    emptied: Notify,
+    events: Waitable<Event>,
     /// Readers of WebSocket connections that a host has fed since it last said so.
     fed: Mutex<Vec<Waker>>,
 }
@@ -135,156 +112,26 @@ impl std::fmt::Debug for Queue {
     }
 }
 
+impl Deref for Queue {
+    type Target = Waitable<Event>;
+
+    fn deref(&self) -> &Waitable<Event> {
+        &self.events
+    }
+}
+
 impl Queue {
     pub(crate) fn new(json: Json) -> Self {
         Self {
             json,
-            ..Self::default()
-        }
-    }
-
-    pub(crate) fn push(&self, event: Event) {
-        let mut state = self.state.lock();
-        let was_empty = state.events.is_empty();
-        state.events.push_back(event);
-        if state.waiting > 0 {
-            self.filled.notify_one();
-        }
-        // A thread that was woken for another event still counts as waiting.
-        if state.events.len() > state.waiting {
-            self.unattended.notify_one();
-        }
-        if was_empty && let Some((_, writer)) = &mut state.wake {
-            // A full descriptor is readable already.
-            let _ = writer.write(&[1]);
+            events: Waitable::new(HIGH_WATER),
+            fed: Mutex::default(),
         }
     }
 
     /// Adds a line of the log, unless too many events wait for Python: then it is left out.
     pub(crate) fn log(&self, session: Arc<str>, record: Record) {
-        if self.state.lock().events.len() < HIGH_WATER {
-            self.push(Event::Log { session, record });
-        }
-    }
-
-    /// Waits while more events wait for Python than may.
-    pub(crate) async fn room(&self) {
-        loop {
-            let emptied = self.emptied.notified();
-            if self.state.lock().events.len() < HIGH_WATER {
-                return;
-            }
-            emptied.await;
-        }
-    }
-
-    fn pop(&self, state: &mut State) -> Option<Event> {
-        let event = state.events.pop_front()?;
-        state.taken += 1;
-        if state.events.len() == HIGH_WATER / 2 {
-            self.emptied.notify_waiters();
-        }
-        Some(event)
-    }
-
-    /// The descriptor that is readable while events wait.
-    pub(crate) fn fileno(&self) -> std::io::Result<i32> {
-        let mut state = self.state.lock();
-        if state.wake.is_none() {
-            let (reader, writer) = UnixStream::pair()?;
-            reader.set_nonblocking(true)?;
-            writer.set_nonblocking(true)?;
-            state.wake = Some((reader, writer));
-        }
-        let has_events = !state.events.is_empty();
-        let Some((reader, writer)) = &mut state.wake else {
-            return Ok(-1);
-        };
-        if has_events {
-            let _ = writer.write(&[1]);
-        }
-        Ok(reader.as_raw_fd())
-    }
-
-    /// Takes up to `max` events, and makes the descriptor unreadable if those were all.
-    pub(crate) fn drain(&self, max: usize) -> Vec<Event> {
-        let mut state = self.state.lock();
-        let mut events = Vec::with_capacity(max.min(state.events.len()));
-        while events.len() < max
-            && let Some(event) = self.pop(&mut state)
-        {
-            events.push(event);
-        }
-        if state.events.is_empty()
-            && let Some((reader, _)) = &mut state.wake
-        {
-            let mut bytes = [0; 64];
-            let _ = reader.read(&mut bytes);
-        }
-        events
-    }
-
-    /// Takes the next event; waits for it so long, or, without a limit, until the queue is closed.
-    pub(crate) fn wait(&self, py: Python<'_>, timeout: Option<Duration>) -> Option<Event> {
-        if let Some(event) = self.next() {
-            return Some(event);
-        }
-        py.detach(|| {
-            let mut state = self.state.lock();
-            loop {
-                if let Some(event) = self.pop(&mut state) {
-                    return Some(event);
-                }
-                if state.closed {
-                    return None;
-                }
-                state.waiting += 1;
-                let timed_out = match timeout {
-                    Some(timeout) => self.filled.wait_for(&mut state, timeout).timed_out(),
-                    None => {
-                        self.filled.wait(&mut state);
-                        false
-                    }
-                };
-                state.waiting -= 1;
-                if timed_out {
-                    return self.pop(&mut state);
-                }
-            }
-        })
-    }
-
-    fn next(&self) -> Option<Event> {
-        let mut state = self.state.lock();
-        self.pop(&mut state)
-    }
-
-    /// How many events wait, and how many threads wait for one.
-    pub(crate) fn load(&self) -> (usize, usize) {
-        let state = self.state.lock();
-        (state.events.len(), state.waiting)
-    }
-
-    /// Waits until all threads are busy and for so long no event was taken though some wait, and returns how many do. 0:
-    /// closed.
-    pub(crate) fn wait_busy(&self, patience: Duration) -> usize {
-        let mut state = self.state.lock();
-        loop {
-            if state.closed {
-                return 0;
-            }
-            if state.events.len() <= state.waiting {
-                self.unattended.wait(&mut state);
-                continue;
-            }
-            let before = state.taken;
-            drop(state);
-            std::thread::sleep(patience);
-            state = self.state.lock();
-            if state.taken == before && state.events.len() > state.waiting {
-                return state.events.len();
-            }
-        }
+        let _ = self.try_push(Event::Log { session, record });
     }
 
     /// Puts a reader that has something to read to those that `wake_fed` wakes.
@@ -297,20 +144,6 @@ impl Queue {
         let readers = std::mem::take(&mut *self.fed.lock());
         for reader in readers {
             reader.wake();
-        }
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.state.lock().closed
-    }
-
-    /// Ends all waits.
-    pub(crate) fn close(&self) {
-        self.state.lock().closed = true;
-        self.filled.notify_all();
-        self.unattended.notify_all();
-        if let Some((_, writer)) = &mut self.state.lock().wake {
-            let _ = writer.write(&[1]);
         }
     }
 }

@@ -14,9 +14,12 @@ PATH = "/socket.io/?EIO=4&transport="
 class Poller:
     """Is a client of long polling; its GETs wait on a connection of their own."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, sid: str = "") -> None:
         self.port = port
-        self.sid = ""
+        self.sid = sid
+        if sid:
+            # Somebody else has opened the session.
+            return
         opened = self.get()
         assert opened.startswith("0"), opened
         self.handshake = json.loads(opened[1:])
@@ -68,10 +71,10 @@ class Poller:
         return json.loads(self.until("431[")[3:])
 
 
-def leave_poll(client: Poller) -> None:
-    """Begins a GET of a client, and leaves before it is answered."""
+def leave_poll(client: Poller, count: int = 1) -> None:
+    """Begins a GET of a client, perhaps with more of them right behind it, and leaves before it is answered."""
     with socket.create_connection(("127.0.0.1", client.port)) as connection:
-        connection.sendall(f"GET {PATH}polling&sid={client.sid} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        connection.sendall(f"GET {PATH}polling&sid={client.sid} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * count)
         time.sleep(0.2)
 
 
@@ -79,6 +82,17 @@ def exchange(port: int, request: bytes) -> bytes:
     """Sends bytes, and returns what comes until the other end closes."""
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
         connection.sendall(request)
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+    return answer
+
+
+def exchange_half_closed(port: int, request: bytes) -> bytes:
+    """As `exchange`, but says before it reads that nothing more is sent, as `nc -N` does."""
+    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
         answer = b""
         while piece := connection.recv(65536):
             answer += piece

@@ -21,7 +21,7 @@ import pytest
 import websocket as websocket_client
 from kokanee import _run, _serve_master, _serve_options
 from own_host import SERVE, serve
-from raw import Poller, leave_poll, websocket
+from raw import Poller, exchange_half_closed, leave_poll, websocket
 from support import PROGRAMS, Program, free_port, javascript, program, until
 from test_own_host_wsgi import request
 
@@ -94,10 +94,49 @@ def test_a_poll_ends_with_its_client() -> None:
         with serve(app) as server:
             client = Poller(server.port)
             client.join()
-            leave_poll(client)
+            leave_poll(client, 2)
             # The next one is not a second one at the same time.
             client.emit("my_message", "x")
             assert client.until("42").startswith("42")
+
+
+@pytest.mark.parametrize("app", ["own_wsgi:app", "own_wsgi:nested", "own_asgi:app", "own_asgi:nested"])
+def test_a_client_that_has_ended_its_stream_is_answered(app: str) -> None:
+    def ask(head: str, body: str = "") -> str:
+        request = f"{head} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        return exchange_half_closed(server.port, request.encode()).decode()
+
+    with serve(app) as server:
+        assert ask("GET /slow?0.3").endswith("\r\n\r\nslow")
+        assert ask("GET /stream").endswith("3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+        assert ask("POST /echo", "abc").endswith("\r\n\r\nabc")
+        opened = ask("GET /socket.io/?EIO=4&transport=polling")
+        sid = json.loads(opened.partition("\r\n\r\n0")[2])["sid"]
+        path = f"/socket.io/?EIO=4&transport=polling&sid={sid}"
+        assert ask(f"POST {path}", "40").endswith("\r\n\r\nok")
+        # A poll that waits would wait for nobody: most clients that end their stream have left.
+        assert Poller(server.port, sid).until("40")
+        assert ask(f"GET {path}") == ""
+
+
+def test_who_has_left_before_its_turn_is_not_asked_for(tmp_path: Path) -> None:
+    with serve("own_asgi:app") as server:
+        blocking = websocket(server.port)
+        server.wait_for("connect ")
+        server.lines.clear()
+        blocking.send(f'42["block","{tmp_path}/go"]')
+        server.wait_for("blocks")
+        leaving = Poller(server.port)
+        leaving.post("40")
+        leaving.post("1")
+        until(lambda: leaving.request("POST", b"3")[0] == 400)
+        (tmp_path / "go").touch()
+        staying = Poller(server.port)
+        staying.join()
+        assert len([line for line in server.lines if line.startswith("connect ")]) == 1
+        assert not [line for line in server.lines if line.startswith("disconnect ")]
+        blocking.close()
+        server.wait_for("disconnect ")
 
 
 @pytest.mark.parametrize("app", ["own_wsgi:app", "own_asgi:app"])

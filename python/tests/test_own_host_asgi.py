@@ -15,7 +15,7 @@ import pytest
 import websocket
 from kokanee import _serve_asgi
 from own_host import SERVE, check_echo, post_chunks, serve
-from raw import exchange
+from raw import exchange, exchange_half_closed
 from support import PROGRAMS, Program
 from test_own_host_wsgi import raw, request
 
@@ -119,6 +119,11 @@ def test_a_client_that_leaves(server: Program) -> None:
     with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
         connection.sendall(b"POST /leave HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
         server.wait_for("waits")
+    server.wait_for("http.disconnect")
+    server.lines.clear()
+    # One that has only ended its stream may still read.
+    answer = exchange_half_closed(server.port, b"POST /leave HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+    assert answer.endswith(b"\r\n\r\ntold")
     server.wait_for("http.disconnect")
 
 

@@ -76,6 +76,8 @@ pub(crate) type Fallback = dyn Fn(Request<Incoming>) -> BoxFuture<Response<Body>
 pub(crate) struct Routing {
     route: Option<Arc<Router>>,
     fallback: Option<Arc<Fallback>>,
+    /// The fallback learns of the end of a client's stream, and answers all the same.
+    pub(crate) tells_end: bool,
 }
 
 impl Routing {

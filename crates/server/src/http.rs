@@ -86,6 +86,8 @@ enum Drain<B> {
 /// What an answer waits for.
 enum Step<B> {
     Nothing(Outcome),
+    /// The first packets of a session.
+    Opening(PendingPoll),
     Poll(PendingPoll),
     Post(PendingPost<B>),
     /// A file, or the application's decision.
@@ -103,6 +105,11 @@ impl<B> PendingOutcome<B> {
     /// Creates an answer that waits for something other than a session.
     pub(crate) fn later(answer: impl Future<Output = Outcome> + Send + 'static) -> Self {
         Step::Other(Box::pin(answer)).into()
+    }
+
+    /// Returns whether the answer waits until there is something to send.
+    pub(crate) fn is_poll(&self) -> bool {
+        matches!(self.step, Step::Poll(_))
     }
 }
 
@@ -136,7 +143,7 @@ where
             self.drain = Drain::Not;
         }
         let mut answer = match &mut self.step {
-            Step::Poll(poll) => ready!(Pin::new(poll).poll(cx)).into(),
+            Step::Opening(poll) | Step::Poll(poll) => ready!(Pin::new(poll).poll(cx)).into(),
             Step::Post(post) => {
                 let answer = ready!(post.poll_response(cx)).into();
                 if let Some(body) = post.unread() {
@@ -420,7 +427,7 @@ impl ServerInner {
         let deliveries = peer.deliveries.clone();
         let Some(hook) = self.allow_request.clone() else {
             return match self.open(&parts, query, transport, &client, deliveries) {
-                Opened::Polling(poll) => Step::Poll(poll),
+                Opened::Polling(poll) => Step::Opening(poll),
                 Opened::Answered(answer) => answer.into(),
             };
         };

@@ -70,12 +70,15 @@ mod socket;
 mod socket_id;
 mod stage;
 mod static_files;
+mod stream_end;
 mod throttle;
 #[cfg(feature = "tls")]
 mod tls;
 mod watched;
 mod websocket_handshake;
 
+#[doc(hidden)]
+pub use self::stream_end::StreamEnd;
 #[doc(hidden)]
 pub use self::websocket_handshake::{accept_websocket, first_protocol, is_websocket_request};
 pub use self::{

@@ -38,6 +38,7 @@ use crate::{
     server::Server,
     service::Responding,
     static_files,
+    stream_end::StreamEnd,
     watched::{Busy, Ending, Watch, WatchedStream},
 };
 
@@ -211,7 +212,8 @@ impl<L: Accept> Listener<L> {
     ///
     /// Request and response are streams: the body of the request is read as the service takes it, and that of the response is
     /// asked for as the client takes it. The extensions have the [`PeerAddress`] and the [`Requester`], and `hyper::upgrade::on`
-    /// gives the connection after a response with status 101. If the client leaves, the service's future or its body is dropped.
+    /// gives the connection after a response with status 101. If the client leaves, the service's future or its body is dropped; a client
+    /// that has only ended its own stream counts as one that has left.
     /// Of the [`Limits`], those of heads, connections and writing apply, and none of bodies.
     #[must_use]
     pub fn fallback<S, B>(mut self, service: S) -> Self
@@ -222,6 +224,15 @@ impl<L: Accept> Listener<L> {
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         Arc::make_mut(&mut self.routing).set_fallback(service);
+        self
+    }
+
+    /// Tells the fallback that a client has ended its stream, and answers that client: the extensions of its requests have a
+    /// [`StreamEnd`].
+    #[doc(hidden)]
+    #[must_use]
+    pub fn tell_end(mut self) -> Self {
+        Arc::make_mut(&mut self.routing).tells_end = true;
         self
     }
 
@@ -439,18 +450,11 @@ impl Server {
     }
 }
 
-async fn serve_connection<S>(
-    Site {
-        server,
-        routing,
-        mut stop,
-    }: Site,
-    stream: S,
-    address: Option<SocketAddr>,
-    secure: bool,
-) where
+async fn serve_connection<S>(site: Site, stream: S, address: Option<SocketAddr>, secure: bool)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (server, routing, mut stop) = (site.server, site.routing, site.stop);
     let limits = Arc::clone(&server.inner().limits);
     let signal = stop.clone();
     let watch = Arc::new(Watch::new());
@@ -483,6 +487,9 @@ async fn serve_connection<S>(
                 tracing::debug!(%error, "HTTP connection ended");
             }
             return Poll::Ready(Ending::Answered);
+        }
+        if watch.end.has_left() {
+            return Poll::Ready(Ending::Cut);
         }
         let is_registered = registered
             .as_ref()
@@ -521,16 +528,23 @@ async fn serve_connection<S>(
     // Undelivered packets go back to their sessions now.
     drop(watch);
     if let Some(stream) = stream {
-        match ending {
-            Ending::Cut => {}
-            Ending::LateHead => Box::pin(linger(stream, REQUEST_TIMEOUT)).await,
-            Ending::Answered => Box::pin(linger(stream, b"")).await,
-        }
+        Box::pin(end(stream, ending)).await;
+    }
+}
+
+/// Ends a connection.
+async fn end<S: AsyncRead + AsyncWrite + Unpin>(stream: S, ending: Ending) {
+    match ending {
+        Ending::Cut => {}
+        Ending::LateHead => linger(stream, REQUEST_TIMEOUT).await,
+        Ending::Answered => linger(stream, b"").await,
     }
 }
 
 fn protocol(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
+    // What the end of the client's stream means depends on the request: see `stream_end.rs`.
+    http.half_close(true);
     // Head and body are written in one piece: copying a small answer is faster than a vectored write.
     http.writev(false);
     http.max_buf_size(limits.max_header_bytes.max(8192));
@@ -612,9 +626,15 @@ impl Reply {
     ) -> Self {
         let is_servers = matches!(route, Route::Server);
         let responding = match route {
-            Route::Server => server.respond(request, peer),
+            Route::Server => {
+                let responding = server.respond(request, peer);
+                if responding.is_poll() {
+                    busy.end().drop_request();
+                }
+                responding
+            }
             Route::Answer(response) => PendingOutcome::now(*response).into(),
-            Route::Fallback => other(server, routing, request, peer).into(),
+            Route::Fallback => other(server, routing, request, peer, busy.end()).into(),
         };
         Self {
             responding,
@@ -651,6 +671,7 @@ fn other(
     routing: &Routing,
     request: Request<Incoming>,
     peer: &Peer,
+    end: &StreamEnd,
 ) -> PendingOutcome<Incoming> {
     let (mut parts, body) = request.into_parts();
     if !is_sound(&parts, parts.version == Version::HTTP_11) {
@@ -667,7 +688,11 @@ fn other(
         }
         let client = Client::of(&server.inner().trusted_proxies, peer, &parts);
         parts.extensions.insert(Requester::of(client));
+        if routing.tells_end {
+            parts.extensions.insert(end.clone());
+        }
     }
+    let (end, tells_end) = (end.clone(), routing.tells_end);
     PendingOutcome::later(async move {
         let served = match file {
             Some(file) => static_files::serve(file, &parts.method, &parts.headers).await,
@@ -677,6 +702,11 @@ fn other(
         let mut response = match (served, fallback) {
             (Some(served), _) => served,
             (None, Some(fallback)) => {
+                if tells_end {
+                    end.wake();
+                } else {
+                    end.drop_request();
+                }
                 return fallback(Request::from_parts(parts, body)).await.into();
             }
             (None, None) => not_found(),

@@ -79,6 +79,13 @@ impl<B> From<PendingOutcome<B>> for Responding<B> {
     }
 }
 
+impl<B> Responding<B> {
+    /// Returns whether the response waits until there is something to send.
+    pub(crate) fn is_poll(&self) -> bool {
+        self.answering.is_poll()
+    }
+}
+
 impl<B> Future for Responding<B>
 where
     B: http_body::Body<Data: Send, Error: std::fmt::Display> + Send + Unpin,
@@ -111,8 +118,13 @@ async fn hand_over(upgrade: OnUpgrade, ticket: Box<Ticket>) {
 fn unwrap_stream(upgraded: Upgraded) -> (Stream, Bytes, Vec<u8>) {
     let upgraded = match upgraded.downcast::<TokioIo<WatchedStream<TcpStream>>>() {
         Ok(parts) => {
-            let (stream, unsent) = parts.io.into_inner().into_parts();
-            return (Stream::Tcp(stream), parts.read_buf, unsent);
+            let (stream, ahead, unsent) = parts.io.into_inner().into_parts();
+            let unread = if ahead.is_empty() {
+                parts.read_buf
+            } else {
+                [&parts.read_buf[..], &ahead].concat().into()
+            };
+            return (Stream::Tcp(stream), unread, unsent);
         }
         Err(upgraded) => upgraded,
     };

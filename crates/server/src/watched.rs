@@ -3,6 +3,7 @@
 use std::{
     any::TypeId,
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::{
         Arc,
@@ -17,7 +18,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{delivery::Deliveries, limits::Limits};
+use crate::{delivery::Deliveries, limits::Limits, stream_end::StreamEnd};
+
+/// Bytes that are read to find the end of a stream while hyper reads nothing, as a request is being answered.
+const MAX_AHEAD_BYTES: usize = 16 * 1024;
 
 /// How an HTTP connection ends.
 pub(crate) enum Ending {
@@ -46,6 +50,8 @@ pub(crate) struct Watch {
     upgrades: AtomicBool,
     /// Dropped with the last handle of the connection: undelivered packets then go back to their sessions.
     pub(crate) deliveries: Arc<Deliveries>,
+    /// Of the client, while a request is being answered.
+    pub(crate) end: StreamEnd,
 }
 
 impl Watch {
@@ -59,6 +65,7 @@ impl Watch {
             served: AtomicBool::new(false),
             upgrades: AtomicBool::new(false),
             deliveries: Arc::default(),
+            end: StreamEnd::default(),
         }
     }
 
@@ -128,6 +135,11 @@ impl Busy {
         Self(Arc::clone(watch))
     }
 
+    /// Returns what the end of the client's stream means for this request.
+    pub(crate) fn end(&self) -> &StreamEnd {
+        &self.0.end
+    }
+
     /// Marks that the response upgrades the connection to a WebSocket: it is kept, and sent with the session's first packet.
     pub(crate) fn note_upgrade(&self) {
         // The rest of an earlier answer, to a pipelined request, is written first.
@@ -141,6 +153,7 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.idle_since.store(self.0.now(), Ordering::Relaxed);
         self.0.busy.store(false, Ordering::Relaxed);
+        self.0.end.ignore();
     }
 }
 
@@ -151,6 +164,8 @@ pub(crate) struct WatchedStream<S> {
     watch: Arc<Watch>,
     /// The response that upgrades a TCP stream to a WebSocket, which is sent with the first packet of the session.
     unsent: Vec<u8>,
+    /// What was read while hyper did not read.
+    ahead: Vec<u8>,
 }
 
 impl<S: 'static> WatchedStream<S> {
@@ -159,12 +174,13 @@ impl<S: 'static> WatchedStream<S> {
             stream,
             watch,
             unsent: Vec::new(),
+            ahead: Vec::new(),
         }
     }
 
-    /// Returns the stream, and what is still to be written to it.
-    pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
-        (self.stream, self.unsent)
+    /// Returns the stream, what was read of it and nobody has taken, and what is still to be written to it.
+    pub(crate) fn into_parts(self) -> (S, Vec<u8>, Vec<u8>) {
+        (self.stream, self.ahead, self.unsent)
     }
 
     /// Returns whether what is written now is kept for the WebSocket that takes over the stream.
@@ -188,6 +204,32 @@ impl<S> WatchedStream<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> WatchedStream<S> {
+    /// Reads ahead until nothing is there or the stream has ended, and notes that. Beyond a limit, the end is not noticed: it comes
+    /// after more requests than are read ahead.
+    fn look_for_end(&mut self, cx: &mut Context<'_>) {
+        let before = self.ahead.len();
+        let mut bytes = [MaybeUninit::uninit(); 1024];
+        while self.ahead.len() < MAX_AHEAD_BYTES {
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.ahead.extend_from_slice(buffer.filled());
+                }
+                Poll::Ready(_) => {
+                    self.watch.end.note();
+                    break;
+                }
+            }
+        }
+        if self.ahead.len() > before || self.watch.end.has_come() {
+            // Who waits for bytes or for the end is not woken by the stream.
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -195,7 +237,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let result = if self.ahead.is_empty() {
+            Pin::new(&mut self.stream).poll_read(cx, buffer)
+        } else {
+            let count = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead[..count]);
+            self.ahead.drain(..count);
+            Poll::Ready(Ok(()))
+        };
         let watch = &self.watch;
         if buffer.filled().len() > before
             && !watch.busy.load(Ordering::Relaxed)
@@ -207,7 +256,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin + 'static> AsyncWrite for WatchedStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> AsyncWrite for WatchedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -234,11 +283,15 @@ impl<S: AsyncWrite + Unpin + 'static> AsyncWrite for WatchedStream<S> {
         self.stream.is_write_vectored()
     }
 
-    /// Confirms the deliveries: hyper flushes after it has written everything, and TLS may buffer until then.
+    /// Confirms the deliveries: hyper flushes after it has written everything, and TLS may buffer until then. It also flushes while it
+    /// waits for a response, and does not read then.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(cx);
         if let Poll::Ready(Ok(())) = result {
             self.watch.deliveries.confirm();
+        }
+        if self.watch.end.is_awaited() {
+            self.look_for_end(cx);
         }
         self.note_write(result)
     }

@@ -1,5 +1,5 @@
-//! The opening handshake of a WebSocket, in one place for those of sessions and those of applications on the same
-//! listener.
+//! The opening handshake of a WebSocket (RFC 6455, 4.2): which requests ask for one, and what each is answered, whether it is for the
+//! server or for an application on the same listener.
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode, Version,

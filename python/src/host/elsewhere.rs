@@ -2,12 +2,13 @@
 
 use std::{io, time::Duration};
 
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{Extensions, Method, Request, Response, StatusCode, Uri, request::Parts};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use kokanee_server::{
-    PeerAddress, Requester, Server, accept_websocket, first_protocol, is_websocket_request,
+    PeerAddress, Requester, Server, StreamEnd, accept_websocket, first_protocol,
+    is_websocket_request,
 };
 use kokanee_workers::Head;
 use tokio::net::UnixStream;
@@ -18,6 +19,7 @@ use super::{
     status,
 };
 use crate::{
+    here::opens_session,
     request,
     workers::{Owner, handover},
 };
@@ -30,6 +32,16 @@ pub(crate) struct Elsewhere {
     pub(crate) server: Server,
 }
 
+/// Counts a client that ends its stream as one that has left, if its request waits until there is something to send.
+fn drop_at_end(method: &Method, uri: &Uri, extensions: &Extensions) {
+    if method == Method::GET
+        && !opens_session(uri)
+        && let Some(end) = extensions.get::<StreamEnd>()
+    {
+        end.drop_request();
+    }
+}
+
 /// Has the owner of a session answer a request, whose body may take so long.
 pub(super) async fn answer(
     elsewhere: Elsewhere,
@@ -38,6 +50,7 @@ pub(super) async fn answer(
     body: RequestBody,
 ) -> Response<ReplyBody> {
     let Elsewhere { owner, server } = elsewhere;
+    drop_at_end(&parts.method, &parts.uri, &parts.extensions);
     let head = head_of(&parts);
     if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>()
         && is_websocket_request(&parts.headers)
@@ -71,6 +84,7 @@ pub(super) async fn engine(
         let (parts, body) = request.into_parts();
         return answer(elsewhere, timeout, parts, body).await;
     }
+    drop_at_end(request.method(), request.uri(), request.extensions());
     let Ok(response) = server.call(request).await;
     response.map(ReplyBody::Engine)
 }

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use kokanee_server::Server;
+use kokanee_server::{Server, StreamEnd};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::{
     runtime::Handle,
@@ -104,6 +104,8 @@ struct State {
     taker: Option<Waker>,
     /// The client has left, or has got the whole response.
     gone: bool,
+    /// It has ended its stream, and may still read.
+    ended: bool,
     /// An event loop is to be woken when anything changes.
     armed: bool,
 }
@@ -113,6 +115,8 @@ pub(crate) struct Shared {
     queue: Arc<Queue>,
     runtime: Handle,
     limits: BodyLimits,
+    /// Of the client.
+    end: Option<StreamEnd>,
     state: Mutex<State>,
     changed: Condvar,
     /// There is room for more of the request's body.
@@ -135,6 +139,7 @@ impl Shared {
         body: RequestBody,
     ) -> (Arc<Self>, oneshot::Receiver<Verdict>) {
         let (verdict, decided) = oneshot::channel();
+        let end = head.extensions.get().cloned();
         let state = State {
             head: Some(head),
             reading: Reading::Not(body),
@@ -146,6 +151,7 @@ impl Shared {
             written_bytes: 0,
             taker: None,
             gone: false,
+            ended: false,
             armed: false,
         };
         let shared = Self {
@@ -153,6 +159,7 @@ impl Shared {
             queue,
             runtime: Handle::current(),
             limits,
+            end,
             state: Mutex::new(state),
             changed: Condvar::new(),
             room: Notify::new(),
@@ -345,8 +352,20 @@ impl Shared {
         }
     }
 
+    /// Looks whether the client has ended its stream. Called by the connection when it is woken.
+    pub(crate) fn look_for_end(&self) {
+        if self.end.as_ref().is_some_and(StreamEnd::has_come) {
+            let mut state = self.state.lock();
+            if !state.ended {
+                state.ended = true;
+                self.wake(&mut state);
+            }
+        }
+    }
+
     /// The next piece of the response for the connection.
     pub(crate) fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        self.look_for_end();
         let mut state = self.state.lock();
         if let Some(piece) = state.written.pop_front() {
             let was_full = state.written_bytes > MOST_BYTES;
@@ -381,11 +400,17 @@ impl Shared {
         self.wake(&mut state);
     }
 
-    /// Returns whether the client has left; if not, the loop will be woken then.
-    pub(crate) fn is_gone(&self, arm: bool) -> bool {
+    /// Returns whether the client has left, or has got the whole response.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state.lock().gone
+    }
+
+    /// As `is_gone`, also if the client has only ended its stream; if not, the loop will be woken then.
+    pub(crate) fn has_ended(&self) -> bool {
         let mut state = self.state.lock();
-        state.armed |= arm && !state.gone;
-        state.gone
+        let has_ended = state.gone || state.ended;
+        state.armed |= !has_ended;
+        has_ended
     }
 
     /// Returns whether the response was given, or its head.

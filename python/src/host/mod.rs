@@ -21,7 +21,9 @@ mod websocket;
 
 use std::{
     convert::Infallible,
+    future::poll_fn,
     os::fd::RawFd,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -118,12 +120,18 @@ impl Inner {
             Err(refusal) => return status(refusal),
         };
         let id = self.ids.fetch_add(1, Ordering::Relaxed) + 1;
-        let (shared, decided) = Shared::new(id, Arc::clone(&self.queue), self.limits, head, body);
+        let (shared, mut decided) =
+            Shared::new(id, Arc::clone(&self.queue), self.limits, head, body);
         let mut leaving = Leaving(Some(Arc::clone(&shared)));
-        if !self.queue.push(Event::Request(shared)) {
+        let request = Event::Request(Arc::clone(&shared));
+        if self.queue.try_push(request).is_err() {
             return status(StatusCode::SERVICE_UNAVAILABLE);
         }
-        match decided.await {
+        let decision = poll_fn(|cx| {
+            shared.look_for_end();
+            Pin::new(&mut decided).poll(cx)
+        });
+        match decision.await {
             Ok(Verdict::Reply(mut response)) => {
                 if let ReplyBody::Stream(_) = response.body() {
                     // It leaves with its stream.
@@ -170,8 +178,7 @@ struct ToPython(Arc<Inner>);
 impl Service<Request<Incoming>> for ToPython {
     type Response = Response<ReplyBody>;
     type Error = Infallible;
-    type Future =
-        std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(
         &mut self,
@@ -298,12 +305,8 @@ impl Host {
 
     /// Waits for a request without the GIL. `None` after the timeout in seconds, or when the host is closed.
     fn next(&self, py: Python<'_>, timeout: f64) -> Option<Exchange> {
-        let queue = &self.inner.queue;
-        let event = queue.try_next().or_else(|| {
-            let timeout = Duration::try_from_secs_f64(timeout).unwrap_or_default();
-            py.detach(|| queue.next(timeout))
-        });
-        match event? {
+        let timeout = Duration::try_from_secs_f64(timeout).unwrap_or_default();
+        match self.inner.queue.wait(py, Some(timeout))? {
             Event::Request(shared) => Some(Exchange::new(shared)),
             Event::Ready(_) => None,
         }
@@ -382,6 +385,7 @@ impl Host {
             .listener(socket)
             .map_err(failed)?
             .stop_with(self.inner.ending.subscribe())
+            .tell_end()
             .fallback(ToPython(Arc::clone(&self.inner)));
         listener = match site {
             Some(site) => listener.route(move |parts| site.route(parts)),

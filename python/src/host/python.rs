@@ -198,10 +198,15 @@ impl Exchange {
         self.shared.abort();
     }
 
-    /// Whether the client has left, or has got the response. If not, and with `arm`, the loop will be woken then.
-    #[pyo3(signature = (arm = false))]
-    fn is_gone(&self, arm: bool) -> bool {
-        self.shared.is_gone(arm)
+    /// Whether the client has left, or has got the response.
+    fn is_gone(&self) -> bool {
+        self.shared.is_gone()
+    }
+
+    /// As `is_gone`, also if the client has only ended its own stream and may read the response. If not, the loop will be woken
+    /// then.
+    fn has_ended(&self) -> bool {
+        self.shared.has_ended()
     }
 
     /// Whether the response was given, or begun, or an engine gives it.

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 
 import kokanee
 
@@ -83,6 +84,7 @@ async def leave(scope, receive, send):
     await read(receive)
     say("waits")
     say((await receive())["type"])
+    await answer(send, b"told")
 
 
 async def careless(scope, receive, send):
@@ -215,6 +217,16 @@ async def connect(sid, environ):
 async def my_message(sid, data):
     await sio.emit("back", data, to=sid)
     return data
+
+
+@sio.event
+async def block(sid, path):
+    say("blocks")
+    # Until the file exists, the event loop does nothing.
+    for _ in range(2000):
+        if os.path.exists(path):
+            break
+        time.sleep(0.01)
 
 
 @sio.event

@@ -1,13 +1,16 @@
 //! Requests on the server's own listener that are not for the server.
 
-use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, task, time::Duration};
+use std::{
+    convert::Infallible, future::poll_fn, net::SocketAddr, pin::Pin, sync::Arc, task,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Incoming;
-use kokanee_server::{Body, PeerAddress, Requester, Route, Server, TrustedProxy};
+use kokanee_server::{Body, PeerAddress, Requester, Route, Server, StreamEnd, TrustedProxy};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::{Notify, mpsc, oneshot, watch},
@@ -183,6 +186,31 @@ async fn the_future_and_the_body_end_with_the_client() {
             .await
             .expect("it says so");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_may_be_told_of_the_end_of_the_stream_and_answer() {
+    let listener = Server::new().bind("127.0.0.1:0").await;
+    let listener = listener.expect("a free port");
+    let address = listener.local_addr();
+    let app = tower::service_fn(async |request: Request<Incoming>| -> Answer {
+        let end: StreamEnd = request.extensions().get().cloned().expect("an end");
+        let has_come = poll_fn(|_| {
+            if end.has_come() {
+                return task::Poll::Ready(());
+            }
+            task::Poll::Pending
+        });
+        has_come.await;
+        Ok(Response::new(Body::full("told")))
+    });
+    tokio::spawn(listener.fallback(app).tell_end().serve());
+    let mut http = Http::connect(address).await;
+    http.send(support::http::get("/", &[])).await;
+    assert!(http.is_silent_for(Duration::from_millis(50)).await);
+    http.shutdown().await;
+    assert_eq!(http.response().await.brief(), (200, "told".to_owned()));
+    assert_eq!(http.end().await, b"");
 }
 
 #[tokio::test(flavor = "multi_thread")]

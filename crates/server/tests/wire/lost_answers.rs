@@ -41,6 +41,51 @@ fn an_aborted_get_loses_nothing() {
 }
 
 #[test]
+fn a_get_is_also_aborted_if_the_next_request_is_there() {
+    run(async {
+        let bed = Bed::new().await;
+        let mut polling = bed.polling().await;
+        let mut http = bed.http().await;
+        http.send(http::get(&polling.target, &[]).repeat(2)).await;
+        assert!(http.is_silent_for(Duration::from_millis(20)).await);
+        http.shutdown().await;
+        assert_eq!(http.end().await, b"", "the GET is aborted");
+        bed.socket().await.emit("n", 1).await.unwrap();
+        assert_eq!(polling.poll().await, "42[\"n\",1]");
+        assert_alive(&mut polling).await;
+    });
+}
+
+/// As `nc -N` does.
+#[test]
+fn a_client_that_has_ended_its_stream_gets_the_answer_to_anything_else() {
+    run(async {
+        let bed = Bed::new().await;
+        bed.io.serve_static("/file", "Cargo.toml");
+        let polling = bed.polling().await;
+        let rows = [
+            (http::get("/other", &[]), 404, ""),
+            (http::get("/file", &[]), 200, "kokanee-server"),
+            (
+                http::get("/socket.io/?EIO=4&transport=polling", &[]),
+                200,
+                "0{",
+            ),
+            (http::post(&polling.target, &[], b"42[\"echo\"]"), 200, "ok"),
+        ];
+        for (request, status, text) in rows {
+            let mut http = bed.http().await;
+            http.send(request).await;
+            http.shutdown().await;
+            let answer = http.response().await;
+            assert_eq!(answer.status, status);
+            assert!(answer.text().contains(text), "{answer:?}");
+            assert_eq!(http.end().await, b"", "the end");
+        }
+    });
+}
+
+#[test]
 fn answers_that_a_client_does_not_take_are_not_lost_however_many_there_are() {
     run(async {
         let padding = "x".repeat(2000);
