@@ -1,0 +1,266 @@
+"""`Bridge`: runs the handlers of a project on a `Server` or an `AsyncServer`, each within what a request has in Django."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
+from django.core.cache import close_caches
+from django.core.exceptions import DisallowedHost, PermissionDenied
+from django.db import close_old_connections, connections, reset_queries
+
+from .._steps import drive
+from ..exceptions import ConnectionRefusedError
+from ._plain import plain
+from ._socket import Socket
+
+if TYPE_CHECKING:
+    from ._registry import Declared
+
+logger = logging.getLogger("kokanee.django")
+security = logging.getLogger("django.security.DisallowedHost")
+
+
+class Bridge:
+    """Connects the handlers of a project with a server.
+
+    A function runs on a thread under both servers: that of the event, or one of a pool beside the event loop. A coroutine runs
+    on the event loop of an `AsyncServer`, or on one of its own under a `Server`.
+    """
+
+    #: Whether database connections that have become old or unusable are closed around handlers.
+    closes_connections = True
+
+    def __init__(self, server: Any, threads: int = 1) -> None:
+        self.server = server
+        self.is_async: bool = server.is_asyncio_based()
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        #: The namespaces in which clients are met, whether or not they have a handler of `connect`.
+        self._namespaces: set[str] = set()
+        self._declared: dict[tuple[str, str], Declared] = {}
+        for namespace in {"/", *(server.namespaces if server.namespaces != "*" else "*")}:
+            self._meet(namespace)
+
+    # Handlers.
+
+    def add(self, namespace: str, event: str, declared: Declared) -> None:
+        """Gives the server a handler."""
+        self._meet(namespace)
+        self._declared[namespace, event] = declared
+        if event not in self.server.reserved_events:
+            self._register(event, namespace)
+
+    def _meet(self, namespace: str) -> None:
+        """Has the server ask here about clients of a namespace."""
+        if namespace in self._namespaces:
+            return
+        self._namespaces.add(namespace)
+        for event in self.server.reserved_events:
+            self._register(event, namespace)
+
+    def _register(self, event: str, namespace: str) -> None:
+        handle = self._ahandle if self.is_async else self._handle
+
+        def run(*args: Any) -> Any:
+            # Catch-alls get the event and the namespace before `sid`, and `connect` the request after it.
+            name, args = (args[0], args[1:]) if event == "*" else (event, args)
+            where, args = (args[0], args[1:]) if namespace == "*" else (namespace, args)
+            first = 2 if event == "connect" else 1
+            return handle((namespace, event), name, Socket(self, args[0], where), args[first:])
+
+        self.server.on(event, run, namespace=namespace)
+
+    def _found(
+        self, key: tuple[str, str], name: str, socket: Socket, args: tuple[Any, ...]
+    ) -> tuple[Declared | None, tuple[Any, ...]]:
+        """Returns a handler with its arguments. Raises an exception for a client that may not even ask."""
+        if name == "connect":
+            _check_host(socket)
+        declared = self._declared.get(key)
+        if declared is not None and declared.arity:
+            return declared, (socket, *args)[: declared.arity]
+        return declared, (name, socket, *args) if key[1] == "*" else (socket, *args)
+
+    def _handle(self, key: tuple[str, str], name: str, socket: Socket, args: tuple[Any, ...]) -> Any:
+        """Runs a handler, which may be a coroutine function, on this thread."""
+        declared, args = self._found(key, name, socket, args)
+        if declared is None:
+            return None
+        function = async_to_sync(declared.function) if declared.is_async else declared.function
+        return self._run(function, socket, args)
+
+    async def _ahandle(
+        self, key: tuple[str, str], name: str, socket: Socket, args: tuple[Any, ...]
+    ) -> Any:
+        """Runs a handler on this event loop, or on a thread if it is a function."""
+        declared, args = self._found(key, name, socket, args)
+        if declared is None:
+            return None
+        if declared.is_async:
+            return await self._arun(declared.function, socket, args)
+        run = sync_to_async(self._run, thread_sensitive=False, executor=self._executor())
+        return await run(declared.function, socket, args)
+
+    def _executor(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, "kokanee-django")
+        return self._pool
+
+    def _run(self, function: Callable[..., Any], socket: Socket, args: tuple[Any, ...]) -> Any:
+        with self._like_a_request(), _refusals():
+            result = function(*args)
+            socket.save_session()
+            return plain(result)
+
+    @contextmanager
+    def _like_a_request(self) -> Iterator[None]:
+        """Looks after what Django keeps for each thread, as at the beginning and the end of a request."""
+        reset_queries()
+        if self.closes_connections:
+            close_old_connections()
+        try:
+            yield
+        finally:
+            close_caches()
+            if self.closes_connections:
+                close_old_connections()
+
+    async def _arun(
+        self, function: Callable[..., Any], socket: Socket, args: tuple[Any, ...]
+    ) -> Any:
+        # What it does with models runs on a thread of its own, as that of a request does.
+        async with ThreadSensitiveContext() as context:
+            try:
+                with _refusals():
+                    result = await function(*args)
+                    if socket.has_changed_session():
+                        await sync_to_async(socket.save_session)()
+                    return plain(result)
+            finally:
+                if context in SyncToAsync.context_to_thread_executor:
+                    # The thread ends, so its connections do.
+                    await sync_to_async(_end_thread)()
+
+    # What is kept of clients.
+
+    def data_of(self, sid: str, namespace: str) -> dict[str, Any]:
+        """Returns the dict of a client; an empty one if it has left."""
+        try:
+            data: dict[str, Any] = self.server._session_of(sid, namespace).setdefault(namespace, {})
+        except KeyError:
+            return {}
+        return data
+
+    # Sending. The methods of the server never suspend.
+
+    def _do(self, result: Any) -> None:
+        if self.is_async:
+            drive(result)
+
+    def emit(
+        self,
+        event: str,
+        data: Any,
+        to: Any,
+        skip: Any,
+        namespace: str,
+        callback: Callable[..., Any] | None,
+    ) -> None:
+        """Emits an event."""
+        send = functools.partial(
+            self.server.emit, event, room=_sids(to), skip_sid=_sids(skip), namespace=namespace, callback=callback
+        )
+        if to is not None and not to:
+            # An empty list of clients is nobody.
+            return
+        self._do(send(data=plain(data)))
+
+    def call(self, event: str, data: Any, to: Any, namespace: str, timeout: float | None) -> Any:
+        """Emits an event to a client, and waits for its answer."""
+        arguments = {"data": plain(data), "to": _sids(to), "namespace": namespace, "timeout": timeout}
+        if not self.is_async:
+            return self.server.call(event, **arguments)
+        return asyncio.run_coroutine_threadsafe(self.server.call(event, **arguments), self._loop()).result()
+
+    async def acall(self, event: str, data: Any, to: Any, namespace: str, timeout: float | None) -> Any:
+        """Emits an event to a client, and waits for its answer."""
+        if self.is_async and asyncio.get_running_loop() is self._loop():
+            return await self.server.call(
+                event, data=plain(data), to=_sids(to), namespace=namespace, timeout=timeout
+            )
+        wait = sync_to_async(self.call, thread_sensitive=False)
+        return await wait(event, data, to, namespace, timeout)
+
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        loop: asyncio.AbstractEventLoop | None = self.server._loop._loop
+        if loop is None:
+            raise RuntimeError("the server has had no client, whom it could call")
+        return loop
+
+    def join(self, socket: Any, room: Any, namespace: str) -> None:
+        """Puts a client into a room."""
+        self._do(self.server.enter_room(_sids(socket), room, namespace=namespace))
+
+    def leave(self, socket: Any, room: Any, namespace: str) -> None:
+        """Takes a client out of a room."""
+        self._do(self.server.leave_room(_sids(socket), room, namespace=namespace))
+
+    def close_room(self, room: Any, namespace: str) -> None:
+        """Takes all clients out of a room."""
+        self._do(self.server.close_room(room, namespace=namespace))
+
+    def disconnect(self, socket: Any, namespace: str) -> None:
+        """Disconnects a client."""
+        sid = _sids(socket)
+        if not self.is_async:
+            self.server.disconnect(sid, namespace=namespace)
+            return
+        client = self.server.manager.clients.get(sid)
+        if client is not None and self.server.manager.is_pre_connected(sid, namespace):
+            client.unwanted = True
+            return
+        # Its handler runs on the loop, and may take long.
+        loop = self.server._loop._loop
+        if loop is None:
+            drive(self.server.disconnect(sid, namespace=namespace))
+        else:
+            asyncio.run_coroutine_threadsafe(self.server.disconnect(sid, namespace=namespace), loop)
+
+
+def _sids(target: Any) -> Any:
+    """Returns clients and rooms with the name of the client in the place of a `Socket`."""
+    if isinstance(target, Socket):
+        return target.sid
+    if isinstance(target, (list, tuple, set, frozenset)):
+        return [_sids(each) for each in target]
+    return target
+
+
+def _end_thread() -> None:
+    close_caches()
+    connections.close_all()
+
+
+def _check_host(socket: Socket) -> None:
+    """Refuses a client that has used another name of this host than those of `ALLOWED_HOSTS`."""
+    try:
+        socket.request.get_host()
+    except DisallowedHost as error:
+        security.error("%s", error)
+        raise ConnectionRefusedError("this host is not in ALLOWED_HOSTS") from None
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Refuses a client that Django's own exception refuses."""
+    try:
+        yield
+    except PermissionDenied as error:
+        raise ConnectionRefusedError(str(error) or "permission denied") from error

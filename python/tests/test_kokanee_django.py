@@ -1,0 +1,146 @@
+"""`kokanee.django` under its hosts: handlers of applications, users, sessions, models, and events from everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django_site import HOSTS, LIKE_OTHERS, Refused, Visitor, environment, manage, site
+from support import Program, grouped, until
+
+pytest.importorskip("django")
+
+
+@pytest.fixture(scope="module", params=grouped(HOSTS, LIKE_OTHERS))
+def host(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return environment(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def server(host: str, variables: dict[str, str]) -> Iterator[Program]:
+    with site(host, variables) as running:
+        yield running
+
+
+@pytest.fixture
+def ada(server: Program) -> Iterator[Visitor]:
+    with Visitor(server.port) as visitor:
+        visitor.get("/login/ada")
+        yield visitor
+
+
+@pytest.fixture
+def stranger(server: Program) -> Iterator[Visitor]:
+    with Visitor(server.port) as visitor:
+        yield visitor
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+def test_events_go_both_ways(stranger: Visitor, transport: str) -> None:
+    client = stranger.connect(transport=transport)
+    values = ({"text": "hällo", "bytes": b"\x00\xff"}, 2.5)
+    assert client.call("echo", *values) == values
+    assert client.call("unknown", 1) == {"event": "unknown", "args": [1]}
+    assert client.call("ask") == "ready? yes"
+    assert client.call("ask async") == "ready? yes"
+
+
+def test_the_user_of_the_session_is_on_the_socket(ada: Visitor, stranger: Visitor) -> None:
+    client, other = ada.connect(), stranger.connect()
+    assert client.call("whoami") == client.call("whoami async") == "ada"
+    assert other.call("whoami") == other.call("whoami async") == ""
+    # Each event is of now.
+    ada.get("/logout")
+    assert client.call("whoami") == client.call("whoami async") == ""
+
+
+def test_a_coroutine_that_does_not_wait_for_the_user_is_told(ada: Visitor, host: str) -> None:
+    assert ada.connect().call("user too early") == (
+        "SynchronousOnlyOperation: socket.user in a coroutine: use `await socket.auser()` first"
+    )
+
+
+def test_pages_and_handlers_share_the_session(ada: Visitor) -> None:
+    client = ada.connect()
+    for event, word in (("remember", "one"), ("remember async", "two")):
+        client.call(event, word)
+        assert ada.get("/remembered") == word
+        assert client.call("recall") == word
+    ada.get("/remember/three")
+    assert client.call("recall") == "three"
+
+
+def test_a_model_that_is_saved_appears_when_it_is_committed(ada: Visitor, stranger: Visitor) -> None:
+    writer, reader = ada.connect(), stranger.connect()
+    before = reader.call("count")
+    writer.call("note", "from a function")
+    writer.call("note async", "from a coroutine")
+    until(lambda: len([name for name, *_ in reader.received if name == "noted"]) == 2)
+    ada.get("/fail/never")
+    ada.get("/add/from-a-view")
+    until(lambda: len([name for name, *_ in reader.received if name == "noted"]) == 3)
+    notes = [args for name, *args in reader.received if name == "noted"]
+    assert [(note["author"], note["text"]) for (note,) in notes] == [
+        ("ada", "from a function"), ("ada", "from a coroutine"), ("view", "from-a-view")
+    ]  # fmt: skip
+    # A date is sent as JsonResponse does.
+    assert notes[0][0]["made"].endswith("Z")
+    names = [name for name, *_ in reader.received]
+    assert names.index("adding") < len(names) - 1 and reader.wait_for("adding") == ("from-a-view",)
+    assert reader.call("count") == before + 3
+
+
+def test_a_client_can_be_refused(stranger: Visitor) -> None:
+    with pytest.raises(Refused, match="not today"):
+        stranger.connect(auth={"refuse": True})
+    assert stranger.ask_as("evil.example") == '44{"message":"this host is not in ALLOWED_HOSTS"}'
+
+
+def test_a_namespace_asks_for_a_user(ada: Visitor, stranger: Visitor) -> None:
+    with pytest.raises(Refused, match="rejected"):
+        stranger.connect("/private")
+    client = ada.connect("/private")
+    assert client.call("secret") == "ada"
+    assert client.wait_for("revealed") == ("/private",)
+
+
+def test_rooms_skip_and_what_is_kept_of_a_client(ada: Visitor, stranger: Visitor) -> None:
+    one, two = ada.connect(auth={"place": 1}), stranger.connect(auth={"place": 2})
+    assert one.call("rooms", "a", "b") == ["a", "b", "everybody"]
+    one.call("shout", "hello")
+    assert two.wait_for("shouted") == ("hello",)
+    one.emit("leave")
+    one.wait_for("disconnect")
+    assert two.wait_for("left") == ({"data": {"place": 1}, "user": "ada"},)
+    assert "shouted" not in [name for name, *_ in one.received]
+
+
+def test_functions_run_beside_the_event_loop(stranger: Visitor) -> None:
+    client = stranger.connect()
+    client.call("note", "open")
+    # The connection to the database was closed after the handler.
+    assert client.call("thread") == {"main": False, "open": False}
+
+
+def test_a_command_reaches_the_clients_of_the_host(stranger: Visitor, variables: dict[str, str]) -> None:
+    client = stranger.connect()
+    done = manage("announce", "lunch", **variables)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert client.wait_for("announced") == ("lunch",)
+
+
+def test_a_command_that_reaches_nobody_says_so(tmp_path: Path) -> None:
+    alone = environment(tmp_path)
+    done = manage("announce", "lunch", **alone)
+    assert done.returncode == 0
+    assert "emit('announced') reaches nobody: no process of this project serves clients" in done.stderr
+    done = manage("announce", "lunch", **environment(tmp_path, workers=False))
+    assert done.returncode != 0
+    assert "NotServing: emit('announced') reaches nobody: this process serves no clients" in done.stderr
