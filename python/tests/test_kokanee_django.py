@@ -61,10 +61,12 @@ def test_the_user_of_the_session_is_on_the_socket(ada: Visitor, stranger: Visito
     assert client.call("whoami") == client.call("whoami async") == ""
 
 
-def test_a_coroutine_that_does_not_wait_for_the_user_is_told(ada: Visitor, host: str) -> None:
-    assert ada.connect().call("user too early") == (
-        "SynchronousOnlyOperation: socket.user in a coroutine: use `await socket.auser()` first"
-    )
+def test_a_coroutine_that_does_not_wait_for_the_user_is_told(ada: Visitor) -> None:
+    client = ada.connect()
+    for name in ("user", "session"):
+        assert client.call("too early", name) == (
+            f"SynchronousOnlyOperation: socket.{name} in a coroutine: use `await socket.a{name}()` first"
+        )
 
 
 def test_pages_and_handlers_share_the_session(ada: Visitor) -> None:

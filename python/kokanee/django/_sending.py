@@ -27,13 +27,16 @@ def sender(sockets: Sockets, what: str) -> Bridge:
     if bridges:
         serving = [bridge for bridge in bridges if _is_started(bridge)]
         return (serving or bridges)[-1]
+    if _conf.is_test():
+        from .test import bridge_for_tests
+
+        return bridge_for_tests(sockets)
     with _making:
         bridge = _senders.get(id(sockets))
         if bridge is None:
             bridge = _senders[id(sockets)] = _make(what)
-    if not _conf.is_test():
-        bridge.server._start()
-        _warn_if_alone(bridge, what)
+    bridge.server._start()
+    _warn_if_alone(bridge, what)
     return bridge
 
 
@@ -48,7 +51,7 @@ def _make(what: str) -> Bridge:
     from ._servers import in_group
 
     options = _conf.options()
-    if not _conf.is_test() and _conf.group(options) in (False, None, "auto"):
+    if _conf.group(options) in (False, None, "auto"):
         raise NotServing(
             f"{what} reaches nobody: this process serves no clients, and KOKANEE['workers'] is {options['workers']!r}, "
             "so that it does not know the processes that do"

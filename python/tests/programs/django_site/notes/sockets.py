@@ -42,10 +42,10 @@ async def whoami_async(socket):
     return user.get_username()
 
 
-@sockets.on("user too early")
-async def user_too_early(socket):
+@sockets.on("too early")
+async def too_early(socket, name):
     try:
-        return str(socket.user)
+        return str(getattr(socket, name))
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
@@ -134,3 +134,19 @@ async def enter(socket):
 async def secret(socket):
     private.emit("revealed", socket.namespace)
     return (await socket.auser()).get_username()
+
+
+@sockets.on("fail")
+def fail(socket):
+    raise LookupError("a fault of the handler")
+
+
+@sockets.on("fail async")
+async def fail_async(socket):
+    raise LookupError("a fault of the handler")
+
+
+@sockets.on("files")
+def files(socket, content):
+    socket.emit("file", {"content": content[::-1]})
+    return content, len(content)
