@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django_site import HOSTS, LIKE_OTHERS, Refused, Visitor, environment, manage, site
-from support import Program, grouped, until
+from django_site import HOSTS, LIKE_OTHERS, SITE, Refused, Visitor, environment, manage, site
+from support import Program, grouped, program, until
 
 pytest.importorskip("django")
 
@@ -146,3 +146,31 @@ def test_a_command_that_reaches_nobody_says_so(tmp_path: Path) -> None:
     done = manage("announce", "lunch", **environment(tmp_path, workers=False))
     assert done.returncode != 0
     assert "NotServing: emit('announced') reaches nobody: this process serves no clients" in done.stderr
+
+
+@pytest.mark.parametrize("interface", [(), ("--asgi",)], ids=["wsgi", "asgi"])
+def test_runserver_reloads_and_serves_static_files(interface: tuple[str, ...], tmp_path: Path) -> None:
+    variables = environment(tmp_path)
+    assert manage("migrate", "-v", "0", **variables).returncode == 0
+    (tmp_path / "words.py").write_text("from kokanee.django import sockets\n\nsockets.on('word', lambda socket: 'one')\n")
+    # The project need not name applications for hosts.
+    (tmp_path / "other_settings.py").write_text("from site_settings import *\n\nINSTALLED_APPS += ['reloads']\n")
+    (tmp_path / "reloads").mkdir()
+    (tmp_path / "reloads" / "__init__.py").touch()
+    (tmp_path / "reloads" / "sockets.py").write_text("import words\n")
+    variables["PYTHONPATH"] = f"{tmp_path}:{variables['PYTHONPATH']}"
+    variables["DJANGO_SETTINGS_MODULE"] = "other_settings"
+    command = [str(SITE / "manage.py"), "runserver", *interface, "{port}"]
+    with program(*command, **variables) as server, Visitor(server.port) as visitor:
+        assert "teal" in visitor.get("/static/notes/site.css")
+        client = visitor.connect()
+        assert client.call("word") == "one"
+        server.wait_for("Watching for file changes")
+        (tmp_path / "words.py").write_text("from kokanee.django import sockets\n\nsockets.on('word', lambda socket: 'two!')\n")
+        client.wait_for("disconnect")
+        server.wait_for("Quit the server", 2)
+        visitor.get("/login/ada")
+        client = visitor.connect()
+        assert client.call("word") == "two!"
+        assert client.call("whoami") == client.call("whoami async") == "ada"
+
