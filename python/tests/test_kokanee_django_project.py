@@ -148,3 +148,50 @@ def test_a_handler_that_can_never_be_called() -> None:
         registry.namespace("chat")
     registry.on("say", lambda socket, text, *more: None)
     assert set(registry.handlers["/"]) == {"say"}
+
+
+GUIDE = Path(__file__).parent.parent.parent / "docs" / "python-django.md"
+GUIDE_SETTINGS = """
+from site_settings import *
+
+INSTALLED_APPS = [*INSTALLED_APPS[:-1], "chat"]
+ROOT_URLCONF = "project.urls"
+WSGI_APPLICATION = "project.wsgi.application"
+ASGI_APPLICATION = "project.asgi.application"
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+"""
+GUIDE_URLS = """
+from chat import more, views
+from django.urls import path
+
+urlpatterns = [path("announce/<text>", views.announce)]
+"""
+
+
+def test_the_project_of_the_guide(tmp_path: Path) -> None:
+    text = re.sub(r"^   (?=\S| )", "", GUIDE.read_text(), flags=re.M)
+    files = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", text, re.S))
+    assert len(files) == 8 and text.count("```python") == 8
+    files |= {"project/settings.py": GUIDE_SETTINGS, "project/urls.py": GUIDE_URLS}
+    for name in ("project/__init__.py", "chat/__init__.py"):
+        files[name] = ""
+    for name, program in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(program)
+    variables = environment(tmp_path)
+    variables["PYTHONPATH"] = f"{tmp_path}:{variables['PYTHONPATH']}"
+    variables["DJANGO_SETTINGS_MODULE"] = "project.settings"
+    done = manage("check", "--deploy", **variables)
+    assert done.returncode == 0 and "kokanee" not in done.stderr, done.stderr
+    done = manage("test", "chat", **variables)
+    assert done.returncode == 0 and "Ran 3 tests" in done.stderr, done.stderr
+
+
+def test_the_guide_names_all_checks_and_options() -> None:
+    from kokanee.django import _conf
+
+    text = GUIDE.read_text()
+    checks = (Path(_conf.__file__).parent / "checks.py").read_text()
+    known = set(re.findall(r'id="kokanee\.([EW]\d+)"', checks))
+    assert known == set(re.findall(r"\b([EW]00\d)\b", text))
+    assert all(f"| `{name}` |" in text for name in _conf.OWN)
