@@ -68,6 +68,17 @@ def site(host: str, variables: dict[str, str], port: int | None = None) -> Itera
         yield running
 
 
+def open_databases(running: Program, variables: dict[str, str]) -> int:
+    """Returns how often the processes of a host have the database open."""
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(process.name)) == running.process.pid:
+                found = [os.readlink(each) for each in (process / "fd").iterdir()]
+                count += sum(each.startswith(variables["DATABASE"]) for each in found)
+    return count
+
+
 class Visitor:
     """A browser: it has cookies, fetches pages, and opens connections."""
 

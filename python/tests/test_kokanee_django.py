@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django_site import HOSTS, LIKE_OTHERS, SITE, Refused, Visitor, environment, manage, site
+from django_site import HOSTS, LIKE_OTHERS, SITE, Refused, Visitor, environment, manage, open_databases, site
 from support import Program, grouped, program, until
 
 pytest.importorskip("django")
@@ -124,11 +124,29 @@ def test_rooms_skip_and_what_is_kept_of_a_client(ada: Visitor, stranger: Visitor
     assert "shouted" not in [name for name, *_ in one.received]
 
 
-def test_functions_run_beside_the_event_loop(stranger: Visitor) -> None:
-    client = stranger.connect()
-    client.call("note", "open")
-    # The connection to the database was closed after the handler.
-    assert client.call("thread") == {"main": False, "open": False}
+def test_connections_to_the_database_end_with_their_handlers(
+    ada: Visitor, server: Program, variables: dict[str, str]
+) -> None:
+    clients = [ada.connect() for _ in range(3)]
+    for event in ("note", "note async", "whoami", "whoami async", "remember async"):
+        for client in clients:
+            for _ in range(5):
+                client.emit(event, *(["word"] if "whoami" not in event else []))
+    for client in clients:
+        # Functions run beside the event loop.
+        assert client.call("thread") == {"main": False, "open": False}
+    until(lambda: open_databases(server, variables) == 0)
+
+
+def test_a_handler_that_waits_holds_up_nobody(stranger: Visitor) -> None:
+    one, two = stranger.connect(), stranger.connect()
+    for _ in range(10):
+        one.emit("block")
+        one.emit("block async")
+    assert two.call("echo", 1) == 1
+    # All of them wait for this.
+    two.emit("unblock")
+    until(lambda: len([name for name, *_ in one.received if name == "unblocked"]) == 20)
 
 
 def test_a_command_reaches_the_clients_of_the_host(stranger: Visitor, variables: dict[str, str]) -> None:
@@ -148,7 +166,9 @@ def test_a_command_that_reaches_nobody_says_so(tmp_path: Path) -> None:
     assert "NotServing: emit('announced') reaches nobody: this process serves no clients" in done.stderr
 
 
-@pytest.mark.parametrize("interface", [(), ("--asgi",)], ids=["wsgi", "asgi"])
+@pytest.mark.parametrize(
+    "interface", [(), pytest.param(("--asgi",), marks=pytest.mark.full)], ids=["wsgi", "asgi"]
+)
 def test_runserver_reloads_and_serves_static_files(interface: tuple[str, ...], tmp_path: Path) -> None:
     variables = environment(tmp_path)
     assert manage("migrate", "-v", "0", **variables).returncode == 0

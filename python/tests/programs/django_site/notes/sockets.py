@@ -1,5 +1,6 @@
 """The handlers of the site under test, the same for both kinds of servers."""
 
+import asyncio
 import threading
 
 from django.core.exceptions import PermissionDenied
@@ -111,6 +112,28 @@ def rooms(socket, *names):
 def thread(socket):
     """Says where functions run, and whether the connection of this thread is open."""
     return {"main": threading.current_thread() is threading.main_thread(), "open": connection.connection is not None}
+
+
+#: What blocked handlers wait for.
+unblocked = threading.Event()
+
+
+@sockets.event
+def block(socket):
+    assert unblocked.wait(30)
+    socket.emit("unblocked")
+
+
+@sockets.on("block async")
+async def block_async(socket):
+    while not unblocked.is_set():
+        await asyncio.sleep(0.01)
+    socket.emit("unblocked")
+
+
+@sockets.event
+def unblock(socket):
+    unblocked.set()
 
 
 @sockets.event

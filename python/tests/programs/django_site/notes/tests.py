@@ -4,6 +4,7 @@ import datetime
 import decimal
 import threading
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.test import TestCase, TransactionTestCase
 from django.utils.translation import gettext_lazy
@@ -121,7 +122,7 @@ class Handlers(TestCase):
                 socket.call("nothing")
 
     async def test_coroutines(self):
-        await self.async_client.aforce_login(self.ada)
+        await sync_to_async(self.async_client.force_login)(self.ada)
         async with await SocketClient.aopen(self.async_client) as socket:
             self.assertEqual(await socket.acall("whoami async"), "ada")
             self.assertEqual(await socket.acall("whoami"), "ada")
