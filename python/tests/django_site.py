@@ -20,16 +20,20 @@ from support import LIMIT, PROGRAMS, Program, program
 SITE = PROGRAMS / "django_site"
 BIN = Path(sys.executable).parent
 
-#: The command of each host, and the kind of server that it has.
-HOSTS: dict[str, tuple[list[str], str]] = {
-    "runserver": ([str(SITE / "manage.py"), "runserver", "--noreload", "{port}"], "wsgi"),
-    "gunicorn": (
-        [str(BIN / "gunicorn"), "--threads", "8", "-b", "127.0.0.1:{port}", "site_wsgi:application"],
-        "wsgi",
-    ),
-    "uvicorn": ([str(BIN / "uvicorn"), "--port={port}", "site_asgi:application"], "asgi"),
-    "own-wsgi": (["-m", "kokanee", "serve", "--port={port}", "site_wsgi:application"], "wsgi"),
-    "own-asgi": (["-m", "kokanee", "serve", "--port={port}", "site_asgi:application"], "asgi"),
+OWN_HOST = [sys.executable, "-m", "kokanee", "serve", "--port={port}"]
+#: The command of each host: some have a `Server`, the others an `AsyncServer`.
+HOSTS: dict[str, list[str]] = {
+    "runserver": [str(SITE / "manage.py"), "runserver", "--noreload", "{port}"],
+    "gunicorn": [str(BIN / "gunicorn"), "--threads", "8", "-b", "127.0.0.1:{port}", "site_wsgi:application"],
+    "uvicorn": [str(BIN / "uvicorn"), "--port={port}", "site_asgi:application"],
+    "own-wsgi": [*OWN_HOST, "site_wsgi:application"],
+    "own-asgi": [*OWN_HOST, "site_asgi:application"],
+}
+#: Hosts of single tests.
+OTHER_HOSTS: dict[str, list[str]] = {
+    "gevent": [str(BIN / "gunicorn"), "-k", "gevent", "-b", "127.0.0.1:{port}", "site_wsgi:application"],
+    "gunicorn-workers": [*HOSTS["gunicorn"], "--workers=2"],
+    "uvicorn-workers": [*HOSTS["uvicorn"], "--workers=2"],
 }
 #: Those that run with `--full` only, as another one is of the same kind.
 LIKE_OTHERS = ("own-wsgi",)
@@ -61,10 +65,7 @@ def site(host: str, variables: dict[str, str], port: int | None = None) -> Itera
     if not Path(variables["DATABASE"]).exists():
         done = manage("migrate", "-v", "0", **variables)
         assert done.returncode == 0, done.stderr
-    command, _ = HOSTS[host]
-    if command[0] == "-m":
-        command = [sys.executable, *command]
-    with program(*command, port=port, **variables) as running:
+    with program(*{**HOSTS, **OTHER_HOSTS}[host], port=port, **variables) as running:
         yield running
 
 

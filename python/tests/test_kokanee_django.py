@@ -156,6 +156,25 @@ def test_a_command_reaches_the_clients_of_the_host(stranger: Visitor, variables:
     assert client.wait_for("announced") == ("lunch",)
 
 
+@pytest.mark.parametrize("host", ["gunicorn-workers", pytest.param("uvicorn-workers", marks=pytest.mark.full)])
+def test_many_workers_are_one_project(host: str, tmp_path: Path) -> None:
+    variables = environment(tmp_path)
+    with site(host, variables) as server, Visitor(server.port) as visitor:
+        until(lambda: server.output.count("Booting worker") == 2 or server.output.count("startup complete") == 2)
+        visitor.get("/login/ada")
+        # Each request of these may reach either worker.
+        clients = [visitor.connect(transport="polling") for _ in range(6)]
+        assert [client.call("whoami") for client in clients] == ["ada"] * 6
+        clients[0].call("shout", "hello")
+        for client in clients[1:]:
+            assert client.wait_for("shouted") == ("hello",)
+        assert manage("announce", "lunch", **variables).stderr == ""
+        visitor.get("/add/tea")
+        for client in clients:
+            assert client.wait_for("announced") == ("lunch",)
+            assert client.wait_for("adding") == ("tea",)
+
+
 def test_a_command_that_reaches_nobody_says_so(tmp_path: Path) -> None:
     alone = environment(tmp_path)
     done = manage("announce", "lunch", **alone)

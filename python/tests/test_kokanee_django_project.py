@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django_site import environment, manage
+from django_site import SITE, Visitor, environment, manage, site
+from support import program
+from test_django import python  # noqa: F401
 
 pytest.importorskip("django")
 
@@ -134,6 +138,23 @@ def test_the_tests_of_a_project_run_handlers_in_their_transaction(tmp_path: Path
     assert int(re.findall(r"Ran (\d+) tests", done.stderr)[0]) >= 15
 
 
+@pytest.mark.full
+def test_other_versions_of_django(python: str, tmp_path: Path) -> None:
+    variables = environment(tmp_path)
+    command = [python, str(SITE / "manage.py")]
+    for arguments in (["test"], ["migrate", "-v", "0"]):
+        done = subprocess.run([*command, *arguments], env={**os.environ, **variables}, capture_output=True, text=True, timeout=60, cwd=SITE)
+        assert done.returncode == 0, done.stderr
+    for options in (["runserver", "{port}"], ["runserver", "--asgi", "--noreload", "{port}"]):
+        with program(*command, *options, **variables) as server, Visitor(server.port) as visitor:
+            visitor.get("/login/ada")
+            client = visitor.connect()
+            assert client.call("whoami") == client.call("whoami async") == "ada"
+            client.call("note async", "hello")
+            assert client.wait_for("noted")[0]["text"] == "hello"
+            assert "teal" in visitor.get("/static/notes/site.css")
+
+
 def test_a_handler_that_can_never_be_called() -> None:
     from kokanee.django import Sockets
 
@@ -148,6 +169,38 @@ def test_a_handler_that_can_never_be_called() -> None:
         registry.namespace("chat")
     registry.on("say", lambda socket, text, *more: None)
     assert set(registry.handlers["/"]) == {"say"}
+
+
+GREEN = """
+from kokanee.django import sockets
+
+
+@sockets.event
+def whoami(socket):
+    return socket.user.get_username()
+
+
+@sockets.event
+def later(socket):
+    return socket.call("question", "ready?", timeout=20)
+"""
+
+
+def test_greenlets_run_functions_and_refuse_coroutines(tmp_path: Path) -> None:
+    pytest.importorskip("gevent")
+    variables = environment(tmp_path, async_mode="gevent")
+    done = manage("shell", "-c", "import kokanee.django.wsgi as it; it.application", **variables)
+    assert "is a coroutine, and with async_mode='gevent' greenlets run functions only: make it a function" in done.stderr
+    (tmp_path / "other_settings.py").write_text(SETTINGS + "INSTALLED_APPS[-1:] = ['green']\nROOT_URLCONF = 'green.urls'\n")
+    (tmp_path / "green").mkdir()
+    for name, text in (("__init__", ""), ("sockets", GREEN), ("urls", "urlpatterns = []")):
+        (tmp_path / "green" / f"{name}.py").write_text(text)
+    variables["PYTHONPATH"] = f"{tmp_path}:{variables['PYTHONPATH']}"
+    variables["DJANGO_SETTINGS_MODULE"] = "other_settings"
+    with site("gevent", variables) as server, Visitor(server.port) as visitor:
+        one, two = visitor.connect(), visitor.connect(transport="polling")
+        assert one.call("whoami") == two.call("whoami") == ""
+        assert one.call("later") == two.call("later") == "ready? yes"
 
 
 GUIDE = Path(__file__).parent.parent.parent / "docs" / "python-django.md"

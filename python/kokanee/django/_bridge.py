@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.core.cache import close_caches
-from django.core.exceptions import DisallowedHost, PermissionDenied
+from django.core.exceptions import DisallowedHost, ImproperlyConfigured, PermissionDenied
 from django.db import close_old_connections, connections, reset_queries
 
 from .._steps import drive
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("kokanee.django")
 security = logging.getLogger("django.security.DisallowedHost")
+
+#: What is known of the thread, or greenlet, that runs handlers.
+_thread = threading.local()
 
 
 class Bridge:
@@ -41,7 +45,8 @@ class Bridge:
         self.server = server
         self.is_async: bool = server.is_asyncio_based()
         self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
+        #: Runs a function on a thread of the pool, which starts with the first.
+        self._run_beside: Any = None
         #: The namespaces in which clients are met, whether or not they have a handler of `connect`.
         self._namespaces: set[str] = set()
         self._declared: dict[tuple[str, str], Declared] = {}
@@ -51,7 +56,13 @@ class Bridge:
     # Handlers.
 
     def add(self, namespace: str, event: str, declared: Declared) -> None:
-        """Gives the server a handler."""
+        """Gives the server a handler. Raises `ImproperlyConfigured` if it cannot run there."""
+        mode = self.server.async_mode
+        if declared.is_async and not self.is_async and mode != "threading":
+            raise ImproperlyConfigured(
+                f"the handler of {event!r} in {namespace!r} is a coroutine, and with async_mode={mode!r} greenlets run functions only: "
+                "make it a function, or use a host with threads or an ASGI host"
+            )
         self._meet(namespace)
         self._declared[namespace, event] = declared
         if event not in self.server.reserved_events:
@@ -105,13 +116,10 @@ class Bridge:
             return None
         if declared.is_async:
             return await self._arun(declared.function, socket, args)
-        run = sync_to_async(self._run, thread_sensitive=False, executor=self._executor())
-        return await run(declared.function, socket, args)
-
-    def _executor(self) -> ThreadPoolExecutor:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, "kokanee-django")
-        return self._pool
+        if self._run_beside is None:
+            pool = ThreadPoolExecutor(self._threads, "kokanee-django")
+            self._run_beside = sync_to_async(self._run, thread_sensitive=False, executor=pool)
+        return await self._run_beside(declared.function, socket, args)
 
     def _run(self, function: Callable[..., Any], socket: Socket, args: tuple[Any, ...]) -> Any:
         with self._like_a_request(), _refusals():
@@ -122,15 +130,15 @@ class Bridge:
     @contextmanager
     def _like_a_request(self) -> Iterator[None]:
         """Looks after what Django keeps for each thread, as at the beginning and the end of a request."""
-        reset_queries()
-        if self.closes_connections:
+        if self.closes_connections and getattr(_thread, "has_connections", False):
+            reset_queries()
             close_old_connections()
         try:
             yield
         finally:
             close_caches()
             if self.closes_connections:
-                close_old_connections()
+                _close_old_connections()
 
     async def _arun(
         self, function: Callable[..., Any], socket: Socket, args: tuple[Any, ...]
@@ -241,6 +249,14 @@ def _sids(target: Any) -> Any:
     if isinstance(target, (list, tuple, set, frozenset)):
         return [_sids(each) for each in target]
     return target
+
+
+def _close_old_connections() -> None:
+    """Does what the function of Django does, and remembers whether there is something to do before the next handler."""
+    found = connections.all(initialized_only=True)
+    for connection in found:
+        connection.close_if_unusable_or_obsolete()
+    _thread.has_connections = bool(found)
 
 
 def _end_thread() -> None:
