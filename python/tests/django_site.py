@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from typing import Any
 
 import socketio
 from support import LIMIT, PROGRAMS, Program, program
+
+# Its threads outlive the tests, and complain that nothing more comes.
+logging.getLogger("engineio.client").setLevel(logging.CRITICAL)
 
 SITE = PROGRAMS / "django_site"
 BIN = Path(sys.executable).parent
@@ -181,6 +185,11 @@ class Client:
         with self._arrived:
             assert self._arrived.wait_for(found, LIMIT), self.received
             return tuple(found()[0])
+
+    @property
+    def sid(self) -> str:
+        """The name of the client."""
+        return str(self._socket.get_sid(self.namespace))
 
     def call(self, event: str, *args: Any) -> Any:
         """Emits an event, and returns the answer."""

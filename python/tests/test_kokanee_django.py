@@ -69,6 +69,19 @@ def test_a_coroutine_that_does_not_wait_for_the_user_is_told(ada: Visitor) -> No
         )
 
 
+def test_a_coroutine_that_would_stop_its_event_loop_is_told(stranger: Visitor) -> None:
+    assert stranger.connect().call("ask too early") == (
+        "SynchronousOnlyOperation: socket.call in a coroutine: use `await socket.acall()`"
+    )
+
+
+def test_a_page_disconnects_a_client(ada: Visitor, stranger: Visitor) -> None:
+    one, two = ada.connect(), stranger.connect()
+    ada.get(f"/disconnect/{one.sid}")
+    one.wait_for("disconnect")
+    assert two.wait_for("left") == ({"data": None, "user": "ada"},)
+
+
 def test_pages_and_handlers_share_the_session(ada: Visitor) -> None:
     client = ada.connect()
     for event, word in (("remember", "one"), ("remember async", "two")):

@@ -38,15 +38,19 @@ def test_a_site_without_faults(tmp_path: Path) -> None:
 
 
 def test_an_option_that_is_wrong(tmp_path: Path) -> None:
+    from kokanee.django import _conf
+
     assert check(tmp_path, ping_intervall=3)["kokanee.E001"] == (
         "KOKANEE has the unknown option 'ping_intervall' HINT: did you mean 'ping_interval'?"
     )
-    assert check(tmp_path, cors_allowed_origins=3)["kokanee.E001"] == (
-        "KOKANEE['cors_allowed_origins'] is an origin, a list of origins, '*', or a function of an origin, not 3"
-    )
-    assert check(tmp_path, namespaces=["chat"])["kokanee.E001"].startswith(
-        "KOKANEE['namespaces'] is a list of namespaces, each of which begins with '/', not"
-    )
+    assert _conf.problems({"cors_allowed_origins": 3, "PATH": "x", "threads": 0}) == [
+        ("KOKANEE['cors_allowed_origins'] is an origin, a list of origins, '*', or a function of an origin, not 3", None),
+        ("KOKANEE has the unknown option 'PATH'", "did you mean 'path'?"),
+        ("KOKANEE['threads'] is a number of threads, not 0", None),
+    ]
+    ((text, _),) = _conf.problems({"namespaces": ["chat"]})
+    assert text == "KOKANEE['namespaces'] is a list of namespaces, each of which begins with '/', not ['chat']"
+    assert _conf.problems([]) == [("KOKANEE is a dict of options, not []", None)]
 
 
 MANY_FAULTS = """
@@ -224,7 +228,7 @@ urlpatterns = [path("announce/<text>", views.announce)]
 def test_the_project_of_the_guide(tmp_path: Path) -> None:
     text = re.sub(r"^   (?=\S| )", "", GUIDE.read_text(), flags=re.M)
     files = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", text, re.S))
-    assert len(files) == 8 and text.count("```python") == 8
+    assert len(files) == 9 and text.count("```python") == 9
     files |= {"project/settings.py": GUIDE_SETTINGS, "project/urls.py": GUIDE_URLS}
     for name in ("project/__init__.py", "chat/__init__.py"):
         files[name] = ""

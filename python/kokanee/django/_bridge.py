@@ -6,20 +6,21 @@ import asyncio
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.core.cache import close_caches
 from django.core.exceptions import DisallowedHost, ImproperlyConfigured, PermissionDenied
 from django.db import close_old_connections, connections, reset_queries
 
+from .._handlers import Handler
 from .._steps import drive
 from ..exceptions import ConnectionRefusedError
 from ._plain import plain
-from ._socket import Socket
+from ._socket import Socket, refuse_in_coroutine
 
 if TYPE_CHECKING:
     from ._registry import Declared
@@ -38,11 +39,10 @@ class Bridge:
     on the event loop of an `AsyncServer`, or on one of its own under a `Server`.
     """
 
-    #: Whether database connections that have become old or unusable are closed around handlers.
-    closes_connections = True
-
-    def __init__(self, server: Any, threads: int = 1) -> None:
+    def __init__(self, server: Any, threads: int = 1, in_test: bool = False) -> None:
         self.server = server
+        #: All of it runs in the thread of a test, whose database connections stay open.
+        self.in_test = in_test
         self.is_async: bool = server.is_asyncio_based()
         self._threads = threads
         #: Runs a function on a thread of the pool, which starts with the first.
@@ -64,6 +64,8 @@ class Bridge:
                 "make it a function, or use a host with threads or an ASGI host"
             )
         self._meet(namespace)
+        if event == "connect":
+            declared = declared.with_function(_refusing(declared))
         self._declared[namespace, event] = declared
         if event not in self.server.reserved_events:
             self._register(event, namespace)
@@ -95,6 +97,9 @@ class Bridge:
         if name == "connect":
             _check_host(socket)
         declared = self._declared.get(key)
+        if declared is None and name in self.server.reserved_events:
+            # A namespace without one has that of the others.
+            declared = self._declared.get(("*", name))
         if declared is not None and declared.arity:
             return declared, (socket, *args)[: declared.arity]
         return declared, (name, socket, *args) if key[1] == "*" else (socket, *args)
@@ -122,7 +127,7 @@ class Bridge:
         return await self._run_beside(declared.function, socket, args)
 
     def _run(self, function: Callable[..., Any], socket: Socket, args: tuple[Any, ...]) -> Any:
-        with self._like_a_request(), _refusals():
+        with self._like_a_request():
             result = function(*args)
             socket.save_session()
             return plain(result)
@@ -130,14 +135,14 @@ class Bridge:
     @contextmanager
     def _like_a_request(self) -> Iterator[None]:
         """Looks after what Django keeps for each thread, as at the beginning and the end of a request."""
-        if self.closes_connections and getattr(_thread, "has_connections", False):
+        if not self.in_test and getattr(_thread, "has_connections", False):
             reset_queries()
             close_old_connections()
         try:
             yield
         finally:
-            close_caches()
-            if self.closes_connections:
+            if not self.in_test:
+                close_caches()
                 _close_old_connections()
 
     async def _arun(
@@ -146,11 +151,10 @@ class Bridge:
         # What it does with models runs on a thread of its own, as that of a request does.
         async with ThreadSensitiveContext() as context:
             try:
-                with _refusals():
-                    result = await function(*args)
-                    if socket.has_changed_session():
-                        await sync_to_async(socket.save_session)()
-                    return plain(result)
+                result = await function(*args)
+                if socket.has_changed_session():
+                    await sync_to_async(socket.save_session)()
+                return plain(result)
             finally:
                 if context in SyncToAsync.context_to_thread_executor:
                     # The thread ends, so its connections do.
@@ -192,13 +196,20 @@ class Bridge:
 
     def call(self, event: str, data: Any, to: Any, namespace: str, timeout: float | None) -> Any:
         """Emits an event to a client, and waits for its answer."""
+        refuse_in_coroutine("call", "acall()")
         arguments = {"data": plain(data), "to": _sids(to), "namespace": namespace, "timeout": timeout}
         if not self.is_async:
+            if not self.in_test:
+                # It may have had no clients yet, but other workers have.
+                self.server._start()
             return self.server.call(event, **arguments)
         return asyncio.run_coroutine_threadsafe(self.server.call(event, **arguments), self._loop()).result()
 
     async def acall(self, event: str, data: Any, to: Any, namespace: str, timeout: float | None) -> Any:
         """Emits an event to a client, and waits for its answer."""
+        if self.is_async and self.server._loop._loop is None:
+            # It has had no clients yet, but other workers may.
+            self.server._loop.start()
         if self.is_async and asyncio.get_running_loop() is self._loop():
             return await self.server.call(
                 event, data=plain(data), to=_sids(to), namespace=namespace, timeout=timeout
@@ -226,20 +237,25 @@ class Bridge:
 
     def disconnect(self, socket: Any, namespace: str) -> None:
         """Disconnects a client."""
-        sid = _sids(socket)
-        if not self.is_async:
-            self.server.disconnect(sid, namespace=namespace)
-            return
-        client = self.server.manager.clients.get(sid)
-        if client is not None and self.server.manager.is_pre_connected(sid, namespace):
-            client.unwanted = True
-            return
-        # Its handler runs on the loop, and may take long.
-        loop = self.server._loop._loop
-        if loop is None:
-            drive(self.server.disconnect(sid, namespace=namespace))
+        sid, server = _sids(socket), self.server
+        if server.manager.is_pre_connected(sid, namespace):
+            # By its own connect handler: it is refused when that ends.
+            self._do(server.disconnect(sid, namespace=namespace))
+        elif not self.is_async:
+            # Its handler is not part of what calls this, which may be in the middle of a query.
+            run = server.disconnect if self.in_test else functools.partial(server.start_background_task, server.disconnect)
+            run(sid, namespace=namespace)
+        elif (loop := server._loop._loop) is None:
+            self._do(server.disconnect(sid, namespace=namespace))
         else:
-            asyncio.run_coroutine_threadsafe(self.server.disconnect(sid, namespace=namespace), loop)
+            asyncio.run_coroutine_threadsafe(_logged(server.disconnect(sid, namespace=namespace)), loop)
+
+
+async def _logged(disconnecting: Coroutine[Any, Any, None]) -> None:
+    try:
+        await disconnecting
+    except Exception:
+        logger.exception("the handler of a client that was disconnected failed")
 
 
 def _sids(target: Any) -> Any:
@@ -273,10 +289,23 @@ def _check_host(socket: Socket) -> None:
         raise ConnectionRefusedError("this host is not in ALLOWED_HOSTS") from None
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Refuses a client that Django's own exception refuses."""
-    try:
-        yield
-    except PermissionDenied as error:
+def _refusing(declared: Declared) -> Handler:
+    """Returns a handler of `connect` that also refuses clients with Django's own exception."""
+    function = declared.function
+
+    def refuse(error: PermissionDenied) -> NoReturn:
         raise ConnectionRefusedError(str(error) or "permission denied") from error
+
+    def run(*args: Any) -> Any:
+        try:
+            return function(*args)
+        except PermissionDenied as error:
+            refuse(error)
+
+    async def run_coroutine(*args: Any) -> Any:
+        try:
+            return await function(*args)
+        except PermissionDenied as error:
+            refuse(error)
+
+    return run_coroutine if declared.is_async else run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from typing import Any
 
 _LEAVES = frozenset((str, int, float, bool, type(None), bytes, bytearray))
@@ -13,17 +14,15 @@ def plain(value: Any) -> Any:
     kind = type(value)
     if kind in _LEAVES:
         return value
-    if kind is dict:
+    if isinstance(value, dict):
         changed = {key: plain(item) for key, item in value.items()}
         return value if all(changed[key] is item for key, item in value.items()) else changed
-    if kind is list or kind is tuple:
+    if isinstance(value, (list, tuple)):
         items = [plain(item) for item in value]
-        return value if all(map(_is, items, value)) else kind(items)
+        if all(map(operator.is_, items, value)):
+            return value
+        return tuple(items) if isinstance(value, tuple) else items
     return _converted(value)
-
-
-def _is(one: Any, other: Any) -> bool:
-    return one is other
 
 
 def _converted(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterable
@@ -35,6 +36,12 @@ class Declared:
         self.is_async = iscoroutinefunction(function)
         #: With how many arguments a handler of the life cycle is called.
         self.arity = _arity(event, function)
+
+    def with_function(self, function: Handler) -> Declared:
+        """Returns the same with another function."""
+        other = copy.copy(self)
+        other.function = function
+        return other
 
 
 class Sockets:

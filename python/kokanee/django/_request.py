@@ -13,6 +13,8 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
+from .._environ import Environ
+
 SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
 USERS = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
@@ -22,7 +24,8 @@ def request_of(environ: dict[str, Any] | None) -> Any:
 
     Both are loaded when somebody looks at them.
     """
-    environ = dict(environ or {})
+    # It is packed as long as nobody keeps it, for each connection.
+    environ = environ.read() if isinstance(environ, Environ) else dict(environ or {})
     environ["wsgi.input"] = io.BytesIO()
     environ.setdefault("REQUEST_METHOD", "GET")
     environ.setdefault("SERVER_NAME", "localhost")

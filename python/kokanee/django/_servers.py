@@ -52,8 +52,13 @@ def wsgi(application: Any, registry: Sockets = sockets) -> Any:
     return WSGIApp(server_of(registry, is_async=False), application, socketio_path=path())
 
 
-def asgi(application: Any, registry: Sockets = sockets) -> Any:
-    """Returns an application of ASGI that serves clients beside another one."""
+def asgi(application: Any, registry: Sockets = sockets, starts: bool = False) -> Any:
+    """Returns an application of ASGI that serves clients beside another one.
+
+    `starts`: the server starts with the host, and not with its first client, as the other one does not know when that is.
+    """
     from ..asgi import ASGIApp
 
-    return ASGIApp(server_of(registry, is_async=True), application, socketio_path=path())
+    server = server_of(registry, is_async=True)
+    on_startup = server._loop.start if starts else None
+    return ASGIApp(server, application, socketio_path=path(), on_startup=on_startup)

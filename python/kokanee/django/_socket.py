@@ -54,7 +54,7 @@ class Socket:
         if not hasattr(request, "user"):
             raise _request.missing("user")
         if not hasattr(request, "_cached_user"):
-            _refuse_in_coroutine("user", "auser")
+            refuse_in_coroutine("user", "auser()", " first")
         return request.user
 
     async def auser(self) -> Any:
@@ -78,7 +78,7 @@ class Socket:
         if not hasattr(request, "session"):
             raise _request.missing("session")
         if not hasattr(request.session, "_session_cache"):
-            _refuse_in_coroutine("session", "asession")
+            refuse_in_coroutine("session", "asession()", " first")
         return request.session
 
     async def asession(self) -> Any:
@@ -125,7 +125,7 @@ class Socket:
         return set(self._bridge.server.rooms(self.sid, self.namespace)) - {self.sid}
 
     def disconnect(self) -> None:
-        """Disconnects the client from its namespace, after this handler; in `connect` it is refused."""
+        """Disconnects the client from its namespace; in `connect` it is refused."""
         self._bridge.disconnect(self, self.namespace)
 
     # Around a handler.
@@ -148,9 +148,10 @@ class Socket:
         return session is not None and bool(session.modified)
 
 
-def _refuse_in_coroutine(name: str, instead: str) -> None:
+def refuse_in_coroutine(name: str, instead: str, when: str = "") -> None:
+    """Raises `SynchronousOnlyOperation` where an event loop runs, which would stop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise SynchronousOnlyOperation(f"socket.{name} in a coroutine: use `await socket.{instead}()` first")
+    raise SynchronousOnlyOperation(f"socket.{name} in a coroutine: use `await socket.{instead}`{when}")

@@ -12,7 +12,7 @@ def get_asgi_application() -> Any:
     application = get_asgi_application()
     from . import _servers
 
-    return _servers.asgi(application)
+    return _servers.asgi(application, starts=True)
 
 
 def __getattr__(name: str) -> Any:

@@ -105,7 +105,8 @@ def check_handlers(app_configs: Any, **kwargs: Any) -> list[Any]:
         hint = "declare them in the sockets.py of an application that is in INSTALLED_APPS"
         found.append(Warning("there are no handlers of Socket.IO", hint=hint, id="kokanee.W007"))
     given = getattr(settings, "KOKANEE", {})
-    if "*" in sockets.handlers and isinstance(given, dict) and given.get("namespaces") != "*":
+    # Those of the life cycle are for all namespaces without one.
+    if set(sockets.handlers.get("*", ())) - {"connect", "disconnect"} and isinstance(given, dict) and given.get("namespaces") != "*":
         hint = "set KOKANEE['namespaces'] to '*' to open all"
         found.append(Warning("handlers of the namespace '*' are called in those that are open", hint=hint, id="kokanee.W008"))
     for namespace, events in sockets.handlers.items():

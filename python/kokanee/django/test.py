@@ -15,6 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 
 from .. import packet
 from .._connections import raise_again
@@ -69,11 +71,18 @@ def bridge_for_tests(registry: Sockets) -> Bridge:
         if isinstance(bridge.server, _Server):
             return bridge
     options = {**_conf.for_server(_conf.options(), is_async=False), "async_mode": "threading"}
-    bridge = Bridge(_Server(**options))
-    # The connections are those of the test.
-    bridge.closes_connections = False
+    bridge = Bridge(_Server(**options), in_test=True)
     registry.attach(bridge)
     return bridge
+
+
+@receiver(setting_changed)
+def _changed(*, setting: str, **_: Any) -> None:
+    """Has the next client of tests meet a server with other options."""
+    if setting == "KOKANEE":
+        for bridge in sockets.bridges:
+            if isinstance(bridge.server, _Server):
+                sockets.detach(bridge)
 
 
 class SocketClient:

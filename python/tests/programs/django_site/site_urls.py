@@ -10,5 +10,5 @@ urlpatterns = [
     path("fail/<text>", views.fail),
     path("remember/<word>", views.remember),
     path("remembered", views.remembered),
-    path("connections", views.connections),
+    path("disconnect/<sid>", views.disconnect),
 ]

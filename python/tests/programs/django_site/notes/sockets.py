@@ -146,6 +146,25 @@ def anything(event, socket, *args):
     return {"event": event, "args": args}
 
 
+@sockets.on("connect", namespace="*")
+def enter_any(socket, auth):
+    if auth != {"word": "open"}:
+        raise PermissionDenied("which word?")
+
+
+@sockets.on("where", namespace="/guarded")
+def where(socket):
+    return socket.namespace
+
+
+@sockets.on("ask too early")
+async def ask_too_early(socket):
+    try:
+        return socket.call("question", "ready?")
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
 @private.on("connect")
 async def enter(socket):
     user = await socket.auser()

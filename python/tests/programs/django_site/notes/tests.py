@@ -1,18 +1,40 @@
 """The site's own tests, as a project writes them: clients of the test kit within the transactions of Django's test cases."""
 
+import collections
 import datetime
 import decimal
+import json
 import threading
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
-from django.test import TestCase, TransactionTestCase
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+from django.test import TestCase, TransactionTestCase, override_settings
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy
 
+from kokanee import _engine
 from kokanee.django import ConnectionRefusedError, sockets
+from kokanee.django._plain import plain
 from kokanee.django.test import Event, SocketClient
 
 from .models import Note
+
+
+Pair = collections.namedtuple("Pair", "one other")
+
+
+class Size(models.TextChoices):
+    """Is a choice that is a text."""
+
+    SMALL = "s"
+
+
+class Place(models.IntegerChoices):
+    """Is a choice that is a number."""
+
+    FIRST = 1
 
 
 class Handlers(TestCase):
@@ -101,13 +123,41 @@ class Handlers(TestCase):
             "price": [decimal.Decimal("9.90")],
             "text": gettext_lazy("yes"),
             "plain": [1, None, "x"],
+            "inner": collections.OrderedDict(pair=Pair(mark_safe("<b>"), datetime.timedelta(minutes=5))),
+            "choice": [Size.SMALL, Place.FIRST],
         }
         with SocketClient() as socket:
             sockets.emit("values", data)
             expected = {"day": "2026-11-30", "price": ["9.90"], "text": "yes", "plain": [1, None, "x"]}
+            expected |= {"inner": {"pair": ["<b>", "P0DT00H05M00S"]}, "choice": ["s", 1]}
+            self.assertEqual(json.loads(_engine.dumps(plain(data))[0]), expected)
             self.assertEqual(socket.take(), [Event("values", expected)])
             with self.assertRaisesMessage(TypeError, "Object of type set is not JSON serializable"):
                 sockets.emit("values", {"tags": {1}})
+
+    def test_a_namespace_without_a_handler_of_connect_has_that_of_all(self):
+        with self.assertRaisesMessage(ConnectionRefusedError, "which word?"):
+            SocketClient(namespace="/guarded")
+        with SocketClient(namespace="/guarded", auth={"word": "open"}) as socket:
+            self.assertEqual(socket.call("where"), "/guarded")
+
+    def test_a_page_disconnects_a_client(self):
+        with SocketClient() as one, SocketClient() as two:
+            self.client.get(f"/disconnect/{one.sid}")
+            self.assertEqual((one.connected, two.connected), (False, True))
+            self.assertEqual([event.name for event in two.take()], ["left"])
+
+    def test_other_options(self):
+        with override_settings(KOKANEE={"namespaces": ["/", "/open"]}), SocketClient(
+            namespace="/open", auth={"word": "open"}
+        ):
+            pass
+        with self.assertRaisesMessage(ConnectionRefusedError, "Unable to connect"):
+            SocketClient(namespace="/open", auth={"word": "open"})
+        with override_settings(KOKANEE={"pathe": "x"}), self.assertRaisesMessage(
+            ImproperlyConfigured, "KOKANEE has the unknown option 'pathe'; did you mean 'path'?"
+        ):
+            SocketClient()
 
     def test_functions_run_in_the_thread_of_the_test(self):
         with SocketClient() as socket:

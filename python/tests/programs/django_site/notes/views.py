@@ -45,5 +45,6 @@ def remembered(request):
     return http.HttpResponse(request.session.get("word", ""))
 
 
-def connections(request):
-    return http.JsonResponse({"servers": len(sockets.bridges)})
+def disconnect(request, sid):
+    sockets.disconnect(sid)
+    return http.HttpResponse("disconnected")
