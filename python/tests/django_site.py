@@ -47,6 +47,7 @@ def environment(folder: Path, **options: Any) -> dict[str, str]:
     """Returns what the programs of a site have in common: its database, and its options."""
     return {
         "DATABASE": str(folder / "db.sqlite3"),
+        "TEST_DATABASE": str(folder / "test.sqlite3"),
         # The project's name for its other processes.
         "SECRET_KEY": folder.name + uuid.uuid4().hex,
         "OPTIONS": json.dumps(options),

@@ -137,9 +137,9 @@ def test_the_queries_of_a_coroutine_are_found() -> None:
 
 
 def test_the_tests_of_a_project_run_handlers_in_their_transaction(tmp_path: Path) -> None:
-    done = manage("test", **{**environment(tmp_path), "DATABASE": ":memory:"})
+    done = manage("test", **environment(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert int(re.findall(r"Ran (\d+) tests", done.stderr)[0]) >= 15
+    assert int(re.findall(r"Ran (\d+) tests", done.stderr)[0]) >= 20
 
 
 @pytest.mark.full
@@ -157,6 +157,12 @@ def test_other_versions_of_django(python: str, tmp_path: Path) -> None:
             client.call("note async", "hello")
             assert client.wait_for("noted")[0]["text"] == "hello"
             assert "teal" in visitor.get("/static/notes/site.css")
+
+
+def test_a_live_server_needs_a_database_that_threads_share(tmp_path: Path) -> None:
+    done = manage("test", "notes.tests.Live", **{**environment(tmp_path), "TEST_DATABASE": ":memory:"})
+    assert done.returncode != 0
+    assert "set DATABASES['default']['TEST'] = {'NAME': 'test.sqlite3'}" in done.stderr
 
 
 def test_a_handler_that_can_never_be_called() -> None:

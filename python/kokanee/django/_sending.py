@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 from . import _conf
@@ -17,7 +18,7 @@ logger = logging.getLogger("kokanee.django")
 
 _making = threading.Lock()
 #: What sends in a process that serves no clients.
-_senders: dict[int, Bridge] = {}
+_senders: weakref.WeakKeyDictionary[Sockets, Bridge] = weakref.WeakKeyDictionary()
 _warned = False
 
 
@@ -32,9 +33,9 @@ def sender(sockets: Sockets, what: str) -> Bridge:
 
         return bridge_for_tests(sockets)
     with _making:
-        bridge = _senders.get(id(sockets))
+        bridge = _senders.get(sockets)
         if bridge is None:
-            bridge = _senders[id(sockets)] = _make(what)
+            bridge = _senders[sockets] = _make(what)
     bridge.server._start()
     _warn_if_alone(bridge, what)
     return bridge

@@ -17,7 +17,7 @@ def server_of(registry: Sockets, is_async: bool) -> Any:
     """Returns the server of the project for a kind of host. There is one of each kind in a process."""
     with _making:
         for bridge in registry.bridges:
-            if bridge.is_async == is_async:
+            if bridge.is_async == is_async and not bridge.in_test:
                 return bridge.server
         bridge = _make(is_async)
         registry.attach(bridge)

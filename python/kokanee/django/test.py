@@ -15,15 +15,20 @@ from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.db import connections
 from django.dispatch import receiver
+from django.test import LiveServerTestCase
 
 from .. import packet
 from .._connections import raise_again
 from .._steps import drive
 from ..exceptions import ConnectionRefusedError, DisconnectedError
 from ..server import Server
-from . import _conf
+from . import _conf, _servers
 from ._bridge import Bridge
 from ._registry import Sockets, sockets
 
@@ -74,6 +79,41 @@ def bridge_for_tests(registry: Sockets) -> Bridge:
     bridge = Bridge(_Server(**options), in_test=True)
     registry.attach(bridge)
     return bridge
+
+
+class SocketLiveServerTestCase(LiveServerTestCase):
+    """Serves the project with its clients on a port, for browsers and other clients; see `LiveServerTestCase`.
+
+    Handlers run on threads of the server, so that there is no transaction around a test, and SQLite needs a file:
+    `DATABASES["default"]["TEST"] = {"NAME": "test.sqlite3"}`.
+    """
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Raises `ImproperlyConfigured` if threads cannot share the database."""
+        for connection in connections.all():
+            if connection.vendor == "sqlite" and connection.is_in_memory_db():
+                raise ImproperlyConfigured(
+                    "handlers run on threads, which cannot share a database of SQLite in memory: "
+                    f"set DATABASES[{connection.alias!r}]['TEST'] = {{'NAME': 'test.sqlite3'}}"
+                )
+        super().setUpClass()
+
+    @staticmethod
+    def static_handler(application: Any) -> Any:
+        """Returns what serves clients and static files in front of the project."""
+        if settings.STATIC_URL:
+            application = StaticFilesHandler(application)
+        return _servers.wsgi(application)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        """Disconnects all clients, and stops."""
+        for bridge in sockets.bridges:
+            if not bridge.is_async and not bridge.in_test:
+                sockets.detach(bridge)
+                bridge.server.shutdown()
+        super().tearDownClass()
 
 
 @receiver(setting_changed)

@@ -28,6 +28,7 @@ DATABASES = {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("DATABASE", ":memory:"),
         "OPTIONS": {"timeout": 20},
+        "TEST": {"NAME": os.environ.get("TEST_DATABASE", "test.sqlite3")},
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

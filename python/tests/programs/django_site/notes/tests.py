@@ -5,7 +5,9 @@ import datetime
 import decimal
 import json
 import threading
+import urllib.request
 
+import socketio
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
@@ -17,7 +19,7 @@ from django.utils.translation import gettext_lazy
 from kokanee import _engine
 from kokanee.django import ConnectionRefusedError, sockets
 from kokanee.django._plain import plain
-from kokanee.django.test import Event, SocketClient
+from kokanee.django.test import Event, SocketClient, SocketLiveServerTestCase
 
 from .models import Note
 
@@ -191,3 +193,30 @@ class Commits(TransactionTestCase):
             self.assertEqual(socket.take(), [])
             self.client.get("/add/always")
             self.assertEqual([event.name for event in socket.take()], ["adding", "noted"])
+
+
+class Live(SocketLiveServerTestCase):
+    """Serves the project to a published client."""
+
+    def visit(self, path):
+        self.client.get(path)
+        cookie = "; ".join(f"{name}={each.value}" for name, each in self.client.cookies.items())
+        client = socketio.SimpleClient()
+        client.connect(self.live_server_url, headers={"Cookie": cookie}, transports=["websocket"], wait_timeout=30)
+        self.addCleanup(client.disconnect)
+        return client
+
+    def test_a_client_with_a_port(self):
+        client = self.visit("/login/ada")
+        self.assertEqual(client.call("whoami", timeout=30), "ada")
+        client.emit("note", "live")
+        self.assertEqual(client.receive(timeout=30)[1]["text"], "live")
+        self.assertEqual(Note.objects.get().author, "ada")
+        sockets.emit("news", 1)
+        self.assertEqual(client.receive(timeout=30), ["news", 1])
+        with urllib.request.urlopen(f"{self.live_server_url}/static/notes/site.css", timeout=30) as file:
+            self.assertIn(b"teal", file.read())
+
+    def test_each_test_has_an_empty_database(self):
+        client = self.visit("/login/ada")
+        self.assertEqual(client.call("count", timeout=30), 0)
