@@ -193,6 +193,8 @@ def test_a_command_that_reaches_nobody_says_so(tmp_path: Path) -> None:
     done = manage("announce", "lunch", **alone)
     assert done.returncode == 0
     assert "emit('announced') reaches nobody: no process of this project serves clients" in done.stderr
+    grouped = {**environment(tmp_path), "KOKANEE_WORKER_GROUP": tmp_path.name}
+    assert "reaches nobody" in manage("announce", "lunch", **grouped).stderr
     done = manage("announce", "lunch", **environment(tmp_path, workers=False))
     assert done.returncode != 0
     assert "NotServing: emit('announced') reaches nobody: this process serves no clients" in done.stderr

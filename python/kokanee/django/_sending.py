@@ -7,6 +7,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
+from .. import _workers
 from . import _conf
 from .exceptions import NotServing
 
@@ -52,7 +53,7 @@ def _make(what: str) -> Bridge:
     from ._servers import in_group
 
     options = _conf.options()
-    if _conf.group(options) in (False, None, "auto"):
+    if _workers.group_of(_conf.group(options))[0] is None:
         raise NotServing(
             f"{what} reaches nobody: this process serves no clients, and KOKANEE['workers'] is {options['workers']!r}, "
             "so that it does not know the processes that do"
