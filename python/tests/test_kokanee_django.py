@@ -54,7 +54,7 @@ def test_events_go_both_ways(stranger: Visitor, transport: str) -> None:
 
 def test_the_user_of_the_session_is_on_the_socket(ada: Visitor, stranger: Visitor) -> None:
     client, other = ada.connect(), stranger.connect()
-    assert client.call("whoami") == client.call("whoami async") == "ada"
+    assert client.call("whoami") == client.call("whoami async") == client.call("unmarked") == "ada"
     assert other.call("whoami") == other.call("whoami async") == ""
     # Each event is of now.
     ada.get("/logout")

@@ -17,7 +17,7 @@ from django.core.exceptions import DisallowedHost, ImproperlyConfigured, Permiss
 from django.db import close_old_connections, connections, reset_queries
 
 from .._handlers import Handler
-from .._steps import drive
+from .._steps import drive, is_awaitable, settle
 from ..exceptions import ConnectionRefusedError
 from ._plain import plain
 from ._socket import Socket, refuse_in_coroutine
@@ -129,6 +129,9 @@ class Bridge:
     def _run(self, function: Callable[..., Any], socket: Socket, args: tuple[Any, ...]) -> Any:
         with self._like_a_request():
             result = function(*args)
+            if is_awaitable(result):
+                # Of a decorator that does not say that it returns a coroutine.
+                result = async_to_sync(settle)(result)
             socket.save_session()
             return plain(result)
 

@@ -69,5 +69,5 @@ def _never(request: Any) -> Any:
 
 @receiver(setting_changed)
 def _changed(*, setting: str, **_: Any) -> None:
-    if setting == "MIDDLEWARE":
+    if setting in ("MIDDLEWARE", "SESSION_ENGINE"):
         _middleware.cache_clear()

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("kokanee.django")
 
+#: Where sessions are that handlers can only read.
+_COOKIES = "django.contrib.sessions.backends.signed_cookies"
+
 
 class Socket:
     """Is the first argument of handlers: who the client is, and what is sent to it.
@@ -137,6 +140,9 @@ class Socket:
             return
         from django.contrib.sessions.backends.base import UpdateError
 
+        if type(session).__module__ == _COOKIES:
+            logger.warning("a handler has changed a session that is kept in a cookie, which it cannot set: the change is lost")
+            return
         try:
             session.save()
         except UpdateError:

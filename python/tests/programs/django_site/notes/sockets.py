@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 from django.core.exceptions import PermissionDenied
-from django.db import connection
+from django.db import connection, transaction
 
 from kokanee.django import sockets
 
@@ -67,6 +67,24 @@ async def note_async(socket, text):
 @sockets.on("count")
 async def count(socket):
     return await Note.objects.acount()
+
+
+def unmarked(function):
+    """Hides that a function is a coroutine."""
+    return lambda *args: function(*args)
+
+
+@sockets.on("unmarked")
+@unmarked
+async def whoami_unmarked(socket):
+    return (await socket.auser()).get_username()
+
+
+@sockets.on("atomic")
+@transaction.atomic
+def atomic(socket, text):
+    Note.objects.create(author="atomic", text=text)
+    raise LookupError(text)
 
 
 @sockets.event

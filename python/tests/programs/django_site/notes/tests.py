@@ -86,6 +86,23 @@ class Handlers(TestCase):
                     socket.emit(event)
             self.assertEqual(socket.call("echo", 1), 1)
 
+    def test_decorated_handlers(self):
+        self.client.force_login(self.ada)
+        with SocketClient(self.client) as socket:
+            self.assertEqual(socket.call("unmarked"), "ada")
+            with self.assertRaisesMessage(LookupError, "rolled back"):
+                socket.emit("atomic", "rolled back")
+            self.assertEqual(Note.objects.count(), 0)
+
+    def test_a_session_in_a_cookie_is_only_read(self):
+        engine = "django.contrib.sessions.backends.signed_cookies"
+        with override_settings(SESSION_ENGINE=engine):
+            self.client.get("/remember/one")
+            with SocketClient(self.client) as socket, self.assertLogs("kokanee.django", "WARNING"):
+                self.assertEqual(socket.call("recall"), "one")
+                socket.call("remember", "two")
+            self.assertEqual(self.client.get("/remembered").content, b"one")
+
     def test_a_refusal_is_raised_in_the_test(self):
         with self.assertRaisesMessage(ConnectionRefusedError, "not today"):
             SocketClient(auth={"refuse": True})
