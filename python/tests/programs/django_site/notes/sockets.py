@@ -32,6 +32,11 @@ def echo(socket, *args):
 
 
 @sockets.event
+async def aecho(socket, *args):
+    return args
+
+
+@sockets.event
 def whoami(socket):
     return socket.user.get_username()
 
