@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import HERE, browser, javascript, program
+from support import HERE, browser, grouped, javascript, program
 
 pytest.importorskip("django")
 
@@ -17,7 +17,7 @@ BIN = Path(sys.executable).parent
 SAVE = "from orders.models import Order; Order.objects.create(customer='from another process', item='Rye with walnuts', price='5.80')"
 
 HOSTS = {
-    "runserver": [str(PROJECT / "manage.py"), "runserver", "--noreload", "{port}"],
+    "wsgi": [str(PROJECT / "manage.py"), "runserver", "--noreload", "{port}"],
     "asgi": [str(PROJECT / "manage.py"), "runserver", "--noreload", "--asgi", "{port}"],
 }
 
@@ -40,20 +40,19 @@ def manage(*arguments: str, **variables: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("host", "width"), [("runserver", 390), ("asgi", 1280)])
-def test_open_pages_show_what_is_saved(host: str, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("host", grouped(HOSTS, ["wsgi"]))
+def test_open_pages_show_what_is_saved(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = browser()
     if found is None:
         pytest.skip("needs Chromium, and playwright-core in tests/interop")
     variables = environment(tmp_path)
     manage("demo", **variables)
-    image = os.environ.get("SCREENSHOTS", "") and f"{os.environ['SCREENSHOTS']}/dashboard-{width}.png"
     for name, value in variables.items():
         # For the process that the browser's script starts.
         monkeypatch.setenv(name, value)
     with program(*HOSTS[host]) as server:
         command = [sys.executable, str(PROJECT / "manage.py"), "shell", "-c", SAVE]
-        seen = javascript("dashboard.mjs", server.port, found, str(tmp_path), str(width), image, *command)
+        seen = javascript("dashboard.mjs", server.port, found, os.environ.get("SCREENSHOTS", ""), *command)
     assert seen.pop("before") + 1 == seen.pop("after")
     assert seen == {"price": "14.70", "buttons": 0, "overflows": [False, False], "problems": []}
 

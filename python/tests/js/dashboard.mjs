@@ -1,17 +1,17 @@
-// Opens the dashboard of the example as a visitor and as somebody who works there; orders come from its form and from another process.
-// Usage: node dashboard.mjs PORT BROWSER PROFILE WIDTH IMAGE COMMAND...
+// Opens the dashboard of the example as a visitor on a phone and as somebody who works there on a desktop. Orders come from its form and
+// from another process. Usage: node dashboard.mjs PORT BROWSER IMAGES COMMAND...
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 const require = createRequire(process.env.NODE_PATH + "/");
 const { chromium } = require("playwright-core");
 
-const [port, executablePath, profile, width, image, ...command] = process.argv.slice(2);
+const [port, executablePath, images, ...command] = process.argv.slice(2);
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const options = { executablePath, headless: true, args: FLAGS };
 const browser = await chromium.launch(options);
 const problems = [];
-const open = async () => {
-  const context = await browser.newContext({ viewport: { width: Number(width), height: 900 } });
+const open = async (width) => {
+  const context = await browser.newContext({ viewport: { width, height: 850 } });
   const page = await context.newPage();
   page.setDefaultTimeout(15000);
   page.on("pageerror", (error) => problems.push(String(error)));
@@ -20,7 +20,7 @@ const open = async () => {
   await page.getByText("live", { exact: true }).waitFor();
   return page;
 };
-const [visitor, baker] = [await open(), await open()];
+const [visitor, baker] = [await open(390), await open(1280)];
 await baker.getByRole("link", { name: "Sign in" }).click();
 await baker.getByLabel("Name").fill("baker");
 await baker.getByLabel("Password").fill("baker");
@@ -43,10 +43,12 @@ seen.buttons = await visitor.locator(".card button").count();
 execFileSync(command[0], command.slice(1));
 for (const page of [visitor, baker]) await page.locator('[data-state="new"] .card', { hasText: "from another process" }).waitFor();
 seen.overflows = await Promise.all([visitor, baker].map((page) => page.evaluate(() => document.documentElement.scrollWidth > innerWidth)));
-if (image) {
-  await baker.evaluate(() => scrollTo(0, 0));
-  await baker.locator(".news").first().evaluate((card) => Promise.all(card.getAnimations().map((each) => each.finished)));
-  await baker.screenshot({ path: image, fullPage: true });
+if (images) {
+  for (const [page, name] of [[visitor, "phone"], [baker, "desktop"]]) {
+    await page.locator(".news").first().evaluate((card) => Promise.all(card.getAnimations().map((each) => each.finished)));
+    await page.evaluate(() => scrollTo(0, 0));
+    await page.screenshot({ path: `${images}/dashboard-${name}.png`, fullPage: true });
+  }
 }
 console.log(JSON.stringify({ ...seen, problems }));
 await browser.close();
