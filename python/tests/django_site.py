@@ -30,8 +30,9 @@ HOSTS: dict[str, list[str]] = {
     "runserver": [str(SITE / "manage.py"), "runserver", "--noreload", "{port}"],
     "gunicorn": [str(BIN / "gunicorn"), "--threads", "8", "-b", "127.0.0.1:{port}", "site_wsgi:application"],
     "uvicorn": [str(BIN / "uvicorn"), "--port={port}", "site_asgi:application"],
-    "own-wsgi": [*OWN_HOST, "site_wsgi:application"],
-    "own-asgi": [*OWN_HOST, "site_asgi:application"],
+    "own-wsgi": [*OWN_HOST, "kokanee.django.wsgi:application"],
+    # A project need not have modules for it.
+    "own-asgi": [*OWN_HOST, "kokanee.django.asgi:application"],
 }
 #: Hosts of single tests.
 OTHER_HOSTS: dict[str, list[str]] = {
