@@ -115,7 +115,7 @@ def test_many_faults(tmp_path: Path) -> None:
 
 
 def test_all_sites_and_no_handlers(tmp_path: Path) -> None:
-    settings = 'INSTALLED_APPS.remove("notes")\nurlpatterns, ROOT_URLCONF = [], __name__\nKOKANEE = {"cors_allowed_origins": "*"}\n'
+    settings = 'INSTALLED_APPS.remove("notes")\nMIDDLEWARE.append("there.is.none")\nurlpatterns, ROOT_URLCONF = [], __name__\nKOKANEE = {"cors_allowed_origins": "*"}\n'
     found = check(tmp_path, settings)
     assert set(found) == {"kokanee.W003", "kokanee.W007"}
     assert "all sites connect with the cookies of their visitors" in found["kokanee.W003"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 from typing import Any
@@ -55,7 +56,12 @@ def _middleware() -> list[Any]:
 
 def has_middleware(kind: str) -> bool:
     """Returns whether the project has the middleware, or a class that is made of it."""
-    return any(kind in _kinds(path) for path in settings.MIDDLEWARE if isinstance(path, str))
+    for path in settings.MIDDLEWARE:
+        # One that cannot be imported is for Django to report.
+        with contextlib.suppress(ImportError):
+            if isinstance(path, str) and kind in _kinds(path):
+                return True
+    return False
 
 
 def _kinds(path: str) -> set[str]:
