@@ -69,6 +69,16 @@ class Environ(dict[str, Any]):
                 dict.update(self, values)
                 self._source = None
 
+    def read(self) -> dict[str, Any]:
+        """Returns what it is filled with at the first access, without filling it."""
+        with _filling:
+            source = self._source
+        if source is None:
+            return dict(self)
+        function, *args = source
+        values: dict[str, Any] = function(*args)
+        return values
+
     def __reduce__(self) -> Any:
         if self._source is not None:
             self._fill()

@@ -119,9 +119,10 @@ def _started(pid: int) -> str:
 class Meeting:
     """Finds the folder of a server's workers. The engine calls it when it starts in a process."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, options: dict[str, Any], number: int | None = None) -> None:
         self._options = options
-        self._number = next(_numbers)
+        #: Its place among the servers of the program.
+        self._number = next(_numbers) if number is None else number
 
     def __call__(self) -> str | None:
         """Makes the folder, and returns its path; `None` if this process is not one of several."""

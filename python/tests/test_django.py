@@ -21,7 +21,8 @@ pytestmark = pytest.mark.full
 
 PROJECT = HERE.parent / "examples" / "django_project"
 #: Django 6 needs Python 3.12, so it has an environment of its own, beside that of the tests.
-DJANGO_6 = ["Django==6.1.3", "gunicorn==27.0.1", "uvicorn==0.54.0", "websockets==17.4", "daphne==4.2.3"]
+CLIENT = "python-socketio[client]==5.18.1"
+DJANGO_6 = ["Django==6.1.3", "gunicorn==27.0.1", "uvicorn==0.54.0", "websockets==17.4", "daphne==4.2.3", CLIENT]
 DATA = {"text": "hällo 🐟", "list": [1, 2.5, None, True], "bytes": "0001ff"}
 SETTINGS = """
 from project.settings import *

@@ -59,7 +59,7 @@ def test_the_pages_name_what_there_is() -> None:
     text = "\n".join((ROOT / page).read_text() for page in PAGES)
     names = {name for name in re.findall(r"`kokanee\.(\w+)", text)}
     # Modules, and names of loggers.
-    names -= {"uvicorn", "flask", "host", "access"}
+    names -= {"uvicorn", "flask", "django", "host", "access"}
     assert len(names) >= 4
     for name in names:
         assert hasattr(kokanee, name), name

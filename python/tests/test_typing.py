@@ -43,8 +43,9 @@ def test_a_type_checker_accepts_the_examples() -> None:
     assert len(names) >= 5
     done = check("mypy", "--strict", *names, cwd=PYTHON)
     assert done.returncode == 0, done.stdout + done.stderr
-    done = check("mypy", "--strict", *DJANGO, ".", cwd=EXAMPLES / "django_project")
-    assert done.returncode == 0, done.stdout + done.stderr
+    for project in ("django_project", "django_dashboard"):
+        done = check("mypy", "--strict", *DJANGO, ".", cwd=EXAMPLES / project)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_decorators_keep_the_types_of_handlers(tmp_path: Path) -> None:
