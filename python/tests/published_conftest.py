@@ -1,25 +1,13 @@
-"""Is put beside the suite of a published package: the names it imports are Kokanee's.
-
-Clients are those of the published package, under the name of which Kokanee has none.
-"""
+"""Is put beside the suite of a published package: the names it imports are Kokanee's."""
 
 import pathlib
 import sys
 
-import socketio.exceptions
 import uvicorn.config
 
 import kokanee
 
-published = socketio
-for name in [name for name in sys.modules if name.split(".")[0] in ("socketio", "engineio")]:
-    del sys.modules[name]
-
 kokanee.install_as_socketio()
-kokanee.SimpleClient = published.SimpleClient
-for name in ("ConnectionError", "TimeoutError", "DisconnectedError", "BadNamespaceError"):
-    # So that a test sees its clients fail with what it imports.
-    setattr(published.exceptions, name, getattr(kokanee.exceptions, name))
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "src"))
 
 # The suite's own pages have headers that are texts, which only this implementation takes.

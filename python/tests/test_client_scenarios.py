@@ -1,0 +1,65 @@
+"""Programs of clients under python-socketio and under this package: handlers see the same, and so does the server.
+
+The scenarios are in `programs/client_scenarios.py`: connecting, namespaces, refusals, events, answers both ways, handlers of all
+sorts, ends. Each runs with the blocking client and with that of asyncio.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from client_observing import KINDS, Observed, observe, published, serve
+
+#: Where we decided to do otherwise: what our clients see, by the name of the scenario.
+DIFFERENT: dict[str, Any] = {}
+#: Those whose result depends on the transport.
+BY_TRANSPORT = {"state_before_while_and_after"}
+
+
+def each_kind(*transports: str) -> Any:
+    return pytest.mark.parametrize(
+        ("kind", "transports"),
+        [
+            pytest.param(kind, transport, marks=pytest.mark.xdist_group(f"client scenarios {kind}"))
+            for kind in KINDS
+            for transport in transports
+        ],
+    )
+
+
+def compare(theirs: Observed, ours: Observed) -> None:
+    assert ours.keys() == theirs.keys()
+    differing = {}
+    for name, value in ours.items():
+        expected = theirs[name]
+        assert "raised" not in expected["client"], (name, expected)
+        if name in DIFFERENT:
+            expected = {**expected, **DIFFERENT[name]}
+        if value != expected:
+            differing[name] = {"expected": expected, "seen": value}
+    assert not differing
+
+
+@each_kind("websocket")
+def test_clients_and_server_see_the_same(kind: str, transports: str) -> None:
+    with serve() as server:
+        compare(published(kind, transports), observe(server, "kokanee", kind, transports))
+
+
+@each_kind("polling", "polling,websocket")
+def test_they_see_the_same_on_each_transport(kind: str, transports: str) -> None:
+    with serve() as server:
+        ours = observe(server, "kokanee", kind, transports)
+    expected = published(kind, "websocket")
+    names = expected.keys() - BY_TRANSPORT
+    compare({name: expected[name] for name in names}, {name: ours[name] for name in names})
+    begin = transports.split(",")[-1]
+    assert ours["state_before_while_and_after"]["client"]["transport"] == [begin, begin]
+
+
+@pytest.mark.full
+@each_kind("polling,websocket")
+def test_the_published_clients_see_the_same_after_an_upgrade(kind: str, transports: str) -> None:
+    with serve() as server:
+        compare(published(kind, transports), observe(server, "kokanee", kind, transports))
