@@ -56,6 +56,14 @@ def silent(connection: socket.socket) -> None:
         pass
 
 
+def plain(connection: socket.socket) -> None:
+    """Answers whatever comes first, such as a greeting of TLS, with a page of HTTP."""
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    connection.shutdown(socket.SHUT_WR)
+    silent(connection)
+
+
 def closing(connection: socket.socket) -> None:
     """Reads the request and hangs up."""
     read_head(connection)
@@ -87,8 +95,11 @@ def frame(payload: str | bytes, opcode: int | None = None) -> bytes:
     """Returns a message as a frame of a WebSocket."""
     data = payload.encode() if isinstance(payload, str) else payload
     kind = opcode if opcode is not None else 1 if isinstance(payload, str) else 2
-    size = bytes([len(data)]) if len(data) < 126 else b"\x7e" + struct.pack("!H", len(data))
-    if len(data) > 65535:
+    if len(data) < 126:
+        size = bytes([len(data)])
+    elif len(data) < 65536:
+        size = b"\x7e" + struct.pack("!H", len(data))
+    else:
         size = b"\x7f" + struct.pack("!Q", len(data))
     return bytes([0x80 | kind]) + size + data
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from client_observing import KINDS, left, seen_by, serve
-from support import Program, make_certificate, result, until
+from support import Program, result, until
 from tunnel import tunnel
 
 TRANSPORTS = ["websocket", "polling,websocket"]
@@ -26,9 +27,21 @@ def plain() -> Iterator[Program]:
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, pathlib.Path]]:
-    key, certificate = make_certificate(tmp_path_factory.mktemp("tls"))
-    with serve(KEY=str(key), CERTIFICATE=str(certificate)) as running:
-        yield running, certificate
+    folder = tmp_path_factory.mktemp("tls")
+    make_authority(folder)
+    with serve(KEY=str(folder / "server.key"), CERTIFICATE=str(folder / "server.pem")) as running:
+        yield running, folder / "authority.pem"
+
+
+def make_authority(folder: pathlib.Path) -> None:
+    """Makes an authority, and the certificate of a server that it has signed."""
+    (folder / "extensions").write_text("subjectAltName=IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n")
+    for command in (
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout authority.key -out authority.pem",
+        "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
+        "x509 -req -in server.csr -CA authority.pem -CAkey authority.key -CAcreateserial -days 2 -extfile extensions -out server.pem",
+    ):
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
 
 
 def attempts(

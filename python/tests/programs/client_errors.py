@@ -1,25 +1,24 @@
-"""Tries to connect to servers that do not let it: `python client_errors.py URL TRANSPORTS...`; each transport is a case.
+"""Tries to connect to servers that do not let it: `python client_errors.py NAME=URL...`; no URL needs more time than it has.
 
-Prints what was raised and what the handlers got as a line of JSON. See client_kind.py. `$OPTIONS` are those of the client.
+Prints what was raised and what the handlers got as a line of JSON. See client_kind.py.
 """
 
 import json
-import os
 import sys
 import threading
 
 from client_kind import Client, SimpleClient, do, errors, main, show
 
-OPTIONS = eval(os.environ.get("OPTIONS", "{}"))
-URL = sys.argv[1]
+#: Those that never answer, so that time is what ends it.
+SILENT = {"silent"}
 
 
-async def attempt(transports):
-    client = Client(reconnection=False, handle_sigint=False, request_timeout=3, **OPTIONS)
+async def attempt(url, transport, seconds):
+    client = Client(reconnection=False, handle_sigint=False, request_timeout=seconds)
     calls = []
     client.on("connect_error", lambda *args: calls.append(show(list(args))))
     try:
-        await do(client.connect(URL, transports=transports, wait_timeout=3))
+        await do(client.connect(url, transports=[transport], wait_timeout=seconds))
     except errors.ConnectionError as error:
         found = {"error": str(error), "reason": getattr(error, "reason", None), "calls": calls}
     else:
@@ -30,20 +29,24 @@ async def attempt(transports):
     return found
 
 
-async def simple():
-    client = SimpleClient(reconnection=False, handle_sigint=False, request_timeout=3, **OPTIONS)
+async def simple(url, seconds):
+    client = SimpleClient(reconnection=False, handle_sigint=False, request_timeout=seconds)
     try:
-        await do(client.connect(URL, transports=["websocket"], wait_timeout=3))
+        await do(client.connect(url, transports=["websocket"], wait_timeout=seconds))
     except errors.ConnectionError as error:
         return [str(error), client.connected]
     return None
 
 
 async def everything():
-    found = {transports: await attempt(transports.split(",")) for transports in sys.argv[2:]}
-    found["simple"] = await simple()
-    found["threads"] = [thread.name for thread in threading.enumerate() if not thread.daemon]
-    print(json.dumps(found))
+    found = {}
+    for argument in sys.argv[1:]:
+        name, url = argument.split("=", 1)
+        seconds = 0.5 if name in SILENT else 20
+        found[name] = {transport: await attempt(url, transport, seconds) for transport in ("polling", "websocket")}
+        found[name]["simple"] = await simple(url, seconds)
+    threads = [thread.name for thread in threading.enumerate() if not thread.daemon]
+    print(json.dumps({"cases": found, "threads": threads}))
 
 
 main(everything())
