@@ -31,7 +31,9 @@ def left(server: Program, begin: int = 0) -> bool:
     return kinds.count("connect") == kinds.count("disconnect")
 
 
-def observe(server: Program, package: str, kind: str, transports: str, *names: str) -> Observed:
+def observe(
+    server: Program, package: str, kind: str, transports: str, *names: str, **environment: str
+) -> Observed:
     """Runs the scenarios, or those that are named, under a package."""
     begin = len(server.lines)
     done = run(
@@ -39,6 +41,7 @@ def observe(server: Program, package: str, kind: str, transports: str, *names: s
         seconds=120,
         PACKAGE=package,
         KIND=kind,
+        **environment,
     )
     assert done.returncode == 0 and "END" in done.stdout, done.stdout[-2000:] + done.stderr[-8000:]
     until(lambda: left(server, begin))

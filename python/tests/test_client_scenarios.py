@@ -58,6 +58,14 @@ def test_they_see_the_same_on_each_transport(kind: str, transports: str) -> None
     assert ours["state_before_while_and_after"]["client"]["transport"] == [begin, begin]
 
 
+@pytest.mark.xdist_group("client scenarios sync")
+@pytest.mark.parametrize("patch", ["gevent", "eventlet"])
+def test_a_patched_process_sees_the_same(patch: str) -> None:
+    with serve() as server:
+        ours = observe(server, "kokanee", "sync", "websocket", PATCH=patch)
+    compare(published("sync", "websocket"), ours)
+
+
 @pytest.mark.full
 @each_kind("polling,websocket")
 def test_the_published_clients_see_the_same_after_an_upgrade(kind: str, transports: str) -> None:

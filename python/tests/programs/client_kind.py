@@ -1,14 +1,26 @@
 """What lets one script use the clients of both kinds and both packages: `$KIND` is sync or async, `$PACKAGE` names the package.
 
+With `$PATCH` the process is patched by gevent or eventlet.
+
 A script is a coroutine function. With blocking clients its coroutine never waits: what it calls has the result when it returns.
 """
+
+import os
+
+if os.environ.get("PATCH") == "gevent":
+    import gevent.monkey
+
+    gevent.monkey.patch_all()
+elif os.environ.get("PATCH") == "eventlet":
+    import eventlet
+
+    eventlet.monkey_patch()
 
 import asyncio
 import faulthandler
 import functools
 import importlib
 import inspect
-import os
 import time
 
 PACKAGE = os.environ.get("PACKAGE", "kokanee")
