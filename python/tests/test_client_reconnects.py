@@ -16,6 +16,8 @@ from client_observing import KINDS, serve
 from relay import relay
 from support import LIMIT, PROGRAMS, Program, free_port, until
 
+#: Tests whose results are those of python-socketio: it runs too with `--full`.
+EACH_PACKAGE = pytest.mark.parametrize("package", ["kokanee", pytest.param("socketio", marks=pytest.mark.full)])
 EACH_KIND = pytest.mark.parametrize("kind", KINDS)
 #: Pings that find out soon.
 QUICK = "{'ping_interval': 0.3, 'ping_timeout': 0.7}"
@@ -93,56 +95,40 @@ def after_a_restart(package: str, kind: str, transports: str) -> Any:
             client.tell("await do(client.disconnect())")
             client.wait_for("waited")
             assert client.ended() == 0
+    return {"events": [event for event in client.events if event[0] not in ("answer", "connected")], "answer": answer}
+
+
+@EACH_KIND
+@EACH_PACKAGE
+@pytest.mark.parametrize("transports", ["websocket", "polling", "polling,websocket"])
+def test_a_client_comes_back_after_a_restart(kind: str, package: str, transports: str) -> None:
+    if transports == "polling" and package == "socketio":
+        pytest.skip("its client waits for a poll that its server leaves unanswered")
+    seen = after_a_restart(package, kind, transports)
+    joined, events = [["connect"], ["connect", "/chat"]], seen["events"]
     # Namespaces join side by side.
-    events = [event for event in client.events if event != ["answer", ["/", "/chat"]] and event[0] != "answer"]
-    return {"events": sorted(events, key=str), "order": [event[0] for event in events if event[0] != "connected"], "answer": answer}
+    assert sorted(events[:2]) == sorted(events[4:6]) == joined
+    assert events[2:4] == [["said", 1], ["disconnect", "transport error"]]
+    assert events[6:] == [["disconnect", "client disconnect"], ["__disconnect_final"], ["waited", False]]
+    assert seen["answer"] == [2, {"auth": 2}]
+
+
+#: What a client sees whose server goes and does not come back.
+GONE = [["connect"], ["disconnect", "transport error"], ["__disconnect_final"], ["waited", False]]
 
 
 @EACH_KIND
-@pytest.mark.parametrize("transports", ["websocket", "polling,websocket"])
-def test_a_client_comes_back_after_a_restart(kind: str, transports: str) -> None:
-    ours = after_a_restart("kokanee", kind, transports)
-    assert ours == after_a_restart("socketio", kind, transports)
-    assert ours["answer"] == [2, {"auth": 2}]
-
-
-@EACH_KIND
-def test_a_client_on_polling_comes_back_too(kind: str) -> None:
-    ours = after_a_restart("kokanee", kind, "polling")
-    assert ours["answer"] == [2, {"auth": 2}]
-    assert ours["order"].count("disconnect") == 2
-
-
-def given_up(package: str, kind: str) -> list[Any]:
-    options = "{'reconnection_attempts': 2}"
+@EACH_PACKAGE
+@pytest.mark.parametrize(("options", "attempts"), [("{'reconnection_attempts': 2}", 2), ("{'reconnection': False}", 0)])
+def test_a_client_gives_up_after_its_attempts(kind: str, package: str, options: str, attempts: int) -> None:
     with serve() as server, watched(server.port, package, kind, OPTIONS=options) as client:
         client.wait_for("connected")
         server.kill()
         assert client.ended() == 0
         client.program.wait_for_end_of_output()
+        assert [event for event in client.events if event[0] != "connected"] == GONE
         # Each attempt that failed is said.
-        assert client.program.output.count("connect_error") == 2
-        return client.events
-
-
-@EACH_KIND
-def test_a_client_gives_up_after_its_attempts(kind: str) -> None:
-    ours = given_up("kokanee", kind)
-    assert ours == given_up("socketio", kind)
-    assert [event[0] for event in ours[-3:]] == ["disconnect", "__disconnect_final", "waited"]
-
-
-@EACH_KIND
-def test_without_reconnection_wait_ends_with_the_connection(kind: str) -> None:
-    seen = []
-    for package in ("kokanee", "socketio"):
-        with serve() as server, watched(server.port, package, kind, OPTIONS="{'reconnection': False}") as client:
-            client.wait_for("connected")
-            server.kill()
-            assert client.ended() == 0
-            client.program.wait_for_end_of_output()
-            seen.append(client.events)
-    assert seen[0] == seen[1]
+        assert client.program.output.count("connect_error") == attempts
 
 
 @EACH_KIND
@@ -158,18 +144,16 @@ def test_the_first_attempt_is_repeated_if_asked_to(kind: str) -> None:
 
 
 @EACH_KIND
-def test_shutdown_ends_the_attempts(kind: str) -> None:
-    seen = []
-    for package in ("kokanee", "socketio"):
-        with serve() as server, watched(server.port, package, kind) as client:
-            client.wait_for("connected")
-            server.kill()
-            client.wait_for("connect_error", 2)
-            client.tell("await do(client.shutdown())")
-            client.wait_for("waited")
-            assert client.ended() == 0
-            seen.append(client.events)
-    assert seen[0] == seen[1]
+@EACH_PACKAGE
+def test_shutdown_ends_the_attempts(kind: str, package: str) -> None:
+    with serve() as server, watched(server.port, package, kind) as client:
+        client.wait_for("connected")
+        server.kill()
+        client.wait_for("connect_error", 2)
+        client.tell("await do(client.shutdown())")
+        client.wait_for("waited")
+        assert client.ended() == 0
+        assert [event for event in client.events if event[0] != "connected"] == GONE
 
 
 @EACH_KIND
@@ -185,8 +169,8 @@ def test_a_client_does_not_come_back_to_a_server_that_sent_it_away(kind: str) ->
 @EACH_KIND
 @pytest.mark.parametrize("transports", ["websocket", "polling"])
 def test_a_connection_that_says_nothing_any_more_is_noticed(kind: str, transports: str) -> None:
-    options = repr({"request_timeout": 2})
-    connect = repr({"transports": [transports]})
+    options = repr({"request_timeout": 1})
+    connect = repr({"transports": [transports], "wait_timeout": 2})
     with (
         serve("kokanee", OPTIONS=QUICK) as server,
         relay(server.port) as between,
@@ -235,27 +219,31 @@ def test_a_handler_that_blocks_does_not_end_the_connection(kind: str) -> None:
 
 
 @EACH_KIND
-def test_a_flood_comes_in_order_and_leaves_nothing(kind: str) -> None:
-    count = 100_000
+@pytest.mark.parametrize("count", [20_000, pytest.param(100_000, marks=pytest.mark.full)])
+def test_a_flood_comes_in_order_and_leaves_nothing(kind: str, count: int) -> None:
+    # Events wait where they are while there are too many, and pings behind them.
+    pings = "{'ping_interval': 0.3, 'ping_timeout': 20}"
+    # Handlers on threads run side by side, unless they are asked not to.
+    options = "{'async_handlers': False}" if kind == "sync" else "{}"
     memory = "say('answer', int(open('/proc/self/statm').read().split()[1]) * 4 // 1024, threading.active_count())"
-    with serve("kokanee", OPTIONS=QUICK) as server, watched(server.port, "kokanee", kind) as client:
+    with serve("kokanee", OPTIONS=pings) as server, watched(server.port, "kokanee", kind, OPTIONS=options) as client:
         client.wait_for("connected")
         before, threads = client.ask(memory)
         client.tell(f"await do(client.emit('burst', {count}))")
-        until(lambda: client.ask("say('answer', len(numbers))") == [count], pause=0.2)
+        until(lambda: client.ask("say('answer', len(numbers))") == [count], seconds=6 * LIMIT, pause=0.2)
         assert client.ask("say('answer', numbers == list(range(len(numbers)))); numbers.clear()") == [True]
         assert client.ask("say('answer', await do(client.call('echo', 9)))") == [9]
         after, threads_after = client.ask(memory)
         assert "disconnect" not in [event[0] for event in client.events]
-        # Of what was received nothing is kept: 100,000 integers are 4 MiB.
+        # Of what was received nothing is kept: 100,000 numbers are 4 MiB.
         assert after - before < 64, (before, after)
         assert threads_after <= threads + 2
         client.tell("await do(client.disconnect())")
         assert client.ended() == 0
 
 
-def test_a_thousand_clients_come_back_one_after_the_other() -> None:
-    count = 1000
+@pytest.mark.parametrize("count", [300, pytest.param(1000, marks=pytest.mark.full)])
+def test_many_clients_come_back_one_after_the_other(count: int) -> None:
     port = free_port()
     with contextlib.ExitStack() as stack:
         with serve("kokanee", port=port) as server:

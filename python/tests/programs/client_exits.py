@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 
-from client_kind import IS_ASYNC, Client, SimpleClient, do, finish, socketio
+from client_kind import IS_ASYNC, Client, SimpleClient, do, finish
 
 URL, HOW = sys.argv[1], sys.argv[2]
 OPTIONS = eval(os.environ.get("OPTIONS", "{}"))
@@ -46,9 +46,7 @@ async def receives():
 
 
 async def reconnects():
-    """Its server is gone, when the signal comes."""
-    down = threading.Event()
-    client.on("disconnect", lambda reason: down.set())
+    """Its server is gone when the signal comes."""
     await connect()
     say("READY")
     await do(client.wait())
@@ -102,16 +100,12 @@ async def connects_while_handlers_run():
 
 
 async def forks():
-    """Forks with the package imported, and each process has a client of its own."""
-    child = os.fork()
+    """Was forked with the package imported: each process has a client of its own."""
     one = Client(reconnection=False)
     await connect(one)
     answer = await do(one.call("echo", os.getpid()))
     say("ECHO", answer == os.getpid())
     await do(one.disconnect())
-    if child:
-        say("CHILD", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-        say("READY")
 
 
 async def forks_while_connected():
@@ -132,15 +126,23 @@ async def forks_while_connected():
     say("READY")
 
 
+def run(coroutine):
+    asyncio.run(coroutine) if IS_ASYNC else finish(coroutine)
+
+
 def main():
     if HOW == "only_imports":
         say("THREADS", [thread.name for thread in threading.enumerate()], len(os.listdir("/proc/self/task")))
         say("READY")
-    elif IS_ASYNC:
-        asyncio.run(globals()[HOW]())
+    elif HOW == "forks":
+        # A loop that runs does not survive it.
+        child = os.fork()
+        run(forks())
+        if child:
+            say("CHILD", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            say("READY")
     else:
-        finish(globals()[HOW]())
+        run(globals()[HOW]())
 
 
-assert socketio
 main()

@@ -422,7 +422,7 @@ async def a_callback_of_its_kind(run):
 @scenario
 async def no_answer(run):
     client = await run.connected()
-    run.seen["call"] = named(await error_of(lambda: client.call("silent", timeout=0.2), errors.TimeoutError))
+    run.seen["call"] = named(await error_of(lambda: client.call("silent", timeout=0.2), errors.TimeoutError))[:2]
     run.seen["after"] = await do(client.call("echo", 1))
 
 

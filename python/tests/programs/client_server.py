@@ -110,6 +110,9 @@ class Events(socketio.AsyncNamespace):
     async def on_burst(self, sid, count):
         for number in range(count):
             await self.emit("number", number, to=sid)
+            if number % 100 == 0:
+                # Others have their turn, pings too.
+                await asyncio.sleep(0)
 
     async def on_transport(self, sid):
         return sio.transport(sid, self.namespace)

@@ -49,15 +49,21 @@ async def with_sessions():
             await attempt("session", new(http_session=session))
             await attempt("session_and_headers", new(http_session=session), headers={"X-Test": "of the call"})
 
-            @handler
-            async def factory():
-                return session
-
-            await attempt("session_of_a_function", new(http_session=factory))
             if TRANSPORTS == ["websocket"]:
                 options = {"headers": {"X-Test": "of the options"}}
                 await attempt("options", new(websocket_extra_options=options))
             seen["still open"] = not session.closed
+        made = []
+
+        @handler
+        async def factory():
+            made.append(aiohttp.ClientSession(headers={"X-Test": "made"}))
+            return made[-1]
+
+        await attempt("session_of_a_function", new(http_session=factory))
+        seen["made"] = len(made)
+        # What a client has made, it closes.
+        seen["closed"] = [session.closed for session in made]
     else:
         session = requests.Session()
         session.cookies.set("first", "1")

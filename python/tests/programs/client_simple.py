@@ -55,8 +55,8 @@ async def use(client):
     await do(client.emit("say"))
     seen["without data"] = show(await do(client.receive()))
     seen["call"] = show([await do(client.call("echo", value)) for value in ("x", ("a", b"b"), [1, 2], None)])
-    seen["no event"] = await error_of(lambda: client.receive(timeout=0.05), errors.TimeoutError)
-    seen["no answer"] = await error_of(lambda: client.call("silent", timeout=0.05), errors.TimeoutError)
+    seen["no event"] = (await error_of(lambda: client.receive(timeout=0.05), errors.TimeoutError))[0]
+    seen["no answer"] = (await error_of(lambda: client.call("silent", timeout=0.05), errors.TimeoutError))[0]
     for _ in range(3):
         await do(client.emit("say", "queued"))
     seen["queued"] = [await do(client.receive(timeout=10)) for _ in range(3)]
