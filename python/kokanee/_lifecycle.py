@@ -42,6 +42,11 @@ def started(engine: Any, mode: Any = None) -> None:
                 register(_at_exit)
 
 
+def stopped(engine: Any) -> None:
+    """Forgets an engine that has ended."""
+    _running[:] = [(each, mode) for each, mode in _running if each is not engine]
+
+
 def is_running() -> bool:
     """Returns whether this process has started an engine."""
     return bool(_running)

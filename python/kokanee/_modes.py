@@ -92,10 +92,9 @@ class Threading:
                     return
 
     def _work(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
-        wait_event = engine.wait_event
         while True:
             try:
-                event = self._rest.popleft() if self._rest else wait_event(self.idle_seconds)
+                event = self._rest.popleft() if self._rest else self._next(engine)
             except IndexError:
                 # Another thread was faster.
                 continue
@@ -116,6 +115,11 @@ class Threading:
                 if len(self._threads) > 1 or engine.is_closed():
                     self._threads.discard(threading.current_thread())
                     return
+
+    def _next(self, engine: Any) -> tuple[Any, ...] | None:
+        """Waits for the next event. `None`: none has come for long, or the engine is closed."""
+        event: tuple[Any, ...] | None = engine.wait_event(self.idle_seconds)
+        return event
 
     def _supervise(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         # The engine's threads end by themselves when it is closed, and so does this.

@@ -466,6 +466,33 @@ impl Socket {
         self.core.hub.transport()
     }
 
+    /// Returns whether a WebSocket is about to take over from polling.
+    pub fn is_upgrading(&self) -> bool {
+        self.core.hub.is_upgrading()
+    }
+
+    /// Waits until the upgrade to a WebSocket that is under way is done or has failed; without one, does not wait. Cancel safe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::{Client, Transport};
+    /// let socket = Client::connect(&url).await?;
+    /// socket.upgraded().await;
+    /// assert_eq!(socket.transport(), Some(Transport::WebSocket));
+    /// # Ok(()) }
+    /// ```
+    pub async fn upgraded(&self) {
+        self.core.hub.settled().await;
+    }
+
+    /// Returns the id of the session that is open, which is a secret. JavaScript: `socket.io.engine.id`.
+    pub fn session_id(&self) -> Option<String> {
+        let sid = self.core.hub.sid();
+        sid.map(|sid| sid.as_str().to_owned())
+    }
+
     /// Returns the socket of another namespace over the same connection. It is not connected yet: call
     /// [`connect`](Self::connect).
     ///

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, task::Poll, time::Instant};
 
-use kokanee_engineio::{CloseReason, Message, SendOptions};
+use kokanee_engineio::{CloseReason, Message, SendOptions, Str};
 use kokanee_handler::Erased;
 use kokanee_socketio::{ClientInput, encode_disconnect};
 
@@ -157,6 +157,8 @@ impl<W: Wire> Manager<W> {
     /// The wire that was asked for is open.
     pub(super) fn handle_opened(&mut self, wire: W) {
         self.hub.set_transport(Some(wire.transport()));
+        self.hub
+            .set_sid(wire.sid().map(|sid| Str::from(sid.to_owned())));
         self.connection.opened(&self.hub.options, wire);
         self.reconnect.on_opened();
     }
@@ -187,6 +189,8 @@ impl<W: Wire> Manager<W> {
         let details = open.wire.close_details();
         drop(open);
         self.hub.set_transport(None);
+        self.hub.set_sid(None);
+        self.hub.set_upgrading(false);
         self.hub.set_outbound(0);
         for socket in self.sockets.iter_mut() {
             socket.on_lost(turn, DisconnectReason::Session(reason), details.as_ref());
@@ -369,6 +373,13 @@ impl<W: Wire> Manager<W> {
 
     /// A socket is not connected: it leaves the connection, and the application learns why.
     fn refuse(&mut self, turn: &mut Turn<'_, '_>, key: u64, failure: ConnectFailure) {
+        if self.hub.options.retry_refused
+            && let Some(socket) = self.sockets.by_key(key)
+            && !socket.is_first()
+        {
+            socket.on_failed(turn, &Arc::new(failure));
+            return self.handle_lost(turn, CloseReason::TransportClose);
+        }
         self.connection.leave(key);
         if let Some(socket) = self.sockets.by_key(key) {
             socket.on_refused(turn, &Arc::new(failure));

@@ -315,6 +315,11 @@ impl SocketState {
     /// The socket is not connected, and is not to be any more.
     pub(super) fn on_refused(&mut self, turn: &mut Turn<'_, '_>, failure: &Arc<ConnectFailure>) {
         self.deactivate(failure);
+        self.on_failed(turn, failure);
+    }
+
+    /// An attempt to connect the socket has failed.
+    pub(super) fn on_failed(&mut self, turn: &mut Turn<'_, '_>, failure: &Arc<ConnectFailure>) {
         let facts = Facts {
             failure: Some(failure),
             ..Facts::default()
