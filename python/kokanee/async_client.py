@@ -26,6 +26,7 @@ class AsyncClient(BaseClient):
     _change: Any = None
     _end: Any = None
     _process: int = 0
+    _session_factory: Any = None
 
     def is_asyncio_based(self) -> bool:
         """Returns whether this is an `AsyncClient`."""
@@ -62,6 +63,7 @@ class AsyncClient(BaseClient):
         self._process, self._hub = os.getpid(), _client_loop.current()
         seconds = self._wait_seconds(wait_timeout)
         self._change = asyncio.Event()
+        await self._open_session()
         values = (await _value(url), await _value(headers), await _value(auth))
         self._make_engine(self._hub, values, seconds, retry)
         try:
@@ -95,6 +97,20 @@ class AsyncClient(BaseClient):
         if engine is not None and engine.awaits_upgrade(number):
             await _wait(done, self._option("request_timeout"))
         self._callbacks.pop(number, None)
+
+    async def _open_session(self) -> None:
+        """Makes the session whose headers and cookies are used, if `http_session` is a function or a coroutine function."""
+        make = self._options.get("http_session")
+        if callable(make) and not hasattr(make, "headers"):
+            self._options["http_session"] = await settle(make())
+            self._session_factory = make
+
+    async def _close_session(self) -> None:
+        """Closes the session that was made for the connection."""
+        if self._session_factory is not None:
+            session = self._options["http_session"]
+            self._options["http_session"], self._session_factory = self._session_factory, None
+            await settle(session.close())
 
     def _answered(self, namespace: str, failure: exceptions.ConnectionError | None) -> None:
         self._answers[namespace] = failure
@@ -154,9 +170,13 @@ class AsyncClient(BaseClient):
         elif self._engine is not None:
             wanted = list(self._wanted)
             self.logger.info("Reconnect task aborted")
+            # Who waits is told after the handlers.
+            end, self._end = self._end, None
             await self._stop()
             for namespace in wanted:
                 await self._trigger("__disconnect_final", namespace)
+            if end is not None:
+                end.set()
 
     async def _stop(self, seconds: float = _client_hub.CLOSE_SECONDS) -> None:
         """Ends the connection, if there is one, and waits until the server knows."""
@@ -171,6 +191,7 @@ class AsyncClient(BaseClient):
                     self._reset(hub)
                 else:
                     hub.remove(number)
+        await self._close_session()
         self._ended()
 
     def _ended(self) -> None:

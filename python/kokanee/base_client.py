@@ -483,11 +483,13 @@ class BaseClient:
     ) -> tuple[Handler | None, tuple[Any, ...]]:
         """Returns the function that handles an event, and its arguments."""
         own = self.handlers.get(namespace)
-        if own is not None:
+        if own:
+            # One that has handlers of its own does not ask those of all namespaces.
             if event in own:
                 return own[event], args
             if "*" in own and event not in self.reserved_events:
                 return own["*"], (event, *args)
+            return None, args
         every = self.handlers.get("*")
         if every is not None:
             if event in every:

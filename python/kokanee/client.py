@@ -148,9 +148,13 @@ class Client(BaseClient):
         elif self._engine is not None:
             wanted = list(self._wanted)
             self.logger.info("Reconnect task aborted")
+            # Who waits is told after the handlers.
+            end, self._end = self._end, None
             self._stop()
             for namespace in wanted:
                 drive(self._trigger("__disconnect_final", namespace))
+            if end is not None:
+                end.set()
 
     def _interrupt(self) -> None:
         """Ends the connection within a signal handler, where no greenlet can wait."""
