@@ -17,6 +17,7 @@ from support import INTEROP, free_port, make_certificate, program, result
 
 OPEN = '0{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}'
 UNSUPPORTED = b'{"code":5,"message":"Unsupported protocol version"}'
+FORBIDDEN = b'{"code":4,"message":"not you"}'
 PAGE = b"<!DOCTYPE html><html><body>It works!</body></html>"
 
 
@@ -51,6 +52,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "an empty page": (pages("200 OK", b""), r"(?i)not .*(socket|engine)\.io|unexpected"),
     "a page elsewhere": (pages("302 Found\r\nLocation: /other"), r"302"),
     "a page without an end": (lambda: url_of(hostile(endless)), r"."),
+    "refused": (pages("403 Forbidden", FORBIDDEN, "application/json"), r"not you"),
     "another revision": (pages("400 Bad Request", UNSUPPORTED, "application/json"), r"(?i)revision|version"),
     "not http": (pages("nonsense"), r"."),
     "tls on a plain port": (lambda: url_of(hostile(plain), "https"), r"TLS"),
@@ -75,7 +77,7 @@ def test_the_error_says_why(kind: str, tmp_path: pathlib.Path) -> None:
     assert not wrong, {name: found["cases"][name] for name in wrong}
     assert found["threads"] == ["MainThread"]
     # As in python-socketio: what the server says in JSON is what the handler gets.
-    assert found["cases"]["another revision"]["polling"]["calls"] == [[json.loads(UNSUPPORTED)]]
+    assert found["cases"]["refused"]["polling"]["calls"] == [[json.loads(FORBIDDEN)]]
 
 
 def is_right(found: dict[str, Any], pattern: str) -> bool:

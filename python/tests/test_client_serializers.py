@@ -1,4 +1,4 @@
-"""MessagePack, modules for JSON and classes of packets: clients see what python-socketio's see, and use what they are given."""
+"""MessagePack and modules for JSON: clients see what python-socketio's see, and use what they are given."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from support import result, until
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    ("how", "used"), [("msgpack", []), ("json", ["dumps", "loads"]), ("class", ["encode", "decode"])]
-)
+@pytest.mark.parametrize(("how", "used"), [("msgpack", []), ("json", ["dumps", "loads"])])
 def test_serializers(how: str, used: list[str], kind: str) -> None:
     found = {}
     with serve(OPTIONS="{'serializer': 'msgpack'}" if how == "msgpack" else "{}") as server:
