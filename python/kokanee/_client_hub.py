@@ -17,6 +17,8 @@ from . import _engine, _lifecycle, _modes
 
 #: How long the end of a connection is waited for.
 CLOSE_SECONDS = 5.0
+#: How long the end of idle threads is waited for.
+JOIN_SECONDS = 0.1
 #: How long when Ctrl-C ends the process.
 INTERRUPT_SECONDS = 0.5
 
@@ -57,9 +59,13 @@ class Hub:
         """Forgets a client; with the last one, the threads end."""
         with self._lock:
             self.clients.pop(number, None)
-            if not self.clients and self._queue is not None:
+            is_last = not self.clients and self._queue is not None
+            if is_last:
                 self._queue.close()
                 self._queue = None
+        if is_last and isinstance(self.mode, ClientThreads):
+            # They have nothing to do any more, unless a handler still runs.
+            self.mode.join(JOIN_SECONDS)
 
     def _handle(self, event: tuple[Any, ...]) -> None:
         client = self.clients.get(event[1])

@@ -34,7 +34,7 @@ class AsyncClientNamespace(BaseClientNamespace):
         await self.client.send(data, namespace=namespace or self.namespace, callback=callback)
 
     async def call(
-        self, event: str, data: Any = None, namespace: str | None = None, timeout: float | None = 60
+        self, event: str, data: Any = None, namespace: str | None = None, timeout: float | None = None
     ) -> Any:
         """Emits an event and waits for its acknowledgement; see `AsyncClient.call`."""
         return await self.client.call(event, data=data, namespace=namespace or self.namespace, timeout=timeout)

@@ -43,14 +43,32 @@ class AsyncSimpleClient:
         self.input_buffer = collections.deque()
         self.input_event.clear()
         # Events are received in the order in which they were sent.
-        own = {"async_handlers": False} if issubclass(self.client_class, BaseClient) else {}
+        is_ours = isinstance(self.client_class, type) and issubclass(self.client_class, BaseClient)
+        own = {"async_handlers": False} if is_ours else {}
         self.client = self.client_class(*self.client_args, **{**own, **self.client_kwargs})
-        on = self.client.on
-        on("connect", self._on_connect, namespace=namespace)
-        on("disconnect", self._on_disconnect, namespace=namespace)
-        on("__disconnect_final", self._on_disconnect_final, namespace=namespace)
-        on("*", self._on_event, namespace=namespace)
-        await self.client.connect(
+        client = self.client
+
+        def connect() -> None:
+            self.connected = True
+            self.connected_event.set()
+
+        def disconnect(reason: Any = None) -> None:
+            self.connected_event.clear()
+
+        def __disconnect_final() -> None:
+            self.connected = False
+            # Who waits learns that no connection will come.
+            self.connected_event.set()
+            self.input_event.set()
+
+        def on_event(event: str, *args: Any) -> None:
+            self.input_buffer.append([event, *args])
+            self.input_event.set()
+
+        for handler in (connect, disconnect, __disconnect_final):
+            client.event(namespace=namespace)(handler)
+        client.on("*", namespace=namespace)(on_event)
+        await client.connect(
             url,
             headers=headers,
             auth=auth,
@@ -59,23 +77,6 @@ class AsyncSimpleClient:
             socketio_path=socketio_path,
             wait_timeout=wait_timeout,
         )
-
-    def _on_connect(self) -> None:
-        self.connected = True
-        self.connected_event.set()
-
-    def _on_disconnect(self, reason: Any = None) -> None:
-        self.connected_event.clear()
-
-    def _on_disconnect_final(self) -> None:
-        self.connected = False
-        # Who waits learns that no connection will come.
-        self.connected_event.set()
-        self.input_event.set()
-
-    def _on_event(self, event: str, *args: Any) -> None:
-        self.input_buffer.append([event, *args])
-        self.input_event.set()
 
     @property
     def sid(self) -> str | None:

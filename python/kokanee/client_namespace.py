@@ -27,7 +27,7 @@ class ClientNamespace(BaseClientNamespace):
         self.client.send(data, namespace=namespace or self.namespace, callback=callback)
 
     def call(
-        self, event: str, data: Any = None, namespace: str | None = None, timeout: float | None = 60
+        self, event: str, data: Any = None, namespace: str | None = None, timeout: float | None = None
     ) -> Any:
         """Emits an event and waits for its acknowledgement; see `Client.call`."""
         return self.client.call(event, data=data, namespace=namespace or self.namespace, timeout=timeout)
