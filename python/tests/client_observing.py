@@ -5,13 +5,32 @@ from __future__ import annotations
 import functools
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pytest
 from support import Program, program, run, until
 
 KINDS = ["sync", "async"]
+TRANSPORTS = ["websocket", "polling", "polling,websocket"]
 #: What each scenario's clients saw, and what the server saw of them.
 Observed = dict[str, dict[str, Any]]
+
+
+def combined(
+    usual: Iterable[tuple[str, str]], transports: Sequence[str] = TRANSPORTS, is_grouped: bool = False
+) -> Any:
+    """Runs a test with both kinds on each transport: without `--full` only those that are usual."""
+    usual = set(usual)
+    cases = []
+    for kind in KINDS:
+        for transport in transports:
+            marks = [] if (kind, transport) in usual else [pytest.mark.full]
+            if is_grouped:
+                # The tests of one kind share what the published client has seen.
+                marks.append(pytest.mark.xdist_group(f"client scenarios {kind}"))
+            cases.append(pytest.param(kind, transport, marks=marks))
+    return pytest.mark.parametrize(("kind", "transports"), cases)
 
 
 def serve(package: str = "socketio", **environment: str) -> Any:

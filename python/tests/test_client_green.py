@@ -7,7 +7,7 @@ from client_observing import left, serve
 from support import result, until
 
 
-@pytest.mark.parametrize("patch", ["gevent", "eventlet"])
+@pytest.mark.parametrize("patch", ["gevent", pytest.param("eventlet", marks=pytest.mark.full)])
 def test_clients_wait_as_greenlets_do(patch: str) -> None:
     with serve("kokanee") as server:
         url = f"http://127.0.0.1:{server.port}?scenario=green"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_observing import KINDS
+from client_observing import KINDS, TRANSPORTS
 from support import INTEROP, program, result
 
 SERVERS = INTEROP / "client" / "servers"
@@ -30,19 +30,19 @@ COMMANDS: dict[str, tuple[list[str | Path], dict[str, Any]]] = {
 }
 #: Servers that handle each event in a thread or greenlet of its own, in any order.
 UNORDERED = {"Flask-SocketIO on gevent", "Flask-SocketIO on threads", "Kokanee under Flask-SocketIO"}
-#: Both kinds on all transports; others with `--full`.
+#: Those that both kinds use; others run with `--full`, and on the other transports.
 USUAL = {"socket.io 4", "python-socketio"}
 HINT = {"code": 401, "hint": "say the token"}
 
 
 def cases() -> list[Any]:
     found = []
-    for server in COMMANDS:
+    for index, server in enumerate(COMMANDS):
         for kind in KINDS:
-            for transports in ("websocket", "polling", "polling,websocket"):
-                usual = transports == "polling,websocket" and (kind == "sync" or server in USUAL)
-                seldom = [] if usual or server in USUAL and transports == "polling" else [pytest.mark.full]
-                found.append(pytest.param(server, kind, transports, marks=seldom))
+            for transports in TRANSPORTS:
+                is_usual = server in USUAL or kind == KINDS[index % 2]
+                marks = [] if is_usual and transports == "polling,websocket" else [pytest.mark.full]
+                found.append(pytest.param(server, kind, transports, marks=marks))
     return found
 
 

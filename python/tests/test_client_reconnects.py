@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from client_observing import KINDS, seen_by, serve
+from client_observing import KINDS, combined, seen_by, serve
 from relay import relay
 from support import LIMIT, PROGRAMS, Program, free_port, until
 
@@ -100,9 +100,8 @@ def after_a_restart(package: str, kind: str, transports: str) -> Any:
     return {"events": [event for event in client.events if event[0] not in ("answer", "connected")], "answer": answer}
 
 
-@EACH_KIND
+@combined([("sync", "polling"), ("sync", "polling,websocket"), ("async", "websocket")])
 @EACH_PACKAGE
-@pytest.mark.parametrize("transports", ["websocket", "polling", "polling,websocket"])
 def test_a_client_comes_back_after_a_restart(kind: str, package: str, transports: str) -> None:
     if transports == "polling" and package == "socketio":
         pytest.skip("its client waits for a poll that its server leaves unanswered")
@@ -170,8 +169,7 @@ def test_a_client_does_not_come_back_to_a_server_that_sent_it_away(kind: str) ->
     assert client.events[-3:] == [["disconnect", "server disconnect"], ["__disconnect_final"], ["waited", False]]
 
 
-@EACH_KIND
-@pytest.mark.parametrize("transports", ["websocket", "polling"])
+@combined([("sync", "polling"), ("async", "websocket")], ["polling", "websocket"])
 def test_a_connection_that_says_nothing_any_more_is_noticed(kind: str, transports: str) -> None:
     options = repr({"request_timeout": 1})
     connect = repr({"transports": [transports], "wait_timeout": 2})
@@ -213,7 +211,7 @@ def test_a_handler_that_blocks_does_not_end_the_connection(kind: str) -> None:
     with serve("kokanee", OPTIONS=QUICK) as server, watched(server.port, "kokanee", kind) as client:
         client.wait_for("connected")
         # Longer than interval and timeout of the pings together.
-        client.tell("await do(client.emit('emit', ('block', 3)))")
+        client.tell("await do(client.emit('emit', ('block', 1.5)))")
         client.wait_for("blocked")
         assert client.ask("say('answer', await do(client.call('echo', 8)))") == [8]
         assert "disconnect" not in [event[0] for event in client.events]

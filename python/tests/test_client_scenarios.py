@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from client_observing import KINDS, Observed, observe, published, serve
+from client_observing import Observed, combined, observe, published, serve
 
 NO_OBJECT = "invalid option auth: it must serialize to a JSON object"
 #: Where we decided to do otherwise: what our clients see, by the name of the scenario.
@@ -28,17 +28,6 @@ DIFFERENT: dict[str, Any] = {
 BY_TRANSPORT = {"state_before_while_and_after"}
 
 
-def each_kind(*transports: str) -> Any:
-    return pytest.mark.parametrize(
-        ("kind", "transports"),
-        [
-            pytest.param(kind, transport, marks=pytest.mark.xdist_group(f"client scenarios {kind}"))
-            for kind in KINDS
-            for transport in transports
-        ],
-    )
-
-
 def compare(theirs: Observed, ours: Observed) -> None:
     assert ours.keys() == theirs.keys()
     differing = {}
@@ -52,13 +41,13 @@ def compare(theirs: Observed, ours: Observed) -> None:
     assert not differing
 
 
-@each_kind("websocket")
+@combined([("sync", "websocket"), ("async", "websocket")], ["websocket"], is_grouped=True)
 def test_clients_and_server_see_the_same(kind: str, transports: str) -> None:
     with serve() as server:
         compare(published(kind, transports), observe(server, "kokanee", kind, transports))
 
 
-@each_kind("polling", "polling,websocket")
+@combined([("sync", "polling"), ("async", "polling,websocket")], ["polling", "polling,websocket"], is_grouped=True)
 def test_they_see_the_same_on_each_transport(kind: str, transports: str) -> None:
     with serve() as server:
         ours = observe(server, "kokanee", kind, transports)
@@ -70,15 +59,14 @@ def test_they_see_the_same_on_each_transport(kind: str, transports: str) -> None
 
 
 @pytest.mark.xdist_group("client scenarios sync")
-@pytest.mark.parametrize("patch", ["gevent", "eventlet"])
+@pytest.mark.parametrize("patch", ["gevent", pytest.param("eventlet", marks=pytest.mark.full)])
 def test_a_patched_process_sees_the_same(patch: str) -> None:
     with serve() as server:
         ours = observe(server, "kokanee", "sync", "websocket", PATCH=patch)
     compare(published("sync", "websocket"), ours)
 
 
-@pytest.mark.full
-@each_kind("polling,websocket")
+@combined([], ["polling,websocket"], is_grouped=True)
 def test_the_published_clients_see_the_same_after_an_upgrade(kind: str, transports: str) -> None:
     with serve() as server:
         compare(published(kind, transports), observe(server, "kokanee", kind, transports))

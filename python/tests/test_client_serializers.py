@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from client_observing import KINDS, left, serve
+from client_observing import left, serve
 from support import result, until
 
+SELDOM = pytest.mark.full
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("how", "used"), [("msgpack", []), ("json", ["dumps", "loads"])])
+
+@pytest.mark.parametrize(
+    ("how", "used", "kind"),
+    [
+        pytest.param("msgpack", [], "sync"),
+        pytest.param("msgpack", [], "async", marks=SELDOM),
+        pytest.param("json", ["dumps", "loads"], "sync", marks=SELDOM),
+        pytest.param("json", ["dumps", "loads"], "async"),
+    ],
+)
 def test_serializers(how: str, used: list[str], kind: str) -> None:
     found = {}
     with serve(OPTIONS="{'serializer': 'msgpack'}" if how == "msgpack" else "{}") as server:

@@ -8,15 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from client_observing import KINDS, left, seen_by, serve
+from client_observing import combined, left, seen_by, serve
 from support import Program, result, until
 from tunnel import tunnel
 
-TRANSPORTS = ["websocket", "polling,websocket"]
 #: What others than the test's certificate would be taken from.
 NO_CERTIFICATES = dict.fromkeys(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT"), "")
-EACH_KIND = pytest.mark.parametrize("kind", KINDS)
-EACH_TRANSPORT = pytest.mark.parametrize("transports", TRANSPORTS)
+EACH = combined([("sync", "websocket"), ("async", "polling,websocket")], ["websocket", "polling,websocket"])
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +55,7 @@ def attempts(
     return {**found, "requests": requests}
 
 
-@EACH_KIND
-@EACH_TRANSPORT
+@EACH
 def test_sessions(plain: Program, kind: str, transports: str) -> None:
     theirs = attempts(plain, "socketio", kind, transports)
     ours = attempts(plain, "kokanee", kind, transports)
@@ -70,8 +67,7 @@ def test_sessions(plain: Program, kind: str, transports: str) -> None:
         assert request == expected, name
 
 
-@EACH_KIND
-@EACH_TRANSPORT
+@EACH
 def test_certificates(secure: tuple[Program, pathlib.Path], kind: str, transports: str) -> None:
     server, certificate = secure
     theirs, ours = (
@@ -82,8 +78,7 @@ def test_certificates(secure: tuple[Program, pathlib.Path], kind: str, transport
     assert "TLS" in ours["answers"]["not_trusted"]
 
 
-@EACH_KIND
-@EACH_TRANSPORT
+@combined([("sync", "polling,websocket"), ("async", "websocket")], ["websocket", "polling,websocket"])
 def test_proxies(plain: Program, kind: str, transports: str) -> None:
     for package in ("socketio", "kokanee"):
         with tunnel() as proxy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from client_observing import KINDS, serve
+from client_observing import combined, serve
 from support import Program, result
 
 
@@ -15,8 +15,7 @@ def server() -> Iterator[Program]:
         yield running
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("transports", ["websocket", "polling", "polling,websocket"])
+@combined([("sync", "polling,websocket"), ("async", "websocket"), ("async", "polling")])
 def test_simple_clients_see_the_same(server: Program, kind: str, transports: str) -> None:
     ours = result("client_simple.py", str(server.port), transports, PACKAGE="kokanee", KIND=kind)
     # On polling, python-socketio's client waits for a poll that its server leaves unanswered.
