@@ -86,7 +86,10 @@ def is_right(found: dict[str, Any], pattern: str) -> bool:
     if connected or not re.search(pattern, text):
         return False
     return all(
-        each["error"] and re.search(pattern, each["error"]) and each["after"] == [False, {}, None] and len(each["calls"]) == 1
+        each["error"]
+        and re.search(pattern, each["error"])
+        and each["after"] == [False, {}, None]
+        and len(each["calls"]) == 1
         for each in found.values()
     )
 

@@ -15,7 +15,15 @@ from support import LIMIT, PROGRAMS, Program, run, until
 
 EACH_KIND = pytest.mark.parametrize("kind", KINDS)
 #: What processes write that do not end well.
-COMPLAINTS = ("Fatal Python error", "panicked", "Exception ignored", "never awaited", "never retrieved", "Task was destroyed", "core dumped")
+COMPLAINTS = (
+    "Fatal Python error",
+    "panicked",
+    "Exception ignored",
+    "never awaited",
+    "never retrieved",
+    "Task was destroyed",
+    "core dumped",
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +73,12 @@ def test_the_interrupt_key_ends_it_at_once(server: Program, how: str, kind: str,
 
 @EACH_KIND
 def test_the_interrupt_key_ends_it_while_it_has_no_server(kind: str) -> None:
-    with serve("kokanee") as other, started(other.port, "reconnects", kind, OPTIONS="{'reconnection_delay': 100, 'reconnection_delay_max': 100}") as client:
+    with (
+        serve("kokanee") as other,
+        started(
+            other.port, "reconnects", kind, OPTIONS="{'reconnection_delay': 100, 'reconnection_delay_max': 100}"
+        ) as client,
+    ):
         other.kill()
         client.wait_for("DISCONNECT")
         assert client.stop(signal.SIGINT) == -signal.SIGINT, client.output
@@ -89,7 +102,10 @@ def test_a_signal_that_ends_a_process_ends_this_one(server: Program, kind: str) 
 
 
 @EACH_KIND
-@pytest.mark.parametrize(("how", "code"), [("ends", 0), ("ends_after_disconnect", 0), ("raises", 1), ("exits", 5), ("connects_while_handlers_run", 0)])
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [("ends", 0), ("ends_after_disconnect", 0), ("raises", 1), ("exits", 5), ("connects_while_handlers_run", 0)],
+)
 def test_a_process_ends_with_its_code(server: Program, how: str, code: int, kind: str, runs: int) -> None:
     for _ in range(max(1, runs // 5)):
         begin = len(server.lines)

@@ -13,7 +13,9 @@ from support import Program, result, until
 from tunnel import tunnel
 
 #: What others than the test's certificate would be taken from.
-NO_CERTIFICATES = dict.fromkeys(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT"), "")
+NO_CERTIFICATES = dict.fromkeys(
+    ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT"), ""
+)
 EACH = combined([("sync", "websocket"), ("async", "polling,websocket")], ["websocket", "polling,websocket"])
 
 
@@ -71,7 +73,8 @@ def test_sessions(plain: Program, kind: str, transports: str) -> None:
 def test_certificates(secure: tuple[Program, pathlib.Path], kind: str, transports: str) -> None:
     server, certificate = secure
     theirs, ours = (
-        attempts(server, package, kind, transports, "https", CERTIFICATE=str(certificate)) for package in ("socketio", "kokanee")
+        attempts(server, package, kind, transports, "https", CERTIFICATE=str(certificate))
+        for package in ("socketio", "kokanee")
     )
     assert theirs["seen"]["not_trusted"][0] == "refused"
     assert ours["seen"] == theirs["seen"]

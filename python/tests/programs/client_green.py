@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 
-from client_kind import Client, until, finish
+from client_kind import Client, finish, until
 
 URL = sys.argv[1]
 ticks = []
@@ -63,7 +63,7 @@ print(
             "in order": received == list(range(2000)),
             "timed out": timed_out,
             "ticks": between,
-            "longest": max(later - earlier for earlier, later in zip(ticks, ticks[1:])),
+            "longest": max(later - earlier for earlier, later in zip(ticks, ticks[1:], strict=False)),
             "tasks": tasks,
         }
     )

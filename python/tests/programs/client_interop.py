@@ -13,7 +13,20 @@ URL, TRANSPORTS = f"http://127.0.0.1:{sys.argv[1]}/?who=python", sys.argv[2].spl
 TOKEN = {"token": "kokanee"}
 OPTIONS = eval(os.environ.get("OPTIONS", "{}"))
 seen = {}
-VALUES = [None, True, 0, 1.5, "zwei 🐟", [], {}, {"a": [1, {"b": None}]}, b"\x00\xff", [b"1", {"x": b"2"}], "x" * 100_000, b"y" * 100_000]
+VALUES = [
+    None,
+    True,
+    0,
+    1.5,
+    "zwei 🐟",
+    [],
+    {},
+    {"a": [1, {"b": None}]},
+    b"\x00\xff",
+    [b"1", {"x": b"2"}],
+    "x" * 100_000,
+    b"y" * 100_000,
+]
 
 
 def new():
@@ -27,7 +40,9 @@ async def connect(client, **options):
 
 async def use(client, namespace, events):
     results = {}
-    results["echo"] = [await do(client.call("echo", value, namespace=namespace, timeout=20)) == value for value in VALUES]
+    results["echo"] = [
+        await do(client.call("echo", value, namespace=namespace, timeout=20)) == value for value in VALUES
+    ]
     results["none"] = show(await do(client.call("echo", (), namespace=namespace)))
     results["several"] = show(await do(client.call("echo", (1, b"2", [3]), namespace=namespace)))
     await do(client.emit("say", ("one", 2, b"\x03"), namespace=namespace))

@@ -90,7 +90,7 @@ def show(value):
 
 def main(script):
     """Runs a script, and says where it stands if it does not end."""
-    faulthandler.dump_traceback_later(90, exit=True)
+    faulthandler.dump_traceback_later(float(os.environ.get("SECONDS", 90)), exit=True)
     if IS_ASYNC:
         asyncio.run(script)
     else:

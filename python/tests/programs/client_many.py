@@ -19,7 +19,9 @@ async def main():
     clients = []
 
     def client():
-        one = kokanee.AsyncClient(reconnection_delay=1, reconnection_delay_max=2, randomization_factor=0.5, handle_sigint=False)
+        one = kokanee.AsyncClient(
+            reconnection_delay=1, reconnection_delay_max=2, randomization_factor=0.5, handle_sigint=False
+        )
 
         @one.event
         async def connect():
@@ -35,7 +37,10 @@ async def main():
 
     for _ in range(0, COUNT, 50):
         await asyncio.gather(
-            *(client().connect(f"http://127.0.0.1:{PORT}", transports=["websocket"], wait_timeout=30) for _ in range(50))
+            *(
+                client().connect(f"http://127.0.0.1:{PORT}", transports=["websocket"], wait_timeout=30)
+                for _ in range(50)
+            )
         )
     first.set()
     print("UP", flush=True)
@@ -46,7 +51,11 @@ async def main():
         await asyncio.sleep(0.05)
     begin = min(back)
     tenths = collections.Counter(int((moment - begin) * 10) for moment in back)
-    found = {"clients": len(back), "tenths": [tenths[key] for key in sorted(tenths)], "threads": threading.active_count()}
+    found = {
+        "clients": len(back),
+        "tenths": [tenths[key] for key in sorted(tenths)],
+        "threads": threading.active_count(),
+    }
     print("BACK", json.dumps(found), flush=True)
     await asyncio.gather(*(one.disconnect() for one in clients))
 

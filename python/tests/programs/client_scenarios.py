@@ -162,7 +162,11 @@ async def other_paths(run):
 
 @scenario
 async def forms_of_urls(run):
-    for url in ("http://127.0.0.1:{}/?scenario={}", "http://localhost:{}/a/page?scenario={}", "ws://127.0.0.1:{}?scenario={}"):
+    for url in (
+        "http://127.0.0.1:{}/?scenario={}",
+        "http://localhost:{}/a/page?scenario={}",
+        "ws://127.0.0.1:{}?scenario={}",
+    ):
         client = await run.connected(url=url.format(PORT, run.name))
         run.seen[url] = show(await do(client.call("echo", url)))
 
@@ -172,7 +176,13 @@ async def state_before_while_and_after(run):
     client = run.client()
 
     def state():
-        return [client.connected, dict(client.namespaces), client.sid is None, client.get_sid(), client.get_sid("/chat")]
+        return [
+            client.connected,
+            dict(client.namespaces),
+            client.sid is None,
+            client.get_sid(),
+            client.get_sid("/chat"),
+        ]
 
     def shape():
         return [
@@ -210,7 +220,11 @@ async def attributes_of_options(run):
     client = run.client(randomization_factor=0.1)
     run.seen["default"] = [getattr(client, name) for name in (*names, "randomization_factor")]
     run.seen["asyncio"] = client.is_asyncio_based()
-    run.seen["reasons"] = [client.reason.CLIENT_DISCONNECT, client.reason.SERVER_DISCONNECT, client.reason.TRANSPORT_ERROR]
+    run.seen["reasons"] = [
+        client.reason.CLIENT_DISCONNECT,
+        client.reason.SERVER_DISCONNECT,
+        client.reason.TRANSPORT_ERROR,
+    ]
 
 
 @scenario
@@ -267,7 +281,9 @@ async def namespaces_are_those_with_handlers(run):
     run.seen["namespaces"] = sorted(client.namespaces)
     run.seen["events"] = await collected.wait(1)
     run.seen["default"] = named(await error_of(lambda: client.emit("note", 1), errors.BadNamespaceError))
-    run.seen["call"] = named(await error_of(lambda: client.call("note", 1, namespace="/none"), errors.BadNamespaceError))
+    run.seen["call"] = named(
+        await error_of(lambda: client.call("note", 1, namespace="/none"), errors.BadNamespaceError)
+    )
     run.seen["chat"] = await do(client.call("echo", 1, namespace="/chat"))
 
 
@@ -295,7 +311,9 @@ async def refusals(run):
     for refuse in ("false", "empty", "data"):
         client = run.client()
         collected = Collected(client, "connect", "connect_error", "disconnect")
-        error = await error_of(lambda client=client, refuse=refuse: run.connect(client, auth={"refuse": refuse}), errors.ConnectionError)
+        error = await error_of(
+            lambda client=client, refuse=refuse: run.connect(client, auth={"refuse": refuse}), errors.ConnectionError
+        )
         run.seen[refuse] = [named(error), await collected.wait(1), client.connected, dict(client.namespaces)]
 
 
@@ -331,8 +349,24 @@ async def refused_and_not_waiting(run):
 # Events.
 
 VALUES = [
-    None, True, 0, -1, 1.5, "", "zwei 🐟 \u2028\\\"", [], {}, [None], {"a": {"b": [1, {"c": None}]}}, 2**53 + 1, 10**21,
-    b"", b"\x00\xff", [b"1", {"x": b"2"}], {"_placeholder": False, "num": "no"}, {"ключ": "значение"},
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    "",
+    'zwei 🐟 \u2028\\"',
+    [],
+    {},
+    [None],
+    {"a": {"b": [1, {"c": None}]}},
+    2**53 + 1,
+    10**21,
+    b"",
+    b"\x00\xff",
+    [b"1", {"x": b"2"}],
+    {"_placeholder": False, "num": "no"},
+    {"ключ": "значение"},
 ]
 
 
@@ -343,7 +377,16 @@ async def events_of_the_client(run):
         # The order of handlers is the server's matter.
         await do(client.emit("note", value))
         await do(client.call("nothing"))
-    for arguments in ((), (1,), (1, "two"), (None,), (None, None), ([1, 2],), ((1, 2),), (b"1", [b"2"], {"three": b"3"})):
+    for arguments in (
+        (),
+        (1,),
+        (1, "two"),
+        (None,),
+        (None, None),
+        ([1, 2],),
+        ((1, 2),),
+        (b"1", [b"2"], {"three": b"3"}),
+    ):
         await do(client.emit("note", arguments))
         await do(client.call("nothing"))
     await do(client.emit("note", data=[1, 2], namespace="/"))
@@ -355,7 +398,9 @@ async def events_of_the_server(run):
     client = run.client()
     collected = Collected(client, "said")
     await run.connect(client)
-    for index, value in enumerate([*((value,) for value in VALUES), (), (1, "two"), ([1],), (b"1", [b"2"], {"c": b"3"})], 1):
+    for index, value in enumerate(
+        [*((value,) for value in VALUES), (), (1, "two"), ([1],), (b"1", [b"2"], {"c": b"3"})], 1
+    ):
         await do(client.emit("say", value))
         await collected.wait(index)
     run.seen["said"] = collected.events
@@ -436,8 +481,18 @@ async def answers_of_the_client(run):
     client = run.client()
     answered = Collected(client, "answered")
     results = {
-        "none": None, "value": 1, "text": "x", "zero": 0, "empty": "", "false": False, "list": [1, 2], "dict": {"a": b"1"},
-        "tuple": (1, "two"), "no arguments": (), "bytes": b"\x01", "tuple of none": (None,),
+        "none": None,
+        "value": 1,
+        "text": "x",
+        "zero": 0,
+        "empty": "",
+        "false": False,
+        "list": [1, 2],
+        "dict": {"a": b"1"},
+        "tuple": (1, "two"),
+        "no arguments": (),
+        "bytes": b"\x01",
+        "tuple of none": (None,),
     }
     for name, value in results.items():
         client.on(name, lambda *args, value=value: value)
@@ -685,9 +740,13 @@ async def the_client_disconnects(run):
     client = run.client()
     events = []
     for namespace in ("/", "/chat"):
-        client.on("disconnect", lambda *args, namespace=namespace: events.append([namespace, *args]), namespace=namespace)
         client.on(
-            "__disconnect_final", lambda *args, namespace=namespace: events.append([namespace, "final", *args]), namespace=namespace
+            "disconnect", lambda *args, namespace=namespace: events.append([namespace, *args]), namespace=namespace
+        )
+        client.on(
+            "__disconnect_final",
+            lambda *args, namespace=namespace: events.append([namespace, "final", *args]),
+            namespace=namespace,
         )
     await run.connect(client)
     await do(client.disconnect())
@@ -798,7 +857,9 @@ async def everything():
             await SCENARIOS[name](run)
             await run.end()
         except Exception as error:
-            run.seen["raised"] = f"{type(error).__name__}: {error} in line {error.__traceback__.tb_next and error.__traceback__.tb_next.tb_lineno}"
+            run.seen["raised"] = (
+                f"{type(error).__name__}: {error} in line {error.__traceback__.tb_next and error.__traceback__.tb_next.tb_lineno}"
+            )
             with contextlib.suppress(Exception):
                 await run.end()
         print("SAW", json.dumps([name, run.seen]), flush=True)

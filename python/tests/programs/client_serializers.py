@@ -34,7 +34,9 @@ async def everything():
     client.on("said", lambda *args: said.append(show(list(args))))
     client.on("answered", lambda *args: answered.append(show(list(args))))
     client.on("question", lambda *args: ("answer", {"b": b"1"}, len(args)))
-    await do(client.connect(URL, auth={"token": "ä"}, namespaces=["/", "/chat"], transports=["websocket"], wait_timeout=20))
+    await do(
+        client.connect(URL, auth={"token": "ä"}, namespaces=["/", "/chat"], transports=["websocket"], wait_timeout=20)
+    )
     seen["echo"] = [show(await do(client.call("echo", value))) for value in VALUES]
     await do(client.emit("say", (1, b"2", {"x": [b"3"]})))
     await until(lambda: said)
@@ -53,7 +55,9 @@ async def everything():
         seen["refused"] = [type(error).__name__, str(error)]
     await until(lambda: errors)
     await do(refused.disconnect())
-    print(json.dumps({"seen": {**seen, "errors": errors}, "used": [name for name, count in counts.items() if count > 5]}))
+    print(
+        json.dumps({"seen": {**seen, "errors": errors}, "used": [name for name, count in counts.items() if count > 5]})
+    )
 
 
 main(everything())

@@ -96,7 +96,9 @@ async def everything():
     refused = SimpleClient()
     seen["refused"] = await error_of(lambda: connect(refused, namespace="/private"), errors.ConnectionError)
     begin = time.monotonic()
-    seen["nobody there"] = (await error_of(lambda: SimpleClient().connect("http://127.0.0.1:1"), errors.ConnectionError))[:1]
+    seen["nobody there"] = (
+        await error_of(lambda: SimpleClient().connect("http://127.0.0.1:1"), errors.ConnectionError)
+    )[:1]
     assert time.monotonic() - begin < 10
     print(json.dumps(seen), flush=True)
 

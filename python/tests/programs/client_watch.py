@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from client_kind import IS_ASYNC, Client, do, errors, finish, handler, pause, show
+from client_kind import IS_ASYNC, Client, do, errors, finish, pause, show
 
 OPTIONS = {"handle_sigint": False, **eval(os.environ.get("OPTIONS", "{}"))}
 CONNECT = {"wait_timeout": 10, **eval(os.environ.get("CONNECT", "{}"))}
@@ -51,7 +51,16 @@ def block(seconds):
 
 
 async def obey(line):
-    scope = {"client": client, "do": do, "say": say, "numbers": numbers, "counts": counts, "errors": errors, "pause": pause, "os": os}
+    scope = {
+        "client": client,
+        "do": do,
+        "say": say,
+        "numbers": numbers,
+        "counts": counts,
+        "errors": errors,
+        "pause": pause,
+        "os": os,
+    }
     scope["threading"] = threading
     exec("async def command():\n    " + line, scope)
     try:
