@@ -65,6 +65,8 @@ class Loop:
             self._leave()
         self._server.manager.check()
         self._server._prepare()
+        if self._server._engine.is_closed():
+            self._server.logger.info("a request starts Socket.IO again")
         self._loop = loop
         _serving.add(self)
         self._descriptor = self._server._engine.fileno()

@@ -189,9 +189,7 @@ class Worker:
             _serve_options.python_path()
             app = _serve_options.load(app, options.factory)
         app = _as_app(app)
-        interface = options.interface
-        if interface == "auto":
-            interface = _serve_options.interface_of(app)
+        interface = _serve_options.interface_of(app, options.interface)
         tls = (options.certfile, options.keyfile) if options.certfile and options.keyfile else None
         try:
             host = _engine.Host(
@@ -277,8 +275,7 @@ class Worker:
     ) -> int:
         from ._serve_wsgi import WsgiHost, base_environ
 
-        address, port = _name(sockets[0])
-        base = base_environ(options, (address, port or 0), options.workers > 1)
+        base = base_environ(options, _name(sockets[0]), options.workers > 1)
         stop = threading.Event()
         self._stop = stop.set
         before: dict[int, Any] = {}

@@ -64,6 +64,7 @@ class _Http(_Waiting):
         self.complete = False
         #: The body was malformed, or its client has left.
         self.broken = False
+        self._is_refused = False
         self.status = 0
         self.sent = 0
 
@@ -78,6 +79,11 @@ class _Http(_Waiting):
             try:
                 while (piece := exchange.try_read(PIECE)) is None:
                     await self.wait()
+            except _engine.RequestMalformed:
+                # Whatever the application makes of it, the client learns why.
+                self._read = self.broken = True
+                self._refuse()
+                return {"type": "http.disconnect"}
             except ConnectionResetError:
                 self._read = self.broken = True
                 return {"type": "http.disconnect"}
@@ -89,6 +95,8 @@ class _Http(_Waiting):
 
     async def send(self, message: Message) -> None:
         """Takes the response."""
+        if self._is_refused:
+            raise BrokenPipeError("the request's body is malformed")
         kind = message["type"]
         if kind == "http.response.start":
             if self._start is not None:
@@ -125,6 +133,18 @@ class _Http(_Waiting):
         if not more:
             exchange.end()
             self._completed(0)
+
+    def _refuse(self) -> None:
+        """Answers a malformed request in place of the application, unless that has begun to."""
+        if self.begun:
+            return
+        self.begun = self._is_refused = True
+        self.status = 400
+        self._completed(0)
+        try:
+            self._exchange.respond(400, [(b"content-type", b"text/plain")], b"Bad Request")
+        except BrokenPipeError:
+            pass
 
     def _completed(self, size: int) -> None:
         self.sent += size
@@ -187,12 +207,15 @@ class _WebSocket(_Waiting):
             raise RuntimeError(f"a WebSocket that was not accepted does not take the message {kind!r}")
 
     def _accept(self, message: Message) -> None:
-        self._opened = self._exchange.accept_websocket(
+        accepted = self._exchange.accept_websocket(
             message.get("headers") or (), message.get("subprotocol"), self._most_bytes
         )
-        if self._opened is None:
-            self._refuse(400, [(b"content-type", b"text/plain")], b"Bad WebSocket handshake")
+        if isinstance(accepted, int):
+            # The client's handshake is not one, or of a version that nobody speaks.
+            self._closed = True
+            self.status = accepted
         else:
+            self._opened = accepted
             self.status = 101
         self.wake()
 
@@ -206,7 +229,7 @@ class _WebSocket(_Waiting):
         opened = self._opened
         assert opened is not None
         if kind == "websocket.close":
-            opened.close(message.get("code") or 1000)
+            opened.close(message.get("code") or 1000, message.get("reason") or "")
             return
         if kind != "websocket.send":
             raise RuntimeError(f"an open WebSocket does not take the message {kind!r}")
@@ -377,7 +400,7 @@ class AsgiHost:
             return 500
         if part.complete or (exchange.is_answered() and not part.begun):
             # The response is there, or an engine has the request.
-            return 500
+            return 400 if part.broken else 500
         if part.begun:
             if not failed:
                 logger.error("the application has returned before the end of its response")

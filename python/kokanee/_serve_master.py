@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import _lifecycle, _run, _serve_options, _workers
@@ -36,8 +36,12 @@ SOCKET = "KOKANEE_SOCKET"
 
 #: The exit code of a worker that wants to be started anew.
 RELOAD = 64
+#: The exit code that Python gives a program whose exception nobody has caught.
+FAILED = 1
 #: How often files are looked at, in seconds.
 LOOK = 0.3
+#: Files and folders below a program's own that are looked at, about at most, for what a program that does not start needs.
+MOST_FILES = 10_000
 #: A worker that ends sooner is replaced after a pause.
 SHORT_LIFE = 5.0
 LONGEST_PAUSE = 10.0
@@ -68,6 +72,7 @@ class _Child:
         self.ready = ready
         self.serves = False
         self.began = time.monotonic()
+        self.began_at = time.time()
         self.leaves = False
         #: It leaves when another one serves.
         self.is_outdated = False
@@ -94,6 +99,8 @@ class Master:
         self._pause = 0.0
         self._start_at = 0.0
         self._failed: int | None = None
+        #: What starts the program anew after it has failed.
+        self._awaited: _Changes | None = None
         self._stopping = 0.0
         self._wake = os.pipe()
         for end in self._wake:
@@ -147,6 +154,8 @@ class Master:
     def _patience(self) -> float | None:
         now = time.monotonic()
         times = [at - now for at in (self._start_at, self._stopping) if at > now]
+        if self._awaited is not None:
+            times.append(LOOK)
         return min(times) if times else 1.0
 
     def _served(self, child: _Child) -> None:
@@ -181,6 +190,7 @@ class Master:
 
     def _replace(self) -> None:
         """Has the workers replaced: each leaves when one more serves."""
+        self._awaited = None
         for child in self._staying():
             if child.serves:
                 child.is_outdated = True
@@ -206,6 +216,10 @@ class Master:
         """Decides what follows the end of a worker that was not asked to end."""
         if self._options.reload and code in (RELOAD, -signal.SIGTERM):
             return
+        if self._options.reload and code == FAILED and self._runs_program:
+            print("kokanee: waiting for a change", file=sys.stderr)
+            self._awaited = _Changes(lambda: _files() | _files_below(_program_folder()), child.began_at)
+            return
         if not child.serves and any(other.is_outdated for other in self._staying()):
             logger.error("the new worker does not start; the old ones go on")
             for other in self._staying():
@@ -225,7 +239,9 @@ class Master:
 
     def _fill(self) -> None:
         """Starts workers that are missing, one more while some are outdated, and dismisses those that are too many."""
-        while not self._stopping:
+        if self._awaited is not None and self._awaited.look() is not None:
+            self._awaited = None
+        while self._awaited is None and not self._stopping:
             staying = self._staying()
             outdated = [child for child in staying if child.is_outdated]
             if len(staying) < self._wanted + bool(outdated) and time.monotonic() >= self._start_at:
@@ -239,13 +255,18 @@ class Master:
 
     def _start(self) -> _Child:
         reader, writer = os.pipe()
-        if self._options.reload and not isinstance(self._app, str):
+        if self._runs_program:
             child = _Child(self._run_program(writer), reader)
         else:
             child = _Child(self._fork(reader, writer), reader)
         os.close(writer)
         self._children[child.pid] = child
         return child
+
+    @property
+    def _runs_program(self) -> bool:
+        """Whether a worker is this program, run anew, as the application cannot be loaded by its name."""
+        return self._options.reload and not isinstance(self._app, str)
 
     def _run_program(self, ready: int) -> int:
         """Runs this program anew: it comes to the same call, and serves there."""
@@ -380,22 +401,56 @@ def _files() -> set[str]:
     }
 
 
-def _watch(changed: threading.Event) -> None:
-    """Looks at the files until one changes, and ends the worker then."""
-    times: dict[str, float] = {}
-    began = time.time()
-    while True:
-        for file in _files():
+def _program_folder() -> str:
+    """Returns the folder of the program that runs."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return os.path.dirname(os.path.abspath(file)) if file else os.getcwd()
+
+
+def _files_below(folder: str) -> set[str]:
+    """Returns the files of Python in a folder and below, without those of environments and hidden folders."""
+    files: set[str] = set()
+    seen = 0
+    for path, folders, names in os.walk(folder):
+        seen += len(folders) + len(names)
+        if "pyvenv.cfg" in names:
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not name.startswith((".", "__pycache__", "node_modules"))]
+        files.update(os.path.join(path, name) for name in names if name.endswith(".py"))
+        if seen >= MOST_FILES:
+            break
+    return files
+
+
+class _Changes:
+    """Finds files that change from a time on. `files` returns their names each time."""
+
+    def __init__(self, files: Callable[[], set[str]], began: float) -> None:
+        self._files = files
+        self._began = began
+        self._times: dict[str, float] = {}
+
+    def look(self) -> str | None:
+        """Returns the name of a file that has changed."""
+        for file in self._files():
             try:
                 time_of = os.stat(file).st_mtime
             except OSError:
                 continue
             # One that is new here may have changed since it was imported.
             # The clock of another machine may be ahead.
-            is_newer = began < time_of <= time.time()
-            if times.setdefault(file, time_of) != time_of or is_newer:
+            is_newer = self._began < time_of <= time.time()
+            if self._times.setdefault(file, time_of) != time_of or is_newer:
                 logger.info("%s has changed", os.path.relpath(file))
-                changed.set()
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
+                return file
+        return None
+
+
+def _watch(changed: threading.Event) -> None:
+    """Looks at the files until one changes, and ends the worker then."""
+    changes = _Changes(_files, time.time())
+    while changes.look() is None:
         time.sleep(LOOK)
+    changed.set()
+    os.kill(os.getpid(), signal.SIGTERM)

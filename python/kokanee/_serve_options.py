@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import importlib
@@ -192,14 +193,18 @@ def _hint(module: Any) -> str:
     return f"; it has {', '.join(sorted(names)[:5])}" if names else ""
 
 
-def interface_of(app: Any) -> str:
-    """Returns `wsgi` or `asgi` for an application. Raises `StartError` if it is neither."""
+def interface_of(app: Any, given: str = "auto") -> str:
+    """Returns `wsgi` or `asgi` for an application, as it is `given` if that is not `auto`. Raises `StartError` if it is neither."""
     from . import asgi, middleware
 
     if isinstance(app, asgi.ASGIApp):
         return "asgi"
     if isinstance(app, middleware.WSGIApp):
         return "wsgi"
+    if isinstance(app, type) and type(app).__call__ is type.__call__:
+        return _interface_of_class(app)
+    if given != "auto":
+        return given
     if not callable(app):
         raise StartError(f"{app!r} is not an application: it cannot be called")
     call = app if inspect.isroutine(app) else type(app).__call__
@@ -225,6 +230,17 @@ def interface_of(app: Any) -> str:
     except ValueError:
         pass
     return "wsgi"
+
+
+def _interface_of_class(app: type) -> str:
+    """Returns `wsgi` or `asgi` for a class each of whose instances answers one request: that is iterated over (PEP 3333), or awaited."""
+    for interface, count, method in (("wsgi", 2, "__iter__"), ("asgi", 3, "__await__")):
+        if hasattr(app, method):
+            with contextlib.suppress(TypeError, ValueError):
+                inspect.signature(app).bind(*range(count))
+                return interface
+    name = f"{app.__module__}:{app.__qualname__}"
+    raise StartError(f"{name} is a class, not an application: give an instance of it, as with {app.__name__}()")
 
 
 def choose_loop(name: str) -> Any:

@@ -41,7 +41,7 @@ class FileWrapper:
 
 
 class BodyError(ConnectionResetError):
-    """Says that the rest of a request's body will not come."""
+    """Says that the client has left in the middle of its request."""
 
 
 class _Body(io.RawIOBase):
@@ -57,7 +57,7 @@ class _Body(io.RawIOBase):
         try:
             piece = self._exchange.read(len(buffer))
         except ConnectionResetError:
-            raise BodyError("the body is malformed, or its client has left") from None
+            raise BodyError("the client has left in the middle of the request's body") from None
         buffer[: len(piece)] = piece
         return len(piece)
 
@@ -266,7 +266,7 @@ class WsgiHost:
                 status = 413
             elif isinstance(error, TimeoutError) and not isinstance(environ["wsgi.input"], io.BytesIO):
                 status = 408
-            elif isinstance(error, BodyError):
+            elif isinstance(error, (BodyError, _engine.RequestMalformed)):
                 status = 400
             response.failed(status)
             reasons = {413: "Content Too Large", 408: "Request Timeout", 400: "Bad Request"}
@@ -286,9 +286,13 @@ class WsgiHost:
         )
 
 
-def base_environ(options: Options, name: tuple[str, int], multiprocess: bool) -> dict[str, Any]:
+def base_environ(options: Options, name: tuple[str, int | None], multiprocess: bool) -> dict[str, Any]:
     """Returns what is the same in every environ."""
+    host, port = name
+    # The name of a Unix socket is that which the client asks for: the engine adds it.
+    names = {} if port is None else {"SERVER_NAME": host, "SERVER_PORT": str(port)}
     return {
+        **names,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.errors": sys.stderr,
@@ -298,8 +302,6 @@ def base_environ(options: Options, name: tuple[str, int], multiprocess: bool) ->
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
         "SERVER_SOFTWARE": f"kokanee/{_engine.__version__}",
-        "SERVER_NAME": name[0],
-        "SERVER_PORT": str(name[1]),
         "SCRIPT_NAME": options.root_path,
         "REMOTE_ADDR": "",
     }

@@ -207,7 +207,8 @@ class AsyncServer(base_server.BaseServer):
         await self._disconnect(sid, namespace or "/", ignore_queue)
 
     async def shutdown(self) -> None:
-        """Disconnects all clients and stops the server of this process."""
+        """Disconnects all clients and stops the server of this process. The next request starts it again, and nothing else does."""
+        self.logger.info("Socket.IO is shutting down")
         await self._loop.stop()
 
     # Background tasks.

@@ -201,7 +201,8 @@ class Server(base_server.BaseServer):
         drive(self._disconnect(sid, namespace or "/", ignore_queue))
 
     def shutdown(self) -> None:
-        """Disconnects all clients and stops the server of this process. The next request starts it again."""
+        """Disconnects all clients and stops the server of this process. The next request starts it again, and nothing else does."""
+        self.logger.info("Socket.IO is shutting down")
         with self._starting:
             self._engine.close()
             if self._started == _engine.generation():
@@ -268,7 +269,8 @@ class Server(base_server.BaseServer):
             self.manager.check()
             self._prepare()
             if self._engine.is_closed():
-                # This starts it again.
+                self.logger.info("a request starts Socket.IO again")
+                # This does it.
                 self._engine.fileno()
             _lifecycle.started(self._engine, self._mode)
             self._mode.start(self._engine, self._handle)

@@ -34,6 +34,10 @@ fn engine_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<host::HostWebSocket>()?;
     module.add_class::<host::Opening>()?;
     module.add(
+        "RequestMalformed",
+        module.py().get_type::<host::RequestMalformed>(),
+    )?;
+    module.add(
         "RequestTooLarge",
         module.py().get_type::<host::RequestTooLarge>(),
     )?;

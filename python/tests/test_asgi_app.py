@@ -260,6 +260,28 @@ def test_clients_are_disconnected_before_the_other_application_ends_and_it_may_s
 # environ.
 
 
+def test_after_a_shutdown_only_a_request_starts_an_async_server_again() -> None:
+    async def use() -> None:
+        sio = server()
+        first, _ = await joined(kokanee.ASGIApp(sio))
+        await sio.shutdown()
+        await first.task
+        await sio.emit("event")
+        await sio.send("text", to="room")
+        await sio.close_room("room")
+        await sio.disconnect("nobody")
+        assert sio.rooms("nobody") == []
+        await sio.shutdown()
+        assert sio._engine.is_closed()
+        second, _ = await joined(kokanee.ASGIApp(sio))
+        await sio.emit("event", 1)
+        assert (await second.hear())["text"] == '42["event",1]'
+        await sio.shutdown()
+        await second.task
+
+    asyncio.run(use())
+
+
 def test_environ_is_a_dict_that_is_filled_when_it_is_read() -> None:
     scope = {
         "type": "http",

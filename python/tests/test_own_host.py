@@ -103,6 +103,24 @@ def test_a_poll_ends_with_its_client() -> None:
             assert client.until("42").startswith("42")
 
 
+@pytest.mark.parametrize("app", ["own_wsgi:app", "own_asgi:app"])
+def test_after_a_shutdown_the_next_client_starts_the_server_again(app: str) -> None:
+    with serve(app) as server:
+        client = websocket(server.port)
+        assert request(server, "GET", "/shut_down")[1] == b"shut down"
+        server.wait_for("disconnect server disconnect")
+        assert client.recv_data(control_frame=True)[0] == websocket_client.ABNF.OPCODE_CLOSE
+        server.lines.clear()
+        # The rest of the application is served as before.
+        assert request(server, "GET", "/echo")[0].status == 200
+        poller = Poller(server.port)
+        poller.join()
+        assert poller.call("my_message", DATA) == [DATA]
+        assert server.stop() == 0
+        server.wait_for("disconnect server disconnect")
+        assert not [line for line in server.lines if "Traceback" in line]
+
+
 def certificate(folder: Path) -> tuple[str, str]:
     """Makes a certificate of its own authority."""
     names = str(folder / "cert.pem"), str(folder / "key.pem")
@@ -161,6 +179,13 @@ def test_a_unix_socket(app: str, tmp_path: Path) -> None:
         connection.request("GET", "/environ" if "wsgi" in app else "/scope")
         body = json.loads(connection.getresponse().read())
         assert body.get("REMOTE_ADDR", body.get("client")) in ("", None)
+        assert body.get("server") == (None if "wsgi" in app else [str(path), None])
+        # WSGI wants host and port, of which a Unix socket has none: they are those that the client asks for.
+        hosts = {"a.b": ("a.b", "80"), "a:8000": ("a", "8000"), "[::1]": ("[::1]", "80"), "[::1]:8": ("[::1]", "8"), "": ("localhost", "80")}
+        for host, expected in hosts.items() if "wsgi" in app else ():
+            connection.request("GET", "/environ", headers={"Host": host})
+            body = json.loads(connection.getresponse().read())
+            assert (body["SERVER_NAME"], body["SERVER_PORT"]) == expected
         connection.request("GET", "/socket.io/?EIO=4&transport=polling")
         assert connection.getresponse().read().startswith(b"0{")
         headers = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
@@ -168,6 +193,7 @@ def test_a_unix_socket(app: str, tmp_path: Path) -> None:
         body = json.loads(connection.getresponse().read())
         assert (body.get("REMOTE_ADDR") or body["client"][0]) == "192.0.2.7"
         assert body.get("wsgi.url_scheme", body.get("scheme")) == "https"
+        assert body.get("SERVER_PORT", "443") == "443"
         again = subprocess.run([*SERVE, app, "--uds", str(path)], cwd=PROGRAMS, capture_output=True, text=True, timeout=20)
         assert (again.returncode, again.stderr) == (1, f"kokanee: another program listens on {path}\n")
     finally:
@@ -304,7 +330,7 @@ def test_what_ends_a_worker_at_its_start_is_said(tmp_path: Path, workers: str) -
         assert "Traceback" not in done.stderr
 
 
-def test_a_file_that_is_no_socket_is_kept(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_socket_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "important"
     path.write_text("precious")
     command = [*SERVE, "own_wsgi:app", "--uds", str(path)]
@@ -336,6 +362,8 @@ def _opened(port: int) -> Any:
     (["no_such_module:app"], 1, "there is no module 'no_such_module' in "),
     (["own_wsgi:no_such"], 1, "'own_wsgi' has no attribute 'no_such'; it has app, sio"),
     (["own_wsgi:make"], 1, "is not an application: WSGI calls it with (environ, start_response)"),
+    (["own_wsgi:kokanee.Server"], 1, "kokanee.server:Server is a class, not an application: give an instance of it, as with Server()"),
+    (["own_wsgi:kokanee.ASGIApp", "--interface", "asgi"], 1, "is a class, not an application"),
     (["own_wsgi:PATHS"], 1, "is not an application: it cannot be called"),
     (["own_wsgi:app", "--host", "no.such.invalid"], 1, "there is no host 'no.such.invalid'"),
     (["own_wsgi:app", "--certfile", "/no/such"], 2, "certfile and keyfile go together"),
@@ -376,6 +404,34 @@ def test_factories() -> None:
     for arguments in (["own_wsgi:make()"], ["own_wsgi:make", "--factory"], ["own_wsgi.py"]):
         with serve(*arguments) as server:
             assert request(server, "GET", "/write")[1] == b"written,returned"
+
+
+#: Classes each of whose instances answers one request.
+CLASSES = """
+class Wsgi:
+    def __init__(self, environ, start_response):
+        self.start_response = start_response
+    def __iter__(self):
+        self.start_response("200 OK", [])
+        yield b"wsgi"
+
+class Asgi:
+    def __init__(self, scope, receive, send):
+        self.scope, self.send = scope, send
+    def __await__(self):
+        return self.answer().__await__()
+    async def answer(self):
+        assert self.scope["type"] == "http"
+        await self.send({"type": "http.response.start", "status": 200})
+        await self.send({"type": "http.response.body", "body": b"asgi"})
+"""
+
+
+@pytest.mark.parametrize(("name", "body"), [("Wsgi", b"wsgi"), ("Asgi", b"asgi"), ("make()", b"wsgi")])
+def test_a_class_whose_instances_answer_one_request_is_an_application(name: str, body: bytes, tmp_path: Path) -> None:
+    (tmp_path / "classes.py").write_text(f"{CLASSES}\ndef make():\n    return Wsgi\n")
+    with serve(f"classes:{name}", "--app-dir", str(tmp_path)) as server:
+        assert request(server, "GET", "/")[1] == body
 
 
 # Workers.
@@ -434,7 +490,7 @@ def test_workers_share_the_socket_are_replaced_and_end_together() -> None:
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_a_process_that_a_worker_starts_is_none(named: bool) -> None:
+def test_a_process_that_a_worker_starts_is_not_a_worker(named: bool) -> None:
     environment = {"KOKANEE_WORKER_GROUP": "shop"} if named else {}
     with serve("own_wsgi:app", "--workers", "2", **environment) as server:
         own, started = json.loads(request(server, "GET", "/groups")[1])
@@ -589,6 +645,16 @@ def wait_for_answer(port: int, expected: bytes) -> None:
     raise AssertionError(f"{answer!r} is not {expected!r}")
 
 
+def wait_for_mistake(process: subprocess.Popen[str], text: str) -> None:
+    """Waits until a program has said what is wrong, and that it waits for a change."""
+    assert process.stderr is not None
+    lines = []
+    while not lines or "waiting for a change" not in lines[-1]:
+        assert (line := process.stderr.readline()), lines
+        lines.append(line)
+    assert [line for line in lines if line.startswith(text)], lines
+
+
 @pytest.mark.parametrize("how", ["serve", "run"])
 def test_a_change_of_a_file_starts_the_program_anew(how: str, tmp_path: Path) -> None:
     port = free_port()
@@ -604,14 +670,16 @@ def test_a_change_of_a_file_starts_the_program_anew(how: str, tmp_path: Path) ->
         wait_for_answer(port, b"version 1")
         file.write_text(PROGRAM.format(version=2, last=last))
         wait_for_answer(port, b"version 2")
-        if how == "serve":
-            # A mistake does not end it.
-            file.write_text("this is not Python")
-            assert process.stderr is not None
-            while "waiting for a change" not in process.stderr.readline():
-                pass
-            file.write_text(PROGRAM.format(version=3, last=last))
-            wait_for_answer(port, b"version 3")
+        # A mistake does not end it: it says what is wrong, and waits.
+        file.write_text("this is no program")
+        wait_for_mistake(process, "SyntaxError: ")
+        # The mistake may be in a module that did not exist before.
+        file.write_text("import beside\n" + PROGRAM.format(version=3, last=last))
+        wait_for_mistake(process, "ModuleNotFoundError: No module named 'beside'")
+        (tmp_path / "beside.py").write_text("")
+        wait_for_answer(port, b"version 3")
+        file.write_text("this is no program")
+        wait_for_mistake(process, "SyntaxError: ")
     finally:
         process.terminate()
     assert process.wait(15) == 0

@@ -89,11 +89,34 @@ def test_bodies_that_are_too_large_or_do_not_arrive(server: Program) -> None:
         assert raw(server, f"POST /echo HTTP/1.1\r\nContent-Length: {size}", b"x").startswith(b"HTTP/1.1 408 ")
 
 
+def test_a_malformed_body_is_the_clients_fault(server: Program) -> None:
+    head = "HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n"
+    for path in ("/echo", "/careless"):
+        # The connection ends, though the client has not asked for that.
+        answer = exchange(server.port, f"POST {path} {head}".encode())
+        assert answer.startswith(b"HTTP/1.1 400 ") and answer.endswith(b"\r\n\r\nBad Request")
+    server.wait_for("a message http.request")
+    server.wait_for("a message http.disconnect")
+    server.wait_for("it says the request's body is malformed")
+    server.wait_for('"POST /careless HTTP/1.1" 400')
+    answer = exchange(server.port, f"POST /streamed {head}".encode())
+    assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"5\r\nbegun\r\n3\r\nabc\r\n0\r\n\r\n")
+    assert not [line for line in server.lines if "failed for /careless" in line]
+
+
 def test_a_stream(server: Program) -> None:
     answer = raw(server, "GET /stream HTTP/1.1")
     assert b"transfer-encoding: chunked" in answer
     assert answer.endswith(b"\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
     assert raw(server, "HEAD /stream HTTP/1.1").endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_without_a_body_has_no_length(server: Program, status: int) -> None:
+    for path in ("/bodiless", "/pieces/bodiless"):
+        response, body = request(server, "GET", f"{path}?{status}")
+        assert (response.status, body) == (status, b"")
+        assert response.headers["Content-Length"] is None and response.headers["Transfer-Encoding"] is None
 
 
 def test_a_client_that_leaves(server: Program) -> None:
@@ -140,7 +163,8 @@ def test_a_websocket(server: Program) -> None:
     opened.send("close")
     frames = [opened.recv_data(control_frame=True) for _ in range(2)]
     assert [opcode for opcode, _ in frames] == [websocket.ABNF.OPCODE_PONG, websocket.ABNF.OPCODE_CLOSE]
-    assert frames[1][1][:2] == (4001).to_bytes(2, "big")
+    # As much of the reason as has room, in whole characters.
+    assert frames[1][1] == (4001).to_bytes(2, "big") + "€".encode() * 41
 
 
 def test_the_end_of_a_websocket(server: Program) -> None:
@@ -165,8 +189,21 @@ def test_websockets_that_are_refused(server: Program) -> None:
         with pytest.raises(websocket.WebSocketBadStatusException) as raised:
             connect(server, path)
         assert (raised.value.status_code, raised.value.resp_body or b"") == (status, body)
-    head = "GET /socket HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n\r\n"
-    assert exchange(server.port, head.encode()).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("path", ["/socket", "/socket.io/?EIO=4&transport=websocket"])
+def test_handshakes_that_are_none(server: Program, path: str) -> None:
+    head = f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n"
+    assert exchange(server.port, f"{head}\r\n".encode()).startswith(b"HTTP/1.1 400 ")
+    head += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    assert exchange(server.port, f"{head}\r\n".encode()).startswith(b"HTTP/1.1 400 ")
+    # RFC 6455 4.4: the client may try again with the version that is offered.
+    for version in ("8", "14", "13, 14"):
+        answer = exchange(server.port, f"{head}Sec-WebSocket-Version: {version}\r\n\r\n".encode()).lower()
+        assert answer.startswith(b"http/1.1 426 ")
+        assert b"\r\nsec-websocket-version: 13\r\n" in answer
+    if path == "/socket":
+        server.wait_for('"GET /socket HTTP/1.1" 426')
 
 
 def test_a_websocket_has_back_pressure(server: Program) -> None:

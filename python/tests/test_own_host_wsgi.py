@@ -150,7 +150,7 @@ def test_a_declared_length_counts(server: Program) -> None:
     server.wait_for("the application has sent 10 of the 11 bytes that it declared")
 
 
-def test_the_rest_of_a_body_is_no_second_response(server: Program) -> None:
+def test_what_exceeds_the_declared_length_is_not_sent(server: Program) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     for length in (5, 10, 0):
         connection.request("GET", f"/listed?{length}")
@@ -169,10 +169,14 @@ def test_a_query_of_any_bytes(server: Program) -> None:
 
 
 def test_a_malformed_body_is_the_clients_fault(server: Program) -> None:
-    head = b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-    answer = exchange(server.port, head + b"zz\r\n")
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
-    assert not any("Traceback" in line and "body" in line for line in server.lines)
+    for body in (b"zz\r\n", b"3\r\nabc\r\nzz\r\n", b"3\r\nabcd\r\n", b"fffffffffffffffff\r\n"):
+        # The connection ends, though the client has not asked for that.
+        head = "HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        answer = exchange(server.port, f"POST /echo {head}".encode() + body)
+        assert answer.startswith(b"HTTP/1.1 400 ") and answer.endswith(b"\r\n\r\nBad Request")
+        answer = exchange(server.port, f"POST /careful {head}".encode() + body)
+        assert answer.startswith(b"HTTP/1.1 422 ") and answer.endswith(b"\r\n\r\nthe request's body is malformed")
+    assert not [line for line in server.lines if "failed for POST" in line]
 
 
 def test_write(server: Program) -> None:
@@ -191,6 +195,19 @@ def test_status_and_headers(server: Program) -> None:
     for wrong in ("no", "99+x", "2000+x"):
         assert request(server, "GET", f"/status?{wrong}")[0].status == 500
     assert request(server, "GET", "/fail_bad_header")[0].status == 500
+
+
+@pytest.mark.parametrize("line", ["204+No+Content", "304+Not+Modified"])
+def test_a_status_without_a_body_has_no_length(server: Program, line: str) -> None:
+    for path in ("/bodiless/listed", "/bodiless/pieces"):
+        # Not the last response of its connection: the next one begins right after the head.
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        for _ in range(2):
+            connection.request("GET", f"{path}?{line}")
+            response = connection.getresponse()
+            assert response.status == int(line[:3]) and response.read() == b""
+            assert response.headers["Content-Length"] is None and response.headers["Transfer-Encoding"] is None
+        connection.close()
 
 
 @pytest.mark.parametrize(("path", "length"), [("/echo", "0"), ("/write", None), ("/stream", None), ("/declared?10", "10"), ("/status?200+OK", "4")])

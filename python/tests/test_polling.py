@@ -57,7 +57,7 @@ def test_more_packets_than_16_are_accepted(server: Program) -> None:
 
 
 @pytest.mark.parametrize("body", [b"4\xff\xfe", b"9", b"bA"])
-def test_what_is_no_packet_is_refused_and_ends_the_session(server: Program, body: bytes) -> None:
+def test_a_body_that_is_not_a_packet_is_refused_and_ends_the_session(server: Program, body: bytes) -> None:
     one = Poller(server.port)
     one.join()
     assert one.request("POST", body)[0] == 400

@@ -315,17 +315,17 @@ def test_clients_of_an_async_server_without_a_connection() -> None:
     asyncio.run(run())
 
 
-def test_async_managers_of_an_application_tell_others() -> None:
-    class Teller(AsyncPubSubManager):
-        told: list[Any] = []
+def test_async_managers_of_an_application_publish() -> None:
+    class Publishing(AsyncPubSubManager):
+        published: list[Any] = []
 
         async def _publish(self, data: Any) -> None:
-            self.told.append(data)
+            self.published.append(data)
 
     async def run() -> None:
-        manager = Teller(write_only=True)
+        manager = Publishing(write_only=True)
         await manager.emit("e", ("a", "b"), room="r")
-        assert manager.told[0]["data"] == ["a", "b"] and manager.told[0]["room"] == "r"
+        assert manager.published[0]["data"] == ["a", "b"] and manager.published[0]["room"] == "r"
 
     asyncio.run(run())
 
@@ -391,6 +391,34 @@ def test_nothing_of_clients_is_left_after_a_shutdown_that_they_do_not_answer() -
                 client.close()
         host.shutdown()
     assert all(environ["REQUEST_METHOD"] == "GET" for environ in left)
+
+
+def test_after_a_shutdown_only_a_request_starts_a_server_again(caplog: pytest.LogCaptureFixture) -> None:
+    sio = kokanee.Server(async_mode="threading", logger=True)
+    answers: list[Any] = []
+    with make_server("127.0.0.1", 0, kokanee.WSGIApp(sio), handler_class=Silent) as host:
+        threading.Thread(target=host.serve_forever, daemon=True).start()
+        websocket(host.server_port).close()
+        caplog.set_level("INFO", "socketio.server")
+        sio.shutdown()
+        sio.emit("event", callback=lambda *args: answers.append(args))
+        sio.send("text", to="room")
+        sio.close_room("room")
+        sio.disconnect("nobody")
+        assert sio.rooms("nobody") == [] and not answers
+        with pytest.raises(kokanee.exceptions.TimeoutError):
+            sio.call("event", to="nobody", timeout=0.1)
+        # It can be shut down twice.
+        sio.shutdown()
+        assert sio._engine.is_closed()
+        assert "a request starts Socket.IO again" not in caplog.messages
+        opened = websocket(host.server_port)
+        assert caplog.messages.count("a request starts Socket.IO again") == 1
+        sio.emit("event", 1)
+        assert opened.recv() == '42["event",1]'
+        opened.close()
+        host.shutdown()
+    sio.shutdown()
 
 
 def test_nothing_of_connections_is_left_after_the_shutdown_of_an_async_server() -> None:

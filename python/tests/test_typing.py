@@ -25,7 +25,7 @@ def test_the_stub_says_what_the_engine_has(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_program_with_a_mistake_is_told(tmp_path: Path) -> None:
+def test_the_type_checker_finds_a_mistake_in_a_program(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(
         "import kokanee\n\nsio = kokanee.Server()\nsio.enter_room(1, 'room')\nsio.emit('event', 1, to='room')\n"
     )

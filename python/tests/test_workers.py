@@ -204,7 +204,7 @@ def test_requests_of_one_session_may_go_to_any_worker(folder: Path) -> None:
 
 
 @pytest.mark.full
-def test_a_poll_that_is_given_up_ends_its_session_whoever_has_got_it(folder: Path) -> None:
+def test_a_poll_that_is_given_up_ends_its_session_at_any_worker(folder: Path) -> None:
     with host("gunicorn-gthread", folder) as server:
         for _ in range(6):
             poller = Poller(server.port)
@@ -223,7 +223,7 @@ def test_a_killed_worker_costs_only_its_own_clients_a_reconnection(folder: Path)
         one.connection.send('42["die"]')
         assert not one.is_there()
         assert other.is_there()
-        # What was its client is told to connect again, by whichever worker gets the request.
+        # Its client has to connect again, with any worker that gets the request.
         for _ in range(6):
             assert request(server.port, poller.sid)[0] == 400
         assert b'"code":1' in request(server.port, poller.sid)[1]
@@ -352,7 +352,7 @@ def test_hosts_that_are_started_by_one_shell_do_not_meet(folder: Path) -> None:
     "group",
     ["variable", *(pytest.param(group, marks=pytest.mark.full) for group in ("option", "folder"))],
 )
-def test_processes_that_are_told_so_meet(group: str, folder: Path) -> None:
+def test_processes_of_one_group_find_each_other(group: str, folder: Path) -> None:
     """Two hosts with one worker each, which have nothing else in common."""
     own = folder / "own"
     option = {"option": "'shop'", "folder": repr(str(own)), "variable": "'auto'"}[group]

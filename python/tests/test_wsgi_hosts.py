@@ -172,7 +172,7 @@ def test_chunked_bodies_arrive(server: Program) -> None:
     pieces = (bytes([byte]) for byte in b'421["echo","chunks"]')
     assert poller.request("POST", pieces, encode_chunked=True) == (200, "ok")
     assert poller.until("431") == '431["chunks"]'
-    # A body of nothing is no packet.
+    # An empty body is not a packet.
     assert poller.request("POST", iter([]), encode_chunked=True)[0] in (200, 400)
 
 

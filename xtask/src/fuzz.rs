@@ -73,7 +73,7 @@ impl Options {
     }
 }
 
-/// Builds the targets and runs them one after another.
+/// Builds the targets and runs them, as many at the same time as there are CPUs.
 ///
 /// # Errors
 /// A target does not compile or finds an input that breaks it.
@@ -89,6 +89,7 @@ pub(crate) fn run(steps: &mut Steps, options: &Options) -> Result<()> {
     .env("RUSTC_BOOTSTRAP", "1")
     .env("RUSTFLAGS", FLAGS);
     steps.run(&build)?;
+    let mut runs = Vec::new();
     for target in targets {
         let seeds = format!("{DIRECTORY}/seeds/{target}");
         let has_seeds = root().join(&seeds).is_dir();
@@ -100,9 +101,9 @@ pub(crate) fn run(steps: &mut Steps, options: &Options) -> Result<()> {
             .arg(format!("-artifact_prefix={}/", made("artifacts", &target)?))
             .arg(made("corpus", &target)?)
             .args(has_seeds.then_some(seeds));
-        steps.run(&step)?;
+        runs.push(step);
     }
-    Ok(())
+    steps.run_in_parallel(&runs)
 }
 
 /// Returns the names of all targets, in order.

@@ -7,6 +7,8 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -54,6 +56,49 @@ impl Steps {
         })
     }
 
+    /// Runs steps that do not disturb each other, as many at the same time as there are CPUs. Prints the output of a step
+    /// when it has ended. Starts no other step after a failure.
+    ///
+    /// # Errors
+    /// One of them cannot be started or fails. The error is that of the first such step in the list.
+    pub(crate) fn run_in_parallel(&mut self, steps: &[Step]) -> Result<()> {
+        let jobs = thread::available_parallelism().map_or(1, usize::from);
+        let waiting = Mutex::new(steps.iter().enumerate());
+        let ended = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..jobs.min(steps.len()) {
+                scope.spawn(|| {
+                    while let Some((index, step)) = next(&waiting) {
+                        let mut own = Self::default();
+                        let result = own.timed(step, |command| {
+                            let output = command.output()?;
+                            say(&format!(
+                                "\n── end of {}\n{}{}",
+                                step.name,
+                                String::from_utf8_lossy(&output.stdout),
+                                String::from_utf8_lossy(&output.stderr)
+                            ));
+                            Ok((output.status, ()))
+                        });
+                        if result.is_err() {
+                            // The other threads find no step any more.
+                            while next(&waiting).is_some() {}
+                        }
+                        lock(&ended).push((index, own, result));
+                    }
+                });
+            }
+        });
+        let mut ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+        ended.sort_by_key(|(index, ..)| *index);
+        let mut outcome = Ok(());
+        for (_, own, result) in ended {
+            self.finished.extend(own.finished);
+            outcome = outcome.and(result);
+        }
+        outcome
+    }
+
     fn timed<T>(
         &mut self,
         step: &Step,
@@ -85,6 +130,16 @@ impl Steps {
         let total: Duration = self.finished.iter().map(|(_, time)| *time).sum();
         say(&format!("{:>8.1} s  in total", total.as_secs_f64()));
     }
+}
+
+/// Locks, also after a panic of another thread, which the scope of the threads reports.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes the next item out of a shared iterator.
+fn next<I: Iterator>(waiting: &Mutex<I>) -> Option<I::Item> {
+    lock(waiting).next()
 }
 
 /// A command with a name. Its `Display` is a shell command for the root of the repository.
@@ -221,6 +276,25 @@ mod tests {
             format!("{error:#}")
                 .starts_with("the step `absent` failed\nto repeat it: no-such-program-here")
         );
+    }
+
+    #[test]
+    fn parallel_steps_end_all_or_name_the_first_that_failed() {
+        let mut steps = Steps::default();
+        let fine: Vec<Step> = (0..5)
+            .map(|number| Step::new(format!("fine {number}"), "true"))
+            .collect();
+        steps.run_in_parallel(&fine).unwrap();
+        let names: Vec<&str> = steps.finished.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["fine 0", "fine 1", "fine 2", "fine 3", "fine 4"]);
+
+        let one_fails = [
+            Step::new("fine", "true"),
+            Step::new("broken", "false"),
+            Step::new("fine too", "true"),
+        ];
+        let error = steps.run_in_parallel(&one_fails).unwrap_err();
+        assert!(format!("{error:#}").starts_with("the step `broken` failed: exit status: 1"));
     }
 
     #[test]

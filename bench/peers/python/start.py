@@ -45,6 +45,7 @@ HOSTS: dict[str, tuple[list[str], dict[str, str]]] = {
     "granian": ([*GRANIAN, "--interface=asgi", "async_app:app"], {}),
     "granian-page": ([*GRANIAN, "--interface=wsgi", "sync_app:page"], {}),
     "own-def": ([*OWN, "sync_app:app"], {}),
+    "own-page": ([*OWN, "sync_app:page"], {}),
     "own-async": ([*OWN, "async_app:app"], {}),
 }
 

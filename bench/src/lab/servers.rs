@@ -66,6 +66,7 @@ const PYTHON: &[(&str, Answers, &str)] = &[
     ("py-uvicorn-fed", Answers::Asks, "kokanee uvicorn"),
     ("py-granian-fed", Answers::Asks, "kokanee granian"),
     ("uvicorn-floor", Answers::Floor, "kokanee uvicorn-floor"),
+    ("py-own-page", Answers::Page, "kokanee own-page"),
     ("granian-page", Answers::Page, "kokanee granian-page"),
 ];
 

@@ -140,11 +140,12 @@ pub struct ControlFrames {
 }
 
 impl ControlFrames {
-    /// Sends a close frame when the frame being written is complete. Later frames are not sent.
-    pub fn start_close(&mut self, code: Option<CloseCode>) {
+    /// Sends a close frame when the frame being written is complete. Later frames are not sent. A reason that is too long for a
+    /// frame is cut.
+    pub fn start_close(&mut self, frame: Option<CloseFrame<'_>>) {
         if self.close.is_none() && !self.close_sent {
-            self.close = Some(match code {
-                Some(code) => CloseFrame { code, reason: "" }.encode().as_slice().to_vec(),
+            self.close = Some(match frame {
+                Some(frame) => frame.encode().as_slice().to_vec(),
                 None => Vec::new(),
             });
         }
@@ -399,7 +400,7 @@ impl WebSocketIo {
                 Ok(Some(Frame::Close(frame))) => {
                     self.read_end = Some(ReadEnd::Closed);
                     self.close_frame = frame.map(|frame| (frame.code, frame.reason.into()));
-                    control.start_close(frame.map(|frame| frame.code));
+                    control.start_close(frame.map(|frame| frame.code.into()));
                     break;
                 }
                 Ok(None) => break,
@@ -411,7 +412,7 @@ impl WebSocketIo {
                     } else {
                         ReadEnd::Failed
                     });
-                    control.start_close(Some(code));
+                    control.start_close(Some(code.into()));
                     break;
                 }
             };
@@ -429,8 +430,8 @@ impl WebSocketIo {
     }
 
     /// Sends a close frame when the frame being written is complete. Later frames are not sent.
-    pub fn start_close(&mut self, code: Option<CloseCode>) {
-        self.control.start_close(code);
+    pub fn start_close(&mut self, frame: Option<CloseFrame<'_>>) {
+        self.control.start_close(frame);
     }
 
     /// Writes queued control frames, then the session's frames. Ready when all are written.
@@ -662,7 +663,7 @@ mod tests {
         let mut websocket = websocket(stream);
         let mut frames = Waiting(b"waiting".to_vec());
         websocket.send_head(HEAD.to_vec());
-        websocket.start_close(Some(CloseCode::NORMAL));
+        websocket.start_close(Some(CloseCode::NORMAL.into()));
         poll_fn(|cx| websocket.poll_write(cx, Instant::now(), Some(&mut frames)))
             .await
             .expect("the stream is open");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, header, request::Parts};
+use http::request::Parts;
 use kokanee_engineio::{Revision, Sid, Transport, owner_of};
 
 use crate::{
@@ -147,22 +147,6 @@ pub(crate) struct NewSession {
     pub(crate) pages: Pages,
 }
 
-/// Returns whether the request asks for a WebSocket.
-pub(crate) fn is_websocket_request(headers: &HeaderMap) -> bool {
-    let has = |name, token: &str| {
-        headers
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| {
-                value
-                    .split(',')
-                    .any(|part| part.trim().eq_ignore_ascii_case(token))
-            })
-    };
-    has(header::UPGRADE, "websocket") && has(header::CONNECTION, "upgrade")
-}
-
 impl ServerInner {
     /// Checks a request, in the order of the JavaScript server, which is visible to clients.
     pub(crate) fn admit(
@@ -235,7 +219,7 @@ impl ServerInner {
 mod tests {
     use std::sync::atomic::Ordering;
 
-    use http::{HeaderValue, Method, Request};
+    use http::{HeaderValue, Method, Request, header};
 
     use super::*;
     use crate::{

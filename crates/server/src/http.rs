@@ -11,16 +11,14 @@ use std::{
 };
 
 use bytes::Buf;
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
-};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header, request::Parts};
 use http_body::Body as HttpBody;
 use kokanee_engineio::{CloseReason, Handshake, OutPacket, Session, Sid, Str, Transport};
 use kokanee_io::{Stream, WebSocketIo};
 use tokio::time::{Sleep, sleep};
 
 use crate::{
-    admission::{Admitted, ClaimedSid, NewSession, Query, is_websocket_request},
+    admission::{Admitted, ClaimedSid, NewSession, Query},
     body::Body,
     client_bundle::ClientBundle,
     delivery::Deliveries,
@@ -36,6 +34,7 @@ use crate::{
     request_head::RequestHead,
     respond::{not_found, refused, status},
     sessions::{Full, SessionGuard},
+    websocket_handshake::{accept_websocket, first_protocol, is_websocket_request},
 };
 
 /// Most packets in an answer that python-socketio's client reads: it drops the connection, and all of them, if there are more.
@@ -384,7 +383,7 @@ impl ServerInner {
 
     /// Accepts a WebSocket that upgrades a session.
     fn upgrade(self: &Arc<Self>, mailbox: Arc<Mailbox>, parts: &Parts) -> Outcome {
-        match check_websocket(parts) {
+        match accept_websocket(parts, first_protocol(&parts.headers)) {
             Ok(response) => {
                 let ticket = Ticket {
                     server: Arc::clone(self),
@@ -529,7 +528,7 @@ impl ServerInner {
         }
         let mut upgrade = None;
         if to_websocket {
-            match check_websocket(parts) {
+            match accept_websocket(parts, first_protocol(&parts.headers)) {
                 Ok(response) => upgrade = Some(response),
                 Err(refusal) => return (*refusal).into(),
             }
@@ -697,63 +696,4 @@ impl From<Response<Body>> for Opened {
     fn from(response: Response<Body>) -> Self {
         Self::Answered(response.into())
     }
-}
-/// Answers a WebSocket's opening handshake. Spec: RFC 6455 4.2.
-fn check_websocket(parts: &Parts) -> Result<Response<Body>, Box<Response<Body>>> {
-    if parts.method != Method::GET {
-        return Err(Box::new(Refusal::BadHandshakeMethod.response(true)));
-    }
-    if parts.version < Version::HTTP_11 {
-        return Err(Box::new(bad_websocket("WebSocket needs HTTP/1.1")));
-    }
-    let key = parts
-        .headers
-        .get(header::SEC_WEBSOCKET_KEY)
-        .map(HeaderValue::as_bytes);
-    let Some(key) = key.filter(|key| kokanee_websocket::is_valid_key(key)) else {
-        return Err(Box::new(bad_websocket(
-            "Missing or invalid Sec-WebSocket-Key header",
-        )));
-    };
-    if parts
-        .headers
-        .get(header::SEC_WEBSOCKET_VERSION)
-        .is_none_or(|version| version != "13")
-    {
-        let mut response = bad_websocket("Missing or invalid Sec-WebSocket-Version header");
-        response.headers_mut().insert(
-            header::SEC_WEBSOCKET_VERSION,
-            HeaderValue::from_static("13"),
-        );
-        return Err(Box::new(response));
-    }
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    if let Ok(accept) = HeaderValue::try_from(kokanee_websocket::accept_key(key)) {
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    }
-    let protocol = parts
-        .headers
-        .get(header::SEC_WEBSOCKET_PROTOCOL)
-        .and_then(|value| value.to_str().ok());
-    let first = protocol
-        .and_then(|value| value.split(',').next())
-        .map(str::trim)
-        .filter(|name| !name.is_empty());
-    if let Some(Ok(first)) = first.map(HeaderValue::try_from) {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, first);
-    }
-    Ok(response)
-}
-
-fn bad_websocket(message: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::full(message));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
 }

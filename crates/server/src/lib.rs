@@ -74,7 +74,10 @@ mod throttle;
 #[cfg(feature = "tls")]
 mod tls;
 mod watched;
+mod websocket_handshake;
 
+#[doc(hidden)]
+pub use self::websocket_handshake::{accept_websocket, first_protocol, is_websocket_request};
 pub use self::{
     acceptor::Accept,
     ack::EmitWithAck,

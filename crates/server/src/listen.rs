@@ -20,6 +20,7 @@ use kokanee_handler::BoxError;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::watch,
 };
 
 use crate::{
@@ -60,6 +61,8 @@ pub struct Listener<L = TcpListener> {
     socket: L,
     routing: Arc<Routing>,
     proxy_protocol: bool,
+    /// Ends the listener and its connections.
+    stop: watch::Receiver<bool>,
     #[cfg(feature = "tls")]
     tls: Option<tokio_rustls::TlsAcceptor>,
 }
@@ -146,6 +149,7 @@ impl Server {
             socket,
             routing: Arc::default(),
             proxy_protocol: false,
+            stop: self.inner().stop.subscribe(),
             #[cfg(feature = "tls")]
             tls: None,
         })
@@ -292,12 +296,21 @@ impl<L: Accept> Listener<L> {
         self
     }
 
+    /// Has a signal end the listener and its HTTP connections, each after the response that is under way, in place of
+    /// [`Server::close`]: the requests that are not for the server are still answered then.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn stop_with(mut self, stop: watch::Receiver<bool>) -> Self {
+        self.stop = stop;
+        self
+    }
+
     /// Serves until [`Server::close`]. If the future is dropped, no more connections are accepted, and those that exist go on.
     pub async fn serve(self) {
         if self.proxy_protocol && self.server.inner().trusted_proxies.is_empty() {
             tracing::warn!("the PROXY protocol is not used, as trust_proxies names no proxy");
         }
-        let mut stop = self.server.inner().stop.subscribe();
+        let mut stop = self.stop.clone();
         let mut last_log: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
@@ -322,6 +335,7 @@ impl<L: Accept> Listener<L> {
         let site = Site {
             server: self.server.clone(),
             routing: Arc::clone(&self.routing),
+            stop: self.stop.clone(),
         };
         #[cfg(feature = "tls")]
         let tls = self.tls.clone();
@@ -358,6 +372,7 @@ impl<L: Accept> Listener<L> {
 struct Site {
     server: Server,
     routing: Arc<Routing>,
+    stop: watch::Receiver<bool>,
 }
 
 /// Reads the address in front of the first request: that of the client, or of the proxy for a connection of its own.
@@ -418,13 +433,18 @@ impl Server {
         let site = Site {
             server: self.clone(),
             routing: Arc::default(),
+            stop: self.inner().stop.subscribe(),
         };
         serve_connection(site, stream, address, false).await;
     }
 }
 
 async fn serve_connection<S>(
-    Site { server, routing }: Site,
+    Site {
+        server,
+        routing,
+        mut stop,
+    }: Site,
     stream: S,
     address: Option<SocketAddr>,
     secure: bool,
@@ -432,7 +452,7 @@ async fn serve_connection<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = Arc::clone(&server.inner().limits);
-    let mut stop = server.inner().stop.subscribe();
+    let signal = stop.clone();
     let watch = Arc::new(Watch::new());
     let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watch)));
     let peer = Peer {
@@ -467,7 +487,8 @@ async fn serve_connection<S>(
         let is_registered = registered
             .as_ref()
             .is_some_and(|waker| waker.will_wake(cx.waker()));
-        if !is_registered || server.inner().is_closing() {
+        // An error is a change, too.
+        if !is_registered || (!stopping && signal.has_changed().unwrap_or(true)) {
             registered = Some(cx.waker().clone());
             if !stopping && stopped.as_mut().poll(cx).is_ready() {
                 stopping = true;

@@ -242,10 +242,10 @@ impl Server {
         done.map_err(|_elapsed| CloseError { deadline })
     }
 
-    /// Ends listeners and HTTP connections, each after the response that is under way, and no session.
+    /// Returns whether [`close`](Self::close) has been called and has ended the sessions.
     #[doc(hidden)]
-    pub fn end_connections(&self) {
-        self.0.stop.send_replace(true);
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closing() && *self.0.stop.borrow()
     }
 }
 

@@ -14,6 +14,13 @@ pub struct CloseFrame<'a> {
     pub reason: &'a str,
 }
 
+/// A close frame without a reason.
+impl From<CloseCode> for CloseFrame<'_> {
+    fn from(code: CloseCode) -> Self {
+        Self { code, reason: "" }
+    }
+}
+
 impl<'a> CloseFrame<'a> {
     /// Decodes the payload of a close frame; an empty one carries no code.
     ///

@@ -2,19 +2,20 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use kokanee_server::{PeerAddress, Requester, Server};
+use kokanee_server::{
+    PeerAddress, Requester, Server, accept_websocket, first_protocol, is_websocket_request,
+};
 use kokanee_workers::{Head, Link};
 use tokio::net::UnixStream;
 use tower_service::Service;
 
 use super::{
     body::{ReplyBody, RequestBody},
-    status, upgraded,
+    status,
 };
 use crate::{request, workers::handover};
 
@@ -36,11 +37,12 @@ pub(super) async fn answer(
     let Elsewhere { link, server } = elsewhere;
     let head = head_of(&parts);
     if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>()
-        && let Some(response) = upgraded(&parts.headers)
+        && is_websocket_request(&parts.headers)
+        && let Ok(response) = accept_websocket(&parts, first_protocol(&parts.headers))
         && let Ok(owner) = handover::pass_upgraded(&link, &head)
     {
         tokio::spawn(carry(upgrade, owner));
-        return response.map(|()| ReplyBody::Whole(Bytes::new()));
+        return response.map(ReplyBody::Engine);
     }
     let limit = server.limits().max_message_bytes;
     let body = match tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await {

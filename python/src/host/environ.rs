@@ -76,10 +76,36 @@ pub(crate) fn environ<'py>(
         environ.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))?;
     }
     headers(&environ, &parts.headers)?;
-    if let Some(host) = requester.and_then(Requester::host) {
+    let host = requester.and_then(Requester::host);
+    if let Some(host) = host {
         environ.set_item(intern!(py, "HTTP_HOST"), host)?;
     }
+    if !environ.contains(intern!(py, "SERVER_NAME"))? {
+        // A Unix socket has no host and port, and WSGI wants some.
+        let named = || parts.headers.get(header::HOST)?.to_str().ok();
+        let is_secure = requester.is_some_and(Requester::is_secure);
+        let (name, port) = name_and_port(host.or_else(named).unwrap_or_default(), is_secure);
+        environ.set_item(intern!(py, "SERVER_NAME"), name)?;
+        environ.set_item(intern!(py, "SERVER_PORT"), port)?;
+    }
     Ok(environ)
+}
+
+/// The name and the port in a `Host` field, neither of which may be empty.
+fn name_and_port(host: &str, is_secure: bool) -> (&str, &str) {
+    let (name, port) = match host.rsplit_once(':') {
+        // The rest of an IPv6 address.
+        Some((_, rest)) if rest.ends_with(']') => (host, ""),
+        Some(both) => both,
+        None => (host, ""),
+    };
+    let name = if name.is_empty() { "localhost" } else { name };
+    let port = match (port, is_secure) {
+        ("", false) => "80",
+        ("", true) => "443",
+        (port, _) => port,
+    };
+    (name, port)
 }
 
 fn headers(environ: &Bound<'_, PyDict>, headers: &HeaderMap) -> PyResult<()> {

@@ -56,7 +56,20 @@ pub(crate) struct BodyLimits {
 pub(crate) enum BodyError {
     TooLarge,
     TooSlow,
+    /// Its chunks are not those of HTTP.
+    Malformed,
     Gone,
+}
+
+impl From<hyper::Error> for BodyError {
+    fn from(error: hyper::Error) -> Self {
+        let source = std::error::Error::source(&error);
+        let kind = source.and_then(|source| Some(source.downcast_ref::<io::Error>()?.kind()));
+        match kind {
+            Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Self::Malformed,
+            _ => Self::Gone,
+        }
+    }
 }
 
 /// How far a request's body was read.
@@ -231,25 +244,19 @@ impl Shared {
 
     // The response.
 
-    /// Gives the whole response, or its head: the rest is written then.
-    pub(crate) fn reply(self: &Arc<Self>, response: Response<Option<Bytes>>) -> Result<(), Late> {
-        let mut state = self.state.lock();
-        let is_whole = response.body().is_some();
-        let next = if is_whole {
-            Writing::Ended
-        } else {
-            Writing::Going
-        };
-        let verdict = take_verdict(&mut state, next)?;
-        drop(state);
-        let response = response.map(|body| match body {
-            Some(bytes) => ReplyBody::Whole(bytes),
-            None => ReplyBody::Stream(Stream::new(Arc::clone(self))),
-        });
-        match verdict.send(Verdict::Reply(response)) {
-            Ok(()) => Ok(()),
-            Err(_) => Err(Late::Gone),
-        }
+    /// Gives the whole response.
+    pub(crate) fn answer(&self, response: Response<ReplyBody>) -> Result<(), Late> {
+        let verdict = take_verdict(&mut self.state.lock(), Writing::Ended)?;
+        reply(verdict, response)
+    }
+
+    /// Gives the head of a response; its body is written then.
+    pub(crate) fn begin(self: &Arc<Self>, head: Response<()>) -> Result<(), Late> {
+        let verdict = take_verdict(&mut self.state.lock(), Writing::Going)?;
+        reply(
+            verdict,
+            head.map(|()| ReplyBody::Stream(Stream::new(Arc::clone(self)))),
+        )
     }
 
     /// Gives the request to an engine. `None` if its body was read, or it was answered.
@@ -401,6 +408,11 @@ fn take_verdict(
     }
 }
 
+fn reply(verdict: oneshot::Sender<Verdict>, response: Response<ReplyBody>) -> Result<(), Late> {
+    let sent = verdict.send(Verdict::Reply(response));
+    sent.map_err(|_| Late::Gone)
+}
+
 fn push(state: &mut State, piece: Bytes) -> Result<(), Late> {
     if state.gone {
         return Err(Late::Gone);
@@ -427,7 +439,7 @@ async fn read(shared: Arc<Shared>, mut incoming: Incoming) {
         }
         let frame = match tokio::time::timeout(shared.limits.timeout, incoming.frame()).await {
             Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(_))) => break Err(BodyError::Gone),
+            Ok(Some(Err(error))) => break Err(error.into()),
             Ok(None) => break Ok(()),
             Err(_) => break Err(BodyError::TooSlow),
         };

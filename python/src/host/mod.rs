@@ -24,7 +24,7 @@ use std::{
     os::fd::RawFd,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -43,6 +43,7 @@ use pyo3::{
 use socket2::{Domain, TcpKeepalive};
 use tokio::{
     net::{TcpListener, UnixListener},
+    sync::watch,
     task::AbortHandle,
 };
 use tower_service::Service;
@@ -55,7 +56,7 @@ use self::{
     site::{Origins, Site},
 };
 pub(crate) use self::{
-    python::{Exchange, RequestTooLarge},
+    python::{Exchange, RequestMalformed, RequestTooLarge},
     site::Opening,
     websocket::HostWebSocket,
 };
@@ -75,6 +76,8 @@ struct Inner {
     ids: AtomicU64,
     /// Requests that are being answered.
     running: Arc<AtomicUsize>,
+    /// Connections end.
+    ending: watch::Sender<bool>,
 }
 
 /// Says that the connection does not wait for an exchange any more.
@@ -86,20 +89,6 @@ impl Drop for Leaving {
             shared.leave();
         }
     }
-}
-
-/// Returns the response that accepts a WebSocket. `None`: the request is not a handshake.
-fn upgraded(request: &http::HeaderMap) -> Option<Response<()>> {
-    let key = request.get(header::SEC_WEBSOCKET_KEY)?.as_bytes();
-    let accept = kokanee_websocket::is_valid_key(key)
-        .then(|| HeaderValue::try_from(kokanee_websocket::accept_key(key)).ok())??;
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let fields = response.headers_mut();
-    fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    fields.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    Some(response)
 }
 
 fn status(status: StatusCode) -> Response<ReplyBody> {
@@ -203,8 +192,10 @@ pub(crate) struct Host {
     inner: Arc<Inner>,
     tls: Option<(String, String)>,
     proxies: Vec<TrustedProxy>,
-    /// What accepts connections, and the servers without an engine that do.
-    accepting: Mutex<Vec<(AbortHandle, Server)>>,
+    /// What accepts connections.
+    accepting: Mutex<Vec<AbortHandle>>,
+    /// None are accepted any more.
+    stopped: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Host {
@@ -236,10 +227,12 @@ impl Host {
                 limits,
                 ids: AtomicU64::new(0),
                 running: Arc::default(),
+                ending: watch::Sender::new(false),
             }),
             tls,
             proxies: crate::config::proxies(&trusted_proxies)?,
             accepting: Mutex::default(),
+            stopped: Arc::default(),
         })
     }
 
@@ -288,6 +281,7 @@ impl Host {
                     open,
                     owner,
                     server: server.clone(),
+                    stopped: Arc::clone(&self.stopped),
                 });
                 server
             }
@@ -298,7 +292,7 @@ impl Host {
         } else {
             self.accept(&server, TcpListener::from_std(socket.into())?, site)?
         };
-        self.accepting.lock().push((task, server));
+        self.accepting.lock().push(task);
         Ok(())
     }
 
@@ -344,16 +338,15 @@ impl Host {
 
     /// Accepts no more connections. Those that exist go on.
     fn stop(&self) {
-        for (task, _) in &*self.accepting.lock() {
+        self.stopped.store(true, Ordering::Relaxed);
+        for task in &*self.accepting.lock() {
             task.abort();
         }
     }
 
     /// Ends the connections: at once if they are idle, after their response otherwise.
     fn end_connections(&self) {
-        for (_, server) in &*self.accepting.lock() {
-            server.end_connections();
-        }
+        self.inner.ending.send_replace(true);
     }
 
     /// Waits without the GIL until all requests are answered. `False` after the timeout in seconds.
@@ -388,6 +381,7 @@ impl Host {
         let mut listener: Listener<L> = server
             .listener(socket)
             .map_err(failed)?
+            .stop_with(self.inner.ending.subscribe())
             .fallback(ToPython(Arc::clone(&self.inner)));
         listener = match site {
             Some(site) => listener.route(move |parts| site.route(parts)),

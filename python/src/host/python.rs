@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, header};
+use http::{HeaderValue, Method, header};
 use hyper::upgrade::OnUpgrade;
-use kokanee_server::{PeerAddress, Requester};
+use kokanee_server::{PeerAddress, Requester, accept_websocket, is_websocket_request};
 use pyo3::{
     create_exception,
     exceptions::{
@@ -17,10 +17,11 @@ use pyo3::{
 };
 
 use super::{
+    body::ReplyBody,
     elsewhere::Elsewhere,
     environ,
     exchange::{BodyError, Late, Shared},
-    reply, upgraded,
+    reply,
     websocket::{self, HostWebSocket},
 };
 use crate::{
@@ -35,11 +36,19 @@ create_exception!(
     "The body of a request is larger than the host takes."
 );
 
+create_exception!(
+    _engine,
+    RequestMalformed,
+    PyOSError,
+    "The body of a request is not one of HTTP."
+);
+
 impl From<BodyError> for PyErr {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::TooLarge => RequestTooLarge::new_err("the request's body is too large"),
             BodyError::TooSlow => PyTimeoutError::new_err("the request's body does not arrive"),
+            BodyError::Malformed => RequestMalformed::new_err("the request's body is malformed"),
             BodyError::Gone => PyConnectionResetError::new_err("the client has left"),
         }
     }
@@ -75,13 +84,8 @@ impl Drop for Exchange {
 
 impl Exchange {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let is_websocket = shared.with_head(|head| {
-            head.method == Method::GET
-                && head
-                    .headers
-                    .get(header::UPGRADE)
-                    .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
-        });
+        let is_websocket = shared
+            .with_head(|head| head.method == Method::GET && is_websocket_request(&head.headers));
         Self {
             shared,
             is_websocket: is_websocket.unwrap_or_default(),
@@ -94,8 +98,12 @@ impl Exchange {
     }
 }
 
-fn whole(response: Response<()>, body: Option<Bytes>) -> Response<Option<Bytes>> {
-    response.map(|()| body)
+/// What has become of a request for a WebSocket.
+#[derive(IntoPyObject)]
+pub(crate) enum Accepted {
+    Open(HostWebSocket),
+    /// It was refused with this status.
+    Refused(u16),
 }
 
 #[pymethods]
@@ -153,15 +161,15 @@ impl Exchange {
         let mut head = reply::head(status, reason, headers)?;
         let method = self.head(|request| Ok(request.method.clone()))?;
         let body = reply::fit(&mut head, &method, body)?;
-        let body = Some(Bytes::copy_from_slice(body));
-        Ok(self.shared.reply(whole(head, body))?)
+        let body = ReplyBody::Whole(Bytes::copy_from_slice(body));
+        Ok(self.shared.answer(head.map(|()| body))?)
     }
 
     /// Begins a response; `write` gives its body.
     #[pyo3(signature = (status, headers, reason = None))]
     fn start(&self, status: u16, headers: &Bound<'_, PyAny>, reason: Option<&str>) -> PyResult<()> {
         let head = reply::head(status, reason, headers)?;
-        Ok(self.shared.reply(whole(head, None))?)
+        Ok(self.shared.begin(head)?)
     }
 
     /// Writes a piece of the response; while the client does not read, waits without the GIL.
@@ -244,34 +252,38 @@ impl Exchange {
         given.map_or(Ok(false), |given| given.map(|()| true))
     }
 
-    /// Accepts the WebSocket that the client asks for. `None`: its handshake is not one.
+    /// Accepts the WebSocket that the client asks for. A handshake that is not one is refused: with this status.
     #[pyo3(signature = (headers, subprotocol = None, most_bytes = 16_777_216))]
     fn accept_websocket(
         &self,
         headers: &Bound<'_, PyAny>,
         subprotocol: Option<&str>,
         most_bytes: usize,
-    ) -> PyResult<Option<HostWebSocket>> {
-        let mut head = reply::head(200, None, headers)?;
-        let (accepted, upgrade) = self.head(|request| {
-            let accepted = upgraded(&request.headers);
-            Ok((accepted, request.extensions.remove::<OnUpgrade>()))
+    ) -> PyResult<Accepted> {
+        let own = reply::head(200, None, headers)?;
+        let protocol = subprotocol.map(HeaderValue::try_from).transpose();
+        let protocol = protocol.map_err(|_| PyOSError::new_err("not a value of a header"))?;
+        let (answer, upgrade) = self.head(|request| {
+            let answer = accept_websocket(request, protocol);
+            Ok((answer, request.extensions.remove::<OnUpgrade>()))
         })?;
-        let (Some(accepted), Some(upgrade)) = (accepted, upgrade) else {
-            return Ok(None);
+        let mut response = match answer {
+            Ok(response) => response,
+            Err(refusal) => {
+                let status = refusal.status().as_u16();
+                self.shared.answer(refusal.map(ReplyBody::Engine))?;
+                return Ok(Accepted::Refused(status));
+            }
         };
-        *head.status_mut() = accepted.status();
-        let fields = head.headers_mut();
-        for (name, value) in accepted.headers() {
+        let upgrade = upgrade.ok_or(Late::Answered)?;
+        let mut fields = own.into_parts().0.headers;
+        fields.remove(header::CONTENT_LENGTH);
+        for (name, value) in response.headers() {
             fields.insert(name, value.clone());
         }
-        if let Some(subprotocol) = subprotocol {
-            let protocol = HeaderValue::try_from(subprotocol)
-                .map_err(|_| PyOSError::new_err("not a value of a header"))?;
-            fields.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
-        }
-        self.shared.reply(whole(head, Some(Bytes::new())))?;
-        Ok(Some(websocket::open(
+        *response.headers_mut() = fields;
+        self.shared.answer(response.map(ReplyBody::Engine))?;
+        Ok(Accepted::Open(websocket::open(
             &runtime::handle()?,
             self.shared.id,
             self.shared.queue(),

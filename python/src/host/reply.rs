@@ -27,6 +27,11 @@ fn bytes_of(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     bytes.ok_or_else(|| PyValueError::new_err(format!("{text:?} is not Latin-1")))
 }
 
+/// Returns whether a response with this status has a body: RFC 9110 6.4.1. Those with 1xx are not Python's.
+fn has_body(status: StatusCode) -> bool {
+    status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
+}
+
 /// Returns the body that belongs to a head: no more than the application has declared, as everything after that would be taken
 /// for the next response. The declaration is left out, as the body says how long it is.
 pub(crate) fn fit<'a>(
@@ -34,11 +39,7 @@ pub(crate) fn fit<'a>(
     method: &Method,
     body: &'a [u8],
 ) -> PyResult<&'a [u8]> {
-    let status = head.status();
-    if method == Method::HEAD
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED
-    {
+    if method == Method::HEAD || !has_body(head.status()) {
         return Ok(body);
     }
     let Some(declared) = head.headers_mut().remove(header::CONTENT_LENGTH) else {
@@ -53,7 +54,8 @@ pub(crate) fn fit<'a>(
     })
 }
 
-/// Makes a response without its body. Headers about the connection are left out, except `Connection: close`.
+/// Makes a response without its body. Headers about the connection are left out, except `Connection: close`, and the length of a
+/// body that the status does not allow.
 pub(crate) fn head(
     status: u16,
     reason: Option<&str>,
@@ -106,6 +108,10 @@ pub(crate) fn head(
         for pair in headers.try_iter()? {
             add(&pair?)?;
         }
+    }
+    if !has_body(code) {
+        // With 204 it is forbidden, with 304 it would have to be that of another response: RFC 9110 8.6.
+        response.headers_mut().remove(header::CONTENT_LENGTH);
     }
     Ok(response)
 }

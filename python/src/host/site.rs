@@ -1,7 +1,10 @@
 //! The requests that the host gives to an engine without Python, and what Python can later ask about the one that opened a
 //! session.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use http::{HeaderMap, Request, Uri, header, request::Parts};
 use kokanee_server::{Requester, Route, Server, Socket};
@@ -31,6 +34,8 @@ pub(crate) struct Site {
     pub(crate) open: Arc<Open>,
     pub(crate) owner: Arc<OwnerOf>,
     pub(crate) server: Server,
+    /// The host ends.
+    pub(crate) stopped: Arc<AtomicBool>,
 }
 
 impl Site {
@@ -41,6 +46,10 @@ impl Site {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
             _ => return Route::Fallback,
         };
+        if self.server.is_closed() && !self.stopped.load(Ordering::Relaxed) {
+            // The application has shut it down. Python starts the next one.
+            return Route::Fallback;
+        }
         if !self.accepts(&parts.headers) {
             // Python refuses it, and logs why.
             return Route::Fallback;

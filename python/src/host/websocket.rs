@@ -14,7 +14,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use kokanee_engineio::Message;
 use kokanee_io::{Frames, ReadEnd, Stream, WebSocketIo};
-use kokanee_websocket::{CloseCode, Limits, OpCode, encode_header};
+use kokanee_websocket::{CloseCode, CloseFrame, Limits, OpCode, encode_header};
 use parking_lot::Mutex;
 use pyo3::{
     prelude::*,
@@ -40,8 +40,8 @@ struct State {
     received_bytes: usize,
     outgoing: VecDeque<Bytes>,
     outgoing_bytes: usize,
-    /// The application closes it.
-    closing: Option<u16>,
+    /// The application closes it, with a code and a reason.
+    closing: Option<(u16, String)>,
     /// It has ended, with the code of the close frame and its reason.
     ended: Option<(u16, String)>,
     /// The event loop is to be woken.
@@ -135,11 +135,12 @@ impl HostWebSocket {
         has_room
     }
 
-    /// Closes it, after what was sent.
-    fn close(&self, code: u16) {
+    /// Closes it, after what was sent. Of the reason, the client gets as much as a close frame holds.
+    #[pyo3(signature = (code, reason = ""))]
+    fn close(&self, code: u16, reason: &str) {
         let mut state = self.0.state.lock();
         if state.closing.is_none() {
-            state.closing = Some(code);
+            state.closing = Some((code, reason.to_owned()));
         }
         wake_task(&mut state);
     }
@@ -147,7 +148,7 @@ impl HostWebSocket {
 
 impl Drop for HostWebSocket {
     fn drop(&mut self) {
-        self.close(1011);
+        self.close(1011, "");
     }
 }
 
@@ -276,10 +277,11 @@ fn turn(
         state.task = Some(cx.waker().clone());
         queued.frames.append(&mut state.outgoing);
         if closing.is_none()
-            && let Some(code) = state.closing
+            && let Some((code, reason)) = &state.closing
         {
-            *closing = Some(code);
-            io.start_close(CloseCode::new(code).or(CloseCode::new(1000)));
+            *closing = Some(*code);
+            let code = CloseCode::new(*code).unwrap_or(CloseCode::NORMAL);
+            io.start_close(Some(CloseFrame { code, reason }));
         }
     }
     let now = Instant::now();

@@ -50,6 +50,14 @@ async def stream(scope, receive, send):
     await send({"type": "http.response.body"})
 
 
+async def bodiless(scope, receive, send):
+    length = [(b"content-length", b"4")]
+    await send({"type": "http.response.start", "status": int(scope["query_string"]), "headers": length})
+    if "pieces" in scope["path"]:
+        await send({"type": "http.response.body", "body": b"bo", "more_body": True})
+    await send({"type": "http.response.body", "body": b"dy"})
+
+
 async def endless(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     sent = 0
@@ -75,6 +83,23 @@ async def leave(scope, receive, send):
     await read(receive)
     say("waits")
     say((await receive())["type"])
+
+
+async def careless(scope, receive, send):
+    say("a message", (await receive())["type"])
+    say("a message", (await receive())["type"])
+    try:
+        await answer(send, b"never")
+    except OSError as error:
+        say("it says", error)
+        raise ValueError("whatever an application makes of that") from None
+
+
+async def streamed(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+    _, body = await read(receive)
+    await send({"type": "http.response.body", "body": body})
 
 
 async def after(scope, receive, send):
@@ -116,7 +141,7 @@ async def socket(scope, receive, send):
             say("left", message["code"], message["reason"])
             return
         if message.get("text") == "close":
-            await send({"type": "websocket.close", "code": 4001})
+            await send({"type": "websocket.close", "code": 4001, "reason": "€" * 60})
         elif message.get("text") == "return":
             return
         elif message.get("text") == "fail":
@@ -125,6 +150,11 @@ async def socket(scope, receive, send):
             await send({"type": "websocket.send", "text": message["text"] * 2})
         else:
             await send({"type": "websocket.send", "bytes": message["bytes"] * 2})
+
+
+async def shut_down(scope, receive, send):
+    await sio.shutdown()
+    await answer(send, b"shut down")
 
 
 async def refuse(scope, receive, send):
@@ -141,7 +171,7 @@ async def deny(scope, receive, send):
 
 
 PATHS = {function.__name__: function for function in (
-    scope, echo, stream, endless, trickle, leave, after, exits, fail, fail_late, silent, slow, socket, refuse, deny,
+    scope, echo, stream, bodiless, endless, trickle, leave, careless, streamed, after, exits, fail, fail_late, silent, slow, socket, shut_down, refuse, deny,
 )}  # fmt: skip
 
 

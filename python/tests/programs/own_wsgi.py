@@ -47,6 +47,14 @@ def echo(environ, start_response):
     return [body]
 
 
+def careful(environ, start_response):
+    try:
+        environ["wsgi.input"].read()
+    except OSError as error:
+        start_response("422 No", [])
+        return [str(error).encode()]
+
+
 def lines(environ, start_response):
     found = [environ["wsgi.input"].readline(), environ["wsgi.input"].read(2), *environ["wsgi.input"]]
     start_response("200 OK", [])
@@ -77,6 +85,11 @@ def write(environ, start_response):
 def status(environ, start_response):
     start_response(environ["QUERY_STRING"].replace("+", " "), [("X-A", "1"), ("X-A", "2")])
     return [b"body"]
+
+
+def bodiless(environ, start_response):
+    start_response(environ["QUERY_STRING"].replace("+", " "), [("Content-Length", "4")])
+    return [b"body"] if "listed" in environ["PATH_INFO"] else Pieces(b"bo", b"dy")
 
 
 def replaced(environ, start_response):
@@ -159,6 +172,12 @@ def pid(environ, start_response):
     return [str(os.getpid()).encode()]
 
 
+def shut_down(environ, start_response):
+    sio.shutdown()
+    start_response("200 OK", [])
+    return [b"shut down"]
+
+
 def die(environ, start_response):
     os._exit(9)
 
@@ -177,8 +196,8 @@ def groups(environ, start_response):
 
 
 PATHS = {function.__name__: function for function in (
-    environ, echo, lines, stream, declared, listed, write, status, replaced, too_late, twice, fail, fail_late, fail_bad_header,
-    file, endless, trickle, slow, silent, pid, die, threads, groups,
+    environ, echo, careful, lines, stream, declared, listed, write, status, bodiless, replaced, too_late, twice, fail, fail_late, fail_bad_header,
+    file, endless, trickle, slow, silent, pid, shut_down, die, threads, groups,
 )}  # fmt: skip
 
 

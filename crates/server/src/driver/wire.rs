@@ -16,7 +16,7 @@ use kokanee_engineio::{
     CloseReason, Message, Output, PollPackets, PostResponse, Record, Session, Transport,
 };
 use kokanee_io::{READ_BYTES, ReadEnd, Rest, WebSocketIo};
-use kokanee_websocket::CloseCode;
+use kokanee_websocket::{CloseCode, CloseFrame};
 use tokio::sync::oneshot;
 
 use super::budget::Budget;
@@ -156,7 +156,7 @@ impl Wire {
     pub(super) fn check_message_deadline(&mut self, now: Instant) {
         if self.message_deadline().is_some_and(|at| at <= now) {
             if let Some(websocket) = &mut self.websocket {
-                websocket.start_close(Some(CloseCode::POLICY_VIOLATION));
+                websocket.start_close(Some(CloseCode::POLICY_VIOLATION.into()));
             }
             self.session.fail(CloseReason::TransportError);
         }
@@ -335,7 +335,7 @@ impl Wire {
             }
             Output::CloseWebSocket => {
                 if let Some(websocket) = &mut self.websocket {
-                    websocket.start_close(self.close_code);
+                    websocket.start_close(self.close_code.map(CloseFrame::from));
                 }
             }
             Output::Finished => {

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use kokanee_server::{Body, PeerAddress, Requester, Route, Server, TrustedProxy};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot, watch},
 };
 
 use crate::{
@@ -283,6 +283,30 @@ async fn a_function_decides_where_requests_go() {
     assert_eq!(http.get("/socket.io/").await.text(), "/socket.io/");
     assert_eq!(http.get("/no").await.text(), "nothing here");
     assert_eq!(http.get("/app").await.text(), "/app");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_of_its_own_ends_a_listener_and_not_the_end_of_the_server() {
+    let io = Server::new();
+    let listener = io.bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr();
+    let app = tower::service_fn(async |_| -> Answer { Ok(Response::new(Body::full("hello"))) });
+    let (stop, stopped) = watch::channel(false);
+    let serving = tokio::spawn(listener.fallback(app).stop_with(stopped).serve());
+    let mut kept = Http::connect(address).await;
+    assert_eq!(kept.get("/").await.text(), "hello");
+    io.close(Duration::from_secs(5)).await.expect("no sessions");
+    assert!(io.is_closed());
+    assert_eq!(kept.get("/").await.text(), "hello");
+    let mut other = Http::connect(address).await;
+    assert_eq!(other.get("/").await.text(), "hello");
+    let refusal = other.get("/socket.io/?EIO=4&transport=polling").await;
+    assert_eq!(refusal.status, 503);
+    stop.send_replace(true);
+    assert!(kept.end().await.is_empty());
+    within("the end of the listener", serving)
+        .await
+        .expect("no panic");
 }
 
 #[cfg(unix)]
