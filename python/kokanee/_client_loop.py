@@ -100,7 +100,7 @@ class LoopHub:
             client = clients.get(event[1])
             if client is None:
                 continue
-            if event[0] == RECEIVED:
+            if event[0] == RECEIVED and client._raw is None:
                 coroutine = client._handle_event(event)
                 # A name that is given need not be made.
                 tasks.append(new_task(coroutine, name=event[3]))

@@ -98,7 +98,12 @@ def connection(client: Any, url: str, given: Any) -> tuple[str, list[tuple[str, 
     """Returns the URL and the headers of a connection, and what else of it comes from a session of an HTTP package."""
     url = clean_url(url)
     own = headers(given)
-    facts = _client_session.read(client._http_session(), url)
+    session = client._http_session()
+    facts = _client_session.read(session, url)
+    is_secure = url.startswith(("https:", "wss:")) or callable(client.connection_url)
+    if not client.is_asyncio_based() if session is None else getattr(session, "trust_env", False):
+        # As the packages do with which python-socketio makes its requests.
+        facts = {**_of_environment(url, is_secure), **facts}
     facts = _client_session.read_extra(client._option("websocket_extra_options") or {}, facts)
     names = {name.lower() for name, _ in own}
     pairs = [(name, value) for name, value in facts.pop("headers", []) if name.lower() not in names]
@@ -119,11 +124,6 @@ def for_engine(client: Any, own: list[tuple[str, str]], facts: dict[str, Any], w
     """Returns the options in the words of the engine."""
     option = client._option
     coding = packet.coding(client.packet_class)
-    if coding == "python":
-        raise NotImplementedError(
-            "a client whose serializer is a packet class of an application's own: use 'default' or 'msgpack', or a class "
-            "whose encode and decode are those of Packet or MsgPackPacket"
-        )
     json = client.packet_class.json
     options = {
         "path": client.socketio_path,
@@ -157,8 +157,22 @@ def for_engine(client: Any, own: list[tuple[str, str]], facts: dict[str, Any], w
     return options
 
 
+def _of_environment(url: str, is_secure: bool) -> dict[str, Any]:
+    """Returns the proxy and the certificates that the environment names for a URL."""
+    facts: dict[str, Any] = {}
+    proxy = environment_proxy(url)
+    if proxy is not None:
+        facts["proxy"] = proxy
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        path = os.environ.get(name)
+        if path and is_secure and os.path.isfile(path):
+            facts["root_certificates"] = [_client_session.read_file(path)]
+            break
+    return facts
+
+
 def environment_proxy(url: str) -> str | None:
-    """Returns the proxy that the environment names for a URL, as the package requests does."""
+    """Returns the proxy that the environment names for a URL."""
     parts = urllib.parse.urlsplit(url)
     proxies = urllib.request.getproxies()
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
@@ -166,15 +180,6 @@ def environment_proxy(url: str) -> str | None:
     if not proxy or (parts.hostname and urllib.request.proxy_bypass(parts.hostname)):
         return None
     return proxy
-
-
-def environment_certificates() -> str | None:
-    """Returns the file of certificates that the environment names, as the package requests does."""
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        path = os.environ.get(name)
-        if path:
-            return path
-    return None
 
 
 def failure(text: str, reason: str | None, data: Any = None) -> exceptions.ConnectionError:

@@ -62,7 +62,7 @@ def _of_requests(session: Any, url: str) -> dict[str, Any]:
     if verify is False:
         facts["accept_invalid_certificates"] = True
     elif isinstance(verify, str):
-        facts["root_certificates"] = [_file(verify)]
+        facts["root_certificates"] = [read_file(verify)]
     cert = getattr(session, "cert", None)
     if cert:
         facts["client_certificate"] = _pair(*((cert, None) if isinstance(cert, str) else cert))
@@ -196,16 +196,17 @@ def _read_sslopt(options: dict[str, Any], facts: dict[str, Any]) -> None:
     if options.get("cert_reqs") == ssl.CERT_NONE:
         facts["accept_invalid_certificates"] = True
     if options.get("ca_certs"):
-        facts["root_certificates"] = [_file(options["ca_certs"])]
+        facts["root_certificates"] = [read_file(options["ca_certs"])]
     if options.get("certfile"):
         facts["client_certificate"] = _pair(options["certfile"], options.get("keyfile"))
     _read_ssl(options.get("context"), facts)
 
 
 def _pair(certificate: str, key: str | None) -> tuple[bytes, bytes]:
-    return _file(certificate), _file(key or certificate)
+    return read_file(certificate), read_file(key or certificate)
 
 
-def _file(path: str) -> bytes:
+def read_file(path: str) -> bytes:
+    """Returns what is in a file."""
     with open(path, "rb") as file:
         return file.read()

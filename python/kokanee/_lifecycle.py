@@ -47,6 +47,12 @@ def stopped(engine: Any) -> None:
     _running[:] = [(each, mode) for each, mode in _running if each is not engine]
 
 
+def end_quietly() -> None:
+    """Does not return if the interpreter ends and this is a daemon thread: its code has no use for an error any more."""
+    if _ended and threading.current_thread().daemon:
+        threading.Event().wait()
+
+
 def is_running() -> bool:
     """Returns whether this process has started an engine."""
     return bool(_running)

@@ -270,8 +270,11 @@ class AsyncClient(BaseClient):
             sent = engine.emit_with_ack(namespace, event, data, number, timeout) if engine is not None else -1
             if sent:
                 raise exceptions.BadNamespaceError(f"{namespace} is not a connected namespace.")
-            # The engine keeps the time.
-            await answered.wait()
+            if self._raw is None:
+                # The engine keeps the time.
+                await answered.wait()
+            else:
+                await _wait(answered, timeout)
         finally:
             self._callbacks.pop(number, None)
         return answer.value()
@@ -292,8 +295,16 @@ class AsyncClient(BaseClient):
     # What the engine says.
 
     def _handle(self, event: tuple[Any, ...]) -> None:
+        if self._raw is not None:
+            self._raw.take(event)
+        else:
+            self._handle_own(event)
+
+    def _handle_own(self, event: tuple[Any, ...]) -> None:
         kind = event[0]
-        if kind == _engine.CLIENT_ANSWERED:
+        if kind == _engine.CLIENT_RECEIVED:
+            self._hub.spawn(self._handle_event(event))
+        elif kind == _engine.CLIENT_ANSWERED:
             self._handle_answer(event[2], event[3], event[4])
         elif kind == _engine.CLIENT_DONE:
             done = self._callbacks.pop(event[2], None)

@@ -91,6 +91,8 @@ class BaseClient:
     _attempt: int = 0
     _failed_attempt: int = 0
     _listeners: dict[str, list[Handler]] | None = None
+    #: The connection, if its packets are read in Python.
+    _raw: Any = None
     _change: Any = None
     _end: Any = None
 
@@ -337,7 +339,12 @@ class BaseClient:
         options["prepares"] = any(map(callable, varying))
         number, queue = hub.add(self)
         try:
-            self._engine = _engine.ClientEngine(queue, number, url, options)
+            if options["parser"] == "python":
+                from . import _client_raw
+
+                self._engine = self._raw = _client_raw.RawEngine(self, queue, number, url, options)
+            else:
+                self._engine = _engine.ClientEngine(queue, number, url, options)
         except ValueError as error:
             hub.remove(number)
             if len(error.args) == 2 and error.args[1] != "option":
@@ -411,7 +418,7 @@ class BaseClient:
 
     def _forget(self) -> None:
         """Forgets the connection of the parent process."""
-        self._engine = None
+        self._engine = self._raw = None
         self.connected, self.sid, self.namespaces = False, None, {}
         self._wanted, self._live, self._callbacks = set(), set(), {}
         self._change = self._end = None
@@ -420,7 +427,7 @@ class BaseClient:
     def _reset(self, hub: Any) -> None:
         """Forgets the connection."""
         if self._engine is not None:
-            self._engine = None
+            self._engine = self._raw = None
             hub.remove(self._number)
         self.connected = False
         self.namespaces = {}
@@ -575,6 +582,8 @@ class BaseClient:
         self.sid = self._engine.session_id() if self._engine is not None else None
         self.recovered = recovered
         self.connected = True
+        if self._change is not None:
+            self._change.set()
         await self._trigger("connect", namespace)
         self._answered(namespace, None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from . import _client_hub, _engine, exceptions
+from . import _client_hub, _engine, _lifecycle, exceptions
 from ._client_handlers import lifecycle_args
 from ._steps import drive
 from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason
@@ -246,12 +246,13 @@ class Client(BaseClient):
         namespace = namespace or "/"
         self._outgoing(event, data, namespace)
         engine = self._engine
-        if not self._hub.mode.notifies:
+        if not self._hub.mode.notifies and self._raw is None:
             # A thread waits in the engine, so that no other is needed for the answer.
             got: Any = engine.call(namespace, event, data, timeout) if engine is not None else -1
             if got == -1:
                 raise exceptions.BadNamespaceError(f"{namespace} is not a connected namespace.")
             if isinstance(got, str):
+                _lifecycle.end_quietly()
                 raise exceptions.TimeoutError(got)
             self.logger.info("Received ack [%s]", namespace)
             return answer_value(got)
@@ -282,9 +283,19 @@ class Client(BaseClient):
     # What the engine says.
 
     def _handle(self, event: tuple[Any, ...]) -> None:
+        if self._raw is not None:
+            self._raw.take(event)
+        else:
+            self._handle_own(event)
+
+    def _handle_own(self, event: tuple[Any, ...]) -> None:
         kind = event[0]
         if kind == _engine.CLIENT_RECEIVED:
-            self._handle_event(event)
+            if self._raw is not None and self._option("async_handlers"):
+                # The next message does not wait for the handler.
+                self._hub.mode.spawn(self._handle_event, event)
+            else:
+                self._handle_event(event)
         elif kind == _engine.CLIENT_ANSWERED:
             self._handle_answer(event[2], event[3], event[4])
         elif kind == _engine.CLIENT_DONE:

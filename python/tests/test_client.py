@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
+import json
 import os
 import pathlib
 import queue
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Iterator
 from typing import Any
 
-import kokanee
 import pytest
+from support import LIMIT, PROGRAMS, Program, free_port, kill_group, make_certificate, program, result, run, until
+
+import kokanee
 from kokanee import exceptions
-from support import LIMIT, PROGRAMS, Program, free_port, kill_group, program, run, until
 
 PACKAGES = [
     pytest.param(name, marks=pytest.mark.xdist_group(f"clients of {name}")) for name in ("kokanee", "socketio")
@@ -78,6 +83,18 @@ def test_listing_of_the_origin(server: Program, listing: str, tmp_path: pathlib.
     ], errors
     assert process.returncode == 0
     server.wait_for("response {'response': 'my response'}")
+
+
+def test_a_program_of_python_socketio_runs_unchanged(server: Program, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(
+        "import os, socketio, socketio.exceptions, socketio.client\n"
+        "with socketio.SimpleClient() as sio:\n"
+        "    sio.connect(os.environ['URL'])\n"
+        "    print(sio.call('echo', 5), type(sio.client) is socketio.client.Client, socketio.__name__)\n"
+    )
+    done = run(sys.executable, "-m", "kokanee", "run", str(path), URL=url_of(server))
+    assert done.stdout == "5 True kokanee\n", done.stderr
 
 
 def test_the_programs_of_the_guide_run(server: Program, tmp_path: pathlib.Path) -> None:
@@ -376,3 +393,247 @@ def test_interrupt_ends_the_wait_at_once(server: Program, listing: str, tmp_path
     assert output == "disconnected from server\n"
     assert "KeyboardInterrupt" in errors
     assert process.returncode == -signal.SIGINT
+
+
+@pytest.mark.parametrize("mode", ["gevent", "eventlet"])
+def test_greenlets_go_on(server: Program, mode: str) -> None:
+    seen = result("green_client.py", MODE=mode, URL=url_of(server))
+    assert seen == [
+        ["echo within a handler", 1],
+        ["answered", [1, 2]],
+        ["others went on", True],
+        ["timeout", True],
+        ["disconnect", "server disconnect"],
+        ["disconnect", "client disconnect"],
+    ]
+
+
+def test_a_fork_leaves_the_connection_to_the_parent(server: Program) -> None:
+    done = run("forking_client.py", URL=url_of(server))
+    assert (done.stdout.split(), done.stderr, done.returncode) == (["child", "parent"], "", 0)
+
+
+EXITS = {
+    "end of the program": "pass",
+    "sys.exit in a handler": "sio.on('number', lambda n: sys.exit(3)); sio.emit('send_me', 1); sio.call('echo')",
+    "while a handler runs": "sio.on('number', lambda n: time.sleep(60)); sio.emit('send_me', 1); time.sleep(0.2)",
+    "while it reconnects": "sio._engine.reconnect()",
+    "while a thread calls": "threading.Thread(target=sio.call, args=['silence'], daemon=True).start(); time.sleep(0.1)",
+}
+
+
+@pytest.mark.parametrize("what", EXITS)
+def test_exit_is_clean(server: Program, what: str) -> None:
+    script = (
+        "import os, sys, threading, time, kokanee\nsio = kokanee.Client(); sio.connect(os.environ['URL'])\n" + EXITS[what]
+    )
+    done = run(sys.executable, "-c", script, URL=url_of(server))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_session_of_requests_is_read(server: Program) -> None:
+    requests = pytest.importorskip("requests")
+    session = requests.Session()
+    session.headers["X-Token"] = "from the session"
+    session.cookies.set("flavour", "sour")
+    session.auth = ("me", "secret")
+    with connected(url_of(server), client={"http_session": session}) as sio:
+        assert sio.eio.http is session
+        server.wait_for("token=from the session")
+        headers = sio.call("headers")
+    assert headers["HTTP_COOKIE"] == "flavour=sour"
+    assert headers["HTTP_AUTHORIZATION"] == "Basic bWU6c2VjcmV0"
+    assert headers["HTTP_USER_AGENT"].startswith("python-requests/")
+
+
+def test_a_session_of_aiohttp_is_read(server: Program) -> None:
+    aiohttp = pytest.importorskip("aiohttp")
+
+    async def main() -> Any:
+        jar = aiohttp.CookieJar(unsafe=True)
+        headers = {"X-Token": "of aiohttp"}
+        async with aiohttp.ClientSession(headers=headers, cookies={"a": "1"}, cookie_jar=jar) as session:
+            sio = kokanee.AsyncClient(http_session=session)
+            await sio.connect(url_of(server), headers={"Cookie": "b=2"})
+            answer = await sio.call("headers")
+            await sio.disconnect()
+            return answer
+
+    headers = asyncio.run(main())
+    assert headers["HTTP_X_TOKEN"] == "of aiohttp"
+    assert headers["HTTP_COOKIE"] == "b=2; a=1"
+
+
+def test_options_of_websockets_are_understood_or_refused(server: Program) -> None:
+    options = {"header": {"X-Token": "extra"}, "cookie": "c=3", "timeout": 3, "sslopt": {"cert_reqs": 0}}
+    with connected(url_of(server), client={"websocket_extra_options": options}) as sio:
+        headers = sio.call("headers")
+    assert (headers["HTTP_X_TOKEN"], headers["HTTP_COOKIE"]) == ("extra", "c=3")
+    with pytest.raises(ValueError, match="Kokanee has no 'subprotocols'"):
+        kokanee.Client(websocket_extra_options={"subprotocols": ["x"]})
+
+
+def test_an_auth_may_be_any_value() -> None:
+    # Servers that follow the protocol take objects alone; that of python-socketio takes anything.
+    with program("serving_clients.py", PACKAGE="socketio") as server, connected(url_of(server), auth="a token"):
+        server.wait_for("connect 'a token'")
+
+
+def test_proxies_of_the_environment_are_used(server: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(exceptions.ConnectionError) as error:
+        kokanee.Client().connect(url_of(server))
+    assert error.value.reason == "unreachable"
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with connected(url_of(server)):
+        pass
+
+
+def test_a_server_of_something_else_is_named() -> None:
+    command = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "{port}")
+    with program(*command) as server, pytest.raises(exceptions.ConnectionError) as error:
+        kokanee.Client().connect(url_of(server))
+    assert error.value.reason in ("unavailable", "not socket.io")
+    assert "HTTP 404" in str(error.value) or "not a Socket.IO server" in str(error.value)
+
+
+def test_a_server_that_never_answers_is_given_up(server: Program) -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        sio = kokanee.Client(request_timeout=0.2)
+        with pytest.raises(exceptions.ConnectionError, match="no connection within") as error:
+            sio.connect(f"http://127.0.0.1:{deaf.getsockname()[1]}")
+    assert error.value.reason == "timeout"
+
+
+@pytest.mark.parametrize("package", ["kokanee", "socketio"])
+def test_msgpack(package: str) -> None:
+    with program("serving_clients.py", PACKAGE=package, OPTIONS='{"serializer": "msgpack"}') as server:
+        with connected(url_of(server), client={"serializer": "msgpack"}) as sio:
+            assert sio.call("echo", ({"b": b"\x00"}, [1.5, None])) == ({"b": b"\x00"}, [1.5, None])
+
+
+def test_a_module_for_json_of_the_application(server: Program) -> None:
+    class Sets:
+        """Writes sets as lists."""
+
+        @staticmethod
+        def dumps(value: Any, **options: Any) -> str:
+            return json.dumps(value, default=sorted, **options)
+
+        loads = staticmethod(json.loads)
+
+    class Packet(kokanee.packet.Packet):
+        json = Sets
+
+    with connected(url_of(server), client={"serializer": Packet}) as sio:
+        assert sio.call("echo", ({2, 1}, b"\x01")) == ([1, 2], b"\x01")
+
+
+class Reversed(kokanee.packet.Packet):
+    """Writes packets from the end to the beginning."""
+
+    uses_binary_events = True
+
+    def encode(self) -> Any:
+        encoded = super().encode()
+        return [encoded[0][::-1], *encoded[1:]] if isinstance(encoded, list) else encoded[::-1]
+
+    def decode(self, encoded_packet: Any) -> Any:
+        return super().decode(encoded_packet[::-1])
+
+
+@pytest.fixture(scope="module")
+def reversing() -> Iterator[Program]:
+    """Returns a server with the packet class `Reversed`."""
+    with program("serving_clients.py", PACKAGE="kokanee", SERIALIZER="reversed") as running:
+        yield running
+
+
+def test_a_packet_class_of_the_application(reversing: Program) -> None:
+    answers: queue.Queue[Any] = queue.Queue()
+    with connected(url_of(reversing), namespaces=["/", "/other"], client={"serializer": Reversed}) as sio:
+        assert sio.call("echo", ("abc", {"b": b"\x01"})) == ("abc", {"b": b"\x01"})
+        assert sio.call("where", namespace="/other") == "/other"
+        sio.on("question", lambda *args: (sio.call("echo", 1), *args[::-1]))
+        sio.on("answered", lambda *args: answers.put(args))
+        sio.emit("ask_me", (1, b"two"))
+        assert answers.get(timeout=LIMIT) == (1, b"two", 1)
+        with pytest.raises(exceptions.TimeoutError):
+            sio.call("silence", timeout=0.05)
+        with pytest.raises(exceptions.ConnectionError, match="no entry"):
+            sio.join("/locked")
+        sio.on("disconnect", lambda reason: answers.put(str(reason)))
+        sio.emit("kick")
+        assert answers.get(timeout=LIMIT) == "server disconnect"
+        sio.leave("/other")
+        sio.wait()
+        assert not sio.connected
+
+
+def test_a_packet_class_of_the_application_for_asyncio(reversing: Program) -> None:
+    async def main() -> None:
+        sio = kokanee.AsyncClient(serializer=Reversed, reconnection_delay=0.01)
+        again = asyncio.Event()
+        await sio.connect(url_of(reversing))
+        assert await sio.call("echo", (1, b"\x00\xff")) == (1, b"\x00\xff")
+        sio.on("connect", again.set)
+        sio._engine.reconnect()
+        await asyncio.wait_for(again.wait(), LIMIT)
+        assert await sio.call("echo", 2) == 2
+        await sio.disconnect()
+
+    asyncio.run(main())
+
+
+def test_servers_of_an_older_revision() -> None:
+    with program("serving_clients.py", PACKAGE="kokanee", OPTIONS='{"allow_eio3": true}') as server:
+        with connected(url_of(server), client={"eio_version": 3}) as sio:
+            assert sio.call("echo", (1, b"\x02")) == (1, b"\x02")
+    with program("serving_clients.py", PACKAGE="socketio") as server:
+        with pytest.raises(exceptions.ConnectionError, match="try revision 4") as error:
+            kokanee.Client(eio_version=3).connect(url_of(server))
+        assert error.value.reason == "wrong revision"
+
+
+def test_certificates(tmp_path: pathlib.Path) -> None:
+    key, certificate = make_certificate(tmp_path)
+    # One that is its own authority, but not that of others.
+    command = ["openssl", "req", "-x509", "-key", str(key), "-days", "2", "-out", str(certificate)]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(
+        [*command, *names, "-addext", "basicConstraints=critical,CA:FALSE"], check=True, capture_output=True
+    )
+    with program("serving_clients.py", PACKAGE="kokanee", TLS=f"{certificate}:{key}") as server:
+        url = f"https://127.0.0.1:{server.port}"
+        with pytest.raises(exceptions.ConnectionError) as error:
+            kokanee.Client().connect(url)
+        assert error.value.reason == "tls"
+        with connected(url, client={"ssl_verify": False}) as sio:
+            assert sio.call("echo", 1) == 1
+        session = types.SimpleNamespace(headers={}, verify=str(certificate))
+        with connected(url, client={"http_session": session}) as sio:
+            assert sio.transport() == "websocket"
+
+
+def test_compression_is_offered(server: Program) -> None:
+    with connected(url_of(server), transports="websocket", client={"compression": True}) as sio:
+        assert "permessage-deflate" in sio.call("headers")["HTTP_SEC_WEBSOCKET_EXTENSIONS"]
+
+
+def test_signatures_are_those_of_python_socketio() -> None:
+    published = pytest.importorskip("socketio")
+    for name in ("Client", "AsyncClient", "SimpleClient", "AsyncSimpleClient", "ClientNamespace", "AsyncClientNamespace"):
+        ours, theirs = getattr(kokanee, name), getattr(published, name)
+        for method in [each for each in dir(theirs) if not each.startswith("_")] + ["__init__"]:
+            if not callable(getattr(theirs, method)) or isinstance(getattr(theirs, method), type):
+                continue
+            expected = inspect.signature(getattr(theirs, method)).parameters
+            found = inspect.signature(getattr(ours, method)).parameters
+            assert list(found)[: len(expected)] == list(expected), f"{name}.{method}"
+            if method in ("event", "call"):
+                continue
+            for parameter in expected.values():
+                assert found[parameter.name].default == parameter.default, f"{name}.{method}({parameter.name})"

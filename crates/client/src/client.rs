@@ -140,6 +140,7 @@ pub struct ClientBuilder<M = Async> {
     backoff: Backoff,
     retry_first_connect: bool,
     retry_refused: bool,
+    raw_messages: bool,
     parser: ParserKind,
     auth: Auth,
     endpoint: Option<EndpointFunction>,
@@ -188,6 +189,7 @@ impl<M> ClientBuilder<M> {
             backoff: Backoff::default(),
             retry_first_connect: false,
             retry_refused: false,
+            raw_messages: false,
             parser: ParserKind::Default,
             auth: Auth::None,
             endpoint: None,
@@ -241,6 +243,28 @@ impl<M> ClientBuilder<M> {
         self.auth = Auth::Function(Arc::new(move || {
             let value = auth();
             Box::pin(async move { auth_value(value.await) })
+        }));
+        self
+    }
+
+    /// Sets an async function as [`auth_with`](Self::auth_with) does, whose value is sent as it is: for servers that take something
+    /// else than an object, as python-socketio does. Null is nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_client::Client;
+    ///
+    /// let builder = Client::builder("http://localhost:5000").any_auth_with(async || serde_json::json!("secret"));
+    /// ```
+    pub fn any_auth_with<F, Fut>(mut self, auth: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = serde_json::Value> + Send + 'static,
+    {
+        self.auth = Auth::Function(Arc::new(move || {
+            let value = auth();
+            Box::pin(async move { Ok(value.await) })
         }));
         self
     }
@@ -624,6 +648,22 @@ impl<M> ClientBuilder<M> {
         self
     }
 
+    /// Uses the certificates of another builder, and shares what is made of them.
+    #[doc(hidden)]
+    pub fn certificates_of(mut self, other: &Self) -> Self {
+        self.tls = other.tls.clone();
+        self
+    }
+
+    /// Sets whether messages are handed on as they come, for servers whose protocol on top of Engine.IO is the application's.
+    /// The socket of `/` is connected with the session. Each message is an event `message` with one argument, and
+    /// [`Socket::send_message`] sends one. For bindings to other languages.
+    #[doc(hidden)]
+    pub fn raw_messages(mut self, raw: bool) -> Self {
+        self.raw_messages = raw;
+        self
+    }
+
     /// Sets how long the client waits for an acknowledgement. JavaScript: `ackTimeout`. Default: until the connection ends, and
     /// 10 s in a handler.
     ///
@@ -842,6 +882,7 @@ impl<M> ClientBuilder<M> {
             backoff: self.backoff,
             retry_first_connect: self.retry_first_connect,
             retry_refused: self.retry_refused,
+            raw_messages: self.raw_messages,
             parser: self.parser,
             decoder: DecoderLimits {
                 max_attachments: 10_000,

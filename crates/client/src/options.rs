@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::engine::{ConnectFailure, EngineConfig, Target, tls::Tls, without_secrets};
 
-/// An object, or null for nothing; or why it is neither.
+/// An object, or null for nothing, or any value if the application says so; or why it cannot be sent.
 pub(crate) type AuthValue = Result<serde_json::Value, String>;
 pub(crate) type AuthFuture = Pin<Box<dyn Future<Output = AuthValue> + Send>>;
 
@@ -89,6 +89,8 @@ pub(crate) struct Options {
     pub(crate) backoff: Backoff,
     pub(crate) retry_first_connect: bool,
     pub(crate) retry_refused: bool,
+    /// The protocol above the session is the application's.
+    pub(crate) raw_messages: bool,
     pub(crate) parser: ParserKind,
     pub(crate) decoder: DecoderLimits,
     pub(crate) auth: Auth,

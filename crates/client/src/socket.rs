@@ -720,6 +720,21 @@ impl Socket {
     }
 
     /// Returns the id for the next event that asks for an acknowledgement.
+    /// Sends a message as it is, on a client with [`raw_messages`](crate::ClientBuilder::raw_messages), without waiting for room.
+    ///
+    /// # Errors
+    /// When the client is closed, or not connected and too much waits.
+    #[doc(hidden)]
+    pub fn send_message(&self, message: kokanee_engineio::Outgoing) -> Result<(), EmitError> {
+        self.send_packet(Outgoing {
+            packet: EncodedPacket::from_message(message),
+            options: SendOptions::default(),
+            ack: None,
+            retried: false,
+            connection: None,
+        })
+    }
+
     fn next_ack_id(&self) -> AckId {
         AckId(self.core.ack_ids.fetch_add(1, Ordering::Relaxed))
     }

@@ -11,13 +11,15 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::FutureExt;
+use kokanee_engineio::Outgoing;
 use kokanee_client::{EmitError, Socket, Transport};
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
-    types::PyDict,
+    types::{PyByteArray, PyBytes, PyDict},
 };
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -127,7 +129,7 @@ impl ClientEngine {
         });
         let mut builder = options::builder(url, options)?;
         let given = Arc::clone(&auth);
-        builder = builder.auth_with(move || {
+        builder = builder.any_auth_with(move || {
             let auth = given.lock().clone();
             std::future::ready(auth)
         });
@@ -262,6 +264,21 @@ impl ClientEngine {
             origin.done(call, emitted.err().map(|error| error.to_string()));
         }));
         Ok(SENT)
+    }
+
+    /// Sends a message as it is, on a connection whose packets Python reads and writes. `False`: it is not connected.
+    fn send_message(&self, message: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Some(socket) = self.socket("/").filter(Socket::is_connected) else {
+            return Ok(false);
+        };
+        let message = if let Ok(bytes) = message.cast::<PyBytes>() {
+            Outgoing::binary(Bytes::copy_from_slice(bytes.as_bytes()))
+        } else if let Ok(bytes) = message.cast::<PyByteArray>() {
+            Outgoing::binary(Bytes::from(bytes.to_vec()))
+        } else {
+            Outgoing::text(message.extract()?)
+        };
+        Ok(socket.send_message(message).is_ok())
     }
 
     /// Emits an event and asks for its acknowledgement, which comes as an event with this number. Returns as `emit`.

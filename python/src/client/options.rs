@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kokanee_client::{Client, ClientBuilder, ParserKind, Revision, Transport};
+use parking_lot::Mutex;
 use pyo3::{prelude::*, types::PyDict};
 
 /// Reads an option, if it is there and not `None`.
@@ -68,6 +69,7 @@ pub(super) fn builder(url: &str, options: &Bound<'_, PyDict>) -> PyResult<Client
     if flag(options, "compression")? {
         builder = builder.compression(true);
     }
+    builder = builder.raw_messages(flag(options, "raw")?);
     if let Some(seconds) = number(options, "ack_timeout")? {
         builder = builder.ack_timeout(duration(seconds));
     }
@@ -100,17 +102,46 @@ fn transports(mut builder: ClientBuilder, options: &Bound<'_, PyDict>) -> PyResu
     }
 }
 
-/// TLS.
-fn secured(mut builder: ClientBuilder, options: &Bound<'_, PyDict>) -> PyResult<ClientBuilder> {
-    for pem in option::<Vec<Vec<u8>>>(options, "root_certificates")?.unwrap_or_default() {
-        builder = builder.root_certificate(pem);
+/// What the options say of certificates.
+#[derive(Default, PartialEq, Eq)]
+struct Certificates {
+    roots: Vec<Vec<u8>>,
+    /// The client's own certificates, and their key.
+    client: Option<(Vec<u8>, Vec<u8>)>,
+    accept_invalid: bool,
+}
+
+/// The last certificates, and a builder with them: clients share what is made of the same ones.
+static LAST: Mutex<Option<(Certificates, ClientBuilder)>> = Mutex::new(None);
+
+/// Sets the certificates.
+fn secured(builder: ClientBuilder, options: &Bound<'_, PyDict>) -> PyResult<ClientBuilder> {
+    let certificates = Certificates {
+        roots: option(options, "root_certificates")?.unwrap_or_default(),
+        client: option(options, "client_certificate")?,
+        accept_invalid: flag(options, "accept_invalid_certificates")?,
+    };
+    if certificates == Certificates::default() {
+        return Ok(builder);
     }
-    if let Some((chain, key)) = option::<(Vec<u8>, Vec<u8>)>(options, "client_certificate")? {
-        builder = builder.client_certificate(chain, key);
+    let mut last = LAST.lock();
+    if let Some((same, other)) = &*last
+        && *same == certificates
+    {
+        return Ok(builder.certificates_of(other));
     }
-    if flag(options, "accept_invalid_certificates")? {
-        builder = builder.danger_accept_invalid_certificates();
+    let mut other = Client::builder("localhost");
+    for pem in &certificates.roots {
+        other = other.root_certificate(pem.clone());
     }
+    if let Some((chain, key)) = &certificates.client {
+        other = other.client_certificate(chain.clone(), key.clone());
+    }
+    if certificates.accept_invalid {
+        other = other.danger_accept_invalid_certificates();
+    }
+    let builder = builder.certificates_of(&other);
+    *last = Some((certificates, other));
     Ok(builder)
 }
 

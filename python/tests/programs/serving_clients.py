@@ -1,13 +1,30 @@
 """A server for clients under test, of either package."""
 
 import importlib
+import json
 import logging
 import os
 
 from werkzeug.serving import run_simple
 
 socketio = importlib.import_module(os.environ["PACKAGE"])
-sio = socketio.Server(async_mode="threading", namespaces=["/", "/other", "/locked"])
+
+
+class Reversed(socketio.packet.Packet):
+    """Writes packets from the end to the beginning."""
+
+    def encode(self):
+        encoded = super().encode()
+        return [encoded[0][::-1], *encoded[1:]] if isinstance(encoded, list) else encoded[::-1]
+
+    def decode(self, encoded_packet):
+        return super().decode(encoded_packet[::-1])
+
+
+options = json.loads(os.environ.get("OPTIONS", "{}"))
+if os.environ.get("SERIALIZER") == "reversed":
+    options["serializer"] = Reversed
+sio = socketio.Server(async_mode="threading", namespaces=["/", "/other", "/locked"], **options)
 
 
 @sio.event
@@ -55,6 +72,11 @@ def send_me(sid, count):
 
 
 @sio.event
+def headers(sid):
+    return {name: value for name, value in sio.get_environ(sid).items() if name.startswith("HTTP_")}
+
+
+@sio.event
 def kick(sid):
     sio.disconnect(sid)
 
@@ -65,4 +87,5 @@ def silence(sid):
 
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
-run_simple("127.0.0.1", int(os.environ["PORT"]), socketio.WSGIApp(sio), threaded=True)
+tls = tuple(os.environ["TLS"].split(":")) if "TLS" in os.environ else None
+run_simple("127.0.0.1", int(os.environ["PORT"]), socketio.WSGIApp(sio), threaded=True, ssl_context=tls)

@@ -8,7 +8,7 @@ use std::{sync::Arc, task::Poll, time::Instant};
 
 use kokanee_engineio::{CloseReason, Message, SendOptions, Str};
 use kokanee_handler::Erased;
-use kokanee_socketio::{ClientInput, encode_disconnect};
+use kokanee_socketio::{Args, ClientInput, RawEvent, encode_disconnect};
 
 use super::{
     connection::{Connection, Open, State},
@@ -308,6 +308,9 @@ impl<W: Wire> Manager<W> {
     // Messages.
 
     pub(super) fn handle_message(&mut self, turn: &mut Turn<'_, '_>, message: Message) {
+        if self.hub.options.raw_messages {
+            return self.handle_raw(turn, message);
+        }
         let Some(open) = self.connection.open_mut() else {
             return;
         };
@@ -316,6 +319,29 @@ impl<W: Wire> Manager<W> {
             Ok(None) => {}
             Err(error) => {
                 tracing::debug!(%error, "protocol error, closing");
+                self.handle_lost(turn, CloseReason::ParseError);
+            }
+        }
+    }
+
+    /// Handles a message whose protocol is the application's: an event of the only socket.
+    fn handle_raw(&mut self, turn: &mut Turn<'_, '_>, message: Message) {
+        let args = match message {
+            Message::Text(text) => Args::from_serialize(&(&*text,)),
+            Message::Binary(bytes) => {
+                let placeholder = br#"[{"_placeholder":true,"num":0}]"#;
+                Args::from_json(placeholder.to_vec(), vec![bytes])
+            }
+        };
+        match args {
+            Ok(args) => {
+                let mut connected = self.sockets.iter_mut().filter(|it| it.is_connected());
+                if let Some(socket) = connected.next() {
+                    socket.on_event(turn, None, RawEvent::new("message", args));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "message cannot be handed on, closing");
                 self.handle_lost(turn, CloseReason::ParseError);
             }
         }

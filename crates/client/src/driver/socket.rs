@@ -239,6 +239,7 @@ impl SocketState {
         let join = open
             .namespaces
             .join(Str::from(namespace.to_owned()), self.key);
+        let is_raw = self.core.hub.options.raw_messages;
         let silently = join == Join::SendAgain;
         let timeout = if silently {
             SILENT_JOIN
@@ -250,6 +251,7 @@ impl SocketState {
             silently,
         };
         match join {
+            _ if is_raw => return true,
             Join::Wait => return false,
             Join::Done => return true,
             Join::Send | Join::SendAgain => {}
@@ -356,7 +358,11 @@ impl SocketState {
         let has_unsent = connection.has_unsent();
         let phase = self.deactivate(&ConnectFailure::GivenUp);
         if matches!(phase, Phase::Connected | Phase::Joining { .. }) {
-            connection.send_disconnect(turn.now, &self.core.namespace, self.key);
+            if self.core.hub.options.raw_messages {
+                connection.leave(self.key);
+            } else {
+                connection.send_disconnect(turn.now, &self.core.namespace, self.key);
+            }
         }
         if let Phase::Connected = phase {
             self.on_disconnected(turn, DisconnectReason::Client, None);
