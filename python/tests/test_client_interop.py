@@ -1,13 +1,14 @@
-"""Our clients against published servers, and against this package's: socket.io 4, 3 and 2, python-socketio, Flask-SocketIO."""
+"""Our clients against published servers, and Kokanee: socket.io, python-socketio, Flask-SocketIO."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from client_observing import KINDS, TRANSPORTS
+from client_observing import KINDS, TRANSPORTS, combined
 from support import INTEROP, program, result
 
 SERVERS = INTEROP / "client" / "servers"
@@ -93,3 +94,30 @@ def check(server: str, kind: str, transports: str, seen: Any, options: dict[str,
         assert seen["private"] == "in"
         assert seen["refused"][1] == [[{"message": "not authorized", "data": HINT}]]
         assert seen["unknown"] == "One or more namespaces failed to connect: /unknown"
+
+
+def built() -> str | None:
+    """Returns the path of `kokanee`: `$KOKANEE`, or the newer of those that are built."""
+    target = INTEROP.parent.parent / "target"
+    found = [path for profile in ("debug", "release") if (path := target / profile / "kokanee").exists()]
+    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+    return os.environ.get("KOKANEE") or (str(newest) if newest else None)
+
+
+@pytest.mark.skipif(built() is None, reason="it is built by `cargo xtask interop`")
+@combined([("sync", "polling,websocket"), ("async", "polling,websocket")])
+def test_the_demo_server(kind: str, transports: str) -> None:
+    with program(str(built()), "serve", "--port", "{port}", "--quiet", PACKAGE="socketio") as running:
+        seen = result("client_demo.py", str(running.port), transports, PACKAGE="kokanee", KIND=kind)
+    assert seen == {
+        "echo": ["tuple", "ä🐟", [1, None], "bytes 00ff"],
+        "event": ["without", "bytes 616e20616e73776572"],
+        "same id": True,
+        "asked": ["tuple", "answer", {"b": "bytes 31"}, 2],
+        "rooms": [["red"], []],
+        "failed": {"error": {"code": "internal", "message": "internal error"}},
+        "transport": transports.split(",")[-1],
+        "disconnect": ["server disconnect"],
+        "wrong": ["One or more namespaces failed to connect: /private", "not authorized", 401],
+        "kokanee": {"token": "kokanee"},
+    }

@@ -11,11 +11,8 @@ from typing import Any
 import pytest
 from client_observing import Observed, combined, observe, published, serve
 
-NO_OBJECT = "invalid option auth: it must serialize to a JSON object"
 #: Where we decided to do otherwise: what our clients see, by the name of the scenario.
 DIFFERENT: dict[str, Any] = {
-    # The protocol has an object there, and the JavaScript server closes the connection if it gets anything else.
-    "auth_that_is_not_an_object": {"client": dict.fromkeys(["text", "['list', 1]"], NO_OBJECT), "server": []},
     # python-socketio's server refuses an unknown namespace with a text. It comes as all other refusals come.
     "a_namespace_that_is_not_there": {
         "client": {

@@ -1,4 +1,4 @@
-"""MessagePack and modules for JSON: clients see what python-socketio's see, and use what they are given."""
+"""MessagePack, modules for JSON and classes of packets: clients see what python-socketio's see, and use what they are given."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ SELDOM = pytest.mark.full
         pytest.param("msgpack", [], "async", marks=SELDOM),
         pytest.param("json", ["dumps", "loads"], "sync", marks=SELDOM),
         pytest.param("json", ["dumps", "loads"], "async"),
+        pytest.param("class", ["encode", "decode"], "sync"),
+        pytest.param("class", ["encode", "decode"], "async", marks=SELDOM),
     ],
 )
 def test_serializers(how: str, used: list[str], kind: str) -> None:

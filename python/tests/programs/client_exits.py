@@ -14,7 +14,8 @@ client = Client(**OPTIONS)
 
 
 def say(*words):
-    print(*words, flush=True)
+    # One write, as processes write at the same time.
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
 client.on("disconnect", lambda reason: say("DISCONNECT", reason))

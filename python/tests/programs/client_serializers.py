@@ -1,12 +1,14 @@
 """Clients with serializers of their own: `python client_serializers.py URL HOW`. Prints what came of it. See client_kind.py."""
 
+import importlib
 import json
 import sys
 
-from client_kind import Client, do, main, show, until
+from client_kind import PACKAGE, Client, do, main, show, until
 
 URL, HOW = sys.argv[1], sys.argv[2]
-counts = {"dumps": 0, "loads": 0}
+packet = importlib.import_module(f"{PACKAGE}.packet")
+counts = {"dumps": 0, "loads": 0, "encode": 0, "decode": 0}
 VALUES = [None, True, 1, 1.5, "ä🐟", [1, [2]], {"a": {"b": None}}, b"\x00\xff", [b"1", {"x": b"2"}], 2**40]
 
 
@@ -24,7 +26,19 @@ class Json:
         return json.loads(*args, **options)
 
 
-OPTIONS = {"msgpack": {"serializer": "msgpack"}, "json": {"json": Json}}[HOW]
+class Packet(packet.Packet):
+    """Is a serializer that counts."""
+
+    def encode(self):
+        counts["encode"] += 1
+        return super().encode()
+
+    def decode(self, encoded_packet):
+        counts["decode"] += 1
+        return super().decode(encoded_packet)
+
+
+OPTIONS = {"msgpack": {"serializer": "msgpack"}, "json": {"json": Json}, "class": {"serializer": Packet}}[HOW]
 
 
 async def everything():
