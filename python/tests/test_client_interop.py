@@ -27,12 +27,18 @@ COMMANDS: dict[str, tuple[list[str | Path], dict[str, Any]]] = {
     "Flask-SocketIO on threads": ([PYTHON, SERVERS / "flask_server.py", "--threads"], {}),
     "Kokanee": ([PYTHON, "as_kokanee.py", SERVERS / "server.py"], {}),
     "Kokanee under Flask-SocketIO": ([PYTHON, "as_kokanee.py", SERVERS / "flask_server.py"], {}),
-    "socketioxide": ([SOCKETIOXIDE], {}),
 }
 #: Servers that handle each event in a thread or greenlet of its own, in any order.
 UNORDERED = {"Flask-SocketIO on gevent", "Flask-SocketIO on threads", "Kokanee under Flask-SocketIO"}
 #: Those that both kinds use; others run with `--full`, and on the other transports.
 USUAL = {"socket.io 4", "python-socketio"}
+#: What each run shows of events right before the end.
+LAST_WORDS = {
+    ("socket.io 4", "sync", "polling"),
+    ("socketioxide", "sync", "polling,websocket"),
+    ("python-socketio", "async", "websocket"),
+    ("Flask-SocketIO on threads", "sync", "websocket"),
+}
 HINT = {"code": 401, "hint": "say the token"}
 
 
@@ -49,9 +55,7 @@ def cases() -> list[Any]:
 
 @pytest.mark.parametrize(("server", "kind", "transports"), cases())
 def test_a_client_uses_all_that_there_is(server: str, kind: str, transports: str) -> None:
-    command, options = COMMANDS[server]
-    if not Path(command[0]).exists() and command[0] != "node":
-        pytest.skip("it is built by `cargo xtask interop`")
+    _, options = COMMANDS[server]
     check(server, kind, transports, use(server, "kokanee", kind, transports), options)
 
 
@@ -60,6 +64,27 @@ def test_a_client_uses_all_that_there_is(server: str, kind: str, transports: str
 @pytest.mark.parametrize("server", ["socket.io 4", "python-socketio", "Kokanee"])
 def test_the_published_client_sees_the_same(server: str, kind: str) -> None:
     check(server, kind, "websocket", use(server, "socketio", kind, "websocket"), {})
+
+
+@pytest.mark.parametrize(
+    ("server", "kind", "transports"),
+    [
+        pytest.param(
+            server, kind, transports, marks=[] if (server, kind, transports) in LAST_WORDS else [pytest.mark.full]
+        )
+        for server in [*COMMANDS, "socketioxide"]
+        for kind in KINDS
+        for transports in TRANSPORTS
+    ],
+)
+def test_what_is_emitted_right_before_the_end_arrives(server: str, kind: str, transports: str) -> None:
+    command, options = COMMANDS.get(server, ([SOCKETIOXIDE], {}))
+    if server == "socketioxide" and not SOCKETIOXIDE.exists():
+        pytest.skip("it is built by `cargo xtask interop`")
+    with program(*map(str, command), "--port", "{port}", PACKAGE="socketio") as running:
+        environment = {"PACKAGE": "kokanee", "KIND": kind, "OPTIONS": repr(options)}
+        noted, count = result("client_notes.py", str(running.port), transports, **environment)
+    assert noted == count
 
 
 def use(server: str, package: str, kind: str, transports: str) -> Any:
