@@ -376,7 +376,8 @@ def test_many_clients_share_their_threads(server: Program) -> None:
     for sio in clients:
         assert sio.call("echo", 1) == 1
         sio.disconnect()
-    until(lambda: threading.active_count() == before)
+    # Others of this process may have ended meanwhile.
+    until(lambda: threading.active_count() <= before)
 
 
 @pytest.mark.parametrize("listing", ["origin_client.py", "origin_async_client.py"])
