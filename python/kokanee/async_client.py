@@ -76,7 +76,9 @@ class AsyncClient(BaseClient):
             await self._stop()
             raise error
         await self._wait_for_upgrade()
-        self.connected = True
+        self._settle()
+        # The server may have ended it already.
+        self.connected = self._engine is not None and (bool(self.namespaces) or not wait)
 
     async def _wait_for_answers(self, seconds: float, wait: bool, retry: bool) -> None:
         change, expected = self._change, len(self.connection_namespaces)
@@ -130,8 +132,10 @@ class AsyncClient(BaseClient):
             if not await _wait(change, self._wait_seconds(wait_timeout) + 1):
                 break
             change.clear()
-        if wait and namespace not in self.namespaces:
-            raise self._end_join(namespace)
+        error = self._end_join(namespace) if wait and namespace not in self.namespaces else None
+        self._settle()
+        if error is not None:
+            raise error
 
     async def leave(self, namespace: str) -> None:
         """Leaves a namespace. Its disconnect handler is called; the others stay connected."""

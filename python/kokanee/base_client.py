@@ -384,6 +384,11 @@ class BaseClient:
         failures = [failure for failure in self._answers.values() if failure is not None]
         return next((failure for failure in failures if failure.reason != "refused"), None)
 
+    def _settle(self) -> None:
+        """Keeps nothing of the wait for the answers of namespaces: an idle client is small."""
+        self._change = None
+        self._answers = {}
+
     def _begin_join(self, namespace: str) -> bool:
         """Takes note of one more namespace. Returns whether it must be joined."""
         if self._engine is None:

@@ -63,7 +63,9 @@ class Client(BaseClient):
             self._stop()
             raise error
         self._wait_for_upgrade()
-        self.connected = True
+        self._settle()
+        # The server may have ended it already.
+        self.connected = self._engine is not None and (bool(self.namespaces) or not wait)
 
     def _wait_for_answers(self, seconds: float, wait: bool, retry: bool) -> None:
         change, expected = self._change, len(self.connection_namespaces)
@@ -103,8 +105,10 @@ class Client(BaseClient):
             if not change.wait(self._wait_seconds(wait_timeout) + 1):
                 break
             change = self._change = self._create_event()
-        if wait and namespace not in self.namespaces:
-            raise self._end_join(namespace)
+        error = self._end_join(namespace) if wait and namespace not in self.namespaces else None
+        self._settle()
+        if error is not None:
+            raise error
 
     def leave(self, namespace: str) -> None:
         """Leaves a namespace. Its disconnect handler is called; the others stay connected."""
