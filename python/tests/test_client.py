@@ -296,7 +296,8 @@ def test_giving_up_ends_the_wait() -> None:
     sio.wait()
     assert failed.is_set()
     until(lambda: len(errors) == 2)
-    assert {error.reason for error in errors} == {"unreachable"}
+    # An attempt may meet the server as it ends.
+    assert {error.reason for error in errors} <= {"unreachable", "interrupted"} and errors
 
 
 def test_retry_waits_for_the_server() -> None:
