@@ -13,24 +13,36 @@ if TYPE_CHECKING:
     from ._names import install_as_socketio
     from ._run import run
     from .asgi import ASGIApp
+    from .async_client import AsyncClient
+    from .async_client_namespace import AsyncClientNamespace
     from .async_manager import AsyncManager
     from .async_namespace import AsyncNamespace
     from .async_server import AsyncServer
+    from .async_simple_client import AsyncSimpleClient
+    from .client import Client
+    from .client_namespace import ClientNamespace
     from .manager import Manager
     from .middleware import Middleware, WSGIApp
     from .namespace import Namespace
     from .server import Server
+    from .simple_client import SimpleClient
 
 __version__ = _engine.__version__
 __all__ = [
     "ASGIApp",
+    "AsyncClient",
+    "AsyncClientNamespace",
     "AsyncManager",
     "AsyncNamespace",
     "AsyncServer",
+    "AsyncSimpleClient",
+    "Client",
+    "ClientNamespace",
     "Manager",
     "Middleware",
     "Namespace",
     "Server",
+    "SimpleClient",
     "WSGIApp",
     "doctor",
     "exceptions",
@@ -42,11 +54,16 @@ __all__ = [
 _ON_DEMAND = {
     "ASGIApp": "asgi",
     "AsyncAioPikaManager": "async_aiopika_manager",
+    "AsyncClient": "async_client",
+    "AsyncClientNamespace": "async_client_namespace",
     "AsyncManager": "async_manager",
     "AsyncNamespace": "async_namespace",
     "AsyncPubSubManager": "async_pubsub_manager",
     "AsyncRedisManager": "async_redis_manager",
     "AsyncServer": "async_server",
+    "AsyncSimpleClient": "async_simple_client",
+    "Client": "client",
+    "ClientNamespace": "client_namespace",
     "KafkaManager": "kafka_manager",
     "KombuManager": "kombu_manager",
     "Manager": "manager",
@@ -55,6 +72,7 @@ _ON_DEMAND = {
     "PubSubManager": "pubsub_manager",
     "RedisManager": "redis_manager",
     "Server": "server",
+    "SimpleClient": "simple_client",
     "WSGIApp": "middleware",
     "ZmqManager": "zmq_manager",
     "doctor": "_doctor",
@@ -68,14 +86,20 @@ _MODULES = (
     "asgi",
     "async_admin",
     "async_aiopika_manager",
+    "async_client",
+    "async_client_namespace",
     "async_manager",
     "async_namespace",
     "async_redis_manager",
     "async_pubsub_manager",
     "async_server",
+    "async_simple_client",
+    "base_client",
     "base_manager",
     "base_namespace",
     "base_server",
+    "client",
+    "client_namespace",
     "engineio",
     "exceptions",
     "fastapi",
@@ -89,18 +113,10 @@ _MODULES = (
     "pubsub_manager",
     "redis_manager",
     "server",
+    "simple_client",
     "static_files",
     "tornado",
     "zmq_manager",
-)
-#: Names of python-socketio that this package does not have.
-_MISSING = (
-    "AsyncClient",
-    "AsyncClientNamespace",
-    "AsyncSimpleClient",
-    "Client",
-    "ClientNamespace",
-    "SimpleClient",
 )
 
 
@@ -112,8 +128,6 @@ def __getattr__(name: str) -> Any:
         return value
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    if name in _MISSING:
-        raise AttributeError(f"Kokanee for Python does not have {name!r} yet, only the server")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -42,6 +42,17 @@ def started(engine: Any, mode: Any = None) -> None:
                 register(_at_exit)
 
 
+def stopped(engine: Any) -> None:
+    """Forgets an engine that has ended."""
+    _running[:] = [(each, mode) for each, mode in _running if each is not engine]
+
+
+def end_quietly() -> None:
+    """Does not return if the interpreter ends and this is a daemon thread: its code has no use for an error any more."""
+    if _ended and threading.current_thread().daemon:
+        threading.Event().wait()
+
+
 def is_running() -> bool:
     """Returns whether this process has started an engine."""
     return bool(_running)

@@ -27,11 +27,17 @@ BATCH = 256
 class _Events:
     """Has the events of an engine, and those that it still had when it was closed."""
 
-    def __init__(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
+    def __init__(
+        self,
+        engine: Any,
+        handle: Callable[[tuple[Any, ...]], None],
+        wait: Callable[[float], tuple[Any, ...] | None],
+    ) -> None:
+        self.engine = engine
         self.handle = handle
         self.wait_busy = engine.wait_busy
         self.is_closed = engine.is_closed
-        self._wait = engine.wait_event
+        self._wait = wait
         #: Events of an engine that was closed.
         self._rest: collections.deque[tuple[Any, ...]] = collections.deque()
 
@@ -47,8 +53,7 @@ class _Events:
             except IndexError:
                 # Another thread was faster.
                 continue
-        event: tuple[Any, ...] | None = self._wait(seconds)
-        return event
+        return self._wait(seconds)
 
 
 class Threading:
@@ -72,11 +77,16 @@ class Threading:
         return len(self._pool)
 
     def _events_of(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> _Events:
-        """Returns the events of the only engine that this mode is for."""
-        if self._events is None:
-            self._events = _Events(engine, handle)
+        """Returns the events of the engine that this mode is for now."""
+        if self._events is None or self._events.engine is not engine:
+            self._events = _Events(engine, handle, self._wait_of(engine))
             self._pool.idle_seconds = self.idle_seconds
         return self._events
+
+    def _wait_of(self, engine: Any) -> Callable[[float], tuple[Any, ...] | None]:
+        """Returns what waits so many seconds for the next event; `None`: none has come, or the engine is closed."""
+        wait: Callable[[float], tuple[Any, ...] | None] = engine.wait_event
+        return wait
 
     def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
         """Begins to handle the events of an engine."""

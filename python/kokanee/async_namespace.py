@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from ._handlers import LIFECYCLE, call_lifecycle
+from .async_client_namespace import AsyncClientNamespace as AsyncClientNamespace
 from .base_namespace import BaseServerNamespace
 
 

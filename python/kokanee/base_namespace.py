@@ -30,3 +30,14 @@ class BaseServerNamespace(BaseNamespace):
         """Returns the rooms of a client, its own included."""
         rooms: list[str] = self.server.rooms(sid, namespace=namespace or self.namespace)
         return rooms
+
+
+class BaseClientNamespace(BaseNamespace):
+    """Is a namespace of a client, whose methods it has with its own name as default."""
+
+    def __init__(self, namespace: str | None = None) -> None:
+        super().__init__(namespace)
+        self.client: Any = None
+
+    def _set_client(self, client: Any) -> None:
+        self.client = client

@@ -10,7 +10,15 @@ class SocketIOError(Exception):
 
 
 class ConnectionError(SocketIOError):
-    """Says that a connection could not be made."""
+    """Says that a connection could not be made.
+
+    Of a client, `reason` says why in one word: `"refused"`, `"unreachable"`, `"dns"`, `"timeout"`, `"tls"`, `"proxy"`,
+    `"not socket.io"`, `"wrong revision"`, `"rejected"`, `"unavailable"`, `"transport"`, `"no upgrade"`, `"interrupted"`,
+    `"url"` or `"given up"`. `data` is what the server has said, if it has.
+    """
+
+    reason: str | None = None
+    data: Any = None
 
 
 class ConnectionRefusedError(ConnectionError):

@@ -7,6 +7,7 @@ from typing import Any
 from ._handlers import LIFECYCLE, call_lifecycle
 from ._steps import drive
 from .base_namespace import BaseServerNamespace
+from .client_namespace import ClientNamespace as ClientNamespace
 
 
 class Namespace(BaseServerNamespace):

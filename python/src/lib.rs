@@ -1,4 +1,4 @@
-//! The engine of the Python package: Kokanee's server, as a few classes that the package's Python code drives.
+//! The engine of the Python package: Kokanee's server and client, as a few classes that the package's Python code drives.
 //!
 //! Threads of Rust never run Python and never take the GIL. What happens crosses as events in a queue (`queue.rs`); threads,
 //! greenlets or tasks of Python take them out, with the conversion of values under the GIL that they hold (`value.rs`).
@@ -7,6 +7,7 @@
 //! The package's own host (`host`) is a listener of the engine's server.
 
 mod adopt;
+mod client;
 mod clients;
 mod config;
 mod engine;
@@ -47,7 +48,10 @@ fn engine_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(runtime::shutdown, module)?)?;
     module.add_function(wrap_pyfunction!(value::dumps, module)?)?;
     module.add_function(wrap_pyfunction!(value::loads, module)?)?;
-    for (name, kind) in queue::KINDS {
+    module.add_class::<client::ClientQueue>()?;
+    module.add_class::<client::ClientEngine>()?;
+    module.add_class::<client::Prepare>()?;
+    for (name, kind) in queue::KINDS.iter().chain(client::KINDS) {
         module.add(*name, *kind)?;
     }
     module.add("__version__", env!("CARGO_PKG_VERSION"))

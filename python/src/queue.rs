@@ -12,6 +12,7 @@ use pyo3::{
 use tokio::sync::oneshot;
 
 use crate::{
+    client::{self, ClientEvent},
     clients::{Session, session_of},
     host::Opening,
     request::PendingState,
@@ -88,6 +89,8 @@ pub(crate) enum Event {
     Log { session: Arc<str>, record: Record },
     /// Something has gone wrong that the application's log must say.
     Trouble(String),
+    /// Something has happened to a client.
+    Client(Box<ClientEvent>),
 }
 
 impl Item for Event {
@@ -204,6 +207,16 @@ impl std::fmt::Debug for Answer {
     }
 }
 
+impl Answer {
+    pub(crate) fn new(json: Json, ack: Option<Ack>, turn: Option<oneshot::Sender<()>>) -> Self {
+        Self {
+            json,
+            ack: Mutex::new(ack),
+            turn: Mutex::new(turn),
+        }
+    }
+}
+
 #[pymethods]
 impl Answer {
     /// Whether the client asked for an answer and has not got it.
@@ -280,11 +293,7 @@ pub(crate) fn to_python<'py>(
             turn,
         } => {
             let args = value::args_to_python(py, json, event.args())?;
-            let answer = (ack.is_some() || turn.is_some()).then(|| Answer {
-                json: own(),
-                ack: Mutex::new(ack),
-                turn: Mutex::new(turn),
-            });
+            let answer = (ack.is_some() || turn.is_some()).then(|| Answer::new(own(), ack, turn));
             (
                 EVENT,
                 socket.id().as_str(),
@@ -336,6 +345,7 @@ pub(crate) fn to_python<'py>(
             (LOG, &*session, what, kind, data).into_pyobject(py)
         }
         Event::Trouble(text) => (TROUBLE, text).into_pyobject(py),
+        Event::Client(event) => client::event_to_python(py, *event),
     }
 }
 

@@ -1,12 +1,11 @@
-"""Is put beside the suite of a published package: the names it imports are Kokanee's.
-
-Clients are those of the published package, under the name of which Kokanee has none.
-"""
+"""Is put beside the suite of a published package: the names it imports are Kokanee's."""
 
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
 
+import pytest
 import socketio.exceptions
 import uvicorn.config
 
@@ -17,7 +16,6 @@ for name in [name for name in sys.modules if name.split(".")[0] in ("socketio", 
     del sys.modules[name]
 
 kokanee.install_as_socketio()
-kokanee.SimpleClient = published.SimpleClient
 for name in ("ConnectionError", "TimeoutError", "DisconnectedError", "BadNamespaceError"):
     # So that a test sees its clients fail with what it imports.
     setattr(published.exceptions, name, getattr(kokanee.exceptions, name))
@@ -31,3 +29,11 @@ else:
 
 # The suite's own pages have headers that are texts, which only this implementation takes.
 uvicorn.config.HTTP_PROTOCOLS["auto"] = uvicorn.config.HTTP_PROTOCOLS["h11"]
+
+
+@pytest.fixture(autouse=True)
+def published_clients(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Gives the tests of servers the clients that they expect: they count threads, among which are those of these clients' upgrades."""
+    if "test_admin" in request.node.nodeid:
+        monkeypatch.setattr(kokanee, "SimpleClient", published.SimpleClient)
+    yield

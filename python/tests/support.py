@@ -123,6 +123,8 @@ def program(*arguments: str, port: int | None = None, **environment: str) -> Ite
     process = subprocess.Popen(
         command,
         cwd=PROGRAMS,
+        # Stays open: some servers end with it.
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -9,9 +9,8 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use kokanee_engineio::{ClientSessionConfig, Revision, Transport};
-use kokanee_handler::{Event, EventError, Handler, Needs, States, TypedArgs};
+use kokanee_handler::{BoxError, Event, EventError, Handler, Needs, States, TypedArgs};
 use kokanee_net::Backoff;
 use kokanee_socketio::{DecoderLimits, ParserKind, RawEvent};
 use serde::Serialize;
@@ -23,7 +22,7 @@ use crate::{
     extract::{OnAttempt, OnConnect, OnConnectError, OnDisconnect, OnEvent},
     handlers::{Handlers, check_event},
     hub::{Guard, Hub},
-    options::{Auth, Options, STATE_CALL, auth_value},
+    options::{Auth, Endpoint, EndpointFunction, Options, STATE_CALL, auth_value, header_map},
     socket::Socket,
 };
 
@@ -140,8 +139,11 @@ pub struct ClientBuilder<M = Async> {
     reconnection: bool,
     backoff: Backoff,
     retry_first_connect: bool,
+    retry_refused: bool,
+    raw_messages: bool,
     parser: ParserKind,
     auth: Auth,
+    endpoint: Option<EndpointFunction>,
     ack_timeout: Option<Duration>,
     retries: Option<u32>,
     send_buffer_bytes: usize,
@@ -186,8 +188,11 @@ impl<M> ClientBuilder<M> {
             reconnection: true,
             backoff: Backoff::default(),
             retry_first_connect: false,
+            retry_refused: false,
+            raw_messages: false,
             parser: ParserKind::Default,
             auth: Auth::None,
+            endpoint: None,
             ack_timeout: None,
             retries: None,
             send_buffer_bytes: 1 << 20,
@@ -239,6 +244,52 @@ impl<M> ClientBuilder<M> {
             let value = auth();
             Box::pin(async move { auth_value(value.await) })
         }));
+        self
+    }
+
+    /// Sets an async function as [`auth_with`](Self::auth_with) does, whose value is sent as it is: for servers that take something
+    /// else than an object, as python-socketio does. Null is nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_client::Client;
+    ///
+    /// let builder = Client::builder("http://localhost:5000").any_auth_with(async || serde_json::json!("secret"));
+    /// ```
+    pub fn any_auth_with<F, Fut>(mut self, auth: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = serde_json::Value> + Send + 'static,
+    {
+        self.auth = Auth::Function(Arc::new(move || {
+            let value = auth();
+            Box::pin(async move { Ok(value.await) })
+        }));
+        self
+    }
+
+    /// Sets an async function that is called before every connection and returns its URL and its headers, as far as they are
+    /// not those of the builder: for a login that expires, or for servers that take turns. If it fails, so does the attempt to
+    /// connect, with [`ConnectFailure::Option`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn fetch_token() -> Result<String, std::io::Error> { Ok("secret".to_owned()) }
+    /// use kokanee_client::{Client, Endpoint};
+    ///
+    /// let builder = Client::builder("http://localhost:5000").endpoint_with(async || {
+    ///     let token = format!("Bearer {}", fetch_token().await?);
+    ///     Ok(Endpoint { headers: Some(vec![("authorization".to_owned(), token)]), ..Endpoint::default() })
+    /// });
+    /// ```
+    pub fn endpoint_with<F, Fut>(mut self, endpoint: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Endpoint, BoxError>> + Send + 'static,
+    {
+        self.endpoint = Some(Arc::new(move || Box::pin(endpoint())));
         self
     }
 
@@ -566,6 +617,21 @@ impl<M> ClientBuilder<M> {
         self
     }
 
+    /// Sets whether a socket that was connected, and that its namespace refuses when the client reconnects, goes on trying, as
+    /// after a lost connection. The JavaScript client does not. Default: false.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::Client;
+    /// // The server refuses clients while it starts, or until `auth_with` has a fresh token.
+    /// let builder = Client::builder("http://localhost:5000").retry_refused(true);
+    /// ```
+    pub fn retry_refused(mut self, retry: bool) -> Self {
+        self.retry_refused = retry;
+        self
+    }
+
     /// Sets the time for dialling and the handshake, and again for the answer of a namespace. JavaScript: `timeout`. Default:
     /// 20 s.
     ///
@@ -579,6 +645,22 @@ impl<M> ClientBuilder<M> {
     /// ```
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout.min(MAX_TIME);
+        self
+    }
+
+    /// Uses the certificates of another builder, and shares what is made of them.
+    #[doc(hidden)]
+    pub fn certificates_of(mut self, other: &Self) -> Self {
+        self.tls = other.tls.clone();
+        self
+    }
+
+    /// Sets whether messages are handed on as they come, for servers whose protocol on top of Engine.IO is the application's.
+    /// The socket of `/` is connected with the session. Each message is an event `message` with one argument, and
+    /// [`Socket::send_message`] sends one. For bindings to other languages.
+    #[doc(hidden)]
+    pub fn raw_messages(mut self, raw: bool) -> Self {
+        self.raw_messages = raw;
         self
     }
 
@@ -768,14 +850,6 @@ impl<M> ClientBuilder<M> {
         if !self.transports.contains(&Transport::WebSocket) {
             self.session.upgrade = false;
         }
-        let mut headers = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let name =
-                HeaderName::try_from(name.as_str()).map_err(|error| unusable("header", &error))?;
-            let value = HeaderValue::try_from(value.as_str())
-                .map_err(|error| unusable("header", &error))?;
-            headers.append(name, value);
-        }
         // The client itself makes events wait for room, so the session accepts everything.
         self.session.max_outbound_bytes = usize::MAX;
         let namespace = target.namespace.clone();
@@ -786,7 +860,7 @@ impl<M> ClientBuilder<M> {
             query: form_urlencoded::Serializer::new(String::new())
                 .extend_pairs(&self.query)
                 .finish(),
-            headers,
+            headers: header_map(&self.headers)?,
             cookies: self.cookies,
             transports: self.transports,
             try_all_transports: self.try_all_transports,
@@ -798,13 +872,17 @@ impl<M> ClientBuilder<M> {
             connect_timeout: self.connect_timeout,
             max_message_bytes: self.max_message_bytes,
             session: Arc::new(self.session),
-            upgraded: AtomicBool::new(false),
+            upgraded: Arc::new(AtomicBool::new(false)),
         };
         let options = Options {
             engine: Arc::new(engine),
+            endpoint: self.endpoint,
+            tls: self.tls,
             reconnection: self.reconnection,
             backoff: self.backoff,
             retry_first_connect: self.retry_first_connect,
+            retry_refused: self.retry_refused,
+            raw_messages: self.raw_messages,
             parser: self.parser,
             decoder: DecoderLimits {
                 max_attachments: 10_000,

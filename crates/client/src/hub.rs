@@ -4,16 +4,16 @@ use std::{
     fmt,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
 
-use kokanee_engineio::{OVERHEAD_BYTES, SendOptions, Transport};
+use kokanee_engineio::{OVERHEAD_BYTES, SendOptions, Str, Transport};
 use kokanee_io::{CommandQueue, Commands, Gone};
 use kokanee_socketio::{AckId, EncodedPacket};
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::{engine::ConnectFailure, options::Options, socket::Core};
 
@@ -78,6 +78,11 @@ pub(crate) struct Hub {
     outbound: AtomicUsize,
     /// 0: none, 1: polling, 2: WebSocket.
     transport: AtomicU8,
+    /// The id of the session that is open.
+    sid: Mutex<Option<Str>>,
+    /// A WebSocket is about to take over from polling.
+    upgrading: AtomicBool,
+    upgraded: Notify,
 }
 
 impl fmt::Debug for Hub {
@@ -100,6 +105,9 @@ impl Hub {
             held: AtomicUsize::new(0),
             outbound: AtomicUsize::new(0),
             transport: AtomicU8::new(0),
+            sid: Mutex::default(),
+            upgrading: AtomicBool::new(false),
+            upgraded: Notify::new(),
         }
     }
 
@@ -162,6 +170,27 @@ impl Hub {
         }
     }
 
+    /// The id of the session that is open.
+    pub(crate) fn sid(&self) -> Option<Str> {
+        self.sid.lock().clone()
+    }
+
+    /// Whether a WebSocket is about to take over from polling.
+    pub(crate) fn is_upgrading(&self) -> bool {
+        self.upgrading.load(Ordering::Acquire)
+    }
+
+    /// Waits until no WebSocket is about to take over any more.
+    pub(crate) async fn settled(&self) {
+        loop {
+            let upgraded = self.upgraded.notified();
+            if !self.is_upgrading() {
+                return;
+            }
+            upgraded.await;
+        }
+    }
+
     // For the connection's task.
 
     /// Takes the waiting commands.
@@ -213,6 +242,17 @@ impl Hub {
             Some(Transport::WebSocket) => 2,
         };
         self.transport.store(code, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_sid(&self, sid: Option<Str>) {
+        *self.sid.lock() = sid;
+    }
+
+    pub(crate) fn set_upgrading(&self, upgrading: bool) {
+        if self.is_upgrading() != upgrading {
+            self.upgrading.store(upgrading, Ordering::Release);
+            self.upgraded.notify_waiters();
+        }
     }
 
     /// Takes no more commands.

@@ -60,6 +60,7 @@ pub use self::{
     client::{Async, Client, ClientBuilder},
     engine::ConnectFailure,
     extract::{Attempt, Failure},
+    options::Endpoint,
     reason::{CloseDetails, DisconnectError, DisconnectReason},
     simple::{ReceiveError, SimpleClient},
     socket::{Emit, Socket},

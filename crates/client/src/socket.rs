@@ -466,6 +466,33 @@ impl Socket {
         self.core.hub.transport()
     }
 
+    /// Returns whether a WebSocket is about to take over from polling.
+    pub fn is_upgrading(&self) -> bool {
+        self.core.hub.is_upgrading()
+    }
+
+    /// Waits until the upgrade to a WebSocket that is under way is done or has failed; without one, does not wait. Cancel safe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = include_str!("doctest/server.md")]
+    /// # use kokanee_client::{Client, Transport};
+    /// let socket = Client::connect(&url).await?;
+    /// socket.upgraded().await;
+    /// assert_eq!(socket.transport(), Some(Transport::WebSocket));
+    /// # Ok(()) }
+    /// ```
+    pub async fn upgraded(&self) {
+        self.core.hub.settled().await;
+    }
+
+    /// Returns the id of the session that is open, which is a secret. JavaScript: `socket.io.engine.id`.
+    pub fn session_id(&self) -> Option<String> {
+        let sid = self.core.hub.sid();
+        sid.map(|sid| sid.as_str().to_owned())
+    }
+
     /// Returns the socket of another namespace over the same connection. It is not connected yet: call
     /// [`connect`](Self::connect).
     ///
@@ -693,6 +720,21 @@ impl Socket {
     }
 
     /// Returns the id for the next event that asks for an acknowledgement.
+    /// Sends a message as it is, on a client with [`raw_messages`](crate::ClientBuilder::raw_messages), without waiting for room.
+    ///
+    /// # Errors
+    /// When the client is closed, or not connected and too much waits.
+    #[doc(hidden)]
+    pub fn send_message(&self, message: kokanee_engineio::Outgoing) -> Result<(), EmitError> {
+        self.send_packet(Outgoing {
+            packet: EncodedPacket::from_message(message),
+            options: SendOptions::default(),
+            ack: None,
+            retried: false,
+            connection: None,
+        })
+    }
+
     fn next_ack_id(&self) -> AckId {
         AckId(self.core.ack_ids.fetch_add(1, Ordering::Relaxed))
     }

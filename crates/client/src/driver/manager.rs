@@ -6,9 +6,9 @@
 
 use std::{sync::Arc, task::Poll, time::Instant};
 
-use kokanee_engineio::{CloseReason, Message, SendOptions};
+use kokanee_engineio::{CloseReason, Message, SendOptions, Str};
 use kokanee_handler::Erased;
-use kokanee_socketio::{ClientInput, encode_disconnect};
+use kokanee_socketio::{Args, ClientInput, RawEvent, encode_disconnect};
 
 use super::{
     connection::{Connection, Open, State},
@@ -157,6 +157,8 @@ impl<W: Wire> Manager<W> {
     /// The wire that was asked for is open.
     pub(super) fn handle_opened(&mut self, wire: W) {
         self.hub.set_transport(Some(wire.transport()));
+        self.hub
+            .set_sid(wire.sid().map(|sid| Str::from(sid.to_owned())));
         self.connection.opened(&self.hub.options, wire);
         self.reconnect.on_opened();
     }
@@ -187,6 +189,8 @@ impl<W: Wire> Manager<W> {
         let details = open.wire.close_details();
         drop(open);
         self.hub.set_transport(None);
+        self.hub.set_sid(None);
+        self.hub.set_upgrading(false);
         self.hub.set_outbound(0);
         for socket in self.sockets.iter_mut() {
             socket.on_lost(turn, DisconnectReason::Session(reason), details.as_ref());
@@ -304,6 +308,9 @@ impl<W: Wire> Manager<W> {
     // Messages.
 
     pub(super) fn handle_message(&mut self, turn: &mut Turn<'_, '_>, message: Message) {
+        if self.hub.options.raw_messages {
+            return self.handle_raw(turn, message);
+        }
         let Some(open) = self.connection.open_mut() else {
             return;
         };
@@ -312,6 +319,29 @@ impl<W: Wire> Manager<W> {
             Ok(None) => {}
             Err(error) => {
                 tracing::debug!(%error, "protocol error, closing");
+                self.handle_lost(turn, CloseReason::ParseError);
+            }
+        }
+    }
+
+    /// Handles a message whose protocol is the application's: an event of the only socket.
+    fn handle_raw(&mut self, turn: &mut Turn<'_, '_>, message: Message) {
+        let args = match message {
+            Message::Text(text) => Args::from_serialize(&(&*text,)),
+            Message::Binary(bytes) => {
+                let placeholder = br#"[{"_placeholder":true,"num":0}]"#;
+                Args::from_json(placeholder.to_vec(), vec![bytes])
+            }
+        };
+        match args {
+            Ok(args) => {
+                let mut connected = self.sockets.iter_mut().filter(|it| it.is_connected());
+                if let Some(socket) = connected.next() {
+                    socket.on_event(turn, None, RawEvent::new("message", args));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "message cannot be handed on, closing");
                 self.handle_lost(turn, CloseReason::ParseError);
             }
         }
@@ -369,6 +399,13 @@ impl<W: Wire> Manager<W> {
 
     /// A socket is not connected: it leaves the connection, and the application learns why.
     fn refuse(&mut self, turn: &mut Turn<'_, '_>, key: u64, failure: ConnectFailure) {
+        if self.hub.options.retry_refused
+            && let Some(socket) = self.sockets.by_key(key)
+            && !socket.is_first()
+        {
+            socket.on_failed(turn, &Arc::new(failure));
+            return self.handle_lost(turn, CloseReason::TransportClose);
+        }
         self.connection.leave(key);
         if let Some(socket) = self.sockets.by_key(key) {
             socket.on_refused(turn, &Arc::new(failure));

@@ -98,8 +98,8 @@ impl Io {
             return false;
         }
         let opening = self.opening.get_or_insert_with(|| {
-            let config = Arc::clone(&manager.hub.options.engine);
-            Box::pin(async move { open(&config).await })
+            let options = Arc::clone(&manager.hub.options);
+            Box::pin(async move { open(&options.next_connection().await?).await })
         });
         let Poll::Ready(opened) = opening.as_mut().poll(turn.cx) else {
             return false;
@@ -129,9 +129,11 @@ impl Io {
         if open.wire.is_end_written() {
             open.on_end_written(turn.now);
         }
+        let is_upgrading = open.wire.is_upgrading();
         if let Some(UpgradeEvent::Done) = upgrade {
             manager.handle_upgraded(turn);
         }
+        manager.hub.set_upgrading(is_upgrading);
         let mut has_more = upgrade.is_some();
         if !self.messages.is_empty() {
             has_more |= self.handle_messages(manager, turn);

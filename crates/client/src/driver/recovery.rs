@@ -43,10 +43,10 @@ impl Recovery {
         *self = Self::default();
     }
 
-    /// Returns the `auth` to be sent with CONNECT, which must be an object or null.
+    /// Returns the `auth` to be sent with CONNECT. Null is nothing.
     pub(super) fn auth(&self, auth: Value) -> Option<Value> {
         let Some(pid) = &self.pid else {
-            return auth.is_object().then_some(auth);
+            return (!auth.is_null()).then_some(auth);
         };
         let mut object = match auth {
             Value::Object(object) => object,

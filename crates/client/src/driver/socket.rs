@@ -239,6 +239,7 @@ impl SocketState {
         let join = open
             .namespaces
             .join(Str::from(namespace.to_owned()), self.key);
+        let is_raw = self.core.hub.options.raw_messages;
         let silently = join == Join::SendAgain;
         let timeout = if silently {
             SILENT_JOIN
@@ -250,6 +251,7 @@ impl SocketState {
             silently,
         };
         match join {
+            _ if is_raw => return true,
             Join::Wait => return false,
             Join::Done => return true,
             Join::Send | Join::SendAgain => {}
@@ -315,6 +317,11 @@ impl SocketState {
     /// The socket is not connected, and is not to be any more.
     pub(super) fn on_refused(&mut self, turn: &mut Turn<'_, '_>, failure: &Arc<ConnectFailure>) {
         self.deactivate(failure);
+        self.on_failed(turn, failure);
+    }
+
+    /// An attempt to connect the socket has failed.
+    pub(super) fn on_failed(&mut self, turn: &mut Turn<'_, '_>, failure: &Arc<ConnectFailure>) {
         let facts = Facts {
             failure: Some(failure),
             ..Facts::default()
@@ -351,7 +358,11 @@ impl SocketState {
         let has_unsent = connection.has_unsent();
         let phase = self.deactivate(&ConnectFailure::GivenUp);
         if matches!(phase, Phase::Connected | Phase::Joining { .. }) {
-            connection.send_disconnect(turn.now, &self.core.namespace, self.key);
+            if self.core.hub.options.raw_messages {
+                connection.leave(self.key);
+            } else {
+                connection.send_disconnect(turn.now, &self.core.namespace, self.key);
+            }
         }
         if let Phase::Connected = phase {
             self.on_disconnected(turn, DisconnectReason::Client, None);

@@ -17,6 +17,7 @@ use super::{proxy::Proxy, url::Target};
 /// Where and how to connect. Shared by all connections that a client makes one after the other. Full of secrets, so it cannot
 /// be printed.
 #[expect(clippy::struct_excessive_bools, reason = "independent options")]
+#[derive(Clone)]
 pub(crate) struct EngineConfig {
     pub(crate) target: Target,
     /// The server's path, with the slash at its end.
@@ -42,7 +43,7 @@ pub(crate) struct EngineConfig {
     pub(crate) max_message_bytes: usize,
     pub(crate) session: Arc<ClientSessionConfig>,
     /// Whether the last connection was a WebSocket in the end.
-    pub(crate) upgraded: AtomicBool,
+    pub(crate) upgraded: Arc<AtomicBool>,
 }
 
 impl EngineConfig {

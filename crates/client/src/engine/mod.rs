@@ -272,6 +272,11 @@ impl Engine {
         self.upgrade_event.take()
     }
 
+    /// Whether a WebSocket is about to take over.
+    pub(crate) fn is_upgrading(&self) -> bool {
+        self.probe.is_some()
+    }
+
     fn check_time(&mut self, now: Instant) {
         if let Some(elapsed) = self.clock.take_suspension(now) {
             tracing::debug!(?elapsed, "the machine was suspended");

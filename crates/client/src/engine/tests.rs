@@ -35,7 +35,7 @@ fn config(address: std::net::SocketAddr) -> EngineConfig {
         connect_timeout: LIMIT,
         max_message_bytes: 10_000_000,
         session: Arc::default(),
-        upgraded: AtomicBool::new(false),
+        upgraded: Arc::new(AtomicBool::new(false)),
     }
 }
 

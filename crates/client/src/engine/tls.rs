@@ -12,10 +12,10 @@ use tokio_rustls::{TlsConnector, rustls::ClientConfig};
 
 use super::error::ConnectFailure;
 
-/// What the application says about TLS. Clones share the configuration that is made of it.
+/// What the application says about TLS. Clones share it, and the configuration that is made of it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tls {
-    options: TlsOptions,
+    options: Arc<TlsOptions>,
     config: Arc<OnceLock<Arc<ClientConfig>>>,
 }
 
@@ -23,7 +23,7 @@ impl Tls {
     /// The options, to be changed: this clone does not share any more.
     pub(crate) fn change(&mut self) -> &mut TlsOptions {
         self.config = Arc::default();
-        &mut self.options
+        Arc::make_mut(&mut self.options)
     }
 
     /// Rustls' configuration: without options one for all clients, which keeps the system's certificates once.
@@ -33,7 +33,7 @@ impl Tls {
             roots,
             client,
             accept_invalid,
-        } = &self.options;
+        } = &*self.options;
         let is_plain = roots.is_empty() && client.is_none() && !accept_invalid;
         let shared = if is_plain { &PLAIN } else { &*self.config };
         match shared.get() {

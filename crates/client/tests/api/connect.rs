@@ -1,6 +1,10 @@
 //! Connecting: when it resolves, with what it fails, namespaces, the end.
 
-use kokanee_client::{Client, ConnectFailure, DisconnectReason, Failure, Socket, Transport};
+use std::time::Duration;
+
+use kokanee_client::{
+    Client, ConnectFailure, DisconnectReason, Endpoint, Failure, Socket, Transport,
+};
 use kokanee_server::{Auth, ConnectError, DisconnectReason as ServerReason, Handshake, Server};
 use serde_json::{Value, json};
 
@@ -284,6 +288,53 @@ async fn nothing_secret_is_printed() {
         assert!(!printed.contains(secret), "{secret} in {printed}");
     }
     assert!(printed.contains("Core") && printed.contains("ClientBuilder"));
+}
+
+#[tokio::test]
+async fn url_and_headers_may_be_others_for_each_connection() {
+    let io = Server::new();
+    let (note, mut seen) = journal();
+    io.on_connect(move |handshake: Handshake| {
+        note((
+            handshake.query("round").unwrap_or_default(),
+            handshake.header("x-token").unwrap_or_default().to_owned(),
+        ));
+        async {}
+    });
+    let address = serve(&io, 0).await;
+    let rounds = std::sync::atomic::AtomicU32::new(0);
+    let socket = Client::builder("http://no.such.host.invalid")
+        .header("X-Token", "none")
+        .reconnection_delay(Duration::ZERO)
+        .endpoint_with(move || {
+            let round = rounds.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            async move {
+                Ok(Endpoint {
+                    url: Some(format!("http://{address}?round={round}")),
+                    headers: Some(vec![("X-Token".to_owned(), format!("t{round}"))]),
+                })
+            }
+        })
+        .connect();
+    let socket = accepted(socket).await;
+    assert_eq!(seen.next().await, ("0".into(), "t0".to_owned()));
+    let sid = socket.session_id();
+    assert!(sid.is_some());
+    socket.reconnect();
+    assert_eq!(seen.next().await, ("1".into(), "t1".to_owned()));
+    socket.connected().await.expect("connected again");
+    assert_ne!(socket.session_id(), sid);
+    socket.upgraded().await;
+    assert!(!socket.is_upgrading());
+    assert_eq!(socket.transport(), Some(Transport::WebSocket));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_fails_is_the_failure_of_the_attempt() {
+    let builder = Client::builder("http://localhost");
+    let failure = builder.endpoint_with(async || Err("no token".into())).connect();
+    let failure = failure.await.expect_err("no endpoint").to_string();
+    assert_eq!(failure, "invalid option endpoint: no token");
 }
 
 #[tokio::test]

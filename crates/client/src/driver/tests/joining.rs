@@ -101,6 +101,14 @@ fn auth_is_asked_for_before_every_connection() {
 }
 
 #[test]
+fn any_value_may_be_an_auth_if_the_application_says_so() {
+    let mut pair = Pair::new(|builder| builder.any_auth_with(async || json!("secret")));
+    drop(pair.connect());
+    pair.opens();
+    assert_eq!(pair.sent(), [r#"0"secret""#]);
+}
+
+#[test]
 fn a_server_that_restores_the_state_is_sent_the_last_offset() {
     let mut pair = Pair::new(|builder| builder);
     drop(pair.connect());

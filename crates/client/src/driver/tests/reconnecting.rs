@@ -57,6 +57,43 @@ fn watch(pair: &Pair) {
 }
 
 #[test]
+fn a_refusal_ends_the_attempts_unless_the_application_wants_more() {
+    for retries in [false, true] {
+        let mut pair = Pair::connected(|builder| builder.retry_refused(retries));
+        watch(&pair);
+        pair.loses();
+        pair.wait_for_attempt();
+        pair.opens();
+        pair.server_sends(r#"4{"message":"no"}"#);
+        assert_eq!(
+            pair.log(),
+            ["disconnect, transport close", "attempt 1", "error"]
+        );
+        assert_eq!(pair.socket.is_active(), retries);
+        if retries {
+            // With a longer delay, as after an attempt that has failed.
+            assert_eq!(pair.wait_for_attempt(), 2 * SECOND);
+            pair.opens();
+            pair.server_sends(r#"0{"sid":"public"}"#);
+            assert_eq!(pair.log(), ["attempt 2", "connect", "reconnect 2"]);
+        }
+    }
+}
+
+#[test]
+fn the_first_refusal_is_the_answer_to_connect() {
+    let mut pair = Pair::new(|builder| builder.retry_refused(true));
+    let call = pair.connect();
+    pair.opens();
+    pair.server_sends(r#"4{"message":"no"}"#);
+    assert!(matches!(
+        outcome(call),
+        Some(Err(ConnectFailure::Refused { .. }))
+    ));
+    assert!(!pair.socket.is_active());
+}
+
+#[test]
 fn delays_double_up_to_the_longest_one() {
     let mut pair = Pair::connected(|builder| builder);
     watch(&pair);

@@ -1,0 +1,162 @@
+"""Where the handlers of all clients that are not for asyncio run: on one pool of threads, or on the greenlets of a hub.
+
+The clients of a process share the engine's threads and one queue of events, so that a client that waits costs no thread.
+The queue and the pool end with the last connection, and begin again with the next.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import _engine, _lifecycle, _modes
+
+#: How long the end of a connection is waited for.
+CLOSE_SECONDS = 5.0
+#: How long the end of idle threads is waited for.
+JOIN_SECONDS = 0.1
+#: How long when Ctrl-C ends the process.
+INTERRUPT_SECONDS = 0.5
+
+_numbers = itertools.count(1)
+
+
+class ClientThreads(_modes.Threading):
+    """Runs handlers on a pool of threads of which only one waits, so that handlers begin in the order of their events."""
+
+    def _wait_of(self, engine: Any) -> Callable[[float], tuple[Any, ...] | None]:
+        wait_event, load = engine.wait_event, engine.load
+
+        def wait(seconds: float) -> tuple[Any, ...] | None:
+            event: tuple[Any, ...] | None = wait_event(0.0 if load()[1] else seconds)
+            return event
+
+        return wait
+
+
+class Hub:
+    """Takes the events of clients out of their queue, and gives each to its client."""
+
+    def __init__(self, mode: Any) -> None:
+        self.mode = mode
+        #: The clients that have a connection, or try to.
+        self.clients: dict[int, Any] = {}
+        self._queue: Any = None
+        # A signal handler may run while it is held.
+        self._lock = threading.RLock()
+
+    def add(self, client: Any) -> tuple[int, Any]:
+        """Returns a number for a client that is about to connect, and the queue for its events."""
+        number = next(_numbers)
+        with self._lock:
+            if self._queue is None or self._queue.is_closed():
+                self._queue = _engine.ClientQueue()
+                _lifecycle.started(self, self.mode)
+                self.mode.start(self._queue, self._handle)
+            self.clients[number] = client
+            return number, self._queue
+
+    def remove(self, number: int) -> None:
+        """Forgets a client; with the last one, the threads end."""
+        with self._lock:
+            self.clients.pop(number, None)
+            is_last = not self.clients and self._queue is not None
+            if is_last:
+                self._queue.close()
+                self._queue = None
+        if is_last and isinstance(self.mode, ClientThreads):
+            # They have nothing to do any more, unless a handler still runs.
+            self.mode.join(JOIN_SECONDS)
+
+    def _handle(self, event: tuple[Any, ...]) -> None:
+        client = self.clients.get(event[1])
+        if client is not None:
+            client._handle(event)
+
+    # At the end of the process.
+
+    def close(self, seconds: float) -> None:
+        """Ends the connections of all clients, within a time, and calls no handlers any more."""
+        deadline = time.monotonic() + seconds
+        with self._lock:
+            clients, queue = list(self.clients.values()), self._queue
+            self._queue = None
+            self.clients.clear()
+        if queue is not None:
+            queue.close()
+        close_engines([client._engine for client in clients], deadline)
+
+    def leave_group(self, seconds: float) -> None:
+        """Does nothing: clients are in no group of workers."""
+
+    def forget(self) -> None:
+        """Forgets the clients of the parent process, after a fork."""
+        for client in self.clients.values():
+            client._forget()
+        self.clients.clear()
+        self._queue = None
+        self._lock = threading.RLock()
+
+
+def close_engines(engines: list[Any], deadline: float) -> None:
+    """Ends connections, and waits until that is on the wire or the time is over."""
+    engines = [engine for engine in engines if engine is not None]
+    for engine in engines:
+        engine.close(0)
+    for engine in engines:
+        left = deadline - time.monotonic()
+        if left > 0:
+            engine.close(left)
+
+
+#: The hubs of this process, by what runs their handlers.
+_hubs: dict[Any, Hub] = {}
+_making = threading.Lock()
+
+
+def current() -> Hub:
+    """Returns the hub for clients that are made here: that of the process, or of the thread if greenlets have patched it."""
+    name = _patched()
+    key = (name, threading.get_ident()) if name is not None else None
+    hub = _hubs.get(key)
+    if hub is None:
+        with _making:
+            hub = _hubs.get(key)
+            if hub is None:
+                hub = _hubs[key] = Hub(ClientThreads() if name is None else _modes.choose(name)[1])
+    return hub
+
+
+def interrupt() -> None:
+    """Disconnects the clients of this process, as Ctrl-C ends it."""
+    for hub in list(_hubs.values()):
+        for client in list(hub.clients.values()):
+            client._interrupt()
+
+
+def _patched() -> str | None:
+    """Returns which greenlets have taken the place of threads in this process, if any have."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and (monkey.is_module_patched("threading") or monkey.is_module_patched("socket")):
+        return "gevent"
+    patcher = sys.modules.get("eventlet.patcher")
+    if patcher is not None and (patcher.is_monkey_patched("thread") or patcher.is_monkey_patched("socket")):
+        return "eventlet"
+    return None
+
+
+def _after_fork() -> None:
+    global _making
+    _making = threading.Lock()
+    for hub in _hubs.values():
+        hub.forget()
+    _hubs.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

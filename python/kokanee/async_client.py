@@ -1,0 +1,385 @@
+"""`AsyncClient`: a Socket.IO client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import os
+from typing import Any, Callable
+
+from . import _client_hub, _client_loop, _client_options, _engine, exceptions
+from ._client_handlers import lifecycle_args
+from ._steps import is_awaitable, settle
+from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason
+from .client import Answer
+
+
+class AsyncClient(BaseClient):
+    """Is a Socket.IO client whose handlers are coroutines or functions, on an event loop.
+
+    All clients of a loop share one queue of events: an idle client has no task of its own.
+    """
+
+    _hub: Any = None
+    #: Set when an answer to CONNECT has come, and when the connection has ended for good.
+    _change: Any = None
+    _end: Any = None
+    _process: int = 0
+    _session_factory: Any = None
+
+    def is_asyncio_based(self) -> bool:
+        """Returns whether this is an `AsyncClient`."""
+        return True
+
+    def _create_event(self) -> Any:
+        return asyncio.Event()
+
+    # Connecting.
+
+    async def connect(
+        self,
+        url: Any,
+        headers: Any = {},  # noqa: B006
+        auth: Any = None,
+        transports: Any = None,
+        namespaces: Any = None,
+        socketio_path: str = "socket.io",
+        wait: bool = True,
+        wait_timeout: float = WAIT_TIMEOUT,
+        retry: bool = False,
+    ) -> None:
+        """Connects to a server, and waits until it has accepted the client in all namespaces.
+
+        `url`, `headers` and `auth` may be functions or coroutine functions, which are called for each connection.
+        `namespaces` are those with handlers if none are given. With `retry`, a server that cannot be reached is tried again.
+        Raises `ConnectionError`, which says why in its text and in `reason`.
+        """
+        if self._engine is not None and self._process != os.getpid():
+            self._forget()
+        self._begin(url, headers, auth, transports, namespaces, socketio_path)
+        await self._stop()
+        self._wanted = set(self.connection_namespaces)
+        self._process, self._hub = os.getpid(), _client_loop.current()
+        seconds = self._wait_seconds(wait_timeout)
+        self._change = asyncio.Event()
+        await self._open_session()
+        values = (await _value(url), await _value(headers), await _value(auth))
+        self._make_engine(self._hub, values, seconds, retry)
+        try:
+            await self._wait_for_answers(seconds, wait, retry)
+        except BaseException:
+            await self._stop()
+            raise
+        error = self._connection_error() if wait else self._first_failure()
+        if error is not None:
+            await self._stop()
+            raise error
+        await self._wait_for_upgrade()
+        self._settle()
+        # The server may have ended it already.
+        self.connected = self._engine is not None and (bool(self.namespaces) or not wait)
+
+    async def _wait_for_answers(self, seconds: float, wait: bool, retry: bool) -> None:
+        change, expected = self._change, len(self.connection_namespaces)
+        # The engine ends an attempt in time; the first answer comes after the connection.
+        left: float | None = None if retry else seconds + self._option("request_timeout") + 1
+        while len(self._answers) < expected and (wait or not (self._answers or self.namespaces)):
+            if not await _wait(change, left):
+                return
+            change.clear()
+            if not retry:
+                left = seconds
+
+    async def _wait_for_upgrade(self) -> None:
+        """Waits until the upgrade to a WebSocket has an end, as a client of python-socketio does."""
+        done = asyncio.Event()
+        number = self._call_number("", done.set)
+        engine = self._engine
+        if engine is not None and engine.awaits_upgrade(number):
+            await _wait(done, self._option("request_timeout"))
+        self._callbacks.pop(number, None)
+
+    async def _open_session(self) -> None:
+        """Makes the session whose headers and cookies are used, if `http_session` is a function or a coroutine function."""
+        make = self._options.get("http_session")
+        if callable(make) and not hasattr(make, "headers"):
+            self._options["http_session"] = await settle(make())
+            self._session_factory = make
+
+    async def _close_session(self) -> None:
+        """Closes the session that was made for the connection."""
+        if self._session_factory is not None:
+            session = self._options["http_session"]
+            self._options["http_session"], self._session_factory = self._session_factory, None
+            await settle(session.close())
+
+    def _answered(self, namespace: str, failure: exceptions.ConnectionError | None) -> None:
+        self._answers[namespace] = failure
+        if self._change is not None:
+            self._change.set()
+
+    async def join(self, namespace: str, wait: bool = True, wait_timeout: float = WAIT_TIMEOUT) -> None:
+        """Joins one more namespace of the server, and stays in it over reconnections.
+
+        Raises `ConnectionError` if the server refuses, and `BadNamespaceError` if the client is not connected.
+        """
+        if not self._begin_join(namespace):
+            return
+        self._change = change = asyncio.Event()
+        self._engine.join(namespace)
+        while wait and namespace not in self._answers:
+            if not await _wait(change, self._wait_seconds(wait_timeout) + 1):
+                break
+            change.clear()
+        error = self._end_join(namespace) if wait and namespace not in self.namespaces else None
+        self._settle()
+        if error is not None:
+            raise error
+
+    async def leave(self, namespace: str) -> None:
+        """Leaves a namespace. Its disconnect handler is called; the others stay connected."""
+        was_connected = self._begin_leave(namespace)
+        if was_connected:
+            await self._trigger("disconnect", namespace, DisconnectReason.of("io client disconnect"))
+        self._drop_namespace(namespace)
+        if was_connected:
+            await self._trigger("__disconnect_final", namespace)
+        if not self._wanted:
+            await self._stop()
+
+    async def wait(self) -> None:
+        """Waits until the connection has ended for good: over reconnections, until one of the sides disconnects."""
+        while self._engine is not None and self._wanted:
+            if self._end is None:
+                self._end = asyncio.Event()
+            await self._end.wait()
+
+    async def disconnect(self) -> None:
+        """Disconnects from the server. The disconnect handlers have run when this returns."""
+        if self._engine is not None:
+            await self._disconnect(_client_hub.CLOSE_SECONDS)
+
+    async def _disconnect(self, seconds: float) -> None:
+        reason = DisconnectReason.of("io client disconnect")
+        for namespace in self._claim_all():
+            await self._trigger("disconnect", namespace, reason)
+            await self._trigger("__disconnect_final", namespace)
+        await self._stop(seconds)
+
+    async def shutdown(self) -> None:
+        """Disconnects, or gives up the attempt to connect again."""
+        if self.connected:
+            await self.disconnect()
+        elif self._engine is not None:
+            wanted = list(self._wanted)
+            self.logger.info("Reconnect task aborted")
+            # Who waits is told after the handlers.
+            end, self._end = self._end, None
+            await self._stop()
+            for namespace in wanted:
+                await self._trigger("__disconnect_final", namespace)
+            if end is not None:
+                end.set()
+
+    async def _stop(self, seconds: float = _client_hub.CLOSE_SECONDS) -> None:
+        """Ends the connection, if there is one, and waits until the server knows."""
+        engine, hub, number, self._wanted = self._engine, self._hub, self._number, set()
+        if engine is not None:
+            done = asyncio.Event()
+            engine.disconnect(self._call_number("", done.set))
+            try:
+                await _wait(done, seconds)
+            finally:
+                if self._engine is engine:
+                    self._reset(hub)
+                else:
+                    hub.remove(number)
+        await self._close_session()
+        self._ended()
+
+    def _ended(self) -> None:
+        if self._end is not None:
+            self._end.set()
+            self._end = None
+
+    def _over(self) -> None:
+        self._hub.spawn(self._stop())
+
+    # Sending.
+
+    async def emit(
+        self,
+        event: str,
+        data: Any = None,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+    ) -> None:
+        """Emits an event to the server.
+
+        A tuple as `data` is spread over several arguments, `None` is none, everything else is one. `callback`, a function or
+        a coroutine function, is called with the arguments of the acknowledgement. If the server reads too slowly, this
+        waits. Raises `BadNamespaceError` if the namespace is not connected.
+        """
+        namespace = namespace or "/"
+        self._outgoing(event, data, namespace)
+        engine = self._engine
+        if engine is None:
+            self._emitted(-1, namespace)
+        elif callback is None:
+            sent = engine.emit(namespace, event, data)
+            if sent == -3:
+                await self._emit_later(engine, namespace, event, data)
+            elif sent:
+                self._emitted(sent, namespace)
+        else:
+            number = self._call_number(namespace, callback)
+            sent = engine.emit_with_ack(namespace, event, data, number)
+            if sent:
+                self._callbacks.pop(number, None)
+                self._emitted(sent, namespace)
+
+    async def _emit_later(self, engine: Any, namespace: str, event: str, data: Any) -> None:
+        """Emits an event when the server has read what was sent before."""
+        left = asyncio.Event()
+        number = self._call_number(namespace, left.set)
+        try:
+            engine.emit(namespace, event, data, number)
+            await left.wait()
+        finally:
+            self._callbacks.pop(number, None)
+
+    async def send(
+        self,
+        data: Any,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+    ) -> None:
+        """Emits the event `message`."""
+        await self.emit("message", data=data, namespace=namespace, callback=callback)
+
+    async def call(
+        self, event: str, data: Any = None, namespace: str | None = None, timeout: float | None = 60
+    ) -> Any:
+        """Emits an event and waits for its acknowledgement: its only argument, a tuple of several, or `None`.
+
+        Raises `TimeoutError` after `timeout` seconds, or when the connection is lost.
+        """
+        namespace = namespace or "/"
+        self._outgoing(event, data, namespace)
+        engine, answered = self._engine, asyncio.Event()
+        answer = Answer(answered)
+        number = self._call_number(namespace, answer)
+        try:
+            sent = engine.emit_with_ack(namespace, event, data, number, timeout) if engine is not None else -1
+            if sent:
+                raise exceptions.BadNamespaceError(f"{namespace} is not a connected namespace.")
+            if self._raw is None:
+                # The engine keeps the time.
+                await answered.wait()
+            else:
+                await _wait(answered, timeout)
+        finally:
+            self._callbacks.pop(number, None)
+        return answer.value()
+
+    # Background tasks.
+
+    def start_background_task(
+        self, target: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> asyncio.Task[Any]:
+        """Starts a coroutine function as a task, and returns that."""
+        task: asyncio.Task[Any] = asyncio.ensure_future(target(*args, **kwargs))
+        return task
+
+    async def sleep(self, seconds: float = 0) -> None:
+        """Sleeps: other tasks go on."""
+        await asyncio.sleep(seconds)
+
+    # What the engine says.
+
+    def _handle(self, event: tuple[Any, ...]) -> None:
+        if self._raw is not None:
+            self._raw.take(event)
+        else:
+            self._handle_own(event)
+
+    def _handle_own(self, event: tuple[Any, ...]) -> None:
+        kind = event[0]
+        if kind == _engine.CLIENT_RECEIVED:
+            self._hub.spawn(self._handle_event(event))
+        elif kind == _engine.CLIENT_ANSWERED:
+            self._handle_answer(event[2], event[3], event[4])
+        elif kind == _engine.CLIENT_DONE:
+            done = self._callbacks.pop(event[2], None)
+            if done is not None:
+                done[1]()
+        elif kind == _engine.CLIENT_PREPARE:
+            self._hub.spawn(self._prepare(event[2]))
+        elif self._engine is not None:
+            self._hub.spawn(self._life(event))
+
+    async def _handle_event(self, event: tuple[Any, ...]) -> None:
+        _, _, namespace, name, args, answer = event
+        self.logger.info('Received event "%s" [%s]', name, namespace)
+        if self._listeners:
+            for listener in self._listening("any"):
+                await settle(listener(name, *args))
+        result = await self._trigger_event(name, namespace, *args)
+        if answer is not None:
+            answer.send_result(result)
+
+    def _handle_answer(self, number: int, args: Any, error: str | None) -> None:
+        namespace, callback = self._callbacks.pop(number, ("", None))
+        if callback is None:
+            return
+        if args is None:
+            if isinstance(callback, Answer):
+                callback.failed(error)
+            return
+        self.logger.info("Received ack [%s]", namespace)
+        if isinstance(callback, Answer):
+            callback(*args)
+            return
+        try:
+            result = callback(*args)
+        except Exception:
+            self.logger.exception("a callback failed")
+            return
+        if inspect.isawaitable(result):
+            self._hub.spawn(settle(result))
+
+    async def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
+        """Calls the handler of an event, and returns what it returns."""
+        handler, arguments = self._get_event_handler(event, namespace, args)
+        if handler is not None:
+            result = handler(*lifecycle_args(event, handler, arguments))
+            return await result if is_awaitable(result) else result
+        handler, arguments = self._get_namespace_handler(namespace, args)
+        if handler is not None:
+            return await handler.trigger_event(event, *arguments)
+        return None
+
+    async def _prepare(self, prepare: Any) -> None:
+        """Asks the application's functions for what the next connection is made with."""
+        try:
+            url, headers = await _value(self.connection_url), await _value(self.connection_headers)
+            self._engine.set_auth(await _value(self.connection_auth) or {})
+            url, pairs, _ = _client_options.connection(self, url, headers)
+        except Exception:
+            self.logger.exception("a function for the URL, headers or auth of a connection failed")
+            prepare.fail()
+        else:
+            prepare.go(url, pairs)
+
+
+async def _value(given: Any) -> Any:
+    """Returns what was given, or what it returns if it is a function."""
+    return await settle(given()) if callable(given) else given
+
+
+async def _wait(event: asyncio.Event, seconds: float | None) -> bool:
+    """Waits for an event. Returns `False` after the time."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()

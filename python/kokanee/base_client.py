@@ -1,0 +1,680 @@
+"""What `Client` and `AsyncClient` have in common: options, handlers, and what happens to a connection."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterable
+from typing import Any, Callable, ClassVar, TypeVar, overload
+
+from . import _client_options, _engine, _options, base_namespace, exceptions, packet
+from ._client_eio import ClientEIO
+from ._client_handlers import RESERVED, Handler, check, lifecycle_args
+from ._steps import settle
+from .engineio import packet as eio_packet
+
+#: A handler, whose type a decorator keeps.
+H = TypeVar("H", bound=Handler)
+
+default_logger = logging.getLogger("socketio.client")
+engine_logger = logging.getLogger("engineio.client")
+
+_calls = itertools.count(1)
+
+
+class Reason:
+    """Names why a client is not connected any more."""
+
+    CLIENT_DISCONNECT = "client disconnect"
+    SERVER_DISCONNECT = "server disconnect"
+    TRANSPORT_ERROR = "transport error"
+
+
+class DisconnectReason(str):
+    """Is the reason of a disconnection: one of `Client.reason`, and in `detail` what the engine says of it.
+
+    `code` and `text` are those with which the server has closed the WebSocket, if it has.
+    """
+
+    detail: str
+    code: int | None
+    text: str
+
+    @classmethod
+    def of(cls, detail: str, code: int | None = None, text: str = "") -> DisconnectReason:
+        """Returns the reason in python-socketio's words."""
+        words = {
+            "io server disconnect": Reason.SERVER_DISCONNECT,
+            "io client disconnect": Reason.CLIENT_DISCONNECT,
+        }
+        reason = cls(words.get(detail, Reason.TRANSPORT_ERROR))
+        reason.detail, reason.code, reason.text = detail, code, text
+        return reason
+
+
+class _DefaultSeconds(int):
+    """Is the default of a wait: the number that is documented, told apart from the same number that an application gives."""
+
+
+#: The default of `wait_timeout`: then the client waits as long as `request_timeout` says.
+WAIT_TIMEOUT: Any = _DefaultSeconds(1)
+
+
+class BaseClient:
+    """Is the base of `Client` and `AsyncClient`."""
+
+    reserved_events: ClassVar[list[str]] = list(RESERVED)
+    reason = Reason
+
+    # What most clients never change costs nothing.
+    connection_url: Any = None
+    connection_headers: Any = None
+    connection_auth: Any = None
+    connection_transports: Any = None
+    connection_namespaces: Any = ()
+    socketio_path: Any = None
+    #: The id of the connection.
+    sid: str | None = None
+    #: Whether the client is connected.
+    connected: bool = False
+    #: Whether the server has restored the state of the last connection: missed events come, and rooms are as before.
+    recovered: bool = False
+    #: The namespaces that the server has refused.
+    failed_namespaces: Any = ()
+    namespace_handlers: dict[str, Any]
+    _engine: Any = None
+    _number: int = 0
+    _attempt: int = 0
+    _failed_attempt: int = 0
+    _listeners: dict[str, list[Handler]] | None = None
+    #: The connection, if its packets are read in Python.
+    _raw: Any = None
+    _change: Any = None
+    _end: Any = None
+
+    def __init__(
+        self,
+        reconnection: bool = True,
+        reconnection_attempts: int = 0,
+        reconnection_delay: float = 1,
+        reconnection_delay_max: float = 5,
+        randomization_factor: float = 0.5,
+        logger: Any = False,
+        serializer: Any = "default",
+        json: Any = None,
+        handle_sigint: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        self._options = _client_options.merged(kwargs)
+        own = {"reconnection_attempts": reconnection_attempts, "reconnection_delay": reconnection_delay}
+        for name, value in {**own, "reconnection_delay_max": reconnection_delay_max}.items():
+            _client_options.check(name, value)
+        self.reconnection = reconnection
+        self.reconnection_attempts = reconnection_attempts
+        self.reconnection_delay = reconnection_delay
+        self.reconnection_delay_max = reconnection_delay_max
+        self.randomization_factor = randomization_factor
+        self.handle_sigint = handle_sigint
+        if handle_sigint and not self.is_asyncio_based():
+            # An event loop has an end of its own, at which its clients are disconnected.
+            _watch_sigint()
+        self.packet_class = _options.packet_class(serializer)
+        if json is not None:
+            # For the process, as applications make packets themselves.
+            self.packet_class.json = json
+            eio_packet.Packet.json = json
+        self.logger = _options.make_logger(logger, default_logger)
+        engineio_logger = self._options.get("engineio_logger")
+        if engineio_logger is not None:
+            self._eio_logger = _options.make_logger(engineio_logger, engine_logger)
+        self.handlers: dict[str, dict[str, Handler]] = {}
+        self.namespace_handlers = {}
+        #: The connected namespaces, and the client's id in each.
+        self.namespaces: dict[str, str | None] = {}
+        #: Those of which the answer to CONNECT has come, and why it was not a good one.
+        self._answers: dict[str, exceptions.ConnectionError | None] = {}
+        #: The namespaces in which the client is, or will be again.
+        self._wanted: set[str] = set()
+        #: The namespaces that are connected, and of whose end no handler was told.
+        self._live: set[str] = set()
+        self._callbacks: dict[int, tuple[str, Callable[..., Any]]] = {}
+        self._prepare_hub()
+
+    def _prepare_hub(self) -> None:
+        """Finds where handlers run."""
+
+    def is_asyncio_based(self) -> bool:
+        """Returns whether this is an `AsyncClient`."""
+        return False
+
+    def _option(self, name: str) -> Any:
+        value = self._options.get(name)
+        return _client_options.OPTIONS[name] if value is None else value
+
+    def _http_session(self) -> Any:
+        """Returns the session whose headers, cookies and certificates are used, if there is one."""
+        session = self._options.get("http_session")
+        if callable(session) and not hasattr(session, "headers"):
+            session = self._options["http_session"] = session()
+        return session
+
+    @property
+    def eio(self) -> ClientEIO:
+        """Shows the connection below the namespaces."""
+        return ClientEIO(self)
+
+    # Registering handlers.
+
+    @overload
+    def on(self, event: str, handler: None = None, namespace: str | None = None) -> Callable[[H], H]: ...
+
+    @overload
+    def on(self, event: str, handler: Handler, namespace: str | None = None) -> None: ...
+
+    def on(self, event: str, handler: Handler | None = None, namespace: str | None = None) -> Any:
+        """Registers the handler of an event; as a decorator without `handler`.
+
+        The last handler of an event in a namespace counts. `*` as event or as namespace takes those that have no handler.
+        Raises `TypeError` if a handler of the life cycle can never be called, as its parameters do not fit.
+        """
+        namespace = namespace or "/"
+
+        def register(function: H) -> H:
+            check(event, function, namespace)
+            self.handlers.setdefault(namespace, {})[event] = function
+            return function
+
+        if handler is None:
+            return register
+        register(handler)
+        return None
+
+    @overload
+    def event(self, handler: H, /) -> H: ...
+
+    @overload
+    def event(self, *, namespace: str | None = None) -> Callable[[H], H]: ...
+
+    def event(self, *args: Any, **kwargs: Any) -> Any:
+        """Registers a function as the handler of the event of its name: `@sio.event` or `@sio.event(namespace=…)`."""
+        if len(args) == 1 and not kwargs and callable(args[0]):
+            return self.on(args[0].__name__)(args[0])
+
+        def register(function: Any) -> Any:
+            on: Callable[..., Any] = self.on
+            return on(function.__name__, *args, **kwargs)(function)
+
+        return register
+
+    def once(self, event: str, handler: Handler | None = None, namespace: str | None = None) -> Any:
+        """Registers a handler as `on` does, which is called for one event only."""
+        namespace = namespace or "/"
+
+        def register(function: H) -> H:
+            check(event, function, namespace)
+            self.handlers.setdefault(namespace, {})[event] = _Once(self, event, namespace, function)
+            return function
+
+        if handler is None:
+            return register
+        register(handler)
+        return None
+
+    def off(self, event: str, handler: Handler | None = None, namespace: str | None = None) -> bool:
+        """Removes the handler of an event, if it is this one or none is given. Returns whether there was one."""
+        own = self.handlers.get(namespace or "/", {})
+        known = own.get(event)
+        if known is None or (handler is not None and known != handler and getattr(known, "handler", None) != handler):
+            return False
+        return own.pop(event, None) is not None
+
+    def register_namespace(self, namespace_handler: Any) -> None:
+        """Registers an object whose methods handle the events of its namespace."""
+        if not isinstance(namespace_handler, base_namespace.BaseClientNamespace):
+            raise ValueError("Not a namespace instance")
+        if self.is_asyncio_based() != namespace_handler.is_asyncio_based():
+            raise ValueError("Not a valid namespace class for this client")
+        namespace_handler._set_client(self)
+        self.namespace_handlers[namespace_handler.namespace] = namespace_handler
+
+    # Listeners.
+
+    def _listen(self, kind: str, handler: H) -> H:
+        if self._listeners is None:
+            self._listeners = {}
+        self._listeners.setdefault(kind, []).append(handler)
+        return handler
+
+    def _listening(self, kind: str) -> Iterable[Handler]:
+        return tuple(self._listeners.get(kind, ())) if self._listeners else ()
+
+    def on_any(self, handler: H) -> H:
+        """Registers a listener that is called with each event that comes, before its handler: `listener(event, *args)`."""
+        return self._listen("any", handler)
+
+    def off_any(self, handler: Handler | None = None) -> None:
+        """Removes a listener of `on_any`, or all of them."""
+        self._unlisten("any", handler)
+
+    def on_any_outgoing(self, handler: H) -> H:
+        """Registers a listener that is called with each event that is emitted: `listener(event, *args)`.
+
+        It is called where `emit` is, and is a plain function for an `AsyncClient`, too.
+        """
+        return self._listen("outgoing", handler)
+
+    def off_any_outgoing(self, handler: Handler | None = None) -> None:
+        """Removes a listener of `on_any_outgoing`, or all of them."""
+        self._unlisten("outgoing", handler)
+
+    def _unlisten(self, kind: str, handler: Handler | None) -> None:
+        if self._listeners:
+            kept = [] if handler is None else [each for each in self._listeners.get(kind, []) if each != handler]
+            self._listeners[kind] = kept
+
+    def on_reconnect_attempt(self, handler: H) -> H:
+        """Registers a listener that is called when the client tries to connect again: `listener(attempt)`."""
+        return self._listen("reconnect_attempt", handler)
+
+    def on_reconnect(self, handler: H) -> H:
+        """Registers a listener that is called when the client is connected again: `listener(attempt)`."""
+        return self._listen("reconnect", handler)
+
+    def on_reconnect_error(self, handler: H) -> H:
+        """Registers a listener that is called when an attempt to connect again has failed, with a `ConnectionError`."""
+        return self._listen("reconnect_error", handler)
+
+    def on_reconnect_failed(self, handler: H) -> H:
+        """Registers a listener that is called without arguments when all attempts to connect again are used up."""
+        return self._listen("reconnect_failed", handler)
+
+    # Facts.
+
+    def get_sid(self, namespace: str | None = None) -> str | None:
+        """Returns the client's id in a namespace, or `None` if that is not connected."""
+        return self.namespaces.get(namespace or "/")
+
+    def transport(self) -> str | None:
+        """Returns `"polling"` or `"websocket"`, or `None` without a connection."""
+        engine = self._engine
+        transport: str | None = engine.transport() if engine is not None else None
+        return transport
+
+    # Connecting.
+
+    def _begin(
+        self, url: Any, headers: Any, auth: Any, transports: Any, namespaces: Any, socketio_path: Any
+    ) -> None:
+        """Takes note of what the application asks for."""
+        if self.connected:
+            raise exceptions.ConnectionError("Already connected")
+        _client_options.transports(transports)
+        if namespaces is None:
+            namespaces = [*{*self.handlers, *self.namespace_handlers} - {"*"}] or ["/"]
+        elif isinstance(namespaces, str):
+            namespaces = [namespaces]
+        self.connection_url = url
+        self.connection_headers = headers
+        self.connection_auth = auth
+        self.connection_transports = transports
+        self.connection_namespaces = list(namespaces)
+        self.socketio_path = socketio_path
+        self.namespaces = {}
+        self.failed_namespaces = []
+        self._answers = {}
+        self._wanted = set(self.connection_namespaces)
+        self._attempt = self._failed_attempt = 0
+
+    def _make_engine(self, hub: Any, values: tuple[Any, Any, Any], wait: float, retry: bool) -> None:
+        """Makes the connection from a URL, headers and an auth, and asks for its namespaces."""
+        url, headers, auth = values
+        url, pairs, facts = _client_options.connection(self, url, headers)
+        options = _client_options.for_engine(self, pairs, facts, wait, retry)
+        options["auth"] = auth or {}
+        varying = (self.connection_url, self.connection_headers, self.connection_auth)
+        options["prepares"] = any(map(callable, varying))
+        number, queue = hub.add(self)
+        try:
+            if options["parser"] == "python":
+                from . import _client_raw
+
+                self._engine = self._raw = _client_raw.RawEngine(self, queue, number, url, options)
+            else:
+                self._engine = _engine.ClientEngine(queue, number, url, options)
+        except ValueError as error:
+            hub.remove(number)
+            if len(error.args) == 2 and error.args[1] != "option":
+                raise _client_options.failure(*error.args) from None
+            raise ValueError(error.args[0]) from None
+        self._number = number
+        for namespace in self.connection_namespaces:
+            self._engine.join(namespace)
+
+    def _wait_seconds(self, wait_timeout: Any) -> float:
+        """Returns for how long the answer of a namespace is waited for."""
+        if isinstance(wait_timeout, _DefaultSeconds) or wait_timeout is None:
+            wait_timeout = self._option("request_timeout")
+        return float(wait_timeout)
+
+    def _connection_error(self) -> Exception | None:
+        """Returns why not all namespaces are connected, if they are not."""
+        missing = [name for name in self.connection_namespaces if name not in self.namespaces]
+        if not missing:
+            return None
+        failures = {name: failure for name, failure in self._answers.items() if failure is not None}
+        for failure in failures.values():
+            if failure.reason != "refused":
+                return failure
+        if not failures:
+            return _client_options.failure("Unexpected connection error", "timeout")
+        text = "One or more namespaces failed to connect: " + ", ".join(self.failed_namespaces)
+        first = failures[self.failed_namespaces[0]]
+        error = _client_options.failure(text, "refused", first.data)
+        if sys.version_info >= (3, 11):
+            for name, failure in failures.items():
+                error.add_note(f"{name}: {failure}")
+        return error
+
+    def _first_failure(self) -> Exception | None:
+        """Returns why there is no connection, whatever becomes of the namespaces."""
+        failures = [failure for failure in self._answers.values() if failure is not None]
+        return next((failure for failure in failures if failure.reason != "refused"), None)
+
+    def _settle(self) -> None:
+        """Keeps nothing of the wait for the answers of namespaces: an idle client is small."""
+        self._change = None
+        self._answers = {}
+
+    def _begin_join(self, namespace: str) -> bool:
+        """Takes note of one more namespace. Returns whether it must be joined."""
+        if self._engine is None:
+            raise exceptions.BadNamespaceError("the client is not connected")
+        if namespace in self.namespaces:
+            return False
+        self._answers.pop(namespace, None)
+        self._wanted.add(namespace)
+        if namespace not in self.connection_namespaces:
+            self.connection_namespaces.append(namespace)
+        return True
+
+    def _end_join(self, namespace: str) -> Exception:
+        """Forgets a namespace that could not be joined, and returns why."""
+        failure = self._answers.get(namespace)
+        self._drop_namespace(namespace)
+        return failure or _client_options.failure("Unexpected connection error", "timeout")
+
+    def _begin_leave(self, namespace: str) -> bool:
+        """Returns whether the handlers must be told that a namespace is left."""
+        if self._engine is None or namespace not in self._wanted:
+            raise exceptions.BadNamespaceError(f"{namespace} is not a connected namespace.")
+        return self._claim(namespace)
+
+    def _drop_namespace(self, namespace: str) -> None:
+        self.namespaces.pop(namespace, None)
+        self._wanted.discard(namespace)
+        with contextlib.suppress(ValueError):
+            self.connection_namespaces.remove(namespace)
+        if self._engine is not None:
+            self._engine.leave(namespace, 0)
+
+    def _forget(self) -> None:
+        """Forgets the connection of the parent process."""
+        self._engine = self._raw = None
+        self.connected, self.sid, self.namespaces = False, None, {}
+        self._wanted, self._live, self._callbacks = set(), set(), {}
+        self._change = self._end = None
+        self._prepare_hub()
+
+    def _reset(self, hub: Any) -> None:
+        """Forgets the connection."""
+        if self._engine is not None:
+            self._engine = self._raw = None
+            hub.remove(self._number)
+        self.connected = False
+        self.namespaces = {}
+        self.sid = None
+        self._wanted = set()
+        self._live = set()
+        self._callbacks = {}
+
+    def _claim(self, namespace: str) -> bool:
+        """Returns whether nobody else tells the handlers that a namespace is not connected any more."""
+        try:
+            self._live.remove(namespace)
+        except KeyError:
+            return False
+        return True
+
+    def _claim_all(self) -> list[str]:
+        return [namespace for namespace in list(self._live) if self._claim(namespace)]
+
+    # Sending.
+
+    def _outgoing(self, event: str, data: Any, namespace: str) -> None:
+        """Checks that an event can be emitted, and shows it to the listeners."""
+        if namespace not in self.namespaces and not (self._engine is not None and self._buffers(namespace)):
+            raise exceptions.BadNamespaceError(f"{namespace} is not a connected namespace.")
+        self.logger.info('Emitting event "%s" [%s]', event, namespace)
+        if self._listeners:
+            args = data if isinstance(data, tuple) else () if data is None else (data,)
+            for listener in self._listening("outgoing"):
+                listener(event, *args)
+
+    def _buffers(self, namespace: str) -> bool:
+        """Returns whether events of a namespace wait for it while it is not connected."""
+        return namespace in self._wanted and (
+            self._option("buffer_offline") or self._option("retries") is not None
+        )
+
+    def _emitted(self, sent: int, namespace: str) -> None:
+        """Raises what says why an event could not be emitted."""
+        if sent == -1:
+            if namespace in self.namespaces:
+                # Within its disconnect handler.
+                self.logger.info("The event is dropped, as the connection is lost [%s]", namespace)
+                return
+            raise exceptions.BadNamespaceError(f"{namespace} is not a connected namespace.")
+        if sent == -2:
+            raise exceptions.SocketIOError(
+                f"more than {self._option('send_buffer_bytes')} bytes wait for the connection (send_buffer_bytes)"
+            )
+
+    def _call_number(self, namespace: str, callback: Callable[..., Any]) -> int:
+        number = next(_calls)
+        self._callbacks[number] = (namespace, callback)
+        return number
+
+    # Finding handlers.
+
+    def _get_event_handler(
+        self, event: str, namespace: str, args: tuple[Any, ...]
+    ) -> tuple[Handler | None, tuple[Any, ...]]:
+        """Returns the function that handles an event, and its arguments."""
+        own = self.handlers.get(namespace)
+        if own:
+            # One that has handlers of its own does not ask those of all namespaces.
+            if event in own:
+                return own[event], args
+            if "*" in own and event not in self.reserved_events:
+                return own["*"], (event, *args)
+            return None, args
+        every = self.handlers.get("*")
+        if every is not None:
+            if event in every:
+                return every[event], (namespace, *args)
+            if "*" in every and event not in self.reserved_events:
+                return every["*"], (event, namespace, *args)
+        return None, args
+
+    def _get_namespace_handler(
+        self, namespace: str, args: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Returns the object that handles a namespace, and the arguments for its methods."""
+        handler = self.namespace_handlers.get(namespace)
+        if handler is not None:
+            return handler, args
+        handler = self.namespace_handlers.get("*")
+        return handler, (namespace, *args) if handler is not None else args
+
+    # What the engine says, as coroutines: a `Client` runs them to their end.
+
+    def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
+        raise NotImplementedError
+
+    async def _trigger(self, event: str, namespace: str, *args: Any) -> None:
+        """Calls the handler of the life cycle. One that fails is reported, and changes nothing."""
+        try:
+            await settle(self._trigger_event(event, namespace, *args))
+        except Exception:
+            self.logger.exception('the handler of "%s" failed [%s]', event, namespace)
+
+    async def _notify(self, kind: str, *args: Any) -> None:
+        """Calls the listeners of a reconnection."""
+        for listener in self._listening(kind):
+            try:
+                await settle(listener(*args))
+            except Exception:
+                self.logger.exception('a listener of "%s" failed', kind)
+
+    def _answered(self, namespace: str, failure: exceptions.ConnectionError | None) -> None:
+        """Takes note of the answer to CONNECT."""
+        raise NotImplementedError
+
+    def _over(self) -> None:
+        """Takes note that no namespace is left."""
+        raise NotImplementedError
+
+    async def _life(self, event: tuple[Any, ...]) -> None:
+        """Handles what happens to the connection."""
+        kind, namespace = event[0], event[2]
+        if kind == _engine.CLIENT_CONNECTED:
+            await self._joined(namespace, *event[3:])
+        elif kind == _engine.CLIENT_DISCONNECTED:
+            await self._lost(namespace, *event[3:])
+        elif kind == _engine.CLIENT_CONNECT_ERROR:
+            await self._failed(namespace, *event[3:])
+        elif kind == _engine.CLIENT_NOT_JOINED:
+            reason, text, data = event[3:]
+            if reason == "refused":
+                self.logger.info("Connection to namespace %s was rejected", namespace)
+                self.failed_namespaces.append(namespace)
+            self._wanted.discard(namespace)
+            self._answered(namespace, _client_options.failure(text, reason, data))
+        elif kind == _engine.CLIENT_RECONNECT_ATTEMPT:
+            if event[3] != self._attempt:
+                self._attempt = event[3]
+                await self._notify("reconnect_attempt", event[3])
+        elif kind == _engine.CLIENT_RECONNECT_FAILED:
+            await self._gave_up(namespace)
+
+    async def _joined(self, namespace: str, sid: str | None, recovered: bool, attempt: int) -> None:
+        """Handles a namespace that is connected; the second time with the attempts that a reconnection took."""
+        if attempt:
+            if self._attempt:
+                self._attempt = self._failed_attempt = 0
+                self.logger.info("Reconnection successful")
+                await self._notify("reconnect", attempt)
+            return
+        if namespace in self.namespaces:
+            return
+        self.logger.info("Namespace %s is connected", namespace)
+        self.namespaces[namespace] = sid
+        self._live.add(namespace)
+        self.sid = self._engine.session_id() if self._engine is not None else None
+        self.recovered = recovered
+        self.connected = True
+        if self._change is not None:
+            self._change.set()
+        await self._trigger("connect", namespace)
+        self._answered(namespace, None)
+
+    async def _lost(
+        self, namespace: str, detail: str, is_final: bool, code: int | None, text: str
+    ) -> None:
+        """Handles a namespace that is not connected any more."""
+        # When the client itself leaves, that is said where it does.
+        if detail == "io client disconnect" or not self._claim(namespace):
+            return
+        reason = DisconnectReason.of(detail, code, text)
+        if reason == Reason.TRANSPORT_ERROR:
+            self.logger.info("Engine.IO connection dropped")
+        await self._trigger("disconnect", namespace, reason)
+        self.namespaces.pop(namespace, None)
+        self._callbacks = {
+            number: call for number, call in self._callbacks.items() if call[0] != namespace
+        } if self._callbacks else self._callbacks
+        if not self.namespaces:
+            self.connected = False
+            self.sid = None
+        if is_final:
+            await self._final(namespace)
+
+    async def _failed(self, namespace: str, reason: str, text: str, data: Any) -> None:
+        """Handles an attempt to connect a namespace that has failed."""
+        await self._trigger("connect_error", namespace, *_error_args(text, data))
+        if self._attempt and self._attempt != self._failed_attempt:
+            self._failed_attempt = self._attempt
+            await self._notify("reconnect_error", _client_options.failure(text, reason, data))
+
+    async def _gave_up(self, namespace: str) -> None:
+        if self._attempt:
+            self._attempt = 0
+            self.logger.info("Maximum reconnection attempts reached, giving up")
+            await self._notify("reconnect_failed")
+        await self._final(namespace)
+
+    async def _final(self, namespace: str) -> None:
+        """Handles a namespace that will not be connected again by itself."""
+        await self._trigger("__disconnect_final", namespace)
+        self._wanted.discard(namespace)
+        if not self._wanted:
+            self._over()
+
+
+class _Once:
+    """Is a handler that removes itself when it is called first."""
+
+    def __init__(self, client: BaseClient, event: str, namespace: str, handler: Handler) -> None:
+        self._client, self._event, self._namespace = client, event, namespace
+        self.handler = handler
+
+    def __call__(self, *args: Any) -> Any:
+        own = self._client.handlers.get(self._namespace, {})
+        if own.get(self._event) is not self or own.pop(self._event, None) is not self:
+            # Another thread was faster.
+            return None
+        return self.handler(*lifecycle_args(self._event, self.handler, args))
+
+
+def _error_args(text: str, data: Any) -> tuple[Any, ...]:
+    """Returns the arguments for a handler of `connect_error`: what the server has said, or why it could not be asked."""
+    if data is None:
+        return (text,)
+    return tuple(data) if isinstance(data, (list, tuple)) else (data,)
+
+
+#: The handler of SIGINT that there was before the first client.
+_before_sigint: Any = None
+_watching = False
+
+
+def _watch_sigint() -> None:
+    """Has Ctrl-C disconnect the clients of the process, if this is its main thread."""
+    global _before_sigint, _watching
+    if _watching or threading.current_thread() is not threading.main_thread():
+        return
+    _watching = True
+    _before_sigint = signal.signal(signal.SIGINT, _on_sigint)
+
+
+def _on_sigint(number: int, frame: Any) -> Any:
+    from . import _client_hub
+
+    _client_hub.interrupt()
+    if callable(_before_sigint):
+        return _before_sigint(number, frame)
+    return signal.default_int_handler(number, frame)

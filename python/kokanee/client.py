@@ -1,0 +1,390 @@
+"""`Client`: a Socket.IO client for threads and greenlets."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from . import _client_hub, _engine, _lifecycle, exceptions
+from ._client_handlers import lifecycle_args
+from ._steps import drive
+from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason
+
+
+class Client(BaseClient):
+    """Is a Socket.IO client whose handlers are functions, on threads or greenlets.
+
+    All clients of a process share a pool of threads for their handlers: an idle client has no thread of its own.
+    """
+
+    #: Set when an answer to CONNECT has come, and when the connection has ended for good.
+    _change: Any = None
+    _end: Any = None
+
+    def _prepare_hub(self) -> None:
+        self._hub = _client_hub.current()
+
+    def _create_event(self) -> Any:
+        return self._hub.mode.event()
+
+    # Connecting.
+
+    def connect(
+        self,
+        url: Any,
+        headers: Any = {},  # noqa: B006
+        auth: Any = None,
+        transports: Any = None,
+        namespaces: Any = None,
+        socketio_path: str = "socket.io",
+        wait: bool = True,
+        wait_timeout: float = WAIT_TIMEOUT,
+        retry: bool = False,
+    ) -> None:
+        """Connects to a server, and waits until it has accepted the client in all namespaces.
+
+        `url`, `headers` and `auth` may be functions, which are called for each connection. `namespaces` are those with
+        handlers if none are given. With `retry`, a server that cannot be reached is tried again. Raises `ConnectionError`,
+        which says why in its text and in `reason`.
+        """
+        self._begin(url, headers, auth, transports, namespaces, socketio_path)
+        self._stop()
+        self._wanted = set(self.connection_namespaces)
+        seconds = self._wait_seconds(wait_timeout)
+        self._change = self._create_event()
+        values = (_value(url), _value(headers), _value(auth))
+        self._make_engine(self._hub, values, seconds, retry)
+        try:
+            self._wait_for_answers(seconds, wait, retry)
+        except BaseException:
+            self._stop()
+            raise
+        error = self._connection_error() if wait else self._first_failure()
+        if error is not None:
+            self._stop()
+            raise error
+        self._wait_for_upgrade()
+        self._settle()
+        # The server may have ended it already.
+        self.connected = self._engine is not None and (bool(self.namespaces) or not wait)
+
+    def _wait_for_answers(self, seconds: float, wait: bool, retry: bool) -> None:
+        change, expected = self._change, len(self.connection_namespaces)
+        # The engine ends an attempt in time; the first answer comes after the connection.
+        left: float | None = None if retry else seconds + self._option("request_timeout") + 1
+        while len(self._answers) < expected and (wait or not (self._answers or self.namespaces)):
+            if not change.wait(left):
+                return
+            change = self._change = self._create_event()
+            if not retry:
+                left = seconds
+
+    def _wait_for_upgrade(self) -> None:
+        """Waits until the upgrade to a WebSocket has an end, as a client of python-socketio does."""
+        done = self._create_event()
+        number = self._call_number("", done.set)
+        engine = self._engine
+        if engine is not None and engine.awaits_upgrade(number):
+            done.wait(self._option("request_timeout"))
+        self._callbacks.pop(number, None)
+
+    def _answered(self, namespace: str, failure: exceptions.ConnectionError | None) -> None:
+        self._answers[namespace] = failure
+        if self._change is not None:
+            self._change.set()
+
+    def join(self, namespace: str, wait: bool = True, wait_timeout: float = WAIT_TIMEOUT) -> None:
+        """Joins one more namespace of the server, and stays in it over reconnections.
+
+        Raises `ConnectionError` if the server refuses, and `BadNamespaceError` if the client is not connected.
+        """
+        if not self._begin_join(namespace):
+            return
+        self._change = change = self._create_event()
+        self._engine.join(namespace)
+        while wait and namespace not in self._answers:
+            if not change.wait(self._wait_seconds(wait_timeout) + 1):
+                break
+            change = self._change = self._create_event()
+        error = self._end_join(namespace) if wait and namespace not in self.namespaces else None
+        self._settle()
+        if error is not None:
+            raise error
+
+    def leave(self, namespace: str) -> None:
+        """Leaves a namespace. Its disconnect handler is called; the others stay connected."""
+        was_connected = self._begin_leave(namespace)
+        if was_connected:
+            drive(self._trigger("disconnect", namespace, DisconnectReason.of("io client disconnect")))
+        self._drop_namespace(namespace)
+        if was_connected:
+            drive(self._trigger("__disconnect_final", namespace))
+        if not self._wanted:
+            self._stop()
+
+    def wait(self) -> None:
+        """Waits until the connection has ended for good: over reconnections, until one of the sides disconnects."""
+        while self._engine is not None and self._wanted:
+            if self._end is None:
+                self._end = self._create_event()
+            end = self._end
+            # It may have ended before anybody waited.
+            if self._engine is None or not self._wanted:
+                return
+            end.wait()
+
+    def disconnect(self) -> None:
+        """Disconnects from the server. The disconnect handlers have run when this returns."""
+        if self._engine is None:
+            return
+        self._disconnect(_client_hub.CLOSE_SECONDS)
+
+    def _disconnect(self, seconds: float, interrupted: bool = False) -> None:
+        reason = DisconnectReason.of("io client disconnect")
+        for namespace in self._claim_all():
+            drive(self._trigger("disconnect", namespace, reason))
+            drive(self._trigger("__disconnect_final", namespace))
+        self._stop(seconds, interrupted)
+
+    def shutdown(self) -> None:
+        """Disconnects, or gives up the attempt to connect again."""
+        if self.connected:
+            self.disconnect()
+        elif self._engine is not None:
+            wanted = list(self._wanted)
+            self.logger.info("Reconnect task aborted")
+            # Who waits is told after the handlers.
+            end, self._end = self._end, None
+            self._stop()
+            for namespace in wanted:
+                drive(self._trigger("__disconnect_final", namespace))
+            if end is not None:
+                end.set()
+
+    def _interrupt(self) -> None:
+        """Ends the connection within a signal handler, where no greenlet can wait."""
+        if self.handle_sigint:
+            self._disconnect(_client_hub.INTERRUPT_SECONDS, interrupted=True)
+
+    def _stop(self, seconds: float = _client_hub.CLOSE_SECONDS, interrupted: bool = False) -> None:
+        """Ends the connection, if there is one, and waits until the server knows."""
+        engine, self._wanted = self._engine, set()
+        if engine is not None:
+            number = self._number
+            if interrupted or not self._hub.mode.notifies:
+                engine.close(seconds)
+            else:
+                done = self._create_event()
+                call = self._call_number("", lambda: done.set())
+                engine.disconnect(call)
+                done.wait(seconds)
+            if self._engine is engine:
+                self._reset(self._hub)
+            else:
+                self._hub.remove(number)
+        if self._end is not None:
+            self._end.set()
+            self._end = None
+
+    def _over(self) -> None:
+        self._stop()
+
+    # Sending.
+
+    def emit(
+        self,
+        event: str,
+        data: Any = None,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+    ) -> None:
+        """Emits an event to the server.
+
+        A tuple as `data` is spread over several arguments, `None` is none, everything else is one. `callback` is called with
+        the arguments of the acknowledgement. It may be called on any thread. If the server reads too slowly, this waits.
+        Raises `BadNamespaceError` if the namespace is not connected.
+        """
+        namespace = namespace or "/"
+        self._outgoing(event, data, namespace)
+        engine = self._engine
+        if engine is None:
+            self._emitted(-1, namespace)
+        elif callback is None:
+            sent = engine.emit(namespace, event, data)
+            if sent == -3:
+                self._emit_later(engine, namespace, event, data)
+            elif sent:
+                self._emitted(sent, namespace)
+        else:
+            number = self._call_number(namespace, callback)
+            sent = engine.emit_with_ack(namespace, event, data, number)
+            if sent:
+                self._callbacks.pop(number, None)
+                self._emitted(sent, namespace)
+
+    def _emit_later(self, engine: Any, namespace: str, event: str, data: Any) -> None:
+        """Emits an event when the server has read what was sent before."""
+        left = self._create_event()
+        number = self._call_number(namespace, left.set)
+        try:
+            engine.emit(namespace, event, data, number)
+            left.wait()
+        finally:
+            self._callbacks.pop(number, None)
+
+    def send(
+        self,
+        data: Any,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+    ) -> None:
+        """Emits the event `message`."""
+        self.emit("message", data=data, namespace=namespace, callback=callback)
+
+    def call(
+        self, event: str, data: Any = None, namespace: str | None = None, timeout: float | None = 60
+    ) -> Any:
+        """Emits an event and waits for its acknowledgement: its only argument, a tuple of several, or `None`.
+
+        Raises `TimeoutError` after `timeout` seconds, or when the connection is lost.
+        """
+        namespace = namespace or "/"
+        self._outgoing(event, data, namespace)
+        engine = self._engine
+        if not self._hub.mode.notifies and self._raw is None:
+            # A thread waits in the engine, so that no other is needed for the answer.
+            got: Any = engine.call(namespace, event, data, timeout) if engine is not None else -1
+            if got == -1:
+                raise exceptions.BadNamespaceError(f"{namespace} is not a connected namespace.")
+            if isinstance(got, str):
+                _lifecycle.end_quietly()
+                raise exceptions.TimeoutError(got)
+            self.logger.info("Received ack [%s]", namespace)
+            return answer_value(got)
+        answered = self._create_event()
+        answer = Answer(answered)
+        number = self._call_number(namespace, answer)
+        try:
+            sent = engine.emit_with_ack(namespace, event, data, number, timeout) if engine is not None else -1
+            if sent:
+                raise exceptions.BadNamespaceError(f"{namespace} is not a connected namespace.")
+            answered.wait(timeout)
+        finally:
+            self._callbacks.pop(number, None)
+        return answer.value()
+
+    # Background tasks.
+
+    def start_background_task(
+        self, target: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Starts a function as handlers are run, and returns what has `join()`."""
+        return self._hub.mode.spawn(target, *args, **kwargs)
+
+    def sleep(self, seconds: float = 0) -> None:
+        """Sleeps as handlers do: other greenlets go on."""
+        self._hub.mode.sleep(seconds)
+
+    # What the engine says.
+
+    def _handle(self, event: tuple[Any, ...]) -> None:
+        if self._raw is not None:
+            self._raw.take(event)
+        else:
+            self._handle_own(event)
+
+    def _handle_own(self, event: tuple[Any, ...]) -> None:
+        kind = event[0]
+        if kind == _engine.CLIENT_RECEIVED:
+            if self._raw is not None and self._option("async_handlers"):
+                # The next message does not wait for the handler.
+                self._hub.mode.spawn(self._handle_event, event)
+            else:
+                self._handle_event(event)
+        elif kind == _engine.CLIENT_ANSWERED:
+            self._handle_answer(event[2], event[3], event[4])
+        elif kind == _engine.CLIENT_DONE:
+            done = self._callbacks.pop(event[2], None)
+            if done is not None:
+                done[1]()
+        elif kind == _engine.CLIENT_PREPARE:
+            self._prepare(event[2])
+        elif self._engine is not None:
+            drive(self._life(event))
+
+    def _handle_event(self, event: tuple[Any, ...]) -> None:
+        _, _, namespace, name, args, answer = event
+        self.logger.info('Received event "%s" [%s]', name, namespace)
+        if self._listeners:
+            for listener in self._listening("any"):
+                listener(name, *args)
+        result = self._trigger_event(name, namespace, *args)
+        if answer is not None:
+            answer.send_result(result)
+
+    def _handle_answer(self, number: int, args: Any, error: str | None) -> None:
+        namespace, callback = self._callbacks.pop(number, ("", None))
+        if callback is None:
+            return
+        if args is not None:
+            self.logger.info("Received ack [%s]", namespace)
+            callback(*args)
+        elif isinstance(callback, Answer):
+            callback.failed(error)
+
+    def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
+        """Calls the handler of an event, and returns what it returns."""
+        handler, arguments = self._get_event_handler(event, namespace, args)
+        if handler is not None:
+            return handler(*lifecycle_args(event, handler, arguments))
+        handler, arguments = self._get_namespace_handler(namespace, args)
+        if handler is not None:
+            return handler.trigger_event(event, *arguments)
+        return None
+
+    def _prepare(self, prepare: Any) -> None:
+        """Asks the application's functions for what the next connection is made with."""
+        from . import _client_options
+
+        try:
+            url, headers, auth = map(_value, (self.connection_url, self.connection_headers, self.connection_auth))
+            self._engine.set_auth(auth or {})
+            url, pairs, _ = _client_options.connection(self, url, headers)
+        except Exception:
+            self.logger.exception("a function for the URL, headers or auth of a connection failed")
+            prepare.fail()
+        else:
+            prepare.go(url, pairs)
+
+
+class Answer:
+    """Waits for an acknowledgement in `call`."""
+
+    def __init__(self, answered: Any) -> None:
+        self._answered = answered
+        self._args: tuple[Any, ...] | None = None
+        self._error = ""
+
+    def __call__(self, *args: Any) -> None:
+        self._args = args
+        self._answered.set()
+
+    def failed(self, error: str | None) -> None:
+        self._error = error or ""
+        self._answered.set()
+
+    def value(self) -> Any:
+        """Returns the only argument, a tuple of several, or `None`. Raises `TimeoutError` if there was no answer."""
+        if self._args is None:
+            raise exceptions.TimeoutError(*([self._error] if self._error else []))
+        return answer_value(self._args)
+
+
+def answer_value(args: tuple[Any, ...]) -> Any:
+    """Returns the only argument of an acknowledgement, a tuple of several, or `None`."""
+    return args if len(args) > 1 else args[0] if args else None
+
+
+def _value(given: Any) -> Any:
+    """Returns what was given, or what it returns if it is a function."""
+    return given() if callable(given) else given
+

@@ -1,0 +1,126 @@
+"""Servers that are not what a client expects: each is a function that answers one connection."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+
+Answer = Callable[[socket.socket], None]
+
+
+@contextlib.contextmanager
+def hostile(answer: Answer) -> Iterator[int]:
+    """Runs a server until the block ends, and returns its port."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        connections: list[socket.socket] = []
+
+        def handle(connection: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                answer(connection)
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    connections.append(connection)
+                    threading.Thread(target=handle, args=[connection], daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            for connection in connections:
+                connection.close()
+
+
+def read_head(connection: socket.socket) -> str:
+    """Returns the head of a request."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        read = connection.recv(4096)
+        if not read:
+            raise OSError("it ended")
+        head += read
+    return head.decode("latin-1")
+
+
+def silent(connection: socket.socket) -> None:
+    """Accepts and says nothing, until the client goes."""
+    while connection.recv(4096):
+        pass
+
+
+def plain(connection: socket.socket) -> None:
+    """Answers whatever comes first, such as a greeting of TLS, with a page of HTTP."""
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    connection.shutdown(socket.SHUT_WR)
+    silent(connection)
+
+
+def closing(connection: socket.socket) -> None:
+    """Reads the request and hangs up."""
+    read_head(connection)
+    connection.close()
+
+
+def says(status: str, body: bytes, kind: str = "text/html") -> Answer:
+    """Returns what answers each request with the same page."""
+
+    def answer(connection: socket.socket) -> None:
+        read_head(connection)
+        head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode() + body)
+        connection.shutdown(socket.SHUT_WR)
+        silent(connection)
+
+    return answer
+
+
+def endless(connection: socket.socket) -> None:
+    """Answers with a page that has no end."""
+    read_head(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
+    while True:
+        connection.sendall(b"x" * 65536)
+
+
+def frame(payload: str | bytes, opcode: int | None = None) -> bytes:
+    """Returns a message as a frame of a WebSocket."""
+    data = payload.encode() if isinstance(payload, str) else payload
+    kind = opcode if opcode is not None else 1 if isinstance(payload, str) else 2
+    if len(data) < 126:
+        size = bytes([len(data)])
+    elif len(data) < 65536:
+        size = b"\x7e" + struct.pack("!H", len(data))
+    else:
+        size = b"\x7f" + struct.pack("!Q", len(data))
+    return bytes([0x80 | kind]) + size + data
+
+
+def websocket(*messages: str | bytes) -> Answer:
+    """Returns a server of WebSockets that says these messages, or raw bytes of frames, and then waits."""
+
+    def answer(connection: socket.socket) -> None:
+        head = read_head(connection)
+        key = next(
+            line.split(": ", 1)[1] for line in head.split("\r\n") if line.lower().startswith("sec-websocket-key")
+        )
+        accept = base64.b64encode(
+            hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+        ).decode()
+        connection.sendall(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+        )
+        for message in messages:
+            connection.sendall(message if isinstance(message, bytes) else frame(message))
+        silent(connection)
+
+    return answer
