@@ -89,6 +89,7 @@ _MODULES = (
     "redis_manager",
     "server",
     "static_files",
+    "testing",
     "tornado",
     "zmq_manager",
 )
