@@ -7,5 +7,16 @@ from ._client import TestClient
 from ._clock import Clock, virtual_time
 from ._core import ANY
 from ._events import ConnectionRefused, Event, RequestRefused
+from ._live import LiveServer
 
-__all__ = ["ANY", "AsyncTestClient", "Clock", "ConnectionRefused", "Event", "RequestRefused", "TestClient", "virtual_time"]
+__all__ = [
+    "ANY",
+    "AsyncTestClient",
+    "Clock",
+    "ConnectionRefused",
+    "Event",
+    "LiveServer",
+    "RequestRefused",
+    "TestClient",
+    "virtual_time",
+]

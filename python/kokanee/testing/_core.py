@@ -144,6 +144,14 @@ class Core:
         self.stage.remove(link)
         self._raise_failures()
 
+    def abandon(self) -> None:
+        """Loses the connection, and waits for nothing."""
+        link, self.link = self.link, None
+        if link is not None:
+            link.channel.end()
+            self.protocol.end()
+            self.stage.remove(link)
+
     # Events.
 
     async def _go(self) -> None:

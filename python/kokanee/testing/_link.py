@@ -47,3 +47,4 @@ class Link:
         else:
             self.status, self.body = value, response[-1]
         self.protocol.end()
+        self.channel.end()

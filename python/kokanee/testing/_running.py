@@ -47,6 +47,8 @@ async def task_stage(server: Any, portal: Portal | None = None) -> _stage.Stage:
 
 
 def _current(server: Any, loop: Any = None) -> _stage.Stage | None:
+    if server in _stage.live:
+        raise RuntimeError("this server has a port in this test: connect a client to that")
     stage = _stage.known(server)
     if stage is None:
         return None

@@ -25,6 +25,8 @@ PATIENCE_SECONDS = 5.0
 
 # The stages of servers.
 _stages: weakref.WeakKeyDictionary[Any, Stage] = weakref.WeakKeyDictionary()
+#: Servers that have a port in this test.
+live: weakref.WeakSet[Any] = weakref.WeakSet()
 _clock: Clock | None = None
 _real: _engine.TestRuntime | None = None
 _real_generation = -1
@@ -170,6 +172,14 @@ class Stage:
     def remove(self, link: Link) -> None:
         """Forgets a client's connection."""
         self.links.pop(link.channel.id, None)
+
+    def end_links(self) -> None:
+        """Has clients know that their connections have ended."""
+        for link in list(self.links.values()):
+            link.pump()
+            link.channel.end()
+            link.protocol.end()
+        self.links.clear()
 
     #: Whether its handlers run on the event loop of the test, so that this has to run while the test waits.
     is_here = False

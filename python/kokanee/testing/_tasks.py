@@ -262,6 +262,8 @@ class TaskStage(_stage.Stage):
             for task in [*self._others, *self._running(), *self._calling]:
                 # It waits for a clock that is no more.
                 task.cancel()
+        # The loop, which is what would see their ends, does not run here.
+        self.end_links()
         server._engine.close(1.0)
         self.undo()
         if server._loop._loop is self.loop and not self.loop.is_closed():

@@ -283,6 +283,7 @@ class ThreadStage(_stage.Stage):
         """Ends the server and all its connections."""
         self.server.shutdown()
         self.mode.join(JOIN_SECONDS)
+        self.end_links()
         self.undo()
         self.server._engine.run_on(None)
         _stage.forget(self.server)
