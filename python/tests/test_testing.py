@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import kokanee
-from kokanee import exceptions, testing
+from kokanee import exceptions, packet, testing
 from kokanee.testing import AsyncTestClient, ConnectionRefused, Event, RequestRefused, TestClient
 
 SERVERS = ["Server", "AsyncServer"]
@@ -237,6 +237,31 @@ class TestFunctions:
             client.emit("say", "hi", namespace="/chat")
             client.expect("said", ("hi", 2), namespace="/chat")
 
+    def test_packets_of_an_application(self, kind: str) -> None:
+        class Shouted(packet.Packet):
+            def encode(self) -> Any:
+                encoded = super().encode()
+                return [encoded[0].swapcase(), *encoded[1:]] if isinstance(encoded, list) else encoded.swapcase()
+
+            def decode(self, encoded_packet: Any) -> int:
+                return super().decode(str(encoded_packet).swapcase())
+
+        with TestClient(server(kind, [], serializer=Shouted), namespaces=["/", "/chat"]) as client:
+            assert client.call("echo", {"a": [1, "b"]}) == {"a": [1, "b"]}
+            client.emit("say", "hi", namespace="/chat")
+            client.expect("said", ("hi", 2), namespace="/chat")
+            client.emit("slow")
+            client.expect("slept", timeout=0)
+            client.on("question", lambda number: number + 1)
+            client.emit("ask")
+            client.expect("asked", 2, timeout=0)
+
+    def test_events_of_a_client_in_turn(self, kind: str) -> None:
+        with TestClient(server(kind, [], async_handlers=False)) as client:
+            client.emit("slow")
+            client.emit("slow")
+            assert client.received == [Event("slept")] * 2
+
     def test_namespaces_share_a_connection(self, kind: str) -> None:
         sio = server(kind, [])
         with TestClient(sio) as client:
@@ -260,6 +285,26 @@ class TestFunctions:
             assert client.call("echo", 1) == 1
         with TestClient(sio, raise_exceptions=False) as client:
             client.emit("fail")
+
+    def test_an_exception_of_a_life_cycle_handler_is_raised_in_the_test(self, kind: str) -> None:
+        sio = server(kind, [])
+
+        def connect(sid: str, environ: Any) -> None:
+            raise LookupError("in connect")
+
+        def disconnect(sid: str, reason: str) -> None:
+            raise LookupError("in disconnect")
+
+        sio.on("disconnect", disconnect)
+        client = TestClient(sio)
+        client.connect()
+        with pytest.raises(LookupError, match="in disconnect"):
+            client.disconnect()
+        sio.on("connect", connect)
+        with pytest.raises(LookupError, match="in connect"):
+            client.connect()
+        with pytest.raises(ConnectionRefused, match="internal error"):
+            TestClient(sio, raise_exceptions=False).connect()
 
     def test_the_server_calls_the_client(self, kind: str) -> None:
         with TestClient(server(kind, [])) as client:
@@ -330,8 +375,7 @@ class TestFunctions:
         client.emit("leave")
         assert not client.is_connected()
 
-    def test_a_handler_that_does_not_return_is_named(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(testing._stage, "PATIENCE_SECONDS", 0.2)
+    def test_a_handler_that_does_not_return_is_named(self, kind: str) -> None:
         sio = server(kind, [])
         end = threading.Event()
 
@@ -343,7 +387,7 @@ class TestFunctions:
                 await asyncio.sleep(0.01)
 
         sio.on("stuck", stuck if kind == "Server" else async_stuck)
-        client = TestClient(sio)
+        client = TestClient(sio, patience=0.2)
         client.connect()
         with pytest.raises(exceptions.TimeoutError, match="stuck"):
             client.emit("stuck")

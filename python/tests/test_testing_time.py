@@ -217,5 +217,9 @@ def test_an_event_loop_that_is_not_of_asyncio_is_refused() -> None:
         async with AsyncTestClient(sio) as client:
             assert await client.call("echo", 1) == 1
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    loop = uvloop.new_event_loop()
+    try:
+        loop.run_until_complete(main())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()

@@ -17,7 +17,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{delivery::Deliveries, limits::Limits};
+use crate::{clock, delivery::Deliveries, limits::Limits};
 
 /// How an HTTP connection ends.
 pub(crate) enum Ending {
@@ -51,7 +51,7 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new() -> Self {
         Self {
-            start: Instant::now(),
+            start: clock::now(),
             busy: AtomicBool::new(false),
             idle_since: AtomicU64::new(1),
             head_since: AtomicU64::new(0),
@@ -63,7 +63,7 @@ impl Watch {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis())
+        u64::try_from(clock::now().duration_since(self.start).as_millis())
             .unwrap_or(u64::MAX)
             .max(1)
     }
@@ -105,7 +105,7 @@ impl Watch {
         }
         if self.busy.load(Ordering::Relaxed) {
             // Checked again at a time when the answer may have been given.
-            return Instant::now() + limits.header_timeout;
+            return clock::now() + limits.header_timeout;
         }
         let idle = if self.served.load(Ordering::Relaxed) {
             limits.keep_alive_timeout

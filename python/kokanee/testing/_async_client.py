@@ -32,8 +32,9 @@ class AsyncTestClient:
         query: Mapping[str, str] | None = None,
         namespaces: tuple[str, ...] | list[str] = ("/",),
         raise_exceptions: bool = True,
+        patience: float | None = None,
     ) -> None:
-        self._core = Core(target, server, path, headers, query, raise_exceptions)
+        self._core = Core(target, server, path, headers, query, raise_exceptions, patience)
         self._auth = auth
         self._namespaces = tuple(namespaces)
         self._runner = AsyncRunner(self._core.server)

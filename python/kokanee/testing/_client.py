@@ -20,6 +20,7 @@ class TestClient:
     `target` is a `Server` or `AsyncServer`, a `WSGIApp` or `ASGIApp`, or an application around one of these, whose server is then given as
     `server`. `headers` and `query` are those of its request. `emit` and the other methods return when the server's handlers have
     run; an exception of a handler is raised by the method that has caused it, unless `raise_exceptions` is `False`.
+    Handlers may take `patience` seconds of the system, 5 if it is not given.
     """
 
     #: Not a class of tests.
@@ -36,8 +37,9 @@ class TestClient:
         query: Mapping[str, str] | None = None,
         namespaces: tuple[str, ...] | list[str] = ("/",),
         raise_exceptions: bool = True,
+        patience: float | None = None,
     ) -> None:
-        self._core = Core(target, server, path, headers, query, raise_exceptions)
+        self._core = Core(target, server, path, headers, query, raise_exceptions, patience)
         self._auth = auth
         self._namespaces = tuple(namespaces)
         self._runner = Runner(self._core.server)

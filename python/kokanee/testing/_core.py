@@ -9,7 +9,7 @@ from .. import exceptions
 from . import _stage
 from ._events import ConnectionRefused, Event, RequestRefused, data_of
 from ._link import Link
-from ._opening import Opening, server_of
+from ._opening import Opening, path_of, server_of
 from ._protocol import Handler, Joined, Protocol
 
 #: The data of an event that `expect` does not compare.
@@ -30,15 +30,17 @@ class Core:
         headers: Mapping[str, str] | None,
         query: Mapping[str, str] | None,
         raise_exceptions: bool,
+        patience: float | None,
     ) -> None:
         if server is None:
             self.server, self.app = server_of(target)
         else:
             self.server, self.app = server, target
-        self.path = path
+        self.path = path or path_of(target, self.app)
         self.headers = headers
         self.query = query
         self.raise_exceptions = raise_exceptions
+        self.patience = patience
         self.protocol = Protocol(self.server.packet_class)
         self.link: Link | None = None
         self._stage: _stage.Stage | None = None
@@ -49,6 +51,8 @@ class Core:
         """Takes the stage that the server is on."""
         self._stage = stage
         self.protocol.run = stage.run_handler
+        if self.patience is not None:
+            stage.patience = self.patience
 
     @property
     def stage(self) -> _stage.Stage:
@@ -77,11 +81,12 @@ class Core:
 
         if not is_decided():
             await self.stage.wait(is_decided, self.stage.patience)
+        refusal = joined.refusal
+        if refusal is not None and not any(each.is_connected for each in self.protocol.namespaces.values()):
+            # This raises what has failed in the connect handler.
+            await self.drop()
         self._raise_failures()
-        if joined.refusal is not None:
-            refusal = joined.refusal
-            if not any(each.is_connected for each in self.protocol.namespaces.values()):
-                await self.drop()
+        if refusal is not None:
             raise ConnectionRefused(namespace, refusal.get("message", ""), refusal.get("data"))
         if joined.sid is None:
             how = "closed the connection" if self.protocol.is_closed else "not answered"
@@ -163,7 +168,8 @@ class Core:
         await self.stage.settle()
 
     def _raise_failures(self) -> None:
-        failures, self.stage.failures = self.stage.failures, []
+        failures = list(self.stage.failures)
+        self.stage.failures.clear()
         if self.raise_exceptions and failures:
             raise failures[0]
 

@@ -31,7 +31,7 @@ class Opening:
     ) -> None:
         self._server = server
         self._app = app
-        self._path = path or getattr(app, "engineio_path", None) or "/socket.io/"
+        self._path = f"/{path.strip('/')}/" if path else "/socket.io/"
         self._query = urlencode({"EIO": "4", "transport": "websocket", **(query or {})})
         self._headers = {"host": "testserver", **{name.lower(): value for name, value in (headers or {}).items()}}
         #: The connection, once the server has taken the request.
@@ -122,6 +122,12 @@ class Opening:
         if self.channel is None:
             raise self._refused()
         return self.channel
+
+
+def path_of(target: Any, app: Any) -> str | None:
+    """Returns the path of clients, if the application says it."""
+    path: str | None = getattr(app, "engineio_path", None) or getattr(target, "socketio_path", None)
+    return path
 
 
 def server_of(target: Any) -> tuple[Any, Any]:

@@ -7,14 +7,13 @@ time; one for another clock takes its place.
 from __future__ import annotations
 
 import atexit
-import functools
 import sys
 import threading
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .. import _engine, base_server, exceptions
+from .. import _engine, exceptions
 
 if TYPE_CHECKING:
     from ._clock import Clock
@@ -72,6 +71,29 @@ def forget(server: Any) -> None:
     _stages.pop(server, None)
 
 
+class _Log:
+    """Is the logger of a server. It keeps the exceptions that it logs."""
+
+    def __init__(self, logger: Any, failures: list[BaseException]) -> None:
+        self._logger = logger
+        self._failures = failures
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._logger, name)
+
+    def error(self, message: str, *args: Any, **kwargs: Any) -> None:
+        """Logs an error."""
+        if kwargs.get("exc_info"):
+            error = sys.exc_info()[1]
+            if error is not None:
+                self._failures.append(error)
+        self._logger.error(message, *args, **kwargs)
+
+    def exception(self, message: str, *args: Any, **kwargs: Any) -> None:
+        """Logs an exception."""
+        self.error(message, *args, **{"exc_info": True, **kwargs})
+
+
 class Stage:
     """Is where a server runs under test."""
 
@@ -103,17 +125,10 @@ class Stage:
         while self._undo:
             self._undo.pop()()
 
-    def watch_failures(self) -> None:
-        """Keeps the exceptions of handlers, which the server logs."""
-        original = self.server._handle_event
-
-        def report(logger: Any, event: str, sid: str, namespace: str) -> None:
-            error = sys.exc_info()[1]
-            if error is not None:
-                self.failures.append(error)
-            base_server.report(logger, event, sid, namespace)
-
-        self.replace(self.server, "_handle_event", self.watched(functools.partial(original, on_error=report)))
+    def watch(self) -> None:
+        """Keeps the exceptions of handlers, which the server logs, and knows which handlers run."""
+        self.replace(self.server, "logger", _Log(self.server.logger, self.failures))
+        self.replace(self.server, "_handle_event", self.watched(self.server._handle_event))
 
     def watched(self, handle: Callable[..., Any]) -> Callable[..., Any]:
         """Returns what handles an event so that `busy` knows it."""

@@ -63,7 +63,7 @@ class TaskStage(_stage.Stage):
             await server.shutdown()
         await self._on_executor(None, server._engine.close)
         server._engine.run_on(self.runtime)
-        self.watch_failures()
+        self.watch()
         self._watch_tasks()
         if self.clock is not None:
             self._bend_time(self.clock)

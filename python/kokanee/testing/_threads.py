@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import time
@@ -54,8 +55,10 @@ class WatchedThreads(_modes.Threading):
         self.lock = threading.RLock()
         #: Threads of handlers that wait.
         self.waiting: set[Any] = set()
-        #: Background tasks that run, those of them that wait, and those that virtual time does not wait for.
+        #: Threads with a handler of their own, and background tasks.
+        self.own: set[Any] = set()
         self.tasks: set[Any] = set()
+        #: Those of both that wait, and tasks that virtual time does not wait for.
         self.waiting_tasks: set[Any] = set()
         self.other_tasks: set[Any] = set()
         #: Events that handlers were called for, by thread, and how many have ended.
@@ -92,12 +95,13 @@ class WatchedThreads(_modes.Threading):
         """Returns whether no handler runs, except those that wait, and no event waits for one."""
         waiting_events, waiting_threads = engine.load()
         with self.lock:
-            busy_tasks = self.tasks - self.waiting_tasks - self.other_tasks
+            tasks = self.own if self._stage.clock is None else self.own | self.tasks
+            busy_tasks = tasks - self.waiting_tasks - self.other_tasks
             return bool(
                 waiting_events == 0
                 and not self._rest
                 and waiting_threads == len(self._threads) - len(self.waiting)
-                and (self._stage.clock is None or not busy_tasks)
+                and not busy_tasks
             )
 
     def _wait(self) -> Wait | None:
@@ -105,7 +109,7 @@ class WatchedThreads(_modes.Threading):
         thread = threading.current_thread()
         if thread in self._threads:
             return Wait(self, self.waiting)
-        if thread in self.tasks:
+        if thread in self.tasks or thread in self.own:
             self.other_tasks.discard(thread)
             return Wait(self, self.waiting_tasks)
         return None
@@ -127,20 +131,29 @@ class WatchedThreads(_modes.Threading):
 
     def spawn(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Starts a background task."""
+        name = f"task {getattr(target, '__name__', target)}"
+        return self._start(name, self.tasks, functools.partial(target, *args, **kwargs))
 
+    def start_event(self, event: tuple[Any, ...]) -> Any:
+        """Handles an event on a thread of its own."""
+        server = self._stage.server
+        return self._start(self._stage.name_of(event), self.own, functools.partial(server._handle_event, event))
+
+    def _start(self, name: str, group: set[Any], target: Callable[[], Any]) -> threading.Thread:
         def run() -> None:
             try:
-                target(*args, **kwargs)
+                target()
             except Ended:
                 pass
             finally:
                 with self.lock:
-                    self.tasks.discard(thread)
+                    group.discard(thread)
                     self.other_tasks.discard(thread)
+                    self.handled += 1
 
-        thread = threading.Thread(target=run, name=f"task {getattr(target, '__name__', target)}", daemon=True)
+        thread = threading.Thread(target=run, name=name, daemon=True)
         with self.lock:
-            self.tasks.add(thread)
+            group.add(thread)
         thread.start()
         return thread
 
@@ -213,7 +226,8 @@ class ThreadStage(_stage.Stage):
             server.shutdown()
         self.mode = WatchedThreads(self)
         self.replace(server, "_mode", self.mode)
-        self.watch_failures()
+        self.replace(server, "_start_event", self.mode.start_event)
+        self.watch()
         server._engine.run_on(self.runtime)
 
     def arrived(self) -> None:
@@ -231,8 +245,8 @@ class ThreadStage(_stage.Stage):
         mode = self.mode
         with mode.lock:
             handlers = [name for thread, name in mode.current.items() if thread not in mode.waiting]
-            tasks = [task.name for task in mode.tasks - mode.waiting_tasks] if self.clock is not None else []
-        return handlers + tasks
+            tasks = mode.own if self.clock is None else mode.own | mode.tasks
+            return handlers + [task.name for task in tasks - mode.waiting_tasks]
 
     async def open(self, opening: Any) -> Any:
         """Opens a connection."""
