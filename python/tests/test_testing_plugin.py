@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+import kokanee._serve_asgi
+import kokanee._serve_wsgi
 import kokanee.pytest_plugin
+import kokanee.testing
 
-# A run within this process drops the modules that it has imported.
-import kokanee.testing  # noqa: F401
+#: A run within this process drops the modules that it has imported: those of classes that are compared must be there before.
+BEFORE = (kokanee.ASGIApp, kokanee.AsyncServer, kokanee.Server, kokanee.WSGIApp)
 
 pytest_plugins = ["pytester"]
 
