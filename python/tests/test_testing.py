@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -476,15 +475,57 @@ def test_a_handler_of_a_client_may_be_a_coroutine() -> None:
     asyncio.run(main())
 
 
-def test_nothing_stays_of_clients_that_have_left() -> None:
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_server_may_be_used_before_its_first_client(kind: str) -> None:
+    sio = server(kind, [])
+    for _ in range(3):
+        # This starts an engine, which is not that of tests.
+        sio.rooms("nobody")
+        with TestClient(sio) as client:
+            client.emit("slow")
+            assert client.received == [Event("slept")]
+            assert [client.call("echo", n) for n in range(100)] == list(range(100))
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_nothing_stays_of_servers_and_clients(kind: str) -> None:
+    for count in range(20):
+        sio = server(kind, [])
+        with TestClient(sio) as client, TestClient(sio) as other:
+            client.call("echo", 1)
+            other.call("echo", 1)
+        assert len(sio.environ) == 0
+        assert len(sio.manager.clients) == 0
+        if count == 0:
+            threads = threading.active_count()
+    assert threading.active_count() <= threads
+
+
+def test_a_background_task_goes_on_after_the_last_client() -> None:
+    sio = kokanee.Server()
+    end, ended = threading.Event(), threading.Event()
+
+    def worker() -> None:
+        while not end.is_set():
+            sio.sleep(0.01)
+            sio.emit("tick")
+        ended.set()
+
+    sio.start_background_task(worker)
+    for _ in range(3):
+        with TestClient(sio) as client:
+            assert client.receive(timeout=30) == Event("tick")
+    end.set()
+    assert ended.wait(30)
+
+
+def test_a_client_that_the_server_has_disconnected_connects_again() -> None:
     sio = server("Server", [])
-    with TestClient(sio) as client:
-        client.call("echo", 1)
-        threads = threading.active_count()
-        begin = time.monotonic()
-        while time.monotonic() - begin < 0.5:
-            with TestClient(sio) as other:
-                other.call("echo", 1)
-        assert threading.active_count() <= threads + 1
-        assert len(sio.environ) == 1
-        assert len(sio.manager.clients) == 1
+    client = TestClient(sio)
+    for _ in range(3):
+        client.connect()
+        sio.eio.disconnect()
+        client.settle()
+        assert not client.is_open()
+    client.disconnect()
+    assert not testing._stage.known(sio)

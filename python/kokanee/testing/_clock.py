@@ -34,9 +34,9 @@ class Clock:
         self.runtime = _engine.TestRuntime(True)
         self._now = 0
         self._lock = threading.Lock()
-        self._timers: list[tuple[int, int, Callable[[], None]]] = []
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
-        self._at_end: list[Callable[[], None]] = []
+        self._owner = threading.current_thread()
         self._is_open = True
         self._stages: list[_stage.Stage] = []
 
@@ -73,9 +73,9 @@ class Clock:
             self._step(target)
             await self._settle()
 
-    def _step(self, target: int) -> None:
+    def _step(self, target: float) -> None:
         """Moves to the next timer."""
-        timers = [target]
+        timers: list[float] = [target]
         with self._lock:
             if self._timers:
                 timers.append(self._timers[0][0])
@@ -113,13 +113,9 @@ class Clock:
                 return
         callback()
 
-    def at_end(self, callback: Callable[[], None]) -> None:
-        """Calls a function at the end of the clock."""
-        with self._lock:
-            if self._is_open:
-                self._at_end.append(callback)
-                return
-        callback()
+    def is_owner(self) -> bool:
+        """Returns whether this is the thread of the test."""
+        return threading.current_thread() is self._owner
 
     def check_open(self) -> None:
         """Ends a handler or background task that has waited for a clock which is no more."""
@@ -141,8 +137,8 @@ class Clock:
         self.runtime.let_go()
         with self._lock:
             self._is_open = False
-            waiting = [timer[2] for timer in self._timers] + self._at_end
-            self._timers, self._at_end = [], []
+            waiting = [timer[2] for timer in self._timers]
+            self._timers = []
         for callback in waiting:
             callback()
         for stage in list(self._stages):
@@ -175,6 +171,6 @@ class virtual_time:
             clock.close()
 
 
-def _millis(seconds: float) -> int:
+def _millis(seconds: float) -> float:
     # A little less is as good as exact: 0.1 + 0.2 is not 301 ms.
-    return math.ceil(seconds * 1000 - 1e-6)
+    return math.ceil(seconds * 1000 - 1e-6) if math.isfinite(seconds) else seconds

@@ -96,6 +96,9 @@ class Core:
         """Opens a connection if there is none."""
         if self.is_open():
             return
+        if self.link is not None:
+            # The server has ended it.
+            self.stage.links.pop(self.link.channel.id, None)
         handlers, answers_pings = self.protocol.handlers, self.protocol.answers_pings
         run = self.protocol.run
         self.protocol = Protocol(self.server.packet_class)
@@ -126,6 +129,7 @@ class Core:
     async def disconnect(self, namespace: str | None) -> None:
         """Leaves a namespace, or all of them and ends the connection."""
         if not self.is_open():
+            await self.drop()
             return
         leaving = [namespace] if namespace is not None else list(self.protocol.namespaces)
         for each in leaving:
@@ -146,8 +150,9 @@ class Core:
         link.channel.end()
         self.protocol.end()
         await self.stage.settle()
+        failures = self.stage.take_failures()
         self.stage.remove(link)
-        self._raise_failures()
+        self._raise(failures)
 
     def abandon(self) -> None:
         """Loses the connection, and waits for nothing."""
@@ -168,8 +173,9 @@ class Core:
         await self.stage.settle()
 
     def _raise_failures(self) -> None:
-        failures = list(self.stage.failures)
-        self.stage.failures.clear()
+        self._raise(self.stage.take_failures())
+
+    def _raise(self, failures: list[BaseException]) -> None:
         if self.raise_exceptions and failures:
             raise failures[0]
 

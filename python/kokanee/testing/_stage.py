@@ -102,6 +102,9 @@ class Stage:
         self.clock = clock()
         self.runtime = runtime()
         self.links: dict[int, Link] = {}
+        #: How many messages there were so far.
+        self.moves = 0
+        self.has_ended = False
         #: Exceptions of handlers that no test has seen.
         self.failures: list[BaseException] = []
         self.patience = PATIENCE_SECONDS
@@ -130,6 +133,12 @@ class Stage:
         self.replace(self.server, "logger", _Log(self.server.logger, self.failures))
         self.replace(self.server, "_handle_event", self.watched(self.server._handle_event))
 
+    def take_failures(self) -> list[BaseException]:
+        """Takes the exceptions of handlers."""
+        failures = list(self.failures)
+        self.failures.clear()
+        return failures
+
     def watched(self, handle: Callable[..., Any]) -> Callable[..., Any]:
         """Returns what handles an event so that `busy` knows it."""
         return handle
@@ -138,6 +147,7 @@ class Stage:
         """Gives clients what the engine has for them, and the engine what they answer. Returns how many messages there were."""
         count = sum(link.pump() for link in list(self.links.values()))
         if count:
+            self.moves += count
             self.server._engine.flush_fed()
         return count
 
@@ -170,6 +180,10 @@ class Stage:
 
     async def settle(self) -> None:
         """Waits until nothing is left to do but what waits for a client or for time."""
+        if not self.has_ended:
+            await self._settle()
+
+    async def _settle(self) -> None:
         raise NotImplementedError
 
     async def wait(self, is_there: Callable[[], bool], timeout: float) -> None:
@@ -185,8 +199,10 @@ class Stage:
         self.links[link.channel.id] = link
 
     def remove(self, link: Link) -> None:
-        """Forgets a client's connection."""
+        """Forgets a client's connection. With the last one, the server ends, unless a clock rules it."""
         self.links.pop(link.channel.id, None)
+        if not self.links and self.clock is None:
+            self.abandon()
 
     def end_links(self) -> None:
         """Has clients know that their connections have ended."""
@@ -201,4 +217,10 @@ class Stage:
 
     def abandon(self) -> None:
         """Ends the server and all its connections, and leaves it as it was before tests. A handler that still runs is not waited for."""
+        if not self.has_ended:
+            self.has_ended = True
+            forget(self.server)
+            self._abandon()
+
+    def _abandon(self) -> None:
         raise NotImplementedError

@@ -173,14 +173,13 @@ class TaskStage(_stage.Stage):
 
     def remove(self, link: Any) -> None:
         """Forgets a client's connection."""
-        super().remove(link)
         self.server._loop.channels.pop(link.channel.id, None)
+        super().remove(link)
 
-    async def settle(self) -> None:
-        """Waits until nothing is left to do but what waits for a client or for time."""
+    async def _settle(self) -> None:
         if self._is_inside():
             async with self._settling:
-                await self._settle()
+                await self._settle_inside()
         elif self._run is not None:
             self._run(self.settle())
         else:
@@ -192,16 +191,17 @@ class TaskStage(_stage.Stage):
         except RuntimeError:
             return False
 
-    async def _settle(self) -> None:
+    async def _settle_inside(self) -> None:
         engine = self.server._engine
         begin = time.monotonic()
         quiet = 0
         while quiet < 2:
             if not self.runtime.settle(self.patience):
                 raise self.late()
-            moved = self.pump()
+            before = self.moves
+            self.pump()
             await self._turn()
-            if moved or engine.load()[0]:
+            if self.moves != before or engine.load()[0]:
                 quiet = 0
             elif self._waits():
                 quiet = 0
@@ -245,17 +245,16 @@ class TaskStage(_stage.Stage):
             except asyncio.TimeoutError:
                 return
 
-    def abandon(self) -> None:
-        """Ends the server and all its connections."""
-        if self._run is not None and not self._is_inside():
-            self._run(self._abandon_inside())
-        else:
-            self._abandon()
-
-    async def _abandon_inside(self) -> None:
-        self._abandon()
-
     def _abandon(self) -> None:
+        if self._run is not None and not self._is_inside():
+            self._run(self._abandon_from_outside())
+        else:
+            self._abandon_inside()
+
+    async def _abandon_from_outside(self) -> None:
+        self._abandon_inside()
+
+    def _abandon_inside(self) -> None:
         server = self.server
         if self.clock is not None:
             self.clock.remove(self)
@@ -274,7 +273,6 @@ class TaskStage(_stage.Stage):
                 task.add_done_callback(_ending.discard)
             server._loop._leave()
         server._engine.run_on(None)
-        _stage.forget(server)
 
 
 #: Tasks of servers that have ended.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 import threading
 import time
@@ -31,17 +32,22 @@ class Wait:
         self._thread = threading.current_thread()
         self._group = group
         self._woken = threading.Event()
-        with mode.lock:
-            group.add(self._thread)
+
+    def begin(self) -> None:
+        """Counts the thread as one that waits, now that all is there which may wake it."""
+        with self._mode.lock:
+            if not self._woken.is_set():
+                self._group.add(self._thread)
 
     def resume(self) -> None:
         """Has the thread go on. From now on it counts as running."""
         with self._mode.lock:
             self._group.discard(self._thread)
-        self._woken.set()
+            self._woken.set()
 
-    def block(self, seconds: float | None) -> None:
+    def block(self, seconds: float | None = None) -> None:
         """Waits."""
+        self.begin()
         self._woken.wait(seconds)
         self.resume()
 
@@ -61,6 +67,8 @@ class WatchedThreads(_modes.Threading):
         #: Those of both that wait, and tasks that virtual time does not wait for.
         self.waiting_tasks: set[Any] = set()
         self.other_tasks: set[Any] = set()
+        #: Threads that are not the server's, and wait.
+        self.strangers: set[Any] = set()
         #: Events that handlers were called for, by thread, and how many have ended.
         self.current: dict[Any, str] = {}
         self.handled = 0
@@ -77,6 +85,8 @@ class WatchedThreads(_modes.Threading):
         def watched(event: tuple[Any, ...]) -> None:
             if event[0] == _engine.CHANNEL:
                 self._stage.arrived()
+                with self.lock:
+                    self.handled += 1
                 return
             thread = threading.current_thread()
             self.current[thread] = self._stage.name_of(event)
@@ -105,14 +115,15 @@ class WatchedThreads(_modes.Threading):
             )
 
     def _wait(self) -> Wait | None:
-        """Begins a wait of the current thread; `None` if it is not one of the server's."""
+        """Returns a wait of the current thread; `None` for that of the test, whose waits let the clock run."""
         thread = threading.current_thread()
         if thread in self._threads:
             return Wait(self, self.waiting)
         if thread in self.tasks or thread in self.own:
             self.other_tasks.discard(thread)
             return Wait(self, self.waiting_tasks)
-        return None
+        clock = self._stage.clock
+        return Wait(self, self.strangers) if clock is not None and not clock.is_owner() else None
 
     def sleep(self, seconds: float = 0) -> None:
         """Sleeps, on the clock of the test."""
@@ -126,7 +137,7 @@ class WatchedThreads(_modes.Threading):
             clock.advance(seconds)
             return
         clock.call_at(clock.time() + seconds, wait.resume)
-        wait.block(None)
+        wait.block()
         clock.check_open()
 
     def spawn(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -203,11 +214,8 @@ class WatchedEvent:
         if clock is None:
             wait.block(timeout)
         else:
-            if timeout is not None:
-                clock.call_at(clock.time() + timeout, wait.resume)
-            else:
-                clock.at_end(wait.resume)
-            wait.block(None)
+            clock.call_at(math.inf if timeout is None else clock.time() + timeout, wait.resume)
+            wait.block()
             clock.check_open()
         with self._mode.lock:
             if wait in self._waits:
@@ -222,8 +230,8 @@ class ThreadStage(_stage.Stage):
         super().__init__(server)
         _check_threads()
         self._arrived = threading.Condition()
-        if server._started != -1:
-            server.shutdown()
+        # It may run elsewhere, as something has used it.
+        server.shutdown()
         self.mode = WatchedThreads(self)
         self.replace(server, "_mode", self.mode)
         self.replace(server, "_start_event", self.mode.start_event)
@@ -252,8 +260,7 @@ class ThreadStage(_stage.Stage):
         """Opens a connection."""
         return opening.through_wsgi()
 
-    async def settle(self) -> None:
-        """Waits until nothing is left to do but what waits for a client or for time."""
+    async def _settle(self) -> None:
         engine, mode = self.server._engine, self.mode
         begin = time.monotonic()
         before = -1
@@ -261,7 +268,7 @@ class ThreadStage(_stage.Stage):
             if not self.runtime.settle(self.patience):
                 raise self.late()
             moved = self.pump()
-            handled = mode.handled
+            handled = mode.handled + self.moves
             if not moved and mode.is_idle(engine):
                 # What the handlers have done before they were idle has now been seen by the engine, too.
                 if handled == before:
@@ -293,14 +300,12 @@ class ThreadStage(_stage.Stage):
         with self._arrived:
             self._arrived.wait_for(is_there, timeout)
 
-    def abandon(self) -> None:
-        """Ends the server and all its connections."""
+    def _abandon(self) -> None:
         self.server.shutdown()
         self.mode.join(JOIN_SECONDS)
         self.end_links()
         self.undo()
         self.server._engine.run_on(None)
-        _stage.forget(self.server)
 
 
 def _check_threads() -> None:
