@@ -458,6 +458,24 @@ def test_coroutines(kind: str, scenario: Scenario) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("kind", SERVERS)
+def test_many_coroutines_connect_and_leave_at_once(kind: str) -> None:
+    sio = server(kind, [])
+
+    async def one(number: int) -> Any:
+        answers = []
+        for _ in range(3):
+            async with AsyncTestClient(sio) as client:
+                answers.append(await client.call("echo", number))
+        return answers
+
+    async def main() -> None:
+        for _ in range(3):
+            assert await asyncio.gather(*(one(number) for number in range(6))) == [[number] * 3 for number in range(6)]
+
+    asyncio.run(main())
+
+
 def test_a_handler_of_a_client_may_be_a_coroutine() -> None:
     sio = server("AsyncServer", [])
 

@@ -212,8 +212,10 @@ def test_an_event_loop_that_is_not_of_asyncio_is_refused() -> None:
         async with AsyncTestClient(sio) as client:
             await client.emit("slow")
             assert client.received == [Event("slept")]
-        with virtual_time(), pytest.raises(RuntimeError, match="virtual time needs an event loop of asyncio"):
-            await AsyncTestClient(sio).connect()
+        with virtual_time():
+            for _ in range(2):
+                with pytest.raises(RuntimeError, match="virtual time needs an event loop of asyncio"):
+                    await AsyncTestClient(sio).connect()
         async with AsyncTestClient(sio) as client:
             assert await client.call("echo", 1) == 1
 

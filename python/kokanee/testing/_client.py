@@ -60,11 +60,16 @@ class TestClient:
         opens the connection.
         Raises `ConnectionRefused` if the server refuses the client.
         """
-        self._core.use(self._runner.stage())
-        if namespace is None and not self._namespaces:
-            self._runner.run(self._core.open(headers, query))
-        for each in [namespace] if namespace is not None else self._namespaces:
-            self._runner.run(self._core.connect(each, self._auth if auth is None else auth, headers, query))
+        stage = self._runner.stage()
+        self._core.use(stage)
+        try:
+            if namespace is None and not self._namespaces:
+                self._runner.run(self._core.open(headers, query))
+            for each in [namespace] if namespace is not None else self._namespaces:
+                joining = self._core.connect(each, self._auth if auth is None else auth, headers, query)
+                self._runner.run(joining)
+        finally:
+            self._runner.release(stage)
 
     def disconnect(self, namespace: str | None = None) -> None:
         """Leaves a namespace; without one, leaves all and ends the connection."""

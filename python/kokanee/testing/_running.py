@@ -24,25 +24,30 @@ T = TypeVar("T")
 
 
 def thread_stage(server: Any) -> _stage.Stage:
-    """Returns the stage of a `Server`: a new one if it has none for the clock that is in force."""
-    current = _current(server)
-    if current is not None:
-        return current
-    stage = ThreadStage(server)
-    _stage.put(server, stage)
-    if stage.clock is not None:
-        stage.clock.add(stage)
-    return stage
+    """Returns the stage of a `Server` for a client that connects: a new one if it has none for the clock that is in force."""
+    with ThreadStage.lock:
+        stage = _current(server)
+        if stage is None:
+            stage = ThreadStage(server)
+            _stage.put(server, stage)
+            if stage.clock is not None:
+                stage.clock.add(stage)
+        stage.connecting += 1
+        return stage
 
 
 async def task_stage(server: Any, portal: Portal | None = None) -> _stage.Stage:
-    """Returns the stage of an `AsyncServer` on the running loop: a new one if it has none there for the clock that is in force."""
-    current = _current(server, asyncio.get_running_loop())
-    if current is not None:
-        return current
-    stage = TaskStage(server, portal.run if portal is not None else None)
-    _stage.put(server, stage)
-    await stage.begin()
+    """Returns the stage of an `AsyncServer` on the running loop for a client that connects."""
+    stage = _current(server, asyncio.get_running_loop())
+    if stage is None:
+        stage = TaskStage(server, portal.run if portal is not None else None)
+        _stage.put(server, stage)
+    stage.connecting += 1
+    try:
+        await stage.begin()
+    except BaseException:
+        stage.release()
+        raise
     return stage
 
 
@@ -99,6 +104,10 @@ def portal() -> Portal:
         return _portal
 
 
+async def _release(stage: _stage.Stage) -> None:
+    stage.release()
+
+
 class Runner:
     """Runs steps of `TestClient`."""
 
@@ -111,6 +120,10 @@ class Runner:
         if self._is_async:
             return portal().run(task_stage(self._server, portal()))
         return thread_stage(self._server)
+
+    def release(self, stage: _stage.Stage) -> None:
+        """The client is connected, or cannot be."""
+        self.run(_release(stage))
 
     def run(self, steps: Coroutine[Any, Any, T]) -> T:
         """Runs steps to their end."""
@@ -129,6 +142,10 @@ class AsyncRunner:
         if self._is_async:
             return await task_stage(self._server)
         return await asyncio.to_thread(thread_stage, self._server)
+
+    async def release(self, stage: _stage.Stage) -> None:
+        """The client is connected, or cannot be."""
+        await self.run(_release(stage))
 
     async def run(self, steps: Coroutine[Any, Any, T]) -> T:
         """Runs steps to their end."""

@@ -7,6 +7,7 @@ time; one for another clock takes its place.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import sys
 import threading
 import weakref
@@ -97,6 +98,9 @@ class _Log:
 class Stage:
     """Is where a server runs under test."""
 
+    #: Held while a stage begins and ends, if several threads may do that.
+    lock: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+
     def __init__(self, server: Any) -> None:
         self.server = server
         self.clock = clock()
@@ -104,6 +108,8 @@ class Stage:
         self.links: dict[int, Link] = {}
         #: How many messages there were so far.
         self.moves = 0
+        #: How many clients are connecting.
+        self.connecting = 0
         self.has_ended = False
         #: Exceptions of handlers that no test has seen.
         self.failures: list[BaseException] = []
@@ -174,6 +180,9 @@ class Stage:
         """Returns what is still running, for messages."""
         raise NotImplementedError
 
+    async def begin(self) -> None:
+        """Takes the server over, if that is not done yet."""
+
     async def open(self, opening: Any) -> Any:
         """Opens a connection, and returns its channel."""
         raise NotImplementedError
@@ -200,8 +209,18 @@ class Stage:
 
     def remove(self, link: Link) -> None:
         """Forgets a client's connection. With the last one, the server ends, unless a clock rules it."""
-        self.links.pop(link.channel.id, None)
-        if not self.links and self.clock is None:
+        with self.lock:
+            self.links.pop(link.channel.id, None)
+            self._end_if_unused()
+
+    def release(self) -> None:
+        """A client is not connecting any more."""
+        with self.lock:
+            self.connecting -= 1
+            self._end_if_unused()
+
+    def _end_if_unused(self) -> None:
+        if not self.links and not self.connecting and self.clock is None:
             self.abandon()
 
     def end_links(self) -> None:

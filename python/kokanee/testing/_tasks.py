@@ -47,6 +47,7 @@ class TaskStage(_stage.Stage):
         self.loop = asyncio.get_running_loop()
         self.arrived = asyncio.Event()
         self._settling = asyncio.Lock()
+        self._has_begun = False
         #: Tasks that are not handlers, and handlers that wait for the answer of a client.
         self._others: set[asyncio.Task[Any]] = set()
         self._calling: set[asyncio.Task[Any]] = set()
@@ -57,7 +58,16 @@ class TaskStage(_stage.Stage):
         self._on_executor = self.loop.run_in_executor
 
     async def begin(self) -> None:
-        """Takes the server over."""
+        """Takes the server over. Returns when that is done, also by another client."""
+        async with self._settling:
+            if not self._has_begun:
+                await self._begin_inside()
+                self._has_begun = True
+
+    async def _begin_inside(self) -> None:
+        if self.clock is not None and not isinstance(self.loop, asyncio.BaseEventLoop):
+            name = type(self.loop).__module__
+            raise RuntimeError(f"virtual time needs an event loop of asyncio, and this is {name}'s")
         server = self.server
         if server._loop._loop is self.loop:
             await server.shutdown()
@@ -97,8 +107,6 @@ class TaskStage(_stage.Stage):
     def _bend_time(self, clock: Any) -> None:
         """Gives the loop the time of a clock, from the next full second on."""
         loop = self.loop
-        if not isinstance(loop, asyncio.BaseEventLoop):
-            raise RuntimeError(f"virtual time needs an event loop of asyncio, and this is {type(loop).__module__}'s")
         begin = float(math.ceil(loop.time())) - clock.time()
         executor = self._on_executor
 

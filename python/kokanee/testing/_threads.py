@@ -226,6 +226,8 @@ class WatchedEvent:
 class ThreadStage(_stage.Stage):
     """Runs a `Server` under test."""
 
+    lock = threading.RLock()
+
     def __init__(self, server: Any) -> None:
         super().__init__(server)
         _check_threads()
