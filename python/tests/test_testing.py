@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -547,3 +551,48 @@ def test_a_client_that_the_server_has_disconnected_connects_again() -> None:
         assert not client.is_open()
     client.disconnect()
     assert not testing._stage.known(sio)
+
+
+def test_a_type_checker_knows_the_kit(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        """
+from collections.abc import Callable
+
+import kokanee
+from kokanee.testing import AsyncTestClient, Event, LiveServer, TestClient, virtual_time
+
+sio = kokanee.Server()
+
+
+def test_it(kokanee_client: Callable[..., TestClient]) -> None:
+    with virtual_time() as clock, TestClient(sio, auth={"user": "ada"}, namespaces=["/", "/chat"]) as client:
+
+        @client.on("question")
+        def answer(number: int) -> int:
+            return number + 1
+
+        answer(1)
+        client.on("other", lambda: 2)
+        clock.advance(25)
+        event: Event = client.expect("joined", {"room": "tea"})
+        assert event.data == client.call("echo", timeout=1)
+        client.emit(3)
+    with LiveServer(sio) as server:
+        assert server.url
+
+
+async def test_the_other() -> None:
+    async with AsyncTestClient(kokanee.AsyncServer()) as client:
+        await client.emit("echo", 1)
+        reveal_type(await client.receive())
+"""
+    )
+    package = Path(__file__).parent.parent
+    # What other checks have found out of the package need not be found out again.
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(package / ".mypy_cache"), "program.py"]
+    environ = {**os.environ, "MYPYPATH": str(package)}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180, env=environ)
+    errors = [line for line in done.stdout.splitlines() if line.startswith("program.py") and ": error: " in line]
+    assert len(errors) == 1, done.stdout + done.stderr
+    assert 'Argument 1 to "emit" of "TestClient" has incompatible type "int"' in errors[0]
+    assert 'Revealed type is "kokanee.testing._events.Event"' in done.stdout

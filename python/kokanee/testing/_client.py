@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from ._core import ANY, TIMEOUT_SECONDS, Core
 from ._events import Event
@@ -138,7 +138,13 @@ class TestClient:
         """Fails if there is an event of that name, or any."""
         self._runner.run(self._core.expect_none(event, namespace))
 
-    def on(self, event: str, handler: H | None = None, namespace: str = "/") -> Any:
+    @overload
+    def on(self, event: str, handler: None = None, namespace: str = "/") -> Callable[[H], H]: ...
+
+    @overload
+    def on(self, event: str, handler: Handler, namespace: str = "/") -> None: ...
+
+    def on(self, event: str, handler: Handler | None = None, namespace: str = "/") -> Any:
         """Handles an event of the server, which is then not in `received`; what the handler returns is the acknowledgement."""
         if handler is not None:
             self._core.on(event, handler, namespace)
