@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -22,6 +23,20 @@ class _Worker(_run.Worker):
     def __init__(self, app: Any, options: Any, ready: Callable[[], None], server: Any) -> None:
         super().__init__(app, options, ready)
         self._server = server
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def _serve_asgi(self, *parts: Any) -> int:
+        self._loop = asyncio.get_running_loop()
+        return await super()._serve_asgi(*parts)
+
+    def end(self) -> None:
+        """Ends the host, from another thread."""
+        if self._loop is None:
+            self._stop()
+        else:
+            with contextlib.suppress(RuntimeError):
+                # Its loop may have ended.
+                self._loop.call_soon_threadsafe(self._stop)
 
     def _others(self) -> list[Any]:
         own = [*self.owned, getattr(self._server, "_engine", None)]
@@ -43,9 +58,8 @@ class LiveServer:
             self._server = None
         self._options = _serve_options.make_options({"host": "127.0.0.1", "port": 0, "graceful_timeout": 1.0, **options})
         self._sockets: list[Any] = []
-        self._worker = _Worker(app, self._options, self._is_ready, self._server)
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
+        self._worker = _Worker(app, self._options, self._ready.set, self._server)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._serve, name="kokanee-live-server", daemon=True)
 
@@ -76,13 +90,6 @@ class LiveServer:
             raise self._failure
         return self
 
-    def _is_ready(self) -> None:
-        try:
-            self._loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._loop = None
-        self._ready.set()
-
     def _serve(self) -> None:
         try:
             self._worker.serve(self._sockets)
@@ -93,10 +100,7 @@ class LiveServer:
 
     def stop(self) -> None:
         """Ends the host and its connections."""
-        if self._loop is None:
-            self._worker._stop()
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._worker._stop)
+        self._worker.end()
         self._thread.join(PATIENCE_SECONDS)
         _run.unbind(self._options, self._sockets)
         if self._server is not None:
