@@ -109,15 +109,15 @@ class WatchedThreads(_modes.Threading):
             busy_tasks = tasks - self.waiting_tasks - self.other_tasks
             return bool(
                 waiting_events == 0
-                and not self._rest
-                and waiting_threads == len(self._threads) - len(self.waiting)
+                and not (self._events is not None and self._events._rest)
+                and waiting_threads == len(self._pool) - len(self.waiting)
                 and not busy_tasks
             )
 
     def _wait(self) -> Wait | None:
         """Returns a wait of the current thread; `None` for that of the test, whose waits let the clock run."""
         thread = threading.current_thread()
-        if thread in self._threads:
+        if thread in self._pool._threads:
             return Wait(self, self.waiting)
         if thread in self.tasks or thread in self.own:
             self.other_tasks.discard(thread)
