@@ -115,6 +115,7 @@ _MODULES = (
     "server",
     "simple_client",
     "static_files",
+    "testing",
     "tornado",
     "zmq_manager",
 )

@@ -42,6 +42,8 @@ class Loop:
         self._descriptor = -1
         #: Tasks that have begun and not ended.
         self._tasks: set[asyncio.Task[Any]] = set()
+        #: Changes whenever a loop begins to be served.
+        self._turn: object = None
         self._end: AsyncGenerator[None, None] | None = None
         #: Who waits for the response of a request.
         self.replies: dict[int, asyncio.Future[Any]] = {}
@@ -73,18 +75,21 @@ class Loop:
         # The first request's context is not that of the events.
         no_context = contextvars.Context()
         no_context.run(lambda: loop.add_reader(self._descriptor, self._readable))
-        self._end = self._at_end()
+        self._turn = object()
+        self._end = self._at_end(self._turn)
         try:
             self._end.__anext__().send(None)
         except StopIteration:
             pass
 
-    async def _at_end(self) -> AsyncGenerator[None, None]:
+    async def _at_end(self, turn: object) -> AsyncGenerator[None, None]:
         """Stops the server when the loop ends: `asyncio.run` and the hosts close the generators that are left."""
         try:
             yield
         finally:
-            await self.stop()
+            # One that was dropped is closed later, when the server may serve the loop again.
+            if self._turn is turn:
+                await self.stop()
 
     async def stop(self, seconds: float = 1.0) -> None:
         """Disconnects all clients, lets the handlers of that end, and leaves the loop. The next request starts it again."""
@@ -107,7 +112,7 @@ class Loop:
 
     def _leave(self) -> None:
         """Forgets the loop, and what waits there."""
-        loop, self._loop, self._end = self._loop, None, None
+        loop, self._loop, self._turn, self._end = self._loop, None, None, None
         if loop is not None and not loop.is_closed():
             loop.remove_reader(self._descriptor)
         for channel in self.channels.values():

@@ -18,6 +18,7 @@ use pyo3::{
     sync::MutexExt,
     types::{PyByteArray, PyBytes, PyDict, PyTuple},
 };
+use tokio::runtime::Handle;
 
 use crate::{
     adopt::{self, Taken},
@@ -27,7 +28,9 @@ use crate::{
     here::{Here, opens_session},
     queue::{self, Event, Queue},
     request::{self, Pending, address_of, request_of},
-    runtime, value,
+    runtime,
+    test_runtime::TestRuntime,
+    value,
     workers::{self, Group, Owner, handover},
 };
 
@@ -71,6 +74,8 @@ pub(crate) struct Engine {
     serial: bool,
     namespaces: Mutex<Vec<String>>,
     running: RwLock<Option<Arc<Running>>>,
+    /// Where it runs when it starts next, if a test says so.
+    test_runtime: Mutex<Option<Py<TestRuntime>>>,
     /// Held while the server is started: once in a process, although threads need it at the same time.
     starting: std::sync::Mutex<()>,
 }
@@ -111,7 +116,10 @@ impl Engine {
             // Another thread was faster.
             return Ok(Arc::clone(running));
         }
-        let runtime = runtime::handle()?;
+        let runtime = match self.test_runtime(py) {
+            Some(runtime) => runtime,
+            None => runtime::handle()?,
+        };
         let options = self.options.bind(py);
         let json = options.get_item("json")?.filter(|json| !json.is_none());
         let queue = Arc::new(Queue::new(json.map(Bound::unbind)));
@@ -162,6 +170,13 @@ impl Engine {
             let _ = std::mem::ManuallyDrop::new(old);
         }
         Ok(running)
+    }
+
+    /// The runtime that a test has given it.
+    fn test_runtime(&self, py: Python<'_>) -> Option<Handle> {
+        let runtime = self.test_runtime.lock();
+        let runtime = runtime.as_ref()?.bind(py).get();
+        runtime.handle()
     }
 
     /// What runs in this process, if anything does and the interpreter does not end.
@@ -263,6 +278,7 @@ impl Engine {
             serial,
             namespaces: Mutex::default(),
             running: RwLock::new(None),
+            test_runtime: Mutex::new(None),
             starting: std::sync::Mutex::default(),
         }
     }
@@ -293,6 +309,13 @@ impl Engine {
         let server = &running.here.server;
         server.set_heartbeat(interval, timeout, allow_upgrades);
         Ok(true)
+    }
+
+    /// Has it run on the runtime of a test when it starts next; without one, as it does outside of tests.
+    #[pyo3(signature = (runtime = None))]
+    fn run_on(&self, runtime: Option<Py<TestRuntime>>) {
+        let before = std::mem::replace(&mut *self.test_runtime.lock(), runtime);
+        drop(before);
     }
 
     // Events.

@@ -4,7 +4,7 @@
 //! greenlets or tasks of Python take them out, with the conversion of values under the GIL that they hold (`value.rs`).
 //! What Python sends is encoded under the GIL and leaves without waiting (`here.rs`). A host gives its connections to the
 //! engine in one of three ways: as a descriptor (`adopt.rs`), as a request (`request.rs`), or message by message (`feed.rs`).
-//! The package's own host (`host`) is a listener of the engine's server.
+//! The package's own host (`host`) is a listener of the engine's server. Tests have a runtime of their own (`test_runtime.rs`).
 
 mod adopt;
 mod client;
@@ -17,6 +17,7 @@ mod host;
 mod queue;
 mod request;
 mod runtime;
+mod test_runtime;
 mod value;
 mod waitable;
 mod workers;
@@ -30,6 +31,7 @@ fn engine_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::Answer>()?;
     module.add_class::<request::Pending>()?;
     module.add_class::<feed::Channel>()?;
+    module.add_class::<test_runtime::TestRuntime>()?;
     module.add_class::<host::Host>()?;
     module.add_class::<host::Exchange>()?;
     module.add_class::<host::HostWebSocket>()?;

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Buf;
@@ -21,6 +21,7 @@ use crate::{
     admission::{Admitted, ClaimedSid, NewSession, Query},
     body::Body,
     client_bundle::ClientBundle,
+    clock,
     delivery::Deliveries,
     driver::Driver,
     extensions::{NoUpgrade, PeerAddress},
@@ -233,7 +234,7 @@ fn start_session(
     may_upgrade: bool,
     websocket: Option<WebSocketIo>,
 ) {
-    let now = Instant::now();
+    let now = clock::now();
     let config = server.session_config();
     let transport = mailbox.transport();
     let can_upgrade = may_upgrade
@@ -381,7 +382,7 @@ impl ServerInner {
     /// Answers a GET of a session that is unknown: with a noop if its client has just closed it.
     fn poll_of_unknown(&self, query: &Query, headers: &HeaderMap) -> Response<Body> {
         match query.sid {
-            ClaimedSid::Sid(sid) if self.sessions.take_left(&sid, Instant::now()) => {
+            ClaimedSid::Sid(sid) if self.sessions.take_left(&sid, clock::now()) => {
                 noop(query, headers)
             }
             _ => Refusal::SessionUnknown.response(false),
@@ -545,7 +546,7 @@ impl ServerInner {
             return refuse(Refusal::BadRequest);
         };
         let ip = address.map(|address| address.ip());
-        let guard = match self.sessions.admit(ip, sid, &self.limits, Instant::now()) {
+        let guard = match self.sessions.admit(ip, sid, &self.limits, clock::now()) {
             Ok((guard, None)) => guard,
             Ok((guard, Some(full))) => {
                 self.log_full(full, ip, "the oldest one is ended");

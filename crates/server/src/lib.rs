@@ -36,6 +36,7 @@ mod admission;
 mod body;
 mod broadcast;
 mod client_bundle;
+mod clock;
 mod compression;
 mod cookie;
 mod cors;

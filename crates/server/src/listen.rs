@@ -26,6 +26,7 @@ use tokio::{
 use crate::{
     acceptor::Accept,
     body::Body,
+    clock,
     error::ListenError,
     extensions::PeerAddress,
     fallback::{Requester, Route, Routing},
@@ -513,7 +514,7 @@ where
         let asks_timer = !is_registered || sooner.is_some() || sleep.is_elapsed();
         while asks_timer && sleep.as_mut().poll(cx).is_ready() {
             let deadline = watch.deadline(&limits);
-            if deadline <= Instant::now() {
+            if deadline <= clock::now() {
                 tracing::debug!("HTTP connection too slow or idle, closing");
                 return Poll::Ready(watch.ending());
             }

@@ -26,6 +26,7 @@ use tokio::{
 use crate::{
     admission::Query,
     body::Body,
+    clock,
     compression::{Encoding, compress, negotiate},
     delivery::{Deliveries, Delivery},
     limits::Limits,
@@ -124,11 +125,7 @@ impl Future for PendingPoll {
                 self.response(packets, payload, compress)
             }
             Ok(PollReply::Overlap) => bad_request(),
-            Err(_)
-                if self
-                    .sessions
-                    .take_left(&self.mailbox.sid, std::time::Instant::now()) =>
-            {
+            Err(_) if self.sessions.take_left(&self.mailbox.sid, clock::now()) => {
                 let poll = &mut *self;
                 let (jsonp, headers) = (poll.jsonp.as_deref(), &mut poll.headers);
                 let noop = encode_payload(poll.mailbox.revision, &[OutPacket::Noop], false);

@@ -18,7 +18,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{delivery::Deliveries, limits::Limits, stream_end::StreamEnd};
+use crate::{clock, delivery::Deliveries, limits::Limits, stream_end::StreamEnd};
 
 /// Bytes that are read to find the end of a stream while hyper reads nothing, as a request is being answered.
 const MAX_AHEAD_BYTES: usize = 16 * 1024;
@@ -57,7 +57,7 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new() -> Self {
         Self {
-            start: Instant::now(),
+            start: clock::now(),
             busy: AtomicBool::new(false),
             idle_since: AtomicU64::new(1),
             head_since: AtomicU64::new(0),
@@ -70,7 +70,7 @@ impl Watch {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis())
+        u64::try_from(clock::now().duration_since(self.start).as_millis())
             .unwrap_or(u64::MAX)
             .max(1)
     }
@@ -112,7 +112,7 @@ impl Watch {
         }
         if self.busy.load(Ordering::Relaxed) {
             // Checked again at a time when the answer may have been given.
-            return Instant::now() + limits.header_timeout;
+            return clock::now() + limits.header_timeout;
         }
         let idle = if self.served.load(Ordering::Relaxed) {
             limits.keep_alive_timeout

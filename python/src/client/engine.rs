@@ -13,8 +13,8 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use kokanee_engineio::Outgoing;
 use kokanee_client::{EmitError, Socket, Transport};
+use kokanee_engineio::Outgoing;
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},

@@ -332,7 +332,9 @@ async fn url_and_headers_may_be_others_for_each_connection() {
 #[tokio::test]
 async fn an_endpoint_that_fails_is_the_failure_of_the_attempt() {
     let builder = Client::builder("http://localhost");
-    let failure = builder.endpoint_with(async || Err("no token".into())).connect();
+    let failure = builder
+        .endpoint_with(async || Err("no token".into()))
+        .connect();
     let failure = failure.await.expect_err("no endpoint").to_string();
     assert_eq!(failure, "invalid option endpoint: no token");
 }

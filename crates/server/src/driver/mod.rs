@@ -30,6 +30,7 @@ use self::{
     wire::{Phase, Reading, Wire, write_frame},
 };
 use crate::{
+    clock,
     inner::ServerInner,
     mailbox::{Command, Mailbox},
     sessions::SessionGuard,
@@ -124,7 +125,7 @@ impl Driver {
     /// Everything that there is to do, up to a limit.
     #[inline(never)]
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = Instant::now();
+        let now = clock::now();
         let mut budget = Budget::new();
         let _turn = Turn::begin(self.wire.mailbox.address_in_memory(), self.takes_runs());
         for _ in 0..ROUNDS_PER_TURN {
@@ -617,13 +618,13 @@ impl Driver {
                 wire.session.note_written();
                 return websocket.is_idle();
             }
-            let now = Instant::now();
+            let now = clock::now();
             let options = SendOptions::default();
             self.sockets.send(&mut wire.session, now, &packet, options);
             wire.session.advance(now, written);
             return false;
         }
-        let now = Instant::now();
+        let now = clock::now();
         self.take_commands(now);
         let wire = &mut self.wire;
         let Some(websocket) = &mut wire.websocket else {

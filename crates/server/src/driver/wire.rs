@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 
 use super::budget::Budget;
 use crate::{
+    clock,
     inner::ServerInner,
     mailbox::{HeldPoll, Mailbox, PollReply, PostReply},
     stage::{Written, write_only_run},
@@ -518,7 +519,7 @@ pub(super) fn write_frame(
 
 /// Writes the close frame of a WebSocket that carries no session, and waits for the peer's end.
 async fn close_websocket(mut websocket: WebSocketIo) {
-    let now = Instant::now();
+    let now = clock::now();
     let written =
         std::future::poll_fn(|cx| websocket.poll_write(cx, now, None::<&mut Session>)).await;
     if written.is_ok() {

@@ -15,6 +15,7 @@ mod journal;
 mod middleware;
 mod open;
 mod order;
+mod paused;
 mod payloads;
 mod read_pauses;
 mod rooms;
