@@ -338,7 +338,7 @@ class Server(base_server.BaseServer):
         elif kind == _engine.DISCONNECT:
             drive(self._left(event))
         elif kind in base_server.ANSWER_KINDS:
-            self._answered(*event)
+            self._take_answer(*event)
         elif kind == _engine.SESSION_END:
             self._session_ended(event[1])
         elif kind == _engine.LOG:
@@ -346,7 +346,7 @@ class Server(base_server.BaseServer):
         elif kind == _engine.TROUBLE:
             self.logger.error("%s", event[1])
 
-    def _answered(self, kind: int, call: int, value: Any) -> None:
+    def _take_answer(self, kind: int, call: int, value: Any) -> None:
         """Handles an answer to an event, or that there will be none."""
         callback = self._answered_by(kind, call, value)
         if kind == _engine.LAST_ANSWER:
