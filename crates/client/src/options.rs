@@ -80,6 +80,7 @@ pub(crate) fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, Conn
 }
 
 /// What all sockets of a connection share.
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub(crate) struct Options {
     pub(crate) engine: Arc<EngineConfig>,
     pub(crate) endpoint: Option<EndpointFunction>,
