@@ -93,7 +93,8 @@ def after_a_restart(package: str, kind: str, transports: str) -> Any:
             until(lambda: client.ask("say('answer', sorted(client.namespaces))") == [["/", "/chat"]])
             answer = client.ask("say('answer', await do(client.call('echo', 2)), counts)")
             # What was returned last is what is sent.
-            assert [what[3] for what in seen_by(server) if what[1] == "connect"] == [{"count": answer[1]["auth"]}] * 2
+            sent = [{"count": answer[1]["auth"]}] * 2
+            until(lambda: [what[3] for what in seen_by(server) if what[1] == "connect"] == sent)
             client.tell("await do(client.disconnect())")
             client.wait_for("waited")
             assert client.ended() == 0
