@@ -13,7 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import kokanee
 import pytest
-from kokanee import packet
+from kokanee import _engine, packet
 from kokanee.async_pubsub_manager import AsyncPubSubManager
 from kokanee.pubsub_manager import PubSubManager
 from raw import websocket
@@ -436,3 +436,25 @@ def test_nothing_of_connections_is_left_after_the_shutdown_of_an_async_server() 
 class Silent(WSGIRequestHandler):
     def log_message(self, *args: Any) -> None:
         pass
+
+
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_the_end_of_answers_from_other_workers_may_be_handled_before_the_answers(last: int) -> None:
+    sio = kokanee.Server(async_mode="threading")
+    heard: list[Any] = []
+    sio._callbacks[7] = heard.append, "client", "/"
+    events: list[tuple[int, int, Any]] = [(_engine.ONE_ANSWER, 7, ["a"]), (_engine.ONE_ANSWER, 7, ["b"])]
+    events.insert(last, (_engine.LAST_ANSWER, 7, 2))
+    for event in events:
+        assert 7 in sio._callbacks
+        sio._handle(event)
+    assert heard == ["a", "b"]
+    assert 7 not in sio._callbacks
+    assert not sio._answers._counts
+
+
+def test_no_answer_from_other_workers_ends_the_wait() -> None:
+    sio = kokanee.Server(async_mode="threading")
+    sio._callbacks[7] = print, "client", "/"
+    sio._handle((_engine.LAST_ANSWER, 7, 0))
+    assert not sio._callbacks

@@ -203,9 +203,26 @@ def test_requests_of_one_session_may_go_to_any_worker(folder: Path) -> None:
         assert status in (400, 413), body
 
 
-@pytest.mark.full
-def test_a_poll_that_is_given_up_ends_its_session_at_any_worker(folder: Path) -> None:
-    with host("gunicorn-gthread", folder) as server:
+def test_large_messages_pass_between_the_workers_of_the_own_host(folder: Path) -> None:
+    text = "x" * 700_000
+    with host("own-wsgi", folder) as server:
+        for _ in range(4):
+            poller = Poller(server.port)
+            poller.join()
+            for number in range(3):
+                poller.emit("echo", number, text, ack=number)
+            seen: set[int] = set()
+            while len(seen) < 3:
+                for packet in poller.get().split("\x1e"):
+                    if packet.startswith("43"):
+                        number = int(packet[2])
+                        assert json.loads(packet[3:]) == [number, text]
+                        seen.add(number)
+
+
+@pytest.mark.parametrize("name", [pytest.param("gunicorn-gthread", marks=pytest.mark.full), "own-wsgi"])
+def test_a_poll_that_is_given_up_ends_its_session_at_any_worker(name: str, folder: Path) -> None:
+    with host(name, folder) as server:
         for _ in range(6):
             poller = Poller(server.port)
             poller.join()

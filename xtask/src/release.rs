@@ -18,8 +18,16 @@ pub(crate) const BENCH_SERVER: &str = "kokanee-bench-server";
 /// # Errors
 /// They do not compile.
 pub(crate) fn build(steps: &mut Steps) -> Result<()> {
+    // By their packages, as the features that others want of a dependency, such as a clock that tests can pause, are not for them.
+    let packages =
+        ["kokanee-cli", "kokanee-bench", "kokanee-examples"].map(|name| ["--package", name]);
     let programs = [SERVER, BENCH, BENCH_SERVER].map(|name| ["--bin", name]);
-    steps.run(&Step::new("release build", "cargo build --release").args(programs.as_flattened()))
+    let build = Step::new("release build", "cargo build --release");
+    steps.run(
+        &build
+            .args(packages.as_flattened())
+            .args(programs.as_flattened()),
+    )
 }
 
 /// Returns the path of one of them.
