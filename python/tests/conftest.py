@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +35,9 @@ def runs(request: pytest.FixtureRequest) -> int:
 
 
 def pytest_runtest_setup() -> None:
+    # A server whose program has imported one of them runs on greenlets. Other tests than this may have.
+    for package in ("eventlet", "gevent"):
+        sys.modules.pop(package, None)
     Program.known[:] = [program for program in Program.known if program.process.poll() is None]
 
 

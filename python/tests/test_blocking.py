@@ -188,8 +188,9 @@ def test_handlers_of_what_a_closed_engine_still_had_run() -> None:
         released.wait(LIMIT if event[0] == 0 else 0)
         handled.append(event[0])
 
-    mode.take_rest([(number,) for number in range(100)], handle, Closed())
-    mode.take_rest([(number,) for number in range(100, 200)], handle, Closed())
+    engine = Closed()
+    mode.take_rest([(number,) for number in range(100)], handle, engine)
+    mode.take_rest([(number,) for number in range(100, 200)], handle, engine)
     until(lambda: len(handled) == 199)
     released.set()
     until(lambda: len(handled) == 200 and not mode.thread_count)
@@ -212,7 +213,9 @@ class Slow(threading.Thread):
 @pytest.mark.parametrize("starts", [0.2, None])
 def test_threads_that_have_not_started_are_not_waited_for(starts: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = _pool.Pool("test", 4)
-    adding = threading.Thread(target=pool.grow, args=(1, _modes._Events(Closed(), print)))
+    engine = Closed()
+    events = _modes._Events(engine, print, engine.wait_event)
+    adding = threading.Thread(target=pool.grow, args=(1, events))
     monkeypatch.setattr(Slow, "starts", starts)
     monkeypatch.setattr(threading, "Thread", Slow)
     Slow.begins.clear()

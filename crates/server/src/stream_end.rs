@@ -28,11 +28,13 @@ pub struct StreamEnd(Arc<State>);
 
 impl StreamEnd {
     /// Returns whether the client has ended its stream, or its connection is broken. The task that answers is woken then.
+    #[doc(hidden)]
     pub fn has_come(&self) -> bool {
         self.0.has_come.load(Ordering::Relaxed)
     }
 
     /// Drops the request at the end of the stream.
+    #[doc(hidden)]
     pub fn drop_request(&self) {
         self.set(DROPS);
     }

@@ -10,6 +10,7 @@ use http::{
 use crate::{body::Body, refusal::Refusal};
 
 /// Returns whether the request asks for a WebSocket.
+#[doc(hidden)]
 pub fn is_websocket_request(headers: &HeaderMap) -> bool {
     let has = |name, token: &str| {
         headers
@@ -26,6 +27,7 @@ pub fn is_websocket_request(headers: &HeaderMap) -> bool {
 }
 
 /// Returns the protocol that a client names first.
+#[doc(hidden)]
 pub fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
     let named = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
     let first = named.split(',').next()?.trim();
@@ -39,6 +41,7 @@ pub fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
 ///
 /// # Errors
 /// The refusal, if the handshake is not one that RFC 6455 allows.
+#[doc(hidden)]
 pub fn accept_websocket(
     request: &Parts,
     protocol: Option<HeaderValue>,
