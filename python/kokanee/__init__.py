@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import _engine, _lifecycle
-
 if TYPE_CHECKING:
     from . import exceptions
+    from ._engine import __version__ as __version__
     from ._doctor import doctor
     from ._names import install_as_socketio
     from ._run import run
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from .server import Server
     from .simple_client import SimpleClient
 
-__version__ = _engine.__version__
 __all__ = [
     "ASGIApp",
     "AsyncClient",
@@ -127,6 +125,8 @@ def __getattr__(name: str) -> Any:
         # The next access finds it at once.
         globals()[name] = value
         return value
+    if name == "__version__":
+        return importlib.import_module(f"{__name__}._engine").__version__
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -135,5 +135,3 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     return sorted({*globals(), *_ON_DEMAND, *_MODULES})
 
-
-_lifecycle.install()

@@ -46,11 +46,12 @@ class LoopHub:
             # The context of who connects is not that of the events.
             no_context = contextvars.Context()
             no_context.run(lambda: self._loop.add_reader(self._descriptor, self._readable))
-            self._end = self._at_end()
-            try:
-                self._end.__anext__().send(None)
-            except StopIteration:
-                pass
+            if self._end is None:
+                self._end = self._at_end()
+                try:
+                    self._end.__anext__().send(None)
+                except StopIteration:
+                    pass
             _hubs[self._loop] = self
         self.clients[number] = client
         return number, self._queue
@@ -104,8 +105,12 @@ class LoopHub:
                 coroutine = client._handle_event(event)
                 # A name that is given need not be made.
                 tasks.append(new_task(coroutine, name=event[3]))
-            else:
+                continue
+            try:
                 client._handle(event)
+            except Exception:
+                # Those of the other clients are handled all the same.
+                client.logger.exception("an event could not be handled")
         if EAGER:
             self._keep(tasks)
         elif tasks:

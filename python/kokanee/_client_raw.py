@@ -142,7 +142,9 @@ class RawEngine:
         elif kind == _engine.CLIENT_DISCONNECTED:
             namespaces = sorted(self._joined)
             self._joined.clear()
-            self._calls.clear()
+            calls, self._calls = self._calls, {}
+            for call, _ in calls.values():
+                self._tell(_engine.CLIENT_ANSWERED, call, None, "the connection was lost")
             for namespace in namespaces:
                 self._tell(kind, namespace, *event[3:])
         elif kind in (
@@ -201,6 +203,9 @@ class _Answer:
     def send_result(self, result: Any) -> None:
         """Answers with what the handler has returned."""
         self._engine._send(packet.ACK, self._namespace, _args(result), self._id)
+
+    def done(self) -> None:
+        """Does nothing: events of a client whose packets are read in Python do not wait for one another."""
 
 
 def _args(data: Any) -> list[Any]:

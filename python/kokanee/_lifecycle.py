@@ -89,3 +89,6 @@ def _at_exit() -> None:
     for engine, _ in _running:
         engine.leave_group(JOIN_SECONDS)
     _engine.shutdown()
+
+
+install()

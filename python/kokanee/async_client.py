@@ -9,10 +9,10 @@ import os
 from typing import Any, Callable
 
 from . import _client_hub, _client_loop, _client_options, _engine, exceptions
+from ._client_answer import Answer
 from ._client_handlers import lifecycle_args
 from ._steps import is_awaitable, settle
 from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason
-from .client import Answer
 
 
 class AsyncClient(BaseClient):
@@ -75,7 +75,11 @@ class AsyncClient(BaseClient):
         if error is not None:
             await self._stop()
             raise error
-        await self._wait_for_upgrade()
+        try:
+            await self._wait_for_upgrade()
+        except BaseException:
+            await self._stop()
+            raise
         self._settle()
         # The server may have ended it already.
         self.connected = self._engine is not None and (bool(self.namespaces) or not wait)
@@ -85,7 +89,7 @@ class AsyncClient(BaseClient):
         # The engine ends an attempt in time; the first answer comes after the connection.
         left: float | None = None if retry else seconds + self._option("request_timeout") + 1
         while len(self._answers) < expected and (wait or not (self._answers or self.namespaces)):
-            if not await _wait(change, left):
+            if not await _wait(change, left) or self._engine is None:
                 return
             change.clear()
             if not retry:
@@ -174,7 +178,7 @@ class AsyncClient(BaseClient):
         elif self._engine is not None:
             wanted = list(self._wanted)
             self.logger.info("Reconnect task aborted")
-            # Who waits is told after the handlers.
+            # Who waits learns it after the handlers.
             end, self._end = self._end, None
             await self._stop()
             for namespace in wanted:
@@ -242,7 +246,7 @@ class AsyncClient(BaseClient):
     async def _emit_later(self, engine: Any, namespace: str, event: str, data: Any) -> None:
         """Emits an event when the server has read what was sent before."""
         left = asyncio.Event()
-        number = self._call_number(namespace, left.set)
+        number = self._call_number(namespace, Answer(left))
         try:
             engine.emit(namespace, event, data, number)
             await left.wait()
@@ -322,12 +326,16 @@ class AsyncClient(BaseClient):
     async def _handle_event(self, event: tuple[Any, ...]) -> None:
         _, _, namespace, name, args, answer = event
         self.logger.info('Received event "%s" [%s]', name, namespace)
-        if self._listeners:
-            for listener in self._listening("any"):
-                await settle(listener(name, *args))
-        result = await self._trigger_event(name, namespace, *args)
-        if answer is not None:
-            answer.send_result(result)
+        try:
+            if self._listeners:
+                for listener in self._listening("any"):
+                    await settle(listener(name, *args))
+            result = await self._trigger_event(name, namespace, *args)
+            if answer is not None:
+                answer.send_result(result)
+        finally:
+            if answer is not None:
+                answer.done()
 
     def _handle_answer(self, number: int, args: Any, error: str | None) -> None:
         namespace, callback = self._callbacks.pop(number, ("", None))

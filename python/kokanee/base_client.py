@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Callable, ClassVar, TypeVar, overload
 
 from . import _client_options, _engine, _options, base_namespace, exceptions, packet
+from ._client_answer import Answer
 from ._client_eio import ClientEIO
 from ._client_handlers import RESERVED, Handler, check, lifecycle_args
 from ._steps import settle
@@ -57,7 +58,7 @@ class DisconnectReason(str):
 
 
 class _DefaultSeconds(int):
-    """Is the default of a wait: the number that is documented, told apart from the same number that an application gives."""
+    """Is the default of a wait: the number that is documented, which is distinguished from the same number that an application gives."""
 
 
 #: The default of `wait_timeout`: then the client waits as long as `request_timeout` says.
@@ -139,7 +140,7 @@ class BaseClient:
         self._answers: dict[str, exceptions.ConnectionError | None] = {}
         #: The namespaces in which the client is, or will be again.
         self._wanted: set[str] = set()
-        #: The namespaces that are connected, and of whose end no handler was told.
+        #: The namespaces that are connected, and whose end no handler knows.
         self._live: set[str] = set()
         self._callbacks: dict[int, tuple[str, Callable[..., Any]]] = {}
         self._prepare_hub()
@@ -345,8 +346,10 @@ class BaseClient:
                 self._engine = self._raw = _client_raw.RawEngine(self, queue, number, url, options)
             else:
                 self._engine = _engine.ClientEngine(queue, number, url, options)
-        except ValueError as error:
+        except BaseException as error:
             hub.remove(number)
+            if not isinstance(error, ValueError):
+                raise
             if len(error.args) == 2 and error.args[1] != "option":
                 raise _client_options.failure(*error.args) from None
             raise ValueError(error.args[0]) from None
@@ -408,7 +411,7 @@ class BaseClient:
         return failure or _client_options.failure("Unexpected connection error", "timeout")
 
     def _begin_leave(self, namespace: str) -> bool:
-        """Returns whether the handlers must be told that a namespace is left."""
+        """Returns whether the handlers must learn that a namespace is left."""
         if self._engine is None or namespace not in self._wanted:
             raise exceptions.BadNamespaceError(f"{namespace} is not a connected namespace.")
         return self._claim(namespace)
@@ -439,7 +442,14 @@ class BaseClient:
         self.sid = None
         self._wanted = set()
         self._live = set()
-        self._callbacks = {}
+        callbacks, self._callbacks = self._callbacks, {}
+        for _, callback in list(callbacks.values()):
+            # Who waits for an answer or for room learns that it will not come.
+            if isinstance(callback, Answer):
+                callback.failed("the client is closed")
+        if self._change is not None:
+            # So does who waits for the answers of namespaces.
+            self._change.set()
 
     def _claim(self, namespace: str) -> bool:
         """Returns whether nobody else tells the handlers that a namespace is not connected any more."""
@@ -579,7 +589,7 @@ class BaseClient:
                 self.logger.info("Reconnection successful")
                 await self._notify("reconnect", attempt)
             return
-        if namespace in self.namespaces:
+        if namespace in self._live:
             return
         self.logger.info("Namespace %s is connected", namespace)
         self.namespaces[namespace] = sid
@@ -603,10 +613,9 @@ class BaseClient:
         if reason == Reason.TRANSPORT_ERROR:
             self.logger.info("Engine.IO connection dropped")
         await self._trigger("disconnect", namespace, reason)
-        self.namespaces.pop(namespace, None)
-        self._callbacks = {
-            number: call for number, call in self._callbacks.items() if call[0] != namespace
-        } if self._callbacks else self._callbacks
+        if namespace not in self._live:
+            # It is not connected again already.
+            self.namespaces.pop(namespace, None)
         if not self.namespaces:
             self.connected = False
             self.sid = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from . import _client_hub, _engine, _lifecycle, exceptions
+from ._client_answer import Answer, answer_value
 from ._client_handlers import lifecycle_args
 from ._steps import drive
 from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason
@@ -62,7 +63,11 @@ class Client(BaseClient):
         if error is not None:
             self._stop()
             raise error
-        self._wait_for_upgrade()
+        try:
+            self._wait_for_upgrade()
+        except BaseException:
+            self._stop()
+            raise
         self._settle()
         # The server may have ended it already.
         self.connected = self._engine is not None and (bool(self.namespaces) or not wait)
@@ -72,7 +77,7 @@ class Client(BaseClient):
         # The engine ends an attempt in time; the first answer comes after the connection.
         left: float | None = None if retry else seconds + self._option("request_timeout") + 1
         while len(self._answers) < expected and (wait or not (self._answers or self.namespaces)):
-            if not change.wait(left):
+            if not change.wait(left) or self._engine is None:
                 return
             change = self._change = self._create_event()
             if not retry:
@@ -152,7 +157,7 @@ class Client(BaseClient):
         elif self._engine is not None:
             wanted = list(self._wanted)
             self.logger.info("Reconnect task aborted")
-            # Who waits is told after the handlers.
+            # Who waits learns it after the handlers.
             end, self._end = self._end, None
             self._stop()
             for namespace in wanted:
@@ -224,7 +229,7 @@ class Client(BaseClient):
     def _emit_later(self, engine: Any, namespace: str, event: str, data: Any) -> None:
         """Emits an event when the server has read what was sent before."""
         left = self._create_event()
-        number = self._call_number(namespace, left.set)
+        number = self._call_number(namespace, Answer(left))
         try:
             engine.emit(namespace, event, data, number)
             left.wait()
@@ -314,12 +319,16 @@ class Client(BaseClient):
     def _handle_event(self, event: tuple[Any, ...]) -> None:
         _, _, namespace, name, args, answer = event
         self.logger.info('Received event "%s" [%s]', name, namespace)
-        if self._listeners:
-            for listener in self._listening("any"):
-                listener(name, *args)
-        result = self._trigger_event(name, namespace, *args)
-        if answer is not None:
-            answer.send_result(result)
+        try:
+            if self._listeners:
+                for listener in self._listening("any"):
+                    listener(name, *args)
+            result = self._trigger_event(name, namespace, *args)
+            if answer is not None:
+                answer.send_result(result)
+        finally:
+            if answer is not None:
+                answer.done()
 
     def _handle_answer(self, number: int, args: Any, error: str | None) -> None:
         namespace, callback = self._callbacks.pop(number, ("", None))
@@ -356,35 +365,6 @@ class Client(BaseClient):
             prepare.go(url, pairs)
 
 
-class Answer:
-    """Waits for an acknowledgement in `call`."""
-
-    def __init__(self, answered: Any) -> None:
-        self._answered = answered
-        self._args: tuple[Any, ...] | None = None
-        self._error = ""
-
-    def __call__(self, *args: Any) -> None:
-        self._args = args
-        self._answered.set()
-
-    def failed(self, error: str | None) -> None:
-        self._error = error or ""
-        self._answered.set()
-
-    def value(self) -> Any:
-        """Returns the only argument, a tuple of several, or `None`. Raises `TimeoutError` if there was no answer."""
-        if self._args is None:
-            raise exceptions.TimeoutError(*([self._error] if self._error else []))
-        return answer_value(self._args)
-
-
-def answer_value(args: tuple[Any, ...]) -> Any:
-    """Returns the only argument of an acknowledgement, a tuple of several, or `None`."""
-    return args if len(args) > 1 else args[0] if args else None
-
-
 def _value(given: Any) -> Any:
     """Returns what was given, or what it returns if it is a function."""
     return given() if callable(given) else given
-

@@ -13,6 +13,7 @@ The test kit is imported by the first test that uses one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -46,18 +47,16 @@ def kokanee_client(request: pytest.FixtureRequest) -> Iterator[Callable[..., Tes
     from .testing import TestClient
 
     _begin_clock(request)
-    clients: list[TestClient] = []
+    with contextlib.ExitStack() as ends:
 
-    def client(target: Any = None, *, connect: bool = True, **options: Any) -> TestClient:
-        made = TestClient(_target(request, target), **options)
-        clients.append(made)
-        if connect:
-            made.connect()
-        return made
+        def client(target: Any = None, *, connect: bool = True, **options: Any) -> TestClient:
+            made = TestClient(_target(request, target), **options)
+            ends.callback(made.disconnect)
+            if connect:
+                made.connect()
+            return made
 
-    yield client
-    for each in reversed(clients):
-        each.disconnect()
+        yield client
 
 
 @pytest.fixture
@@ -94,16 +93,14 @@ def kokanee_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., Liv
     """
     from .testing import LiveServer
 
-    servers: list[LiveServer] = []
+    with contextlib.ExitStack() as ends:
 
-    def server(app: Any = None, **options: Any) -> LiveServer:
-        made = LiveServer(_target(request, app), **options).start()
-        servers.append(made)
-        return made
+        def server(app: Any = None, **options: Any) -> LiveServer:
+            made = LiveServer(_target(request, app), **options).start()
+            ends.callback(made.stop)
+            return made
 
-    yield server
-    for each in reversed(servers):
-        each.stop()
+        yield server
 
 
 def _target(request: pytest.FixtureRequest, given: Any) -> Any:

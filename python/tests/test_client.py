@@ -639,3 +639,64 @@ def test_signatures_are_those_of_python_socketio() -> None:
                 continue
             for parameter in expected.values():
                 assert found[parameter.name].default == parameter.default, f"{name}.{method}({parameter.name})"
+
+
+# What was lost, or hung.
+
+
+class Keeper:
+    """Keeps the exceptions of handlers, as error reporters do."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.kept: list[Any] = []
+        monkeypatch.setattr(threading, "excepthook", lambda args: self.kept.append(args.exc_value))
+
+
+def test_a_handler_that_raises_does_not_hold_up_the_next_event(server: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = Keeper(monkeypatch)
+    got: list[int] = []
+    with connected(url_of(server), client={"async_handlers": False, "reconnection": False}) as sio:
+
+        @sio.event
+        def number(value: int) -> None:
+            got.append(value)
+            if value == 1:
+                raise ValueError("broken")
+
+        sio.emit("send_me", 4)
+        until(lambda: got == [0, 1, 2, 3])
+        until(lambda: keeper.kept)
+
+
+def test_a_call_ends_when_the_server_disconnects_the_client(server: Program) -> None:
+    for _ in range(20):
+        sio = kokanee.Client(reconnection=False)
+        sio.connect(url_of(server))
+        with pytest.raises(exceptions.SocketIOError):
+            # The server disconnects the client, and does not answer.
+            sio.call("kick", timeout=10 * LIMIT)
+        sio.disconnect()
+
+
+@pytest.mark.asyncio
+async def test_a_call_of_asyncio_ends_when_the_server_disconnects_the_client(server: Program) -> None:
+    for _ in range(20):
+        sio = kokanee.AsyncClient(reconnection=False)
+        await sio.connect(url_of(server))
+        with pytest.raises(exceptions.SocketIOError):
+            await asyncio.wait_for(sio.call("kick", timeout=10 * LIMIT), LIMIT)
+        await sio.disconnect()
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_leaves_does_not_end_one_that_is_about_to_connect(server: Program) -> None:
+    first, second = kokanee.AsyncClient(), kokanee.AsyncClient()
+    await first.connect(url_of(server))
+
+    async def auth() -> dict[str, int]:
+        await first.disconnect()
+        return {"token": 1}
+
+    await second.connect(url_of(server), auth=auth)
+    assert await second.call("echo", 1) == 1
+    await second.disconnect()

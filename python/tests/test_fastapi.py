@@ -736,6 +736,29 @@ async def test_the_dependencies_of_all_routers_of_a_namespace_decide_who_joins()
             pass
 
 
+@pytest.mark.parametrize("first", ["handler", "dependencies"])
+@pytest.mark.asyncio
+async def test_the_handler_of_all_namespaces_decides_where_there_are_only_dependencies(first: str) -> None:
+    async def let_in() -> None: ...
+
+    app, sio = made()
+
+    async def connect(socket: Socket) -> None:
+        if socket.auth != {"token": 1}:
+            raise HTTPException(401, "no token")
+
+    if first == "handler":
+        sio.on("connect", namespace="*")(connect)
+    sio.include_router(SocketRouter("/chat", dependencies=[Depends(let_in)]))
+    if first == "dependencies":
+        sio.on("connect", namespace="*")(connect)
+
+    async with running(app) as site:
+        assert (await site.refusal("/chat"))["data"] == {"status": 401, "detail": "no token"}
+        async with site.client(namespaces=["/chat"], auth={"token": 1}):
+            pass
+
+
 @pytest.mark.asyncio
 async def test_handlers_of_other_namespaces_and_catch_all() -> None:
     app, sio = made()

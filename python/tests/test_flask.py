@@ -441,6 +441,53 @@ def test_a_client_is_refused(app: Flask, socketio: SocketIO) -> None:
     assert not socketio.test_client(app).is_connected()
 
 
+def test_a_class_refuses_a_client_whatever_its_error_method_does(app: Flask, socketio: SocketIO) -> None:
+    class Guarded(Namespace):
+        def on_connect(self) -> None:
+            raise ConnectionRefusedError("not you")
+
+        def on_fail(self) -> None:
+            raise ValueError("broken")
+
+        async def error(self, error: Exception) -> str:
+            return f"handled {error}"
+
+    class Open(Guarded):
+        def on_connect(self) -> None: ...
+
+    socketio.on_namespace(Guarded("/guarded"))
+    socketio.on_namespace(Open("/open"))
+    assert not socketio.test_client(app, namespace="/guarded").is_connected("/guarded")
+    client = socketio.test_client(app, namespace="/open")
+    assert client.emit("fail", namespace="/open", callback=True) == "handled broken"
+
+
+@pytest.mark.parametrize("is_strict", [True, False])
+def test_an_empty_target_is_nobody_if_targets_are_strict(app: Flask, is_strict: bool) -> None:
+    socketio = SocketIO(app, async_mode="threading", strict_targets=is_strict)
+
+    @socketio.event
+    def ask() -> None:
+        emit("own", to=[])
+        socketio.emit("all", to=[])
+
+    client = socketio.test_client(app)
+    client.emit("ask")
+    assert [name for name, _ in names(client.get_received())] == ([] if is_strict else ["own", "all"])
+
+
+def test_stop_does_not_end_the_process_of_a_test(app: Flask, socketio: SocketIO) -> None:
+    app.testing = True
+
+    @app.get("/stop")
+    def end() -> str:
+        with pytest.raises(RuntimeError, match="nothing serves the application of a test"):
+            socketio.stop()
+        return "went on"
+
+    assert app.test_client().get("/stop").text == "went on"
+
+
 # Hooks and blueprints.
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 
 from .. import _options, _workers
@@ -92,4 +91,5 @@ def group(given: Mapping[str, Any]) -> Any:
 
 def is_test() -> bool:
     """Returns whether this is a run of the project's tests, whose events are for themselves."""
-    return hasattr(mail, "outbox")
+    utils: Any = sys.modules.get("django.test.utils")
+    return utils is not None and hasattr(utils._TestState, "saved_data")

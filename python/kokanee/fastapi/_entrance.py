@@ -33,9 +33,19 @@ class Entrance:
         self._register()
 
     def _register(self) -> None:
-        handler = self._handler or Handler("connect", _join)
-        self.operation = Operation(self._site, self._namespace, handler, self._dependencies)
+        handler, dependencies = self._handler, self._dependencies
+        every = self._site.entrances.get("*")
+        if handler is None and every is not None and every is not self:
+            # This one is asked in place of the handler of all namespaces, which decides here, too.
+            handler = every._handler
+            others = [each for each in dependencies if each not in every._dependencies]
+            dependencies = [*every._dependencies, *others]
+        self.operation = Operation(self._site, self._namespace, handler or Handler("connect", _join), dependencies)
         self._site.server.on("connect", self.operation, namespace=self._namespace)
+        if self._namespace == "*":
+            for other in self._site.entrances.values():
+                if other is not self and other.operation is not None and other._handler is None:
+                    other._register()
 
 
 async def _join() -> None:

@@ -108,7 +108,7 @@ def joined(prefix: str, namespace: str | None) -> str:
     """Returns a namespace below another one."""
     if namespace == "*" and prefix.strip("/"):
         raise ValueError(f"namespace '*' in a blueprint below {prefix!r}: it is for all namespaces, so register it directly")
-    if namespace == "*":
-        return namespace
+    if namespace == "*" or (prefix == "*" and namespace in (None, "/")):
+        return "*"
     parts = [part.strip("/") for part in (prefix, namespace or "/")]
     return "/" + "/".join(part for part in parts if part)

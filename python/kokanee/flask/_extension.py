@@ -209,7 +209,8 @@ class SocketIO(Handlers):
         self._server.emit(
             event,
             args[0] if len(args) == 1 else (args or None),
-            to=to or room,
+            to=to,
+            room=room,
             namespace=namespace,
             skip_sid=skip_sid if include_self else self._skipped(skip_sid),
             callback=callback if callback is None else self._in_context(callback),

@@ -61,14 +61,14 @@ def emit(
     `include_self=False` leaves out the client itself, `skip_sid` others.
     """
     extension, sid, own = _here()
-    target = to or room
-    if not target and not broadcast:
-        target = _known(sid, "emit")
+    if not (to or room or broadcast) and not (extension._server._options["strict_targets"] and (to is not None or room is not None)):
+        to, room = _known(sid, "emit"), None
     extension.emit(
         event,
         *args,
         namespace=own if namespace is None else namespace,
-        to=target,
+        to=to,
+        room=room,
         include_self=include_self,
         skip_sid=skip_sid,
         callback=callback,

@@ -22,11 +22,12 @@ from .._serve_options import ListenError, Options, StartError, report
 if TYPE_CHECKING:
     from ._extension import SocketIO
 
-#: The descriptor of the listening socket, for the child process of the reloader.
-SOCKET = "KOKANEE_FLASK_SOCKET"
+#: The descriptor of the listening socket, for the child process of the reloader. It is Werkzeug's name, as a child whose
+#: application does not load, or has no Socket.IO any more, is served by Werkzeug.
+SOCKET = "WERKZEUG_SERVER_FD"
 
 #: Options of Werkzeug's host, which a program may still pass: they have no meaning here.
-_OF_WERKZEUG = ("allow_unsafe_werkzeug", "threaded", "processes", "load_dotenv", "passthrough_errors", "use_evalex")
+_OF_WERKZEUG = ("allow_unsafe_werkzeug", "threaded", "processes", "load_dotenv", "passthrough_errors")
 
 
 def run(socketio: SocketIO, app: flask.Flask, host: str | None, port: int | None, options: dict[str, Any]) -> None:
@@ -51,8 +52,9 @@ def run(socketio: SocketIO, app: flask.Flask, host: str | None, port: int | None
     server = socketio._server
     server.shows_origins = debug
     mode = server.async_mode
+    evalex = options.pop("use_evalex", True)
     if options.pop("use_debugger", debug):
-        add_debugger(socketio, app, host)
+        add_debugger(socketio, app, host, evalex)
     for name in _OF_WERKZEUG:
         options.pop(name, None)
     if mode == "threading":
@@ -78,15 +80,16 @@ def run(socketio: SocketIO, app: flask.Flask, host: str | None, port: int | None
     run_with_reloader(lambda: _end_with(serve_forever, end), **reloader_options)
 
 
-def add_debugger(socketio: SocketIO, app: flask.Flask, host: str) -> None:
+def add_debugger(socketio: SocketIO, app: flask.Flask, host: str, evalex: bool = True) -> None:
     """Puts Werkzeug's debugger around the application, within what serves Socket.IO, which it does not see."""
     from werkzeug.debug import DebuggedApplication
 
     outer = socketio.sockio_mw
     if outer is None or isinstance(outer.wsgi_app, DebuggedApplication):
         return
-    outer.wsgi_app = DebuggedApplication(outer.wsgi_app, evalex=True)
-    outer.wsgi_app.trusted_hosts.append(host)
+    outer.wsgi_app = DebuggedApplication(outer.wsgi_app, evalex=evalex)
+    # Werkzeug 2 trusts all.
+    getattr(outer.wsgi_app, "trusted_hosts", []).append(host)
 
 
 def own_options(host: str, port: int, access_log: bool, options: dict[str, Any]) -> Options:
@@ -234,6 +237,8 @@ def stop(socketio: SocketIO) -> None:
     if socketio._end is not None:
         socketio._end()
         return
+    if flask.has_app_context() and flask.current_app.testing:
+        raise RuntimeError("nothing serves the application of a test, so that stop() would end the test's process")
     uwsgi: Any = sys.modules.get("uwsgi")
     if uwsgi is not None:
         # Its other signals may mean to start anew.

@@ -127,7 +127,7 @@ def _missing(request: flask.Request, name: str) -> Any:
 def kind_of(base: type[flask.Request]) -> type[flask.Request] | None:
     """Returns the class of an application's requests that reads late; `None` if the application's class does not allow it."""
     has_slots = any("__slots__" in vars(each) for each in base.__mro__[:-1])
-    if hasattr(base, "__getattr__") or has_slots or base.__new__ is not object.__new__:
+    if hasattr(base, "__getattr__") or has_slots or base.__new__ is not object.__new__ or base.__init__ is not flask.Request.__init__:
         return None
     body = {"__getattr__": _missing, "__module__": base.__module__, **{name: _matched(name) for name in _MATCHED}}
     return type(base.__name__, (base,), body)

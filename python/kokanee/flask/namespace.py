@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..exceptions import ConnectionRefusedError
 from ..namespace import Namespace as _Namespace
 from ._functions import current_request
 
@@ -39,11 +40,14 @@ class Namespace(_Namespace):
             handler = self._around(handler)
         try:
             return self._extension._handle_event(handler, event, namespace, *args)
+        except ConnectionRefusedError:
+            # It is an answer to the client, and not a failure.
+            raise
         except Exception as error:
             on_error = getattr(self, "error", None)
             if on_error is None:
                 raise
-            return on_error(error)
+            return self._extension._settle(on_error(error))
 
     @property
     def _extension(self) -> SocketIO:
@@ -69,7 +73,8 @@ class Namespace(_Namespace):
         self._extension.emit(
             event,
             *args,
-            to=options.pop("to", None) or room,
+            to=options.pop("to", None),
+            room=room,
             include_self=include_self,
             namespace=namespace or self._own(),
             callback=callback,

@@ -150,18 +150,20 @@ def _prepare(server: FlaskServer) -> None:
     """Lets a server send its packets to the test clients, and run handlers at once."""
     partial: dict[str, packet.Packet] = {}
 
-    def send_packet(eio_sid: str, pkt: Any) -> None:
+    def send_packet(eio_sid: str, pkt: Any) -> Any:
+        if eio_sid not in SocketIOTestClient.clients:
+            return type(server)._send_packet(server, eio_sid, pkt)
         # As it would be after the network.
         encoded = pkt.encode()
         first, *attachments = encoded if isinstance(encoded, list) else [encoded]
         pkt = packet.Packet(encoded_packet=first)
         for attachment in attachments:
             pkt.add_attachment(attachment)
-        client = SocketIOTestClient.clients.get(eio_sid)
-        if client is not None:
-            client._take(pkt)
+        return SocketIOTestClient.clients[eio_sid]._take(pkt)
 
-    def send_eio_packet(eio_sid: str, eio_pkt: Any) -> None:
+    def send_eio_packet(eio_sid: str, eio_pkt: Any) -> Any:
+        if eio_sid not in SocketIOTestClient.clients:
+            return type(server)._send_eio_packet(server, eio_sid, eio_pkt)
         pkt = partial.pop(eio_sid, None)
         if pkt is None:
             pkt = packet.Packet(encoded_packet=eio_pkt.data)
@@ -172,6 +174,7 @@ def _prepare(server: FlaskServer) -> None:
             send_packet(eio_sid, pkt)
         else:
             partial[eio_sid] = pkt
+        return None
 
     server._send_packet = send_packet  # type: ignore[method-assign]
     server._send_eio_packet = send_eio_packet  # type: ignore[method-assign]

@@ -135,11 +135,17 @@ class Core:
         for each in leaving:
             if each in self.protocol.namespaces:
                 self.protocol.leave(each)
-        await self._go()
-        if namespace is None:
-            self.protocol.close()
+        try:
             await self._go()
-            await self.drop()
+            if namespace is None:
+                self.protocol.close()
+                await self._go()
+                await self.drop()
+        except BaseException:
+            if namespace is None:
+                # Nothing of it is in the way of the next test.
+                self.abandon()
+            raise
         self._raise_failures()
 
     async def drop(self) -> None:

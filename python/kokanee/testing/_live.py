@@ -76,12 +76,12 @@ class LiveServer:
 
     def start(self) -> LiveServer:
         """Starts the host, and returns when it listens. Raises what has kept the application from starting."""
+        self._sockets = _run.bind(self._options)
         if self._server is not None:
             stage = _stage.known(self._server)
             if stage is not None:
                 stage.abandon()
             _stage.live.add(self._server)
-        self._sockets = _run.bind(self._options)
         self._thread.start()
         if not self._ready.wait(PATIENCE_SECONDS):
             self._failure = self._failure or RuntimeError("the application has not started")

@@ -1,19 +1,18 @@
 """`flask run` and `flask kokanee run`: the commands of Flask under Kokanee's own host.
 
-Both are found by the entry points of this package. `flask run` stays that of Flask for an application without the extension.
+Both are found by the entry points of this package. `flask run` stays that of Flask for an application without the extension, or
+whose extension needs another host. Flask imports this for each of its commands, so that the extension is imported by those that
+need it.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 from flask import cli
 from flask.helpers import get_debug_flag
-from werkzeug.serving import is_running_from_reloader
-
-from . import _hosting
-from ._extension import SocketIO
 
 #: Options of Flask's command that have no meaning for this host.
 _UNUSED = ("with_threads",)
@@ -26,6 +25,8 @@ def _run(context: click.Context, /, **given: Any) -> None:
     Applications with Socket.IO are served by Kokanee's own host, where requests of its clients do not enter Python. The reloader
     and the debugger are enabled by default with the '--debug' option.
     """
+    from werkzeug.serving import is_running_from_reloader
+
     info = context.ensure_object(cli.ScriptInfo)
     try:
         app = info.load_app()
@@ -35,10 +36,16 @@ def _run(context: click.Context, /, **given: Any) -> None:
             raise
         context.invoke(cli.run_command, **given)
         return
-    if not isinstance(app.extensions.get("socketio"), SocketIO):
+    if _is_for_own_host(app.extensions.get("socketio")):
+        _serve(info, app, given)
+    else:
         context.invoke(cli.run_command, **given)
-        return
-    _serve(info, app, given)
+
+
+def _is_for_own_host(extension: Any) -> bool:
+    """Returns whether an application has the extension, and its handlers run on threads."""
+    module = sys.modules.get("kokanee.flask")
+    return module is not None and isinstance(extension, module.SocketIO) and extension.async_mode == "threading"
 
 
 @click.pass_context
@@ -49,6 +56,8 @@ def _run_own(context: click.Context, /, **given: Any) -> None:
 
 
 def _serve(info: cli.ScriptInfo, app: Any, given: dict[str, Any]) -> None:
+    from .flask import SocketIO, _hosting
+
     debug = get_debug_flag()
     reload = given.pop("reload")
     debugger = given.pop("debugger")
