@@ -291,7 +291,15 @@ def test_workers_that_are_replaced_meet_again(name: str, folder: Path) -> None:
         before = places(folder)
         server.process.send_signal(signal.SIGHUP)
         until(lambda: not set(before) & set(places(folder)))
-        one, other = two_workers(server.port)
+
+        def two_of_the_new() -> tuple[Client, Client] | None:
+            try:
+                return two_workers(server.port)
+            except Exception:
+                # An old worker, which has left its place, may still have accepted the connection.
+                return None
+
+        one, other = until(two_of_the_new, 60)
         one.call("shout", None, None, "new")
         other.hears("heard", None, "new")
         seen = javascript("workers.mjs", server.port)
