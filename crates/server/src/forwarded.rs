@@ -10,7 +10,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, header, request::Parts};
 
-use crate::peer::Peer;
+use crate::{host::is_host, peer::Peer};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -147,7 +147,8 @@ impl Client {
     ///
     /// The client's address is the last one in a header that does not belong to a trusted proxy: the client itself may have
     /// written those before it. If a proxy does not report an address, its own address represents all its clients. If
-    /// `Forwarded` and `X-Forwarded-For` name different clients, the proxy has not written both, and neither is believed.
+    /// `Forwarded` and `X-Forwarded-For` name different clients, the proxy has not written both, and neither is believed. A value that
+    /// cannot be a host and port is ignored.
     pub(crate) fn of(proxies: &[TrustedProxy], peer: &Peer, request: &Parts) -> Self {
         let headers = &request.headers;
         // Spec: RFC 9112 3.2.2. HTTP/2 has no `Host`.
@@ -190,10 +191,15 @@ impl Client {
             client.secure =
                 proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss");
         }
-        if let Some(host) = host {
-            client.host = Some((host, "Forwarded"));
-        } else if let Some(host) = first(headers, &FORWARDED_HOST) {
-            client.host = Some((host, "X-Forwarded-Host"));
+        let host = host.map(|host| (host, "Forwarded"));
+        let legacy = || Some((first(headers, &FORWARDED_HOST)?, "X-Forwarded-Host"));
+        // The proxy may pass on what a client has sent, which `Host` may not contain either.
+        if let Some((host, header)) = host.or_else(legacy) {
+            if !host.is_empty() && is_host(host.as_bytes()) {
+                client.host = Some((host, header));
+            } else {
+                tracing::debug!(proxy = ?peer.address, header, "not a host; the header is ignored");
+            }
         }
         client
     }
@@ -505,6 +511,25 @@ mod tests {
         // One that names no client says nothing else.
         assert_eq!(of(says("proto=https", "1.2.3.4")), "1.2.3.4:0");
         assert_eq!(of(says("for=1.2.3.4", "")), "1.2.3.4:0");
+    }
+
+    #[test]
+    fn what_cannot_be_a_host_is_ignored() {
+        for value in ["a b", "a/path", "user@a", "a:port", "[::1", "a?b"] {
+            let quoted = format!("host=\"{value}\"");
+            for header in [("x-forwarded-host", value), ("forwarded", quoted.as_str())] {
+                let client = client(
+                    &["loopback"],
+                    "127.0.0.1:5",
+                    &[header, ("host", "inner:80")],
+                );
+                assert_eq!(
+                    client.host,
+                    Some(("inner:80".to_owned(), "Host")),
+                    "{value}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::{
     driver::Driver,
     extensions::{NoUpgrade, PeerAddress},
     forwarded::Client,
+    host::is_host,
     inner::ServerInner,
     mailbox::{Command, Mailbox},
     origin::Pages,
@@ -652,46 +653,6 @@ pub(crate) fn is_sound(request: &Parts, needs_host: bool) -> bool {
     });
     are_sound && (hosts > 0 || !needs_host)
 }
-
-/// Returns whether a text is a name, an IPv4 address, or an IPv6 address in brackets, with or without a port; or empty. Spec:
-/// RFC 3986 3.2.2.
-fn is_host(host: &[u8]) -> bool {
-    if let [b'[', rest @ ..] = host {
-        let Some(end) = memchr::memchr(b']', rest) else {
-            return false;
-        };
-        let address = std::str::from_utf8(&rest[..end]);
-        let is_address = address.is_ok_and(|it| it.parse::<std::net::Ipv6Addr>().is_ok());
-        return is_address && is_port(&rest[end + 1..]);
-    }
-    let name = host.iter().take_while(|c| IN_HOST[usize::from(**c)]);
-    is_port(&host[name.count()..])
-}
-
-/// Returns whether a text is a colon and a port, or empty.
-fn is_port(port: &[u8]) -> bool {
-    match port {
-        [] => true,
-        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    }
-}
-
-/// Returns whether a byte may occur in the name of a host.
-const IN_HOST: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\''
-            )
-            || matches!(byte, b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
-        byte += 1;
-    }
-    table
-};
 
 /// The decision about a request to open a session.
 enum Opened {

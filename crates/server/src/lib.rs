@@ -50,6 +50,7 @@ mod fallback;
 mod forwarded;
 mod handler;
 mod handshake;
+mod host;
 mod http;
 mod inner;
 mod limits;
