@@ -18,6 +18,7 @@ from asgi_hosts import uvicorn
 from own_host import SERVE
 from raw import PATH, Poller, leave_poll, websocket
 from support import Program, javascript, program
+from websocket import WebSocketException
 from wsgi_hosts import BIN, gunicorn, uwsgi
 
 import kokanee
@@ -295,8 +296,8 @@ def test_workers_that_are_replaced_meet_again(name: str, folder: Path) -> None:
         def two_of_the_new() -> tuple[Client, Client] | None:
             try:
                 return two_workers(server.port)
-            except Exception:
-                # An old worker, which has left its place, may still have accepted the connection.
+            except (AssertionError, WebSocketException, ConnectionError):
+                # An old worker, which has left its place, has still accepted the connection, and ended it.
                 return None
 
         one, other = until(two_of_the_new, 60)
