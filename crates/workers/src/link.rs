@@ -5,9 +5,10 @@ use std::{
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
+    sync::Arc,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -61,7 +62,23 @@ struct Waiting {
     connections: usize,
     /// What was taken last is not written yet.
     writing: bool,
+    /// The connection, after the greeting: what nothing waits before is written at once.
+    stream: Option<Arc<UnixStream>>,
     ended: bool,
+}
+
+impl Waiting {
+    /// Writes a frame, without waking the task that writes what waits. Returns what is left to that task.
+    fn write_now(&mut self, mut frame: Bytes) -> Option<Bytes> {
+        if !self.items.is_empty() || self.writing {
+            return Some(frame);
+        }
+        // An error is found by the task, too.
+        if let Some(Ok(written)) = self.stream.as_ref().map(|stream| stream.try_write(&frame)) {
+            frame.advance(written);
+        }
+        (!frame.is_empty()).then_some(frame)
+    }
 }
 
 /// The messages that wait for a worker.
@@ -96,8 +113,11 @@ impl Link {
             self.overflowed.notify_one();
             return Err(SendError::Full);
         }
-        waiting.bytes += frame.len();
-        waiting.items.push_back(Item::Frame(frame));
+        let Some(rest) = waiting.write_now(frame) else {
+            return Ok(());
+        };
+        waiting.bytes += rest.len();
+        waiting.items.push_back(Item::Frame(rest));
         self.changed.notify_one();
         Ok(())
     }
@@ -130,6 +150,7 @@ impl Link {
         let (items, mut lost) = {
             let mut waiting = self.waiting.lock();
             is_known = std::mem::replace(&mut waiting.ended, true);
+            waiting.stream = None;
             let items = std::mem::take(&mut waiting.items);
             (items, usize::from(waiting.writing))
         };
@@ -170,7 +191,7 @@ impl Link {
     }
 
     /// Writes a greeting and what is sent, until the other worker has ended the connection, or too much waits.
-    pub(crate) async fn carry(&self, stream: &UnixStream, hello: &[u8]) -> io::Result<()> {
+    pub(crate) async fn carry(&self, stream: &Arc<UnixStream>, hello: &[u8]) -> io::Result<()> {
         tokio::select! {
             result = self.write(stream, hello) => result,
             result = ended(stream) => result,
@@ -178,8 +199,9 @@ impl Link {
         }
     }
 
-    async fn write(&self, stream: &UnixStream, hello: &[u8]) -> io::Result<()> {
+    async fn write(&self, stream: &Arc<UnixStream>, hello: &[u8]) -> io::Result<()> {
         write_all(stream, hello).await?;
+        self.waiting.lock().stream = Some(Arc::clone(stream));
         let mut frames = Vec::new();
         loop {
             let changed = self.changed.notified();

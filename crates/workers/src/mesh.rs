@@ -298,7 +298,8 @@ impl Mesh {
             }
         };
         check_user(&stream)?;
-        let _listed = Listed::new(&self.0, &stream);
+        let stream = Arc::new(stream);
+        let _listed = Listed::new(&self.0, &*stream);
         let hello = Message::Hello(self.0.name.worker).encode();
         link.carry(&stream, &hello).await
     }

@@ -166,6 +166,30 @@ async fn every_worker_meets_all_others_and_hears_them_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_larger_than_the_sockets_buffer_come_whole_and_in_order() {
+    let folder = Folder::new();
+    let (one, mut other) = (Bed::join(&folder.0), Bed::join(&folder.0));
+    one.knows(1).await;
+    other.knows(1).await;
+    let name = |number: usize| {
+        number
+            .to_string()
+            .repeat(if number.is_multiple_of(3) { 200_000 } else { 1 })
+    };
+    for round in 0..5 {
+        for number in 0..12 {
+            assert!(one.mesh.send(other.mesh.worker(), event(&name(number))));
+        }
+        for number in 0..12 {
+            assert!(
+                name_of(other.next().await) == name(number),
+                "{round} {number}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_comes_with_its_connection_among_messages() {
     let folder = Folder::new();
     let (one, mut two) = (Bed::join(&folder.0), Bed::join(&folder.0));
