@@ -236,7 +236,8 @@ async fn a_worker_that_leaves_is_forgotten_and_takes_its_socket_along() {
     assert!(!folder.0.exists(), "the last one removes the folder");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+// On one thread, so that the link has not found out yet when the request is given to it.
+#[tokio::test]
 async fn the_socket_of_a_killed_worker_is_removed_and_its_request_comes_back() {
     let folder = Folder::new();
     let mut one = Bed::join(&folder.0);
