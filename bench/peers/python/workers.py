@@ -1,7 +1,7 @@
 """Many workers: `workers.py LOAD` prints their throughput beside that of one, and what a request at the wrong worker costs more.
 
-`LOAD` is the path of `kokanee-bench`. The host is the package's own. Runs with one worker and with four take turns, and so do
-requests at the right and at the wrong worker.
+`LOAD` is the path of `kokanee-bench`. The host is the package's own. Runs with one worker and with four take turns, on all CPUs, and so
+do requests at the right and at the wrong worker, with both workers on the first CPU and the client on the second.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import signal
 import statistics
 import subprocess
@@ -31,11 +32,11 @@ START = 30.0
 
 
 @contextlib.contextmanager
-def host(workers: int) -> Iterator[int]:
-    """Runs the host, and returns its port."""
+def host(workers: int, *prefix: str) -> Iterator[int]:
+    """Runs the host by a command that may have a prefix, and returns its port."""
     port = free_port()
     options = [f"--port={port}", f"--workers={workers}"]
-    command = [sys.executable, "-m", "kokanee", "serve", *options, "workers_app:app"]
+    command = [*prefix, sys.executable, "-m", "kokanee", "serve", *options, "workers_app:app"]
     process = subprocess.Popen(command, cwd=HERE, stderr=subprocess.DEVNULL)
     try:
         # The last worker may start later than the first.
@@ -98,7 +99,8 @@ def cpu_of(workers: list[bytes]) -> float:
 
 def wrong_worker() -> None:
     """Prints what a POST costs at the worker that has the session, and at another one."""
-    with host(2) as port:
+    os.sched_setaffinity(0, {1})
+    with host(2, "taskset", "--cpu-list", "0") as port:
         right = Connection(port)
         wrong = Connection(port)
         while wrong.worker == right.worker:

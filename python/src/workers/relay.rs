@@ -15,6 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::Request;
 use http_body_util::Full;
 use kokanee_server::Server;
@@ -195,9 +196,7 @@ impl Relays {
     ) {
         let (relays, mesh) = (Arc::clone(self), mesh.clone());
         let number = relayed.number;
-        // The task cannot take itself off the list before it is on it.
-        let mut answering = self.answering.lock();
-        let task = runtime.spawn(async move {
+        let mut task = Box::pin(async move {
             let reply = match request_of(&relayed.head, Full::from(relayed.body)) {
                 Ok(request) => request::answer(server, request).await,
                 Err(_) => Reply::new(400, Vec::new(), Bytes::new()),
@@ -205,7 +204,15 @@ impl Relays {
             relays.answering.lock().remove(&(from, number));
             send(&mesh, from, number, reply).await;
         });
-        answering.insert((from, number), task.abort_handle());
+        // The session has the request now; a task waits for the response.
+        let entered = runtime.enter();
+        if (&mut task).now_or_never().is_none() {
+            drop(entered);
+            // The task cannot take itself off the list before it is on it.
+            let mut answering = self.answering.lock();
+            let task = runtime.spawn(task);
+            answering.insert((from, number), task.abort_handle());
+        }
     }
 
     /// Ends the answering of a request: its session learns that it was given up.
