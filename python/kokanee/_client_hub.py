@@ -134,9 +134,11 @@ def current() -> Hub:
 
 def interrupt() -> None:
     """Disconnects the clients of this process, as Ctrl-C ends it."""
+    # However many of their servers do not read.
+    deadline = time.monotonic() + INTERRUPT_SECONDS
     for hub in list(_hubs.values()):
         for client in list(hub.clients.values()):
-            client._interrupt()
+            client._interrupt(max(deadline - time.monotonic(), 0.0))
 
 
 def _patched() -> str | None:

@@ -12,7 +12,7 @@ from . import _client_hub, _client_loop, _client_options, _engine, exceptions
 from ._client_answer import Answer
 from ._client_handlers import lifecycle_args
 from ._steps import is_awaitable, settle
-from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason
+from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason, Watch
 
 
 class AsyncClient(BaseClient):
@@ -22,8 +22,7 @@ class AsyncClient(BaseClient):
     """
 
     _hub: Any = None
-    #: Set when an answer to CONNECT has come, and when the connection has ended for good.
-    _change: Any = None
+    #: Set when the connection has ended for good.
     _end: Any = None
     _process: int = 0
     _session_factory: Any = None
@@ -62,36 +61,32 @@ class AsyncClient(BaseClient):
         self._wanted = set(self.connection_namespaces)
         self._process, self._hub = os.getpid(), _client_loop.current()
         seconds = self._wait_seconds(wait_timeout)
-        self._change = asyncio.Event()
-        await self._open_session()
-        values = (await _value(url), await _value(headers), await _value(auth))
-        self._make_engine(self._hub, values, seconds, retry)
+        watch = Watch(self)
         try:
-            await self._wait_for_answers(seconds, wait, retry)
-        except BaseException:
-            await self._stop()
-            raise
-        error = self._connection_error() if wait else self._first_failure()
-        if error is not None:
-            await self._stop()
-            raise error
-        try:
+            await self._open_session()
+            values = (await _value(url), await _value(headers), await _value(auth))
+            self._make_engine(self._hub, values, seconds, retry)
+            await self._wait_for_answers(watch, seconds, wait, retry)
+            error = self._connection_error() if wait else self._first_failure()
+            if error is not None:
+                raise error
             await self._wait_for_upgrade()
         except BaseException:
             await self._stop()
             raise
-        self._settle()
+        finally:
+            watch.end()
         # The server may have ended it already.
         self.connected = self._engine is not None and (bool(self.namespaces) or not wait)
 
-    async def _wait_for_answers(self, seconds: float, wait: bool, retry: bool) -> None:
-        change, expected = self._change, len(self.connection_namespaces)
+    async def _wait_for_answers(self, watch: Watch, seconds: float, wait: bool, retry: bool) -> None:
+        expected = len(self.connection_namespaces)
         # The engine ends an attempt in time; the first answer comes after the connection.
         left: float | None = None if retry else seconds + self._option("request_timeout") + 1
         while len(self._answers) < expected and (wait or not (self._answers or self.namespaces)):
-            if not await _wait(change, left) or self._engine is None:
+            if not await _wait(watch.event, left) or self._engine is None:
                 return
-            change.clear()
+            watch.renew()
             if not retry:
                 left = seconds
 
@@ -120,8 +115,7 @@ class AsyncClient(BaseClient):
 
     def _answered(self, namespace: str, failure: exceptions.ConnectionError | None) -> None:
         self._answers[namespace] = failure
-        if self._change is not None:
-            self._change.set()
+        self._wake()
 
     async def join(self, namespace: str, wait: bool = True, wait_timeout: float = WAIT_TIMEOUT) -> None:
         """Joins one more namespace of the server, and stays in it over reconnections.
@@ -130,14 +124,16 @@ class AsyncClient(BaseClient):
         """
         if not self._begin_join(namespace):
             return
-        self._change = change = asyncio.Event()
-        self._engine.join(namespace)
-        while wait and namespace not in self._answers:
-            if not await _wait(change, self._wait_seconds(wait_timeout) + 1):
-                break
-            change.clear()
-        error = self._end_join(namespace) if wait and namespace not in self.namespaces else None
-        self._settle()
+        watch = Watch(self)
+        try:
+            self._engine.join(namespace)
+            while wait and namespace not in self._answers and self._engine is not None:
+                if not await _wait(watch.event, self._wait_seconds(wait_timeout) + 1):
+                    break
+                watch.renew()
+            error = self._end_join(namespace) if wait and namespace not in self.namespaces else None
+        finally:
+            watch.end()
         if error is not None:
             raise error
 

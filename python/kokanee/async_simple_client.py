@@ -139,8 +139,11 @@ class AsyncSimpleClient:
         """Disconnects from the server."""
         if self.connected:
             await self.client.disconnect()
-            self.client = None
             self.connected = False
+            self.client = None
+            # Who waits while it reconnects learns that no connection will come.
+            self.connected_event.set()
+            self.input_event.set()
 
     async def __aenter__(self) -> AsyncSimpleClient:
         return self

@@ -9,17 +9,16 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable
-from typing import Any, Callable, ClassVar, TypeVar, overload
+from typing import Any, Callable, ClassVar
 
 from . import _client_options, _engine, _options, base_namespace, exceptions, packet
 from ._client_answer import Answer
 from ._client_eio import ClientEIO
 from ._client_handlers import RESERVED, Handler, check, lifecycle_args
+from ._registering import H, Registering
 from ._steps import settle
 from .engineio import packet as eio_packet
 
-#: A handler, whose type a decorator keeps.
-H = TypeVar("H", bound=Handler)
 
 default_logger = logging.getLogger("socketio.client")
 engine_logger = logging.getLogger("engineio.client")
@@ -65,7 +64,26 @@ class _DefaultSeconds(int):
 WAIT_TIMEOUT: Any = _DefaultSeconds(1)
 
 
-class BaseClient:
+class Watch:
+    """Watches a client's answers to CONNECT, while somebody waits for them: `event` is set at the next one, and at the end."""
+
+    def __init__(self, client: BaseClient) -> None:
+        self._client = client
+        self.renew()
+        client._watches.append(self)
+
+    def renew(self) -> None:
+        """Watches for one more answer. Those that have come must be looked at after it."""
+        self.event: Any = self._client._create_event()
+
+    def end(self) -> None:
+        """Keeps nothing of it, nor of answers for which nobody waits: an idle client is small."""
+        self._client._watches.remove(self)
+        if not self._client._watches:
+            self._client._answers = {}
+
+
+class BaseClient(Registering):
     """Is the base of `Client` and `AsyncClient`."""
 
     reserved_events: ClassVar[list[str]] = list(RESERVED)
@@ -94,7 +112,6 @@ class BaseClient:
     _listeners: dict[str, list[Handler]] | None = None
     #: The connection, if its packets are read in Python.
     _raw: Any = None
-    _change: Any = None
     _end: Any = None
 
     def __init__(
@@ -138,6 +155,7 @@ class BaseClient:
         self.namespaces: dict[str, str | None] = {}
         #: Those of which the answer to CONNECT has come, and why it was not a good one.
         self._answers: dict[str, exceptions.ConnectionError | None] = {}
+        self._watches: list[Watch] = []
         #: The namespaces in which the client is, or will be again.
         self._wanted: set[str] = set()
         #: The namespaces that are connected, and whose end no handler knows.
@@ -170,54 +188,16 @@ class BaseClient:
 
     # Registering handlers.
 
-    @overload
-    def on(self, event: str, handler: None = None, namespace: str | None = None) -> Callable[[H], H]: ...
-
-    @overload
-    def on(self, event: str, handler: Handler, namespace: str | None = None) -> None: ...
-
-    def on(self, event: str, handler: Handler | None = None, namespace: str | None = None) -> Any:
-        """Registers the handler of an event; as a decorator without `handler`.
-
-        The last handler of an event in a namespace counts. `*` as event or as namespace takes those that have no handler.
-        Raises `TypeError` if a handler of the life cycle can never be called, as its parameters do not fit.
-        """
-        namespace = namespace or "/"
-
-        def register(function: H) -> H:
-            check(event, function, namespace)
-            self.handlers.setdefault(namespace, {})[event] = function
-            return function
-
-        if handler is None:
-            return register
-        register(handler)
-        return None
-
-    @overload
-    def event(self, handler: H, /) -> H: ...
-
-    @overload
-    def event(self, *, namespace: str | None = None) -> Callable[[H], H]: ...
-
-    def event(self, *args: Any, **kwargs: Any) -> Any:
-        """Registers a function as the handler of the event of its name: `@sio.event` or `@sio.event(namespace=…)`."""
-        if len(args) == 1 and not kwargs and callable(args[0]):
-            return self.on(args[0].__name__)(args[0])
-
-        def register(function: Any) -> Any:
-            on: Callable[..., Any] = self.on
-            return on(function.__name__, *args, **kwargs)(function)
-
-        return register
+    def _check_handler(self, event: str, handler: Handler, namespace: str) -> None:
+        check(event, handler, namespace)
 
     def once(self, event: str, handler: Handler | None = None, namespace: str | None = None) -> Any:
         """Registers a handler as `on` does, which is called for one event only."""
         namespace = namespace or "/"
 
         def register(function: H) -> H:
-            check(event, function, namespace)
-            self.handlers.setdefault(namespace, {})[event] = _Once(self, event, namespace, function)
+            self._check_handler(event, function, namespace)
+            self._put_handler(event, _Once(self, event, namespace, function), namespace)
             return function
 
         if handler is None:
@@ -387,10 +367,15 @@ class BaseClient:
         failures = [failure for failure in self._answers.values() if failure is not None]
         return next((failure for failure in failures if failure.reason != "refused"), None)
 
-    def _settle(self) -> None:
-        """Keeps nothing of the wait for the answers of namespaces: an idle client is small."""
-        self._change = None
-        self._answers = {}
+    # Those who wait for the answers of namespaces.
+
+    def _create_event(self) -> Any:
+        """Returns an event of the kind that handlers of this client wait for."""
+        raise NotImplementedError
+
+    def _wake(self) -> None:
+        for watch in tuple(self._watches):
+            watch.event.set()
 
     def _begin_join(self, namespace: str) -> bool:
         """Takes note of one more namespace. Returns whether it must be joined."""
@@ -429,7 +414,7 @@ class BaseClient:
         self._engine = self._raw = None
         self.connected, self.sid, self.namespaces = False, None, {}
         self._wanted, self._live, self._callbacks = set(), set(), {}
-        self._change = self._end = None
+        self._watches, self._end = [], None
         self._prepare_hub()
 
     def _reset(self, hub: Any) -> None:
@@ -447,9 +432,7 @@ class BaseClient:
             # Who waits for an answer or for room learns that it will not come.
             if isinstance(callback, Answer):
                 callback.failed("the client is closed")
-        if self._change is not None:
-            # So does who waits for the answers of namespaces.
-            self._change.set()
+        self._wake()
 
     def _claim(self, namespace: str) -> bool:
         """Returns whether nobody else tells the handlers that a namespace is not connected any more."""
@@ -597,8 +580,7 @@ class BaseClient:
         self.sid = self._engine.session_id() if self._engine is not None else None
         self.recovered = recovered
         self.connected = True
-        if self._change is not None:
-            self._change.set()
+        self._wake()
         await self._trigger("connect", namespace)
         self._answered(namespace, None)
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any, Callable, ClassVar, TypeVar, overload
+from typing import Any, Callable, ClassVar
 
 from . import _connections, _engine, _options, _workers, base_namespace, exceptions, packet
 from ._eio import EngineIO
 from ._environ import of_opening
 from ._handlers import Handler, accepts, check, check_namespace
+from ._registering import Registering
 from ._steps import settle
 from .engineio import packet as eio_packet
-
-#: A handler, whose type a decorator keeps.
-H = TypeVar("H", bound=Handler)
 
 default_logger = logging.getLogger("socketio.server")
 engine_logger = logging.getLogger("engineio.server")
@@ -57,7 +55,7 @@ def own_origins(environ: Mapping[str, Any]) -> list[str]:
     return origins
 
 
-class BaseServer(_connections.Connections):
+class BaseServer(Registering, _connections.Connections):
     """Is the base of `Server` and `AsyncServer`."""
 
     reserved_events: ClassVar[list[str]] = ["connect", "disconnect"]
@@ -186,50 +184,13 @@ class BaseServer(_connections.Connections):
 
     # Registering handlers.
 
-    @overload
-    def on(self, event: str, handler: None = None, namespace: str | None = None) -> Callable[[H], H]: ...
+    def _check_handler(self, event: str, handler: Handler, namespace: str) -> None:
+        check(event, handler, namespace)
 
-    @overload
-    def on(self, event: str, handler: Handler, namespace: str | None = None) -> None: ...
-
-    def on(
-        self, event: str, handler: Handler | None = None, namespace: str | None = None
-    ) -> Any:
-        """Registers the handler of an event; as a decorator without `handler`.
-
-        The last handler of an event in a namespace counts. `*` as event or as namespace takes those that have no handler.
-        Raises `TypeError` if the handler can never be called, as its parameters do not fit.
-        """
-        namespace = namespace or "/"
-
-        def register(function: H) -> H:
-            check(event, function, namespace)
-            self.handlers.setdefault(namespace, {})[event] = function
-            if namespace != "*":
-                self._engine.open_namespace(namespace)
-            return function
-
-        if handler is None:
-            return register
-        register(handler)
-        return None
-
-    @overload
-    def event(self, handler: H, /) -> H: ...
-
-    @overload
-    def event(self, *, namespace: str | None = None) -> Callable[[H], H]: ...
-
-    def event(self, *args: Any, **kwargs: Any) -> Any:
-        """Registers a function as the handler of the event of its name: `@sio.event` or `@sio.event(namespace=…)`."""
-        if len(args) == 1 and not kwargs and callable(args[0]):
-            return self.on(args[0].__name__)(args[0])
-
-        def register(function: Any) -> Any:
-            on: Callable[..., Any] = self.on
-            return on(function.__name__, *args, **kwargs)(function)
-
-        return register
+    def _put_handler(self, event: str, handler: Handler, namespace: str) -> None:
+        super()._put_handler(event, handler, namespace)
+        if namespace != "*":
+            self._engine.open_namespace(namespace)
 
     def register_namespace(self, namespace_handler: Any) -> None:
         """Registers an object whose methods handle the events of its namespace."""

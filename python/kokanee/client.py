@@ -8,7 +8,7 @@ from . import _client_hub, _engine, _lifecycle, exceptions
 from ._client_answer import Answer, answer_value
 from ._client_handlers import lifecycle_args
 from ._steps import drive
-from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason
+from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason, Watch
 
 
 class Client(BaseClient):
@@ -17,8 +17,7 @@ class Client(BaseClient):
     All clients of a process share a pool of threads for their handlers: an idle client has no thread of its own.
     """
 
-    #: Set when an answer to CONNECT has come, and when the connection has ended for good.
-    _change: Any = None
+    #: Set when the connection has ended for good.
     _end: Any = None
 
     def _prepare_hub(self) -> None:
@@ -51,35 +50,31 @@ class Client(BaseClient):
         self._stop()
         self._wanted = set(self.connection_namespaces)
         seconds = self._wait_seconds(wait_timeout)
-        self._change = self._create_event()
-        values = (_value(url), _value(headers), _value(auth))
-        self._make_engine(self._hub, values, seconds, retry)
+        watch = Watch(self)
         try:
-            self._wait_for_answers(seconds, wait, retry)
-        except BaseException:
-            self._stop()
-            raise
-        error = self._connection_error() if wait else self._first_failure()
-        if error is not None:
-            self._stop()
-            raise error
-        try:
+            values = (_value(url), _value(headers), _value(auth))
+            self._make_engine(self._hub, values, seconds, retry)
+            self._wait_for_answers(watch, seconds, wait, retry)
+            error = self._connection_error() if wait else self._first_failure()
+            if error is not None:
+                raise error
             self._wait_for_upgrade()
         except BaseException:
             self._stop()
             raise
-        self._settle()
+        finally:
+            watch.end()
         # The server may have ended it already.
         self.connected = self._engine is not None and (bool(self.namespaces) or not wait)
 
-    def _wait_for_answers(self, seconds: float, wait: bool, retry: bool) -> None:
-        change, expected = self._change, len(self.connection_namespaces)
+    def _wait_for_answers(self, watch: Watch, seconds: float, wait: bool, retry: bool) -> None:
+        expected = len(self.connection_namespaces)
         # The engine ends an attempt in time; the first answer comes after the connection.
         left: float | None = None if retry else seconds + self._option("request_timeout") + 1
         while len(self._answers) < expected and (wait or not (self._answers or self.namespaces)):
-            if not change.wait(left) or self._engine is None:
+            if not watch.event.wait(left) or self._engine is None:
                 return
-            change = self._change = self._create_event()
+            watch.renew()
             if not retry:
                 left = seconds
 
@@ -94,8 +89,7 @@ class Client(BaseClient):
 
     def _answered(self, namespace: str, failure: exceptions.ConnectionError | None) -> None:
         self._answers[namespace] = failure
-        if self._change is not None:
-            self._change.set()
+        self._wake()
 
     def join(self, namespace: str, wait: bool = True, wait_timeout: float = WAIT_TIMEOUT) -> None:
         """Joins one more namespace of the server, and stays in it over reconnections.
@@ -104,14 +98,16 @@ class Client(BaseClient):
         """
         if not self._begin_join(namespace):
             return
-        self._change = change = self._create_event()
-        self._engine.join(namespace)
-        while wait and namespace not in self._answers:
-            if not change.wait(self._wait_seconds(wait_timeout) + 1):
-                break
-            change = self._change = self._create_event()
-        error = self._end_join(namespace) if wait and namespace not in self.namespaces else None
-        self._settle()
+        watch = Watch(self)
+        try:
+            self._engine.join(namespace)
+            while wait and namespace not in self._answers and self._engine is not None:
+                if not watch.event.wait(self._wait_seconds(wait_timeout) + 1):
+                    break
+                watch.renew()
+            error = self._end_join(namespace) if wait and namespace not in self.namespaces else None
+        finally:
+            watch.end()
         if error is not None:
             raise error
 
@@ -165,10 +161,10 @@ class Client(BaseClient):
             if end is not None:
                 end.set()
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, seconds: float) -> None:
         """Ends the connection within a signal handler, where no greenlet can wait."""
         if self.handle_sigint:
-            self._disconnect(_client_hub.INTERRUPT_SECONDS, interrupted=True)
+            self._disconnect(seconds, interrupted=True)
 
     def _stop(self, seconds: float = _client_hub.CLOSE_SECONDS, interrupted: bool = False) -> None:
         """Ends the connection, if there is one, and waits until the server knows."""

@@ -135,8 +135,11 @@ class SimpleClient:
         """Disconnects from the server."""
         if self.connected:
             self.client.disconnect()
-            self.client = None
             self.connected = False
+            self.client = None
+            # Who waits while it reconnects learns that no connection will come.
+            self.connected_event.set()
+            self.input_event.set()
 
     def __enter__(self) -> SimpleClient:
         return self

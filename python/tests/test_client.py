@@ -700,3 +700,85 @@ async def test_a_client_that_leaves_does_not_end_one_that_is_about_to_connect(se
     await second.connect(url_of(server), auth=auth)
     assert await second.call("echo", 1) == 1
     await second.disconnect()
+
+
+def test_joins_at_the_same_time_do_not_wait_for_each_other(server: Program) -> None:
+    async def main() -> None:
+        sio = kokanee.AsyncClient()
+        await sio.connect(url_of(server))
+        waits: list[float] = []
+        wait = sio._wait_seconds
+        sio._wait_seconds = lambda given: waits.append(1) or 10 * LIMIT  # type: ignore[method-assign]
+        results = await asyncio.wait_for(
+            asyncio.gather(sio.join("/other"), sio.join("/locked"), sio.join("/other"), return_exceptions=True), LIMIT
+        )
+        assert [type(each) for each in results] == [type(None), exceptions.ConnectionError, type(None)]
+        assert waits and not sio._watches and not sio._answers
+        sio._wait_seconds = wait  # type: ignore[method-assign]
+        assert await sio.call("where", namespace="/other") == "/other"
+        await sio.disconnect()
+
+    asyncio.run(main())
+
+
+def test_threads_that_join_at_the_same_time_do_not_wait_for_each_other(server: Program) -> None:
+    with connected(url_of(server)) as sio:
+        sio._wait_seconds = lambda given: 10 * LIMIT  # type: ignore[method-assign]
+        results: dict[str, Any] = {}
+
+        def join(namespace: str) -> None:
+            try:
+                sio.join(namespace)
+                results[namespace] = None
+            except exceptions.ConnectionError as error:
+                results[namespace] = error.data["data"]
+
+        threads = [threading.Thread(target=join, args=(name,)) for name in ("/other", "/locked")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LIMIT)
+        assert results == {"/other": None, "/locked": {"door": 7}}
+        assert not sio._watches and not sio._answers
+
+
+def test_a_handler_that_disconnects_ends_a_connect_that_tries_again() -> None:
+    sio = kokanee.Client(reconnection_delay=0.01)
+
+    @sio.event
+    def connect_error(data: Any) -> None:
+        threading.Thread(target=sio.disconnect).start()
+
+    failures: list[Exception] = []
+
+    def connect() -> None:
+        try:
+            sio.connect(f"http://127.0.0.1:{free_port()}", retry=True)
+        except exceptions.ConnectionError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=connect)
+    thread.start()
+    thread.join(LIMIT)
+    assert not thread.is_alive() and len(failures) == 1
+
+
+def test_a_simple_client_that_is_disconnected_while_it_reconnects_ends_its_waits() -> None:
+    with program("serving_clients.py", PACKAGE="kokanee") as server:
+        simple = kokanee.SimpleClient(reconnection_delay=10 * LIMIT)
+        simple.connect(url_of(server))
+        server.stop()
+        until(lambda: not simple.connected_event.is_set())
+    ended: list[str] = []
+
+    def receive() -> None:
+        try:
+            simple.receive()
+        except exceptions.DisconnectedError:
+            ended.append("receive")
+
+    thread = threading.Thread(target=receive)
+    thread.start()
+    simple.disconnect()
+    thread.join(LIMIT)
+    assert ended == ["receive"]
