@@ -94,6 +94,14 @@ class RawEngine:
         self._send(packet.EVENT, namespace, [event, *_args(data)], id)
         return SENT
 
+    def has_room(self, namespace: str) -> bool:
+        """Returns whether a message would leave at once."""
+        return self._engine.has_room("/")
+
+    def when_room(self, namespace: str, call: int) -> None:
+        """Ends a call when a message would leave at once."""
+        self._engine.when_room("/", call)
+
     def set_auth(self, auth: Any) -> None:
         """Sets what is sent with CONNECT from now on."""
         self._auth = auth

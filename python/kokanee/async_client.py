@@ -226,7 +226,10 @@ class AsyncClient(BaseClient):
         engine = self._engine
         if engine is None:
             self._emitted(-1, namespace)
-        elif callback is None:
+            return
+        if (callback is not None or self._raw is not None) and not engine.has_room(namespace):
+            await self._wait_for_room(engine, namespace)
+        if callback is None:
             sent = engine.emit(namespace, event, data)
             if sent == -3:
                 await self._emit_later(engine, namespace, event, data)
@@ -238,6 +241,16 @@ class AsyncClient(BaseClient):
             if sent:
                 self._callbacks.pop(number, None)
                 self._emitted(sent, namespace)
+
+    async def _wait_for_room(self, engine: Any, namespace: str) -> None:
+        """Waits until the server has read what was sent before, or the connection has ended."""
+        room = asyncio.Event()
+        number = self._call_number(namespace, Answer(room))
+        try:
+            engine.when_room(namespace, number)
+            await room.wait()
+        finally:
+            self._callbacks.pop(number, None)
 
     async def _emit_later(self, engine: Any, namespace: str, event: str, data: Any) -> None:
         """Emits an event when the server has read what was sent before."""

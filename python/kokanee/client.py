@@ -209,7 +209,10 @@ class Client(BaseClient):
         engine = self._engine
         if engine is None:
             self._emitted(-1, namespace)
-        elif callback is None:
+            return
+        if (callback is not None or self._raw is not None) and not engine.has_room(namespace):
+            self._wait_for_room(engine, namespace)
+        if callback is None:
             sent = engine.emit(namespace, event, data)
             if sent == -3:
                 self._emit_later(engine, namespace, event, data)
@@ -221,6 +224,16 @@ class Client(BaseClient):
             if sent:
                 self._callbacks.pop(number, None)
                 self._emitted(sent, namespace)
+
+    def _wait_for_room(self, engine: Any, namespace: str) -> None:
+        """Waits until the server has read what was sent before, or the connection has ended."""
+        room = self._create_event()
+        number = self._call_number(namespace, Answer(room))
+        try:
+            engine.when_room(namespace, number)
+            room.wait()
+        finally:
+            self._callbacks.pop(number, None)
 
     def _emit_later(self, engine: Any, namespace: str, event: str, data: Any) -> None:
         """Emits an event when the server has read what was sent before."""

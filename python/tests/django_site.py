@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import socketio
-from support import LIMIT, PROGRAMS, Program, program
+from support import LIMIT, PROGRAMS, Program, program, python_path
 
 # Its threads outlive the tests, and complain that nothing more comes.
 logging.getLogger("engineio.client").setLevel(logging.CRITICAL)
@@ -53,7 +53,7 @@ def environment(folder: Path, **options: Any) -> dict[str, str]:
         "SECRET_KEY": folder.name + uuid.uuid4().hex,
         "OPTIONS": json.dumps(options),
         "DJANGO_SETTINGS_MODULE": "site_settings",
-        "PYTHONPATH": os.pathsep.join([str(SITE), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": python_path(SITE),
     }
 
 

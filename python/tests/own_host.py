@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -16,7 +15,6 @@ SERVE = [sys.executable, "-m", "kokanee", "serve"]
 @contextlib.contextmanager
 def serve(app: str, *options: str, port: int | None = None, **environment: str) -> Iterator[Program]:
     """Runs `python -m kokanee serve` with an application of `programs`."""
-    environment.setdefault("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     with program(*SERVE, app, "--port", "{port}", *options, port=port, **environment) as running:
         yield running
 

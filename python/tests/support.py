@@ -29,6 +29,14 @@ PORTS = range(10_000, 32_000)
 LIMIT = 30.0
 
 
+def python_path(*folders: pathlib.Path | str) -> str:
+    """Returns where programs find modules: in folders, then where the tests find theirs.
+
+    The folder of the source is not among them: the package that is tested is the one that is installed.
+    """
+    return os.pathsep.join([*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def free_port() -> int:
     """Returns a port that nothing listens on."""
     while True:

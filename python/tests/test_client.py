@@ -782,3 +782,31 @@ def test_a_simple_client_that_is_disconnected_while_it_reconnects_ends_its_waits
     simple.disconnect()
     thread.join(LIMIT)
     assert ended == ["receive"]
+
+
+@pytest.mark.parametrize("serializer", ["default", "reversed"])
+def test_events_with_callbacks_and_of_own_packets_wait_for_a_server_that_does_not_read(serializer: str) -> None:
+    with program("serving_clients.py", PACKAGE="kokanee", SERIALIZER=serializer) as server:
+        options = {"serializer": Reversed} if serializer == "reversed" else {}
+        sio = kokanee.Client(**options)
+        sio.connect(url_of(server))
+        answers: list[Any] = []
+        sent: list[int] = []
+
+        def emit() -> None:
+            for number in range(60):
+                sio.emit("echo", (number, "x" * 500_000), callback=lambda *args: answers.append(args[0]))
+                sent.append(number)
+
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            thread = threading.Thread(target=emit)
+            thread.start()
+            until(lambda: not sio._engine.has_room("/"))
+            # 30 MB were to be sent.
+            assert thread.is_alive() and len(sent) < 59
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        thread.join(LIMIT)
+        until(lambda: sorted(answers) == list(range(60)))
+        sio.disconnect()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import HERE, javascript, program
+from support import HERE, javascript, program, python_path
 
 import kokanee
 
@@ -89,7 +89,7 @@ def test_users_sessions_and_models_in_handlers(python: str, host: str, tmp_path:
     (tmp_path / "with_daphne.py").write_text(SETTINGS)
     environment = {
         "DATABASE": str(tmp_path / "db.sqlite3"),
-        "PYTHONPATH": os.pathsep.join([str(PROJECT), str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": python_path(PROJECT, tmp_path),
         "DJANGO_SETTINGS_MODULE": "with_daphne" if host.startswith("daphne's") else "project.settings",
     }
     migrate = [python, str(PROJECT / "manage.py"), "migrate", "-v", "0"]

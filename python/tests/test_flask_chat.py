@@ -62,7 +62,7 @@ def test_a_room_hears_what_is_said_in_it(chat: ModuleType) -> None:
 @pytest.mark.skipif(browser() is None, reason="needs Chromium, and npm's packages in tests/interop")
 @pytest.mark.parametrize("width", ["390", "1280"])
 def test_two_people_talk_in_a_browser(width: str, tmp_path: Path) -> None:
-    with program(str(EXAMPLE / "app.py"), PYTHONPATH=str(EXAMPLE.parent.parent)) as server:
+    with program(str(EXAMPLE / "app.py")) as server:
         seen = javascript("flask_chat.mjs", server.port, str(browser()), str(tmp_path), width, seconds=90)
     said = ["hällo 🐟", "who brings the tea?"]
     assert seen == {

@@ -23,7 +23,7 @@ def test_the_server_of_the_page_runs(tmp_path: Path) -> None:
     (text,) = (block for block in BLOCKS if block.startswith("# flask_server.py\n"))
     path = tmp_path / "flask_server.py"
     path.write_text(text.replace("5000", 'int(__import__("os").environ["PORT"])'))
-    with program(str(path), PYTHONPATH=str(HERE.parent)) as server:
+    with program(str(path)) as server:
         seen = javascript("echo.mjs", server.port, "polling,websocket")
         assert seen == {"transport": "websocket", "ack": DATA, "back": [DATA]}
 

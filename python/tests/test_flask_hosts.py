@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import urllib.error
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import HERE, Program, grouped, javascript, make_certificate, program, run, until
+from support import HERE, Program, grouped, javascript, make_certificate, program, python_path, run, until
 
 flask = pytest.importorskip("flask")
 
@@ -59,8 +58,7 @@ def get(port: int, path: str, **headers: str) -> tuple[int, str]:
 @pytest.mark.parametrize("name", grouped(HOSTS, seldom=["serve", "waitress", "gunicorn-gevent", "eventlet-debug", "gevent-debug"]))
 def test_pages_and_events_work_and_stop_ends_the_host(name: str) -> None:
     command, host = HOSTS[name]
-    path = f"{HERE.parent}:{os.environ.get('PYTHONPATH', '')}"
-    with program(*command, HOST=host, PYTHONPATH=path) as server:
+    with program(*command, HOST=host) as server:
         # The reloader starts it in a child.
         assert until(lambda: get(server.port, "/")) == (200, "a page ")
         for transports in ("websocket", "polling,websocket"):
@@ -81,7 +79,7 @@ def client_of(server: Program) -> Any:
 
 
 def test_a_client_answers_its_handler() -> None:
-    with program("flask_app.py", PYTHONPATH=str(HERE.parent)) as server:
+    with program("flask_app.py") as server:
         client = client_of(server)
         doubled: list[Any] = []
         client.on("question", lambda number: 2 * number)
@@ -97,7 +95,7 @@ def test_a_client_answers_its_handler() -> None:
 def test_events_that_run_at_the_same_time_have_contexts_of_their_own(host: str) -> None:
     from socketio import Client
 
-    with program("flask_app.py", HOST=host, PYTHONPATH=str(HERE.parent)) as server:
+    with program("flask_app.py", HOST=host) as server:
         answers: list[Any] = []
         clients = [Client() for _ in range(2)]
         for name, client in enumerate(clients):
@@ -113,7 +111,7 @@ def test_events_that_run_at_the_same_time_have_contexts_of_their_own(host: str) 
 
 
 def test_a_handler_stops_the_host_and_clients_are_told() -> None:
-    with program("flask_app.py", PYTHONPATH=str(HERE.parent)) as server:
+    with program("flask_app.py") as server:
         client = client_of(server)
         assert client.call("later", 5) == 5
         client.emit("leave")
@@ -133,7 +131,7 @@ def test_requests_for_the_server_do_not_enter_python() -> None:
 
 @pytest.mark.parametrize("name", ["socketio", "app"])
 def test_the_doctor_knows_the_server_of_an_extension(name: str) -> None:
-    done = run(sys.executable, "-m", "kokanee", "doctor", f"flask_app:{name}", PYTHONPATH=str(HERE.parent))
+    done = run(sys.executable, "-m", "kokanee", "doctor", f"flask_app:{name}")
     assert done.returncode == 0 and "threading" in done.stdout, done.stdout + done.stderr
 
 
@@ -149,7 +147,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_the_reloader_and_the_debugger_work_beside_websockets(copy: Path) -> None:
-    with program(str(copy), "debug", PYTHONPATH=str(HERE.parent)) as server:
+    with program(str(copy), "debug") as server:
         until(lambda: get(server.port, "/")[0] == 200)
         client = client_of(server)
         back: list[Any] = []
@@ -182,7 +180,7 @@ def test_the_reloader_and_the_debugger_work_beside_websockets(copy: Path) -> Non
 )
 def test_a_page_of_another_origin_is_told_why(origins: str | None, arguments: list[str], rule: str) -> None:
     environment = {"ORIGINS": origins} if origins is not None else {}
-    with program("flask_app.py", *arguments, PYTHONPATH=str(HERE.parent), **environment) as server:
+    with program("flask_app.py", *arguments, **environment) as server:
         until(lambda: get(server.port, "/")[0] == 200)
         answer = get(server.port, "/socket.io/?EIO=4&transport=polling", Origin="http://page.test")
         text = rule.replace("{port}", str(server.port))
@@ -203,7 +201,7 @@ def path_with_commands(tmp_path: Path) -> str:
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: kokanee\nVersion: 0.1.0\n")
     (folder / "entry_points.txt").write_text(f"[{table[0]}]\n{table[1]}\n".replace('"', ""))
-    return f"{tmp_path}:{HERE.parent}:{os.environ.get('PYTHONPATH', '')}"
+    return python_path(tmp_path)
 
 
 FLASK = [str(BIN / "flask"), "--app", "flask_app"]

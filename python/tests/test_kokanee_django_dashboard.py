@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import HERE, browser, grouped, javascript, program
+from support import HERE, browser, grouped, javascript, program, python_path
 
 pytest.importorskip("django")
 
@@ -27,7 +27,7 @@ def environment(folder: Path) -> dict[str, str]:
         "DATABASE": str(folder / "db.sqlite3"),
         "DJANGO_SECRET_KEY": str(folder),
         "DJANGO_SETTINGS_MODULE": "bakery.settings",
-        "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": python_path(PROJECT),
     }
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ import pytest
 import kokanee
 from kokanee.testing import ConnectionRefused, RequestRefused, TestClient, virtual_time
 
-PYTHON = Path(__file__).parent.parent
 
 
 def test_flask() -> None:
@@ -180,7 +177,6 @@ with virtual_time() as clock, TestClient(sio) as client:
 def _run(text: str) -> None:
     run = subprocess.run(
         [sys.executable, "-c", text],
-        env={**os.environ, "PYTHONPATH": str(PYTHON)},
         capture_output=True,
         text=True,
         timeout=120,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import re
 import subprocess
 import sys
@@ -29,7 +28,7 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     plugin = [] if found else ["-p", "kokanee.pytest_plugin"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-W", "error", *plugin, str(tmp_path)]
     run = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(PYTHON)}, capture_output=True, text=True, timeout=120
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     count = sum(len(re.findall(r"^(?:async )?def test_", text, re.M)) for text in PROGRAMS.values())
     if run.returncode != 0 or f"{count} passed" not in run.stdout:

@@ -76,7 +76,7 @@ def host(name: str, folder: Path, *more: str, **environment: str) -> Iterator[Pr
     """Runs a host whose workers meet below a folder."""
     command, kind, _ = HOSTS[name]
     command = [*command[:-1], *more, command[-1]]
-    environment = {"XDG_RUNTIME_DIR": str(folder), "KIND": kind, "PYTHONPATH": os.getcwd(), **environment}
+    environment = {"XDG_RUNTIME_DIR": str(folder), "KIND": kind, **environment}
     with program(*command, **environment) as running:
         yield running
 

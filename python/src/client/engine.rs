@@ -266,6 +266,24 @@ impl ClientEngine {
         Ok(SENT)
     }
 
+    /// Whether an event would leave, or be buffered, at once.
+    fn has_room(&self, namespace: &str) -> bool {
+        let socket = self.socket(namespace);
+        socket.is_none_or(|socket| socket.writable().now_or_never().is_some())
+    }
+
+    /// Waits for room: the call is done when an event would leave at once, or there is no connection any more.
+    fn when_room(&self, namespace: &str, call: u64) {
+        let socket = self.socket(namespace);
+        let origin = Arc::clone(&self.origin);
+        self.finish(Box::pin(async move {
+            if let Some(socket) = socket {
+                socket.writable().await;
+            }
+            origin.done(call, None);
+        }));
+    }
+
     /// Sends a message as it is, on a connection whose packets Python reads and writes. `False`: it is not connected.
     fn send_message(&self, message: &Bound<'_, PyAny>) -> PyResult<bool> {
         let Some(socket) = self.socket("/").filter(Socket::is_connected) else {
