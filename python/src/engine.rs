@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{Empty, Full};
 use kokanee_engineio::Outgoing;
-use kokanee_server::{AckError, Args, CookieAttributes, JoinError, NoUpgrade, Server, Socket};
-use kokanee_workers::{Forwarded, Head, Passed};
+use kokanee_server::{AckError, Args, CookieAttributes, JoinError, NoUpgrade, Socket};
+use kokanee_workers::{Forwarded, Handed, Head, Passed};
 use parking_lot::{Mutex, RwLock};
 use pyo3::{
     exceptions::PyValueError,
@@ -50,7 +50,7 @@ pub(crate) type OwnerOf = dyn Fn(&http::Uri) -> Option<Owner> + Send + Sync;
 
 /// A server as the package's own host needs it.
 pub(crate) struct Site {
-    pub(crate) server: Server,
+    pub(crate) here: Arc<Here>,
     /// Without a slash at its end.
     pub(crate) path: String,
     pub(crate) open: Arc<Open>,
@@ -194,7 +194,7 @@ impl Engine {
         let path = path.unwrap_or_else(|| "socket.io".to_owned());
         let its = Arc::clone(&running);
         Ok(Site {
-            server: running.here.server.clone(),
+            here: Arc::clone(&running.here),
             path: format!("/{}", path.trim_matches('/')),
             open: Arc::new(move |parts, environ| {
                 if opens_session(&parts.uri) {
@@ -670,17 +670,18 @@ impl Engine {
         if let Some(owner) = running.owner_of_request(&head.target) {
             let passed = Passed {
                 forwarded: Forwarded {
+                    handed: if answered {
+                        Handed::WebSocket
+                    } else {
+                        Handed::Request
+                    },
                     head,
                     body: 0,
                     unread,
-                    answered,
                 },
                 connection: adopt::duplicate(fd)?,
             };
-            if let Err(passed) = owner.link.pass(Box::new(passed)) {
-                let (runtime, server) = (here.runtime.clone(), here.server.clone());
-                here.runtime.spawn(handover::serve(runtime, server, passed));
-            }
+            owner.pass(passed);
             return Ok(());
         }
         let mut request = request_of(&head, Empty::new()).map_err(invalid)?;

@@ -2,12 +2,15 @@
 //! the GIL.
 
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicU64, Ordering},
 };
 
 use futures_util::FutureExt;
-use kokanee_server::{Args, EmitError, Namespace, OriginChecked, Server, Socket, SocketId};
+use kokanee_server::{
+    Adopter, Args, EmitError, Namespace, OriginChecked, Server, Socket, SocketId,
+};
+use parking_lot::Mutex;
 use pyo3::{prelude::*, types::PyDict};
 use tokio::runtime::Handle;
 
@@ -36,6 +39,8 @@ pub(crate) struct Here {
     pub(crate) joining: Joining,
     /// Events of one client are handled one after the other.
     pub(crate) serial: bool,
+    /// What serves connections of other workers as the host's own.
+    adopter: Mutex<Weak<Adopter>>,
     ids: AtomicU64,
 }
 
@@ -53,8 +58,23 @@ impl Here {
             queue,
             joining,
             serial,
+            adopter: Mutex::default(),
             ids: AtomicU64::new(0),
         }
+    }
+
+    /// Has connections that come from other workers served as those of a listener, as long as that exists.
+    pub(crate) fn adopt_with(&self, adopter: &Weak<Adopter>) {
+        let mut known = self.adopter.lock();
+        if adopter.strong_count() > 0 && !Weak::ptr_eq(&known, adopter) {
+            *known = Weak::clone(adopter);
+        }
+    }
+
+    /// Returns what serves connections that come from other workers.
+    pub(crate) fn adopter(&self) -> Arc<Adopter> {
+        let adopter = self.adopter.lock().upgrade();
+        adopter.unwrap_or_else(|| Arc::new(self.server.adopter()))
     }
 
     /// Opens a namespace for clients.

@@ -78,6 +78,8 @@ pub(crate) struct Routing {
     fallback: Option<Arc<Fallback>>,
     /// The fallback learns of the end of a client's stream, and answers all the same.
     pub(crate) tells_end: bool,
+    /// The fallback may move a connection away.
+    pub(crate) moves: bool,
 }
 
 impl Routing {

@@ -56,6 +56,7 @@ mod inner;
 mod limits;
 mod listen;
 mod mailbox;
+mod moving;
 mod namespace;
 mod origin;
 mod peer;
@@ -79,8 +80,9 @@ mod tls;
 mod watched;
 mod websocket_handshake;
 
+#[cfg(unix)]
 #[doc(hidden)]
-pub use self::stream_end::StreamEnd;
+pub use self::moving::Adopter;
 #[doc(hidden)]
 pub use self::websocket_handshake::{accept_websocket, first_protocol, is_websocket_request};
 pub use self::{
@@ -108,6 +110,8 @@ pub use self::{
     socket_id::{InvalidSocketId, SocketId},
     static_files::StaticFile,
 };
+#[doc(hidden)]
+pub use self::{moving::Moving, stream_end::StreamEnd};
 pub use kokanee_engineio::{CloseReason, Overflow, Revision, Str, Transport};
 pub use kokanee_handler::{
     Ack, AckError, BoxError, ClientError, Data, EmitError, Event, EventError, EventErrorKind,

@@ -33,13 +33,13 @@ use crate::{
     forwarded::{Client, is_trusted},
     http::{DRAIN_TIMEOUT, MAX_DRAIN_BYTES, PendingOutcome, is_sound},
     limits::Limits,
+    moving::is_plain,
     peer::Peer,
     proxy_protocol,
     respond::{not_found, refused},
     server::Server,
     service::Responding,
     static_files,
-    stream_end::StreamEnd,
     watched::{Busy, Ending, Watch, WatchedStream},
 };
 
@@ -237,6 +237,23 @@ impl<L: Accept> Listener<L> {
         self
     }
 
+    /// Lets the fallback move connections away: the extensions of its requests have a `Moving`, unless their connection is
+    /// encrypted.
+    #[cfg(unix)]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn let_move(mut self) -> Self {
+        Arc::make_mut(&mut self.routing).moves = true;
+        self
+    }
+
+    /// Returns what serves connections that another listener has accepted as this one serves its own.
+    #[cfg(unix)]
+    #[doc(hidden)]
+    pub fn adopter(&self) -> crate::moving::Adopter {
+        crate::moving::Adopter { site: self.site() }
+    }
+
     /// Asks a function for each request where it goes, in place of the comparison with the server's
     /// [`path`](crate::ServerBuilder::path). The function may change the request's head, so also its path and extensions.
     ///
@@ -344,11 +361,7 @@ impl<L: Accept> Listener<L> {
     }
 
     fn spawn(&self, mut stream: L::Stream, address: Option<SocketAddr>) {
-        let site = Site {
-            server: self.server.clone(),
-            routing: Arc::clone(&self.routing),
-            stop: self.stop.clone(),
-        };
+        let site = self.site();
         #[cfg(feature = "tls")]
         let tls = self.tls.clone();
         if self.proxy_protocol
@@ -367,7 +380,14 @@ impl<L: Accept> Listener<L> {
                 if let Some(tls) = tls {
                     return Box::pin(serve_tls(site, tls, stream, Some(address))).await;
                 }
-                Box::pin(serve_connection(site, stream, Some(address), false)).await;
+                Box::pin(serve_connection(
+                    site,
+                    stream,
+                    Vec::new(),
+                    Some(address),
+                    false,
+                ))
+                .await;
             });
             return;
         }
@@ -376,14 +396,23 @@ impl<L: Accept> Listener<L> {
             tokio::spawn(serve_tls(site, tls, stream, address));
             return;
         }
-        tokio::spawn(serve_connection(site, stream, address, false));
+        tokio::spawn(serve_connection(site, stream, Vec::new(), address, false));
+    }
+
+    fn site(&self) -> Site {
+        Site {
+            server: self.server.clone(),
+            routing: Arc::clone(&self.routing),
+            stop: self.stop.clone(),
+        }
     }
 }
 
 /// What a connection needs of its listener.
-struct Site {
+#[derive(Clone)]
+pub(crate) struct Site {
     server: Server,
-    routing: Arc<Routing>,
+    pub(crate) routing: Arc<Routing>,
     stop: watch::Receiver<bool>,
 }
 
@@ -417,7 +446,7 @@ async fn serve_tls<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) {
     let deadline = site.server.limits().header_timeout;
     match tokio::time::timeout(deadline, tls.accept(stream)).await {
-        Ok(Ok(stream)) => serve_connection(site, stream, address, true).await,
+        Ok(Ok(stream)) => serve_connection(site, stream, Vec::new(), address, true).await,
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake too slow"),
     }
@@ -442,24 +471,40 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let site = Site {
+        serve_connection(self.site(), stream, Vec::new(), address, false).await;
+    }
+
+    /// Returns what serves connections of which something was read already, as [`serve_stream`](Self::serve_stream) does.
+    #[cfg(unix)]
+    #[doc(hidden)]
+    pub fn adopter(&self) -> crate::moving::Adopter {
+        crate::moving::Adopter { site: self.site() }
+    }
+
+    fn site(&self) -> Site {
+        Site {
             server: self.clone(),
             routing: Arc::default(),
             stop: self.inner().stop.subscribe(),
-        };
-        serve_connection(site, stream, address, false).await;
+        }
     }
 }
 
-async fn serve_connection<S>(site: Site, stream: S, address: Option<SocketAddr>, secure: bool)
-where
+/// Serves HTTP on a stream of which something was `read` already.
+pub(crate) async fn serve_connection<S>(
+    site: Site,
+    stream: S,
+    read: Vec<u8>,
+    address: Option<SocketAddr>,
+    secure: bool,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (server, routing, mut stop) = (site.server, site.routing, site.stop);
     let limits = Arc::clone(&server.inner().limits);
     let signal = stop.clone();
-    let watch = Arc::new(Watch::new());
-    let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watch)));
+    let watch = Arc::new(Watch::new(routing.moves && is_plain::<S>()));
+    let stream = TokioIo::new(WatchedStream::new(stream, read, Arc::clone(&watch)));
     let peer = Peer {
         address,
         secure,
@@ -489,7 +534,7 @@ where
             }
             return Poll::Ready(Ending::Answered);
         }
-        if watch.end.has_left() {
+        if watch.is_over() {
             return Poll::Ready(Ending::Cut);
         }
         let is_registered = registered
@@ -523,13 +568,18 @@ where
         Poll::Pending
     })
     .await;
+    let taker = watch.take_taker();
     // If it became a WebSocket, the stream was taken.
-    let parts = connection.into_parts();
-    let stream = parts.map(|parts| parts.io.into_inner().into_parts().0);
+    let parts = connection.into_parts().map(|parts| {
+        let (stream, ahead, _) = parts.io.into_inner().into_parts();
+        (stream, [&*parts.read_buf, &ahead].concat())
+    });
     // Undelivered packets go back to their sessions now.
     drop(watch);
-    if let Some(stream) = stream {
-        Box::pin(end(stream, ending)).await;
+    match (parts, taker) {
+        (Some((stream, unread)), Some(taker)) => taker(Box::new(stream), unread),
+        (Some((stream, _)), None) => Box::pin(end(stream, ending)).await,
+        (None, _) => {}
     }
 }
 
@@ -635,7 +685,7 @@ impl Reply {
                 responding
             }
             Route::Answer(response) => PendingOutcome::now(*response).into(),
-            Route::Fallback => other(server, routing, request, peer, busy.end()).into(),
+            Route::Fallback => other(server, routing, request, peer, &busy).into(),
         };
         Self {
             responding,
@@ -672,7 +722,7 @@ fn other(
     routing: &Routing,
     request: Request<Incoming>,
     peer: &Peer,
-    end: &StreamEnd,
+    busy: &Busy,
 ) -> PendingOutcome<Incoming> {
     let (mut parts, body) = request.into_parts();
     if !is_sound(&parts, parts.version == Version::HTTP_11) {
@@ -690,10 +740,13 @@ fn other(
         let client = Client::of(&server.inner().trusted_proxies, peer, &parts);
         parts.extensions.insert(Requester::of(client));
         if routing.tells_end {
-            parts.extensions.insert(end.clone());
+            parts.extensions.insert(busy.end().clone());
+        }
+        if let Some(moving) = busy.moving() {
+            parts.extensions.insert(moving);
         }
     }
-    let (end, tells_end) = (end.clone(), routing.tells_end);
+    let (end, tells_end) = (busy.end().clone(), routing.tells_end);
     PendingOutcome::later(async move {
         let served = match file {
             Some(file) => static_files::serve(file, &parts.method, &parts.headers).await,

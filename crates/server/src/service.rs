@@ -146,9 +146,7 @@ fn peer_of<B>(request: &Request<B>) -> Peer {
     Peer {
         address: address_of(request.extensions()),
         secure: request.uri().scheme() == Some(&http::uri::Scheme::HTTPS),
-        deliveries: None,
-        lingers: false,
-        needs_host: false,
+        ..Peer::default()
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::{
 const IGNORED: u8 = 0;
 const WAKES: u8 = 1;
 const DROPS: u8 = 2;
+const LEAVES: u8 = 3;
 
 #[derive(Debug, Default)]
 struct State {
@@ -49,13 +50,18 @@ impl StreamEnd {
         self.set(IGNORED);
     }
 
+    /// Has the connection leave its listener, which looks for no end any more.
+    pub(crate) fn leave(&self) {
+        self.set(LEAVES);
+    }
+
     fn set(&self, meaning: u8) {
         self.0.meaning.store(meaning, Ordering::Relaxed);
     }
 
     /// Returns whether the end of the stream is to be looked for.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.0.meaning.load(Ordering::Relaxed) != IGNORED && !self.has_come()
+        matches!(self.0.meaning.load(Ordering::Relaxed), WAKES | DROPS) && !self.has_come()
     }
 
     /// Marks that the stream has ended.
@@ -66,5 +72,10 @@ impl StreamEnd {
     /// Returns whether the client counts as gone, so that the request is to be dropped.
     pub(crate) fn has_left(&self) -> bool {
         self.0.meaning.load(Ordering::Relaxed) == DROPS && self.has_come()
+    }
+
+    /// Returns whether the connection leaves its listener.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.0.meaning.load(Ordering::Relaxed) == LEAVES
     }
 }

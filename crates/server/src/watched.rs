@@ -13,12 +13,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
-use crate::{clock, delivery::Deliveries, limits::Limits, stream_end::StreamEnd};
+use crate::{
+    clock,
+    delivery::Deliveries,
+    limits::Limits,
+    moving::{Moving, Taker},
+    stream_end::StreamEnd,
+};
 
 /// Bytes that are read to find the end of a stream while hyper reads nothing, as a request is being answered.
 const MAX_AHEAD_BYTES: usize = 16 * 1024;
@@ -34,7 +41,6 @@ pub(crate) enum Ending {
 }
 
 /// The progress of an HTTP connection, in milliseconds since it began; 0 is never.
-#[derive(Debug)]
 pub(crate) struct Watch {
     start: Instant,
     /// A request is being answered: the limits of the answer apply, not those of the connection.
@@ -52,10 +58,20 @@ pub(crate) struct Watch {
     pub(crate) deliveries: Arc<Deliveries>,
     /// Of the client, while a request is being answered.
     pub(crate) end: StreamEnd,
+    /// The connection can leave the listener.
+    can_move: bool,
+    /// Who takes the connection, which leaves the listener.
+    taker: Mutex<Option<Taker>>,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 impl Watch {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(can_move: bool) -> Self {
         Self {
             start: clock::now(),
             busy: AtomicBool::new(false),
@@ -66,7 +82,27 @@ impl Watch {
             upgrades: AtomicBool::new(false),
             deliveries: Arc::default(),
             end: StreamEnd::default(),
+            can_move,
+            taker: Mutex::default(),
         }
+    }
+
+    /// Has the connection leave the listener.
+    pub(crate) fn set_taker(&self, taker: Taker) {
+        *self.taker.lock() = Some(taker);
+        self.end.leave();
+    }
+
+    /// Returns who takes the connection, if it leaves.
+    pub(crate) fn take_taker(&self) -> Option<Taker> {
+        self.taker.lock().take()
+    }
+
+    /// Returns whether the connection is not served any more: its client has left, or it leaves the listener, and all earlier
+    /// responses are written.
+    pub(crate) fn is_over(&self) -> bool {
+        let is_written = || self.blocked_since.load(Ordering::Relaxed) == 0;
+        self.end.has_left() || (self.end.is_leaving() && is_written())
     }
 
     fn now(&self) -> u64 {
@@ -140,6 +176,11 @@ impl Busy {
         &self.0.end
     }
 
+    /// Returns what moves the connection away from its listener, if it can.
+    pub(crate) fn moving(&self) -> Option<Moving> {
+        self.0.can_move.then(|| Moving(Arc::clone(&self.0)))
+    }
+
     /// Marks that the response upgrades the connection to a WebSocket: it is kept, and sent with the session's first packet.
     pub(crate) fn note_upgrade(&self) {
         // The rest of an earlier answer, to a pipelined request, is written first.
@@ -169,12 +210,13 @@ pub(crate) struct WatchedStream<S> {
 }
 
 impl<S: 'static> WatchedStream<S> {
-    pub(crate) fn new(stream: S, watch: Arc<Watch>) -> Self {
+    /// Watches a stream of which something was read already.
+    pub(crate) fn new(stream: S, read: Vec<u8>, watch: Arc<Watch>) -> Self {
         Self {
             stream,
             watch,
             unsent: Vec::new(),
-            ahead: Vec::new(),
+            ahead: read,
         }
     }
 
@@ -313,8 +355,9 @@ mod tests {
     #[test]
     fn an_answer_that_cannot_be_flushed_is_blocked() {
         let (stream, mut peer) = tokio::io::duplex(4);
-        let watch = Arc::new(Watch::new());
-        let mut stream = WatchedStream::new(BufStream::new(stream), Arc::clone(&watch));
+        let watch = Arc::new(Watch::new(false));
+        let stream = BufStream::new(stream);
+        let mut stream = WatchedStream::new(stream, Vec::new(), Arc::clone(&watch));
         let mut cx = Context::from_waker(Waker::noop());
         let written = Pin::new(&mut stream).poll_write(&mut cx, b"eight by");
         assert!(matches!(written, Poll::Ready(Ok(8))));

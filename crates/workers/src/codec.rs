@@ -13,7 +13,7 @@ pub type Worker = [u8; 3];
 pub const MOST_FRAME_BYTES: usize = 64 * 1024 * 1024;
 
 /// Changes with the format, so that workers of two versions of the package do not misunderstand each other.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What a host knows of a request.
 #[derive(Debug, Clone)]
@@ -30,17 +30,29 @@ pub struct Head {
     pub secure: bool,
 }
 
+/// What is handed over with a descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handed {
+    /// A request whose head the host has read. Its connection ends after the response, or becomes a WebSocket.
+    Request,
+    /// A WebSocket: the host has sent 101.
+    WebSocket,
+    /// A connection of which nothing is answered, and which stays. What was read is in `unread`, beginning with the request;
+    /// `head` has only the address of its other end.
+    Connection,
+}
+
 /// A request for a session of another worker, without its body and its connection.
 #[derive(Debug)]
 pub struct Forwarded {
+    /// What comes with it.
+    pub handed: Handed,
     /// The request's head.
     pub head: Head,
     /// Bytes of the request's body, which follow on the connection.
     pub body: u64,
     /// What was read after the request.
     pub unread: Vec<u8>,
-    /// The host has sent 101.
-    pub answered: bool,
 }
 
 /// An event for clients of other workers.
@@ -173,8 +185,12 @@ impl Writer {
         self
     }
 
-    fn flag(mut self, flag: bool) -> Self {
-        self.0.push(u8::from(flag));
+    fn flag(self, flag: bool) -> Self {
+        self.byte(u8::from(flag))
+    }
+
+    fn byte(mut self, byte: u8) -> Self {
+        self.0.push(byte);
         self
     }
 
@@ -251,9 +267,14 @@ pub fn encode_event(
 
 /// Encodes a request.
 pub(crate) fn encode_request(forwarded: &Forwarded) -> Bytes {
-    let writer = Writer::new(kind::REQUEST).head(&forwarded.head);
-    let writer = writer.number(forwarded.body).bytes(&forwarded.unread);
-    writer.flag(forwarded.answered).finish()
+    let handed = match forwarded.handed {
+        Handed::Request => 0,
+        Handed::WebSocket => 1,
+        Handed::Connection => 2,
+    };
+    let writer = Writer::new(kind::REQUEST).byte(handed);
+    let writer = writer.head(&forwarded.head).number(forwarded.body);
+    writer.bytes(&forwarded.unread).finish()
 }
 
 impl Message {
@@ -411,10 +432,15 @@ impl Reader {
                 Message::Hello((*self.bytes()?).try_into().map_err(|_| Malformed)?)
             }
             kind::REQUEST => Message::Request(Forwarded {
+                handed: match self.byte()? {
+                    0 => Handed::Request,
+                    1 => Handed::WebSocket,
+                    2 => Handed::Connection,
+                    _ => return Err(Malformed),
+                },
                 head: self.head()?,
                 body: self.number()?,
                 unread: self.bytes()?.into(),
-                answered: self.byte()? != 0,
             }),
             kind::EMIT => Message::Emit(self.emitted()?),
             kind::ASK => Message::Ask(self.number()?, self.emitted()?),
@@ -518,10 +544,10 @@ mod tests {
             }),
             Message::GiveUp(3),
             Message::Request(Forwarded {
+                handed: Handed::WebSocket,
                 head,
                 body: 1 << 40,
                 unread: b"\x81\x00".to_vec(),
-                answered: true,
             }),
             Message::Emit(emitted()),
             Message::Ask(u64::MAX, emitted()),

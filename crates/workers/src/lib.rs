@@ -12,7 +12,8 @@ mod place;
 
 pub use self::{
     codec::{
-        Emitted, Forwarded, Head, MOST_FRAME_BYTES, Message, Relayed, Reply, Worker, encode_event,
+        Emitted, Forwarded, Handed, Head, MOST_FRAME_BYTES, Message, Relayed, Reply, Worker,
+        encode_event,
     },
     link::{Link, Passed, SendError},
     mesh::{Member, Mesh},

@@ -40,8 +40,11 @@ pub trait Member: Send + Sync + 'static {
     /// Does what a message says.
     fn handle(&self, mesh: &Mesh, from: Worker, message: Message);
 
-    /// Answers a request for a session of this worker, or of one that is gone.
+    /// Answers a request for a session of this worker.
     fn answer(&self, passed: Box<Passed>);
+
+    /// Answers a request that was for the session of a worker, which is gone or does not take it.
+    fn take_back(&self, passed: Box<Passed>);
 
     /// Forgets what another worker owes, which is gone.
     fn forget(&self, worker: Worker);
@@ -163,6 +166,17 @@ impl Mesh {
         link.is_some_and(|link| self.send_on(&link, worker, frame))
     }
 
+    /// Sends a request with its connection to one worker. If it does not go there, the [`Member`] takes it back.
+    pub fn pass(&self, worker: Worker, passed: Box<Passed>) {
+        let passed = match self.link(worker) {
+            Some(link) => link.pass(passed),
+            None => Err(passed),
+        };
+        if let Err(passed) = passed {
+            self.0.member.take_back(passed);
+        }
+    }
+
     /// Sends a message to all other workers, and returns those that get it.
     pub fn send_to_all(&self, frame: &Bytes) -> Vec<Worker> {
         let links: Vec<_> = {
@@ -249,7 +263,7 @@ impl Mesh {
             _ = stop.wait_for(|stop| *stop) => Ok(()),
         };
         tracing::debug!(?result, ?worker, "the link to a worker has ended");
-        let lost = link.end(|passed| self.0.member.answer(passed));
+        let lost = link.end(|passed| self.0.member.take_back(passed));
         // Nothing is lost by the end of the other worker, whose clients have gone with it.
         let is_there = place::path_of(&self.0.name.folder, worker).exists();
         if lost > 0 && is_there && !*self.0.stop.borrow() {

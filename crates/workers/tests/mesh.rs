@@ -15,7 +15,8 @@ use std::{
 use bytes::Bytes;
 use kokanee_socketio::Args;
 use kokanee_workers::{
-    Forwarded, Head, MOST_FRAME_BYTES, Member, Mesh, Message, Passed, Place, Worker, encode_event,
+    Forwarded, Handed, Head, MOST_FRAME_BYTES, Member, Mesh, Message, Passed, Place, Worker,
+    encode_event,
 };
 use tokio::{runtime::Handle, sync::mpsc};
 
@@ -47,6 +48,7 @@ impl Drop for Folder {
 enum Got {
     Message(Worker, Message),
     Request(Box<Passed>),
+    Back(Box<Passed>),
     Forgotten(Worker),
     Trouble(String),
 }
@@ -60,6 +62,10 @@ impl Member for Log {
 
     fn answer(&self, passed: Box<Passed>) {
         let _ = self.0.send(Got::Request(passed));
+    }
+
+    fn take_back(&self, passed: Box<Passed>) {
+        let _ = self.0.send(Got::Back(passed));
     }
 
     fn forget(&self, worker: Worker) {
@@ -114,6 +120,7 @@ fn name_of(got: Got) -> String {
 
 fn request(unread: &[u8]) -> Forwarded {
     Forwarded {
+        handed: Handed::Request,
         head: Head {
             method: "GET".to_owned(),
             target: "/socket.io/?EIO=4".to_owned(),
@@ -123,7 +130,6 @@ fn request(unread: &[u8]) -> Forwarded {
         },
         body: 0,
         unread: unread.to_vec(),
-        answered: false,
     }
 }
 
@@ -246,13 +252,16 @@ async fn the_socket_of_a_killed_worker_is_removed_and_its_request_comes_back() {
     let link = one.mesh.link([0, 0, 10]).expect("its socket is there");
     let (_end, passed) = passed(b"mine");
     link.pass(passed).expect("there is room");
-    let Got::Request(back) = one.next().await else {
+    let Got::Back(back) = one.next().await else {
         panic!("not the request");
     };
     assert_eq!(back.forwarded.unread, b"mine");
     assert!(matches!(one.next().await, Got::Forgotten([0, 0, 10])));
     assert!(!folder.0.join("00000a").exists());
     assert!(one.mesh.link([0, 0, 10]).is_none());
+    // It is known now that there is none.
+    one.mesh.pass([0, 0, 10], back);
+    assert!(matches!(one.next().await, Got::Back(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

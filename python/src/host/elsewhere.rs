@@ -1,8 +1,12 @@
 //! Requests for a session of another worker: the session's owner answers, and this host's connection carries its bytes.
 
-use std::{io, time::Duration};
+use std::{future::pending, io, sync::Arc, time::Duration};
 
-use http::{Extensions, Method, Request, Response, StatusCode, Uri, request::Parts};
+use bytes::Bytes;
+use http::{
+    Extensions, Method, Request, Response, StatusCode, Uri, request::Parts, uri::PathAndQuery,
+};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -21,7 +25,7 @@ use super::{
 use crate::{
     here::opens_session,
     request,
-    workers::{Owner, handover},
+    workers::{Owner, handover, moving},
 };
 
 /// Says, among the extensions of a request, that it is for the session of another worker.
@@ -30,6 +34,20 @@ pub(crate) struct Elsewhere {
     pub(crate) owner: Owner,
     /// The engine that answers if the owner has gone.
     pub(crate) server: Server,
+    /// The target that the client has sent.
+    target: Arc<str>,
+}
+
+impl Elsewhere {
+    /// Describes a request whose head is that of the client.
+    pub(crate) fn of(parts: &Parts, owner: Owner, server: Server) -> Self {
+        let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        Self {
+            owner,
+            server,
+            target: target.into(),
+        }
+    }
 }
 
 /// Counts a client that ends its stream as one that has left, if its request waits until there is something to send.
@@ -49,8 +67,15 @@ pub(super) async fn answer(
     mut parts: Parts,
     body: RequestBody,
 ) -> Response<ReplyBody> {
-    let Elsewhere { owner, server } = elsewhere;
+    let Elsewhere {
+        owner,
+        server,
+        target,
+    } = elsewhere;
     drop_at_end(&parts.method, &parts.uri, &parts.extensions);
+    if body.is_end_stream() && moving::move_to(&owner, &parts, &target, &Bytes::new()) {
+        return pending().await;
+    }
     let head = head_of(&parts);
     if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>()
         && is_websocket_request(&parts.headers)
@@ -69,6 +94,9 @@ pub(super) async fn answer(
         Ok(Err(_)) => return status(StatusCode::BAD_REQUEST),
         Err(_elapsed) => return status(StatusCode::REQUEST_TIMEOUT),
     };
+    if moving::move_to(&owner, &parts, &target, &body) {
+        return pending().await;
+    }
     let request = Request::from_parts(parts, Full::new(body.clone()));
     let reply = owner.relay(server, head, request, body).await;
     reply.into_response().map(ReplyBody::Whole)

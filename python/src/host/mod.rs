@@ -25,7 +25,7 @@ use std::{
     os::fd::RawFd,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -36,7 +36,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use kokanee_server::{Accept, Listener, Server, TrustedProxy};
+use kokanee_server::{Accept, Adopter, Listener, Server, TrustedProxy};
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::{PyOSError, PyValueError},
@@ -80,6 +80,8 @@ struct Inner {
     running: Arc<AtomicUsize>,
     /// Connections end.
     ending: watch::Sender<bool>,
+    /// Serves connections that come from other workers; dead if those are encrypted.
+    adopter: Mutex<Weak<Adopter>>,
 }
 
 /// Says that the connection does not wait for an exchange any more.
@@ -140,8 +142,9 @@ impl Inner {
                 response.body_mut().keep(running);
                 response
             }
-            Ok(Verdict::Engine(server, request)) => {
-                elsewhere::engine(server, self.limits.timeout, request).await
+            Ok(Verdict::Engine(here, request)) => {
+                here.adopt_with(&self.adopter.lock());
+                elsewhere::engine(here.server.clone(), self.limits.timeout, request).await
             }
             Err(_) => status(StatusCode::INTERNAL_SERVER_ERROR),
         }
@@ -201,6 +204,8 @@ pub(crate) struct Host {
     proxies: Vec<TrustedProxy>,
     /// What accepts connections.
     accepting: Mutex<Vec<AbortHandle>>,
+    /// What serves connections that come from other workers, one for each socket.
+    adopters: Mutex<Vec<Arc<Adopter>>>,
     /// None are accepted any more.
     stopped: Arc<AtomicBool>,
 }
@@ -235,10 +240,12 @@ impl Host {
                 ids: AtomicU64::new(0),
                 running: Arc::default(),
                 ending: watch::Sender::new(false),
+                adopter: Mutex::default(),
             }),
             tls,
             proxies: crate::config::proxies(&trusted_proxies)?,
             accepting: Mutex::default(),
+            adopters: Mutex::default(),
             stopped: Arc::default(),
         })
     }
@@ -271,7 +278,7 @@ impl Host {
                 .build(),
             Some(engine) => {
                 let crate::engine::Site {
-                    server,
+                    here,
                     path,
                     open,
                     owner,
@@ -287,10 +294,10 @@ impl Host {
                     secure: self.tls.is_some(),
                     open,
                     owner,
-                    server: server.clone(),
+                    here: Arc::clone(&here),
                     stopped: Arc::clone(&self.stopped),
                 });
-                server
+                here.server.clone()
             }
         };
         let _inside = runtime.enter();
@@ -387,6 +394,7 @@ impl Host {
             .stop_with(self.inner.ending.subscribe())
             .tell_end()
             .fallback(ToPython(Arc::clone(&self.inner)));
+        let here = site.as_ref().map(|site| Arc::clone(&site.here));
         listener = match site {
             Some(site) => listener.route(move |parts| site.route(parts)),
             None => listener.route(|_| kokanee_server::Route::Fallback),
@@ -395,6 +403,15 @@ impl Host {
             listener = listener
                 .tls(certificate.as_ref(), key.as_ref())
                 .map_err(failed)?;
+        } else {
+            listener = listener.let_move();
+            let adopter = Arc::new(listener.adopter());
+            let shared = Arc::downgrade(&adopter);
+            if let Some(here) = here {
+                here.adopt_with(&shared);
+            }
+            *self.inner.adopter.lock() = shared;
+            self.adopters.lock().push(adopter);
         }
         Ok(tokio::spawn(listener.serve()).abort_handle())
     }

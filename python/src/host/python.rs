@@ -223,16 +223,15 @@ impl Exchange {
         };
         let cookie = engine.cookie_of(py, &uri)?;
         let Site {
-            server,
+            here,
             path,
             open,
             owner,
         } = engine.site(py)?;
-        let given = self.shared.give(server.clone(), |mut head| {
-            let requester = head.extensions.remove::<Requester>();
-            if let Some(address) = requester.as_ref().and_then(Requester::address) {
-                head.extensions.insert(PeerAddress(address));
-            }
+        let server = here.server.clone();
+        let given = self.shared.give(here, |mut head| {
+            let elsewhere = owner(&head.uri).map(|owner| Elsewhere::of(&head, owner, server));
+            let requester = head.extensions.get::<Requester>();
             let query = head
                 .uri
                 .query()
@@ -242,16 +241,19 @@ impl Exchange {
                 _ => "",
             };
             let uri = format!("{origin}{path}/{query}").parse();
+            let address = requester.and_then(Requester::address);
             head.uri = uri.map_err(|_| PyValueError::new_err("not a query"))?;
+            if let Some(elsewhere) = elsewhere {
+                head.extensions.insert(elsewhere);
+                return Ok(head);
+            }
+            if let Some(address) = address {
+                head.extensions.insert(PeerAddress(address));
+            }
             if let Some(cookie) = cookie {
                 head.extensions.insert(cookie);
             }
-            match owner(&head.uri) {
-                Some(owner) => {
-                    head.extensions.insert(Elsewhere { owner, server });
-                }
-                None => open(&mut head, environ),
-            }
+            open(&mut head, environ);
             Ok::<_, PyErr>(head)
         });
         given.map_or(Ok(false), |given| given.map(|()| true))

@@ -7,11 +7,14 @@ use std::sync::{
 };
 
 use http::{HeaderMap, Request, Uri, header, request::Parts};
-use kokanee_server::{Requester, Route, Server, Socket};
+use kokanee_server::{Requester, Route, Socket};
 use pyo3::{prelude::*, types::PyDict};
 
 use super::{elsewhere::Elsewhere, environ};
-use crate::engine::{Open, OwnerOf};
+use crate::{
+    engine::{Open, OwnerOf},
+    here::Here,
+};
 
 /// Which pages' requests need not be shown to Python.
 #[derive(Debug, Clone)]
@@ -33,7 +36,7 @@ pub(crate) struct Site {
     pub(crate) secure: bool,
     pub(crate) open: Arc<Open>,
     pub(crate) owner: Arc<OwnerOf>,
-    pub(crate) server: Server,
+    pub(crate) here: Arc<Here>,
     /// The host ends.
     pub(crate) stopped: Arc<AtomicBool>,
 }
@@ -46,7 +49,7 @@ impl Site {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
             _ => return Route::Fallback,
         };
-        if self.server.is_closed() && !self.stopped.load(Ordering::Relaxed) {
+        if self.here.server.is_closed() && !self.stopped.load(Ordering::Relaxed) {
             // The application has shut it down. Python starts the next one.
             return Route::Fallback;
         }
@@ -54,6 +57,8 @@ impl Site {
             // Python refuses it, and logs why.
             return Route::Fallback;
         }
+        let owner = (self.owner)(&parts.uri);
+        let elsewhere = owner.map(|owner| Elsewhere::of(parts, owner, self.here.server.clone()));
         if self.prefix != self.path {
             let query = parts
                 .uri
@@ -64,9 +69,8 @@ impl Site {
             };
             parts.uri = uri;
         }
-        if let Some(owner) = (self.owner)(&parts.uri) {
-            let server = self.server.clone();
-            parts.extensions.insert(Elsewhere { owner, server });
+        if let Some(elsewhere) = elsewhere {
+            parts.extensions.insert(elsewhere);
             return Route::Fallback;
         }
         (self.open)(parts, None);

@@ -1,8 +1,10 @@
 //! Requests for a session of another worker: this one hands each to the session's owner, which answers as it answers its own.
 //!
-//! A connection that its host has given away goes there as it is. For a WebSocket whose connection the host keeps, and for a
-//! large request, an end of a socket pair goes there: what the owner writes to it is the bytes of the WebSocket, or the
-//! response. All other requests are relayed over the link (`relay.rs`).
+//! | connection | what goes there |
+//! |---|---|
+//! | that its host has given away | The connection, for this one request. |
+//! | of the package's own host | The connection, which stays with the owner (`moving.rs`). |
+//! | that its host keeps, or that is encrypted | A small request, over the link (`relay.rs`). For a WebSocket, and for a large request, an end of a socket pair: what the owner writes to it is the bytes of the WebSocket, or the response. |
 
 use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
@@ -10,7 +12,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{Empty, Full};
 use kokanee_server::Server;
-use kokanee_workers::{Forwarded, Head, Link, Passed};
+use kokanee_workers::{Forwarded, Handed, Head, Link, Passed};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -30,12 +32,12 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest response.
 const MOST_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;
 
-fn forwarded(head: &Head, body: &Bytes) -> Forwarded {
+fn forwarded(handed: Handed, head: &Head, body: &Bytes) -> Forwarded {
     Forwarded {
+        handed,
         head: head.clone(),
         body: body.len() as u64,
         unread: Vec::new(),
-        answered: false,
     }
 }
 
@@ -60,10 +62,11 @@ async fn try_serve(
     let mut taken = Taken::of(runtime, connection)?;
     if is_websocket(head) {
         let mut request = request_of(head, Empty::new()).map_err(io::Error::other)?;
-        if forwarded.answered {
+        let answered = forwarded.handed == Handed::WebSocket;
+        if answered {
             feed::complete(request.headers_mut());
         }
-        let (unread, answered) = (&forwarded.unread, forwarded.answered);
+        let unread = &forwarded.unread;
         adopt::accept(&server, taken, request, unread, address_of(head), answered).await;
         return Ok(());
     }
@@ -89,7 +92,7 @@ pub(super) async fn relay(link: &Link, head: &Head, body: &Bytes) -> Option<Repl
 }
 
 async fn exchange(link: &Link, head: &Head, body: &Bytes) -> io::Result<Vec<u8>> {
-    let mut stream = pass(link, forwarded(head, body))?;
+    let mut stream = pass(link, forwarded(Handed::Request, head, body))?;
     stream.write_all(body).await?;
     let mut response = Vec::new();
     let mut limited = stream.take(MOST_RESPONSE_BYTES);
@@ -113,9 +116,7 @@ fn pass(link: &Link, forwarded: Forwarded) -> io::Result<UnixStream> {
 
 /// Hands over a WebSocket whose host has sent 101, and returns what carries its bytes.
 pub(crate) fn pass_upgraded(link: &Link, head: &Head) -> io::Result<UnixStream> {
-    let mut forwarded = forwarded(head, &Bytes::new());
-    forwarded.answered = true;
-    pass(link, forwarded)
+    pass(link, forwarded(Handed::WebSocket, head, &Bytes::new()))
 }
 
 /// Carries the bytes of a WebSocket between its host, which hands over messages, and the owner of its session.
@@ -129,7 +130,7 @@ pub(crate) async fn relay_websocket(
     let mut stream = stream;
     let mut first = vec![0; 1024];
     let opened = async {
-        let mut owner = pass(&link, forwarded(&head, &Bytes::new()))?;
+        let mut owner = pass(&link, forwarded(Handed::Request, &head, &Bytes::new()))?;
         let read = owner.read(&mut first).await?;
         Ok::<_, io::Error>((owner, read))
     };

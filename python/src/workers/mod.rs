@@ -1,10 +1,11 @@
 //! Several workers of one host: each session belongs to one of them, and any of them may get its requests.
 //!
-//! [`Group`] is this worker's view of the others. [`relay`] and [`handover`] give requests to the worker whose session they name;
+//! [`Group`] is this worker's view of the others. [`moving`], [`relay`] and [`handover`] give requests to the worker whose session they name;
 //! the rest is about events and rooms: what this worker asks of others, and does for them. Where the workers meet is decided
 //! in Python, and how they are connected by the crate `kokanee-workers`.
 
 pub(crate) mod handover;
+pub(crate) mod moving;
 mod relay;
 
 use std::{
@@ -19,7 +20,9 @@ use std::{
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use kokanee_engineio::owner_of;
 use kokanee_server::{AckError, Args};
-use kokanee_workers::{Emitted, Member, Mesh, Message, Passed, Place, Worker, encode_event};
+use kokanee_workers::{
+    Emitted, Handed, Member, Mesh, Message, Passed, Place, Worker, encode_event,
+};
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeWarning, prelude::*, types::PyDict};
 
@@ -257,6 +260,19 @@ impl Group {
 }
 
 impl Own {
+    /// Answers a request on the connection that came with it. One that `is_back` does not leave again.
+    fn serve(&self, passed: Box<Passed>, is_back: bool) {
+        let runtime = self.here.runtime.clone();
+        if passed.forwarded.handed == Handed::Connection {
+            runtime.spawn(moving::serve(self.here.adopter(), passed, is_back));
+        } else {
+            let server = self.here.server.clone();
+            runtime
+                .clone()
+                .spawn(handover::serve(runtime, server, passed));
+        }
+    }
+
     /// Emits an event for another worker, and sends it the answers.
     fn ask(&self, mesh: &Mesh, from: Worker, call: u64, emitted: &Emitted) {
         let Emitted {
@@ -362,10 +378,11 @@ impl Member for Own {
     }
 
     fn answer(&self, passed: Box<Passed>) {
-        let (runtime, server) = (self.here.runtime.clone(), self.here.server.clone());
-        self.here
-            .runtime
-            .spawn(handover::serve(runtime, server, passed));
+        self.serve(passed, false);
+    }
+
+    fn take_back(&self, passed: Box<Passed>) {
+        self.serve(passed, true);
     }
 
     fn forget(&self, worker: Worker) {

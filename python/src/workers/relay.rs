@@ -19,7 +19,7 @@ use futures_util::FutureExt;
 use http::Request;
 use http_body_util::Full;
 use kokanee_server::Server;
-use kokanee_workers::{Head, Link, Mesh, Message, Relayed, Worker};
+use kokanee_workers::{Head, Link, Mesh, Message, Passed, Relayed, Worker};
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::oneshot, task::AbortHandle};
 
@@ -27,7 +27,7 @@ use super::handover;
 use crate::request::{self, Reply, request_of};
 
 /// The largest body that goes over the link, where what comes after it waits.
-const MOST_BODY_BYTES: usize = 64 * 1024;
+pub(super) const MOST_BODY_BYTES: usize = 64 * 1024;
 
 /// The largest part of a response.
 const PART_BYTES: usize = 1024 * 1024;
@@ -71,6 +71,11 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
+    /// Hands a request over with its connection. If the owner has gone, this worker answers.
+    pub(crate) fn pass(&self, passed: Passed) {
+        self.mesh.pass(self.worker, Box::new(passed));
+    }
+
     /// Has the owner answer a request, and returns the response. If it has gone, `server` answers.
     pub(crate) async fn relay(
         self,

@@ -156,8 +156,12 @@ def die(sid):
 
 
 def hello(environ, start_response):
-    start_response("200 OK", [("Content-Length", "5")])
-    return [b"hello"]
+    text = b"hello"
+    if environ["PATH_INFO"].endswith("/who"):
+        length = len(environ["wsgi.input"].read())
+        text = f"{os.getpid()} {environ.get('REMOTE_PORT')} {environ['wsgi.url_scheme']} {length}".encode()
+    start_response("200 OK", [("Content-Length", str(len(text)))])
+    return [text]
 
 
 app = kokanee.ASGIApp(sio) if is_async else kokanee.WSGIApp(sio, hello)

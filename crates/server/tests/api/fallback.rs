@@ -10,7 +10,9 @@ use http::{Request, Response, StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Incoming;
-use kokanee_server::{Body, PeerAddress, Requester, Route, Server, StreamEnd, TrustedProxy};
+use kokanee_server::{
+    Adopter, Body, Moving, PeerAddress, Requester, Route, Server, StreamEnd, TrustedProxy,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::{Notify, mpsc, oneshot, watch},
@@ -210,6 +212,79 @@ async fn it_may_be_told_of_the_end_of_the_stream_and_answer() {
     assert!(http.is_silent_for(Duration::from_millis(50)).await);
     http.shutdown().await;
     assert_eq!(http.response().await.brief(), (200, "told".to_owned()));
+    assert_eq!(http.end().await, b"");
+}
+
+/// Answers with who it is, the path and the body; a request for another goes there with its connection.
+async fn answer_or_move(
+    name: &'static str,
+    to: Option<Adopter>,
+    request: Request<Incoming>,
+) -> Answer {
+    let path = request.uri().path().to_owned();
+    let moving = request.extensions().get::<Moving>().cloned();
+    let body = request.into_body().collect().await.expect("a body");
+    let body = body.to_bytes();
+    if path.starts_with("/large") {
+        return Ok(Response::new(Body::full(vec![b'x'; 4_000_000])));
+    }
+    if let (true, Some(moving), Some(to)) = (path.starts_with("/other"), moving, to) {
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        let request = [head.as_bytes(), &body].concat();
+        let runtime = tokio::runtime::Handle::current();
+        moving.give(move |descriptor, unread| {
+            let read = [request, unread].concat();
+            runtime.spawn(async move { to.serve(descriptor, read, None, false).await });
+        });
+        return std::future::pending().await;
+    }
+    let body = String::from_utf8_lossy(&body);
+    Ok(Response::new(Body::full(format!("{name} {path} {body}"))))
+}
+
+async fn listen_and_move(
+    name: &'static str,
+    to: Option<Adopter>,
+) -> (std::net::SocketAddr, Adopter) {
+    let listener = Server::new().bind("127.0.0.1:0").await;
+    let listener = listener.expect("a free port");
+    let app = tower::service_fn(move |request| answer_or_move(name, to.clone(), request));
+    let listener = listener.fallback(app).tell_end().let_move();
+    let (address, adopter) = (listener.local_addr(), listener.adopter());
+    tokio::spawn(listener.serve());
+    (address, adopter)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_moves_to_another_listener_with_all_that_is_not_answered() {
+    let (_, other) = listen_and_move("other", None).await;
+    let (address, _) = listen_and_move("one", Some(other)).await;
+    let mut http = Http::connect(address).await;
+    assert_eq!(
+        http.get("/page").await.brief(),
+        (200, "one /page ".to_owned())
+    );
+    // What the client has not read yet is written first.
+    let post = "POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    let get = "GET /last HTTP/1.1\r\nHost: a\r\n\r\n";
+    http.send(format!("GET /large HTTP/1.1\r\nHost: a\r\n\r\n{post}{get}"))
+        .await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(http.response().await.body.len(), 4_000_000);
+    assert_eq!(
+        http.response().await.brief(),
+        (200, "other /other abc".to_owned())
+    );
+    assert_eq!(
+        http.response().await.brief(),
+        (200, "other /last ".to_owned())
+    );
+    assert_eq!(
+        http.get("/page").await.brief(),
+        (200, "other /page ".to_owned())
+    );
+    http.shutdown().await;
     assert_eq!(http.end().await, b"");
 }
 
