@@ -33,6 +33,8 @@ mod accept;
 mod acceptor;
 mod ack;
 mod admission;
+#[cfg(unix)]
+mod adopter;
 mod body;
 mod broadcast;
 mod client_bundle;
@@ -82,7 +84,7 @@ mod websocket_handshake;
 
 #[cfg(unix)]
 #[doc(hidden)]
-pub use self::moving::Adopter;
+pub use self::adopter::Adopter;
 #[doc(hidden)]
 pub use self::websocket_handshake::{accept_websocket, first_protocol, is_websocket_request};
 pub use self::{

@@ -247,13 +247,6 @@ impl<L: Accept> Listener<L> {
         self
     }
 
-    /// Returns what serves connections that another listener has accepted as this one serves its own.
-    #[cfg(unix)]
-    #[doc(hidden)]
-    pub fn adopter(&self) -> crate::moving::Adopter {
-        crate::moving::Adopter { site: self.site() }
-    }
-
     /// Asks a function for each request where it goes, in place of the comparison with the server's
     /// [`path`](crate::ServerBuilder::path). The function may change the request's head, so also its path and extensions.
     ///
@@ -399,7 +392,7 @@ impl<L: Accept> Listener<L> {
         tokio::spawn(serve_connection(site, stream, Vec::new(), address, false));
     }
 
-    fn site(&self) -> Site {
+    pub(crate) fn site(&self) -> Site {
         Site {
             server: self.server.clone(),
             routing: Arc::clone(&self.routing),
@@ -474,14 +467,7 @@ impl Server {
         serve_connection(self.site(), stream, Vec::new(), address, false).await;
     }
 
-    /// Returns what serves connections of which something was read already, as [`serve_stream`](Self::serve_stream) does.
-    #[cfg(unix)]
-    #[doc(hidden)]
-    pub fn adopter(&self) -> crate::moving::Adopter {
-        crate::moving::Adopter { site: self.site() }
-    }
-
-    fn site(&self) -> Site {
+    pub(crate) fn site(&self) -> Site {
         Site {
             server: self.clone(),
             routing: Arc::default(),
@@ -534,8 +520,8 @@ pub(crate) async fn serve_connection<S>(
             }
             return Poll::Ready(Ending::Answered);
         }
-        if watch.is_over() {
-            return Poll::Ready(Ending::Cut);
+        if let Some(ending) = watch.over() {
+            return Poll::Ready(ending);
         }
         let is_registered = registered
             .as_ref()
@@ -568,25 +554,29 @@ pub(crate) async fn serve_connection<S>(
         Poll::Pending
     })
     .await;
-    let taker = watch.take_taker();
     // If it became a WebSocket, the stream was taken.
-    let parts = connection.into_parts().map(|parts| {
-        let (stream, ahead, _) = parts.io.into_inner().into_parts();
-        (stream, [&*parts.read_buf, &ahead].concat())
-    });
+    let parts = connection.into_parts().map(unread);
     // Undelivered packets go back to their sessions now.
     drop(watch);
-    match (parts, taker) {
-        (Some((stream, unread)), Some(taker)) => taker(Box::new(stream), unread),
-        (Some((stream, _)), None) => Box::pin(end(stream, ending)).await,
-        (None, _) => {}
+    if let Some((stream, unread)) = parts {
+        Box::pin(end(stream, unread, ending)).await;
     }
 }
 
-/// Ends a connection.
-async fn end<S: AsyncRead + AsyncWrite + Unpin>(stream: S, ending: Ending) {
+/// Returns the stream of a connection, and what was read of it and not answered.
+fn unread<S: 'static, T>(parts: http1::Parts<TokioIo<WatchedStream<S>>, T>) -> (S, Vec<u8>) {
+    let (stream, ahead, _) = parts.io.into_inner().into_parts();
+    (stream, [&*parts.read_buf, &ahead].concat())
+}
+
+/// Ends the service of a connection.
+async fn end<S>(stream: S, unread: Vec<u8>, ending: Ending)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     match ending {
         Ending::Cut => {}
+        Ending::Moved(taker) => taker(Box::new(stream), unread),
         Ending::LateHead => linger(stream, REQUEST_TIMEOUT).await,
         Ending::Answered => linger(stream, b"").await,
     }

@@ -1,5 +1,4 @@
-//! A connection that leaves its listener while a request is answered, and one that comes to it: so the processes of a host
-//! give each other connections.
+//! A connection that leaves its listener while a request is answered, for another process of the host: see `adopter.rs`.
 
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
@@ -8,13 +7,12 @@ use std::{
     sync::Arc,
 };
 
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-#[cfg(unix)]
-use crate::listen::{Site, serve_connection};
-use crate::watched::Watch;
+use crate::stream_end::StreamEnd;
 
 /// Takes the stream of a listener, and what was read of it after the request.
 pub(crate) type Taker = Box<dyn FnOnce(Box<dyn Any + Send>, Vec<u8>) + Send>;
@@ -32,16 +30,33 @@ pub(crate) fn is_plain<S: 'static>() -> bool {
 /// Moves the connection of a request away from its listener. In the extensions of requests that a fallback of a listener with
 /// [`let_move`](crate::Listener::let_move) gets, unless the connection is encrypted.
 #[doc(hidden)]
-#[derive(Debug, Clone)]
-pub struct Moving(pub(crate) Arc<Watch>);
+#[derive(Clone)]
+pub struct Moving {
+    taker: Arc<Mutex<Option<Taker>>>,
+    end: StreamEnd,
+}
 
-#[cfg(unix)]
+impl std::fmt::Debug for Moving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Moving")
+    }
+}
+
 impl Moving {
+    /// Moves the connection whose stream ends with this.
+    pub(crate) fn of(end: &StreamEnd) -> Self {
+        Self {
+            taker: Arc::default(),
+            end: end.clone(),
+        }
+    }
+
     /// Gives the connection to a function, with what was read after the request, as soon as all earlier responses are written.
     /// The body of the request must have been read. The future that answers the request is dropped, and must not end before.
+    #[cfg(unix)]
     #[doc(hidden)]
     pub fn give(&self, taker: impl FnOnce(OwnedFd, Vec<u8>) + Send + 'static) {
-        self.0.set_taker(Box::new(|stream, unread| {
+        *self.taker.lock() = Some(Box::new(|stream, unread| {
             let descriptor = match stream.downcast::<TcpStream>() {
                 Ok(tcp) => tcp.into_std().map(OwnedFd::from),
                 Err(stream) => match stream.downcast::<UnixStream>() {
@@ -54,52 +69,11 @@ impl Moving {
                 Err(error) => tracing::debug!(%error, "a connection was not moved"),
             }
         }));
+        self.end.leave();
     }
-}
 
-/// Serves connections that another listener has accepted as a [`Listener`](crate::Listener) serves its own.
-#[cfg(unix)]
-#[doc(hidden)]
-#[derive(Clone)]
-pub struct Adopter {
-    pub(crate) site: Site,
-}
-
-#[cfg(unix)]
-impl std::fmt::Debug for Adopter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Adopter")
-    }
-}
-
-#[cfg(unix)]
-impl Adopter {
-    /// Serves a plain connection of which something was read already, and does not move it again if it `stays`. Returns when
-    /// it has ended.
-    ///
-    /// # Errors
-    /// When the descriptor is not a socket.
-    #[doc(hidden)]
-    pub async fn serve(
-        &self,
-        descriptor: OwnedFd,
-        read: Vec<u8>,
-        address: Option<std::net::SocketAddr>,
-        stays: bool,
-    ) -> std::io::Result<()> {
-        let mut site = self.site.clone();
-        if stays {
-            Arc::make_mut(&mut site.routing).moves = false;
-        }
-        let socket = socket2::Socket::from(descriptor);
-        socket.set_nonblocking(true)?;
-        if socket.domain()? == socket2::Domain::UNIX {
-            let stream = UnixStream::from_std(socket.into())?;
-            serve_connection(site, stream, read, address, false).await;
-        } else {
-            let stream = TcpStream::from_std(socket.into())?;
-            serve_connection(site, stream, read, address, false).await;
-        }
-        Ok(())
+    /// Returns who takes the connection, if it moves.
+    pub(crate) fn taker(&self) -> Option<Taker> {
+        self.taker.lock().take()
     }
 }

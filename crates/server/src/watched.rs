@@ -13,7 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -38,9 +37,12 @@ pub(crate) enum Ending {
     LateHead,
     /// Without an answer: it was idle, or does not take what is written.
     Cut,
+    /// It goes to another listener.
+    Moved(Taker),
 }
 
 /// The progress of an HTTP connection, in milliseconds since it began; 0 is never.
+#[derive(Debug)]
 pub(crate) struct Watch {
     start: Instant,
     /// A request is being answered: the limits of the answer apply, not those of the connection.
@@ -58,20 +60,13 @@ pub(crate) struct Watch {
     pub(crate) deliveries: Arc<Deliveries>,
     /// Of the client, while a request is being answered.
     pub(crate) end: StreamEnd,
-    /// The connection can leave the listener.
-    can_move: bool,
-    /// Who takes the connection, which leaves the listener.
-    taker: Mutex<Option<Taker>>,
-}
-
-impl std::fmt::Debug for Watch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Watch")
-    }
+    /// What moves the connection away, if it can leave its listener.
+    moving: Option<Moving>,
 }
 
 impl Watch {
     pub(crate) fn new(can_move: bool) -> Self {
+        let end = StreamEnd::default();
         Self {
             start: clock::now(),
             busy: AtomicBool::new(false),
@@ -81,28 +76,22 @@ impl Watch {
             served: AtomicBool::new(false),
             upgrades: AtomicBool::new(false),
             deliveries: Arc::default(),
-            end: StreamEnd::default(),
-            can_move,
-            taker: Mutex::default(),
+            end: end.clone(),
+            moving: can_move.then(|| Moving::of(&end)),
         }
     }
 
-    /// Has the connection leave the listener.
-    pub(crate) fn set_taker(&self, taker: Taker) {
-        *self.taker.lock() = Some(taker);
-        self.end.leave();
-    }
-
-    /// Returns who takes the connection, if it leaves.
-    pub(crate) fn take_taker(&self) -> Option<Taker> {
-        self.taker.lock().take()
-    }
-
-    /// Returns whether the connection is not served any more: its client has left, or it leaves the listener, and all earlier
-    /// responses are written.
-    pub(crate) fn is_over(&self) -> bool {
-        let is_written = || self.blocked_since.load(Ordering::Relaxed) == 0;
-        self.end.has_left() || (self.end.is_leaving() && is_written())
+    /// Returns how the connection ends if it does before its last response: its client has left, or it moves away, and all
+    /// earlier responses are written.
+    pub(crate) fn over(&self) -> Option<Ending> {
+        if self.end.has_left() {
+            return Some(Ending::Cut);
+        }
+        if !self.end.is_leaving() || self.blocked_since.load(Ordering::Relaxed) != 0 {
+            return None;
+        }
+        let taker = self.moving.as_ref().and_then(Moving::taker);
+        taker.map(Ending::Moved)
     }
 
     fn now(&self) -> u64 {
@@ -178,7 +167,7 @@ impl Busy {
 
     /// Returns what moves the connection away from its listener, if it can.
     pub(crate) fn moving(&self) -> Option<Moving> {
-        self.0.can_move.then(|| Moving(Arc::clone(&self.0)))
+        self.0.moving.clone()
     }
 
     /// Marks that the response upgrades the connection to a WebSocket: it is kept, and sent with the session's first packet.

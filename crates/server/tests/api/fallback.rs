@@ -243,10 +243,7 @@ async fn answer_or_move(
     Ok(Response::new(Body::full(format!("{name} {path} {body}"))))
 }
 
-async fn listen_and_move(
-    name: &'static str,
-    to: Option<Adopter>,
-) -> (std::net::SocketAddr, Adopter) {
+async fn listen_and_move(name: &'static str, to: Option<Adopter>) -> (SocketAddr, Adopter) {
     let listener = Server::new().bind("127.0.0.1:0").await;
     let listener = listener.expect("a free port");
     let app = tower::service_fn(move |request| answer_or_move(name, to.clone(), request));
