@@ -209,9 +209,14 @@ class Connections:
                 if not let_in:
                     return
             refusal = ("internal error",)
-            result = await settle(
-                self._trigger_event("connect", namespace, sid, environ, auth or None)
-            )
+            outer = base_manager.joining.get()
+            base_manager.joining.set(sid)
+            try:
+                result = await settle(
+                    self._trigger_event("connect", namespace, sid, environ, auth or None)
+                )
+            finally:
+                base_manager.joining.set(outer)
             refused = result is False or client.unwanted
             refusal = ("Connection rejected by server",) if refused else None
         except exceptions.ConnectionRefusedError as error:

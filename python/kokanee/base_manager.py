@@ -6,6 +6,7 @@ those that tests make without a connection (`pre_connect`, `connect`); their roo
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +17,9 @@ from .engineio import packet as eio_packet
 
 #: The states of a client.
 CONNECTING, CONNECTED, LEAVING = range(3)
+
+#: The client whose handler of `connect` runs. The engine counts it among the clients when that has ended.
+joining: contextvars.ContextVar[str | None] = contextvars.ContextVar("joining", default=None)
 
 
 class Client:
@@ -206,7 +210,17 @@ class BaseManager:
         members = list(self._members.get((namespace, room), Members()).items())
         if self._engine is not None:
             members += self._engine.participants(namespace, self.room_name(room))
+            sid = joining.get()
+            if sid is not None and room in self._rooms_while_joining(sid, namespace):
+                members.append((sid, self.clients[sid].eio_sid))
         return members
+
+    def _rooms_while_joining(self, sid: str, namespace: str) -> list[Any]:
+        """Returns the rooms of a client of the engine that its handler of `connect` has put it into, its own included."""
+        client = self.clients.get(sid)
+        if client is None or client.is_local or client.state != CONNECTING:
+            return []
+        return self.get_rooms(sid, namespace)
 
     def get_rooms(self, sid: str, namespace: str) -> list[Any]:
         """Returns the rooms of a client, its own included."""
@@ -420,6 +434,8 @@ class BaseManager:
                 self._engine.emit(event, data, namespace, rooms, skipped or None, ignore_queue)
             elif self._engine is not None and not ignore_queue:
                 self._engine.emit(event, data, namespace, rooms, skipped or None, elsewhere=True)
+            if not tapped and (sid := joining.get()) is not None:
+                self._emit_to_joining(sid, event, data, namespace, room, skipped)
         else:
             if not tapped:
                 self._emit_with_ack(event, data, namespace, room, skipped, callback)
@@ -439,6 +455,18 @@ class BaseManager:
             if sid not in skipped and (tapped or self._is_local(sid))
         ]
         return self._packets(event, data, namespace, targets, callback)
+
+    def _emit_to_joining(
+        self, sid: str, event: str, data: Any, namespace: str, room: Any, skipped: list[Any]
+    ) -> None:
+        """Gives an event of the handler of `connect` to its client if it is for a room that the client is in, or for all."""
+        own = self._rooms_while_joining(sid, namespace)
+        rooms = _as_list(room)
+        if not own or any(name in own for name in skipped) or (rooms and not any(name in own for name in rooms)):
+            return
+        if rooms != [sid] or skipped:
+            # For itself alone, the engine has it already.
+            self._engine.emit(event, data, namespace, [sid], None, here=True)
 
     def _is_local(self, sid: str) -> bool:
         client = self.clients.get(sid)
