@@ -69,7 +69,7 @@ def _serve(info: cli.ScriptInfo, app: Any, given: dict[str, Any]) -> None:
         given.pop(name, None)
     socketio = app.extensions.get("socketio")
     if isinstance(socketio, SocketIO):
-        socketio._server.shows_origins = debug
+        socketio._server_for(app).shows_origins = debug
         if debug if debugger is None else debugger:
             _hosting.add_debugger(socketio, app, given["host"])
     if cert is not None:

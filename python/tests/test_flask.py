@@ -86,6 +86,25 @@ def test_a_class_for_all_namespaces(app: Flask, socketio: SocketIO) -> None:
     assert names(client.get_received("/far")) == [("said", [1])]
 
 
+def test_a_class_is_asked_before_functions_of_all_namespaces(app: Flask, socketio: SocketIO) -> None:
+    class Own(Namespace):
+        def on_ask(self, value: Any) -> list[Any]:
+            return ["class", value]
+
+    class All(Namespace):
+        def trigger_event(self, event: str, *args: Any) -> Any:
+            return ["all", event]
+
+    socketio.on_namespace(Own("/own"))
+    socketio.on_namespace(All("/all"))
+    socketio.on_event("*", lambda event, *args: ["function", event], namespace="*")
+    client = socketio.test_client(app, namespace="/own")
+    client.connect(namespace="/all")
+    assert client.emit("ask", 1, namespace="/own", callback=True) == ["class", 1]
+    assert client.emit("other", 1, namespace="/own", callback=True) == ["function", "other"]
+    assert client.emit("any", 1, namespace="/all", callback=True) == ["all", "any"]
+
+
 def test_emit_has_several_arguments(app: Flask, socketio: SocketIO) -> None:
     @socketio.event
     def ask() -> None:
@@ -625,6 +644,121 @@ def test_handlers_go_to_each_application_that_is_made() -> None:
         if name == "one":
             socketio.on_event("late", lambda: "late")
     assert socketio.test_client(app).emit("late", callback=True) == "late"
+
+
+# Several applications.
+
+
+def test_an_extension_serves_several_applications() -> None:
+    socketio = SocketIO(async_mode="threading", path="live")
+    blueprint = SocketBlueprint("blueprint", "/blueprint")
+    apps = [Flask(name) for name in ("one", "two")]
+    for app in apps:
+        socketio.init_app(app, cors_allowed_origins=f"https://{app.name}.example")
+
+    @socketio.event
+    def who(*args: Any) -> str:
+        emit("from", current_app.name)
+        socketio.emit("all", current_app.name)
+        emit("in", current_app.name, to="room")
+        return current_app.name
+
+    @socketio.event
+    def enter() -> list[str]:
+        join_room("room")
+        assert socketio.participants("room") == participants("room") == [request.sid]
+        return rooms()
+
+    class Own(Namespace):
+        def on_ask(self) -> list[Any]:
+            self.emit("asked", current_app.name)
+            self.enter_room(request.sid, "tea")
+            return [current_app.name, self.rooms(request.sid) == rooms()]
+
+    @blueprint.event
+    def ask() -> str:
+        socketio.start_background_task(socketio.emit, "later", current_app.name, namespace="/blueprint").join()
+        return current_app.name
+
+    socketio.on_namespace(Own("/own"))
+    socketio.register_blueprint(blueprint)
+    for app, client in [(app, socketio.test_client(app)) for app in apps]:
+        name = app.name
+        client.emit("enter")
+        assert client.emit("who", callback=True) == name
+        assert names(client.get_received()) == [("from", [name]), ("all", [name]), ("in", [name])]
+        for namespace in ("/own", "/blueprint"):
+            client.connect(namespace=namespace)
+        assert client.emit("ask", namespace="/own", callback=True) == [name, True]
+        assert client.emit("ask", namespace="/blueprint", callback=True) == name
+        assert names(client.get_received("/own")) == [("asked", [name])]
+        assert names(client.get_received("/blueprint")) == [("later", [name])]
+        with app.app_context():
+            socketio.emit("news", name)
+            assert len(socketio.participants()) == 1
+        assert names(client.get_received()) == [("news", [name])]
+        url = "/live/?EIO=4&transport=polling"
+        assert app.test_client().get(url, headers={"Origin": f"https://{name}.example"}).status_code == 200
+        assert app.test_client().get(url, headers={"Origin": "https://other.example"}).status_code == 400
+    # Outside of all of them it is about the last one.
+    assert socketio.server is apps[1].extensions["kokanee.flask"]
+    assert apps[0].extensions["socketio"] is apps[1].extensions["socketio"] is socketio
+
+
+def test_a_client_of_one_application_within_the_context_of_another() -> None:
+    socketio = SocketIO(async_mode="threading")
+    one, two = Flask("one"), Flask("two")
+    socketio.init_app(one)
+    socketio.init_app(two)
+
+    class Own(Namespace):
+        def on_ask(self) -> str:
+            return current_app.name
+
+    @socketio.event(namespace="/own")
+    def tell() -> list[str]:
+        with two.app_context():
+            socketio.emit("told", current_app.name, namespace="/own")
+        return [current_app.name, *socketio.participants(namespace="/own")]
+
+    socketio.on_namespace(Own("/own"))
+    with two.app_context():
+        client = socketio.test_client(one, namespace="/own")
+        other = socketio.test_client(two, namespace="/own")
+        assert client.emit("ask", namespace="/own", callback=True) == "one"
+        name, *sids = client.emit("tell", namespace="/own", callback=True)
+    assert name == "one" and len(sids) == 1
+    assert client.get_received("/own") == [] and names(other.get_received("/own")) == [("told", ["two"])]
+
+
+def test_a_callback_runs_for_the_application_that_has_asked() -> None:
+    socketio = SocketIO(async_mode="threading")
+    apps = [Flask("one"), Flask("two")]
+    for app in apps:
+        socketio.init_app(app)
+
+    @socketio.event
+    def ask() -> None:
+        # As `call`s of a real client do, it comes on a thread without a context.
+        answered = socketio._in_context(lambda: emit("answered", current_app.name))
+        thread = threading.Thread(target=answered)
+        thread.start()
+        thread.join()
+
+    for app in apps:
+        client = socketio.test_client(app)
+        client.emit("ask")
+        assert names(client.get_received()) == [("answered", [app.name])]
+
+
+def test_applications_decide_about_their_sessions() -> None:
+    socketio = SocketIO(async_mode="threading")
+    shared, copied = Flask("shared"), Flask("copied")
+    socketio.init_app(shared, manage_session=False)
+    socketio.init_app(copied)
+    for app, expected in ((shared, False), (copied, True)):
+        with app.app_context():
+            assert socketio.manage_session is expected
 
 
 # Sessions.

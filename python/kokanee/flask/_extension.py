@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +18,9 @@ from ..exceptions import ConnectionRefusedError
 from ..middleware import WSGIApp
 from . import _coroutines, _hosting, _sessions
 from ._blueprint import SocketBlueprint
-from ._context import Contexts, EventContext
+from ._context import EventContext
 from ._handlers import Handler, Handlers, Hook, call_hooked, check, for_arguments
-from ._server import FlaskServer
+from ._server import SERVER, FlaskServer, current_server, server_of
 from .namespace import Namespace
 from .test_client import SocketIOTestClient
 
@@ -34,7 +36,10 @@ _QUEUES = {
 class SocketIO(Handlers):
     """Adds Socket.IO to a Flask application, with the API of Flask-SocketIO.
 
-    `SocketIO(app)`, or `SocketIO()` and `init_app(app)` later. The options are those of `kokanee.Server`, and
+    `SocketIO(app)`, or `SocketIO()` and `init_app(app)` later, also for several applications: each has a server, with its own
+    clients, and all have the same handlers. Methods are about the current application; where there is none, about the last one.
+
+    The options are those of `kokanee.Server`, and
 
     * `manage_session`: whether each connection has a copy of the session. By default it has one if the session lives in a cookie;
       one on the server's side is shared with HTTP routes.
@@ -45,8 +50,10 @@ class SocketIO(Handlers):
     reason = Reason
 
     def __init__(self, app: flask.Flask | None = None, **kwargs: Any) -> None:
+        #: The server of the last application.
         self.server: FlaskServer | None = None
-        self.server_options: dict[str, Any] = {}
+        #: Its options.
+        self.server_options: dict[str, Any] = dict(kwargs)
         self.async_mode: str | None = None
         #: The host of gevent that `run` has started.
         self.wsgi_server: Any = None
@@ -59,22 +66,26 @@ class SocketIO(Handlers):
         self.default_exception_handler: Handler | None = None
         self._before: list[Hook] = []
         self._after: list[Hook] = []
-        self._manage_session: bool | None = None
-        self._app: flask.Flask | None = None
-        self._contexts: dict[flask.Flask, Contexts] = {}
+        #: The options for all applications.
+        self._given = kwargs
+        #: What `manage_session` was set to before there was a server.
+        self._manage_session: bool | None = kwargs.get("manage_session")
+        self._servers: weakref.WeakSet[FlaskServer] = weakref.WeakSet()
+        #: Whether there has been a second application.
+        self._has_several = False
         if app is not None or "message_queue" in kwargs:
-            self.init_app(app, **kwargs)
-        else:
-            self.server_options.update(kwargs)
+            self.init_app(app)
 
     def init_app(self, app: flask.Flask | None, **kwargs: Any) -> None:
-        """Adds Socket.IO to an application; without one, makes what only emits through a message queue."""
-        options = self.server_options
-        options.update(kwargs)
-        self._manage_session = options.pop("manage_session", self._manage_session)
+        """Adds Socket.IO to an application; without one, makes what only emits through a message queue.
+
+        The options are for this application, besides those of the constructor.
+        """
+        options = self.server_options = {**self._given, **kwargs}
+        options["manage_session"] = options.get("manage_session", self._manage_session)
         channel = options.pop("channel", "flask-socketio")
         url = options.get("message_queue")
-        if "client_manager" not in kwargs and url:
+        if url and "client_manager" not in (kwargs if "message_queue" in kwargs else options):
             kind = next((kind for begin, kind in _QUEUES.items() if url.startswith(begin)), kombu_manager.KombuManager)
             options["client_manager"] = kind(url, channel=channel, write_only=app is None)
         if options.get("json") is flask_json:
@@ -83,55 +94,73 @@ class SocketIO(Handlers):
         options.pop("resource", None)
         if os.environ.get("FLASK_RUN_FROM_CLI") and options.get("async_mode") is None:
             options["async_mode"] = "threading"
-        server = FlaskServer(**{name: value for name, value in options.items() if name != "message_queue"})
+        server = FlaskServer(self, app, **{name: value for name, value in options.items() if name != "message_queue"})
+        previous = server_of(app)
+        if previous is not None and previous.socketio is self:
+            self._servers.discard(previous)
+        elif self.server is not None and self.server.app is not None:
+            self._has_several = True
+        self._servers.add(server)
         self.server = server
         self.async_mode = server.async_mode
-        self._contexts.clear()
         for message, handler, namespace in self.handlers:
-            server.on(message, self._entry(message, handler, namespace), namespace=namespace)
+            self._register(server, message, handler, namespace)
         for namespace_handler in self.namespace_handlers:
             server.register_namespace(namespace_handler)
         if app is not None:
-            self._app = app
             app.extensions["socketio"] = self
-            self.sockio_mw = WSGIApp(server, app.wsgi_app, socketio_path=path.lstrip("/"))
+            app.extensions[SERVER] = server
+            self.sockio_mw = server.middleware = WSGIApp(server, app.wsgi_app, socketio_path=path.lstrip("/"))
             app.wsgi_app = self.sockio_mw  # type: ignore[method-assign]
 
     @property
     def manage_session(self) -> bool:
         """Whether each connection has a copy of the session; by default it has one if the session lives in a cookie."""
-        if self._manage_session is not None:
-            return self._manage_session
-        return self._app is None or _sessions.is_in_cookie(self._app)
+        if self.server is None:
+            return self._manage_session is not False
+        return self._server.copies_session
 
     @manage_session.setter
     def manage_session(self, value: bool) -> None:
-        self._manage_session = value
+        if self.server is None:
+            self._manage_session = value
+        else:
+            self._server.manage_session = value
 
     @property
     def _server(self) -> FlaskServer:
+        """The server of the current application; where there is none, of the last one."""
         if self.server is None:
             raise RuntimeError("the extension has no application yet: call init_app(app) first")
-        return self.server
+        return (current_server(self) or self.server) if self._has_several else self.server
+
+    def _server_for(self, app: flask.Flask) -> FlaskServer:
+        """Returns the server of an application."""
+        found = server_of(app)
+        return found if found is not None and found.socketio is self else self._server
 
     # Registering handlers.
 
     def _add_handler(self, message: str, handler: Handler, namespace: str | None) -> None:
         namespace = namespace or "/"
         self.handlers.append((message, handler, namespace))
-        if self.server is not None:
-            self.server.on(message, self._entry(message, handler, namespace), namespace=namespace)
+        for server in self._servers:
+            self._register(server, message, handler, namespace)
 
-    def _entry(self, message: str, handler: Handler, namespace: str) -> Handler:
-        """Returns what the server calls for an event."""
+    def _register(self, server: FlaskServer, message: str, handler: Handler, namespace: str) -> None:
+        server.on(message, self._entry(server, message, handler, namespace), namespace=namespace)
+
+    def _entry(self, server: FlaskServer, message: str, handler: Handler, namespace: str) -> Handler:
+        """Returns what a server calls for an event."""
+        handle: Callable[..., Any]
         if type(self)._handle_event is SocketIO._handle_event:
-            handle = self._dispatch
+            handle = functools.partial(self._dispatch, server)
             handler = for_arguments(message, handler)
         else:
             # Of a class of an application's own, it sees all events.
-            own = self._handle_event
+            own = functools.partial(server.run_within, self._handle_event)
 
-            def handle(handler: Handler, message: str, namespace: str, sid: str, args: Any) -> Any:  # type: ignore[misc]
+            def handle(handler: Handler, message: str, namespace: str, sid: str, args: Any) -> Any:
                 return own(handler, message, namespace, sid, *args)
 
         if namespace != "*" and message != "*":
@@ -178,8 +207,8 @@ class SocketIO(Handlers):
                     check(name.removeprefix("on_"), method)
         namespace_handler._set_socketio(self)
         self.namespace_handlers.append(namespace_handler)
-        if self.server is not None:
-            self.server.register_namespace(namespace_handler)
+        for server in self._servers:
+            server.register_namespace(namespace_handler)
 
     def register_blueprint(self, blueprint: SocketBlueprint, namespace: str = "/") -> None:
         """Registers the handlers of a blueprint, below a namespace."""
@@ -231,7 +260,7 @@ class SocketIO(Handlers):
         if sid is None:
             return callback
         namespace: str = getattr(request, "namespace", "/")
-        return lambda *args: self._handle_event(callback, None, namespace, sid, *args)
+        return functools.partial(self._server.run_within, self._handle_event, callback, None, namespace, sid)
 
     def send(
         self,
@@ -307,8 +336,11 @@ class SocketIO(Handlers):
         _hosting.stop(self)
 
     def start_background_task(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Starts a function as handlers are run, and returns what has `join()`."""
-        return self._server.start_background_task(target, *args, **kwargs)
+        """Starts a function as handlers are run, and returns what has `join()`. It belongs to the same application."""
+        server = self._server
+        if self._has_several:
+            target = functools.partial(server.run_within, target)
+        return server.start_background_task(target, *args, **kwargs)
 
     def sleep(self, seconds: float = 0) -> None:
         """Sleeps as handlers do: other greenlets go on."""
@@ -340,31 +372,34 @@ class SocketIO(Handlers):
         self, handler: Handler, message: str | None, namespace: str, sid: str, *args: Any
     ) -> Any:
         """Calls a handler in a context of its own, and returns the result. `message` is `None` for a callback of `emit`."""
-        return self._dispatch(for_arguments(message, handler), message, namespace, sid, args)
+        return self._dispatch(self._server, for_arguments(message, handler), message, namespace, sid, args)
 
     def _dispatch(
-        self, handler: Handler, message: str | None, namespace: str, sid: str, args: tuple[Any, ...]
+        self,
+        server: FlaskServer,
+        handler: Handler,
+        message: str | None,
+        namespace: str,
+        sid: str,
+        args: tuple[Any, ...],
     ) -> Any:
         """Does what `_handle_event` does, for a handler that takes all arguments of the server's."""
-        server = self._server
         eio_sid = server.manager.eio_sid_from_sid(sid, namespace)
         environ = server.environ.get(eio_sid) if eio_sid is not None else None
-        app = self._app
+        app = server.app
         if type(environ) is dict:
             app = environ.get("flask.app", app)
         if environ is None or app is None or eio_sid is None:
             # Nothing is known of this client, who has left.
             return "", 400
-        contexts = self._contexts.get(app)
-        if contexts is None:
-            contexts = self._contexts[app] = Contexts(app)
+        contexts = server.contexts_of(app)
         event = sid, namespace, message, args
         context = EventContext(contexts, environ, event) if contexts.are_own else contexts.plain(environ, event)
         context.push()
         try:
             kept = server._sessions.get(eio_sid)
             copy = kept.get(_sessions.COPY) if kept is not None else None
-            if copy is None and self.manage_session:
+            if copy is None and server.copies_session:
                 opened = getattr(context, contexts.session_name)
                 copy = _sessions.make_copy(server, eio_sid, environ, context, opened)
             if copy is not None:
@@ -382,7 +417,7 @@ class SocketIO(Handlers):
                 result = self._failed(error, namespace)
             if copy is None:
                 opened = getattr(context, contexts.session_name)
-                if not _sessions.save(context, opened) and self._manage_session is None:
+                if not _sessions.save(context, opened) and server.manage_session is None:
                     # It lives in a cookie after all.
                     _sessions.keep_copy(server, eio_sid, environ, opened)
         except BaseException as error:

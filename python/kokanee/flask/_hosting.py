@@ -49,7 +49,7 @@ def run(socketio: SocketIO, app: flask.Flask, host: str | None, port: int | None
     if extra_files:
         reloader_options["extra_files"] = extra_files
     app.debug = debug
-    server = socketio._server
+    server = socketio._server_for(app)
     server.shows_origins = debug
     mode = server.async_mode
     evalex = options.pop("use_evalex", True)
@@ -84,7 +84,7 @@ def add_debugger(socketio: SocketIO, app: flask.Flask, host: str, evalex: bool =
     """Puts Werkzeug's debugger around the application, within what serves Socket.IO, which it does not see."""
     from werkzeug.debug import DebuggedApplication
 
-    outer = socketio.sockio_mw
+    outer = socketio._server_for(app).middleware
     if outer is None or isinstance(outer.wsgi_app, DebuggedApplication):
         return
     outer.wsgi_app = DebuggedApplication(outer.wsgi_app, evalex=evalex)

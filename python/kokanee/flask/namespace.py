@@ -25,8 +25,21 @@ class Namespace(_Namespace):
         #: What a blueprint puts around methods.
         self._around: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
 
+    @property
+    def server(self) -> Any:
+        """The server of the current application; see `SocketIO`."""
+        return self._extension._server
+
+    @server.setter
+    def server(self, server: Any) -> None:
+        """Does nothing: each application of the extension has one."""
+
     def _set_socketio(self, socketio: SocketIO) -> None:
         self.socketio = socketio
+
+    def handles(self, event: str) -> bool:
+        """Returns whether there is a method for an event; a class with a `trigger_event` of its own takes all."""
+        return hasattr(self, "on_" + event) or type(self).trigger_event is not Namespace.trigger_event
 
     def trigger_event(self, event: str, *args: Any) -> Any:
         """Calls the method of an event; `None` if there is none."""

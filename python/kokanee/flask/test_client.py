@@ -45,7 +45,7 @@ class SocketIOTestClient:
         self.queue: list[dict[str, Any]] = []
         self.acks: dict[str, Any] | None = None
         self.callback_counter = 0
-        server = self._server = socketio._server
+        server = self._server = socketio._server_for(app)
         if getattr(server.manager, "has_queue", False):
             raise RuntimeError(
                 "Test client cannot be used with a message queue. Disable the queue on your test configuration."
