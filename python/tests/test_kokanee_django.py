@@ -126,6 +126,19 @@ def test_a_namespace_asks_for_a_user(ada: Visitor, stranger: Visitor) -> None:
     assert client.wait_for("revealed") == ("/private",)
 
 
+def test_methods_of_a_class_are_handlers(ada: Visitor, stranger: Visitor) -> None:
+    one, other = ada.connect("/members", transport="polling"), ada.connect("/members")
+    before = one.call("count")[2]
+    assert one.call("say", "tea", b"2") == ["tea"]
+    assert other.wait_for("said") == ("tea", b"2")
+    assert other.call("count") == (1, "ada", before + 1)
+    assert one.call("closed") == "closed"
+    with pytest.raises(Refused, match="log in"):
+        stranger.connect("/members")
+    other.close()
+    assert one.wait_for("left") == ("ada",)
+
+
 def test_rooms_skip_and_what_is_kept_of_a_client(ada: Visitor, stranger: Visitor) -> None:
     one, two = ada.connect(auth={"place": 1}), stranger.connect(auth={"place": 2})
     assert one.call("rooms", "a", "b") == ["a", "b", "everybody"]

@@ -181,6 +181,41 @@ def test_a_handler_that_can_never_be_called() -> None:
     assert set(registry.handlers["/"]) == {"say"}
 
 
+def test_a_class_that_can_never_be_called() -> None:
+    from kokanee.django import Sockets, SocketView, _coroutines
+
+    registry = Sockets()
+
+    class Chat(SocketView):
+        room = "lobby"
+
+        def on_connect(self) -> None: ...
+
+    class Empty(SocketView):
+        def say(self, socket: Any) -> None: ...
+
+    class Early(Chat):
+        async def on_connect(self, socket: Any) -> None:  # type: ignore[override]
+            self.room = self.socket.user
+
+        def on_say(self, *args: Any) -> None: ...
+
+    with pytest.raises(TypeError, match=r"called as connect\(socket, auth\) or connect\(socket\), but this one is .*Chat.on_connect\(\)"):
+        registry.register("/chat", Chat)
+    with pytest.raises(TypeError, match="Empty has no method such as on_connect"):
+        registry.register("/chat")(Empty)
+    with pytest.raises(TypeError, match="Early has no option 'rom': options are attributes of the class"):
+        registry.register("/chat", Early, rom="tea")
+    with pytest.raises(TypeError, match="is not a class that is made of SocketView"):
+        registry.register("/chat", object)  # type: ignore[type-var]
+    assert not registry.handlers
+    assert registry.namespace("/chat").register(Early) is Early
+    assert set(registry.handlers["/chat"]) == {"connect", "say"}
+    declared = registry.handlers["/chat"]["connect"]
+    assert declared.is_async and declared.arity == 1
+    assert _coroutines.faults(declared.function) == ["socket.user asks the database: use `await socket.auser()` first"]
+
+
 GREEN = """
 from kokanee.django import sockets
 
@@ -217,7 +252,7 @@ GUIDE = Path(__file__).parent.parent.parent / "docs" / "python-django.md"
 GUIDE_SETTINGS = """
 from site_settings import *
 
-INSTALLED_APPS = [*INSTALLED_APPS[:-1], "chat"]
+INSTALLED_APPS = [*INSTALLED_APPS[:-1], "chat", "lounge"]
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
 ASGI_APPLICATION = "project.asgi.application"
@@ -234,9 +269,9 @@ urlpatterns = [path("announce/<text>", views.announce)]
 def test_the_project_of_the_guide(tmp_path: Path) -> None:
     text = re.sub(r"^   (?=\S| )", "", GUIDE.read_text(), flags=re.M)
     files = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", text, re.S))
-    assert len(files) == 9 and text.count("```python") == 9
+    assert len(files) == 10 and text.count("```python") == 10
     files |= {"project/settings.py": GUIDE_SETTINGS, "project/urls.py": GUIDE_URLS}
-    for name in ("project/__init__.py", "chat/__init__.py"):
+    for name in ("project/__init__.py", "chat/__init__.py", "lounge/__init__.py"):
         files[name] = ""
     for name, program in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

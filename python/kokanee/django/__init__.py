@@ -14,6 +14,7 @@ from __future__ import annotations
 from ..exceptions import ConnectionRefusedError
 from ._registry import Namespace, Sockets, sockets
 from ._socket import Socket
+from ._view import SocketView
 from .exceptions import NotServing
 
-__all__ = ["ConnectionRefusedError", "Namespace", "NotServing", "Socket", "Sockets", "sockets"]
+__all__ = ["ConnectionRefusedError", "Namespace", "NotServing", "Socket", "SocketView", "Sockets", "sockets"]

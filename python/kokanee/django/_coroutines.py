@@ -54,10 +54,14 @@ def _queries(nodes: list[Any]) -> Iterator[str]:
 
 
 def _early(nodes: list[Any], sockets: set[str]) -> Iterator[str]:
-    used = {
-        node.attr for node in nodes
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in sockets
-    }  # fmt: skip
+    used = {node.attr for node in nodes if isinstance(node, ast.Attribute) and _is_socket(node.value, sockets)}
     for name, waits in WAITED.items():
         if name in used and waits not in used:
             yield f"socket.{name} asks the database: use `await socket.{waits}()` first"
+
+
+def _is_socket(node: ast.expr, sockets: set[str]) -> bool:
+    if isinstance(node, ast.Attribute):
+        # In a class it is `self.socket`, too.
+        return node.attr == "socket" and isinstance(node.value, ast.Name)
+    return isinstance(node, ast.Name) and node.id in sockets

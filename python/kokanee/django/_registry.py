@@ -12,12 +12,14 @@ from asgiref.sync import iscoroutinefunction
 
 from .._handlers import Handler, accepts
 
+from ._view import SocketView, handlers
+
 if TYPE_CHECKING:
     from ._bridge import Bridge
-    from ._socket import Socket
 
 #: A handler, whose type a decorator keeps.
 H = TypeVar("H", bound=Handler)
+V = TypeVar("V", bound=type[SocketView])
 
 #: For each event of the life cycle: the arguments that its handler may take, the fullest first.
 _LIFECYCLE: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -81,6 +83,23 @@ class Sockets:
         if handler is None:
             return lambda function: self._add(function.__name__, namespace, function)
         return self._add(handler.__name__, namespace, handler)
+
+    @overload
+    def register(self, namespace: str, view: None = None, **options: Any) -> Callable[[V], V]: ...
+
+    @overload
+    def register(self, namespace: str, view: V, **options: Any) -> V: ...
+
+    def register(self, namespace: str, view: Any = None, **options: Any) -> Any:
+        """Registers a class whose methods handle the events of a namespace: `@sockets.register("/chat")` above a `SocketView`.
+
+        `options` set attributes of its objects. Raises `TypeError` if a method can never be called.
+        """
+        if view is None:
+            return lambda decorated: self.register(namespace, decorated, **options)
+        for event, handler in list(handlers(self, view, options)):
+            self._add(event, namespace, handler)
+        return view
 
     def namespace(self, name: str) -> Namespace:
         """Returns what declares the handlers of one namespace, and sends to its clients."""
@@ -213,6 +232,10 @@ class Namespace:
     def event(self, handler: H) -> H:
         """Registers a function as the handler of the event of its name."""
         return self._sockets.on(handler.__name__, handler, namespace=self.name)
+
+    def register(self, view: V) -> V:
+        """Registers a class whose methods handle the events of the namespace, as `Sockets.register` does."""
+        return self._sockets.register(self.name, view)
 
     def emit(
         self,

@@ -6,7 +6,7 @@ import threading
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
 
-from kokanee.django import sockets
+from kokanee.django import SocketView, sockets
 
 from .models import Note
 
@@ -215,3 +215,38 @@ async def fail_async(socket):
 def files(socket, content):
     socket.emit("file", {"content": content[::-1]})
     return content, len(content)
+
+
+class Members(SocketView):
+    """Has what namespaces for users have in common."""
+
+    room = "members"
+
+    def on_connect(self, socket, auth):
+        if not socket.user.is_authenticated:
+            raise PermissionDenied("log in")
+        socket.join(self.room)
+
+    def on_disconnect(self, socket):
+        self.namespace.emit("left", socket.user.get_username())
+
+
+@sockets.register("/members", room="tea")
+class Tea(Members):
+    def dispatch(self, *args):
+        if self.event == "closed":
+            return "closed"
+        return super().dispatch(*args)
+
+    def on_say(self, socket, text, *others):
+        Note.objects.create(author=self.socket.user.get_username(), text=text)
+        self.namespace.emit("said", (text, *others), to=self.room, skip=socket)
+        return sorted(socket.rooms)
+
+    async def on_count(self, socket):
+        self.seen = getattr(self, "seen", 0) + 1
+        user = await self.socket.auser()
+        return self.seen, user.get_username(), await Note.objects.acount()
+
+    def on_closed(self, socket):
+        raise AssertionError("it is closed")

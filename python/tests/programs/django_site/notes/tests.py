@@ -64,6 +64,21 @@ class Handlers(TestCase):
             (noted,) = reader.take("noted")
             self.assertEqual(noted.args[0]["text"], "one")
 
+    def test_methods_of_a_class_are_handlers(self):
+        with self.assertRaisesMessage(ConnectionRefusedError, "log in"):
+            SocketClient(namespace="/members")
+        self.client.force_login(self.ada)
+        with SocketClient(self.client, namespace="/members") as one, SocketClient(self.client, namespace="/members") as other:
+            self.assertEqual(one.call("say", "hello", 2), ["tea"])
+            self.assertEqual(other.take(), [Event("said", "hello", 2)])
+            self.assertEqual(one.take(), [])
+            # Each event has an object of its own.
+            self.assertEqual(one.call("count"), (1, "ada", 1))
+            self.assertEqual(other.call("count"), (1, "ada", 1))
+            self.assertEqual(one.call("closed"), "closed")
+            other.disconnect()
+            self.assertEqual(one.take(), [Event("left", "ada")])
+
     def test_nothing_is_left_of_the_other_tests(self):
         self.assertEqual(Note.objects.count(), 0)
 
