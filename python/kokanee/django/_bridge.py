@@ -7,7 +7,6 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +20,7 @@ from .._steps import drive, is_awaitable, settle
 from ..exceptions import ConnectionRefusedError
 from ._plain import plain
 from ._socket import Socket, refuse_in_coroutine
+from ._threads import Threads
 
 if TYPE_CHECKING:
     from ._registry import Declared
@@ -44,9 +44,7 @@ class Bridge:
         #: All of it runs in the thread of a test, whose database connections stay open.
         self.in_test = in_test
         self.is_async: bool = server.is_asyncio_based()
-        self._threads = threads
-        #: Runs a function on a thread of the pool, which starts with the first.
-        self._run_beside: Any = None
+        self._threads = Threads(threads)
         #: The namespaces in which clients are met, whether or not they have a handler of `connect`.
         self._namespaces: set[str] = set()
         self._declared: dict[tuple[str, str], Declared] = {}
@@ -121,10 +119,7 @@ class Bridge:
             return None
         if declared.is_async:
             return await self._arun(declared.function, socket, args)
-        if self._run_beside is None:
-            pool = ThreadPoolExecutor(self._threads, "kokanee-django")
-            self._run_beside = sync_to_async(self._run, thread_sensitive=False, executor=pool)
-        return await self._run_beside(declared.function, socket, args)
+        return await self._threads.run(self._run, declared.function, socket, args)
 
     def _run(self, function: Callable[..., Any], socket: Socket, args: tuple[Any, ...]) -> Any:
         with self._like_a_request():
