@@ -212,9 +212,7 @@ class Connections:
             outer = base_manager.joining.get()
             base_manager.joining.set(sid)
             try:
-                result = await settle(
-                    self._trigger_event("connect", namespace, sid, environ, auth or None)
-                )
+                result = await settle(self._ask_to_join(sid, namespace, environ, auth))
             finally:
                 base_manager.joining.set(outer)
             refused = result is False or client.unwanted
@@ -237,6 +235,10 @@ class Connections:
             elif not let_in and not await self._let_in(sid, namespace, connecting):
                 # It was gone before it was let in, but its handler knows it.
                 await self._leave(sid, namespace, self.reason.TRANSPORT_CLOSE)
+
+    def _ask_to_join(self, sid: str, namespace: str, environ: Any, auth: Any) -> Any:
+        """Calls the connect handler, and returns what it returns."""
+        return self._trigger_event("connect", namespace, sid, environ, auth or None)
 
     async def _let_in(self, sid: str, namespace: str, connecting: Any) -> bool:
         # First the state: the client's next packet may be handled before this goes on.

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import anyio.from_thread
 import pytest
-from fastapi import BackgroundTasks, Body, Cookie, Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response, Security, WebSocket
+from fastapi import BackgroundTasks, Body, Cookie, Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response, Security, UploadFile, WebSocket
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_app import running, settled
 from pydantic import BaseModel, Field
@@ -914,6 +914,15 @@ def takes_socket(websocket: WebSocket) -> None: ...
 def takes_data(data: Message) -> None: ...
 
 
+def takes_path(id: Annotated[int, Path()]) -> None: ...
+
+
+def takes_two(request: Request, socket: Socket) -> None: ...
+
+
+def takes_maybe(request: Request | None = None) -> None: ...
+
+
 def test_a_handler_that_can_never_be_called_is_refused() -> None:
     sio = SocketIO()
 
@@ -973,6 +982,30 @@ def test_a_handler_that_can_never_be_called_is_refused() -> None:
         yield 1
 
     assert "the handler m of 'e' yields, but an event has one answer" in refused("e", m)
+
+    async def n(x: Annotated[None, Depends(takes_path)]) -> None: ...
+
+    assert "the dependency takes_path takes 'id' out of the path, but an event has none" in refused("e", n)
+
+    async def o(x: Annotated[None, Depends(takes_two)]) -> None: ...
+
+    assert "the dependency takes_two takes the connection as 'request' and 'socket'" in refused("e", o)
+
+    async def p(x: Annotated[None, Depends(takes_maybe)]) -> None: ...
+
+    assert "the handler p of 'e': FastAPI cannot read its dependencies: Invalid args" in refused("e", p)
+
+    async def q(request: Request | None = None) -> None: ...
+
+    assert "of which FastAPI fills none: take Request alone, or leave it out" in refused("e", q)
+
+    async def r(websocket: WebSocket | None = None) -> None: ...
+
+    assert "'websocket' is a WebSocket, but an event has none: take Socket" in refused("e", r)
+
+    async def s(file: UploadFile) -> None: ...
+
+    assert "'file' is an UploadFile, but an event has none: take bytes" in refused("e", s)
 
     for event in ("connect_error", "disconnecting"):
         with pytest.raises(ValueError, match="reserved"):

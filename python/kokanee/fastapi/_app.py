@@ -10,6 +10,7 @@ from fastapi import FastAPI, params
 from ..asgi import ASGIApp
 from ._documents import Documents
 from ._failure import ERROR_EVENT
+from ._middleware import Chosen
 from ._operation import ExceptionHandler
 from ._router import NOTHING, SocketRouter
 from ._server import Server
@@ -30,7 +31,8 @@ class SocketIO(SocketRouter):
     ```
 
     `app` is served as before, by any ASGI host or `python -m kokanee serve main:app`. Requests below `socketio_path` do not pass
-    through its middlewares. `dependencies` are run for each event of all namespaces. `error_event` names the event that tells a
+    through its middlewares, except that the request which opens a connection goes through those for sessions and authentication, or
+    those that `middleware` names instead: what they add to its scope is there in handlers. `dependencies` are run for each event of all namespaces. `error_event` names the event that tells a
     client what failed if it did not ask for an acknowledgement; `None` is none.
 
     The application gets routes for documents of the events: AsyncAPI (`asyncapi_url`), a page for people (`asyncdocs_url`) and
@@ -45,6 +47,7 @@ class SocketIO(SocketRouter):
         *,
         socketio_path: str = "socket.io",
         dependencies: Sequence[params.Depends] = (),
+        middleware: Sequence[Chosen] | None = None,
         error_event: str | None = ERROR_EVENT,
         asyncapi_url: str | None = "/asyncapi.json",
         asyncdocs_url: str | None = "/asyncdocs",
@@ -55,6 +58,7 @@ class SocketIO(SocketRouter):
         self._documents = Documents(self, error_event)
         self._urls = (asyncapi_url, asyncdocs_url, typescript_url)
         self._server = Server(error_event, **options)
+        self._server.middleware = middleware
         self.app: Any = None
         self.socketio_path = socketio_path
         self.error_event = error_event
@@ -85,10 +89,12 @@ class SocketIO(SocketRouter):
             raise RuntimeError("this SocketIO is in an application already")
         if app.middleware_stack is not None:
             raise RuntimeError("the application has started: make the SocketIO before")
-        self.app = app
+        self.app = self._server.app = app
         build = app.build_middleware_stack
 
         def build_with_server() -> Any:
+            # What is wrong with the choice is said when the application starts.
+            _ = self._server.passage
             return ASGIApp(self._server, build(), socketio_path=self.socketio_path)
 
         app.build_middleware_stack = build_with_server  # type: ignore[method-assign]

@@ -136,8 +136,7 @@ class Operation:
         #: What FastAPI provides.
         self.dependant = handler.signature.dependant((*dependencies, *handler.dependencies))
         own = self.dependant
-        #: The parameter that gets the socket, if FastAPI has nothing else to provide.
-        self._socket_only = own.request_param_name or own.http_connection_param_name
+        #: Whether FastAPI has nothing to provide but the socket.
         self._is_simple = not (
             own.dependencies
             or own.query_params
@@ -145,7 +144,6 @@ class Operation:
             or own.cookie_params
             or own.background_tasks_param_name
             or own.security_scopes_param_name
-            or (own.request_param_name and own.http_connection_param_name)
         )
 
     def __call__(self, *args: Any) -> Coroutine[Any, Any, Any]:
@@ -224,8 +222,7 @@ class Operation:
         try:
             call.values = self.handler.signature.arguments.validate(call.args, call.errors)
             if self._is_simple:
-                if self._socket_only is not None:
-                    call.values[self._socket_only] = call.socket
+                call.values.update(dict.fromkeys(self.handler.signature.sockets, call.socket))
                 await call.answer(self._serialized(await self._call(call)))
             else:
                 await self._run_with_dependencies(call)
@@ -287,6 +284,7 @@ class Operation:
             if error["loc"][0] != "body" or error["loc"][1] in call.values:
                 call.errors.append({**error, "loc": self._location(error["loc"])})
         call.values.update({name: value for name, value in solved.values.items() if signature.has(name)})
+        call.values.update(dict.fromkeys(signature.sockets, call.socket))
 
     def _location(self, location: Sequence[int | str]) -> list[int | str]:
         """Returns where an error is: what FastAPI takes for a field of the body is an argument of the event."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -10,8 +10,11 @@ from .. import base_server
 from .._handlers import Handler
 from .._steps import settle
 from ..async_server import AsyncServer
-from ._failure import Failure, tell
+from ..exceptions import ConnectionRefusedError
+from ._failure import Failure, tell, unknown
+from ._middleware import ADDED, Chosen, Passage
 from ._operation import Operation, asks
+from ._socket import scope_of
 
 
 class Server(AsyncServer):
@@ -22,8 +25,19 @@ class Server(AsyncServer):
         super().__init__(**{"strict_targets": True, **options})
         #: The event that says what failed to a client that has not asked for an acknowledgement.
         self.error_event = error_event
+        #: The application, and which of its middlewares requests go through.
+        self.app: Any = None
+        self.middleware: Sequence[Chosen] | None = None
+        self._passage: Passage | None = None
         #: What clients sent when they joined their namespaces.
         self.auths: dict[str, Any] = {}
+
+    @property
+    def passage(self) -> Passage:
+        """The way through the application's middlewares, which is complete when that has started."""
+        if self._passage is None:
+            self._passage = Passage(self.app, self.middleware)
+        return self._passage
 
     async def _handle_event(
         self,
@@ -68,6 +82,26 @@ class Server(AsyncServer):
         finally:
             if sid not in self.manager.clients:
                 self.auths.pop(sid, None)
+
+    async def _ask_to_join(self, sid: str, namespace: str, environ: Any, auth: Any) -> Any:
+        await self._pass_middlewares(sid, namespace, environ)
+        return await settle(super()._ask_to_join(sid, namespace, environ, auth))
+
+    async def _pass_middlewares(self, sid: str, namespace: str, environ: Any) -> None:
+        """Has the request of a connection go through the application's middlewares, if it has not yet."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
+        passage = self.passage
+        if passage.is_empty or ADDED in self._sessions.get(eio_sid, ()):
+            return
+        try:
+            added = await passage.added_to(scope_of(environ, self.app))
+        except Exception as error:
+            added = unknown(self.logger, "connect", sid, namespace, error)
+        if isinstance(added, Failure):
+            raise ConnectionRefusedError(added.message, added.as_data())
+        if eio_sid in self.environ:
+            # Otherwise the connection has ended meanwhile.
+            self._sessions.setdefault(eio_sid, {}).setdefault(ADDED, added)
 
     async def _leave(self, sid: str, namespace: str, reason: str, marked: bool = False) -> None:
         try:

@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
-from fastapi import BackgroundTasks, Response, WebSocket, params
+from fastapi import BackgroundTasks, Request, Response, UploadFile, WebSocket, params
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_dependant, get_typed_return_annotation, get_typed_signature
+from fastapi.exceptions import FastAPIError
 from fastapi.security import SecurityScopes
 from starlette.background import BackgroundTasks as StarletteBackgroundTasks
 from starlette.requests import HTTPConnection
@@ -39,6 +40,10 @@ class Signature:
             self._check(parameter)
             (provided if _is_provided(parameter) else taken).append(parameter)
         self._provided = provided
+        #: The parameters that get the socket: FastAPI would fill one of each type.
+        self.sockets = tuple(
+            each.name for each in provided if _is_kind(_bare(each.annotation), (HTTPConnection,)) and not _has_marker(each)
+        )
         self._check_taken(event, taken)
         self.arguments = Arguments(taken, self.where, "auth" if event == "connect" else "args")
         kinds = {parameter.kind for parameter in taken}
@@ -50,10 +55,16 @@ class Signature:
         name, annotation = parameter.name, _bare(parameter.annotation)
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             raise TypeError(f"{self.where}: nothing can fill **{name}: an event has no named arguments")
-        if _is_kind(annotation, (WebSocket,)) and not _has_marker(parameter):
+        kinds = [annotation, *get_args(annotation)]
+        if any(_is_kind(each, (WebSocket,)) for each in kinds) and not _has_marker(parameter):
             raise TypeError(f"{self.where}: {name!r} is a WebSocket, but an event has none: take Socket or HTTPConnection")
-        if _is_kind(annotation, (Response,)) and not _has_marker(parameter):
+        if any(_is_kind(each, (Response,)) for each in kinds) and not _has_marker(parameter):
             raise TypeError(f"{self.where}: {name!r} is a Response, but an event has none: return the acknowledgement")
+        if any(_is_kind(each, (UploadFile,)) for each in kinds) and not _has_marker(parameter):
+            raise TypeError(f"{self.where}: {name!r} is an UploadFile, but an event has none: take bytes")
+        kind = next((each for each in kinds[1:] if _is_kind(each, _PROVIDED)), None)
+        if kind is not None and not _has_marker(parameter):
+            raise TypeError(f"{self.where}: {name!r} is {annotation}, of which FastAPI fills none: take {kind.__name__} alone, or leave it out")
         for marker in _markers(parameter):
             if isinstance(marker, (params.Path, params.Form, params.File)):
                 kind = type(marker).__name__
@@ -86,7 +97,11 @@ class Signature:
 
         # FastAPI reads the signature alone.
         provided.__signature__ = inspect.Signature([*first, *own])  # type: ignore[attr-defined]
-        dependant = get_dependant(path="/", call=provided)
+        try:
+            dependant = get_dependant(path="/", call=provided)
+        except (AssertionError, FastAPIError, RuntimeError) as error:
+            text = str(error).partition("\n")[0].partition(". ")[0]
+            raise TypeError(f"{self.where}: FastAPI cannot read its dependencies: {text}") from error
         names = {argument.name for argument in self.arguments.named}
         for each in _all(dependant):
             self._check_dependency(each, names)
@@ -98,6 +113,9 @@ class Signature:
             raise TypeError(
                 f"{self.where}: the dependency {call} takes a WebSocket, but an event has none: let it take HTTPConnection"
             )
+        for field in dependant.path_params:
+            raise TypeError(f"{self.where}: the dependency {call} takes {field.name!r} out of the path, but an event has none")
+        self._check_connections(dependant, call)
         for field in dependant.body_params:
             if field.name not in names:
                 known = ", ".join(sorted(names)) or "none"
@@ -105,6 +123,15 @@ class Signature:
                     f"{self.where}: the dependency {call} takes {field.name!r} out of the event, "
                     f"but the handler has no argument of that name (it has: {known})"
                 )
+
+    def _check_connections(self, dependant: Dependant, call: str) -> None:
+        parameters = get_typed_signature(dependant.call).parameters.values() if dependant.call is not None else ()
+        connections = [each for each in parameters if _is_kind(_bare(each.annotation), (HTTPConnection,)) and not _has_marker(each)]
+        requests = [each for each in connections if _is_kind(_bare(each.annotation), (Request,))]
+        for several in (requests, [each for each in connections if each not in requests]):
+            if len(several) > 1:
+                names = " and ".join(repr(each.name) for each in several)
+                raise TypeError(f"{self.where}: the dependency {call} takes the connection as {names}, of which FastAPI fills the last one: take one")
 
     def has(self, name: str) -> bool:
         """Returns whether the handler has a parameter of this name."""

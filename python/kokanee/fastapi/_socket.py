@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 
+from ._middleware import ADDED
 from ._payload import sendable
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ class Socket(Request):
         # Made when somebody looks, as most handlers do not.
         if not self._is_made:
             self._is_made = True
-            self._scope = {**_scope_of(self.environ), "type": "http", "app": self._app, **self._scope}
+            eio_sid = self._server.manager.eio_sid_from_sid(self.sid, self.namespace)
+            added = self._server._sessions.get(eio_sid, {}).get(ADDED, {})
+            self._scope = {**scope_of(self.environ, self._app), **added, **self._scope}
             self._scope["state"] = dict(self._scope.get("state") or {})
         return self._scope
 
@@ -141,11 +144,15 @@ async def _sid_of(socket: Socket) -> str:
 Sid = Annotated[str, Depends(_sid_of)]
 
 
-def _scope_of(environ: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the ASGI scope of a request. Tests may have one that came in the form of WSGI alone."""
+def scope_of(environ: Mapping[str, Any], app: Any) -> dict[str, Any]:
+    """Returns the ASGI scope of the request that has opened a connection, as that of a page."""
     scope = environ.get("asgi.scope")
-    if isinstance(scope, dict):
-        return scope
+    found = scope if isinstance(scope, dict) else _scope_of_wsgi(environ)
+    return {"method": "GET", **found, "type": "http", "app": app}
+
+
+def _scope_of_wsgi(environ: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the scope of a request that came in the form of WSGI alone, as in tests."""
     query = str(environ.get("QUERY_STRING", ""))
     return {
         "method": environ.get("REQUEST_METHOD", "GET"),
