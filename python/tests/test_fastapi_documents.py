@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from socketio import Client
 from support import INTEROP, PROGRAMS, javascript, program, run
 
 from kokanee.fastapi import Socket, SocketIO, SocketRouter
@@ -97,24 +99,75 @@ def test_the_asyncapi_document_is_valid_and_says_what_there_is() -> None:
     assert document["channels"]["v1-staff-only"]["x-auth"] == {"$ref": "#/components/schemas/Ticket"}
 
 
-def test_typescript_accepts_what_is_right_and_nothing_else(tmp_path: Path) -> None:
+EVERYTHING = {
+    "colour": "red", "size": 2, "pet": {"kind": "dog", "tags": ["a"]}, "needed": None, "counts": {"a": 1}, "by_colour": {"blue": [1]},
+    "moment": {"at": "2030-01-02T00:00:00Z", "day": "2030-01-02", "took": "PT1S", "id": "00000000-0000-0000-0000-000000000001", "price": "1.50"},
+    "pair": [1, "a"], "many": [1, 2], "anything": {"a": [None]}, "literal": "a", "content": b"1", "mixed": ["a", None],
+    "json_text": "[1]", "secret": "s", "named": [1, "y"],
+}  # fmt: skip
+
+
+def test_types_of_all_kinds_are_documented_as_they_are_sent() -> None:
+    command = [each.replace("fastapi_shop", "fastapi_types") for each in HOSTS["own"]]
+    with program(*command) as server:
+        seen = javascript("asyncapi.mjs", server.port, "/asyncapi.json")
+        assert seen["problems"] == []
+        client = Client(reconnection=False)
+        moved: list[Any] = []
+        client.on("moved", lambda *args: moved.append(args))
+        client.connect(f"http://127.0.0.1:{server.port}", transports=["websocket"])
+        call = partial(client.call, timeout=30)
+        answer = call("everything", EVERYTHING)
+        assert answer == {**EVERYTHING, "optional": None, "json_text": [1], "secret": "**********"}
+        assert call("pages", ({"items": [{"kind": "cat"}]}, {"items": [{"items": [1]}]})) == {"items": [{"kind": "dog", "tags": []}], "next": None}
+        wrong = call("pages", ({"items": [{"kind": "cat"}]}, {"items": [{"items": ["a"]}]}))
+        assert [each["loc"] for each in wrong["error"]["detail"]] == [["args", 1, "items", 0, "items", 0]]
+        assert call("pets", ({"kind": "cat"}, {"kind": "dog"})) == {"kind": "cat", "lives": 9}
+        wrong = call("pets", {"kind": "fish"})
+        assert wrong["error"]["detail"][0]["type"] == "union_tag_invalid"
+        assert call("named", {"myField": 1, "inName": "abc"}) == {"myField": 1, "outName": "abc", "length": 3}
+        given = ({"a": 1, "more": "b"}, [1], {"a": 1}, {"a": 1, "b": None}, "2030-01-02T00:00:00Z")
+        assert call("others", given) == given
+        assert call("maybe", (None,)) is None and call("maybe", 5) == 5 and call("nothing") is None
+        assert call("emit") is None
+        assert moved == [({"items": [{"kind": "cat", "lives": 9}], "next": None}, None, "2030-01-02T00:00:00Z")]
+        client.disconnect()
+    schemas = seen["document"]["components"]["schemas"]
+    out = schemas["Everything-Output"]
+    # As all fields are sent, all are required.
+    assert set(out["required"]) == {*answer}
+    assert "optional" not in schemas["Everything-Input"]["required"] and "needed" in schemas["Everything-Input"]["required"]
+    assert out["properties"]["pet"]["discriminator"] == "kind"
+    assert schemas["Colour"] == {"enum": ["red", "blue"], "title": "Colour", "type": "string"}
+    assert schemas["Size"]["enum"] == [1, 2]
+    assert out["properties"]["needed"]["anyOf"] == [{"type": "integer"}, {"type": "null"}]
+    assert schemas["Moment-Output"]["properties"]["at"]["format"] == "date-time"
+    messages = seen["document"]["channels"]["root"]["messages"]
+    assert messages["pages.answer"]["payload"] == {"$ref": "#/components/schemas/Page_Dog_"}
+    assert messages["maybe.answer"]["payload"]["anyOf"] == [{"type": "integer"}, {"type": "null"}]
+    assert messages["others.answer"]["payload"]["items"][1]["$ref"] == "#/components/schemas/Numbers"
+
+
+@pytest.mark.parametrize(
+    ("app", "script", "declaration"), [("fastapi_shop:app", "shop.ts", "shop-events.d.ts"), ("fastapi_types:app", "types.ts", "events.d.ts")]
+)
+def test_typescript_accepts_what_is_right_and_nothing_else(app: str, script: str, declaration: str, tmp_path: Path) -> None:
     done = run(
-        *(sys.executable, "-m", "kokanee", "typescript", "fastapi_shop:app"),
-        *("--app-dir", str(PROGRAMS), "-o", str(tmp_path / "shop-events.d.ts")),
+        *(sys.executable, "-m", "kokanee", "typescript", app), *("--app-dir", str(PROGRAMS), "-o", str(tmp_path / declaration))
     )
     assert done.returncode == 0, done.stderr
-    (tmp_path / "shop.ts").write_text((TESTS / "js" / "shop.ts").read_text())
+    (tmp_path / script).write_text((TESTS / "js" / script).read_text())
     (tmp_path / "node_modules").symlink_to(INTEROP / "node_modules")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     modules = {"module": "nodenext", "moduleResolution": "nodenext", "types": [], "skipLibCheck": True}
     options = {"noEmit": True, "strict": True, "target": "es2022", **modules}
-    files = ["shop.ts", "shop-events.d.ts"]
+    files = [script, declaration]
     (tmp_path / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "files": files}))
     compiler = INTEROP / "node_modules" / "typescript" / "bin" / "tsc"
     checked = subprocess.run(
         ["node", str(compiler)], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
-    assert checked.returncode == 0, checked.stdout + (tmp_path / "shop-events.d.ts").read_text()
+    assert checked.returncode == 0, checked.stdout + (tmp_path / declaration).read_text()
 
 
 def test_the_declaration_is_printed_and_served() -> None:

@@ -132,7 +132,13 @@ class Module:
         if "properties" in schema:
             parts.append(self._fields(schema))
         if rest or not parts:
-            parts.append(f"{{ [key: string]: {self.type_of(rest if rest is not None else {})} }}")
+            value = self.type_of(rest if rest is not None else {})
+            keys = self.type_of(schema.get("propertyNames", {}))
+            if keys in ("string", "unknown"):
+                parts.append(f"{{ [key: string]: {value} }}")
+            else:
+                # Of a closed set of keys, some may be missing.
+                parts.append(f"{{ [key in {keys}]?: {value} }}")
         return " & ".join(parts)
 
     # Events.
