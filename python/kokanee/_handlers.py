@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Sequence
 from typing import Any, Callable
 
 from ._steps import settle
@@ -47,19 +48,29 @@ def _signature(handler: Handler) -> inspect.Signature | None:
         handler = wrapped
 
 
+def arity_of(event: str, handler: Handler, forms: Sequence[tuple[str, ...]]) -> int:
+    """Returns with how many arguments a handler is called: those of the first form that fits. Raises `TypeError` if none does."""
+    for form in forms:
+        if accepts(handler, len(form)):
+            return len(form)
+    raise unfit(event, handler, forms)
+
+
+def unfit(event: str, handler: Handler, forms: Sequence[tuple[str, ...]]) -> TypeError:
+    """Returns the exception for a handler that can never be called."""
+    shapes = " or ".join(f"{event}({', '.join(form)})" for form in forms)
+    own = f"{getattr(handler, '__qualname__', handler)}{_signature(handler)}"
+    return TypeError(f"a handler of {event!r} is called as {shapes}, but this one is {own}")
+
+
 @functools.lru_cache(maxsize=1024)
 def lifecycle_arity(event: str, handler: Handler, extra: int = 0) -> int:
     """Returns with how many arguments a handler of `connect` or `disconnect` is called.
 
     `extra` arguments come first for catch-all namespaces. Raises `TypeError` if the handler fits none of the forms.
     """
-    for form in LIFECYCLE[event]:
-        if accepts(handler, len(form) + extra):
-            return len(form) + extra
     first = ("namespace",) if extra else ()
-    forms = " or ".join(f"{event}({', '.join((*first, *form))})" for form in LIFECYCLE[event])
-    own = f"{getattr(handler, '__qualname__', handler)}{_signature(handler)}"
-    raise TypeError(f"a handler of {event!r} is called as {forms}, but this one is {own}")
+    return arity_of(event, handler, [(*first, *form) for form in LIFECYCLE[event]])
 
 
 def check(event: str, handler: Handler, namespace: str) -> None:
@@ -86,9 +97,7 @@ def _check_event(event: str, handler: Handler, first: list[str]) -> None:
         elif parameter.kind is not inspect.Parameter.VAR_KEYWORD:
             most += 1
     if not fits or most < len(first):
-        form = f"{event}({', '.join(first)}, …)"
-        own = f"{getattr(handler, '__qualname__', handler)}{signature}"
-        raise TypeError(f"a handler of {event!r} is called as {form}, but this one is {own}")
+        raise unfit(event, handler, [(*first, "…")])
 
 
 def check_namespace(namespace: Any) -> None:

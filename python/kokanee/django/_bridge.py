@@ -17,6 +17,7 @@ from django.db import close_old_connections, connections, reset_queries
 
 from .._handlers import Handler
 from .._steps import drive, is_awaitable, settle
+from .._target import target_of
 from ..exceptions import ConnectionRefusedError
 from ._plain import plain
 from ._socket import Socket, refuse_in_coroutine
@@ -258,11 +259,7 @@ async def _logged(disconnecting: Coroutine[Any, Any, None]) -> None:
 
 def _sids(target: Any) -> Any:
     """Returns clients and rooms with the name of the client in the place of a `Socket`."""
-    if isinstance(target, Socket):
-        return target.sid
-    if isinstance(target, (list, tuple, set, frozenset)):
-        return [_sids(each) for each in target]
-    return target
+    return target_of(target, Socket)
 
 
 def _close_old_connections() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from asgiref.sync import iscoroutinefunction
 
-from .._handlers import Handler, accepts
+from .._handlers import Handler, accepts, arity_of, unfit
 
 from ._view import SocketView, handlers
 
@@ -300,18 +299,12 @@ def _arity(event: str, function: Handler) -> int:
 
     Raises `TypeError` if the handler can never be called, as its parameters do not fit.
     """
-    forms: Iterable[tuple[str, ...]] = _LIFECYCLE.get(event, ())
-    for form in forms:
-        if accepts(function, len(form)):
-            return len(form)
-    if not forms:
-        first = ("event", "socket") if event == "*" else ("socket",)
-        if any(accepts(function, count) for count in range(len(first), 40)):
-            return 0
-        forms = [(*first, "…")]
-    shapes = " or ".join(f"{event}({', '.join(form)})" for form in forms)
-    name = getattr(function, "__qualname__", function)
-    raise TypeError(f"a handler of {event!r} is called as {shapes}, but this one is {name}{inspect.signature(function)}")
+    if event in _LIFECYCLE:
+        return arity_of(event, function, _LIFECYCLE[event])
+    first = ("event", "socket") if event == "*" else ("socket",)
+    if not any(accepts(function, count) for count in range(len(first), 40)):
+        raise unfit(event, function, [(*first, "…")])
+    return 0
 
 
 #: The handlers of the project, and what sends to its clients.

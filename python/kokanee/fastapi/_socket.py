@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 
+from .. import _target
 from ._middleware import ADDED
 from ._payload import sendable
 
@@ -19,11 +20,7 @@ Target = Any
 
 def target_of(to: Target) -> Any:
     """Returns a target as `AsyncServer` takes it."""
-    if isinstance(to, Socket):
-        return to.sid
-    if isinstance(to, (list, tuple, set, frozenset)):
-        return [target_of(each) for each in to]
-    return to
+    return _target.target_of(to, Socket)
 
 
 def arguments_of(data: Any) -> Any:

@@ -237,7 +237,7 @@ class SocketIO(Handlers):
         """
         self._server.emit(
             event,
-            args[0] if len(args) == 1 else (args or None),
+            _data_of(args),
             to=to,
             room=room,
             namespace=namespace,
@@ -301,7 +301,7 @@ class SocketIO(Handlers):
         """
         return self._server.call(
             event,
-            args[0] if len(args) == 1 else (args or None),
+            _data_of(args),
             to=to or room,
             namespace=namespace,
             timeout=timeout,
@@ -438,6 +438,11 @@ class SocketIO(Handlers):
         if not is_awaitable(value):
             return value
         return _coroutines.run(value, self.async_mode or "threading")
+
+
+def _data_of(args: tuple[Any, ...]) -> Any:
+    """Returns the arguments of an event in the form of the server: a tuple is several, `None` is none."""
+    return args[0] if len(args) == 1 else (args or None)
 
 
 class _AppJson:

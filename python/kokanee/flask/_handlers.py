@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from .._handlers import accepts, was_entered
+from .._handlers import accepts, arity_of, unfit, was_entered
 
 if TYPE_CHECKING:
     from .namespace import Namespace
@@ -16,8 +15,8 @@ Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
 Hook = Callable[..., Any]
 
-#: What a handler of the life cycle may take; it may also take nothing.
-LIFECYCLE = {"connect": "auth", "disconnect": "reason"}
+#: For each event of the life cycle: the arguments that its handler may take.
+LIFECYCLE: dict[str, list[tuple[str, ...]]] = {"connect": [("auth",), ()], "disconnect": [("reason",), ()]}
 
 
 class Handlers:
@@ -109,15 +108,9 @@ def _check_error_handler(handler: Any) -> None:
 def check(message: str, handler: Handler) -> None:
     """Raises `TypeError` if a handler can never be called."""
     if message in LIFECYCLE:
-        name = LIFECYCLE[message]
-        if not accepts(handler, 1) and not accepts(handler, 0):
-            own = f"{getattr(handler, '__qualname__', handler)}{inspect.signature(handler)}"
-            raise TypeError(
-                f"a handler of {message!r} is called as {message}({name}) or {message}(), but this one is {own}"
-            )
+        arity_of(message, handler, LIFECYCLE[message])
     elif message == "*" and not any(accepts(handler, count) for count in range(1, 10)):
-        own = f"{getattr(handler, '__qualname__', handler)}{inspect.signature(handler)}"
-        raise TypeError(f"a handler of '*' is called as *(event, …), but this one is {own}")
+        raise unfit(message, handler, [("event", "…")])
 
 
 def for_arguments(message: str | None, handler: Handler) -> Handler:
