@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 import anyio.from_thread
 import pytest
-from fastapi import BackgroundTasks, Body, Cookie, Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response, Security, UploadFile, WebSocket
+from fastapi import BackgroundTasks, Body, Cookie, Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response, Security
+from fastapi import UploadFile, WebSocket
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_app import running, settled
 from pydantic import BaseModel, Field

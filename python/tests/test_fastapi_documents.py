@@ -119,7 +119,8 @@ def test_types_of_all_kinds_are_documented_as_they_are_sent() -> None:
         call = partial(client.call, timeout=30)
         answer = call("everything", EVERYTHING)
         assert answer == {**EVERYTHING, "optional": None, "json_text": [1], "secret": "**********"}
-        assert call("pages", ({"items": [{"kind": "cat"}]}, {"items": [{"items": [1]}]})) == {"items": [{"kind": "dog", "tags": []}], "next": None}
+        page = call("pages", ({"items": [{"kind": "cat"}]}, {"items": [{"items": [1]}]}))
+        assert page == {"items": [{"kind": "dog", "tags": []}], "next": None}
         wrong = call("pages", ({"items": [{"kind": "cat"}]}, {"items": [{"items": ["a"]}]}))
         assert [each["loc"] for each in wrong["error"]["detail"]] == [["args", 1, "items", 0, "items", 0]]
         assert call("pets", ({"kind": "cat"}, {"kind": "dog"})) == {"kind": "cat", "lives": 9}

@@ -79,7 +79,7 @@ class Browser:
             client.disconnect()
 
 
-@pytest.fixture(params=grouped(HOSTS, seldom=["serve", "waitress"]))
+@pytest.fixture(params=grouped(HOSTS, seldom=["serve", "waitress", "werkzeug", "uwsgi"]))
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Program]]:
     command, host = HOSTS[request.param]
     with program(*command, HOST=host, SESSIONS=str(tmp_path / "sessions")) as running:

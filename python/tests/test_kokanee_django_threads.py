@@ -59,7 +59,10 @@ def test_one_thread_is_enough_for_one_at_a_time() -> None:
     assert len(run(main())) == 1
 
 
-@pytest.mark.parametrize(("raised", "seen"), [(LookupError, LookupError), (StopIteration, RuntimeError), (asyncio.CancelledError, asyncio.CancelledError)])
+@pytest.mark.parametrize(
+    ("raised", "seen"),
+    [(LookupError, LookupError), (StopIteration, RuntimeError), (asyncio.CancelledError, asyncio.CancelledError)],
+)
 def test_exceptions_come_out(raised: type[BaseException], seen: type[BaseException]) -> None:
     threads = Threads(2)
 

@@ -32,8 +32,9 @@ class SocketIO(SocketRouter):
 
     `app` is served as before, by any ASGI host or `python -m kokanee serve main:app`. Requests below `socketio_path` do not pass
     through its middlewares, except that the request which opens a connection goes through those for sessions and authentication, or
-    those that `middleware` names instead: what they add to its scope is there in handlers. `dependencies` are run for each event of all namespaces. `error_event` names the event that tells a
-    client what failed if it did not ask for an acknowledgement; `None` is none.
+    those that `middleware` names instead: what they add to its scope is there in handlers. `dependencies` are run for each event of
+    all namespaces. `error_event` names the event that tells a client what failed if it did not ask for an acknowledgement; `None`
+    is none.
 
     The application gets routes for documents of the events: AsyncAPI (`asyncapi_url`), a page for people (`asyncdocs_url`) and
     TypeScript (`typescript_url`); none where the address is `None`, or the application has no `openapi_url`.

@@ -131,7 +131,9 @@ class Signature:
         for several in (requests, [each for each in connections if each not in requests]):
             if len(several) > 1:
                 names = " and ".join(repr(each.name) for each in several)
-                raise TypeError(f"{self.where}: the dependency {call} takes the connection as {names}, of which FastAPI fills the last one: take one")
+                raise TypeError(
+                    f"{self.where}: the dependency {call} takes the connection as {names}, of which FastAPI fills the last one: take one"
+                )
 
     def has(self, name: str) -> bool:
         """Returns whether the handler has a parameter of this name."""
