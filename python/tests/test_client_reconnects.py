@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from client_observing import KINDS, combined, seen_by, serve
 from relay import relay
-from support import LIMIT, PROGRAMS, Program, free_port, until
+from support import CANNOT, LIMIT, PROGRAMS, Program, free_port, until
 
 #: Tests whose results are those of python-socketio: it runs too with `--full`.
 EACH_PACKAGE = pytest.mark.parametrize("package", ["kokanee", pytest.param("socketio", marks=pytest.mark.full)])
@@ -105,7 +105,7 @@ def after_a_restart(package: str, kind: str, transports: str) -> Any:
 @EACH_PACKAGE
 def test_a_client_comes_back_after_a_restart(kind: str, package: str, transports: str) -> None:
     if transports == "polling" and package == "socketio":
-        pytest.skip("its client waits for a poll that its server leaves unanswered")
+        pytest.skip(f"{CANNOT}its client waits for a poll that its server leaves unanswered")
     seen = after_a_restart(package, kind, transports)
     joined, events = [["connect"], ["connect", "/chat"]], seen["events"]
     # Namespaces join side by side.
