@@ -100,8 +100,6 @@ class BaseClient(Registering):
     sid: str | None = None
     #: Whether the client is connected.
     connected: bool = False
-    #: Whether the server has restored the state of the last connection: missed events come, and rooms are as before.
-    recovered: bool = False
     #: The namespaces that the server has refused.
     failed_namespaces: Any = ()
     namespace_handlers: dict[str, Any]
@@ -110,6 +108,8 @@ class BaseClient(Registering):
     _attempt: int = 0
     _failed_attempt: int = 0
     _listeners: dict[str, list[Handler]] | None = None
+    #: The namespaces whose state the server has restored when they were joined last.
+    _restored: frozenset[str] = frozenset()
     #: The connection, if its packets are read in Python.
     _raw: Any = None
     _end: Any = None
@@ -278,6 +278,16 @@ class BaseClient(Registering):
     def get_sid(self, namespace: str | None = None) -> str | None:
         """Returns the client's id in a namespace, or `None` if that is not connected."""
         return self.namespaces.get(namespace or "/")
+
+    @property
+    def recovered(self) -> bool:
+        """Returns whether the server has restored the state of the last connection in all namespaces."""
+        return bool(self.namespaces) and all(map(self.is_recovered, self.namespaces))
+
+    def is_recovered(self, namespace: str | None = None) -> bool:
+        """Returns whether the server has restored the state of the last connection in a namespace: missed events come, and the
+        id and the rooms are as before."""
+        return (namespace or "/") in self._restored
 
     def transport(self) -> str | None:
         """Returns `"polling"` or `"websocket"`, or `None` without a connection."""
@@ -578,7 +588,8 @@ class BaseClient(Registering):
         self.namespaces[namespace] = sid
         self._live.add(namespace)
         self.sid = self._engine.session_id() if self._engine is not None else None
-        self.recovered = recovered
+        if recovered != (namespace in self._restored):
+            self._restored ^= {namespace}
         self.connected = True
         self._wake()
         await self._trigger("connect", namespace)

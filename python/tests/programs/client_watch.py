@@ -36,10 +36,17 @@ for name in ("connect", "disconnect", "connect_error", "__disconnect_final", "sa
 if "namespaces" in CONNECT:
     for namespace in CONNECT["namespaces"][1:]:
         client.on("connect", lambda namespace=namespace: say("connect", namespace), namespace=namespace)
+        client.on("said", lambda *args, name=f"said in {namespace[1:]}": say(name, *args), namespace=namespace)
 
 
 @client.on("number")
 def number(value):
+    numbers.append(value)
+
+
+@client.on("tick")
+def tick(value, *offset):
+    # A server that restores connections appends an offset.
     numbers.append(value)
 
 
