@@ -1,10 +1,9 @@
-"""Clients whose server restarts, goes away, or cannot be reached any more, and clients that sleep: they come back, or say that they gave up."""
+"""Clients whose server restarts, goes away, or cannot be reached any more: they come back, or say that they gave up."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import subprocess
 import sys
 from typing import Any
@@ -134,21 +133,6 @@ def test_a_connection_that_says_nothing_any_more_is_noticed(kind: str, transport
         client.wait_for("connect", 2)
         until(lambda: client.ask("say('answer', client.connected)") == [True])
         assert client.ask("say('answer', await do(client.call('echo', 6)))") == [6]
-        client.tell("await do(client.disconnect())")
-        assert client.ended() == 0
-
-
-@EACH_KIND
-def test_a_client_that_was_asleep_comes_back(kind: str) -> None:
-    with serve("kokanee", OPTIONS=QUICK) as server, watched(server.port, "kokanee", kind) as client:
-        client.wait_for("connected")
-        client.program.process.send_signal(signal.SIGSTOP)
-        server.wait_for('"disconnect"')
-        client.program.process.send_signal(signal.SIGCONT)
-        client.wait_for("disconnect")
-        server.wait_for('"connect"', 2)
-        until(lambda: client.ask("say('answer', client.connected)") == [True])
-        assert client.ask("say('answer', await do(client.call('echo', 7)))") == [7]
         client.tell("await do(client.disconnect())")
         assert client.ended() == 0
 

@@ -18,6 +18,8 @@ CONNECT = {"wait_timeout": 10, **eval(os.environ.get("CONNECT", "{}"))}
 URL = sys.argv[1]
 counts = {"auth": 0}
 numbers = []
+#: What the engine says of each end of the connection.
+details = []
 
 
 def say(*what):
@@ -30,9 +32,15 @@ def auth():
     return {"count": counts["auth"]}
 
 
+def happened(name, *args):
+    if name == "disconnect":
+        details.append(getattr(args[0], "detail", None))
+    say(name, *([] if name == "connect_error" else args))
+
+
 client = Client(**{"reconnection_delay": 0.1, "reconnection_delay_max": 0.5, "randomization_factor": 0.05, **OPTIONS})
 for name in ("connect", "disconnect", "connect_error", "__disconnect_final", "said"):
-    client.on(name, lambda *args, name=name: say(name, *([] if name == "connect_error" else args)))
+    client.on(name, lambda *args, name=name: happened(name, *args))
 if "namespaces" in CONNECT:
     for namespace in CONNECT["namespaces"][1:]:
         client.on("connect", lambda namespace=namespace: say("connect", namespace), namespace=namespace)
@@ -64,6 +72,7 @@ async def obey(line):
         "say": say,
         "numbers": numbers,
         "counts": counts,
+        "details": details,
         "errors": errors,
         "pause": pause,
         "os": os,
