@@ -162,8 +162,8 @@ def frame(payload: str | bytes, opcode: int | None = None) -> bytes:
     return bytes([0x80 | kind]) + size + data
 
 
-def websocket(*messages: str | bytes) -> Answer:
-    """Returns a server of WebSockets that says these messages, or raw bytes of frames, and then waits."""
+def websocket(*messages: str | bytes, then: Answer = silent) -> Answer:
+    """Returns a server of WebSockets that says these messages, or raw bytes of frames, and then waits, or goes on."""
 
     def answer(connection: socket.socket) -> None:
         head = read_head(connection)
@@ -179,6 +179,6 @@ def websocket(*messages: str | bytes) -> Answer:
         )
         for message in messages:
             connection.sendall(message if isinstance(message, bytes) else frame(message))
-        silent(connection)
+        then(connection)
 
     return answer

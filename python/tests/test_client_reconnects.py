@@ -175,29 +175,32 @@ def test_a_flood_comes_in_order_and_leaves_nothing(kind: str, count: int) -> Non
         assert client.ended() == 0
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(1000, marks=pytest.mark.full)])
+@pytest.mark.parametrize("count", [1000])
 def test_many_clients_come_back_one_after_the_other(count: int) -> None:
     port = free_port()
     with contextlib.ExitStack() as stack:
-        with serve("kokanee", port=port) as server:
-            process = subprocess.Popen(
-                [sys.executable, "client_many.py", str(port), str(count)],
-                cwd=PROGRAMS,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
-            clients = Program(process, port)
-            stack.callback(clients.kill)
-            clients.wait_for("UP", seconds=2 * LIMIT)
+        server = stack.enter_context(serve("kokanee", port=port))
+        process = subprocess.Popen(
+            [sys.executable, "client_many.py", str(port), str(count)],
+            cwd=PROGRAMS,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        clients = Program(process, port)
+        stack.callback(clients.kill)
+        clients.wait_for("UP", seconds=4 * LIMIT)
+        for attempt in (1, 2, 3):
             server.kill()
-            clients.wait_for("DOWN", seconds=2 * LIMIT)
-        with serve("kokanee", port=port):
-            spread = json.loads(clients.wait_for("BACK", seconds=2 * LIMIT).partition(" ")[2])
-    # Without jitter all would come within the same moment: a tenth of them comes in each of several tenths of a second.
-    assert spread["clients"] == count
-    assert max(spread["tenths"]) < count / 2, spread
-    assert len(spread["tenths"]) >= 5, spread
-    assert spread["threads"] < 50, spread
+            clients.wait_for("DOWN", attempt, seconds=2 * LIMIT)
+            server = stack.enter_context(serve("kokanee", port=port))
+            spread = json.loads(clients.wait_for("BACK", attempt, seconds=4 * LIMIT).partition(" ")[2])
+            assert spread["clients"] == count
+            assert spread["threads"] < 50, spread
+            # Without jitter all would come within the same moment: a tenth of them comes in each of several tenths of a second. A
+            # machine that stands still for a moment may gather them once.
+            if max(spread["tenths"]) < count / 2 and len(spread["tenths"]) >= 5:
+                return
+        raise AssertionError(spread)

@@ -1,4 +1,5 @@
-"""Many clients in a process, whose server restarts: `python client_many.py PORT COUNT`. Prints UP, DOWN, and BACK with when they came back."""
+"""Many clients in a process, whose server restarts: `python client_many.py PORT COUNT`. Prints UP, then DOWN, and BACK with when they came
+back, for each restart."""
 
 import asyncio
 import collections
@@ -44,20 +45,21 @@ async def main():
         )
     first.set()
     print("UP", flush=True)
-    for _ in range(COUNT):
-        await down.acquire()
-    print("DOWN", flush=True)
-    while len(back) < COUNT:
-        await asyncio.sleep(0.05)
-    begin = min(back)
-    tenths = collections.Counter(int((moment - begin) * 10) for moment in back)
-    found = {
-        "clients": len(back),
-        "tenths": [tenths[key] for key in sorted(tenths)],
-        "threads": threading.active_count(),
-    }
-    print("BACK", json.dumps(found), flush=True)
-    await asyncio.gather(*(one.disconnect() for one in clients))
+    while True:
+        for _ in range(COUNT):
+            await down.acquire()
+        print("DOWN", flush=True)
+        while len(back) < COUNT:
+            await asyncio.sleep(0.05)
+        begin = min(back)
+        tenths = collections.Counter(int((moment - begin) * 10) for moment in back)
+        found = {
+            "clients": len(back),
+            "tenths": [tenths[key] for key in sorted(tenths)],
+            "threads": threading.active_count(),
+        }
+        back.clear()
+        print("BACK", json.dumps(found), flush=True)
 
 
 asyncio.run(main())

@@ -65,6 +65,15 @@ def block(seconds):
     say("blocked")
 
 
+@client.on("hold")
+def hold(path):
+    """Blocks until there is a file."""
+    say("holds")
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    say("held")
+
+
 async def obey(line):
     scope = {
         "client": client,
