@@ -103,7 +103,8 @@ def interrupt(client: Program) -> None:
 
 @FLAVOURS
 def test_the_interrupt_key_ends_it_while_its_server_stands_still(kind: str, patch: str) -> None:
-    with serve("kokanee") as other:
+    # Clients do not notice by themselves.
+    with serve("kokanee", OPTIONS="{'ping_timeout': 100}") as other:
         for how in ("waits", "waits_for_an_answer", "receives", "emits", "many"):
             with started(other.port, how, kind, PATCH=patch) as client:
                 other.process.send_signal(signal.SIGSTOP)

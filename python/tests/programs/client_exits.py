@@ -64,7 +64,7 @@ async def emits():
 
 async def many():
     """Waits with others of its process."""
-    others = [Client(**OPTIONS) for _ in range(150)]
+    others = [Client(**OPTIONS) for _ in range(100)]
     for one in others:
         await connect(one, transports=["websocket"])
     await connect()
