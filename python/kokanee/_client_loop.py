@@ -76,8 +76,9 @@ class LoopHub:
         try:
             yield
         finally:
-            for client in list(self.clients.values()):
-                await client._disconnect(INTERRUPT_SECONDS)
+            # At the same time, however many of their servers do not read.
+            leaving = [client._disconnect(INTERRUPT_SECONDS) for client in list(self.clients.values())]
+            await asyncio.gather(*leaving, return_exceptions=True)
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Starts a task that is kept until it ends."""

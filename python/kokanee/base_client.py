@@ -100,8 +100,6 @@ class BaseClient(Registering):
     sid: str | None = None
     #: Whether the client is connected.
     connected: bool = False
-    #: Whether the server has restored the state of the last connection: missed events come, and rooms are as before.
-    recovered: bool = False
     #: The namespaces that the server has refused.
     failed_namespaces: Any = ()
     namespace_handlers: dict[str, Any]
@@ -110,6 +108,10 @@ class BaseClient(Registering):
     _attempt: int = 0
     _failed_attempt: int = 0
     _listeners: dict[str, list[Handler]] | None = None
+    #: The namespaces whose state the server has restored when they were joined last.
+    _restored: frozenset[str] = frozenset()
+    #: The namespaces that the server has accepted since they were asked for, connected still or not.
+    _accepted: frozenset[str] = frozenset()
     #: The connection, if its packets are read in Python.
     _raw: Any = None
     _end: Any = None
@@ -279,6 +281,16 @@ class BaseClient(Registering):
         """Returns the client's id in a namespace, or `None` if that is not connected."""
         return self.namespaces.get(namespace or "/")
 
+    @property
+    def recovered(self) -> bool:
+        """Returns whether the server has restored the state of the last connection in all namespaces."""
+        return bool(self.namespaces) and all(map(self.is_recovered, self.namespaces))
+
+    def is_recovered(self, namespace: str | None = None) -> bool:
+        """Returns whether the server has restored the state of the last connection in a namespace: missed events come, and the
+        id and the rooms are as before."""
+        return (namespace or "/") in self._restored
+
     def transport(self) -> str | None:
         """Returns `"polling"` or `"websocket"`, or `None` without a connection."""
         engine = self._engine
@@ -307,6 +319,7 @@ class BaseClient(Registering):
         self.namespaces = {}
         self.failed_namespaces = []
         self._answers = {}
+        self._accepted = frozenset()
         self._wanted = set(self.connection_namespaces)
         self._attempt = self._failed_attempt = 0
 
@@ -344,8 +357,10 @@ class BaseClient(Registering):
         return float(wait_timeout)
 
     def _connection_error(self) -> Exception | None:
-        """Returns why not all namespaces are connected, if they are not."""
-        missing = [name for name in self.connection_namespaces if name not in self.namespaces]
+        """Returns why not all namespaces were connected, if they were not."""
+        # One that the server has accepted may be disconnected already, of which its handler has learned.
+        known = self._accepted.union(self.namespaces)
+        missing = [name for name in self.connection_namespaces if name not in known]
         if not missing:
             return None
         failures = {name: failure for name, failure in self._answers.items() if failure is not None}
@@ -384,13 +399,16 @@ class BaseClient(Registering):
         if namespace in self.namespaces:
             return False
         self._answers.pop(namespace, None)
+        self._accepted -= {namespace}
         self._wanted.add(namespace)
         if namespace not in self.connection_namespaces:
             self.connection_namespaces.append(namespace)
         return True
 
-    def _end_join(self, namespace: str) -> Exception:
-        """Forgets a namespace that could not be joined, and returns why."""
+    def _end_join(self, namespace: str) -> Exception | None:
+        """Forgets a namespace that could not be joined, and returns why; nothing of one that was joined and left since."""
+        if namespace in self._accepted:
+            return None
         failure = self._answers.get(namespace)
         self._drop_namespace(namespace)
         return failure or _client_options.failure("Unexpected connection error", "timeout")
@@ -576,9 +594,11 @@ class BaseClient(Registering):
             return
         self.logger.info("Namespace %s is connected", namespace)
         self.namespaces[namespace] = sid
+        self._accepted |= {namespace}
         self._live.add(namespace)
         self.sid = self._engine.session_id() if self._engine is not None else None
-        self.recovered = recovered
+        if recovered != (namespace in self._restored):
+            self._restored ^= {namespace}
         self.connected = True
         self._wake()
         await self._trigger("connect", namespace)

@@ -7,12 +7,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support import Program
+from support import CANNOT, Program
+
+#: Why a test may be skipped with `--complete`.
+ALLOWED = ("needs --full", CANNOT)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full", action="store_true", help="repeat what must hold each time 50 times, and all cases of long matrices"
+    )
+    parser.addoption(
+        "--complete", action="store_true", help="a test that lacks what it needs fails; otherwise it is skipped"
     )
 
 
@@ -41,11 +47,29 @@ def pytest_runtest_setup() -> None:
     Program.known[:] = [program for program in Program.known if program.process.poll() is None]
 
 
+def require(config: pytest.Config, report: Any) -> None:
+    """Has a test fail that is skipped for want of something, if all of them must run."""
+    if not report.skipped or not config.getoption("--complete") or hasattr(report, "wasxfail"):
+        return
+    path, line, reason = report.longrepr
+    reason = reason.removeprefix("Skipped: ")
+    if not reason.startswith(ALLOWED):
+        report.outcome = "failed"
+        report.longrepr = f"{path}:{line}: skipped in spite of --complete: {reason}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    outcome: Any = yield
+    require(collector.config, outcome.get_result())
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
     """Adds to the report of a test that fails what its programs have written."""
     outcome: Any = yield
     report = outcome.get_result()
+    require(item.config, report)
     if report.failed:
         for program in Program.known:
             report.sections.append((f"output of {program}", "\n".join(program.lines[-200:])))

@@ -91,6 +91,64 @@ def endless(connection: socket.socket) -> None:
         connection.sendall(b"x" * 65536)
 
 
+def begins(text: bytes) -> Answer:
+    """Returns what begins an answer to each request, and never ends it."""
+
+    def answer(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.sendall(text)
+        silent(connection)
+
+    return answer
+
+
+def noise(connection: socket.socket) -> None:
+    """Answers with bytes that mean nothing, and waits."""
+    connection.recv(4096)
+    connection.sendall(bytes(range(256)) * 64)
+    silent(connection)
+
+
+def polling(*bodies: str | bytes) -> Answer:
+    """Returns a server of long-polling that answers the GETs of each session with these bodies, and lets the next one wait."""
+    left: list[str | bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        while True:
+            head = read_head(connection)
+            line, _, rest = head.partition("\r\n")
+            if line.startswith("POST"):
+                length = next(int(each.split(":")[1]) for each in rest.split("\r\n") if each.lower().startswith("content-length"))
+                body = len(rest.partition("\r\n\r\n")[2])
+                while body < length:
+                    body += len(connection.recv(4096))
+                content: str | bytes = "ok"
+            elif "transport=websocket" in line:
+                return silent(connection)
+            else:
+                if "sid=" not in line:
+                    left[:] = bodies
+                if not left:
+                    return silent(connection)
+                content = left.pop(0)
+            data = content.encode() if isinstance(content, str) else content
+            connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+
+    return answer
+
+
+def either(over_websocket: Answer, over_polling: Answer) -> Answer:
+    """Returns a server that answers the requests of each transport in its own way."""
+
+    def answer(connection: socket.socket) -> None:
+        while not (begin := connection.recv(4096, socket.MSG_PEEK)) or b"\r\n" not in begin:
+            if not begin:
+                return
+        (over_websocket if b"transport=websocket" in begin.split(b"\r\n")[0] else over_polling)(connection)
+
+    return answer
+
+
 def frame(payload: str | bytes, opcode: int | None = None) -> bytes:
     """Returns a message as a frame of a WebSocket."""
     data = payload.encode() if isinstance(payload, str) else payload
@@ -104,8 +162,8 @@ def frame(payload: str | bytes, opcode: int | None = None) -> bytes:
     return bytes([0x80 | kind]) + size + data
 
 
-def websocket(*messages: str | bytes) -> Answer:
-    """Returns a server of WebSockets that says these messages, or raw bytes of frames, and then waits."""
+def websocket(*messages: str | bytes, then: Answer = silent) -> Answer:
+    """Returns a server of WebSockets that says these messages, or raw bytes of frames, and then waits, or goes on."""
 
     def answer(connection: socket.socket) -> None:
         head = read_head(connection)
@@ -121,6 +179,6 @@ def websocket(*messages: str | bytes) -> Answer:
         )
         for message in messages:
             connection.sendall(message if isinstance(message, bytes) else frame(message))
-        silent(connection)
+        then(connection)
 
     return answer

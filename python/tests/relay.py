@@ -20,14 +20,26 @@ class Relay:
         self._flows.set()
         #: How many connections there were.
         self.count = 0
+        #: How many bytes came from clients, and from the server.
+        self.from_clients = self.from_server = 0
+        self._refuses = False
+        self._live: list[socket.socket] = []
 
     def cut(self) -> None:
         """Stops forwarding: what is sent meanwhile is kept by the system, and nobody hears of it."""
         self._flows.clear()
 
     def mend(self) -> None:
-        """Forwards again."""
+        """Forwards and accepts again."""
+        self._refuses = False
         self._flows.set()
+
+    def drop(self) -> None:
+        """Ends all connections, and accepts no others until `mend`."""
+        self._refuses = True
+        for each in list(self._live):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
     def serve(self) -> None:
         with contextlib.suppress(OSError):
@@ -40,14 +52,27 @@ class Relay:
         with client, contextlib.suppress(OSError):
             self._flows.wait()
             with socket.create_connection(("127.0.0.1", self._target)) as server:
-                others = {client: server, server: client}
-                while True:
-                    for ready in select.select([client, server], [], [])[0]:
-                        self._flows.wait()
-                        read = ready.recv(65536)
-                        if not read:
-                            return
-                        others[ready].sendall(read)
+                self._live += [client, server]
+                try:
+                    self._exchange(client, server)
+                finally:
+                    self._live.remove(client)
+                    self._live.remove(server)
+
+    def _exchange(self, client: socket.socket, server: socket.socket) -> None:
+        """Forwards in both directions, until either side ends."""
+        others = {client: server, server: client}
+        while not self._refuses:
+            for ready in select.select([client, server], [], [])[0]:
+                self._flows.wait()
+                read = ready.recv(65536)
+                if not read:
+                    return
+                if ready is client:
+                    self.from_clients += len(read)
+                else:
+                    self.from_server += len(read)
+                others[ready].sendall(read)
 
 
 @contextlib.contextmanager

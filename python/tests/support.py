@@ -25,6 +25,8 @@ PROGRAMS = HERE / "programs"
 INTEROP = HERE.parent.parent / "tests" / "interop"
 #: Where ports are looked for: the system takes those of clients from above.
 PORTS = range(10_000, 32_000)
+#: How the reason begins for which a test is skipped that this system cannot run, whatever is installed.
+CANNOT = "cannot run here: "
 #: How long a test waits for what must come, in seconds: far longer than it takes on a loaded machine.
 LIMIT = 30.0
 

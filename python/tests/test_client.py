@@ -763,6 +763,43 @@ def test_a_handler_that_disconnects_ends_a_connect_that_tries_again() -> None:
     assert not thread.is_alive() and len(failures) == 1
 
 
+def test_a_server_that_disconnects_the_client_at_once_has_accepted_it(server: Program) -> None:
+    for asks in (lambda sio: sio.emit("kick"), lambda sio: sio.leave("/")):
+        sio = kokanee.Client(reconnection=False)
+        gone = threading.Event()
+        reasons: list[str] = []
+
+        @sio.event
+        def connect(sio: kokanee.Client = sio, asks: Any = asks, gone: threading.Event = gone) -> None:
+            asks(sio)
+            assert gone.wait(LIMIT)
+
+        @sio.event
+        def disconnect(reason: str, reasons: list[str] = reasons, gone: threading.Event = gone) -> None:
+            reasons.append(reason)
+            gone.set()
+
+        sio.connect(url_of(server), transports="websocket")
+        assert not sio.connected and len(reasons) == 1
+        sio.wait()
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_disconnects_the_client_of_asyncio_at_once_has_accepted_it(server: Program) -> None:
+    sio = kokanee.AsyncClient(reconnection=False)
+    gone = asyncio.Event()
+    sio.on("disconnect", gone.set)
+
+    @sio.event
+    async def connect() -> None:
+        await sio.emit("kick")
+        await asyncio.wait_for(gone.wait(), LIMIT)
+
+    await sio.connect(url_of(server), transports="websocket")
+    assert gone.is_set() and not sio.connected
+    await sio.wait()
+
+
 def test_a_simple_client_that_is_disconnected_while_it_reconnects_ends_its_waits() -> None:
     with program("serving_clients.py", PACKAGE="kokanee") as server:
         simple = kokanee.SimpleClient(reconnection_delay=10 * LIMIT)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from client_observing import KINDS, serve
-from hostile import closing, endless, frame, hostile, plain, says, silent, websocket
+from hostile import begins, closing, either, endless, frame, hostile, noise, plain, polling, says, silent, websocket
 from support import INTEROP, free_port, make_certificate, program, result
 
 OPEN = '0{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}'
@@ -45,6 +45,21 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "nobody there": (lambda: nothing(f"http://127.0.0.1:{free_port()}"), r"refused"),
     "no such host": (lambda: nothing("http://nowhere.invalid:5000"), r"nowhere\.invalid"),
     "silent": (lambda: url_of(hostile(silent)), r"(?i)time|within"),
+    "half a head": (lambda: url_of(hostile(begins(b"HTTP/1.1 200 OK\r\nContent-Type: te"))), r"(?i)time|within"),
+    "half a body": (
+        lambda: url_of(hostile(begins(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + OPEN[:20].encode()))),
+        r"(?i)time|within|101",
+    ),
+    "no answer to CONNECT": (
+        lambda: url_of(hostile(either(websocket(OPEN), polling(OPEN)))),
+        r"(?i)time|within",
+    ),
+    "noise": (lambda: url_of(hostile(noise)), r"."),
+    "noise in a page": (pages("200 OK", bytes(range(128, 256))), r"(?i)not .*(socket|engine)\.io|unexpected"),
+    "noise after the open packet": (
+        lambda: url_of(hostile(either(websocket(OPEN, bytes(range(1, 256)) * 9), polling(OPEN, bytes(range(1, 256)) * 9)))),
+        r".",
+    ),
     "hangs up": (lambda: url_of(hostile(closing)), r"(?i)clos|broke|ended|before"),
     "404": (pages("404 Not Found"), r"404"),
     "500": (pages("500 Internal Server Error"), r"500"),
@@ -76,15 +91,17 @@ def test_the_error_says_why(kind: str, tmp_path: pathlib.Path) -> None:
     wrong = [name for name, pattern in patterns.items() if not is_right(found["cases"][name], pattern)]
     assert not wrong, {name: found["cases"][name] for name in wrong}
     assert found["threads"] == ["MainThread"]
+    assert found["megabytes"] < 100
     # As in python-socketio: what the server says in JSON is what the handler gets.
     assert found["cases"]["refused"]["polling"]["calls"] == [[json.loads(FORBIDDEN)]]
 
 
 def is_right(found: dict[str, Any], pattern: str) -> bool:
     """Returns whether an error says why, whether its handler ran once, and whether nothing remains."""
-    text, connected = found.pop("simple") or ("", True)
-    if connected or not re.search(pattern, text):
-        return False
+    for transport in ("polling", "websocket"):
+        text, connected = found.pop(f"simple {transport}") or ("", True)
+        if connected or not re.search(pattern, text):
+            return False
     return all(
         each["error"]
         and re.search(pattern, each["error"])

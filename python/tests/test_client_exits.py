@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 from client_observing import KINDS, left, serve
-from support import LIMIT, PROGRAMS, Program, run, until
+from hostile import hostile, silent
+from support import LIMIT, PROGRAMS, Program, free_port, run, until
 
 EACH_KIND = pytest.mark.parametrize("kind", KINDS)
 #: What processes write that do not end well.
@@ -83,6 +84,67 @@ def test_the_interrupt_key_ends_it_while_it_has_no_server(kind: str) -> None:
         client.wait_for("DISCONNECT")
         assert client.stop(signal.SIGINT) == -signal.SIGINT, client.output
         check(client)
+
+
+#: Clients of both kinds, and those in processes that are patched.
+FLAVOURS = pytest.mark.parametrize(
+    ("kind", "patch"),
+    [("sync", ""), ("async", ""), ("sync", "gevent"), pytest.param("sync", "eventlet", marks=pytest.mark.full)],
+)
+SLOW = "{'reconnection_delay': 100, 'reconnection_delay_max': 100, 'request_timeout': 100}"
+
+
+def interrupt(client: Program) -> None:
+    """Checks that the interrupt key ends a process as the shell expects it."""
+    assert client.stop(signal.SIGINT) == -signal.SIGINT, client.output
+    check(client)
+    assert "KeyboardInterrupt" in client.output
+
+
+@FLAVOURS
+def test_the_interrupt_key_ends_it_while_its_server_stands_still(kind: str, patch: str) -> None:
+    # Clients do not notice by themselves.
+    with serve("kokanee", OPTIONS="{'ping_timeout': 100}") as other:
+        for how in ("waits", "waits_for_an_answer", "receives", "emits", "many"):
+            with started(other.port, how, kind, PATCH=patch) as client:
+                other.process.send_signal(signal.SIGSTOP)
+                try:
+                    interrupt(client)
+                finally:
+                    other.process.send_signal(signal.SIGCONT)
+
+
+@FLAVOURS
+def test_the_interrupt_key_ends_it_while_it_connects(kind: str, patch: str) -> None:
+    with hostile(silent) as port:
+        for how in ("connects", "connects_simply"):
+            with started(port, how, kind, PATCH=patch, OPTIONS=SLOW) as client:
+                interrupt(client)
+    with started(free_port(), "tries", kind, PATCH=patch, OPTIONS=SLOW) as client:
+        interrupt(client)
+
+
+@pytest.mark.parametrize("patch", ["", "gevent", pytest.param("eventlet", marks=pytest.mark.full)])
+def test_the_interrupt_key_ends_it_while_a_handler_blocks(server: Program, patch: str) -> None:
+    # In a program of asyncio, the first press cancels the main task, for which the loop must run.
+    begin = len(server.lines)
+    with started(server.port, "blocks", "sync", PATCH=patch) as client:
+        interrupt(client)
+    until(lambda: left(server, begin))
+
+
+@pytest.mark.parametrize("patch", ["gevent", pytest.param("eventlet", marks=pytest.mark.full)])
+def test_a_patched_process_ends_with_its_code(server: Program, patch: str) -> None:
+    for how, code in {"ends": 0, "ends_after_disconnect": 0, "raises": 1, "exits": 5}.items():
+        begin = len(server.lines)
+        with started(server.port, how, "sync", PATCH=patch) as client:
+            assert client.process.wait(LIMIT) == code, client.output
+            check(client)
+        until(lambda begin=begin: left(server, begin))
+    with serve("kokanee") as other, started(other.port, "reconnects", "sync", PATCH=patch, OPTIONS=SLOW) as client:
+        other.kill()
+        client.wait_for("DISCONNECT")
+        interrupt(client)
 
 
 @EACH_KIND

@@ -12,7 +12,7 @@ from client_observing import KINDS, TRANSPORTS, combined
 from support import INTEROP, program, result
 
 SERVERS = INTEROP / "client" / "servers"
-#: Built by `cargo xtask interop`.
+#: Built by `cargo xtask python` and `cargo xtask interop`.
 SOCKETIOXIDE = INTEROP.parent.parent / "bench" / "peers" / "target" / "debug" / "socketioxide-interop"
 PYTHON = sys.executable
 #: How each is started, and the options of its clients.
@@ -80,7 +80,7 @@ def test_the_published_client_sees_the_same(server: str, kind: str) -> None:
 def test_what_is_emitted_right_before_the_end_arrives(server: str, kind: str, transports: str) -> None:
     command, options = COMMANDS.get(server, ([SOCKETIOXIDE], {}))
     if server == "socketioxide" and not SOCKETIOXIDE.exists():
-        pytest.skip("it is built by `cargo xtask interop`")
+        pytest.skip(f"{SOCKETIOXIDE} is built by `cargo xtask python`")
     with program(*map(str, command), "--port", "{port}", PACKAGE="socketio") as running:
         environment = {"PACKAGE": "kokanee", "KIND": kind, "OPTIONS": repr(options)}
         noted, count = result("client_notes.py", str(running.port), transports, **environment)
@@ -129,7 +129,7 @@ def built() -> str | None:
     return os.environ.get("KOKANEE") or (str(newest) if newest else None)
 
 
-@pytest.mark.skipif(built() is None, reason="it is built by `cargo xtask interop`")
+@pytest.mark.skipif(built() is None, reason="`kokanee` is built by `cargo xtask python`")
 @combined([("sync", "polling,websocket"), ("async", "polling,websocket")])
 def test_the_demo_server(kind: str, transports: str) -> None:
     with program(str(built()), "serve", "--port", "{port}", "--quiet", PACKAGE="socketio") as running:

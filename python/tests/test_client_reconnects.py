@@ -1,79 +1,25 @@
-"""Clients whose server restarts, goes away, or cannot be reached any more, and clients that sleep: they come back, or say that they gave up."""
+"""Clients whose server restarts, goes away, or cannot be reached any more: they come back, or say that they gave up."""
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from client_observing import KINDS, combined, seen_by, serve
+from client_watching import watched
 from relay import relay
-from support import LIMIT, PROGRAMS, Program, free_port, until
+from support import CANNOT, LIMIT, PROGRAMS, Program, free_port, until
 
 #: Tests whose results are those of python-socketio: it runs too with `--full`.
 EACH_PACKAGE = pytest.mark.parametrize("package", ["kokanee", pytest.param("socketio", marks=pytest.mark.full)])
 EACH_KIND = pytest.mark.parametrize("kind", KINDS)
 #: Pings that find out soon.
 QUICK = "{'ping_interval': 0.3, 'ping_timeout': 0.7}"
-
-
-class Watched:
-    """A client in a process of its own, as `programs/client_watch.py`."""
-
-    def __init__(self, running: Program) -> None:
-        self.program = running
-
-    @property
-    def events(self) -> list[Any]:
-        """Returns what has happened to it until now, without attempts that failed."""
-        events = [json.loads(line) for line in self.program.lines if line.startswith("[")]
-        return [event for event in events if event != ["connect_error"]]
-
-    def wait_for(self, name: str, count: int = 1) -> list[Any]:
-        """Waits until something has happened so often, and returns the last of it."""
-        line = self.program.wait_for(f'["{name}"', count)
-        return list(json.loads(line))
-
-    def tell(self, line: str) -> None:
-        """Lets it run a line of Python."""
-        assert self.program.process.stdin is not None
-        self.program.process.stdin.write(line + "\n")
-        self.program.process.stdin.flush()
-
-    def ask(self, line: str, name: str = "answer") -> Any:
-        """Lets it run a line that says something by this name, and returns what."""
-        count = sum(event[0] == name for event in self.events)
-        self.tell(line)
-        return self.wait_for(name, count + 1)[1:]
-
-    def ended(self) -> int:
-        return self.program.process.wait(LIMIT)
-
-
-@contextlib.contextmanager
-def watched(port: int, package: str, kind: str, **environment: str) -> Iterator[Watched]:
-    """Runs a client until the block ends."""
-    process = subprocess.Popen(
-        [sys.executable, "client_watch.py", f"http://127.0.0.1:{port}?scenario=watched"],
-        cwd=PROGRAMS,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "PACKAGE": package, "KIND": kind, **environment},
-        start_new_session=True,
-    )
-    running = Program(process, port)
-    try:
-        yield Watched(running)
-    finally:
-        running.kill()
 
 
 def after_a_restart(package: str, kind: str, transports: str) -> Any:
@@ -105,7 +51,7 @@ def after_a_restart(package: str, kind: str, transports: str) -> Any:
 @EACH_PACKAGE
 def test_a_client_comes_back_after_a_restart(kind: str, package: str, transports: str) -> None:
     if transports == "polling" and package == "socketio":
-        pytest.skip("its client waits for a poll that its server leaves unanswered")
+        pytest.skip(f"{CANNOT}its client waits for a poll that its server leaves unanswered")
     seen = after_a_restart(package, kind, transports)
     joined, events = [["connect"], ["connect", "/chat"]], seen["events"]
     # Namespaces join side by side.
@@ -193,21 +139,6 @@ def test_a_connection_that_says_nothing_any_more_is_noticed(kind: str, transport
 
 
 @EACH_KIND
-def test_a_client_that_was_asleep_comes_back(kind: str) -> None:
-    with serve("kokanee", OPTIONS=QUICK) as server, watched(server.port, "kokanee", kind) as client:
-        client.wait_for("connected")
-        client.program.process.send_signal(signal.SIGSTOP)
-        server.wait_for('"disconnect"')
-        client.program.process.send_signal(signal.SIGCONT)
-        client.wait_for("disconnect")
-        server.wait_for('"connect"', 2)
-        until(lambda: client.ask("say('answer', client.connected)") == [True])
-        assert client.ask("say('answer', await do(client.call('echo', 7)))") == [7]
-        client.tell("await do(client.disconnect())")
-        assert client.ended() == 0
-
-
-@EACH_KIND
 def test_a_handler_that_blocks_does_not_end_the_connection(kind: str) -> None:
     with serve("kokanee", OPTIONS=QUICK) as server, watched(server.port, "kokanee", kind) as client:
         client.wait_for("connected")
@@ -245,29 +176,38 @@ def test_a_flood_comes_in_order_and_leaves_nothing(kind: str, count: int) -> Non
         assert client.ended() == 0
 
 
+def is_spread(tries: list[float]) -> bool:
+    """Returns whether clients have tried evenly between half of the delay and one and a half of it, not all at once."""
+    early, late = sum(each < 0.75 for each in tries), sum(each > 1.25 for each in tries)
+    tenths = collections.Counter(int(each * 10) for each in tries)
+    return min(early, late) > len(tries) / 10 and max(tenths.values()) < len(tries) / 2
+
+
 @pytest.mark.parametrize("count", [300, pytest.param(1000, marks=pytest.mark.full)])
 def test_many_clients_come_back_one_after_the_other(count: int) -> None:
     port = free_port()
     with contextlib.ExitStack() as stack:
-        with serve("kokanee", port=port) as server:
-            process = subprocess.Popen(
-                [sys.executable, "client_many.py", str(port), str(count)],
-                cwd=PROGRAMS,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
-            clients = Program(process, port)
-            stack.callback(clients.kill)
-            clients.wait_for("UP", seconds=2 * LIMIT)
+        server = stack.enter_context(serve("kokanee", port=port))
+        process = subprocess.Popen(
+            [sys.executable, "client_many.py", str(port), str(count)],
+            cwd=PROGRAMS,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        clients = Program(process, port)
+        stack.callback(clients.kill)
+        clients.wait_for("UP", seconds=4 * LIMIT)
+        for attempt in (1, 2, 3):
             server.kill()
-            clients.wait_for("DOWN", seconds=2 * LIMIT)
-        with serve("kokanee", port=port):
-            spread = json.loads(clients.wait_for("BACK", seconds=2 * LIMIT).partition(" ")[2])
-    # Without jitter all would come within the same moment: a tenth of them comes in each of several tenths of a second.
-    assert spread["clients"] == count
-    assert max(spread["tenths"]) < count / 2, spread
-    assert len(spread["tenths"]) >= 5, spread
-    assert spread["threads"] < 50, spread
+            clients.wait_for("DOWN", attempt, seconds=2 * LIMIT)
+            server = stack.enter_context(serve("kokanee", port=port))
+            found = json.loads(clients.wait_for("BACK", attempt, seconds=4 * LIMIT).partition(" ")[2])
+            assert found["clients"] == len(found["tries"]) == count
+            assert found["threads"] < 50, found
+            # No client without jitter tries early. A machine that stands still may gather those with it, once.
+            if is_spread(found["tries"]):
+                return
+        raise AssertionError(found["tries"])

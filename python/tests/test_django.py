@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import HERE, javascript, program, python_path
+from support import CANNOT, HERE, javascript, program, python_path
 
 import kokanee
 
@@ -61,7 +61,7 @@ def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         return
     newer = newer_python()
     if newer is None:
-        pytest.skip("Django 6 needs Python 3.12 or newer")
+        pytest.skip(f"{CANNOT}Django 6 needs Python 3.12 or newer")
     folder = tmp_path_factory.mktemp("django6")
     subprocess.run([newer, "-m", "venv", str(folder)], check=True, timeout=120)
     own = str(folder / "bin" / "python")

@@ -53,11 +53,19 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
         .env("KOKANEE", &server)
         .within(DIRECTORY);
     steps.run(&pytest)?;
-    steps.run(&Step::new(
+    build_peer(steps)?;
+    steps.run(&rust_client())
+}
+
+/// Builds the server on socketioxide, which the clients for Rust and for Python are tested against.
+///
+/// # Errors
+/// It does not compile.
+pub(crate) fn build_peer(steps: &mut Steps) -> Result<()> {
+    steps.run_once(&Step::new(
         "rust peer",
         "cargo build --manifest-path bench/peers/Cargo.toml --target-dir bench/peers/target --bin socketioxide-interop",
-    ))?;
-    steps.run(&rust_client())
+    ))
 }
 
 /// The tests that are ignored elsewhere because they need what is installed here.

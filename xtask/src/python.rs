@@ -6,19 +6,32 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::{
+    interop, release,
     requirements::{self, Requirement},
     steps::{Step, Steps, root, say},
 };
 
 const DIRECTORY: &str = "python";
 
-/// Installs the package from its folder into a virtual environment, and runs its tests there.
+/// Installs the package from its folder into a virtual environment, builds the servers that its clients are tested against, and
+/// runs its tests there.
 ///
 /// # Errors
-/// A requirement cannot be installed, the package cannot be built, or a test fails.
+/// A requirement cannot be installed, the package or a server cannot be built, or a test fails, also for want of what it needs.
 pub(crate) fn test(steps: &mut Steps, arguments: &[&str]) -> Result<()> {
-    requirements::install(steps, &[Requirement::Node, Requirement::Python])?;
+    requirements::install(
+        steps,
+        &[
+            Requirement::Node,
+            Requirement::Python,
+            Requirement::SocketTools,
+            Requirement::Chromium,
+        ],
+    )?;
     requirements::npm_packages(steps, "tests/interop")?;
+    let browser = requirements::browser().context("no browser is installed")?;
+    release::build(steps)?;
+    interop::build_peer(steps)?;
     let python = requirements::python_packages(steps, DIRECTORY)?;
     // What is installed is this source, whatever version it says.
     let install = Step::program("python package", &python).args([
@@ -36,8 +49,10 @@ pub(crate) fn test(steps: &mut Steps, arguments: &[&str]) -> Result<()> {
     // them wait for processes, so that a third one is of use also where there are two CPUs.
     let pytest = Step::program("python tests", python)
         .args(["-m", "pytest", "-q", "--numprocesses=3"])
-        .args(["--dist=loadgroup", "python/tests"])
-        .args(arguments);
+        .args(["--dist=loadgroup", "--complete", "python/tests"])
+        .args(arguments)
+        .env("KOKANEE", release::path(release::SERVER))
+        .env("CHROMIUM", browser);
     steps.run(&pytest)
 }
 

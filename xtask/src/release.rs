@@ -23,7 +23,7 @@ pub(crate) fn build(steps: &mut Steps) -> Result<()> {
         ["kokanee-cli", "kokanee-bench", "kokanee-examples"].map(|name| ["--package", name]);
     let programs = [SERVER, BENCH, BENCH_SERVER].map(|name| ["--bin", name]);
     let build = Step::new("release build", "cargo build --release");
-    steps.run(
+    steps.run_once(
         &build
             .args(packages.as_flattened())
             .args(programs.as_flattened()),

@@ -1,6 +1,7 @@
 //! Steps: child processes that are announced, timed, and described as commands that can be repeated by hand.
 
 use std::{
+    collections::HashSet,
     env,
     ffi::{OsStr, OsString},
     fmt,
@@ -30,6 +31,8 @@ pub(crate) fn say(line: &str) {
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     finished: Vec<(String, Duration)>,
+    /// The commands that need not run again.
+    done: HashSet<String>,
 }
 
 impl Steps {
@@ -42,6 +45,19 @@ impl Steps {
             let status = command.status()?;
             Ok((status, ()))
         })
+    }
+
+    /// Runs a step as [`run`](Self::run) does, unless this has run the same command already: for builds that several verbs need.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub(crate) fn run_once(&mut self, step: &Step) -> Result<()> {
+        let command = step.to_string();
+        if !self.done.contains(&command) {
+            self.run(step)?;
+            self.done.insert(command);
+        }
+        Ok(())
     }
 
     /// Runs a step as [`run`](Self::run) does, and returns its stdout.
@@ -295,6 +311,20 @@ mod tests {
         ];
         let error = steps.run_in_parallel(&one_fails).unwrap_err();
         assert!(format!("{error:#}").starts_with("the step `broken` failed: exit status: 1"));
+    }
+
+    #[test]
+    fn step_that_several_verbs_need_runs_once() {
+        let mut steps = Steps::default();
+        let build = Step::new("build", "true");
+        steps.run_once(&build).unwrap();
+        steps.run_once(&build).unwrap();
+        steps.run_once(&Step::new("another", "true now")).unwrap();
+        assert_eq!(steps.finished.len(), 2);
+
+        let broken = Step::new("broken", "false");
+        assert!(steps.run_once(&broken).is_err());
+        assert!(steps.run_once(&broken).is_err());
     }
 
     #[test]

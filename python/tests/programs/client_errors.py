@@ -4,13 +4,14 @@ Prints what was raised and what the handlers got as a line of JSON. See client_k
 """
 
 import json
+import resource
 import sys
 import threading
 
 from client_kind import Client, SimpleClient, do, errors, main, show
 
 #: Those that never answer, so that time is what ends it.
-SILENT = {"silent"}
+SILENT = {"silent", "half a head", "half a body", "no answer to CONNECT", "noise"}
 
 
 async def attempt(url, transport, seconds):
@@ -29,10 +30,10 @@ async def attempt(url, transport, seconds):
     return found
 
 
-async def simple(url, seconds):
+async def simple(url, transport, seconds):
     client = SimpleClient(reconnection=False, handle_sigint=False, request_timeout=seconds)
     try:
-        await do(client.connect(url, transports=["websocket"], wait_timeout=seconds))
+        await do(client.connect(url, transports=[transport], wait_timeout=seconds))
     except errors.ConnectionError as error:
         return [str(error), client.connected]
     return None
@@ -40,13 +41,16 @@ async def simple(url, seconds):
 
 async def everything():
     found = {}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for argument in sys.argv[1:]:
         name, url = argument.split("=", 1)
         seconds = 0.5 if name in SILENT else 20
         found[name] = {transport: await attempt(url, transport, seconds) for transport in ("polling", "websocket")}
-        found[name]["simple"] = await simple(url, seconds)
+        for transport in ("polling", "websocket"):
+            found[name][f"simple {transport}"] = await simple(url, transport, seconds)
     threads = [thread.name for thread in threading.enumerate() if not thread.daemon]
-    print(json.dumps({"cases": found, "threads": threads}))
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(json.dumps({"cases": found, "threads": threads, "megabytes": grown}))
 
 
 main(everything())

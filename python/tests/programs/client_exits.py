@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from client_kind import IS_ASYNC, Client, SimpleClient, do, finish
 
@@ -50,6 +51,55 @@ async def reconnects():
     """Its server is gone when the signal comes."""
     await connect()
     say("READY")
+    await do(client.wait())
+
+
+async def emits():
+    """Emits more than its server reads."""
+    await connect()
+    say("READY")
+    while True:
+        await do(client.emit("nothing", "x" * 100_000))
+
+
+async def many():
+    """Waits with others of its process."""
+    others = [Client(**OPTIONS) for _ in range(100)]
+    for one in others:
+        await connect(one, transports=["websocket"])
+    await connect()
+    say("READY")
+    await do(client.wait())
+
+
+async def connects():
+    """Waits for a server that says nothing."""
+    say("READY")
+    await do(client.connect(URL, wait_timeout=100))
+
+
+async def connects_simply():
+    simple = SimpleClient(**OPTIONS)
+    say("READY")
+    await do(simple.connect(URL, wait_timeout=100))
+
+
+async def tries():
+    """Waits until there is a server."""
+    client.on("connect_error", lambda *args: say("READY"))
+    await do(client.connect(URL, wait_timeout=100, retry=True))
+
+
+async def blocks():
+    """Has a handler that does not return."""
+
+    def number(value):
+        say("READY")
+        time.sleep(100)
+
+    client.on("number", number)
+    await connect()
+    await do(client.emit("burst", 1))
     await do(client.wait())
 
 

@@ -129,6 +129,6 @@ if __name__ == "__main__":
         port=int(os.environ["PORT"]),
         log_level="warning",
         timeout_graceful_shutdown=1,
-        ws="websockets-sansio",
+        ws=os.environ.get("WS", "websockets-sansio"),
         **tls,
     )

@@ -18,6 +18,8 @@ CONNECT = {"wait_timeout": 10, **eval(os.environ.get("CONNECT", "{}"))}
 URL = sys.argv[1]
 counts = {"auth": 0}
 numbers = []
+#: What the engine says of each end of the connection.
+details = []
 
 
 def say(*what):
@@ -30,16 +32,29 @@ def auth():
     return {"count": counts["auth"]}
 
 
+def happened(name, *args):
+    if name == "disconnect":
+        details.append(getattr(args[0], "detail", None))
+    say(name, *([] if name == "connect_error" else args))
+
+
 client = Client(**{"reconnection_delay": 0.1, "reconnection_delay_max": 0.5, "randomization_factor": 0.05, **OPTIONS})
 for name in ("connect", "disconnect", "connect_error", "__disconnect_final", "said"):
-    client.on(name, lambda *args, name=name: say(name, *([] if name == "connect_error" else args)))
+    client.on(name, lambda *args, name=name: happened(name, *args))
 if "namespaces" in CONNECT:
     for namespace in CONNECT["namespaces"][1:]:
         client.on("connect", lambda namespace=namespace: say("connect", namespace), namespace=namespace)
+        client.on("said", lambda *args, name=f"said in {namespace[1:]}": say(name, *args), namespace=namespace)
 
 
 @client.on("number")
 def number(value):
+    numbers.append(value)
+
+
+@client.on("tick")
+def tick(value, *offset):
+    # A server that restores connections appends an offset.
     numbers.append(value)
 
 
@@ -50,6 +65,15 @@ def block(seconds):
     say("blocked")
 
 
+@client.on("hold")
+def hold(path):
+    """Blocks until there is a file."""
+    say("holds")
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    say("held")
+
+
 async def obey(line):
     scope = {
         "client": client,
@@ -57,6 +81,7 @@ async def obey(line):
         "say": say,
         "numbers": numbers,
         "counts": counts,
+        "details": details,
         "errors": errors,
         "pause": pause,
         "os": os,

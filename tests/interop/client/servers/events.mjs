@@ -9,6 +9,8 @@
 // | `number` n                      | notes it: each has to be one more than the last                               |
 // | `report`                        | acknowledges with `{received, error}` about the numbers                       |
 // | `ticks` count, ms               | acknowledges, then emits `tick` with 0 to count - 1 at that interval          |
+// | `enter` room                    | joins the room                                                                |
+// | `rooms`                         | acknowledges with the rooms, without that of the socket itself                |
 // | `note` key                      | counts it, for all clients                                                    |
 // | `noted` key                     | acknowledges with how often it was noted                                      |
 // | `transport`                     | acknowledges with the name of the transport                                   |
@@ -43,6 +45,8 @@ export function serve(io, socket) {
       if (tick >= count) clearInterval(timer);
     }, ms);
   });
+  socket.on("enter", (room) => socket.join(room));
+  socket.on("rooms", (ack) => ack([...socket.rooms].filter((room) => room !== socket.id)));
   socket.on("note", (key) => notes.set(key, (notes.get(key) ?? 0) + 1));
   socket.on("noted", (key, ack) => ack(notes.get(key) ?? 0));
   socket.on("transport", (ack) => ack(socket.conn.transport.name));

@@ -1,5 +1,5 @@
 """Flask-SocketIO on gevent or on threads, where each event has a greenlet or thread of its own, with the events that
-events.mjs lists."""
+events.mjs lists. With `--run` it is on the host that it chooses."""
 
 import argparse
 import collections
@@ -9,7 +9,9 @@ import threading
 options = argparse.ArgumentParser()
 options.add_argument("--port", type=int, default=0)
 options.add_argument("--transports", default="polling,websocket")
+options.add_argument("--ping-interval", type=int, default=25_000)
 options.add_argument("--threads", action="store_true")
+options.add_argument("--run", action="store_true")
 options = options.parse_args()
 
 if not options.threads:
@@ -27,6 +29,7 @@ sio = flask_socketio.SocketIO(
     app,
     async_mode="threading" if options.threads else "gevent",
     transports=options.transports.split(","),
+    ping_interval=options.ping_interval / 1000,
     max_http_buffer_size=2_000_000,
 )
 
@@ -50,6 +53,9 @@ class Events(flask_socketio.Namespace):
             raise flask_socketio.ConnectionRefusedError("not authorized", {"code": 401, "hint": "say the token"})
         numbers[flask.request.sid] = {"received": 0, "error": None}
         auths[flask.request.sid] = auth
+
+    def on_disconnect(self, reason: str) -> None:
+        notes[f"disconnect {self.namespace} {reason}"] += 1
 
     def on_echo(self, *args: object) -> tuple[object, ...]:
         return args
@@ -102,7 +108,9 @@ for namespace in ("/", "/chat", "/private"):
     sio.on_namespace(Events(namespace))
 
 # The test ends the server by closing its standard input.
-if options.threads:
+if options.run:
+    sio.run(app, host="127.0.0.1", port=options.port)
+elif options.threads:
     import logging
 
     from werkzeug.serving import make_server
