@@ -178,15 +178,15 @@ class Client:
             self.received.append((event, *args))
             self._arrived.notify_all()
 
+    def has_received(self, event: str, seconds: float) -> bool:
+        """Returns whether an event has come, or comes within so many seconds."""
+        with self._arrived:
+            return self._arrived.wait_for(lambda: any(name == event for name, *_ in self.received), seconds)
+
     def wait_for(self, event: str) -> tuple[Any, ...]:
         """Waits for an event, and returns its arguments."""
-
-        def found() -> list[tuple[Any, ...]]:
-            return [args for name, *args in self.received if name == event]  # type: ignore[misc]
-
-        with self._arrived:
-            assert self._arrived.wait_for(found, LIMIT), self.received
-            return tuple(found()[0])
+        assert self.has_received(event, LIMIT), self.received
+        return next(tuple(args) for name, *args in self.received if name == event)
 
     @property
     def sid(self) -> str:
