@@ -97,7 +97,7 @@ class Hub:
     def forget(self) -> None:
         """Forgets the clients of the parent process, after a fork."""
         for client in self.clients.values():
-            client._forget()
+            client._forget(self.mode.notifies)
         self.clients.clear()
         self._queue = None
         self._lock = threading.RLock()

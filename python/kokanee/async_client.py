@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import os
 from typing import Any, Callable
 
 from . import _client_hub, _client_loop, _client_options, _engine, exceptions
@@ -24,7 +23,6 @@ class AsyncClient(BaseClient):
     _hub: Any = None
     #: Set when the connection has ended for good.
     _end: Any = None
-    _process: int = 0
     _session_factory: Any = None
 
     def is_asyncio_based(self) -> bool:
@@ -54,12 +52,10 @@ class AsyncClient(BaseClient):
         `namespaces` are those with handlers if none are given. With `retry`, a server that cannot be reached is tried again.
         Raises `ConnectionError`, which says why in its text and in `reason`.
         """
-        if self._engine is not None and self._process != os.getpid():
-            self._forget()
         self._begin(url, headers, auth, transports, namespaces, socketio_path)
         await self._stop()
         self._wanted = set(self.connection_namespaces)
-        self._process, self._hub = os.getpid(), _client_loop.current()
+        self._hub = _client_loop.current()
         seconds = self._wait_seconds(wait_timeout)
         watch = Watch(self)
         try:
@@ -122,6 +118,8 @@ class AsyncClient(BaseClient):
 
         Raises `ConnectionError` if the server refuses, and `BadNamespaceError` if the client is not connected.
         """
+        if self._engine is not None:
+            self._hub.check_loop()
         if not self._begin_join(namespace):
             return
         watch = Watch(self)
@@ -151,6 +149,7 @@ class AsyncClient(BaseClient):
     async def wait(self) -> None:
         """Waits until the connection has ended for good: over reconnections, until one of the sides disconnects."""
         while self._engine is not None and self._wanted:
+            self._hub.check_loop()
             if self._end is None:
                 self._end = asyncio.Event()
             await self._end.wait()
@@ -244,23 +243,32 @@ class AsyncClient(BaseClient):
 
     async def _wait_for_room(self, engine: Any, namespace: str) -> None:
         """Waits until the server has read what was sent before, or the connection has ended."""
+        self._hub.check_loop()
         room = asyncio.Event()
-        number = self._call_number(namespace, Answer(room))
+        waiting = Answer(room)
+        number = self._call_number(namespace, waiting)
         try:
             engine.when_room(namespace, number)
             await room.wait()
         finally:
             self._callbacks.pop(number, None)
+        waiting.check()
 
     async def _emit_later(self, engine: Any, namespace: str, event: str, data: Any) -> None:
         """Emits an event when the server has read what was sent before."""
+        self._hub.check_loop()
         left = asyncio.Event()
-        number = self._call_number(namespace, Answer(left))
+        waiting = Answer(left)
+        number = self._call_number(namespace, waiting)
         try:
-            engine.emit(namespace, event, data, number)
+            sent = engine.emit(namespace, event, data, number)
+            if sent:
+                self._emitted(sent, namespace)
+                return
             await left.wait()
         finally:
             self._callbacks.pop(number, None)
+        waiting.check()
 
     async def send(
         self,
@@ -276,10 +284,11 @@ class AsyncClient(BaseClient):
     ) -> Any:
         """Emits an event and waits for its acknowledgement: its only argument, a tuple of several, or `None`.
 
-        Raises `TimeoutError` after `timeout` seconds, or when the connection is lost.
+        Raises `TimeoutError` after `timeout` seconds, or when no answer can come any more, and says why.
         """
         namespace = namespace or "/"
         self._outgoing(event, data, namespace)
+        self._hub.check_loop()
         engine, answered = self._engine, asyncio.Event()
         answer = Answer(answered)
         number = self._call_number(namespace, answer)
@@ -311,12 +320,6 @@ class AsyncClient(BaseClient):
 
     # What the engine says.
 
-    def _handle(self, event: tuple[Any, ...]) -> None:
-        if self._raw is not None:
-            self._raw.take(event)
-        else:
-            self._handle_own(event)
-
     def _handle_own(self, event: tuple[Any, ...]) -> None:
         kind = event[0]
         if kind == _engine.CLIENT_RECEIVED:
@@ -324,9 +327,7 @@ class AsyncClient(BaseClient):
         elif kind == _engine.CLIENT_ANSWERED:
             self._handle_answer(event[2], event[3], event[4])
         elif kind == _engine.CLIENT_DONE:
-            done = self._callbacks.pop(event[2], None)
-            if done is not None:
-                done[1]()
+            self._handle_done(event[2], event[3])
         elif kind == _engine.CLIENT_PREPARE:
             self._hub.spawn(self._prepare(event[2]))
         elif self._engine is not None:
@@ -346,13 +347,12 @@ class AsyncClient(BaseClient):
             if answer is not None:
                 answer.done()
 
-    def _handle_answer(self, number: int, args: Any, error: str | None) -> None:
+    def _handle_answer(self, number: int, args: Any, error: str | BaseException | None) -> None:
         namespace, callback = self._callbacks.pop(number, ("", None))
         if callback is None:
             return
         if args is None:
-            if isinstance(callback, Answer):
-                callback.failed(error)
+            self._unanswered(namespace, callback, error)
             return
         self.logger.info("Received ack [%s]", namespace)
         if isinstance(callback, Answer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from . import _client_hub, _engine, _lifecycle, exceptions
-from ._client_answer import Answer, answer_value
+from ._client_answer import Answer, answer_value, no_answer
 from ._client_handlers import lifecycle_args
 from ._steps import drive
 from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason, Watch
@@ -228,22 +228,29 @@ class Client(BaseClient):
     def _wait_for_room(self, engine: Any, namespace: str) -> None:
         """Waits until the server has read what was sent before, or the connection has ended."""
         room = self._create_event()
-        number = self._call_number(namespace, Answer(room))
+        waiting = Answer(room)
+        number = self._call_number(namespace, waiting)
         try:
             engine.when_room(namespace, number)
             room.wait()
         finally:
             self._callbacks.pop(number, None)
+        waiting.check()
 
     def _emit_later(self, engine: Any, namespace: str, event: str, data: Any) -> None:
         """Emits an event when the server has read what was sent before."""
         left = self._create_event()
-        number = self._call_number(namespace, Answer(left))
+        waiting = Answer(left)
+        number = self._call_number(namespace, waiting)
         try:
-            engine.emit(namespace, event, data, number)
+            sent = engine.emit(namespace, event, data, number)
+            if sent:
+                self._emitted(sent, namespace)
+                return
             left.wait()
         finally:
             self._callbacks.pop(number, None)
+        waiting.check()
 
     def send(
         self,
@@ -259,7 +266,7 @@ class Client(BaseClient):
     ) -> Any:
         """Emits an event and waits for its acknowledgement: its only argument, a tuple of several, or `None`.
 
-        Raises `TimeoutError` after `timeout` seconds, or when the connection is lost.
+        Raises `TimeoutError` after `timeout` seconds, or when no answer can come any more, and says why.
         """
         namespace = namespace or "/"
         self._outgoing(event, data, namespace)
@@ -269,9 +276,9 @@ class Client(BaseClient):
             got: Any = engine.call(namespace, event, data, timeout) if engine is not None else -1
             if got == -1:
                 raise exceptions.BadNamespaceError(f"{namespace} is not a connected namespace.")
-            if isinstance(got, str):
+            if isinstance(got, (str, BaseException)):
                 _lifecycle.end_quietly()
-                raise exceptions.TimeoutError(got)
+                raise no_answer(got)
             self.logger.info("Received ack [%s]", namespace)
             return answer_value(got)
         answered = self._create_event()
@@ -300,26 +307,14 @@ class Client(BaseClient):
 
     # What the engine says.
 
-    def _handle(self, event: tuple[Any, ...]) -> None:
-        if self._raw is not None:
-            self._raw.take(event)
-        else:
-            self._handle_own(event)
-
     def _handle_own(self, event: tuple[Any, ...]) -> None:
         kind = event[0]
         if kind == _engine.CLIENT_RECEIVED:
-            if self._raw is not None and self._option("async_handlers"):
-                # The next message does not wait for the handler.
-                self._hub.mode.spawn(self._handle_event, event)
-            else:
-                self._handle_event(event)
+            self._handle_event(event)
         elif kind == _engine.CLIENT_ANSWERED:
             self._handle_answer(event[2], event[3], event[4])
         elif kind == _engine.CLIENT_DONE:
-            done = self._callbacks.pop(event[2], None)
-            if done is not None:
-                done[1]()
+            self._handle_done(event[2], event[3])
         elif kind == _engine.CLIENT_PREPARE:
             self._prepare(event[2])
         elif self._engine is not None:
@@ -339,15 +334,15 @@ class Client(BaseClient):
             if answer is not None:
                 answer.done()
 
-    def _handle_answer(self, number: int, args: Any, error: str | None) -> None:
+    def _handle_answer(self, number: int, args: Any, error: str | BaseException | None) -> None:
         namespace, callback = self._callbacks.pop(number, ("", None))
         if callback is None:
             return
-        if args is not None:
-            self.logger.info("Received ack [%s]", namespace)
-            callback(*args)
-        elif isinstance(callback, Answer):
-            callback.failed(error)
+        if args is None:
+            self._unanswered(namespace, callback, error)
+            return
+        self.logger.info("Received ack [%s]", namespace)
+        callback(*args)
 
     def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
         """Calls the handler of an event, and returns what it returns."""

@@ -719,6 +719,12 @@ impl Socket {
         }
     }
 
+    /// Returns whether a handler of [`on_fallback`](Self::on_fallback) is attached.
+    #[doc(hidden)]
+    pub fn has_fallback(&self) -> bool {
+        !self.core.handlers().fallback.is_empty()
+    }
+
     /// Sends a message as it is, on a client with [`raw_messages`](crate::ClientBuilder::raw_messages), without waiting for room.
     ///
     /// # Errors
