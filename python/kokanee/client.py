@@ -6,9 +6,11 @@ from typing import Any, Callable
 
 from . import _client_hub, _engine, _lifecycle, exceptions
 from ._client_answer import Answer, answer_value, no_answer
-from ._client_handlers import lifecycle_args
+from ._client_handlers import Handler, check_namespace, check_plain, lifecycle_args
+from ._registering import H
 from ._steps import drive
 from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason, Watch
+from .base_namespace import BaseClientNamespace
 
 
 class Client(BaseClient):
@@ -25,6 +27,22 @@ class Client(BaseClient):
 
     def _create_event(self) -> Any:
         return self._hub.mode.event()
+
+    # Handlers are functions.
+
+    def _check_handler(self, event: str, handler: Handler, namespace: str) -> None:
+        check_plain(event, handler)
+        super()._check_handler(event, handler, namespace)
+
+    def _listen(self, kind: str, handler: H) -> H:
+        check_plain(kind, handler)
+        return super()._listen(kind, handler)
+
+    def register_namespace(self, namespace_handler: Any) -> None:
+        """Registers an object whose methods, which are functions, handle the events of its namespace."""
+        if isinstance(namespace_handler, BaseClientNamespace) and not namespace_handler.is_asyncio_based():
+            check_namespace(namespace_handler)
+        super().register_namespace(namespace_handler)
 
     # Connecting.
 

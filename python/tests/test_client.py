@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import json
 import os
@@ -353,6 +354,31 @@ def test_class_based_namespaces(server: Program) -> None:
     assert calls.get(timeout=LIMIT) == 6
     sio.disconnect()
     assert calls.get(timeout=LIMIT) == "disconnected"
+
+
+def test_coroutine_functions_are_refused_where_nothing_awaits_them() -> None:
+    async def handler(*args: Any) -> None: ...
+
+    class Handler:
+        async def __call__(self, *args: Any) -> None: ...
+
+    class Root(kokanee.ClientNamespace):
+        async def on_number(self, number: int) -> None: ...
+
+    sio = kokanee.Client()
+    registrations: list[Any] = [
+        *(lambda each=each: sio.on("number", each) for each in (handler, functools.partial(handler, 1), Handler())),  # type: ignore[misc]
+        lambda: sio.event(handler),
+        lambda: sio.once("number", handler),
+        lambda: sio.on_any(handler),
+        lambda: sio.on_reconnect(handler),
+        lambda: sio.register_namespace(Root()),
+    ]
+    for register in registrations:
+        with pytest.raises(TypeError, match="is a coroutine function, which a Client does not await: use AsyncClient"):
+            register()
+    assert not sio.handlers and not sio.namespace_handlers
+    kokanee.AsyncClient().on("number", handler)
 
 
 def test_simple_clients(server: Program) -> None:
