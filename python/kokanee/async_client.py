@@ -72,6 +72,9 @@ class AsyncClient(BaseClient):
             raise
         finally:
             watch.end()
+        if not self._wanted:
+            # All namespaces are refused, for which it was not to wait.
+            await self._stop()
         # The server may have ended it already.
         self.connected = self._engine is not None and (bool(self.namespaces) or not wait)
 

@@ -600,6 +600,9 @@ class BaseClient(Registering):
                     self.failed_namespaces.append(namespace)
             self._wanted.discard(namespace)
             self._answered(namespace, _client_options.failure(text, reason, data))
+            if not self._wanted and not self._watches and event[1] == self._number:
+                # Who connects ends a connection that is of no use. Nobody does any more.
+                self._over()
         elif kind == _engine.CLIENT_RECONNECT_ATTEMPT:
             if event[3] != self._attempt:
                 self._attempt = event[3]

@@ -201,6 +201,37 @@ def test_refusals_say_why(server: Program) -> None:
     sio.disconnect()
 
 
+def test_a_refusal_that_was_not_waited_for_ends_the_connection(server: Program) -> None:
+    refusals: queue.Queue[Any] = queue.Queue()
+    sio = kokanee.Client()
+    sio.on("connect_error", refusals.put, namespace="/locked")
+    for _ in range(3):
+        sio.connect(url_of(server), namespaces="/locked", wait=False)
+        assert refusals.get(timeout=LIMIT) == {"message": "no entry", "data": {"door": 7}}
+        sio.wait()
+        until(lambda: not sio.connected)
+        assert (sio.failed_namespaces, sio.namespaces, sio.transport()) == (["/locked"], {}, None)
+    # One that is accepted keeps it.
+    sio.connect(url_of(server), namespaces=["/", "/locked"], wait=False)
+    assert refusals.get(timeout=LIMIT)["message"] == "no entry"
+    until(lambda: sio.failed_namespaces)
+    assert sio.connected and sio.call("echo", 1) == 1
+    sio.disconnect()
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_that_was_not_waited_for_ends_the_connection_of_asyncio(server: Program) -> None:
+    refusals: asyncio.Queue[Any] = asyncio.Queue()
+    sio = kokanee.AsyncClient()
+    sio.on("connect_error", refusals.put, namespace="/locked")
+    for _ in range(3):
+        await sio.connect(url_of(server), namespaces="/locked", wait=False)
+        assert await asyncio.wait_for(refusals.get(), LIMIT) == {"message": "no entry", "data": {"door": 7}}
+        await asyncio.wait_for(sio.wait(), LIMIT)
+        assert not sio.connected
+        assert (sio.failed_namespaces, sio.namespaces, sio.transport()) == (["/locked"], {}, None)
+
+
 def test_failures_say_why() -> None:
     sio = kokanee.Client()
     errors: list[Any] = []
