@@ -31,7 +31,9 @@ class RawEngine:
         self._number = number
         self._queue = queue
         self._packet_class = client.packet_class
+        #: What is sent with CONNECT. `None`: the application must be asked.
         self._auth = options.pop("auth", None)
+        self._asks_auth = options.pop("asks_auth")
         self._reconnects = options["reconnection"]
         self._wanted: list[str] = []
         self._joined: set[str] = set()
@@ -52,12 +54,14 @@ class RawEngine:
 
     # What a client calls.
 
-    def join(self, namespace: str) -> None:
-        """Joins a namespace, now or when the connection is open."""
+    def join(self, namespace: str, later: bool = False) -> None:
+        """Joins a namespace, now or when the connection is open; `later` with an auth of its own."""
+        if later:
+            self._renew_auth()
         if namespace not in self._wanted:
             self._wanted.append(namespace)
         if self._engine.is_connected("/"):
-            self._send(packet.CONNECT, namespace, self._auth or {})
+            self._connect([namespace])
         else:
             self._engine.join("/")
 
@@ -119,10 +123,6 @@ class RawEngine:
         """Ends a call when a message would leave at once."""
         self._engine.when_room("/", call)
 
-    def set_auth(self, auth: Any) -> None:
-        """Sets what is sent with CONNECT from now on."""
-        self._auth = auth
-
     def is_connected(self, namespace: str) -> bool:
         """Returns whether a namespace is connected."""
         return namespace in self._joined
@@ -175,14 +175,11 @@ class RawEngine:
                 self._tell(*event[:1], *event[2:])
                 return
             self._partial = None
-            for namespace in list(self._wanted):
-                try:
-                    self._send(packet.CONNECT, namespace, self._auth or {})
-                except Exception as error:
-                    self._tell_refused(namespace, "option", f"the packet class cannot write the auth: {error}", None)
+            self._connect(list(self._wanted))
         elif kind == _engine.CLIENT_DISCONNECTED:
             namespaces = sorted(self._joined)
             self._joined.clear()
+            self._renew_auth()
             self._end_calls("the connection was lost")
             for namespace in namespaces:
                 self._tell(kind, namespace, *event[3:])
@@ -192,6 +189,7 @@ class RawEngine:
             _engine.CLIENT_RECONNECT_ATTEMPT,
             _engine.CLIENT_RECONNECT_FAILED,
         ):
+            self._renew_auth()
             for namespace in list(self._wanted):
                 self._tell(kind, namespace, *event[3:])
         else:
@@ -247,6 +245,26 @@ class RawEngine:
         self._tell(_engine.CLIENT_CONNECT_ERROR, namespace, *facts)
         self._tell(_engine.CLIENT_NOT_JOINED, namespace, *facts)
 
+    # Joining.
+
+    def _renew_auth(self) -> None:
+        if self._asks_auth:
+            self._auth = None
+
+    def _connect(self, namespaces: list[str]) -> None:
+        """Asks for namespaces, when the application has said with which auth."""
+        if self._auth is None:
+            self._tell(_engine.CLIENT_AUTH, _AuthRequest(self, namespaces))
+        else:
+            self._send_connect(namespaces, self._auth)
+
+    def _send_connect(self, namespaces: list[str], auth: Any) -> None:
+        for namespace in namespaces:
+            try:
+                self._send(packet.CONNECT, namespace, auth)
+            except Exception as error:
+                self._tell_refused(namespace, "option", f"the packet class cannot write the auth: {error}", None)
+
     # Events that are handled one after the other.
 
     def _put_event(self, event: tuple[Any, ...]) -> None:
@@ -281,6 +299,21 @@ class RawEngine:
                 self._turn = turn
                 return
         turn.done()
+
+
+class _AuthRequest:
+    """Asks for what is sent with CONNECT, once for all namespaces that are joined with a connection."""
+
+    def __init__(self, engine: RawEngine, namespaces: list[str]) -> None:
+        self._engine, self._namespaces = engine, namespaces
+
+    def give(self, auth: Any) -> None:
+        """Joins the namespaces."""
+        self._engine._send_connect(self._namespaces, auth)
+
+    def fail(self) -> None:
+        """Lets the connection be made again, as the attempt has failed."""
+        self._engine.reconnect()
 
 
 class _Answer:

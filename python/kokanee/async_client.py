@@ -127,7 +127,7 @@ class AsyncClient(BaseClient):
             return
         watch = Watch(self)
         try:
-            self._engine.join(namespace)
+            self._engine.join(namespace, True)
             while wait and namespace not in self._answers and self._engine is not None:
                 if not await _wait(watch.event, self._wait_seconds(wait_timeout) + 1):
                     break
@@ -333,6 +333,8 @@ class AsyncClient(BaseClient):
             self._handle_done(event[2], event[3])
         elif kind == _engine.CLIENT_PREPARE:
             self._hub.spawn(self._prepare(event[2]))
+        elif kind == _engine.CLIENT_AUTH:
+            self._hub.spawn(self._give_auth(event[2]))
         elif self._engine is not None:
             self._hub.spawn(self._life(event))
 
@@ -384,13 +386,20 @@ class AsyncClient(BaseClient):
         """Asks the application's functions for what the next connection is made with."""
         try:
             url, headers = await _value(self.connection_url), await _value(self.connection_headers)
-            self._engine.set_auth(await _value(self.connection_auth) or {})
             url, pairs, _ = _client_options.connection(self, url, headers)
         except Exception:
-            self.logger.exception("a function for the URL, headers or auth of a connection failed")
+            self.logger.exception("a function for the URL or headers of a connection failed")
             prepare.fail()
         else:
             prepare.go(url, pairs)
+
+    async def _give_auth(self, request: Any) -> None:
+        """Asks the application's function for what is sent with CONNECT."""
+        try:
+            request.give(await _value(self.connection_auth) or {})
+        except Exception:
+            self.logger.exception("the function for the auth of a connection failed")
+            request.fail()
 
 
 async def _value(given: Any) -> Any:

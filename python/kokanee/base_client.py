@@ -318,8 +318,8 @@ class BaseClient(Registering):
         url, pairs, facts = _client_options.connection(self, url, headers)
         options = _client_options.for_engine(self, pairs, facts, wait, retry)
         options["auth"] = auth or {}
-        varying = (self.connection_url, self.connection_headers, self.connection_auth)
-        options["prepares"] = any(map(callable, varying))
+        options["prepares"] = callable(self.connection_url) or callable(self.connection_headers)
+        options["asks_auth"] = callable(self.connection_auth)
         number, queue = hub.add(self)
         try:
             if options["parser"] == "python":

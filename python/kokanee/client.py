@@ -121,7 +121,7 @@ class Client(BaseClient):
             return
         watch = Watch(self)
         try:
-            self._engine.join(namespace)
+            self._engine.join(namespace, True)
             while wait and namespace not in self._answers and self._engine is not None:
                 if not watch.event.wait(self._wait_seconds(wait_timeout) + 1):
                     break
@@ -338,6 +338,8 @@ class Client(BaseClient):
             self._handle_done(event[2], event[3])
         elif kind == _engine.CLIENT_PREPARE:
             self._prepare(event[2])
+        elif kind == _engine.CLIENT_AUTH:
+            self._give_auth(event[2])
         elif self._engine is not None:
             drive(self._life(event))
 
@@ -380,14 +382,21 @@ class Client(BaseClient):
         from . import _client_options
 
         try:
-            url, headers, auth = map(_value, (self.connection_url, self.connection_headers, self.connection_auth))
-            self._engine.set_auth(auth or {})
+            url, headers = _value(self.connection_url), _value(self.connection_headers)
             url, pairs, _ = _client_options.connection(self, url, headers)
         except Exception:
-            self.logger.exception("a function for the URL, headers or auth of a connection failed")
+            self.logger.exception("a function for the URL or headers of a connection failed")
             prepare.fail()
         else:
             prepare.go(url, pairs)
+
+    def _give_auth(self, request: Any) -> None:
+        """Asks the application's function for what is sent with CONNECT."""
+        try:
+            request.give(_value(self.connection_auth) or {})
+        except Exception:
+            self.logger.exception("the function for the auth of a connection failed")
+            request.fail()
 
 
 def _value(given: Any) -> Any:

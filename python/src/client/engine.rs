@@ -25,6 +25,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::{
+    auth::Auth,
     event::{CLOSED, Origin, failure_reason},
     options::{self, duration, flag},
     queue::ClientQueue,
@@ -43,16 +44,13 @@ const BUFFER_FULL: i64 = -2;
 /// The server reads so slowly that the event must wait.
 const NO_ROOM: i64 = -3;
 
-/// What is sent with CONNECT: Python may say it anew for each connection.
-type Auth = Arc<Mutex<Value>>;
-
 /// A connection to a server. It ends when this is dropped.
 #[pyclass(frozen, module = "kokanee._engine")]
 pub(crate) struct ClientEngine {
     origin: Arc<Origin>,
     runtime: Handle,
     generation: u64,
-    auth: Auth,
+    auth: Arc<Auth>,
     /// Events of a namespace that is not connected wait for it.
     buffers: bool,
     /// That of the connection, from which those of the namespaces are made.
@@ -182,7 +180,6 @@ impl ClientEngine {
         let json: Json = json.map(Bound::unbind);
         let auth = options.get_item("auth")?;
         let auth = auth.map_or(Ok(Value::Null), |auth| value::to_json(&json, &auth))?;
-        let auth: Auth = Arc::new(Mutex::new(auth));
         let origin = Arc::new(Origin {
             client,
             json,
@@ -190,23 +187,26 @@ impl ClientEngine {
             reconnects: flag(options, "reconnection")?,
             serial: flag(options, "serial")?,
         });
+        let (prepares, asks_auth) = (flag(options, "prepares")?, flag(options, "asks_auth")?);
+        let auth = Arc::new(Auth::new(&origin, auth, asks_auth));
         let mut builder = options::builder(url, options)?;
-        let given = Arc::clone(&auth);
-        builder = builder.any_auth_with(move || {
-            let auth = given.lock().clone();
-            std::future::ready(auth)
-        });
-        if flag(options, "prepares")? {
-            let (is_first, asking) = (AtomicBool::new(true), Arc::clone(&origin));
+        let next = Arc::clone(&auth);
+        builder = builder.try_auth_with(move || next.next());
+        if prepares || asks_auth {
+            let is_first = AtomicBool::new(true);
+            let (asking, renewed) = (Arc::clone(&origin), Arc::clone(&auth));
             builder = builder.endpoint_with(move || {
-                // Those of the first connection are in the options.
+                // What is for the first connection is in the options.
                 let is_first = is_first.swap(false, Ordering::Relaxed);
-                let asking = Arc::clone(&asking);
+                if !is_first {
+                    renewed.renew();
+                }
+                let asking = (prepares && !is_first).then(|| Arc::clone(&asking));
                 async move {
-                    if is_first {
-                        return Ok(kokanee_client::Endpoint::default());
+                    match asking {
+                        Some(asking) => asking.prepare().await,
+                        None => Ok(kokanee_client::Endpoint::default()),
                     }
-                    asking.prepare().await
                 }
             });
         }
@@ -230,9 +230,14 @@ impl ClientEngine {
         })
     }
 
-    /// Joins a namespace, and stays in it over reconnections. What comes of it comes as events.
-    fn join(&self, namespace: &str) -> PyResult<()> {
+    /// Joins a namespace, and stays in it over reconnections. What comes of it comes as events. `later`: after the others, with an
+    /// `auth` of its own.
+    #[pyo3(signature = (namespace, later = false))]
+    fn join(&self, namespace: &str, later: bool) -> PyResult<()> {
         self.check_process()?;
+        if later {
+            self.auth.renew();
+        }
         let mut sockets = self.sockets.lock();
         let socket = match sockets.find(namespace) {
             Some(socket) => socket.clone(),
@@ -426,13 +431,6 @@ impl ClientEngine {
                 }
             }
         }
-    }
-
-    /// Sets what is sent with CONNECT from now on.
-    fn set_auth(&self, auth: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.check_process()?;
-        *self.auth.lock() = value::to_json(&self.origin.json, auth)?;
-        Ok(())
     }
 
     /// The id of a namespace's socket, while it is connected.

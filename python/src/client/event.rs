@@ -14,6 +14,7 @@ use pyo3::{
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::auth::AuthRequest;
 use crate::{
     queue::{Answer, Event, Queue},
     value::{self, Json},
@@ -29,6 +30,7 @@ const DONE: u8 = 26;
 const RECONNECT_ATTEMPT: u8 = 27;
 const RECONNECT_FAILED: u8 = 28;
 const NOT_JOINED: u8 = 29;
+const AUTH: u8 = 30;
 
 /// The kinds of events, as constants of the module.
 pub(crate) const KINDS: &[(&str, u8)] = &[
@@ -42,6 +44,7 @@ pub(crate) const KINDS: &[(&str, u8)] = &[
     ("CLIENT_RECONNECT_ATTEMPT", RECONNECT_ATTEMPT),
     ("CLIENT_RECONNECT_FAILED", RECONNECT_FAILED),
     ("CLIENT_NOT_JOINED", NOT_JOINED),
+    ("CLIENT_AUTH", AUTH),
 ];
 
 /// What the events of one client have in common.
@@ -92,6 +95,7 @@ enum What {
         answer: Result<Args, AckError>,
     },
     Prepare(oneshot::Sender<Endpoint>),
+    Auth(oneshot::Sender<Result<Value, String>>),
     Done {
         call: u64,
         error: Option<String>,
@@ -148,7 +152,12 @@ impl Origin {
         let (go, gone) = oneshot::channel();
         self.push(What::Prepare(go));
         gone.await
-            .map_err(|_| "a function for the URL, headers or auth has failed".into())
+            .map_err(|_| "a function for the URL or headers has failed".into())
+    }
+
+    /// Asks Python for what is sent with CONNECT.
+    pub(super) fn ask_auth(self: &Arc<Self>, give: oneshot::Sender<Result<Value, String>>) {
+        self.push(What::Auth(give));
     }
 
     /// Turns what happens to a socket into events.
@@ -347,6 +356,10 @@ pub(crate) fn event_to_python(py: Python<'_>, event: ClientEvent) -> PyResult<Bo
         What::Prepare(go) => {
             let prepare = Prepare(Mutex::new(Some(go)));
             (PREPARE, client, prepare).into_pyobject(py)
+        }
+        What::Auth(give) => {
+            let json = origin.json.as_ref().map(|json| json.clone_ref(py));
+            (AUTH, client, AuthRequest::new(json, give)).into_pyobject(py)
         }
         What::Done { call, error } => (DONE, client, call, error).into_pyobject(py),
         What::ReconnectAttempt { namespace, attempt } => {
