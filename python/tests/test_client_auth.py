@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from reversed_packets import Reversed
-from support import LIMIT, free_port, program, until
+from support import LIMIT, free_port, program, result, until
 from test_client import url_of
 
 import kokanee
@@ -81,3 +81,18 @@ async def test_each_connection_of_asyncio_has_a_fresh_auth() -> None:
         assert await sio.call("where", namespace="/other") == "/other"
         assert len(tokens) == 2
         await sio.disconnect()
+
+
+def seen_of_auths(server_package: str, client_package: str) -> Any:
+    """Returns which values clients were let in with, and what the server's handler saw of each."""
+    with program("serving_clients.py", PACKAGE=server_package) as server:
+        accepted = result("auth_values.py", url_of(server), PACKAGE=client_package)
+        server.wait_for("connect", len(accepted))
+        lines = [line.partition(" token=")[0] for line in server.lines if line.startswith("connect")]
+    return accepted, lines
+
+
+def test_servers_accept_the_auth_that_python_socketio_accepts() -> None:
+    expected = seen_of_auths("socketio", "kokanee")
+    assert expected[1][0] == "connect 'a token'"
+    assert seen_of_auths("kokanee", "socketio") == expected
