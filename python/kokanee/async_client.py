@@ -11,7 +11,7 @@ from . import _client_hub, _client_loop, _client_options, _engine, exceptions
 from ._client_answer import Answer
 from ._client_handlers import lifecycle_args
 from ._steps import is_awaitable, settle
-from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason, Watch
+from .base_client import WAIT_TIMEOUT, BaseClient, Watch
 
 
 class AsyncClient(BaseClient):
@@ -112,10 +112,6 @@ class AsyncClient(BaseClient):
             self._options["http_session"], self._session_factory = self._session_factory, None
             await settle(session.close())
 
-    def _answered(self, namespace: str, failure: exceptions.ConnectionError | None) -> None:
-        self._answers[namespace] = failure
-        self._wake()
-
     async def join(self, namespace: str, wait: bool = True, wait_timeout: float = WAIT_TIMEOUT) -> None:
         """Joins one more namespace of the server, and stays in it over reconnections.
 
@@ -140,14 +136,7 @@ class AsyncClient(BaseClient):
 
     async def leave(self, namespace: str) -> None:
         """Leaves a namespace. Its disconnect handler is called; the others stay connected."""
-        was_connected = self._begin_leave(namespace)
-        if was_connected:
-            await self._trigger("disconnect", namespace, DisconnectReason.of("io client disconnect"))
-        self._drop_namespace(namespace)
-        if was_connected:
-            await self._trigger("__disconnect_final", namespace)
-        if not self._wanted:
-            await self._stop()
+        await self._leave(namespace)
 
     async def wait(self) -> None:
         """Waits until the connection has ended for good: over reconnections, until one of the sides disconnects."""
@@ -163,26 +152,12 @@ class AsyncClient(BaseClient):
             await self._disconnect(_client_hub.CLOSE_SECONDS)
 
     async def _disconnect(self, seconds: float) -> None:
-        reason = DisconnectReason.of("io client disconnect")
-        for namespace in self._claim_all():
-            await self._trigger("disconnect", namespace, reason)
-            await self._trigger("__disconnect_final", namespace)
+        await self._say_goodbye()
         await self._stop(seconds)
 
     async def shutdown(self) -> None:
         """Disconnects, or gives up the attempt to connect again."""
-        if self.connected:
-            await self.disconnect()
-        elif self._engine is not None:
-            wanted = list(self._wanted)
-            self.logger.info("Reconnect task aborted")
-            # Who waits learns it after the handlers.
-            end, self._end = self._end, None
-            await self._stop()
-            for namespace in wanted:
-                await self._trigger("__disconnect_final", namespace)
-            if end is not None:
-                end.set()
+        await self._shut_down()
 
     async def _stop(self, seconds: float = _client_hub.CLOSE_SECONDS) -> None:
         """Ends the connection, if there is one, and waits until the server knows."""

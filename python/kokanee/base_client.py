@@ -577,7 +577,49 @@ class BaseClient(Registering):
 
     def _answered(self, namespace: str, failure: exceptions.ConnectionError | None) -> None:
         """Takes note of the answer to CONNECT."""
+        self._answers[namespace] = failure
+        self._wake()
+
+    def _stop(self) -> Any:
+        """Ends the connection, if there is one, and waits until the server knows."""
         raise NotImplementedError
+
+    def disconnect(self) -> Any:
+        """Disconnects from the server."""
+        raise NotImplementedError
+
+    async def _leave(self, namespace: str) -> None:
+        """Leaves a namespace, and with the last one the server."""
+        was_connected = self._begin_leave(namespace)
+        if was_connected:
+            await self._trigger("disconnect", namespace, DisconnectReason.of("io client disconnect"))
+        self._drop_namespace(namespace)
+        if was_connected:
+            await self._trigger("__disconnect_final", namespace)
+        if not self._wanted:
+            await settle(self._stop())
+
+    async def _say_goodbye(self) -> None:
+        """Calls the handlers of all namespaces that are connected, as the client is about to disconnect."""
+        reason = DisconnectReason.of("io client disconnect")
+        for namespace in self._claim_all():
+            await self._trigger("disconnect", namespace, reason)
+            await self._trigger("__disconnect_final", namespace)
+
+    async def _shut_down(self) -> None:
+        """Disconnects, or gives up the attempt to connect again."""
+        if self.connected:
+            await settle(self.disconnect())
+        elif self._engine is not None:
+            wanted = list(self._wanted)
+            self.logger.info("Reconnect task aborted")
+            # Who waits learns it after the handlers.
+            end, self._end = self._end, None
+            await settle(self._stop())
+            for namespace in wanted:
+                await self._trigger("__disconnect_final", namespace)
+            if end is not None:
+                end.set()
 
     def _over(self) -> None:
         """Takes note that no namespace is left."""

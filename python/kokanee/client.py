@@ -9,7 +9,7 @@ from ._client_answer import Answer, answer_value, no_answer
 from ._client_handlers import Handler, check_namespace, check_plain, lifecycle_args
 from ._registering import H
 from ._steps import drive
-from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason, Watch
+from .base_client import WAIT_TIMEOUT, BaseClient, Watch
 from .base_namespace import BaseClientNamespace
 
 
@@ -108,10 +108,6 @@ class Client(BaseClient):
             done.wait(self._option("request_timeout"))
         self._callbacks.pop(number, None)
 
-    def _answered(self, namespace: str, failure: exceptions.ConnectionError | None) -> None:
-        self._answers[namespace] = failure
-        self._wake()
-
     def join(self, namespace: str, wait: bool = True, wait_timeout: float = WAIT_TIMEOUT) -> None:
         """Joins one more namespace of the server, and stays in it over reconnections.
 
@@ -134,14 +130,7 @@ class Client(BaseClient):
 
     def leave(self, namespace: str) -> None:
         """Leaves a namespace. Its disconnect handler is called; the others stay connected."""
-        was_connected = self._begin_leave(namespace)
-        if was_connected:
-            drive(self._trigger("disconnect", namespace, DisconnectReason.of("io client disconnect")))
-        self._drop_namespace(namespace)
-        if was_connected:
-            drive(self._trigger("__disconnect_final", namespace))
-        if not self._wanted:
-            self._stop()
+        drive(self._leave(namespace))
 
     def wait(self) -> None:
         """Waits until the connection has ended for good: over reconnections, until one of the sides disconnects."""
@@ -161,26 +150,12 @@ class Client(BaseClient):
         self._disconnect(_client_hub.CLOSE_SECONDS)
 
     def _disconnect(self, seconds: float, interrupted: bool = False) -> None:
-        reason = DisconnectReason.of("io client disconnect")
-        for namespace in self._claim_all():
-            drive(self._trigger("disconnect", namespace, reason))
-            drive(self._trigger("__disconnect_final", namespace))
+        drive(self._say_goodbye())
         self._stop(seconds, interrupted)
 
     def shutdown(self) -> None:
         """Disconnects, or gives up the attempt to connect again."""
-        if self.connected:
-            self.disconnect()
-        elif self._engine is not None:
-            wanted = list(self._wanted)
-            self.logger.info("Reconnect task aborted")
-            # Who waits learns it after the handlers.
-            end, self._end = self._end, None
-            self._stop()
-            for namespace in wanted:
-                drive(self._trigger("__disconnect_final", namespace))
-            if end is not None:
-                end.set()
+        drive(self._shut_down())
 
     def _interrupt(self, seconds: float) -> None:
         """Ends the connection within a signal handler, where no greenlet can wait."""

@@ -281,6 +281,7 @@ pub struct CloseError {
 /// ```
 #[derive(Clone)]
 #[must_use = "call build"]
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub struct ServerBuilder {
     path: String,
     limits: Limits,

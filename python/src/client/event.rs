@@ -138,7 +138,7 @@ impl Origin {
             origin: Arc::clone(self),
             call,
             ended_early,
-            is_owed: true,
+            is_pending: true,
         }
     }
 
@@ -237,7 +237,7 @@ pub(crate) struct Owed {
     origin: Arc<Origin>,
     call: u64,
     ended_early: fn(u64) -> What,
-    is_owed: bool,
+    is_pending: bool,
 }
 
 impl Owed {
@@ -254,14 +254,14 @@ impl Owed {
     }
 
     fn pay(mut self, what: What) {
-        self.is_owed = false;
+        self.is_pending = false;
         self.origin.push(what);
     }
 }
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        if self.is_owed {
+        if self.is_pending {
             self.origin.push((self.ended_early)(self.call));
         }
     }
