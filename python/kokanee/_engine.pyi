@@ -16,6 +16,7 @@ __all__ = [
     "Opening",
     "ClientQueue",
     "ClientEngine",
+    "AuthRequest",
     "Prepare",
     "RequestMalformed",
     "RequestTooLarge",
