@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Callable
 
 from ._handlers import accepts
@@ -19,6 +20,21 @@ def check(event: str, handler: Handler, namespace: str) -> None:
         raise _unfit(event, handler, "connect(namespace)" if extra else "connect()")
     if event == "disconnect" and not (accepts(handler, extra + 1) or accepts(handler, extra)):
         raise _unfit(event, handler, "disconnect(namespace, reason)" if extra else "disconnect(reason)")
+
+
+def check_plain(event: str, handler: Handler) -> None:
+    """Raises `TypeError` if a handler is a coroutine function: nothing awaits it in a `Client`."""
+    call = getattr(handler, "__call__", None)  # noqa: B004
+    if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call):
+        name = getattr(handler, "__qualname__", handler)
+        raise TypeError(f"the handler {name} of {event!r} is a coroutine function, which a Client does not await: use AsyncClient")
+
+
+def check_namespace(namespace_handler: Any) -> None:
+    """Raises `TypeError` if a method for an event is a coroutine function."""
+    for name in dir(namespace_handler):
+        if name.startswith("on_") and callable(method := getattr(namespace_handler, name)):
+            check_plain(name.removeprefix("on_"), method)
 
 
 def _unfit(event: str, handler: Handler, form: str) -> TypeError:

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -97,7 +98,7 @@ class Hub:
     def forget(self) -> None:
         """Forgets the clients of the parent process, after a fork."""
         for client in self.clients.values():
-            client._forget()
+            client._forget(self.mode.notifies)
         self.clients.clear()
         self._queue = None
         self._lock = threading.RLock()
@@ -114,15 +115,20 @@ def close_engines(engines: list[Any], deadline: float) -> None:
             engine.close(left)
 
 
-#: The hubs of this process, by what runs their handlers.
-_hubs: dict[Any, Hub] = {}
+class _Process:
+    """Is what the handlers of clients share without greenlets."""
+
+
+_PROCESS = _Process()
+#: The hubs of this process, by what runs their handlers: the process, or the hub of a thread's greenlets, with which they go.
+_hubs: weakref.WeakKeyDictionary[Any, Hub] = weakref.WeakKeyDictionary()
 _making = threading.Lock()
 
 
 def current() -> Hub:
     """Returns the hub for clients that are made here: that of the process, or of the thread if greenlets have patched it."""
     name = _patched()
-    key = (name, threading.get_ident()) if name is not None else None
+    key = _PROCESS if name is None else _hub_of_greenlets(name)
     hub = _hubs.get(key)
     if hub is None:
         with _making:
@@ -130,6 +136,17 @@ def current() -> Hub:
             if hub is None:
                 hub = _hubs[key] = Hub(ClientThreads() if name is None else _modes.choose(name)[1])
     return hub
+
+
+def _hub_of_greenlets(name: str) -> Any:
+    """Returns what switches between the greenlets of this thread."""
+    if name == "gevent":
+        import gevent
+
+        return gevent.get_hub()
+    from eventlet import hubs
+
+    return hubs.get_hub()
 
 
 def interrupt() -> None:
@@ -155,7 +172,7 @@ def _patched() -> str | None:
 def _after_fork() -> None:
     global _making
     _making = threading.Lock()
-    for hub in _hubs.values():
+    for hub in list(_hubs.values()):
         hub.forget()
     _hubs.clear()
 

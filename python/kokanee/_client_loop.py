@@ -30,6 +30,7 @@ class LoopHub:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        # The clients that are connected, or try to be.
         self.clients: dict[int, Any] = {}
         self._queue: Any = None
         self._descriptor = -1
@@ -55,6 +56,11 @@ class LoopHub:
             _hubs[self._loop] = self
         self.clients[number] = client
         return number, self._queue
+
+    def check_loop(self) -> None:
+        """Raises `RuntimeError` on another event loop, which would never be woken."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("this client is connected on another event loop, and can wait there only")
 
     def remove(self, number: int) -> None:
         """Forgets a client; with the last one, the loop watches nothing any more."""
@@ -136,6 +142,14 @@ class LoopHub:
     def leave_group(self, seconds: float) -> None:
         """Does nothing: clients are in no group of workers."""
 
+    def forget(self) -> None:
+        """Forgets the clients of the parent process, after a fork."""
+        for client in self.clients.values():
+            # The loop does not run here any more, nor do its tasks.
+            client._forget(False)
+        self.clients.clear()
+        self._queue = None
+
 
 #: The hubs of this process that have clients, by their loops.
 _hubs: dict[asyncio.AbstractEventLoop, LoopHub] = {}
@@ -147,6 +161,11 @@ def current() -> LoopHub:
     return _hubs.get(loop) or LoopHub(loop)
 
 
+def _after_fork() -> None:
+    for hub in _hubs.values():
+        hub.forget()
+    _hubs.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    # The clients of the parent process see by themselves that they are not of this one.
-    os.register_at_fork(after_in_child=_hubs.clear)
+    os.register_at_fork(after_in_child=_after_fork)

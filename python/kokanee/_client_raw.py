@@ -5,7 +5,7 @@ It stands in the place of the engine's: the same methods, and the same events fo
 
 from __future__ import annotations
 
-import contextlib
+import collections
 import itertools
 import threading
 from typing import Any
@@ -17,6 +17,11 @@ SENT = 0
 #: The namespace is not connected.
 NOT_CONNECTED = -1
 
+#: The kind of what is said here of packets. It begins as what the engine says does, so that the next message waits for no handler.
+TOLD = -1
+#: Events that wait for the handler of the one before them, if they are handled one after the other, before the next message waits.
+MOST_WAITING = 1024
+
 
 class RawEngine:
     """Is a connection of a client, whose packet class encodes and decodes what is sent."""
@@ -24,8 +29,11 @@ class RawEngine:
     def __init__(self, client: Any, queue: Any, number: int, url: str, options: dict[str, Any]) -> None:
         self._client = client
         self._number = number
+        self._queue = queue
         self._packet_class = client.packet_class
+        #: What is sent with CONNECT. `None`: the application must be asked.
         self._auth = options.pop("auth", None)
+        self._asks_auth = options.pop("asks_auth")
         self._reconnects = options["reconnection"]
         self._wanted: list[str] = []
         self._joined: set[str] = set()
@@ -33,6 +41,12 @@ class RawEngine:
         #: The number of the client's call for each id of an acknowledgement.
         self._calls: dict[int, tuple[int, str]] = {}
         self._partial: Any = None
+        #: While an event is handled, those that wait for its end; `None` without an event, or if they wait for nothing.
+        self._waiting: collections.deque[tuple[Any, ...]] | None = None
+        self._is_serial = bool(options["serial"])
+        #: Of a message after which too many wait.
+        self._turn: Any = None
+        self._ordering = threading.Lock()
         #: All messages of one packet leave together.
         self._sending = threading.Lock()
         # One message after the other: attachments belong to what comes before them.
@@ -40,12 +54,14 @@ class RawEngine:
 
     # What a client calls.
 
-    def join(self, namespace: str) -> None:
-        """Joins a namespace, now or when the connection is open."""
+    def join(self, namespace: str, later: bool = False) -> None:
+        """Joins a namespace, now or when the connection is open; `later` with an auth of its own."""
+        if later:
+            self._renew_auth()
         if namespace not in self._wanted:
             self._wanted.append(namespace)
         if self._engine.is_connected("/"):
-            self._send(packet.CONNECT, namespace, self._auth or {})
+            self._connect([namespace])
         else:
             self._engine.join("/")
 
@@ -56,6 +72,7 @@ class RawEngine:
         if namespace in self._joined:
             self._joined.discard(namespace)
             self._send(packet.DISCONNECT, namespace)
+            self._end_calls("the namespace was left", namespace)
         self._done(call)
         return True
 
@@ -91,8 +108,12 @@ class RawEngine:
             return NOT_CONNECTED
         id = next(self._ids)
         self._calls[id] = (call, namespace)
-        self._send(packet.EVENT, namespace, [event, *_args(data)], id)
-        return SENT
+        is_sent = self._send(packet.EVENT, namespace, [event, *_args(data)], id)
+        if is_sent and namespace in self._joined:
+            return SENT
+        # The connection was lost meanwhile.
+        self._calls.pop(id, None)
+        return NOT_CONNECTED
 
     def has_room(self, namespace: str) -> bool:
         """Returns whether a message would leave at once."""
@@ -101,10 +122,6 @@ class RawEngine:
     def when_room(self, namespace: str, call: int) -> None:
         """Ends a call when a message would leave at once."""
         self._engine.when_room("/", call)
-
-    def set_auth(self, auth: Any) -> None:
-        """Sets what is sent with CONNECT from now on."""
-        self._auth = auth
 
     def is_connected(self, namespace: str) -> bool:
         """Returns whether a namespace is connected."""
@@ -116,43 +133,54 @@ class RawEngine:
             return getattr(self._engine, name)
         raise AttributeError(name)
 
-    def _send(self, kind: int, namespace: str, data: Any = None, id: int | None = None) -> None:
+    def _send(self, kind: int, namespace: str, data: Any = None, id: int | None = None) -> bool:
         encoded = self._packet_class(kind, data=data, namespace=namespace, id=id).encode()
         with self._sending:
-            for message in encoded if isinstance(encoded, list) else [encoded]:
-                self._engine.send_message(message)
+            return all(map(self._engine.send_message, encoded if isinstance(encoded, list) else [encoded]))
 
     # What the engine says, in the words for the client.
 
     def _tell(self, kind: int, *facts: Any) -> None:
-        self._client._handle_own((kind, self._number, *facts))
+        self._put((kind, self._number, *facts))
+
+    def _put(self, event: tuple[Any, ...]) -> None:
+        self._queue.put((TOLD, self._number, event))
 
     def _done(self, call: int) -> None:
         if call:
-            self._tell(_engine.CLIENT_DONE, call, None)
+            self._client._handle_done(call, None)
+
+    def _end_calls(self, why: str, namespace: str | None = None) -> None:
+        """Says that no answers come any more, in one namespace or in all."""
+        for id, (call, name) in list(self._calls.items()):
+            if namespace in (None, name) and self._calls.pop(id, None) is not None:
+                self._tell(_engine.CLIENT_ANSWERED, call, None, why)
 
     def take(self, event: tuple[Any, ...]) -> None:
-        """Handles what the engine says of the connection."""
+        """Handles what the engine says of the connection, and what was told of its packets."""
         kind = event[0]
-        if kind == _engine.CLIENT_RECEIVED:
-            with contextlib.ExitStack() as stack:
-                if event[5] is not None:
-                    stack.callback(event[5].done)
+        if kind == TOLD:
+            self._client._handle_own(event[2])
+        elif kind == _engine.CLIENT_RECEIVED:
+            try:
                 self._take_message(event[4][0])
+            except Exception as error:
+                self._client.logger.exception("a packet of the server cannot be read")
+                self._end_waiting_calls(error)
+            finally:
+                self._end_turn(event[5])
         elif kind == _engine.CLIENT_CONNECTED:
             if event[5]:
                 # Of a reconnection; that of each namespace comes with its answer.
                 self._tell(*event[:1], *event[2:])
                 return
             self._partial = None
-            for namespace in list(self._wanted):
-                self._send(packet.CONNECT, namespace, self._auth or {})
+            self._connect(list(self._wanted))
         elif kind == _engine.CLIENT_DISCONNECTED:
             namespaces = sorted(self._joined)
             self._joined.clear()
-            calls, self._calls = self._calls, {}
-            for call, _ in calls.values():
-                self._tell(_engine.CLIENT_ANSWERED, call, None, "the connection was lost")
+            self._renew_auth()
+            self._end_calls("the connection was lost")
             for namespace in namespaces:
                 self._tell(kind, namespace, *event[3:])
         elif kind in (
@@ -161,17 +189,30 @@ class RawEngine:
             _engine.CLIENT_RECONNECT_ATTEMPT,
             _engine.CLIENT_RECONNECT_FAILED,
         ):
+            self._renew_auth()
             for namespace in list(self._wanted):
                 self._tell(kind, namespace, *event[3:])
         else:
             self._client._handle_own(event)
 
+    def _end_waiting_calls(self, error: Exception) -> None:
+        """Ends the calls that wait: one of them may wait for the packet that could not be read."""
+        for id, (call, _) in list(self._calls.items()):
+            if self._client._is_waited_for(call) and self._calls.pop(id, None) is not None:
+                self._tell(_engine.CLIENT_ANSWERED, call, None, error)
+
     def _take_message(self, message: Any) -> None:
-        if self._partial is not None:
-            decoded = self._partial
+        partial, self._partial = self._partial, None
+        if partial is not None and isinstance(message, str):
+            # What comes now is another packet.
+            self._client.logger.error("a packet of the server came without its attachments")
+            self._end_waiting_calls(ValueError("a packet came without its attachments"))
+            partial = None
+        if partial is not None:
+            decoded = partial
             if not decoded.add_attachment(message):
+                self._partial = decoded
                 return
-            self._partial = None
         else:
             decoded = self._packet_class(encoded_packet=message)
             if decoded.attachment_count and decoded.packet_type in (packet.BINARY_EVENT, packet.BINARY_ACK):
@@ -181,8 +222,8 @@ class RawEngine:
 
     def _take_packet(self, kind: int, namespace: str, data: Any, id: int | None) -> None:
         if kind in (packet.EVENT, packet.BINARY_EVENT):
-            answer = _Answer(self, namespace, id) if id is not None else None
-            self._tell(_engine.CLIENT_RECEIVED, namespace, data[0], tuple(data[1:]), answer)
+            answer = _Answer(self, namespace, id) if id is not None or self._is_serial else None
+            self._put_event((_engine.CLIENT_RECEIVED, self._number, namespace, data[0], tuple(data[1:]), answer))
         elif kind in (packet.ACK, packet.BINARY_ACK):
             call, _ = self._calls.pop(id or 0, (0, ""))
             self._tell(_engine.CLIENT_ANSWERED, call, tuple(data or ()), None)
@@ -194,26 +235,102 @@ class RawEngine:
             self._joined.discard(namespace)
             if namespace in self._wanted:
                 self._wanted.remove(namespace)
+            self._end_calls("the socket is disconnected", namespace)
             self._tell(_engine.CLIENT_DISCONNECTED, namespace, "io server disconnect", True, None, "")
         elif kind == packet.CONNECT_ERROR:
             text = data.get("message", "not accepted") if isinstance(data, dict) else str(data)
-            facts = ("refused", f"refused by the server: {text}", data)
-            self._tell(_engine.CLIENT_CONNECT_ERROR, namespace, *facts)
-            self._tell(_engine.CLIENT_NOT_JOINED, namespace, *facts)
+            self._tell_refused(namespace, "refused", f"refused by the server: {text}", data)
+
+    def _tell_refused(self, namespace: str, *facts: Any) -> None:
+        self._tell(_engine.CLIENT_CONNECT_ERROR, namespace, *facts)
+        self._tell(_engine.CLIENT_NOT_JOINED, namespace, *facts)
+
+    # Joining.
+
+    def _renew_auth(self) -> None:
+        if self._asks_auth:
+            self._auth = None
+
+    def _connect(self, namespaces: list[str]) -> None:
+        """Asks for namespaces, when the application has said with which auth."""
+        if self._auth is None:
+            self._tell(_engine.CLIENT_AUTH, _AuthRequest(self, namespaces))
+        else:
+            self._send_connect(namespaces, self._auth)
+
+    def _send_connect(self, namespaces: list[str], auth: Any) -> None:
+        for namespace in namespaces:
+            try:
+                self._send(packet.CONNECT, namespace, auth)
+            except Exception as error:
+                self._tell_refused(namespace, "option", f"the packet class cannot write the auth: {error}", None)
+
+    # Events that are handled one after the other.
+
+    def _put_event(self, event: tuple[Any, ...]) -> None:
+        """Has an event handled, now or after those before it."""
+        with self._ordering:
+            if self._waiting is not None:
+                self._waiting.append(event)
+                return
+            if self._is_serial:
+                self._waiting = collections.deque()
+        self._put(event)
+
+    def _end_event(self) -> None:
+        """Has the next event handled, after the end of one."""
+        event = turn = None
+        with self._ordering:
+            if self._waiting:
+                event = self._waiting.popleft()
+                if len(self._waiting) < MOST_WAITING:
+                    turn, self._turn = self._turn, None
+            else:
+                self._waiting = None
+        if event is not None:
+            self._put(event)
+        if turn is not None:
+            turn.done()
+
+    def _end_turn(self, turn: Any) -> None:
+        """Lets the next message come, unless too many events wait."""
+        with self._ordering:
+            if self._waiting is not None and len(self._waiting) >= MOST_WAITING:
+                self._turn = turn
+                return
+        turn.done()
+
+
+class _AuthRequest:
+    """Asks for what is sent with CONNECT, once for all namespaces that are joined with a connection."""
+
+    def __init__(self, engine: RawEngine, namespaces: list[str]) -> None:
+        self._engine, self._namespaces = engine, namespaces
+
+    def give(self, auth: Any) -> None:
+        """Joins the namespaces."""
+        self._engine._send_connect(self._namespaces, auth)
+
+    def fail(self) -> None:
+        """Lets the connection be made again, as the attempt has failed."""
+        self._engine.reconnect()
 
 
 class _Answer:
-    """Answers an event."""
+    """Answers an event, if the server wants that, and ends its turn."""
 
-    def __init__(self, engine: RawEngine, namespace: str, id: int) -> None:
+    def __init__(self, engine: RawEngine, namespace: str, id: int | None) -> None:
         self._engine, self._namespace, self._id = engine, namespace, id
 
     def send_result(self, result: Any) -> None:
         """Answers with what the handler has returned."""
-        self._engine._send(packet.ACK, self._namespace, _args(result), self._id)
+        if self._id is not None:
+            self._engine._send(packet.ACK, self._namespace, _args(result), self._id)
 
     def done(self) -> None:
-        """Does nothing: events of a client whose packets are read in Python do not wait for one another."""
+        """Ends the turn of the event."""
+        if self._engine._is_serial:
+            self._engine._end_event()
 
 
 def _args(data: Any) -> list[Any]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import os
 from typing import Any, Callable
 
 from . import _client_hub, _client_loop, _client_options, _engine, exceptions
 from ._client_answer import Answer
 from ._client_handlers import lifecycle_args
 from ._steps import is_awaitable, settle
-from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason, Watch
+from .base_client import WAIT_TIMEOUT, BaseClient, Watch
 
 
 class AsyncClient(BaseClient):
@@ -24,7 +23,6 @@ class AsyncClient(BaseClient):
     _hub: Any = None
     #: Set when the connection has ended for good.
     _end: Any = None
-    _process: int = 0
     _session_factory: Any = None
 
     def is_asyncio_based(self) -> bool:
@@ -54,12 +52,10 @@ class AsyncClient(BaseClient):
         `namespaces` are those with handlers if none are given. With `retry`, a server that cannot be reached is tried again.
         Raises `ConnectionError`, which says why in its text and in `reason`.
         """
-        if self._engine is not None and self._process != os.getpid():
-            self._forget()
         self._begin(url, headers, auth, transports, namespaces, socketio_path)
         await self._stop()
         self._wanted = set(self.connection_namespaces)
-        self._process, self._hub = os.getpid(), _client_loop.current()
+        self._hub = _client_loop.current()
         seconds = self._wait_seconds(wait_timeout)
         watch = Watch(self)
         try:
@@ -76,6 +72,9 @@ class AsyncClient(BaseClient):
             raise
         finally:
             watch.end()
+        if not self._wanted:
+            # All namespaces are refused, for which it was not to wait.
+            await self._stop()
         # The server may have ended it already.
         self.connected = self._engine is not None and (bool(self.namespaces) or not wait)
 
@@ -113,20 +112,18 @@ class AsyncClient(BaseClient):
             self._options["http_session"], self._session_factory = self._session_factory, None
             await settle(session.close())
 
-    def _answered(self, namespace: str, failure: exceptions.ConnectionError | None) -> None:
-        self._answers[namespace] = failure
-        self._wake()
-
     async def join(self, namespace: str, wait: bool = True, wait_timeout: float = WAIT_TIMEOUT) -> None:
         """Joins one more namespace of the server, and stays in it over reconnections.
 
         Raises `ConnectionError` if the server refuses, and `BadNamespaceError` if the client is not connected.
         """
+        if self._engine is not None:
+            self._hub.check_loop()
         if not self._begin_join(namespace):
             return
         watch = Watch(self)
         try:
-            self._engine.join(namespace)
+            self._engine.join(namespace, True)
             while wait and namespace not in self._answers and self._engine is not None:
                 if not await _wait(watch.event, self._wait_seconds(wait_timeout) + 1):
                     break
@@ -139,18 +136,12 @@ class AsyncClient(BaseClient):
 
     async def leave(self, namespace: str) -> None:
         """Leaves a namespace. Its disconnect handler is called; the others stay connected."""
-        was_connected = self._begin_leave(namespace)
-        if was_connected:
-            await self._trigger("disconnect", namespace, DisconnectReason.of("io client disconnect"))
-        self._drop_namespace(namespace)
-        if was_connected:
-            await self._trigger("__disconnect_final", namespace)
-        if not self._wanted:
-            await self._stop()
+        await self._leave(namespace)
 
     async def wait(self) -> None:
         """Waits until the connection has ended for good: over reconnections, until one of the sides disconnects."""
         while self._engine is not None and self._wanted:
+            self._hub.check_loop()
             if self._end is None:
                 self._end = asyncio.Event()
             await self._end.wait()
@@ -161,26 +152,12 @@ class AsyncClient(BaseClient):
             await self._disconnect(_client_hub.CLOSE_SECONDS)
 
     async def _disconnect(self, seconds: float) -> None:
-        reason = DisconnectReason.of("io client disconnect")
-        for namespace in self._claim_all():
-            await self._trigger("disconnect", namespace, reason)
-            await self._trigger("__disconnect_final", namespace)
+        await self._say_goodbye()
         await self._stop(seconds)
 
     async def shutdown(self) -> None:
         """Disconnects, or gives up the attempt to connect again."""
-        if self.connected:
-            await self.disconnect()
-        elif self._engine is not None:
-            wanted = list(self._wanted)
-            self.logger.info("Reconnect task aborted")
-            # Who waits learns it after the handlers.
-            end, self._end = self._end, None
-            await self._stop()
-            for namespace in wanted:
-                await self._trigger("__disconnect_final", namespace)
-            if end is not None:
-                end.set()
+        await self._shut_down()
 
     async def _stop(self, seconds: float = _client_hub.CLOSE_SECONDS) -> None:
         """Ends the connection, if there is one, and waits until the server knows."""
@@ -244,23 +221,32 @@ class AsyncClient(BaseClient):
 
     async def _wait_for_room(self, engine: Any, namespace: str) -> None:
         """Waits until the server has read what was sent before, or the connection has ended."""
+        self._hub.check_loop()
         room = asyncio.Event()
-        number = self._call_number(namespace, Answer(room))
+        waiting = Answer(room)
+        number = self._call_number(namespace, waiting)
         try:
             engine.when_room(namespace, number)
             await room.wait()
         finally:
             self._callbacks.pop(number, None)
+        waiting.check()
 
     async def _emit_later(self, engine: Any, namespace: str, event: str, data: Any) -> None:
         """Emits an event when the server has read what was sent before."""
+        self._hub.check_loop()
         left = asyncio.Event()
-        number = self._call_number(namespace, Answer(left))
+        waiting = Answer(left)
+        number = self._call_number(namespace, waiting)
         try:
-            engine.emit(namespace, event, data, number)
+            sent = engine.emit(namespace, event, data, number)
+            if sent:
+                self._emitted(sent, namespace)
+                return
             await left.wait()
         finally:
             self._callbacks.pop(number, None)
+        waiting.check()
 
     async def send(
         self,
@@ -276,10 +262,11 @@ class AsyncClient(BaseClient):
     ) -> Any:
         """Emits an event and waits for its acknowledgement: its only argument, a tuple of several, or `None`.
 
-        Raises `TimeoutError` after `timeout` seconds, or when the connection is lost.
+        Raises `TimeoutError` after `timeout` seconds, or when no answer can come any more, and says why.
         """
         namespace = namespace or "/"
         self._outgoing(event, data, namespace)
+        self._hub.check_loop()
         engine, answered = self._engine, asyncio.Event()
         answer = Answer(answered)
         number = self._call_number(namespace, answer)
@@ -311,12 +298,6 @@ class AsyncClient(BaseClient):
 
     # What the engine says.
 
-    def _handle(self, event: tuple[Any, ...]) -> None:
-        if self._raw is not None:
-            self._raw.take(event)
-        else:
-            self._handle_own(event)
-
     def _handle_own(self, event: tuple[Any, ...]) -> None:
         kind = event[0]
         if kind == _engine.CLIENT_RECEIVED:
@@ -324,11 +305,11 @@ class AsyncClient(BaseClient):
         elif kind == _engine.CLIENT_ANSWERED:
             self._handle_answer(event[2], event[3], event[4])
         elif kind == _engine.CLIENT_DONE:
-            done = self._callbacks.pop(event[2], None)
-            if done is not None:
-                done[1]()
+            self._handle_done(event[2], event[3])
         elif kind == _engine.CLIENT_PREPARE:
             self._hub.spawn(self._prepare(event[2]))
+        elif kind == _engine.CLIENT_AUTH:
+            self._hub.spawn(self._give_auth(event[2]))
         elif self._engine is not None:
             self._hub.spawn(self._life(event))
 
@@ -346,13 +327,12 @@ class AsyncClient(BaseClient):
             if answer is not None:
                 answer.done()
 
-    def _handle_answer(self, number: int, args: Any, error: str | None) -> None:
+    def _handle_answer(self, number: int, args: Any, error: str | BaseException | None) -> None:
         namespace, callback = self._callbacks.pop(number, ("", None))
         if callback is None:
             return
         if args is None:
-            if isinstance(callback, Answer):
-                callback.failed(error)
+            self._unanswered(namespace, callback, error)
             return
         self.logger.info("Received ack [%s]", namespace)
         if isinstance(callback, Answer):
@@ -381,13 +361,20 @@ class AsyncClient(BaseClient):
         """Asks the application's functions for what the next connection is made with."""
         try:
             url, headers = await _value(self.connection_url), await _value(self.connection_headers)
-            self._engine.set_auth(await _value(self.connection_auth) or {})
             url, pairs, _ = _client_options.connection(self, url, headers)
         except Exception:
-            self.logger.exception("a function for the URL, headers or auth of a connection failed")
+            self.logger.exception("a function for the URL or headers of a connection failed")
             prepare.fail()
         else:
             prepare.go(url, pairs)
+
+    async def _give_auth(self, request: Any) -> None:
+        """Asks the application's function for what is sent with CONNECT."""
+        try:
+            request.give(await _value(self.connection_auth) or {})
+        except Exception:
+            self.logger.exception("the function for the auth of a connection failed")
+            request.fail()
 
 
 async def _value(given: Any) -> Any:

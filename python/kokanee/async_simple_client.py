@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 from typing import Any, ClassVar
 
 from . import exceptions
 from .async_client import AsyncClient
-from .base_client import BaseClient
+from .base_simple_client import BaseSimpleClient
 
 
-class AsyncSimpleClient:
+class AsyncSimpleClient(BaseSimpleClient):
     """Is a client that waits for the next event with `receive`. What the constructor takes is for its `AsyncClient`."""
 
     client_class: ClassVar[Any] = AsyncClient
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.client_args = args
-        self.client_kwargs = kwargs
-        self.client: Any = None
-        self.namespace = "/"
-        self.connected_event = asyncio.Event()
-        self.connected = False
-        self.input_event = asyncio.Event()
-        self.input_buffer: Any = []
+    def _create_event(self) -> Any:
+        return asyncio.Event()
 
     async def connect(
         self,
@@ -37,37 +29,7 @@ class AsyncSimpleClient:
         wait_timeout: float = 5,
     ) -> None:
         """Connects to a server, in one namespace; see `AsyncClient.connect`."""
-        if self.connected:
-            raise RuntimeError("Already connected")
-        self.namespace = namespace
-        self.input_buffer = collections.deque()
-        self.input_event.clear()
-        # Events are received in the order in which they were sent.
-        is_ours = isinstance(self.client_class, type) and issubclass(self.client_class, BaseClient)
-        own = {"async_handlers": False} if is_ours else {}
-        self.client = self.client_class(*self.client_args, **{**own, **self.client_kwargs})
-        client = self.client
-
-        def connect() -> None:
-            self.connected = True
-            self.connected_event.set()
-
-        def disconnect(reason: Any = None) -> None:
-            self.connected_event.clear()
-
-        def __disconnect_final() -> None:
-            self.connected = False
-            # Who waits learns that no connection will come.
-            self.connected_event.set()
-            self.input_event.set()
-
-        def on_event(event: str, *args: Any) -> None:
-            self.input_buffer.append([event, *args])
-            self.input_event.set()
-
-        for handler in (connect, disconnect, __disconnect_final):
-            client.event(namespace=namespace)(handler)
-        client.on("*", namespace=namespace)(on_event)
+        client = self._begin(namespace)
         await client.connect(
             url,
             headers=headers,
@@ -78,22 +40,9 @@ class AsyncSimpleClient:
             wait_timeout=wait_timeout,
         )
 
-    @property
-    def sid(self) -> str | None:
-        """Returns the client's id, which changes with each connection."""
-        sid: str | None = self.client.get_sid(self.namespace) if self.client else None
-        return sid
-
-    @property
-    def transport(self) -> str:
-        """Returns `"polling"` or `"websocket"`; before a connection, nothing."""
-        transport: str = self.client.transport() if self.client else ""
-        return transport
-
     async def _wait_connected(self) -> None:
         await self.connected_event.wait()
-        if not self.connected:
-            raise exceptions.DisconnectedError()
+        self._check_connected()
 
     async def emit(self, event: str, data: Any = None) -> None:
         """Emits an event; while the client connects again, this waits. Raises `DisconnectedError` if it does not."""
@@ -122,12 +71,10 @@ class AsyncSimpleClient:
         """
         while not self.input_buffer:
             await self._wait(self.connected_event, timeout)
-            if not self.connected:
-                raise exceptions.DisconnectedError()
+            self._check_connected()
             await self._wait(self.input_event, timeout)
             self.input_event.clear()
-        event: list[Any] = self.input_buffer.popleft() if hasattr(self.input_buffer, "popleft") else self.input_buffer.pop(0)
-        return event
+        return self._next_event()
 
     async def _wait(self, event: asyncio.Event, timeout: float | None) -> None:
         try:
@@ -139,11 +86,7 @@ class AsyncSimpleClient:
         """Disconnects from the server."""
         if self.connected:
             await self.client.disconnect()
-            self.connected = False
-            self.client = None
-            # Who waits while it reconnects learns that no connection will come.
-            self.connected_event.set()
-            self.input_event.set()
+            self._end()
 
     async def __aenter__(self) -> AsyncSimpleClient:
         return self

@@ -78,7 +78,9 @@ class Watch:
 
     def end(self) -> None:
         """Keeps nothing of it, nor of answers for which nobody waits: an idle client is small."""
-        self._client._watches.remove(self)
+        with contextlib.suppress(ValueError):
+            # In a child of the process it is forgotten already.
+            self._client._watches.remove(self)
         if not self._client._watches:
             self._client._answers = {}
 
@@ -329,8 +331,8 @@ class BaseClient(Registering):
         url, pairs, facts = _client_options.connection(self, url, headers)
         options = _client_options.for_engine(self, pairs, facts, wait, retry)
         options["auth"] = auth or {}
-        varying = (self.connection_url, self.connection_headers, self.connection_auth)
-        options["prepares"] = any(map(callable, varying))
+        options["prepares"] = callable(self.connection_url) or callable(self.connection_headers)
+        options["asks_auth"] = callable(self.connection_auth)
         number, queue = hub.add(self)
         try:
             if options["parser"] == "python":
@@ -400,6 +402,8 @@ class BaseClient(Registering):
             return False
         self._answers.pop(namespace, None)
         self._accepted -= {namespace}
+        if namespace in self.failed_namespaces:
+            self.failed_namespaces.remove(namespace)
         self._wanted.add(namespace)
         if namespace not in self.connection_namespaces:
             self.connection_namespaces.append(namespace)
@@ -427,12 +431,17 @@ class BaseClient(Registering):
         if self._engine is not None:
             self._engine.leave(namespace, 0)
 
-    def _forget(self) -> None:
-        """Forgets the connection of the parent process."""
+    def _forget(self, wakes: bool) -> None:
+        """Forgets the connection of the parent process. Who waits for it is woken, if greenlets live on in this one."""
         self._engine = self._raw = None
         self.connected, self.sid, self.namespaces = False, None, {}
-        self._wanted, self._live, self._callbacks = set(), set(), {}
-        self._watches, self._end = [], None
+        self._wanted, self._live = set(), set()
+        if wakes:
+            self._end_waits("this client belongs to the parent process: connect it after the fork")
+            if self._end is not None:
+                self._end.set()
+        # Threads of the parent do not exist, and may have left the locks of what they waited for locked.
+        self._callbacks, self._watches, self._end = {}, [], None
         self._prepare_hub()
 
     def _reset(self, hub: Any) -> None:
@@ -445,11 +454,14 @@ class BaseClient(Registering):
         self.sid = None
         self._wanted = set()
         self._live = set()
+        self._end_waits("the client is closed")
+
+    def _end_waits(self, why: str) -> None:
+        """Says to those who wait for an answer, for room or for a namespace that it will not come."""
         callbacks, self._callbacks = self._callbacks, {}
         for _, callback in list(callbacks.values()):
-            # Who waits for an answer or for room learns that it will not come.
             if isinstance(callback, Answer):
-                callback.failed("the client is closed")
+                callback.failed(why)
         self._wake()
 
     def _claim(self, namespace: str) -> bool:
@@ -498,6 +510,36 @@ class BaseClient(Registering):
         number = next(_calls)
         self._callbacks[number] = (namespace, callback)
         return number
+
+    def _is_waited_for(self, number: int) -> bool:
+        """Returns whether somebody waits for an answer, and not a callback of the application."""
+        return isinstance(self._callbacks.get(number, ("", None))[1], Answer)
+
+    def _handle_done(self, number: int, error: str | None) -> None:
+        """Handles the end of what a method waits for."""
+        _, waiting = self._callbacks.pop(number, ("", None))
+        if isinstance(waiting, Answer) and error is not None:
+            waiting.failed(error)
+        elif waiting is not None:
+            waiting()
+
+    def _unanswered(self, namespace: str, callback: Callable[..., Any], error: str | BaseException | None) -> None:
+        """Handles an event of which no answer comes, or one that cannot be read."""
+        if isinstance(callback, Answer):
+            callback.failed(error)
+        elif isinstance(error, BaseException):
+            self.logger.error("an acknowledgement cannot be read [%s]", namespace, exc_info=error)
+
+    # What the engine says.
+
+    def _handle(self, event: tuple[Any, ...]) -> None:
+        if self._raw is not None:
+            self._raw.take(event)
+        else:
+            self._handle_own(event)
+
+    def _handle_own(self, event: tuple[Any, ...]) -> None:
+        raise NotImplementedError
 
     # Finding handlers.
 
@@ -553,7 +595,49 @@ class BaseClient(Registering):
 
     def _answered(self, namespace: str, failure: exceptions.ConnectionError | None) -> None:
         """Takes note of the answer to CONNECT."""
+        self._answers[namespace] = failure
+        self._wake()
+
+    def _stop(self) -> Any:
+        """Ends the connection, if there is one, and waits until the server knows."""
         raise NotImplementedError
+
+    def disconnect(self) -> Any:
+        """Disconnects from the server."""
+        raise NotImplementedError
+
+    async def _leave(self, namespace: str) -> None:
+        """Leaves a namespace, and with the last one the server."""
+        was_connected = self._begin_leave(namespace)
+        if was_connected:
+            await self._trigger("disconnect", namespace, DisconnectReason.of("io client disconnect"))
+        self._drop_namespace(namespace)
+        if was_connected:
+            await self._trigger("__disconnect_final", namespace)
+        if not self._wanted:
+            await settle(self._stop())
+
+    async def _say_goodbye(self) -> None:
+        """Calls the handlers of all namespaces that are connected, as the client is about to disconnect."""
+        reason = DisconnectReason.of("io client disconnect")
+        for namespace in self._claim_all():
+            await self._trigger("disconnect", namespace, reason)
+            await self._trigger("__disconnect_final", namespace)
+
+    async def _shut_down(self) -> None:
+        """Disconnects, or gives up the attempt to connect again."""
+        if self.connected:
+            await settle(self.disconnect())
+        elif self._engine is not None:
+            wanted = list(self._wanted)
+            self.logger.info("Reconnect task aborted")
+            # Who waits learns it after the handlers.
+            end, self._end = self._end, None
+            await settle(self._stop())
+            for namespace in wanted:
+                await self._trigger("__disconnect_final", namespace)
+            if end is not None:
+                end.set()
 
     def _over(self) -> None:
         """Takes note that no namespace is left."""
@@ -572,9 +656,13 @@ class BaseClient(Registering):
             reason, text, data = event[3:]
             if reason == "refused":
                 self.logger.info("Connection to namespace %s was rejected", namespace)
-                self.failed_namespaces.append(namespace)
+                if namespace not in self.failed_namespaces:
+                    self.failed_namespaces.append(namespace)
             self._wanted.discard(namespace)
             self._answered(namespace, _client_options.failure(text, reason, data))
+            if not self._wanted and not self._watches and event[1] == self._number:
+                # Who connects ends a connection that is of no use. Nobody does any more.
+                self._over()
         elif kind == _engine.CLIENT_RECONNECT_ATTEMPT:
             if event[3] != self._attempt:
                 self._attempt = event[3]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from . import _client_hub, _engine, _lifecycle, exceptions
-from ._client_answer import Answer, answer_value
-from ._client_handlers import lifecycle_args
+from ._client_answer import Answer, answer_value, no_answer
+from ._client_handlers import Handler, check_namespace, check_plain, lifecycle_args
+from ._registering import H
 from ._steps import drive
-from .base_client import WAIT_TIMEOUT, BaseClient, DisconnectReason, Watch
+from .base_client import WAIT_TIMEOUT, BaseClient, Watch
+from .base_namespace import BaseClientNamespace
 
 
 class Client(BaseClient):
@@ -25,6 +27,22 @@ class Client(BaseClient):
 
     def _create_event(self) -> Any:
         return self._hub.mode.event()
+
+    # Handlers are functions.
+
+    def _check_handler(self, event: str, handler: Handler, namespace: str) -> None:
+        check_plain(event, handler)
+        super()._check_handler(event, handler, namespace)
+
+    def _listen(self, kind: str, handler: H) -> H:
+        check_plain(kind, handler)
+        return super()._listen(kind, handler)
+
+    def register_namespace(self, namespace_handler: Any) -> None:
+        """Registers an object whose methods, which are functions, handle the events of its namespace."""
+        if isinstance(namespace_handler, BaseClientNamespace) and not namespace_handler.is_asyncio_based():
+            check_namespace(namespace_handler)
+        super().register_namespace(namespace_handler)
 
     # Connecting.
 
@@ -64,6 +82,9 @@ class Client(BaseClient):
             raise
         finally:
             watch.end()
+        if not self._wanted:
+            # All namespaces are refused, for which it was not to wait.
+            self._stop()
         # The server may have ended it already.
         self.connected = self._engine is not None and (bool(self.namespaces) or not wait)
 
@@ -87,10 +108,6 @@ class Client(BaseClient):
             done.wait(self._option("request_timeout"))
         self._callbacks.pop(number, None)
 
-    def _answered(self, namespace: str, failure: exceptions.ConnectionError | None) -> None:
-        self._answers[namespace] = failure
-        self._wake()
-
     def join(self, namespace: str, wait: bool = True, wait_timeout: float = WAIT_TIMEOUT) -> None:
         """Joins one more namespace of the server, and stays in it over reconnections.
 
@@ -100,7 +117,7 @@ class Client(BaseClient):
             return
         watch = Watch(self)
         try:
-            self._engine.join(namespace)
+            self._engine.join(namespace, True)
             while wait and namespace not in self._answers and self._engine is not None:
                 if not watch.event.wait(self._wait_seconds(wait_timeout) + 1):
                     break
@@ -113,14 +130,7 @@ class Client(BaseClient):
 
     def leave(self, namespace: str) -> None:
         """Leaves a namespace. Its disconnect handler is called; the others stay connected."""
-        was_connected = self._begin_leave(namespace)
-        if was_connected:
-            drive(self._trigger("disconnect", namespace, DisconnectReason.of("io client disconnect")))
-        self._drop_namespace(namespace)
-        if was_connected:
-            drive(self._trigger("__disconnect_final", namespace))
-        if not self._wanted:
-            self._stop()
+        drive(self._leave(namespace))
 
     def wait(self) -> None:
         """Waits until the connection has ended for good: over reconnections, until one of the sides disconnects."""
@@ -140,26 +150,12 @@ class Client(BaseClient):
         self._disconnect(_client_hub.CLOSE_SECONDS)
 
     def _disconnect(self, seconds: float, interrupted: bool = False) -> None:
-        reason = DisconnectReason.of("io client disconnect")
-        for namespace in self._claim_all():
-            drive(self._trigger("disconnect", namespace, reason))
-            drive(self._trigger("__disconnect_final", namespace))
+        drive(self._say_goodbye())
         self._stop(seconds, interrupted)
 
     def shutdown(self) -> None:
         """Disconnects, or gives up the attempt to connect again."""
-        if self.connected:
-            self.disconnect()
-        elif self._engine is not None:
-            wanted = list(self._wanted)
-            self.logger.info("Reconnect task aborted")
-            # Who waits learns it after the handlers.
-            end, self._end = self._end, None
-            self._stop()
-            for namespace in wanted:
-                drive(self._trigger("__disconnect_final", namespace))
-            if end is not None:
-                end.set()
+        drive(self._shut_down())
 
     def _interrupt(self, seconds: float) -> None:
         """Ends the connection within a signal handler, where no greenlet can wait."""
@@ -228,22 +224,29 @@ class Client(BaseClient):
     def _wait_for_room(self, engine: Any, namespace: str) -> None:
         """Waits until the server has read what was sent before, or the connection has ended."""
         room = self._create_event()
-        number = self._call_number(namespace, Answer(room))
+        waiting = Answer(room)
+        number = self._call_number(namespace, waiting)
         try:
             engine.when_room(namespace, number)
             room.wait()
         finally:
             self._callbacks.pop(number, None)
+        waiting.check()
 
     def _emit_later(self, engine: Any, namespace: str, event: str, data: Any) -> None:
         """Emits an event when the server has read what was sent before."""
         left = self._create_event()
-        number = self._call_number(namespace, Answer(left))
+        waiting = Answer(left)
+        number = self._call_number(namespace, waiting)
         try:
-            engine.emit(namespace, event, data, number)
+            sent = engine.emit(namespace, event, data, number)
+            if sent:
+                self._emitted(sent, namespace)
+                return
             left.wait()
         finally:
             self._callbacks.pop(number, None)
+        waiting.check()
 
     def send(
         self,
@@ -259,7 +262,7 @@ class Client(BaseClient):
     ) -> Any:
         """Emits an event and waits for its acknowledgement: its only argument, a tuple of several, or `None`.
 
-        Raises `TimeoutError` after `timeout` seconds, or when the connection is lost.
+        Raises `TimeoutError` after `timeout` seconds, or when no answer can come any more, and says why.
         """
         namespace = namespace or "/"
         self._outgoing(event, data, namespace)
@@ -269,9 +272,9 @@ class Client(BaseClient):
             got: Any = engine.call(namespace, event, data, timeout) if engine is not None else -1
             if got == -1:
                 raise exceptions.BadNamespaceError(f"{namespace} is not a connected namespace.")
-            if isinstance(got, str):
+            if isinstance(got, (str, BaseException)):
                 _lifecycle.end_quietly()
-                raise exceptions.TimeoutError(got)
+                raise no_answer(got)
             self.logger.info("Received ack [%s]", namespace)
             return answer_value(got)
         answered = self._create_event()
@@ -300,28 +303,18 @@ class Client(BaseClient):
 
     # What the engine says.
 
-    def _handle(self, event: tuple[Any, ...]) -> None:
-        if self._raw is not None:
-            self._raw.take(event)
-        else:
-            self._handle_own(event)
-
     def _handle_own(self, event: tuple[Any, ...]) -> None:
         kind = event[0]
         if kind == _engine.CLIENT_RECEIVED:
-            if self._raw is not None and self._option("async_handlers"):
-                # The next message does not wait for the handler.
-                self._hub.mode.spawn(self._handle_event, event)
-            else:
-                self._handle_event(event)
+            self._handle_event(event)
         elif kind == _engine.CLIENT_ANSWERED:
             self._handle_answer(event[2], event[3], event[4])
         elif kind == _engine.CLIENT_DONE:
-            done = self._callbacks.pop(event[2], None)
-            if done is not None:
-                done[1]()
+            self._handle_done(event[2], event[3])
         elif kind == _engine.CLIENT_PREPARE:
             self._prepare(event[2])
+        elif kind == _engine.CLIENT_AUTH:
+            self._give_auth(event[2])
         elif self._engine is not None:
             drive(self._life(event))
 
@@ -339,15 +332,15 @@ class Client(BaseClient):
             if answer is not None:
                 answer.done()
 
-    def _handle_answer(self, number: int, args: Any, error: str | None) -> None:
+    def _handle_answer(self, number: int, args: Any, error: str | BaseException | None) -> None:
         namespace, callback = self._callbacks.pop(number, ("", None))
         if callback is None:
             return
-        if args is not None:
-            self.logger.info("Received ack [%s]", namespace)
-            callback(*args)
-        elif isinstance(callback, Answer):
-            callback.failed(error)
+        if args is None:
+            self._unanswered(namespace, callback, error)
+            return
+        self.logger.info("Received ack [%s]", namespace)
+        callback(*args)
 
     def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
         """Calls the handler of an event, and returns what it returns."""
@@ -364,14 +357,21 @@ class Client(BaseClient):
         from . import _client_options
 
         try:
-            url, headers, auth = map(_value, (self.connection_url, self.connection_headers, self.connection_auth))
-            self._engine.set_auth(auth or {})
+            url, headers = _value(self.connection_url), _value(self.connection_headers)
             url, pairs, _ = _client_options.connection(self, url, headers)
         except Exception:
-            self.logger.exception("a function for the URL, headers or auth of a connection failed")
+            self.logger.exception("a function for the URL or headers of a connection failed")
             prepare.fail()
         else:
             prepare.go(url, pairs)
+
+    def _give_auth(self, request: Any) -> None:
+        """Asks the application's function for what is sent with CONNECT."""
+        try:
+            request.give(_value(self.connection_auth) or {})
+        except Exception:
+            self.logger.exception("the function for the auth of a connection failed")
+            request.fail()
 
 
 def _value(given: Any) -> Any:

@@ -75,6 +75,8 @@ pub(crate) fn builder(options: &Bound<'_, PyDict>) -> PyResult<ServerBuilder> {
     {
         builder = builder.parser(ParserKind::Msgpack);
     }
+    // As python-socketio does.
+    builder = builder.any_auth(true);
     if let Some(raw) = bool_option(options, "raw_messages")? {
         builder = builder.raw_messages(raw);
     }

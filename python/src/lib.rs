@@ -52,6 +52,7 @@ fn engine_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(value::loads, module)?)?;
     module.add_class::<client::ClientQueue>()?;
     module.add_class::<client::ClientEngine>()?;
+    module.add_class::<client::AuthRequest>()?;
     module.add_class::<client::Prepare>()?;
     for (name, kind) in queue::KINDS.iter().chain(client::KINDS) {
         module.add(*name, *kind)?;

@@ -91,6 +91,8 @@ pub(crate) enum Event {
     Trouble(String),
     /// Something has happened to a client.
     Client(Box<ClientEvent>),
+    /// Something that Python itself has made of what has happened.
+    Made(Py<PyTuple>),
 }
 
 impl Item for Event {
@@ -316,10 +318,12 @@ pub(crate) fn to_python<'py>(
                 .into_pyobject(py)
         }
         Event::Answer { call, args } => {
-            let args = match args {
-                Some(args) => Some(value::args_to_python(py, json, &args)?),
-                None => None,
-            };
+            let args = args.map(|args| value::args_to_python(py, json, &args));
+            // Who waits for one that cannot be converted has none.
+            let args = args.and_then(|args| {
+                let report = |error: PyErr| error.write_unraisable(py, None);
+                args.map_err(report).ok()
+            });
             (ANSWER, call, args).into_pyobject(py)
         }
         Event::OneAnswer { call, args } => {
@@ -346,6 +350,7 @@ pub(crate) fn to_python<'py>(
         }
         Event::Trouble(text) => (TROUBLE, text).into_pyobject(py),
         Event::Client(event) => client::event_to_python(py, *event),
+        Event::Made(event) => Ok(event.into_bound(py)),
     }
 }
 

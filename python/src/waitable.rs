@@ -119,6 +119,17 @@ impl<T: Item> Waitable<T> {
         Ok(())
     }
 
+    /// Adds an item, also beyond the bound, unless the queue is closed: then it is dropped.
+    pub(crate) fn push_open(&self, item: T) {
+        let mut state = self.state.lock();
+        if state.closed {
+            // What its end does may come here.
+            drop(state);
+            return drop(item);
+        }
+        self.add(&mut state, item);
+    }
+
     fn add(&self, state: &mut State<T>, item: T) {
         let was_empty = state.items.is_empty();
         state.push(item);
@@ -257,6 +268,17 @@ impl<T: Item> Waitable<T> {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.state.lock().closed
+    }
+
+    /// Ends all waits, and drops the items that are there.
+    pub(crate) fn close_now(&self) {
+        self.close();
+        let mut state = self.state.lock();
+        let items = std::mem::take(&mut state.items);
+        state.counted = 0;
+        drop(state);
+        self.emptied.notify_waiters();
+        drop(items);
     }
 
     /// Ends all waits when the items that are there were taken.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import json
 import os
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from reversed_packets import Reversed
 from support import LIMIT, PROGRAMS, Program, free_port, kill_group, make_certificate, program, result, run, until
 
 import kokanee
@@ -199,6 +201,37 @@ def test_refusals_say_why(server: Program) -> None:
     sio.disconnect()
 
 
+def test_a_refusal_that_was_not_waited_for_ends_the_connection(server: Program) -> None:
+    refusals: queue.Queue[Any] = queue.Queue()
+    sio = kokanee.Client()
+    sio.on("connect_error", refusals.put, namespace="/locked")
+    for _ in range(3):
+        sio.connect(url_of(server), namespaces="/locked", wait=False)
+        assert refusals.get(timeout=LIMIT) == {"message": "no entry", "data": {"door": 7}}
+        sio.wait()
+        until(lambda: not sio.connected)
+        assert (sio.failed_namespaces, sio.namespaces, sio.transport()) == (["/locked"], {}, None)
+    # One that is accepted keeps it.
+    sio.connect(url_of(server), namespaces=["/", "/locked"], wait=False)
+    assert refusals.get(timeout=LIMIT)["message"] == "no entry"
+    until(lambda: sio.failed_namespaces)
+    assert sio.connected and sio.call("echo", 1) == 1
+    sio.disconnect()
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_that_was_not_waited_for_ends_the_connection_of_asyncio(server: Program) -> None:
+    refusals: asyncio.Queue[Any] = asyncio.Queue()
+    sio = kokanee.AsyncClient()
+    sio.on("connect_error", refusals.put, namespace="/locked")
+    for _ in range(3):
+        await sio.connect(url_of(server), namespaces="/locked", wait=False)
+        assert await asyncio.wait_for(refusals.get(), LIMIT) == {"message": "no entry", "data": {"door": 7}}
+        await asyncio.wait_for(sio.wait(), LIMIT)
+        assert not sio.connected
+        assert (sio.failed_namespaces, sio.namespaces, sio.transport()) == (["/locked"], {}, None)
+
+
 def test_failures_say_why() -> None:
     sio = kokanee.Client()
     errors: list[Any] = []
@@ -228,8 +261,10 @@ def test_join_and_leave_a_namespace_later(server: Program) -> None:
         sio.leave("/other")
         assert ends == ["client disconnect"]
         assert set(sio.namespaces) == {"/"}
-        with pytest.raises(exceptions.ConnectionError, match="no entry"):
-            sio.join("/locked")
+        for _ in range(2):
+            with pytest.raises(exceptions.ConnectionError, match="no entry"):
+                sio.join("/locked")
+        assert sio.failed_namespaces == ["/locked"]
         assert sio.call("echo", 1) == 1
 
 
@@ -350,6 +385,31 @@ def test_class_based_namespaces(server: Program) -> None:
     assert calls.get(timeout=LIMIT) == 6
     sio.disconnect()
     assert calls.get(timeout=LIMIT) == "disconnected"
+
+
+def test_coroutine_functions_are_refused_where_nothing_awaits_them() -> None:
+    async def handler(*args: Any) -> None: ...
+
+    class Handler:
+        async def __call__(self, *args: Any) -> None: ...
+
+    class Root(kokanee.ClientNamespace):
+        async def on_number(self, number: int) -> None: ...
+
+    sio = kokanee.Client()
+    registrations: list[Any] = [
+        *(lambda each=each: sio.on("number", each) for each in (handler, functools.partial(handler, 1), Handler())),  # type: ignore[misc]
+        lambda: sio.event(handler),
+        lambda: sio.once("number", handler),
+        lambda: sio.on_any(handler),
+        lambda: sio.on_reconnect(handler),
+        lambda: sio.register_namespace(Root()),
+    ]
+    for register in registrations:
+        with pytest.raises(TypeError, match="is a coroutine function, which a Client does not await: use AsyncClient"):
+            register()
+    assert not sio.handlers and not sio.namespace_handlers
+    kokanee.AsyncClient().on("number", handler)
 
 
 def test_simple_clients(server: Program) -> None:
@@ -532,62 +592,6 @@ def test_a_module_for_json_of_the_application(server: Program) -> None:
 
     with connected(url_of(server), client={"serializer": Packet}) as sio:
         assert sio.call("echo", ({2, 1}, b"\x01")) == ([1, 2], b"\x01")
-
-
-class Reversed(kokanee.packet.Packet):
-    """Writes packets from the end to the beginning."""
-
-    uses_binary_events = True
-
-    def encode(self) -> Any:
-        encoded = super().encode()
-        return [encoded[0][::-1], *encoded[1:]] if isinstance(encoded, list) else encoded[::-1]
-
-    def decode(self, encoded_packet: Any) -> Any:
-        return super().decode(encoded_packet[::-1])
-
-
-@pytest.fixture(scope="module")
-def reversing() -> Iterator[Program]:
-    """Returns a server with the packet class `Reversed`."""
-    with program("serving_clients.py", PACKAGE="kokanee", SERIALIZER="reversed") as running:
-        yield running
-
-
-def test_a_packet_class_of_the_application(reversing: Program) -> None:
-    answers: queue.Queue[Any] = queue.Queue()
-    with connected(url_of(reversing), namespaces=["/", "/other"], client={"serializer": Reversed}) as sio:
-        assert sio.call("echo", ("abc", {"b": b"\x01"})) == ("abc", {"b": b"\x01"})
-        assert sio.call("where", namespace="/other") == "/other"
-        sio.on("question", lambda *args: (sio.call("echo", 1), *args[::-1]))
-        sio.on("answered", lambda *args: answers.put(args))
-        sio.emit("ask_me", (1, b"two"))
-        assert answers.get(timeout=LIMIT) == (1, b"two", 1)
-        with pytest.raises(exceptions.TimeoutError):
-            sio.call("silence", timeout=0.05)
-        with pytest.raises(exceptions.ConnectionError, match="no entry"):
-            sio.join("/locked")
-        sio.on("disconnect", lambda reason: answers.put(str(reason)))
-        sio.emit("kick")
-        assert answers.get(timeout=LIMIT) == "server disconnect"
-        sio.leave("/other")
-        sio.wait()
-        assert not sio.connected
-
-
-def test_a_packet_class_of_the_application_for_asyncio(reversing: Program) -> None:
-    async def main() -> None:
-        sio = kokanee.AsyncClient(serializer=Reversed, reconnection_delay=0.01)
-        again = asyncio.Event()
-        await sio.connect(url_of(reversing))
-        assert await sio.call("echo", (1, b"\x00\xff")) == (1, b"\x00\xff")
-        sio.on("connect", again.set)
-        sio._engine.reconnect()
-        await asyncio.wait_for(again.wait(), LIMIT)
-        assert await sio.call("echo", 2) == 2
-        await sio.disconnect()
-
-    asyncio.run(main())
 
 
 def test_servers_of_an_older_revision() -> None:

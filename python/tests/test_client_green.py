@@ -19,3 +19,5 @@ def test_clients_wait_as_greenlets_do(patch: str) -> None:
     # One that blocks the hub lets none pass: fifty fit into the time on a machine with nothing else to do.
     assert found["ticks"] >= 5
     assert found["longest"] < 0.4
+    # All greenlets of a thread share one.
+    assert found["hubs"] == 1

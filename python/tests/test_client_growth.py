@@ -7,6 +7,11 @@ from client_observing import KINDS, left, serve
 from support import result, until
 
 
+def test_nothing_stays_of_namespaces_that_were_left() -> None:
+    # One that stays would cost 1 KB.
+    assert result("client_joins.py", "10000") < 2000
+
+
 @pytest.mark.parametrize("count", [50, pytest.param(300, marks=pytest.mark.full)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_stays_of_clients_that_come_and_go(kind: str, count: int) -> None:

@@ -99,6 +99,8 @@ pub struct EmitWithAck<T> {
     timeout: Option<Duration>,
     /// The timeout of all tries together.
     limit: Option<Duration>,
+    /// Whether it is for the present connection only.
+    unbuffered: bool,
     answer: PhantomData<fn() -> T>,
 }
 
@@ -124,6 +126,7 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
             packet,
             timeout,
             limit: None,
+            unbuffered: false,
             answer: PhantomData,
         }
     }
@@ -153,6 +156,14 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
         self
     }
 
+    /// Sends the event on the present connection or not at all: the wait ends with that connection, also if the event has not left
+    /// by then. Has no effect with [`retries`](crate::ClientBuilder::retries).
+    #[doc(hidden)]
+    pub fn unbuffered(mut self) -> Self {
+        self.unbuffered = true;
+        self
+    }
+
     /// Sends the event and returns the arguments of the answer without decoding them. Cancel safe: an answer that comes later
     /// is ignored.
     ///
@@ -176,11 +187,13 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
             packet,
             timeout,
             limit,
+            unbuffered,
             ..
         } = self;
         let timeout = timeout.or_else(|| is_handling().then_some(DEFAULT_ACK_TIMEOUT));
         let packet = packet?;
         let (sender, receiver) = oneshot::channel();
+        let connection = unbuffered.then(|| socket.core().connection());
         let options = socket.options();
         let max = options.max_pending_acks;
         let waiting = Waiting {
@@ -202,7 +215,7 @@ impl<T: DeserializeOwned> EmitWithAck<T> {
                 options: kokanee_engineio::SendOptions::default(),
                 ack: Some(id),
                 retried,
-                connection: None,
+                connection,
             })?;
             receiver.await.unwrap_or(Err(AckError::Disconnected))
         };

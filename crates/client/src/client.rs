@@ -269,6 +269,18 @@ impl<M> ClientBuilder<M> {
         self
     }
 
+    /// Sets an async function as [`any_auth_with`](Self::any_auth_with) does, which may fail: then a socket that was connected before
+    /// tries again, with [`retry_refused`](Self::retry_refused).
+    #[doc(hidden)]
+    pub fn try_auth_with<F, Fut>(mut self, auth: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<serde_json::Value, String>> + Send + 'static,
+    {
+        self.auth = Auth::Function(Arc::new(move || Box::pin(auth())));
+        self
+    }
+
     /// Sets an async function that is called before every connection and returns its URL and its headers, as far as they are
     /// not those of the builder: for a login that expires, or for servers that take turns. If it fails, so does the attempt to
     /// connect, with [`ConnectFailure::Option`].

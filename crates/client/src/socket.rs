@@ -719,7 +719,12 @@ impl Socket {
         }
     }
 
-    /// Returns the id for the next event that asks for an acknowledgement.
+    /// Returns whether a handler of [`on_fallback`](Self::on_fallback) is attached.
+    #[doc(hidden)]
+    pub fn has_fallback(&self) -> bool {
+        !self.core.handlers().fallback.is_empty()
+    }
+
     /// Sends a message as it is, on a client with [`raw_messages`](crate::ClientBuilder::raw_messages), without waiting for room.
     ///
     /// # Errors
@@ -735,6 +740,7 @@ impl Socket {
         })
     }
 
+    /// Returns the id for the next event that asks for an acknowledgement.
     fn next_ack_id(&self) -> AckId {
         AckId(self.core.ack_ids.fetch_add(1, Ordering::Relaxed))
     }

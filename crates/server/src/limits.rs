@@ -216,7 +216,7 @@ impl Limits {
         }
     }
 
-    pub(crate) fn connection(&self, parser: ParserKind) -> ConnectionConfig {
+    pub(crate) fn connection(&self, parser: ParserKind, any_auth: bool) -> ConnectionConfig {
         ConnectionConfig {
             parser,
             decoder: DecoderLimits {
@@ -224,6 +224,7 @@ impl Limits {
                 max_attachment_bytes: self.max_attachment_bytes,
                 max_depth: self.max_depth,
                 max_namespace_bytes: self.max_namespace_bytes,
+                any_auth,
             },
             connect_timeout: self.connect_timeout,
             attachments_timeout: self.attachments_timeout,

@@ -281,6 +281,7 @@ pub struct CloseError {
 /// ```
 #[derive(Clone)]
 #[must_use = "call build"]
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub struct ServerBuilder {
     path: String,
     limits: Limits,
@@ -297,6 +298,7 @@ pub struct ServerBuilder {
     trusted_proxies: Vec<TrustedProxy>,
     open_namespaces: Option<OpenNamespaces>,
     raw_messages: bool,
+    any_auth: bool,
     owner: Option<[u8; 3]>,
     state: States,
 }
@@ -328,6 +330,7 @@ impl Default for ServerBuilder {
             trusted_proxies: Vec::new(),
             open_namespaces: None,
             raw_messages: false,
+            any_auth: false,
             owner: None,
             state: States::default(),
         }
@@ -558,6 +561,25 @@ impl ServerBuilder {
         self
     }
 
+    /// Accepts any JSON value as `auth` of a client, for instance a token as text, which clients of python-socketio may send.
+    /// Otherwise the connection of such a client is closed, as JavaScript servers do. Default: false.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kokanee_server::{Server, Socket};
+    ///
+    /// let server = Server::builder().any_auth(true).build();
+    /// server.on_connect(async |socket: Socket| {
+    ///     let token: Option<String> = socket.auth().ok();
+    ///     println!("token: {token:?}");
+    /// });
+    /// ```
+    pub fn any_auth(mut self, any: bool) -> Self {
+        self.any_auth = any;
+        self
+    }
+
     /// Makes sessions speak a protocol of the application's own: each is a socket of the namespace `/` from its beginning to
     /// its end, and each message of the client is an event `message` with a text or bytes. Answer with
     /// [`Socket::send_message`].
@@ -613,7 +635,7 @@ impl ServerBuilder {
                 records: self.packet_log.is_some(),
                 ..limits.session(self.allow_upgrades)
             })),
-            connection_config: limits.connection(self.parser),
+            connection_config: limits.connection(self.parser, self.any_auth),
             limits,
             transports: self.transports,
             allow_eio3: self.allow_eio3,

@@ -9,6 +9,7 @@ use crate::{
     args::Args,
     error::DecodeError,
     header::{Header, PacketType},
+    limits::DecoderLimits,
     packet::{AckId, Name, Packet, RawEvent, is_reserved_event_name},
     scan::{Arguments, MAX_DEPTH, NameSpan, ScanError, scan_ack, scan_event, scan_value, unescape},
 };
@@ -33,8 +34,9 @@ impl Content {
     pub(crate) fn parse(
         header: Header,
         text: &[u8],
-        max_depth: usize,
+        limits: &DecoderLimits,
     ) -> Result<Self, DecodeError> {
+        let max_depth = limits.max_depth;
         let scan_failed = |error| match error {
             ScanError::Invalid => DecodeError::InvalidPayload,
             ScanError::TooDeep => DecodeError::TooDeep {
@@ -56,9 +58,13 @@ impl Content {
             }
             (PacketType::Connect, None) => match text.get(payload) {
                 None => Self::Connect(None),
-                Some(b'{') => Self::Connect(json()?),
+                Some(first) if *first == b'{' || limits.any_auth => Self::Connect(json()?),
                 Some(_) => return Err(DecodeError::InvalidPayload),
             },
+            // An `auth` that is a number looks like an id, and python-socketio reads it as one.
+            (PacketType::Connect, Some(_)) if limits.any_auth && payload == text.len() => {
+                Self::Connect(None)
+            }
             (PacketType::Disconnect, None) if payload == text.len() => Self::Disconnect,
             (PacketType::ConnectError, None) => match text.get(payload) {
                 // The specification demands a payload, and a JavaScript client would crash without one; here it is

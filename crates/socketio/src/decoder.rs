@@ -158,7 +158,7 @@ impl Decoder {
             return Err(DecodeError::TextInsteadOfMsgpack);
         }
         let header = Header::parse(text, &self.limits)?;
-        let content = Content::parse(header, text, self.limits.max_depth)?;
+        let content = Content::parse(header, text, &self.limits)?;
         self.parser = ParserKind::Default;
         Ok((header, content))
     }

@@ -176,6 +176,7 @@ impl EncodedPacket {
         let limits = DecoderLimits {
             max_attachments: usize::MAX,
             max_attachment_bytes: usize::MAX,
+            any_auth: true,
             ..DecoderLimits::default()
         };
         let mut decoder = Decoder::new(ParserKind::Default, limits);

@@ -15,6 +15,8 @@ pub struct DecoderLimits {
     pub max_depth: usize,
     /// Longest namespace in bytes, without its `?query`. Defaults to 255.
     pub max_namespace_bytes: usize,
+    /// Whether CONNECT may carry any JSON value. Otherwise it must be an object, as for JavaScript servers. Defaults to false.
+    pub any_auth: bool,
 }
 
 impl Default for DecoderLimits {
@@ -24,6 +26,7 @@ impl Default for DecoderLimits {
             max_attachment_bytes: 1_900_000,
             max_depth: MAX_DEPTH,
             max_namespace_bytes: 255,
+            any_auth: false,
         }
     }
 }

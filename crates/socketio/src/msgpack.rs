@@ -55,7 +55,7 @@ pub(crate) fn decode(message: &Bytes, limits: &DecoderLimits) -> Result<Packet, 
         id,
         payload: 0,
     };
-    let content = Content::parse(header, text.as_bytes(), limits.max_depth)?;
+    let content = Content::parse(header, text.as_bytes(), limits)?;
     let packet = content.into_packet(namespace, id, text);
     if attachments.is_empty() {
         return Ok(packet);
@@ -463,6 +463,7 @@ pub(crate) fn encode(text: &[u8], attachments: &[Bytes]) -> Vec<u8> {
         max_attachment_bytes: usize::MAX,
         max_depth: usize::MAX,
         max_namespace_bytes: usize::MAX,
+        any_auth: true,
     };
     // Kokanee's encoder wrote the text, so it has a head.
     let Ok(header) = Header::parse(text, &unlimited) else {

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use kokanee_client::{EmitError, Socket, Transport};
+use kokanee_client::{EmitError, EmitWithAck, Socket, Transport};
 use kokanee_engineio::Outgoing;
 use parking_lot::Mutex;
 use pyo3::{
@@ -25,7 +25,8 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::{
-    event::{Origin, failure_reason},
+    auth::Auth,
+    event::{CLOSED, Origin, failure_reason},
     options::{self, duration, flag},
     queue::ClientQueue,
 };
@@ -43,32 +44,51 @@ const BUFFER_FULL: i64 = -2;
 /// The server reads so slowly that the event must wait.
 const NO_ROOM: i64 = -3;
 
-/// What is sent with CONNECT: Python may say it anew for each connection.
-type Auth = Arc<Mutex<Value>>;
-
 /// A connection to a server. It ends when this is dropped.
 #[pyclass(frozen, module = "kokanee._engine")]
 pub(crate) struct ClientEngine {
     origin: Arc<Origin>,
     runtime: Handle,
     generation: u64,
-    auth: Auth,
+    auth: Arc<Auth>,
     /// Events of a namespace that is not connected wait for it.
     buffers: bool,
-    sockets: Mutex<Sockets>,
+    /// That of the connection, from which those of the namespaces are made.
+    base: Socket,
+    sockets: Arc<Mutex<Sockets>>,
 }
 
-/// The first socket is that of the connection, from which those of the namespaces are made.
-struct Sockets(Vec<Socket>);
+/// The sockets of namespaces.
+#[derive(Default)]
+struct Sockets {
+    joined: Vec<Socket>,
+    /// Those that leave, until that is on the wire.
+    leaving: Vec<Socket>,
+}
 
 impl Sockets {
     fn find(&self, namespace: &str) -> Option<&Socket> {
-        let mut sockets = self.namespaces().iter();
+        let mut sockets = self.joined.iter();
         sockets.find(|socket| socket.namespace() == namespace)
     }
 
-    fn namespaces(&self) -> &[Socket] {
-        self.0.get(1..).unwrap_or_default()
+    /// Returns the socket of a namespace that is left, which is not used any more from now on.
+    fn begin_leave(&mut self, namespace: &str) -> Option<Socket> {
+        let found = |socket: &Socket| socket.namespace() == namespace;
+        let socket = self.joined.swap_remove(self.joined.iter().position(found)?);
+        self.leaving.push(socket.clone());
+        Some(socket)
+    }
+
+    fn end_leave(&mut self, namespace: &str) {
+        let found = |socket: &Socket| socket.namespace() == namespace;
+        if let Some(index) = self.leaving.iter().position(found) {
+            drop(self.leaving.swap_remove(index));
+        }
+    }
+
+    fn all(&self) -> Vec<Socket> {
+        self.joined.iter().chain(&self.leaving).cloned().collect()
     }
 }
 
@@ -82,14 +102,55 @@ impl Drop for ClientEngine {
     fn drop(&mut self) {
         if self.generation != runtime::generation() {
             // A connection of the parent process: its tasks do not exist here, so nobody is told that it ends.
-            let _ = ManuallyDrop::new(std::mem::take(&mut self.sockets.get_mut().0));
+            let _ = ManuallyDrop::new((self.base.clone(), Arc::clone(&self.sockets)));
         }
     }
 }
 
 impl ClientEngine {
+    /// Whether this is the process that has made it. In a child of that, its tasks do not exist, and its locks may stay locked.
+    fn is_of_this_process(&self) -> bool {
+        self.generation == runtime::generation()
+    }
+
+    fn check_process(&self) -> PyResult<()> {
+        if self.is_of_this_process() {
+            return Ok(());
+        }
+        Err(PyRuntimeError::new_err(
+            "this client belongs to the parent process: make one after the fork",
+        ))
+    }
+
     fn socket(&self, namespace: &str) -> Option<Socket> {
+        if !self.is_of_this_process() {
+            return None;
+        }
         self.sockets.lock().find(namespace).cloned()
+    }
+
+    /// An event that asks for an acknowledgement, if the namespace is connected or its events wait for that.
+    fn asking(
+        &self,
+        namespace: &str,
+        event: &str,
+        data: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<EmitWithAck<()>>> {
+        self.check_process()?;
+        let socket = self.socket(namespace);
+        let Some(socket) = socket.filter(|socket| self.buffers || socket.is_connected()) else {
+            return Ok(None);
+        };
+        let args = value::args_of_data(&self.origin.json, data)?;
+        let mut emit = socket.emit_args_with_ack::<()>(event, &args);
+        if !self.buffers {
+            emit = emit.unbuffered();
+        }
+        if let Some(seconds) = timeout {
+            emit = emit.timeout(duration(seconds).min(MAX_ACK_TIMEOUT));
+        }
+        Ok(Some(emit))
     }
 
     /// Runs what has begun already until its end.
@@ -119,7 +180,6 @@ impl ClientEngine {
         let json: Json = json.map(Bound::unbind);
         let auth = options.get_item("auth")?;
         let auth = auth.map_or(Ok(Value::Null), |auth| value::to_json(&json, &auth))?;
-        let auth: Auth = Arc::new(Mutex::new(auth));
         let origin = Arc::new(Origin {
             client,
             json,
@@ -127,23 +187,26 @@ impl ClientEngine {
             reconnects: flag(options, "reconnection")?,
             serial: flag(options, "serial")?,
         });
+        let (prepares, asks_auth) = (flag(options, "prepares")?, flag(options, "asks_auth")?);
+        let auth = Arc::new(Auth::new(&origin, auth, asks_auth));
         let mut builder = options::builder(url, options)?;
-        let given = Arc::clone(&auth);
-        builder = builder.any_auth_with(move || {
-            let auth = given.lock().clone();
-            std::future::ready(auth)
-        });
-        if flag(options, "prepares")? {
-            let (is_first, asking) = (AtomicBool::new(true), Arc::clone(&origin));
+        let next = Arc::clone(&auth);
+        builder = builder.try_auth_with(move || next.next());
+        if prepares || asks_auth {
+            let is_first = AtomicBool::new(true);
+            let (asking, renewed) = (Arc::clone(&origin), Arc::clone(&auth));
             builder = builder.endpoint_with(move || {
-                // Those of the first connection are in the options.
+                // What is for the first connection is in the options.
                 let is_first = is_first.swap(false, Ordering::Relaxed);
-                let asking = Arc::clone(&asking);
+                if !is_first {
+                    renewed.renew();
+                }
+                let asking = (prepares && !is_first).then(|| Arc::clone(&asking));
                 async move {
-                    if is_first {
-                        return Ok(kokanee_client::Endpoint::default());
+                    match asking {
+                        Some(asking) => asking.prepare().await,
+                        None => Ok(kokanee_client::Endpoint::default()),
                     }
-                    asking.prepare().await
                 }
             });
         }
@@ -162,24 +225,29 @@ impl ClientEngine {
             generation: runtime::generation(),
             auth,
             buffers,
-            sockets: Mutex::new(Sockets(vec![base])),
+            base,
+            sockets: Arc::default(),
         })
     }
 
-    /// Joins a namespace, and stays in it over reconnections. What comes of it comes as events.
-    fn join(&self, namespace: &str) -> PyResult<()> {
-        if self.generation != runtime::generation() {
-            return Err(PyRuntimeError::new_err(
-                "this client belongs to the parent process: make one after the fork",
-            ));
+    /// Joins a namespace, and stays in it over reconnections. What comes of it comes as events. `later`: after the others, with an
+    /// `auth` of its own.
+    #[pyo3(signature = (namespace, later = false))]
+    fn join(&self, namespace: &str, later: bool) -> PyResult<()> {
+        self.check_process()?;
+        if later {
+            self.auth.renew();
         }
         let mut sockets = self.sockets.lock();
         let socket = match sockets.find(namespace) {
             Some(socket) => socket.clone(),
             None => {
-                let socket = sockets.0[0].of(namespace);
-                self.origin.attach(&socket);
-                sockets.0.push(socket.clone());
+                let socket = self.base.of(namespace);
+                // It is the one that was left, if something still has that.
+                if !socket.has_fallback() {
+                    self.origin.attach(&socket);
+                }
+                sockets.joined.push(socket.clone());
                 socket
             }
         };
@@ -194,35 +262,39 @@ impl ClientEngine {
     }
 
     /// Leaves a namespace. The call is done when that is on the wire.
-    fn leave(&self, namespace: &str, call: u64) -> bool {
-        let Some(socket) = self.socket(namespace) else {
-            return false;
+    fn leave(&self, namespace: &str, call: u64) -> PyResult<bool> {
+        self.check_process()?;
+        let Some(socket) = self.sockets.lock().begin_leave(namespace) else {
+            return Ok(false);
         };
-        let origin = Arc::clone(&self.origin);
+        let (sockets, owed) = (Arc::clone(&self.sockets), self.origin.owes_end(call));
         self.finish(Box::pin(async move {
             let left = socket.disconnect().await;
-            origin.done(call, left.err().map(|error| error.to_string()));
+            sockets.lock().end_leave(socket.namespace());
+            owed.done(left.err().map(|error| error.to_string()));
         }));
-        true
+        Ok(true)
     }
 
     /// Leaves all namespaces and ends the connection. The call is done when that is on the wire.
-    fn disconnect(&self, call: u64) {
-        let sockets = self.sockets.lock().namespaces().to_vec();
-        let origin = Arc::clone(&self.origin);
+    fn disconnect(&self, call: u64) -> PyResult<()> {
+        self.check_process()?;
+        let sockets = self.sockets.lock().all();
+        let owed = self.origin.owes_end(call);
         self.finish(Box::pin(async move {
             let leaving = sockets.iter().map(Socket::disconnect);
             futures_util::future::join_all(leaving).await;
-            origin.done(call, None);
+            owed.done(None);
         }));
+        Ok(())
     }
 
     /// Leaves all namespaces, and waits at most so many seconds until that is on the wire.
     fn close(&self, py: Python<'_>, timeout: f64) {
-        if self.generation != runtime::generation() || runtime::has_ended() {
+        if !self.is_of_this_process() || runtime::has_ended() {
             return;
         }
-        let sockets = self.sockets.lock().namespaces().to_vec();
+        let sockets = self.sockets.lock().all();
         let (closed, closing) = mpsc::channel();
         self.finish(Box::pin(async move {
             let leaving = sockets.iter().map(Socket::disconnect);
@@ -247,6 +319,7 @@ impl ClientEngine {
         data: &Bound<'_, PyAny>,
         call: Option<u64>,
     ) -> PyResult<i64> {
+        self.check_process()?;
         let Some(socket) = self.socket(namespace) else {
             return Ok(NOT_CONNECTED);
         };
@@ -258,10 +331,10 @@ impl ClientEngine {
         let Some(call) = call else {
             return (&mut emit).now_or_never().map_or(Ok(NO_ROOM), sent);
         };
-        let origin = Arc::clone(&self.origin);
+        let owed = self.origin.owes_end(call);
         self.finish(Box::pin(async move {
             let emitted = emit.await;
-            origin.done(call, emitted.err().map(|error| error.to_string()));
+            owed.done(emitted.err().map(|error| error.to_string()));
         }));
         Ok(SENT)
     }
@@ -273,15 +346,17 @@ impl ClientEngine {
     }
 
     /// Waits for room: the call is done when an event would leave at once, or there is no connection any more.
-    fn when_room(&self, namespace: &str, call: u64) {
+    fn when_room(&self, namespace: &str, call: u64) -> PyResult<()> {
+        self.check_process()?;
         let socket = self.socket(namespace);
-        let origin = Arc::clone(&self.origin);
+        let owed = self.origin.owes_end(call);
         self.finish(Box::pin(async move {
             if let Some(socket) = socket {
                 socket.writable().await;
             }
-            origin.done(call, None);
+            owed.done(None);
         }));
+        Ok(())
     }
 
     /// Sends a message as it is, on a connection whose packets Python reads and writes. `False`: it is not connected.
@@ -309,28 +384,20 @@ impl ClientEngine {
         call: u64,
         timeout: Option<f64>,
     ) -> PyResult<i64> {
-        let Some(socket) = self.socket(namespace) else {
+        let Some(emit) = self.asking(namespace, event, data, timeout)? else {
             return Ok(NOT_CONNECTED);
         };
-        if !self.buffers && !socket.is_connected() {
-            return Ok(NOT_CONNECTED);
-        }
-        let args = value::args_of_data(&self.origin.json, data)?;
-        let mut emit = socket.emit_args_with_ack::<()>(event, &args);
-        if let Some(seconds) = timeout {
-            emit = emit.timeout(duration(seconds).min(MAX_ACK_TIMEOUT));
-        }
-        let origin = Arc::clone(&self.origin);
+        let owed = self.origin.owes_answer(call);
         // It leaves now, before whatever is emitted after it; a task waits for the answer.
         self.finish(Box::pin(async move {
             let answer = emit.args().await;
-            origin.answered(call, answer);
+            owed.answered(answer);
         }));
         Ok(SENT)
     }
 
-    /// Emits an event and waits for its acknowledgement, without the GIL; for a thread that may wait. Returns its arguments, why
-    /// there is none, or that the namespace is not connected (-1).
+    /// Emits an event and waits for its acknowledgement, without the GIL; for a thread that may wait. Returns its arguments; why
+    /// there is none, as a text, or as an exception if it cannot be converted; or that the namespace is not connected (-1).
     #[pyo3(signature = (namespace, event, data, timeout = None))]
     fn call<'py>(
         &self,
@@ -340,15 +407,9 @@ impl ClientEngine {
         data: &Bound<'py, PyAny>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let socket = self.socket(namespace);
-        let Some(socket) = socket.filter(|socket| self.buffers || socket.is_connected()) else {
+        let Some(emit) = self.asking(namespace, event, data, timeout)? else {
             return Ok(NOT_CONNECTED.into_pyobject(py)?.into_any());
         };
-        let args = value::args_of_data(&self.origin.json, data)?;
-        let mut emit = socket.emit_args_with_ack::<()>(event, &args);
-        if let Some(seconds) = timeout {
-            emit = emit.timeout(duration(seconds).min(MAX_ACK_TIMEOUT));
-        }
         let (answered, answers) = mpsc::sync_channel(1);
         self.finish(Box::pin(async move {
             let _ = answered.send(emit.args().await);
@@ -358,21 +419,18 @@ impl ClientEngine {
             let answer = py.detach(|| answers.lock().recv_timeout(SIGNALS_EVERY));
             match answer {
                 Ok(Ok(args)) => {
-                    return Ok(value::args_to_python(py, &self.origin.json, &args)?.into_any());
+                    return match value::args_to_python(py, &self.origin.json, &args) {
+                        Ok(args) => Ok(args.into_any()),
+                        Err(error) => Ok(error.into_value(py).into_bound(py).into_any()),
+                    };
                 }
                 Ok(Err(error)) => return Ok(error.to_string().into_pyobject(py)?.into_any()),
                 Err(RecvTimeoutError::Timeout) => py.check_signals()?,
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Ok("the client is closed".into_pyobject(py)?.into_any());
+                    return Ok(CLOSED.into_pyobject(py)?.into_any());
                 }
             }
         }
-    }
-
-    /// Sets what is sent with CONNECT from now on.
-    fn set_auth(&self, auth: &Bound<'_, PyAny>) -> PyResult<()> {
-        *self.auth.lock() = value::to_json(&self.origin.json, auth)?;
-        Ok(())
     }
 
     /// The id of a namespace's socket, while it is connected.
@@ -387,12 +445,15 @@ impl ClientEngine {
 
     /// The id of the session that is open.
     fn session_id(&self) -> Option<String> {
-        self.sockets.lock().0[0].session_id()
+        self.is_of_this_process().then(|| self.base.session_id())?
     }
 
     /// `"polling"` or `"websocket"`, while a connection is open.
     fn transport(&self) -> Option<&'static str> {
-        match self.sockets.lock().0[0].transport()? {
+        if !self.is_of_this_process() {
+            return None;
+        }
+        match self.base.transport()? {
             Transport::Polling => Some("polling"),
             Transport::WebSocket => Some("websocket"),
         }
@@ -400,23 +461,22 @@ impl ClientEngine {
 
     /// Whether a WebSocket is about to take over from polling. Then the call is done when that has an end.
     fn awaits_upgrade(&self, call: u64) -> bool {
-        let Some(base) = self.sockets.lock().0.first().cloned() else {
-            return false;
-        };
-        if !base.is_upgrading() {
+        if !self.is_of_this_process() || !self.base.is_upgrading() {
             return false;
         }
-        let origin = Arc::clone(&self.origin);
+        let (base, owed) = (self.base.clone(), self.origin.owes_end(call));
         self.finish(Box::pin(async move {
             base.upgraded().await;
-            origin.done(call, None);
+            owed.done(None);
         }));
         true
     }
 
     /// Ends the connection as a failure would, so that it is made again.
-    fn reconnect(&self) {
-        self.sockets.lock().0[0].reconnect();
+    fn reconnect(&self) -> PyResult<()> {
+        self.check_process()?;
+        self.base.reconnect();
+        Ok(())
     }
 }
 

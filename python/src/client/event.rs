@@ -14,6 +14,7 @@ use pyo3::{
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::auth::AuthRequest;
 use crate::{
     queue::{Answer, Event, Queue},
     value::{self, Json},
@@ -29,6 +30,7 @@ const DONE: u8 = 26;
 const RECONNECT_ATTEMPT: u8 = 27;
 const RECONNECT_FAILED: u8 = 28;
 const NOT_JOINED: u8 = 29;
+const AUTH: u8 = 30;
 
 /// The kinds of events, as constants of the module.
 pub(crate) const KINDS: &[(&str, u8)] = &[
@@ -42,6 +44,7 @@ pub(crate) const KINDS: &[(&str, u8)] = &[
     ("CLIENT_RECONNECT_ATTEMPT", RECONNECT_ATTEMPT),
     ("CLIENT_RECONNECT_FAILED", RECONNECT_FAILED),
     ("CLIENT_NOT_JOINED", NOT_JOINED),
+    ("CLIENT_AUTH", AUTH),
 ];
 
 /// What the events of one client have in common.
@@ -92,6 +95,7 @@ enum What {
         answer: Result<Args, AckError>,
     },
     Prepare(oneshot::Sender<Endpoint>),
+    Auth(oneshot::Sender<Result<Value, String>>),
     Done {
         call: u64,
         error: Option<String>,
@@ -107,15 +111,35 @@ enum What {
 
 impl Origin {
     fn push(self: &Arc<Self>, what: What) {
-        self.queue.push(Event::Client(Box::new(ClientEvent {
+        self.queue.push_open(Event::Client(Box::new(ClientEvent {
             origin: Arc::clone(self),
             what,
         })));
     }
 
-    /// Says how a call of Python has ended that it did not wait for.
-    pub(crate) fn done(self: &Arc<Self>, call: u64, error: Option<String>) {
-        self.push(What::Done { call, error });
+    /// Owes Python the end of a call.
+    pub(crate) fn owes_end(self: &Arc<Self>, call: u64) -> Owed {
+        self.owes(call, |call| What::Done {
+            call,
+            error: Some(CLOSED.to_owned()),
+        })
+    }
+
+    /// Owes Python the answer to one of its events.
+    pub(crate) fn owes_answer(self: &Arc<Self>, call: u64) -> Owed {
+        self.owes(call, |call| What::Answered {
+            call,
+            answer: Err(AckError::Disconnected),
+        })
+    }
+
+    fn owes(self: &Arc<Self>, call: u64, ended_early: fn(u64) -> What) -> Owed {
+        Owed {
+            origin: Arc::clone(self),
+            call,
+            ended_early,
+            is_pending: true,
+        }
     }
 
     /// Says that a socket will not be connected, after the first attempt or the last one.
@@ -123,17 +147,17 @@ impl Origin {
         self.push(What::NotJoined { socket, failure });
     }
 
-    /// Gives Python the answer to one of its events.
-    pub(crate) fn answered(self: &Arc<Self>, call: u64, answer: Result<Args, AckError>) {
-        self.push(What::Answered { call, answer });
-    }
-
     /// Asks Python for what the next connection is made with.
     pub(crate) async fn prepare(self: Arc<Self>) -> Result<Endpoint, BoxError> {
         let (go, gone) = oneshot::channel();
         self.push(What::Prepare(go));
         gone.await
-            .map_err(|_| "a function for the URL, headers or auth has failed".into())
+            .map_err(|_| "a function for the URL or headers has failed".into())
+    }
+
+    /// Asks Python for what is sent with CONNECT.
+    pub(super) fn ask_auth(self: &Arc<Self>, give: oneshot::Sender<Result<Value, String>>) {
+        self.push(What::Auth(give));
     }
 
     /// Turns what happens to a socket into events.
@@ -202,6 +226,44 @@ impl Origin {
             });
             ready(())
         });
+    }
+}
+
+/// Why a call has ended with the client.
+pub(crate) const CLOSED: &str = "the client is closed";
+
+/// The end of a call that Python waits for. If it is dropped, as the runtime ends, the call has ended, too.
+pub(crate) struct Owed {
+    origin: Arc<Origin>,
+    call: u64,
+    ended_early: fn(u64) -> What,
+    is_pending: bool,
+}
+
+impl Owed {
+    /// Says how the call has ended.
+    pub(crate) fn done(self, error: Option<String>) {
+        let call = self.call;
+        self.pay(What::Done { call, error });
+    }
+
+    /// Gives Python the answer.
+    pub(crate) fn answered(self, answer: Result<Args, AckError>) {
+        let call = self.call;
+        self.pay(What::Answered { call, answer });
+    }
+
+    fn pay(mut self, what: What) {
+        self.is_pending = false;
+        self.origin.push(what);
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        if self.is_pending {
+            self.origin.push((self.ended_early)(self.call));
+        }
     }
 }
 
@@ -282,15 +344,22 @@ pub(crate) fn event_to_python(py: Python<'_>, event: ClientEvent) -> PyResult<Bo
         }
         What::NotJoined { socket, failure } => failed(py, NOT_JOINED, client, &socket, &failure),
         What::Answered { call, answer } => match answer {
-            Ok(args) => {
-                let args = value::args_to_python(py, &origin.json, &args)?;
-                (ANSWERED, client, call, args, py.None()).into_pyobject(py)
-            }
+            // Who waits for it learns why it cannot be read.
+            Ok(args) => match value::args_to_python(py, &origin.json, &args) {
+                Ok(args) => (ANSWERED, client, call, args, py.None()).into_pyobject(py),
+                Err(error) => {
+                    (ANSWERED, client, call, py.None(), error.into_value(py)).into_pyobject(py)
+                }
+            },
             Err(error) => (ANSWERED, client, call, py.None(), error.to_string()).into_pyobject(py),
         },
         What::Prepare(go) => {
             let prepare = Prepare(Mutex::new(Some(go)));
             (PREPARE, client, prepare).into_pyobject(py)
+        }
+        What::Auth(give) => {
+            let json = origin.json.as_ref().map(|json| json.clone_ref(py));
+            (AUTH, client, AuthRequest::new(json, give)).into_pyobject(py)
         }
         What::Done { call, error } => (DONE, client, call, error).into_pyobject(py),
         What::ReconnectAttempt { namespace, attempt } => {
@@ -349,7 +418,7 @@ fn failure_data<'py>(
         } => {
             data.set_item("message", message)?;
             if let Some(more) = more {
-                data.set_item("data", from_json(py, more)?)?;
+                data.set_item("data", from_json(py, more))?;
             }
         }
         ConnectFailure::Rejected { code, message, .. } => {
@@ -361,6 +430,8 @@ fn failure_data<'py>(
     Ok(Some(data.into_any()))
 }
 
-fn from_json<'py>(py: Python<'py>, json: &Value) -> PyResult<Bound<'py, PyAny>> {
-    value::loads_text(py, &json.to_string())
+/// The value, or its text if Python does not read it: who waits for the refusal must learn of it.
+fn from_json<'py>(py: Python<'py>, json: &Value) -> Bound<'py, PyAny> {
+    let text = json.to_string();
+    value::loads_text(py, &text).unwrap_or_else(|_| PyString::new(py, &text).into_any())
 }

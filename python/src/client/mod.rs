@@ -3,12 +3,14 @@
 //!
 //! Many clients share one queue, and all of them the threads of the runtime, so that an idle client has no thread of its own.
 
+mod auth;
 mod engine;
 mod event;
 mod options;
 mod queue;
 
 pub(crate) use self::{
+    auth::AuthRequest,
     engine::ClientEngine,
     event::{ClientEvent, Prepare, event_to_python},
     queue::ClientQueue,

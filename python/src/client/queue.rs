@@ -7,7 +7,7 @@ use std::{
 
 use pyo3::{prelude::*, types::PyTuple};
 
-use crate::queue::{self, Queue};
+use crate::queue::{self, Event, Queue};
 
 /// Within this time the GIL is had if no thread of Python works.
 const GIL_IS_FREE: Duration = Duration::from_millis(2);
@@ -61,6 +61,11 @@ impl ClientQueue {
         }
     }
 
+    /// Adds an event that Python has made, which begins as those of the engine do; none if the queue is closed.
+    fn put(&self, event: Py<PyTuple>) {
+        self.queue.push_open(Event::Made(event));
+    }
+
     /// How many events wait, and how many threads wait for one.
     fn load(&self) -> (usize, usize) {
         self.queue.load()
@@ -84,8 +89,8 @@ impl ClientQueue {
         self.queue.is_closed()
     }
 
-    /// Ends all waits.
+    /// Ends all waits. Nobody needs the events that are there.
     fn close(&self) {
-        self.queue.close();
+        self.queue.close_now();
     }
 }

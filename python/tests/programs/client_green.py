@@ -55,6 +55,12 @@ for client in clients:
     client.disconnect()
 stop.set()
 ticker.join()
+makers = [threading.Thread(target=lambda: clients.append(Client(handle_sigint=False))) for _ in range(100)]
+for maker in makers:
+    maker.start()
+for maker in makers:
+    maker.join()
+hubs = len(sys.modules["kokanee._client_hub"]._hubs)
 tasks = len(os.listdir("/proc/self/task"))
 print(
     json.dumps(
@@ -65,6 +71,7 @@ print(
             "ticks": between,
             "longest": max(later - earlier for earlier, later in zip(ticks, ticks[1:], strict=False)),
             "tasks": tasks,
+            "hubs": hubs,
         }
     )
 )

@@ -24,7 +24,8 @@ class Reversed(socketio.packet.Packet):
 options = json.loads(os.environ.get("OPTIONS", "{}"))
 if os.environ.get("SERIALIZER") == "reversed":
     options["serializer"] = Reversed
-sio = socketio.Server(async_mode="threading", namespaces=["/", "/other", "/locked"], **options)
+options.setdefault("namespaces", ["/", "/other", "/locked"])
+sio = socketio.Server(async_mode="threading", **options)
 
 
 @sio.event

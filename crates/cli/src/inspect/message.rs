@@ -18,6 +18,7 @@ const LIMITS: DecoderLimits = DecoderLimits {
     max_attachment_bytes: 1 << 30,
     max_depth: kokanee_socketio::MAX_DEPTH,
     max_namespace_bytes: 1 << 20,
+    any_auth: true,
 };
 
 /// Decodes the messages of one direction.

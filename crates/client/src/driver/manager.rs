@@ -270,6 +270,7 @@ impl<W: Wire> Manager<W> {
             _ => return false,
         };
         let (mut has_joined, mut is_changed) = (false, false);
+        let mut failed = Vec::new();
         for socket in self.sockets.iter_mut().filter(|socket| socket.is_to_join()) {
             let Poll::Ready(auth) = socket.poll_auth(turn.cx, version) else {
                 continue;
@@ -284,12 +285,13 @@ impl<W: Wire> Manager<W> {
                     }
                 }
                 Err(reason) => {
-                    is_changed = true;
                     let option = "auth";
-                    let failure = ConnectFailure::Option { option, reason };
-                    socket.on_refused(turn, &Arc::new(failure));
+                    failed.push((socket.key, ConnectFailure::Option { option, reason }));
                 }
             }
+        }
+        for (key, failure) in failed {
+            self.refuse(turn, key, failure);
         }
         if is_changed {
             self.on_settled(turn.now);

@@ -501,7 +501,7 @@ impl SocketState {
             self.retries.push(outgoing);
             return self.send_retried(now, connection);
         }
-        // An answer to an event of the last connection.
+        // Of the last connection, such as the answer to one of its events.
         let is_late = outgoing
             .connection
             .is_some_and(|number| number != self.core.connection());
@@ -514,6 +514,9 @@ impl SocketState {
             self.buffer.push_back(outgoing);
         } else {
             hub.release(weight);
+            if let Some(id) = outgoing.ack {
+                self.core.acks.resolve(id, Err(AckError::Disconnected));
+            }
         }
     }
 

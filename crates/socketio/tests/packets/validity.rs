@@ -1,7 +1,8 @@
 //! Which packets are valid: types, namespaces, ids, names, payloads, and the errors of those that are not.
 
 use kokanee_socketio::{
-    AckId, Args, DecodeError, Packet, encode_ack, encode_event, encode_event_args,
+    AckId, Args, DecodeError, Decoder, DecoderLimits, Packet, ParserKind, encode_ack, encode_event,
+    encode_event_args,
 };
 
 use crate::support::{binary, decode, decode_with, decoder, event, text, wire};
@@ -220,4 +221,32 @@ fn namespaces_are_bounded() {
         Err(DecodeError::NamespaceTooLong { max: 255 })
     );
     assert!(decode(&format!("0/{},", &name[1..])).is_ok());
+}
+
+#[test]
+fn any_auth_is_accepted_on_demand() {
+    let any = DecoderLimits {
+        any_auth: true,
+        ..DecoderLimits::default()
+    };
+    // An `auth` that is a number looks like an id.
+    for (packet, expected) in [
+        (r#"0"token""#, Some(r#""token""#)),
+        ("0[1]", Some("[1]")),
+        ("0true", Some("true")),
+        (r#"0/admin,{"a":1}"#, Some(r#"{"a":1}"#)),
+        ("05", None),
+    ] {
+        let decoded = Decoder::new(ParserKind::Default, any.clone()).decode(text(packet));
+        let Ok(Some(Packet::Connect { auth, .. })) = decoded else {
+            panic!("{packet}: {decoded:?}");
+        };
+        assert_eq!(auth.as_deref(), expected);
+        let is_object = expected.is_some_and(|auth| auth.starts_with('{'));
+        assert_eq!(decode(packet).is_ok(), is_object, "{packet}");
+    }
+    for packet in [r#"0"token"#, "0token", "05.5", "01[2]"] {
+        let decoded = Decoder::new(ParserKind::Default, any.clone()).decode(text(packet));
+        assert_eq!(decoded, Err(DecodeError::InvalidPayload), "{packet}");
+    }
 }

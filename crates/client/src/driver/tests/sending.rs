@@ -54,6 +54,25 @@ fn a_question_fails_with_the_connection_on_which_it_has_left() {
 }
 
 #[test]
+fn a_question_for_the_present_connection_fails_if_it_comes_after_its_end() {
+    let mut pair = Pair::connected(|builder| builder);
+    let socket = pair.socket.clone();
+    let ask = |event: &'static str| {
+        let question = socket.emit_with_ack::<()>(event, ()).unbuffered();
+        async move { question.args().await }
+    };
+    let answered = pair.call(ask("answered"));
+    assert_eq!(pair.sent(), [r#"20["answered"]"#]);
+    pair.server_sends("30[1]");
+    assert_eq!(outcome(answered).unwrap().unwrap().json(), "1");
+    pair.loses();
+    let late = pair.call(ask("late"));
+    assert!(matches!(outcome(late), Some(Err(AckError::Disconnected))));
+    reconnect(&mut pair);
+    assert_eq!(pair.sent(), [""; 0]);
+}
+
+#[test]
 fn an_event_is_sent_again_until_it_is_acknowledged_and_then_the_next_one() {
     let mut pair = Pair::connected(|builder| builder.retries(3).ack_timeout(SECOND));
     pair.emit("a");
