@@ -152,6 +152,8 @@ class Bench:
         """Returns the instructions per message of each row of the table."""
         few, many = self._options.few, self._options.many
         short, long = self._callgrind(few), self._callgrind(many)
+        if not long.get("take"):
+            raise SystemExit(f"the engine of {self._python} has no symbols: build it with --profile profiling")
         found = {stage: (long[stage] - short.get(stage, 0)) / (many - few) for stage in long}
         region = self._callgrind(many, "--collect-atstart=no", REGION=str(SENDING), PYTHONPATH=str(self._marks))
         emit = region.get(INTERPRETER, 0) / many
