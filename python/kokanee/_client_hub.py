@@ -30,7 +30,7 @@ _numbers = itertools.count(1)
 class ClientThreads(_modes.Threading):
     """Runs handlers on a pool of threads of which only one waits, so that handlers begin in the order of their events."""
 
-    def _wait_of(self, engine: Any) -> Callable[[float], tuple[Any, ...] | None]:
+    def _wait_of(self, engine: Any) -> _modes.Wait:
         wait_event, load = engine.wait_event, engine.load
 
         def wait(seconds: float) -> tuple[Any, ...] | None:

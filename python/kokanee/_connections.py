@@ -410,10 +410,13 @@ class Connections:
 
     def _is_tapped(self) -> bool:
         """Returns whether packets of all clients go through `_send_packet` and `_send_eio_packet`."""
+        # Asked for each emit.
+        own, kind = self.__dict__, type(self)
         return (
-            self._sends_packets()
-            or "_send_eio_packet" in self.__dict__
-            or type(self)._send_eio_packet is not _SEND_EIO_PACKET
+            "_send_packet" in own
+            or "_send_eio_packet" in own
+            or kind._send_packet is not _SEND_PACKET
+            or kind._send_eio_packet is not _SEND_EIO_PACKET
         )
 
     def _sends_packets(self) -> bool:

@@ -1,6 +1,6 @@
 """The engine in Rust: `python/src`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, final
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "TROUBLE",
     "ONE_ANSWER",
     "LAST_ANSWER",
+    "FAILED",
     "CLIENT_CONNECTED",
     "CLIENT_RECEIVED",
     "CLIENT_DISCONNECTED",
@@ -65,6 +66,7 @@ LOG: int
 TROUBLE: int
 ONE_ANSWER: int
 LAST_ANSWER: int
+FAILED: int
 
 # The kinds of events of clients.
 CLIENT_CONNECTED: int
@@ -92,6 +94,9 @@ class Engine:
     def fileno(self) -> int: ...
     def drain(self, max: int) -> list[_Event]: ...
     def wait_event(self, timeout: float | None = None) -> _Event | None: ...
+    def handle_events(
+        self, find_functions: Callable[[], dict[str, dict[str, Callable[..., Any]]]], no_answer: object, timeout: float
+    ) -> _Event | None: ...
     def load(self) -> tuple[int, int]: ...
     def wait_busy(self, patience: float) -> bool: ...
     def is_closed(self) -> bool: ...
@@ -100,7 +105,7 @@ class Engine:
         event: str,
         data: Any,
         namespace: str,
-        rooms: list[str] | None = None,
+        rooms: str | list[str] | None = None,
         skip: list[str] | None = None,
         here: bool = False,
         elsewhere: bool = False,

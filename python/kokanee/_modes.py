@@ -23,6 +23,9 @@ from ._pool import Pool
 #: Events that are taken out of the engine at once.
 BATCH = 256
 
+#: Waits so many seconds for the next event; `None`: none has come, or the engine is closed.
+Wait = Callable[[float], "tuple[Any, ...] | None"]
+
 
 class _Events:
     """Has the events of an engine, and those that it still had when it was closed."""
@@ -31,7 +34,7 @@ class _Events:
         self,
         engine: Any,
         handle: Callable[[tuple[Any, ...]], None],
-        wait: Callable[[float], tuple[Any, ...] | None],
+        wait: Wait,
     ) -> None:
         self.engine = engine
         self.handle = handle
@@ -76,24 +79,28 @@ class Threading:
         """How many threads handle events."""
         return len(self._pool)
 
-    def _events_of(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> _Events:
+    def _events_of(
+        self, engine: Any, handle: Callable[[tuple[Any, ...]], None], wait: Wait | None = None
+    ) -> _Events:
         """Returns the events of the engine that this mode is for now."""
         if self._events is None or self._events.engine is not engine:
-            self._events = _Events(engine, handle, self._wait_of(engine))
+            self._events = _Events(engine, handle, wait or self._wait_of(engine))
             self._pool.idle_seconds = self.idle_seconds
         return self._events
 
-    def _wait_of(self, engine: Any) -> Callable[[float], tuple[Any, ...] | None]:
-        """Returns what waits so many seconds for the next event; `None`: none has come, or the engine is closed."""
-        wait: Callable[[float], tuple[Any, ...] | None] = engine.wait_event
+    def _wait_of(self, engine: Any) -> Wait:
+        """Returns what waits for the next event."""
+        wait: Wait = engine.wait_event
         return wait
 
-    def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
-        """Begins to handle the events of an engine."""
+    def start(
+        self, engine: Any, handle: Callable[[tuple[Any, ...]], None], wait: Wait | None = None
+    ) -> None:
+        """Begins to handle the events of an engine: those that `wait` returns, which handles others by itself; without it, all."""
         # After a fork, the threads are those of the parent; after a shutdown, some may still run.
         if self._process != os.getpid():
             self._reset()
-        self._pool.start(self._events_of(engine, handle))
+        self._pool.start(self._events_of(engine, handle, wait))
 
     def take_rest(
         self, events: list[tuple[Any, ...]], handle: Callable[[tuple[Any, ...]], None], engine: Any
@@ -158,8 +165,10 @@ class _Green:
         self._run: object = None
         self._waiting: collections.deque[tuple[Any, ...]] = collections.deque()
 
-    def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
-        """Begins to handle the events of an engine."""
+    def start(
+        self, engine: Any, handle: Callable[[tuple[Any, ...]], None], wait: Wait | None = None
+    ) -> None:
+        """Begins to handle the events of an engine: all of them, as none is waited for on a thread."""
         # One of its own, which stays when a closed engine is started again.
         self._run = run = object()
         self.spawn(self._pump, engine, handle, os.dup(engine.fileno()), run)

@@ -413,6 +413,17 @@ class BaseManager:
 
     # Emitting.
 
+    def _emit_here(
+        self, event: str, data: Any, namespace: str, room: Any, skip_sid: Any, ignore_queue: bool
+    ) -> bool:
+        """Gives an event that nobody answers to the engine, if that is all that most events need; returns whether it is."""
+        if self._engine is None or self._local_clients or skip_sid or self.server._is_tapped():
+            return False
+        if room and type(room) is not str:
+            return False
+        self._engine.emit(event, data, namespace, room or None, None, ignore_queue)
+        return True
+
     def _emit(
         self,
         event: str,

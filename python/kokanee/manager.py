@@ -40,6 +40,8 @@ class Manager(BaseManager):
     ) -> None:
         """Emits an event to the clients of a room, of several, or of the namespace; with `ignore_queue` to those of this process."""
         target = to or room
+        if callback is None and self._emit_here(event, data, namespace, target, skip_sid, ignore_queue):
+            return
         for send in self._emit(event, data, namespace, target, skip_sid, callback, ignore_queue):
             send()
 

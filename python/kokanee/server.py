@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sys
 import threading
@@ -308,7 +309,8 @@ class Server(base_server.BaseServer):
                 # This does it.
                 self._engine.fileno()
             _lifecycle.started(self._engine, self._mode)
-            self._mode.start(self._engine, self._handle)
+            wait = functools.partial(self._engine.handle_events, self._functions, self.not_handled)
+            self._mode.start(self._engine, self._handle, wait)
             self._started = _engine.generation()
 
     def _is_started(self) -> bool:
@@ -343,8 +345,23 @@ class Server(base_server.BaseServer):
             self._session_ended(event[1])
         elif kind == _engine.LOG:
             self._log(event)
+        elif kind == _engine.FAILED:
+            self._function_failed(*event[1:])
         elif kind == _engine.TROUBLE:
             self.logger.error("%s", event[1])
+
+    def _functions(self) -> dict[str, dict[str, Handler]]:
+        """Returns the functions that the engine calls by itself for events, by namespace and event. It asks again now and then."""
+        return {} if self._raw or self._is_logged() else self._direct_handlers()
+
+    def _function_failed(self, event: tuple[Any, ...], error: BaseException) -> None:
+        """Handles the exception of a function that the engine has called."""
+        try:
+            raise error
+        except BaseException:
+            self._event_failed(event, error, base_server.report)
+            # Its frames have what has brought it here, and would live with it until the next collection.
+            error.__traceback__ = None
 
     def _take_answer(self, kind: int, call: int, value: Any) -> None:
         """Handles an answer to an event, or that there will be none."""

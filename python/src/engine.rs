@@ -24,8 +24,9 @@ use crate::{
     adopt::{self, Taken},
     clients::{self, Joining, Session, session_of},
     config,
+    direct::Functions,
     feed::{self, Channel},
-    here::{Here, opens_session},
+    here::{Here, Rooms, opens_session, socket_id},
     queue::{self, Event, Queue},
     request::{self, Pending, address_of, request_of},
     runtime,
@@ -353,6 +354,23 @@ impl Engine {
         }
     }
 
+    /// Waits for events as `wait_event` does, and handles those for which `find_functions` has a function: it is called with the
+    /// client's id and the arguments, and what it returns is the answer, except `no_answer`. Returns the next event that has
+    /// none, or the exception of a function as an event of the kind `FAILED`. `None` after the timeout in seconds without an
+    /// event, or when the engine is closed.
+    fn handle_events<'py>(
+        &self,
+        py: Python<'py>,
+        find_functions: &Bound<'py, PyAny>,
+        no_answer: &Bound<'py, PyAny>,
+        timeout: f64,
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let queue = Arc::clone(&self.running(py)?.here.queue);
+        let timeout = Duration::try_from_secs_f64(timeout).unwrap_or_default();
+        let mut functions = Functions::new(find_functions, no_answer);
+        Ok(functions.handle_events(&queue, timeout))
+    }
+
     /// How many events wait, and how many threads wait for one.
     fn load(&self, py: Python<'_>) -> PyResult<(usize, usize)> {
         Ok(self.running(py)?.here.queue.load())
@@ -373,7 +391,7 @@ impl Engine {
 
     // Sending.
 
-    /// Emits an event to rooms, or to all clients of the namespace without any; not to those in the rooms of `skip`. A
+    /// Emits an event to one room or several, or to all clients of the namespace without any; not to those in the rooms of `skip`. A
     /// tuple as data is spread over the arguments. With `here`, only clients of this process get it, with `elsewhere` only
     /// those of other workers. Returns for how many clients of this process it was.
     #[pyo3(signature = (event, data, namespace, rooms = None, skip = None, here = false, elsewhere = false))]
@@ -384,25 +402,33 @@ impl Engine {
         event: &str,
         data: &Bound<'_, PyAny>,
         namespace: &str,
-        rooms: Option<Vec<String>>,
+        rooms: Option<Rooms>,
         skip: Option<Vec<String>>,
         here: bool,
         elsewhere: bool,
     ) -> PyResult<usize> {
         let running = self.running(py)?;
         let args = value::args_of_data(&running.here.queue.json, data)?;
-        let (rooms, skip) = (rooms.unwrap_or_default(), skip.unwrap_or_default());
-        let emitted = py.detach(|| {
+        let rooms = rooms.as_ref().map(Rooms::as_slice).unwrap_or_default();
+        let skip = skip.unwrap_or_default();
+        let emit = || {
             let emitted = if elsewhere {
                 Ok(0)
             } else {
-                running.here.emit(event, &args, namespace, &rooms, &skip)
+                running.here.emit(event, &args, namespace, rooms, &skip)
             };
             if !here && let Some(group) = running.group.get() {
-                group.emit(event, &args, namespace, &rooms, &skip);
+                group.emit(event, &args, namespace, rooms, &skip);
             }
             emitted
-        });
+        };
+        // For one client of this process, other threads would gain less than a change of the GIL costs.
+        let is_short = matches!(rooms, [room] if socket_id(room).is_some());
+        let emitted = if is_short && running.group.get().is_none() {
+            emit()
+        } else {
+            py.detach(emit)
+        };
         emitted.map_err(invalid)
     }
 

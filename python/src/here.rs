@@ -31,6 +31,22 @@ pub(crate) fn opens_session(uri: &http::Uri) -> bool {
     !query.split('&').any(|pair| pair.starts_with("sid="))
 }
 
+/// The rooms that an event is for, as Python names them.
+#[derive(FromPyObject)]
+pub(crate) enum Rooms {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Rooms {
+    pub(crate) fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(room) => std::slice::from_ref(room),
+            Self::Several(rooms) => rooms,
+        }
+    }
+}
+
 /// The server of this process.
 pub(crate) struct Here {
     pub(crate) runtime: Handle,

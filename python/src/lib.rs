@@ -1,7 +1,8 @@
 //! The engine of the Python package: Kokanee's server and client, as a few classes that the package's Python code drives.
 //!
 //! Threads of Rust never run Python and never take the GIL. What happens crosses as events in a queue (`queue.rs`); threads,
-//! greenlets or tasks of Python take them out, with the conversion of values under the GIL that they hold (`value.rs`).
+//! greenlets or tasks of Python take them out, with the conversion of values under the GIL that they hold (`value.rs`), and threads
+//! call functions of the application from there (`direct.rs`).
 //! What Python sends is encoded under the GIL and leaves without waiting (`here.rs`). A host gives its connections to the
 //! engine in one of three ways: as a descriptor (`adopt.rs`), as a request (`request.rs`), or message by message (`feed.rs`).
 //! The package's own host (`host`) is a listener of the engine's server. Tests have a runtime of their own (`test_runtime.rs`).
@@ -10,6 +11,7 @@ mod adopt;
 mod client;
 mod clients;
 mod config;
+mod direct;
 mod engine;
 mod feed;
 mod here;

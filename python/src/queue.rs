@@ -34,6 +34,8 @@ pub(crate) const LOG: u8 = 7;
 pub(crate) const TROUBLE: u8 = 8;
 pub(crate) const ONE_ANSWER: u8 = 9;
 pub(crate) const LAST_ANSWER: u8 = 10;
+/// An event whose handler has raised an exception.
+pub(crate) const FAILED: u8 = 11;
 
 /// The kinds of events, as constants of the module.
 pub(crate) const KINDS: &[(&str, u8)] = &[
@@ -48,6 +50,7 @@ pub(crate) const KINDS: &[(&str, u8)] = &[
     ("TROUBLE", TROUBLE),
     ("ONE_ANSWER", ONE_ANSWER),
     ("LAST_ANSWER", LAST_ANSWER),
+    ("FAILED", FAILED),
 ];
 
 #[expect(

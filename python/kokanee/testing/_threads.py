@@ -73,8 +73,10 @@ class WatchedThreads(_modes.Threading):
         self.current: dict[Any, str] = {}
         self.handled = 0
 
-    def start(self, engine: Any, handle: Callable[[tuple[Any, ...]], None]) -> None:
-        """Begins to handle the events of an engine."""
+    def start(
+        self, engine: Any, handle: Callable[[tuple[Any, ...]], None], wait: _modes.Wait | None = None
+    ) -> None:
+        """Begins to handle the events of an engine: all of them, as each is watched."""
         super().start(engine, self._watched(handle))
 
     def take_rest(self, events: list[tuple[Any, ...]], handle: Callable[[tuple[Any, ...]], None], engine: Any) -> None:
