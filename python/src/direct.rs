@@ -73,7 +73,7 @@ impl<'a, 'py> Functions<'a, 'py> {
         else {
             return queue::to_python(py, json, event).map(Some);
         };
-        let namespace = PyString::intern(py, socket.namespace().name());
+        let namespace = PyString::new(py, socket.namespace().name());
         let name = PyString::new(py, event.name());
         let Some(function) = self.function(&namespace, &name)? else {
             let event = Event::Event {

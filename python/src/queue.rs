@@ -302,7 +302,7 @@ pub(crate) fn to_python<'py>(
             (
                 EVENT,
                 socket.id().as_str(),
-                PyString::intern(py, socket.namespace().name()),
+                PyString::new(py, socket.namespace().name()),
                 event.name(),
                 args,
                 answer,
