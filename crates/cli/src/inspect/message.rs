@@ -12,13 +12,13 @@ use serde::de::{Deserialize, IgnoredAny};
 use super::record::MessageRecord;
 use crate::value::to_json;
 
-/// Larger than the limits of any server, so that every captured packet can be shown.
+/// Larger than the limits of any server, so that every captured packet can be shown; what is valid is as in the protocol.
 const LIMITS: DecoderLimits = DecoderLimits {
     max_attachments: 100_000,
     max_attachment_bytes: 1 << 30,
     max_depth: kokanee_socketio::MAX_DEPTH,
     max_namespace_bytes: 1 << 20,
-    any_auth: true,
+    any_auth: false,
 };
 
 /// Decodes the messages of one direction.
