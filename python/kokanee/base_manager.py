@@ -419,6 +419,9 @@ class BaseManager:
         """Gives an event that nobody answers to the engine, if that is all that most events need; returns whether it is."""
         if self._engine is None or self._local_clients or skip_sid or self.server._is_tapped():
             return False
+        if joining.get() is not None:
+            # The client that joins is not among the engine's yet.
+            return False
         if room and type(room) is not str:
             return False
         self._engine.emit(event, data, namespace, room or None, None, ignore_queue)
