@@ -157,7 +157,7 @@ class RawEngine:
                 self._tell(_engine.CLIENT_ANSWERED, call, None, why)
 
     def take(self, event: tuple[Any, ...]) -> None:
-        """Handles what the engine says of the connection, and what was told of its packets."""
+        """Handles what the engine says of the connection, and what its packets have led to."""
         kind = event[0]
         if kind == TOLD:
             self._client._handle_own(event[2])

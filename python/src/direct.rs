@@ -84,9 +84,14 @@ impl<'a, 'py> Functions<'a, 'py> {
             };
             return queue::to_python(py, json, event).map(Some);
         };
-        let args = value::args_to_python(py, json, event.args())?;
         let sid = PyString::new(py, socket.id().as_str());
-        let handled = self.call(queue, &function, &sid, &args, ack);
+        let (args, handled) = match value::args_to_python(py, json, event.args()) {
+            Ok(args) => {
+                let handled = self.call(queue, &function, &sid, &args, ack);
+                (args, handled)
+            }
+            Err(error) => (PyTuple::empty(py), Err(error)),
+        };
         drop(turn);
         let Err(error) = handled else {
             return Ok(None);

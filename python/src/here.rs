@@ -80,11 +80,8 @@ impl Here {
     }
 
     /// Has connections that come from other workers served as those of a listener, as long as that exists.
-    pub(crate) fn adopt_with(&self, adopter: &Weak<Adopter>) {
-        let mut known = self.adopter.lock();
-        if adopter.strong_count() > 0 && !Weak::ptr_eq(&known, adopter) {
-            *known = Weak::clone(adopter);
-        }
+    pub(crate) fn adopt_with(&self, adopter: &Arc<Adopter>) {
+        *self.adopter.lock() = Arc::downgrade(adopter);
     }
 
     /// Returns what serves connections that come from other workers.

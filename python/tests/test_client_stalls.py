@@ -1,4 +1,4 @@
-"""Servers that accept a client and then stall, or write noise: the client finds out in time, and whoever waits learns why."""
+"""Servers that accept a client and then stall, or write noise: the client finds out in time, and a call that waits ends with the reason."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ use tokio::{io::Interest, net::UnixStream, sync::Notify};
 
 use crate::codec::{Forwarded, MOST_FRAME_BYTES, Message, decode, encode_request};
 
-/// Bytes that may wait for a worker. If it does not take them, the link ends; one frame alone may be larger.
+/// Bytes that may wait for a worker. If it does not take frames, the link ends, and requests go back; one frame alone may be larger.
 const MOST_WAITING_BYTES: usize = 32 * 1024 * 1024;
 
 /// Connections that may wait for a worker.
@@ -127,11 +127,16 @@ impl Link {
     /// # Errors
     /// When it is not sent. It is returned.
     pub fn pass(&self, passed: Box<Passed>) -> Result<(), Box<Passed>> {
+        let bytes = passed.forwarded.unread.len();
         let mut waiting = self.waiting.lock();
-        if waiting.ended || waiting.connections >= MOST_WAITING_CONNECTIONS {
+        if waiting.ended
+            || waiting.connections >= MOST_WAITING_CONNECTIONS
+            || (!waiting.items.is_empty() && waiting.bytes + bytes > MOST_WAITING_BYTES)
+        {
             return Err(passed);
         }
         waiting.connections += 1;
+        waiting.bytes += bytes;
         waiting.items.push_back(Item::Request(passed));
         self.changed.notify_one();
         Ok(())
@@ -175,6 +180,7 @@ impl Link {
                 }
                 Some(Item::Request(passed)) if frames.is_empty() => {
                     waiting.connections -= 1;
+                    waiting.bytes -= passed.forwarded.unread.len();
                     waiting.writing = true;
                     return Some(passed);
                 }

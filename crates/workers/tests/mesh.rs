@@ -264,6 +264,27 @@ async fn the_socket_of_a_killed_worker_is_removed_and_its_request_comes_back() {
     assert!(matches!(one.next().await, Got::Back(_)));
 }
 
+#[tokio::test]
+async fn requests_that_a_worker_does_not_take_come_back_beyond_a_limit_of_bytes() {
+    let folder = Folder::new();
+    let one = Bed::join(&folder.0);
+    // It takes connections, and nobody reads them.
+    let _deaf = std::os::unix::net::UnixListener::bind(folder.0.join("0000fe")).expect("a socket");
+    let link = one.mesh.link([0, 0, 254]).expect("its socket is there");
+    let mut sent = 0;
+    let back = loop {
+        let (_end, passed) = passed(&vec![0; 4_000_000]);
+        if let Err(back) = link.pass(passed) {
+            break back;
+        }
+        sent += 1;
+        tokio::task::yield_now().await;
+        assert!(sent < 20, "no limit");
+    };
+    assert_eq!(back.forwarded.unread.len(), 4_000_000);
+    assert!(sent >= 8);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_no_messages_close_the_connection_and_harm_nobody() {
     let folder = Folder::new();

@@ -94,7 +94,7 @@ class _Way:
             self._text += message.get("body", b"")[:_MOST_TEXT]
 
     def refusal(self) -> Failure:
-        """Returns what a client is told whose request a middleware has answered."""
+        """Returns the text for a client whose request a middleware has answered."""
         return Failure(self._status, self._text.decode(errors="replace")[:_MOST_TEXT] or http_phrase(self._status))
 
 

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use kokanee_server::StreamEnd;
+use kokanee_server::{Server, StreamEnd};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::{
     runtime::Handle,
@@ -33,7 +33,6 @@ use super::{
     body::{ReplyBody, RequestBody, Stream},
     queue::{Event, Queue},
 };
-use crate::here::Here;
 
 /// Bytes of a body that may wait in one direction.
 const MOST_BYTES: usize = 256 * 1024;
@@ -41,7 +40,7 @@ const MOST_BYTES: usize = 256 * 1024;
 /// Who answers a request.
 pub(crate) enum Verdict {
     Reply(Response<ReplyBody>),
-    Engine(Arc<Here>, Request<RequestBody>),
+    Engine(Server, Request<RequestBody>),
 }
 
 /// What a request's body may cost.
@@ -270,7 +269,7 @@ impl Shared {
     /// Gives the request to an engine. `None` if its body was read, or it was answered.
     pub(crate) fn give<E>(
         &self,
-        here: Arc<Here>,
+        server: Server,
         prepare: impl FnOnce(Parts) -> Result<Parts, E>,
     ) -> Option<Result<(), E>> {
         let mut state = self.state.lock();
@@ -288,7 +287,7 @@ impl Shared {
         };
         drop(state);
         // A client that has left needs no answer.
-        let _ = verdict.send(Verdict::Engine(here, Request::from_parts(head, body)));
+        let _ = verdict.send(Verdict::Engine(server, Request::from_parts(head, body)));
         Some(Ok(()))
     }
 

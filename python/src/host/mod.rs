@@ -25,7 +25,7 @@ use std::{
     os::fd::RawFd,
     pin::Pin,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -80,8 +80,6 @@ struct Inner {
     running: Arc<AtomicUsize>,
     /// Connections end.
     ending: watch::Sender<bool>,
-    /// Serves connections that come from other workers; dead if those are encrypted.
-    adopter: Mutex<Weak<Adopter>>,
 }
 
 /// Says that the connection does not wait for an exchange any more.
@@ -142,9 +140,8 @@ impl Inner {
                 response.body_mut().keep(running);
                 response
             }
-            Ok(Verdict::Engine(here, request)) => {
-                here.adopt_with(&self.adopter.lock());
-                elsewhere::engine(here.server.clone(), self.limits.timeout, request).await
+            Ok(Verdict::Engine(server, request)) => {
+                elsewhere::engine(server, self.limits.timeout, request).await
             }
             Err(_) => status(StatusCode::INTERNAL_SERVER_ERROR),
         }
@@ -240,7 +237,6 @@ impl Host {
                 ids: AtomicU64::new(0),
                 running: Arc::default(),
                 ending: watch::Sender::new(false),
-                adopter: Mutex::default(),
             }),
             tls,
             proxies: crate::config::proxies(&trusted_proxies)?,
@@ -403,14 +399,10 @@ impl Host {
             listener = listener
                 .tls(certificate.as_ref(), key.as_ref())
                 .map_err(failed)?;
-        } else {
+        } else if let Some(here) = here {
             listener = listener.let_move();
             let adopter = Arc::new(listener.adopter());
-            let shared = Arc::downgrade(&adopter);
-            if let Some(here) = here {
-                here.adopt_with(&shared);
-            }
-            *self.inner.adopter.lock() = shared;
+            here.adopt_with(&adopter);
             self.adopters.lock().push(adopter);
         }
         Ok(tokio::spawn(listener.serve()).abort_handle())

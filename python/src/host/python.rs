@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use hyper::upgrade::OnUpgrade;
-use kokanee_server::{PeerAddress, Requester, accept_websocket, is_websocket_request};
+use kokanee_server::{Moving, PeerAddress, Requester, accept_websocket, is_websocket_request};
 use pyo3::{
     create_exception,
     exceptions::{
@@ -229,7 +229,7 @@ impl Exchange {
             owner,
         } = engine.site(py)?;
         let server = here.server.clone();
-        let given = self.shared.give(here, |mut head| {
+        let given = self.shared.give(server.clone(), |mut head| {
             let elsewhere = owner(&head.uri).map(|owner| Elsewhere::of(&head, owner, server));
             let requester = head.extensions.get::<Requester>();
             let query = head
@@ -244,6 +244,8 @@ impl Exchange {
             let address = requester.and_then(Requester::address);
             head.uri = uri.map_err(|_| PyValueError::new_err("not a query"))?;
             if let Some(elsewhere) = elsewhere {
+                // The owner's host would ask its application a second time.
+                head.extensions.remove::<Moving>();
                 head.extensions.insert(elsewhere);
                 return Ok(head);
             }

@@ -48,7 +48,7 @@ pub(crate) fn move_to(owner: &Owner, parts: &Parts, target: &str, body: &Bytes) 
     true
 }
 
-/// Returns a request as its client has sent it, but for the case of the names of its headers.
+/// Returns a request as its client has sent it, except for the case of the names of its headers.
 fn request_bytes(parts: &Parts, target: &str, body: &Bytes) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1024 + body.len());
     for word in [parts.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
@@ -58,7 +58,7 @@ fn request_bytes(parts: &Parts, target: &str, body: &Bytes) -> Vec<u8> {
         // The body was read, and is not waited for.
         if name != header::EXPECT {
             bytes.extend_from_slice(name.as_str().as_bytes());
-            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(b":");
             bytes.extend_from_slice(value.as_bytes());
             bytes.extend_from_slice(b"\r\n");
         }
