@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from client_observing import KINDS
-from client_watching import watched
+from client_watching import Watched, watched
 from hostile import frame, hostile, websocket
 from support import LIMIT, until
 
@@ -56,16 +58,23 @@ def megabytes(process: int) -> float:
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * 4096 / 1e6
 
 
-@pytest.mark.parametrize("count", [30_000, pytest.param(100_000, marks=pytest.mark.full)])
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_a_client_cannot_handle_yet_stays_with_the_server(kind: str, count: int, tmp_path: Path) -> None:
-    flood = Flood(count, tmp_path / "go on")
+@contextlib.contextmanager
+def flooded(kind: str, flood: Flood) -> Iterator[Watched]:
+    """Runs a client that a server floods, with one event handled at a time if it is a `Client`, and whose handler blocks."""
     options = "{'async_handlers': False}" if kind == "sync" else "{}"
     with (
         hostile(websocket(OPEN, '40{"sid":"b"}', then=flood)) as port,
         watched(port, "kokanee", kind, OPTIONS=options, CONNECT="{'transports': ['websocket']}") as client,
     ):
         client.wait_for("holds")
+        yield client
+
+
+@pytest.mark.parametrize("count", [30_000, pytest.param(100_000, marks=pytest.mark.full)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_client_cannot_handle_yet_stays_with_the_server(kind: str, count: int, tmp_path: Path) -> None:
+    flood = Flood(count, tmp_path / "go on")
+    with flooded(kind, flood) as client:
         process = client.program.process.pid
         before = megabytes(process)
         sent = -1
@@ -91,12 +100,7 @@ def test_what_a_client_cannot_handle_yet_stays_with_the_server(kind: str, count:
 def test_pings_behind_many_events_are_answered_while_a_handler_blocks(kind: str, count: int, tmp_path: Path) -> None:
     # Not so many that the client stops reading.
     flood = Flood(count, tmp_path / "go on")
-    options = "{'async_handlers': False}" if kind == "sync" else "{}"
-    with (
-        hostile(websocket(OPEN, '40{"sid":"b"}', then=flood)) as port,
-        watched(port, "kokanee", kind, OPTIONS=options, CONNECT="{'transports': ['websocket']}") as client,
-    ):
-        client.wait_for("holds")
+    with flooded(kind, flood) as client:
         until(lambda: flood.sent == count)
         pongs = flood.pongs
         until(lambda: flood.pongs >= pongs + 3)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import shutil
 import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -49,14 +51,21 @@ def ends_well(server: Program, client: Watched, *expected: str) -> None:
     assert names == ["connect", "disconnect"] * 2
 
 
-@combined([("sync", "polling,websocket"), ("async", "websocket")])
-def test_a_client_that_was_asleep_comes_back(kind: str, transports: str) -> None:
+@contextlib.contextmanager
+def connected_with_a_note(kind: str, transports: str) -> Iterator[tuple[Program, Watched]]:
+    """Runs a server and a client of it, of whom the server has the note `before`."""
     with serve("kokanee", OPTIONS=QUICK) as server, watched(
         server.port, "kokanee", kind, OPTIONS=OPTIONS, CONNECT=connection(transports)
     ) as client:
         client.wait_for("connected")
         note(client, "before")
         until(lambda: notes(server)["before"])
+        yield server, client
+
+
+@combined([("sync", "polling,websocket"), ("async", "websocket")])
+def test_a_client_that_was_asleep_comes_back(kind: str, transports: str) -> None:
+    with connected_with_a_note(kind, transports) as (server, client):
         client.program.process.send_signal(signal.SIGSTOP)
         server.wait_for('"disconnect"')
         assert seen_by(server)[-1][3] == "ping timeout"
@@ -72,12 +81,7 @@ def test_a_client_that_was_asleep_comes_back(kind: str, transports: str) -> None
 
 @combined([("sync", "websocket"), ("async", "polling")])
 def test_a_server_that_was_asleep_is_noticed(kind: str, transports: str) -> None:
-    with serve("kokanee", OPTIONS=QUICK) as server, watched(
-        server.port, "kokanee", kind, OPTIONS=OPTIONS, CONNECT=connection(transports)
-    ) as client:
-        client.wait_for("connected")
-        note(client, "before")
-        until(lambda: notes(server)["before"])
+    with connected_with_a_note(kind, transports) as (server, client):
         server.process.send_signal(signal.SIGSTOP)
         try:
             client.wait_for("disconnect")

@@ -3,9 +3,7 @@
 use std::{future::pending, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{
-    Extensions, Method, Request, Response, StatusCode, Uri, request::Parts, uri::PathAndQuery,
-};
+use http::{Extensions, Method, Request, Response, StatusCode, Uri, request::Parts};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
@@ -34,20 +32,9 @@ pub(crate) struct Elsewhere {
     pub(crate) owner: Owner,
     /// The engine that answers if the owner has gone.
     pub(crate) server: Server,
-    /// The target that the client has sent.
-    target: Arc<str>,
-}
-
-impl Elsewhere {
-    /// Describes a request whose head is that of the client.
-    pub(crate) fn of(parts: &Parts, owner: Owner, server: Server) -> Self {
-        let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        Self {
-            owner,
-            server,
-            target: target.into(),
-        }
-    }
+    /// The target that the client has sent, if the connection may move. A request that the application has seen stays here, as
+    /// the owner's host would show it to its application a second time.
+    pub(crate) target: Option<Arc<str>>,
 }
 
 /// Counts a client that ends its stream as one that has left, if its request waits until there is something to send.
@@ -73,7 +60,11 @@ pub(super) async fn answer(
         target,
     } = elsewhere;
     drop_at_end(&parts.method, &parts.uri, &parts.extensions);
-    if body.is_end_stream() && moving::move_to(&owner, &parts, &target, &Bytes::new()) {
+    let moves = |parts: &Parts, body: &Bytes| {
+        let target = target.as_deref();
+        target.is_some_and(|target| moving::move_to(&owner, parts, target, body))
+    };
+    if body.is_end_stream() && moves(&parts, &Bytes::new()) {
         return pending().await;
     }
     let head = head_of(&parts);
@@ -94,7 +85,7 @@ pub(super) async fn answer(
         Ok(Err(_)) => return status(StatusCode::BAD_REQUEST),
         Err(_elapsed) => return status(StatusCode::REQUEST_TIMEOUT),
     };
-    if moving::move_to(&owner, &parts, &target, &body) {
+    if moves(&parts, &body) {
         return pending().await;
     }
     let request = Request::from_parts(parts, Full::new(body.clone()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use hyper::upgrade::OnUpgrade;
-use kokanee_server::{Moving, PeerAddress, Requester, accept_websocket, is_websocket_request};
+use kokanee_server::{PeerAddress, Requester, accept_websocket, is_websocket_request};
 use pyo3::{
     create_exception,
     exceptions::{
@@ -230,7 +230,7 @@ impl Exchange {
         } = engine.site(py)?;
         let server = here.server.clone();
         let given = self.shared.give(server.clone(), |mut head| {
-            let elsewhere = owner(&head.uri).map(|owner| Elsewhere::of(&head, owner, server));
+            let owner = owner(&head.uri);
             let requester = head.extensions.get::<Requester>();
             let query = head
                 .uri
@@ -243,10 +243,13 @@ impl Exchange {
             let uri = format!("{origin}{path}/{query}").parse();
             let address = requester.and_then(Requester::address);
             head.uri = uri.map_err(|_| PyValueError::new_err("not a query"))?;
-            if let Some(elsewhere) = elsewhere {
-                // The owner's host would ask its application a second time.
-                head.extensions.remove::<Moving>();
-                head.extensions.insert(elsewhere);
+            if let Some(owner) = owner {
+                let target = None;
+                head.extensions.insert(Elsewhere {
+                    owner,
+                    server,
+                    target,
+                });
                 return Ok(head);
             }
             if let Some(address) = address {

@@ -58,7 +58,17 @@ impl Site {
             return Route::Fallback;
         }
         let owner = (self.owner)(&parts.uri);
-        let elsewhere = owner.map(|owner| Elsewhere::of(parts, owner, self.here.server.clone()));
+        let elsewhere = owner.map(|owner| Elsewhere {
+            owner,
+            server: self.here.server.clone(),
+            target: Some(
+                parts
+                    .uri
+                    .path_and_query()
+                    .map_or("/", |it| it.as_str())
+                    .into(),
+            ),
+        });
         if self.prefix != self.path {
             let query = parts
                 .uri
