@@ -35,6 +35,7 @@ __all__ = [
     "CHANNEL",
     "LOG",
     "TROUBLE",
+    "NOTICE",
     "ONE_ANSWER",
     "LAST_ANSWER",
     "FAILED",
@@ -64,6 +65,7 @@ SESSION_END: int
 CHANNEL: int
 LOG: int
 TROUBLE: int
+NOTICE: int
 ONE_ANSWER: int
 LAST_ANSWER: int
 FAILED: int

@@ -205,6 +205,8 @@ class Loop:
                 server._session_ended(event[1])
             elif kind == _engine.LOG:
                 server._log(event)
+            elif kind == _engine.NOTICE:
+                base_server.notice(event[1], event[2])
             elif kind == _engine.TROUBLE:
                 server.logger.error("%s", event[1])
         return tasks

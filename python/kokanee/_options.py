@@ -35,6 +35,10 @@ ENGINE_OPTIONS: dict[str, Any] = {
     # Ours:
     "allow_eio3": False,
     "connect_timeout": 45,
+    "max_outbound_bytes": 64 * 1024 * 1024,
+    "max_total_outbound_bytes": 1024 * 1024 * 1024,
+    "overflow": "disconnect",
+    "write_timeout": 10,
     "path": None,
     "strict_targets": False,
     "takeover": False,
@@ -51,13 +55,16 @@ OWN_OPTIONS = (
 #: Options that sessions which open later follow, if they are changed while clients are connected.
 LATER = ("ping_interval", "ping_timeout", "allow_upgrades")
 
-_NUMBERS = ("ping_timeout", "max_http_buffer_size", "compression_threshold", "connect_timeout")
+_SECONDS = ("ping_timeout", "connect_timeout", "write_timeout")
+_BYTES = ("max_http_buffer_size", "compression_threshold", "max_outbound_bytes", "max_total_outbound_bytes")
 _SWITCHES = (
     *("allow_upgrades", "http_compression", "cors_credentials", "monitor_clients"),
     *("allow_eio3", "strict_targets", "takeover", "poll_takeover", "async_handlers", "always_connect"),
 )
 _LOGGERS = ("logger", "engineio_logger")
 TRANSPORTS = ("polling", "websocket")
+#: What happens to an event that has no room in the buffer of a client: the client is disconnected, or an event is dropped.
+OVERFLOWS = ("disconnect", "drop_oldest", "drop_newest")
 
 
 def merged(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,9 +106,8 @@ def _stands_in() -> bool:
 
 def _meant(name: str, value: Any) -> str | None:
     """Returns what an option is, unless a value is such."""
-    if name in _NUMBERS:
-        unit = "seconds" if name in ("ping_timeout", "connect_timeout") else "bytes"
-        return None if _is_number(value) else f"a number of {unit}"
+    if name in _SECONDS or name in _BYTES:
+        return None if _is_number(value) else f"a number of {'seconds' if name in _SECONDS else 'bytes'}"
     if name in _SWITCHES:
         return None if value is None or isinstance(value, (bool, int)) else "True or False"
     if name in _LOGGERS:
@@ -112,6 +118,7 @@ def _meant(name: str, value: Any) -> str | None:
         "cookie": (_is_cookie, "the name of a cookie, or a dict with its attributes"),
         "cors_allowed_origins": (_is_origins, "an origin, a list of origins, '*', or a function of an origin"),
         "transports": (_is_text_or_texts, "'polling', 'websocket', or a list of them"),
+        "overflow": (OVERFLOWS.__contains__, "'disconnect', 'drop_oldest' or 'drop_newest'"),
         "path": (_is_text, "a text such as '/socket.io/'"),
         "namespaces": (_is_text_or_texts, "a list of namespaces, or '*'"),
         "json": (_is_json, "a module, or an object, with dumps and loads"),
@@ -247,6 +254,10 @@ def for_engine(options: Mapping[str, Any]) -> dict[str, Any]:
         "ping_timeout": float(options["ping_timeout"]),
         "max_http_buffer_size": int(options["max_http_buffer_size"]),
         "connect_timeout": float(options["connect_timeout"]),
+        "max_outbound_bytes": int(options["max_outbound_bytes"]),
+        "max_total_outbound_bytes": int(options["max_total_outbound_bytes"]),
+        "overflow": options["overflow"],
+        "write_timeout": float(options["write_timeout"]),
         "allow_upgrades": bool(options["allow_upgrades"]),
         "allow_eio3": bool(options["allow_eio3"]),
         "http_compression": bool(options["http_compression"]),

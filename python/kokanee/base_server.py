@@ -510,6 +510,14 @@ def answer_value(args: tuple[Any, ...] | None) -> Any:
     return args if len(args) > 1 else args[0] if args else None
 
 
+def notice(is_error: bool, text: str) -> None:
+    """Logs what the engine has to say, a client that sent too much for example, with the logger `kokanee`."""
+    # Python has one option for both.
+    for limit in ("max_message_bytes", "max_attachment_bytes"):
+        text = text.replace(limit, "max_http_buffer_size")
+    logging.getLogger("kokanee").log(logging.ERROR if is_error else logging.WARNING, "%s", text)
+
+
 def report(logger: logging.Logger, event: str, sid: str, namespace: str) -> None:
     """Logs the exception of a handler, with its event, client and namespace."""
     logger.error(

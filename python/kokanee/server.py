@@ -347,6 +347,8 @@ class Server(base_server.BaseServer):
             self._log(event)
         elif kind == _engine.FAILED:
             self._function_failed(*event[1:])
+        elif kind == _engine.NOTICE:
+            base_server.notice(event[1], event[2])
         elif kind == _engine.TROUBLE:
             self.logger.error("%s", event[1])
 

@@ -8,7 +8,7 @@ use std::{
 
 use kokanee_engineio::CloseReason;
 use kokanee_server::{
-    Ack, Args, ConnectError, DisconnectReason, Namespace, RawEvent, Socket, SocketId,
+    Ack, Args, ConnectError, DisconnectReason, EmitError, Namespace, RawEvent, Socket, SocketId,
 };
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -77,7 +77,9 @@ pub(crate) fn attach(queue: &Arc<Queue>, joining: &Joining, serial: bool, namesp
     namespace.on_connect(move |socket: Socket| {
         let joiner = its_joining.lock().remove(&socket.id());
         for (event, args) in joiner.into_iter().flat_map(|joiner| joiner.waiting) {
-            let _ = socket.send_args(&event, &args);
+            if let Err(EmitError::Encode(error)) = socket.send_args(&event, &args) {
+                tracing::warn!(event, socket = %socket.id(), %error, "an event of a connect handler cannot be sent");
+            }
         }
         ready(())
     });

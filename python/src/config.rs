@@ -3,10 +3,26 @@
 use std::{sync::Arc, time::Duration};
 
 use kokanee_server::{
-    Cookie, CookieAttributes, Cors, InvalidCookie, Limits, ParserKind, Server, ServerBuilder,
-    Transport, TrustedProxy,
+    Cookie, CookieAttributes, Cors, InvalidCookie, Limits, Overflow, ParserKind, Server,
+    ServerBuilder, Transport, TrustedProxy,
 };
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
+
+use crate::value;
+
+/// Acknowledgements that one client may owe. An emit beyond that raises.
+const MAX_PENDING_ACKS: usize = 1_000_000;
+
+/// How many binary values of one event may have the size of the largest message.
+const MOST_FULL_ATTACHMENTS: usize = 10;
+
+/// Bytes per second that a client sends at least while it sends the largest message.
+const SLOWEST_UPLOAD: usize = 33_000;
+
+const LONGEST_UPLOAD: Duration = Duration::from_secs(24 * 3600);
+
+const MAX_ROOMS: usize = 100_000;
+const MAX_ROOM_BYTES: usize = 65_536;
 
 /// Reads an option, if it is there and not `None`.
 fn option<'py, T>(options: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<T>>
@@ -38,6 +54,10 @@ pub(crate) fn builder(options: &Bound<'_, PyDict>) -> PyResult<ServerBuilder> {
     let ping_timeout = seconds(options, "ping_timeout")?;
     let max_message: Option<usize> = usize_option(options, "max_http_buffer_size")?;
     let connect_timeout = seconds(options, "connect_timeout")?;
+    let max_outbound = usize_option(options, "max_outbound_bytes")?;
+    let max_total_outbound = usize_option(options, "max_total_outbound_bytes")?;
+    let overflow = overflow(options)?;
+    let write_timeout = seconds(options, "write_timeout")?;
     let mut builder = Server::builder().with_limits(|limits| {
         if let Some(interval) = ping_interval {
             limits.ping_interval = interval;
@@ -46,11 +66,26 @@ pub(crate) fn builder(options: &Bound<'_, PyDict>) -> PyResult<ServerBuilder> {
             limits.ping_timeout = timeout;
         }
         if let Some(bytes) = max_message {
-            limits.max_message_bytes = bytes;
+            allow_messages(limits, bytes);
         }
         if let Some(timeout) = connect_timeout {
             limits.connect_timeout = timeout;
         }
+        if let Some(bytes) = max_outbound {
+            limits.max_outbound_bytes = bytes;
+        }
+        if let Some(bytes) = max_total_outbound {
+            limits.max_total_outbound_bytes = Some(bytes);
+        }
+        limits.overflow = overflow;
+        if let Some(timeout) = write_timeout {
+            limits.write_timeout = timeout;
+        }
+        limits.max_pending_acks = MAX_PENDING_ACKS;
+        // These are the application's to choose, not its clients'.
+        limits.max_rooms = MAX_ROOMS;
+        limits.max_room_bytes = MAX_ROOM_BYTES;
+        limits.max_outbound_attachments = value::MAX_ATTACHMENTS;
         // A connect handler of Python may take long, and clients wait for it in the queue.
         limits.max_pending_sessions = usize::MAX;
         limits.max_pending_sessions_per_address = usize::MAX;
@@ -113,6 +148,32 @@ pub(crate) fn builder(options: &Bound<'_, PyDict>) -> PyResult<ServerBuilder> {
         builder = builder.cors(cors.credentials(credentials));
     }
     Ok(builder)
+}
+
+/// Lets clients send messages of a size, each attachment of an event, too, and gives them the time that they need for these.
+fn allow_messages(limits: &mut Limits, bytes: usize) {
+    limits.max_message_bytes = bytes;
+    limits.max_attachments = value::MAX_ATTACHMENTS;
+    limits.max_attachment_bytes = bytes.saturating_mul(MOST_FULL_ATTACHMENTS);
+    let message = upload_time(bytes).max(limits.message_timeout);
+    limits.message_timeout = message;
+    limits.body_timeout = message;
+    limits.attachments_timeout = upload_time(limits.max_attachment_bytes).max(message);
+}
+
+/// How long a client may take to send so many bytes.
+fn upload_time(bytes: usize) -> Duration {
+    Duration::from_secs((bytes / SLOWEST_UPLOAD) as u64).min(LONGEST_UPLOAD)
+}
+
+/// What happens to an event that has no room in the buffer of a client.
+fn overflow(options: &Bound<'_, PyDict>) -> PyResult<Overflow> {
+    match string_option(options, "overflow")?.as_deref() {
+        None | Some("disconnect") => Ok(Overflow::Disconnect),
+        Some("drop_oldest") => Ok(Overflow::DropOldest),
+        Some("drop_newest") => Ok(Overflow::DropNewest),
+        Some(other) => Err(PyValueError::new_err(format!("overflow: {other:?}"))),
+    }
 }
 
 /// Proxies by their addresses, networks, or the words for them.

@@ -142,8 +142,6 @@ impl<'a, 'py> Functions<'a, 'py> {
             return Ok(());
         };
         let args = value::args_of_data(&queue.json, &result)?;
-        // The client may be gone.
-        let _ = ack.send_args(&args);
-        Ok(())
+        queue::send_answer(&ack, &args).map(drop)
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{Empty, Full};
 use kokanee_engineio::Outgoing;
-use kokanee_server::{AckError, Args, CookieAttributes, JoinError, NoUpgrade, Socket};
+use kokanee_server::{AckError, CookieAttributes, EmitError, JoinError, NoUpgrade, Socket};
 use kokanee_workers::{Forwarded, Handed, Head, Passed};
 use parking_lot::{Mutex, RwLock};
 use pyo3::{
@@ -27,6 +27,7 @@ use crate::{
     direct::Functions,
     feed::{self, Channel},
     here::{Here, Rooms, opens_session, socket_id},
+    notices,
     queue::{self, Event, Queue},
     request::{self, Pending, address_of, request_of},
     runtime,
@@ -124,6 +125,7 @@ impl Engine {
         let options = self.options.bind(py);
         let json = options.get_item("json")?.filter(|json| !json.is_none());
         let queue = Arc::new(Queue::new(json.map(Bound::unbind)));
+        notices::give_to(&queue);
         let joining = Joining::default();
         let mut builder = config::builder(options)?;
         if option(options, "open_namespaces")? {
@@ -477,20 +479,24 @@ impl Engine {
             return Ok(false);
         };
         let emit = socket.emit_args_with_ack::<()>(event, &args);
+        let mut asking = Box::pin(emit.args());
         let queue = Arc::clone(&running.here.queue);
-        let mut asking = Box::pin(async move {
-            let args: Result<Args, AckError> = emit.args().await;
-            queue.push(Event::Answer {
-                call,
-                args: args.ok(),
-            });
-        });
         // It leaves now, before whatever is emitted after it; a task waits for the answer.
         let entered = running.here.runtime.enter();
-        if (&mut asking).now_or_never().is_none() {
-            drop(entered);
-            running.here.runtime.spawn(asking);
-        }
+        let args = match (&mut asking).now_or_never() {
+            None => {
+                drop(entered);
+                running.here.runtime.spawn(async move {
+                    let args = asking.await.ok();
+                    queue.push(Event::Answer { call, args });
+                });
+                return Ok(true);
+            }
+            Some(Ok(args)) => Some(args),
+            Some(Err(AckError::Disconnected | AckError::Emit(EmitError::Disconnected))) => None,
+            Some(Err(error)) => return Err(invalid(error)),
+        };
+        queue.push(Event::Answer { call, args });
         Ok(true)
     }
 

@@ -5,7 +5,7 @@
 //! call functions of the application from there (`direct.rs`).
 //! What Python sends is encoded under the GIL and leaves without waiting (`here.rs`). A host gives its connections to the
 //! engine in one of three ways: as a descriptor (`adopt.rs`), as a request (`request.rs`), or message by message (`feed.rs`).
-//! The package's own host (`host`) is a listener of the engine's server. Tests have a runtime of their own (`test_runtime.rs`).
+//! What the engine logs reaches Python's log the same way (`notices.rs`). The package's own host (`host`) is a listener of the engine's server. Tests have a runtime of their own (`test_runtime.rs`).
 
 mod adopt;
 mod client;
@@ -16,6 +16,7 @@ mod engine;
 mod feed;
 mod here;
 mod host;
+mod notices;
 mod queue;
 mod request;
 mod runtime;

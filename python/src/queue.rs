@@ -3,9 +3,10 @@
 use std::{ops::Deref, sync::Arc, task::Waker};
 
 use kokanee_engineio::{Message, Record};
-use kokanee_server::{Ack, Args, ConnectError, DisconnectReason, RawEvent, Socket};
+use kokanee_server::{Ack, Args, ConnectError, DisconnectReason, EmitError, RawEvent, Socket};
 use parking_lot::Mutex;
 use pyo3::{
+    exceptions::PyValueError,
     prelude::*,
     types::{PyBytes, PyString, PyTuple},
 };
@@ -36,6 +37,7 @@ pub(crate) const ONE_ANSWER: u8 = 9;
 pub(crate) const LAST_ANSWER: u8 = 10;
 /// An event whose handler has raised an exception.
 pub(crate) const FAILED: u8 = 11;
+pub(crate) const NOTICE: u8 = 12;
 
 /// The kinds of events, as constants of the module.
 pub(crate) const KINDS: &[(&str, u8)] = &[
@@ -51,6 +53,7 @@ pub(crate) const KINDS: &[(&str, u8)] = &[
     ("ONE_ANSWER", ONE_ANSWER),
     ("LAST_ANSWER", LAST_ANSWER),
     ("FAILED", FAILED),
+    ("NOTICE", NOTICE),
 ];
 
 #[expect(
@@ -92,6 +95,8 @@ pub(crate) enum Event {
     Log { session: Arc<str>, record: Record },
     /// Something has gone wrong that the application's log must say.
     Trouble(String),
+    /// The engine logs a warning or an error.
+    Notice { is_error: bool, text: String },
     /// Something has happened to a client.
     Client(Box<ClientEvent>),
     /// Something that Python itself has made of what has happened.
@@ -140,6 +145,11 @@ impl Queue {
     /// Adds a line of the log, unless too many events wait for Python: then it is left out.
     pub(crate) fn log(&self, session: Arc<str>, record: Record) {
         let _ = self.try_push(Event::Log { session, record });
+    }
+
+    /// Adds a warning or an error of the engine, unless too many events wait for Python: then it is left out.
+    pub(crate) fn notice(&self, is_error: bool, text: String) {
+        let _ = self.try_push(Event::Notice { is_error, text });
     }
 
     /// Puts a reader that has something to read to those that `wake_fed` wakes.
@@ -240,15 +250,24 @@ impl Answer {
     fn send_result(&self, result: &Bound<'_, PyAny>) -> PyResult<bool> {
         let args = value::args_of_data(&self.json, result)?;
         let ack = self.ack.lock().take();
-        let is_sent = ack.is_some_and(|ack| ack.send_args(&args).is_ok());
+        let sent = ack.map(|ack| send_answer(&ack, &args));
         self.done();
-        Ok(is_sent)
+        sent.unwrap_or(Ok(false))
     }
 
     /// Ends the turn of the event's client: its next event may come, and this one has no answer any more.
     fn done(&self) {
         self.ack.lock().take();
         self.turn.lock().take();
+    }
+}
+
+/// Answers an event. `false` if it was answered or the client is gone. An answer that cannot be sent raises.
+pub(crate) fn send_answer(ack: &Ack, args: &Args) -> PyResult<bool> {
+    match ack.send_args(args) {
+        Ok(()) => Ok(true),
+        Err(EmitError::Encode(error)) => Err(PyValueError::new_err(error.to_string())),
+        Err(_) => Ok(false),
     }
 }
 
@@ -352,6 +371,7 @@ pub(crate) fn to_python<'py>(
             (LOG, &*session, what, kind, data).into_pyobject(py)
         }
         Event::Trouble(text) => (TROUBLE, text).into_pyobject(py),
+        Event::Notice { is_error, text } => (NOTICE, is_error, text).into_pyobject(py),
         Event::Client(event) => client::event_to_python(py, *event),
         Event::Made(event) => Ok(event.into_bound(py)),
     }

@@ -5,6 +5,8 @@
 //! JavaScript client, also inside tuples; and `NaN` and the infinities are an error, because no JavaScript client can read
 //! them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use jiter::{FloatMode, PartialMode, PythonParse, StringCacheMode};
 use kokanee_server::Args;
@@ -20,6 +22,12 @@ const FIRST_CAPACITY: usize = 128;
 
 /// Values nested deeper are refused, as receivers would refuse them.
 const MAX_DEPTH: usize = 128;
+
+/// Binary values in one event. Peers of Python read any number.
+pub(crate) const MAX_ATTACHMENTS: usize = 10_000;
+
+/// Binary values in one event that peers of JavaScript read.
+const MAX_ATTACHMENTS_OF_JAVASCRIPT: usize = 10;
 
 /// Parses a JSON text.
 pub(crate) fn loads_text<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -180,27 +188,44 @@ pub(crate) fn args_of_data(json: &Json, data: &Bound<'_, PyAny>) -> PyResult<Arg
         return Ok(Args::none());
     }
     let several = data.cast::<PyTuple>();
-    if let Some(json) = json {
+    let args = if let Some(json) = json {
         let json = json.bind(data.py());
-        return match several {
+        match several {
             Ok(_) => args_with_module(json, data),
             Err(_) => args_with_module(json, PyList::new(data.py(), [data])?.as_any()),
-        };
-    }
-    let mut writer = Writer::with_capacity(FIRST_CAPACITY);
-    writer.text.push(b'[');
-    match several {
-        Ok(several) => {
-            for (index, value) in several.iter().enumerate() {
-                if index > 0 {
-                    writer.text.push(b',');
+        }?
+    } else {
+        let mut writer = Writer::with_capacity(FIRST_CAPACITY);
+        writer.text.push(b'[');
+        match several {
+            Ok(several) => {
+                for (index, value) in several.iter().enumerate() {
+                    if index > 0 {
+                        writer.text.push(b',');
+                    }
+                    writer.write_at(&value, || format!("[{index}]"))?;
                 }
-                writer.write_at(&value, || format!("[{index}]"))?;
             }
+            Err(_) => writer.write_at(data, || "data".to_owned())?,
         }
-        Err(_) => writer.write_at(data, || "data".to_owned())?,
+        writer.into_args()?
+    };
+    if args.attachments().len() > MAX_ATTACHMENTS_OF_JAVASCRIPT {
+        warn_of_attachments(args.attachments().len());
     }
-    writer.into_args()
+    Ok(args)
+}
+
+/// Says once that some peers will not read so many binary values.
+#[cold]
+fn warn_of_attachments(count: usize) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            "an event has {count} binary values: JavaScript clients and servers close the connection if it has more than \
+             {MAX_ATTACHMENTS_OF_JAVASCRIPT}, unless they use msgpack"
+        );
+    }
 }
 
 /// Writes a value as JSON text; returns the text and the binary values that were taken out.

@@ -6,6 +6,8 @@ use kokanee_client::{Client, ClientBuilder, ParserKind, Revision, Transport};
 use parking_lot::Mutex;
 use pyo3::{prelude::*, types::PyDict};
 
+use crate::value;
+
 /// Reads an option, if it is there and not `None`.
 pub(super) fn option<'py, T>(options: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<T>>
 where
@@ -70,6 +72,8 @@ pub(super) fn builder(url: &str, options: &Bound<'_, PyDict>) -> PyResult<Client
         builder = builder.compression(true);
     }
     builder = builder.raw_messages(flag(options, "raw")?);
+    // As python-socketio's client, whose servers read any number.
+    builder = builder.max_outbound_attachments(value::MAX_ATTACHMENTS);
     if let Some(seconds) = number(options, "ack_timeout")? {
         builder = builder.ack_timeout(duration(seconds));
     }
