@@ -367,6 +367,25 @@ def test_what_ends_a_worker_at_its_start_is_said(tmp_path: Path, workers: str) -
         assert "Traceback" not in done.stderr
 
 
+def test_a_body_may_be_slow_as_long_as_it_goes_on() -> None:
+    with serve("own_wsgi:app", "--body-timeout", "1") as server:
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        head = b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        connection.sendall(head % 10)
+        for _ in range(10):
+            connection.sendall(b"x")
+            # Together longer than the timeout.
+            time.sleep(0.2)
+        with connection.makefile("rb") as answer:
+            assert answer.read().endswith(b"\r\n\r\nxxxxxxxxxx")
+        connection.close()
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        connection.sendall(head % 10 + b"x")
+        with connection.makefile("rb") as answer:
+            assert answer.readline().startswith(b"HTTP/1.1 408 ")
+        connection.close()
+
+
 def test_a_file_that_is_not_a_socket_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "important"
     path.write_text("precious")

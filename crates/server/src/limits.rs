@@ -39,6 +39,7 @@ use kokanee_socketio::{ConnectionConfig, DecoderLimits, ParserKind};
 /// | `max_fragments` | 16,384 per message | close 1008 |
 /// | `message_timeout` | 30 s for the rest of a started message | close 1008 (`transport error`) |
 /// | `max_outbound_bytes`, `write_timeout` | 1 MiB, 10 s without progress | session closed (`slow consumer`, close 1008); from half of it on, the server does not read from the client and `emit` waits |
+/// | `response_timeout` | 60 s without progress of a file, or of a response of the listener's fallback | connection closed |
 /// | `max_total_outbound_bytes` | 1 GiB for all clients together; `None`: no limit | for clients with more than an even share: as above |
 /// | `max_queued_events`, `max_queued_bytes` | 256, 1,000,000 per connection | the server does not read from the client until its handlers catch up |
 /// | `max_pending_acks` | 10,000 per socket | `emit_with_ack` returns an error |
@@ -140,6 +141,9 @@ pub struct Limits {
     pub overflow: Overflow,
     /// Limits the time in which a client takes nothing although something is queued for it.
     pub write_timeout: Duration,
+    /// Limits the time in which the client of a listener takes nothing of a file, or of a response of its
+    /// [fallback](crate::Listener::fallback). Players and paused downloads read nothing for a while.
+    pub response_timeout: Duration,
     /// Limits the number of events of one connection that may wait for a handler.
     pub max_queued_events: usize,
     /// Limits the memory that the events of one connection may take while they wait for a handler, in bytes: their content,
@@ -191,6 +195,7 @@ impl Default for Limits {
             max_total_outbound_bytes: Some(1 << 30),
             overflow: Overflow::Disconnect,
             write_timeout: Duration::from_secs(10),
+            response_timeout: Duration::from_secs(60),
             max_queued_events: 256,
             max_queued_bytes: 1_000_000,
             max_pending_acks: 10_000,

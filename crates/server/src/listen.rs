@@ -714,6 +714,7 @@ fn other(
     peer: &Peer,
     busy: &Busy,
 ) -> PendingOutcome<Incoming> {
+    busy.note_other();
     let (mut parts, body) = request.into_parts();
     if !is_sound(&parts, parts.version == Version::HTTP_11) {
         return PendingOutcome::now(refused(StatusCode::BAD_REQUEST));

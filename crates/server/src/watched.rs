@@ -47,6 +47,8 @@ pub(crate) struct Watch {
     start: Instant,
     /// A request is being answered: the limits of the answer apply, not those of the connection.
     busy: AtomicBool,
+    /// The last request was for a file or the fallback.
+    is_other: AtomicBool,
     /// When the last answer was given, or the connection was accepted.
     idle_since: AtomicU64,
     /// When the first byte of the next request arrived.
@@ -70,6 +72,7 @@ impl Watch {
         Self {
             start: clock::now(),
             busy: AtomicBool::new(false),
+            is_other: AtomicBool::new(false),
             idle_since: AtomicU64::new(1),
             head_since: AtomicU64::new(0),
             blocked_since: AtomicU64::new(0),
@@ -110,7 +113,15 @@ impl Watch {
     /// Returns when the connection is to be closed because of what it is doing: taking what is written, or sending a head.
     pub(crate) fn short_deadline(&self, limits: &Limits) -> Option<Instant> {
         if let Some(since) = self.at(&self.blocked_since) {
-            return Some(since + limits.write_timeout);
+            let is_other = self.is_other.load(Ordering::Relaxed);
+            return Some(
+                since
+                    + if is_other {
+                        limits.response_timeout
+                    } else {
+                        limits.write_timeout
+                    },
+            );
         }
         if self.busy.load(Ordering::Relaxed) {
             return None;
@@ -155,9 +166,15 @@ pub(crate) struct Busy(Arc<Watch>);
 impl Busy {
     pub(crate) fn new(watch: &Arc<Watch>) -> Self {
         watch.busy.store(true, Ordering::Relaxed);
+        watch.is_other.store(false, Ordering::Relaxed);
         watch.served.store(true, Ordering::Relaxed);
         watch.head_since.store(0, Ordering::Relaxed);
         Self(Arc::clone(watch))
+    }
+
+    /// Marks that the request is for a file or the fallback: its client may take its time.
+    pub(crate) fn note_other(&self) {
+        self.0.is_other.store(true, Ordering::Relaxed);
     }
 
     /// Returns what the end of the client's stream means for this request.

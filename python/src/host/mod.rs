@@ -31,7 +31,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -151,7 +151,7 @@ impl Inner {
     async fn body(
         &self,
         headers: &http::HeaderMap,
-        body: Incoming,
+        mut body: Incoming,
     ) -> Result<RequestBody, StatusCode> {
         if body.is_end_stream() {
             return Ok(RequestBody::Read(Bytes::new()));
@@ -163,10 +163,30 @@ impl Inner {
         if size.is_none_or(|size| size > SMALL_BODY) || headers.contains_key(header::EXPECT) {
             return Ok(RequestBody::Unread(body));
         }
-        match tokio::time::timeout(self.limits.timeout, body.collect()).await {
-            Ok(Ok(body)) => Ok(RequestBody::Read(body.to_bytes())),
-            Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
-            Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+        let mut read = BytesMut::new();
+        while let Some(data) = self.next_data(&mut body).await? {
+            if read.is_empty() && body.is_end_stream() {
+                return Ok(RequestBody::Read(data));
+            }
+            read.extend_from_slice(&data);
+        }
+        Ok(RequestBody::Read(read.freeze()))
+    }
+
+    /// Reads the next part of a body, which must come within the timeout. `None`: there is no more.
+    async fn next_data(&self, body: &mut Incoming) -> Result<Option<Bytes>, StatusCode> {
+        loop {
+            let frame = tokio::time::timeout(self.limits.timeout, body.frame());
+            match frame.await {
+                Err(_) => return Err(StatusCode::REQUEST_TIMEOUT),
+                Ok(Some(Err(_))) => return Err(StatusCode::BAD_REQUEST),
+                Ok(None) => return Ok(None),
+                // Trailers are nobody's.
+                Ok(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => return Ok(Some(data)),
+                    Err(_) => continue,
+                },
+            }
         }
     }
 }

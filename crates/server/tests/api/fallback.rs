@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Incoming;
 use kokanee_server::{
     Adopter, Body, Moving, PeerAddress, Requester, Route, Server, StreamEnd, TrustedProxy,
@@ -113,6 +113,39 @@ async fn a_connection_with_a_silent_stream_is_not_idle() {
         Http::connect(address).await.get("/").await.brief(),
         (200, "firstsecond".to_owned())
     );
+}
+
+/// A player that has enough for now reads nothing for a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_may_stop_reading_a_response_for_a_while() {
+    const BYTES: usize = 8_000_000;
+    let short = Duration::from_millis(100);
+    for (response_timeout, is_whole) in [(Duration::from_secs(60), true), (short, false)] {
+        let io = Server::builder()
+            .with_limits(|limits| {
+                limits.write_timeout = short;
+                limits.response_timeout = response_timeout;
+            })
+            .build();
+        let address = serve(io, async |_| {
+            Ok(Response::new(Body::stream(Full::new(Bytes::from(
+                vec![b'x'; BYTES],
+            )))))
+        })
+        .await;
+        let mut http = Http::connect(address).await;
+        http.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .await;
+        tokio::time::sleep(short * 10).await;
+        let mut read = Vec::new();
+        let end = within("the end", http.stream().read_to_end(&mut read)).await;
+        assert_eq!(
+            end.is_ok() && read.len() > BYTES,
+            is_whole,
+            "{end:?} {}",
+            read.len()
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
