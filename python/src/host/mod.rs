@@ -182,10 +182,11 @@ impl Inner {
                 Ok(Some(Err(_))) => return Err(StatusCode::BAD_REQUEST),
                 Ok(None) => return Ok(None),
                 // Trailers are nobody's.
-                Ok(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => return Ok(Some(data)),
-                    Err(_) => continue,
-                },
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
             }
         }
     }

@@ -483,7 +483,7 @@ async fn a_unix_socket_and_a_socket_of_another_process() {
 
 #[test]
 fn a_stream_knows_its_size() {
-    let full = Body::stream(http_body_util::Full::new(Bytes::from_static(b"abc")));
+    let full = Body::stream(Full::new(Bytes::from_static(b"abc")));
     assert_eq!(full.size_hint().exact(), Some(3));
     let own = Body::stream(Body::full("ab"));
     assert_eq!(own.size_hint().exact(), Some(2));
