@@ -46,13 +46,12 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     .env("CHROMIUM", browser)
     .env("UPGRADES", UPGRADES)
     .within(DIRECTORY);
-    steps.run(&javascript)?;
-
     let pytest = Step::program("python interop", python)
         .args(["-m", "pytest", "-q", "py"])
         .env("KOKANEE", &server)
         .within(DIRECTORY);
-    steps.run(&pytest)?;
+    // Each has its own servers, and often waits.
+    steps.run_in_parallel(&[javascript, pytest])?;
     build_peer(steps)?;
     steps.run(&rust_client())
 }
