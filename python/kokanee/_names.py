@@ -95,6 +95,11 @@ def take_over(name: str) -> None:
             "'pip uninstall python-socketio python-engineio' for Kokanee, or 'pip uninstall kokanee-socketio' and then "
             "'pip install --force-reinstall python-socketio python-engineio'."
         )
+    stand_in(name)
+
+
+def stand_in(name: str) -> None:
+    """Puts the module here in the place of the one of this name, which is being imported, whatever is installed."""
     _add_finder()
     # The import gives what is under the name when the module has run.
     sys.modules[name] = importlib.import_module(HOMES[name])

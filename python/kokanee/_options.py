@@ -189,7 +189,10 @@ def make_logger(logger: Any, default: logging.Logger) -> logging.Logger:
         return logger  # type: ignore[no-any-return]
     if default.level == logging.NOTSET:
         default.setLevel(logging.INFO if logger else logging.ERROR)
-        default.addHandler(logging.StreamHandler())
+        handler = logging.StreamHandler()
+        # Those of the root logger have it already.
+        handler.addFilter(lambda record: not (default.propagate and logging.getLogger().handlers))
+        default.addHandler(handler)
     return default
 
 

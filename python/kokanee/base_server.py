@@ -477,6 +477,8 @@ class BaseServer(Registering, _connections.Connections):
 
     def _target(self, event: str, to: Any, room: Any, namespace: str) -> Any:
         """Returns the target of an emit: `None` for everybody. Raises `Nobody` for an empty one, if that is an option."""
+        if not isinstance(event, str):
+            raise TypeError(f"the name of an event is a text, not {event!r}")
         target = to or room
         if not target:
             for given in (to, room):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+import urllib.error
+import urllib.request
 from typing import Any
 
 import kokanee
 import pytest
 import websocket
-from kokanee import _access_log
+from kokanee import _access_log, _options
 from support import Program, program
 
 KINDS = pytest.mark.parametrize("kind", ["sync", "async"])
@@ -52,6 +54,34 @@ def test_the_lines_are_those_of_the_published_packages(kind: str) -> None:
     ours = lines_of("kokanee", kind)
     # What the two sides of a connection do at the same time may be in another order.
     assert sorted(ours) == sorted(published)
+
+
+def test_what_the_root_logger_has_is_not_written_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("socketio.test_of_two_handlers")
+    made = _options.make_logger(True, logger)
+    root, seen = logging.getLogger(), []
+    before = root.handlers[:]
+    other = logging.Handler()
+    other.emit = seen.append  # type: ignore[method-assign]
+    try:
+        root.handlers[:] = [other]
+        made.error("once")
+        root.handlers[:] = []
+        made.error("alone")
+    finally:
+        root.handlers[:] = before
+    assert [record.getMessage() for record in seen] == ["once"]
+    assert capsys.readouterr().err == "alone\n"
+
+
+def test_a_refused_revision_is_said() -> None:
+    with program("sizes.py", KIND="sync", OPTIONS="{}") as server:
+        for _ in range(3):
+            with pytest.raises(urllib.error.HTTPError, match="400"):
+                urllib.request.urlopen(f"http://127.0.0.1:{server.port}/socket.io/?EIO=3&transport=polling")
+        line = server.wait_for("WARNING kokanee a client speaks Engine.IO 3")
+        assert "allow_eio3" in line
+        assert server.output.count("Engine.IO 3") == 1
 
 
 @KINDS

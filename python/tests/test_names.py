@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from raw import websocket
 from support import PROGRAMS, free_port, javascript, program
 
 LISTING = (PROGRAMS / "origin.py").read_text()
@@ -96,6 +97,75 @@ def test_run_gives_a_program_its_arguments_and_folder(tmp_path: Path) -> None:
         )
         assert done.stdout == "__main__ ['a', '--b'] helper kokanee\n", done.stderr
         assert done.returncode == 3
+
+
+def test_run_is_as_if_python_ran_the_program(tmp_path: Path) -> None:
+    text = """
+import atexit, multiprocessing, os, pathlib, pickle, subprocess, sys, threading, time
+import socketio
+class Thing: pass
+def late():
+    time.sleep(0.2)
+    print("late", type(pickle.loads(pickle.dumps(Thing()))) is Thing)
+def child():
+    import engineio, socketio
+    print("spawned", socketio.__name__, engineio.__name__, flush=True)
+if __name__ == "__main__":
+    folder = pathlib.Path(__file__).parent
+    print(folder == pathlib.Path.cwd(), os.path.isabs(__file__), sys.argv[0], __package__, __spec__, socketio.__name__, flush=True)
+    again = "import socketio, engineio; from socketio import exceptions; print('started', socketio.__name__, engineio.__name__)"
+    subprocess.run([sys.executable, "-c", again], check=True)
+    process = multiprocessing.get_context("spawn").Process(target=child)
+    process.start()
+    process.join()
+    atexit.register(late)
+    threading.Thread(target=late).start()
+"""
+    (tmp_path / "program.py").write_text(text)
+    command = [sys.executable, "-m", "kokanee", "run", "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == [
+        "True True program.py None None kokanee",
+        "started kokanee kokanee.engineio",
+        "spawned kokanee kokanee.engineio",
+        "late True",
+        "late True",
+    ], done.stderr
+
+
+def test_another_python_that_a_program_starts_keeps_its_packages(tmp_path: Path) -> None:
+    (tmp_path / "socketio").mkdir()
+    (tmp_path / "socketio" / "__init__.py").write_text("word = 'its own'\n")
+    # One without any package.
+    again = f"import sys; sys.path.append({str(tmp_path)!r}); import socketio; print(socketio.word)"
+    (tmp_path / "program.py").write_text(f"import subprocess, sys\nsubprocess.run([sys.executable, '-S', '-c', {again!r}])\n")
+    command = [sys.executable, "-m", "kokanee", "run", str(tmp_path / "program.py")]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=60)
+    assert done.stdout == "its own\n", done.stderr
+
+
+@pytest.mark.parametrize("how", ["uvicorn, workers", "uvicorn, reload", "hypercorn, workers"])
+def test_workers_and_reloaders_of_a_host_have_this_package(how: str, tmp_path: Path) -> None:
+    port = free_port()
+    option = "workers=2" if "workers" in how else "reload=True"
+    path = tmp_path / "program.py"
+    path.write_text(
+        "import socketio\n"
+        "sio = socketio.AsyncServer(async_mode='asgi')\n"
+        "app = socketio.ASGIApp(sio)\n"
+        "@sio.event\n"
+        "async def which(sid):\n"
+        "    return socketio.__name__\n"
+        "if __name__ == '__main__':\n"
+        "    import uvicorn\n"
+        f"    uvicorn.run('program:app', port={port}, {option})\n"
+    )
+    words = [str(path)] if "uvicorn" in how else ["-m", "hypercorn", "-w", "2", "-b", f"127.0.0.1:{port}", "program:app"]
+    with program(sys.executable, "-m", "kokanee", "run", *words, port=port, PYTHONPATH=str(tmp_path)):
+        client = websocket(port)
+        client.send('421["which"]')
+        assert client.recv() == '431["kokanee"]'
+        client.close()
 
 
 def test_run_without_a_program_says_how_to_use_it() -> None:

@@ -505,6 +505,19 @@ impl ServerInner {
         }
     }
 
+    /// Logs that a client of another revision was refused: nobody sees more of it than a client that does not connect.
+    fn log_revision(&self, address: Option<IpAddr>) {
+        let Some(skipped) = self.revision_log.pass() else {
+            return;
+        };
+        let address = address.map(tracing::field::display);
+        tracing::warn!(
+            address,
+            skipped,
+            "a client speaks Engine.IO 3, as the JavaScript clients 1 and 2 do, and is refused; allow_eio3 lets it in"
+        );
+    }
+
     /// Logs that no proxy can be trusted, because the host does not say who has connected.
     fn log_no_address(&self) {
         if !self.trusted_proxies.is_empty()
@@ -533,6 +546,7 @@ impl ServerInner {
         let to_websocket = transport == Transport::WebSocket;
         let refuse = |refusal: Refusal| Opened::from(refusal.response(to_websocket));
         if !self.is_served(query.revision) {
+            self.log_revision(address.map(|address| address.ip()));
             return refuse(Refusal::UnsupportedProtocol);
         }
         let mut upgrade = None;

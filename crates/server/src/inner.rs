@@ -78,6 +78,7 @@ pub(crate) struct ServerInner {
     pub(crate) limit_log: Throttle,
     pub(crate) size_log: Throttle,
     pub(crate) proxy_log: Throttle,
+    pub(crate) revision_log: Throttle,
     pub(crate) static_files: RwLock<StaticFiles>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) state: Arc<States>,

@@ -653,6 +653,7 @@ impl ServerBuilder {
             limit_log: Throttle::default(),
             size_log: Throttle::default(),
             proxy_log: Throttle::default(),
+            revision_log: Throttle::default(),
             static_files: RwLock::default(),
             sessions: Arc::default(),
             state,
