@@ -6,6 +6,7 @@ import inspect
 from typing import Any, Callable
 
 from ._handlers import accepts
+from ._recovery import fitted
 
 Handler = Callable[..., Any]
 
@@ -42,8 +43,8 @@ def _unfit(event: str, handler: Handler, form: str) -> TypeError:
     return TypeError(f"a handler of {event!r} of a client is called as {form}, which {name} is not made for")
 
 
-def lifecycle_args(event: str, handler: Handler, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Returns the arguments for a handler: one of `disconnect` may leave out the reason."""
-    if event != "disconnect" or accepts(handler, len(args)):
-        return args
-    return args[:-1]
+def handler_args(event: str, handler: Handler, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Returns the arguments for a handler: one of `disconnect` may leave out the reason, others the offset of a recovery."""
+    if event != "disconnect":
+        return fitted(handler, args)
+    return args if accepts(handler, len(args)) else args[:-1]

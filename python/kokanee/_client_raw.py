@@ -37,6 +37,8 @@ class RawEngine:
         self._reconnects = options["reconnection"]
         self._wanted: list[str] = []
         self._joined: set[str] = set()
+        #: The namespaces whose state the server keeps.
+        self._recoverable: set[str] = set()
         self._ids = itertools.count(1)
         #: The number of the client's call for each id of an acknowledgement.
         self._calls: dict[int, tuple[int, str]] = {}
@@ -222,13 +224,18 @@ class RawEngine:
 
     def _take_packet(self, kind: int, namespace: str, data: Any, id: int | None) -> None:
         if kind in (packet.EVENT, packet.BINARY_EVENT):
+            may_have_offset = id is None and namespace in self._recoverable
             answer = _Answer(self, namespace, id) if id is not None or self._is_serial else None
-            self._put_event((_engine.CLIENT_RECEIVED, self._number, namespace, data[0], tuple(data[1:]), answer))
+            facts = (namespace, data[0], tuple(data[1:]), answer, may_have_offset)
+            self._put_event((_engine.CLIENT_RECEIVED, self._number, *facts))
         elif kind in (packet.ACK, packet.BINARY_ACK):
             call, _ = self._calls.pop(id or 0, (0, ""))
             self._tell(_engine.CLIENT_ANSWERED, call, tuple(data or ()), None)
         elif kind == packet.CONNECT:
             self._joined.add(namespace)
+            self._recoverable.discard(namespace)
+            if (data or {}).get("pid"):
+                self._recoverable.add(namespace)
             sid = (data or {}).get("sid", self._engine.session_id())
             self._tell(_engine.CLIENT_CONNECTED, namespace, sid, False, 0)
         elif kind == packet.DISCONNECT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Sequence
+from types import FunctionType, MethodType
 from typing import Any, Callable
 
 from ._steps import settle
@@ -20,6 +21,13 @@ LIFECYCLE: dict[str, list[tuple[str, ...]]] = {
 
 def accepts(handler: Handler, count: int) -> bool:
     """Returns whether a handler can be called with so many positional arguments; if that is unknown, `True`."""
+    function = handler.__func__ if type(handler) is MethodType else handler
+    if type(function) is FunctionType and not function.__code__.co_kwonlyargcount and not hasattr(function, "__wrapped__"):
+        # As most are: events of some servers ask for each, and `inspect` is slow.
+        code = function.__code__
+        given = count + (function is not handler)
+        takes_all = bool(code.co_flags & inspect.CO_VARARGS)
+        return given >= code.co_argcount - len(function.__defaults__ or ()) and (takes_all or given <= code.co_argcount)
     signature = _signature(handler)
     if signature is None:
         return True

@@ -9,7 +9,8 @@ from typing import Any, Callable
 
 from . import _client_hub, _client_loop, _client_options, _engine, exceptions
 from ._client_answer import Answer
-from ._client_handlers import lifecycle_args
+from ._client_handlers import handler_args
+from ._recovery import fitted, marked
 from ._steps import is_awaitable, settle
 from .base_client import WAIT_TIMEOUT, BaseClient, Watch
 
@@ -314,12 +315,14 @@ class AsyncClient(BaseClient):
             self._hub.spawn(self._life(event))
 
     async def _handle_event(self, event: tuple[Any, ...]) -> None:
-        _, _, namespace, name, args, answer = event
+        _, _, namespace, name, args, answer, may_have_offset = event
+        if may_have_offset:
+            args = marked(args)
         self.logger.info('Received event "%s" [%s]', name, namespace)
         try:
             if self._listeners:
                 for listener in self._listening("any"):
-                    await settle(listener(name, *args))
+                    await settle(listener(*fitted(listener, (name, *args))))
             result = await self._trigger_event(name, namespace, *args)
             if answer is not None:
                 answer.send_result(result)
@@ -350,7 +353,7 @@ class AsyncClient(BaseClient):
         """Calls the handler of an event, and returns what it returns."""
         handler, arguments = self._get_event_handler(event, namespace, args)
         if handler is not None:
-            result = handler(*lifecycle_args(event, handler, arguments))
+            result = handler(*handler_args(event, handler, arguments))
             return await result if is_awaitable(result) else result
         handler, arguments = self._get_namespace_handler(namespace, args)
         if handler is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._client_handlers import lifecycle_args
+from ._client_handlers import handler_args
 from ._steps import settle
 from .base_namespace import BaseClientNamespace
 
@@ -21,7 +21,7 @@ class AsyncClientNamespace(BaseClientNamespace):
         handler = getattr(self, "on_" + (event or ""), None)
         if handler is None:
             return None
-        return await settle(handler(*lifecycle_args(event, handler, args)))
+        return await settle(handler(*handler_args(event, handler, args)))
 
     async def emit(
         self, event: str, data: Any = None, namespace: str | None = None, callback: Any = None

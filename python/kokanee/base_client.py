@@ -14,7 +14,7 @@ from typing import Any, Callable, ClassVar
 from . import _client_options, _engine, _options, base_namespace, exceptions, packet
 from ._client_answer import Answer
 from ._client_eio import ClientEIO
-from ._client_handlers import RESERVED, Handler, check, lifecycle_args
+from ._client_handlers import RESERVED, Handler, check, handler_args
 from ._registering import H, Registering
 from ._steps import settle
 from .engineio import packet as eio_packet
@@ -213,7 +213,8 @@ class BaseClient(Registering):
         """Removes the handler of an event, if it is this one or none is given. Returns whether there was one."""
         own = self.handlers.get(namespace or "/", {})
         known = own.get(event)
-        if known is None or (handler is not None and known != handler and getattr(known, "handler", None) != handler):
+        registered = known.__wrapped__ if isinstance(known, _Once) else known
+        if known is None or (handler is not None and handler not in (known, registered)):
             return False
         return own.pop(event, None) is not None
 
@@ -739,14 +740,14 @@ class _Once:
 
     def __init__(self, client: BaseClient, event: str, namespace: str, handler: Handler) -> None:
         self._client, self._event, self._namespace = client, event, namespace
-        self.handler = handler
+        self.__wrapped__ = handler
 
     def __call__(self, *args: Any) -> Any:
         own = self._client.handlers.get(self._namespace, {})
         if own.get(self._event) is not self or own.pop(self._event, None) is not self:
             # Another thread was faster.
             return None
-        return self.handler(*lifecycle_args(self._event, self.handler, args))
+        return self.__wrapped__(*handler_args(self._event, self.__wrapped__, args))
 
 
 def _error_args(text: str, data: Any) -> tuple[Any, ...]:

@@ -6,7 +6,8 @@ from typing import Any, Callable
 
 from . import _client_hub, _engine, _lifecycle, exceptions
 from ._client_answer import Answer, answer_value, no_answer
-from ._client_handlers import Handler, check_namespace, check_plain, lifecycle_args
+from ._client_handlers import Handler, check_namespace, check_plain, handler_args
+from ._recovery import fitted, marked
 from ._registering import H
 from ._steps import drive
 from .base_client import WAIT_TIMEOUT, BaseClient, Watch
@@ -319,12 +320,14 @@ class Client(BaseClient):
             drive(self._life(event))
 
     def _handle_event(self, event: tuple[Any, ...]) -> None:
-        _, _, namespace, name, args, answer = event
+        _, _, namespace, name, args, answer, may_have_offset = event
+        if may_have_offset:
+            args = marked(args)
         self.logger.info('Received event "%s" [%s]', name, namespace)
         try:
             if self._listeners:
                 for listener in self._listening("any"):
-                    listener(name, *args)
+                    listener(*fitted(listener, (name, *args)))
             result = self._trigger_event(name, namespace, *args)
             if answer is not None:
                 answer.send_result(result)
@@ -346,7 +349,7 @@ class Client(BaseClient):
         """Calls the handler of an event, and returns what it returns."""
         handler, arguments = self._get_event_handler(event, namespace, args)
         if handler is not None:
-            return handler(*lifecycle_args(event, handler, arguments))
+            return handler(*handler_args(event, handler, arguments))
         handler, arguments = self._get_namespace_handler(namespace, args)
         if handler is not None:
             return handler.trigger_event(event, *arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._client_handlers import lifecycle_args
+from ._client_handlers import handler_args
 from .base_namespace import BaseClientNamespace
 
 
@@ -16,7 +16,7 @@ class ClientNamespace(BaseClientNamespace):
         handler = getattr(self, "on_" + (event or ""), None)
         if handler is None:
             return None
-        return handler(*lifecycle_args(event, handler, args))
+        return handler(*handler_args(event, handler, args))
 
     def emit(self, event: str, data: Any = None, namespace: str | None = None, callback: Any = None) -> None:
         """Emits an event; see `Client.emit`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,8 @@ from client_observing import KINDS, combined
 from client_watching import Watched, watched
 from relay import Relay, relay
 from support import INTEROP, program, until
+
+from kokanee import _recovery
 
 SERVER = str(INTEROP / "client" / "servers" / "socket-io-4.mjs")
 #: Pings that find out soon.
@@ -101,3 +104,63 @@ def test_a_client_that_is_not_recovered_is_a_new_one(kind: str, options: tuple[s
         assert not was_recovered
         assert not set(ids) & set(others)
         assert client.ask("say('answer', await do(client.call('rooms')))") == [[]]
+
+
+#: Handlers of an event with a value, and what they get of it.
+HANDLERS = [
+    ("client.on('said', lambda value: say('got', value))", ["a value"]),
+    ("client.once('said', lambda value: say('got', value))", ["a value"]),
+    ("client.on('said', lambda value, more=None: say('got', value, more))", ["a value", None]),
+    ("client.on('said', lambda *args: say('got', *args))", ["a value"]),
+    ("client.off('said'); client.on('*', lambda event, value: say('got', event, value))", ["said", "a value"]),
+    ("client.off('*'); client.on_any(lambda event, *args: say('got', event, *args))", ["said", "a value"]),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_handlers_do_not_see_the_offset_of_a_server_that_recovers(kind: str) -> None:
+    with served(kind, "websocket", "--recovery", "60000") as (_, client):
+        for handler, expected in HANDLERS:
+            assert client.ask(f"{handler}; await do(client.emit('say', 'a value'))", "got") == expected, handler
+        client.tell("client.off_any()")
+        base = "__import__('kokanee')." + ("ClientNamespace" if kind == "sync" else "AsyncClientNamespace")
+        methods = "{'on_said': lambda self, value: say('got', value)}"
+        client.tell(f"client.off('said', namespace='/chat'); client.register_namespace(type('Chat', ({base},), {methods})('/chat'))")
+        assert client.ask("await do(client.emit('say', 'a value', namespace='/chat'))", "got") == ["a value"]
+        # With an acknowledgement comes no offset, and what the handler returns is the answer.
+        client.tell("client.on('asked', lambda value: value + '!'); client.on('answered', lambda value: say('got', value))")
+        assert client.ask("await do(client.emit('call me', ('asked', 'Q84fHBt')))", "got") == ["Q84fHBt!"]
+        # Who has a parameter for it gets it.
+        client.tell("client.on('said', lambda value, offset: say('got', value, offset))")
+        value, offset = client.ask("await do(client.emit('say', 'a value'))", "got")
+        assert value == "a value" and re.fullmatch(r"[\w-]{7}(\.[\w-]+)?", offset)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_does_not_recover_appends_nothing(kind: str) -> None:
+    with served(kind, "websocket") as (_, client):
+        client.tell("client.on('said', lambda *args: say('got', *args))")
+        text = client.ask("import time; say('answer', time.time())")[0]
+        assert client.ask(f"await do(client.emit('say', (1, {_base64(text)!r})))", "got") == [1, _base64(text)]
+
+
+def _base64(seconds: float) -> str:
+    """Returns a time as the offsets of JavaScript's adapter begin."""
+    number, text = int(seconds * 1000), ""
+    while number:
+        number, digit = divmod(number, 64)
+        text = _recovery._DIGITS[digit] + text
+    return text
+
+
+def test_what_may_be_a_value_stays_with_the_handlers_that_take_it() -> None:
+    now = _base64(time.time())
+    for offset in (now, now + ".2A", "1700000000000-0", "65f1a2b3c4d5e6f708192a3b"):
+        assert _recovery.fitted(lambda *args: None, _recovery.marked((1, offset))) == (1,)
+        assert _recovery.fitted(lambda first, second: None, _recovery.marked((1, offset))) == (1, offset)
+    # A volatile event has no offset.
+    for value in ("changed", "two words", "", _base64(time.time() - 10 * 365 * 86400)):
+        assert _recovery.fitted(lambda *args: None, _recovery.marked((1, value))) == (1, value)
+        assert _recovery.fitted(lambda first: None, _recovery.marked((1, value))) == (1,)
+    assert _recovery.marked((1, 2)) == (1, 2)
+    assert _recovery.marked(()) == ()

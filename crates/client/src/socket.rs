@@ -73,6 +73,7 @@ impl fmt::Debug for Core {
 struct State {
     id: Option<Str>,
     recovered: bool,
+    recoverable: bool,
     subscribers: Vec<Subscriber>,
     attached: Attached,
 }
@@ -208,6 +209,11 @@ impl Core {
         let mut state = self.state();
         state.id = id;
         state.recovered = recovered;
+    }
+
+    /// Notes whether the server keeps the socket's state. It holds for what was received before a connection was lost, too.
+    pub(crate) fn set_recoverable(&self, recoverable: bool) {
+        self.state().recoverable = recoverable;
     }
 
     /// The number of its connection, or of the last one.
@@ -448,6 +454,24 @@ impl Socket {
     /// ```
     pub fn is_recovered(&self) -> bool {
         self.core.state().recovered
+    }
+
+    /// Returns whether the server keeps the socket's state while the connection is lost. Such a server appends one more argument, a
+    /// short text, to each event that wants no acknowledgement. Handlers that ask for fewer arguments do not see it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kokanee_client::{Client, Data, Socket};
+    /// # fn example() {
+    /// Client::builder("http://localhost:5000").on("news", async |socket: Socket, Data(args): Data<Vec<String>>| {
+    ///     let count = args.len() - usize::from(socket.is_recoverable());
+    ///     println!("{:?}", &args[..count]);
+    /// });
+    /// # }
+    /// ```
+    pub fn is_recoverable(&self) -> bool {
+        self.core.state().recoverable
     }
 
     /// Returns the transport that carries the connection now, or `None` while there is no connection.

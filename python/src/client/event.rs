@@ -74,6 +74,8 @@ enum What {
         socket: Socket,
         event: RawEvent,
         ack: Option<Ack>,
+        /// The last argument may be the offset that a server appends which recovers connections.
+        may_have_offset: bool,
         /// Dropped when Python has handled the event, if events are handled one after the other.
         turn: Option<oneshot::Sender<()>>,
     },
@@ -180,11 +182,13 @@ impl Origin {
             async move {
                 origin.queue.room().await;
                 let ack = ack.is_wanted().then_some(ack);
+                let may_have_offset = ack.is_none() && socket.is_recoverable();
                 let (turn, ended) = origin.serial.then(oneshot::channel).unzip();
                 origin.push(What::Received {
                     socket,
                     event,
                     ack,
+                    may_have_offset,
                     turn,
                 });
                 if let Some(ended) = ended {
@@ -300,13 +304,23 @@ pub(crate) fn event_to_python(py: Python<'_>, event: ClientEvent) -> PyResult<Bo
             socket,
             event,
             ack,
+            may_have_offset,
             turn,
         } => {
             let args = value::args_to_python(py, &origin.json, event.args())?;
             let json = || origin.json.as_ref().map(|json| json.clone_ref(py));
             let answer = (ack.is_some() || turn.is_some()).then(|| Answer::new(json(), ack, turn));
             let namespace = PyString::intern(py, socket.namespace());
-            (RECEIVED, client, namespace, event.name(), args, answer).into_pyobject(py)
+            (
+                RECEIVED,
+                client,
+                namespace,
+                event.name(),
+                args,
+                answer,
+                may_have_offset,
+            )
+                .into_pyobject(py)
         }
         What::Connected { socket, attempt } => {
             let sid = socket.id();

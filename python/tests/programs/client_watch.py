@@ -53,8 +53,7 @@ def number(value):
 
 
 @client.on("tick")
-def tick(value, *offset):
-    # A server that restores connections appends an offset.
+def tick(value):
     numbers.append(value)
 
 

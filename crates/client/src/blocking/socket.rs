@@ -94,6 +94,11 @@ impl Socket {
         self.socket.is_recovered()
     }
 
+    /// Returns whether the server keeps the socket's state while the connection is lost, and so appends one more argument to events.
+    pub fn is_recoverable(&self) -> bool {
+        self.socket.is_recoverable()
+    }
+
     /// Returns the transport that carries the connection now, or `None` while there is no connection.
     pub fn transport(&self) -> Option<Transport> {
         self.socket.transport()

@@ -282,6 +282,7 @@ impl SocketState {
         self.phase = Phase::Connected;
         self.was_connected = true;
         let sid = sid.or_else(|| connection.legacy_id(&self.core.namespace));
+        self.core.set_recoverable(pid.is_some());
         self.core.set_identity(sid, self.recovery.on_connected(pid));
         if self.core.connection() == 0 {
             self.events.gather(&self.core, turn.now);

@@ -133,7 +133,7 @@ fn a_server_that_restores_the_state_is_sent_the_last_offset() {
         reconnect(&mut pair, r#"0{"sid":"public","pid":"private"}"#),
         json!({ "pid": "private", "offset": "offset-1" })
     );
-    assert!(pair.socket.is_recovered());
+    assert!(pair.socket.is_recovered() && pair.socket.is_recoverable());
     // It has lost the state: the offset is worth nothing any more.
     assert_eq!(
         reconnect(&mut pair, r#"0{"sid":"other","pid":"other"}"#),
