@@ -62,6 +62,9 @@ class Hub:
             self.clients[number] = client
             return number, self._queue
 
+    def check_loop(self) -> None:
+        """Does nothing: any thread may wait."""
+
     def remove(self, number: int) -> None:
         """Forgets a client; with the last one, the threads end."""
         with self._lock:

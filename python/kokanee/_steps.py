@@ -1,6 +1,7 @@
 """How one text of code serves functions and coroutines: it is written as a coroutine that awaits `settle(value)`.
 
-`AsyncServer` awaits it. `Server` runs it with `drive`: there every value is a plain one, so that it never suspends.
+`AsyncServer` and `AsyncClient` await it. `Server` and `Client` run it with `drive`: there every value is a plain one, so that it never
+suspends.
 """
 
 from __future__ import annotations
@@ -35,4 +36,4 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         result: T = end.value
         return result
     coroutine.close()
-    raise RuntimeError("an awaitable in a server whose handlers are functions: use AsyncServer")
+    raise RuntimeError("an awaitable where handlers are functions: use AsyncServer or AsyncClient")

@@ -21,7 +21,6 @@ class AsyncClient(BaseClient):
     All clients of a loop share one queue of events: an idle client has no task of its own.
     """
 
-    _hub: Any = None
     #: Set when the connection has ended for good.
     _end: Any = None
     _session_factory: Any = None
@@ -32,6 +31,9 @@ class AsyncClient(BaseClient):
 
     def _create_event(self) -> Any:
         return asyncio.Event()
+
+    def _wait_event(self, event: Any, seconds: float | None = None) -> Any:
+        return _wait(event, seconds)
 
     # Connecting.
 
@@ -79,26 +81,6 @@ class AsyncClient(BaseClient):
         # The server may have ended it already.
         self.connected = self._engine is not None and (bool(self.namespaces) or not wait)
 
-    async def _wait_for_answers(self, watch: Watch, seconds: float, wait: bool, retry: bool) -> None:
-        expected = len(self.connection_namespaces)
-        # The engine ends an attempt in time; the first answer comes after the connection.
-        left: float | None = None if retry else seconds + self._option("request_timeout") + 1
-        while len(self._answers) < expected and (wait or not (self._answers or self.namespaces)):
-            if not await _wait(watch.event, left) or self._engine is None:
-                return
-            watch.renew()
-            if not retry:
-                left = seconds
-
-    async def _wait_for_upgrade(self) -> None:
-        """Waits until the upgrade to a WebSocket has an end, as a client of python-socketio does."""
-        done = asyncio.Event()
-        number = self._call_number("", done.set)
-        engine = self._engine
-        if engine is not None and engine.awaits_upgrade(number):
-            await _wait(done, self._option("request_timeout"))
-        self._callbacks.pop(number, None)
-
     async def _open_session(self) -> None:
         """Makes the session whose headers and cookies are used, if `http_session` is a function or a coroutine function."""
         make = self._options.get("http_session")
@@ -118,22 +100,7 @@ class AsyncClient(BaseClient):
 
         Raises `ConnectionError` if the server refuses, and `BadNamespaceError` if the client is not connected.
         """
-        if self._engine is not None:
-            self._hub.check_loop()
-        if not self._begin_join(namespace):
-            return
-        watch = Watch(self)
-        try:
-            self._engine.join(namespace, True)
-            while wait and namespace not in self._answers and self._engine is not None:
-                if not await _wait(watch.event, self._wait_seconds(wait_timeout) + 1):
-                    break
-                watch.renew()
-            error = self._end_join(namespace) if wait and namespace not in self.namespaces else None
-        finally:
-            watch.end()
-        if error is not None:
-            raise error
+        await self._join(namespace, wait, wait_timeout)
 
     async def leave(self, namespace: str) -> None:
         """Leaves a namespace. Its disconnect handler is called; the others stay connected."""
@@ -219,35 +186,6 @@ class AsyncClient(BaseClient):
             if sent:
                 self._callbacks.pop(number, None)
                 self._emitted(sent, namespace)
-
-    async def _wait_for_room(self, engine: Any, namespace: str) -> None:
-        """Waits until the server has read what was sent before, or the connection has ended."""
-        self._hub.check_loop()
-        room = asyncio.Event()
-        waiting = Answer(room)
-        number = self._call_number(namespace, waiting)
-        try:
-            engine.when_room(namespace, number)
-            await room.wait()
-        finally:
-            self._callbacks.pop(number, None)
-        waiting.check()
-
-    async def _emit_later(self, engine: Any, namespace: str, event: str, data: Any) -> None:
-        """Emits an event when the server has read what was sent before."""
-        self._hub.check_loop()
-        left = asyncio.Event()
-        waiting = Answer(left)
-        number = self._call_number(namespace, waiting)
-        try:
-            sent = engine.emit(namespace, event, data, number)
-            if sent:
-                self._emitted(sent, namespace)
-                return
-            await left.wait()
-        finally:
-            self._callbacks.pop(number, None)
-        waiting.check()
 
     async def send(
         self,

@@ -116,6 +116,8 @@ class BaseClient(Registering):
     _accepted: frozenset[str] = frozenset()
     #: The connection, if its packets are read in Python.
     _raw: Any = None
+    #: Where handlers run.
+    _hub: Any = None
     _end: Any = None
 
     def __init__(
@@ -391,6 +393,50 @@ class BaseClient(Registering):
         """Returns an event of the kind that handlers of this client wait for."""
         raise NotImplementedError
 
+    def _wait_event(self, event: Any, seconds: float | None = None) -> Any:
+        """Waits for such an event. Returns whether it is set, or what gives that when it is awaited."""
+        raise NotImplementedError
+
+    async def _wait_for_answers(self, watch: Watch, seconds: float, wait: bool, retry: bool) -> None:
+        """Waits for the answers of the namespaces; unless `wait`, until there is a connection."""
+        expected = len(self.connection_namespaces)
+        # The engine ends an attempt in time; the first answer comes after the connection.
+        left: float | None = None if retry else seconds + self._option("request_timeout") + 1
+        while len(self._answers) < expected and (wait or not (self._answers or self.namespaces)):
+            if not await settle(self._wait_event(watch.event, left)) or self._engine is None:
+                return
+            watch.renew()
+            if not retry:
+                left = seconds
+
+    async def _wait_for_upgrade(self) -> None:
+        """Waits until the upgrade to a WebSocket has an end, as a client of python-socketio does."""
+        done = self._create_event()
+        number = self._call_number("", done.set)
+        engine = self._engine
+        if engine is not None and engine.awaits_upgrade(number):
+            await settle(self._wait_event(done, self._option("request_timeout")))
+        self._callbacks.pop(number, None)
+
+    async def _join(self, namespace: str, wait: bool, wait_timeout: Any) -> None:
+        """Joins one more namespace, and raises an exception that says why it is not joined."""
+        if self._engine is not None:
+            self._hub.check_loop()
+        if not self._begin_join(namespace):
+            return
+        watch = Watch(self)
+        try:
+            self._engine.join(namespace, True)
+            while wait and namespace not in self._answers and self._engine is not None:
+                if not await settle(self._wait_event(watch.event, self._wait_seconds(wait_timeout) + 1)):
+                    break
+                watch.renew()
+            error = self._end_join(namespace) if wait and namespace not in self.namespaces else None
+        finally:
+            watch.end()
+        if error is not None:
+            raise error
+
     def _wake(self) -> None:
         for watch in tuple(self._watches):
             watch.event.set()
@@ -511,6 +557,35 @@ class BaseClient(Registering):
         number = next(_calls)
         self._callbacks[number] = (namespace, callback)
         return number
+
+    async def _wait_for_room(self, engine: Any, namespace: str) -> None:
+        """Waits until the server has read what was sent before, or the connection has ended."""
+        self._hub.check_loop()
+        room = self._create_event()
+        waiting = Answer(room)
+        number = self._call_number(namespace, waiting)
+        try:
+            engine.when_room(namespace, number)
+            await settle(self._wait_event(room))
+        finally:
+            self._callbacks.pop(number, None)
+        waiting.check()
+
+    async def _emit_later(self, engine: Any, namespace: str, event: str, data: Any) -> None:
+        """Emits an event when the server has read what was sent before."""
+        self._hub.check_loop()
+        left = self._create_event()
+        waiting = Answer(left)
+        number = self._call_number(namespace, waiting)
+        try:
+            sent = engine.emit(namespace, event, data, number)
+            if sent:
+                self._emitted(sent, namespace)
+                return
+            await settle(self._wait_event(left))
+        finally:
+            self._callbacks.pop(number, None)
+        waiting.check()
 
     def _is_waited_for(self, number: int) -> bool:
         """Returns whether somebody waits for an answer, and not a callback of the application."""

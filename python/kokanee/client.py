@@ -29,6 +29,9 @@ class Client(BaseClient):
     def _create_event(self) -> Any:
         return self._hub.mode.event()
 
+    def _wait_event(self, event: Any, seconds: float | None = None) -> Any:
+        return event.wait(seconds)
+
     # Handlers are functions.
 
     def _check_handler(self, event: str, handler: Handler, namespace: str) -> None:
@@ -73,11 +76,11 @@ class Client(BaseClient):
         try:
             values = (_value(url), _value(headers), _value(auth))
             self._make_engine(self._hub, values, seconds, retry)
-            self._wait_for_answers(watch, seconds, wait, retry)
+            drive(self._wait_for_answers(watch, seconds, wait, retry))
             error = self._connection_error() if wait else self._first_failure()
             if error is not None:
                 raise error
-            self._wait_for_upgrade()
+            drive(self._wait_for_upgrade())
         except BaseException:
             self._stop()
             raise
@@ -89,45 +92,12 @@ class Client(BaseClient):
         # The server may have ended it already.
         self.connected = self._engine is not None and (bool(self.namespaces) or not wait)
 
-    def _wait_for_answers(self, watch: Watch, seconds: float, wait: bool, retry: bool) -> None:
-        expected = len(self.connection_namespaces)
-        # The engine ends an attempt in time; the first answer comes after the connection.
-        left: float | None = None if retry else seconds + self._option("request_timeout") + 1
-        while len(self._answers) < expected and (wait or not (self._answers or self.namespaces)):
-            if not watch.event.wait(left) or self._engine is None:
-                return
-            watch.renew()
-            if not retry:
-                left = seconds
-
-    def _wait_for_upgrade(self) -> None:
-        """Waits until the upgrade to a WebSocket has an end, as a client of python-socketio does."""
-        done = self._create_event()
-        number = self._call_number("", done.set)
-        engine = self._engine
-        if engine is not None and engine.awaits_upgrade(number):
-            done.wait(self._option("request_timeout"))
-        self._callbacks.pop(number, None)
-
     def join(self, namespace: str, wait: bool = True, wait_timeout: float = WAIT_TIMEOUT) -> None:
         """Joins one more namespace of the server, and stays in it over reconnections.
 
         Raises `ConnectionError` if the server refuses, and `BadNamespaceError` if the client is not connected.
         """
-        if not self._begin_join(namespace):
-            return
-        watch = Watch(self)
-        try:
-            self._engine.join(namespace, True)
-            while wait and namespace not in self._answers and self._engine is not None:
-                if not watch.event.wait(self._wait_seconds(wait_timeout) + 1):
-                    break
-                watch.renew()
-            error = self._end_join(namespace) if wait and namespace not in self.namespaces else None
-        finally:
-            watch.end()
-        if error is not None:
-            raise error
+        drive(self._join(namespace, wait, wait_timeout))
 
     def leave(self, namespace: str) -> None:
         """Leaves a namespace. Its disconnect handler is called; the others stay connected."""
@@ -208,11 +178,11 @@ class Client(BaseClient):
             self._emitted(-1, namespace)
             return
         if (callback is not None or self._raw is not None) and not engine.has_room(namespace):
-            self._wait_for_room(engine, namespace)
+            drive(self._wait_for_room(engine, namespace))
         if callback is None:
             sent = engine.emit(namespace, event, data)
             if sent == -3:
-                self._emit_later(engine, namespace, event, data)
+                drive(self._emit_later(engine, namespace, event, data))
             elif sent:
                 self._emitted(sent, namespace)
         else:
@@ -221,33 +191,6 @@ class Client(BaseClient):
             if sent:
                 self._callbacks.pop(number, None)
                 self._emitted(sent, namespace)
-
-    def _wait_for_room(self, engine: Any, namespace: str) -> None:
-        """Waits until the server has read what was sent before, or the connection has ended."""
-        room = self._create_event()
-        waiting = Answer(room)
-        number = self._call_number(namespace, waiting)
-        try:
-            engine.when_room(namespace, number)
-            room.wait()
-        finally:
-            self._callbacks.pop(number, None)
-        waiting.check()
-
-    def _emit_later(self, engine: Any, namespace: str, event: str, data: Any) -> None:
-        """Emits an event when the server has read what was sent before."""
-        left = self._create_event()
-        waiting = Answer(left)
-        number = self._call_number(namespace, waiting)
-        try:
-            sent = engine.emit(namespace, event, data, number)
-            if sent:
-                self._emitted(sent, namespace)
-                return
-            left.wait()
-        finally:
-            self._callbacks.pop(number, None)
-        waiting.check()
 
     def send(
         self,

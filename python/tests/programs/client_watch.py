@@ -53,7 +53,7 @@ def number(value):
 
 
 @client.on("tick")
-def tick(value):
+def tick(value, *padding):
     numbers.append(value)
 
 
