@@ -34,8 +34,11 @@ class RawEngine:
         #: What is sent with CONNECT. `None`: the application must be asked.
         self._auth = options.pop("auth", None)
         self._asks_auth = options.pop("asks_auth")
-        self._reconnects = options["reconnection"]
-        self._wanted: list[str] = []
+        #: Whether a server is tried again to which there was no connection yet.
+        self._retries = bool(options["retry"])
+        self._was_joined = False
+        #: The namespaces that are or will be joined, in their order.
+        self._wanted: dict[str, None] = {}
         self._joined: set[str] = set()
         #: The namespaces whose state the server keeps.
         self._recoverable: set[str] = set()
@@ -60,8 +63,7 @@ class RawEngine:
         """Joins a namespace, now or when the connection is open; `later` with an auth of its own."""
         if later:
             self._renew_auth()
-        if namespace not in self._wanted:
-            self._wanted.append(namespace)
+        self._wanted[namespace] = None
         if self._engine.is_connected("/"):
             self._connect([namespace])
         else:
@@ -69,8 +71,7 @@ class RawEngine:
 
     def leave(self, namespace: str, call: int) -> bool:
         """Leaves a namespace."""
-        if namespace in self._wanted:
-            self._wanted.remove(namespace)
+        self._wanted.pop(namespace, None)
         if namespace in self._joined:
             self._joined.discard(namespace)
             self._send(packet.DISCONNECT, namespace)
@@ -179,12 +180,7 @@ class RawEngine:
             self._partial = None
             self._connect(list(self._wanted))
         elif kind == _engine.CLIENT_DISCONNECTED:
-            namespaces = sorted(self._joined)
-            self._joined.clear()
-            self._renew_auth()
-            self._end_calls("the connection was lost")
-            for namespace in namespaces:
-                self._tell(kind, namespace, *event[3:])
+            self._lost(*event[3:])
         elif kind in (
             _engine.CLIENT_CONNECT_ERROR,
             _engine.CLIENT_NOT_JOINED,
@@ -196,6 +192,23 @@ class RawEngine:
                 self._tell(kind, namespace, *event[3:])
         else:
             self._client._handle_own(event)
+
+    def _lost(self, detail: str, is_final: bool, *facts: Any) -> None:
+        """Handles the end of the connection."""
+        namespaces = sorted(self._joined)
+        self._joined.clear()
+        self._renew_auth()
+        self._end_calls("the connection was lost")
+        for namespace in namespaces:
+            self._tell(_engine.CLIENT_DISCONNECTED, namespace, detail, is_final, *facts)
+        if detail == "io client disconnect":
+            return
+        for namespace in list(self._wanted):
+            if namespace not in namespaces:
+                failure = ("interrupted", f"the connection ended during the handshake: {detail}", None)
+                self._tell(_engine.CLIENT_CONNECT_ERROR, namespace, *failure)
+                if is_final or not (self._retries or self._was_joined):
+                    self._tell(_engine.CLIENT_NOT_JOINED, namespace, *failure)
 
     def _end_waiting_calls(self, error: Exception) -> None:
         """Ends the calls that wait: one of them may wait for the packet that could not be read."""
@@ -223,6 +236,9 @@ class RawEngine:
         self._take_packet(decoded.packet_type, decoded.namespace or "/", decoded.data, decoded.id)
 
     def _take_packet(self, kind: int, namespace: str, data: Any, id: int | None) -> None:
+        if kind not in (packet.ACK, packet.BINARY_ACK) and namespace not in self._wanted:
+            # Servers of revision 3 connect `/` unasked; others may not know yet that a namespace was left.
+            return
         if kind in (packet.EVENT, packet.BINARY_EVENT):
             may_have_offset = id is None and namespace in self._recoverable
             answer = _Answer(self, namespace, id) if id is not None or self._is_serial else None
@@ -233,6 +249,7 @@ class RawEngine:
             self._tell(_engine.CLIENT_ANSWERED, call, tuple(data or ()), None)
         elif kind == packet.CONNECT:
             self._joined.add(namespace)
+            self._was_joined = True
             self._recoverable.discard(namespace)
             if (data or {}).get("pid"):
                 self._recoverable.add(namespace)
@@ -240,8 +257,7 @@ class RawEngine:
             self._tell(_engine.CLIENT_CONNECTED, namespace, sid, False, 0)
         elif kind == packet.DISCONNECT:
             self._joined.discard(namespace)
-            if namespace in self._wanted:
-                self._wanted.remove(namespace)
+            self._wanted.pop(namespace, None)
             self._end_calls("the socket is disconnected", namespace)
             self._tell(_engine.CLIENT_DISCONNECTED, namespace, "io server disconnect", True, None, "")
         elif kind == packet.CONNECT_ERROR:

@@ -40,6 +40,8 @@ pub enum ClientInput {
         message: String,
         /// The data of the refusal.
         data: Option<serde_json::Value>,
+        /// All that the server has sent, as JSON: an object with the two, or of older servers anything.
+        payload: Option<Str>,
     },
     /// The namespace was accepted in a way that only servers of an older revision use.
     OlderServer {
@@ -290,5 +292,6 @@ fn on_refused(index: usize, payload: Option<&Str>) -> ClientInput {
         index,
         message,
         data,
+        payload: payload.cloned(),
     }
 }

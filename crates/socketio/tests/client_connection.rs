@@ -44,6 +44,7 @@ fn describe(
             index,
             message,
             data,
+            ..
         } => (index, format!("refused {message} {data:?}")),
         ClientInput::OlderServer { index } => (index, "older server".to_owned()),
         ClientInput::Event { index, id, event } => {
@@ -61,6 +62,24 @@ fn describe(
     };
     let socket = connection.get_mut(index).unwrap();
     Ok(format!("{socket}: {text}"))
+}
+
+#[test]
+fn a_refusal_has_all_that_the_server_has_sent() {
+    for (text, sent) in [
+        (
+            r#"4{"message":"no","hint":1}"#,
+            Some(r#"{"message":"no","hint":1}"#),
+        ),
+        (r#"4"no""#, Some(r#""no""#)),
+        ("4", None),
+    ] {
+        let input = v5().handle_message(Message::Text(text.into())).unwrap();
+        let Some(ClientInput::Refused { payload, .. }) = input else {
+            panic!("{input:?}")
+        };
+        assert_eq!(payload.as_deref(), sent, "{text}");
+    }
 }
 
 #[test]

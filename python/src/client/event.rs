@@ -427,14 +427,10 @@ fn failure_data<'py>(
     let data = PyDict::new(py);
     match failure {
         ConnectFailure::Refused {
-            message,
-            data: more,
-        } => {
-            data.set_item("message", message)?;
-            if let Some(more) = more {
-                data.set_item("data", from_json(py, more))?;
-            }
-        }
+            payload: Some(payload),
+            ..
+        } => return Ok(Some(from_json(py, payload))),
+        ConnectFailure::Refused { message, .. } => data.set_item("message", message)?,
         ConnectFailure::Rejected { code, message, .. } => {
             data.set_item("code", code)?;
             data.set_item("message", message)?;
@@ -445,7 +441,6 @@ fn failure_data<'py>(
 }
 
 /// The value, or its text if Python does not read it: who waits for the refusal must learn of it.
-fn from_json<'py>(py: Python<'py>, json: &Value) -> Bound<'py, PyAny> {
-    let text = json.to_string();
-    value::loads_text(py, &text).unwrap_or_else(|_| PyString::new(py, &text).into_any())
+fn from_json<'py>(py: Python<'py>, text: &str) -> Bound<'py, PyAny> {
+    value::loads_text(py, text).unwrap_or_else(|_| PyString::new(py, text).into_any())
 }

@@ -337,8 +337,9 @@ impl<W: Wire> Manager<W> {
         };
         match args {
             Ok(args) => {
-                let mut connected = self.sockets.iter_mut().filter(|it| it.is_connected());
-                if let Some(socket) = connected.next() {
+                // What comes with the open packet may be here before the socket has joined.
+                let mut wanted = self.sockets.iter_mut().filter(|it| it.is_wanted());
+                if let Some(socket) = wanted.next() {
                     socket.on_event(turn, None, RawEvent::new("message", args));
                 }
             }
@@ -377,8 +378,18 @@ impl<W: Wire> Manager<W> {
                 tracing::debug!("a connected namespace was refused, closing");
                 self.handle_lost(turn, CloseReason::ParseError);
             }
-            ClientInput::Refused { message, data, .. } => {
-                self.refuse(turn, key, ConnectFailure::Refused { message, data });
+            ClientInput::Refused {
+                message,
+                data,
+                payload,
+                ..
+            } => {
+                let failure = ConnectFailure::Refused {
+                    message,
+                    data,
+                    payload: payload.map(|payload| payload.as_str().into()),
+                };
+                self.refuse(turn, key, failure);
             }
             ClientInput::OlderServer { .. } => {
                 let failure = ConnectFailure::WrongRevision {
@@ -393,8 +404,12 @@ impl<W: Wire> Manager<W> {
                 self.close_if_unwanted(turn.now);
             }
             ClientInput::Disconnected { .. } => {
-                let (message, data) = ("disconnected by the server".to_owned(), None);
-                self.refuse(turn, key, ConnectFailure::Refused { message, data });
+                let failure = ConnectFailure::Refused {
+                    message: "disconnected by the server".to_owned(),
+                    data: None,
+                    payload: None,
+                };
+                self.refuse(turn, key, failure);
             }
         }
     }

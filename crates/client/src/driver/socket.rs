@@ -229,8 +229,11 @@ impl SocketState {
         connection: &mut Connection<W>,
         auth: serde_json::Value,
     ) -> bool {
-        // What came for the connection before is for nobody.
-        drop(self.events.take_before_connect());
+        let is_raw = self.core.hub.options.raw_messages;
+        if !is_raw {
+            // What came before it was asked for is for nobody.
+            drop(self.events.take_before_connect());
+        }
         let Some(open) = connection.open_mut() else {
             self.phase = Phase::Wanted;
             return false;
@@ -239,7 +242,6 @@ impl SocketState {
         let join = open
             .namespaces
             .join(Str::from(namespace.to_owned()), self.key);
-        let is_raw = self.core.hub.options.raw_messages;
         let silently = join == Join::SendAgain;
         let timeout = if silently {
             SILENT_JOIN
@@ -385,6 +387,7 @@ impl SocketState {
         reason: DisconnectReason,
         details: Option<&CloseDetails>,
     ) {
+        drop(self.events.take_before_connect());
         if self.is_wanted()
             && let Phase::Connected = std::mem::replace(&mut self.phase, Phase::Wanted)
         {
@@ -416,6 +419,7 @@ impl SocketState {
 
     /// The socket does not want to be connected any more; those who wait for that learn why. Returns how far it was.
     fn deactivate(&mut self, failure: &ConnectFailure) -> Phase {
+        drop(self.events.take_before_connect());
         let phase = std::mem::replace(&mut self.phase, Phase::Idle);
         self.inactive_because = failure.clone();
         for waiter in self.waiters.drain(..) {

@@ -154,6 +154,8 @@ pub enum ConnectFailure {
         message: String,
         /// The data that the server sent with the refusal.
         data: Option<serde_json::Value>,
+        /// All that the server has sent, as JSON: an object with `message` and `data`, or of older servers anything, such as a string.
+        payload: Option<Box<str>>,
     },
     /// The system gives no thread for the background of the blocking client.
     #[error("cannot start the background thread: {source}")]

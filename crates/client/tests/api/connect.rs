@@ -54,7 +54,7 @@ async fn a_refusal_comes_with_its_data() {
     let address = serve(&io, 0).await;
     let url = format!("http://{address}/admin");
     let failure = within("a refusal", Client::connect(&url)).await;
-    let Err(ConnectFailure::Refused { message, data }) = failure else {
+    let Err(ConnectFailure::Refused { message, data, .. }) = failure else {
         panic!("{failure:?}")
     };
     assert_eq!(

@@ -1,14 +1,17 @@
 //! How sockets join and leave their namespaces, and what a server restores.
 
 use std::{
+    future::poll_fn,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
 use kokanee_engineio::Revision;
+use kokanee_socketio::RawEvent;
 use serde_json::{Value, json};
 
 use super::pair::{Pair, outcome};
@@ -106,6 +109,34 @@ fn any_value_may_be_an_auth_if_the_application_says_so() {
     drop(pair.connect());
     pair.opens();
     assert_eq!(pair.sent(), [r#"0"secret""#]);
+}
+
+#[test]
+fn raw_messages_before_the_socket_has_joined_are_kept() {
+    let is_ready = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&is_ready);
+    let auth = move || {
+        let gate = Arc::clone(&gate);
+        poll_fn(move |_| match gate.load(Ordering::Relaxed) {
+            true => Poll::Ready(Value::Null),
+            false => Poll::Pending,
+        })
+    };
+    let mut pair = Pair::new(|builder| builder.raw_messages(true).auth_with(auth));
+    let note = pair.note();
+    let handler = move |event: RawEvent| {
+        note(event.args().json().to_owned());
+        async {}
+    };
+    pair.socket.on_fallback(handler);
+    drop(pair.connect());
+    pair.opens();
+    pair.server_sends("at once");
+    assert!(pair.log().is_empty());
+    is_ready.store(true, Ordering::Relaxed);
+    pair.server_sends("later");
+    pair.wait(SECOND);
+    assert_eq!(pair.log(), [r#""at once""#, r#""later""#]);
 }
 
 #[test]
