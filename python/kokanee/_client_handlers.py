@@ -23,12 +23,13 @@ def check(event: str, handler: Handler, namespace: str) -> None:
         raise _unfit(event, handler, "disconnect(namespace, reason)" if extra else "disconnect(reason)")
 
 
-def check_plain(event: str, handler: Handler) -> None:
-    """Raises `TypeError` if a handler is a coroutine function: nothing awaits it in a `Client`."""
+def check_plain(event: str, handler: Handler, role: str = "handler", caller: str = "a Client") -> None:
+    """Raises `TypeError` if a handler or a callback is a coroutine function: nothing awaits it."""
     call = getattr(handler, "__call__", None)  # noqa: B004
     if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call):
         name = getattr(handler, "__qualname__", handler)
-        raise TypeError(f"the handler {name} of {event!r} is a coroutine function, which a Client does not await: use AsyncClient")
+        hint = ": use AsyncClient" if caller == "a Client" else ""
+        raise TypeError(f"the {role} {name} of {event!r} is a coroutine function, which {caller} does not await{hint}")
 
 
 def check_namespace(namespace_handler: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Callable, ClassVar
 from . import _client_options, _engine, _options, base_namespace, exceptions, packet
 from ._client_answer import Answer
 from ._client_eio import ClientEIO
-from ._client_handlers import RESERVED, Handler, check, handler_args
+from ._client_handlers import RESERVED, Handler, check, check_plain, handler_args
 from ._registering import H, Registering
 from ._steps import settle
 from .engineio import packet as eio_packet
@@ -251,8 +251,9 @@ class BaseClient(Registering):
     def on_any_outgoing(self, handler: H) -> H:
         """Registers a listener that is called with each event that is emitted: `listener(event, *args)`.
 
-        It is called where `emit` is, and is a plain function for an `AsyncClient`, too.
+        It is called where `emit` is, and is a plain function for an `AsyncClient`, too: raises `TypeError` for a coroutine function.
         """
+        check_plain("outgoing", handler, "listener", "emit")
         return self._listen("outgoing", handler)
 
     def off_any_outgoing(self, handler: Handler | None = None) -> None:

@@ -169,9 +169,11 @@ class Client(BaseClient):
 
         A tuple as `data` is spread over several arguments, `None` is none, everything else is one. `callback` is called with
         the arguments of the acknowledgement. It may be called on any thread. If the server reads too slowly, this waits.
-        Raises `BadNamespaceError` if the namespace is not connected.
+        Raises `BadNamespaceError` if the namespace is not connected, and `TypeError` if `callback` is a coroutine function.
         """
         namespace = namespace or "/"
+        if callback is not None:
+            check_plain(event, callback, "callback")
         self._outgoing(event, data, namespace)
         engine = self._engine
         if engine is None:

@@ -403,6 +403,8 @@ def test_coroutine_functions_are_refused_where_nothing_awaits_them() -> None:
         lambda: sio.once("number", handler),
         lambda: sio.on_any(handler),
         lambda: sio.on_reconnect(handler),
+        lambda: sio.emit("echo", 1, callback=handler),
+        lambda: sio.send(1, callback=functools.partial(handler, 1)),
         lambda: sio.register_namespace(Root()),
     ]
     for register in registrations:
@@ -410,6 +412,9 @@ def test_coroutine_functions_are_refused_where_nothing_awaits_them() -> None:
             register()
     assert not sio.handlers and not sio.namespace_handlers
     kokanee.AsyncClient().on("number", handler)
+    # It is called within `emit`, of both kinds.
+    with pytest.raises(TypeError, match="is a coroutine function, which emit does not await$"):
+        kokanee.AsyncClient().on_any_outgoing(handler)
 
 
 def test_simple_clients(server: Program) -> None:
