@@ -48,6 +48,9 @@ class Hub:
         #: The clients that have a connection, or try to.
         self.clients: dict[int, Any] = {}
         self._queue: Any = None
+        #: Where packets that are read in Python wait, and the thread that reads them.
+        self._packets: Any = None
+        self._reader: threading.Thread | None = None
         # A signal handler may run while it is held.
         self._lock = threading.RLock()
 
@@ -62,6 +65,30 @@ class Hub:
             self.clients[number] = client
             return number, self._queue
 
+    def packet_queue(self, queue: Any) -> Any:
+        """Returns where the engine's own events of a client go whose packets are read in Python.
+
+        With threads, all of which may wait within handlers, one more reads packets, so that answers reach those who wait.
+        """
+        if not isinstance(self.mode, ClientThreads):
+            return queue
+        with self._lock:
+            if self._packets is None or self._packets.is_closed():
+                self._packets = _engine.ClientQueue()
+                self._reader = threading.Thread(target=self._read, args=(self._packets,), name="kokanee-packets", daemon=True)
+                self._reader.start()
+            return self._packets
+
+    def _read(self, packets: Any) -> None:
+        while event := packets.wait_event():
+            client = self.clients.get(event[1])
+            if client is None:
+                continue
+            try:
+                client._handle(event)
+            except Exception:
+                client.logger.exception("an event could not be handled")
+
     def check_loop(self) -> None:
         """Does nothing: any thread may wait."""
 
@@ -72,10 +99,18 @@ class Hub:
             is_last = not self.clients and self._queue is not None
             if is_last:
                 self._queue.close()
+                self._close_packets()
                 self._queue = None
         if is_last and isinstance(self.mode, ClientThreads):
             # They have nothing to do any more, unless a handler still runs.
             self.mode.join(JOIN_SECONDS)
+            if self._reader is not None and self._reader is not threading.current_thread():
+                self._reader.join(JOIN_SECONDS)
+
+    def _close_packets(self) -> None:
+        if self._packets is not None:
+            self._packets.close()
+            self._packets = None
 
     def _handle(self, event: tuple[Any, ...]) -> None:
         client = self.clients.get(event[1])
@@ -93,6 +128,7 @@ class Hub:
             self.clients.clear()
         if queue is not None:
             queue.close()
+        self._close_packets()
         close_engines([client._engine for client in clients], deadline)
 
     def leave_group(self, seconds: float) -> None:
@@ -103,7 +139,7 @@ class Hub:
         for client in self.clients.values():
             client._forget(self.mode.notifies)
         self.clients.clear()
-        self._queue = None
+        self._queue = self._packets = self._reader = None
         self._lock = threading.RLock()
 
 

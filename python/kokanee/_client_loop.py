@@ -57,6 +57,10 @@ class LoopHub:
         self.clients[number] = client
         return number, self._queue
 
+    def packet_queue(self, queue: Any) -> Any:
+        """Returns where the engine's own events of a client go whose packets are read in Python: handlers hold up none of them."""
+        return queue
+
     def check_loop(self) -> None:
         """Raises `RuntimeError` on another event loop, which would never be woken."""
         if asyncio.get_running_loop() is not self._loop:

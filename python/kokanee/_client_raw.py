@@ -19,7 +19,9 @@ NOT_CONNECTED = -1
 
 #: The kind of what is said here of packets. It begins as what the engine says does, so that the next message waits for no handler.
 TOLD = -1
-#: Events that wait for the handler of the one before them, if they are handled one after the other, before the next message waits.
+#: The kind of what is put behind events, of which many wait: then the next message is read.
+TURN = -2
+#: Events that wait for handlers before the next message waits.
 MOST_WAITING = 1024
 
 
@@ -29,7 +31,13 @@ class RawEngine:
     def __init__(self, client: Any, queue: Any, number: int, url: str, options: dict[str, Any]) -> None:
         self._client = client
         self._number = number
+        #: Where handlers take what is told. The engine's own events are taken elsewhere, if threads may wait within handlers.
         self._queue = queue
+        packets = client._hub.packet_queue(queue)
+        #: The number of the connection that is open, or of the next one.
+        self._connection = 1
+        #: That of the last message.
+        self._message_connection = 1
         self._packet_class = client.packet_class
         #: What is sent with CONNECT. `None`: the application must be asked.
         self._auth = options.pop("auth", None)
@@ -55,7 +63,7 @@ class RawEngine:
         #: All messages of one packet leave together.
         self._sending = threading.Lock()
         # One message after the other: attachments belong to what comes before them.
-        self._engine = _engine.ClientEngine(queue, number, url, {**options, "raw": True, "serial": True, "json": None})
+        self._engine = _engine.ClientEngine(packets, number, url, {**options, "raw": True, "serial": True, "json": None})
 
     # What a client calls.
 
@@ -149,6 +157,13 @@ class RawEngine:
     def _put(self, event: tuple[Any, ...]) -> None:
         self._queue.put((TOLD, self._number, event))
 
+    def _tell_answer(self, call: int, args: tuple[Any, ...] | None, error: str | BaseException | None) -> None:
+        if self._client._is_waited_for(call):
+            # All threads for handlers may wait for answers.
+            self._client._handle_answer(call, args, error)
+        else:
+            self._tell(_engine.CLIENT_ANSWERED, call, args, error)
+
     def _done(self, call: int) -> None:
         if call:
             self._client._handle_done(call, None)
@@ -157,16 +172,16 @@ class RawEngine:
         """Says that no answers come any more, in one namespace or in all."""
         for id, (call, name) in list(self._calls.items()):
             if namespace in (None, name) and self._calls.pop(id, None) is not None:
-                self._tell(_engine.CLIENT_ANSWERED, call, None, why)
+                self._tell_answer(call, None, why)
 
     def take(self, event: tuple[Any, ...]) -> None:
         """Handles what the engine says of the connection, and what its packets have led to."""
         kind = event[0]
         if kind == TOLD:
-            self._client._handle_own(event[2])
+            self._take_told(event[2])
         elif kind == _engine.CLIENT_RECEIVED:
             try:
-                self._take_message(event[4][0])
+                self._take_message(*event[4])
             except Exception as error:
                 self._client.logger.exception("a packet of the server cannot be read")
                 self._end_waiting_calls(error)
@@ -177,7 +192,6 @@ class RawEngine:
                 # Of a reconnection; that of each namespace comes with its answer.
                 self._tell(*event[:1], *event[2:])
                 return
-            self._partial = None
             self._connect(list(self._wanted))
         elif kind == _engine.CLIENT_DISCONNECTED:
             self._lost(*event[3:])
@@ -190,11 +204,21 @@ class RawEngine:
             self._renew_auth()
             for namespace in list(self._wanted):
                 self._tell(kind, namespace, *event[3:])
+        elif kind == _engine.CLIENT_DONE:
+            # Somebody waits, so that no thread for handlers may be left.
+            self._client._handle_own(event)
+        else:
+            self._put(event)
+
+    def _take_told(self, event: tuple[Any, ...]) -> None:
+        if event[0] == TURN:
+            event[2].done()
         else:
             self._client._handle_own(event)
 
     def _lost(self, detail: str, is_final: bool, *facts: Any) -> None:
         """Handles the end of the connection."""
+        self._connection += 1
         namespaces = sorted(self._joined)
         self._joined.clear()
         self._renew_auth()
@@ -214,10 +238,12 @@ class RawEngine:
         """Ends the calls that wait: one of them may wait for the packet that could not be read."""
         for id, (call, _) in list(self._calls.items()):
             if self._client._is_waited_for(call) and self._calls.pop(id, None) is not None:
-                self._tell(_engine.CLIENT_ANSWERED, call, None, error)
+                self._tell_answer(call, None, error)
 
-    def _take_message(self, message: Any) -> None:
+    def _take_message(self, message: Any, connection: int) -> None:
         partial, self._partial = self._partial, None
+        if connection != self._message_connection:
+            self._message_connection, partial = connection, None
         if partial is not None and isinstance(message, str):
             # What comes now is another packet.
             self._client.logger.error("a packet of the server came without its attachments")
@@ -236,17 +262,23 @@ class RawEngine:
         self._take_packet(decoded.packet_type, decoded.namespace or "/", decoded.data, decoded.id)
 
     def _take_packet(self, kind: int, namespace: str, data: Any, id: int | None) -> None:
+        is_event = kind in (packet.EVENT, packet.BINARY_EVENT)
+        if self._message_connection < self._connection:
+            # Its connection is lost: nobody waits for an answer, and nothing else of it holds any more.
+            if not is_event:
+                return
+            id = None
         if kind not in (packet.ACK, packet.BINARY_ACK) and namespace not in self._wanted:
             # Servers of revision 3 connect `/` unasked; others may not know yet that a namespace was left.
             return
-        if kind in (packet.EVENT, packet.BINARY_EVENT):
+        if is_event:
             may_have_offset = id is None and namespace in self._recoverable
             answer = _Answer(self, namespace, id) if id is not None or self._is_serial else None
             facts = (namespace, data[0], tuple(data[1:]), answer, may_have_offset)
             self._put_event((_engine.CLIENT_RECEIVED, self._number, *facts))
         elif kind in (packet.ACK, packet.BINARY_ACK):
             call, _ = self._calls.pop(id or 0, (0, ""))
-            self._tell(_engine.CLIENT_ANSWERED, call, tuple(data or ()), None)
+            self._tell_answer(call, tuple(data or ()), None)
         elif kind == packet.CONNECT:
             self._joined.add(namespace)
             self._was_joined = True
@@ -321,7 +353,11 @@ class RawEngine:
             if self._waiting is not None and len(self._waiting) >= MOST_WAITING:
                 self._turn = turn
                 return
-        turn.done()
+        if self._queue.load()[0] >= MOST_WAITING:
+            # When handlers have taken what is before it.
+            self._put((TURN, self._number, turn))
+        else:
+            turn.done()
 
 
 class _AuthRequest:

@@ -162,6 +162,14 @@ def frame(payload: str | bytes, opcode: int | None = None) -> bytes:
     return bytes([0x80 | kind]) + size + data
 
 
+def texts(connection: socket.socket) -> Iterator[str]:
+    """Returns the texts that a client sends in frames of a WebSocket, each short, until it closes."""
+    stream = connection.makefile("rb")
+    while len(head := stream.read(6)) == 6 and head[0] & 15 != 8:
+        data = stream.read(head[1] & 127)
+        yield bytes(byte ^ head[2 + index % 4] for index, byte in enumerate(data)).decode()
+
+
 def websocket(*messages: str | bytes, then: Answer = silent) -> Answer:
     """Returns a server of WebSockets that says these messages, or raw bytes of frames, and then waits, or goes on."""
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hostile import frame, hostile, texts, websocket
 from reversed_packets import Reversed
 from support import LIMIT, Program, program, until
 from test_client import connected, url_of
 
 import kokanee
-from kokanee import exceptions
+from kokanee import exceptions, packet
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +191,122 @@ def test_calls_end_when_a_packet_cannot_be_read(reversing: Program) -> None:
         assert str(error) == "the acknowledgement cannot be read: ValueError: poison"
         assert answers.get(timeout=LIMIT) == 1
         assert sio.call("echo", 2, timeout=LIMIT) == 2
+
+
+def test_handlers_that_wait_for_answers_take_no_thread_from_those(reversing: Program) -> None:
+    # More than there are threads for handlers.
+    count, answers = 400, queue.Queue()  # type: ignore[var-annotated]
+    with connected(url_of(reversing), client={"serializer": Reversed}) as sio:
+        sio.on("number", lambda number: answers.put(sio.call("echo", number, timeout=LIMIT)))
+        sio.emit("send_me", count)
+        assert sorted(answers.get(timeout=LIMIT) for _ in range(count)) == list(range(count))
+
+
+OPEN = '0{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000}'
+
+
+class Slow(packet.Packet):
+    """Takes as long to read a certain packet as the test says."""
+
+    go = threading.Event()
+
+    def decode(self, encoded_packet: Any) -> Any:
+        if "slow" in encoded_packet:
+            assert self.go.wait(LIMIT)
+        return super().decode(encoded_packet)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_messages_of_a_lost_connection_are_not_taken_for_those_of_the_next_one(kind: str) -> None:
+    Slow.go.clear()
+    numbers = iter((1, 2, 3))
+    received: list[str] = []
+    seen: queue.Queue[Any] = queue.Queue()
+
+    def hanging_up(connection: socket.socket) -> None:
+        next(texts(connection))
+        connection.shutdown(socket.SHUT_RDWR)
+
+    def staying(connection: socket.socket) -> None:
+        Slow.go.set()
+        received.extend(texts(connection))
+
+    #: What of the first connection is read when the second one is open.
+    old = ['42["old",1]', '421["ask"]', '40{"sid":"old"}', "41", '451-["half",{"_placeholder":true,"num":0}]']
+    first = websocket(OPEN, '40{"sid":"one"}', '42["slow"]', *old, then=hanging_up)
+    second = websocket(OPEN, '40{"sid":"two"}', '42["new"]', then=staying)
+
+    def answer(connection: socket.socket) -> None:
+        (first if next(numbers) == 1 else second)(connection)
+
+    options: dict[str, Any] = {"serializer": Slow, "reconnection_delay": 0.01, "async_handlers": False}
+
+    def check(sio: Any) -> None:
+        assert [seen.get(timeout=LIMIT) for _ in range(4)] == [("slow",), ("old", 1), ("ask",), ("new",)]
+        assert seen.empty() and sio.get_sid() == "two"
+
+    async def run(url: str) -> None:
+        sio = kokanee.AsyncClient(**options)
+        sio.on("*", lambda *args: seen.put(args))
+        await sio.connect(url, transports="websocket")
+        await asyncio.to_thread(check, sio)
+        await sio.disconnect()
+
+    with hostile(answer) as port:
+        url = f"http://127.0.0.1:{port}"
+        if kind == "async":
+            asyncio.run(run(url))
+        else:
+            sio = kokanee.Client(**options)
+            sio.on("*", lambda *args: seen.put(args))
+            sio.connect(url, transports="websocket")
+            check(sio)
+            sio.disconnect()
+        # Nothing is answered that was asked on the first connection.
+        until(lambda: received == ["40{}", "41"])
+
+
+def test_what_handlers_have_no_time_for_stays_with_the_server() -> None:
+    count, go, seen = 6_000, threading.Event(), queue.Queue()  # type: ignore[var-annotated]
+    events = b"".join(frame(f'42["number",{number}]') for number in range(count))
+
+    def flood(connection: socket.socket) -> None:
+        connection.sendall(events)
+        seen.put("all is sent")
+        for _ in texts(connection):
+            pass
+
+    def number(value: int) -> None:
+        go.wait(3 * LIMIT)
+        seen.put(value)
+
+    sio = kokanee.Client(serializer=Slow)
+    sio.on("number", number)
+    with hostile(websocket(OPEN, '40{"sid":"one"}', then=flood)) as port:
+        sio.connect(f"http://127.0.0.1:{port}", transports="websocket")
+        until(lambda: sio._hub._queue.load()[0] >= 1024)
+        # The threads for handlers are busy, and no more is read.
+        waiting = until(lambda: unchanged(lambda: sio._hub._queue.load()[0]))
+        assert waiting < 2 * 1024
+        go.set()
+        # At its pace, all come.
+        numbers = [got for got in (seen.get(timeout=LIMIT) for _ in range(count + 1)) if got != "all is sent"]
+        assert sorted(numbers) == list(range(count))
+        sio.disconnect()
+
+
+def unchanged(question: Callable[[], int]) -> int:
+    """Returns a number that stays the same for a while, or 0."""
+    number = question()
+    time.sleep(0.5)
+    return number if question() == number else 0
+
+
+def test_the_offset_of_a_server_that_recovers() -> None:
+    seen: queue.Queue[Any] = queue.Queue()
+    with hostile(websocket(OPEN, '40{"sid":"one","pid":"two"}', '42["said",1,"an-offset"]', '42["said",2]')) as port:
+        sio = kokanee.Client(serializer=Slow, async_handlers=False)
+        sio.on("said", lambda value: seen.put(value))
+        sio.connect(f"http://127.0.0.1:{port}", transports="websocket")
+        assert [seen.get(timeout=LIMIT) for _ in range(2)] == [1, 2]
+        sio.disconnect()

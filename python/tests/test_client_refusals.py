@@ -8,7 +8,7 @@ import socket
 from typing import Any
 
 import pytest
-from hostile import hostile, websocket
+from hostile import hostile, texts, websocket
 
 import kokanee
 from kokanee import exceptions, packet
@@ -34,9 +34,8 @@ FORMS: list[tuple[Any, list[Any]]] = [
 
 def leaving(connection: socket.socket) -> None:
     """Closes the connection when the client says that it does."""
-    stream = connection.makefile("rb")
-    while (head := stream.read(2))[0] & 15 != 8:
-        stream.read(4 + (head[1] & 127))
+    for _ in texts(connection):
+        pass
     connection.shutdown(socket.SHUT_RDWR)
 
 

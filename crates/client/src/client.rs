@@ -668,7 +668,8 @@ impl<M> ClientBuilder<M> {
     }
 
     /// Sets whether messages are handed on as they come, for servers whose protocol on top of Engine.IO is the application's.
-    /// The socket of `/` is connected with the session. Each message is an event `message` with one argument, and
+    /// The socket of `/` is connected with the session. Each message is an event `message`, whose arguments are the message and
+    /// the number of its connection, from 1 on: those of a lost one may still be there after the next one is open.
     /// [`Socket::send_message`] sends one. For bindings to other languages.
     #[doc(hidden)]
     pub fn raw_messages(mut self, raw: bool) -> Self {

@@ -328,21 +328,20 @@ impl<W: Wire> Manager<W> {
 
     /// Handles a message whose protocol is the application's: an event of the only socket.
     fn handle_raw(&mut self, turn: &mut Turn<'_, '_>, message: Message) {
+        // What comes with the open packet may be here before the socket has joined.
+        let Some(socket) = self.sockets.iter_mut().find(|it| it.is_wanted()) else {
+            return;
+        };
+        let number = socket.connection_number();
         let args = match message {
-            Message::Text(text) => Args::from_serialize(&(&*text,)),
+            Message::Text(text) => Args::from_serialize(&(&*text, number)),
             Message::Binary(bytes) => {
-                let placeholder = br#"[{"_placeholder":true,"num":0}]"#;
-                Args::from_json(placeholder.to_vec(), vec![bytes])
+                let json = format!(r#"[{{"_placeholder":true,"num":0}},{number}]"#);
+                Args::from_json(json.into_bytes(), vec![bytes])
             }
         };
         match args {
-            Ok(args) => {
-                // What comes with the open packet may be here before the socket has joined.
-                let mut wanted = self.sockets.iter_mut().filter(|it| it.is_wanted());
-                if let Some(socket) = wanted.next() {
-                    socket.on_event(turn, None, RawEvent::new("message", args));
-                }
-            }
+            Ok(args) => socket.on_event(turn, None, RawEvent::new("message", args)),
             Err(error) => {
                 tracing::debug!(%error, "message cannot be handed on, closing");
                 self.handle_lost(turn, CloseReason::ParseError);

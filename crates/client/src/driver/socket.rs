@@ -121,6 +121,11 @@ impl SocketState {
         !matches!(self.phase, Phase::Idle)
     }
 
+    /// The number of the connection that is open: that of the socket's connections.
+    pub(super) fn connection_number(&self) -> u64 {
+        self.core.connection() + u64::from(!self.is_connected())
+    }
+
     pub(super) fn is_connected(&self) -> bool {
         matches!(self.phase, Phase::Connected)
     }

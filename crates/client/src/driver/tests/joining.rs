@@ -136,7 +136,12 @@ fn raw_messages_before_the_socket_has_joined_are_kept() {
     is_ready.store(true, Ordering::Relaxed);
     pair.server_sends("later");
     pair.wait(SECOND);
-    assert_eq!(pair.log(), [r#""at once""#, r#""later""#]);
+    assert_eq!(pair.log(), [r#""at once",1"#, r#""later",1"#]);
+    pair.loses();
+    pair.wait_for_attempt();
+    pair.opens();
+    pair.server_sends("again");
+    assert_eq!(pair.log(), [r#""again",2"#]);
 }
 
 #[test]
