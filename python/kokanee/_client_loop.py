@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
-from . import _engine, _lifecycle
+from . import _client_interrupt, _engine, _lifecycle
 from ._client_hub import INTERRUPT_SECONDS, close_engines
 from ._loop import EAGER, begin, tasks_of
 
@@ -36,6 +36,7 @@ class LoopHub:
         self._descriptor = -1
         self._tasks: set[asyncio.Task[Any]] = set()
         self._end: AsyncGenerator[None, None] | None = None
+        self._interrupt: _client_interrupt.Interrupt | None = None
 
     def add(self, client: Any) -> tuple[int, Any]:
         """Returns a number for a client that is about to connect, and the queue for its events."""
@@ -54,6 +55,8 @@ class LoopHub:
                 except StopIteration:
                     pass
             _hubs[self._loop] = self
+        if client.handle_sigint and self._interrupt is None:
+            self._interrupt = _client_interrupt.watch(self._loop)
         self.clients[number] = client
         return number, self._queue
 
@@ -75,6 +78,9 @@ class LoopHub:
     def _leave(self) -> None:
         queue, self._queue = self._queue, None
         _hubs.pop(self._loop, None)
+        if self._interrupt is not None:
+            self._interrupt.end()
+            self._interrupt = None
         _lifecycle.stopped(self)
         if queue is not None:
             if not self._loop.is_closed():
@@ -89,6 +95,10 @@ class LoopHub:
             # At the same time, however many of their servers do not read.
             leaving = [client._disconnect(INTERRUPT_SECONDS) for client in list(self.clients.values())]
             await asyncio.gather(*leaving, return_exceptions=True)
+
+    def is_interrupted(self) -> bool:
+        """Returns whether Ctrl-C has cancelled the program's task."""
+        return self._interrupt is not None and self._interrupt.is_pressed
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Starts a task that is kept until it ends."""

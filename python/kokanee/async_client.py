@@ -264,6 +264,10 @@ class AsyncClient(BaseClient):
             result = await self._trigger_event(name, namespace, *args)
             if answer is not None:
                 answer.send_result(result)
+        except KeyboardInterrupt:
+            # The program's task is cancelled already, which ends it: this has only stopped the handler that blocked the loop.
+            if not self._hub.is_interrupted():
+                raise
         finally:
             if answer is not None:
                 answer.done()

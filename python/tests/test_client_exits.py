@@ -124,13 +124,14 @@ def test_the_interrupt_key_ends_it_while_it_connects(kind: str, patch: str) -> N
         interrupt(client)
 
 
-@pytest.mark.parametrize("patch", ["", "gevent", pytest.param("eventlet", marks=pytest.mark.full)])
-def test_the_interrupt_key_ends_it_while_a_handler_blocks(server: Program, patch: str) -> None:
-    # In a program of asyncio, the first press cancels the main task, for which the loop must run.
-    begin = len(server.lines)
-    with started(server.port, "blocks", "sync", PATCH=patch) as client:
-        interrupt(client)
-    until(lambda: left(server, begin))
+@FLAVOURS
+def test_the_interrupt_key_ends_it_while_a_handler_blocks(server: Program, kind: str, patch: str) -> None:
+    for how in ("blocks", "blocks_in_main"):
+        begin = len(server.lines)
+        with started(server.port, how, kind, PATCH=patch) as client:
+            # In a program of asyncio, the first press cancels the main task, for which the loop must run.
+            interrupt(client)
+        until(lambda begin=begin: left(server, begin))
 
 
 @pytest.mark.parametrize("patch", ["gevent", pytest.param("eventlet", marks=pytest.mark.full)])

@@ -103,6 +103,13 @@ async def blocks():
     await do(client.wait())
 
 
+async def blocks_in_main():
+    """Sleeps, and with asyncio so does the loop."""
+    await connect()
+    say("READY")
+    time.sleep(100)
+
+
 async def with_a_handler():
     """Has a handler of its own for the signal."""
 
