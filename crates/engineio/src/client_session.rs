@@ -156,7 +156,7 @@ pub struct ClientSession {
     only_disconnects: bool,
     /// The server did not answer a WebSocket ping: it is not pinged again.
     ignores_pings: bool,
-    /// Whether a DISCONNECT was ever sent.
+    /// Whether a DISCONNECT was sent after the last CONNECT with a gap before it.
     sent_disconnect: bool,
     /// Whether the server has read all sent messages.
     read_state: ReadState,
@@ -450,10 +450,10 @@ impl ClientSession {
         self.end_gaps(now);
     }
 
-    /// Queues a CONNECT of the layer above: after a gap if a DISCONNECT was sent before. A JavaScript server that reads
-    /// both in one turn closes the session.
+    /// Queues a CONNECT of the layer above: after a gap if a DISCONNECT was sent since the last one. A JavaScript server that
+    /// reads both in one turn closes the session.
     pub fn send_connect(&mut self, now: Instant, message: &Outgoing) {
-        if self.sent_disconnect && self.state == State::Open {
+        if self.state == State::Open && std::mem::take(&mut self.sent_disconnect) {
             self.gaps.push_back(Outbox::new(now));
         }
         self.send(now, message, &[], SendOptions::default());

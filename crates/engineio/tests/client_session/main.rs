@@ -552,6 +552,10 @@ fn a_connect_after_a_disconnect_has_a_gap() {
     assert_eq!(client.outputs(), ["POST 441/a,"]);
     client.advance(20);
     assert_eq!(client.outputs(), ["POST 440/a,\u{1e}4b"]);
+    // One gap is enough for all that follow.
+    client.join("40/b,");
+    client.accepts();
+    assert_eq!(client.outputs(), ["POST 440/b,"]);
     let mut client = Client::websocket();
     client.advance(20);
     client.leave("41/a,");
@@ -560,6 +564,16 @@ fn a_connect_after_a_disconnect_has_a_gap() {
     client.pong();
     client.advance(20);
     assert_eq!(client.outputs(), ["440/a,"]);
+    client.join("40/b,");
+    assert_eq!(client.outputs(), ["440/b,"]);
+    client.leave("41/b,");
+    client.join("40/b,");
+    client.pong();
+    client.advance(20);
+    assert_eq!(
+        client.outputs(),
+        ["ping WebSocket", "441/b,", "ping WebSocket"]
+    );
 }
 
 #[test]
