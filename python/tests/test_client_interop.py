@@ -87,6 +87,39 @@ def test_what_is_emitted_right_before_the_end_arrives(server: str, kind: str, tr
     assert noted == count
 
 
+@combined([("sync", "websocket"), ("async", "polling,websocket")])
+def test_a_client_uses_socketioxide(kind: str, transports: str) -> None:
+    if not SOCKETIOXIDE.exists():
+        pytest.skip(f"{SOCKETIOXIDE} is built by `cargo xtask python`")
+    with program(str(SOCKETIOXIDE), "--port", "{port}", PACKAGE="socketio") as running:
+        seen = result("client_few_events.py", str(running.port), transports, PACKAGE="kokanee", KIND=kind)
+    for namespace in ("/", "/chat"):
+        assert seen.pop(namespace) == {
+            "echo": [True] * 7,
+            "bytes": [True] * 2,
+            "said": [{"a": [1]}],
+            "said bytes": ["bytes 01"],
+            "asked": [["why?"], [{"answer": 2}]],
+        }
+    assert seen == {
+        "transport": transports.split(",")[-1],
+        "still": [["/"], 1],
+        "joined again": 2,
+        "reasons": [["/chat", "server disconnect"], ["/chat", "client disconnect"], ["/", "client disconnect"]],
+        "private": "in",
+        "refused": [
+            "refused",
+            "One or more namespaces failed to connect: /private",
+            [[{"message": "not authorized"}]],
+        ],
+        "unknown": [
+            "refused",
+            "One or more namespaces failed to connect: /unknown",
+            [[{"message": "Invalid namespace"}]],
+        ],
+    }
+
+
 def use(server: str, package: str, kind: str, transports: str) -> Any:
     command, options = COMMANDS[server]
     with program(*map(str, command), "--port", "{port}", PACKAGE="socketio") as running:
