@@ -69,14 +69,17 @@ class AsyncSimpleClient(BaseSimpleClient):
 
         Raises `TimeoutError` after `timeout` seconds, and `DisconnectedError` if no event can come any more.
         """
+        left = self._clock(timeout)
         while not self.input_buffer:
-            await self._wait(self.connected_event, timeout)
+            await self._wait(self.connected_event, left())
             self._check_connected()
-            await self._wait(self.input_event, timeout)
+            await self._wait(self.input_event, left())
             self.input_event.clear()
         return self._next_event()
 
     async def _wait(self, event: asyncio.Event, timeout: float | None) -> None:
+        if event.is_set():
+            return
         try:
             await asyncio.wait_for(event.wait(), timeout)
         except asyncio.TimeoutError:

@@ -413,7 +413,8 @@ class BaseClient(Registering):
     async def _wait_for_upgrade(self) -> None:
         """Waits until the upgrade to a WebSocket has an end, as a client of python-socketio does."""
         done = self._create_event()
-        number = self._call_number("", done.set)
+        # It ends with the connection, too.
+        number = self._call_number("", Answer(done))
         engine = self._engine
         if engine is not None and engine.awaits_upgrade(number):
             await settle(self._wait_event(done, self._option("request_timeout")))
@@ -497,6 +498,7 @@ class BaseClient(Registering):
         if self._engine is not None:
             self._engine = self._raw = None
             hub.remove(self._number)
+            self._number = 0
         self.connected = False
         self.namespaces = {}
         self.sid = None
@@ -723,10 +725,13 @@ class BaseClient(Registering):
     async def _life(self, event: tuple[Any, ...]) -> None:
         """Handles what happens to the connection."""
         kind, namespace = event[0], event[2]
+        if event[1] != self._number:
+            # Of a connection that has ended since: there may be another one.
+            return
         if kind == _engine.CLIENT_CONNECTED:
             await self._joined(namespace, *event[3:])
         elif kind == _engine.CLIENT_DISCONNECTED:
-            await self._lost(namespace, *event[3:])
+            await self._lost(event[1], namespace, *event[3:])
         elif kind == _engine.CLIENT_CONNECT_ERROR:
             await self._failed(namespace, *event[3:])
         elif kind == _engine.CLIENT_NOT_JOINED:
@@ -737,7 +742,7 @@ class BaseClient(Registering):
                     self.failed_namespaces.append(namespace)
             self._wanted.discard(namespace)
             self._answered(namespace, _client_options.failure(text, reason, data))
-            if not self._wanted and not self._watches and event[1] == self._number:
+            if not self._wanted and not self._watches:
                 # Who connects ends a connection that is of no use. Nobody does any more.
                 self._over()
         elif kind == _engine.CLIENT_RECONNECT_ATTEMPT:
@@ -745,7 +750,7 @@ class BaseClient(Registering):
                 self._attempt = event[3]
                 await self._notify("reconnect_attempt", event[3])
         elif kind == _engine.CLIENT_RECONNECT_FAILED:
-            await self._gave_up(namespace)
+            await self._gave_up(event[1], namespace)
 
     async def _joined(self, namespace: str, sid: str | None, recovered: bool, attempt: int) -> None:
         """Handles a namespace that is connected; the second time with the attempts that a reconnection took."""
@@ -770,9 +775,9 @@ class BaseClient(Registering):
         self._answered(namespace, None)
 
     async def _lost(
-        self, namespace: str, detail: str, is_final: bool, code: int | None, text: str
+        self, number: int, namespace: str, detail: str, is_final: bool, code: int | None, text: str
     ) -> None:
-        """Handles a namespace that is not connected any more."""
+        """Handles a namespace that is not connected any more. The number is that of the connection."""
         # When the client itself leaves, that is said where it does.
         if detail == "io client disconnect" or not self._claim(namespace):
             return
@@ -787,7 +792,7 @@ class BaseClient(Registering):
             self.connected = False
             self.sid = None
         if is_final:
-            await self._final(namespace)
+            await self._final(number, namespace)
 
     async def _failed(self, namespace: str, reason: str, text: str, data: Any) -> None:
         """Handles an attempt to connect a namespace that has failed."""
@@ -796,16 +801,19 @@ class BaseClient(Registering):
             self._failed_attempt = self._attempt
             await self._notify("reconnect_error", _client_options.failure(text, reason, data))
 
-    async def _gave_up(self, namespace: str) -> None:
+    async def _gave_up(self, number: int, namespace: str) -> None:
         if self._attempt:
             self._attempt = 0
             self.logger.info("Maximum reconnection attempts reached, giving up")
             await self._notify("reconnect_failed")
-        await self._final(namespace)
+        await self._final(number, namespace)
 
-    async def _final(self, namespace: str) -> None:
+    async def _final(self, number: int, namespace: str) -> None:
         """Handles a namespace that will not be connected again by itself."""
         await self._trigger("__disconnect_final", namespace)
+        if number != self._number:
+            # The application has connected again already.
+            return
         self._wanted.discard(namespace)
         if not self._wanted:
             self._over()

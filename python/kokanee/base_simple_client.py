@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import collections
 import os
-from typing import Any, ClassVar
+import time
+from typing import Any, Callable, ClassVar
 
 from . import exceptions
 from .base_client import BaseClient
@@ -78,6 +79,14 @@ class BaseSimpleClient:
         """Raises `DisconnectedError` if no connection will come, as in a child of the process that has connected."""
         if not self.connected or self._process != os.getpid():
             raise exceptions.DisconnectedError()
+
+    @staticmethod
+    def _clock(timeout: float | None) -> Callable[[], float | None]:
+        """Returns what tells how much is left of a time."""
+        if timeout is None:
+            return lambda: None
+        end = time.monotonic() + timeout
+        return lambda: max(end - time.monotonic(), 0.0)
 
     def _next_event(self) -> list[Any]:
         # Applications replace the buffer by a list.

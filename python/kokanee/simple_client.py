@@ -69,11 +69,12 @@ class SimpleClient(BaseSimpleClient):
 
         Raises `TimeoutError` after `timeout` seconds, and `DisconnectedError` if no event can come any more.
         """
+        left = self._clock(timeout)
         while not self.input_buffer:
-            if not self.connected_event.wait(timeout=timeout):
+            if not self.connected_event.wait(timeout=left()):
                 raise exceptions.TimeoutError()
             self._check_connected()
-            if not self.input_event.wait(timeout=timeout):
+            if not self.input_event.wait(timeout=left()):
                 raise exceptions.TimeoutError()
             self.input_event.clear()
         return self._next_event()

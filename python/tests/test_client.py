@@ -856,3 +856,61 @@ def test_events_with_callbacks_and_of_own_packets_wait_for_a_server_that_does_no
         thread.join(LIMIT)
         until(lambda: sorted(answers) == list(range(60)))
         sio.disconnect()
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_handler_of_the_end_may_connect_again(server: Program, kind: str) -> None:
+    url = url_of(server)
+    if kind == "sync":
+        sio, again = kokanee.Client(), threading.Event()
+
+        def final() -> None:
+            sio.connect(url, transports="websocket")
+            again.set()
+
+        sio.on("__disconnect_final", final)
+        sio.connect(url, transports="websocket")
+        sio.emit("kick")
+        assert again.wait(LIMIT)
+        assert sio.call("echo", 1, timeout=LIMIT) == 1 and sio.connected
+        sio.off("__disconnect_final")
+        sio.disconnect()
+        return
+
+    async def main() -> None:
+        sio, again = kokanee.AsyncClient(), asyncio.Event()
+
+        async def final() -> None:
+            await sio.connect(url, transports="websocket")
+            again.set()
+
+        sio.on("__disconnect_final", final)
+        await sio.connect(url, transports="websocket")
+        await sio.emit("kick")
+        await asyncio.wait_for(again.wait(), LIMIT)
+        assert await sio.call("echo", 1, timeout=LIMIT) == 1 and sio.connected
+        sio.off("__disconnect_final")
+        await sio.disconnect()
+
+    asyncio.run(main())
+
+
+def test_receive_has_one_timeout_for_all_that_it_waits_for(server: Program) -> None:
+    done = threading.Event()
+
+    def wake(sio: kokanee.SimpleClient) -> None:
+        while not done.wait(0.05):
+            sio.input_event.set()
+
+    with kokanee.SimpleClient() as sio:
+        sio.connect(url_of(server), transports="websocket")
+        threading.Thread(target=wake, args=[sio], daemon=True).start()
+        limit = threading.Timer(LIMIT, done.set)
+        limit.start()
+        try:
+            with pytest.raises(exceptions.TimeoutError):
+                sio.receive(timeout=0.3)
+            assert not done.is_set()
+        finally:
+            done.set()
+            limit.cancel()
