@@ -462,11 +462,10 @@ impl Socket {
     /// # Examples
     ///
     /// ```
-    /// # use kokanee_client::{Client, Data, Socket};
+    /// # use kokanee_client::{Client, Socket};
     /// # fn example() {
-    /// Client::builder("http://localhost:5000").on("news", async |socket: Socket, Data(args): Data<Vec<String>>| {
-    ///     let count = args.len() - usize::from(socket.is_recoverable());
-    ///     println!("{:?}", &args[..count]);
+    /// Client::builder("http://localhost:5000").on_connect(async |socket: Socket| {
+    ///     println!("missed events come after a cut: {}", socket.is_recoverable());
     /// });
     /// # }
     /// ```

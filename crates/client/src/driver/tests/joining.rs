@@ -117,9 +117,13 @@ fn raw_messages_before_the_socket_has_joined_are_kept() {
     let gate = Arc::clone(&is_ready);
     let auth = move || {
         let gate = Arc::clone(&gate);
-        poll_fn(move |_| match gate.load(Ordering::Relaxed) {
-            true => Poll::Ready(Value::Null),
-            false => Poll::Pending,
+        poll_fn(move |_| {
+            let is_ready = gate.load(Ordering::Relaxed);
+            if is_ready {
+                Poll::Ready(Value::Null)
+            } else {
+                Poll::Pending
+            }
         })
     };
     let mut pair = Pair::new(|builder| builder.raw_messages(true).auth_with(auth));
