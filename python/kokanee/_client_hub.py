@@ -6,6 +6,7 @@ The queue and the pool end with the last connection, and begin again with the ne
 
 from __future__ import annotations
 
+import _thread
 import itertools
 import os
 import sys
@@ -193,8 +194,23 @@ def interrupt() -> None:
     # However many of their servers do not read.
     deadline = time.monotonic() + INTERRUPT_SECONDS
     for hub in list(_hubs.values()):
+        if hub.mode.notifies:
+            _interrupt_clients(hub, deadline)
+        elif hub.clients:
+            # The thread that the signal has interrupted may hold a lock that is needed to wake those who wait.
+            done = _thread.allocate_lock()
+            done.acquire()
+            _thread.start_new_thread(_interrupt_clients, (hub, deadline, done))
+            done.acquire(timeout=2 * INTERRUPT_SECONDS)
+
+
+def _interrupt_clients(hub: Hub, deadline: float, done: Any = None) -> None:
+    try:
         for client in list(hub.clients.values()):
             client._interrupt(max(deadline - time.monotonic(), 0.0))
+    finally:
+        if done is not None:
+            done.release()
 
 
 def _patched() -> str | None:

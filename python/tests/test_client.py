@@ -914,3 +914,22 @@ def test_receive_has_one_timeout_for_all_that_it_waits_for(server: Program) -> N
         finally:
             done.set()
             limit.cancel()
+
+
+def test_the_interrupt_key_needs_no_lock_of_the_thread_that_it_interrupts(server: Program) -> None:
+    from kokanee import _client_hub
+
+    sio = kokanee.Client()
+    sio.connect(url_of(server), transports="websocket")
+    sio._end = threading.Event()
+
+    def interrupted() -> None:
+        # As within the first and the last instruction of its `wait`.
+        with sio._end._cond:
+            _client_hub.interrupt()
+
+    thread = threading.Thread(target=interrupted, daemon=True)
+    thread.start()
+    thread.join(LIMIT)
+    assert not thread.is_alive()
+    until(lambda: not sio.connected and sio._engine is None)
