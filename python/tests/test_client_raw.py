@@ -277,14 +277,14 @@ def test_what_handlers_have_no_time_for_stays_with_the_server() -> None:
             pass
 
     def number(value: int) -> None:
-        go.wait(3 * LIMIT)
+        go.wait(8 * LIMIT)
         seen.put(value)
 
     sio = kokanee.Client(serializer=Slow)
     sio.on("number", number)
     with hostile(websocket(OPEN, '40{"sid":"one"}', then=flood)) as port:
         sio.connect(f"http://127.0.0.1:{port}", transports="websocket")
-        until(lambda: sio._hub._queue.load()[0] >= 1024)
+        until(lambda: sio._hub._queue.load()[0] >= 1024, seconds=6 * LIMIT)
         # The threads for handlers are busy, and no more is read.
         waiting = until(lambda: unchanged(lambda: sio._hub._queue.load()[0]))
         assert waiting < 2 * 1024

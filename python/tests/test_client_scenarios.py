@@ -6,21 +6,9 @@ sorts, ends. Each runs with the blocking client and with that of asyncio.
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from client_observing import Observed, combined, observe, published, serve
 
-#: Where we decided to do otherwise: what our clients see, by the name of the scenario.
-DIFFERENT: dict[str, Any] = {
-    # python-socketio's server refuses an unknown namespace with a text. It comes as all other refusals come.
-    "a_namespace_that_is_not_there": {
-        "client": {
-            "error": ["exceptions", "ConnectionError", "One or more namespaces failed to connect: /nowhere"],
-            "events": [["connect_error", {"message": "Unable to connect"}]],
-        }
-    },
-}
 #: Those whose result depends on the transport.
 BY_TRANSPORT = {"state_before_while_and_after"}
 
@@ -31,8 +19,6 @@ def compare(theirs: Observed, ours: Observed) -> None:
     for name, value in ours.items():
         expected = theirs[name]
         assert "raised" not in expected["client"], (name, expected)
-        if name in DIFFERENT:
-            expected = {**expected, **DIFFERENT[name]}
         if value != expected:
             differing[name] = {"expected": expected, "seen": value}
     assert not differing
