@@ -55,6 +55,7 @@ mod handshake;
 mod host;
 mod http;
 mod inner;
+mod leaving;
 mod limits;
 mod listen;
 mod mailbox;

@@ -32,6 +32,7 @@ use crate::{
     fallback::{Requester, Route, Routing},
     forwarded::{Client, is_trusted},
     http::{DRAIN_TIMEOUT, MAX_DRAIN_BYTES, PendingOutcome, is_sound},
+    leaving::leave,
     limits::Limits,
     moving::{self, Mover, Taker, is_plain},
     peer::Peer,
@@ -731,7 +732,9 @@ fn other(
         && let Some(taker) = (mover.ask)(&mut parts, peer.address)
     {
         let read = moving::head_bytes(&parts, &body);
-        let leaving = moving::leave(Arc::clone(watch), read, body, mover.timeout, taker);
+        let watch = Arc::clone(watch);
+        let go = move |moved| watch.leave(moved);
+        let leaving = leave(go, read, body, mover.timeout, taker);
         return PendingOutcome::later(leaving);
     }
     let file = {

@@ -4,17 +4,13 @@
 use std::convert::Infallible as OwnedFd;
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
-use std::{any::TypeId, future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{any::TypeId, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use http::{StatusCode, Version, header, request::Parts};
+use http::{Version, header, request::Parts};
 use http_body::Body;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
-
-use crate::{http::Outcome, respond::refused, watched::Watch};
 
 /// The largest body of a request with which a connection moves.
 const MOST_BODY_BYTES: u64 = 64 * 1024;
@@ -36,9 +32,9 @@ pub(crate) struct Mover {
 
 /// A connection that moves, as soon as all earlier responses are written.
 pub(crate) struct Moved {
-    taker: Taker,
+    pub(crate) taker: Taker,
     /// The request.
-    read: Vec<u8>,
+    pub(crate) read: Vec<u8>,
 }
 
 impl std::fmt::Debug for Moved {
@@ -100,31 +96,6 @@ pub(crate) fn can_move_with(parts: &Parts, body: &impl Body) -> bool {
     parts.version == Version::HTTP_11
         && !parts.headers.contains_key(header::TRANSFER_ENCODING)
         && size.is_some_and(|size| size <= MOST_BODY_BYTES)
-}
-
-/// Moves a connection away with a request, whose body may take so long.
-pub(crate) async fn leave(
-    watch: Arc<Watch>,
-    mut read: Vec<u8>,
-    mut body: Incoming,
-    timeout: Duration,
-    taker: Taker,
-) -> Outcome {
-    let whole = async {
-        while let Some(frame) = body.frame().await {
-            if let Ok(piece) = frame?.into_data() {
-                read.extend_from_slice(&piece);
-            }
-        }
-        Ok::<_, hyper::Error>(())
-    };
-    match tokio::time::timeout(timeout, whole).await {
-        Ok(Ok(())) => {}
-        Ok(Err(_)) => return refused(StatusCode::BAD_REQUEST).into(),
-        Err(_elapsed) => return refused(StatusCode::REQUEST_TIMEOUT).into(),
-    }
-    watch.leave(Moved { taker, read });
-    pending().await
 }
 
 /// Returns the head of a request as its client has sent it, except for the case of the names of its headers, with room for its
