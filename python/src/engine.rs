@@ -1,6 +1,7 @@
 //! [`Engine`]: a server whose handlers are events in a queue, and whose methods never wait.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -29,7 +30,7 @@ use crate::{
     here::{Here, Rooms, opens_session, socket_id},
     notices,
     queue::{self, Event, Queue},
-    request::{self, Pending, address_of, request_of},
+    request::{self, Pending, request_of},
     runtime,
     test_runtime::TestRuntime,
     value,
@@ -247,6 +248,9 @@ fn head_of(
     address: Option<(String, u16)>,
     secure: bool,
 ) -> Head {
+    // That of a Unix socket is none.
+    let address =
+        address.and_then(|(host, port)| Some((host.parse::<IpAddr>().ok()?, port).into()));
     Head {
         method,
         target,
@@ -722,7 +726,7 @@ impl Engine {
         }
         here.open_session(self.options.bind(py), &mut request, environ)?;
         let taken = Taken::new(&here.runtime, fd)?;
-        let (address, server) = (address_of(&head), here.server.clone());
+        let (address, server) = (head.address, here.server.clone());
         here.runtime.spawn(async move {
             adopt::accept(&server, taken, request, &unread, address, answered).await;
         });
@@ -755,7 +759,7 @@ impl Engine {
             }));
         }
         here.open_session(self.options.bind(py), &mut request, environ)?;
-        let address = address_of(&head);
+        let address = head.address;
         Ok(feed::open(runtime, queue, id, |stream| {
             feed::accept(server, stream, request, address)
         }))

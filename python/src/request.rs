@@ -195,7 +195,7 @@ pub(crate) fn request_of<B>(head: &Head, body: B) -> Result<Request<B>, http::Er
         let value = HeaderValue::from_bytes(&bytes)?;
         request.headers_mut().append(name, value);
     }
-    if let Some(address) = address_of(head) {
+    if let Some(address) = head.address {
         request.extensions_mut().insert(PeerAddress(address));
     }
     Ok(request)
@@ -208,12 +208,6 @@ pub(crate) fn set_headers(head: &mut Head, headers: &http::HeaderMap) {
         (name.as_str().to_owned(), value.collect())
     });
     head.headers = texts.collect();
-}
-
-/// Returns the address of the connection's other end.
-pub(crate) fn address_of(head: &Head) -> Option<std::net::SocketAddr> {
-    let (host, port) = head.address.as_ref()?;
-    Some(std::net::SocketAddr::new(host.parse().ok()?, *port))
 }
 
 /// Begins to answer a request with what a future returns; `notify` pushes an event when the response is there.

@@ -8,7 +8,7 @@ from typing import Any
 
 import kokanee
 
-sio = kokanee.Server(async_mode="threading", cors_allowed_origins=[])
+sio = kokanee.Server(async_mode="threading")
 
 
 def which(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

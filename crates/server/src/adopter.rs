@@ -37,7 +37,7 @@ impl Adopter {
     ) -> io::Result<()> {
         let mut site = self.0.clone();
         if stays {
-            Arc::make_mut(&mut site.routing).moves = false;
+            Arc::make_mut(&mut site.routing).mover = None;
         }
         let socket = socket2::Socket::from(descriptor);
         socket.set_nonblocking(true)?;

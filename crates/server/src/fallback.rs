@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use kokanee_handler::BoxError;
 use tower_service::Service;
 
-use crate::{body::Body, forwarded::Client, http::BoxFuture};
+use crate::{body::Body, forwarded::Client, http::BoxFuture, moving::Mover};
 
 /// Says where a request of a [`Listener`](crate::Listener) goes.
 #[derive(Debug)]
@@ -78,8 +78,8 @@ pub(crate) struct Routing {
     fallback: Option<Arc<Fallback>>,
     /// The fallback learns of the end of a client's stream, and answers all the same.
     pub(crate) tells_end: bool,
-    /// The fallback may move a connection away.
-    pub(crate) moves: bool,
+    /// Decides whether a request of the fallback moves with its connection.
+    pub(crate) mover: Option<Mover>,
 }
 
 impl Routing {

@@ -55,6 +55,7 @@ mod handshake;
 mod host;
 mod http;
 mod inner;
+mod leaving;
 mod limits;
 mod listen;
 mod mailbox;
@@ -113,7 +114,7 @@ pub use self::{
     static_files::StaticFile,
 };
 #[doc(hidden)]
-pub use self::{moving::Moving, stream_end::StreamEnd};
+pub use self::{moving::Taker, stream_end::StreamEnd};
 pub use kokanee_engineio::{CloseReason, Overflow, Revision, Str, Transport};
 pub use kokanee_handler::{
     Ack, AckError, BoxError, ClientError, Data, EmitError, Event, EventError, EventErrorKind,

@@ -32,14 +32,16 @@ use crate::{
     fallback::{Requester, Route, Routing},
     forwarded::{Client, is_trusted},
     http::{DRAIN_TIMEOUT, MAX_DRAIN_BYTES, PendingOutcome, is_sound},
+    leaving::leave,
     limits::Limits,
-    moving::is_plain,
+    moving::{self, Mover, Taker, is_plain},
     peer::Peer,
     proxy_protocol,
     respond::{not_found, refused},
     server::Server,
     service::Responding,
     static_files,
+    stream_end::StreamEnd,
     watched::{Busy, Ending, Watch, WatchedStream},
 };
 
@@ -237,13 +239,18 @@ impl<L: Accept> Listener<L> {
         self
     }
 
-    /// Lets the fallback move connections away: the extensions of its requests have a `Moving`, unless their connection is
-    /// encrypted.
+    /// Moves connections away: asks a function for each request of the fallback, unless its connection is encrypted or it has
+    /// a form that cannot move, who takes the connection, to which this address belongs. The body of a request may take so long.
     #[cfg(unix)]
     #[doc(hidden)]
     #[must_use]
-    pub fn let_move(mut self) -> Self {
-        Arc::make_mut(&mut self.routing).moves = true;
+    pub fn let_move(
+        mut self,
+        timeout: Duration,
+        ask: impl Fn(&mut Parts, Option<SocketAddr>) -> Option<Taker> + Send + Sync + 'static,
+    ) -> Self {
+        let ask = Arc::new(ask);
+        Arc::make_mut(&mut self.routing).mover = Some(Mover { ask, timeout });
         self
     }
 
@@ -489,7 +496,7 @@ pub(crate) async fn serve_connection<S>(
     let (server, routing, mut stop) = (site.server, site.routing, site.stop);
     let limits = Arc::clone(&server.inner().limits);
     let signal = stop.clone();
-    let watch = Arc::new(Watch::new(routing.moves && is_plain::<S>()));
+    let watch = Arc::new(Watch::new(routing.mover.is_some() && is_plain::<S>()));
     let stream = TokioIo::new(WatchedStream::new(stream, read, Arc::clone(&watch)));
     let peer = Peer {
         address,
@@ -576,7 +583,7 @@ where
 {
     match ending {
         Ending::Cut => {}
-        Ending::Moved(taker) => taker(Box::new(stream), unread),
+        Ending::Moved(moved) => moved.give(stream, &unread),
         Ending::LateHead => linger(stream, REQUEST_TIMEOUT).await,
         Ending::Answered => linger(stream, b"").await,
     }
@@ -719,6 +726,17 @@ fn other(
     if !is_sound(&parts, parts.version == Version::HTTP_11) {
         return PendingOutcome::now(refused(StatusCode::BAD_REQUEST));
     }
+    if let Some(watch) = busy.movable()
+        && let Some(mover) = &routing.mover
+        && moving::can_move_with(&parts, &body)
+        && let Some(taker) = (mover.ask)(&mut parts, peer.address)
+    {
+        let read = moving::head_bytes(&parts, &body);
+        let watch = Arc::clone(watch);
+        let go = move |moved| watch.leave(moved);
+        let leaving = leave(go, read, body, mover.timeout, taker);
+        return PendingOutcome::later(leaving);
+    }
     let file = {
         let files = server.inner().static_files.read();
         files.find(parts.uri.path())
@@ -733,10 +751,22 @@ fn other(
         if routing.tells_end {
             parts.extensions.insert(busy.end().clone());
         }
-        if let Some(moving) = busy.moving() {
-            parts.extensions.insert(moving);
-        }
     }
+    let await_end = |end: &StreamEnd, tells_end| {
+        if tells_end {
+            end.wake();
+        } else {
+            end.drop_request();
+        }
+    };
+    let (file, fallback) = match (file, fallback) {
+        (None, Some(fallback)) => {
+            await_end(busy.end(), routing.tells_end);
+            let answering = fallback(Request::from_parts(parts, body));
+            return PendingOutcome::later(async move { answering.await.into() });
+        }
+        other => other,
+    };
     let (end, tells_end) = (busy.end().clone(), routing.tells_end);
     PendingOutcome::later(async move {
         let served = match file {
@@ -747,11 +777,7 @@ fn other(
         let mut response = match (served, fallback) {
             (Some(served), _) => served,
             (None, Some(fallback)) => {
-                if tells_end {
-                    end.wake();
-                } else {
-                    end.drop_request();
-                }
+                await_end(&end, tells_end);
                 return fallback(Request::from_parts(parts, body)).await.into();
             }
             (None, None) => not_found(),

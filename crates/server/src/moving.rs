@@ -1,21 +1,60 @@
-//! A connection that leaves its listener while a request is answered, for another process of the host: see `adopter.rs`.
+//! A connection that leaves its listener with a request, for another process of the host: see `adopter.rs`.
 
+#[cfg(not(unix))]
+use std::convert::Infallible as OwnedFd;
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
-use std::{
-    any::{Any, TypeId},
-    sync::Arc,
-};
+use std::{any::TypeId, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
+use http::{Version, header, request::Parts};
+use http_body::Body;
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-use crate::stream_end::StreamEnd;
+/// The largest body of a request with which a connection moves.
+const MOST_BODY_BYTES: u64 = 64 * 1024;
 
-/// Takes the stream of a listener, and what was read of it after the request.
-pub(crate) type Taker = Box<dyn FnOnce(Box<dyn Any + Send>, Vec<u8>) + Send>;
+/// Takes a connection, and what was read of it, beginning with the request.
+#[doc(hidden)]
+pub type Taker = Box<dyn FnOnce(OwnedFd, Vec<u8>) + Send>;
+
+/// Says who takes the connection of a request, from this address. `None`: it does not move.
+type Ask = dyn Fn(&mut Parts, Option<SocketAddr>) -> Option<Taker> + Send + Sync;
+
+/// Decides which requests move with their connection.
+#[derive(Clone)]
+pub(crate) struct Mover {
+    pub(crate) ask: Arc<Ask>,
+    /// How long the body of a request may take.
+    pub(crate) timeout: Duration,
+}
+
+/// A connection that moves, as soon as all earlier responses are written.
+pub(crate) struct Moved {
+    pub(crate) taker: Taker,
+    /// The request.
+    pub(crate) read: Vec<u8>,
+}
+
+impl std::fmt::Debug for Moved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Moved")
+    }
+}
+
+impl Moved {
+    /// Gives the stream away, of which this was read after the request.
+    pub(crate) fn give<S: 'static>(mut self, stream: S, unread: &[u8]) {
+        match descriptor_of(stream) {
+            Ok(descriptor) => {
+                self.read.extend_from_slice(unread);
+                (self.taker)(descriptor, self.read);
+            }
+            Err(error) => tracing::debug!(%error, "a connection was not moved"),
+        }
+    }
+}
 
 /// Returns whether a stream can be moved: all of it is in the system, and it is not encrypted.
 pub(crate) fn is_plain<S: 'static>() -> bool {
@@ -27,53 +66,60 @@ pub(crate) fn is_plain<S: 'static>() -> bool {
     cfg!(unix) && stream == TypeId::of::<TcpStream>()
 }
 
-/// Moves the connection of a request away from its listener. In the extensions of requests that a fallback of a listener with
-/// [`let_move`](crate::Listener::let_move) gets, unless the connection is encrypted.
-#[doc(hidden)]
-#[derive(Clone)]
-pub struct Moving {
-    taker: Arc<Mutex<Option<Taker>>>,
-    end: StreamEnd,
-}
-
-impl std::fmt::Debug for Moving {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Moving")
-    }
-}
-
-impl Moving {
-    /// Moves the connection whose stream ends with this.
-    pub(crate) fn of(end: &StreamEnd) -> Self {
-        Self {
-            taker: Arc::default(),
-            end: end.clone(),
+fn descriptor_of<S: 'static>(stream: S) -> io::Result<OwnedFd> {
+    #[cfg(unix)]
+    {
+        let mut stream = Some(stream);
+        let any: &mut dyn std::any::Any = &mut stream;
+        if let Some(tcp) = any.downcast_mut::<Option<TcpStream>>() {
+            return tcp
+                .take()
+                .map_or_else(unsupported, |it| Ok(it.into_std()?.into()));
+        }
+        if let Some(unix) = any.downcast_mut::<Option<UnixStream>>() {
+            return unix
+                .take()
+                .map_or_else(unsupported, |it| Ok(it.into_std()?.into()));
         }
     }
+    unsupported()
+}
 
-    /// Gives the connection to a function, with what was read after the request, as soon as all earlier responses are written.
-    /// The body of the request must have been read. The future that answers the request is dropped, and must not end before.
-    #[cfg(unix)]
-    #[doc(hidden)]
-    pub fn give(&self, taker: impl FnOnce(OwnedFd, Vec<u8>) + Send + 'static) {
-        *self.taker.lock() = Some(Box::new(|stream, unread| {
-            let descriptor = match stream.downcast::<TcpStream>() {
-                Ok(tcp) => tcp.into_std().map(OwnedFd::from),
-                Err(stream) => match stream.downcast::<UnixStream>() {
-                    Ok(unix) => unix.into_std().map(OwnedFd::from),
-                    Err(_) => return,
-                },
-            };
-            match descriptor {
-                Ok(descriptor) => taker(descriptor, unread),
-                Err(error) => tracing::debug!(%error, "a connection was not moved"),
-            }
-        }));
-        self.end.leave();
-    }
+fn unsupported() -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
 
-    /// Returns who takes the connection, if it moves.
-    pub(crate) fn taker(&self) -> Option<Taker> {
-        self.taker.lock().take()
+/// Returns whether a connection can move with a request. What is read in chunks loses their form, and the connection of an old
+/// client ends after the response.
+pub(crate) fn can_move_with(parts: &Parts, body: &impl Body) -> bool {
+    let size = body.size_hint().exact();
+    parts.version == Version::HTTP_11
+        && !parts.headers.contains_key(header::TRANSFER_ENCODING)
+        && size.is_some_and(|size| size <= MOST_BODY_BYTES)
+}
+
+/// Returns the head of a request as its client has sent it, except for the case of the names of its headers, with room for its
+/// body.
+pub(crate) fn head_bytes(parts: &Parts, body: &impl Body) -> Vec<u8> {
+    let target = parts.uri.path_and_query().map_or("/", |it| it.as_str());
+    let line = [parts.method.as_str(), " ", target, " HTTP/1.1\r\n"];
+    let fields = parts.headers.iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + 3);
+    let body = usize::try_from(body.size_hint().lower()).unwrap_or_default();
+    let line_bytes: usize = line.iter().map(|word| word.len()).sum();
+    let mut bytes = Vec::with_capacity(line_bytes + fields.sum::<usize>() + 2 + body);
+    for word in line {
+        bytes.extend_from_slice(word.as_bytes());
     }
+    for (name, value) in &parts.headers {
+        // The body was read, and is not waited for.
+        if name != header::EXPECT {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b":");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes
 }

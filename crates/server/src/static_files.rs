@@ -132,6 +132,9 @@ impl StaticFiles {
     /// Returns the file for a URL's path: an exact match, embedded files first; otherwise the longest mapped path above it
     /// with the rest appended.
     pub(crate) fn find(&self, url_path: &str) -> Option<StaticFile> {
+        if self.embedded.is_empty() && self.files.is_empty() {
+            return None;
+        }
         let decoded = percent_encoding::percent_decode_str(url_path)
             .decode_utf8()
             .ok()?;

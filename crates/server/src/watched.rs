@@ -13,18 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
-use crate::{
-    clock,
-    delivery::Deliveries,
-    limits::Limits,
-    moving::{Moving, Taker},
-    stream_end::StreamEnd,
-};
+use crate::{clock, delivery::Deliveries, limits::Limits, moving::Moved, stream_end::StreamEnd};
 
 /// Bytes that are read to find the end of a stream while hyper reads nothing, as a request is being answered.
 const MAX_AHEAD_BYTES: usize = 16 * 1024;
@@ -38,7 +33,7 @@ pub(crate) enum Ending {
     /// Without an answer: it was idle, or does not take what is written.
     Cut,
     /// It goes to another listener.
-    Moved(Taker),
+    Moved(Moved),
 }
 
 /// The progress of an HTTP connection, in milliseconds since it began; 0 is never.
@@ -62,13 +57,14 @@ pub(crate) struct Watch {
     pub(crate) deliveries: Arc<Deliveries>,
     /// Of the client, while a request is being answered.
     pub(crate) end: StreamEnd,
-    /// What moves the connection away, if it can leave its listener.
-    moving: Option<Moving>,
+    /// The connection can leave its listener.
+    can_move: bool,
+    /// What it leaves with.
+    moved: Mutex<Option<Moved>>,
 }
 
 impl Watch {
     pub(crate) fn new(can_move: bool) -> Self {
-        let end = StreamEnd::default();
         Self {
             start: clock::now(),
             busy: AtomicBool::new(false),
@@ -79,8 +75,9 @@ impl Watch {
             served: AtomicBool::new(false),
             upgrades: AtomicBool::new(false),
             deliveries: Arc::default(),
-            end: end.clone(),
-            moving: can_move.then(|| Moving::of(&end)),
+            end: StreamEnd::default(),
+            can_move,
+            moved: Mutex::default(),
         }
     }
 
@@ -93,8 +90,14 @@ impl Watch {
         if !self.end.is_leaving() || self.blocked_since.load(Ordering::Relaxed) != 0 {
             return None;
         }
-        let taker = self.moving.as_ref().and_then(Moving::taker);
-        taker.map(Ending::Moved)
+        self.moved.lock().take().map(Ending::Moved)
+    }
+
+    /// Has the connection leave its listener, as soon as all earlier responses are written. The future that answers its request
+    /// is dropped, and must not end before.
+    pub(crate) fn leave(&self, moved: Moved) {
+        *self.moved.lock() = Some(moved);
+        self.end.leave();
     }
 
     fn now(&self) -> u64 {
@@ -182,9 +185,9 @@ impl Busy {
         &self.0.end
     }
 
-    /// Returns what moves the connection away from its listener, if it can.
-    pub(crate) fn moving(&self) -> Option<Moving> {
-        self.0.moving.clone()
+    /// Returns the connection, if it can leave its listener.
+    pub(crate) fn movable(&self) -> Option<&Arc<Watch>> {
+        self.0.can_move.then_some(&self.0)
     }
 
     /// Marks that the response upgrades the connection to a WebSocket: it is kept, and sent with the session's first packet.

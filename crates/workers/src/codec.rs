@@ -3,6 +3,8 @@
 //! A text or bytes are a length and the content; numbers are big-endian. A frame may come with a descriptor, which the socket
 //! carries beside its first byte.
 
+use std::net::{IpAddr, SocketAddr};
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kokanee_socketio::Args;
 
@@ -13,7 +15,7 @@ pub type Worker = [u8; 3];
 pub const MOST_FRAME_BYTES: usize = 64 * 1024 * 1024;
 
 /// Changes with the format, so that workers of two versions of the package do not misunderstand each other.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// What a host knows of a request.
 #[derive(Debug, Clone)]
@@ -24,8 +26,8 @@ pub struct Head {
     pub target: String,
     /// Names and values. A character of a value is a byte, as in WSGI.
     pub headers: Vec<(String, String)>,
-    /// Address and port of the client.
-    pub address: Option<(String, u16)>,
+    /// The address of the client.
+    pub address: Option<SocketAddr>,
     /// Whether the client's connection is encrypted.
     pub secure: bool,
 }
@@ -175,9 +177,14 @@ mod kind {
 /// A frame that is being written.
 struct Writer(Vec<u8>);
 
+/// Room for a small message.
+const LEAST_BYTES: usize = 256;
+
 impl Writer {
     fn new(kind: u8) -> Self {
-        Self(vec![0, 0, 0, 0, kind])
+        let mut bytes = Vec::with_capacity(LEAST_BYTES);
+        bytes.extend_from_slice(&[0, 0, 0, 0, kind]);
+        Self(bytes)
     }
 
     fn number(mut self, number: u64) -> Self {
@@ -195,6 +202,7 @@ impl Writer {
     }
 
     fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.reserve(4 + bytes.len());
         self.count(bytes.len());
         self.0.extend_from_slice(bytes);
         self
@@ -222,14 +230,22 @@ impl Writer {
     }
 
     fn head(mut self, head: &Head) -> Self {
-        let (host, port) = head
-            .address
-            .as_ref()
-            .map_or(("", 0), |(host, port)| (host, *port));
-        self = self.texts([head.method.as_str(), &head.target, host].into_iter());
-        self.number(u64::from(port))
-            .flag(head.secure)
-            .headers(&head.headers)
+        self = self
+            .bytes(head.method.as_bytes())
+            .bytes(head.target.as_bytes());
+        self = match head.address.map(|address| (address.ip(), address.port())) {
+            None => self.bytes(b""),
+            Some((IpAddr::V4(ip), port)) => self.address(&ip.octets(), port),
+            Some((IpAddr::V6(ip), port)) => self.address(&ip.octets(), port),
+        };
+        self.flag(head.secure).headers(&head.headers)
+    }
+
+    /// An address of four or sixteen bytes, and its port.
+    fn address(self, ip: &[u8], port: u16) -> Self {
+        let mut this = self.bytes(ip);
+        this.0.put_u16(port);
+        this
     }
 
     fn headers(mut self, headers: &[(String, String)]) -> Self {
@@ -393,20 +409,32 @@ impl Reader {
     }
 
     fn head(&mut self) -> Result<Head, Malformed> {
-        let mut line = self.many(Self::text)?;
-        let (Some(host), Some(target), Some(method)) = (line.pop(), line.pop(), line.pop()) else {
-            return Err(Malformed);
-        };
-        let port = u16::try_from(self.number()?).map_err(|_| Malformed)?;
+        let (method, target) = (self.text()?, self.text()?);
+        let address = self.address()?;
         let secure = self.byte()? != 0;
         let headers = self.headers()?;
         Ok(Head {
             method,
             target,
             headers,
-            address: (!host.is_empty()).then_some((host, port)),
+            address,
             secure,
         })
+    }
+
+    fn address(&mut self) -> Result<Option<SocketAddr>, Malformed> {
+        let ip = self.bytes()?;
+        let ip = if let Ok(octets) = <[u8; 4]>::try_from(&*ip) {
+            IpAddr::from(octets)
+        } else if let Ok(octets) = <[u8; 16]>::try_from(&*ip) {
+            IpAddr::from(octets)
+        } else if ip.is_empty() {
+            return Ok(None);
+        } else {
+            return Err(Malformed);
+        };
+        let port = self.0.try_get_u16().map_err(|_| Malformed)?;
+        Ok(Some(SocketAddr::new(ip, port)))
     }
 
     fn headers(&mut self) -> Result<Vec<(String, String)>, Malformed> {
@@ -525,14 +553,17 @@ mod tests {
             method: text("POST"),
             target: text("/socket.io/?EIO=4&sid=x"),
             headers: vec![(text("cookie"), text("ä=1")), (text("x"), String::new())],
-            address: Some((text("::1"), 65535)),
+            address: Some(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 65535))),
             secure: true,
         };
         vec![
             Message::Hello([0, 255, 7]),
             Message::Relay(Relayed {
                 number: 3,
-                head: head.clone(),
+                head: Head {
+                    address: Some(SocketAddr::from(([10, 0, 0, 7], 80))),
+                    ..head.clone()
+                },
                 body: Bytes::from_static(b"4hello"),
             }),
             Message::Part(3, Bytes::from_static(b"\xff")),

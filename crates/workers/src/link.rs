@@ -4,7 +4,10 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     sync::Arc,
 };
 
@@ -12,9 +15,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    SendAncillaryMessage, SendFlags, recv, recvmsg, sendmsg,
 };
-use tokio::{io::Interest, net::UnixStream, sync::Notify};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::Notify,
+};
 
 use crate::codec::{Forwarded, MOST_FRAME_BYTES, Message, decode, encode_request};
 
@@ -24,8 +30,11 @@ const MOST_WAITING_BYTES: usize = 32 * 1024 * 1024;
 /// Connections that may wait for a worker.
 const MOST_WAITING_CONNECTIONS: usize = 1024;
 
-/// Small frames are written together up to so many bytes.
-const BATCH_BYTES: usize = 64 * 1024;
+/// Frames that are written together.
+const MOST_AT_ONCE: usize = 16;
+
+/// Bytes that are received at once.
+const RECEIVED_BYTES: usize = 64 * 1024;
 
 /// Descriptors that may come at once.
 const MOST_DESCRIPTORS: usize = 16;
@@ -60,24 +69,69 @@ struct Waiting {
     items: VecDeque<Item>,
     bytes: usize,
     connections: usize,
-    /// What was taken last is not written yet.
-    writing: bool,
-    /// The connection, after the greeting: what nothing waits before is written at once.
+    /// The connection, as soon as there is one.
     stream: Option<Arc<UnixStream>>,
     ended: bool,
 }
 
 impl Waiting {
-    /// Writes a frame, without waking the task that writes what waits. Returns what is left to that task.
-    fn write_now(&mut self, mut frame: Bytes) -> Option<Bytes> {
-        if !self.items.is_empty() || self.writing {
-            return Some(frame);
-        }
+    /// Adds what is to be written, and writes it at once if nothing else waits. Returns whether it is left to the link's task,
+    /// which has to be woken.
+    fn add(&mut self, item: Item) -> bool {
+        self.items.push_back(item);
         // An error is found by the task, too.
-        if let Some(Ok(written)) = self.stream.as_ref().map(|stream| stream.try_write(&frame)) {
-            frame.advance(written);
+        self.items.len() == 1 && self.stream.is_some() && self.write().is_err()
+    }
+
+    /// Writes what waits, until the connection is full.
+    fn write(&mut self) -> io::Result<()> {
+        let Some(stream) = self.stream.clone() else {
+            return Ok(());
+        };
+        loop {
+            match self.items.front() {
+                Some(Item::Frame(_)) => self.write_frames(&stream)?,
+                Some(Item::Request(passed)) => {
+                    let mut frame = encode_request(&passed.forwarded);
+                    let connection = Some(passed.connection.as_fd());
+                    let sent = send(&stream, &[IoSlice::new(&frame)], connection)?;
+                    self.connections -= 1;
+                    self.bytes -= passed.forwarded.unread.len();
+                    frame.advance(sent);
+                    self.bytes += frame.len();
+                    self.items.pop_front();
+                    if !frame.is_empty() {
+                        self.items.push_front(Item::Frame(frame));
+                    }
+                }
+                None => return Ok(()),
+            }
         }
-        (!frame.is_empty()).then_some(frame)
+    }
+
+    /// Writes the frames that wait before a request.
+    fn write_frames(&mut self, stream: &UnixStream) -> io::Result<()> {
+        let mut slices = [IoSlice::new(&[]); MOST_AT_ONCE];
+        let frames = self.items.iter().map_while(|item| match item {
+            Item::Frame(frame) => Some(frame),
+            Item::Request(_) => None,
+        });
+        let mut count = 0;
+        for (slice, frame) in slices.iter_mut().zip(frames) {
+            *slice = IoSlice::new(frame);
+            count += 1;
+        }
+        let mut sent = send(stream, &slices[..count], None)?;
+        self.bytes -= sent;
+        while let Some(Item::Frame(frame)) = self.items.front_mut() {
+            if sent < frame.len() {
+                frame.advance(sent);
+                break;
+            }
+            sent -= frame.len();
+            self.items.pop_front();
+        }
+        Ok(())
     }
 }
 
@@ -113,12 +167,10 @@ impl Link {
             self.overflowed.notify_one();
             return Err(SendError::Full);
         }
-        let Some(rest) = waiting.write_now(frame) else {
-            return Ok(());
-        };
-        waiting.bytes += rest.len();
-        waiting.items.push_back(Item::Frame(rest));
-        self.changed.notify_one();
+        waiting.bytes += frame.len();
+        if waiting.add(Item::Frame(frame)) {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
@@ -137,28 +189,28 @@ impl Link {
         }
         waiting.connections += 1;
         waiting.bytes += bytes;
-        waiting.items.push_back(Item::Request(passed));
-        self.changed.notify_one();
+        if waiting.add(Item::Request(passed)) {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
     /// Returns whether all that was sent is written, or never will be.
     pub fn is_flushed(&self) -> bool {
         let waiting = self.waiting.lock();
-        waiting.ended || (waiting.items.is_empty() && !waiting.writing)
+        waiting.ended || waiting.items.is_empty()
     }
 
     /// Ends the link, and gives each request back that was not sent. Returns how many messages are lost, of which nobody has
     /// heard: 0 if the link has ended because too much waits.
     pub(crate) fn end(&self, give_back: impl Fn(Box<Passed>)) -> usize {
-        let is_known;
-        let (items, mut lost) = {
+        let (items, is_known) = {
             let mut waiting = self.waiting.lock();
-            is_known = std::mem::replace(&mut waiting.ended, true);
             waiting.stream = None;
             let items = std::mem::take(&mut waiting.items);
-            (items, usize::from(waiting.writing))
+            (items, std::mem::replace(&mut waiting.ended, true))
         };
+        let mut lost = 0;
         for item in items {
             match item {
                 Item::Request(passed) => give_back(passed),
@@ -168,105 +220,82 @@ impl Link {
         if is_known { 0 } else { lost }
     }
 
-    /// Takes what is to be written next: frames until they are a batch, or a request.
-    fn take(&self, frames: &mut Vec<Bytes>) -> Option<Box<Passed>> {
-        let mut waiting = self.waiting.lock();
-        let mut bytes = 0;
-        while bytes < BATCH_BYTES {
-            match waiting.items.pop_front() {
-                Some(Item::Frame(frame)) => {
-                    bytes += frame.len();
-                    frames.push(frame);
-                }
-                Some(Item::Request(passed)) if frames.is_empty() => {
-                    waiting.connections -= 1;
-                    waiting.bytes -= passed.forwarded.unread.len();
-                    waiting.writing = true;
-                    return Some(passed);
-                }
-                Some(request) => {
-                    waiting.items.push_front(request);
-                    break;
-                }
-                None => break,
-            }
-        }
-        waiting.bytes -= bytes;
-        waiting.writing = !frames.is_empty();
-        None
-    }
-
     /// Writes a greeting and what is sent, until the other worker has ended the connection, or too much waits.
-    pub(crate) async fn carry(&self, stream: &Arc<UnixStream>, hello: &[u8]) -> io::Result<()> {
-        tokio::select! {
-            result = self.write(stream, hello) => result,
-            result = ended(stream) => result,
-            () = self.overflowed.notified() => Err(io::Error::other("too much waits")),
+    pub(crate) async fn carry(&self, stream: &Arc<UnixStream>, hello: Bytes) -> io::Result<()> {
+        {
+            let mut waiting = self.waiting.lock();
+            waiting.bytes += hello.len();
+            waiting.items.push_front(Item::Frame(hello));
+            waiting.stream = Some(Arc::clone(stream));
         }
-    }
-
-    async fn write(&self, stream: &Arc<UnixStream>, hello: &[u8]) -> io::Result<()> {
-        write_all(stream, hello).await?;
-        self.waiting.lock().stream = Some(Arc::clone(stream));
-        let mut frames = Vec::new();
         loop {
-            let changed = self.changed.notified();
-            if let Some(passed) = self.take(&mut frames) {
-                let frame = encode_request(&passed.forwarded);
-                let sent = send_with(stream, &frame, &passed.connection).await?;
-                write_all(stream, &frame[sent..]).await?;
-                continue;
+            let written = self.waiting.lock().write();
+            let is_full = match written {
+                Ok(()) => false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
+                Err(error) => return Err(error),
+            };
+            // A message that the other worker takes makes room. While there is enough, that must not wake this one.
+            let interest = if is_full {
+                Interest::READABLE | Interest::WRITABLE
+            } else {
+                Interest::READABLE
+            };
+            let stream = watch(stream, interest)?;
+            tokio::select! {
+                result = ended(&stream) => return result,
+                () = self.overflowed.notified() => return Err(io::Error::other("too much waits")),
+                room = stream.writable(), if is_full => drop(room?),
+                () = self.changed.notified(), if !is_full => {}
             }
-            match frames.as_slice() {
-                [] => changed.await,
-                [frame] => write_all(stream, frame).await?,
-                several => write_all(stream, &several.concat()).await?,
-            }
-            frames.clear();
         }
     }
+}
+
+/// Watches a connection. Streams of tokio have one interest: in everything.
+#[allow(
+    deprecated,
+    reason = "what replaces it is unsafe, as a type may return another descriptor each time; this one does not"
+)]
+fn watch(stream: &UnixStream, interest: Interest) -> io::Result<AsyncFd<BorrowedFd<'_>>> {
+    AsyncFd::with_interest(stream.as_fd(), interest)
 }
 
 /// Returns when the other end has closed the connection, on which it sends nothing.
-async fn ended(stream: &UnixStream) -> io::Result<()> {
+async fn ended(stream: &AsyncFd<BorrowedFd<'_>>) -> io::Result<()> {
     loop {
-        stream.readable().await?;
-        match stream.try_read(&mut [0; 1]) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            _ => return Ok(()),
+        let mut readable = stream.readable().await?;
+        let read = readable.try_io(|stream| Ok(recv(stream, &mut [0; 1], RecvFlags::empty())?));
+        if let Ok(read) = read {
+            return read.map(|_| ());
         }
     }
 }
 
-async fn write_all(stream: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        stream.writable().await?;
-        match stream.try_write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = &bytes[written..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+/// Sends the beginning of some bytes, with a descriptor if there is one. Returns how many bytes that were.
+fn send(
+    stream: &UnixStream,
+    bytes: &[IoSlice<'_>],
+    connection: Option<BorrowedFd<'_>>,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if let Some(connection) = &connection {
+        control.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(
+            connection,
+        )));
+    }
+    loop {
+        match sendmsg(stream, bytes, &mut control, SendFlags::NOSIGNAL) {
+            Err(rustix::io::Errno::INTR) => {}
+            sent => return Ok(sent?),
         }
     }
-    Ok(())
-}
-
-/// Sends the beginning of a frame with a descriptor. Returns how many bytes that were.
-async fn send_with(stream: &UnixStream, frame: &[u8], connection: &OwnedFd) -> io::Result<usize> {
-    let send = || {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [connection.as_fd()];
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let frame = [IoSlice::new(frame)];
-        Ok(sendmsg(stream, &frame, &mut control, SendFlags::NOSIGNAL)?)
-    };
-    stream.async_io(Interest::WRITABLE, send).await
 }
 
 /// The end of a link that receives.
 pub(crate) struct Receiver<'a> {
-    stream: &'a UnixStream,
+    stream: &'a tokio::net::UnixStream,
     buffer: Box<[u8]>,
     received: BytesMut,
     descriptors: VecDeque<OwnedFd>,
@@ -279,10 +308,10 @@ pub(crate) enum Received {
 }
 
 impl<'a> Receiver<'a> {
-    pub(crate) fn new(stream: &'a UnixStream) -> Self {
+    pub(crate) fn new(stream: &'a tokio::net::UnixStream) -> Self {
         Self {
             stream,
-            buffer: vec![0; BATCH_BYTES].into_boxed_slice(),
+            buffer: vec![0; RECEIVED_BYTES].into_boxed_slice(),
             received: BytesMut::new(),
             descriptors: VecDeque::new(),
         }

@@ -312,10 +312,10 @@ impl Mesh {
             }
         };
         check_user(&stream)?;
-        let stream = Arc::new(stream);
+        let stream = Arc::new(stream.into_std()?);
         let _listed = Listed::new(&self.0, &*stream);
         let hello = Message::Hello(self.0.name.worker).encode();
-        link.carry(&stream, &hello).await
+        link.carry(&stream, hello).await
     }
 
     async fn accept(&self, listener: UnixListener) {

@@ -1,10 +1,8 @@
 //! Requests for a session of another worker: the session's owner answers, and this host's connection carries its bytes.
 
-use std::{future::pending, io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
-use bytes::Bytes;
 use http::{Extensions, Method, Request, Response, StatusCode, Uri, request::Parts};
-use http_body::Body as _;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -23,7 +21,7 @@ use super::{
 use crate::{
     here::opens_session,
     request,
-    workers::{Owner, handover, moving},
+    workers::{Owner, handover},
 };
 
 /// Says, among the extensions of a request, that it is for the session of another worker.
@@ -32,9 +30,8 @@ pub(crate) struct Elsewhere {
     pub(crate) owner: Owner,
     /// The engine that answers if the owner has gone.
     pub(crate) server: Server,
-    /// The target that the client has sent, if the connection may move. A request that the application has seen stays here, as
-    /// the owner's host would show it to its application a second time.
-    pub(crate) target: Option<Arc<str>>,
+    /// The request's target as the engine has it.
+    pub(crate) target: Uri,
 }
 
 /// Counts a client that ends its stream as one that has left, if its request waits until there is something to send.
@@ -59,22 +56,10 @@ pub(super) async fn answer(
         server,
         target,
     } = elsewhere;
+    parts.uri = target;
     drop_at_end(&parts.method, &parts.uri, &parts.extensions);
-    let moves = |parts: &Parts, body: &Bytes| {
-        let target = target.as_deref();
-        target.is_some_and(|target| moving::move_to(&owner, parts, target, body))
-    };
-    if body.is_end_stream() && moves(&parts, &Bytes::new()) {
-        return pending().await;
-    }
-    let head = head_of(&parts);
-    if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>()
-        && is_websocket_request(&parts.headers)
-        && let Ok(response) = accept_websocket(&parts, first_protocol(&parts.headers))
-        && let Ok(carrier) = handover::pass_upgraded(&owner.link, &head)
-    {
-        tokio::spawn(carry(upgrade, carrier));
-        return response.map(ReplyBody::Engine);
+    if let Some(response) = pass_websocket(&owner, &mut parts) {
+        return response;
     }
     let limit = server.limits().max_message_bytes;
     let body = match tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await {
@@ -85,12 +70,22 @@ pub(super) async fn answer(
         Ok(Err(_)) => return status(StatusCode::BAD_REQUEST),
         Err(_elapsed) => return status(StatusCode::REQUEST_TIMEOUT),
     };
-    if moves(&parts, &body) {
-        return pending().await;
-    }
+    let head = head_of(&parts);
     let request = Request::from_parts(parts, Full::new(body.clone()));
     let reply = owner.relay(server, head, request, body).await;
     reply.into_response().map(ReplyBody::Whole)
+}
+
+/// Accepts a WebSocket and hands it over to its owner. `None` if the request is not for one, or the owner has gone.
+fn pass_websocket(owner: &Owner, parts: &mut Parts) -> Option<Response<ReplyBody>> {
+    if !is_websocket_request(&parts.headers) {
+        return None;
+    }
+    let upgrade = parts.extensions.remove::<OnUpgrade>()?;
+    let response = accept_websocket(parts, first_protocol(&parts.headers)).ok()?;
+    let carrier = handover::pass_upgraded(&owner.link, &head_of(parts)).ok()?;
+    tokio::spawn(carry(upgrade, carrier));
+    Some(response.map(ReplyBody::Engine))
 }
 
 /// Answers a request as the engine does, or as the owner of its session.
@@ -117,7 +112,7 @@ fn head_of(parts: &Parts) -> Head {
         method: parts.method.as_str().to_owned(),
         target: target.map_or_else(String::new, |target| target.as_str().to_owned()),
         headers: Vec::new(),
-        address: address.map(|address| (address.ip().to_string(), address.port())),
+        address,
         secure: requester.is_some_and(Requester::is_secure)
             || parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS),
     };

@@ -62,7 +62,7 @@ pub(crate) use self::{
     site::Opening,
     websocket::HostWebSocket,
 };
-use crate::{adopt::duplicate, engine::Engine, runtime};
+use crate::{adopt::duplicate, engine::Engine, runtime, workers::moving};
 
 /// Bodies up to this size are read before Python gets the request, so that a slow client holds no thread.
 const SMALL_BODY: u64 = 64 * 1024;
@@ -421,7 +421,10 @@ impl Host {
                 .tls(certificate.as_ref(), key.as_ref())
                 .map_err(failed)?;
         } else if let Some(here) = here {
-            listener = listener.let_move();
+            listener = listener.let_move(self.inner.limits.timeout, |parts, address| {
+                let elsewhere = parts.extensions.remove::<Elsewhere>()?;
+                Some(moving::taker(elsewhere.owner, address))
+            });
             let adopter = Arc::new(listener.adopter());
             here.adopt_with(&adopter);
             self.adopters.lock().push(adopter);

@@ -244,7 +244,7 @@ impl Exchange {
             let address = requester.and_then(Requester::address);
             head.uri = uri.map_err(|_| PyValueError::new_err("not a query"))?;
             if let Some(owner) = owner {
-                let target = None;
+                let target = head.uri.clone();
                 head.extensions.insert(Elsewhere {
                     owner,
                     server,

@@ -58,17 +58,7 @@ impl Site {
             return Route::Fallback;
         }
         let owner = (self.owner)(&parts.uri);
-        let elsewhere = owner.map(|owner| Elsewhere {
-            owner,
-            server: self.here.server.clone(),
-            target: Some(
-                parts
-                    .uri
-                    .path_and_query()
-                    .map_or("/", |it| it.as_str())
-                    .into(),
-            ),
-        });
+        let mut target = parts.uri.clone();
         if self.prefix != self.path {
             let query = parts
                 .uri
@@ -77,12 +67,18 @@ impl Site {
             let Ok(uri) = format!("{}{below}{query}", self.path).parse() else {
                 return Route::Fallback;
             };
-            parts.uri = uri;
+            target = uri;
         }
-        if let Some(elsewhere) = elsewhere {
-            parts.extensions.insert(elsewhere);
+        if let Some(owner) = owner {
+            let server = self.here.server.clone();
+            parts.extensions.insert(Elsewhere {
+                owner,
+                server,
+                target,
+            });
             return Route::Fallback;
         }
+        parts.uri = target;
         (self.open)(parts, None);
         Route::Server
     }

@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     adopt::{self, Taken},
     feed::{self, Stream},
-    request::{self, Reply, address_of, request_of},
+    request::{self, Reply, request_of},
 };
 
 /// How long the body of a request, and the first bytes for a WebSocket, may take from one worker to the other; and how long
@@ -67,7 +67,7 @@ async fn try_serve(
             feed::complete(request.headers_mut());
         }
         let unread = &forwarded.unread;
-        adopt::accept(&server, taken, request, unread, address_of(head), answered).await;
+        adopt::accept(&server, taken, request, unread, head.address, answered).await;
         return Ok(());
     }
     let body = tokio::time::timeout(TIMEOUT, taken.read(forwarded.body)).await??;
@@ -141,6 +141,6 @@ pub(crate) async fn relay_websocket(
             }
         }
         // It has gone.
-        _ => feed::accept(server, stream, request, address_of(&head)).await,
+        _ => feed::accept(server, stream, request, head.address).await,
     }
 }

@@ -11,7 +11,7 @@ use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Incoming;
 use kokanee_server::{
-    Adopter, Body, Moving, PeerAddress, Requester, Route, Server, StreamEnd, TrustedProxy,
+    Adopter, Body, PeerAddress, Requester, Route, Server, StreamEnd, Taker, TrustedProxy,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -248,39 +248,36 @@ async fn it_may_be_told_of_the_end_of_the_stream_and_answer() {
     assert_eq!(http.end().await, b"");
 }
 
-/// Answers with who it is, the path and the body; a request for another goes there with its connection.
-async fn answer_or_move(
-    name: &'static str,
-    to: Option<Adopter>,
-    request: Request<Incoming>,
-) -> Answer {
+/// Answers with who it is, the path and the body.
+async fn answer_as(name: &'static str, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
-    let moving = request.extensions().get::<Moving>().cloned();
     let body = request.into_body().collect().await.expect("a body");
     let body = body.to_bytes();
     if path.starts_with("/large") {
         return Ok(Response::new(Body::full(vec![b'x'; 4_000_000])));
     }
-    if let (true, Some(moving), Some(to)) = (path.starts_with("/other"), moving, to) {
-        let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
-        let request = [head.as_bytes(), &body].concat();
-        let runtime = tokio::runtime::Handle::current();
-        moving.give(move |descriptor, unread| {
-            let read = [request, unread].concat();
-            runtime.spawn(async move { to.serve(descriptor, read, None, false).await });
-        });
-        return std::future::pending().await;
-    }
     let body = String::from_utf8_lossy(&body);
     Ok(Response::new(Body::full(format!("{name} {path} {body}"))))
 }
 
+/// Listens, and has connections with a request for another go there.
 async fn listen_and_move(name: &'static str, to: Option<Adopter>) -> (SocketAddr, Adopter) {
     let listener = Server::new().bind("127.0.0.1:0").await;
     let listener = listener.expect("a free port");
-    let app = tower::service_fn(move |request| answer_or_move(name, to.clone(), request));
-    let listener = listener.fallback(app).tell_end().let_move();
+    let app = tower::service_fn(move |request| answer_as(name, request));
+    let runtime = tokio::runtime::Handle::current();
+    let mover = move |parts: &mut Parts, address: Option<SocketAddr>| {
+        let to = to.clone().filter(|_| parts.uri.path() == "/other")?;
+        let runtime = runtime.clone();
+        let taker: Taker = Box::new(move |descriptor, read| {
+            runtime.spawn(async move { to.serve(descriptor, read, address, false).await });
+        });
+        Some(taker)
+    };
+    let listener = listener
+        .fallback(app)
+        .tell_end()
+        .let_move(Duration::from_secs(20), mover);
     let (address, adopter) = (listener.local_addr(), listener.adopter());
     tokio::spawn(listener.serve());
     (address, adopter)
