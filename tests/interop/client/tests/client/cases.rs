@@ -235,7 +235,12 @@ async fn refusal_carries_its_data(server: &Server, way: Way) {
     let data = json!({ "code": 401, "hint": "say the token" });
     match (server.revision, failure) {
         (Revision::V3, ConnectFailure::Refused { data: Some(it), .. }) => assert_eq!(it, data),
-        (_, ConnectFailure::Refused { message, data: it }) => {
+        (
+            _,
+            ConnectFailure::Refused {
+                message, data: it, ..
+            },
+        ) => {
             assert_eq!((message.as_str(), it), ("not authorized", Some(data)));
         }
         (_, other) => panic!("{other}"),
