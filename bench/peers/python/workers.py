@@ -1,8 +1,9 @@
 """Many workers: `workers.py LOAD` prints their throughput beside that of one, and what a request at the wrong worker costs more.
 
-`LOAD` is the path of `kokanee-bench`; without it, only the second is measured. The host is the package's own. Runs with one worker and with four take turns, on all CPUs, and so
-do requests at the right and at the wrong worker, with both workers on the first CPU and the client on the second. With a compiler of C, so
-does a bare pair of processes, `workers_floor.c`, which hands connections over in the same way and does nothing else.
+`LOAD` is the path of `kokanee-bench`; without it, only the second is measured. The host is the package's own. Runs with one worker and
+with four take turns, on all CPUs, and so do requests at the right and at the wrong worker, with both workers on the first CPU and the
+client on the second. With a compiler of C, so does a bare pair of processes, `workers_floor.c`, which hands connections over in the same
+way and does nothing else.
 """
 
 from __future__ import annotations
