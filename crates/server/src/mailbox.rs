@@ -157,6 +157,8 @@ pub(crate) struct Mailbox {
     /// Messages that the policy for slow clients has dropped: by the session, and here.
     dropped: AtomicU64,
     dropped_here: AtomicU64,
+    /// The log says that messages are dropped.
+    says_dropped: AtomicBool,
     transport: AtomicU8,
     /// A POST's body is being received.
     pub(crate) posting: AtomicBool,
@@ -212,6 +214,7 @@ impl Mailbox {
             queued: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
             dropped_here: AtomicU64::new(0),
+            says_dropped: AtomicBool::new(false),
             transport: AtomicU8::new(transport_code(transport)),
             posting: AtomicBool::new(false),
             overflow: AtomicBool::new(false),
@@ -441,9 +444,16 @@ impl Mailbox {
         self.dropped.load(Ordering::Relaxed) + self.dropped_here.load(Ordering::Relaxed)
     }
 
-    /// Publishes what the session has dropped. Returns what was known before.
-    pub(crate) fn set_dropped(&self, dropped: u64) -> u64 {
-        self.dropped.swap(dropped, Ordering::Relaxed)
+    /// Whether messages were dropped that the session has not seen.
+    #[inline]
+    pub(crate) fn has_dropped_here(&self) -> bool {
+        self.dropped_here.load(Ordering::Relaxed) > 0
+    }
+
+    /// Publishes what the session has dropped. Returns whether it is the first time that something was dropped.
+    pub(crate) fn set_dropped(&self, dropped: u64) -> bool {
+        self.dropped.store(dropped, Ordering::Relaxed);
+        !self.says_dropped.swap(true, Ordering::Relaxed)
     }
 
     /// Whether an answer to a GET is on its way.

@@ -655,14 +655,14 @@ impl Driver {
     fn publish_outbound(&mut self) {
         self.wire.publish_outbound();
         let dropped = self.wire.session.dropped();
-        if dropped > 0 {
+        if dropped > 0 || self.wire.mailbox.has_dropped_here() {
             self.publish_dropped(dropped);
         }
     }
 
     #[cold]
     fn publish_dropped(&self, dropped: u64) {
-        if self.wire.mailbox.set_dropped(dropped) == 0 {
+        if self.wire.mailbox.set_dropped(dropped) {
             let socket = self.sockets.any_id().map(tracing::field::display);
             tracing::warn!(socket, "slow client, dropping messages");
         }
