@@ -337,6 +337,27 @@ def test_a_body_that_does_not_arrive_for_another_worker(folder: Path) -> None:
                 assert answer == b"" or answer.startswith((b"HTTP/1.1 408 ", b"HTTP/1.1 400 ")), answer
 
 
+def test_a_body_for_another_worker_may_be_slow_as_long_as_it_goes_on(folder: Path) -> None:
+    with host("own-wsgi", folder, "--body-timeout=0.5") as server:
+        poller = Poller(server.port)
+        poller.join()
+        # A small one moves with its connection, a chunked one is relayed.
+        small = f"POST {PATH}polling&sid={poller.sid} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        forms = (small + "Content-Length: 8\r\n\r\n", small + "Transfer-Encoding: chunked\r\n\r\n")
+        for head in forms * 4:
+            pieces = [bytes([letter]) for letter in b'42["no"]']
+            if "chunked" in head:
+                pieces = [b"1\r\n%s\r\n" % piece for piece in pieces] + [b"0\r\n\r\n"]
+            with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+                connection.sendall(head.encode())
+                for piece in pieces:
+                    # Together longer than the timeout.
+                    time.sleep(0.1)
+                    connection.sendall(piece)
+                with connection.makefile("rb") as answer:
+                    assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
+
+
 @pytest.mark.full
 def test_a_worker_that_restarts_after_so_many_requests_costs_others_nothing(folder: Path) -> None:
     with host("gunicorn-gthread", folder, "--max-requests=100", "--max-requests-jitter=50") as server:

@@ -2,36 +2,25 @@
 
 use std::{future::pending, time::Duration};
 
-use http::StatusCode;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::{
     http::Outcome,
-    moving::{Moved, Taker},
+    moving::{MOST_BODY_BYTES, Moved, Taker},
     respond::refused,
+    whole_body::read_body,
 };
 
-/// Moves a connection away with a request, whose body may take so long.
+/// Moves a connection away with a request, each part of whose body must come within a time.
 pub(crate) async fn leave(
     go: impl FnOnce(Moved),
     mut read: Vec<u8>,
-    mut body: Incoming,
+    body: Incoming,
     timeout: Duration,
     taker: Taker,
 ) -> Outcome {
-    let whole = async {
-        while let Some(frame) = body.frame().await {
-            if let Ok(piece) = frame?.into_data() {
-                read.extend_from_slice(&piece);
-            }
-        }
-        Ok::<_, hyper::Error>(())
-    };
-    match tokio::time::timeout(timeout, whole).await {
-        Ok(Ok(())) => {}
-        Ok(Err(_)) => return refused(StatusCode::BAD_REQUEST).into(),
-        Err(_elapsed) => return refused(StatusCode::REQUEST_TIMEOUT).into(),
+    if let Err(status) = read_body(body, &mut read, MOST_BODY_BYTES, timeout).await {
+        return refused(status).into();
     }
     go(Moved { taker, read });
     pending().await

@@ -82,6 +82,7 @@ mod throttle;
 mod tls;
 mod watched;
 mod websocket_handshake;
+mod whole_body;
 
 #[cfg(unix)]
 #[doc(hidden)]
@@ -114,7 +115,7 @@ pub use self::{
     static_files::StaticFile,
 };
 #[doc(hidden)]
-pub use self::{moving::Taker, stream_end::StreamEnd};
+pub use self::{moving::Taker, stream_end::StreamEnd, whole_body::read_body};
 pub use kokanee_engineio::{CloseReason, Overflow, Revision, Str, Transport};
 pub use kokanee_handler::{
     Ack, AckError, BoxError, ClientError, Data, EmitError, Event, EventError, EventErrorKind,

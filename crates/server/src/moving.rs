@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 
 /// The largest body of a request with which a connection moves.
-const MOST_BODY_BYTES: u64 = 64 * 1024;
+pub(crate) const MOST_BODY_BYTES: usize = 64 * 1024;
 
 /// Takes a connection, and what was read of it, beginning with the request.
 #[doc(hidden)]
@@ -26,7 +26,7 @@ type Ask = dyn Fn(&mut Parts, Option<SocketAddr>) -> Option<Taker> + Send + Sync
 #[derive(Clone)]
 pub(crate) struct Mover {
     pub(crate) ask: Arc<Ask>,
-    /// How long the body of a request may take.
+    /// How long the next part of the body of a request may take.
     pub(crate) timeout: Duration,
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn can_move_with(parts: &Parts, body: &impl Body) -> bool {
     let size = body.size_hint().exact();
     parts.version == Version::HTTP_11
         && !parts.headers.contains_key(header::TRANSFER_ENCODING)
-        && size.is_some_and(|size| size <= MOST_BODY_BYTES)
+        && size.is_some_and(|size| size <= MOST_BODY_BYTES as u64)
 }
 
 /// Returns the head of a request as its client has sent it, except for the case of the names of its headers, with room for its

@@ -2,13 +2,14 @@
 
 use std::{io, time::Duration};
 
-use http::{Extensions, Method, Request, Response, StatusCode, Uri, request::Parts};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use bytes::Bytes;
+use http::{Extensions, Method, Request, Response, Uri, request::Parts};
+use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use kokanee_server::{
     PeerAddress, Requester, Server, StreamEnd, accept_websocket, first_protocol,
-    is_websocket_request,
+    is_websocket_request, read_body,
 };
 use kokanee_workers::Head;
 use tokio::net::UnixStream;
@@ -44,7 +45,7 @@ fn drop_at_end(method: &Method, uri: &Uri, extensions: &Extensions) {
     }
 }
 
-/// Has the owner of a session answer a request, whose body may take so long.
+/// Has the owner of a session answer a request. Each part of its body must come within the timeout.
 pub(super) async fn answer(
     elsewhere: Elsewhere,
     timeout: Duration,
@@ -62,14 +63,11 @@ pub(super) async fn answer(
         return response;
     }
     let limit = server.limits().max_message_bytes;
-    let body = match tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return status(StatusCode::PAYLOAD_TOO_LARGE);
-        }
-        Ok(Err(_)) => return status(StatusCode::BAD_REQUEST),
-        Err(_elapsed) => return status(StatusCode::REQUEST_TIMEOUT),
-    };
+    let mut read = Vec::new();
+    if let Err(refusal) = read_body(body, &mut read, limit, timeout).await {
+        return status(refusal);
+    }
+    let body = Bytes::from(read);
     let head = head_of(&parts);
     let request = Request::from_parts(parts, Full::new(body.clone()));
     let reply = owner.relay(server, head, request, body).await;

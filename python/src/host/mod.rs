@@ -31,12 +31,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use kokanee_server::{Accept, Adopter, Listener, Server, TrustedProxy};
+use kokanee_server::{Accept, Adopter, Listener, Server, TrustedProxy, read_body};
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::{PyOSError, PyValueError},
@@ -65,7 +64,7 @@ pub(crate) use self::{
 use crate::{adopt::duplicate, engine::Engine, runtime, workers::moving};
 
 /// Bodies up to this size are read before Python gets the request, so that a slow client holds no thread.
-const SMALL_BODY: u64 = 64 * 1024;
+const SMALL_BODY: usize = 64 * 1024;
 
 /// How long a connection is silent before the kernel asks whether its client is there, and how often it asks.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
@@ -151,7 +150,7 @@ impl Inner {
     async fn body(
         &self,
         headers: &http::HeaderMap,
-        mut body: Incoming,
+        body: Incoming,
     ) -> Result<RequestBody, StatusCode> {
         if body.is_end_stream() {
             return Ok(RequestBody::Read(Bytes::new()));
@@ -160,35 +159,13 @@ impl Inner {
         if size.is_some_and(|size| size > self.limits.most_bytes) {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        if size.is_none_or(|size| size > SMALL_BODY) || headers.contains_key(header::EXPECT) {
+        if size.is_none_or(|size| size > SMALL_BODY as u64) || headers.contains_key(header::EXPECT)
+        {
             return Ok(RequestBody::Unread(body));
         }
-        let mut read = BytesMut::new();
-        while let Some(data) = self.next_data(&mut body).await? {
-            if read.is_empty() && body.is_end_stream() {
-                return Ok(RequestBody::Read(data));
-            }
-            read.extend_from_slice(&data);
-        }
-        Ok(RequestBody::Read(read.freeze()))
-    }
-
-    /// Reads the next part of a body, which must come within the timeout. `None`: there is no more.
-    async fn next_data(&self, body: &mut Incoming) -> Result<Option<Bytes>, StatusCode> {
-        loop {
-            let frame = tokio::time::timeout(self.limits.timeout, body.frame());
-            match frame.await {
-                Err(_) => return Err(StatusCode::REQUEST_TIMEOUT),
-                Ok(Some(Err(_))) => return Err(StatusCode::BAD_REQUEST),
-                Ok(None) => return Ok(None),
-                // Trailers are nobody's.
-                Ok(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Ok(Some(data));
-                    }
-                }
-            }
-        }
+        let mut read = Vec::new();
+        read_body(body, &mut read, SMALL_BODY, self.limits.timeout).await?;
+        Ok(RequestBody::Read(read.into()))
     }
 }
 
