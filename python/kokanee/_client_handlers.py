@@ -23,13 +23,14 @@ def check(event: str, handler: Handler, namespace: str) -> None:
         raise _unfit(event, handler, "disconnect(namespace, reason)" if extra else "disconnect(reason)")
 
 
-def check_plain(event: str, handler: Handler, role: str = "handler", caller: str = "a Client") -> None:
+def check_plain(
+    event: str, handler: Handler, role: str = "handler", why: str = "a Client does not await: use AsyncClient"
+) -> None:
     """Raises `TypeError` if a handler or a callback is a coroutine function: nothing awaits it."""
     call = getattr(handler, "__call__", None)  # noqa: B004
     if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call):
         name = getattr(handler, "__qualname__", handler)
-        hint = ": use AsyncClient" if caller == "a Client" else ""
-        raise TypeError(f"the {role} {name} of {event!r} is a coroutine function, which {caller} does not await{hint}")
+        raise TypeError(f"the {role} {name} of {event!r} is a coroutine function, which {why}")
 
 
 def check_namespace(namespace_handler: Any) -> None:

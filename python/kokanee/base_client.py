@@ -253,7 +253,7 @@ class BaseClient(Registering):
 
         It is called where `emit` is, and is a plain function for an `AsyncClient`, too: raises `TypeError` for a coroutine function.
         """
-        check_plain("outgoing", handler, "listener", "emit")
+        check_plain("outgoing", handler, "listener", "emit does not await")
         return self._listen("outgoing", handler)
 
     def off_any_outgoing(self, handler: Handler | None = None) -> None:

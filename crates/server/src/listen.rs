@@ -29,7 +29,7 @@ use crate::{
     clock,
     error::ListenError,
     extensions::PeerAddress,
-    fallback::{Requester, Route, Routing},
+    fallback::{Fallback, Requester, Route, Routing},
     forwarded::{Client, is_trusted},
     http::{DRAIN_TIMEOUT, MAX_DRAIN_BYTES, PendingOutcome, is_sound},
     leaving::leave,
@@ -41,7 +41,6 @@ use crate::{
     server::Server,
     service::Responding,
     static_files,
-    stream_end::StreamEnd,
     watched::{Busy, Ending, Watch, WatchedStream},
 };
 
@@ -240,7 +239,7 @@ impl<L: Accept> Listener<L> {
     }
 
     /// Moves connections away: asks a function for each request of the fallback, unless its connection is encrypted or it has
-    /// a form that cannot move, who takes the connection, to which this address belongs. The body of a request may take so long.
+    /// a form that cannot move, who takes the connection, to which this address belongs. Each part of the body of a request must come within a time.
     #[cfg(unix)]
     #[doc(hidden)]
     #[must_use]
@@ -752,22 +751,20 @@ fn other(
             parts.extensions.insert(busy.end().clone());
         }
     }
-    let await_end = |end: &StreamEnd, tells_end| {
+    let (end, tells_end) = (busy.end().clone(), routing.tells_end);
+    let fall_back = move |fallback: &Fallback, request| {
         if tells_end {
             end.wake();
         } else {
             end.drop_request();
         }
+        fallback(request)
     };
-    let (file, fallback) = match (file, fallback) {
-        (None, Some(fallback)) => {
-            await_end(busy.end(), routing.tells_end);
-            let answering = fallback(Request::from_parts(parts, body));
-            return PendingOutcome::later(async move { answering.await.into() });
-        }
-        other => other,
-    };
-    let (end, tells_end) = (busy.end().clone(), routing.tells_end);
+    if let (None, Some(fallback)) = (&file, &fallback) {
+        // The usual case, without the files' part of the future.
+        let answering = fall_back(fallback.as_ref(), Request::from_parts(parts, body));
+        return PendingOutcome::later(async move { answering.await.into() });
+    }
     PendingOutcome::later(async move {
         let served = match file {
             Some(file) => static_files::serve(file, &parts.method, &parts.headers).await,
@@ -777,8 +774,8 @@ fn other(
         let mut response = match (served, fallback) {
             (Some(served), _) => served,
             (None, Some(fallback)) => {
-                await_end(&end, tells_end);
-                return fallback(Request::from_parts(parts, body)).await.into();
+                let request = Request::from_parts(parts, body);
+                return fall_back(fallback.as_ref(), request).await.into();
             }
             (None, None) => not_found(),
         };
