@@ -673,14 +673,15 @@ impl Engine {
         let id = here.next_id();
         if let Some(owner) = running.owner_of_request(&head.target) {
             let answering = owner.relay(server, head, request, body);
-            return Ok(request::start(runtime, queue, answering, id, notify));
+            return Ok(request::start(runtime, queue, answering, id, notify, false));
         }
+        let opens = opens_session(request.uri());
         here.open_session(self.options.bind(py), &mut request, environ)?;
         if !upgrades {
             request.extensions_mut().insert(NoUpgrade);
         }
         let answering = request::answer(server, request);
-        Ok(request::start(runtime, queue, answering, id, notify))
+        Ok(request::start(runtime, queue, answering, id, notify, opens))
     }
 
     /// Takes over a connection of the host by its descriptor, which is duplicated, and answers its request. `answered`: the

@@ -64,6 +64,8 @@ impl std::fmt::Debug for PendingState {
 pub(crate) struct Pending {
     state: Arc<PendingState>,
     answering: AbortHandle,
+    /// It opens a session, so that it is answered at once.
+    opens: bool,
 }
 
 type PyReply<'py> = (
@@ -78,6 +80,12 @@ impl Pending {
     #[getter]
     fn id(&self) -> u64 {
         self.state.id
+    }
+
+    /// Whether the request opens a session: then it is answered at once.
+    #[getter]
+    fn opens(&self) -> bool {
+        self.opens
     }
 
     /// Waits for the response, without the GIL: status, reason, headers and body. `None` after the timeout in seconds.
@@ -217,6 +225,7 @@ pub(crate) fn start(
     answering: impl Future<Output = Reply> + Send + 'static,
     id: u64,
     notify: bool,
+    opens: bool,
 ) -> Pending {
     let state = Arc::new(PendingState {
         id,
@@ -250,6 +259,7 @@ pub(crate) fn start(
     Pending {
         state,
         answering: answering.abort_handle(),
+        opens,
     }
 }
 

@@ -94,7 +94,7 @@ def _answer(
         mode.notifies,
         connection is not None,
     )
-    if connection is None or connection.is_tls or not options["poll_takeover"]:
+    if connection is None or connection.is_tls or pending.opens or not options["poll_takeover"]:
         return mode.reply(pending)
     reply = mode.reply(pending, PATIENCE_SECONDS)
     if reply is None:
