@@ -9,7 +9,7 @@ use std::{
 };
 
 use kokanee::{
-    Cors, Server,
+    Cors, Recovery, Server,
     net::NetError,
     server::{ListenError, Listener},
 };
@@ -177,6 +177,9 @@ fn build(args: &ServeArgs, console: &Console, client: Option<&Path>) -> Server {
     }
     if let Some(client) = client {
         builder = builder.serve_client(client);
+    }
+    if let Some(time) = args.recovery {
+        builder = builder.recovery(Recovery::default().max_disconnection(time));
     }
     let io = builder.build();
     for namespace in ["/", "/private"]

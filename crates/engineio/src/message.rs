@@ -457,7 +457,7 @@ impl Outgoing {
     }
 
     /// Returns the bytes of a text message; an empty slice for a binary one.
-    fn text_bytes(&self) -> &[u8] {
+    pub fn text_bytes(&self) -> &[u8] {
         match &self.0 {
             Form::Text { frame, header } => &frame.as_slice()[usize::from(*header) + 1..],
             Form::Binary(_) => &[],

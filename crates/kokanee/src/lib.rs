@@ -121,7 +121,7 @@ pub use kokanee_server as server;
 #[cfg(feature = "server")]
 pub use kokanee_server::{
     Auth, BroadcastOperator, ConnectError, Cookie, Cors, DisconnectReason, Extension, Handshake,
-    Limits, Namespace, Server, ServerBuilder, Socket, SocketId, TrustedProxy,
+    Limits, Namespace, Recovery, Server, ServerBuilder, Socket, SocketId, TrustedProxy,
 };
 pub use kokanee_socketio::{Args, ArgsError, ParserKind, RawEvent, Value};
 #[cfg(feature = "net")]
@@ -159,6 +159,8 @@ mod documents {
     mod binary {}
     #[doc = include_str!("../../../docs/client.md")]
     mod client {}
+    #[doc = include_str!("../../../docs/recovery.md")]
+    mod recovery {}
     #[cfg(feature = "tls")]
     #[doc = include_str!("../../../docs/hosting.md")]
     mod hosting {}

@@ -9,7 +9,10 @@ use kokanee_socketio::{Args, EncodedPacket, ParserKind, encode_event, encode_eve
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
-use crate::{ack::Collector, namespace::Namespace, socket::Socket, socket_id::SocketId};
+use crate::{
+    ack::Collector, namespace::Namespace, recovery::Recoverable, socket::Socket,
+    socket_id::SocketId,
+};
 
 /// Longest wait of a broadcast for the tasks of its recipients.
 const MAX_WAIT_FOR_TASKS: Duration = Duration::from_millis(100);
@@ -417,7 +420,7 @@ impl BroadcastOperator {
         let mut observed = Vec::new();
         let mut most = self.namespace.limits().max_outbound_bytes / 4;
         let mut fullest: Option<Socket> = None;
-        self.namespace.for_each(&self.target, |socket| {
+        self.for_each_recipient(packet, |socket, packet| {
             recipients += 1;
             if socket.observes_outgoing() {
                 observed.push(socket.clone());
@@ -439,6 +442,26 @@ impl BroadcastOperator {
             let _ = tokio::time::timeout(MAX_WAIT_FOR_TASKS, taken).await;
         }
         Ok(Recipients(recipients))
+    }
+
+    /// Calls `each` with every recipient of an event and the packet for it. If clients may come back, the event is stored.
+    #[inline]
+    fn for_each_recipient(
+        &self,
+        packet: &EncodedPacket,
+        mut each: impl FnMut(&Socket, &EncodedPacket),
+    ) {
+        let (namespace, target) = (&self.namespace, &self.target);
+        match namespace.recoveries() {
+            None => namespace.for_each(target, |socket| each(socket, packet)),
+            Some(recoveries) => {
+                recoveries.broadcast(target, packet, self.options, |broadcast| {
+                    namespace.for_each(target, |socket| {
+                        each(socket, broadcast.packet_for(socket.recovering()));
+                    });
+                });
+            }
+        }
     }
 
     /// Sends an event and waits for the acknowledgements of all recipients: the first argument of each becomes a `T`,
@@ -650,7 +673,7 @@ async fn deliver_within(
                     break true;
                 }
                 // One that has gone meanwhile is not an error, and holds nobody up. Somebody else may have taken the room.
-                if !matches!(socket.try_send_packet(packet.clone(), options), Ok(Some(_))) {
+                if !matches!(socket.try_send_event(packet.clone(), options), Ok(Some(_))) {
                     break false;
                 }
             }

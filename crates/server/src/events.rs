@@ -3,10 +3,12 @@
 use std::{
     collections::VecDeque,
     task::{Context as TaskContext, Poll},
+    time::Duration,
 };
 
 use kokanee_handler::{Ack, Erased, EventError, Running, caught};
 use kokanee_socketio::{AckId, RawEvent};
+use tokio::sync::oneshot;
 use tracing::Level;
 
 use crate::{
@@ -165,6 +167,32 @@ pub(crate) fn start_middlewares(socket: &Socket) -> Option<MiddlewareFuture> {
                 .await?;
         }
         Ok(())
+    }))
+}
+
+/// How long a client that comes back waits for the end of the socket that it had.
+const MAX_WAIT_FOR_END: Duration = Duration::from_secs(5);
+
+/// Returns what must end before a recovered socket is accepted: the handlers of the connection that was lost, so that
+/// `on_disconnect` comes before `on_connect`, then its middlewares.
+pub(crate) fn after_end(
+    ended: Option<oneshot::Receiver<()>>,
+    middlewares: Option<MiddlewareFuture>,
+) -> Option<MiddlewareFuture> {
+    let is_over = |ended: &mut oneshot::Receiver<()>| {
+        ended.try_recv() == Err(oneshot::error::TryRecvError::Closed)
+    };
+    let Some(ended) = ended.and_then(|mut ended| (!is_over(&mut ended)).then_some(ended)) else {
+        return middlewares;
+    };
+    Some(Box::pin(async move {
+        if tokio::time::timeout(MAX_WAIT_FOR_END, ended).await.is_err() {
+            tracing::warn!("a client has come back, and handlers of its lost connection still run");
+        }
+        match middlewares {
+            Some(middlewares) => middlewares.await,
+            None => Ok(()),
+        }
     }))
 }
 

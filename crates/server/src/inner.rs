@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::{
     client_bundle::ClientBundle,
+    clock,
     cookie::Cookie,
     cors::Cors,
     error::ListenError,
@@ -26,6 +27,7 @@ use crate::{
     limits::Limits,
     mailbox::Mailbox,
     namespace::Namespace,
+    recovery::Recovery,
     sessions::{Sessions, TaskGuard},
     static_files::StaticFiles,
     throttle::Throttle,
@@ -73,6 +75,10 @@ pub(crate) struct ServerInner {
     pub(crate) raw_messages: bool,
     /// The first bytes of all ids.
     pub(crate) owner: Option<[u8; 3]>,
+    /// What is kept of clients whose connection is lost.
+    pub(crate) recovery: Option<Recovery>,
+    /// A task forgets what is kept too long.
+    pub(crate) sweeps: AtomicBool,
     /// Throttles for log lines about pages of other origins, limits of new sessions, limits of size, and proxies.
     pub(crate) origin_log: Throttle,
     pub(crate) limit_log: Throttle,
@@ -144,7 +150,8 @@ impl ServerInner {
         let parser = self.connection_config.parser;
         let (limits, state) = (Arc::clone(&self.limits), Arc::clone(&self.state));
         // Most have few sockets.
-        let namespace = Namespace::new(name, limits, state, parser, 1, true);
+        let recovery = self.recovery.as_ref();
+        let namespace = Namespace::new(name, limits, state, parser, 1, true, recovery);
         // Without the lock: the function is the application's, and may ask for namespaces.
         (open.prepare)(&namespace);
         let mut namespaces = self.namespaces.write();
@@ -159,18 +166,52 @@ impl ServerInner {
         Some(namespace)
     }
 
-    /// Forgets a namespace that was made for a client, if no socket is left in it.
+    /// Forgets a namespace that was made for a client, if no socket is left in it and none may come back.
     pub(crate) fn forget_if_empty(&self, namespace: &Namespace) {
+        if !namespace.is_on_demand() {
+            return;
+        }
         let mut namespaces = self.namespaces.write();
         let is_known = namespaces
             .get(namespace.name())
             .is_some_and(|known| known.is(namespace));
-        if is_known && namespace.socket_count() == 0 {
+        if is_known && !namespace.is_in_use() {
             namespaces.remove(namespace.name());
             if let Some(open) = &self.open_namespaces {
                 open.made.fetch_sub(1, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Makes sure that a task forgets what is kept too long of clients whose connection is lost, as long as something is.
+    pub(crate) fn sweep_recoveries(self: &Arc<Self>) {
+        let Some(recovery) = &self.recovery else {
+            return;
+        };
+        if self.sweeps.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (server, interval) = (Arc::downgrade(self), recovery.sweep_interval());
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(interval).await;
+                let Some(server) = server.upgrade() else {
+                    return;
+                };
+                // Before it looks: what comes after that begins anew.
+                server.sweeps.store(false, Ordering::Release);
+                let mut is_needed = false;
+                for namespace in server.all_namespaces() {
+                    if let Some(recoveries) = namespace.recoveries() {
+                        is_needed |= recoveries.sweep(clock::now());
+                        server.forget_if_empty(&namespace);
+                    }
+                }
+                if !is_needed || server.sweeps.swap(true, Ordering::AcqRel) {
+                    return;
+                }
+            }
+        });
     }
 
     pub(crate) fn all_namespaces(&self) -> Vec<Namespace> {

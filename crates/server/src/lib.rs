@@ -66,6 +66,7 @@ mod peer;
 mod polling;
 mod proxy_protocol;
 mod reason;
+mod recovery;
 mod refusal;
 mod request_head;
 mod respond;
@@ -108,6 +109,7 @@ pub use self::{
     listen::Listener,
     namespace::Namespace,
     reason::{ConnectError, DisconnectReason},
+    recovery::Recovery,
     server::{CloseError, Server, ServerBuilder},
     service::{SocketIoLayer, SocketIoService},
     socket::Socket,

@@ -24,6 +24,7 @@ use crate::{
     handler::{ErasedMiddleware, Middleware},
     limits::Limits,
     reason::ConnectError,
+    recovery::{Recoveries, Recovery},
     socket::Socket,
     socket_id::SocketId,
 };
@@ -194,6 +195,7 @@ struct Inner {
     /// Counts the changes of `handlers`, so that sockets can cache them.
     version: AtomicU64,
     shards: Box<[RwLock<Rooms<Socket>>]>,
+    recoveries: Option<Box<Recoveries<Socket>>>,
     ack_ids: AtomicU64,
     unhandled_events: AtomicU64,
     refusals: AtomicU64,
@@ -222,6 +224,7 @@ impl Namespace {
         parser: ParserKind,
         shards: usize,
         on_demand: bool,
+        recovery: Option<&Recovery>,
     ) -> Self {
         Self(Arc::new(Inner {
             name: name.into(),
@@ -232,6 +235,7 @@ impl Namespace {
             handlers: RwLock::new(Arc::new(Handlers::new())),
             version: AtomicU64::new(0),
             shards: (0..shards.max(1)).map(|_| RwLock::default()).collect(),
+            recoveries: recovery.map(|settings| Box::new(Recoveries::new(settings.clone()))),
             ack_ids: AtomicU64::new(0),
             unhandled_events: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
@@ -246,6 +250,17 @@ impl Namespace {
     /// Whether it goes with its last socket.
     pub(crate) fn is_on_demand(&self) -> bool {
         self.0.on_demand
+    }
+
+    /// The state with which clients may come back, if they may.
+    #[inline]
+    pub(crate) fn recoveries(&self) -> Option<&Recoveries<Socket>> {
+        self.0.recoveries.as_deref()
+    }
+
+    /// Whether somebody is in it, or may come back.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.socket_count() > 0 || self.recoveries().is_some_and(Recoveries::keeps_any)
     }
 
     /// Whether both are the same namespace, not only of one name.
@@ -572,6 +587,17 @@ impl Namespace {
     /// Returns the number of sockets that a middleware refused. Each is logged at debug level.
     pub fn refusals(&self) -> u64 {
         self.0.refusals.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many clients have come back as the sockets that they were before; see [`Socket::recovered`].
+    pub fn recovered_sockets(&self) -> u64 {
+        self.recoveries().map_or(0, Recoveries::recovered)
+    }
+
+    /// Returns how many clients wanted to come back and could not: they were away too long, or have missed too much. The log
+    /// has the reason of each.
+    pub fn unrecovered_sockets(&self) -> u64 {
+        self.recoveries().map_or(0, Recoveries::unrecovered)
     }
 
     // Sockets and rooms.

@@ -26,6 +26,7 @@ use crate::{
     limits::Limits,
     mailbox::Command,
     namespace::Namespace,
+    recovery::Recovery,
     static_files::StaticFile,
     throttle::Throttle,
 };
@@ -115,7 +116,8 @@ impl Server {
         let make = || {
             let parser = self.0.connection_config.parser;
             let (limits, state) = (Arc::clone(&self.0.limits), Arc::clone(&self.0.state));
-            Namespace::new(&name, limits, state, parser, self.0.shards, false)
+            let recovery = self.0.recovery.as_ref();
+            Namespace::new(&name, limits, state, parser, self.0.shards, false, recovery)
         };
         namespaces.entry(name.clone()).or_insert_with(make).clone()
     }
@@ -300,6 +302,7 @@ pub struct ServerBuilder {
     raw_messages: bool,
     any_auth: bool,
     owner: Option<[u8; 3]>,
+    recovery: Option<Recovery>,
     state: States,
 }
 
@@ -332,6 +335,7 @@ impl Default for ServerBuilder {
             raw_messages: false,
             any_auth: false,
             owner: None,
+            recovery: None,
             state: States::default(),
         }
     }
@@ -580,6 +584,34 @@ impl ServerBuilder {
         self
     }
 
+    /// Lets clients come back after their connection was lost: as the same socket, with its rooms and its data, and they get
+    /// the events that they have missed. [`Socket::recovered`](crate::Socket::recovered) says whether a new socket is such a one. Default: off.
+    ///
+    /// Clients need no setting: those of JavaScript since 4.6 and [`kokanee_client`] know it. A socket can come back unless
+    /// the client or the server has disconnected it from its namespace, and once: what is kept of it is used up then. What
+    /// cannot be restored is never restored in part: then the client gets a new socket, the log says why, and
+    /// [`Namespace::unrecovered_sockets`] counts it.
+    ///
+    /// Every event without acknowledgement is stored for the time of [`Recovery::max_disconnection`], a broadcast once for all;
+    /// volatile events are not. Each event gets one more argument, its offset, a short text: a client that does not know
+    /// recovery sees that. State is kept in this process only.
+    ///
+    /// ```
+    /// use kokanee_server::{Recovery, Server, Socket};
+    ///
+    /// let io = Server::builder().recovery(Recovery::default()).build();
+    /// io.on_connect(async |socket: Socket| {
+    ///     println!("{} is {}", socket.id(), if socket.recovered() { "back" } else { "new" });
+    /// });
+    /// ```
+    ///
+    /// [`kokanee_client`]: https://docs.rs/kokanee-client
+    #[doc(alias = "connectionStateRecovery")]
+    pub fn recovery(mut self, recovery: Recovery) -> Self {
+        self.recovery = Some(recovery);
+        self
+    }
+
     /// Makes sessions speak a protocol of the application's own: each is a socket of the namespace `/` from its beginning to
     /// its end, and each message of the client is an event `message` with a text or bytes. Answer with
     /// [`Socket::send_message`].
@@ -628,7 +660,18 @@ impl ServerBuilder {
             .min(64);
         let state = Arc::new(self.state);
         let (shared, parser) = (Arc::clone(&state), self.parser);
-        let root = Namespace::new("/", Arc::clone(&limits), shared, parser, shards, false);
+        // Sessions of another protocol have no event to which an offset could be added.
+        let recovery = self.recovery.filter(|_| !self.raw_messages);
+        let known = recovery.as_ref();
+        let root = Namespace::new(
+            "/",
+            Arc::clone(&limits),
+            shared,
+            parser,
+            shards,
+            false,
+            known,
+        );
         Server(Arc::new(ServerInner {
             path: self.path,
             session_config: RwLock::new(Arc::new(SessionConfig {
@@ -649,6 +692,8 @@ impl ServerBuilder {
             open_namespaces: self.open_namespaces,
             raw_messages: self.raw_messages,
             owner: self.owner,
+            recovery,
+            sweeps: AtomicBool::new(false),
             origin_log: Throttle::default(),
             limit_log: Throttle::default(),
             size_log: Throttle::default(),

@@ -1,9 +1,10 @@
 //! A socket: one connection in one namespace, as handlers see it.
 
+mod life;
+
 use std::{
-    any::{Any, TypeId},
+    any::TypeId,
     cell::RefCell,
-    collections::HashMap,
     fmt,
     future::poll_fn,
     sync::{
@@ -20,6 +21,7 @@ use kokanee_socketio::{
 };
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::oneshot;
 
 use crate::{
     ack::{EmitWithAck, PendingAcks},
@@ -30,6 +32,7 @@ use crate::{
     inner::ServerInner,
     mailbox::{Command, Mailbox},
     namespace::{Handlers, Namespace, SocketKey, check_event},
+    recovery::{Recoverable, Recovering, SocketData},
     server::Server,
     socket_id::SocketId,
 };
@@ -65,6 +68,8 @@ struct Inner {
     key: OnceLock<SocketKey>,
     state: AtomicU8,
     acks: PendingAcks,
+    /// `None` if its state is not kept when its connection is lost.
+    recovering: Option<Box<Recovering>>,
     /// Which parts of `extra` are in use: bits of [`LISTENERS`], [`OUTGOING`] and [`OVER`]. Changed under the lock of `extra`.
     listening: AtomicU8,
     /// Rarely used state, in one allocation.
@@ -73,11 +78,13 @@ struct Inner {
 
 #[derive(Default)]
 struct Extra {
-    extensions: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    extensions: SocketData,
     listeners: Option<Arc<Handlers>>,
     outgoing: Vec<OutgoingHandler>,
     /// The rooms at the moment of disconnection, for `on_disconnect`.
     last_rooms: Vec<String>,
+    /// Dropped when the end of the socket was handled.
+    ending: Vec<oneshot::Sender<()>>,
 }
 
 type OutgoingHandler = Arc<dyn Fn(&RawEvent) + Send + Sync>;
@@ -92,6 +99,8 @@ const OVER: u8 = 4;
 const JOINING: u8 = 0;
 const CONNECTED: u8 = 1;
 const DISCONNECTED: u8 = 2;
+/// Another connection of the client has taken its place, and its session does not know that yet.
+const REPLACED: u8 = 3;
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,6 +127,7 @@ impl Socket {
         mailbox: Arc<Mailbox>,
         auth: Option<Str>,
         parser: Option<ParserKind>,
+        recovering: Option<Recovering>,
     ) -> Self {
         let max_attachments = match parser {
             Some(ParserKind::Msgpack) => usize::MAX,
@@ -133,43 +143,14 @@ impl Socket {
             key: OnceLock::new(),
             state: AtomicU8::new(JOINING),
             acks: PendingAcks::default(),
+            recovering: recovering.map(Box::new),
             listening: AtomicU8::new(0),
             extra: Mutex::new(None),
         }))
     }
 
-    // Life cycle, called by the driver.
-
-    /// Enters the namespace. The socket is not connected yet, so broadcasts skip it.
-    pub(crate) fn enter(&self) {
-        self.0.key.get_or_init(|| self.0.namespace.insert(self));
-    }
-
-    pub(crate) fn set_connected(&self) {
-        self.0.state.store(CONNECTED, Ordering::Release);
-    }
-
-    /// Leaves the namespace and all rooms, and fails the pending acknowledgements. Does nothing the second time.
-    /// Returns whether the socket was connected.
-    pub(crate) fn exit(&self) -> bool {
-        let before = self.0.state.swap(DISCONNECTED, Ordering::AcqRel);
-        if before == DISCONNECTED {
-            return false;
-        }
-        if let Some(key) = self.0.key.get() {
-            let rooms = self.0.namespace.remove(*key);
-            if !rooms.is_empty() {
-                self.with_extra(|extra| extra.last_rooms = rooms);
-            }
-        }
-        if self.0.namespace.is_on_demand() {
-            self.0.server.forget_if_empty(&self.0.namespace);
-        }
-        self.0.acks.fail_all();
-        if before == JOINING {
-            self.drop_listeners();
-        }
-        before == CONNECTED
+    pub(crate) fn has_gone(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) >= DISCONNECTED
     }
 
     pub(crate) fn mailbox(&self) -> &Mailbox {
@@ -249,7 +230,8 @@ impl Socket {
         self.0.listening.store(OVER, Ordering::Release);
         let dropped = extra.as_mut().map(|extra| {
             let outgoing = std::mem::take(&mut extra.outgoing);
-            (extra.listeners.take(), outgoing)
+            let ending = std::mem::take(&mut extra.ending);
+            (extra.listeners.take(), outgoing, ending)
         });
         drop(extra);
         // Without the lock: dropping them runs code of the application.
@@ -397,6 +379,25 @@ impl Socket {
         self.0.mailbox.revision
     }
 
+    /// Returns whether this is a socket that the client had before and whose connection was lost: it has the same id, rooms
+    /// and data as then, and the client gets what it has missed. Always false without
+    /// [`ServerBuilder::recovery`](crate::ServerBuilder::recovery).
+    ///
+    /// ```
+    /// # use kokanee_server::{BoxError, Server, Socket};
+    /// # let io = Server::new();
+    /// io.on_connect(async |socket: Socket| {
+    ///     if !socket.recovered() {
+    ///         socket.join("lobby")?;
+    ///         socket.emit("everything", "that a new client needs").await?;
+    ///     }
+    ///     Ok::<_, BoxError>(())
+    /// });
+    /// ```
+    pub fn recovered(&self) -> bool {
+        self.recovering().is_some_and(Recovering::is_recovered)
+    }
+
     // State of the application.
 
     /// Stores a value in the socket, one of each type, and returns the value that it replaces. Handlers get it with the
@@ -451,7 +452,7 @@ impl Socket {
         packet: EncodedPacket,
         options: SendOptions,
     ) -> Result<(), EmitError> {
-        if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
+        if self.has_gone() {
             return Err(EmitError::Disconnected);
         }
         packet.check_attachments(self.0.max_attachments)?;
@@ -461,13 +462,31 @@ impl Socket {
             .map_err(|_gone| EmitError::Disconnected)
     }
 
-    /// Sends a packet if there is room for it; otherwise returns the packet.
-    pub(crate) fn try_send_packet(
+    /// Sends an event without acknowledgement; if there is no room, the policy for slow clients is applied.
+    fn send_event(&self, packet: EncodedPacket, options: SendOptions) -> Result<(), EmitError> {
+        let sent = self.send_recoverably(packet, options, |packet| {
+            self.send_packet(packet, options).map(|()| None)
+        });
+        sent.map(drop)
+    }
+
+    /// Sends an event without acknowledgement if there is room for it; otherwise returns the packet.
+    pub(crate) fn try_send_event(
         &self,
         packet: EncodedPacket,
         options: SendOptions,
     ) -> Result<Option<EncodedPacket>, EmitError> {
-        if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
+        self.send_recoverably(packet, options, |packet| {
+            self.try_send_packet(packet, options)
+        })
+    }
+
+    fn try_send_packet(
+        &self,
+        packet: EncodedPacket,
+        options: SendOptions,
+    ) -> Result<Option<EncodedPacket>, EmitError> {
+        if self.has_gone() {
             return Err(EmitError::Disconnected);
         }
         packet.check_attachments(self.0.max_attachments)?;
@@ -577,7 +596,12 @@ impl Socket {
         least_bytes: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, EncodeError>,
     ) -> Result<Option<EncodedPacket>, EmitError> {
-        if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
+        if self.recovering().is_some() {
+            let packet = EncodedPacket::build(write)?;
+            self.note_outgoing(&packet);
+            return Ok(Some(packet));
+        }
+        if self.has_gone() {
             return Err(EmitError::Disconnected);
         }
         if self.observes_outgoing() {
@@ -621,7 +645,7 @@ impl Socket {
             let bytes = packet.size_bytes();
             poll_fn(|cx| self.0.mailbox.poll_room(cx, bytes)).await;
             // Another sender may have taken the room in the meantime.
-            match self.try_send_packet(packet, options)? {
+            match self.try_send_event(packet, options)? {
                 None => return Ok(()),
                 Some(returned) => packet = returned,
             }
@@ -643,7 +667,7 @@ impl Socket {
     pub fn emit_volatile<T: Serialize>(&self, event: &str, args: T) -> Result<(), EmitError> {
         let packet = encode_event(self.0.namespace.name(), None, event, &args)?;
         self.note_outgoing(&packet);
-        self.send_packet(
+        self.send_event(
             packet,
             SendOptions {
                 volatile: true,
@@ -662,7 +686,7 @@ impl Socket {
     pub fn send_args(&self, event: &str, args: &Args) -> Result<(), EmitError> {
         let packet = encode_event_args(self.0.namespace.name(), None, event, args)?;
         self.note_outgoing(&packet);
-        self.send_packet(packet, SendOptions::default())
+        self.send_event(packet, SendOptions::default())
     }
 
     /// Sends a message as it is, on a server with [`raw_messages`](crate::ServerBuilder::raw_messages).
@@ -949,9 +973,9 @@ impl Socket {
             return Ok(());
         }
         let socket = *self.0.key.get().ok_or(JoinError::Disconnected)?;
-        let joined = self.0.namespace.with_rooms_mut(socket, |rooms, key| {
+        let joined = self.change_rooms(socket, |rooms, key, note| {
             // Checked under the lock: after `exit` the key may belong to another socket.
-            if self.0.state.load(Ordering::Acquire) == DISCONNECTED {
+            if self.has_gone() {
                 return Err(JoinError::Disconnected);
             }
             if rooms.room_count_of(key) >= limits.max_rooms && !rooms.is_in(key, room) {
@@ -959,7 +983,9 @@ impl Socket {
                     max: limits.max_rooms,
                 });
             }
-            rooms.join(key, room);
+            if rooms.join(key, room) {
+                note(room, true);
+            }
             Ok(())
         });
         joined.unwrap_or(Err(JoinError::Disconnected))
@@ -977,10 +1003,13 @@ impl Socket {
         let Some(&socket) = self.0.key.get() else {
             return;
         };
-        self.0.namespace.with_rooms_mut(socket, |all, key| {
-            if self.0.state.load(Ordering::Acquire) != DISCONNECTED {
-                for room in rooms.into_rooms() {
-                    all.leave(key, &room);
+        let rooms = rooms.into_rooms();
+        self.change_rooms(socket, |all, key, note| {
+            if !self.has_gone() {
+                for room in rooms {
+                    if all.leave(key, &room) {
+                        note(&room, false);
+                    }
                 }
             }
         });
@@ -999,7 +1028,7 @@ impl Socket {
     pub fn rooms(&self) -> Vec<String> {
         let current = self.0.key.get().and_then(|&socket| {
             self.0.namespace.with_rooms(socket, |rooms, key| {
-                (self.0.state.load(Ordering::Acquire) != DISCONNECTED)
+                (!self.has_gone())
                     .then(|| rooms.rooms_of(key).map(str::to_owned).collect::<Vec<_>>())
             })
         });

@@ -188,6 +188,26 @@ impl EncodedPacket {
         }
     }
 
+    /// Returns the event with one more argument, a text that needs no escapes: the offset with which a client asks for what
+    /// it has missed. The packet must be an event. Spec: Socket.IO, "Connection state recovery".
+    #[must_use]
+    pub fn with_offset(&self, offset: &str) -> Self {
+        let text = self.first().text_bytes();
+        let mut buffer = TextBuffer::with_capacity(text.len() + offset.len() + 3);
+        let out = buffer.as_mut_vec();
+        out.extend_from_slice(text.strip_suffix(b"]").unwrap_or(text));
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(offset.as_bytes());
+        out.extend_from_slice(b"\"]");
+        Self::from_parts(buffer.finish().shared(), self.attachments().to_vec())
+    }
+
+    /// Returns whether the last argument of an event is a text, or its name if it has no arguments: a JavaScript client takes
+    /// that for an offset.
+    pub fn ends_with_text(&self) -> bool {
+        self.first().text_bytes().ends_with(b"\"]")
+    }
+
     /// Makes all later clones share one text and one msgpack message. For packets with many recipients.
     #[must_use]
     pub fn shared(self) -> Self {

@@ -28,6 +28,7 @@ const { values: options } = parseArgs({
     "serve-client": { type: "string" },
     transports: { type: "string", default: "polling,websocket" },
     cors: { type: "string" },
+    recovery: { type: "string" },
     quiet: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
@@ -50,6 +51,7 @@ const io = new Server(http, {
   pingTimeout: duration(options["ping-timeout"]),
   transports: options.transports.split(","),
   serveClient: options["serve-client"] !== undefined,
+  ...(options.recovery && { connectionStateRecovery: { maxDisconnectionDuration: duration(options.recovery) } }),
   ...(options.cors && { cors: { origin: options.cors } }),
   ...(options.parser === "msgpack" && { parser: msgpackParser }),
 });

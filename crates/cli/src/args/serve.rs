@@ -116,6 +116,11 @@ pub(crate) struct ServeArgs {
     #[arg(default_missing_value = "io", value_parser = Cookie::new, help_heading = "Network")]
     pub(crate) cookie: Option<Cookie>,
 
+    /// Let clients whose connection was lost come back within this time, as the same socket, with all that they have missed
+    #[arg(long, env = "KOKANEE_RECOVERY", value_name = "TIME", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "2m", value_parser = duration, help_heading = "Protocol")]
+    pub(crate) recovery: Option<Duration>,
+
     /// Do not compress long-polling responses
     #[arg(long, env = "KOKANEE_NO_COMPRESSION", value_parser = FalseyValueParser::new(), help_heading = "Network")]
     pub(crate) no_compression: bool,

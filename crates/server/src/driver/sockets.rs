@@ -21,8 +21,9 @@ use crate::{
     handler::MiddlewareFuture,
     inner::ServerInner,
     mailbox::Mailbox,
-    namespace::KeptHandlers,
+    namespace::{KeptHandlers, Namespace},
     reason::{ConnectError, DisconnectReason},
+    recovery::{Recoverable, Recoveries},
     sessions::SessionGuard,
     socket::Socket,
     socket_id::SocketId,
@@ -84,8 +85,7 @@ fn event_bytes(event: &RawEvent) -> usize {
 }
 
 impl SocketState {
-    fn new(socket: Socket) -> Self {
-        let joining = events::start_middlewares(&socket);
+    fn new(socket: Socket, joining: Option<MiddlewareFuture>) -> Self {
         let handlers = KeptHandlers::new(socket.namespace());
         Self {
             socket,
@@ -151,7 +151,7 @@ impl SocketState {
 /// Rooms are left even if the task ends in an unforeseen way.
 impl Drop for SocketState {
     fn drop(&mut self) {
-        self.socket.exit();
+        self.socket.exit(false);
     }
 }
 
@@ -452,11 +452,6 @@ impl Sockets {
         name: Str,
         auth: Option<Str>,
     ) -> Option<usize> {
-        let Ok(id) = self.server.new_id().map(SocketId::from_random) else {
-            let error = ConnectError::new("internal error");
-            self.refuse(session, now, &name, &error, false);
-            return None;
-        };
         let auths = self.connection.sockets().map(|state| &state.socket);
         let kept: usize = auths.map(Socket::auth_bytes).sum();
         let auth_bytes = auth.as_ref().map_or(0, Str::held_bytes);
@@ -465,25 +460,61 @@ impl Sockets {
             self.refuse(session, now, &name, &error, false);
             return None;
         }
-        let socket = loop {
+        let (socket, joining) = loop {
             let Some(namespace) = self.server.namespace_for_client(&name) else {
                 let error = ConnectError::new("Invalid namespace");
                 self.refuse(session, now, &name, &error, true);
                 return None;
             };
-            let (server, mailbox) = (Arc::clone(&self.server), Arc::clone(&self.mailbox));
-            let auth = auth.clone();
-            let socket = Socket::new(id, namespace.clone(), server, mailbox, auth, self.parser());
-            socket.enter();
+            let Ok((socket, joining)) = self.enter(&namespace, auth.clone()) else {
+                let error = ConnectError::new("internal error");
+                self.refuse(session, now, &name, &error, false);
+                return None;
+            };
             // It may have been forgotten in this moment, as there was nobody in it.
             let known = self.server.namespace(&name);
             if known.is_some_and(|known| known.is(&namespace)) {
-                break socket;
+                break (socket, joining);
             }
-            socket.exit();
+            socket.exit(true);
         };
-        self.connection.join(name, SocketState::new(socket));
+        self.connection
+            .join(name, SocketState::new(socket, joining));
         Some(self.connection.len() - 1)
+    }
+
+    /// Creates a socket in a namespace: a new one, or the one that the client had before its connection was lost. Returns it
+    /// with what must end before it is accepted.
+    fn enter(
+        &self,
+        namespace: &Namespace,
+        auth: Option<Str>,
+    ) -> Result<(Socket, Option<MiddlewareFuture>), getrandom::Error> {
+        let may_recover = self.connection.version() == ProtocolVersion::V5;
+        let recoveries = namespace.recoveries().filter(|_| may_recover);
+        let asked = auth.as_deref();
+        let restored = recoveries.and_then(|all| all.claim(namespace.name(), asked?));
+        let (server, mailbox) = (Arc::clone(&self.server), Arc::clone(&self.mailbox));
+        let (parser, namespace) = (self.parser(), namespace.clone());
+        let Some(restored) = restored else {
+            let id = SocketId::from_random(self.server.new_id()?);
+            let pid = recoveries.map(|_| self.server.new_id()).transpose()?;
+            let recovering = recoveries.zip(pid).map(|(all, pid)| all.begin(pid));
+            let socket = Socket::new(id, namespace, server, mailbox, auth, parser, recovering);
+            socket.enter();
+            let joining = events::start_middlewares(&socket);
+            return Ok((socket, joining));
+        };
+        let (id, recovering) = (restored.id, Some(restored.recovering));
+        let socket = Socket::new(id, namespace, server, mailbox, auth, parser, recovering);
+        socket.enter();
+        socket.restore(&restored.rooms, restored.data);
+        let skips = recoveries.is_some_and(Recoveries::skips_middlewares);
+        let middlewares = (!skips)
+            .then(|| events::start_middlewares(&socket))
+            .flatten();
+        let joining = events::after_end(restored.ended, middlewares);
+        Ok((socket, joining))
     }
 
     /// Asks the middlewares of a socket for their decision. `None` if they have not decided.
@@ -528,7 +559,20 @@ impl Sockets {
             return;
         };
         let socket = state.socket.clone();
-        let reply = format!("{{\"sid\":\"{}\"}}", socket.id());
+        // A recipient from now on, after what it has missed. What others send waits until the reply is written.
+        let Some(missed) = socket.connect() else {
+            return session.close(now, CloseReason::ForcedClose);
+        };
+        for packet in &missed {
+            self.send(session, now, packet, SendOptions::OWED);
+        }
+        let reply = match socket.recovering() {
+            None => format!("{{\"sid\":\"{}\"}}", socket.id()),
+            Some(recovering) => {
+                let pid = recovering.pid().as_str();
+                format!("{{\"sid\":\"{}\",\"pid\":\"{pid}\"}}", socket.id())
+            }
+        };
         let reply = match self.connection.version() {
             ProtocolVersion::V5 => encode_connect(socket.namespace().name(), Some(&reply)),
             ProtocolVersion::V4 => encode_connect(socket.namespace().name(), None),
@@ -536,8 +580,6 @@ impl Sockets {
         if !self.is_raw() {
             self.send(session, now, &reply, SendOptions::OWED);
         }
-        // Connected before anybody can see it, and after the reply: no broadcast comes before it.
-        socket.set_connected();
         if let Some(state) = self.connection.get_mut(index) {
             events::start_connect(&socket, cx, &mut state.running);
         }
@@ -557,6 +599,7 @@ impl Sockets {
         };
         let name = Str::from(state.socket.namespace().name());
         state.socket.namespace().note_refused(&state.socket, error);
+        state.socket.exit(false);
         self.forget(now, index);
         self.refuse(session, now, &name, error, false);
     }
@@ -635,7 +678,8 @@ impl Sockets {
 
     /// A socket has left: what it has begun goes on without the session, then `on_disconnect` runs.
     fn end(&self, mut state: SocketState, reason: DisconnectReason) {
-        if !state.socket.exit() {
+        let may_return = matches!(reason, DisconnectReason::Session(reason) if reason != CloseReason::ParseError);
+        if !state.socket.exit(may_return) {
             return;
         }
         let socket = state.socket.clone();

@@ -18,6 +18,7 @@ mod order;
 mod paused;
 mod payloads;
 mod read_pauses;
+mod recovery;
 mod rooms;
 mod send_room;
 mod shutdown;
