@@ -1,19 +1,22 @@
-//! The server that the benchmarks load: `echo` answers the sender, `ask` does so by acknowledgement, `blast` reaches everybody. One core.
+//! The server that the benchmarks load: `echo` answers the sender, `ask` does so by acknowledgement, `blast` reaches everybody. One core. With
+//! `--recovery`, clients may come back.
 #![expect(clippy::print_stdout, reason = "the benchmark reads the address")]
 
 use std::time::Duration;
 
-use kokanee::{Ack, Args, EventName, Namespace, Server, Socket};
+use kokanee::{Ack, Args, EventName, Namespace, Recovery, Server, Socket};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> kokanee::Result<()> {
-    let io = Server::builder()
-        .with_limits(|limits| {
-            limits.max_pending_sessions = 100_000;
-            limits.max_pending_sessions_per_address = 100_000;
-        })
-        .build();
+    let mut builder = Server::builder().with_limits(|limits| {
+        limits.max_pending_sessions = 100_000;
+        limits.max_pending_sessions_per_address = 100_000;
+    });
+    if std::env::args().any(|option| option == "--recovery") {
+        builder = builder.recovery(Recovery::default());
+    }
+    let io = builder.build();
     io.on("echo", async |socket: Socket, args: Args| {
         socket.emit_args("echo", &args).await
     });

@@ -33,6 +33,11 @@ const KNOWN: &[(&str, Answers, &str)] = &[
         "target/release/kokanee-bench-server",
     ),
     (
+        "kokanee-recovery",
+        Answers::Asks,
+        "target/release/kokanee-bench-server --recovery",
+    ),
+    (
         "floor",
         Answers::WebSocket,
         "bench/peers/target/release/floor",

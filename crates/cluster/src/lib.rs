@@ -7,7 +7,11 @@
 mod log;
 mod rooms;
 mod target;
+mod texts;
 
-pub use log::{History, InvalidPosition, Log, LogLimits, Member, Position, Recipients, Trimmed};
+pub use log::{
+    History, InvalidPosition, Log, LogLimits, Member, Missed, Position, PositionText, Recipients,
+    Trimmed,
+};
 pub use rooms::{Key, Rooms};
 pub use target::Target;

@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::target::Target;
+use crate::{
+    target::Target,
+    texts::{Place, Texts},
+};
 
 /// The place of a packet in a [`Log`]. Written as a hexadecimal number, without leading zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
@@ -27,11 +30,44 @@ impl Position {
     pub const fn number(self) -> u64 {
         self.0
     }
+
+    /// Returns its text.
+    #[inline]
+    pub fn text(self) -> PositionText {
+        let mut digits = [0; PositionText::MAX_BYTES];
+        let (mut start, mut rest) = (digits.len(), self.0);
+        loop {
+            start -= 1;
+            digits[start] = b"0123456789abcdef"[(rest & 15) as usize];
+            rest >>= 4;
+            if rest == 0 {
+                return PositionText { digits, start };
+            }
+        }
+    }
 }
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::LowerHex::fmt(&self.0, f)
+        f.write_str(self.text().as_str())
+    }
+}
+
+/// The text of a [`Position`].
+#[derive(Debug, Clone, Copy)]
+pub struct PositionText {
+    digits: [u8; Self::MAX_BYTES],
+    start: usize,
+}
+
+impl PositionText {
+    /// The length of the longest text.
+    pub const MAX_BYTES: usize = 16;
+
+    /// Returns the text.
+    #[inline]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.digits[self.start..]).unwrap_or_default()
     }
 }
 
@@ -85,10 +121,29 @@ impl<M> From<&Target> for Recipients<M> {
     }
 }
 
+/// What is stored of a packet.
+#[derive(Debug)]
+enum Content<P> {
+    /// The packet itself, which its recipients share.
+    Packet(P),
+    /// A text for a single member: these are many and short, and have nobody to share them with.
+    Text(Place),
+}
+
+/// A packet as it comes out of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missed<'a, P> {
+    /// One that was stored by [`Log::push`].
+    Packet(&'a P),
+    /// One that was stored by [`Log::push_text`].
+    Text(&'a [u8]),
+}
+
 #[derive(Debug)]
 struct Entry<P, M> {
-    packet: P,
+    content: Content<P>,
     recipients: Recipients<M>,
+    /// Memory that is free when it is forgotten.
     bytes: usize,
     sent: Instant,
 }
@@ -97,6 +152,7 @@ struct Entry<P, M> {
 #[derive(Debug)]
 pub struct Log<P, M> {
     entries: VecDeque<Entry<P, M>>,
+    texts: Texts,
     /// The position of the last packet.
     end: Position,
     bytes: usize,
@@ -106,6 +162,7 @@ impl<P, M> Default for Log<P, M> {
     fn default() -> Self {
         Self {
             entries: VecDeque::new(),
+            texts: Texts::default(),
             end: Position::default(),
             bytes: 0,
         }
@@ -127,11 +184,19 @@ impl<P, M: AsRef<str>> Log<P, M> {
         Position(self.end.0 + 1)
     }
 
+    /// Stores a text as the next packet, for one member. Forgets old ones if there are too many.
+    #[inline]
+    pub fn push_text(&mut self, limits: &LogLimits, sent: Instant, text: &[u8], member: M) {
+        let content = Content::Text(self.texts.push(text));
+        let recipients = Recipients::Member(member);
+        self.add(limits, sent, content, recipients, text.len());
+    }
+
     /// Stores a packet of so many bytes as the next one. Forgets old ones if there are too many.
     pub fn push(
         &mut self,
         limits: &LogLimits,
-        now: Instant,
+        sent: Instant,
         packet: P,
         recipients: Recipients<M>,
         bytes: usize,
@@ -143,31 +208,53 @@ impl<P, M: AsRef<str>> Log<P, M> {
             }
             Recipients::Everybody | Recipients::Member(_) => 0,
         };
-        let bytes = bytes + names + size_of::<Entry<P, M>>();
+        let content = Content::Packet(packet);
+        self.add(limits, sent, content, recipients, bytes + names);
+    }
+
+    #[inline]
+    fn add(
+        &mut self,
+        limits: &LogLimits,
+        sent: Instant,
+        content: Content<P>,
+        recipients: Recipients<M>,
+        bytes: usize,
+    ) {
+        let bytes = bytes + size_of::<Entry<P, M>>();
         self.bytes += bytes;
         self.end = self.next();
         self.entries.push_back(Entry {
-            packet,
+            content,
             recipients,
             bytes,
-            sent: now,
+            sent,
         });
-        self.trim(limits, now);
+        while self.entries.len() > limits.max_packets || self.bytes > limits.max_bytes {
+            self.forget_oldest();
+        }
     }
 
-    /// Forgets packets that are too old or too many.
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.entries.pop_front() else {
+            return;
+        };
+        self.bytes -= oldest.bytes;
+        if let Content::Text(place) = oldest.content {
+            self.texts.drop_before(place);
+        }
+    }
+
+    /// Forgets packets that are too old.
     pub fn trim(&mut self, limits: &LogLimits, now: Instant) {
-        while let Some(oldest) = self.entries.front() {
-            let is_old = now.saturating_duration_since(oldest.sent) > limits.max_age;
-            if !is_old && self.entries.len() <= limits.max_packets && self.bytes <= limits.max_bytes
-            {
-                break;
-            }
-            self.bytes -= oldest.bytes;
-            self.entries.pop_front();
+        while let Some(oldest) = self.entries.front()
+            && now.saturating_duration_since(oldest.sent) > limits.max_age
+        {
+            self.forget_oldest();
         }
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
+            self.texts.clear();
         }
     }
 
@@ -176,8 +263,7 @@ impl<P, M: AsRef<str>> Log<P, M> {
         (self.entries.len(), self.bytes)
     }
 
-    /// Returns the packets after a position that were sent to a member, or would have been if it had been there: in order,
-    /// each with its bytes.
+    /// Returns the packets after a position that were sent to a member, or would have been if it had been there, in order.
     ///
     /// # Errors
     /// [`Trimmed`] if the log has forgotten some of those after the position.
@@ -185,16 +271,18 @@ impl<P, M: AsRef<str>> Log<P, M> {
         &'a self,
         after: Position,
         member: &'a Member<'a>,
-    ) -> Result<impl Iterator<Item = (&'a P, usize)>, Trimmed> {
+    ) -> Result<impl Iterator<Item = Missed<'a, P>>, Trimmed> {
         let first = self.end.0 - self.entries.len() as u64;
         let skipped = after.0.checked_sub(first).ok_or(Trimmed)?;
         let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
         let entries = self.entries.iter().enumerate().skip(skipped);
         Ok(entries.filter_map(move |(index, entry)| {
             let at = Position(first + index as u64 + 1);
-            member
-                .receives(&entry.recipients, at)
-                .then_some((&entry.packet, entry.bytes))
+            let content = || match &entry.content {
+                Content::Packet(packet) => Missed::Packet(packet),
+                Content::Text(place) => Missed::Text(self.texts.get(*place)),
+            };
+            member.receives(&entry.recipients, at).then(content)
         }))
     }
 }
@@ -328,6 +416,12 @@ mod tests {
             self.log.end()
         }
 
+        fn push_text(&mut self, text: &str, member: &str) -> Position {
+            let (text, member) = (text.as_bytes(), member.to_owned());
+            self.log.push_text(&self.limits, self.now, text, member);
+            self.log.end()
+        }
+
         fn missed(
             &self,
             after: Position,
@@ -338,7 +432,14 @@ mod tests {
             let (id, rooms) = ("me", rooms.as_slice());
             let member = Member { id, rooms, history };
             let missed = self.log.missed(after, &member)?;
-            Ok(missed.map(|(packet, _)| *packet).collect())
+            let number = |missed| match missed {
+                Missed::Packet(packet) => *packet,
+                Missed::Text(text) => {
+                    let text = std::str::from_utf8(text).expect("text");
+                    text.parse().expect("a number")
+                }
+            };
+            Ok(missed.map(number).collect())
         }
     }
 
@@ -364,6 +465,38 @@ mod tests {
         assert_eq!(bed.missed(bed.log.end(), &["red"], &history), Ok(vec![]));
         let beyond = Position::from_number(1000);
         assert_eq!(bed.missed(beyond, &["red"], &history), Ok(vec![]));
+    }
+
+    #[test]
+    fn texts_are_stored_side_by_side() {
+        let mut bed = Bed::new(LogLimits {
+            max_packets: 20_000,
+            max_bytes: usize::MAX,
+            ..LIMITS
+        });
+        let history = History::default();
+        let start = bed.log.end();
+        for number in 0..30_000 {
+            let member = if number % 2 == 0 { "me" } else { "you" };
+            bed.push_text(&format!("{number:010}"), member);
+        }
+        assert_eq!(bed.missed(start, &[], &history), Err(Trimmed));
+        let kept = Position::from_number(10_000);
+        let expected: Vec<u32> = (10_000..30_000).step_by(2).collect();
+        assert_eq!(bed.missed(kept, &[], &history), Ok(expected));
+        // 200,000 bytes in blocks of 65,536: those before are free.
+        assert_eq!(bed.log.texts.block_count(), 4);
+        // One that is longer than a block.
+        let before = bed.push_text(&format!("{}7", "0".repeat(100_000)), "you");
+        bed.push_text(&format!("{}7", "0".repeat(100_000)), "me");
+        bed.push(8, to(&[], &[]));
+        assert_eq!(bed.missed(before, &[], &history), Ok(vec![7, 8]));
+        bed.now += 2 * LIMITS.max_age;
+        bed.log.trim(&bed.limits, bed.now);
+        assert_eq!((bed.log.size(), bed.log.texts.block_count()), ((0, 0), 0));
+        let before = bed.log.end();
+        bed.push_text("9", "me");
+        assert_eq!(bed.missed(before, &[], &history), Ok(vec![9]));
     }
 
     #[test]
@@ -432,7 +565,8 @@ mod tests {
         let first = bed.push(1, to(&[], &[]));
         bed.now += LIMITS.max_age;
         let second = bed.push(2, to(&[], &[]));
-        assert_eq!(bed.missed(first, &[], &history), Ok(vec![2]));
+        bed.log.trim(&LIMITS, bed.now);
+        assert_eq!(bed.log.size().0, 2);
         bed.now += Duration::from_millis(1);
         bed.log.trim(&LIMITS, bed.now);
         assert_eq!(bed.missed(first, &[], &history), Ok(vec![2]));

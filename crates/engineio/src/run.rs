@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 
-use kokanee_websocket::{OpCode, encode_header};
+use kokanee_websocket::{MAX_SERVER_HEADER_BYTES, OpCode, encode_header};
 
 #[cfg(doc)]
 use crate::message::Outgoing;
@@ -149,6 +149,12 @@ impl RunText<'_> {
     pub fn text(&self) -> &[u8] {
         let start = self.start + SHORT_HEAD.len();
         self.run.bytes.get(start..).unwrap_or_default()
+    }
+
+    /// Returns whether so many more bytes of text leave the run short enough.
+    #[inline]
+    pub fn has_room_for(&self, bytes: usize) -> bool {
+        self.run.bytes.len() + bytes + MAX_SERVER_HEADER_BYTES < FrameRun::MAX_BYTES
     }
 
     /// Completes the frame.

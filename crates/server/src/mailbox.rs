@@ -37,8 +37,8 @@ use std::{
 
 use bytes::Bytes;
 use kokanee_engineio::{
-    CloseReason, FrameRun, OVERHEAD_BYTES, Overflow, PollPackets, Revision, SendOptions, Sid,
-    Transport,
+    CloseReason, FrameRun, OVERHEAD_BYTES, Overflow, PollPackets, Revision, RunText, SendOptions,
+    Sid, Transport,
 };
 use kokanee_io::{CommandQueue, Commands, Gone, WebSocketIo};
 use kokanee_socketio::{Attachments, EncodedPacket};
@@ -291,7 +291,8 @@ impl Mailbox {
     }
 
     /// Encodes a packet whose text `write` appends, at least so many bytes, and stages it if that is possible: the frequent
-    /// case of a handler that answers, in which the text is written in its final place. Otherwise, returns the packet.
+    /// case of a handler that answers, in which the text is written in its final place. Otherwise, returns the packet. Before the
+    /// text is staged, `seal` may append to it, or refuse.
     ///
     /// # Errors
     /// Those of `write`.
@@ -301,12 +302,13 @@ impl Mailbox {
         options: SendOptions,
         least_bytes: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, E>,
+        seal: impl FnOnce(&mut RunText<'_>) -> bool,
     ) -> Result<Option<EncodedPacket>, E> {
         let staged = stage::staged_bytes() + OVERHEAD_BYTES;
         if least_bytes > FrameRun::MAX_BYTES || !self.takes_frames(options) || !self.fits(staged) {
             return EncodedPacket::build(write).map(Some);
         }
-        stage::write_text(staged, write, |staged| self.fits(staged))
+        stage::write_text(staged, write, |staged| self.fits(staged), seal)
     }
 
     /// Stages a packet if its text may be a frame.

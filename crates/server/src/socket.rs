@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use kokanee_engineio::{Outgoing, SendOptions, Str, Transport};
+use kokanee_engineio::{Outgoing, RunText, SendOptions, Str, Transport};
 use kokanee_handler::{EmitError, Event, Handler, TypedArgs, caught};
 use kokanee_socketio::{
     Args, Attachments, EncodeError, EncodedPacket, ParserKind, RawEvent, encode_event,
@@ -596,23 +596,17 @@ impl Socket {
         least_bytes: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, EncodeError>,
     ) -> Result<Option<EncodedPacket>, EmitError> {
-        if self.recovering().is_some() {
+        let has_gone = self.has_gone();
+        if has_gone && self.recovering().is_none() {
+            return Err(EmitError::Disconnected);
+        }
+        if has_gone || self.observes_outgoing() {
             let packet = EncodedPacket::build(write)?;
             self.note_outgoing(&packet);
             return Ok(Some(packet));
         }
-        if self.has_gone() {
-            return Err(EmitError::Disconnected);
-        }
-        if self.observes_outgoing() {
-            let packet = EncodedPacket::build(write)?;
-            self.tell_of_outgoing(&packet);
-            return Ok(Some(packet));
-        }
-        Ok(self
-            .0
-            .mailbox
-            .stage_or_encode(options, least_bytes, write)?)
+        let (mailbox, seal) = (&self.0.mailbox, |text: &mut RunText<'_>| self.seal(text));
+        Ok(mailbox.stage_or_encode(options, least_bytes, write, seal)?)
     }
 
     /// Waits until at most half of [`Limits::max_outbound_bytes`](crate::Limits::max_outbound_bytes) is queued for this

@@ -20,7 +20,7 @@ use std::{
     num::NonZeroUsize,
 };
 
-use kokanee_engineio::{FrameRun, OVERHEAD_BYTES, SendOptions};
+use kokanee_engineio::{FrameRun, OVERHEAD_BYTES, RunText, SendOptions};
 use kokanee_socketio::{Attachments, EncodedPacket};
 
 /// Bytes beyond which a turn stages no more: other threads do not see what is staged.
@@ -182,8 +182,8 @@ pub(crate) fn takes_frames(mailbox: NonZeroUsize) -> bool {
 }
 
 /// Writes a text as the next frame of the run, in its final place. Returns it as a packet instead if it cannot be one frame,
-/// or if `fits` refuses the bytes that would be staged with it. `staged` are these bytes without the text itself. The stage
-/// must [take frames](takes_frames).
+/// or if `fits` refuses the bytes that would be staged with it, or `seal` the text, to which it may append a little. `staged` are
+/// these bytes without the text itself. The stage must [take frames](takes_frames).
 ///
 /// # Errors
 /// Those of `write`.
@@ -192,6 +192,7 @@ pub(crate) fn write_text<E>(
     staged: usize,
     write: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, E>,
     fits: impl FnOnce(usize) -> bool,
+    seal: impl FnOnce(&mut RunText<'_>) -> bool,
 ) -> Result<Option<EncodedPacket>, E> {
     RUN.with_borrow_mut(|run| {
         let mut text = run.begin();
@@ -203,11 +204,12 @@ pub(crate) fn write_text<E>(
             STAGE.with(Stage::open);
         }
         let attachments = attachments?;
-        let staged = staged + text.text().len();
-        if is_last && attachments.is_none() && fits(staged) {
+        let written = text.text().len();
+        if is_last && attachments.is_none() && fits(staged + written) && seal(&mut text) {
+            let sealed = text.text().len();
             match text.finish() {
                 Ok(()) => {
-                    STAGE.with(|stage| stage.bytes.set(staged));
+                    STAGE.with(|stage| stage.bytes.set(staged + sealed));
                     return Ok(None);
                 }
                 Err(returned) => text = returned,

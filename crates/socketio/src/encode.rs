@@ -194,12 +194,14 @@ impl EncodedPacket {
     pub fn with_offset(&self, offset: &str) -> Self {
         let text = self.first().text_bytes();
         let mut buffer = TextBuffer::with_capacity(text.len() + offset.len() + 3);
-        let out = buffer.as_mut_vec();
-        out.extend_from_slice(text.strip_suffix(b"]").unwrap_or(text));
-        out.extend_from_slice(b",\"");
-        out.extend_from_slice(offset.as_bytes());
-        out.extend_from_slice(b"\"]");
-        Self::from_parts(buffer.finish().shared(), self.attachments().to_vec())
+        buffer.as_mut_vec().extend_from_slice(text);
+        write_offset(buffer.as_mut_vec(), offset);
+        match &self.0 {
+            Form::Text(_) => Self(Form::Text(buffer.finish())),
+            Form::Parts(parts) => {
+                Self::from_parts(buffer.finish().shared(), parts.attachments.clone())
+            }
+        }
     }
 
     /// Returns whether the last argument of an event is a text, or its name if it has no arguments: a JavaScript client takes
@@ -304,6 +306,17 @@ pub fn write_event_args(
         out.push(b',');
     }
     Ok(write_raw_args(out, args))
+}
+
+/// Appends an offset to the text of an event, which ends with its last argument; see [`EncodedPacket::with_offset`].
+#[inline]
+pub fn write_offset(out: &mut Vec<u8>, offset: &str) {
+    if out.last() == Some(&b']') {
+        out.pop();
+    }
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(offset.as_bytes());
+    out.extend_from_slice(b"\"]");
 }
 
 /// Encodes an acknowledgement. `args` are serialised as those of [`encode_event`].

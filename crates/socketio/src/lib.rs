@@ -35,7 +35,7 @@ pub use decoder::{Decoder, ParserKind};
 pub use encode::{
     EncodedPacket, encode_ack, encode_ack_args, encode_connect, encode_connect_error,
     encode_disconnect, encode_event, encode_event_args, encode_legacy_connect_error, write_event,
-    write_event_args,
+    write_event_args, write_offset,
 };
 pub use error::{ArgsError, DecodeError, EncodeError};
 pub use json::from_json;

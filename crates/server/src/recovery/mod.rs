@@ -115,7 +115,8 @@ impl Recovery {
         LogLimits {
             max_packets: self.max_packets,
             max_bytes: self.max_bytes,
-            max_age: self.max_disconnection,
+            // The time of an event is that of the sweep before it.
+            max_age: self.max_disconnection + self.sweep_interval(),
         }
     }
 }

@@ -7,9 +7,11 @@ use std::{
     time::Instant,
 };
 
-use kokanee_cluster::{History, Log, Member, Position, Recipients, Target, Trimmed};
-use kokanee_engineio::{Outgoing, SendOptions};
-use kokanee_socketio::EncodedPacket;
+use kokanee_cluster::{
+    History, Log, LogLimits, Member, Missed, Position, PositionText, Recipients, Target, Trimmed,
+};
+use kokanee_engineio::{Outgoing, RunText, SendOptions};
+use kokanee_socketio::{EncodedPacket, write_offset};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -97,6 +99,8 @@ struct State<S> {
     sessions: HashMap<Pid, Session<S>, foldhash::fast::RandomState>,
     /// Those that have gone, in the order of their going. Some may have come back.
     gone: VecDeque<(Instant, Pid)>,
+    /// When it was swept last: for the log, the time is no finer than that.
+    swept: Instant,
 }
 
 /// An event for many sockets, while it is sent.
@@ -123,6 +127,7 @@ impl Broadcast<'_> {
 
 /// The recoverable state of a namespace, whose sockets are `S`.
 pub(crate) struct Recoveries<S> {
+    log_limits: LogLimits,
     settings: Recovery,
     state: Mutex<State<S>>,
     /// How many that have gone are kept.
@@ -134,11 +139,13 @@ pub(crate) struct Recoveries<S> {
 impl<S: Recoverable> Recoveries<S> {
     pub(crate) fn new(settings: Recovery) -> Self {
         Self {
+            log_limits: settings.log_limits(),
             settings,
             state: Mutex::new(State {
                 log: Log::default(),
                 sessions: HashMap::default(),
                 gone: VecDeque::new(),
+                swept: clock::now(),
             }),
             kept: AtomicUsize::new(0),
             recovered: AtomicU64::new(0),
@@ -190,6 +197,10 @@ impl<S: Recoverable> Recoveries<S> {
             None => return Err(Unrecovered::Unknown),
             Some(Session::Gone(kept)) => {
                 self.kept.fetch_sub(1, Ordering::Release);
+                if self.is_too_old(kept.at, clock::now()) {
+                    drop(state);
+                    return Err(Unrecovered::Unknown);
+                }
                 (kept, None)
             }
             // Its connection is dead, which only the client knows.
@@ -235,10 +246,12 @@ impl<S: Recoverable> Recoveries<S> {
         let member = member(kept.id.as_str(), &kept.rooms, &kept.past.history);
         let missed = state.log.missed(from, &member);
         let mut left = self.settings.max_missed_bytes;
-        for (packet, _) in missed.map_err(|Trimmed| Unrecovered::Trimmed)? {
-            left = left
-                .checked_sub(packet.size_bytes())
-                .ok_or(Unrecovered::TooMuch)?;
+        for missed in missed.map_err(|Trimmed| Unrecovered::Trimmed)? {
+            let bytes = match missed {
+                Missed::Packet(packet) => packet.size_bytes(),
+                Missed::Text(text) => text.len(),
+            };
+            left = left.checked_sub(bytes).ok_or(Unrecovered::TooMuch)?;
         }
         Ok(from)
     }
@@ -269,7 +282,11 @@ impl<S: Recoverable> Recoveries<S> {
             let member = member(id.as_str(), &rooms, &past.history);
             let missed = state.log.missed(from, &member);
             let missed = missed.map_err(|Trimmed| NotConnected)?;
-            packets = missed.map(|(packet, _)| packet.clone()).collect();
+            let packet = |missed| match missed {
+                Missed::Packet(packet) => EncodedPacket::clone(packet),
+                Missed::Text(text) => EncodedPacket::from_written(text, None),
+            };
+            packets = missed.map(packet).collect();
             recovering.set_sent(end);
             self.recovered.fetch_add(1, Ordering::Relaxed);
         } else if recovering.sent() == past.start {
@@ -309,8 +326,42 @@ impl<S: Recoverable> Recoveries<S> {
             Err(Gone) if matches!(state.sessions.get(&recovering.pid), Some(Session::Gone(_))) => {}
             Err(Gone) => return Err(Gone),
         }
-        self.store(&mut state, stored, Recipients::Member(socket.socket_id()));
+        if packet.attachments().is_empty() {
+            let (limits, sent) = (&self.log_limits, state.swept);
+            let (text, id) = (stored.first().text_bytes(), socket.socket_id());
+            state.log.push_text(limits, sent, text, id);
+        } else {
+            let recipient = Recipients::Member(socket.socket_id());
+            self.store(&mut state, stored, recipient);
+        }
         Ok(None)
+    }
+
+    /// Appends the offset to an event for one socket that is about to be staged, and stores it. Returns `false` if it cannot be
+    /// staged: `may` is asked under the lock.
+    #[inline]
+    pub(crate) fn seal(
+        &self,
+        socket: &S,
+        recovering: &Recovering,
+        text: &mut RunText<'_>,
+        may: impl FnOnce() -> bool,
+    ) -> bool {
+        if !text.has_room_for(PositionText::MAX_BYTES + 3) {
+            return false;
+        }
+        let mut state = self.state.lock();
+        if !may() {
+            return false;
+        }
+        let position = state.log.next();
+        write_offset(text.as_mut_vec(), position.text().as_str());
+        recovering.set_sent(position);
+        let (limits, sent) = (&self.log_limits, state.swept);
+        state
+            .log
+            .push_text(limits, sent, text.text(), socket.socket_id());
+        true
     }
 
     /// Stores an event for many sockets, once. `send` sends it: to each recipient what [`Broadcast::packet_for`] returns.
@@ -339,11 +390,10 @@ impl<S: Recoverable> Recoveries<S> {
     }
 
     fn store(&self, state: &mut State<S>, packet: EncodedPacket, recipients: Recipients<SocketId>) {
-        let bytes = memory_bytes(&packet);
-        let limits = self.settings.log_limits();
+        let (bytes, sent) = (memory_bytes(&packet), state.swept);
         state
             .log
-            .push(&limits, clock::now(), packet, recipients, bytes);
+            .push(&self.log_limits, sent, packet, recipients, bytes);
     }
 
     /// Changes the rooms of a socket, between two events. `change` calls the function that it gets with each room that was
@@ -409,6 +459,10 @@ impl<S: Recoverable> Recoveries<S> {
         })
     }
 
+    fn is_too_old(&self, at: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(at) > self.settings.max_disconnection
+    }
+
     /// Forgets the socket that has gone first. The caller drops it after it has released the lock.
     fn forget_first(&self, state: &mut State<S>) -> Option<Session<S>> {
         while let Some((at, pid)) = state.gone.pop_front() {
@@ -426,9 +480,10 @@ impl<S: Recoverable> Recoveries<S> {
     pub(crate) fn sweep(&self, now: Instant) -> bool {
         let mut state = self.state.lock();
         let mut forgotten = Vec::new();
-        state.log.trim(&self.settings.log_limits(), now);
+        state.swept = now;
+        state.log.trim(&self.log_limits, now);
         while let Some(&(at, _)) = state.gone.front()
-            && now.saturating_duration_since(at) > self.settings.max_disconnection
+            && self.is_too_old(at, now)
         {
             forgotten.extend(self.forget_first(&mut state));
         }
@@ -446,7 +501,7 @@ impl<S: Recoverable> Recoveries<S> {
 impl<S> State<S> {
     fn with_offset(&self, packet: &EncodedPacket) -> (Position, EncodedPacket) {
         let position = self.log.next();
-        (position, packet.with_offset(&position.to_string()))
+        (position, packet.with_offset(position.text().as_str()))
     }
 
     /// A volatile event is not stored. But a client takes its last argument for an offset if that is a text: then the true one
@@ -454,7 +509,7 @@ impl<S> State<S> {
     fn volatile(&self, packet: &EncodedPacket) -> Option<EncodedPacket> {
         packet
             .ends_with_text()
-            .then(|| packet.with_offset(&self.log.end().to_string()))
+            .then(|| packet.with_offset(self.log.end().text().as_str()))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use kokanee_cluster::{Key, Rooms};
-use kokanee_engineio::{CloseReason, SendOptions};
+use kokanee_engineio::{CloseReason, RunText, SendOptions};
 use kokanee_handler::EmitError;
 use kokanee_socketio::EncodedPacket;
 use tokio::sync::oneshot;
@@ -104,6 +104,19 @@ impl Socket {
         recoveries
             .send(self, recovering, packet, options, emit)
             .map_err(|Gone| EmitError::Disconnected)
+    }
+
+    /// Appends the offset to an event that is about to be staged, and stores it, if the client may come back. Returns `false` if
+    /// the event cannot be staged after all.
+    #[inline]
+    pub(super) fn seal(&self, text: &mut RunText<'_>) -> bool {
+        match self.recovery() {
+            None => true,
+            Some((recoveries, recovering)) => {
+                // Asked under the lock: what another thread has sent meanwhile must come first.
+                recoveries.seal(self, recovering, text, || !self.0.mailbox.has_commands())
+            }
+        }
     }
 
     /// Changes the rooms of this socket. `change` calls the function that it gets with each room that was joined (true) or left.
