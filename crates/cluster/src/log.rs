@@ -65,9 +65,29 @@ impl PositionText {
     pub const MAX_BYTES: usize = 16;
 
     /// Returns the text.
-    #[inline]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.digits[self.start..]).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// Returns the text as bytes.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.digits.get(self.start..).unwrap_or_default()
+    }
+
+    /// Makes it the text of the next position, mostly by changing its last digit.
+    #[inline]
+    fn increment(&mut self) {
+        for at in (0..Self::MAX_BYTES).rev() {
+            self.start = self.start.min(at);
+            let digit = &mut self.digits[at];
+            match *digit {
+                b'f' => *digit = b'0',
+                b'9' => return *digit = b'a',
+                0 => return *digit = b'1',
+                _ => return *digit += 1,
+            }
+        }
     }
 }
 
@@ -155,6 +175,7 @@ pub struct Log<P, M> {
     texts: Texts,
     /// The position of the last packet.
     end: Position,
+    next_text: PositionText,
     bytes: usize,
 }
 
@@ -164,6 +185,7 @@ impl<P, M> Default for Log<P, M> {
             entries: VecDeque::new(),
             texts: Texts::default(),
             end: Position::default(),
+            next_text: Position(1).text(),
             bytes: 0,
         }
     }
@@ -182,6 +204,12 @@ impl<P, M: AsRef<str>> Log<P, M> {
     /// Returns the position that the next packet will have.
     pub fn next(&self) -> Position {
         Position(self.end.0 + 1)
+    }
+
+    /// Returns the text of that position.
+    #[inline]
+    pub fn next_text(&self) -> &PositionText {
+        &self.next_text
     }
 
     /// Stores a text as the next packet, for one member. Forgets old ones if there are too many.
@@ -224,6 +252,7 @@ impl<P, M: AsRef<str>> Log<P, M> {
         let bytes = bytes + size_of::<Entry<P, M>>();
         self.bytes += bytes;
         self.end = self.next();
+        self.next_text.increment();
         self.entries.push_back(Entry {
             content,
             recipients,
@@ -477,6 +506,8 @@ mod tests {
         let history = History::default();
         let start = bed.log.end();
         for number in 0..30_000 {
+            let next = bed.log.next();
+            assert_eq!(bed.log.next_text().as_str(), next.to_string());
             let member = if number % 2 == 0 { "me" } else { "you" };
             bed.push_text(&format!("{number:010}"), member);
         }

@@ -191,7 +191,7 @@ impl EncodedPacket {
     /// Returns the event with one more argument, a text that needs no escapes: the offset with which a client asks for what
     /// it has missed. The packet must be an event. Spec: Socket.IO, "Connection state recovery".
     #[must_use]
-    pub fn with_offset(&self, offset: &str) -> Self {
+    pub fn with_offset(&self, offset: &[u8]) -> Self {
         let text = self.first().text_bytes();
         let mut buffer = TextBuffer::with_capacity(text.len() + offset.len() + 3);
         buffer.as_mut_vec().extend_from_slice(text);
@@ -310,12 +310,12 @@ pub fn write_event_args(
 
 /// Appends an offset to the text of an event, which ends with its last argument; see [`EncodedPacket::with_offset`].
 #[inline]
-pub fn write_offset(out: &mut Vec<u8>, offset: &str) {
+pub fn write_offset(out: &mut Vec<u8>, offset: &[u8]) {
     if out.last() == Some(&b']') {
         out.pop();
     }
     out.extend_from_slice(b",\"");
-    out.extend_from_slice(offset.as_bytes());
+    out.extend_from_slice(offset);
     out.extend_from_slice(b"\"]");
 }
 

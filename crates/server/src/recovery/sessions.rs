@@ -355,7 +355,7 @@ impl<S: Recoverable> Recoveries<S> {
             return false;
         }
         let position = state.log.next();
-        write_offset(text.as_mut_vec(), position.text().as_str());
+        write_offset(text.as_mut_vec(), state.log.next_text().as_bytes());
         recovering.set_sent(position);
         let (limits, sent) = (&self.log_limits, state.swept);
         state
@@ -500,8 +500,8 @@ impl<S: Recoverable> Recoveries<S> {
 
 impl<S> State<S> {
     fn with_offset(&self, packet: &EncodedPacket) -> (Position, EncodedPacket) {
-        let position = self.log.next();
-        (position, packet.with_offset(position.text().as_str()))
+        let offset = self.log.next_text().as_bytes();
+        (self.log.next(), packet.with_offset(offset))
     }
 
     /// A volatile event is not stored. But a client takes its last argument for an offset if that is a text: then the true one
@@ -509,7 +509,7 @@ impl<S> State<S> {
     fn volatile(&self, packet: &EncodedPacket) -> Option<EncodedPacket> {
         packet
             .ends_with_text()
-            .then(|| packet.with_offset(self.log.end().text().as_str()))
+            .then(|| packet.with_offset(self.log.end().text().as_bytes()))
     }
 }
 
