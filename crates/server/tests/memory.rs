@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use kokanee_server::{Args, EmitError, Overflow, ParserKind, Server, Socket};
+use kokanee_server::{Args, EmitError, Overflow, ParserKind, Recovery, Server, Socket};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::runtime::Runtime;
 
@@ -196,6 +196,65 @@ fn an_abandoned_polling_session_costs_at_most_2_kib() {
     let each = (settled_bytes() - before) / SESSIONS;
     println!("an abandoned polling session: {each} bytes");
     assert!(each <= 2048, "{each} bytes");
+}
+
+#[test]
+fn an_idle_connection_that_may_come_back_costs_little_more() {
+    const CONNECTIONS: usize = 1000;
+    let _alone = alone();
+    let each = [None, Some(Recovery::default())].map(|recovery| {
+        let mut builder = Server::builder()
+            .with_limits(|limits| limits.max_pending_sessions_per_address = 10_000);
+        if let Some(recovery) = recovery {
+            builder = builder.recovery(recovery);
+        }
+        let server = start(builder.build());
+        let warm: Vec<TcpStream> = (0..50).map(|_| open_websocket(server.address)).collect();
+        let mut clients = Vec::with_capacity(CONNECTIONS);
+        let before = settled_bytes();
+        clients.extend((0..CONNECTIONS).map(|_| open_websocket(server.address)));
+        let each = (settled_bytes() - before) / CONNECTIONS;
+        drop(warm);
+        each
+    });
+    println!(
+        "an idle connection: {} bytes, {} with recovery",
+        each[0], each[1]
+    );
+    assert!(each[1] < each[0] + 300, "{each:?}");
+}
+
+#[test]
+fn stored_events_take_no_more_memory_than_their_limit() {
+    let _alone = alone();
+    let text = "x".repeat(128);
+    for (events, most, target) in [
+        (1_000_000, 64 << 20, None),
+        (100_000, usize::MAX, None),
+        (100_000, 16 << 20, Some("a room")),
+    ] {
+        let recovery = Recovery::default().max_bytes(most);
+        let server = start(Server::builder().recovery(recovery).build());
+        let before = settled_bytes();
+        server.runtime.block_on(async {
+            for _ in 0..events {
+                let sent = match target {
+                    None => server.io.emit("news", &text).await,
+                    Some(room) => server.io.to(room).emit("news", &text).await,
+                };
+                sent.expect("sent");
+            }
+        });
+        let held = settled_bytes() - before;
+        println!("{events} events of 128 bytes, at most {most} bytes: {held} bytes");
+        if most == usize::MAX {
+            let each = held / events;
+            assert!(each < 128 + 350, "{each} bytes each");
+        } else {
+            // And that is not far from it.
+            assert!(held < most + most / 4 && held > most / 2, "{held} bytes");
+        }
+    }
 }
 
 /// Allocations of one broadcast to this many sockets, from the call until the last has read it.

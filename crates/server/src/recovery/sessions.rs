@@ -322,9 +322,15 @@ impl<S: Recoverable> Recoveries<S> {
         match emit(stored.clone()) {
             Ok(Some(_no_room)) => return Ok(Some(packet)),
             Ok(None) => recovering.set_sent(position),
-            // It receives this when it comes back.
-            Err(Gone) if matches!(state.sessions.get(&recovering.pid), Some(Session::Gone(_))) => {}
-            Err(Gone) => return Err(Gone),
+            Err(Gone) => match state.sessions.get(&recovering.pid) {
+                // It receives this when it comes back.
+                Some(Session::Gone(_)) => {}
+                // It has come back, and this is the handle of its connection that was lost.
+                Some(Session::Connected(other)) if !other.is(socket) => {
+                    other.send_again(stored.clone(), options, position);
+                }
+                _ => return Err(Gone),
+            },
         }
         if packet.attachments().is_empty() {
             let (limits, sent) = (&self.log_limits, state.swept);

@@ -11,7 +11,8 @@ use std::{
 };
 
 use kokanee_cluster::{History, Position};
-use kokanee_engineio::{SID_LENGTH, encode_id, parse_id};
+use kokanee_engineio::{SID_LENGTH, SendOptions, encode_id, parse_id};
+use kokanee_socketio::EncodedPacket;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::oneshot;
@@ -40,6 +41,9 @@ pub(crate) trait Recoverable: Clone {
     fn recovering(&self) -> Option<&Recovering>;
     fn joined_rooms(&self) -> Vec<String>;
     fn data(&self) -> SocketData;
+    /// Sends a packet that was meant for the socket that it was before, if it is connected. If not, it gets that with all that
+    /// it has missed.
+    fn send_again(&self, packet: EncodedPacket, options: SendOptions, position: Position);
     /// Makes it a recipient. Returns `false` if it has left.
     fn set_connected(&self) -> bool;
     /// Leaves the namespace and all rooms.
@@ -142,7 +146,7 @@ impl Recovering {
 
     /// Changed under the lock of the namespace's log.
     #[inline]
-    pub(super) fn set_sent(&self, position: Position) {
+    pub(crate) fn set_sent(&self, position: Position) {
         self.sent.store(position.number(), Ordering::Relaxed);
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use kokanee_cluster::{Key, Rooms};
+use kokanee_cluster::{Key, Position, Rooms};
 use kokanee_engineio::{CloseReason, RunText, SendOptions};
 use kokanee_handler::EmitError;
 use kokanee_socketio::EncodedPacket;
@@ -158,6 +158,16 @@ impl Recoverable for Socket {
         extra
             .as_ref()
             .map_or_else(SocketData::default, |extra| extra.extensions.clone())
+    }
+
+    fn send_again(&self, packet: EncodedPacket, options: SendOptions, position: Position) {
+        if let Some(recovering) = self.recovering()
+            && self.is_connected()
+        {
+            recovering.set_sent(position);
+            // It is stored: if the socket has gone in this moment, it gets it when it comes back.
+            let _ = self.0.mailbox.emit(packet, options);
+        }
     }
 
     fn set_connected(&self) -> bool {

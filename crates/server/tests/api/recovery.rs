@@ -411,10 +411,14 @@ async fn an_event_for_a_socket_that_has_gone_waits_for_it() -> Result<(), BoxErr
     assert!(question.is_err(), "nobody answers");
     let (mut client, events) = come_back(&server, &mut known).await;
     assert_eq!(events, [vec![json!("later"), json!(1)]]);
+    // A task that has kept the handle goes on sending to the client.
+    socket.emit("on", 2).await?;
+    assert_eq!(client.expect_event("on").await[0], 2);
+    assert!(!socket.is_connected(), "it is that of the lost connection");
     client.leave("/").await;
     gone(&server, &known).await;
-    let socket = server.io.socket(known.sid.parse()?);
-    assert!(socket.is_none());
+    let late = socket.emit("x", ()).await;
+    assert!(matches!(late, Err(EmitError::Disconnected)), "{late:?}");
     Ok(())
 }
 
