@@ -120,11 +120,12 @@ describe("recovery of many", { skip: isReference }, () => {
       }
       await sleep(5);
     }
-    const all = Array.from({ length: sent }, (_, number) => number);
     for (const limit = Date.now() + 20_000; sockets.some(({ numbers }) => numbers.length < sent) && Date.now() < limit; ) await sleep(20);
-    for (const { numbers, ids } of sockets) {
-      assert.equal(ids.size, 1, "recovered each time");
-      assert.deepEqual(numbers, all);
+    for (const { numbers, ids, connected: isConnected } of sockets) {
+      const gap = numbers.findIndex((number, index) => number !== index);
+      const what = `${numbers.length} of ${sent} events, the first wrong one at ${gap}, ${ids.size} ids, connected: ${isConnected}`;
+      assert.equal(ids.size, 1, `recovered each time: ${what}`);
+      assert.ok(numbers.length === sent && gap === -1, what);
     }
     assert.ok(cuts > SECONDS * 10, `${cuts} cuts`);
     t.diagnostic(`${cuts} cuts, ${sent} events, ${CLIENTS} clients`);

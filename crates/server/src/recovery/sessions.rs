@@ -472,14 +472,24 @@ impl<S: Recoverable> Recoveries<S> {
     /// Forgets the socket that has gone first. The caller drops it after it has released the lock.
     fn forget_first(&self, state: &mut State<S>) -> Option<Session<S>> {
         while let Some((at, pid)) = state.gone.pop_front() {
-            if let Entry::Occupied(session) = state.sessions.entry(pid)
-                && matches!(session.get(), Session::Gone(kept) if kept.at == at)
-            {
-                self.kept.fetch_sub(1, Ordering::Release);
-                return Some(session.remove());
+            let forgotten = self.forget(state, at, pid);
+            if forgotten.is_some() {
+                return forgotten;
             }
         }
         None
+    }
+
+    /// Forgets the socket that has gone at this time, unless it has come back since.
+    fn forget(&self, state: &mut State<S>, at: Instant, pid: Pid) -> Option<Session<S>> {
+        match state.sessions.entry(pid) {
+            Entry::Occupied(session) if matches!(session.get(), Session::Gone(kept) if kept.at == at) =>
+            {
+                self.kept.fetch_sub(1, Ordering::Release);
+                Some(session.remove())
+            }
+            _ => None,
+        }
     }
 
     /// Forgets what is too old. Returns whether something is left that will be.
@@ -488,10 +498,11 @@ impl<S: Recoverable> Recoveries<S> {
         let mut forgotten = Vec::new();
         state.swept = now;
         state.log.trim(&self.log_limits, now);
-        while let Some(&(at, _)) = state.gone.front()
+        while let Some(&(at, pid)) = state.gone.front()
             && self.is_too_old(at, now)
         {
-            forgotten.extend(self.forget_first(&mut state));
+            state.gone.pop_front();
+            forgotten.extend(self.forget(&mut state, at, pid));
         }
         if state.gone.is_empty() {
             state.gone = VecDeque::new();
