@@ -25,6 +25,9 @@ use crate::{clock, socket_id::SocketId};
 const PACKET_BYTES: usize = 256;
 const ATTACHMENT_BYTES: usize = 320;
 
+/// How many of those who have come back may be in the list of those who have gone, besides as many as are kept.
+const FEW: usize = 1024;
+
 /// Memory that a packet takes, with the encodings that its recipients may need.
 fn memory_bytes(packet: &EncodedPacket) -> usize {
     let attachments = packet.attachments();
@@ -432,6 +435,9 @@ impl<S: Recoverable> Recoveries<S> {
             state.sessions.insert(recovering.pid, session);
             state.gone.push_back((at, recovering.pid));
             let kept = self.kept.fetch_add(1, Ordering::Release) + 1;
+            if state.gone.len() > 2 * kept + FEW {
+                state.drop_returned();
+            }
             if kept > self.settings.max_sessions {
                 let forgotten = self.forget_first(&mut state);
                 drop(state);
@@ -519,6 +525,15 @@ impl<S> State<S> {
     fn with_offset(&self, packet: &EncodedPacket) -> (Position, EncodedPacket) {
         let offset = self.log.next_text().as_bytes();
         (self.log.next(), packet.with_offset(offset))
+    }
+
+    /// Drops from the list of those who have gone who has come back.
+    #[cold]
+    fn drop_returned(&mut self) {
+        let sessions = &self.sessions;
+        self.gone.retain(
+            |(at, pid)| matches!(sessions.get(pid), Some(Session::Gone(kept)) if kept.at == *at),
+        );
     }
 
     /// A volatile event is not stored. But a client takes its last argument for an offset if that is a text: then the true one
