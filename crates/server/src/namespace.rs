@@ -590,6 +590,13 @@ impl Namespace {
     }
 
     /// Returns how many clients have come back as the sockets that they were before; see [`Socket::recovered`].
+    ///
+    /// ```
+    /// # fn f(io: kokanee_server::Server) {
+    /// let (back, lost) = (io.recovered_sockets(), io.unrecovered_sockets());
+    /// println!("{back} clients have come back, {lost} had to begin anew");
+    /// # }
+    /// ```
     pub fn recovered_sockets(&self) -> u64 {
         self.recoveries().map_or(0, Recoveries::recovered)
     }

@@ -60,6 +60,11 @@ impl Default for Recovery {
 
 impl Recovery {
     /// Sets for how long a client may be away. Default 2 minutes.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let recovery = kokanee_server::Recovery::default().max_disconnection(Duration::from_secs(30));
+    /// ```
     #[must_use]
     pub fn max_disconnection(mut self, time: Duration) -> Self {
         self.max_disconnection = time;
@@ -68,6 +73,10 @@ impl Recovery {
 
     /// Sets whether a client that is recovered passes without the middlewares of its namespace. Default true. With false they
     /// run, and may refuse a client that must not come back; [`Socket::recovered`](crate::Socket::recovered) is true there.
+    ///
+    /// ```
+    /// let recovery = kokanee_server::Recovery::default().skip_middlewares(false);
+    /// ```
     #[must_use]
     pub fn skip_middlewares(mut self, skip: bool) -> Self {
         self.skip_middlewares = skip;
@@ -75,6 +84,10 @@ impl Recovery {
     }
 
     /// Sets how many events a namespace stores at most. Default 1,000,000.
+    ///
+    /// ```
+    /// let recovery = kokanee_server::Recovery::default().max_packets(10_000);
+    /// ```
     #[must_use]
     pub fn max_packets(mut self, packets: usize) -> Self {
         self.max_packets = packets;
@@ -83,6 +96,10 @@ impl Recovery {
 
     /// Sets how many bytes of memory the stored events of a namespace take at most. Default 64 MiB. Besides its text an event
     /// needs about 350 bytes.
+    ///
+    /// ```
+    /// let recovery = kokanee_server::Recovery::default().max_bytes(16 * 1024 * 1024);
+    /// ```
     #[must_use]
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
@@ -91,6 +108,10 @@ impl Recovery {
 
     /// Sets how many clients of a namespace that have gone are kept at most. Default 100,000. Beyond that the first that has
     /// gone is forgotten.
+    ///
+    /// ```
+    /// let recovery = kokanee_server::Recovery::default().max_sessions(5_000);
+    /// ```
     #[must_use]
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = sessions;
@@ -99,6 +120,10 @@ impl Recovery {
 
     /// Sets how many bytes a client may have missed. Default 1 MiB. One that has missed more is not recovered: sending it all
     /// that would take longer than a new start.
+    ///
+    /// ```
+    /// let recovery = kokanee_server::Recovery::default().max_missed_bytes(100_000);
+    /// ```
     #[must_use]
     pub fn max_missed_bytes(mut self, bytes: usize) -> Self {
         self.max_missed_bytes = bytes;
