@@ -7,9 +7,12 @@ go to the application: of WSGI on threads, of ASGI on an event loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import functools
 import logging
 import os
+import queue
 import signal
 import socket
 import stat
@@ -296,8 +299,9 @@ class Worker:
         from ._serve_wsgi import WsgiHost, base_environ
 
         base = base_environ(options, _name(sockets[0]), options.workers > 1)
-        stop = threading.Event()
-        self._stop = stop.set
+        # Not an event: a handler of a signal runs wherever the main thread is, which may hold the lock of an event it waits for.
+        stop: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._stop = functools.partial(stop.put, None)
         before: dict[int, Any] = {}
 
         def catch(number: int, function: Callable[[], None]) -> None:
@@ -311,8 +315,9 @@ class Worker:
             self._catch(catch)
             wsgi.start()
             self._listen(host, app, sockets, base)
-            while not stop.wait(WATCH):
-                if self._is_orphan():
+            while not self._is_orphan():
+                with contextlib.suppress(queue.Empty):
+                    stop.get(timeout=WATCH)
                     break
             deadline = time.monotonic() + options.graceful_timeout
             host.stop()

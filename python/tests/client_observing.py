@@ -50,11 +50,17 @@ def left(server: Program, begin: int = 0) -> bool:
     return kinds.count("connect") == kinds.count("disconnect")
 
 
+def after_others(server: Program) -> int:
+    """Waits until all clients have left, and returns the number of lines that the server has written: what comes next is of others."""
+    until(lambda: left(server))
+    return len(server.lines)
+
+
 def observe(
     server: Program, package: str, kind: str, transports: str, *names: str, **environment: str
 ) -> Observed:
     """Runs the scenarios, or those that are named, under a package."""
-    begin = len(server.lines)
+    begin = after_others(server)
     done = run(
         *(sys.executable, "client_scenarios.py", str(server.port), transports, *names),
         seconds=120,

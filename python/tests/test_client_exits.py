@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from client_observing import KINDS, left, serve
+from client_observing import KINDS, after_others, left, serve
 from hostile import hostile, silent
 from support import LIMIT, PROGRAMS, Program, free_port, run, until
 
@@ -63,7 +63,7 @@ def check(client: Program) -> None:
 @pytest.mark.parametrize("how", ["waits", "waits_for_an_answer", "receives"])
 def test_the_interrupt_key_ends_it_at_once(server: Program, how: str, kind: str, runs: int) -> None:
     for _ in range(max(1, runs // 5)):
-        begin = len(server.lines)
+        begin = after_others(server)
         with started(server.port, how, kind) as client:
             # Python ends by the signal itself, as the shell expects it.
             assert client.stop(signal.SIGINT) == -signal.SIGINT, client.output
@@ -127,7 +127,7 @@ def test_the_interrupt_key_ends_it_while_it_connects(kind: str, patch: str) -> N
 @FLAVOURS
 def test_the_interrupt_key_ends_it_while_a_handler_blocks(server: Program, kind: str, patch: str) -> None:
     for how in ("blocks", "blocks_in_main"):
-        begin = len(server.lines)
+        begin = after_others(server)
         with started(server.port, how, kind, PATCH=patch) as client:
             # In a program of asyncio, the first press cancels the main task, for which the loop must run.
             interrupt(client)
@@ -137,7 +137,7 @@ def test_the_interrupt_key_ends_it_while_a_handler_blocks(server: Program, kind:
 @pytest.mark.parametrize("patch", ["gevent", pytest.param("eventlet", marks=pytest.mark.full)])
 def test_a_patched_process_ends_with_its_code(server: Program, patch: str) -> None:
     for how, code in {"ends": 0, "ends_after_disconnect": 0, "raises": 1, "exits": 5}.items():
-        begin = len(server.lines)
+        begin = after_others(server)
         with started(server.port, how, "sync", PATCH=patch) as client:
             assert client.process.wait(LIMIT) == code, client.output
             check(client)
@@ -171,7 +171,7 @@ def test_a_signal_that_ends_a_process_ends_this_one(server: Program, kind: str) 
 )
 def test_a_process_ends_with_its_code(server: Program, how: str, code: int, kind: str, runs: int) -> None:
     for _ in range(max(1, runs // 5)):
-        begin = len(server.lines)
+        begin = after_others(server)
         with started(server.port, how, kind) as client:
             assert client.process.wait(LIMIT) == code, client.output
             check(client)
@@ -180,7 +180,7 @@ def test_a_process_ends_with_its_code(server: Program, how: str, code: int, kind
 
 @EACH_KIND
 def test_what_was_emitted_before_the_end_arrives(server: Program, kind: str) -> None:
-    begin = len(server.lines)
+    begin = after_others(server)
     with started(server.port, "ends", kind) as client:
         assert client.process.wait(LIMIT) == 0, client.output
     until(lambda: left(server, begin))
@@ -196,7 +196,7 @@ def test_an_import_starts_nothing(kind: str) -> None:
 @EACH_KIND
 @pytest.mark.parametrize("how", ["forks", "forks_while_connected"])
 def test_a_process_that_forks(server: Program, how: str, kind: str) -> None:
-    begin = len(server.lines)
+    begin = after_others(server)
     with started(server.port, how, kind) as client:
         assert client.process.wait(LIMIT) == 0, client.output
         check(client)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from client_observing import combined, left, seen_by, serve
+from client_observing import after_others, combined, left, seen_by, serve
 from support import Program, result, until
 from tunnel import tunnel
 
@@ -47,7 +47,7 @@ def make_authority(folder: pathlib.Path) -> None:
 def attempts(
     server: Program, package: str, kind: str, transports: str, scheme: str = "http", **environment: str
 ) -> dict[str, Any]:
-    begin = len(server.lines)
+    begin = after_others(server)
     url = f"{scheme}://127.0.0.1:{server.port}"
     found: dict[str, Any] = result(
         "client_sessions.py", url, transports, PACKAGE=package, KIND=kind, **NO_CERTIFICATES, **environment

@@ -490,6 +490,11 @@ def test_a_class_whose_instances_answer_one_request_is_an_application(name: str,
         assert request(server, "GET", "/")[1] == body
 
 
+def test_a_signal_ends_a_server_wherever_its_main_thread_is() -> None:
+    with program("stops_anywhere.py") as server:
+        server.wait_for("ENDED")
+
+
 # Workers.
 
 
