@@ -40,8 +40,22 @@ class Connection(http.client.HTTPConnection):
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             self.sock = context.wrap_socket(self.sock)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._unsent = b""
         self.own_port = self.sock.getsockname()[1]
         self.worker = self.who()
+
+    def send(self, data: Any) -> None:
+        """Holds back what is to be sent until the request is complete."""
+        self._unsent += data
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Sends a request in one piece.
+
+        A refusal does not wait for the body, and ends a connection on which that has not come.
+        """
+        super().request(*args, **kwargs)
+        unsent, self._unsent = self._unsent, b""
+        super().send(unsent)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
         """Makes a request, and returns status and body of the response."""
