@@ -10,14 +10,14 @@ use std::{
 use kokanee_cluster::{
     History, Log, LogLimits, Member, Missed, Position, PositionText, Recipients, Target, Trimmed,
 };
-use kokanee_engineio::{Outgoing, RunText, SendOptions};
+use kokanee_engineio::{Outgoing, RunText, SendOptions, Sid};
 use kokanee_socketio::{EncodedPacket, write_offset};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
     Recovery,
-    socket::{Asked, Left, Past, Pid, Recoverable, Recovering, SocketData},
+    socket::{Asked, Left, Past, Recoverable, Recovering, SocketData},
 };
 use crate::{clock, socket_id::SocketId};
 
@@ -99,9 +99,9 @@ pub(crate) struct Gone;
 
 struct State<S> {
     log: Log<EncodedPacket, SocketId>,
-    sessions: HashMap<Pid, Session<S>, foldhash::fast::RandomState>,
+    sessions: HashMap<Sid, Session<S>, foldhash::fast::RandomState>,
     /// Those that have gone, in the order of their going. Some may have come back.
-    gone: VecDeque<(Instant, Pid)>,
+    gone: VecDeque<(Instant, Sid)>,
     /// When it was swept last: for the log, the time is no finer than that.
     swept: Instant,
 }
@@ -179,7 +179,7 @@ impl<S: Recoverable> Recoveries<S> {
     pub(crate) fn begin(&self, random: [u8; 15]) -> Recovering {
         let end = self.state.lock().log.end();
         let past = Past::new(end);
-        Recovering::new(Pid::from_random(random), past, end, None)
+        Recovering::new(Sid::from_random(random), past, end, None)
     }
 
     /// Returns the state of the socket that a client asks for in its `auth`, if it does and may have it. The state is then no
@@ -204,21 +204,27 @@ impl<S: Recoverable> Recoveries<S> {
                     drop(state);
                     return Err(Unrecovered::Unknown);
                 }
-                (kept, None)
+                (Some(kept), None)
             }
             // Its connection is dead, which only the client knows.
             Some(Session::Connected(socket)) => {
                 let left = socket.replace();
-                let kept = Self::kept(&state, &socket, left).ok_or(Unrecovered::Unknown)?;
-                (Box::new(kept), Some(socket))
+                (
+                    Self::kept(&state, &socket, left).map(Box::new),
+                    Some(socket),
+                )
             }
         };
-        let from = self.check(&state, &kept, asked);
+        let from = match &kept {
+            None => Err(Unrecovered::Unknown),
+            Some(kept) => self.check(&state, kept, asked),
+        };
         drop(state);
         if let Some(socket) = replaced {
             socket.end_replaced();
         }
-        let recovering = Recovering::new(asked.pid, kept.past, kept.sent, Some(from?));
+        let (from, kept) = (from?, kept.ok_or(Unrecovered::Unknown)?);
+        let recovering = Recovering::new(asked.pid, kept.past, kept.sent, Some(from));
         Ok(Restored {
             id: kept.id,
             rooms: kept.rooms,
@@ -487,7 +493,7 @@ impl<S: Recoverable> Recoveries<S> {
     }
 
     /// Forgets the socket that has gone at this time, unless it has come back since.
-    fn forget(&self, state: &mut State<S>, at: Instant, pid: Pid) -> Option<Session<S>> {
+    fn forget(&self, state: &mut State<S>, at: Instant, pid: Sid) -> Option<Session<S>> {
         match state.sessions.entry(pid) {
             Entry::Occupied(session) if matches!(session.get(), Session::Gone(kept) if kept.at == at) =>
             {

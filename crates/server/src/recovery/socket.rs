@@ -11,7 +11,7 @@ use std::{
 };
 
 use kokanee_cluster::{History, Position};
-use kokanee_engineio::{SID_LENGTH, SendOptions, encode_id, parse_id};
+use kokanee_engineio::{SendOptions, Sid};
 use kokanee_socketio::EncodedPacket;
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -56,24 +56,10 @@ pub(crate) trait Recoverable: Clone {
     fn end_signal(&self) -> Option<oneshot::Receiver<()>>;
 }
 
-/// The secret under which a client asks for the state of its socket.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Pid([u8; SID_LENGTH]);
-
-impl Pid {
-    pub(crate) fn from_random(random: [u8; 15]) -> Self {
-        Self(encode_id(random))
-    }
-
-    /// Returns the text, for the client only.
-    pub(crate) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
 /// What a client asks for in its `auth`.
 pub(super) struct Asked {
-    pub(super) pid: Pid,
+    /// The secret under which the state of its socket is kept, an id like that of a session.
+    pub(super) pid: Sid,
     /// `None` if the client has not received any.
     pub(super) offset: Option<Result<Position, kokanee_cluster::InvalidPosition>>,
 }
@@ -93,7 +79,7 @@ impl Asked {
         }
         let fields: Fields<'_> = serde_json::from_str(auth).ok()?;
         Some(Self {
-            pid: parse_id(&fields.pid).map(Pid)?,
+            pid: Sid::parse(&fields.pid)?,
             offset: fields.offset.map(|offset| offset.parse()),
         })
     }
@@ -117,7 +103,7 @@ impl Past {
 
 /// What is known of a socket that can be recovered.
 pub(crate) struct Recovering {
-    pub(super) pid: Pid,
+    pub(super) pid: Sid,
     /// Changed under the lock of the namespace's log.
     pub(super) past: Mutex<Past>,
     /// The last event that was sent to it.
@@ -127,7 +113,7 @@ pub(crate) struct Recovering {
 }
 
 impl Recovering {
-    pub(super) fn new(pid: Pid, past: Past, sent: Position, from: Option<Position>) -> Self {
+    pub(super) fn new(pid: Sid, past: Past, sent: Position, from: Option<Position>) -> Self {
         Self {
             pid,
             past: Mutex::new(past),
@@ -136,7 +122,7 @@ impl Recovering {
         }
     }
 
-    pub(crate) fn pid(&self) -> &Pid {
+    pub(crate) fn pid(&self) -> &Sid {
         &self.pid
     }
 
