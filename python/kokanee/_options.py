@@ -34,6 +34,7 @@ ENGINE_OPTIONS: dict[str, Any] = {
     "engineio_logger": False,
     # Ours:
     "allow_eio3": False,
+    "connection_state_recovery": None,
     "connect_timeout": 45,
     "max_outbound_bytes": 64 * 1024 * 1024,
     "max_total_outbound_bytes": 1024 * 1024 * 1024,
@@ -65,6 +66,10 @@ _LOGGERS = ("logger", "engineio_logger")
 TRANSPORTS = ("polling", "websocket")
 #: What happens to an event that has no room in the buffer of a client: the client is disconnected, or an event is dropped.
 OVERFLOWS = ("disconnect", "drop_oldest", "drop_newest")
+
+
+#: What a dict as `connection_state_recovery` may have.
+RECOVERY = ("max_disconnection_duration", "max_packets", "max_bytes", "max_sessions", "max_missed_bytes")
 
 
 def merged(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,6 +124,7 @@ def _meant(name: str, value: Any) -> str | None:
         "cors_allowed_origins": (_is_origins, "an origin, a list of origins, '*', or a function of an origin"),
         "transports": (_is_text_or_texts, "'polling', 'websocket', or a list of them"),
         "overflow": (OVERFLOWS.__contains__, "'disconnect', 'drop_oldest' or 'drop_newest'"),
+        "connection_state_recovery": (_is_recovery, f"True, False, or a dict with numbers for some of {', '.join(RECOVERY)}"),
         "path": (_is_text, "a text such as '/socket.io/'"),
         "namespaces": (_is_text_or_texts, "a list of namespaces, or '*'"),
         "json": (_is_json, "a module, or an object, with dumps and loads"),
@@ -136,6 +142,12 @@ def _is_number(value: Any) -> bool:
 def _is_interval(value: Any) -> bool:
     parts = value if isinstance(value, tuple) else (value,)
     return len(parts) in (1, 2) and all(map(_is_number, parts))
+
+
+def _is_recovery(value: Any) -> bool:
+    if isinstance(value, bool):
+        return True
+    return isinstance(value, dict) and all(name in RECOVERY and _is_number(each) for name, each in value.items())
 
 
 def _is_text(value: Any) -> bool:
@@ -214,6 +226,15 @@ def transports(given: Any) -> list[str] | None:
     return known
 
 
+def recovery(given: Any) -> dict[str, float | int] | None:
+    """Returns what is kept of clients whose connection is lost, as numbers; `None` if nothing is."""
+    if given is None or given is False:
+        return None
+    numbers_of = {} if given is True else given
+    seconds = "max_disconnection_duration"
+    return {name: float(value) if name == seconds else int(value) for name, value in numbers_of.items()}
+
+
 def cookie(given: Any) -> dict[str, Any] | None:
     """Returns name and attributes of the cookie that a session sets; the attributes as a function if they may differ."""
     if not given:
@@ -259,6 +280,7 @@ def for_engine(options: Mapping[str, Any]) -> dict[str, Any]:
         "connect_timeout": float(options["connect_timeout"]),
         "max_outbound_bytes": int(options["max_outbound_bytes"]),
         "max_total_outbound_bytes": int(options["max_total_outbound_bytes"]),
+        "recovery": recovery(options["connection_state_recovery"]),
         "overflow": options["overflow"],
         "write_timeout": float(options["write_timeout"]),
         "allow_upgrades": bool(options["allow_upgrades"]),

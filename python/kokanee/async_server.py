@@ -178,6 +178,7 @@ class AsyncServer(base_server.BaseServer):
         session: dict[str, Any] = self._session_of(sid, namespace).setdefault(
             namespace or "/", {}
         )
+        self._keep_session(sid, namespace, session)
         return session
 
     async def save_session(
@@ -185,6 +186,7 @@ class AsyncServer(base_server.BaseServer):
     ) -> None:
         """Replaces the session of a client."""
         self._session_of(sid, namespace)[namespace or "/"] = session
+        self._keep_session(sid, namespace, session)
 
     @contextlib.asynccontextmanager
     async def session(

@@ -26,6 +26,11 @@ class BaseServerNamespace(BaseNamespace):
     def _set_server(self, server: Any) -> None:
         self.server = server
 
+    def recovered(self, sid: str, namespace: str | None = None) -> bool:
+        """Returns whether a client has come back after its connection was lost."""
+        recovered: bool = self.server.recovered(sid, namespace=namespace or self.namespace)
+        return recovered
+
     def rooms(self, sid: str, namespace: str | None = None) -> list[str]:
         """Returns the rooms of a client, its own included."""
         rooms: list[str] = self.server.rooms(sid, namespace=namespace or self.namespace)

@@ -112,8 +112,12 @@ class BaseServer(Registering, _connections.Connections):
         if any(getattr(type(self), name) is not own for name, own in self._own_eio_handlers.items()):
             # A subclass sees what connections do.
             self._coding = "python"
+        #: Clients whose connection is lost may come back.
+        self._recovers = options["connection_state_recovery"] not in (None, False)
         #: Packets are read and written in Python.
         self._raw = self._coding == "python"
+        if self._raw and self._recovers:
+            self.logger.warning("connection_state_recovery has no effect, as packets are read in Python")
         #: What the package's own host adds to the request of a connection.
         self._host_base: dict[str, Any] = {}
         self._engine_dict = self._engine_options(options)
@@ -311,6 +315,19 @@ class BaseServer(Registering, _connections.Connections):
             transport = self.eio.transport(eio_sid)
         return transport
 
+    def recovered(self, sid: str, namespace: str | None = None) -> bool:
+        """Returns whether a client has come back after its connection was lost: with its sid, its rooms and its session.
+
+        Always `False` without the option `connection_state_recovery`.
+        """
+        recovered: bool = self._engine.is_recovered(sid, namespace or "/")
+        return recovered
+
+    def _keep_session(self, sid: str, namespace: str | None, session: Any) -> None:
+        """Has the session of a client return with it."""
+        if self._recovers:
+            self._engine.keep_session(sid, namespace or "/", session)
+
     def get_environ(self, sid: str, namespace: str | None = None) -> Any:
         """Returns the environ of the request that opened a client's connection, or `None`."""
         eio_sid = self.manager.eio_sid_from_sid(sid, namespace or "/")
@@ -370,6 +387,10 @@ class BaseServer(Registering, _connections.Connections):
         self._initialize_manager()
         environ = self.environ.setdefault(eio_sid, self._opened(environ))
         self.manager.add(sid, eio_sid, namespace)
+        if self._recovers and self._engine.is_recovered(sid, namespace):
+            session = self._engine.kept_session(sid, namespace)
+            if session is not None:
+                self._sessions.setdefault(eio_sid, {})[namespace] = session
         if self._sends_packets():
             connecting = _connections.TappedConnecting(self, eio_sid, namespace, sid, connecting)
         try:
@@ -410,7 +431,14 @@ class BaseServer(Registering, _connections.Connections):
 
     async def _left(self, event: tuple[Any, ...]) -> None:
         """Handles a client that has left."""
-        _, sid, namespace, reason, rooms = event
+        _, sid, namespace, reason, rooms, ended = event
+        try:
+            await self._client_left(sid, namespace, reason, rooms)
+        finally:
+            if ended is not None:
+                ended.done()
+
+    async def _client_left(self, sid: str, namespace: str, reason: str, rooms: list[str]) -> None:
         if reason == Reason.PING_TIMEOUT:
             self.eio_logger.info("%s: Client is gone, closing socket", self.manager.eio_sid_from_sid(sid, namespace))
         client = self.manager.clients.get(sid)

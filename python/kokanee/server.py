@@ -206,6 +206,7 @@ class Server(base_server.BaseServer):
         session: dict[str, Any] = self._session_of(sid, namespace).setdefault(
             namespace or "/", {}
         )
+        self._keep_session(sid, namespace, session)
         return session
 
     def save_session(
@@ -213,6 +214,7 @@ class Server(base_server.BaseServer):
     ) -> None:
         """Replaces the session of a client."""
         self._session_of(sid, namespace)[namespace or "/"] = session
+        self._keep_session(sid, namespace, session)
 
     @contextlib.contextmanager
     def session(self, sid: str, namespace: str | None = None) -> Iterator[dict[str, Any]]:

@@ -58,6 +58,9 @@ pub(crate) fn session_of(socket: &Socket) -> Option<Arc<Session>> {
     handshake.extensions().get::<Arc<Session>>().cloned()
 }
 
+/// The session of a client, as `save_session` keeps it: it returns with the client.
+pub(crate) struct UserSession(pub(crate) Py<PyAny>);
+
 /// A socket that Python is deciding on, and what it has sent to it: that leaves after the answer to CONNECT.
 pub(crate) struct Joiner {
     pub(crate) socket: Socket,
@@ -68,7 +71,13 @@ pub(crate) struct Joiner {
 pub(crate) type Joining = Arc<Mutex<HashMap<SocketId, Joiner>>>;
 
 /// Turns what happens in a namespace into events.
-pub(crate) fn attach(queue: &Arc<Queue>, joining: &Joining, serial: bool, namespace: &Namespace) {
+pub(crate) fn attach(
+    queue: &Arc<Queue>,
+    joining: &Joining,
+    serial: bool,
+    recovers: bool,
+    namespace: &Namespace,
+) {
     let (its_queue, its_joining) = (Arc::clone(queue), Arc::clone(joining));
     namespace.middleware(move |socket: Socket| {
         ask(Arc::clone(&its_queue), Arc::clone(&its_joining), socket)
@@ -90,8 +99,18 @@ pub(crate) fn attach(queue: &Arc<Queue>, joining: &Joining, serial: bool, namesp
     let (its_queue, its_joining) = (Arc::clone(queue), Arc::clone(joining));
     namespace.on_disconnect(move |socket: Socket, reason: DisconnectReason| {
         its_joining.lock().remove(&socket.id());
-        its_queue.push(Event::Disconnect { socket, reason });
-        ready(())
+        let (ended, has_ended) = recovers.then(oneshot::channel).unzip();
+        its_queue.push(Event::Disconnect {
+            socket,
+            reason,
+            ended,
+        });
+        async move {
+            // A client that comes back is shown to Python after this.
+            if let Some(has_ended) = has_ended {
+                let _ = has_ended.await;
+            }
+        }
     });
 }
 
@@ -116,7 +135,12 @@ impl Drop for Asked {
         if let Ok(Ok(())) = self.decision.try_recv() {
             let reason = DisconnectReason::Session(CloseReason::TransportClose);
             let socket = self.socket.clone();
-            self.queue.push(Event::Disconnect { socket, reason });
+            let ended = None;
+            self.queue.push(Event::Disconnect {
+                socket,
+                reason,
+                ended,
+            });
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use kokanee_server::{
-    Cookie, CookieAttributes, Cors, InvalidCookie, Limits, Overflow, ParserKind, Server,
+    Cookie, CookieAttributes, Cors, InvalidCookie, Limits, Overflow, ParserKind, Recovery, Server,
     ServerBuilder, Transport, TrustedProxy,
 };
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
@@ -164,6 +164,35 @@ fn allow_messages(limits: &mut Limits, bytes: usize) {
 /// How long a client may take to send so many bytes.
 fn upload_time(bytes: usize) -> Duration {
     Duration::from_secs((bytes / SLOWEST_UPLOAD) as u64).min(LONGEST_UPLOAD)
+}
+
+/// What is kept of clients whose connection is lost. `None`: nothing is.
+pub(crate) fn recovery(options: &Bound<'_, PyDict>) -> PyResult<Option<Recovery>> {
+    let Some(given) = options
+        .get_item("recovery")?
+        .filter(|given| !given.is_none())
+    else {
+        return Ok(None);
+    };
+    let given = given.cast::<PyDict>()?;
+    // The connect handler is asked each time, as it is what tells the application of a client.
+    let mut recovery = Recovery::default().skip_middlewares(false);
+    if let Some(time) = seconds(given, "max_disconnection_duration")? {
+        recovery = recovery.max_disconnection(time);
+    }
+    if let Some(packets) = usize_option(given, "max_packets")? {
+        recovery = recovery.max_packets(packets);
+    }
+    if let Some(bytes) = usize_option(given, "max_bytes")? {
+        recovery = recovery.max_bytes(bytes);
+    }
+    if let Some(sessions) = usize_option(given, "max_sessions")? {
+        recovery = recovery.max_sessions(sessions);
+    }
+    if let Some(bytes) = usize_option(given, "max_missed_bytes")? {
+        recovery = recovery.max_missed_bytes(bytes);
+    }
+    Ok(Some(recovery))
 }
 
 /// What happens to an event that has no room in the buffer of a client.

@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     adopt::{self, Taken},
-    clients::{self, Joining, Session, session_of},
+    clients::{self, Joining, Session, UserSession, session_of},
     config,
     direct::Functions,
     feed::{self, Channel},
@@ -129,10 +129,15 @@ impl Engine {
         notices::give_to(&queue);
         let joining = Joining::default();
         let mut builder = config::builder(options)?;
+        let recovery = config::recovery(options)?;
+        let recovers = recovery.is_some();
+        if let Some(recovery) = recovery {
+            builder = builder.recovery(recovery);
+        }
         if option(options, "open_namespaces")? {
             let (queue, joining, serial) = (Arc::clone(&queue), Arc::clone(&joining), self.serial);
             builder = builder.open_namespaces(MOST_OPEN_NAMESPACES, move |namespace| {
-                clients::attach(&queue, &joining, serial, namespace);
+                clients::attach(&queue, &joining, serial, recovers, namespace);
             });
         }
         if config::logs_packets(options)? {
@@ -151,7 +156,7 @@ impl Engine {
         }
         let is_shared = option(options, "shared")?;
         let server = builder.build();
-        let here = Here::new(runtime, server, queue, joining, self.serial);
+        let here = Here::new(runtime, server, queue, joining, self.serial, recovers);
         let running = Arc::new(Running {
             generation,
             here: Arc::new(here),
@@ -612,6 +617,38 @@ impl Engine {
     fn is_connected(&self, py: Python<'_>, sid: &str, namespace: &str) -> PyResult<bool> {
         let socket = self.socket(py, sid, namespace)?;
         Ok(socket.is_some_and(|socket| socket.is_connected()))
+    }
+
+    /// Whether a client has come back after its connection was lost.
+    fn is_recovered(&self, py: Python<'_>, sid: &str, namespace: &str) -> PyResult<bool> {
+        let socket = self.socket(py, sid, namespace)?;
+        Ok(socket.is_some_and(|socket| socket.recovered()))
+    }
+
+    /// Keeps the session of a client, which returns with it.
+    fn keep_session(
+        &self,
+        py: Python<'_>,
+        sid: &str,
+        namespace: &str,
+        session: Py<PyAny>,
+    ) -> PyResult<()> {
+        if let Some(socket) = self.socket(py, sid, namespace)? {
+            socket.insert(UserSession(session));
+        }
+        Ok(())
+    }
+
+    /// Returns the session that was kept of a client.
+    fn kept_session(
+        &self,
+        py: Python<'_>,
+        sid: &str,
+        namespace: &str,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let socket = self.socket(py, sid, namespace)?;
+        let session = socket.and_then(|socket| socket.extension::<UserSession>());
+        Ok(session.map(|session| session.0.clone_ref(py)))
     }
 
     fn disconnect(&self, py: Python<'_>, sid: &str, namespace: &str) -> PyResult<bool> {

@@ -55,6 +55,8 @@ pub(crate) struct Here {
     pub(crate) joining: Joining,
     /// Events of one client are handled one after the other.
     pub(crate) serial: bool,
+    /// Clients whose connection is lost may come back.
+    recovers: bool,
     /// What serves connections of other workers as the host's own.
     adopter: Mutex<Weak<Adopter>>,
     ids: AtomicU64,
@@ -67,6 +69,7 @@ impl Here {
         queue: Arc<Queue>,
         joining: Joining,
         serial: bool,
+        recovers: bool,
     ) -> Self {
         Self {
             runtime,
@@ -74,6 +77,7 @@ impl Here {
             queue,
             joining,
             serial,
+            recovers,
             adopter: Mutex::default(),
             ids: AtomicU64::new(0),
         }
@@ -93,7 +97,8 @@ impl Here {
     /// Opens a namespace for clients.
     pub(crate) fn open(&self, name: &str) {
         let namespace = self.server.of(name);
-        clients::attach(&self.queue, &self.joining, self.serial, &namespace);
+        let (queue, joining) = (&self.queue, &self.joining);
+        clients::attach(queue, joining, self.serial, self.recovers, &namespace);
     }
 
     /// Returns a number that this process has not used yet.

@@ -78,6 +78,8 @@ pub(crate) enum Event {
     Disconnect {
         socket: Socket,
         reason: DisconnectReason,
+        /// Dropped when Python has handled it, if the client may come back: that waits for it.
+        ended: Option<oneshot::Sender<()>>,
     },
     /// The client has answered an event; `None`: it will not.
     Answer { call: u64, args: Option<Args> },
@@ -328,16 +330,15 @@ pub(crate) fn to_python<'py>(
             )
                 .into_pyobject(py)
         }
-        Event::Disconnect { socket, reason } => {
-            let rooms = socket.rooms();
-            (
-                DISCONNECT,
-                socket.id().as_str(),
-                socket.namespace().name(),
-                reason.as_str(),
-                rooms,
-            )
-                .into_pyobject(py)
+        Event::Disconnect {
+            socket,
+            reason,
+            ended,
+        } => {
+            let ended = ended.map(|ended| Answer::new(None, None, Some(ended)));
+            let (id, namespace) = (socket.id(), socket.namespace());
+            let (id, name, rooms) = (id.as_str(), namespace.name(), socket.rooms());
+            (DISCONNECT, id, name, reason.as_str(), rooms, ended).into_pyobject(py)
         }
         Event::Answer { call, args } => {
             let args = args.map(|args| value::args_to_python(py, json, &args));
