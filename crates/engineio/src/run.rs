@@ -112,6 +112,12 @@ impl FrameRun {
         self.packets == 0
     }
 
+    /// Returns the number of messages.
+    #[inline]
+    pub fn packets(&self) -> usize {
+        self.packets
+    }
+
     /// Returns the frames.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {

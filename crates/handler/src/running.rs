@@ -71,6 +71,16 @@ impl Running {
         self.ack.is_some()
     }
 
+    /// Keeps a value until the handler is finished: the value is dropped with it.
+    pub fn keep(&mut self, value: impl Send + Unpin + 'static) {
+        let ended = Box::pin(None::<std::future::Ready<()>>);
+        let future = std::mem::replace(&mut self.future, ended);
+        self.future = Box::pin(Keeping {
+            future,
+            _value: value,
+        });
+    }
+
     /// Polls the handler. If it fails, the error is sent to the peer as the acknowledgement, and passed to `report`.
     pub fn poll(&mut self, cx: &mut Context<'_>, report: impl FnOnce(&EventError)) -> Poll<()> {
         let error = match caught(|| self.future.as_mut().poll_outcome(cx)) {
@@ -123,6 +133,18 @@ impl Call for Spanned {
     fn poll_outcome(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let Self { span, future } = &mut *self;
         span.in_scope(|| future.as_mut().poll_outcome(cx))
+    }
+}
+
+/// A handler, and a value that is dropped with it.
+struct Keeping<T> {
+    future: HandlerFuture,
+    _value: T,
+}
+
+impl<T: Send + Unpin> Call for Keeping<T> {
+    fn poll_outcome(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.future.as_mut().poll_outcome(cx)
     }
 }
 

@@ -116,6 +116,8 @@ pub struct WebSocketIo {
     unflushed: bool,
     /// The kernel detects a peer that acknowledges nothing.
     is_peer_watched: bool,
+    /// Bytes that were read since they were last asked for.
+    read_bytes: u32,
     read_end: Option<ReadEnd>,
     /// The peer has answered a ping with [`PING_PAYLOAD`].
     has_pong: bool,
@@ -235,6 +237,7 @@ impl WebSocketIo {
             },
             unflushed: false,
             is_peer_watched: false,
+            read_bytes: u32::try_from(unread.len()).unwrap_or(u32::MAX),
             read_end: None,
             has_pong: false,
             close_frame: None,
@@ -305,6 +308,12 @@ impl WebSocketIo {
         Some((*code, reason))
     }
 
+    /// Returns how many bytes were read since the last call, those that came with the handshake included.
+    #[inline]
+    pub fn take_read_bytes(&mut self) -> usize {
+        std::mem::take(&mut self.read_bytes) as usize
+    }
+
     /// Returns whether a pong with [`PING_PAYLOAD`] has come since the last call.
     pub fn take_pong(&mut self) -> bool {
         std::mem::take(&mut self.has_pong)
@@ -346,6 +355,9 @@ impl WebSocketIo {
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
                 Ok(()) if read.filled().is_empty() => self.read_end = Some(ReadEnd::Closed),
                 Ok(()) => {
+                    // A read is small, and so is what a turn reads.
+                    let count = u32::try_from(read.filled().len()).unwrap_or(u32::MAX);
+                    self.read_bytes = self.read_bytes.wrapping_add(count);
                     let is_short = read.remaining() > 0;
                     let left = self.decode(now, read.filled_mut(), f);
                     if left > 0 {

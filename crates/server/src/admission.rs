@@ -383,6 +383,7 @@ mod tests {
             RequestHead::new(&parts, false),
             None,
             Arc::clone(&inner.limits),
+            inner.sessions.metrics.clone(),
         )));
         inner
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
 };
@@ -14,6 +15,7 @@ use tracing::Level;
 use crate::{
     extract::{Context, OnEvent, ServerKind},
     handler::MiddlewareFuture,
+    metrics::HandlerTimer,
     namespace::Handlers,
     reason::{ConnectError, DisconnectReason},
     socket::Socket,
@@ -64,6 +66,38 @@ fn in_span(
 /// Starts the handlers of an event. Those that wait for something are added to `running`.
 #[inline]
 pub(crate) fn start_event(
+    socket: &Socket,
+    handlers: &Handlers,
+    event: &RawEvent,
+    id: Option<AckId>,
+    cx: &mut TaskContext<'_>,
+    running: &mut Vec<Running>,
+) {
+    match socket.mailbox().metrics.time_event() {
+        None => start_unmeasured(socket, handlers, event, id, cx, running),
+        Some(timer) => measured(timer, running, |running| {
+            start_unmeasured(socket, handlers, event, id, cx, running);
+        }),
+    }
+}
+
+/// Starts handlers, and measures the time to the end of the last one.
+#[inline(never)]
+fn measured(
+    timer: HandlerTimer,
+    running: &mut Vec<Running>,
+    start: impl FnOnce(&mut Vec<Running>),
+) {
+    let before = running.len();
+    start(running);
+    let timer = Arc::new(timer);
+    for started in &mut running[before..] {
+        started.keep(Arc::clone(&timer));
+    }
+}
+
+#[inline]
+fn start_unmeasured(
     socket: &Socket,
     handlers: &Handlers,
     event: &RawEvent,
@@ -139,6 +173,7 @@ fn start_others(
         if !has_any && handlers.fallback.is_empty() {
             let namespace = context.socket.namespace();
             namespace.note_unhandled(context.socket, name);
+            context.socket.mailbox().metrics.event_unhandled();
         }
     }
 }

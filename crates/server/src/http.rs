@@ -263,6 +263,7 @@ fn start_session(
         session.close(now, CloseReason::ServerShuttingDown);
     }
     let mut driver = Driver::new(Arc::clone(server), mailbox, session, websocket, guard, now);
+    server.sessions.keep_publishing();
     let mut started = false;
     tokio::spawn(std::future::poll_fn(move |cx| {
         if !std::mem::replace(&mut started, true) {
@@ -330,7 +331,7 @@ impl ServerInner {
             .path_and_query()
             .map_or("", http::uri::PathAndQuery::as_str);
         if url.len() > self.limits.max_url_bytes {
-            return Refusal::UrlTooLong.response(to_websocket).into();
+            return self.refuse(&Refusal::UrlTooLong, to_websocket).into();
         }
         let rest = parts.uri.path().strip_prefix(self.path.as_str());
         let name = rest.and_then(|rest| rest.strip_prefix('/'));
@@ -339,7 +340,7 @@ impl ServerInner {
             return Step::Other(Box::pin(async move { server.bundle(&parts).await.into() }));
         }
         let Some(query) = Query::parse(parts.uri.query().unwrap_or_default()) else {
-            return Refusal::BadRequest.response(to_websocket).into();
+            return self.refuse(&Refusal::BadRequest, to_websocket).into();
         };
         match self.admit(&parts, &query, to_websocket, peer) {
             Ok(Admitted::Known { mailbox }) if to_websocket => self.upgrade(mailbox, &parts).into(),
@@ -348,8 +349,22 @@ impl ServerInner {
             Err(Refusal::SessionUnknown) if !to_websocket && parts.method == Method::GET => {
                 self.poll_of_unknown(&query, &parts.headers).into()
             }
-            Err(refusal) => refusal.response(to_websocket).into(),
+            Err(refusal) => self.refuse(&refusal, to_websocket).into(),
         }
+    }
+
+    /// Counts a refusal, and returns the answer.
+    fn refuse(&self, refusal: &Refusal, to_upgrade: bool) -> Response<Body> {
+        refusal.counted(&self.sessions.metrics, to_upgrade)
+    }
+
+    /// Returns the answer to a request for a WebSocket, or the refusal.
+    fn accept_websocket(&self, parts: &Parts) -> Result<Response<Body>, Box<Response<Body>>> {
+        let answer = accept_websocket(parts, first_protocol(&parts.headers));
+        if answer.is_err() {
+            self.sessions.metrics.request_refused("bad handshake");
+        }
+        answer
     }
 
     /// Answers a polling request of a session.
@@ -376,7 +391,7 @@ impl ServerInner {
                 Ok(post) => Step::Post(post),
                 Err(response) => (*response).into(),
             },
-            _ => Refusal::MethodNotAllowed.response(false).into(),
+            _ => self.refuse(&Refusal::MethodNotAllowed, false).into(),
         }
     }
 
@@ -386,13 +401,13 @@ impl ServerInner {
             ClaimedSid::Sid(sid) if self.sessions.take_left(&sid, clock::now()) => {
                 noop(query, headers)
             }
-            _ => Refusal::SessionUnknown.response(false),
+            _ => self.refuse(&Refusal::SessionUnknown, false),
         }
     }
 
     /// Accepts a WebSocket that upgrades a session.
     fn upgrade(self: &Arc<Self>, mailbox: Arc<Mailbox>, parts: &Parts) -> Outcome {
-        match accept_websocket(parts, first_protocol(&parts.headers)) {
+        match self.accept_websocket(parts) {
             Ok(response) => {
                 let ticket = Ticket {
                     server: Arc::clone(self),
@@ -440,7 +455,8 @@ impl ServerInner {
         let server = Arc::clone(self);
         Step::Other(Box::pin(async move {
             if let Err(refusal) = server.consent(&hook, asked).await {
-                return refusal.response(transport == Transport::WebSocket).into();
+                let to_websocket = transport == Transport::WebSocket;
+                return server.refuse(&refusal, to_websocket).into();
             }
             match server.open(&parts, query, transport, &client, deliveries) {
                 Opened::Polling(poll) => poll.await.into(),
@@ -544,14 +560,14 @@ impl ServerInner {
             address, secure, ..
         } = *client;
         let to_websocket = transport == Transport::WebSocket;
-        let refuse = |refusal: Refusal| Opened::from(refusal.response(to_websocket));
+        let refuse = |refusal: Refusal| Opened::from(self.refuse(&refusal, to_websocket));
         if !self.is_served(query.revision) {
             self.log_revision(address.map(|address| address.ip()));
             return refuse(Refusal::UnsupportedProtocol);
         }
         let mut upgrade = None;
         if to_websocket {
-            match accept_websocket(parts, first_protocol(&parts.headers)) {
+            match self.accept_websocket(parts) {
                 Ok(response) => upgrade = Some(response),
                 Err(refusal) => return (*refusal).into(),
             }
@@ -580,7 +596,13 @@ impl ServerInner {
         let limits = Arc::clone(&self.limits);
         let revision = query.revision;
         let mailbox = Arc::new(Mailbox::new(
-            sid, revision, transport, head, address, limits,
+            sid,
+            revision,
+            transport,
+            head,
+            address,
+            limits,
+            self.sessions.metrics.clone(),
         ));
         let base64 = query.base64;
         let Some(mut response) = upgrade else {

@@ -27,6 +27,7 @@
 //! | serve an application on the same address | [`Listener::fallback`] |
 //! | serve inside of an axum, hyper or tower application | [`Server::layer`]; `Server` is a [`tower_service::Service`] |
 //! | serve a stream that the application accepted | [`Server::serve_stream`], [`Server::accept`] |
+//! | count what happens | the feature `metrics` |
 //! | shut down | [`Server::close`] |
 
 mod accept;
@@ -59,6 +60,10 @@ mod leaving;
 mod limits;
 mod listen;
 mod mailbox;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(not(feature = "metrics"))]
+mod metrics;
 mod moving;
 mod namespace;
 mod origin;

@@ -46,6 +46,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     limits::Limits,
+    metrics::Metrics,
     request_head::RequestHead,
     socket_id::SocketId,
     stage::{self, MAX_STAGED_BYTES},
@@ -167,6 +168,7 @@ pub(crate) struct Mailbox {
     /// The WebSocket may have something to read.
     readable: AtomicBool,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) metrics: Metrics,
     commands: CommandQueue<Command>,
 }
 
@@ -202,6 +204,7 @@ impl Mailbox {
         head: RequestHead,
         address: Option<SocketAddr>,
         limits: Arc<Limits>,
+        metrics: Metrics,
     ) -> Self {
         Self {
             sid,
@@ -220,6 +223,7 @@ impl Mailbox {
             overflow: AtomicBool::new(false),
             readable: AtomicBool::new(true),
             limits,
+            metrics,
             // The task is started right after this, and looks here first.
             commands: CommandQueue::default(),
         }
@@ -386,7 +390,10 @@ impl Mailbox {
             match self.limits.overflow {
                 _ if BEYOND == RETURNED => return Ok(Some(packet)),
                 // It was sent in the hope that there is room.
-                _ if options.volatile => return Ok(None),
+                _ if options.volatile => {
+                    self.metrics.volatile_dropped();
+                    return Ok(None);
+                }
                 Overflow::Disconnect => {
                     if !self.overflow.swap(true, Ordering::Relaxed) {
                         commands.push(Command::Overflow)?;

@@ -14,8 +14,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use kokanee_engineio::{
-    CloseReason, OutPacket, PayloadBody, PollPackets, Revision, decode_jsonp_form, encode_jsonp,
-    encode_payload,
+    CloseReason, OutPacket, PayloadBody, PollPackets, Revision, Transport, decode_jsonp_form,
+    encode_jsonp, encode_payload,
 };
 use memchr::memmem;
 use tokio::{
@@ -31,6 +31,7 @@ use crate::{
     delivery::{Deliveries, Delivery},
     limits::Limits,
     mailbox::{Command, HeldPoll, Mailbox, PollReply, PostReply},
+    metrics::Traffic,
     refusal::Refusal,
     respond::{bad_request, refused, status},
     sessions::Sessions,
@@ -104,6 +105,8 @@ impl PendingPoll {
             bytes = compress(bytes, encoding, headers);
         }
         let connection = self.deliveries.clone();
+        let metrics = &self.mailbox.metrics;
+        metrics.sent(Transport::Polling, || Traffic::bytes(bytes.len()));
         let delivery = Delivery::new(packets, bytes.len(), &self.mailbox, connection);
         respond(Body::packets(bytes, delivery), &mut self.headers)
     }
@@ -132,7 +135,7 @@ impl Future for PendingPoll {
                 let bytes = wrap(noop, jsonp, headers, poll.is_old_explorer);
                 respond(Body::full(bytes), headers)
             }
-            Err(_) => Refusal::SessionUnknown.response(false),
+            Err(_) => Refusal::SessionUnknown.counted(&self.mailbox.metrics, false),
         };
         if let Some(cookie) = self.cookie.take() {
             response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -254,7 +257,8 @@ where
                 reply,
             };
             if mailbox.send(post).is_err() {
-                return Poll::Ready(Refusal::SessionUnknown.response(false));
+                let metrics = &mailbox.metrics;
+                return Poll::Ready(Refusal::SessionUnknown.counted(metrics, false));
             }
             self.step = PostStep::Taken(answer);
         }
@@ -264,12 +268,18 @@ where
         // The GET's answer, if any, is given when this returns: after the POST's own.
         let answer = ready!(Pin::new(answer).poll(cx));
         // Before the answer, because the client may send the next POST after it.
-        self.posting = None;
+        let refusal = match &answer {
+            Ok((PostReply::BadRequest, _)) => Some(Refusal::BadRequest),
+            Ok(_) => None,
+            Err(_) => Some(Refusal::SessionUnknown),
+        };
+        let posting = self.posting.take();
+        if let (Some(refusal), Some(posting)) = (refusal, posting) {
+            return Poll::Ready(refusal.counted(&posting.mailbox.metrics, false));
+        }
         Poll::Ready(match answer {
             Ok((PostReply::Ok, _behind)) => self.posted(),
-            Ok((PostReply::BadRequest, _behind)) => Refusal::BadRequest.response(false),
-            Ok((PostReply::Overlap, _behind)) => bad_request(),
-            Err(_) => Refusal::SessionUnknown.response(false),
+            _ => bad_request(),
         })
     }
 
@@ -299,6 +309,8 @@ struct Posting {
 impl Posting {
     /// Makes the session log that its client exceeds the limit.
     fn note_too_large(&self) {
+        let metrics = &self.mailbox.metrics;
+        metrics.request_refused("payload too large");
         // If the session has ended, it does not log.
         let _ = self.mailbox.send(Command::TooLarge);
     }

@@ -5,6 +5,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::{
     body::Body,
+    metrics::Metrics,
     sessions::{Full, JOIN_GRACE},
 };
 
@@ -62,6 +63,29 @@ impl Refusal {
             Self::UrlTooLong => "URL too long",
             Self::MethodNotAllowed => "Method not allowed",
         }
+    }
+
+    /// Returns the name in metrics.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::TransportUnknown => "transport unknown",
+            Self::SessionUnknown => "session unknown",
+            Self::BadHandshakeMethod => "bad handshake method",
+            Self::BadRequest => "bad request",
+            Self::Forbidden(_) => "forbidden",
+            Self::UnsupportedProtocol => "unsupported protocol version",
+            Self::TooManySessions(Full::Address) => "address full",
+            Self::TooManySessions(Full::Server) => "server full",
+            Self::Closing => "shutting down",
+            Self::UrlTooLong => "url too long",
+            Self::MethodNotAllowed => "method not allowed",
+        }
+    }
+
+    /// Counts the refusal, and returns the [answer](Self::response).
+    pub(crate) fn counted(&self, metrics: &Metrics, to_upgrade: bool) -> Response<Body> {
+        metrics.request_refused(self.label());
+        self.response(to_upgrade)
     }
 
     /// Returns the answer: JSON to an ordinary request; plain text to a WebSocket request, whose connection is closed.

@@ -133,6 +133,30 @@ impl Server {
         &self.0.limits
     }
 
+    /// Hands the counts of packets and bytes, and the gauge of buffered bytes, to the recorder of metrics now, instead of within a
+    /// second. See [`metrics`](crate::metrics).
+    ///
+    /// ```
+    /// use kokanee_server::Server;
+    /// use metrics_util::debugging::DebuggingRecorder;
+    ///
+    /// // Any recorder: here one that keeps the values, otherwise that of an exporter. The server makes its handles when it is built.
+    /// let recorder = DebuggingRecorder::new();
+    /// let values = recorder.snapshotter();
+    /// recorder.install()?;
+    ///
+    /// let io = Server::new();
+    /// // Before a scrape:
+    /// io.publish_metrics();
+    /// let values = values.snapshot().into_hashmap();
+    /// assert!(values.keys().any(|key| key.key().name() == "kokanee_connections"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "metrics")]
+    pub fn publish_metrics(&self) {
+        self.0.sessions.publish_metrics();
+    }
+
     /// Returns the number of open sessions, which is that of connected clients. A client has one session, and a
     /// [socket](Namespace::socket_count) in each namespace that it has joined.
     ///

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use crate::{
     limits::Limits,
     mailbox::{Command, Mailbox},
+    metrics::Metrics,
 };
 
 const SHARDS: usize = 16;
@@ -30,6 +31,9 @@ pub(crate) const JOIN_GRACE: Duration = Duration::from_secs(5);
 /// How long, and how many, sessions that their clients have closed are remembered.
 const LEFT_FOR: Duration = Duration::from_secs(5);
 const MAX_LEFT: usize = 1024;
+
+/// How often the recorder of metrics gets what was counted.
+const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
 
 type Shard = Mutex<HashMap<Sid, Arc<Mailbox>, RandomState>>;
 
@@ -44,6 +48,7 @@ pub(crate) struct Sessions {
     /// Tasks that must end before the server is closed: those of sessions, and of disconnected sockets.
     tasks: AtomicUsize,
     idle: Notify,
+    pub(crate) metrics: Metrics,
 }
 
 /// The sessions that have not joined a namespace yet.
@@ -264,6 +269,35 @@ impl Sessions {
         entry.is_some_and(|(at, _)| now.duration_since(at) <= LEFT_FOR)
     }
 
+    /// Hands the counts to the recorder of metrics.
+    pub(crate) fn publish_metrics(&self) {
+        self.metrics.publish(self.outbound.load(Ordering::Relaxed));
+    }
+
+    /// Makes sure that a task publishes the metrics, as long as there are sessions.
+    pub(crate) fn keep_publishing(self: &Arc<Self>) {
+        let Some(mut publishing) = self.metrics.begin_publishing() else {
+            return;
+        };
+        let sessions = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(PUBLISH_INTERVAL).await;
+                let Some(sessions) = sessions.upgrade() else {
+                    return;
+                };
+                // Before it looks: a session that comes after that begins anew.
+                publishing.end();
+                let is_needed = sessions.tasks.load(Ordering::Acquire) > 0;
+                sessions.publish_metrics();
+                publishing = match sessions.metrics.begin_publishing() {
+                    Some(publishing) if is_needed => publishing,
+                    _ => return,
+                };
+            }
+        });
+    }
+
     pub(crate) fn task_guard(self: &Arc<Self>) -> TaskGuard {
         self.tasks.fetch_add(1, Ordering::AcqRel);
         TaskGuard(Arc::clone(self))
@@ -367,6 +401,7 @@ mod tests {
                 RequestHead::new(&parts, false),
                 None,
                 Arc::clone(&self.limits),
+                Metrics::default(),
             ));
             self.sessions.insert(&mailbox);
             Ok((mailbox, guard))

@@ -129,7 +129,8 @@ pub(crate) fn take_staged(f: impl FnOnce(FrameRun, &mut Packets)) {
 pub(crate) enum Written {
     /// There is none, or it is not all that is staged.
     Nothing,
-    All,
+    /// All: messages and bytes.
+    All(usize, usize),
     /// Only so many of its bytes were written.
     Part(FrameRun, usize),
 }
@@ -155,9 +156,10 @@ pub(crate) fn write_only_run(write: impl FnOnce(&[u8]) -> usize) -> Written {
         if written < run.as_slice().len() {
             return Written::Part(std::mem::take(run), written);
         }
+        let packets = run.packets();
         // Its memory is the next run's.
         run.clear();
-        Written::All
+        Written::All(packets, written)
     })
 }
 

@@ -27,12 +27,13 @@ use tokio::time::Sleep;
 use self::{
     budget::Budget,
     sockets::{Interrupt, Sockets},
-    wire::{Phase, Reading, Wire, write_frame},
+    wire::{Counted, Phase, Reading, Wire, write_frame},
 };
 use crate::{
     clock,
     inner::ServerInner,
     mailbox::{Command, Mailbox},
+    metrics::Traffic,
     sessions::SessionGuard,
     stage::{Turn, has_staged},
 };
@@ -213,12 +214,16 @@ impl Driver {
                 Command::Emit { packet, options }
                     if short_frame(&packet, options).is_some_and(|frame| run.push(frame)) => {}
                 command => {
-                    self.wire.session.send_run(now, std::mem::take(&mut run));
+                    self.send_run(now, std::mem::take(&mut run));
                     self.handle_command(now, command);
                 }
             }
         }
-        self.wire.session.send_run(now, run);
+        self.send_run(now, run);
+    }
+
+    fn send_run(&mut self, now: Instant, run: FrameRun) {
+        self.sockets.send_run(&mut self.wire.session, now, run);
     }
 
     /// Whether texts may be sent as finished frames. With both parsers the client's first packet decides.
@@ -443,6 +448,9 @@ impl Driver {
             };
             budget.take_message();
             budget.take_bytes(message.len());
+            self.wire
+                .meter
+                .received(Transport::Polling, || Traffic::packets(1));
             self.handle_message(cx, now, message);
         }
         // What a POST has brought was sent before what comes on a WebSocket.
@@ -457,14 +465,16 @@ impl Driver {
     fn read_websocket(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut Budget) {
         while self.wire.websocket.is_some() && self.wire.mailbox.take_readable() {
             let sockets = &mut self.sockets;
-            let mut interrupt = None;
+            let (mut interrupt, mut packets) = (None, 0);
             let reading = self.wire.read_websocket(now, budget, |message| {
+                packets += 1;
                 if let ControlFlow::Break(it) = sockets.handle_message(cx, now, message) {
                     interrupt = Some(it);
                     return false;
                 }
                 !sockets.is_paused()
             });
+            self.wire.count_read(packets);
             if reading == Reading::TooLarge {
                 let max = self.wire.server.limits.max_message_bytes;
                 self.log_too_large("max_message_bytes", max);
@@ -614,7 +624,11 @@ impl Driver {
         if let Some(packet) = wire.mailbox.take_only_packet(cx, is_default) {
             let frame = wire.session.frame_of(packet.first());
             let written = write_frame(websocket, cx, frame);
+            wire.meter
+                .sent(Transport::WebSocket, || Traffic::bytes(written));
             if written == frame.len() {
+                wire.meter
+                    .sent(Transport::WebSocket, || Traffic::packets(1));
                 wire.session.note_written();
                 return websocket.is_idle();
             }
@@ -630,7 +644,9 @@ impl Driver {
         let Some(websocket) = &mut wire.websocket else {
             return false;
         };
-        let written = websocket.poll_write(cx, now, Some(&mut wire.session));
+        let mut session = Counted::new(&mut wire.session);
+        let written = websocket.poll_write(cx, now, Some(&mut session));
+        session.publish(&wire.meter);
         matches!(written, Poll::Ready(Ok(())))
             && wire.session.is_open()
             && wire.session.is_drained()
@@ -654,6 +670,7 @@ impl Driver {
     #[inline]
     fn publish_outbound(&mut self) {
         self.wire.publish_outbound();
+        self.wire.meter.queued(self.sockets.queued_events());
         let dropped = self.wire.session.dropped();
         if dropped > 0 || self.wire.mailbox.has_dropped_here() {
             self.publish_dropped(dropped);
@@ -661,8 +678,12 @@ impl Driver {
     }
 
     #[cold]
-    fn publish_dropped(&self, dropped: u64) {
-        if self.wire.mailbox.set_dropped(dropped) {
+    fn publish_dropped(&mut self, dropped: u64) {
+        let is_first = self.wire.mailbox.set_dropped(dropped);
+        let policy = self.wire.server.limits.overflow;
+        self.wire.meter.drops(policy, self.wire.mailbox.dropped());
+        if is_first {
+            self.wire.meter.dropping();
             let socket = self.sockets.any_id().map(tracing::field::display);
             tracing::warn!(socket, "slow client, dropping messages");
         }

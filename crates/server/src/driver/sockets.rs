@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use kokanee_engineio::{CloseReason, Message, SendOptions, Session, Str};
+use kokanee_engineio::{CloseReason, FrameRun, Message, SendOptions, Session, Str, Transport};
 use kokanee_handler::{EventError, EventErrorKind, Running, poll_caught};
 use kokanee_socketio::{
     AckId, Args, Connection, EncodedPacket, Input, ParserKind, ProtocolError, ProtocolVersion,
@@ -21,6 +21,7 @@ use crate::{
     handler::MiddlewareFuture,
     inner::ServerInner,
     mailbox::Mailbox,
+    metrics::{SocketRefusal, Traffic},
     namespace::{KeptHandlers, Namespace},
     reason::{ConnectError, DisconnectReason},
     recovery::{Recoverable, Recoveries},
@@ -178,6 +179,12 @@ impl Sockets {
     }
 
     // Facts.
+
+    /// How many events wait for their turn.
+    #[inline]
+    pub(super) fn queued_events(&self) -> usize {
+        self.queued_events
+    }
 
     pub(super) fn len(&self) -> usize {
         self.connection.len()
@@ -457,17 +464,23 @@ impl Sockets {
         let auth_bytes = auth.as_ref().map_or(0, Str::held_bytes);
         if kept > 0 && kept + auth_bytes > self.server.limits.max_message_bytes {
             let error = ConnectError::new("auth too large");
+            let metrics = &self.mailbox.metrics;
+            metrics.socket_refused(SocketRefusal::AuthTooLarge);
             self.refuse(session, now, &name, &error, false);
             return None;
         }
         let (socket, joining) = loop {
             let Some(namespace) = self.server.namespace_for_client(&name) else {
                 let error = ConnectError::new("Invalid namespace");
+                let metrics = &self.mailbox.metrics;
+                metrics.socket_refused(SocketRefusal::InvalidNamespace);
                 self.refuse(session, now, &name, &error, true);
                 return None;
             };
             let Ok((socket, joining)) = self.enter(&namespace, auth.clone()) else {
                 let error = ConnectError::new("internal error");
+                let metrics = &self.mailbox.metrics;
+                metrics.socket_refused(SocketRefusal::InternalError);
                 self.refuse(session, now, &name, &error, false);
                 return None;
             };
@@ -493,7 +506,8 @@ impl Sockets {
         let may_recover = self.connection.version() == ProtocolVersion::V5;
         let recoveries = namespace.recoveries().filter(|_| may_recover);
         let asked = auth.as_deref();
-        let restored = recoveries.and_then(|all| all.claim(namespace.name(), asked?));
+        let restored =
+            recoveries.and_then(|all| all.claim(namespace.name(), asked?, &self.mailbox.metrics));
         let (server, mailbox) = (Arc::clone(&self.server), Arc::clone(&self.mailbox));
         let (parser, namespace) = (self.parser(), namespace.clone());
         let Some(restored) = restored else {
@@ -599,6 +613,8 @@ impl Sockets {
         };
         let name = Str::from(state.socket.namespace().name());
         state.socket.namespace().note_refused(&state.socket, error);
+        let metrics = &self.mailbox.metrics;
+        metrics.socket_refused(SocketRefusal::Middleware);
         state.socket.exit(false);
         self.forget(now, index);
         self.refuse(session, now, &name, error, false);
@@ -706,17 +722,36 @@ impl Sockets {
         packet: &EncodedPacket,
         options: SendOptions,
     ) {
-        if self.parser() == Some(ParserKind::Msgpack) {
-            session.send(now, &packet.msgpack(), &[], options);
+        let attachments = packet.attachments();
+        let (is_sent, packets) = if self.parser() == Some(ParserKind::Msgpack) {
+            (session.send(now, &packet.msgpack(), &[], options), 1)
         } else {
-            session.send(now, packet.first(), packet.attachments(), options);
+            let is_sent = session.send(now, packet.first(), attachments, options);
+            (is_sent, 1 + attachments.len())
+        };
+        let metrics = &self.mailbox.metrics;
+        if is_sent {
+            metrics.sent(session.transport(), || Traffic::packets(packets));
+        } else if options.volatile && session.is_open() {
+            metrics.volatile_dropped();
         }
+    }
+
+    /// Sends finished frames.
+    #[inline]
+    pub(super) fn send_run(&self, session: &mut Session, now: Instant, run: FrameRun) {
+        let packets = run.packets();
+        if packets > 0 {
+            let metrics = &self.mailbox.metrics;
+            metrics.sent(Transport::WebSocket, || Traffic::packets(packets));
+        }
+        session.send_run(now, run);
     }
 
     /// Sends what the session's own handlers have sent in this turn.
     pub(super) fn send_staged(&self, session: &mut Session, now: Instant) {
         take_staged(|run, packets| {
-            session.send_run(now, run);
+            self.send_run(session, now, run);
             for (packet, options) in packets.drain(..) {
                 self.send(session, now, &packet, options);
             }

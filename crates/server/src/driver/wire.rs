@@ -5,7 +5,7 @@
 //! [`Output`]s say.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Instant,
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use kokanee_engineio::{
     CloseReason, Message, Output, PollPackets, PostResponse, Record, Session, Transport,
 };
-use kokanee_io::{READ_BYTES, ReadEnd, Rest, WebSocketIo};
+use kokanee_io::{Frames, READ_BYTES, ReadEnd, Rest, WebSocketIo};
 use kokanee_websocket::{CloseCode, CloseFrame};
 use tokio::sync::oneshot;
 
@@ -24,6 +24,7 @@ use crate::{
     clock,
     inner::ServerInner,
     mailbox::{HeldPoll, Mailbox, PollReply, PostReply},
+    metrics::{Meter, Traffic, Upgrade},
     stage::{Written, write_only_run},
 };
 
@@ -44,6 +45,7 @@ pub(super) struct Wire {
     pub(super) unread: bool,
     /// What the WebSocket's close frame says, if not nothing.
     pub(super) close_code: Option<CloseCode>,
+    pub(super) meter: Meter,
 }
 
 /// HTTP requests that wait for their response.
@@ -82,6 +84,7 @@ impl Wire {
         websocket: Option<WebSocketIo>,
     ) -> Self {
         let read_waker = Waker::from(Arc::clone(&mailbox));
+        let meter = server.sessions.metrics.open(session.transport());
         Self {
             server,
             mailbox,
@@ -94,6 +97,7 @@ impl Wire {
             phase: Phase::Open,
             unread: false,
             close_code: None,
+            meter,
         }
     }
 
@@ -127,6 +131,8 @@ impl Wire {
         reply: oneshot::Sender<(PostReply, Option<HeldPoll>)>,
     ) {
         self.unread = true;
+        self.meter
+            .received(Transport::Polling, || Traffic::bytes(body.len()));
         if self.session.handle_post(body, binary_form).is_ok() {
             self.requests.get_or_insert_default().post = Some(reply);
         } else {
@@ -140,6 +146,7 @@ impl Wire {
             self.unread = true;
             self.probe = Some(websocket);
         } else {
+            self.meter.upgrade(Upgrade::Failed);
             // The JavaScript server accepts such a WebSocket and closes it at once.
             websocket.start_close(None);
             spawn_close(&self.server, *websocket);
@@ -280,16 +287,29 @@ impl Wire {
         }
         if upgraded {
             tracing::debug!("upgraded to websocket");
+            self.meter.upgrade(Upgrade::Completed);
             self.websocket = self.probe.take();
             self.mailbox.set_transport(Transport::WebSocket);
             self.mailbox.set_readable();
         } else if refused || has_ended {
             self.session.handle_probe_closed();
+            self.meter.upgrade(Upgrade::Failed);
             if let Some(probe) = self.probe.take() {
                 spawn_close(&self.server, *probe);
             }
         }
         ended
+    }
+
+    /// Counts the messages that were read, and the bytes.
+    #[inline]
+    pub(super) fn count_read(&mut self, packets: usize) {
+        if let Some(websocket) = &mut self.websocket {
+            self.meter.received(Transport::WebSocket, || Traffic {
+                packets,
+                bytes: websocket.take_read_bytes(),
+            });
+        }
     }
 
     // Outputs.
@@ -326,6 +346,7 @@ impl Wire {
             Output::PostResponse(response) => self.respond_to_post(response, None),
             Output::CloseProbe => {
                 if let Some(mut probe) = self.probe.take() {
+                    self.meter.upgrade(Upgrade::Failed);
                     probe.start_close(None);
                     spawn_close(&self.server, *probe);
                 }
@@ -399,6 +420,7 @@ impl Wire {
 
     fn on_closed(&mut self, now: Instant, reason: CloseReason) {
         tracing::debug!(%reason, "session closed");
+        self.meter.closed(reason);
         self.close_code = match reason {
             CloseReason::SlowConsumer => Some(CloseCode::POLICY_VIOLATION),
             CloseReason::ServerShuttingDown => Some(CloseCode::GOING_AWAY),
@@ -423,8 +445,16 @@ impl Wire {
         }
         match write_only_run(|frames| write_frame(websocket, cx, frames)) {
             Written::Nothing => {}
-            Written::All => self.session.note_written(),
+            Written::All(packets, bytes) => {
+                self.meter
+                    .sent(Transport::WebSocket, || Traffic { packets, bytes });
+                self.session.note_written();
+            }
             Written::Part(run, written) => {
+                self.meter.sent(Transport::WebSocket, || Traffic {
+                    packets: run.packets(),
+                    bytes: written,
+                });
                 self.session.send_run(now, run);
                 self.session.advance(now, written);
             }
@@ -439,7 +469,9 @@ impl Wire {
         if let Some(websocket) = &mut self.websocket
             && !has_nothing(websocket, &self.session, self.phase)
         {
-            let written = websocket.poll_write(cx, now, Some(&mut self.session));
+            let mut session = Counted::new(&mut self.session);
+            let written = websocket.poll_write(cx, now, Some(&mut session));
+            session.publish(&self.meter);
             if let Poll::Ready(Err(error)) = &written {
                 let is_slow =
                     websocket.is_peer_watched() && error.kind() == io::ErrorKind::TimedOut;
@@ -466,6 +498,7 @@ impl Wire {
             && let Poll::Ready(Err(_)) = probe.poll_write(cx, now, None::<&mut Session>)
         {
             self.probe = None;
+            self.meter.upgrade(Upgrade::Failed);
             self.session.handle_probe_closed();
         }
     }
@@ -492,6 +525,53 @@ impl Wire {
             .sessions
             .count_outbound(self.counted_bytes, bytes);
         self.counted_bytes = bytes;
+    }
+}
+
+/// A session of which the written bytes are counted.
+pub(super) struct Counted<'a> {
+    session: &'a mut Session,
+    bytes: usize,
+}
+
+impl<'a> Counted<'a> {
+    pub(super) fn new(session: &'a mut Session) -> Self {
+        Self { session, bytes: 0 }
+    }
+
+    #[inline]
+    pub(super) fn publish(self, meter: &Meter) {
+        if self.bytes > 0 {
+            meter.sent(Transport::WebSocket, || Traffic::bytes(self.bytes));
+        }
+    }
+}
+
+impl Frames for Counted<'_> {
+    #[inline]
+    fn is_mid_frame(&self) -> bool {
+        self.session.is_mid_frame()
+    }
+
+    #[inline]
+    fn is_drained(&self) -> bool {
+        Frames::is_drained(self.session)
+    }
+
+    #[inline]
+    fn only_frame(&self) -> Option<&[u8]> {
+        self.session.only_frame()
+    }
+
+    #[inline]
+    fn frames<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.session.frames(slices)
+    }
+
+    #[inline]
+    fn advance(&mut self, now: Instant, count: usize) {
+        self.bytes += count;
+        self.session.advance(now, count);
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     Recovery,
     socket::{Asked, Left, Past, Recoverable, Recovering, SocketData},
 };
-use crate::{clock, socket_id::SocketId};
+use crate::{clock, metrics::Metrics, socket_id::SocketId};
 
 /// What a stored packet needs besides its text, and for each attachment.
 const PACKET_BYTES: usize = 256;
@@ -73,6 +73,19 @@ enum Unrecovered {
     Trimmed,
     RoomsChanged,
     TooMuch,
+}
+
+impl Unrecovered {
+    /// Its name in metrics.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Offset => "offset",
+            Self::Trimmed => "trimmed",
+            Self::RoomsChanged => "rooms changed",
+            Self::TooMuch => "too much",
+        }
+    }
 }
 
 impl fmt::Display for Unrecovered {
@@ -184,11 +197,12 @@ impl<S: Recoverable> Recoveries<S> {
 
     /// Returns the state of the socket that a client asks for in its `auth`, if it does and may have it. The state is then no
     /// longer kept.
-    pub(crate) fn claim(&self, namespace: &str, auth: &str) -> Option<Restored> {
+    pub(crate) fn claim(&self, namespace: &str, auth: &str, metrics: &Metrics) -> Option<Restored> {
         let asked = Asked::read(auth)?;
         let found = self.find(&asked);
         if let Err(reason) = found {
             self.unrecovered.fetch_add(1, Ordering::Relaxed);
+            metrics.not_recovered(reason.label());
             tracing::info!(namespace, %reason, "a client is not recovered");
         }
         found.ok()

@@ -50,10 +50,24 @@ impl Socket {
     /// Connects the socket: from now on, it is a recipient. Returns what it has missed, if it was recovered. `None` if another
     /// connection has taken its place, or if too much has happened since it was found.
     pub(crate) fn connect(&self) -> Option<Vec<EncodedPacket>> {
-        match self.recovery() {
+        let missed = match self.recovery() {
             None => self.set_connected().then(Vec::new),
             Some((recoveries, recovering)) => recoveries.connect(self, recovering).ok(),
+        };
+        if missed.is_some() {
+            let metrics = &self.0.mailbox.metrics;
+            metrics.socket_connected(self.counted_as());
+            if self.recovering().is_some_and(Recovering::is_recovered) {
+                metrics.recovered();
+            }
         }
+        missed
+    }
+
+    /// The namespace, in metrics: not one whose name a client has chosen.
+    fn counted_as(&self) -> Option<&str> {
+        let namespace = &self.0.namespace;
+        (!namespace.is_on_demand()).then(|| namespace.name())
     }
 
     /// Leaves the namespace and all rooms, and fails the pending acknowledgements. Does nothing the second time. `keep` says
@@ -71,7 +85,10 @@ impl Socket {
         }
         self.0.server.forget_if_empty(&self.0.namespace);
         self.0.acks.fail_all();
-        if !left.was_connected {
+        if left.was_connected {
+            let metrics = &self.0.mailbox.metrics;
+            metrics.socket_disconnected(self.counted_as());
+        } else {
             self.drop_listeners();
         }
         left.was_connected
