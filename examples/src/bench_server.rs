@@ -1,5 +1,5 @@
 //! The server that the benchmarks load: `echo` answers the sender, `ask` does so by acknowledgement, `blast` reaches everybody. One core. With
-//! `--recovery`, clients may come back.
+//! `--recovery`, clients may come back; with the feature `metrics`, a recorder has the metrics.
 #![expect(clippy::print_stdout, reason = "the benchmark reads the address")]
 
 use std::time::Duration;
@@ -16,6 +16,8 @@ async fn main() -> kokanee::Result<()> {
     if std::env::args().any(|option| option == "--recovery") {
         builder = builder.recovery(Recovery::default());
     }
+    #[cfg(feature = "metrics")]
+    metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
     let io = builder.build();
     io.on("echo", async |socket: Socket, args: Args| {
         socket.emit_args("echo", &args).await

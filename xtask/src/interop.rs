@@ -67,10 +67,11 @@ pub(crate) fn build_peer(steps: &mut Steps) -> Result<()> {
     ))
 }
 
-/// The tests that are ignored elsewhere because they need what is installed here.
+/// The tests that are ignored elsewhere because they need what is installed here. More than there are CPUs run at the same time, as they mostly
+/// wait.
 fn rust_client() -> Step {
     let line = if find("cargo-nextest").is_some() {
-        "cargo nextest run --package kokanee-client-interop --package kokanee-cli --run-ignored only --no-fail-fast"
+        "cargo nextest run --package kokanee-client-interop --package kokanee-cli --run-ignored only --no-fail-fast --test-threads 5"
     } else {
         "cargo test --package kokanee-client-interop --package kokanee-cli --no-fail-fast -- --ignored"
     };

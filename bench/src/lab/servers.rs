@@ -38,6 +38,11 @@ const KNOWN: &[(&str, Answers, &str)] = &[
         "target/release/kokanee-bench-server --recovery",
     ),
     (
+        "kokanee-metrics",
+        Answers::Asks,
+        "target/metrics/release/kokanee-bench-server",
+    ),
+    (
         "floor",
         Answers::WebSocket,
         "bench/peers/target/release/floor",

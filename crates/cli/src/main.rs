@@ -14,6 +14,7 @@ mod heap;
 mod inspect;
 mod listen;
 mod log;
+mod metrics;
 mod notice;
 mod output;
 mod page;

@@ -21,6 +21,7 @@ use crate::{
     demo::{self, Bridges},
     escape, heap,
     log::{EventLog, Format, json_line},
+    metrics::Metrics,
     output::Output,
     page,
     paint::Paint,
@@ -46,6 +47,8 @@ enum ServeError {
     Net(#[from] NetError),
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
+    #[error("cannot serve metrics on {address}: {source}")]
+    Metrics { address: String, source: io::Error },
     #[error("the listener stopped unexpectedly")]
     Ended,
 }
@@ -54,6 +57,9 @@ impl ServeError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::PortInUse { .. } | Self::Net(NetError::AddressInUse { .. }) => PORT_IN_USE,
+            Self::Metrics { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+                PORT_IN_USE
+            }
             _ => FAILURE,
         }
     }
@@ -115,6 +121,8 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
 async fn serve(args: &ServeArgs, output: &Output) -> Result<(), ServeError> {
     let console = Console::new(args, output);
     let client = find_client(args)?;
+    // Before the server is built, which looks for a recorder then.
+    let metrics = bind_metrics(args).await?;
     let io = build(args, &console, client.as_deref());
     let has_page = serve_files(args, &io)?;
     demo::register(&io);
@@ -132,6 +140,10 @@ async fn serve(args: &ServeArgs, output: &Output) -> Result<(), ServeError> {
     console.announce(&url(args, address), address.port());
     for (namespace, address) in bridged {
         console.bridged(namespace, &address);
+    }
+    if let Some(metrics) = metrics {
+        console.measured(&metrics.url());
+        metrics.serve(&io);
     }
     if has_page {
         console.note(&client_note(args, client.as_deref()));
@@ -226,6 +238,17 @@ fn serve_files(args: &ServeArgs, io: &Server) -> Result<bool, ServeError> {
     Ok(has_page)
 }
 
+async fn bind_metrics(args: &ServeArgs) -> Result<Option<Metrics>, ServeError> {
+    let Some(address) = &args.metrics else {
+        return Ok(None);
+    };
+    let bound = Metrics::bind(address).await;
+    bound.map(Some).map_err(|source| ServeError::Metrics {
+        address: address.clone(),
+        source,
+    })
+}
+
 async fn bind(args: &ServeArgs, io: &Server) -> Result<Listener, ServeError> {
     let host = in_url(&args.host);
     let bound = io.bind(&format!("{host}:{}", args.port)).await;
@@ -311,6 +334,9 @@ enum Announcement<'a> {
         namespace: &'a str,
         address: &'a str,
     },
+    Metrics {
+        url: &'a str,
+    },
     Stopping {
         signal: &'a str,
         sessions: usize,
@@ -361,6 +387,11 @@ impl Console {
     fn bridged(&self, namespace: &str, address: &str) {
         let text = format!("Raw peers of {address} are bridged into the namespace {namespace}.");
         self.say(&text, &Announcement::Bridge { namespace, address });
+    }
+
+    fn measured(&self, url: &str) {
+        let text = format!("Prometheus fetches metrics from {url}.");
+        self.say(&text, &Announcement::Metrics { url });
     }
 
     fn say(&self, text: &str, announcement: &Announcement<'_>) {

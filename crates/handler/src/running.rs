@@ -73,12 +73,19 @@ impl Running {
 
     /// Keeps a value until the handler is finished: the value is dropped with it.
     pub fn keep(&mut self, value: impl Send + Unpin + 'static) {
+        self.wrap(|future| {
+            Box::pin(Keeping {
+                future,
+                _value: value,
+            })
+        });
+    }
+
+    /// Replaces the handler with one that contains it.
+    fn wrap(&mut self, wrap: impl FnOnce(HandlerFuture) -> HandlerFuture) {
         let ended = Box::pin(None::<std::future::Ready<()>>);
         let future = std::mem::replace(&mut self.future, ended);
-        self.future = Box::pin(Keeping {
-            future,
-            _value: value,
-        });
+        self.future = wrap(future);
     }
 
     /// Polls the handler. If it fails, the error is sent to the peer as the acknowledgement, and passed to `report`.
@@ -163,9 +170,7 @@ pub fn in_span(
     span.in_scope(|| start(running));
     for started in &mut running[before..] {
         let span = span.clone();
-        let ended = Box::pin(None::<std::future::Ready<()>>);
-        let future = std::mem::replace(&mut started.future, ended);
-        started.future = Box::pin(Spanned { span, future });
+        started.wrap(|future| Box::pin(Spanned { span, future }));
     }
 }
 

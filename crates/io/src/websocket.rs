@@ -117,7 +117,7 @@ pub struct WebSocketIo {
     /// The kernel detects a peer that acknowledges nothing.
     is_peer_watched: bool,
     /// Bytes that were read since they were last asked for.
-    read_bytes: u32,
+    read_bytes: usize,
     read_end: Option<ReadEnd>,
     /// The peer has answered a ping with [`PING_PAYLOAD`].
     has_pong: bool,
@@ -237,7 +237,7 @@ impl WebSocketIo {
             },
             unflushed: false,
             is_peer_watched: false,
-            read_bytes: u32::try_from(unread.len()).unwrap_or(u32::MAX),
+            read_bytes: unread.len(),
             read_end: None,
             has_pong: false,
             close_frame: None,
@@ -311,7 +311,7 @@ impl WebSocketIo {
     /// Returns how many bytes were read since the last call, those that came with the handshake included.
     #[inline]
     pub fn take_read_bytes(&mut self) -> usize {
-        std::mem::take(&mut self.read_bytes) as usize
+        std::mem::take(&mut self.read_bytes)
     }
 
     /// Returns whether a pong with [`PING_PAYLOAD`] has come since the last call.
@@ -355,9 +355,7 @@ impl WebSocketIo {
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
                 Ok(()) if read.filled().is_empty() => self.read_end = Some(ReadEnd::Closed),
                 Ok(()) => {
-                    // A read is small, and so is what a turn reads.
-                    let count = u32::try_from(read.filled().len()).unwrap_or(u32::MAX);
-                    self.read_bytes = self.read_bytes.wrapping_add(count);
+                    self.read_bytes += read.filled().len();
                     let is_short = read.remaining() > 0;
                     let left = self.decode(now, read.filled_mut(), f);
                     if left > 0 {

@@ -168,6 +168,9 @@ mod documents {
     mod testing {}
     #[doc = include_str!("../../../docs/tuning.md")]
     mod tuning {}
+    #[cfg(feature = "metrics")]
+    #[doc = include_str!("../../../docs/observability.md")]
+    mod observability {}
     #[cfg(feature = "net")]
     #[doc = include_str!("../../../docs/from-socket-to-event.md")]
     mod from_socket_to_event {}

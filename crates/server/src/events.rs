@@ -64,7 +64,8 @@ fn in_span(
 }
 
 /// Starts the handlers of an event. Those that wait for something are added to `running`.
-#[inline]
+#[expect(clippy::inline_always, reason = "for each event, at one place")]
+#[inline(always)]
 pub(crate) fn start_event(
     socket: &Socket,
     handlers: &Handlers,
@@ -73,31 +74,24 @@ pub(crate) fn start_event(
     cx: &mut TaskContext<'_>,
     running: &mut Vec<Running>,
 ) {
-    match socket.mailbox().metrics.time_event() {
-        None => start_unmeasured(socket, handlers, event, id, cx, running),
-        Some(timer) => measured(timer, running, |running| {
-            start_unmeasured(socket, handlers, event, id, cx, running);
-        }),
+    let before = running.len();
+    let timer = socket.mailbox().metrics.time_event();
+    start_in_span(socket, handlers, event, id, cx, running);
+    if let Some(timer) = timer {
+        keep_timer(&timer, &mut running[before..]);
     }
 }
 
-/// Starts handlers, and measures the time to the end of the last one.
-#[inline(never)]
-fn measured(
-    timer: HandlerTimer,
-    running: &mut Vec<Running>,
-    start: impl FnOnce(&mut Vec<Running>),
-) {
-    let before = running.len();
-    start(running);
-    let timer = Arc::new(timer);
-    for started in &mut running[before..] {
-        started.keep(Arc::clone(&timer));
+/// Measures the time to the end of the last handler.
+#[cold]
+fn keep_timer(timer: &Arc<HandlerTimer>, started: &mut [Running]) {
+    for handler in started {
+        handler.keep(Arc::clone(timer));
     }
 }
 
 #[inline]
-fn start_unmeasured(
+fn start_in_span(
     socket: &Socket,
     handlers: &Handlers,
     event: &RawEvent,

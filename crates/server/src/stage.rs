@@ -129,8 +129,8 @@ pub(crate) fn take_staged(f: impl FnOnce(FrameRun, &mut Packets)) {
 pub(crate) enum Written {
     /// There is none, or it is not all that is staged.
     Nothing,
-    /// All: messages and bytes.
-    All(usize, usize),
+    /// All, so many messages.
+    All(usize),
     /// Only so many of its bytes were written.
     Part(FrameRun, usize),
 }
@@ -159,7 +159,7 @@ pub(crate) fn write_only_run(write: impl FnOnce(&[u8]) -> usize) -> Written {
         let packets = run.packets();
         // Its memory is the next run's.
         run.clear();
-        Written::All(packets, written)
+        Written::All(packets)
     })
 }
 

@@ -86,9 +86,8 @@ impl Bed {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        if tokio::time::timeout(support::LIMIT, wait).await.is_err() {
-            panic!("{expected:?} is not in {:#?}", self.values);
-        }
+        let is_equal = tokio::time::timeout(support::LIMIT, wait).await.is_ok();
+        assert!(is_equal, "{expected:?} is not in {:#?}", self.values);
     }
 }
 
@@ -358,4 +357,70 @@ async fn every_metric_that_is_recorded_is_listed_with_its_labels() {
         };
         assert_eq!(kind, metric.kind, "{name}");
     }
+}
+
+/// Returns every word in which the text says a metric, without what Prometheus adds to a histogram's name.
+fn metrics_in(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|it: char| !it.is_ascii_alphanumeric() && it != '_')
+        .filter(|word| word.starts_with("kokanee_"))
+        .map(|word| word.trim_end_matches("_bucket"))
+}
+
+#[test]
+fn the_dashboard_shows_every_metric_and_no_other() {
+    let text = include_str!("../../../dashboards/kokanee.json");
+    let dashboard: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels
+        .iter()
+        .filter_map(|panel| panel["targets"].as_array())
+        .flatten();
+    let mut shown = BTreeMap::new();
+    for target in targets {
+        let expression = target["expr"].as_str().expect("an expression");
+        let names: Vec<_> = metrics_in(expression).collect();
+        let [name] = names[..] else {
+            panic!("{expression} is about one metric");
+        };
+        let by = expression
+            .strip_prefix("sum by (")
+            .and_then(|it| it.split_once(')'));
+        let label = by.map(|(label, _)| label);
+        let legend = target["legendFormat"].as_str().expect("a legend");
+        assert_eq!(label.is_some(), legend.contains("{{"), "{legend}");
+        if let Some(label) = label {
+            assert!(legend.contains(&format!("{{{{{label}}}}}")), "{legend}");
+        }
+        shown.insert(name, label);
+    }
+    for metric in METRICS {
+        let label = shown.remove(metric.name);
+        let label = label.unwrap_or_else(|| panic!("{} is not shown", metric.name));
+        let is_known = label.is_none_or(|label| metric.labels.contains(&label));
+        assert!(is_known, "{} has no label {label:?}", metric.name);
+    }
+    assert!(shown.is_empty(), "{shown:?} are not metrics");
+}
+
+#[test]
+fn the_page_about_metrics_lists_every_one_with_its_labels() {
+    let page = include_str!("../../../docs/observability.md");
+    let rows = page.lines().filter(|line| line.starts_with("| `kokanee_"));
+    let mut listed: BTreeMap<_, _> = rows
+        .filter_map(|row| {
+            let mut cells = row.trim_matches('|').split(" | ");
+            let name = cells.next()?.trim().trim_matches('`');
+            Some((name, cells.next()?.trim().to_owned()))
+        })
+        .collect();
+    for metric in METRICS {
+        let labels: Vec<_> = metric.labels.iter().map(|it| format!("`{it}`")).collect();
+        assert_eq!(
+            listed.remove(metric.name),
+            Some(labels.join(", ")),
+            "{}",
+            metric.name
+        );
+    }
+    assert!(listed.is_empty(), "{listed:?} are not metrics");
 }

@@ -121,6 +121,12 @@ pub(crate) struct ServeArgs {
     #[arg(default_missing_value = "2m", value_parser = duration, help_heading = "Protocol")]
     pub(crate) recovery: Option<Duration>,
 
+    /// Serve metrics for Prometheus on this port or HOST:PORT, below the path /metrics
+    #[arg(long, env = "KOKANEE_METRICS", value_name = "ADDRESS", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "127.0.0.1:9464", help_heading = "Output")]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) metrics: Option<String>,
+
     /// Do not compress long-polling responses
     #[arg(long, env = "KOKANEE_NO_COMPRESSION", value_parser = FalseyValueParser::new(), help_heading = "Network")]
     pub(crate) no_compression: bool,

@@ -3,6 +3,7 @@
 mod demo;
 #[cfg(target_os = "linux")]
 mod memory;
+mod metrics;
 #[path = "../support/process.rs"]
 mod process;
 mod program;

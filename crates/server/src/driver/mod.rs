@@ -33,7 +33,7 @@ use crate::{
     clock,
     inner::ServerInner,
     mailbox::{Command, Mailbox},
-    metrics::Traffic,
+    metrics::{PacketCount, Traffic},
     sessions::SessionGuard,
     stage::{Turn, has_staged},
 };
@@ -465,9 +465,9 @@ impl Driver {
     fn read_websocket(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut Budget) {
         while self.wire.websocket.is_some() && self.wire.mailbox.take_readable() {
             let sockets = &mut self.sockets;
-            let (mut interrupt, mut packets) = (None, 0);
+            let (mut interrupt, mut packets) = (None, PacketCount::none());
             let reading = self.wire.read_websocket(now, budget, |message| {
-                packets += 1;
+                packets.add_one();
                 if let ControlFlow::Break(it) = sockets.handle_message(cx, now, message) {
                     interrupt = Some(it);
                     return false;
@@ -624,11 +624,12 @@ impl Driver {
         if let Some(packet) = wire.mailbox.take_only_packet(cx, is_default) {
             let frame = wire.session.frame_of(packet.first());
             let written = write_frame(websocket, cx, frame);
-            wire.meter
-                .sent(Transport::WebSocket, || Traffic::bytes(written));
-            if written == frame.len() {
-                wire.meter
-                    .sent(Transport::WebSocket, || Traffic::packets(1));
+            let is_whole = written == frame.len();
+            wire.meter.sent(Transport::WebSocket, || Traffic {
+                packets: usize::from(is_whole),
+                bytes: written,
+            });
+            if is_whole {
                 wire.session.note_written();
                 return websocket.is_idle();
             }

@@ -24,7 +24,7 @@ use crate::{
     clock,
     inner::ServerInner,
     mailbox::{HeldPoll, Mailbox, PollReply, PostReply},
-    metrics::{Meter, Traffic, Upgrade},
+    metrics::{Meter, PacketCount, Traffic, Upgrade},
     stage::{Written, write_only_run},
 };
 
@@ -303,10 +303,10 @@ impl Wire {
 
     /// Counts the messages that were read, and the bytes.
     #[inline]
-    pub(super) fn count_read(&mut self, packets: usize) {
+    pub(super) fn count_read(&mut self, packets: PacketCount) {
         if let Some(websocket) = &mut self.websocket {
             self.meter.received(Transport::WebSocket, || Traffic {
-                packets,
+                packets: packets.get(),
                 bytes: websocket.take_read_bytes(),
             });
         }
@@ -443,9 +443,14 @@ impl Wire {
         if !websocket.is_idle() || !self.session.is_drained() || !self.session.is_open() {
             return;
         }
-        match write_only_run(|frames| write_frame(websocket, cx, frames)) {
+        let mut bytes = 0;
+        let write = |frames: &[u8]| {
+            bytes = write_frame(websocket, cx, frames);
+            bytes
+        };
+        match write_only_run(write) {
             Written::Nothing => {}
-            Written::All(packets, bytes) => {
+            Written::All(packets) => {
                 self.meter
                     .sent(Transport::WebSocket, || Traffic { packets, bytes });
                 self.session.note_written();

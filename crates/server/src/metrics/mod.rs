@@ -17,13 +17,21 @@ mod names;
 mod off;
 #[cfg(feature = "metrics")]
 mod on;
+#[cfg(feature = "metrics")]
+mod timer;
+#[cfg(feature = "metrics")]
+mod traffic;
 
 #[cfg(feature = "metrics")]
 pub use self::names::{METRICS, Metric, MetricKind, MetricUnit};
 #[cfg(not(feature = "metrics"))]
-pub(crate) use self::off::{HandlerTimer, Meter, Metrics};
+pub(crate) use self::off::{HandlerTimer, Meter, Metrics, PacketCount};
 #[cfg(feature = "metrics")]
-pub(crate) use self::on::{HandlerTimer, Meter, Metrics};
+pub(crate) use self::{
+    on::{Meter, Metrics},
+    timer::HandlerTimer,
+    traffic::PacketCount,
+};
 
 /// The result of an upgrade.
 #[derive(Clone, Copy)]

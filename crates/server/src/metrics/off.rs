@@ -1,5 +1,7 @@
 //! The functions of [`on`](super) without the feature `metrics`: nothing.
 
+use std::sync::Arc;
+
 use kokanee_engineio::{CloseReason, Overflow, Transport};
 
 use super::{SocketRefusal, Traffic, Upgrade};
@@ -33,7 +35,7 @@ impl Metrics {
     pub(crate) fn publish(&self, _outbound_bytes: usize) {}
 
     #[inline]
-    pub(crate) fn time_event(&self) -> Option<HandlerTimer> {
+    pub(crate) fn time_event(&self) -> Option<Arc<HandlerTimer>> {
         None
     }
 
@@ -63,6 +65,25 @@ impl Metrics {
 
     #[inline]
     pub(crate) fn not_recovered(&self, _reason: &'static str) {}
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PacketCount;
+
+#[expect(clippy::unused_self, reason = "with the feature, it is used")]
+impl PacketCount {
+    #[inline]
+    pub(crate) fn none() -> Self {
+        Self
+    }
+
+    #[inline]
+    pub(crate) fn add_one(&mut self) {}
+
+    #[inline]
+    pub(crate) fn get(self) -> usize {
+        0
+    }
 }
 
 #[derive(Debug)]

@@ -1,16 +1,14 @@
 //! What a server counts, with the feature `metrics`.
 //!
-//! What happens for each message is added to a [`Shard`], of which each thread has its own; [`Metrics::publish`] hands the sums to the
-//! recorder. Everything else goes to the recorder at once.
+//! What happens for each message is [counted for each thread](super::traffic), and reaches the recorder at an interval. Everything else
+//! goes to the recorder at once.
 
 use std::{
-    cell::Cell,
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use kokanee_engineio::{CloseReason, Overflow, Transport};
@@ -24,15 +22,13 @@ use super::{
     SocketRefusal, Traffic, Upgrade,
     names::{
         CLOSED, CONNECTIONS, DROPPED_PACKETS, HANDLER_SECONDS, METRICS, MetricKind, MetricUnit,
-        OPENED, OUTBOUND_BYTES, QUEUED_EVENTS, RECEIVED_BYTES, RECEIVED_PACKETS, RECOVERIES,
-        REFUSED_REQUESTS, REFUSED_SOCKETS, SENT_BYTES, SENT_PACKETS, SLOW_CLIENTS, SOCKETS,
-        UNHANDLED_EVENTS, UPGRADES,
+        OPENED, OUTBOUND_BYTES, QUEUED_EVENTS, RECOVERIES, REFUSED_REQUESTS, REFUSED_SOCKETS,
+        SLOW_CLIENTS, SOCKETS, UNHANDLED_EVENTS, UPGRADES,
     },
+    timer::{self, HandlerTimer},
+    traffic::{self, Direction},
 };
-use crate::clock;
 
-/// More threads share shards.
-const SHARDS: usize = 16;
 const TRANSPORTS: [Transport; 2] = [Transport::Polling, Transport::WebSocket];
 
 /// What a server counts. A cheap handle.
@@ -40,90 +36,32 @@ const TRANSPORTS: [Transport; 2] = [Transport::Polling, Transport::WebSocket];
 pub(crate) struct Metrics(Arc<Inner>);
 
 struct Inner {
-    shards: [Shard; SHARDS],
     by_transport: [ByTransport; 2],
     handler_seconds: Histogram,
     queued_events: Gauge,
     outbound_bytes: Gauge,
     unhandled: Counter,
-    published: Mutex<Published>,
+    /// What the recorder has got of the buffered bytes.
+    published_bytes: Mutex<f64>,
     is_publishing: AtomicBool,
-}
-
-/// What a thread has counted.
-#[derive(Default)]
-#[repr(align(128))]
-struct Shard([Counts; 2]);
-
-/// Messages and bytes of a transport.
-#[derive(Default)]
-struct Counts {
-    received: AtomicTraffic,
-    sent: AtomicTraffic,
-}
-
-#[derive(Default)]
-struct AtomicTraffic {
-    packets: AtomicUsize,
-    bytes: AtomicUsize,
-}
-
-impl AtomicTraffic {
-    #[inline]
-    fn add(&self, traffic: Traffic) {
-        self.packets.fetch_add(traffic.packets, Ordering::Relaxed);
-        self.bytes.fetch_add(traffic.bytes, Ordering::Relaxed);
-    }
-
-    fn add_to(&self, sum: &mut Traffic) {
-        sum.packets = sum
-            .packets
-            .wrapping_add(self.packets.load(Ordering::Relaxed));
-        sum.bytes = sum.bytes.wrapping_add(self.bytes.load(Ordering::Relaxed));
-    }
 }
 
 /// The handles of a transport.
 struct ByTransport {
     connections: Gauge,
     opened: Counter,
-    received: TrafficCounters,
-    sent: TrafficCounters,
-}
-
-struct TrafficCounters {
-    packets: Counter,
-    bytes: Counter,
-}
-
-impl TrafficCounters {
-    /// Hands to the recorder what has been added since `last`.
-    fn publish(&self, now: Traffic, last: &mut Traffic) {
-        let increase = |now: usize, last: usize| now.wrapping_sub(last) as u64;
-        self.packets.increment(increase(now.packets, last.packets));
-        self.bytes.increment(increase(now.bytes, last.bytes));
-        *last = now;
-    }
-}
-
-/// What the recorder has got: received and sent, by transport; and the buffered bytes.
-#[derive(Default)]
-struct Published {
-    traffic: [[Traffic; 2]; 2],
-    outbound_bytes: f64,
 }
 
 impl Default for Inner {
     fn default() -> Self {
         describe();
         Self {
-            shards: Default::default(),
             by_transport: TRANSPORTS.map(ByTransport::new),
             handler_seconds: histogram!(HANDLER_SECONDS.name),
             queued_events: gauge!(QUEUED_EVENTS.name),
             outbound_bytes: gauge!(OUTBOUND_BYTES.name),
             unhandled: counter!(UNHANDLED_EVENTS.name),
-            published: Mutex::default(),
+            published_bytes: Mutex::default(),
             is_publishing: AtomicBool::new(false),
         }
     }
@@ -132,15 +70,9 @@ impl Default for Inner {
 impl ByTransport {
     fn new(transport: Transport) -> Self {
         let transport = transport.as_str();
-        let counters = |packets: &'static str, bytes: &'static str| TrafficCounters {
-            packets: counter!(packets, "transport" => transport),
-            bytes: counter!(bytes, "transport" => transport),
-        };
         Self {
             connections: gauge!(CONNECTIONS.name, "transport" => transport),
             opened: counter!(OPENED.name, "transport" => transport),
-            received: counters(RECEIVED_PACKETS.name, RECEIVED_BYTES.name),
-            sent: counters(SENT_PACKETS.name, SENT_BYTES.name),
         }
     }
 }
@@ -169,30 +101,14 @@ fn index(transport: Transport) -> usize {
 }
 
 impl Inner {
-    /// The shard of this thread.
-    #[inline]
-    fn shard(&self) -> &Shard {
-        &self.shards[SHARD.get() % SHARDS]
-    }
-
     fn publish(&self, outbound_bytes: usize) {
-        let mut published = self.published.lock();
-        for (index, handles) in self.by_transport.iter().enumerate() {
-            let (mut received, mut sent) = (Traffic::default(), Traffic::default());
-            for Shard(shard) in &self.shards {
-                shard[index].received.add_to(&mut received);
-                shard[index].sent.add_to(&mut sent);
-            }
-            let [last_received, last_sent] = &mut published.traffic[index];
-            handles.received.publish(received, last_received);
-            handles.sent.publish(sent, last_sent);
-        }
+        traffic::publish();
         // By the difference, because several servers may share the gauge.
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
         let bytes = outbound_bytes as f64;
-        self.outbound_bytes
-            .increment(bytes - published.outbound_bytes);
-        published.outbound_bytes = bytes;
+        let mut published = self.published_bytes.lock();
+        self.outbound_bytes.increment(bytes - *published);
+        *published = bytes;
     }
 }
 
@@ -200,16 +116,6 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.publish(0);
     }
-}
-
-thread_local! {
-    static SHARD: Cell<usize> = Cell::new(next_shard());
-    static SAMPLER: Sampler = const { Sampler::new() };
-}
-
-fn next_shard() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl fmt::Debug for Metrics {
@@ -249,15 +155,13 @@ impl Metrics {
 
     /// Returns a timer for an event that is about to be handled, if it is to be measured.
     #[inline]
-    pub(crate) fn time_event(&self) -> Option<HandlerTimer> {
-        SAMPLER
-            .with(Sampler::is_due)
-            .then(|| HandlerTimer::start(&self.0.handler_seconds))
+    pub(crate) fn time_event(&self) -> Option<Arc<HandlerTimer>> {
+        timer::is_due().then(|| HandlerTimer::start(&self.0.handler_seconds))
     }
 
     #[inline]
     pub(crate) fn sent(&self, transport: Transport, traffic: impl FnOnce() -> Traffic) {
-        self.0.shard().0[index(transport)].sent.add(traffic());
+        traffic::count(transport, Direction::Sent, traffic());
     }
 
     #[cold]
@@ -375,11 +279,7 @@ impl Meter {
 
     #[inline]
     pub(crate) fn received(&self, transport: Transport, traffic: impl FnOnce() -> Traffic) {
-        let traffic = traffic();
-        if traffic.bytes > 0 || traffic.packets > 0 {
-            let shard = self.metrics.0.shard();
-            shard.0[index(transport)].received.add(traffic);
-        }
+        traffic::count(transport, Direction::Received, traffic());
     }
 
     #[inline]
@@ -427,114 +327,5 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         self.end("task dropped");
-    }
-}
-
-/// Decides which events are measured.
-struct Sampler {
-    /// Events until the next one that is measured.
-    left: Cell<u32>,
-    every: Cell<u32>,
-    /// When the second began, and how many events it had.
-    since: Cell<Option<Instant>>,
-    events: Cell<u32>,
-}
-
-/// Events of a thread in a second beyond which not all are measured.
-const MEASURED_PER_SECOND: u32 = 100;
-const SAMPLE: u32 = 64;
-
-impl Sampler {
-    const fn new() -> Self {
-        Self {
-            left: Cell::new(1),
-            every: Cell::new(1),
-            since: Cell::new(None),
-            events: Cell::new(0),
-        }
-    }
-
-    #[inline]
-    fn is_due(&self) -> bool {
-        let left = self.left.get() - 1;
-        self.left.set(left);
-        left == 0 && {
-            self.plan(clock::now());
-            true
-        }
-    }
-
-    /// Decides when the next event is measured.
-    #[inline(never)]
-    fn plan(&self, now: Instant) {
-        let events = self.events.get() + self.every.get();
-        let since = self.since.get().unwrap_or(now);
-        let is_over = now.saturating_duration_since(since) >= Duration::from_secs(1);
-        if events > MEASURED_PER_SECOND {
-            self.every.set(SAMPLE);
-        } else if is_over {
-            self.every.set(1);
-        }
-        self.events.set(if is_over { 0 } else { events });
-        self.since.set(Some(if is_over { now } else { since }));
-        self.left.set(self.every.get());
-    }
-}
-
-/// Measures the handlers of an event, until it is dropped.
-pub(crate) struct HandlerTimer {
-    since: Instant,
-    seconds: Histogram,
-}
-
-impl HandlerTimer {
-    #[inline(never)]
-    fn start(seconds: &Histogram) -> Self {
-        Self {
-            since: clock::now(),
-            seconds: seconds.clone(),
-        }
-    }
-}
-
-impl Drop for HandlerTimer {
-    fn drop(&mut self) {
-        let time = clock::now().saturating_duration_since(self.since);
-        self.seconds.record(time);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Returns how many of the events are measured that come at this interval.
-    fn measured(sampler: &Sampler, now: &mut Instant, events: u32, interval: Duration) -> u32 {
-        (0..events)
-            .filter(|_| {
-                *now += interval;
-                let left = sampler.left.get() - 1;
-                sampler.left.set(left);
-                if left == 0 {
-                    sampler.plan(*now);
-                }
-                left == 0
-            })
-            .count()
-            .try_into()
-            .expect("few")
-    }
-
-    #[test]
-    fn few_events_are_all_measured_and_of_many_one_in_64() {
-        let (sampler, mut now) = (Sampler::new(), Instant::now());
-        let slow = Duration::from_millis(50);
-        assert_eq!(measured(&sampler, &mut now, 1000, slow), 1000);
-        let fast = Duration::from_micros(10);
-        let many = measured(&sampler, &mut now, 64_000, fast);
-        assert!((1000..1200).contains(&many), "{many}");
-        // The change is noticed at the next one that is measured.
-        measured(&sampler, &mut now, 2 * SAMPLE, slow);
-        assert_eq!(measured(&sampler, &mut now, 1000, slow), 1000);
     }
 }
